@@ -1,0 +1,53 @@
+# make demo · make test · make check; each installs what is missing into .venv first.
+#
+# TORCH_INDEX: where torch and torchaudio come from, if not from the default package index. PyTorch's own CPU-only
+# wheels are a tenth of the size:  make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+
+.PHONY: demo test check fix constraints clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(PY) demo/run.py
+
+test: $(VENV)/.dev
+	$(PY) -m pytest
+
+check: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+fix: $(VENV)/.dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+# Pins what the pinned packages bring along, for every Python from 3.10 to 3.13. Run it after changing a pin.
+constraints:
+	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --quiet \
+		--output-file constraints.txt requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(PY):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("Python 3.10 to 3.13 is needed, %s is %d.%d; name another: make PYTHON=python3.12" % ((sys.executable,) + v))'
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: what has been installed, renewed when a list of requirements changes.
+$(VENV)/.torch: requirements.txt constraints.txt | $(PY)
+	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch' requirements.txt)
+	touch $@
+
+$(VENV)/.demo: requirements-studio.txt $(VENV)/.torch
+	$(PIP) install --quiet -r requirements.txt -r requirements-studio.txt -c constraints.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
+	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
+	touch $@

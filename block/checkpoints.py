@@ -1,0 +1,182 @@
+"""The model store: find a checkpoint's folder and read what can be known of it before torch is imported.
+
+A checkpoint is a folder with `config.json`, `preprocessor_config.json` and `model.safetensors`. Pickled weights are
+never read. Everything is checked here that a run would otherwise trip over after minutes of loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STORE = Path(__file__).resolve().parent.parent / "models"
+DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
+EMBEDDED = "ast-tiny-audioset"
+MODEL_TYPE = "audio-spectrogram-transformer"
+SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
+
+
+class CheckpointError(Exception):
+    """A checkpoint is missing or cannot be used; the message says which file and why."""
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """How a waveform becomes the model's input: Kaldi filter banks as in transformers' ASTFeatureExtractor.
+
+    Frames of 25 ms every 10 ms at `rate_hz`, `mel_bins` each, padded with zeros or cut to `max_frames`, then
+    `(x - mean) / (2 · std)` if `normalize`.
+    """
+
+    rate_hz: int = 16000
+    mel_bins: int = 128
+    max_frames: int = 1024
+    mean: float = -4.2677393
+    std: float = 4.5689974
+    normalize: bool = True
+
+    @property
+    def frame_values(self) -> int:
+        """Values in one frame: 400 at 16 kHz."""
+        return int(self.rate_hz * 0.025)
+
+    @property
+    def hop_values(self) -> int:
+        """Values from frame to frame: 160 at 16 kHz."""
+        return int(self.rate_hz * 0.010)
+
+    @property
+    def limit_values(self) -> int:
+        """The longest waveform that is heard whole: 164,080 values for 1024 frames at 16 kHz."""
+        return self.frame_values + self.hop_values * (self.max_frames - 1)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk: its classes in order of index, and its front end."""
+
+    folder: Path
+    name: str
+    class_names: tuple[str, ...]
+    front_end: FrontEnd
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    def sha256(self) -> str:
+        """The SHA-256 of the weights, in hexadecimal. Reads the whole file."""
+        digest = hashlib.sha256()
+        with self.weights.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def find(name_or_folder: str, store: Path = STORE) -> Checkpoint:
+    """The checkpoint of that name in the store, or in that folder. Raises CheckpointError if it cannot be used."""
+    is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
+    folder = store / name_or_folder if is_name else Path(name_or_folder)
+    if is_name and not folder.is_dir() and Path(name_or_folder).is_dir():
+        folder = Path(name_or_folder)
+    if not folder.is_dir():
+        raise CheckpointError(_how_to_get(name_or_folder, store))
+    config = _read_json(folder / "config.json")
+    class_names = _class_names(config, folder)
+    front_end = _front_end(config, _read_json(folder / "preprocessor_config.json"), folder)
+    _check_weights(folder)
+    return Checkpoint(folder, folder.resolve().name, class_names, front_end)
+
+
+def _how_to_get(name: str, store: Path) -> str:
+    text = f"no checkpoint {name!r}: {store / name if Path(name).name == name else name} is not a folder"
+    if name in SOURCES:
+        text += (
+            f"; put config.json, preprocessor_config.json and model.safetensors of {SOURCES[name]} there, "
+            f"or use the embedded one: --model {EMBEDDED}"
+        )
+    else:
+        present = sorted(path.name for path in store.iterdir() if path.is_dir()) if store.is_dir() else []
+        text += f"; present in {store}: {', '.join(present) or 'none'}"
+    return text
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"the checkpoint is not whole: {path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a JSON {type(content).__name__}; expected an object")
+    return content
+
+
+def _class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    if config.get("model_type") != MODEL_TYPE:
+        raise CheckpointError(f"{folder} holds a model of type {config.get('model_type')!r}; expected {MODEL_TYPE!r}")
+    id2label = config.get("id2label")
+    if not isinstance(id2label, dict) or not id2label:
+        raise CheckpointError(f"{folder / 'config.json'} names no classes: id2label is missing or empty")
+    names = [id2label.get(str(index)) for index in range(len(id2label))]
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise CheckpointError(
+                f"{folder / 'config.json'}: id2label has no name for class {index}; expected one for each of "
+                f"0…{len(names) - 1}"
+            )
+    return tuple(str(name) for name in names)
+
+
+def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Path) -> FrontEnd:
+    kind = preprocessor.get("feature_extractor_type", "ASTFeatureExtractor")
+    if kind != "ASTFeatureExtractor":
+        raise CheckpointError(f"{folder}: the front end is {kind!r}; expected 'ASTFeatureExtractor'")
+    keys = {
+        "rate_hz": "sampling_rate", "mel_bins": "num_mel_bins", "max_frames": "max_length",
+        "mean": "mean", "std": "std", "normalize": "do_normalize",
+    }  # fmt: skip
+    given = {field: preprocessor[key] for field, key in keys.items() if key in preprocessor}
+    for field, value in given.items():
+        whole = field in ("rate_hz", "mel_bins", "max_frames")
+        if field != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
+            raise CheckpointError(f"{folder / 'preprocessor_config.json'}: {keys[field]} is {value!r}; not a number")
+    front_end = FrontEnd(**given)
+    if front_end.rate_hz < 1000 or front_end.mel_bins < 4 or front_end.max_frames < 1 or front_end.std == 0:
+        raise CheckpointError(f"{folder / 'preprocessor_config.json'} describes no usable front end: {front_end}")
+    # transformers' defaults stand for what config.json leaves out.
+    expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
+    if (front_end.mel_bins, front_end.max_frames) != expected:
+        raise CheckpointError(
+            f"{folder}: the front end gives {front_end.mel_bins} mel bins × {front_end.max_frames} frames, "
+            f"the model expects {expected[0]} × {expected[1]}"
+        )
+    return front_end
+
+
+def _check_weights(folder: Path) -> None:
+    """Is the safetensors file whole? Its header says how long the file has to be."""
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        pickled = [file.name for file in sorted(folder.iterdir()) if file.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        if pickled:
+            raise CheckpointError(f"{folder} holds pickled weights ({pickled[0]}), which are never loaded; "
+                                  "convert them to model.safetensors")  # fmt: skip
+        raise CheckpointError(f"the checkpoint is not whole: {path} is missing")
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            size = path.stat().st_size
+            if length > size - 8:
+                raise ValueError(f"its header of {length} bytes does not fit in the file of {size} bytes")
+            header = json.loads(file.read(length))
+            end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
+    if 8 + length + end != size:
+        raise CheckpointError(f"{path} is damaged: it has {size} bytes, its header speaks of {8 + length + end}")

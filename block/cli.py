@@ -1,0 +1,198 @@
+"""From arguments and environment to a run; what is wrong with them is refused here, before torch is imported.
+
+Exit codes: 0 every recording labelled, 1 some failed, 2 nothing could start, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from block import __version__, checkpoints
+from block.checkpoints import Checkpoint, CheckpointError
+from block.labels import LabelError, LabelOfInterest, parse_labels
+from block.options import parse
+from block.recording import printable
+from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
+from block.studio.access import Access, read_access, read_ids, write_ids
+from block.studio.client import StudioClient
+from block.studio.errors import StudioError
+from block.studio.project import Project, find_project
+
+ALL_LABELED, SOME_FAILED, NOTHING_STARTED, CANCELLED = 0, 1, 2, 130
+LABELED_BY = "audio-spectrogram-transformer"
+
+
+def main() -> NoReturn:
+    """`python transform.py …`: run as an AI Action, then exit."""
+    _leave(run_action, sys.argv[1:], "transform.py")
+
+
+def command() -> NoReturn:
+    """`python -m block COMMAND …`, then exit."""
+    _leave(_command, sys.argv[1:], "python -m block")
+
+
+def run_action(argv: Sequence[str]) -> int:
+    """Label the samples of an Edge Impulse project. Returns the exit code.
+
+    Raises SettingsError, LabelError, CheckpointError or StudioError where nothing could start.
+    """
+    options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
+    access = read_access(os.environ)
+    ids = read_ids(options.data_ids_file)
+    windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
+    compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode)
+    checkpoint = checkpoints.find(options.model)
+    labels = parse_labels(options.audioset_labels, checkpoint.class_names, options.min_confidence)
+    decisions = DecisionSettings(
+        labels, options.other_label, options.score_function, not options.no_merge,
+        options.min_segment_ms, options.silence_dbfs,
+    )  # fmt: skip
+    if not ids:
+        print(f"nothing to do: {options.data_ids_file} names no samples")
+        if options.failed_ids_file:
+            write_ids(options.failed_ids_file, [])
+        return ALL_LABELED
+    client = StudioClient(access.endpoint, access.key)
+    project_id = _project_id(client, access)
+    return _label(options, ids, client, project_id, checkpoint, windows, decisions, compute)
+
+
+def _project_id(client: StudioClient, access: Access) -> int:
+    """Which project to label. Asks the API even where the environment says it: a refused key ends the run here."""
+    try:
+        found = find_project(client)
+    except ValueError as error:
+        if access.project_id is None:
+            raise SettingsError(str(error)) from None
+    return found if access.project_id is None else access.project_id
+
+
+def _label(
+    options: argparse.Namespace,
+    ids: list[int],
+    client: StudioClient,
+    project_id: int,
+    checkpoint: Checkpoint,
+    windows: WindowSettings,
+    decisions: DecisionSettings,
+    compute: ComputeSettings,
+) -> int:
+    # From here on torch is needed, which takes seconds to import.
+    from block.classifier import Classifier, choose_device
+    from block.features import FilterBanks
+    from block.labeler import Labeler
+    from block.progress import Progress
+    from block.run import Run
+
+    device = choose_device(compute)
+    digest = checkpoint.sha256()
+    classifier = Classifier(checkpoint, device, compute.batch_size)
+    print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {compute.mode}")
+    print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {digest[:12]}")
+    print(f"labels: {describe(decisions.labels)}; otherwise {decisions.other_label}; windows: {windows}", flush=True)
+    progress = Progress(len(ids), options.verbose)
+    labeler = Labeler(
+        classifier, FilterBanks(checkpoint.front_end, device.device), windows, decisions, progress.warn_once
+    )
+    metadata = {
+        "labeled_by": LABELED_BY,
+        "ast_labels": describe(decisions.labels),
+        "ast_model": f"{checkpoint.name} sha256:{digest[:12]}",
+        "ast_score_function": decisions.score_function,
+        "ast_windows": str(windows),
+        "ast_mode": compute.mode,
+        "ast_dtype": device.dtype_name,
+        "ast_version": __version__,
+    }
+    project = Project(
+        client, project_id, metadata, options.propose_actions, options.dry_run,
+        progress.say, progress.warn_once, checkpoint.front_end.rate_hz,
+    )  # fmt: skip
+    summary = Run(project, project, labeler, progress).label(ids)
+    failed_ids_file = options.failed_ids_file
+    if failed_ids_file:
+        try:
+            write_ids(failed_ids_file, summary.unlabeled)
+        except OSError as error:
+            progress.say(f"--failed-ids-file {failed_ids_file} cannot be written: {error.strerror or error}")
+            failed_ids_file = None
+    progress.finish(summary, failed_ids_file)
+    if summary.cancelled:
+        return CANCELLED
+    if summary.ended and not summary.labeled:
+        return NOTHING_STARTED
+    return SOME_FAILED if summary.unlabeled else ALL_LABELED
+
+
+def describe(labels: Sequence[LabelOfInterest]) -> str:
+    """The labels of interest as the user typed them, on one line that can be given to `--audioset-labels` again."""
+    return ", ".join(label.entry for label in labels)
+
+
+def _command(argv: Sequence[str]) -> int:
+    commands: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+        "labels": ("print the class names of a checkpoint", _labels),
+        "studio": ("serve a folder of audio as a local Studio", _studio),
+    }
+    parser = argparse.ArgumentParser(prog="python -m block", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=commands, help="; ".join(f"{name}: {what}" for name, (what, _) in
+                                                                     commands.items()))  # fmt: skip
+    chosen = parser.parse_args(argv[:1]).command
+    return commands[chosen][1](list(argv[1:]))
+
+
+def _labels(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
+                                     description="Print the class names of a checkpoint, one a line.")  # fmt: skip
+    parser.add_argument("--model", default=checkpoints.DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
+    for name in checkpoints.find(parser.parse_args(argv).model).class_names:
+        print(name)
+    return ALL_LABELED
+
+
+def _studio(argv: Sequence[str]) -> int:
+    from block.local_studio import server
+
+    return server.main(list(argv))
+
+
+def _leave(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
+    """Run `action`, say in one line why nothing could start, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names may hold characters that the log's encoding does not have, and a log is read while it grows.
+        _reconfigure(stream, errors="backslashreplace", line_buffering=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = action(argv)
+    except (SettingsError, LabelError, CheckpointError, StudioError) as error:
+        print(f"{program}: error: {printable(error, 1000)}", file=sys.stderr)
+        code = NOTHING_STARTED
+    except BrokenPipeError:
+        # Whoever read the output has gone (`… | head`): nothing is left to say, also not when closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = SOME_FAILED
+    except KeyboardInterrupt:
+        print(f"{program}: cancelled", file=sys.stderr)
+        code = CANCELLED
+    if code == CANCELLED:
+        # Threads may still wait for an answer; a cancelled run does not wait for them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
+
+
+def _reconfigure(stream: Any, **how: Any) -> None:
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(**how)
+
+
+def _interrupt(signal_number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,61 @@
+"""Windows of a waveform to AST's input tensor, batched and on the model's device.
+
+The same arithmetic as transformers' ASTFeatureExtractor, which calls torchaudio's Kaldi-compatible filter banks for
+one waveform at a time on the CPU. Per frame of 25 ms: subtract the mean, pre-emphasise by 0.97, apply a symmetric
+Hann window, zero-pad to a power of two, take the power spectrum, weigh it by triangular mel filters from 20 Hz to
+half the rate, take the logarithm. Kaldi's definition: https://kaldi-asr.org/doc/feat.html.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchaudio.compliance.kaldi import get_mel_banks
+
+from block.checkpoints import FrontEnd
+
+LOW_HZ = 20.0
+PREEMPHASIS = 0.97
+# Kaldi's mel filters can be warped for vocal tract length; a factor of 1 leaves these bounds unused.
+VTLN = {"vtln_low": 100.0, "vtln_high": -500.0, "vtln_warp_factor": 1.0}
+
+
+class FilterBanks:
+    """Log-mel filter banks of `front_end`, computed on `device` in float32."""
+
+    def __init__(self, front_end: FrontEnd, device: torch.device) -> None:
+        self.front_end = front_end
+        self.device = device
+        self.fft_size = 1 << (front_end.frame_values - 1).bit_length()
+        mel, _ = get_mel_banks(front_end.mel_bins, self.fft_size, float(front_end.rate_hz), LOW_HZ, 0.0, **VTLN)
+        # The filters leave out the bin at half the rate; it gets weight 0. Shape: (mel bins, fft_size / 2 + 1).
+        self._mel = torch.nn.functional.pad(mel, (0, 1)).to(device)
+        self._hann = torch.hann_window(front_end.frame_values, periodic=False, device=device)
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """Input tensors of equally long waveforms.
+
+        Shape: `(batch, values)` in ±1 at the front end's rate, with at least one frame and at most
+        `front_end.limit_values`; returns `(batch, max_frames, mel_bins)`, float32. Frames that were not recorded are
+        0 before the normalisation, as the model was trained.
+        """
+        batch, values = waveforms.shape
+        if not self.front_end.frame_values <= values <= self.front_end.limit_values:
+            raise ValueError(
+                f"a window of {values} values at {self.front_end.rate_hz} Hz; the model hears "
+                f"{self.front_end.frame_values} to {self.front_end.limit_values}"
+            )
+        frames = waveforms.to(self.device).unfold(1, self.front_end.frame_values, self.front_end.hop_values)
+        count = frames.shape[1]
+        # One row a frame, so that every product below has the shape it has in the reference.
+        rows = frames.reshape(batch * count, -1)
+        rows = rows - rows.mean(dim=1, keepdim=True)
+        before = torch.cat((rows[:, :1], rows[:, :-1]), dim=1)
+        rows = (rows - PREEMPHASIS * before) * self._hann
+        power = torch.fft.rfft(torch.nn.functional.pad(rows, (0, self.fft_size - rows.shape[1]))).abs().pow(2.0)
+        mel = torch.mm(power, self._mel.T)
+        log_mel = torch.clamp(mel, min=torch.finfo(torch.float32).eps).log().view(batch, count, -1)
+        padded = torch.nn.functional.pad(log_mel, (0, 0, 0, self.front_end.max_frames - count))
+        if not self.front_end.normalize:
+            return padded
+        return (padded - self.front_end.mean) / (self.front_end.std * 2)

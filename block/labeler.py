@@ -1,0 +1,156 @@
+"""One recording in, its segments out: the only place that composes windows, features, model and decisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from block import audio, decisions
+from block.classifier import Classifier, Logits, OutOfMemory
+from block.features import FilterBanks
+from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
+from block.settings import DecisionSettings, WindowSettings
+from block.windows import Layout, lay_out_ms, pieces, round_half_up, slice_at_model_rate
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A recording ready for the model.
+
+    `waveform` is at the model's rate; `pieces` are its spans to be heard, those of one window standing together;
+    `piece_counts` has an entry a window, 0 for a window left out as silent.
+    """
+
+    recording_id: int
+    name: str
+    seconds: float
+    value_rate_hz: Fraction
+    layout: Layout
+    waveform: Waveform
+    pieces: tuple[Window, ...]
+    piece_counts: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self.waveform.nbytes)
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """Labels recordings with one classifier and one set of settings.
+
+    `prepare` may run in other threads; `label` may not. `warn` is told of what a user should know, in words.
+    """
+
+    classifier: Classifier
+    filter_banks: FilterBanks
+    windows: WindowSettings
+    decisions: DecisionSettings
+    warn: Callable[[str], None]
+
+    @property
+    def fill(self) -> int:
+        """How many pieces a batch that several recordings share aims for."""
+        return self.classifier.fill
+
+    def prepare(self, recording: Recording) -> Prepared:
+        """Resample `recording` and lay out its windows. Raises RecordingError if it cannot be labelled."""
+        front_end = self.filter_banks.front_end
+        layout = lay_out_ms(recording.values, recording.value_rate_hz, self.windows.size_ms, self.windows.stride_ms)
+        ratio = audio.resampling_ratio(recording.rate_hz, front_end.rate_hz)
+        waveform = audio.resample(torch.from_numpy(recording.waveform), ratio).numpy()
+        spans: list[Window] = []
+        counts: list[int] = []
+        for window in layout.windows:
+            heard = slice_at_model_rate(window, ratio * recording.stretch, len(waveform))
+            if heard.length < front_end.frame_values:
+                raise RecordingError(
+                    f"a window of {heard.length} values at {front_end.rate_hz} Hz; at least "
+                    f"{front_end.frame_values} are needed"
+                )
+            if self._is_silent(waveform[heard.start : heard.end]):
+                counts.append(0)
+                continue
+            parts = list(pieces(heard.length, front_end.limit_values))
+            spans += [Window(heard.start + part.start, heard.start + part.end) for part in parts]
+            counts.append(len(parts))
+        return Prepared(
+            recording.id, recording.name, recording.seconds, recording.value_rate_hz,
+            layout, waveform, tuple(spans), tuple(counts),
+        )  # fmt: skip
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        """Label recordings whose windows share forward passes. Raises RecordingError if one cannot be labelled."""
+        logits = self.logits(batch)
+        ends = np.cumsum([len(prepared.pieces) for prepared in batch])
+        parts = np.split(logits, ends[:-1])
+        return [self._labeled(prepared, part) for prepared, part in zip(batch, parts, strict=True)]
+
+    def logits(self, batch: Sequence[Prepared]) -> Logits:
+        """Logits of all pieces of the batch, in order. Shape: `(pieces, classes)`, float32.
+
+        One forward pass if the memory budget allows, else passes of equal size. After running out of memory the
+        size is halved for the rest of the run; RecordingError if not even one piece fits.
+        """
+        items = [(prepared.waveform, piece) for prepared in batch for piece in prepared.pieces]
+        done: list[Logits] = [np.empty((0, len(self.classifier.checkpoint.class_names)), np.float32)]
+        position = 0
+        while position < len(items):
+            left = len(items) - position
+            size = math.ceil(left / math.ceil(left / self.classifier.capacity))
+            try:
+                done.append(self._forward(items[position : position + size]))
+            except OutOfMemory as error:
+                if size == 1:
+                    raise RecordingError(f"{error}, and a smaller one there is not") from None
+                self.classifier.capacity = size // 2
+                self.warn(f"{error}; going on with {size // 2}")
+                continue
+            position += size
+        logits = np.concatenate(done)
+        if not np.isfinite(logits).all():
+            raise RecordingError("the model gave scores that are not finite numbers")
+        return logits
+
+    def _forward(self, items: Sequence[tuple[Waveform, Window]]) -> Logits:
+        try:
+            inputs = torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)])
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"out of memory with a batch of {len(items)} windows") from error
+        return self.classifier.logits(inputs)
+
+    def _labeled(self, prepared: Prepared, logits: Logits) -> LabeledRecording:
+        columns = [label.index for label in self.decisions.labels]
+        # A silent window was not judged: no class of interest is in it.
+        scores = np.zeros((len(prepared.layout.windows), len(columns)))
+        counts = np.array(prepared.piece_counts)
+        if len(logits):
+            heard = decisions.window_scores(logits, counts[counts > 0].tolist(), self.decisions.score_function)
+            scores[counts > 0] = heard[:, columns]
+        min_length = round_half_up(self.decisions.min_segment_ms * prepared.value_rate_hz / 1000)
+        segments = decisions.decide_recording(scores, prepared.layout.cells, self.decisions, min_length)
+        return LabeledRecording(
+            prepared.recording_id, prepared.name, prepared.layout.values, prepared.seconds, segments,
+            len(prepared.layout.windows),
+        )  # fmt: skip
+
+    def _is_silent(self, waveform: Waveform) -> bool:
+        """Is the RMS level under the silence threshold? dBFS here is 20·log10(RMS), with full scale 1.0."""
+        if self.decisions.silence_dbfs is None:
+            return False
+        mean_square = float(np.mean(np.square(waveform, dtype=np.float64)))
+        return mean_square < 10 ** (self.decisions.silence_dbfs / 10)
+
+
+def _equal_lengths(items: Sequence[tuple[Waveform, Window]]) -> Iterator[torch.Tensor]:
+    """The items' spans of waveform, neighbours of one length stacked. Shape of each: `(count, values)`."""
+    start = 0
+    for end in range(1, len(items) + 1):
+        if end == len(items) or items[end][1].length != items[start][1].length:
+            yield torch.from_numpy(np.stack([waveform[span.start : span.end] for waveform, span in items[start:end]]))
+            start = end

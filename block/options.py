@@ -1,0 +1,192 @@
+"""The options of the AI Action, as one table: what the parser accepts and what parameters.json must say.
+
+Edge Impulse may add options of its own, and a form may hand over an option without a value: so unknown options are
+named and ignored unless they look like a slip of the pen, and an empty value means that the option was not given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from block.checkpoints import DEFAULT, EMBEDDED
+from block.settings import DTYPES, MODES, SCORE_FUNCTIONS, SettingsError
+
+# Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.
+HOST_ONLY = (
+    "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
+    "mode", "device", "dtype", "batch-size",
+)  # fmt: skip
+SLIP_EDITS = 2
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number")
+    return value
+
+
+def _confidence(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1")
+    return value
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected {' or '.join(choices)}")
+        return text
+
+    return read
+
+
+def _job(text: str) -> int:
+    # Ignoring an empty value, as for other options, would write for real where a preview was asked for.
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected the number of a preview job; without one, leave it out"
+        )
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `--name`, its `kind` in parameters.json, its `default`, and how its text is read."""
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+    read: Callable[[str], Any] = str
+    metavar: str = ""
+    required: bool = False
+
+    @property
+    def field(self) -> str:
+        return self.name.replace("-", "_")
+
+
+OPTIONS = (
+    Option("audioset-labels", "string", "speech\nmusic",
+           "classes to look for, one a line or separated by commas: Name, Name (new name), Name (0.4) or "
+           "Name (new name, 0.4) with a minimum confidence of its own", metavar="LABELS"),
+    Option("other-label", "string", "other", "label where none of these is heard", metavar="LABEL"),
+    Option("win-size-ms", "int", 2000, "length of a window in ms, at least 25; 0: the whole recording",
+           _whole_number, "MS"),
+    Option("win-stride-ms", "int", 2000, "from window to window in ms, at most the window's length",
+           _whole_number, "MS"),
+    Option("min-confidence", "float", 0.2, "score from which a class counts as heard, 0 to 1", _confidence, "SCORE"),
+    Option("model", "string", DEFAULT, f"checkpoint: a name in models/ ({EMBEDDED} is embedded) or a folder",
+           metavar="NAME|DIR"),
+    Option("score-function", "select", "softmax",
+           "softmax: the classes compete, as on the hosted block; sigmoid: each stands alone",
+           _one_of(SCORE_FUNCTIONS), "|".join(SCORE_FUNCTIONS)),
+    Option("no-merge", "flag", False, "keep neighbouring cells with the same label apart"),
+    Option("min-segment-ms", "int", 0, "give segments shorter than this to their longer neighbour", _whole_number,
+           "MS"),
+    Option("silence-dbfs", "float", None, "windows quieter than this RMS level get the other label (default: off)",
+           _number, "DBFS"),
+    Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
+           required=True),
+    Option("propose-actions", "int", None, "only propose the labels, under this preview job", _job, "JOB"),
+    Option("mode", "select", "exact", "how the model is computed", _one_of(MODES), "|".join(MODES)),
+    Option("device", "string", "auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE"),
+    Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
+    Option("batch-size", "int", 0, "windows in one forward pass; 0: as many as fit", _whole_number, "N"),
+    Option("failed-ids-file", "string", None, "where to write the ids left without labels, to run again",
+           metavar="FILE"),
+    Option("dry-run", "flag", False, "read and label, write nothing, print what would be written"),
+    Option("verbose", "flag", False, "a line for every recording, however many there are"),
+)  # fmt: skip
+
+
+class _Unset:
+    """Stands for an option given with an empty value."""
+
+
+def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespace:
+    """Read the options of the AI Action; `--help` prints and exits.
+
+    Raises SettingsError, with one line, for what cannot be used. `warn` is told once of unknown options.
+    """
+    parser = _Parser(
+        prog="transform.py",
+        description="Label the audio of an Edge Impulse project with an Audio Spectrogram Transformer that runs on "
+        "this machine. The environment gives EI_PROJECT_API_KEY and, where needed, EI_PROJECT_ID and EI_API_ENDPOINT.",
+        allow_abbrev=False,
+    )
+    for option in OPTIONS:
+        shown = option.help.replace("%", "%%")
+        if option.kind == "flag":
+            parser.add_argument(f"--{option.name}", action="store_true", help=shown)
+            continue
+        if option.default is not None:
+            default = str(option.default).replace("\n", ", ")
+            shown += f" (default: {default})"
+        # An item without `required` gets None for "not given" too, so that the default is put in at one place.
+        parser.add_argument(f"--{option.name}", type=_unless_empty(option), metavar=option.metavar, help=shown)
+    options, unknown = parser.parse_known_args(list(argv))
+    _check_unknown(unknown, warn)
+    for option in OPTIONS:
+        if getattr(options, option.field) in (None, _Unset):
+            if option.required:
+                raise SettingsError(f"--{option.name} is required: {option.help}")
+            setattr(options, option.field, option.default)
+    if options.failed_ids_file is not None and not Path(options.failed_ids_file).resolve().parent.is_dir():
+        raise SettingsError(f"--failed-ids-file {options.failed_ids_file}: its folder does not exist")
+    return options
+
+
+def _unless_empty(option: Option) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        return _Unset if text == "" and option.name != "propose-actions" else option.read(text)
+
+    return read
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _check_unknown(unknown: Sequence[str], warn: Callable[[str], None]) -> None:
+    if not unknown:
+        return
+    for argument in unknown:
+        name = argument.split("=")[0]
+        if name.startswith("--"):
+            edits, nearest = min((_edits(name, f"--{option.name}"), option.name) for option in OPTIONS)
+            if edits <= SLIP_EDITS:
+                raise SettingsError(f"unknown option {name}; did you mean --{nearest}?")
+    # Values are not repeated: an option that this block does not know may carry anything, a key included.
+    names = [argument.split("=")[0] for argument in unknown if argument.startswith("-")]
+    values = len(unknown) - len(names)
+    told = ", ".join(names) + (f"{' with ' if names else ''}{values} value{'s' * (values > 1)}" if values else "")
+    warn(f"ignored, as this block does not know it: {told}")
+
+
+def _edits(a: str, b: str) -> int:
+    """Levenshtein's distance: insertions, deletions and replacements from `a` to `b`."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, start=1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return row[-1]

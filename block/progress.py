@@ -1,0 +1,130 @@
+"""What a run says: a progress bar on a terminal, few enough lines in a job log.
+
+Edge Impulse keeps the last 1,000 lines of a job's log. Up to 200 recordings get a line each; longer runs say one line
+a per cent and the first 50 failures, and the rest of these go to `--failed-ids-file` alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from tqdm import tqdm
+
+from block.recording import LabeledRecording, printable
+from block.run import Summary
+
+LINES_FOR_RECORDINGS = 200
+LINES_FOR_FAILURES = 50
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as a reader takes it in at a glance: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Progress:
+    """Reports a run over `total` recordings to `stream`. Times come from `clock`, in seconds."""
+
+    def __init__(
+        self,
+        total: int,
+        verbose: bool = False,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total = total
+        self.stream = stream or sys.stdout
+        self.each = verbose or total <= LINES_FOR_RECORDINGS
+        self._clock = clock
+        self._started = clock()
+        self._done = 0
+        self._batched = 0
+        self._failures = 0
+        self._warned: set[str] = set()
+        on_terminal = self.stream.isatty()
+        self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
+
+    def say(self, line: str) -> None:
+        """One line, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(line, file=self.stream)
+            return
+        # In one piece: other threads speak too, and print() writes the end of the line by itself.
+        self.stream.write(f"{line}\n")
+        self.stream.flush()
+
+    def warn_once(self, text: str) -> None:
+        """A warning that is said once a run, however often it is given."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.say(f"warning: {text}")
+
+    def labeled(self, labeled: LabeledRecording) -> None:
+        if self.each:
+            found = ", ".join(f"{printable(label)} {seconds:.1f} s" for label, seconds in labeled.found().items())
+            self.say(f"{labeled.id} {printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
+        self._advance()
+
+    def failed(self, recording_id: int, reason: str) -> None:
+        self._failures += 1
+        if self.each or self._failures <= LINES_FOR_FAILURES:
+            self.say(f"{recording_id} failed: {printable(reason, 300)}")
+        if not self.each and self._failures == LINES_FOR_FAILURES:
+            self.say(f"further failures are not listed here, only in --failed-ids-file (after {LINES_FOR_FAILURES})")
+        self._advance()
+
+    def skipped(self, recording_id: int, reason: str) -> None:
+        if self.each:
+            self.say(f"{recording_id} skipped: {printable(reason, 300)}")
+        self._advance()
+
+    def batch_done(self, recordings: int, windows: int) -> None:
+        """After the first batch: how long the whole run will take, if the rest is like it."""
+        if self._batched == 0 and recordings < self.total:
+            elapsed = self._clock() - self._started
+            left = elapsed / recordings * (self.total - recordings)
+            self.say(
+                f"first batch: {windows} windows in {elapsed:.1f} s; about {duration(left)} more "
+                f"for the other {self.total - recordings} recordings"
+            )
+        self._batched += recordings
+
+    def finish(self, summary: Summary, failed_ids_file: str | None) -> None:
+        """The last lines of a run: what became of it, and which ids to run again."""
+        if self._bar is not None:
+            self._bar.close()
+        if summary.ended:
+            self.say(f"the run ended early: {printable(summary.ended, 300)}")
+        if summary.cancelled:
+            self.say("cancelled")
+        if summary.unlabeled:
+            where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
+            self.say(f"without labels: {_listed(summary.unlabeled)}{where}")
+        counts = [(len(summary.labeled), "labelled"), (len(summary.failed), "failed")]
+        counts += [(len(summary.skipped), "skipped"), (len(summary.not_reached), "not reached")]
+        told = ", ".join(f"{count} {word}" for count, word in counts if count or word in ("labelled", "failed"))
+        self.say(f"{self.total} recordings in {duration(self._clock() - self._started)}: {told}")
+
+    def _advance(self) -> None:
+        before, self._done = self._done, self._done + 1
+        if self._bar is not None:
+            self._bar.update()
+        elif not self.each and self._done * 100 // self.total > before * 100 // self.total:
+            elapsed = self._clock() - self._started
+            left = elapsed / self._done * (self.total - self._done)
+            self.say(
+                f"{self._done * 100 // self.total} %: {self._done} of {self.total} recordings, "
+                f"{self._failures} failed, about {duration(left)} left"
+            )
+
+
+def _listed(ids: Sequence[int]) -> str:
+    shown = ", ".join(str(recording_id) for recording_id in ids[:LINES_FOR_FAILURES])
+    more = len(ids) - LINES_FOR_FAILURES
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,114 @@
+"""What passes between the rooms of the block: recordings, windows, segments, and why one could not be had.
+
+Positions are integers that count values of a recording from 0; spans are half-open, `[start, end)`.
+The inclusive `endIndex` of Edge Impulse exists only in `block.studio`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Waveform = npt.NDArray[np.float32]
+
+
+class RecordingError(Exception):
+    """One recording cannot be labelled. The message says what was got and what was expected."""
+
+
+class RecordingSkipped(Exception):
+    """One recording is left alone on purpose (a disabled sample, say); this is no failure."""
+
+
+class RunEnded(Exception):
+    """Nothing more can be labelled in this run: a refused key, for example."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open span `[start, end)` of a recording, in values, that is judged in one piece."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Neighbouring cells with one label.
+
+    `start` and `end` count values, half-open. `score` lies in 0…1: the length-weighted mean over the cells that
+    were given this label of the winning score; for the other label, of the best score among the labels of
+    interest, each of which stayed below its threshold.
+    """
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One audio sample as its source hands it over.
+
+    `values` is the number of readings that the source counts; labels are given for these.
+    `waveform` is mono, shape `(positions,)`, at `rate_hz`; `stretch` is its positions per value, 1 unless the
+    audio was delivered at another rate than the one the values are counted at.
+    """
+
+    id: int
+    name: str
+    rate_hz: int
+    values: int
+    waveform: Waveform
+    stretch: Fraction = Fraction(1)
+
+    @property
+    def value_rate_hz(self) -> Fraction:
+        """How many values make a second."""
+        return self.rate_hz / self.stretch
+
+    @property
+    def seconds(self) -> float:
+        return float(self.values / self.value_rate_hz)
+
+
+@dataclass(frozen=True)
+class LabeledRecording:
+    """A recording's labels: `segments` tile `[0, values)` in order. `windows` were judged for them."""
+
+    id: int
+    name: str
+    values: int
+    seconds: float
+    segments: tuple[Segment, ...]
+    windows: int
+
+    def found(self) -> dict[str, float]:
+        """Seconds per label, in order of first appearance."""
+        seconds: dict[str, float] = {}
+        for segment in self.segments:
+            share = segment.length / self.values * self.seconds
+            seconds[segment.label] = seconds.get(segment.label, 0.0) + share
+        return seconds
+
+
+def printable(text: Any, limit: int = 80) -> str:
+    """`text` on one line for a log: control characters become `?`, anything over `limit` characters is cut.
+
+    Names come from other people's projects and may hold newlines or terminal commands.
+    """
+    line = "".join(character if character.isprintable() else "?" for character in str(text))
+    return line if len(line) <= limit else line[: limit - 1] + "…"

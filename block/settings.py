@@ -1,0 +1,86 @@
+"""What a run is asked to do, checked when it is made: the windows, the decisions, the model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from block.labels import LabelOfInterest
+from block.windows import MIN_WINDOW_MS
+
+ScoreFunction = Literal["softmax", "sigmoid"]
+SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+MODES = ("exact",)
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names what was got and what was expected."""
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Windows of `size_ms` every `stride_ms`, in milliseconds. Size 0 is one window over the whole recording."""
+
+    size_ms: int = 2000
+    stride_ms: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.size_ms == 0:
+            return
+        if self.size_ms < MIN_WINDOW_MS:
+            raise SettingsError(
+                f"--win-size-ms is {self.size_ms}; expected 0 (the whole recording) or at least {MIN_WINDOW_MS}"
+            )
+        if not 0 < self.stride_ms <= self.size_ms:
+            raise SettingsError(
+                f"--win-stride-ms is {self.stride_ms}; expected 1 to the window size, which is {self.size_ms}"
+            )
+
+    def __str__(self) -> str:
+        return "whole recording" if self.size_ms == 0 else f"{self.size_ms} ms every {self.stride_ms} ms"
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """How logits become labels.
+
+    `labels` are the labels of interest in the user's order; each threshold is in 0…1 and inclusive.
+    `silence_dbfs`, if given, is the RMS level in dB below full scale under which a window is not judged.
+    `min_segment_ms` gives shorter segments to their longer neighbour; 0 keeps all.
+    """
+
+    labels: tuple[LabelOfInterest, ...]
+    other_label: str = "other"
+    score_function: ScoreFunction = "softmax"
+    merge: bool = True
+    min_segment_ms: int = 0
+    silence_dbfs: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_segment_ms < 0:
+            raise SettingsError(f"--min-segment-ms is {self.min_segment_ms}; expected 0 or more")
+        if self.min_segment_ms and not self.merge:
+            raise SettingsError("--min-segment-ms merges short segments and --no-merge forbids merging; give one")
+        if self.silence_dbfs is not None and not (math.isfinite(self.silence_dbfs) and self.silence_dbfs <= 0):
+            raise SettingsError(
+                f"--silence-dbfs is {self.silence_dbfs:g}; expected at most 0, as full scale is 0 dBFS; try -60"
+            )
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N; `batch_size` 0 fills the memory budget."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 0
+    mode: str = "exact"
+
+    def __post_init__(self) -> None:
+        kind, colon, index = self.device.partition(":")
+        if self.device not in ("auto", "cpu", "cuda") and not (kind == "cuda" and colon and index.isdecimal()):
+            raise SettingsError(f"--device is {self.device!r}; expected auto, cpu, cuda or cuda:N")
+        if self.batch_size < 0:
+            raise SettingsError(f"--batch-size is {self.batch_size}; expected 0 (automatic) or more")

@@ -1,0 +1,153 @@
+"""An Edge Impulse project as a source of recordings and a sink for their labels.
+
+Two ways to write: directly (structured labels, then metadata), or, in a preview job, one proposal a recording and
+nothing else. Metadata goes out as the union with what was there, since keys left out of a proposal are dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from block import audio
+from block.recording import LabeledRecording, Recording, RecordingError, RunEnded, Segment
+from block.studio.client import StudioClient
+from block.studio.errors import Forbidden, Refused, StudioError, Unauthorized
+from block.studio.sample import Sample
+
+FORBIDDEN_IN_A_ROW = 3
+
+
+def find_project(client: StudioClient) -> int:
+    """The id of the one project that the key belongs to. Raises StudioError or ValueError."""
+    projects = client.get_json("/api/projects").get("projects")
+    ids = [project.get("id") for project in projects] if isinstance(projects, list) else []
+    if len(ids) != 1 or not isinstance(ids[0], int):
+        raise ValueError(f"the key gives access to {len(ids)} projects; expected one: set EI_PROJECT_ID")
+    return ids[0]
+
+
+def structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
+    """Segments as Edge Impulse has them: `endIndex` is the last value that belongs to the label."""
+    return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]
+
+
+@dataclass
+class Project:
+    """The project `id`, its labels described by `metadata`.
+
+    `job` is the preview job that proposals go to; None writes directly. With `dry_run` nothing is sent that
+    changes anything: `say` is told the calls instead. `warn` is told of what a user should know.
+    """
+
+    client: StudioClient
+    id: int
+    metadata: Mapping[str, str]
+    job: int | None
+    dry_run: bool
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+    model_rate_hz: int = 16000
+    _samples: dict[int, Sample] = field(default_factory=dict)
+    _forbidden: int = 0
+    _low_rate_seen: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fetch(self, recording_id: int) -> Recording:
+        """Read the sample, then its audio. Raises RecordingError, RecordingSkipped or RunEnded."""
+        # In a preview the reads show what earlier steps of the same action have proposed.
+        seen = {"proposedActionsJobId": self.job} if self.job is not None else {}
+        path = f"/api/{self.id}/raw-data/{recording_id}"
+        answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **seen))
+        sample = Sample.read(answer, recording_id)
+        with self._lock:
+            self._samples[recording_id] = sample
+        sample.check_usable()
+        sound = audio.decode(self._wav(path, sample))
+        if sound.rate_hz < self.model_rate_hz:
+            self._warn_of_low_rate(sound.rate_hz)
+        stretch = audio.stretch(len(sound.waveform), sound.rate_hz, sample.values, sample.frequency_hz)
+        return Recording(recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch)
+
+    def write(self, labeled: LabeledRecording) -> None:
+        """Set, or propose, the labels of a recording that was fetched."""
+        sample = self._take(labeled.id)
+        labels = structured_labels(labeled.segments)
+        metadata = {**(sample.metadata if sample else {}), **self.metadata}
+        if self.job is not None:
+            self._propose(labeled.id, {"structuredLabels": labels, "metadata": metadata})
+            return
+        path = f"/api/{self.id}/raw-data/{labeled.id}"
+        self._post(f"{path}/structured-labels", {"structuredLabels": labels})
+        self._post(f"{path}/metadata", {"metadata": metadata})
+
+    def give_up(self, recording_id: int) -> None:
+        """A recording gets no labels. In a preview it is proposed as it is, so that it is shown all the same."""
+        sample = self._take(recording_id)
+        if self.job is None:
+            return
+        changes: dict[str, Any] = {}
+        if sample is not None:
+            changes["metadata"] = sample.metadata
+            if sample.structured_labels is not None:
+                changes["structuredLabels"] = sample.structured_labels
+            else:
+                changes["label"] = sample.label
+        self._propose(recording_id, changes)
+
+    def _warn_of_low_rate(self, rate_hz: int) -> None:
+        with self._lock:
+            first, self._low_rate_seen = not self._low_rate_seen, True
+        if first:
+            self.warn(
+                f"some recordings are sampled at less than {self.model_rate_hz} Hz (the first at {rate_hz} Hz): the "
+                f"model's upper mel bands are empty for them, and it may hear less than it could"
+            )
+
+    def _wav(self, path: str, sample: Sample) -> bytes:
+        try:
+            return self._call(lambda: self.client.get_bytes(f"{path}/wav", axisIx=sample.audio_axis))  # type: ignore[no-any-return]
+        except _RefusedRecording as error:
+            raise RecordingError(f"it has no audio that Studio gives out: {error}") from None
+
+    def _propose(self, recording_id: int, changes: dict[str, Any]) -> None:
+        body = {"jobId": self.job, "proposedChanges": changes}
+        self._post(f"/api/{self.id}/raw-data/{recording_id}/propose-changes", body)
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        if self.dry_run:
+            self.say(f"dry run, not sent: POST {path} {json.dumps(body, ensure_ascii=False)}")
+            return
+        self._call(lambda: self.client.post_json(path, body))
+
+    def _call(self, send: Callable[[], Any]) -> Any:
+        """Send, and sort what went wrong into this recording's trouble and the end of the run."""
+        try:
+            answer = send()
+        except Unauthorized as error:
+            raise RunEnded(f"the key is not accepted: {error}") from None
+        except Forbidden as error:
+            with self._lock:
+                self._forbidden += 1
+                in_a_row = self._forbidden
+            if in_a_row >= FORBIDDEN_IN_A_ROW:
+                raise RunEnded(f"refused {in_a_row} times in a row: {error}") from None
+            raise RecordingError(str(error)) from None
+        except Refused as error:
+            raise _RefusedRecording(str(error)) from None
+        except StudioError as error:
+            raise RecordingError(str(error)) from None
+        with self._lock:
+            self._forbidden = 0
+        return answer
+
+    def _take(self, recording_id: int) -> Sample | None:
+        with self._lock:
+            return self._samples.pop(recording_id, None)
+
+
+class _RefusedRecording(RecordingError):
+    """The API refused a call about one recording."""

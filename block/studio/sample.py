@@ -1,0 +1,80 @@
+"""What this block reads of an Edge Impulse sample, checked at the border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from block.recording import RecordingError, RecordingSkipped
+
+AUDIO_UNITS = "wav"
+NOT_AUDIO_CHARTS = ("image", "video", "table")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as the API describes it. `audio_axis` is the axis to ask a WAV for.
+
+    `structured_labels` is None where the sample has a single `label` instead.
+    """
+
+    id: int
+    name: str
+    values: int
+    frequency_hz: float
+    audio_axis: int
+    chart_type: str
+    is_disabled: bool
+    is_processing: bool
+    processing_error: str
+    label: str
+    structured_labels: list[dict[str, Any]] | None
+    metadata: dict[str, str]
+
+    @classmethod
+    def read(cls, answer: dict[str, Any], sample_id: int) -> Sample:
+        """From the answer to get-sample. Raises RecordingError where a field that labels depend on is missing."""
+        fields = answer.get("sample")
+        if not isinstance(fields, dict):
+            raise RecordingError("the answer describes no sample")
+        values, frequency = fields.get("valuesCount"), fields.get("frequency")
+        if isinstance(values, bool) or not isinstance(values, int):
+            raise RecordingError(f"the sample's valuesCount is {values!r}; expected a whole number")
+        metadata = fields.get("metadata")
+        failed = fields.get("processingError") is True
+        return cls(
+            id=sample_id,
+            name=str(fields.get("filename", "")),
+            values=values,
+            frequency_hz=float(frequency) if isinstance(frequency, (int, float)) else 0.0,
+            audio_axis=_audio_axis(fields.get("sensors")),
+            chart_type=str(fields.get("chartType", "")),
+            is_disabled=fields.get("isDisabled") is True,
+            is_processing=fields.get("isProcessing") is True,
+            processing_error=str(fields.get("processingErrorString") or "no reason given") if failed else "",
+            label=str(fields.get("label", "")),
+            structured_labels=fields.get("structuredLabels") or None,
+            metadata={str(key): str(value) for key, value in (metadata or {}).items()},
+        )
+
+    def check_usable(self) -> None:
+        """Raises RecordingSkipped or RecordingError, with the reason, for a sample that has no audio to label."""
+        if self.is_disabled:
+            raise RecordingSkipped("it is disabled")
+        if self.is_processing:
+            raise RecordingError("Studio is still processing it; label it once that is done")
+        if self.processing_error:
+            raise RecordingError(f"Studio could not process it: {self.processing_error}")
+        if self.chart_type in NOT_AUDIO_CHARTS:
+            raise RecordingError(f"it holds no audio: its chart type is {self.chart_type!r}")
+        if self.values < 1:
+            raise RecordingError(f"the recording is empty: it has {self.values} values")
+
+
+def _audio_axis(sensors: Any) -> int:
+    """The first axis that is measured in units of audio; 0 where none says so."""
+    if isinstance(sensors, list):
+        for index, sensor in enumerate(sensors):
+            if isinstance(sensor, dict) and str(sensor.get("units")).lower() == AUDIO_UNITS:
+                return index
+    return 0

@@ -1,0 +1,116 @@
+"""Integer arithmetic from a recording's length to its windows, the cells they speak for, and their pieces.
+
+No torch and no I/O. All positions count values of the recording unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+
+from block.recording import RecordingError, Window
+
+MIN_WINDOW_MS = 25  # one frame of the front end: less than that has no spectrum
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The smallest span that gets one label, `[start, end)`, and the indices of the windows that cover it whole."""
+
+    start: int
+    end: int
+    windows: range
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The windows of a recording of `values` values, and the cells that tile it."""
+
+    values: int
+    windows: tuple[Window, ...]
+    cells: tuple[Cell, ...]
+
+
+def round_half_up(x: Fraction | int) -> int:
+    """The integer nearest to `x`; halves go up."""
+    return floor(x + Fraction(1, 2))
+
+
+def lay_out(values: int, size: int, stride: int) -> Layout:
+    """Windows of `size` values every `stride` values over a recording of `values` values.
+
+    Windows start at 0, stride, 2·stride … while they fit; if values are left behind the last, one more window
+    ends at the last value. A recording shorter than `size` is one window. The cells are cut at the multiples of
+    the stride below the end of the last fitting window, at that end, and at the recording's end.
+
+    Requires `values ≥ 1` and `1 ≤ stride ≤ size`.
+    """
+    if values < 1 or not 1 <= stride <= size:
+        raise ValueError(f"got {values} values, size {size}, stride {stride}; need values ≥ 1, 1 ≤ stride ≤ size")
+    if values < size:
+        windows = [Window(0, values)]
+    else:
+        windows = [Window(start, start + size) for start in range(0, values - size + 1, stride)]
+    fitting_end = windows[-1].end
+    regular = len(windows)
+    if fitting_end < values:
+        windows.append(Window(values - size, values))
+    cuts = [*range(0, fitting_end, stride), fitting_end]
+    if fitting_end < values:
+        cuts.append(values)
+    cells = []
+    for start, end in itertools.pairwise(cuts):
+        # Regular window i spans [i·stride, i·stride + length): it covers the cell when i·stride ≤ start and
+        # end ≤ i·stride + length. The added window starts behind every regular one, so where it covers the cell
+        # too, the covering windows are still neighbours.
+        length = windows[0].length
+        first = max(0, -((length - end) // stride))
+        last = min(start // stride, regular - 1)
+        if len(windows) > regular and windows[-1].start <= start:
+            first, last = min(first, regular), regular
+        cells.append(Cell(start, end, range(first, last + 1)))
+    return Layout(values, tuple(windows), tuple(cells))
+
+
+def lay_out_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: int) -> Layout:
+    """`lay_out` for sizes in milliseconds at `value_rate_hz`; `size_ms` 0 is one window over everything.
+
+    Raises RecordingError for a recording that is empty or under 25 ms, or so slow that a stride rounds to no value.
+    """
+    if values < 1:
+        raise RecordingError("the recording is empty: it has 0 values")
+    if values * 1000 < MIN_WINDOW_MS * value_rate_hz:
+        length_ms = float(values * 1000 / value_rate_hz)
+        raise RecordingError(f"the recording is {length_ms:.1f} ms long; at least {MIN_WINDOW_MS} ms are needed")
+    if size_ms == 0:
+        return lay_out(values, values, values)
+    size = round_half_up(size_ms * value_rate_hz / 1000)
+    stride = round_half_up(stride_ms * value_rate_hz / 1000)
+    if stride < 1:
+        raise RecordingError(f"a stride of {stride_ms} ms is less than one value at {float(value_rate_hz):g} Hz")
+    return lay_out(values, size, stride)
+
+
+def slice_at_model_rate(window: Window, ratio: Fraction, positions: int) -> Window:
+    """Where `window` lies in the resampled waveform of `positions` values.
+
+    `ratio` is model-rate values per value. Windows of one length stay of one length; starts are clipped so that
+    the slice ends in the waveform.
+    """
+    length = min(round_half_up(window.length * ratio), positions)
+    start = min(round_half_up(window.start * ratio), positions - length)
+    return Window(start, start + length)
+
+
+def pieces(length: int, limit: int) -> Iterator[Window]:
+    """`[0, length)` cut into the fewest spans of at most `limit`, their lengths equal within one."""
+    count = -(-length // limit)
+    for index in range(count):
+        yield Window(index * length // count, (index + 1) * length // count)

@@ -1,0 +1,89 @@
+"""What every test stands on: a scrubbed environment, and checkpoints made on the spot."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A slow machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+# Before anything imports a hub client: a test that reaches for the network is wrong.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+EMBEDDED = ROOT / "models" / "ast-tiny-audioset"
+NAMES = (
+    "Speech",
+    "Male speech, man speaking",
+    "Music",
+    "Whimper",
+    "Whimper (dog)",
+    "Dog",
+    "Silence",
+)
+
+
+@pytest.fixture(autouse=True)
+def _scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, endpoint or proxy of whoever runs the tests takes part in them."""
+    for name in list(os.environ):
+        if name.startswith("EI_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a small AST checkpoint with seeded random weights, whose scores differ between inputs."""
+
+    def make(names: tuple[str, ...] = NAMES, seed: int = 0, **config: int) -> Path:
+        import torch
+        from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        small = {
+            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+            "frequency_stride": 16, "time_stride": 16,
+        }  # fmt: skip
+        labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = ASTForAudioClassification(ASTConfig(**{**small, **config}, **labels))
+            with torch.no_grad():
+                # As initialised, every input gets nearly the same logits, and tests could not tell inputs apart.
+                embeddings = model.audio_spectrogram_transformer.embeddings
+                embeddings.position_embeddings.normal_(0, 0.5)
+                embeddings.patch_embeddings.projection.weight.normal_(0, 0.2)
+                model.classifier.dense.weight.normal_(0, 0.6)
+        folder = tmp_path_factory.mktemp("checkpoint")
+        model.save_pretrained(folder)
+        ASTFeatureExtractor(max_length=model.config.max_length).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(make_checkpoint: Callable[..., Path]) -> Path:
+    return make_checkpoint()
+
+
+@pytest.fixture
+def ids_file(tmp_path: Path) -> Callable[[object], str]:
+    """Writes its argument as JSON; returns the path."""
+
+    def write(content: object) -> str:
+        path = tmp_path / "ids.json"
+        path.write_text(json.dumps(content))
+        return str(path)
+
+    return write

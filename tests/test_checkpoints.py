@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from block import checkpoints
+from block.checkpoints import CheckpointError, FrontEnd
+from block.classifier import Classifier, choose_device
+from block.settings import ComputeSettings, SettingsError
+from tests.conftest import NAMES
+
+
+@pytest.fixture
+def copy(checkpoint_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint_folder, tmp_path / "mine"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        content.pop(key, None)
+        if value is not None:
+            content[key] = value
+    path.write_text(json.dumps(content))
+
+
+def test_a_checkpoint_is_found_by_folder_and_by_name_in_the_store(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_folder = checkpoints.find(str(copy))
+    assert by_folder == checkpoints.find("mine", store=copy.parent)
+    assert by_folder.name == "mine"
+    assert by_folder.class_names == NAMES
+    assert by_folder.front_end == FrontEnd()
+    monkeypatch.chdir(copy.parent)
+    assert checkpoints.find("mine").class_names == NAMES
+    monkeypatch.chdir(copy)
+    assert checkpoints.find(".").name == "mine"
+
+
+def test_the_digest_is_that_of_the_weights(copy: Path) -> None:
+    import hashlib
+
+    expected = hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest()
+    assert checkpoints.find(str(copy)).sha256() == expected
+
+
+def test_where_the_default_is_missing_it_is_said_how_to_get_it_and_which_one_is_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"huggingface\.co/MIT/ast.*or use the embedded one: --model ast-tiny"):
+        checkpoints.find(checkpoints.DEFAULT, store=tmp_path)
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are(copy: Path) -> None:
+    with pytest.raises(CheckpointError, match="present in .*: mine"):
+        checkpoints.find("yours", store=copy.parent)
+
+
+def damage_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def pickle_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "holds a JSON list"),
+    "another architecture": (lambda f: edit(f / "config.json", model_type="vit"), "a model of type 'vit'"),
+    "no labels": (lambda f: edit(f / "config.json", id2label=None), "names no classes"),
+    "a gap in the labels": (lambda f: edit(f / "config.json", id2label={"0": "a", "2": "b"}), "no name for class 1"),
+    "an empty label": (lambda f: edit(f / "config.json", id2label={"0": " "}), "no name for class 0"),
+    "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "preprocessor_config.json is missing"),
+    "another front end": (
+        lambda f: edit(f / "preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor"),
+        "front end is 'WhisperFeatureExtractor'",
+    ),
+    "other frames": (lambda f: edit(f / "preprocessor_config.json", max_length=512), "128 mel bins × 512 frames, the"),
+    "a mean of words": (lambda f: edit(f / "preprocessor_config.json", mean="low"), "mean is 'low'"),
+    "no spread": (lambda f: edit(f / "preprocessor_config.json", std=0), "no usable front end"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "pickled weights": (pickle_weights, r"pickled weights \(pytorch_model.bin\), which are never loaded"),
+    "cut weights": (damage_weights, "is damaged: it has"),
+    "a pointer in place of weights": (
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
+        "damaged or no safetensors file",
+    ),
+    "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or no safetensors file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_that_cannot_be_used_is_refused_and_the_file_named(copy: Path, damage: str) -> None:
+    act, said = DAMAGES[damage]
+    act(copy)
+    with pytest.raises(CheckpointError, match=said):
+        checkpoints.find(str(copy))
+
+
+def test_weights_that_do_not_fit_their_config_are_refused_not_filled_with_noise(copy: Path) -> None:
+    names = {str(index): f"class {index}" for index in range(3)}
+    edit(copy / "config.json", id2label=names, label2id={name: int(index) for index, name in names.items()})
+    with pytest.raises(CheckpointError, match=r"does not fit|cannot be loaded"):
+        Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
+    shutil.rmtree(copy)
+
+
+def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
+    edit(copy / "config.json", num_hidden_layers=3)
+    with pytest.raises(CheckpointError, match="missing keys"):
+        Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
+
+
+def test_a_device_that_is_not_there_is_refused_with_the_reason() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        with pytest.raises(SettingsError, match="CUDA devices here"):
+            choose_device(ComputeSettings("cuda:99"))
+    else:
+        with pytest.raises(SettingsError, match="--device is cuda, but there is no CUDA device: ."):
+            choose_device(ComputeSettings("cuda"))
+        assert choose_device(ComputeSettings("auto")).reason.startswith("no CUDA device: ")
+
+
+def test_dtype_auto_is_float32_on_a_cpu() -> None:
+    assert choose_device(ComputeSettings("cpu")).dtype_name == "float32"
+    assert choose_device(ComputeSettings("cpu", "bfloat16")).dtype_name == "bfloat16"

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from block.decisions import Decision, cell_scores, decide, score, segments, window_scores
+from block.labels import LabelOfInterest
+from block.windows import lay_out
+
+
+def label(index: int, name: str, threshold: float = 0.2) -> LabelOfInterest:
+    return LabelOfInterest(index, name, name, threshold, name)
+
+
+def test_softmax_makes_classes_compete_and_sigmoid_does_not() -> None:
+    three_present = np.array([3.0, 3.0, 3.0] + [-11.0] * 524)
+    assert score(three_present, "softmax")[:3] == pytest.approx([1 / 3] * 3, abs=1e-3)
+    assert score(three_present, "sigmoid")[:3] == pytest.approx([0.9526] * 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid"])
+def test_scores_stay_finite_for_extreme_logits(function: str) -> None:
+    scores = score(np.array([[-1e4, 1e4, 0.0], [700.0, 701.0, -700.0]]), function)  # type: ignore[arg-type]
+    assert np.isfinite(scores).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert score(np.array([-30.0, 30.0]), "sigmoid") == pytest.approx([9.36e-14, 1 - 9.36e-14], rel=1e-2)
+
+
+def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maximum() -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
+    scores = window_scores(logits, [2, 1], "softmax")
+    assert scores == pytest.approx(
+        np.array([[np.exp(2) / (np.exp(2) + 1), np.exp(5) / (np.exp(5) + 1)], [0.5, 0.5]]), abs=1e-12
+    )
+
+
+def test_a_cell_gets_the_mean_of_the_windows_that_cover_it() -> None:
+    cells = lay_out(10, 5, 3).cells
+    scores = np.array([[0.0, 1.0], [0.4, 0.2], [0.8, 0.0]])
+    assert cell_scores(scores, cells) == pytest.approx(np.array([[0, 1], [0.4, 0.2], [0.6, 0.1], [0.8, 0]]))
+
+
+def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
+    labels = [label(0, "a", 0.5), label(1, "b", 0.2), label(2, "c", 0.9)]
+    scores = np.array([[0.4, 0.3, 0.8], [0.5, 0.5, 0.0], [0.49, 0.19, 0.89], [0.0, 0.2, 0.0]])
+    assert decide(scores, labels, "other") == [
+        Decision("b", 0.3),  # a and c are higher but below their thresholds
+        Decision("a", 0.5),  # a tie goes to the label named first
+        Decision("other", 0.89),
+        Decision("b", 0.2),  # the threshold itself is enough
+    ]
+
+
+def test_a_threshold_of_0_is_reached_by_a_score_of_0() -> None:
+    assert decide(np.array([[0.0]]), [label(0, "a", 0.0)], "other") == [Decision("a", 0.0)]
+
+
+def test_classes_renamed_to_one_name_compete_singly() -> None:
+    labels = [label(0, "sound"), label(1, "sound"), label(2, "dog")]
+    assert decide(np.array([[0.3, 0.3, 0.4]]), labels, "other") == [Decision("dog", 0.4)]
+
+
+def test_neighbours_of_one_label_merge_with_the_length_weighted_mean_score() -> None:
+    cells = lay_out(10, 4, 4).cells
+    decisions = [Decision("a", 0.5), Decision("a", 0.9), Decision("b", 0.7)]
+    merged = segments(cells, decisions, merge=True, min_length=0)
+    assert [(s.start, s.end, s.label) for s in merged] == [(0, 8, "a"), (8, 10, "b")]
+    assert merged[0].score == pytest.approx(0.7)
+    apart = segments(cells, decisions, merge=False, min_length=0)
+    assert [(s.start, s.end, s.label, s.score) for s in apart] == [
+        (0, 4, "a", 0.5), (4, 8, "a", 0.9), (8, 10, "b", 0.7),
+    ]  # fmt: skip
+    uneven = segments(lay_out(6, 4, 4).cells, [Decision("a", 0.9), Decision("a", 0.3)], merge=True, min_length=0)
+    assert uneven[0].score == pytest.approx((4 * 0.9 + 2 * 0.3) / 6)
+
+
+def test_a_short_segment_goes_to_its_longer_neighbour_which_keeps_its_score() -> None:
+    cells = lay_out(24, 4, 4).cells
+    names = ["a", "b", "c", "c", "a", "a"]
+    decisions = [Decision(name, 0.5 if name == "c" else 0.3) for name in names]
+    kept = segments(cells, decisions, merge=True, min_length=5)
+    # a (4) and b (4) are short: a, the earlier, goes to b, its only neighbour; the two are long enough together.
+    assert [(s.start, s.end, s.label, s.score) for s in kept] == [
+        (0, 8, "b", 0.3), (8, 16, "c", 0.5), (16, 24, "a", 0.3),
+    ]  # fmt: skip
+
+
+def test_giving_away_a_segment_between_two_of_one_label_joins_them() -> None:
+    cells = lay_out(20, 4, 4).cells
+    decisions = [Decision(name, {"a": 0.4, "b": 0.9, "A": 0.6}[name]) for name in "aabAA"]
+    decisions = [Decision(decision.label.lower(), decision.score) for decision in decisions]
+    kept = segments(cells, decisions, merge=True, min_length=5)
+    assert [(s.start, s.end, s.label) for s in kept] == [(0, 20, "a")]
+    assert kept[0].score == pytest.approx(0.5)
+
+
+@given(st.data(), st.integers(1, 200), st.integers(1, 40), st.booleans(), st.integers(0, 60))
+def test_segments_cover_the_recording_once_and_in_order(
+    data: st.DataObject, values: int, size: int, merge: bool, min_length: int
+) -> None:
+    cells = lay_out(values, size, data.draw(st.integers(1, size))).cells
+    names = data.draw(st.lists(st.sampled_from("abc"), min_size=len(cells), max_size=len(cells)))
+    found = segments(cells, [Decision(name, 0.5) for name in names], merge, min_length)
+    assert found[0].start == 0
+    assert found[-1].end == values
+    assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(segment.score == pytest.approx(0.5) for segment in found)
+    if merge:
+        assert all(a.label != b.label for a, b in zip(found, found[1:], strict=False))
+        assert len(found) == 1 or all(segment.length >= min_length for segment in found)

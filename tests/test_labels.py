@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from block.cli import describe
+from block.labels import LabelError, LabelOfInterest, parse_labels
+from tests.conftest import NAMES, SHARED
+
+
+def read(text: str, names: tuple[str, ...] = NAMES) -> list[tuple[str, str, float]]:
+    return [(label.class_name, label.name, label.threshold) for label in parse_labels(text, names, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("speech\nmusic", [("Speech", "speech", 0.2), ("Music", "music", 0.2)]),
+        ("speech\\nmusic", [("Speech", "speech", 0.2), ("Music", "music", 0.2)]),
+        ("speech, music", [("Speech", "speech", 0.2), ("Music", "music", 0.2)]),
+        ("\n speech ,\r\n\n,Music,\n", [("Speech", "speech", 0.2), ("Music", "Music", 0.2)]),
+        ("Male speech, man speaking, Dog",
+         [("Male speech, man speaking", "Male speech, man speaking", 0.2), ("Dog", "Dog", 0.2)]),
+        ("male  speech,   man speaking",
+         [("Male speech, man speaking", "male  speech,   man speaking", 0.2)]),
+        ("Whimper (dog)", [("Whimper (dog)", "Whimper (dog)", 0.2)]),
+        ("Whimper (dog) (sad dog)", [("Whimper (dog)", "sad dog", 0.2)]),
+        ("Whimper (cat)", [("Whimper", "cat", 0.2)]),
+        ("Speech(voice)", [("Speech", "voice", 0.2)]),
+        ("Speech (0.4)", [("Speech", "Speech", 0.4)]),
+        ("Speech (voice, 0.4), Dog", [("Speech", "voice", 0.4), ("Dog", "Dog", 0.2)]),
+        ("Speech (a, b (c), d)", [("Speech", "a, b (c), d", 0.2)]),
+        ("Speech (a, b, .5)", [("Speech", "a, b", 0.5)]),
+        ("Speech (Voice ONE)", [("Speech", "Voice ONE", 0.2)]),
+        ("Speech (0), Dog (1)", [("Speech", "Speech", 0.0), ("Dog", "Dog", 1.0)]),
+        ("Speech (nan)", [("Speech", "nan", 0.2)]),
+        ("Speech (sound), Music (sound)", [("Speech", "sound", 0.2), ("Music", "sound", 0.2)]),
+    ],
+)  # fmt: skip
+def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[str, str, float]]) -> None:
+    assert read(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no class is named"),
+        (" ,\n, \\n", "no class is named"),
+        ("speach", r"line 1, column 1: 'speach' is not a class of this checkpoint; did you mean 'Speech'"),
+        ("Music\nMale speach, man speaking", r"line 2, column 1: 'Male speach'.*'Male speech, man speaking'"),
+        ("Music, xyzzy", r"line 1, column 8: 'xyzzy' is not a class of this checkpoint$"),
+        ("Speech (1.5)", "threshold 1.5 of 'Speech' is outside 0…1"),
+        ("Speech (voice, -0.1)", "threshold -0.1 of 'Speech' is outside 0…1"),
+        ("Speech (0,3)", "threshold 3 of 'Speech' is outside"),
+        ("Speech ()", "new name .* is empty"),
+        ("Speech ( , 0.3)", "new name .* is empty"),
+        ("Speech (voice", "is not closed"),
+        ("Speech (a) (b)", r"after 'Speech \(a\)' a comma or a new line was expected, got '\(b\)'"),
+        ("Speech (a) b", "expected, got 'b'"),
+        ("speech, Music\nSPEECH (x)", "line 2, column 1: the class 'Speech' is named twice, first at line 1, column 1"),
+        ("Dog*", r"the trailing \* .* is reserved"),
+        ("\u017fpeech", "is not a class"),
+        (")", "is not a class"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place(text: str, said: str) -> None:
+    with pytest.raises(LabelError, match=said):
+        read(text)
+
+
+def test_names_that_differ_only_in_case_are_told_apart_by_exact_spelling_alone() -> None:
+    names = ("bat", "Bat", "Ball")
+    assert [label.index for label in parse_labels("Bat, bat", names, 0.2)] == [1, 0]
+    with pytest.raises(LabelError, match="2 classes named 'BAT'"):
+        parse_labels("BAT", names, 0.2)
+
+
+labels_text = st.text(alphabet="Speech, Music(Dog)0.5\\n\n*", max_size=60)
+
+
+@given(labels_text)
+@example("Speech (a, 0.5), Whimper (dog) (x)")
+def test_any_text_is_read_or_refused_and_what_was_read_reads_back_the_same(text: str) -> None:
+    try:
+        labels = parse_labels(text, NAMES, 0.2)
+    except LabelError:
+        return
+    assert parse_labels(describe(labels), NAMES, 0.2) == labels
+    assert len({label.index for label in labels}) == len(labels)
+    assert all(0 <= label.threshold <= 1 and label.name == label.name.strip() != "" for label in labels)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs AudioSet's list of classes")
+@pytest.mark.parametrize("separator", ["\n", "\\n", ", ", ","])
+def test_all_527_names_of_audioset_can_be_listed_at_once(separator: str) -> None:
+    with (SHARED / "audioset" / "class_labels_indices.csv").open(newline="") as file:
+        names = tuple(row["display_name"] for row in csv.DictReader(file))
+    labels = parse_labels(separator.join(names), names, 0.2)
+    assert [label.index for label in labels] == list(range(527))
+    renamed = separator.join(f"{name} (n{i}, 0.5)" for i, name in enumerate(names))
+    assert [(label.index, label.name, label.threshold) for label in parse_labels(renamed, names, 0.2)] == [
+        (i, f"n{i}", 0.5) for i in range(527)
+    ]
+
+
+def test_a_label_keeps_the_text_it_was_read_from() -> None:
+    assert parse_labels("music (tune , 0.30) ,dog", NAMES, 0.2) == (
+        LabelOfInterest(2, "Music", "tune", 0.3, "music (tune , 0.30)"),
+        LabelOfInterest(5, "Dog", "dog", 0.2, "dog"),
+    )
