@@ -58,15 +58,25 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ASTForAudioClassification(ASTConfig(**{**small, **config}, **labels))
+            extractor = ASTFeatureExtractor(max_length=model.config.max_length)
             with torch.no_grad():
-                # As initialised, every input gets nearly the same logits, and tests could not tell inputs apart.
-                embeddings = model.audio_spectrogram_transformer.embeddings
-                embeddings.position_embeddings.normal_(0, 0.5)
-                embeddings.patch_embeddings.projection.weight.normal_(0, 0.2)
-                model.classifier.dense.weight.normal_(0, 0.6)
+                model.audio_spectrogram_transformer.embeddings.position_embeddings.normal_(0, 0.02)
+                # As initialised, every input gets nearly the same logits, and tests could not tell inputs apart: so
+                # the head is set to tell tones of several pitches and noises apart, each logit with a spread of 2.
+                time = torch.arange(16000) / 16000
+                sounds = [0.3 * torch.sin(2 * torch.pi * hz * time) for hz in (200, 400, 800, 1600, 3200)]
+                sounds += [sound + 0.02 * torch.randn(16000) for sound in sounds]
+                inputs = extractor([sound.numpy() for sound in sounds], sampling_rate=16000, return_tensors="pt")
+                pooled = model.audio_spectrogram_transformer(**inputs).pooler_output
+                hidden = model.classifier.layernorm(pooled)
+                spread = hidden - hidden.mean(dim=0)
+                weight = torch.randn(len(names), len(sounds)) @ spread
+                weight *= 2 / (spread @ weight.T).std(dim=0)[:, None]
+                model.classifier.dense.weight.copy_(weight)
+                model.classifier.dense.bias.copy_(-weight @ hidden.mean(dim=0))
         folder = tmp_path_factory.mktemp("checkpoint")
         model.save_pretrained(folder)
-        ASTFeatureExtractor(max_length=model.config.max_length).save_pretrained(folder)
+        extractor.save_pretrained(folder)
         return folder
 
     return make

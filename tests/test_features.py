@@ -41,7 +41,9 @@ def test_a_front_end_of_other_measures_equals_that_of_transformers() -> None:
     assert (got - expected).abs().max() <= 1e-5
     plain = FrontEnd(normalize=False)
     expected = ASTFeatureExtractor(do_normalize=False)(list(waveforms), sampling_rate=16000, return_tensors="pt")
-    assert (FilterBanks(plain, torch.device("cpu"))(torch.from_numpy(waveforms)) - expected["input_values"]).abs().max() <= 1e-5
+    assert (
+        FilterBanks(plain, torch.device("cpu"))(torch.from_numpy(waveforms)) - expected["input_values"]
+    ).abs().max() <= 1e-5
 
 
 def test_padding_and_digital_silence_are_different_inputs() -> None:

@@ -1,0 +1,150 @@
+"""The ASGI application: demands the key, hands calls to their handlers, wraps answers in the envelope.
+
+Every JSON answer is ``{"success": bool, "error"?: str, …}``, those of unknown paths and of our own
+mistakes included; no answer holds a traceback. Pages can be added beside ``/v1``: the key is demanded in
+the header only below `KEYED`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from . import byte_range, reads, writes
+from .call import Call, Handler
+from .contract import Refused
+from .project import Project
+from .wav import Bytes
+
+KEYED = ("/v1", "/ids.json")
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
+
+
+def create_app(project: Project, key: str) -> Starlette:
+    """The application that serves `project` to whoever sends `key` in the header ``x-api-key``."""
+    routes = [
+        Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
+        for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
+    ]
+    app = Starlette(
+        routes=[*routes, Route("/ids.json", _ids(project))],
+        middleware=[Middleware(KeyDemanded, key=key)],
+        exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _unexpected},
+    )
+    app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect hides a slip
+    return app
+
+
+class KeyDemanded:
+    """Answers 401 to requests below `KEYED` that do not carry the key exactly once."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._opens(Headers(scope=scope)):
+            answer = _failure(401, "the header x-api-key is missing or does not hold this project's key")
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _opens(self, headers: Headers) -> bool:
+        given = headers.getlist("x-api-key")
+        return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
+
+
+def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        call = Call(
+            ids={name: str(value) for name, value in request.path_params.items()},
+            query=request.query_params.multi_items(),
+            content_type=request.headers.get("content-type", ""),
+            body=await _body(request),
+        )
+        try:
+            answer = await run_in_threadpool(handler, project, call)
+        except Refused:
+            raise
+        except Exception as error:
+            # An exception that leaves the application makes the server hang up, which the client's next
+            # request on the same connection would suffer for.
+            log.exception("%s %s failed", request.method, request.url.path)
+            return await _unexpected(request, error)
+        headers = {"Cache-Control": _caching(request)}
+        if isinstance(answer, Bytes):
+            return _audio(answer, request.headers.get("range"), headers)
+        return JSONResponse({"success": True, **answer}, headers=headers)
+
+    return endpoint
+
+
+def _ids(project: Project) -> Callable[[Request], Awaitable[Response]]:
+    """The stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
+
+    async def endpoint(request: Request) -> Response:
+        samples = await run_in_threadpool(project.samples)
+        return JSONResponse({"ids": [sample.id for sample in samples]})
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for block in request.stream():
+            body += block
+            if len(body) > LARGEST_BODY:
+                raise Refused(f"the request body is larger than {LARGEST_BODY} bytes", 413)
+    except ClientDisconnect:
+        raise Refused("the client hung up before its request was complete") from None
+    return bytes(body)
+
+
+def _caching(request: Request) -> str:
+    """As documented: an answer may be cached for long when, and only when, a `cacheKey` is given."""
+    return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
+
+
+def _audio(audio: Bytes, wanted: str | None, headers: dict[str, str]) -> Response:
+    try:
+        span = byte_range.requested(wanted, audio.size)
+    except byte_range.Unsatisfiable as error:
+        return _failure(416, str(error), {"Content-Range": f"bytes */{audio.size}"})
+    start, stop = (0, audio.size) if span is None else (span.start, span.stop)
+    headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{audio.size}"
+    return StreamingResponse(audio.read(start, stop), 200 if span is None else 206, headers, media_type="audio/wav")
+
+
+def _failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"success": False, "error": message}, status, headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _failure(error.status, error.message)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = {404: "there is no such call", 405: f"this call does not take {request.method}"}
+    return _failure(error.status_code, said.get(error.status_code, error.detail), dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return _failure(500, "the local Studio failed at this call; its own output says why")

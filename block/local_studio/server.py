@@ -1,0 +1,199 @@
+"""``python -m block studio``: serve a folder until Ctrl-C; and `running`, the same inside a program."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from .project import Project
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 4810
+KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # what a header can carry unchanged
+START_S = 30.0  # how long `running` waits for the server to answer
+
+
+class CannotServe(Exception):
+    """A reason why nothing was served; one line of text."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a project is served: `url` ends without a slash, `endpoint` is for EI_API_ENDPOINT."""
+
+    host: str
+    port: int
+    key: str
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.url}/v1"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The arguments of ``python -m block studio``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m block studio",
+        description="Serve a folder of audio as an Edge Impulse project on this machine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder with audio files, at any depth")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes any free port")
+    parser.add_argument("--host", default=LOOPBACK, help=f"only {LOOPBACK} (the default) for now")
+    parser.add_argument("--key", help="API key to demand; default: one that is kept in the project's database")
+    parser.add_argument(
+        "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples here, for --data-ids-file"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns 0 after Ctrl-C and 2, with one line on stderr, when nothing could start.
+
+    Arguments that argparse cannot parse end in SystemExit(2), as everywhere in Python.
+    """
+    arguments = get_parser().parse_args(argv)
+    try:
+        _serve(arguments)
+    except CannotServe as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
+        print("stopped")
+    return 0
+
+
+@contextmanager
+def running(project: Project, *, key: str | None = None, port: int = 0) -> Iterator[Address]:
+    """Serve `project` in a thread for as long as the context lasts. `port` 0 takes a free one.
+
+    `key` None demands the project's own key. Raises CannotServe.
+    """
+    demanded = project.key if key is None else key
+    server = _server(project, demanded)
+    listener = _listener(LOOPBACK, port)
+    address = Address(LOOPBACK, listener.getsockname()[1], demanded)
+    thread = threading.Thread(target=server.run, args=([listener],), name="local-studio", daemon=True)
+    thread.start()
+    try:
+        deadline = time.monotonic() + START_S
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise CannotServe(f"the server at {address.url} did not start")
+            time.sleep(0.005)
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    if arguments.host != LOOPBACK:
+        raise CannotServe(f"--host must be {LOOPBACK} for now, got {arguments.host!r}")
+    if not 0 <= arguments.port <= 65535:
+        raise CannotServe(f"--port must be 0…65535, got {arguments.port}")
+    if arguments.key is not None and not KEY.fullmatch(arguments.key):
+        raise CannotServe("--key must be printable ASCII without spaces around it, and not empty")
+    project = _open(arguments.folder)
+    try:
+        with _listener(LOOPBACK, arguments.port) as listener:
+            report = project.scan()
+            ids = [sample.id for sample in project.samples()]
+            if arguments.ids_file is not None:
+                _write_ids(arguments.ids_file, ids)
+            key = project.key if arguments.key is None else arguments.key
+            address = Address(LOOPBACK, listener.getsockname()[1], key)
+            if report.labels_dropped:
+                print(f"{report.labels_dropped} recordings have changed in length and lost their labels")
+            print("\n".join(_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
+            _server(project, address.key).run([listener])
+    finally:
+        project.close()
+
+
+def _greeting(project: Project, address: Address, count: int, ids_file: Path | None) -> Sequence[str]:
+    """The lines printed at the start: the address, and what to paste in the shell that runs the block."""
+    ids = f'curl -sSf -H "x-api-key: $EI_PROJECT_API_KEY" {address.url}/ids.json -o ids.json'
+    if ids_file is not None:
+        ids = f"# ids of all samples: --data-ids-file {shlex.quote(str(ids_file))}"
+    return (
+        f"{count} recordings of {project.root} at {address.url} (project {project.id}); Ctrl-C stops.",
+        "For the shell that runs the block:",
+        f"export EI_API_ENDPOINT={address.endpoint}",
+        f"export EI_PROJECT_API_KEY={shlex.quote(address.key)}",
+        ids,
+    )
+
+
+def _open(root: Path) -> Project:
+    try:
+        from .project import Project, ProjectError
+    except ImportError as error:
+        raise _not_installed(error) from None
+    try:
+        return Project(root)
+    except ProjectError as error:
+        raise CannotServe(str(error)) from None
+
+
+def _server(project: Project, key: str) -> uvicorn.Server:
+    try:
+        import uvicorn
+
+        from .app import create_app
+    except ImportError as error:
+        raise _not_installed(error) from None
+    config = uvicorn.Config(
+        create_app(project, key),
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
+
+
+def _not_installed(error: ImportError) -> CannotServe:
+    return CannotServe(f"the local Studio needs the extra 'studio': {error.name} is not installed")
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    # asyncio turns Nagle's algorithm off, which costs 40 ms a request, only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def _write_ids(path: Path, ids: Sequence[int]) -> None:
+    try:
+        path.write_text(json.dumps({"ids": ids}) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CannotServe(f"cannot write the ids file {path}: {error.strerror}") from None

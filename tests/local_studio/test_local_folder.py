@@ -1,0 +1,228 @@
+"""Which files of a folder are samples, and that their ids stay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from block.local_studio import folder
+from block.local_studio.project import DATABASE, Project, ProjectError
+from block.local_studio.sample import StructuredLabel
+
+MakeWav = Callable[..., bytes]
+
+
+def put(root: Path, relative: str, data: bytes) -> Path:
+    path = root / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def names(root: Path) -> list[str]:
+    return [file.name for file in folder.find(root)]
+
+
+def ids(project: Project) -> dict[str, int]:
+    project.scan()
+    return {sample.name: sample.id for sample in project.samples()}
+
+
+def test_audio_is_found_at_any_depth_in_the_order_of_paths(tmp_path: Path):
+    for name in ("b.wav", "a/z.FLAC", "a/b/c.ogg", "d.mp3", "e.aif", "f.aiff", "notes.txt", "wav"):
+        put(tmp_path, name, b"x")
+    assert names(tmp_path) == ["a/b/c.ogg", "a/z.FLAC", "b.wav", "d.mp3", "e.aif", "f.aiff"]
+
+
+def test_hidden_files_and_directories_are_skipped(tmp_path: Path):
+    for name in (".a.wav", ".git/b.wav", "c/.d/e.wav", "f.wav"):
+        put(tmp_path, name, b"x")
+    assert names(tmp_path) == ["f.wav"]
+
+
+def test_links_that_leave_the_folder_are_not_followed(tmp_path: Path):
+    outside = put(tmp_path, "outside/secret.wav", b"x")
+    root = tmp_path / "root"
+    put(root, "sub/inside.wav", b"x")
+    (root / "leaves.wav").symlink_to(outside)
+    (root / "leaves").symlink_to(outside.parent, target_is_directory=True)
+    (root / "stays.wav").symlink_to(root / "sub/inside.wav")
+    (root / "broken.wav").symlink_to(root / "nothing.wav")
+    (root / "loop.wav").symlink_to(root / "loop.wav")
+    assert names(root) == ["stays.wav", "sub/inside.wav"]
+
+
+def test_a_file_that_becomes_a_link_to_the_outside_is_no_longer_served(tmp_path: Path):
+    outside = put(tmp_path, "outside/secret.wav", b"x")
+    inside = put(tmp_path, "root/a.wav", b"x")
+    (found,) = folder.find(tmp_path / "root")
+    inside.unlink()
+    inside.symlink_to(outside)
+    assert folder.locate(tmp_path / "root", found.path) is None
+
+
+def test_pipes_and_directories_with_audio_endings_are_no_samples(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    put(tmp_path, "directory.wav/a.wav", b"x")
+    assert names(tmp_path) == ["directory.wav/a.wav"]
+
+
+def test_names_that_are_no_utf8_are_samples_too(tmp_path: Path, audio_bytes: MakeWav):
+    root = tmp_path / "root"
+    root.mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.wav")).write_bytes(audio_bytes(10))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    project = Project(root)
+    project.scan()
+    (sample,) = project.samples()
+    assert (sample.name, sample.values_count) == ("caf\ufffd.wav", 10)
+    assert project.audio(sample).size > 44
+    project.close()
+
+
+@pytest.mark.parametrize(
+    ("ending", "container", "subtype"),
+    [
+        ("wav", "WAV", "PCM_24"),
+        ("flac", "FLAC", "PCM_16"),
+        ("ogg", "OGG", "VORBIS"),
+        ("mp3", "MP3", "MPEG_LAYER_III"),
+        ("aiff", "AIFF", "PCM_16"),
+    ],
+)
+def test_rate_and_length_come_from_the_header(
+    project: Project, audio_bytes: MakeWav, ending: str, container: str, subtype: str
+):
+    put(project.root, f"a.{ending}", audio_bytes(4001, 44100, container=container, subtype=subtype))
+    project.scan()
+    (sample,) = project.samples()
+    assert (sample.frequency_hz, sample.values_count) == (44100, 4001)
+    assert sample.processing_error is None
+    assert len(sample.sha256) == 64
+
+
+def test_a_file_that_cannot_be_read_is_a_sample_with_its_reason(project: Project):
+    put(project.root, "a.wav", b"this is no audio")
+    put(project.root, "b.wav", b"")
+    project.scan()
+    for sample in project.samples():
+        assert sample.values_count == 0
+        assert sample.processing_error == "the file cannot be read as audio (Format not recognised.)"
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    project: Project, audio_bytes: MakeWav, monkeypatch: pytest.MonkeyPatch
+):
+    put(project.root, "a.wav", audio_bytes(10))
+
+    def fail(file: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("block.local_studio.wav.facts", fail)
+        project.scan()
+    (sample,) = project.samples()
+    assert sample.processing_error == "the file cannot be opened (Input/output error)"
+    assert project.scan().changed == 1
+    (sample,) = project.samples()
+    assert (sample.processing_error, sample.values_count) == (None, 10)
+
+
+def test_a_wav_without_frames_is_a_sample_of_no_values(project: Project, audio_bytes: MakeWav):
+    put(project.root, "a.wav", audio_bytes(0, 22050))
+    project.scan()
+    (sample,) = project.samples()
+    assert (sample.values_count, sample.frequency_hz, sample.processing_error) == (0, 22050, None)
+
+
+def test_ids_stay_when_the_project_is_opened_again_and_files_are_added(tmp_path: Path, audio_bytes: MakeWav):
+    put(tmp_path, "b.wav", audio_bytes(10))
+    put(tmp_path, "c.wav", audio_bytes(10))
+    project = Project(tmp_path)
+    first, key = ids(project), project.key
+    project.close()
+    put(tmp_path, "a.wav", audio_bytes(10))
+    project = Project(tmp_path)
+    second = ids(project)
+    assert {name: second[name] for name in first} == first
+    assert second["a.wav"] not in first.values()
+    assert project.key == key
+    project.close()
+
+
+def test_a_file_that_goes_and_comes_back_keeps_id_and_labels(project: Project, audio_bytes: MakeWav):
+    path = put(project.root, "a.wav", audio_bytes(10))
+    (sample_id,) = ids(project).values()
+    project.store.set_structured_labels(sample_id, [StructuredLabel(0, 9, "x")])
+    data = path.read_bytes()
+    path.unlink()
+    assert project.scan().gone == 1
+    assert project.samples() == []
+    assert project.store.sample(sample_id) is None
+    path.write_bytes(data)
+    assert ids(project) == {"a.wav": sample_id}
+    assert project.sample(sample_id).structured_labels == (StructuredLabel(0, 9, "x"),)
+
+
+def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(project: Project, audio_bytes: MakeWav):
+    path = put(project.root, "a.wav", audio_bytes(10))
+    (sample_id,) = ids(project).values()
+    project.store.set_structured_labels(sample_id, [StructuredLabel(0, 9, "x")])
+    path.write_bytes(audio_bytes(20))
+    report = project.scan()
+    assert (report.new, report.changed, report.labels_dropped) == (0, 1, 1)
+    assert project.sample(sample_id).values_count == 20
+    assert project.sample(sample_id).structured_labels is None
+    assert project.scan().changed == 0
+
+
+def test_serving_leaves_the_audio_and_the_rest_of_the_folder_as_it_was(project: Project, audio_bytes: MakeWav):
+    data = audio_bytes(10)
+    path = put(project.root, "a.wav", data)
+    before = path.stat().st_mtime_ns
+    (sample_id,) = ids(project).values()
+    project.store.set_label(sample_id, "x")
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (data, before)
+    others = {item.name for item in project.root.iterdir()} - {"a.wav"}
+    assert all(name.startswith(DATABASE) for name in others)
+
+
+def test_what_cannot_be_a_project_says_why(tmp_path: Path):
+    with pytest.raises(ProjectError, match="does not exist"):
+        Project(tmp_path / "nothing")
+    with pytest.raises(ProjectError, match="is not a directory"):
+        Project(put(tmp_path, "a.wav", b"x"))
+    put(tmp_path, f"damaged/{DATABASE}", b"no database" * 100)
+    with pytest.raises(ProjectError, match="cannot open the project's database"):
+        Project(tmp_path / "damaged")
+
+
+def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path):
+    import sqlite3
+
+    project = Project(tmp_path)
+    project.close()
+    database = sqlite3.connect(tmp_path / DATABASE)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(ProjectError, match="schema version 99, expected 1"):
+        Project(tmp_path)
+
+
+def test_ids_are_never_used_twice(project: Project):
+    first = project.add_sample(name="a", frequency=16000, values_count=0)
+    with project.store._transaction() as database:
+        database.execute("DELETE FROM samples WHERE id = ?", (first,))
+    assert project.add_sample(name="b", frequency=16000, values_count=0) > first
+
+
+def test_samples_that_make_no_sense_cannot_be_added(project: Project):
+    with pytest.raises(ValueError, match="category='unknown'"):
+        project.add_sample(name="a", frequency=16000, values_count=1, category="unknown")
+    with pytest.raises(ValueError, match="values_count=-1"):
+        project.add_sample(name="a", frequency=16000, values_count=-1)

@@ -1,0 +1,255 @@
+"""Projects, samples and WAVs over HTTP."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import soundfile
+
+from block.local_studio.project import Project
+from block.local_studio.sample import Sensor, StructuredLabel
+from block.local_studio.server import running
+
+MakeWav = Callable[..., bytes]
+Refused = Callable[..., None]
+
+
+def listed(studio: Any, **parameters: object) -> list[int]:
+    answer = studio.get("1/raw-data", params={"category": "all", "limit": 1000, **parameters})
+    assert answer.status_code == 200, answer.text
+    return [sample["id"] for sample in answer.json()["samples"]]
+
+
+def test_the_key_has_one_project(studio: Any):
+    body = studio.get("projects").json()
+    assert body["success"] is True
+    (project,) = body["projects"]
+    assert (project["id"], project["labelingMethod"]) == (1, "single_label")
+    assert studio.get("1").json()["project"] == project
+
+
+def test_the_project_knows_how_much_training_data_it_has(tmp_path: Path):
+    project = Project(tmp_path)
+    labels = (StructuredLabel(0, 99, "a"), StructuredLabel(100, 15999, "b"))
+    project.add_sample(name="1", frequency=16000, values_count=16000, label="x", structured_labels=labels)
+    project.add_sample(name="2", frequency=16000, values_count=8000, label="c")
+    project.add_sample(name="3", frequency=16000, values_count=8000, label="d", category="testing")
+    with running(project) as address:
+        headers = {"x-api-key": address.key}
+        body = requests.get(f"{address.endpoint}/api/1", headers=headers, timeout=10).json()
+    project.close()
+    expected = {"totalLengthMs": 1500.0, "labels": ["a", "b", "c"], "totalLabels": 3, "dataCount": 2}
+    assert body["dataSummary"] == body["dataSummaryPerCategory"]["training"] == expected
+
+
+def test_a_list_needs_a_category_and_refuses_what_it_does_not_do(studio: Any, refused: Refused):
+    refused(studio.get("1/raw-data"), 400, "category")
+    refused(studio.get("1/raw-data", params={"category": "all", "metadata": "[]"}), 400, "not supported")
+    refused(studio.get("1/raw-data", params={"category": "all", "ids": "[1]"}), 400, "unknown")
+    refused(studio.get("1/raw-data?category=all&category=testing"), 400, "2 times")
+
+
+def test_pages_follow_one_another_to_the_end(studio: Any):
+    made = [studio.add(name="paged.wav") for _ in range(5)]
+    pages = [listed(studio, filename="paged", limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    assert [len(page) for page in pages] == [2, 2, 1, 0]
+    assert [i for page in pages for i in page] == sorted(made, reverse=True)
+    body = studio.get("1/raw-data", params={"category": "all", "filename": "paged", "limit": 1}).json()
+    assert body["totalCount"] == 5
+
+
+def test_categories_are_kept_apart(studio: Any):
+    trained, tested = studio.add(category="training"), studio.add(category="testing")
+    assert trained in listed(studio, category="training")
+    assert tested not in listed(studio, category="training")
+    assert listed(studio, category="anomaly") == []
+
+
+def test_disabled_samples_are_listed_unless_excluded(studio: Any):
+    disabled = studio.add(is_disabled=True)
+    assert disabled in listed(studio)
+    assert disabled not in listed(studio, includeDisabled="enabled")
+
+
+def test_sensors_can_be_left_out_of_a_list(studio: Any):
+    sample_id = studio.add()
+    parameters = {"category": "all", "minId": sample_id, "excludeSensors": "true"}
+    (sample,) = studio.get("1/raw-data", params=parameters).json()["samples"]
+    assert sample["sensors"] == []
+
+
+def test_a_list_with_a_job_shows_and_filters_what_the_job_proposes(studio: Any):
+    sample_id = studio.add(label="old")
+    body = {"jobId": 31, "proposedChanges": {"label": "proposed-31"}}
+    assert studio.post(studio.raw_data(sample_id, "propose-changes"), body).ok
+    assert listed(studio, labels='["proposed-31"]', proposedActionsJobId=31) == [sample_id]
+    assert listed(studio, labels='["proposed-31"]') == []
+
+
+def test_a_thousand_recordings_are_listed_in_a_fifth_of_a_second(tmp_path: Path):
+    project = Project(tmp_path)
+    labels = [StructuredLabel(i * 10, i * 10 + 9, str(i)) for i in range(20)]
+    for i in range(1000):
+        project.add_sample(name=f"{i}", frequency=16000, values_count=200, structured_labels=labels)
+    with running(project) as address, requests.Session() as session:
+        headers = {"x-api-key": address.key}
+        url = f"{address.endpoint}/api/1/raw-data?category=all&limit=50"
+        session.get(url, headers=headers, timeout=10)
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            assert session.get(url, headers=headers, timeout=10).json()["totalCount"] == 1000
+            times.append(time.perf_counter() - start)
+    project.close()
+    assert min(times) < 0.2
+
+
+def test_a_sample_tells_its_facts_and_a_limited_payload(studio: Any, audio_bytes: MakeWav):
+    sample_id = studio.add(500, name="folder/<b>.wav", metadata={"room": "kitchen"}, label="x")
+    body = studio.get(studio.raw_data(sample_id), params={"limitPayloadValues": 3}).json()
+    sample = body["sample"]
+    assert sample["filename"] == "folder/<b>.wav"
+    assert (sample["valuesCount"], sample["frequency"], sample["intervalMs"]) == (500, 16000, 0.0625)
+    assert sample["sensors"] == [{"index": 0, "name": "audio", "units": "wav"}]
+    assert (sample["metadata"], sample["label"]) == ({"room": "kitchen"}, "x")
+    assert "structuredLabels" not in sample
+    assert body["totalPayloadLength"] == 500
+    values, _ = soundfile.read(io.BytesIO(audio_bytes(500)), dtype="int16")
+    assert body["payload"]["values"] == [[int(value)] for value in values[:3]]
+    assert len(studio.get(studio.raw_data(sample_id)).json()["payload"]["values"]) == 500
+
+
+def test_metadata_is_absent_when_there_is_none(studio: Any):
+    assert "metadata" not in studio.sample(studio.add())
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["limitPayloadValues=-1", "limitPayloadValues=x", "proposedActionsJobId=0", "proposedActionsJobId=",
+     "truncateStructuredLabels=true", "datasetVersionId=1", "impulseId=1", "limit=3"],
+)  # fmt: skip
+def test_a_sample_refuses_parameters_it_does_not_understand(studio: Any, refused: Refused, parameter: str):
+    refused(studio.get(f"{studio.raw_data(studio.add())}?{parameter}"), 400, parameter.partition("=")[0])
+
+
+def test_a_wav_is_served_byte_for_byte(studio: Any, audio_bytes: MakeWav):
+    data = audio_bytes(100, subtype="FLOAT", channels=2)
+    sample_id = studio.add(wav=data)
+    answer = studio.get(studio.raw_data(sample_id, "wav"), params={"axisIx": 0})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
+    assert answer.headers["content-length"] == str(len(data))
+    assert answer.content == data
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+def test_a_file_is_served_whole_and_in_ranges(studio: Any, audio_bytes: MakeWav, container: str):
+    data = audio_bytes(400_000, container=container)
+    name = f"served.{container.lower()}"
+    (studio.project.root / name).write_bytes(data)
+    studio.project.scan()
+    (sample_id,) = listed(studio, filename=name)
+    path = f"{studio.raw_data(sample_id, 'wav')}?axisIx=0"
+    whole = studio.get(path).content
+    values, rate = soundfile.read(io.BytesIO(whole), dtype="int16")
+    np.testing.assert_array_equal(values, soundfile.read(io.BytesIO(data), dtype="int16")[0])
+    assert rate == 16000
+    part = studio.get(path, headers={"range": "bytes=300000-700000"})
+    assert part.status_code == 206
+    assert part.headers["content-range"] == f"bytes 300000-700000/{len(whole)}"
+    assert part.content == whole[300_000:700_001]
+    assert studio.get(path, headers={"range": "bytes=-10"}).content == whole[-10:]
+
+
+def test_a_range_beyond_the_end_is_416_with_the_size(studio: Any, refused: Refused):
+    path = f"{studio.raw_data(studio.add(100), 'wav')}?axisIx=0"
+    answer = studio.get(path, headers={"range": "bytes=5000-"})
+    refused(answer, 416)
+    assert answer.headers["content-range"] == "bytes */244"
+
+
+def test_a_slice_of_a_wav_has_the_asked_values(studio: Any, audio_bytes: MakeWav, refused: Refused):
+    path = studio.raw_data(studio.add(100), "wav")
+    answer = studio.get(path, params={"axisIx": 0, "sliceStart": 10, "sliceEnd": 30})
+    whole, _ = soundfile.read(io.BytesIO(audio_bytes(100)), dtype="int16")
+    np.testing.assert_array_equal(soundfile.read(io.BytesIO(answer.content), dtype="int16")[0], whole[10:30])
+    refused(studio.get(path, params={"axisIx": 0, "sliceStart": 30, "sliceEnd": 30}), 400, "slice 30…30")
+    refused(studio.get(path, params={"axisIx": 0, "sliceEnd": 101}), 400, "slice 0…101")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "axisIx is required"),
+        ("?axisIx=1", "no axis 1"),
+        ("?axisIx=-1", "axisIx"),
+        ("?axisIx=a", "axisIx"),
+        ("?axisIx=0&sliceStart=-1", "sliceStart"),
+        ("?axisIx=0&datasetVersionId=1", "datasetVersionId"),
+    ],
+)
+def test_a_wav_needs_an_axis_in_range(studio: Any, refused: Refused, query: str, said: str):
+    refused(studio.get(studio.raw_data(studio.add(), "wav") + query), 400, said)
+
+
+def test_samples_without_audio_have_no_wav(studio: Any, refused: Refused):
+    accelerometer = (Sensor("x", "m/s2"), Sensor("audio", "wav"))
+    silent = studio.add(wav=None)
+    image = studio.add(wav=None, sensors=[Sensor("image", "rgba")], chart_type="image")
+    mixed = studio.add(sensors=accelerometer)
+    processing = studio.add(is_processing=True)
+    refused(studio.get(studio.raw_data(silent, "wav?axisIx=0")), 400, "has no audio")
+    refused(studio.get(studio.raw_data(image, "wav?axisIx=0")), 400, "not audio")
+    refused(studio.get(studio.raw_data(mixed, "wav?axisIx=0")), 400, "m/s2")
+    refused(studio.get(studio.raw_data(processing, "wav?axisIx=0")), 400, "still being processed")
+    assert studio.get(studio.raw_data(mixed, "wav?axisIx=1")).ok
+    assert studio.get(studio.raw_data(silent)).json()["payload"]["values"] == []
+
+
+def test_a_file_that_cannot_be_read_is_a_sample_without_a_wav(studio: Any, refused: Refused):
+    (studio.project.root / "unreadable.wav").write_bytes(b"no audio")
+    studio.project.scan()
+    (sample_id,) = listed(studio, filename="unreadable.wav")
+    sample = studio.sample(sample_id)
+    assert (sample["processingError"], sample["valuesCount"], sample["intervalMs"]) == (True, 0, 0)
+    assert "Format not recognised" in sample["processingErrorString"]
+    refused(studio.get(studio.raw_data(sample_id, "wav?axisIx=0")), 400, "Format not recognised")
+
+
+def test_a_wav_without_frames_is_served_as_it_is(studio: Any, audio_bytes: MakeWav):
+    (studio.project.root / "empty.wav").write_bytes(audio_bytes(0))
+    studio.project.scan()
+    (sample_id,) = listed(studio, filename="empty.wav")
+    assert studio.sample(sample_id)["valuesCount"] == 0
+    assert studio.get(studio.raw_data(sample_id, "wav?axisIx=0")).content == audio_bytes(0)
+
+
+def test_damaged_wav_bytes_travel_as_they_are(studio: Any):
+    sample_id = studio.add(wav=b"RIFF damaged")
+    assert studio.get(studio.raw_data(sample_id, "wav?axisIx=0")).content == b"RIFF damaged"
+    assert studio.sample(sample_id)["valuesCount"] == 100
+
+
+def test_a_file_that_has_gone_is_not_found(studio: Any, audio_bytes: MakeWav, refused: Refused):
+    path = studio.project.root / "gone.wav"
+    path.write_bytes(audio_bytes(10))
+    studio.project.scan()
+    (sample_id,) = listed(studio, filename="gone.wav")
+    path.unlink()
+    refused(studio.get(studio.raw_data(sample_id)), 404)
+    refused(studio.get(studio.raw_data(sample_id, "wav?axisIx=0")), 404)
+    studio.project.scan()
+    assert listed(studio, filename="gone.wav") == []
+    refused(studio.post(studio.raw_data(sample_id, "enable")), 404)
+
+
+def test_answers_are_cached_only_when_a_cache_key_is_given(studio: Any):
+    path = studio.raw_data(studio.add(), "wav?axisIx=0")
+    assert studio.get(path).headers["cache-control"] == "no-cache"
+    assert "max-age=31536000" in studio.get(f"{path}&cacheKey=a").headers["cache-control"]

@@ -1,0 +1,144 @@
+"""The command: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from block.local_studio import server
+from block.local_studio.project import DATABASE
+
+MakeWav = Callable[..., bytes]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; from block.local_studio.server import main; sys.exit(main(sys.argv[1:]))",
+]
+
+
+@contextmanager
+def command(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(server.__file__).parents[2],
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def exports(lines: list[str]) -> dict[str, str]:
+    words = [shlex.split(line)[1] for line in lines if line.startswith("export ")]
+    return dict(word.split("=", 1) for word in words)
+
+
+def test_it_serves_with_the_printed_lines_until_ctrl_c(tmp_path: Path, audio_bytes: MakeWav):
+    (tmp_path / "a.wav").write_bytes(audio_bytes(10))
+    with command(tmp_path, "--port", 0) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        assert lines[0].startswith("1 recordings of")
+        environment = exports(lines)
+        key = environment["EI_PROJECT_API_KEY"]
+        assert key.startswith("ei_local_")
+        url = f"{environment['EI_API_ENDPOINT']}/api/1/raw-data?category=all"
+        (sample,) = requests.get(url, headers={"x-api-key": key}, timeout=10).json()["samples"]
+        ids_url = next(word for word in shlex.split(lines[4]) if word.startswith("http"))
+        found = requests.get(ids_url, headers={"x-api-key": key}, timeout=10).json()
+        assert found == {"ids": [sample["id"]]}
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        assert (process.returncode, err) == (0, "")
+        assert out.endswith("stopped\n")
+
+
+def test_a_given_key_is_the_one_demanded_and_is_quoted_for_the_shell(tmp_path: Path):
+    key = "it's $HOME"
+    with command(tmp_path, "--port", 0, "--key", key) as process:
+        assert process.stdout is not None
+        environment = exports([process.stdout.readline() for _ in range(5)])
+        assert environment["EI_PROJECT_API_KEY"] == key
+        url = f"{environment['EI_API_ENDPOINT']}/api/projects"
+        assert requests.get(url, headers={"x-api-key": key}, timeout=10).status_code == 200
+        assert requests.get(url, headers={"x-api-key": "other"}, timeout=10).status_code == 401
+
+
+def test_it_writes_the_ids_of_all_samples_and_imports_no_torch(tmp_path: Path, audio_bytes: MakeWav):
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("b.wav", "a.wav"):
+        (project / name).write_bytes(audio_bytes(10))
+    (project / "c.wav").write_bytes(b"unreadable")
+    ids_file = tmp_path / "my ids.json"
+    with command(project, "--port", 0, "--ids-file", ids_file) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+    assert json.loads(ids_file.read_text()) == {"ids": [1, 2, 3]}
+    assert shlex.quote(str(ids_file)) in lines[4]
+    code = "import sys, block.local_studio.server, block.local_studio.app; print('torch' in sys.modules)"
+    root = Path(server.__file__).parents[2]
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root) == "False\n"
+
+
+def test_what_cannot_be_served_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "file"
+    file.touch()
+    unwritable = tmp_path / "unwritable"
+    (unwritable / DATABASE).mkdir(parents=True)  # a database that even root cannot write
+    taken = socket.create_server(("127.0.0.1", 0))
+    fine = tmp_path / "fine"
+    fine.mkdir()
+    cases = {
+        "does not exist": [tmp_path / "nothing"],
+        "is not a directory": [file],
+        "cannot open the project's database": [unwritable],
+        "cannot listen on 127.0.0.1": [fine, "--port", taken.getsockname()[1]],
+        "--port must be 0…65535, got 70000": [fine, "--port", 70000],
+        "--host must be 127.0.0.1 for now, got '0.0.0.0'": [fine, "--host", "0.0.0.0"],
+        "--key must be printable ASCII": [fine, "--key", " "],
+        "cannot write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
+    }
+    for said, arguments in cases.items():
+        assert server.main([str(argument) for argument in arguments]) == 2, said
+        out, err = capsys.readouterr()
+        assert said in err
+        assert (out, err.count("\n")) == ("", 1)
+    taken.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tmp_path.chmod(0o500)
+    assert server.main([str(tmp_path)]) == 2
+    assert "cannot open the project's database" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--por", "1"], ["a", "--port", "x"]])
+def test_arguments_that_make_no_sense_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        server.main(arguments)
+    assert ended.value.code == 2
+
+
+def test_missing_packages_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert server.main([str(tmp_path), "--port", "0"]) == 2
+    assert "extra 'studio': uvicorn is not installed" in capsys.readouterr().err

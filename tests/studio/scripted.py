@@ -1,0 +1,78 @@
+"""An HTTP server whose answers are told beforehand, one a request; it remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to send. `claimed` is the Content-Length to send, where that is not the body's own; `drop` sends nothing."""
+
+    status: int = 200
+    body: bytes = b'{"success": true}'
+    headers: dict[str, str] = field(default_factory=dict)
+    claimed: int | None = None
+    drop: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Server:
+    """`answers` are given in order; the last one again and again."""
+
+    answers: list[Answer]
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+
+
+def envelope(**fields: object) -> bytes:
+    return json.dumps({"success": True, **fields}).encode()
+
+
+@contextmanager
+def scripted(*answers: Answer) -> Iterator[Server]:
+    server = Server(list(answers))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            server.asked.append(Asked(self.command, self.path, dict(self.headers), self.rfile.read(length)))
+            answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+            if answer.drop:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            length = len(answer.body) if answer.claimed is None else answer.claimed
+            for name, value in {"Content-Length": str(length), "Connection": "close", **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_POST = do_GET
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    server.url = f"http://127.0.0.1:{http.server_port}"
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import email.utils
+import time
+
+import pytest
+
+from block.studio.client import RetryPolicy, StudioClient, normal_endpoint
+from block.studio.errors import ConnectionFailed, Forbidden, NotFound, Redirected, Refused, StudioError, Unauthorized
+from tests.studio.scripted import Answer, Server, envelope, scripted
+
+KEY = "ei_0123456789secret"
+
+
+def client_of(server: Server, waits: list[float] | None = None, tries: int = 3) -> StudioClient:
+    return StudioClient(server.url, KEY, RetryPolicy(tries=tries), sleep=(waits if waits is not None else []).append)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://studio.edgeimpulse.com/v1", "https://studio.edgeimpulse.com", " https://studio.edgeimpulse.com/v1/ ",
+     "https://studio.edgeimpulse.com/"],
+)  # fmt: skip
+def test_an_endpoint_is_accepted_with_and_without_v1_and_slash(text: str) -> None:
+    assert normal_endpoint(text) == "https://studio.edgeimpulse.com/v1"
+
+
+@pytest.mark.parametrize("text", ["studio.edgeimpulse.com", "ftp://x", "https://", "https://u:p@x/v1", "https://x?a=b"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        normal_endpoint(text)
+
+
+def test_the_key_travels_in_its_header_and_the_query_in_the_path() -> None:
+    with scripted(Answer(body=envelope(projects=[]))) as server:
+        assert client_of(server).get_json("/api/projects", limit=2)["projects"] == []
+    assert server.asked[0].path == "/v1/api/projects?limit=2"
+    assert server.asked[0].headers["x-api-key"] == KEY
+
+
+TRANSIENT = {
+    "a 500": Answer(500, b"oops"),
+    "a 503 with an envelope": Answer(503, b'{"success": false, "error": "busy"}'),
+    "a 429": Answer(429, b"{}"),
+    "a dropped connection": Answer(drop=True),
+    "a body that ends early": Answer(body=b'{"success": true', claimed=1000),
+    "a page in place of JSON": Answer(body=b"<html>gateway</html>"),
+    "JSON that is no object": Answer(body=b"[1, 2]"),
+}
+
+
+@pytest.mark.parametrize("trouble", TRANSIENT)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_may_pass_is_tried_again(trouble: str, method: str) -> None:
+    waits: list[float] = []
+    with scripted(TRANSIENT[trouble], Answer(body=envelope(value=7))) as server:
+        client = client_of(server, waits)
+        answer = client.get_json("/api/x") if method == "GET" else client.post_json("/api/x", {"a": 1})
+    assert answer["value"] == 7
+    assert len(server.asked) == 2
+    assert len(waits) == 1
+    if method == "POST":
+        assert [one.body for one in server.asked] == [b'{"a": 1}'] * 2
+
+
+@pytest.mark.parametrize("trouble", TRANSIENT)
+def test_trouble_that_stays_is_told_after_the_last_try(trouble: str) -> None:
+    with scripted(TRANSIENT[trouble]) as server, pytest.raises(ConnectionFailed, match="tried 3 times") as caught:
+        client_of(server).get_json("/api/x")
+    assert len(server.asked) == 3
+    assert "GET /api/x" in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [Answer(body=b"<html>", headers={"Content-Type": "text/html"}),
+                                    Answer(body=b"RIFF", claimed=1000)])  # fmt: skip
+def test_audio_that_is_a_page_or_ends_early_is_asked_for_again(answer: Answer) -> None:
+    with scripted(answer, Answer(body=b"RIFFxxxx", headers={"Content-Type": "audio/wav"})) as server:
+        assert client_of(server).get_bytes("/api/1/wav") == b"RIFFxxxx"
+
+
+def test_an_envelope_in_place_of_audio_is_an_error() -> None:
+    with scripted(Answer(body=b'{"success": false, "error": "no audio axis"}')) as server:
+        with pytest.raises(Refused, match="no audio axis"):
+            client_of(server).get_bytes("/api/1/wav")
+        server.answers = [Answer()]
+        with pytest.raises(StudioError, match="expected audio"):
+            client_of(server).get_bytes("/api/1/wav")
+
+
+def test_a_server_that_is_not_there_is_told_after_the_last_try() -> None:
+    with scripted(Answer()) as server:
+        pass
+    with pytest.raises(ConnectionFailed, match="connection failed or broke off; tried 3 times"):
+        client_of(server).get_json("/api/x")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (Answer(401, b'{"success": false, "error": "bad key"}'), Unauthorized, "HTTP 401: bad key"),
+        (Answer(403, b'{"success": false, "error": "not yours"}'), Forbidden, "HTTP 403: not yours"),
+        (Answer(404, b"<html>"), NotFound, "HTTP 404: no reason given"),
+        (Answer(400, b'{"success": false, "error": "gap at 5"}'), Refused, "HTTP 400: gap at 5"),
+        (Answer(200, b'{"success": false, "error": "gap at 5"}'), Refused, "HTTP 200: gap at 5"),
+        (Answer(200, b'{"id": 3}'), Refused, "HTTP 200: no reason given"),
+    ],
+)
+def test_what_is_refused_is_final_and_told_in_the_servers_words(answer: Answer, kind: type, said: str) -> None:
+    with scripted(answer) as server, pytest.raises(kind, match=said):
+        client_of(server).post_json("/api/x", {})
+    assert len(server.asked) == 1
+
+
+def test_waits_double_and_a_retry_after_is_honoured() -> None:
+    waits: list[float] = []
+    date = email.utils.formatdate(time.time() + 60, usegmt=True)
+    busy = [Answer(429, headers={"Retry-After": "7"}), Answer(503, headers={"Retry-After": date}),
+            Answer(500), Answer(429, headers={"Retry-After": "soon"}), Answer()]  # fmt: skip
+    with scripted(*busy) as server:
+        client_of(server, waits, tries=5).get_json("/api/x")
+    assert waits[0] == 7
+    assert 55 < waits[1] <= 60
+    assert 2 <= waits[2] <= 4
+    assert 4 <= waits[3] <= 8
+
+
+def test_an_endless_retry_after_is_cut() -> None:
+    assert RetryPolicy().wait_s(1, "86400") == 300
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_key_never_follows_a_redirect_to_another_host(status: int) -> None:
+    with scripted(Answer()) as elsewhere:
+        # The same machine under another name is another host to whoever holds a key.
+        other = elsewhere.url.replace("127.0.0.1", "localhost")
+        with scripted(Answer(status, headers={"Location": f"{other}/steal"})) as server:
+            for call in (client_of(server).get_json, lambda path: client_of(server).post_json(path, {})):
+                with pytest.raises(Redirected, match="another host"):
+                    call("/api/x")
+        assert elsewhere.asked == []
+
+
+def test_another_port_is_another_host() -> None:
+    with scripted(Answer()) as elsewhere, scripted(Answer(307, headers={"Location": elsewhere.url})) as server:
+        with pytest.raises(Redirected):
+            client_of(server).get_json("/api/x")
+        assert elsewhere.asked == []
+
+
+def test_a_redirect_within_the_host_is_followed_with_the_body() -> None:
+    with scripted(Answer(308, headers={"Location": "/v1/moved"}), Answer(body=envelope(ok=1))) as server:
+        client_of(server).post_json("/api/x", {"a": 1})
+    assert [(one.path, one.body) for one in server.asked] == [("/v1/api/x", b'{"a": 1}'), ("/v1/moved", b'{"a": 1}')]
+
+
+def test_a_redirect_that_would_drop_what_is_written_is_an_error() -> None:
+    with scripted(Answer(302, headers={"Location": "/v1/moved"})) as server:
+        with pytest.raises(Redirected, match="drops what is written"):
+            client_of(server).post_json("/api/x", {"a": 1})
+
+
+def test_a_redirect_loop_ends() -> None:
+    with scripted(Answer(307, headers={"Location": "/v1/again"})) as server:
+        with pytest.raises(Redirected, match="more than 5 times"):
+            client_of(server).get_json("/api/x")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+def test_a_key_quoted_by_the_server_is_not_repeated(status: int) -> None:
+    body = f'{{"success": false, "error": "key {KEY} is odd"}}'.encode()
+    with scripted(Answer(status, body)) as server, pytest.raises(StudioError) as caught:
+        client_of(server).get_json("/api/x")
+    assert KEY not in str(caught.value)
+    assert KEY not in repr(caught.value)
+    assert "key <key> is odd" in str(caught.value)
+
+
+def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    from block.studio import client
+
+    monkeypatch.setattr(client, "READ_S", 0.05)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        mute = StudioClient(
+            f"http://127.0.0.1:{silent.getsockname()[1]}", KEY, RetryPolicy(tries=2), sleep=lambda s: None
+        )
+        with pytest.raises(ConnectionFailed, match="no answer within .* tried 2 times"):
+            mute.get_json("/api/x")

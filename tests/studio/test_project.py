@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from block.recording import LabeledRecording, RecordingError, RecordingSkipped, RunEnded, Segment
+from block.studio.errors import ConnectionFailed, Forbidden, NotFound, Refused, StudioError, Unauthorized
+from block.studio.project import Project, find_project
+
+METADATA = {"labeled_by": "ast", "ast_labels": "speech"}
+
+
+def wav(values: int = 16000, rate: int = 16000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(values), rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def sample(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "id": 7, "filename": "idle01.d8Ae", "valuesCount": 16000, "frequency": 16000.0, "label": "idle",
+        "sensors": [{"name": "audio", "units": "wav"}], "chartType": "chart", "isDisabled": False,
+        "isProcessing": False, "processingError": False,
+    }  # fmt: skip
+    return {**fields, **changes}
+
+
+@dataclass
+class FakeClient:
+    """Answers from a table of what is there; remembers every call; raises what it is told to."""
+
+    fields: dict[str, Any] = field(default_factory=sample)
+    audio: bytes = field(default_factory=wav)
+    trouble: dict[str, StudioError] = field(default_factory=dict)
+    calls: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    def _note(self, method: str, path: str, content: Any) -> None:
+        self.calls.append((method, path, content))
+        for part, error in self.trouble.items():
+            if part in path:
+                raise error
+
+    def get_json(self, path: str, **query: Any) -> dict[str, Any]:
+        self._note("GET", path, query)
+        return {"success": True, "sample": self.fields}
+
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        self._note("GET", path, query)
+        return self.audio
+
+    def post_json(self, path: str, body: Any) -> dict[str, Any]:
+        self._note("POST", path, body)
+        return {"success": True}
+
+
+def project(client: FakeClient, job: int | None = None, dry_run: bool = False) -> Project:
+    said: list[str] = []
+    made = Project(client, 1, METADATA, job, dry_run, said.append, said.append)  # type: ignore[arg-type]
+    made.said = said  # type: ignore[attr-defined]
+    return made
+
+
+LABELED = LabeledRecording(
+    7, "idle01", 16000, 1.0, (Segment(0, 8000, "speech", 0.9), Segment(8000, 16000, "other", 0.1)), 2
+)
+LABELS = [
+    {"startIndex": 0, "endIndex": 7999, "label": "speech"},
+    {"startIndex": 8000, "endIndex": 15999, "label": "other"},
+]
+
+
+def posts(client: FakeClient) -> list[tuple[str, Any]]:
+    return [(path, body) for method, path, body in client.calls if method == "POST"]
+
+
+def test_labels_are_written_before_metadata_and_metadata_keeps_the_keys_that_were_there() -> None:
+    client = FakeClient(sample(metadata={"site": "north", "labeled_by": "hand"}))
+    made = project(client)
+    made.fetch(7)
+    made.write(LABELED)
+    assert posts(client) == [
+        ("/api/1/raw-data/7/structured-labels", {"structuredLabels": LABELS}),
+        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **METADATA}}),
+    ]
+
+
+def test_a_preview_reads_what_earlier_steps_proposed_and_proposes_once_and_writes_nothing() -> None:
+    client = FakeClient(sample(metadata={"site": "north"}))
+    made = project(client, job=12)
+    made.fetch(7)
+    made.write(LABELED)
+    assert client.calls[0] == ("GET", "/api/1/raw-data/7", {"limitPayloadValues": 1, "proposedActionsJobId": 12})
+    changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **METADATA}}
+    assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
+
+
+def test_without_a_preview_no_job_is_named() -> None:
+    client = FakeClient()
+    project(client).fetch(7)
+    assert client.calls[0][2] == {"limitPayloadValues": 1}
+    assert client.calls[1] == ("GET", "/api/1/raw-data/7/wav", {"axisIx": 0})
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"),
+    [
+        (sample(valuesCount=0, metadata={"a": "b"}), {"metadata": {"a": "b"}, "label": "idle"}),
+        (sample(valuesCount=0, structuredLabels=LABELS), {"metadata": {}, "structuredLabels": LABELS}),
+    ],
+)
+def test_a_failed_recording_that_could_be_read_is_proposed_as_it_was(fields: Any, changes: Any) -> None:
+    client = FakeClient(fields)
+    made = project(client, job=12)
+    with pytest.raises(RecordingError, match="empty"):
+        made.fetch(7)
+    made.give_up(7)
+    assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
+
+
+def test_a_failed_recording_that_could_not_be_read_gets_an_empty_proposal() -> None:
+    client = FakeClient(trouble={"raw-data/7": NotFound("no such sample", 404)})
+    made = project(client, job=12)
+    with pytest.raises(RecordingError, match="no such sample"):
+        made.fetch(7)
+    client.trouble = {}
+    made.give_up(7)
+    assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": {}})]
+
+
+def test_outside_a_preview_a_failed_recording_is_left_untouched() -> None:
+    client = FakeClient(sample(valuesCount=0))
+    made = project(client)
+    with pytest.raises(RecordingError):
+        made.fetch(7)
+    made.give_up(7)
+    assert posts(client) == []
+
+
+@pytest.mark.parametrize("job", [None, 12])
+def test_a_dry_run_tells_what_it_would_send_and_sends_nothing(job: int | None) -> None:
+    client = FakeClient()
+    made = project(client, job, dry_run=True)
+    made.fetch(7)
+    made.write(LABELED)
+    made.give_up(8)
+    assert posts(client) == []
+    told = made.said  # type: ignore[attr-defined]
+    expected = ["structured-labels", "metadata"] if job is None else ["propose-changes", "propose-changes"]
+    assert [line.split("{")[0].rsplit("/", 1)[1].strip() for line in told] == expected
+    assert '"startIndex": 0, "endIndex": 7999, "label": "speech"' in told[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "said"),
+    [
+        (sample(isDisabled=True), RecordingSkipped, "disabled"),
+        (sample(isProcessing=True), RecordingError, "still processing"),
+        (sample(processingError=True, processingErrorString="no header"), RecordingError, "process it: no header"),
+        (sample(chartType="image"), RecordingError, "no audio: its chart type is 'image'"),
+        (sample(valuesCount=0), RecordingError, "empty: it has 0 values"),
+        (sample(valuesCount=None), RecordingError, "valuesCount is None"),
+        (sample(valuesCount=8000), RecordingError, "holds 16000 values at 16000 Hz, the sample is said to have 8000"),
+    ],
+)
+def test_samples_without_usable_audio_are_left_out_with_the_reason(fields: Any, kind: type, said: str) -> None:
+    with pytest.raises(kind, match=said):
+        project(FakeClient(fields)).fetch(7)
+
+
+def test_audio_that_studio_does_not_give_out_and_audio_that_is_damaged_fail() -> None:
+    refused = FakeClient(trouble={"/wav": Refused("HTTP 400: no audio axis", 400)})
+    with pytest.raises(RecordingError, match="no audio that Studio gives out: HTTP 400: no audio axis"):
+        project(refused).fetch(7)
+    with pytest.raises(RecordingError, match="cannot be decoded"):
+        project(FakeClient(audio=b"RIFFoops")).fetch(7)
+    unreachable = FakeClient(trouble={"/wav": ConnectionFailed("GET /wav: the answer broke off; tried 5 times")})
+    with pytest.raises(RecordingError, match="^GET /wav: the answer broke off"):
+        project(unreachable).fetch(7)
+
+
+def test_the_first_axis_that_measures_audio_is_asked_for() -> None:
+    client = FakeClient(sample(sensors=[{"name": "x", "units": "m/s2"}, {"name": "mic", "units": "wav"}]))
+    project(client).fetch(7)
+    assert client.calls[1][2] == {"axisIx": 1}
+
+
+def test_a_refused_key_ends_the_run() -> None:
+    with pytest.raises(RunEnded, match="key is not accepted"):
+        project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401", 401)})).fetch(7)
+
+
+def test_three_refusals_in_a_row_end_the_run_and_a_success_between_starts_anew() -> None:
+    client = FakeClient()
+    made = project(client)
+    for trouble, expected in [(1, RecordingError), (1, RecordingError), (0, None), (1, RecordingError),
+                              (1, RecordingError), (1, RunEnded)]:  # fmt: skip
+        client.trouble = {"raw-data": Forbidden("HTTP 403", 403)} if trouble else {}
+        if expected is None:
+            made.fetch(7)
+        else:
+            with pytest.raises(expected):
+                made.fetch(7)
+
+
+def test_rates_under_the_models_are_warned_of_once() -> None:
+    client = FakeClient(sample(valuesCount=8000, frequency=8000.0), wav(8000, 8000))
+    made = project(client)
+    for _ in range(3):
+        made.fetch(7)
+    client.audio, client.fields = wav(11025, 11025), sample(valuesCount=11025, frequency=11025.0)
+    made.fetch(7)
+    assert len(made.said) == 1  # type: ignore[attr-defined]
+    assert "the first at 8000 Hz" in made.said[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"), [([{"id": 5}], 5), ([], None), ([{"id": 5}, {"id": 6}], None), (None, None), ([{}], None)]
+)
+def test_the_keys_one_project_is_found(answer: Any, found: int | None) -> None:
+    class Projects:
+        def get_json(self, path: str) -> dict[str, Any]:
+            return {"projects": answer}
+
+    if found is None:
+        with pytest.raises(ValueError, match="set EI_PROJECT_ID"):
+            find_project(Projects())  # type: ignore[arg-type]
+    else:
+        assert find_project(Projects()) == found  # type: ignore[arg-type]

@@ -1,0 +1,164 @@
+"""What ends before torch is imported, and how: exit code 2 and one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from block import cli
+from block.settings import SettingsError
+from block.studio.access import read_access, read_ids, write_ids
+from tests.conftest import NAMES, ROOT
+from tests.studio.scripted import Answer, envelope, scripted
+
+# Runs the entry point as a user would, and says at the end whether torch came along.
+PROBE = """
+import runpy, sys
+sys.argv = ["transform.py", *sys.argv[1:]]
+try:
+    runpy.run_path("transform.py", run_name="__main__")
+finally:
+    print("torch imported" if "torch" in sys.modules else "no torch")
+"""
+
+
+def transform(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("EI_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments],
+        cwd=ROOT, env={**clean, **(environment or {})}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+KEY = {"EI_PROJECT_API_KEY": "ei_secret_key"}
+
+
+@pytest.fixture
+def good(ids_file: Callable[[object], str], checkpoint_folder: Path) -> dict[str, str]:
+    return {
+        "--data-ids-file": ids_file([1, 2]),
+        "--model": str(checkpoint_folder),
+        "--audioset-labels": "speech, music",
+    }
+
+
+REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
+    "an unknown value": ({"--win-size-ms": "long"}, KEY, "--win-size-ms: got 'long'"),
+    "a slip of the pen": ({"--win-size": "5", "--win-siz-ms": "5"}, KEY, "did you mean --win-size-ms"),
+    "a stride above the size": ({"--win-stride-ms": "3000"}, KEY, "--win-stride-ms is 3000"),
+    "an empty preview job": ({"--propose-actions": ""}, KEY, "--propose-actions: got ''"),
+    "no ids file": ({"--data-ids-file": None}, KEY, "--data-ids-file is required"),
+    "an ids file that is not there": ({"--data-ids-file": "/no/ids"}, KEY, "/no/ids cannot be read"),
+    "no key": ({}, {}, "EI_PROJECT_API_KEY is not set"),
+    "a key of two words": ({}, {"EI_PROJECT_API_KEY": "ei secret"}, "EI_PROJECT_API_KEY holds spaces"),
+    "a project id of words": ({}, {**KEY, "EI_PROJECT_ID": "mine"}, "EI_PROJECT_ID is 'mine'"),
+    "an endpoint that is none": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT cannot be used"),
+    "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
+    "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
+    "a device that is none": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_wrong_is_said_in_one_line_before_torch_is_imported(good: dict[str, str], case: str) -> None:
+    changes, environment, said = REFUSED[case]
+    options = {**good, **changes}
+    arguments = [word for name, value in options.items() if value is not None for word in (name, value)]
+    code, out, err = transform(*arguments, environment=environment)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert "no torch" in out
+    assert "secret" not in out + err
+
+
+def test_a_key_that_studio_refuses_ends_the_run_before_torch_is_imported(good: dict[str, str]) -> None:
+    arguments = [word for option in good.items() for word in option]
+    for status in (401, 403):
+        with scripted(Answer(status, b'{"success": false, "error": "ei_secret_key is no key"}')) as server:
+            code, out, err = transform(*arguments, environment={**KEY, "EI_API_ENDPOINT": server.url})
+        assert code == 2
+        assert f"HTTP {status}" in err
+        assert err.count("\n") == 1
+        assert "no torch" in out
+        assert "secret" not in out + err
+
+
+def test_help_and_an_empty_list_need_neither_torch_nor_studio(
+    good: dict[str, str], ids_file: Callable[[object], str], tmp_path: Path
+) -> None:
+    code, out, _ = transform("--help")
+    assert code == 0
+    assert "--audioset-labels" in out
+    assert "no torch" in out
+    good["--data-ids-file"] = ids_file({"ids": []})
+    failed = tmp_path / "failed.json"
+    arguments = [word for option in good.items() for word in option] + ["--failed-ids-file", str(failed)]
+    code, out, _ = transform(*arguments, environment=KEY)
+    assert code == 0
+    assert "names no samples" in out
+    assert "no torch" in out
+    assert json.loads(failed.read_text()) == {"ids": []}
+
+
+def test_the_project_is_the_one_named_else_the_keys_own() -> None:
+    with scripted(Answer(body=envelope(projects=[{"id": 5}]))) as server:
+        for named, expected in (({}, 5), ({"EI_PROJECT_ID": "9"}, 9), ({"EI_PROJECT_ID": ""}, 5)):
+            access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **named})
+            assert cli._project_id(cli.StudioClient(access.endpoint, access.key), access) == expected
+    assert "secret" not in repr(access)
+
+
+@pytest.mark.parametrize("content", [[3, 1, 3, 2], {"ids": [3, 1, 3, 2]}])
+def test_ids_are_a_bare_array_or_an_object_and_each_counts_once(
+    ids_file: Callable[[object], str], content: object
+) -> None:
+    assert read_ids(ids_file(content)) == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"id": [1]}, "an object with the keys ['id']"),
+        ("1, 2", "holds str"),
+        (None, "holds NoneType"),
+        ([1, "2"], 'entry 1 is "2"; expected a whole number'),
+        ([True], "entry 0 is true"),
+        ([1.0], "entry 0 is 1.0"),
+        ({"ids": [None]}, "entry 0 is null"),
+    ],
+)
+def test_an_ids_file_of_anything_else_is_refused(ids_file: Callable[[object], str], content: object, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_ids(ids_file(content))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,", "[" * 100_000, "\x00"])
+def test_an_ids_file_that_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ids.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="is no JSON"):
+        read_ids(str(path))
+
+
+def test_a_byte_order_mark_and_the_files_own_form_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    path.write_text("\ufeff[1]", encoding="utf-8")
+    assert read_ids(str(path)) == [1]
+    write_ids(str(path), [4, 2])
+    assert read_ids(str(path)) == [4, 2]
+
+
+def test_the_labels_command_prints_the_names_of_a_checkpoint(
+    capsys: pytest.CaptureFixture[str], checkpoint_folder: Path
+) -> None:
+    assert cli._command(["labels", "--model", str(checkpoint_folder)]) == 0
+    assert capsys.readouterr().out.splitlines() == list(NAMES)

@@ -1,0 +1,276 @@
+"""Parity with transformers' own pipeline, cell for cell, and what must not change a score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from block import audio, checkpoints
+from block.classifier import Classifier, OutOfMemory, choose_device
+from block.decisions import window_scores
+from block.features import FilterBanks
+from block.labeler import Labeler, Prepared
+from block.labels import parse_labels
+from block.recording import LabeledRecording, Recording, RecordingError
+from block.settings import ComputeSettings, DecisionSettings, WindowSettings
+from block.windows import lay_out_ms, pieces, slice_at_model_rate
+
+RNG = np.random.default_rng(3)
+
+
+def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
+    """A sound that changes from second to second, so that its windows differ."""
+    time = np.arange(round(seconds * rate)) / rate
+    hz = 200 * 2 ** (np.floor(time) % 5)
+    waveform = 0.3 * np.sin(2 * np.pi * hz * time) + RNG.normal(0, 0.02, len(time)) * (np.floor(time) % 2)
+    return Recording(identity, f"r{identity}", rate, len(time), waveform.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def make_labeler(checkpoint_folder: Path) -> Callable[..., Labeler]:
+    def make(
+        text: str = "Speech, Music, Dog, Whimper",
+        windows: WindowSettings = WindowSettings(1000, 700),
+        batch_size: int = 0,
+        folder: Path = checkpoint_folder,
+        **decisions: object,
+    ) -> Labeler:
+        checkpoint = checkpoints.find(str(folder))
+        device = choose_device(ComputeSettings("cpu"))
+        labels = parse_labels(text, checkpoint.class_names, 0.15)
+        return Labeler(
+            Classifier(checkpoint, device, batch_size),
+            FilterBanks(checkpoint.front_end, device.device),
+            windows,
+            DecisionSettings(labels, **decisions),  # type: ignore[arg-type]
+            warn=lambda text: None,
+        )
+
+    return make
+
+
+def label(labeler: Labeler, *recordings: Recording) -> list[LabeledRecording]:
+    return labeler.label([labeler.prepare(one) for one in recordings])
+
+
+def told(labeled: LabeledRecording) -> list[tuple[int, int, str]]:
+    return [(segment.start, segment.end, segment.label) for segment in labeled.segments]
+
+
+def by_pipeline(
+    folder: Path, sound: Recording, windows: WindowSettings, names: list[str]
+) -> list[tuple[int, int, str]]:
+    """Cells and labels worked out anew: transformers' pipeline on slices, and the design's rules in plain Python."""
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
+
+    classify = pipeline(
+        "audio-classification",
+        model=ASTForAudioClassification.from_pretrained(folder),
+        feature_extractor=ASTFeatureExtractor.from_pretrained(folder),
+    )
+    heard = audio.resample(torch.from_numpy(sound.waveform), Fraction(16000, sound.rate_hz)).numpy()
+    layout = lay_out_ms(sound.values, Fraction(sound.rate_hz), windows.size_ms, windows.stride_ms)
+    scores = []
+    for window in layout.windows:
+        span = slice_at_model_rate(window, Fraction(16000, sound.rate_hz), len(heard))
+        best: dict[str, float] = {}
+        for piece in pieces(span.length, 164_080):
+            part = heard[span.start + piece.start : span.start + piece.end]
+            for one in classify({"raw": part, "sampling_rate": 16000}, top_k=None):
+                best[one["label"]] = max(best.get(one["label"], 0.0), one["score"])
+        scores.append(best)
+    cells = []
+    for cell in layout.cells:
+        mean = {name: sum(scores[i][name] for i in cell.windows) / len(cell.windows) for name in names}
+        winner = max(names, key=lambda name: mean[name])
+        cells.append((cell.start, cell.end, winner if mean[winner] >= 0.15 else "other"))
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "windows"),
+    [
+        (16000, 6.3, WindowSettings(1000, 700)),
+        (44100, 4.1, WindowSettings(2000, 2000)),
+        (22050, 3.0, WindowSettings(999, 333)),
+        (8000, 0.7, WindowSettings(2000, 2000)),
+        (48000, 23.0, WindowSettings(0, 0)),  # three pieces
+    ],
+)
+def test_labels_agree_cell_for_cell_with_the_pipeline(
+    make_labeler: Callable[..., Labeler], checkpoint_folder: Path, rate: int, seconds: float, windows: WindowSettings
+) -> None:
+    sound = recording(seconds, rate)
+    labeler = make_labeler(windows=windows, merge=False)
+    names = [one.class_name for one in labeler.decisions.labels]
+    assert told(label(labeler, sound)[0]) == by_pipeline(checkpoint_folder, sound, windows, names)
+
+
+def test_the_recordings_of_the_parity_test_get_more_than_one_label(make_labeler: Callable[..., Labeler]) -> None:
+    labeled = label(make_labeler(), recording(6.3))[0]
+    assert len({segment.label for segment in labeled.segments}) > 2
+
+
+def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
+    make_labeler: Callable[..., Labeler], checkpoint_folder: Path
+) -> None:
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
+
+    classify = pipeline(
+        "audio-classification",
+        model=ASTForAudioClassification.from_pretrained(checkpoint_folder),
+        feature_extractor=ASTFeatureExtractor.from_pretrained(checkpoint_folder),
+    )
+    labeler = make_labeler(windows=WindowSettings(1500, 1500))
+    prepared = labeler.prepare(recording(9.0))
+    scores = window_scores(labeler.logits([prepared]), prepared.piece_counts, "softmax")
+    for row, span in zip(scores, prepared.pieces, strict=True):
+        part = prepared.waveform[span.start : span.end]
+        expected = {one["label"]: one["score"] for one in classify({"raw": part, "sampling_rate": 16000}, top_k=None)}
+        assert row == pytest.approx([expected[name] for name in labeler.classifier.checkpoint.class_names], abs=1e-4)
+
+
+def test_scores_do_not_depend_on_batch_size_order_or_company(make_labeler: Callable[..., Labeler]) -> None:
+    sounds = [recording(seconds, rate, i) for i, (seconds, rate) in enumerate([(3.2, 16000), (0.4, 8000), (7, 44100)])]
+    alone = [label(make_labeler(merge=False), sound)[0] for sound in sounds]
+    for batch_size in (1, 3, 100):
+        labeler = make_labeler(merge=False, batch_size=batch_size)
+        together = label(labeler, *reversed(sounds))[::-1]
+        for one, other in zip(alone, together, strict=True):
+            assert told(one) == told(other)
+            assert [s.score for s in one.segments] == pytest.approx([s.score for s in other.segments], abs=1e-5)
+
+
+def test_windows_that_fit_the_budget_share_one_forward_pass_and_others_get_equal_ones(
+    make_labeler: Callable[..., Labeler],
+) -> None:
+    def passes(labeler: Labeler, *recordings: Recording) -> list[int]:
+        sizes: list[int] = []
+        forward = labeler.classifier.logits
+
+        def count(inputs: Tensor) -> object:
+            sizes.append(len(inputs))
+            return forward(inputs)
+
+        labeler.classifier.logits = count  # type: ignore[method-assign, assignment]
+        label(labeler, *recordings)
+        return sizes
+
+    every_second = WindowSettings(1000, 1000)
+    assert passes(make_labeler(windows=every_second, batch_size=100), recording(7.0), recording(3.0)) == [10]
+    assert passes(make_labeler(windows=every_second, batch_size=6), recording(10.0)) == [5, 5]
+    assert passes(make_labeler(windows=every_second, batch_size=4), recording(10.0)) == [4, 3, 3]
+
+
+def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labeler: Callable[..., Labeler]) -> None:
+    warnings: list[str] = []
+    labeler = replace(make_labeler(merge=False, batch_size=8), warn=warnings.append)
+    forward = labeler.classifier.logits
+
+    def tight(inputs: Tensor) -> object:
+        if len(inputs) > 2:
+            raise OutOfMemory(f"out of memory on cpu with a batch of {len(inputs)} windows")
+        return forward(inputs)
+
+    sound = recording(6.0)
+    expected = label(make_labeler(merge=False), sound)[0]
+    labeler.classifier.logits = tight  # type: ignore[method-assign, assignment]
+    got = label(labeler, sound)[0]
+    assert told(got) == told(expected)
+    assert labeler.classifier.capacity == 2
+    assert [text.split("; ")[1] for text in warnings] == ["going on with 2"]
+
+
+def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: Callable[..., Labeler]) -> None:
+    labeler = make_labeler()
+
+    def none(inputs: Tensor) -> object:
+        raise OutOfMemory("out of memory on cpu with a batch of 1 windows")
+
+    labeler.classifier.logits = none  # type: ignore[method-assign, assignment]
+    with pytest.raises(RecordingError, match="out of memory"):
+        label(labeler, recording(3.0))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_every_way_of_running_out_of_memory_is_recognised(
+    make_labeler: Callable[..., Labeler], error: Exception
+) -> None:
+    classifier = make_labeler().classifier
+
+    def fail(**kwargs: object) -> None:
+        raise error
+
+    classifier._model = fail  # type: ignore[assignment]
+    with pytest.raises(OutOfMemory, match="batch of 3 windows"):
+        classifier.logits(torch.zeros(3, 1024, 128))
+
+
+def test_any_other_error_of_the_model_is_not_taken_for_a_lack_of_memory(make_labeler: Callable[..., Labeler]) -> None:
+    with pytest.raises((RuntimeError, ValueError)):
+        make_labeler().classifier.logits(torch.zeros(3, 7, 128))
+
+
+def test_silent_windows_get_the_other_label_without_asking_the_model(make_labeler: Callable[..., Labeler]) -> None:
+    sound = recording(4.0)
+    sound.waveform[16000:32000] = 1e-4  # a constant of -80 dBFS
+    labeler = make_labeler(windows=WindowSettings(1000, 1000), silence_dbfs=-60.0, merge=False)
+    prepared = labeler.prepare(sound)
+    assert prepared.piece_counts == (1, 0, 1, 1)
+    labeled = labeler.label([prepared])[0]
+    assert labeled.segments[1].label == "other"
+    assert labeled.segments[1].score == 0
+    everything = label(make_labeler(windows=WindowSettings(1000, 1000), merge=False), sound)[0]
+    assert [one for i, one in enumerate(told(labeled)) if i != 1] == [
+        one for i, one in enumerate(told(everything)) if i != 1
+    ]
+
+
+def test_a_recording_that_is_silent_throughout_needs_no_model(make_labeler: Callable[..., Labeler]) -> None:
+    labeler = make_labeler(silence_dbfs=-60.0)
+    sound = recording(3.0)
+    sound.waveform[:] = 0
+    assert told(label(labeler, sound)[0]) == [(0, 48000, "other")]
+
+
+def test_a_recording_delivered_at_another_rate_is_labelled_in_its_own_values(
+    make_labeler: Callable[..., Labeler],
+) -> None:
+    sound = recording(5.0, 16000)
+    at_8k = replace(sound, values=40000, stretch=Fraction(2))
+    labeler = make_labeler(merge=False)
+    halves = [(start // 2, end // 2, name) for start, end, name in told(label(labeler, sound)[0])]
+    assert told(label(labeler, at_8k)[0]) == halves
+
+
+def test_min_segment_ms_counts_the_recordings_own_milliseconds(make_labeler: Callable[..., Labeler]) -> None:
+    sound = recording(8.0, 8000)
+    labeler = make_labeler(windows=WindowSettings(500, 500), min_segment_ms=1500)
+    found = label(labeler, sound)[0].segments
+    assert all(segment.length >= 12000 for segment in found)
+    assert found[-1].end == 64000
+
+
+def test_a_second_checkpoint_with_other_labels_frames_and_bins_works_by_its_folder(
+    make_labeler: Callable[..., Labeler], make_checkpoint: Callable[..., Path]
+) -> None:
+    folder = make_checkpoint(("yes", "no", "go, now"), seed=1, max_length=128)
+    labeler = make_labeler("go, now (start), yes", folder=folder, windows=WindowSettings(2000, 1000))
+    prepared: Prepared = labeler.prepare(recording(5.0))
+    assert labeler.classifier.checkpoint.front_end.limit_values == 400 + 160 * 127
+    assert set(prepared.piece_counts) == {2}  # 32000 values in pieces of at most 20720
+    assert {segment.label for segment in labeler.label([prepared])[0].segments} <= {"start", "yes", "other"}

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from block.options import HOST_ONLY, OPTIONS, parse
+from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
+from tests.conftest import ROOT
+
+FORM = json.loads((ROOT / "parameters.json").read_text())
+ITEMS = {item["param"]: item for item in FORM["parameters"]}
+
+
+def read(*arguments: str) -> object:
+    return parse([*arguments, "--data-ids-file", "ids.json"], warn=lambda text: None)
+
+
+def test_the_form_is_one_that_edge_impulse_accepts() -> None:
+    assert (FORM["version"], FORM["type"], FORM["info"]["operatesOn"]) == (1, "ai-action", ["audio"])
+    assert FORM["info"]["name"]
+    assert FORM["info"]["description"]
+    known = {"name", "value", "type", "param", "help", "hint", "valid", "optional", "readonly", "showIf", "section",
+             "multiline", "placeholder", "allowEmpty"}  # fmt: skip
+    for item in FORM["parameters"]:
+        assert {"name", "value", "type", "param", "help"} <= set(item) <= known
+        assert isinstance(item["value"], (str, int, float))
+        assert item["type"] in ("string", "int", "float", "select", "flag")
+        assert item.get("section", "advanced") == "advanced"
+        if "showIf" in item:
+            assert item["showIf"]["parameter"] in ITEMS
+            assert isinstance(item["showIf"]["value"], str)
+
+
+def test_every_item_is_an_option_and_every_option_an_item_or_declared_host_only() -> None:
+    names = {option.name for option in OPTIONS}
+    assert set(ITEMS) | set(HOST_ONLY) == names
+    assert not set(ITEMS) & set(HOST_ONLY)
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_an_item_has_the_type_and_the_default_of_its_option(name: str) -> None:
+    option = next(option for option in OPTIONS if option.name == name)
+    item = ITEMS[name]
+    assert item["type"] == option.kind
+    # An optional item without a default is passed empty or not at all: both mean that it is not set.
+    assert item["value"] == ("" if option.default is None else option.default)
+    assert item.get("optional", False) is (option.default is None)
+    if item["type"] not in ("flag",) and option.default is not None:
+        assert option.read(str(item["value"])) == option.default
+    for choice in item.get("valid", ()):
+        assert option.read(choice["value"]) == choice["value"]
+
+
+def test_the_defaults_of_all_options_hold_together() -> None:
+    options = read()
+    assert options.audioset_labels == "speech\nmusic"
+    WindowSettings(options.win_size_ms, options.win_stride_ms)
+    ComputeSettings(options.device, options.dtype, options.batch_size, options.mode)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.kind != "flag" and not o.required])
+def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -> None:
+    if option.name == "propose-actions":
+        for empty in (["--propose-actions", ""], ["--propose-actions="], ["--propose-actions", "1.5"]):
+            with pytest.raises(SettingsError, match="--propose-actions: got .* expected the number of a preview job"):
+                read(*empty)
+    else:
+        assert getattr(read(f"--{option.name}", ""), option.field) == option.default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--win-size-ms", "2s"], "--win-size-ms: got '2s', expected a whole number"),
+        (["--win-size-ms", "2000.5"], "expected a whole number"),
+        (["--min-confidence", "20"], "--min-confidence: got '20', expected a number from 0 to 1"),
+        (["--min-confidence", "nan"], "expected a number from 0 to 1|expected a number"),
+        (["--silence-dbfs", "quiet"], "--silence-dbfs: got 'quiet'"),
+        (["--score-function", "relu"], "got 'relu', expected softmax or sigmoid"),
+        (["--mode", "fast"], "got 'fast', expected exact"),
+        (["--dtype", "int8"], "got 'int8', expected auto or float32"),
+        (["--min-confidense", "0.3"], "unknown option --min-confidense; did you mean --min-confidence?"),
+        (["--no-merg"], "unknown option --no-merg; did you mean --no-merge?"),
+        (["--propose-action=7"], "unknown option --propose-action; did you mean --propose-actions?"),
+        (["--failed-ids-file", "/no/such/folder/x.json"], "its folder does not exist"),
+        (["--win-size-ms"], "expected one argument"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(arguments: list[str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        read(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_slip_in_a_required_option_is_told_as_such() -> None:
+    with pytest.raises(SettingsError, match="did you mean --data-ids-file"):
+        parse(["--data-id-file", "x"], warn=lambda text: None)
+    with pytest.raises(SettingsError, match="--data-ids-file is required"):
+        parse([], warn=lambda text: None)
+
+
+def test_options_of_edge_impulse_are_named_in_one_warning_and_ignored() -> None:
+    warnings: list[str] = []
+    foreign = ["--in-file", "a", "--in-directory", "b", "--out-directory", "c", "--hmac-key", "hush", "--metadata",
+               '{"a": 1}', "--upload-category", "split", "--upload-label", "x", "--data", "y"]  # fmt: skip
+    options = parse([*foreign, "--data-ids-file", "ids.json"], warn=warnings.append)
+    assert options.data_ids_file == "ids.json"
+    assert len(warnings) == 1
+    assert "--hmac-key" in warnings[0]
+    assert "hush" not in warnings[0]
+
+
+def test_a_negative_level_is_a_value_not_an_option() -> None:
+    assert read("--silence-dbfs", "-60").silence_dbfs == -60
+    assert read("--silence-dbfs", "-60.5").silence_dbfs == -60.5
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: WindowSettings(24, 24), "--win-size-ms is 24; expected 0 .* or at least 25"),
+        (lambda: WindowSettings(-1, 1), "--win-size-ms is -1"),
+        (lambda: WindowSettings(1000, 0), "--win-stride-ms is 0; expected 1 to the window size, which is 1000"),
+        (lambda: WindowSettings(1000, 1001), "--win-stride-ms is 1001"),
+        (lambda: DecisionSettings((), min_segment_ms=-1), "--min-segment-ms is -1"),
+        (lambda: DecisionSettings((), min_segment_ms=5, merge=False), "give one"),
+        (lambda: DecisionSettings((), silence_dbfs=3.0), "--silence-dbfs is 3"),
+        (lambda: ComputeSettings("gpu"), "--device is 'gpu'; expected auto, cpu, cuda or cuda:N"),
+        (lambda: ComputeSettings("cuda:x"), "--device is 'cuda:x'"),
+        (lambda: ComputeSettings(batch_size=-2), "--batch-size is -2"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make: object, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        make()
+
+
+def test_window_size_0_ignores_the_stride() -> None:
+    assert str(WindowSettings(0, 0)) == "whole recording"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import io
+
+from block.progress import Progress, duration
+from block.recording import LabeledRecording, Segment
+from block.run import Summary
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def labeled(identity: int, name: str = "dog.wav") -> LabeledRecording:
+    segments = (Segment(0, 8000, "speech", 0.9), Segment(8000, 24000, "other", 0.1), Segment(24000, 32000, "speech", 1))
+    return LabeledRecording(identity, name, 32000, 2.0, segments, 4)
+
+
+def job_log(total: int, failures: int = 0, verbose: bool = False) -> list[str]:
+    stream = io.StringIO()
+    progress = Progress(total, verbose, stream, Clock())
+    summary = Summary()
+    for identity in range(total):
+        if identity < failures:
+            progress.failed(identity, "it is empty")
+            summary.failed.append(identity)
+        else:
+            progress.labeled(labeled(identity))
+            summary.labeled.append(identity)
+    progress.finish(summary, None)
+    return stream.getvalue().splitlines()
+
+
+def test_a_recordings_line_gives_id_name_length_and_labels_found() -> None:
+    assert job_log(1)[0] == "0 dog.wav (2.0 s): speech 1.0 s, other 1.0 s"
+
+
+def test_up_to_200_recordings_get_a_line_each() -> None:
+    assert len(job_log(200, failures=60)) == 202
+
+
+def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -> None:
+    lines = job_log(10_000, failures=5_000)
+    assert len(lines) < 200
+    assert sum(" % " in line or line.split()[1] == "%:" for line in lines) == 100
+    assert sum("failed: it is empty" in line for line in lines) == 50
+    assert any("only in --failed-ids-file" in line for line in lines)
+    assert lines[-2].endswith("48, 49 and 4950 more")
+    assert lines[-1].endswith("10000 recordings in 0 s: 5000 labelled, 5000 failed")
+
+
+def test_verbose_gives_every_recording_its_line() -> None:
+    assert len(job_log(500, failures=100, verbose=True)) == 502
+
+
+def test_a_name_cannot_write_lines_of_its_own() -> None:
+    stream = io.StringIO()
+    Progress(1, False, stream, Clock()).labeled(labeled(1, "a\nb\x1b[31m\u2028" + "c" * 200))
+    assert stream.getvalue().count("\n") == 1
+    assert "a?b?[31m?ccc" in stream.getvalue()
+    assert len(stream.getvalue()) < 150
+
+
+def test_after_the_first_batch_the_time_left_is_estimated() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(100, False, stream, clock)
+    clock.now = 30.0
+    progress.batch_done(5, 20)
+    progress.batch_done(5, 20)
+    assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min more for the other 95 recordings\n"
+
+
+def test_the_summary_names_what_is_without_labels_and_where_it_was_written() -> None:
+    stream = io.StringIO()
+    summary = Summary(labeled=[1], failed=[2], skipped=[3], not_reached=[4, 5], ended="the key is not accepted")
+    Progress(5, False, stream, Clock()).finish(summary, "failed.json")
+    assert stream.getvalue().splitlines() == [
+        "the run ended early: the key is not accepted",
+        "without labels: 2, 4, 5; ids written to failed.json",
+        "5 recordings in 0 s: 1 labelled, 1 failed, 1 skipped, 2 not reached",
+    ]
+
+
+def test_a_terminal_gets_a_bar_and_the_lines_above_it() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    progress = Progress(2, False, stream, Clock())
+    progress.labeled(labeled(1))
+    progress.failed(2, "it is empty")
+    progress.finish(Summary(labeled=[1], failed=[2]), None)
+    assert "0/2" in stream.getvalue()
+    assert "1 dog.wav (2.0 s)" in stream.getvalue()
+    assert "2 recordings in 0 s: 1 labelled, 1 failed" in stream.getvalue()
+
+
+def test_a_warning_is_said_once() -> None:
+    stream = io.StringIO()
+    progress = Progress(2, False, stream, Clock())
+    for _ in range(3):
+        progress.warn_once("low rate")
+    assert stream.getvalue() == "warning: low rate\n"
+
+
+def test_durations_read_well() -> None:
+    assert [duration(s) for s in (0.4, 89, 100, 3000, 12000)] == ["0 s", "89 s", "2 min", "50 min", "3 h 20 min"]
