@@ -77,8 +77,9 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def find(name_or_folder: str, store: Path = STORE) -> Checkpoint:
-    """The checkpoint of that name in the store, or in that folder. Raises CheckpointError if it cannot be used."""
+def find(name_or_folder: str, store: Path | None = None) -> Checkpoint:
+    """The checkpoint of that name in `store` (`models/`), or in that folder. Raises CheckpointError if unusable."""
+    store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
     folder = store / name_or_folder if is_name else Path(name_or_folder)
     if is_name and not folder.is_dir() and Path(name_or_folder).is_dir():

@@ -104,7 +104,7 @@ def test_an_odd_rate_gets_the_closest_ratio_with_terms_up_to_2000(rate: int) -> 
     near = resampling_ratio(rate, 16000)
     assert max(near.numerator, near.denominator) <= 2000
     exact = Fraction(16000, rate)
-    best = min((abs(Fraction(round(exact * d), d) - exact) for d in range(1, 2001) if round(exact * d) <= 2000))
+    best = min(abs(Fraction(round(exact * d), d) - exact) for d in range(1, 2001) if round(exact * d) <= 2000)
     assert abs(near - exact) <= best * (1 + Fraction(1, 100))
     assert abs(near / exact - 1) <= Fraction(1, 1000)
 

@@ -50,8 +50,9 @@ class FakeLabeler:
 
     def prepare(self, recording: Recording) -> Prepared:
         spans = (Window(0, 8000), Window(8000, 16000))
+        layout = lay_out(16000, 8000, 8000)
         return Prepared(
-            recording.id, recording.name, 1.0, Fraction(16000), lay_out(16000, 8000, 8000), recording.waveform, spans, (1, 1)
+            recording.id, recording.name, 1.0, Fraction(16000), layout, recording.waveform, spans, (1, 1)
         )  # fmt: skip
 
     def label(self, batch: list[Prepared]) -> list[LabeledRecording]:

@@ -1,0 +1,217 @@
+"""The AI Action against a local Studio over a loopback socket, as Edge Impulse would start it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from block import checkpoints, cli
+from block.local_studio.project import Project
+from block.local_studio.sample import Sample, Sensor
+from block.local_studio.server import Address, running
+from tests.conftest import EMBEDDED, NAMES, SHARED
+
+RNG = np.random.default_rng(11)
+
+
+def sound(seconds: float, rate: int) -> np.ndarray:
+    """Tones that change every second, over a little noise."""
+    time = np.arange(round(seconds * rate)) / rate
+    hz = 200 * 2 ** (np.floor(time) % 5)
+    return 0.3 * np.sin(2 * np.pi * hz * time) + RNG.normal(0, 0.01, len(time))
+
+
+def wav(values: np.ndarray, rate: int, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, values, rate, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+@dataclass
+class Studio:
+    """A project that is being served, and the block run on it."""
+
+    project: Project
+    address: Address
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def run(self, ids: object, *arguments: str) -> int:
+        self.monkeypatch.setenv("EI_PROJECT_API_KEY", self.address.key)
+        self.monkeypatch.setenv("EI_API_ENDPOINT", self.address.endpoint)
+        path = self.folder / "ids.json"
+        path.write_text(json.dumps(ids))
+        return cli.run_action(["--data-ids-file", str(path), "--device", "cpu", *arguments])
+
+    def labels(self, sample_id: int, job: int | None = None) -> list[tuple[int, int, str]]:
+        labels = self.project.sample(sample_id, job).structured_labels or ()
+        return [(one.start_index, one.end_index, one.label) for one in labels]
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    project = Project(folder)
+    with running(project) as address:
+        yield Studio(project, address, tmp_path, monkeypatch)
+    project.close()
+
+
+def is_partition(labels: list[tuple[int, int, str]], values: int) -> bool:
+    ends = [-1, *[end for _, end, _ in labels]]
+    return ends[-1] == values - 1 and all(label[0] == end + 1 for label, end in zip(labels, ends, strict=False))
+
+
+GOOD = [(0.7, 8000), (3.3, 16000), (5.05, 22050), (11.0, 44100), (6.4, 48000), (4.0, 16000)]
+
+
+def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index, (seconds, rate) in enumerate(GOOD):
+        subtype = ("PCM_16", "PCM_24", "FLOAT", "PCM_U8", "PCM_32", "DOUBLE")[index]
+        soundfile.write(studio.project.root / f"good {index}.wav", sound(seconds, rate), rate, subtype)
+    studio.project.scan()
+    good = [sample.id for sample in studio.project.samples()]
+    add = studio.project.add_sample
+    no_audio = add(
+        name="walk", frequency=62.5, values_count=622, sensors=[Sensor("accX", "m/s2"), Sensor("accY", "m/s2")]
+    )
+    empty = add(name="empty", frequency=16000.0, values_count=0, wav=wav(np.zeros(0), 16000))
+    damaged = add(name="damaged", frequency=16000.0, values_count=16000, wav=wav(sound(1, 16000), 16000)[:5000])
+    garbage = add(name="../../etc/passwd\nx", frequency=16000.0, values_count=16000, wav=b"not a sound")
+    disabled = add(name="off", frequency=16000.0, values_count=16000, wav=wav(sound(1, 16000), 16000), is_disabled=True)
+    missing = 9999
+    failed_ids = studio.folder / "failed.json"
+
+    code = studio.run(
+        {"ids": [good[0], missing, *good[1:], no_audio, empty, damaged, garbage, disabled, good[0]]},
+        "--model", str(checkpoint_folder), "--audioset-labels", "speech, music (tune), dog",
+        "--failed-ids-file", str(failed_ids),
+    )  # fmt: skip
+
+    assert code == 1
+    bad = [missing, no_audio, empty, damaged, garbage]
+    assert json.loads(failed_ids.read_text()) == {"ids": bad}
+    out = capsys.readouterr().out
+    for sample_id, reason in [
+        (missing, "HTTP 404"), (no_audio, "no audio"), (empty, "empty"), (damaged, "holds"), (garbage, "decoded"),
+    ]:  # fmt: skip
+        assert any(line.startswith(f"{sample_id} failed: ") and reason in line for line in out.splitlines()), reason
+    assert f"{disabled} skipped: it is disabled" in out
+    assert "12 recordings in" in out
+    assert "6 labelled, 5 failed, 1 skipped" in out
+    assert out.count("warning: some recordings are sampled at less than 16000 Hz") == 1
+    found = set()
+    for sample_id in good:
+        sample = studio.project.sample(sample_id)
+        labels = studio.labels(sample_id)
+        assert is_partition(labels, sample.values_count)
+        found |= {label for _, _, label in labels}
+        assert sample.metadata["labeled_by"] == "audio-spectrogram-transformer"
+        assert sample.metadata["ast_labels"] == "speech, music (tune), dog"
+        assert sample.metadata["ast_windows"] == "2000 ms every 2000 ms"
+        assert set(sample.metadata) >= {"ast_model", "ast_score_function", "ast_mode", "ast_dtype", "ast_version"}
+    assert len(found - {"other"}) >= 2, "the test's checkpoint tells its sounds apart"
+    for sample_id in (no_audio, empty, damaged, garbage, disabled):
+        assert not studio.labels(sample_id)
+        assert studio.project.sample(sample_id).metadata == {}
+
+
+def test_a_preview_proposes_the_same_labels_for_every_sample_and_changes_none(
+    studio: Studio, checkpoint_folder: Path
+) -> None:
+    good = studio.project.add_sample(
+        name="a", frequency=16000.0, values_count=80000, wav=wav(sound(5, 16000), 16000), metadata={"site": "north"}
+    )
+    bad = studio.project.add_sample(
+        name="b", frequency=16000.0, values_count=16000, wav=b"no sound", metadata={"site": "south"}, label="idle"
+    )
+    options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\\nmusic\\ndog"]
+    assert studio.run([good, bad], *options, "--propose-actions", "41") == 1
+    assert studio.labels(good) == []
+    assert studio.project.sample(good).metadata == {"site": "north"}
+    proposed = studio.labels(good, job=41)
+    assert is_partition(proposed, 80000)
+    assert studio.project.sample(good, 41).metadata["site"] == "north"
+    assert studio.project.sample(bad, 41).metadata == {"site": "south"}
+    assert studio.project.sample(bad, 41).label == "idle"
+
+    assert studio.run([good], *options) == 0
+    assert studio.labels(good) == proposed
+
+
+def test_a_dry_run_changes_nothing(studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_id = studio.project.add_sample(
+        name="a", frequency=16000.0, values_count=32000, wav=wav(sound(2, 16000), 16000)
+    )
+    before = studio.project.sample(sample_id)
+    assert studio.run([sample_id], "--model", str(checkpoint_folder), "--dry-run") == 0
+    assert studio.project.sample(sample_id) == before
+    assert f"dry run, not sent: POST /api/1/raw-data/{sample_id}/structured-labels" in capsys.readouterr().out
+
+
+def test_the_original_blocks_command_line_works_unchanged(
+    studio: Studio, make_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = studio.folder / "models"
+    store.mkdir()
+    make_checkpoint().rename(store / checkpoints.DEFAULT)
+    monkeypatch.setattr(checkpoints, "STORE", store)
+    sample_id = studio.project.add_sample(
+        name="a", frequency=16000.0, values_count=40000, wav=wav(sound(2.5, 16000), 16000)
+    )
+    code = studio.run(
+        [sample_id], "--audioset-labels", "speech\\nmusic (tune)", "--other-label", "noise",
+        "--win-size-ms", "1000", "--win-stride-ms", "500", "--min-confidence", "0.2",
+    )  # fmt: skip
+    assert code == 0
+    assert is_partition(studio.labels(sample_id), 40000)
+    assert {label for _, _, label in studio.labels(sample_id)} <= {"speech", "tune", "noise"}
+
+
+def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, checkpoint_folder: Path) -> None:
+    from block.studio.errors import Unauthorized
+
+    studio.address = replace(studio.address, key="wrong")
+    with pytest.raises(Unauthorized, match="HTTP 401"):
+        studio.run([1], "--model", str(checkpoint_folder))
+
+
+@pytest.mark.skipif(not (SHARED / "audio").is_dir(), reason="needs a collection of real recordings")
+def test_fifty_real_recordings_are_labelled_in_one_run_by_two_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]
+) -> None:
+    files = sorted(path for path in (SHARED / "audio").rglob("*") if path.suffix in (".wav", ".ogg"))
+    chosen = files[:: len(files) // 50][:50]
+    folder = tmp_path / "audio"
+    for file in chosen:
+        target = folder / file.relative_to(SHARED / "audio")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    project = Project(folder)
+    project.scan()
+    samples: list[Sample] = project.samples()
+    assert len(samples) == 50
+    with running(project) as address:
+        studio = Studio(project, address, tmp_path, monkeypatch)
+        ids = [sample.id for sample in samples]
+        for model, labels in (
+            (str(EMBEDDED), "speech\nmusic\nDog\nRain"),
+            (str(make_checkpoint(("yes", "no", *NAMES), seed=5)), "yes\nno\nDog"),
+        ):
+            assert studio.run(ids, "--model", model, "--audioset-labels", labels) == 0
+            for sample in samples:
+                assert is_partition(studio.labels(sample.id), sample.values_count)
+            names = {label for sample in samples for _, _, label in studio.labels(sample.id)}
+            assert names <= {*labels.split("\n"), "other"}
+            assert len(names) > 1
+    project.close()
