@@ -12,13 +12,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send. `claimed` is the Content-Length to send, where that is not the body's own; `drop` sends nothing."""
+    """What to send. `claimed` is the Content-Length to send,
+    where that is not the body's own; `drop` sends nothing;
+    `wait` holds the answer back until the server is closed."""
 
     status: int = 200
     body: bytes = b'{"success": true}'
     headers: dict[str, str] = field(default_factory=dict)
     claimed: int | None = None
     drop: bool = False
+    wait: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,16 @@ def envelope(**fields: object) -> bytes:
 @contextmanager
 def scripted(*answers: Answer) -> Iterator[Server]:
     server = Server(list(answers))
+    closing = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             server.asked.append(Asked(self.command, self.path, dict(self.headers), self.rfile.read(length)))
             answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
-            if answer.drop:
+            if answer.wait:
+                closing.wait(30)
+            if answer.drop or answer.wait:
                 self.close_connection = True
                 return
             self.send_response(answer.status)
@@ -73,6 +79,7 @@ def scripted(*answers: Answer) -> Iterator[Server]:
     try:
         yield server
     finally:
+        closing.set()
         http.shutdown()
         thread.join()
         http.server_close()

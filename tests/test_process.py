@@ -1,0 +1,85 @@
+"""The block as a process of its own: how it is cancelled, and what it does not open."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.studio.scripted import Answer, envelope, scripted
+
+
+def environment(**changes: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("EI_", "HF_", "TRANSFORMERS_"))}
+    return {**clean, **changes}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_cancelled_run_says_what_it_did_and_exits_130(
+    tmp_path: Path, checkpoint_folder: Path, number: signal.Signals
+) -> None:
+    ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
+    ids.write_text("[1, 2, 3]")
+    with scripted(Answer(body=envelope(projects=[{"id": 1}])), Answer(wait=True)) as server:
+        running = subprocess.Popen(
+            [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint_folder),
+             "--failed-ids-file", str(failed)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while len(server.asked) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(number)
+        sent = time.monotonic()
+        out, err = running.communicate(timeout=30)
+        took = time.monotonic() - sent
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    assert out.splitlines()[-1].endswith("0 labelled, 0 failed, 3 not reached")
+    assert json.loads(failed.read_text()) == {"ids": [1, 2, 3]}
+    assert took < 5
+
+
+OFFLINE = """
+import socket, sys
+
+def refuse(*args, **kwargs):
+    raise AssertionError("a connection was tried")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+from block import checkpoints
+from block.classifier import Classifier, choose_device
+from block.settings import ComputeSettings
+
+Classifier(checkpoints.find(sys.argv[1]), choose_device(ComputeSettings("cpu")))
+import huggingface_hub.constants
+
+print("offline", huggingface_hub.constants.HF_HUB_OFFLINE)
+"""
+
+
+def test_loading_a_checkpoint_opens_no_connection_even_where_the_environment_says_online(
+    checkpoint_folder: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, str(checkpoint_folder)],
+        cwd=ROOT, env=environment(HF_HUB_OFFLINE="0"), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.strip() == "offline True", done.stderr
+
+
+def test_output_that_nobody_reads_is_no_error(checkpoint_folder: Path) -> None:
+    command = f"{sys.executable} -m block labels --model {checkpoint_folder} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "Speech\n"
+    assert done.stderr == ""
