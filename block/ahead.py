@@ -1,10 +1,12 @@
-"""Work done ahead of its use: results in order, a bounded number of them in memory."""
+"""Work done ahead of its use: results in order, as much of it in memory as a budget allows."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,39 +17,66 @@ DEPTH = 16
 BUDGET_BYTES = 256 << 20
 
 
+class Budget:
+    """Bytes that work ahead may hold. Whoever's turn is next is let through whatever it needs, so nothing locks up.
+
+    Turns are numbered from 0 in the order of use. Held at most: `limit_bytes`, or one item that alone needs more,
+    and the item whose turn it is.
+    """
+
+    def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
+        self.limit_bytes = limit_bytes
+        self._held: dict[int, int] = {}
+        self._next = 0
+        self._over = False
+        self._changed = threading.Condition()
+
+    def reserve(self, turn: int, size_bytes: int) -> None:
+        """Wait until `size_bytes` may be taken for `turn`, or everything is over."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._over or turn <= self._next or sum(self._held.values()) + size_bytes <= self.limit_bytes
+            )
+            self._held[turn] = size_bytes
+
+    def used(self, turn: int) -> None:
+        """The result of `turn` is no longer held; the next one's turn has come."""
+        with self._changed:
+            self._held.pop(turn, None)
+            self._next = turn + 1
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Nobody waits any longer."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+
 def ahead(
-    work: Callable[[Item], Result],
+    work: Callable[[Item, Callable[[int], None]], Result],
     items: Iterable[Item],
-    size_bytes: Callable[[Result], int],
     pool: ThreadPoolExecutor,
+    budget: Budget,
     depth: int = DEPTH,
-    budget_bytes: int = BUDGET_BYTES,
 ) -> Iterator[tuple[Item, Future[Result]]]:
     """`work` on `items` in the threads of `pool`, yielded in order as futures that are done.
 
-    At most `depth` results are worked on or wait to be used, and no more than `budget_bytes` would hold if each
-    were as large as the largest seen; one at least, and two until the first size is known.
+    `work` gets an item and a function to call, once, with the bytes it is about to need; that may have to wait for
+    earlier results to be used. At most `depth` results are worked on or wait.
     """
     waiting: deque[tuple[Item, Future[Result]]] = deque()
-    rest = iter(items)
-    more = True
-    largest = 0
+    rest = enumerate(items)
+    turn = 0
     while True:
-        for _, future in waiting:
-            if future.done() and future.exception() is None:
-                largest = max(largest, size_bytes(future.result()))
-        allowed = max(1, min(depth, budget_bytes // largest)) if largest else 2
-        while more and len(waiting) < allowed:
-            try:
-                item = next(rest)
-            except StopIteration:
-                more = False
-            else:
-                waiting.append((item, pool.submit(work, item)))
+        while len(waiting) < depth and (following := next(rest, None)) is not None:
+            index, item = following
+            waiting.append((item, pool.submit(work, item, partial(budget.reserve, index))))
         if not waiting:
             return
         item, future = waiting.popleft()
         # Waits without raising: what went wrong belongs to whoever takes the future.
-        if future.exception() is None:
-            largest = max(largest, size_bytes(future.result()))
+        future.exception()
         yield item, future
+        budget.used(turn)
+        turn += 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 MAX_RATIO_TERM = 2000  # the resampling filter's length grows with the terms of the rate ratio
 RATIO_TOLERANCE = Fraction(1, 1000)
 LENGTH_TOLERANCE_MS = 10
+BLOCK_FRAMES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +42,19 @@ def decode(data: bytes) -> Sound:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             rate_hz = file.samplerate
-            frames = file.read(dtype="float32", always_2d=True)
+            # In blocks: all channels of an hour at once would take several times the room of their mean.
+            blocks = [
+                block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+                for block in file.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True)
+            ]
     except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
-        reason = getattr(error, "error_string", None) or str(error).splitlines()[0]
+        reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"the audio cannot be decoded ({len(data)} bytes): {reason}") from None
-    one = frames.shape[1] == 1
-    waveform = frames[:, 0] if one else frames.mean(axis=1, dtype=np.float64).astype(np.float32)
+    waveform = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
     if not np.isfinite(waveform).all():
         bad = int(np.count_nonzero(~np.isfinite(waveform)))
         raise RecordingError(f"the audio holds {bad} values that are not finite numbers (NaN or infinite)")
-    return Sound(np.ascontiguousarray(waveform), rate_hz)
+    return Sound(waveform, rate_hz)
 
 
 def stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
@@ -95,9 +98,8 @@ def resample(waveform: torch.Tensor, ratio: Fraction) -> torch.Tensor:
     """`waveform`, shape `(..., values)`, with `ratio` values for each of its values (torchaudio's windowed sinc)."""
     if ratio == 1:
         return waveform
-    with warnings.catch_warnings():
-        # torchaudio announces its maintenance phase on import; that is no news for a user of this block.
-        warnings.simplefilter("ignore")
-        from torchaudio.functional import resample as sinc_resample
+    # Here and not above: whoever only decodes does not wait for torch.
+    from torchaudio.functional import resample as sinc_resample
+
     resampled: torch.Tensor = sinc_resample(waveform, ratio.denominator, ratio.numerator)
     return resampled

@@ -6,17 +6,22 @@ never read. Everything is checked here that a run would otherwise trip over afte
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from block.model_store.digests import remembered_sha256
+
 STORE = Path(__file__).resolve().parent.parent / "models"
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 MODEL_TYPE = "audio-spectrogram-transformer"
+RATE_HZ = 16000  # at which AST was trained, and all that recordings are brought to
+MAX_HEADER_BYTES = 100_000_000  # safetensors' own bound
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
 
@@ -69,12 +74,14 @@ class Checkpoint:
         return self.folder / "model.safetensors"
 
     def sha256(self) -> str:
-        """The SHA-256 of the weights, in hexadecimal. Reads the whole file."""
-        digest = hashlib.sha256()
-        with self.weights.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        """The SHA-256 of the weights, in hexadecimal. Reads the whole file, or remembers it from the last time.
+
+        Raises CheckpointError if the file cannot be read.
+        """
+        try:
+            return remembered_sha256(self.weights)
+        except OSError as error:
+            raise CheckpointError(f"{self.weights} cannot be read: {error.strerror or error}") from None
 
 
 def find(name_or_folder: str, store: Path | None = None) -> Checkpoint:
@@ -86,10 +93,16 @@ def find(name_or_folder: str, store: Path | None = None) -> Checkpoint:
         folder = Path(name_or_folder)
     if not folder.is_dir():
         raise CheckpointError(_how_to_get(name_or_folder, store))
+    checkpoint = describe(folder)
+    _check_weights(folder)
+    return checkpoint
+
+
+def describe(folder: Path) -> Checkpoint:
+    """What the two JSON files in `folder` say, the weights unseen. Raises CheckpointError if that is unusable."""
     config = _read_json(folder / "config.json")
     class_names = _class_names(config, folder)
     front_end = _front_end(config, _read_json(folder / "preprocessor_config.json"), folder)
-    _check_weights(folder)
     return Checkpoint(folder, folder.resolve().name, class_names, front_end)
 
 
@@ -97,11 +110,12 @@ def _how_to_get(name: str, store: Path) -> str:
     text = f"no checkpoint {name!r}: {store / name if Path(name).name == name else name} is not a folder"
     if name in SOURCES:
         text += (
-            f"; put config.json, preprocessor_config.json and model.safetensors of {SOURCES[name]} there, "
-            f"or use the embedded one: --model {EMBEDDED}"
+            f"; get it with `python -m block models fetch`, or put config.json, preprocessor_config.json and "
+            f"model.safetensors of {SOURCES[name]} there, or use the embedded one: --model {EMBEDDED}"
         )
     else:
-        present = sorted(path.name for path in store.iterdir() if path.is_dir()) if store.is_dir() else []
+        folders = [path.name for path in store.iterdir() if path.is_dir()] if store.is_dir() else []
+        present = sorted(name for name in folders if not name.startswith("."))
         text += f"; present in {store}: {', '.join(present) or 'none'}"
     return text
 
@@ -148,7 +162,13 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
         if field != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
             raise CheckpointError(f"{folder / 'preprocessor_config.json'}: {keys[field]} is {value!r}; not a number")
     front_end = FrontEnd(**given)
-    if front_end.rate_hz < 1000 or front_end.mel_bins < 4 or front_end.max_frames < 1 or front_end.std == 0:
+    if front_end.rate_hz != RATE_HZ:
+        raise CheckpointError(
+            f"{folder / 'preprocessor_config.json'}: the front end works at {front_end.rate_hz} Hz; expected {RATE_HZ}"
+        )
+    # JSON as Python reads it may hold NaN and Infinity.
+    spread = math.isfinite(front_end.mean) and math.isfinite(front_end.std) and front_end.std != 0
+    if front_end.mel_bins < 4 or front_end.max_frames < 1 or not spread:
         raise CheckpointError(f"{folder / 'preprocessor_config.json'} describes no usable front end: {front_end}")
     # transformers' defaults stand for what config.json leaves out.
     expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
@@ -164,7 +184,7 @@ def _check_weights(folder: Path) -> None:
     """Is the safetensors file whole? Its header says how long the file has to be."""
     path = folder / "model.safetensors"
     if not path.is_file():
-        pickled = [file.name for file in sorted(folder.iterdir()) if file.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        pickled = [file.name for file in sorted(folder.iterdir()) if file.suffix in PICKLES]
         if pickled:
             raise CheckpointError(f"{folder} holds pickled weights ({pickled[0]}), which are never loaded; "
                                   "convert them to model.safetensors")  # fmt: skip
@@ -173,7 +193,7 @@ def _check_weights(folder: Path) -> None:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             size = path.stat().st_size
-            if length > size - 8:
+            if length > min(size - 8, MAX_HEADER_BYTES):
                 raise ValueError(f"its header of {length} bytes does not fit in the file of {size} bytes")
             header = json.loads(file.read(length))
             end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")

@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -21,7 +22,7 @@ from block.settings import ComputeSettings, DecisionSettings, SettingsError, Win
 from block.studio.access import Access, read_access, read_ids, write_ids
 from block.studio.client import StudioClient
 from block.studio.errors import StudioError
-from block.studio.project import Project, find_project
+from block.studio.project import Project, projects_of
 
 ALL_LABELED, SOME_FAILED, NOTHING_STARTED, CANCELLED = 0, 1, 2, 130
 LABELED_BY = "audio-spectrogram-transformer"
@@ -56,21 +57,26 @@ def run_action(argv: Sequence[str]) -> int:
     if not ids:
         print(f"nothing to do: {options.data_ids_file} names no samples")
         if options.failed_ids_file:
-            write_ids(options.failed_ids_file, [])
+            _write_failed(options.failed_ids_file, [])
         return ALL_LABELED
-    client = StudioClient(access.endpoint, access.key)
+    stop = threading.Event()
+    client = StudioClient(access.endpoint, access.key, stop=stop)
     project_id = _project_id(client, access)
-    return _label(options, ids, client, project_id, checkpoint, windows, decisions, compute)
+    return _label(options, ids, client, project_id, checkpoint, windows, decisions, compute, stop)
 
 
 def _project_id(client: StudioClient, access: Access) -> int:
     """Which project to label. Asks the API even where the environment says it: a refused key ends the run here."""
-    try:
-        found = find_project(client)
-    except ValueError as error:
-        if access.project_id is None:
-            raise SettingsError(str(error)) from None
-    return found if access.project_id is None else access.project_id
+    projects = projects_of(client)
+    if access.project_id is not None and access.project_id not in projects:
+        raise SettingsError(f"EI_PROJECT_ID is {access.project_id}, but the key belongs to {_told(projects)}")
+    if access.project_id is None and len(projects) != 1:
+        raise SettingsError(f"the key gives access to {_told(projects)}; say which one: set EI_PROJECT_ID")
+    return projects[0] if access.project_id is None else access.project_id
+
+
+def _told(projects: Sequence[int]) -> str:
+    return f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
 
 
 def _label(
@@ -82,13 +88,17 @@ def _label(
     windows: WindowSettings,
     decisions: DecisionSettings,
     compute: ComputeSettings,
+    stop: threading.Event,
 ) -> int:
     # From here on torch is needed, which takes seconds to import.
-    from block.classifier import Classifier, choose_device
-    from block.features import FilterBanks
-    from block.labeler import Labeler
-    from block.progress import Progress
-    from block.run import Run
+    try:
+        from block.classifier import Classifier, choose_device
+        from block.features import FilterBanks
+        from block.labeler import Labeler
+        from block.progress import Progress
+        from block.run import Run
+    except (ImportError, OSError) as error:
+        raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
 
     device = choose_device(compute)
     digest = checkpoint.sha256()
@@ -112,22 +122,27 @@ def _label(
     }
     project = Project(
         client, project_id, metadata, options.propose_actions, options.dry_run,
-        progress.say, progress.warn_once, checkpoint.front_end.rate_hz,
+        progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
     )  # fmt: skip
-    summary = Run(project, project, labeler, progress).label(ids)
-    failed_ids_file = options.failed_ids_file
-    if failed_ids_file:
-        try:
-            write_ids(failed_ids_file, summary.unlabeled)
-        except OSError as error:
-            progress.say(f"--failed-ids-file {failed_ids_file} cannot be written: {error.strerror or error}")
-            failed_ids_file = None
-    progress.finish(summary, failed_ids_file)
+    summary = Run(project, project, labeler, progress, stop).label(ids)
+    # Before the last words: these may go to somebody who no longer listens.
+    written = bool(options.failed_ids_file) and _write_failed(options.failed_ids_file, summary.unlabeled)
+    progress.finish(summary, options.failed_ids_file if written else None)
     if summary.cancelled:
         return CANCELLED
     if summary.ended and not summary.labeled:
         return NOTHING_STARTED
     return SOME_FAILED if summary.unlabeled else ALL_LABELED
+
+
+def _write_failed(path: str, ids: list[int]) -> bool:
+    """Write the ids left without labels; False, and a line on standard error, where that cannot be done."""
+    try:
+        write_ids(path, ids)
+    except OSError as error:
+        print(f"--failed-ids-file {path} cannot be written: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
 
 
 def describe(labels: Sequence[LabelOfInterest]) -> str:
@@ -172,21 +187,30 @@ def _leave(action: Callable[[Sequence[str]], int], argv: Sequence[str], program:
     try:
         code = action(argv)
     except (SettingsError, LabelError, CheckpointError, StudioError) as error:
-        print(f"{program}: error: {printable(error, 1000)}", file=sys.stderr)
-        code = NOTHING_STARTED
+        code = _refuse(program, str(error))
     except BrokenPipeError:
-        # Whoever read the output has gone (`… | head`): nothing is left to say, also not when closing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = SOME_FAILED
+        code = SOME_FAILED  # whoever read the output has gone (`… | head`): there is nobody to tell
     except KeyboardInterrupt:
         print(f"{program}: cancelled", file=sys.stderr)
         code = CANCELLED
-    if code == CANCELLED:
-        # Threads may still wait for an answer; a cancelled run does not wait for them.
+    except Exception as error:  # nobody foresaw this; the log of a job should still end in one line that can be read
+        if "--verbose" in argv:
+            raise
+        code = _refuse(program, f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
+    # Threads may still wait for an answer, or output for a reader; a run that is over waits for neither.
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except OSError:
+        os._exit(code)
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         os._exit(code)
     raise SystemExit(code)
+
+
+def _refuse(program: str, reason: str) -> int:
+    print(f"{program}: error: {printable(reason, 1000)}", file=sys.stderr)
+    return NOTHING_STARTED
 
 
 def _reconfigure(stream: Any, **how: Any) -> None:

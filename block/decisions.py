@@ -54,13 +54,16 @@ def cell_scores(scores: Scores, cells: Sequence[Cell]) -> Scores:
     return np.stack([scores[cell.windows.start : cell.windows.stop].mean(axis=0) for cell in cells])
 
 
-def decide(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[Decision]:
+def decide(
+    scores: Scores, heard: npt.NDArray[np.bool_], labels: Sequence[LabelOfInterest], other_label: str
+) -> list[Decision]:
     """One label a cell: of those at or above their threshold the highest score wins, ties in the user's order.
 
-    Shape: `(cells, labels)`, one column a label of interest. With none at its threshold a cell gets `other_label`
-    and the best score that stayed below.
+    Shape: `(cells, labels)`, one column a label of interest, and `(cells,)`: False where a cell is silent, which gets
+    `other_label` whatever the thresholds. With no label at its threshold a cell gets `other_label` too, and the best
+    score that stayed below.
     """
-    reached = scores >= np.array([label.threshold for label in labels])
+    reached = (scores >= np.array([label.threshold for label in labels])) & heard[:, None]
     # argmax takes the first of equals, and columns stand in the user's order.
     winners = np.where(reached, scores, -1.0).argmax(axis=1)
     best = scores.max(axis=1)
@@ -128,8 +131,17 @@ def _absorb(runs: list[_Run], short: int) -> None:
 
 
 def decide_recording(
-    scores: Scores, cells: Sequence[Cell], settings: DecisionSettings, min_length: int
+    scores: Scores,
+    heard: npt.NDArray[np.bool_],
+    cells: Sequence[Cell],
+    settings: DecisionSettings,
+    min_length: int,
 ) -> tuple[Segment, ...]:
-    """Segments of one recording from its windows' scores, shape `(windows, labels of interest)`."""
-    decisions = decide(cell_scores(scores, cells), settings.labels, settings.other_label)
+    """Segments of one recording from its windows' scores, shape `(windows, labels of interest)`.
+
+    `heard`, shape `(windows,)`, is False for the windows that were left out as silent. Their scores are 0 and count
+    as such in the mean of a cell that other windows cover too; a cell that only silent windows cover is silent.
+    """
+    cells_heard = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])
+    decisions = decide(cell_scores(scores, cells), cells_heard, settings.labels, settings.other_label)
     return tuple(segments(cells, decisions, settings.merge, min_length))

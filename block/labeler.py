@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from block import audio, decisions
-from block.classifier import Classifier, Logits, OutOfMemory
+from block.classifier import Classifier, Logits, is_out_of_memory
 from block.features import FilterBanks
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.settings import DecisionSettings, WindowSettings
@@ -67,7 +67,7 @@ class Labeler:
         spans: list[Window] = []
         counts: list[int] = []
         for window in layout.windows:
-            heard = slice_at_model_rate(window, ratio * recording.stretch, len(waveform))
+            heard = slice_at_model_rate(window, ratio * recording.stretch, len(waveform), front_end.frame_values)
             if heard.length < front_end.frame_values:
                 raise RecordingError(
                     f"a window of {heard.length} values at {front_end.rate_hz} Hz; at least "
@@ -105,35 +105,36 @@ class Labeler:
             size = math.ceil(left / math.ceil(left / self.classifier.capacity))
             try:
                 done.append(self._forward(items[position : position + size]))
-            except OutOfMemory as error:
-                if size == 1:
-                    raise RecordingError(f"{error}, and a smaller one there is not") from None
-                self.classifier.capacity = size // 2
-                self.warn(f"{error}; going on with {size // 2}")
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                position += size
                 continue
-            position += size
+            # Out of the except clause, so that the traceback no longer holds on to the tensors.
+            self.classifier.free_memory()
+            problem = f"out of memory on {self.classifier.device.device} with a batch of {size} windows"
+            if size == 1:
+                raise RecordingError(f"{problem}, and a smaller one there is not")
+            self.classifier.capacity = size // 2
+            self.warn(f"{problem}; going on with {size // 2}")
         logits = np.concatenate(done)
         if not np.isfinite(logits).all():
             raise RecordingError("the model gave scores that are not finite numbers")
         return logits
 
     def _forward(self, items: Sequence[tuple[Waveform, Window]]) -> Logits:
-        try:
-            inputs = torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)])
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(f"out of memory with a batch of {len(items)} windows") from error
-        return self.classifier.logits(inputs)
+        return self.classifier.logits(torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)]))
 
     def _labeled(self, prepared: Prepared, logits: Logits) -> LabeledRecording:
         columns = [label.index for label in self.decisions.labels]
-        # A silent window was not judged: no class of interest is in it.
         scores = np.zeros((len(prepared.layout.windows), len(columns)))
-        counts = np.array(prepared.piece_counts)
-        if len(logits):
-            heard = decisions.window_scores(logits, counts[counts > 0].tolist(), self.decisions.score_function)
-            scores[counts > 0] = heard[:, columns]
+        heard = np.array(prepared.piece_counts) > 0
+        if heard.any():
+            counts = [count for count in prepared.piece_counts if count]
+            scores[heard] = decisions.window_scores(logits, counts, self.decisions.score_function)[:, columns]
         min_length = round_half_up(self.decisions.min_segment_ms * prepared.value_rate_hz / 1000)
-        segments = decisions.decide_recording(scores, prepared.layout.cells, self.decisions, min_length)
+        segments = decisions.decide_recording(scores, heard, prepared.layout.cells, self.decisions, min_length)
         return LabeledRecording(
             prepared.recording_id, prepared.name, prepared.layout.values, prepared.seconds, segments,
             len(prepared.layout.windows),

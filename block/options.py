@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from block.checkpoints import DEFAULT, EMBEDDED
+from block.recording import printable
 from block.settings import DTYPES, MODES, SCORE_FUNCTIONS, SettingsError
 
 # Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.
@@ -22,6 +23,7 @@ HOST_ONLY = (
     "mode", "device", "dtype", "batch-size",
 )  # fmt: skip
 SLIP_EDITS = 2
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # what word processors make of a hyphen
 
 
 def _whole_number(text: str) -> int:
@@ -142,15 +144,15 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
             shown += f" (default: {default})"
         # An item without `required` gets None for "not given" too, so that the default is put in at one place.
         parser.add_argument(f"--{option.name}", type=_unless_empty(option), metavar=option.metavar, help=shown)
-    options, unknown = parser.parse_known_args(list(argv))
-    _check_unknown(unknown, warn)
+    known = _known_arguments(list(argv), warn)
+    options = parser.parse_args(known)
     for option in OPTIONS:
         if getattr(options, option.field) in (None, _Unset):
             if option.required:
                 raise SettingsError(f"--{option.name} is required: {option.help}")
             setattr(options, option.field, option.default)
-    if options.failed_ids_file is not None and not Path(options.failed_ids_file).resolve().parent.is_dir():
-        raise SettingsError(f"--failed-ids-file {options.failed_ids_file}: its folder does not exist")
+    if options.failed_ids_file is not None:
+        _check_writable(options.failed_ids_file)
     return options
 
 
@@ -166,20 +168,65 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(message)
 
 
-def _check_unknown(unknown: Sequence[str], warn: Callable[[str], None]) -> None:
-    if not unknown:
-        return
-    for argument in unknown:
-        name = argument.split("=")[0]
-        if name.startswith("--"):
-            edits, nearest = min((_edits(name, f"--{option.name}"), option.name) for option in OPTIONS)
-            if edits <= SLIP_EDITS:
-                raise SettingsError(f"unknown option {name}; did you mean --{nearest}?")
-    # Values are not repeated: an option that this block does not know may carry anything, a key included.
-    names = [argument.split("=")[0] for argument in unknown if argument.startswith("-")]
-    values = len(unknown) - len(names)
-    told = ", ".join(names) + (f"{' with ' if names else ''}{values} value{'s' * (values > 1)}" if values else "")
-    warn(f"ignored, as this block does not know it: {told}")
+def _known_arguments(argv: list[str], warn: Callable[[str], None]) -> list[str]:
+    """The arguments of options that this block knows. Of the others the user is told, in one warning.
+
+    Raises SettingsError for an unknown option that is spelled nearly like a known one, and for a word that stands by
+    itself after a known option: it can only be the rest of a value that was not quoted.
+    """
+    kinds = {f"--{option.name}": option.kind for option in OPTIONS} | {"--help": "flag", "-h": "flag"}
+    known: list[str] = []
+    ignored: list[str] = []
+    values = 0
+    after = ""  # the known option that came last, with nothing unknown behind it
+    position = 0
+    while position < len(argv):
+        argument = argv[position]
+        position += 1
+        name, equals, value = argument.partition("=")
+        if name in kinds:
+            after = name
+            if kinds[name] == "flag":
+                # An empty value means that the option was not given.
+                known += [argument] if value or not equals else []
+                continue
+            known.append(argument)
+            if not equals and position < len(argv) and argv[position].partition("=")[0] not in kinds:
+                known.append(argv[position])
+                position += 1
+        elif argument[:1] in DASHES and (argument.startswith("--") or _near(name) or after or not ignored):
+            if nearest := _near(name):
+                raise SettingsError(f"unknown option {name}; did you mean {nearest}?")
+            ignored.append(printable(name, 40))
+            after = ""
+        elif after:
+            raise SettingsError(
+                f"{printable(argument, 40)!r} stands by itself after {after}; put a value that holds spaces in quotes"
+            )
+        else:
+            values += 1
+    if ignored or values:
+        # Values are not repeated: an option that this block does not know may carry anything, a key included.
+        told = ", ".join(ignored) or "no option"
+        with_values = f" with {values} value{'s' * (values > 1)}" if values else ""
+        warn(f"ignored, as this block does not know it: {told}{with_values}")
+    return known
+
+
+def _near(name: str) -> str:
+    """The known option that `name` is a slip of the pen for, in its letters or in its dashes; else empty."""
+    spelled = "--" + name.lstrip(DASHES)
+    names = ["--help", *(f"--{option.name}" for option in OPTIONS)]
+    edits, nearest = min((_edits(spelled, other), other) for other in names)
+    return nearest if edits <= SLIP_EDITS else ""
+
+
+def _check_writable(path: str) -> None:
+    """Raises SettingsError if no file can be written at `path`: better now than after hours."""
+    try:
+        Path(path).open("a").close()
+    except OSError as error:
+        raise SettingsError(f"--failed-ids-file {path} cannot be written: {error.strerror or error}") from None
 
 
 def _edits(a: str, b: str) -> int:

@@ -18,6 +18,7 @@ from block.run import Summary
 
 LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
+LINES_FOR_OTHERS = 50
 
 
 def duration(seconds: float) -> str:
@@ -46,6 +47,7 @@ class Progress:
         self._done = 0
         self._batched = 0
         self._failures = 0
+        self._some = 0
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
         self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
@@ -55,9 +57,20 @@ class Progress:
         if self._bar is not None:
             self._bar.write(line, file=self.stream)
             return
-        # In one piece: other threads speak too, and print() writes the end of the line by itself.
-        self.stream.write(f"{line}\n")
-        self.stream.flush()
+        try:
+            # In one piece: other threads speak too, and print() writes the end of the line by itself.
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+        except OSError:
+            pass  # a full disk, or nobody reads any more: that is no reason to stop labelling
+
+    def say_some(self, line: str) -> None:
+        """One line of many: in a long run the first ones alone."""
+        self._some += 1
+        if self.each or self._some <= LINES_FOR_OTHERS:
+            self.say(line)
+        if not self.each and self._some == LINES_FOR_OTHERS:
+            self.say("further lines of this kind only with --verbose")
 
     def warn_once(self, text: str) -> None:
         """A warning that is said once a run, however often it is given."""
@@ -76,7 +89,7 @@ class Progress:
         if self.each or self._failures <= LINES_FOR_FAILURES:
             self.say(f"{recording_id} failed: {printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
-            self.say(f"further failures are not listed here, only in --failed-ids-file (after {LINES_FOR_FAILURES})")
+            self.say("further failures are only counted here; --failed-ids-file gets the ids of all")
         self._advance()
 
     def skipped(self, recording_id: int, reason: str) -> None:
@@ -86,12 +99,12 @@ class Progress:
 
     def batch_done(self, recordings: int, windows: int) -> None:
         """After the first batch: how long the whole run will take, if the rest is like it."""
-        if self._batched == 0 and recordings < self.total:
+        others = self.total - recordings - self._done
+        if self._batched == 0 and others > 0:
             elapsed = self._clock() - self._started
-            left = elapsed / recordings * (self.total - recordings)
             self.say(
-                f"first batch: {windows} windows in {elapsed:.1f} s; about {duration(left)} more "
-                f"for the other {self.total - recordings} recordings"
+                f"first batch: {windows} windows in {elapsed:.1f} s; about {duration(elapsed / recordings * others)} "
+                f"more for the other {others} recordings"
             )
         self._batched += recordings
 

@@ -20,6 +20,10 @@ class RecordingError(Exception):
     """One recording cannot be labelled. The message says what was got and what was expected."""
 
 
+class RecordingForbidden(RecordingError):
+    """The source or the sink does not let this key read or write one recording."""
+
+
 class RecordingSkipped(Exception):
     """One recording is left alone on purpose (a disabled sample, say); this is no failure."""
 

@@ -2,29 +2,47 @@
 
 Three stages overlap: threads fetch and prepare recordings ahead of the model, the calling thread runs the model on
 groups of them, and threads write what was labelled. Whatever goes wrong with one recording is caught here, counted
-and reported, and the others go on. Results are reported in the order of the ids.
+and reported, and the others go on. Results are counted and reported in the order of the ids.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from block.ahead import THREADS, ahead
+from block.ahead import THREADS, Budget, ahead
 from block.labeler import Labeler, Prepared
-from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded
+from block.recording import (
+    LabeledRecording,
+    Recording,
+    RecordingError,
+    RecordingForbidden,
+    RecordingSkipped,
+    RunEnded,
+)
 
 WRITES_PENDING = 16
+FORBIDDEN_IN_A_ROW = 3
+# While it is fetched: the file's bytes, the decoded values, and those at the model's rate.
+BYTES_PER_VALUE = 16
+GROUP_RECORDINGS, GROUP_BYTES = 64, 64 << 20
+FINISH_CANCELLED_S, FINISH_ENDED_S = 4.0, 60.0
 
 
 class Source(Protocol):
     """Where recordings come from. `fetch` is called from several threads."""
 
-    def fetch(self, recording_id: int) -> Recording:
-        """The recording. Raises RecordingError, RecordingSkipped or RunEnded."""
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+        """The recording; `expect` is told its number of values, once, before they are loaded.
+
+        Raises RecordingError, RecordingSkipped or RunEnded.
+        """
         ...
 
 
@@ -67,152 +85,189 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Writing:
-    """A recording on its way out: `labeled` if it has labels, else the reason why it has none."""
+class _Unfetched:
+    """A recording that could not be had, and why."""
 
     recording_id: int
-    labeled: LabeledRecording | None
-    reason: str
-    skipped: bool
+    cause: Exception
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """A recording on its way out: `labeled` if it has labels, else `cause`, why it has none."""
+
+    recording_id: int
     future: Future[None]
+    labeled: LabeledRecording | None = None
+    cause: Exception | None = None
 
 
 class Run:
-    """One pass over `ids`."""
+    """One pass over recordings. `stop` is set once the run is over, for sources and sinks that would wait and retry."""
 
-    def __init__(self, source: Source, sink: Sink, labeler: Labeler, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        source: Source,
+        sink: Sink,
+        labeler: Labeler,
+        reporter: Reporter,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.source = source
         self.sink = sink
         self.labeler = labeler
         self.reporter = reporter
+        self.stop = stop or threading.Event()
         self.summary = Summary()
+        self._budget = Budget()
         self._writing: deque[_Writing] = deque()
+        self._forbidden = 0
+        self._fetchers = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
+        self._writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
 
     def label(self, ids: Sequence[int]) -> Summary:
         """Label the recordings `ids`, which are distinct. Never raises for what happens to a recording."""
-        fetchers = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
-        writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
         try:
-            for group in self._groups(ids, fetchers, writers):
-                self._label_group(group, writers)
+            for group in self._groups(ids):
+                self._label_group(group)
             self._settle(0)
         except RunEnded as error:
             self.summary.ended = str(error)
         except KeyboardInterrupt:
             self.summary.cancelled = True
-        fetchers.shutdown(wait=False, cancel_futures=True)
-        self._finish_writing()
-        writers.shutdown(wait=False, cancel_futures=True)
+        except Exception as error:
+            self.summary.ended = _reason(error)
+        over_early = self.summary.cancelled or bool(self.summary.ended)
+        if over_early:
+            self.stop.set()
+        self._budget.end()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+        if over_early:
+            self._finish_writing(FINISH_CANCELLED_S if self.summary.cancelled else FINISH_ENDED_S)
+        self._writers.shutdown(wait=False, cancel_futures=True)
         reached = {*self.summary.labeled, *self.summary.failed, *self.summary.skipped}
         self.summary.not_reached = [recording_id for recording_id in ids if recording_id not in reached]
         return self.summary
 
-    def _fetch(self, recording_id: int) -> Prepared:
-        return self.labeler.prepare(self.source.fetch(recording_id))
+    def _fetch(self, recording_id: int, reserve: Callable[[int], None]) -> Prepared:
+        with self._end_at_once():
+            recording = self.source.fetch(recording_id, lambda values: reserve(values * BYTES_PER_VALUE))
+        return self.labeler.prepare(recording)
 
-    def _groups(
-        self, ids: Sequence[int], fetchers: ThreadPoolExecutor, writers: ThreadPoolExecutor
-    ) -> Iterator[list[Prepared]]:
+    def _write(self, labeled: LabeledRecording) -> None:
+        with self._end_at_once():
+            self.sink.write(labeled)
+
+    @contextmanager
+    def _end_at_once(self) -> Iterator[None]:
+        """In a thread that learns that the run is over: the others need not wait and retry until it is its turn."""
+        try:
+            yield
+        except RunEnded:
+            self.stop.set()
+            raise
+
+    def _groups(self, ids: Sequence[int]) -> Iterator[list[Prepared | _Unfetched]]:
         """Recordings in order, as many together as fill a batch. The same for every run over the same ids."""
-        group: list[Prepared] = []
-        pieces = 0
-        for recording_id, fetched in ahead(self._fetch, ids, lambda prepared: prepared.size_bytes, fetchers):
+        group: list[Prepared | _Unfetched] = []
+        for recording_id, fetched in ahead(self._fetch, ids, self._fetchers, self._budget):
             try:
                 prepared = fetched.result()
-            except RecordingSkipped as reason:
-                self._give_up(recording_id, str(reason), writers, skipped=True)
             except RunEnded:
                 # What was fetched before stays worth labelling: try, then end.
                 if group:
                     yield group
                 raise
             except Exception as error:
-                self._give_up(recording_id, _reason(error), writers)
-            else:
-                if group and pieces + len(prepared.pieces) > self.labeler.fill:
+                group.append(_Unfetched(recording_id, error))
+                # Nobody waits for bad news behind good recordings that would fill up a batch.
+                if all(isinstance(one, _Unfetched) for one in group[-FORBIDDEN_IN_A_ROW:]):
                     yield group
-                    group, pieces = [], 0
-                group.append(prepared)
-                pieces += len(prepared.pieces)
+                    group = []
+                continue
+            if group and not self._fits(group, prepared):
+                yield group
+                group = []
+            group.append(prepared)
         if group:
             yield group
 
-    def _label_group(self, group: list[Prepared], writers: ThreadPoolExecutor) -> None:
+    def _fits(self, group: Sequence[Prepared | _Unfetched], another: Prepared) -> bool:
+        together = [*(one for one in group if isinstance(one, Prepared)), another]
+        return (
+            sum(len(prepared.pieces) for prepared in together) <= self.labeler.fill
+            and sum(prepared.size_bytes for prepared in together) <= GROUP_BYTES
+            and len(group) < GROUP_RECORDINGS
+        )
+
+    def _label_group(self, group: Sequence[Prepared | _Unfetched]) -> None:
+        labeled = self._labels([one for one in group if isinstance(one, Prepared)])
+        for one in group:
+            outcome = one.cause if isinstance(one, _Unfetched) else labeled[one.recording_id]
+            if isinstance(outcome, LabeledRecording):
+                writing = _Writing(one.recording_id, self._writers.submit(self._write, outcome), labeled=outcome)
+            else:
+                future = self._writers.submit(self.sink.give_up, one.recording_id)
+                writing = _Writing(one.recording_id, future, cause=outcome)
+            self._writing.append(writing)
+            self._settle(WRITES_PENDING)
+
+    def _labels(self, batch: list[Prepared]) -> dict[int, LabeledRecording | Exception]:
+        """What the model makes of each recording, by id: its labels, or why it has none."""
+        if not batch:
+            return {}
         try:
-            labeled = self.labeler.label(group)
+            labeled = self.labeler.label(batch)
         except Exception as error:
-            if len(group) == 1:
-                self._give_up(group[0].recording_id, _reason(error), writers)
-                return
+            if len(batch) == 1:
+                return {batch[0].recording_id: error}
             # One of them spoiled the batch: alone, each shows whether it was the one.
-            for prepared in group:
-                self._label_group([prepared], writers)
-            return
-        for one in labeled:
-            self._send(writers.submit(self.sink.write, one), one.id, labeled=one)
+            return {id_: outcome for prepared in batch for id_, outcome in self._labels([prepared]).items()}
         self.reporter.batch_done(len(labeled), sum(one.windows for one in labeled))
-
-    def _give_up(self, recording_id: int, reason: str, writers: ThreadPoolExecutor, skipped: bool = False) -> None:
-        self._send(writers.submit(self.sink.give_up, recording_id), recording_id, reason=reason, skipped=skipped)
-
-    def _send(
-        self,
-        future: Future[None],
-        recording_id: int,
-        labeled: LabeledRecording | None = None,
-        reason: str = "",
-        skipped: bool = False,
-    ) -> None:
-        self._writing.append(_Writing(recording_id, labeled, reason, skipped, future))
-        self._settle(WRITES_PENDING)
+        return {one.id: one for one in labeled}
 
     def _settle(self, pending: int) -> None:
-        """Report the oldest writes: those that are done, and as many more as leave `pending`."""
+        """Count the oldest writes: those that are done, and as many more as leave `pending`."""
         while self._writing and (len(self._writing) > pending or self._writing[0].future.done()):
             # Left in place until it is known, so that an interruption here loses nothing.
-            writing = self._writing[0]
-            try:
-                writing.future.result()
-                problem = ""
-            except RunEnded:
-                raise
-            except Exception as error:
-                problem = _reason(error)
-            self._writing.popleft()
-            self._count(writing, problem)
+            problem = self._writing[0].future.exception()
+            self._count(self._writing.popleft(), problem)
+            if isinstance(problem, RunEnded):
+                raise problem
+            if self._forbidden >= FORBIDDEN_IN_A_ROW:
+                raise RunEnded(f"{self._forbidden} recordings in a row were refused with HTTP 403")
 
-    def _count(self, writing: _Writing, problem: str) -> None:
-        if writing.labeled is not None and not problem:
+    def _count(self, writing: _Writing, problem: BaseException | None) -> None:
+        causes = [error for error in (writing.cause, problem) if error is not None]
+        self._forbidden = self._forbidden + 1 if any(isinstance(e, RecordingForbidden) for e in causes) else 0
+        if writing.labeled is not None and problem is None:
             self.summary.labeled.append(writing.recording_id)
             self.reporter.labeled(writing.labeled)
-        elif writing.skipped and not problem:
+        elif isinstance(writing.cause, RecordingSkipped) and problem is None:
             self.summary.skipped.append(writing.recording_id)
-            self.reporter.skipped(writing.recording_id, writing.reason)
+            self.reporter.skipped(writing.recording_id, str(writing.cause))
         else:
-            # Why a recording has no labels is worth more than why that could not be written down.
+            reasons = dict.fromkeys(_reason(error) for error in causes)
             self.summary.failed.append(writing.recording_id)
-            self.reporter.failed(writing.recording_id, writing.reason or problem)
+            self.reporter.failed(writing.recording_id, "; and that could not be proposed: ".join(reasons))
 
-    def _finish_writing(self) -> None:
-        """Once the run is over, for whatever reason: take the word of the writes that were under way."""
+    def _finish_writing(self, patience_s: float) -> None:
+        """The run is over early: take the word of the writes under way, for at most `patience_s` seconds."""
+        deadline = time.monotonic() + patience_s
         while self._writing:
             writing = self._writing.popleft()
             try:
-                writing.future.result()
-                problem = ""
-            except RunEnded as error:
-                self.summary.ended = self.summary.ended or str(error)
-                problem = str(error)
+                wait([writing.future], timeout=max(0.0, deadline - time.monotonic()))
             except KeyboardInterrupt:
                 self.summary.cancelled = True
-                return
-            except Exception as error:
-                problem = _reason(error)
+                deadline = 0.0
+            done = writing.future.done()
+            problem = writing.future.exception() if done else RecordingError("it was being written when the run ended")
             self._count(writing, problem)
 
 
 def _reason(error: BaseException) -> str:
     """Why a recording failed. An error that no room foresaw is named with its type: somebody has to look for it."""
-    if isinstance(error, RecordingError):
+    if isinstance(error, (RecordingError, RecordingSkipped, RunEnded)):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}"

@@ -98,13 +98,14 @@ def lay_out_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: in
     return lay_out(values, size, stride)
 
 
-def slice_at_model_rate(window: Window, ratio: Fraction, positions: int) -> Window:
+def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: int = 1) -> Window:
     """Where `window` lies in the resampled waveform of `positions` values.
 
     `ratio` is model-rate values per value. Windows of one length stay of one length; starts are clipped so that
-    the slice ends in the waveform.
+    the slice ends in the waveform. A slice has at least `least` values where there are as many: rounding, twice, can
+    leave a window of 25 ms a value short of a frame.
     """
-    length = min(round_half_up(window.length * ratio), positions)
+    length = min(max(round_half_up(window.length * ratio), least), positions)
     start = min(round_half_up(window.start * ratio), positions - length)
     return Window(start, start + length)
 

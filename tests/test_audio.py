@@ -41,6 +41,12 @@ def test_several_channels_are_averaged() -> None:
     assert sound.waveform == pytest.approx((left + right) / 3, abs=1e-6)
 
 
+def test_a_long_file_of_two_channels_is_decoded_whole() -> None:
+    left, right = tone(440, 48000, 5.0), tone(880, 48000, 5.0)
+    sound = decode(wav(np.stack([left, right], axis=1), 48000))
+    assert sound.waveform == pytest.approx((left + right) / 2, abs=1e-4)
+
+
 def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None:
     data = bytearray(wav(tone(440, 16000, 0.5)))
     data[4:8] = data[40:44] = (0xFFFFFF00).to_bytes(4, "little")  # 4 GB, say the RIFF and the data chunk

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from block import checkpoints
 from block.checkpoints import CheckpointError, FrontEnd
 from block.classifier import Classifier, choose_device
+from block.model_store.digests import LARGE_BYTES, MEMORY
 from block.settings import ComputeSettings, SettingsError
 from tests.conftest import NAMES
 
@@ -41,18 +44,82 @@ def test_a_checkpoint_is_found_by_folder_and_by_name_in_the_store(copy: Path, mo
 
 
 def test_the_digest_is_that_of_the_weights(copy: Path) -> None:
-    import hashlib
-
     expected = hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest()
     assert checkpoints.find(str(copy)).sha256() == expected
 
 
+def large_weights(folder: Path) -> checkpoints.Checkpoint:
+    """A checkpoint whose weights are large enough to be remembered, all zeros."""
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(LARGE_BYTES)
+    return checkpoints.Checkpoint(folder, "large", NAMES, FrontEnd())
+
+
+def test_the_digest_of_a_large_file_is_computed_once_and_remembered(tmp_path: Path) -> None:
+    checkpoint = large_weights(tmp_path)
+    digest = checkpoint.sha256()
+    assert digest == hashlib.sha256(bytes(LARGE_BYTES)).hexdigest()
+    memory = tmp_path / MEMORY
+    entries = json.loads(memory.read_text())
+    assert entries["model.safetensors"]["sha256"] == digest
+    # That it is the memory which speaks: another digest in it is believed.
+    entries["model.safetensors"]["sha256"] = "0" * 64
+    memory.write_text(json.dumps(entries))
+    assert checkpoint.sha256() == "0" * 64
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MEMORY, "model.safetensors"]
+
+
+def test_a_change_of_size_or_time_computes_the_digest_anew(tmp_path: Path) -> None:
+    checkpoint = large_weights(tmp_path)
+    before = checkpoint.sha256()
+    with checkpoint.weights.open("r+b") as file:
+        file.write(b"changed")
+    os.utime(checkpoint.weights, ns=(1, 1))
+    changed = checkpoint.sha256()
+    assert changed != before
+    with checkpoint.weights.open("ab") as file:
+        file.write(b"longer")
+    os.utime(checkpoint.weights, ns=(1, 1))
+    assert checkpoint.sha256() not in (before, changed)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"model.safetensors": 1}', '{"model.safetensors": {"size": 1}}'])
+def test_a_memory_that_makes_no_sense_is_written_anew(tmp_path: Path, content: str) -> None:
+    (tmp_path / MEMORY).write_text(content)
+    digest = large_weights(tmp_path).sha256()
+    assert json.loads((tmp_path / MEMORY).read_text())["model.safetensors"]["sha256"] == digest
+
+
+def test_where_nothing_can_be_written_the_digest_is_computed_each_time_and_nothing_said(tmp_path: Path) -> None:
+    checkpoint = large_weights(tmp_path)
+    # A folder in the memory's place stops even root from writing it.
+    (tmp_path / MEMORY).mkdir()
+    assert checkpoint.sha256() == checkpoint.sha256() == hashlib.sha256(bytes(LARGE_BYTES)).hexdigest()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MEMORY, "model.safetensors"]
+
+
+def test_the_digest_of_a_small_file_leaves_nothing_behind(copy: Path) -> None:
+    before = sorted(copy.iterdir())
+    checkpoints.find(str(copy)).sha256()
+    assert sorted(copy.iterdir()) == before
+
+
+def test_weights_that_have_gone_have_no_digest(copy: Path) -> None:
+    checkpoint = checkpoints.find(str(copy))
+    checkpoint.weights.unlink()
+    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
+        checkpoint.sha256()
+
+
 def test_where_the_default_is_missing_it_is_said_how_to_get_it_and_which_one_is_there(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"huggingface\.co/MIT/ast.*or use the embedded one: --model ast-tiny"):
+    with pytest.raises(
+        CheckpointError, match=r"models fetch`.*huggingface\.co/MIT/ast.*or use the embedded one: --model ast-tiny"
+    ):
         checkpoints.find(checkpoints.DEFAULT, store=tmp_path)
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are(copy: Path) -> None:
+    (copy.parent / ".store").mkdir()
     with pytest.raises(CheckpointError, match="present in .*: mine"):
         checkpoints.find("yours", store=copy.parent)
 
@@ -80,7 +147,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "front end is 'WhisperFeatureExtractor'",
     ),
     "other frames": (lambda f: edit(f / "preprocessor_config.json", max_length=512), "128 mel bins × 512 frames, the"),
+    "other bins": (lambda f: edit(f / "preprocessor_config.json", num_mel_bins=64), "64 mel bins × 1024 frames, the"),
+    "another rate": (
+        lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000),
+        "the front end works at 8000 Hz; expected 16000",
+    ),
     "a mean of words": (lambda f: edit(f / "preprocessor_config.json", mean="low"), "mean is 'low'"),
+    "a mean that is no number": (
+        lambda f: edit(f / "preprocessor_config.json", mean=float("nan")), "no usable front end"
+    ),
     "no spread": (lambda f: edit(f / "preprocessor_config.json", std=0), "no usable front end"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
     "pickled weights": (pickle_weights, r"pickled weights \(pytorch_model.bin\), which are never loaded"),
@@ -88,6 +163,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pointer in place of weights": (
         lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
         "damaged or no safetensors file",
+    ),
+    "a header longer than the file": (
+        lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 7 + b"\x00" + b"{}"), "does not fit in the file of 10"
     ),
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or no safetensors file"),
 }  # fmt: skip

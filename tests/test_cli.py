@@ -59,9 +59,12 @@ REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
     "no key": ({}, {}, "EI_PROJECT_API_KEY is not set"),
     "a key of two words": ({}, {"EI_PROJECT_API_KEY": "ei secret"}, "EI_PROJECT_API_KEY holds spaces"),
     "a project id of words": ({}, {**KEY, "EI_PROJECT_ID": "mine"}, "EI_PROJECT_ID is 'mine'"),
+    "a project id without end": ({}, {**KEY, "EI_PROJECT_ID": "9" * 5000}, "expected a whole number"),
     "an endpoint that is none": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT cannot be used"),
     "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
     "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
+    "a failed-ids file that is a folder": ({"--failed-ids-file": "/"}, KEY, "--failed-ids-file / cannot be written"),
+    "a value without quotes": ({"--audioset-labels": "speech,", "music": ""}, KEY, "'music' stands by itself after"),
     "a device that is none": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
 }
 
@@ -110,9 +113,16 @@ def test_help_and_an_empty_list_need_neither_torch_nor_studio(
 
 def test_the_project_is_the_one_named_else_the_keys_own() -> None:
     with scripted(Answer(body=envelope(projects=[{"id": 5}]))) as server:
-        for named, expected in (({}, 5), ({"EI_PROJECT_ID": "9"}, 9), ({"EI_PROJECT_ID": ""}, 5)):
+        for named in ({}, {"EI_PROJECT_ID": "5"}, {"EI_PROJECT_ID": ""}):
             access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **named})
-            assert cli._project_id(cli.StudioClient(access.endpoint, access.key), access) == expected
+            assert cli._project_id(cli.StudioClient(access.endpoint, access.key), access) == 5
+        other = read_access({**KEY, "EI_API_ENDPOINT": server.url, "EI_PROJECT_ID": "9"})
+        with pytest.raises(SettingsError, match="EI_PROJECT_ID is 9, but the key belongs to project 5"):
+            cli._project_id(cli.StudioClient(other.endpoint, other.key), other)
+        server.answers = [Answer(body=envelope(projects=[{"id": 5}, {"id": 9}]))]
+        assert cli._project_id(cli.StudioClient(other.endpoint, other.key), other) == 9
+        with pytest.raises(SettingsError, match="2 projects; say which one: set EI_PROJECT_ID"):
+            cli._project_id(cli.StudioClient(access.endpoint, access.key), access)
     assert "secret" not in repr(access)
 
 

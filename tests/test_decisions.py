@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.decisions import Decision, cell_scores, decide, score, segments, window_scores
+from block.decisions import Decision, cell_scores, decide, decide_recording, score, segments, window_scores
 from block.labels import LabelOfInterest
+from block.settings import DecisionSettings
 from block.windows import lay_out
+
+ALL_HEARD = np.ones(4, dtype=bool)
 
 
 def label(index: int, name: str, threshold: float = 0.2) -> LabelOfInterest:
@@ -45,7 +48,7 @@ def test_a_cell_gets_the_mean_of_the_windows_that_cover_it() -> None:
 def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
     labels = [label(0, "a", 0.5), label(1, "b", 0.2), label(2, "c", 0.9)]
     scores = np.array([[0.4, 0.3, 0.8], [0.5, 0.5, 0.0], [0.49, 0.19, 0.89], [0.0, 0.2, 0.0]])
-    assert decide(scores, labels, "other") == [
+    assert decide(scores, ALL_HEARD[:4], labels, "other") == [
         Decision("b", 0.3),  # a and c are higher but below their thresholds
         Decision("a", 0.5),  # a tie goes to the label named first
         Decision("other", 0.89),
@@ -54,12 +57,27 @@ def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
 
 
 def test_a_threshold_of_0_is_reached_by_a_score_of_0() -> None:
-    assert decide(np.array([[0.0]]), [label(0, "a", 0.0)], "other") == [Decision("a", 0.0)]
+    assert decide(np.array([[0.0]]), ALL_HEARD[:1], [label(0, "a", 0.0)], "other") == [Decision("a", 0.0)]
+
+
+def test_a_silent_cell_gets_the_other_label_even_where_a_threshold_is_0() -> None:
+    heard = np.array([True, False])
+    decisions = decide(np.array([[0.0], [0.0]]), heard, [label(0, "a", 0.0)], "other")
+    assert decisions == [Decision("a", 0.0), Decision("other", 0.0)]
+
+
+def test_a_cell_that_a_silent_and_a_loud_window_cover_gets_the_mean_with_0() -> None:
+    cells = lay_out(10, 5, 3).cells
+    scores = np.array([[0.0], [0.8], [0.0]])
+    settings = DecisionSettings((label(0, "a", 0.4),), merge=False)
+    found = decide_recording(scores, np.array([False, True, False]), cells, settings, 0)
+    assert [s.label for s in found] == ["other", "a", "a", "other"]
+    assert [s.score for s in found] == pytest.approx([0, 0.8, 0.4, 0])
 
 
 def test_classes_renamed_to_one_name_compete_singly() -> None:
     labels = [label(0, "sound"), label(1, "sound"), label(2, "dog")]
-    assert decide(np.array([[0.3, 0.3, 0.4]]), labels, "other") == [Decision("dog", 0.4)]
+    assert decide(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
 
 def test_neighbours_of_one_label_merge_with_the_length_weighted_mean_score() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from block import audio, checkpoints
-from block.classifier import Classifier, OutOfMemory, choose_device
+from block.classifier import Classifier, choose_device, is_out_of_memory
 from block.decisions import window_scores
 from block.features import FilterBanks
 from block.labeler import Labeler, Prepared
@@ -176,7 +176,7 @@ def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labe
 
     def tight(inputs: Tensor) -> object:
         if len(inputs) > 2:
-            raise OutOfMemory(f"out of memory on cpu with a batch of {len(inputs)} windows")
+            raise MemoryError
         return forward(inputs)
 
     sound = recording(6.0)
@@ -185,39 +185,50 @@ def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labe
     got = label(labeler, sound)[0]
     assert told(got) == told(expected)
     assert labeler.classifier.capacity == 2
-    assert [text.split("; ")[1] for text in warnings] == ["going on with 2"]
+    assert warnings == ["out of memory on cpu with a batch of 5 windows; going on with 2"]
 
 
 def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: Callable[..., Labeler]) -> None:
     labeler = make_labeler()
 
     def none(inputs: Tensor) -> object:
-        raise OutOfMemory("out of memory on cpu with a batch of 1 windows")
+        raise MemoryError
 
     labeler.classifier.logits = none  # type: ignore[method-assign, assignment]
     with pytest.raises(RecordingError, match="out of memory"):
         label(labeler, recording(3.0))
 
 
+def test_running_out_of_memory_while_computing_features_halves_the_batch_too(
+    make_labeler: Callable[..., Labeler],
+) -> None:
+    labeler = make_labeler(merge=False, batch_size=8)
+
+    class Tight(FilterBanks):
+        def __call__(self, waveforms: Tensor) -> Tensor:
+            if len(waveforms) > 2:
+                raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+            return super().__call__(waveforms)
+
+    front_end = labeler.classifier.checkpoint.front_end
+    tight = replace(labeler, filter_banks=Tight(front_end, torch.device("cpu")))
+    sound = recording(6.0)
+    assert told(label(tight, sound)[0]) == told(label(make_labeler(merge=False), sound)[0])
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("error", "expected"),
     [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-        MemoryError(),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: can't allocate memory: you tried"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: not enough memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError(), False),
     ],
 )
-def test_every_way_of_running_out_of_memory_is_recognised(
-    make_labeler: Callable[..., Labeler], error: Exception
-) -> None:
-    classifier = make_labeler().classifier
-
-    def fail(**kwargs: object) -> None:
-        raise error
-
-    classifier._model = fail  # type: ignore[assignment]
-    with pytest.raises(OutOfMemory, match="batch of 3 windows"):
-        classifier.logits(torch.zeros(3, 1024, 128))
+def test_every_way_of_running_out_of_memory_is_recognised_and_nothing_else(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
 
 
 def test_any_other_error_of_the_model_is_not_taken_for_a_lack_of_memory(make_labeler: Callable[..., Labeler]) -> None:
@@ -245,6 +256,22 @@ def test_a_recording_that_is_silent_throughout_needs_no_model(make_labeler: Call
     sound = recording(3.0)
     sound.waveform[:] = 0
     assert told(label(labeler, sound)[0]) == [(0, 48000, "other")]
+
+
+def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(make_labeler: Callable[..., Labeler]) -> None:
+    sound = recording(3.0)
+    sound.waveform[:] = 0
+    labeler = make_labeler("Speech (0), Music (0)", silence_dbfs=-60.0)
+    assert told(label(labeler, sound)[0]) == [(0, 48000, "other")]
+
+
+@pytest.mark.parametrize("rate", [4410, 22050, 44100, 7919])
+def test_windows_of_25_ms_work_at_rates_where_rounding_leaves_them_short(
+    make_labeler: Callable[..., Labeler], rate: int
+) -> None:
+    labeler = make_labeler(windows=WindowSettings(25, 25))
+    sound = recording(0.3, rate)
+    assert told(label(labeler, sound)[0])[-1][1] == sound.values
 
 
 def test_a_recording_delivered_at_another_rate_is_labelled_in_its_own_values(

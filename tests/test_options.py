@@ -83,8 +83,15 @@ def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -
         (["--min-confidense", "0.3"], "unknown option --min-confidense; did you mean --min-confidence?"),
         (["--no-merg"], "unknown option --no-merg; did you mean --no-merge?"),
         (["--propose-action=7"], "unknown option --propose-action; did you mean --propose-actions?"),
-        (["--failed-ids-file", "/no/such/folder/x.json"], "its folder does not exist"),
-        (["--win-size-ms"], "expected one argument"),
+        (["--failed-ids-file", "/no/such/folder/x.json"], "cannot be written: No such file"),
+        (["--win-size-ms"], "--win-size-ms: expected one argument"),
+        (["-dry-run"], "unknown option -dry-run; did you mean --dry-run?"),
+        (["\u2014dry-run"], "did you mean --dry-run?"),
+        (["-propose-actions", "5"], "did you mean --propose-actions?"),
+        (["--helpp"], "did you mean --help?"),
+        (["--audioset-labels", "speech", "music"], "'music' stands by itself after --audioset-labels"),
+        (["--no-merge", "false"], "'false' stands by itself after --no-merge"),
+        (["--no-merge=1"], "--no-merge"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(arguments: list[str], said: str) -> None:
@@ -102,13 +109,24 @@ def test_a_slip_in_a_required_option_is_told_as_such() -> None:
 
 def test_options_of_edge_impulse_are_named_in_one_warning_and_ignored() -> None:
     warnings: list[str] = []
-    foreign = ["--in-file", "a", "--in-directory", "b", "--out-directory", "c", "--hmac-key", "hush", "--metadata",
+    foreign = ["--in-file", "-a", "--in-directory", "b", "--out-directory", "c", "--hmac-key", "hush", "--metadata",
                '{"a": 1}', "--upload-category", "split", "--upload-label", "x", "--data", "y"]  # fmt: skip
     options = parse([*foreign, "--data-ids-file", "ids.json"], warn=warnings.append)
     assert options.data_ids_file == "ids.json"
     assert len(warnings) == 1
     assert "--hmac-key" in warnings[0]
     assert "hush" not in warnings[0]
+    assert "with 8 values" in warnings[0]
+
+
+def test_an_unknown_option_cannot_write_lines_of_its_own() -> None:
+    warnings: list[str] = []
+    parse(["--foo\nERROR: all is lost", "--data-ids-file", "x"], warn=warnings.append)
+    assert "\n" not in warnings[0]
+
+
+def test_an_empty_value_of_a_flag_means_unset() -> None:
+    assert read("--no-merge=").no_merge is False
 
 
 def test_a_negative_level_is_a_value_not_an_option() -> None:

@@ -48,6 +48,22 @@ def test_a_cancelled_run_says_what_it_did_and_exits_130(
     assert took < 5
 
 
+def test_a_refused_key_ends_a_run_although_other_requests_still_wait(tmp_path: Path, checkpoint_folder: Path) -> None:
+    ids = tmp_path / "ids.json"
+    ids.write_text("[1, 2]")
+    answers = [Answer(body=envelope(projects=[{"id": 1}])), Answer(401), Answer(503, headers={"Retry-After": "200"})]
+    with scripted(*answers) as server:
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint_folder)],
+            cwd=ROOT, capture_output=True, text=True, timeout=120,
+            env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
+        )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "the key is not accepted" in done.stdout
+    assert time.monotonic() - began < 60
+
+
 OFFLINE = """
 import socket, sys
 

@@ -47,7 +47,7 @@ def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -
     assert len(lines) < 200
     assert sum(" % " in line or line.split()[1] == "%:" for line in lines) == 100
     assert sum("failed: it is empty" in line for line in lines) == 50
-    assert any("only in --failed-ids-file" in line for line in lines)
+    assert any("--failed-ids-file gets the ids of all" in line for line in lines)
     assert lines[-2].endswith("48, 49 and 4950 more")
     assert lines[-1].endswith("10000 recordings in 0 s: 5000 labelled, 5000 failed")
 
@@ -109,3 +109,20 @@ def test_a_warning_is_said_once() -> None:
 
 def test_durations_read_well() -> None:
     assert [duration(s) for s in (0.4, 89, 100, 3000, 12000)] == ["0 s", "89 s", "2 min", "50 min", "3 h 20 min"]
+
+
+def test_a_long_dry_run_tells_only_the_first_of_what_it_would_send() -> None:
+    stream = io.StringIO()
+    progress = Progress(300, False, stream, Clock())
+    for _ in range(600):
+        progress.say_some("dry run, not sent: POST")
+    assert len(stream.getvalue().splitlines()) == 51
+    assert stream.getvalue().splitlines()[-1] == "further lines of this kind only with --verbose"
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_the_run() -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    Progress(1, False, Full(), Clock()).labeled(labeled(1))

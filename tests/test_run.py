@@ -10,10 +10,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from block.ahead import ahead
+from block.ahead import Budget, ahead
 from block.labeler import Prepared
-from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment, Window
-from block.run import Run, Summary
+from block.recording import (
+    LabeledRecording,
+    Recording,
+    RecordingError,
+    RecordingForbidden,
+    RecordingSkipped,
+    RunEnded,
+    Segment,
+    Window,
+)
+from block.run import GROUP_RECORDINGS, Run, Summary
 from block.windows import lay_out
 
 
@@ -23,10 +32,12 @@ class FakeStudio:
 
     trouble: dict[int, BaseException] = field(default_factory=dict)
     write_trouble: dict[int, BaseException] = field(default_factory=dict)
+    give_up_trouble: dict[int, BaseException] = field(default_factory=dict)
     written: list[int] = field(default_factory=list)
     given_up: list[int] = field(default_factory=list)
 
-    def fetch(self, recording_id: int) -> Recording:
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+        expect(16000)
         if recording_id in self.trouble:
             raise self.trouble[recording_id]
         return Recording(recording_id, f"r{recording_id}", 16000, 16000, np.zeros(16000, np.float32))
@@ -38,6 +49,8 @@ class FakeStudio:
 
     def give_up(self, recording_id: int) -> None:
         self.given_up.append(recording_id)
+        if recording_id in self.give_up_trouble:
+            raise self.give_up_trouble[recording_id]
 
 
 @dataclass
@@ -47,9 +60,10 @@ class FakeLabeler:
     poisoned: dict[int, BaseException] = field(default_factory=dict)
     fill: int = 4
     groups: list[list[int]] = field(default_factory=list)
+    silent: bool = False
 
     def prepare(self, recording: Recording) -> Prepared:
-        spans = (Window(0, 8000), Window(8000, 16000))
+        spans = () if self.silent else (Window(0, 8000), Window(8000, 16000))
         layout = lay_out(16000, 8000, 8000)
         return Prepared(
             recording.id, recording.name, 1.0, Fraction(16000), layout, recording.waveform, spans, (1, 1)
@@ -103,6 +117,7 @@ def test_a_failing_recording_is_given_up_and_reported_and_the_others_go_on() -> 
     summary, told = run(studio, FakeLabeler(), [1, 2, 3, 4, 5])
     assert (summary.labeled, summary.failed, summary.skipped) == ([1, 3, 5], [2], [4])
     assert sorted(studio.given_up) == [2, 4]
+    assert [one for _, one, _ in told.lines] == [1, 2, 3, 4, 5]
     assert ("failed", 2, "it is empty") in told.lines
     assert ("skipped", 4, "it is disabled") in told.lines
 
@@ -156,48 +171,138 @@ def test_an_interruption_keeps_count_of_every_recording() -> None:
     assert summary.unlabeled == [5, 6, 7, 8]
 
 
-def fetched(work: Callable[[int], bytes], count: int, budget_bytes: int) -> list[int]:
-    with ThreadPoolExecutor(4) as pool:
-        found = ahead(work, range(count), len, pool, depth=8, budget_bytes=budget_bytes)
-        return [len(future.result()) + 0 * item for item, future in found]
+def test_three_recordings_in_a_row_that_the_key_may_not_read_end_the_run() -> None:
+    forbidden = RecordingForbidden("HTTP 403")
+    studio = FakeStudio(trouble=dict.fromkeys((2, 3, 5, 6, 7, 8), forbidden))
+    summary, _ = run(studio, FakeLabeler(fill=2), list(range(1, 301)))
+    assert summary.ended == "3 recordings in a row were refused with HTTP 403"
+    assert summary.failed[:5] == [2, 3, 5, 6, 7]
+    assert summary.labeled[:2] == [1, 4]
 
 
-def test_fetching_ahead_keeps_the_order_and_stays_within_the_budget() -> None:
+def test_two_in_a_row_and_again_two_do_not() -> None:
+    studio = FakeStudio(
+        trouble=dict.fromkeys((2, 3, 5, 6), RecordingForbidden("HTTP 403")),
+        give_up_trouble=dict.fromkeys((2, 3, 5, 6), RecordingForbidden("HTTP 403")),
+    )
+    summary, _ = run(studio, FakeLabeler(), list(range(1, 9)))
+    assert summary.ended == ""
+    assert summary.failed == [2, 3, 5, 6]
+
+
+def test_a_key_that_may_read_but_not_write_ends_the_run_after_a_few_recordings() -> None:
+    studio = FakeStudio(write_trouble=dict.fromkeys(range(1, 301), RecordingForbidden("HTTP 403")))
+    labeler = FakeLabeler(fill=2)
+    summary, _ = run(studio, labeler, list(range(1, 301)))
+    assert summary.ended == "3 recordings in a row were refused with HTTP 403"
+    assert summary.labeled == []
+    assert len(labeler.groups) < 30
+
+
+def test_a_skipped_recording_that_cannot_be_proposed_fails_with_both_reasons() -> None:
+    studio = FakeStudio(
+        trouble={1: RecordingSkipped("it is disabled")}, give_up_trouble={1: RecordingError("HTTP 400: nope")}
+    )
+    summary, told = run(studio, FakeLabeler(), [1])
+    assert summary.failed == [1]
+    assert told.lines == [("failed", 1, "it is disabled; and that could not be proposed: HTTP 400: nope")]
+
+
+def test_recordings_that_need_no_model_do_not_pile_up() -> None:
+    labeler = FakeLabeler(silent=True)
+    summary, _ = run(FakeStudio(), labeler, list(range(1000)))
+    assert len(summary.labeled) == 1000
+    assert max(len(group) for group in labeler.groups) <= GROUP_RECORDINGS
+
+
+def test_a_write_that_hangs_does_not_hold_up_a_cancelled_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("block.run.FINISH_CANCELLED_S", 0.2)
+    hanging = threading.Event()
+
+    class Hanging(FakeStudio):
+        def write(self, labeled: LabeledRecording) -> None:
+            if labeled.id == 2:
+                hanging.wait(20)
+            super().write(labeled)
+
+    stop = threading.Event()
+    studio, told = Hanging(), Told()
+    began = time.monotonic()
+    labeler = FakeLabeler(poisoned={5: KeyboardInterrupt()})
+    summary = Run(studio, studio, labeler, told, stop).label(list(range(1, 9)))  # type: ignore[arg-type]
+    took = time.monotonic() - began
+    hanging.set()
+    assert took < 5
+    assert stop.is_set()
+    assert summary.cancelled
+    assert summary.labeled == [1, 3, 4]
+    assert summary.unlabeled == [2, 5, 6, 7, 8]
+
+
+def test_an_error_of_the_reporter_ends_the_run_with_its_name_and_keeps_count() -> None:
+    class Broken(Told):
+        def labeled(self, labeled: LabeledRecording) -> None:
+            raise ZeroDivisionError("oops")
+
+    studio = FakeStudio()
+    summary = Run(studio, studio, FakeLabeler(), Broken()).label([1, 2, 3, 4, 5, 6])  # type: ignore[arg-type]
+    assert summary.ended == "unexpected ZeroDivisionError: oops"
+
+
+def test_work_ahead_keeps_the_order_and_holds_no_more_than_the_budget_even_where_sizes_grow() -> None:
     lock = threading.Lock()
-    held = 0
+    held: dict[int, int] = {}
     most = 0
 
-    def work(item: int) -> bytes:
-        nonlocal held, most
+    def work(item: int, reserve: Callable[[int], None]) -> int:
+        nonlocal most
+        size = 10 if item < 50 else 1000
+        reserve(size)
         with lock:
-            held += 1
-            most = max(most, held)
-        time.sleep(0.002 * (item % 3))
-        return bytes(1000)
+            held[item] = size
+            most = max(most, sum(held.values()))
+        time.sleep(0.001 * (item % 3))
+        return size
 
+    seen = []
     with ThreadPoolExecutor(4) as pool:
-        seen = []
-        for item, future in ahead(work, range(40), len, pool, depth=8, budget_bytes=3000):
+        for item, future in ahead(work, range(80), pool, Budget(2500), depth=16):
             assert future.done()
             seen.append(item)
+            time.sleep(0.001)
             with lock:
-                held -= 1
-    assert seen == list(range(40))
-    assert 2 <= most <= 4  # three that the budget holds, and the one in use
+                del held[item]
+    assert seen == list(range(80))
+    assert 1000 < most <= 3500  # the budget, and the one whose turn it is
+
+
+def test_one_that_alone_exceeds_the_budget_passes_when_its_turn_comes() -> None:
+    def work(item: int, reserve: Callable[[int], None]) -> int:
+        reserve(10_000)
+        return item
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [future.result() for _, future in ahead(work, range(20), pool, Budget(100))]
+    assert found == list(range(20))
+
+
+def test_whoever_waits_for_the_budget_is_let_go_when_everything_is_over() -> None:
+    budget = Budget(100)
+    budget.reserve(0, 100)
+    waiting = threading.Thread(target=budget.reserve, args=(1, 50))
+    waiting.start()
+    budget.end()
+    waiting.join(5)
+    assert not waiting.is_alive()
 
 
 def test_a_failed_fetch_is_handed_over_in_its_place() -> None:
-    def work(item: int) -> bytes:
+    def work(item: int, reserve: Callable[[int], None]) -> int:
         if item == 1:
             raise RecordingError("no")
-        return b"x"
+        return item
 
     with ThreadPoolExecutor(2) as pool:
-        results = [(item, future.exception()) for item, future in ahead(work, range(3), len, pool)]
+        results = [(item, future.exception()) for item, future in ahead(work, range(3), pool, Budget())]
     assert [item for item, _ in results] == [0, 1, 2]
     assert [type(error) for _, error in results] == [type(None), RecordingError, type(None)]
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_few_items_are_no_special_case(count: int) -> None:
-    assert fetched(lambda item: b"abc", count, 1) == [3] * count

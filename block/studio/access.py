@@ -34,8 +34,8 @@ def read_access(environment: Mapping[str, str]) -> Access:
     except ValueError as error:
         raise SettingsError(f"EI_API_ENDPOINT cannot be used: {error}") from None
     project_id = environment.get("EI_PROJECT_ID", "").strip()
-    if project_id and not (project_id.isascii() and project_id.isdecimal()):
-        raise SettingsError(f"EI_PROJECT_ID is {project_id!r}; expected a whole number")
+    if project_id and not (project_id.isascii() and project_id.isdecimal() and len(project_id) < 19):
+        raise SettingsError(f"EI_PROJECT_ID is {project_id[:40]!r}; expected a whole number")
     return Access(endpoint, key, int(project_id) if project_id else None)
 
 

@@ -9,48 +9,34 @@ when redirected, so redirects are followed here, by hand, and only to the same s
 
 from __future__ import annotations
 
-import email.utils
+import ipaddress
 import json
-import random
+import re
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from block.recording import printable
-from block.studio.errors import BY_STATUS, BadAnswer, ConnectionFailed, Redirected, Refused, StudioError
+from block.studio.answers import Json, WrongBodyError, bytes_answer, json_answer, parsed, reason_in
+from block.studio.errors import ConnectionFailed, Redirected, StudioError
+from block.studio.retries import RetryPolicy
 
-Json = dict[str, Any]
+# What no further try can mend.
+NEVER_BETTER = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidProxyURL,
+)
 Answer = TypeVar("Answer")
 
 CONNECT_S, READ_S = 10.0, 60.0
+HOST = re.compile(r"[A-Za-z0-9_.:-]+")
 DEFAULT_ENDPOINT = "https://studio.edgeimpulse.com/v1"
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often a call is tried, and the seconds waited before each further try.
-
-    The wait doubles from `first_wait_s` up to `longest_wait_s`, less up to half of it by chance, so that clients
-    do not come back in step. A `Retry-After` of up to `longest_asked_wait_s` is honoured instead.
-    """
-
-    tries: int = 5
-    first_wait_s: float = 1.0
-    longest_wait_s: float = 30.0
-    longest_asked_wait_s: float = 300.0
-
-    def wait_s(self, tried: int, retry_after: str | None) -> float:
-        """Seconds to wait after try number `tried`, from 1."""
-        asked = _retry_after_s(retry_after)
-        if asked is not None:
-            return min(asked, self.longest_asked_wait_s)
-        wait = min(self.first_wait_s * 2.0 ** (tried - 1), self.longest_wait_s)
-        return wait * random.uniform(0.5, 1.0)
 
 
 def normal_endpoint(text: str) -> str:
@@ -62,6 +48,12 @@ def normal_endpoint(text: str) -> str:
     parts = urlsplit(base)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"got {text!r}; expected an address such as {DEFAULT_ENDPOINT}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"got {text!r} ({error}); expected an address such as {DEFAULT_ENDPOINT}") from None
+    if port == 0 or not HOST.fullmatch(parts.hostname):
+        raise ValueError(f"got {text!r}; expected an address such as {DEFAULT_ENDPOINT}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it holds a user name, a query or a fragment; expected the bare address")
     return base if base.endswith("/v1") else f"{base}/v1"
@@ -70,36 +62,36 @@ def normal_endpoint(text: str) -> str:
 class StudioClient:
     """Calls the API at `endpoint` with `key`. May be used from several threads.
 
-    `sleep` and `session_factory` are there to be replaced in tests.
+    Once `stop` is set, nothing is tried again. `sleep` is there to be replaced in tests.
     """
 
     def __init__(
         self,
         endpoint: str,
         key: str,
-        retries: RetryPolicy = RetryPolicy(),
-        sleep: Callable[[float], None] = time.sleep,
-        session_factory: Callable[[], requests.Session] = requests.Session,
+        retries: RetryPolicy | None = None,
+        stop: threading.Event | None = None,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.endpoint = normal_endpoint(endpoint)
         self._key = key
-        self._retries = retries
-        self._sleep = sleep
-        self._session_factory = session_factory
+        self._retries = retries or RetryPolicy()
+        self._stop = stop or threading.Event()
+        self._sleep = sleep or self._stop.wait
         # A session is not promised to be safe between threads; one each keeps connections alive all the same.
         self._local = threading.local()
 
     def get_json(self, path: str, **query: Any) -> Json:
         """GET `path`, such as `/api/projects`; the answer's JSON object, its `success` checked."""
-        return self._request("GET", path, query, None, _json_answer)
+        return self._request("GET", path, query, None, json_answer)
 
     def post_json(self, path: str, body: Mapping[str, Any]) -> Json:
         """POST `body` as JSON; the answer's JSON object, its `success` checked."""
-        return self._request("POST", path, {}, json.dumps(body), _json_answer)
+        return self._request("POST", path, {}, json.dumps(body), json_answer)
 
     def get_bytes(self, path: str, **query: Any) -> bytes:
         """GET `path`; the answer's body. An envelope with `success: false` in its place is an error."""
-        return self._request("GET", path, query, None, _bytes_answer)
+        return self._request("GET", path, query, None, bytes_answer)
 
     def _request(
         self,
@@ -118,19 +110,30 @@ class StudioClient:
                 status = response.status_code
                 if status != 429 and status < 500:
                     return read(response, call)
-                problem = f"{call}: HTTP {status}{_said(response)}"
+                problem = f"HTTP {status}: {reason_in(parsed(response.content))}"
                 retry_after = response.headers.get("Retry-After")
+            except NEVER_BETTER as error:
+                raise ConnectionFailed(f"{call}: the address cannot be used ({type(error).__name__})") from None
             except requests.RequestException as error:
                 # The exception's own text may quote headers; its type says enough.
-                problem = f"{call}: {_in_words(error)}"
-            except _WrongBody as error:
+                problem = _in_words(error)
+            except WrongBodyError as error:
                 problem = str(error)
             except StudioError as error:
                 error.args = (self._clean(str(error)),)
                 raise
-            if tried < self._retries.tries:
-                self._sleep(self._retries.wait_s(tried, retry_after))
-        raise ConnectionFailed(self._clean(f"{problem}; tried {self._retries.tries} times"))
+            except (OSError, ValueError) as error:  # such as certificates that are not where the environment says
+                raise ConnectionFailed(self._clean(f"{call}: {error}")) from None
+            problem = self._clean(f"{call}: {problem}")
+            if tried == self._retries.tries:
+                raise ConnectionFailed(f"{problem}; tried {tried} times")
+            wait_s = self._retries.wait_s(tried, retry_after)
+            if wait_s is None:
+                raise ConnectionFailed(f"{problem}; it asks to wait until {printable(retry_after)}, which is too long")
+            self._sleep(wait_s)
+            if self._stop.is_set():
+                raise ConnectionFailed(f"{problem}; not tried again, as the run is over")
+        raise AssertionError("the last try returns or raises")
 
     def _send(self, method: str, url: str, query: Mapping[str, Any], body: str | None, call: str) -> requests.Response:
         session = self._session()
@@ -148,8 +151,12 @@ class StudioClient:
             location = response.headers.get("Location")
             if not response.is_redirect or location is None:
                 return response
-            target = urljoin(url, location)
-            if _origin(target) != _origin(url):
+            try:
+                target = urljoin(url, location)
+                elsewhere = _origin(target) != _origin(url)
+            except ValueError:
+                raise Redirected(f"{call}: redirected to what is no address: {location!r}") from None
+            if elsewhere:
                 host = urlsplit(target).hostname
                 raise Redirected(f"{call}: redirected to another host, {host!r}; the key is not sent there")
             if method != "GET" and response.status_code not in (307, 308):
@@ -159,62 +166,23 @@ class StudioClient:
 
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
-            self._local.session = self._session_factory()
-        session: requests.Session = self._local.session
-        return session
+            session = requests.Session()
+            # A proxy cannot reach this machine's loopback, and has no business with a key that is meant for it.
+            session.trust_env = not _is_loopback(urlsplit(self.endpoint).hostname or "")
+            self._local.session = session
+        kept: requests.Session = self._local.session
+        return kept
 
     def _clean(self, text: str) -> str:
-        """`text` without the key: a server may quote it back."""
-        return text.replace(self._key, "<key>")
+        """`text` without the key, which a server may quote back; then on one line and cut, in this order."""
+        return printable(text.replace(self._key, "<key>"), 400)
 
 
-class _WrongBody(Exception):
-    """A success whose body is of another kind, such as a proxy's page; it may be right the next time."""
-
-
-def _json_answer(response: requests.Response, call: str) -> Json:
+def _is_loopback(host: str) -> bool:
     try:
-        answer = json.loads(response.content)
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        answer = None
-    if not response.ok:
-        raise _refused(response, answer, call)
-    if not isinstance(answer, dict):
-        raise _WrongBody(f"{call}: HTTP {response.status_code} with a body that is not a JSON object")
-    if answer.get("success") is not True:
-        raise _refused(response, answer, call)
-    return answer
-
-
-def _bytes_answer(response: requests.Response, call: str) -> bytes:
-    content: bytes = response.content
-    if not response.ok:
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        raise _refused(response, answer, call)
-    if content.lstrip()[:1] == b"<":
-        raise _WrongBody(f"{call}: HTTP {response.status_code} with a page in place of audio")
-    if content.lstrip()[:1] == b"{" or "json" in response.headers.get("Content-Type", ""):
-        answer = _json_answer(response, call)
-        raise BadAnswer(f"{call}: got JSON with the keys {sorted(answer)}; expected audio")
-    return content
-
-
-def _refused(response: requests.Response, answer: Any, call: str) -> Refused:
-    status = response.status_code
-    detail = answer.get("error") if isinstance(answer, dict) else None
-    said = printable(detail, 300) if isinstance(detail, str) and detail else "no reason given"
-    return BY_STATUS.get(status, Refused)(f"{call}: HTTP {status}: {said}", status)
-
-
-def _said(response: requests.Response) -> str:
-    try:
-        detail = json.loads(response.content).get("error")
-    except (ValueError, AttributeError, requests.RequestException):
-        return ""
-    return f": {printable(detail, 300)}" if isinstance(detail, str) else ""
+        return host == "localhost"
 
 
 def _in_words(error: requests.RequestException) -> str:
@@ -234,15 +202,3 @@ def _in_words(error: requests.RequestException) -> str:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Seconds to wait by a `Retry-After` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3)."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None

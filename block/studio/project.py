@@ -13,26 +13,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from block import audio
-from block.recording import LabeledRecording, Recording, RecordingError, RunEnded, Segment
+from block.recording import LabeledRecording, Recording, RecordingError, RecordingForbidden, RunEnded, Segment
 from block.studio.client import StudioClient
-from block.studio.errors import Forbidden, Refused, StudioError, Unauthorized
+from block.studio.errors import BadAnswer, Forbidden, Refused, StudioError, Unauthorized
 from block.studio.sample import Sample
 
-FORBIDDEN_IN_A_ROW = 3
 
-
-def find_project(client: StudioClient) -> int:
-    """The id of the one project that the key belongs to. Raises StudioError or ValueError."""
+def projects_of(client: StudioClient) -> list[int]:
+    """The ids of the projects that the key gives access to; the platform's project keys belong to one each."""
     projects = client.get_json("/api/projects").get("projects")
-    ids = [project.get("id") for project in projects] if isinstance(projects, list) else []
-    if len(ids) != 1 or not isinstance(ids[0], int):
-        raise ValueError(f"the key gives access to {len(ids)} projects; expected one: set EI_PROJECT_ID")
-    return ids[0]
+    ids = [one.get("id") for one in projects if isinstance(one, dict)] if isinstance(projects, list) else []
+    whole = [one for one in ids if isinstance(one, int) and not isinstance(one, bool)]
+    if not isinstance(projects, list) or len(whole) != len(projects):
+        raise BadAnswer("GET /api/projects: got no list of projects with their ids")
+    return whole
 
 
 def structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
     """Segments as Edge Impulse has them: `endIndex` is the last value that belongs to the label."""
     return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]
+
+
+def as_read(sample: Sample | None) -> dict[str, Any]:
+    """The proposal that changes nothing: the labels and metadata that were read; empty where nothing could be."""
+    if sample is None:
+        return {}
+    if sample.structured_labels is not None:
+        return {"metadata": sample.metadata, "structuredLabels": sample.structured_labels}
+    return {"metadata": sample.metadata, "label": sample.label}
 
 
 @dataclass
@@ -52,11 +60,10 @@ class Project:
     warn: Callable[[str], None]
     model_rate_hz: int = 16000
     _samples: dict[int, Sample] = field(default_factory=dict)
-    _forbidden: int = 0
     _low_rate_seen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def fetch(self, recording_id: int) -> Recording:
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         """Read the sample, then its audio. Raises RecordingError, RecordingSkipped or RunEnded."""
         # In a preview the reads show what earlier steps of the same action have proposed.
         seen = {"proposedActionsJobId": self.job} if self.job is not None else {}
@@ -66,6 +73,7 @@ class Project:
         with self._lock:
             self._samples[recording_id] = sample
         sample.check_usable()
+        expect(sample.values)
         sound = audio.decode(self._wav(path, sample))
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
@@ -78,7 +86,11 @@ class Project:
         labels = structured_labels(labeled.segments)
         metadata = {**(sample.metadata if sample else {}), **self.metadata}
         if self.job is not None:
-            self._propose(labeled.id, {"structuredLabels": labels, "metadata": metadata})
+            try:
+                self._propose(labeled.id, {"structuredLabels": labels, "metadata": metadata})
+            except RecordingError:
+                self._propose(labeled.id, as_read(sample))
+                raise
             return
         path = f"/api/{self.id}/raw-data/{labeled.id}"
         self._post(f"{path}/structured-labels", {"structuredLabels": labels})
@@ -87,16 +99,8 @@ class Project:
     def give_up(self, recording_id: int) -> None:
         """A recording gets no labels. In a preview it is proposed as it is, so that it is shown all the same."""
         sample = self._take(recording_id)
-        if self.job is None:
-            return
-        changes: dict[str, Any] = {}
-        if sample is not None:
-            changes["metadata"] = sample.metadata
-            if sample.structured_labels is not None:
-                changes["structuredLabels"] = sample.structured_labels
-            else:
-                changes["label"] = sample.label
-        self._propose(recording_id, changes)
+        if self.job is not None:
+            self._propose(recording_id, as_read(sample))
 
     def _warn_of_low_rate(self, rate_hz: int) -> None:
         with self._lock:
@@ -119,30 +123,23 @@ class Project:
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         if self.dry_run:
-            self.say(f"dry run, not sent: POST {path} {json.dumps(body, ensure_ascii=False)}")
+            # In ASCII: names and labels of other people's projects cannot talk to a terminal this way.
+            self.say(f"dry run, not sent: POST {path} {json.dumps(body)}")
             return
         self._call(lambda: self.client.post_json(path, body))
 
     def _call(self, send: Callable[[], Any]) -> Any:
         """Send, and sort what went wrong into this recording's trouble and the end of the run."""
         try:
-            answer = send()
+            return send()
         except Unauthorized as error:
             raise RunEnded(f"the key is not accepted: {error}") from None
         except Forbidden as error:
-            with self._lock:
-                self._forbidden += 1
-                in_a_row = self._forbidden
-            if in_a_row >= FORBIDDEN_IN_A_ROW:
-                raise RunEnded(f"refused {in_a_row} times in a row: {error}") from None
-            raise RecordingError(str(error)) from None
+            raise RecordingForbidden(str(error)) from None
         except Refused as error:
             raise _RefusedRecording(str(error)) from None
         except StudioError as error:
             raise RecordingError(str(error)) from None
-        with self._lock:
-            self._forbidden = 0
-        return answer
 
     def _take(self, recording_id: int) -> Sample | None:
         with self._lock:

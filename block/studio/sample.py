@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ NOT_AUDIO_CHARTS = ("image", "video", "table")
 class Sample:
     """A sample as the API describes it. `audio_axis` is the axis to ask a WAV for.
 
-    `structured_labels` is None where the sample has a single `label` instead.
+    `values` is -1 and `frequency_hz` 0 where the answer does not give them as numbers. `structured_labels` is None
+    where the sample has a single `label` instead.
     """
 
     id: int
@@ -33,28 +35,24 @@ class Sample:
 
     @classmethod
     def read(cls, answer: dict[str, Any], sample_id: int) -> Sample:
-        """From the answer to get-sample. Raises RecordingError where a field that labels depend on is missing."""
+        """From the answer to get-sample. Raises RecordingError where it describes no sample at all."""
         fields = answer.get("sample")
         if not isinstance(fields, dict):
             raise RecordingError("the answer describes no sample")
-        values, frequency = fields.get("valuesCount"), fields.get("frequency")
-        if isinstance(values, bool) or not isinstance(values, int):
-            raise RecordingError(f"the sample's valuesCount is {values!r}; expected a whole number")
-        metadata = fields.get("metadata")
         failed = fields.get("processingError") is True
         return cls(
             id=sample_id,
             name=str(fields.get("filename", "")),
-            values=values,
-            frequency_hz=float(frequency) if isinstance(frequency, (int, float)) else 0.0,
+            values=_whole(fields.get("valuesCount")),
+            frequency_hz=_number(fields.get("frequency")),
             audio_axis=_audio_axis(fields.get("sensors")),
             chart_type=str(fields.get("chartType", "")),
             is_disabled=fields.get("isDisabled") is True,
             is_processing=fields.get("isProcessing") is True,
             processing_error=str(fields.get("processingErrorString") or "no reason given") if failed else "",
             label=str(fields.get("label", "")),
-            structured_labels=fields.get("structuredLabels") or None,
-            metadata={str(key): str(value) for key, value in (metadata or {}).items()},
+            structured_labels=_structured_labels(fields.get("structuredLabels")),
+            metadata=_metadata(fields.get("metadata")),
         )
 
     def check_usable(self) -> None:
@@ -67,6 +65,8 @@ class Sample:
             raise RecordingError(f"Studio could not process it: {self.processing_error}")
         if self.chart_type in NOT_AUDIO_CHARTS:
             raise RecordingError(f"it holds no audio: its chart type is {self.chart_type!r}")
+        if self.values < 0:
+            raise RecordingError("the sample has no valuesCount that is a whole number")
         if self.values < 1:
             raise RecordingError(f"the recording is empty: it has {self.values} values")
 
@@ -78,3 +78,29 @@ def _audio_axis(sensors: Any) -> int:
             if isinstance(sensor, dict) and str(sensor.get("units")).lower() == AUDIO_UNITS:
                 return index
     return 0
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, (int, float)) else 0.0
+    except OverflowError:
+        return 0.0
+
+
+def _structured_labels(value: Any) -> list[dict[str, Any]] | None:
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        return value
+    return None
+
+
+def _metadata(value: Any) -> dict[str, str]:
+    """Metadata as the strings it has to be written back as; a key without a value is left out."""
+    if not isinstance(value, dict):
+        return {}
+    return {
+        str(key): text if isinstance(text, str) else json.dumps(text) for key, text in value.items() if text is not None
+    }

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import email.utils
+import json
+import threading
 import time
 
 import pytest
 
-from block.studio.client import RetryPolicy, StudioClient, normal_endpoint
+from block.studio.client import StudioClient, normal_endpoint
 from block.studio.errors import ConnectionFailed, Forbidden, NotFound, Redirected, Refused, StudioError, Unauthorized
+from block.studio.retries import RetryPolicy
 from tests.studio.scripted import Answer, Server, envelope, scripted
 
 KEY = "ei_0123456789secret"
@@ -25,7 +28,21 @@ def test_an_endpoint_is_accepted_with_and_without_v1_and_slash(text: str) -> Non
     assert normal_endpoint(text) == "https://studio.edgeimpulse.com/v1"
 
 
-@pytest.mark.parametrize("text", ["studio.edgeimpulse.com", "ftp://x", "https://", "https://u:p@x/v1", "https://x?a=b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "studio.edgeimpulse.com",
+        "ftp://x",
+        "https://",
+        "https://u:p@x/v1",
+        "https://x?a=b",
+        "http://x:99999",
+        "http://x:abc",
+        "http://a b",
+        "http://*",
+        "http://x:0",
+    ],
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         normal_endpoint(text)
@@ -124,8 +141,42 @@ def test_waits_double_and_a_retry_after_is_honoured() -> None:
     assert 4 <= waits[3] <= 8
 
 
-def test_an_endless_retry_after_is_cut() -> None:
-    assert RetryPolicy().wait_s(1, "86400") == 300
+@pytest.mark.parametrize("asked", ["0", "Sat, 01 Jan 2000 00:00:00 GMT"])
+def test_a_server_that_asks_for_no_wait_gets_the_usual_one(asked: str) -> None:
+    assert 2 <= RetryPolicy().wait_s(3, asked) <= 4
+
+
+def test_a_server_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None:
+    with scripted(Answer(429, headers={"Retry-After": "3600"})) as server:
+        with pytest.raises(ConnectionFailed, match="asks to wait until 3600, which is too long"):
+            client_of(server).get_json("/api/x")
+    assert len(server.asked) == 1
+
+
+def test_once_the_run_is_over_nothing_is_tried_again() -> None:
+    stop = threading.Event()
+    with scripted(Answer(503, headers={"Retry-After": "100"})) as server:
+        client = StudioClient(server.url, KEY, stop=stop)
+        threading.Timer(0.2, stop.set).start()
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailed, match="HTTP 503.* not tried again, as the run is over"):
+            client.get_json("/api/x")
+    assert time.monotonic() - began < 5
+
+
+def test_a_loopback_address_is_asked_without_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(Answer(500)) as proxy, scripted(Answer(body=envelope(value=1))) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert client_of(server).get_json("/api/x")["value"] == 1
+        assert proxy.asked == []
+
+
+def test_a_setting_of_requests_that_cannot_work_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle")
+    client = StudioClient("https://studio.invalid", KEY, sleep=lambda s: pytest.fail("tried again"))
+    with pytest.raises(ConnectionFailed, match="/no/such/bundle"):
+        client.get_json("/api/x")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -138,6 +189,13 @@ def test_the_key_never_follows_a_redirect_to_another_host(status: int) -> None:
                 with pytest.raises(Redirected, match="another host"):
                     call("/api/x")
         assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:99999/", "http://[::1/"])
+def test_a_redirect_to_what_is_no_address_is_told_as_such(location: str) -> None:
+    with scripted(Answer(307, headers={"Location": location})) as server:
+        with pytest.raises(StudioError, match="no address|another host|Invalid IPv6 URL"):
+            client_of(server).get_json("/api/x")
 
 
 def test_another_port_is_another_host() -> None:
@@ -173,6 +231,20 @@ def test_a_key_quoted_by_the_server_is_not_repeated(status: int) -> None:
     assert KEY not in str(caught.value)
     assert KEY not in repr(caught.value)
     assert "key <key> is odd" in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [280, 290, 300, 380, 390, 400, 410])
+def test_not_even_a_part_of_a_quoted_key_is_repeated_where_a_long_text_is_cut(before: int) -> None:
+    body = json.dumps({"success": False, "error": "x" * before + KEY}).encode()
+    for status in (400, 500):
+        with scripted(Answer(status, body)) as server, pytest.raises(StudioError) as caught:
+            client_of(server, tries=1).get_json("/api/x")
+        assert "ei_" not in str(caught.value)
+
+
+def test_json_nested_without_end_is_no_json() -> None:
+    with scripted(Answer(body=b"[" * 100_000)) as server, pytest.raises(ConnectionFailed, match="not a JSON object"):
+        client_of(server).get_json("/api/x")
 
 
 def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.recording import LabeledRecording, RecordingError, RecordingSkipped, RunEnded, Segment
-from block.studio.errors import ConnectionFailed, Forbidden, NotFound, Refused, StudioError, Unauthorized
-from block.studio.project import Project, find_project
+from block.recording import (
+    LabeledRecording,
+    RecordingError,
+    RecordingForbidden,
+    RecordingSkipped,
+    RunEnded,
+    Segment,
+)
+from block.studio.errors import BadAnswer, ConnectionFailed, Forbidden, NotFound, Refused, StudioError, Unauthorized
+from block.studio.project import Project, projects_of
 
 METADATA = {"labeled_by": "ast", "ast_labels": "speech"}
 
@@ -81,7 +88,7 @@ def posts(client: FakeClient) -> list[tuple[str, Any]]:
 def test_labels_are_written_before_metadata_and_metadata_keeps_the_keys_that_were_there() -> None:
     client = FakeClient(sample(metadata={"site": "north", "labeled_by": "hand"}))
     made = project(client)
-    made.fetch(7)
+    made.fetch(7, print)
     made.write(LABELED)
     assert posts(client) == [
         ("/api/1/raw-data/7/structured-labels", {"structuredLabels": LABELS}),
@@ -92,7 +99,7 @@ def test_labels_are_written_before_metadata_and_metadata_keeps_the_keys_that_wer
 def test_a_preview_reads_what_earlier_steps_proposed_and_proposes_once_and_writes_nothing() -> None:
     client = FakeClient(sample(metadata={"site": "north"}))
     made = project(client, job=12)
-    made.fetch(7)
+    made.fetch(7, print)
     made.write(LABELED)
     assert client.calls[0] == ("GET", "/api/1/raw-data/7", {"limitPayloadValues": 1, "proposedActionsJobId": 12})
     changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **METADATA}}
@@ -101,7 +108,7 @@ def test_a_preview_reads_what_earlier_steps_proposed_and_proposes_once_and_write
 
 def test_without_a_preview_no_job_is_named() -> None:
     client = FakeClient()
-    project(client).fetch(7)
+    project(client).fetch(7, print)
     assert client.calls[0][2] == {"limitPayloadValues": 1}
     assert client.calls[1] == ("GET", "/api/1/raw-data/7/wav", {"axisIx": 0})
 
@@ -117,7 +124,7 @@ def test_a_failed_recording_that_could_be_read_is_proposed_as_it_was(fields: Any
     client = FakeClient(fields)
     made = project(client, job=12)
     with pytest.raises(RecordingError, match="empty"):
-        made.fetch(7)
+        made.fetch(7, print)
     made.give_up(7)
     assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
 
@@ -126,7 +133,7 @@ def test_a_failed_recording_that_could_not_be_read_gets_an_empty_proposal() -> N
     client = FakeClient(trouble={"raw-data/7": NotFound("no such sample", 404)})
     made = project(client, job=12)
     with pytest.raises(RecordingError, match="no such sample"):
-        made.fetch(7)
+        made.fetch(7, print)
     client.trouble = {}
     made.give_up(7)
     assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": {}})]
@@ -136,7 +143,7 @@ def test_outside_a_preview_a_failed_recording_is_left_untouched() -> None:
     client = FakeClient(sample(valuesCount=0))
     made = project(client)
     with pytest.raises(RecordingError):
-        made.fetch(7)
+        made.fetch(7, print)
     made.give_up(7)
     assert posts(client) == []
 
@@ -145,7 +152,7 @@ def test_outside_a_preview_a_failed_recording_is_left_untouched() -> None:
 def test_a_dry_run_tells_what_it_would_send_and_sends_nothing(job: int | None) -> None:
     client = FakeClient()
     made = project(client, job, dry_run=True)
-    made.fetch(7)
+    made.fetch(7, print)
     made.write(LABELED)
     made.give_up(8)
     assert posts(client) == []
@@ -163,71 +170,112 @@ def test_a_dry_run_tells_what_it_would_send_and_sends_nothing(job: int | None) -
         (sample(processingError=True, processingErrorString="no header"), RecordingError, "process it: no header"),
         (sample(chartType="image"), RecordingError, "no audio: its chart type is 'image'"),
         (sample(valuesCount=0), RecordingError, "empty: it has 0 values"),
-        (sample(valuesCount=None), RecordingError, "valuesCount is None"),
+        (sample(valuesCount=None), RecordingError, "no valuesCount that is a whole number"),
         (sample(valuesCount=8000), RecordingError, "holds 16000 values at 16000 Hz, the sample is said to have 8000"),
     ],
 )
 def test_samples_without_usable_audio_are_left_out_with_the_reason(fields: Any, kind: type, said: str) -> None:
     with pytest.raises(kind, match=said):
-        project(FakeClient(fields)).fetch(7)
+        project(FakeClient(fields)).fetch(7, print)
 
 
 def test_audio_that_studio_does_not_give_out_and_audio_that_is_damaged_fail() -> None:
     refused = FakeClient(trouble={"/wav": Refused("HTTP 400: no audio axis", 400)})
     with pytest.raises(RecordingError, match="no audio that Studio gives out: HTTP 400: no audio axis"):
-        project(refused).fetch(7)
+        project(refused).fetch(7, print)
     with pytest.raises(RecordingError, match="cannot be decoded"):
-        project(FakeClient(audio=b"RIFFoops")).fetch(7)
+        project(FakeClient(audio=b"RIFFoops")).fetch(7, print)
     unreachable = FakeClient(trouble={"/wav": ConnectionFailed("GET /wav: the answer broke off; tried 5 times")})
     with pytest.raises(RecordingError, match="^GET /wav: the answer broke off"):
-        project(unreachable).fetch(7)
+        project(unreachable).fetch(7, print)
 
 
 def test_the_first_axis_that_measures_audio_is_asked_for() -> None:
     client = FakeClient(sample(sensors=[{"name": "x", "units": "m/s2"}, {"name": "mic", "units": "wav"}]))
-    project(client).fetch(7)
+    project(client).fetch(7, print)
     assert client.calls[1][2] == {"axisIx": 1}
 
 
 def test_a_refused_key_ends_the_run() -> None:
     with pytest.raises(RunEnded, match="key is not accepted"):
-        project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401", 401)})).fetch(7)
+        project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401", 401)})).fetch(7, print)
 
 
-def test_three_refusals_in_a_row_end_the_run_and_a_success_between_starts_anew() -> None:
-    client = FakeClient()
+def test_what_the_key_may_not_do_is_told_apart_from_other_trouble() -> None:
+    client = FakeClient(trouble={"/metadata": Forbidden("HTTP 403", 403)})
     made = project(client)
-    for trouble, expected in [(1, RecordingError), (1, RecordingError), (0, None), (1, RecordingError),
-                              (1, RecordingError), (1, RunEnded)]:  # fmt: skip
-        client.trouble = {"raw-data": Forbidden("HTTP 403", 403)} if trouble else {}
-        if expected is None:
-            made.fetch(7)
-        else:
-            with pytest.raises(expected):
-                made.fetch(7)
+    made.fetch(7, print)
+    with pytest.raises(RecordingForbidden, match="HTTP 403"):
+        made.write(LABELED)
+
+
+def test_a_proposal_that_is_refused_is_replaced_by_what_was_read() -> None:
+    class Picky(FakeClient):
+        def post_json(self, path: str, body: Any) -> dict[str, Any]:
+            super().post_json(path, body)
+            if any(one["label"] == "speech" for one in body["proposedChanges"].get("structuredLabels", ())):
+                raise Refused("HTTP 400: no such label", 400)
+            return {"success": True}
+
+    client = Picky(sample(metadata={"site": "north"}))
+    made = project(client, job=12)
+    made.fetch(7, print)
+    with pytest.raises(RecordingError, match="no such label"):
+        made.write(LABELED)
+    assert posts(client)[-1][1]["proposedChanges"] == {"metadata": {"site": "north"}, "label": "idle"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (sample(metadata=["x"]), {"metadata": {}, "label": "idle"}),
+        (sample(metadata={"a": None, "b": 5, "c": "d"}), {"metadata": {"b": "5", "c": "d"}, "label": "idle"}),
+        (sample(structuredLabels=5), {"metadata": {}, "label": "idle"}),
+        (sample(structuredLabels="abc"), {"metadata": {}, "label": "idle"}),
+        (sample(frequency=10**400), {"metadata": {}, "label": "idle"}),
+        (sample(valuesCount="many"), {"metadata": {}, "label": "idle"}),
+        (sample(sensors=3, filename=None), {"metadata": {}, "label": "idle"}),
+    ],
+)
+def test_a_sample_described_oddly_is_read_as_far_as_it_goes(fields: Any, expected: Any) -> None:
+    client = FakeClient(fields, audio=b"no sound")
+    made = project(client, job=12)
+    with pytest.raises(RecordingError):
+        made.fetch(7, print)
+    made.give_up(7)
+    assert posts(client)[-1][1]["proposedChanges"] == expected
+
+
+def test_the_number_of_values_is_told_before_the_audio_is_asked_for() -> None:
+    client = FakeClient()
+    calls_by_then: list[tuple[int, int]] = []
+    project(client).fetch(7, lambda values: calls_by_then.append((values, len(client.calls))))
+    assert calls_by_then == [(16000, 1)]
 
 
 def test_rates_under_the_models_are_warned_of_once() -> None:
     client = FakeClient(sample(valuesCount=8000, frequency=8000.0), wav(8000, 8000))
     made = project(client)
     for _ in range(3):
-        made.fetch(7)
+        made.fetch(7, print)
     client.audio, client.fields = wav(11025, 11025), sample(valuesCount=11025, frequency=11025.0)
-    made.fetch(7)
+    made.fetch(7, print)
     assert len(made.said) == 1  # type: ignore[attr-defined]
     assert "the first at 8000 Hz" in made.said[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
-    ("answer", "found"), [([{"id": 5}], 5), ([], None), ([{"id": 5}, {"id": 6}], None), (None, None), ([{}], None)]
-)
-def test_the_keys_one_project_is_found(answer: Any, found: int | None) -> None:
+    ("answer", "found"),
+    [([{"id": 5}], [5]), ([], []), ([{"id": 5}, {"id": 6}], [5, 6]), (None, None), ([{}], None), ([5], None),
+     ([None], None), ([{"id": True}], None), ({"id": 5}, None)],
+)  # fmt: skip
+def test_the_keys_projects_are_found(answer: Any, found: list[int] | None) -> None:
     class Projects:
         def get_json(self, path: str) -> dict[str, Any]:
             return {"projects": answer}
 
     if found is None:
-        with pytest.raises(ValueError, match="set EI_PROJECT_ID"):
-            find_project(Projects())  # type: ignore[arg-type]
+        with pytest.raises(BadAnswer, match="no list of projects"):
+            projects_of(Projects())  # type: ignore[arg-type]
     else:
-        assert find_project(Projects()) == found  # type: ignore[arg-type]
+        assert projects_of(Projects()) == found  # type: ignore[arg-type]
