@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,15 +76,26 @@ def decide(
     ]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Run:
-    """Neighbouring cells on their way to a segment; `weight` is the length that `weighted` score comes from."""
+    """Neighbouring cells on their way to a segment; `weight` is the length that the `weighted` score comes from.
+
+    `place` tells equally short runs apart; `before` and `after` are the neighbours; `gone` once it was given away.
+    """
 
     start: int
     end: int
     label: str
     weighted: float
     weight: int
+    place: int = 0
+    before: _Run | None = None
+    after: _Run | None = None
+    gone: bool = False
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
 
     def segment(self) -> Segment:
         return Segment(self.start, self.end, self.label, self.weighted / self.weight)
@@ -95,39 +107,57 @@ def segments(cells: Sequence[Cell], decisions: Sequence[Decision], merge: bool, 
     With `merge` neighbours of one label become one; then segments shorter than `min_length` values are given, the
     shortest first, to their longer neighbour (the earlier one of equals), whose label and score stay.
     """
-    runs = [
-        _Run(cell.start, cell.end, decision.label, decision.score * cell.length, cell.length)
-        for cell, decision in zip(cells, decisions, strict=True)
-    ]
-    if merge:
-        runs = _merged(runs)
-        while len(runs) > 1:
-            short = min(range(len(runs)), key=lambda index: runs[index].end - runs[index].start)
-            if runs[short].end - runs[short].start >= min_length:
-                break
-            _absorb(runs, short)
-            runs = _merged(runs)
-    return [run.segment() for run in runs]
-
-
-def _merged(runs: list[_Run]) -> list[_Run]:
-    merged: list[_Run] = []
-    for run in runs:
-        if merged and merged[-1].label == run.label:
-            last = merged[-1]
-            last.end, last.weighted, last.weight = run.end, last.weighted + run.weighted, last.weight + run.weight
+    runs: list[_Run] = []
+    for cell, decision in zip(cells, decisions, strict=True):
+        if merge and runs and runs[-1].label == decision.label:
+            runs[-1].end = cell.end
+            runs[-1].weighted += decision.score * cell.length
+            runs[-1].weight += cell.length
         else:
-            merged.append(run)
-    return merged
+            runs.append(_Run(cell.start, cell.end, decision.label, decision.score * cell.length, cell.length))
+    if merge and min_length > 0:
+        _give_away_short(runs, min_length)
+    return [run.segment() for run in runs if not run.gone]
 
 
-def _absorb(runs: list[_Run], short: int) -> None:
-    """Give run `short` to its longer neighbour. Its own score spoke for another label, so it is not averaged in."""
-    neighbours = [index for index in (short - 1, short + 1) if 0 <= index < len(runs)]
-    taker = max(neighbours, key=lambda index: runs[index].end - runs[index].start)
-    runs[taker].start = min(runs[taker].start, runs[short].start)
-    runs[taker].end = max(runs[taker].end, runs[short].end)
-    del runs[short]
+def _give_away_short(runs: list[_Run], min_length: int) -> None:
+    """Give each run under `min_length` to its longer neighbour, the shortest first, until none is left but the last."""
+    for place, run in enumerate(runs):
+        run.place = place
+        run.before = runs[place - 1] if place else None
+        run.after = runs[place + 1] if place + 1 < len(runs) else None
+    # A run that grows leaves its entry behind: entries whose length is no longer right are passed over.
+    queue = [(run.length, run.place) for run in runs if run.length < min_length]
+    heapq.heapify(queue)
+    while queue:
+        length, place = heapq.heappop(queue)
+        short = runs[place]
+        neighbours = [run for run in (short.before, short.after) if run is not None]
+        if short.gone or short.length != length or not neighbours:
+            continue
+        taker = max(neighbours, key=lambda run: run.length)
+        _take_over(taker, short)
+        # Its own score spoke for another label, so it is not averaged in; what it stood between may now be one.
+        other = taker.after if taker.after is not None and taker.after.label == taker.label else taker.before
+        if other is not None and other.label == taker.label:
+            taker.weighted, taker.weight = taker.weighted + other.weighted, taker.weight + other.weight
+            _take_over(taker, other)
+        if taker.length < min_length:
+            heapq.heappush(queue, (taker.length, taker.place))
+
+
+def _take_over(taker: _Run, other: _Run) -> None:
+    """`taker` gets the span of `other`, its neighbour, and its place between the others."""
+    taker.start, taker.end = min(taker.start, other.start), max(taker.end, other.end)
+    if taker.after is other:
+        taker.after = other.after
+        if other.after is not None:
+            other.after.before = taker
+    else:
+        taker.before = other.before
+        if other.before is not None:
+            other.before.after = taker
+    other.gone = True
 
 
 def decide_recording(

@@ -128,3 +128,40 @@ def test_segments_cover_the_recording_once_and_in_order(
     if merge:
         assert all(a.label != b.label for a, b in zip(found, found[1:], strict=False))
         assert len(found) == 1 or all(segment.length >= min_length for segment in found)
+
+
+def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[int, int, str]]:
+    """The rule word for word, over and over on a plain list."""
+    runs = [list(cell) for cell in cells]
+    while True:
+        joined: list[list] = []
+        for run in runs:
+            if joined and joined[-1][2] == run[2]:
+                joined[-1][1] = run[1]
+            else:
+                joined.append(run)
+        runs = joined
+        short = min(range(len(runs)), key=lambda i: runs[i][1] - runs[i][0])
+        if len(runs) == 1 or runs[short][1] - runs[short][0] >= min_length:
+            return [tuple(run) for run in runs]
+        neighbours = [i for i in (short - 1, short + 1) if 0 <= i < len(runs)]
+        taker = max(neighbours, key=lambda i: runs[i][1] - runs[i][0])
+        runs[taker][0], runs[taker][1] = min(runs[taker][0], runs[short][0]), max(runs[taker][1], runs[short][1])
+        del runs[short]
+
+
+@given(st.data(), st.integers(1, 300), st.integers(1, 40), st.integers(0, 90))
+def test_giving_away_short_segments_is_the_rule_word_for_word(
+    data: st.DataObject, values: int, size: int, min_length: int
+) -> None:
+    cells = lay_out(values, size, data.draw(st.integers(1, size))).cells
+    names = data.draw(st.lists(st.sampled_from("abc"), min_size=len(cells), max_size=len(cells)))
+    found = segments(cells, [Decision(name, 0.5) for name in names], True, min_length)
+    expected = by_hand([(c.start, c.end, n) for c, n in zip(cells, names, strict=True)], min_length)
+    assert [(s.start, s.end, s.label) for s in found] == expected
+
+
+def test_a_long_recording_of_short_segments_takes_no_time_to_speak_of() -> None:
+    cells = lay_out(100_000, 1, 1).cells
+    decisions = [Decision("abc"[i * 7 % 3], 0.5) for i in range(len(cells))]
+    assert len(segments(cells, decisions, True, 1000)) < 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.conftest import ROOT
 from tests.studio.scripted import Answer, envelope, scripted
@@ -46,6 +49,43 @@ def test_a_cancelled_run_says_what_it_did_and_exits_130(
     assert out.splitlines()[-1].endswith("0 labelled, 0 failed, 3 not reached")
     assert json.loads(failed.read_text()) == {"ids": [1, 2, 3]}
     assert took < 5
+
+
+def test_a_run_cancelled_while_a_write_is_tried_again_still_leaves_its_summary(
+    tmp_path: Path, checkpoint_folder: Path
+) -> None:
+    ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
+    ids.write_text("[1]")
+    sound = io.BytesIO()
+    soundfile.write(sound, np.zeros(16000), 16000, format="WAV", subtype="PCM_16")
+    sample = {"filename": "a", "valuesCount": 16000, "frequency": 16000, "sensors": [{"name": "a", "units": "wav"}]}
+    answers = [
+        Answer(body=envelope(projects=[{"id": 1}])),
+        Answer(body=envelope(sample=sample)),
+        Answer(body=sound.getvalue()),
+        Answer(503, headers={"Retry-After": "200"}),
+    ]
+    with scripted(*answers) as server:
+        running = subprocess.Popen(
+            [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint_folder),
+             "--failed-ids-file", str(failed)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while len(server.asked) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        running.send_signal(signal.SIGTERM)
+        sent = time.monotonic()
+        out, err = running.communicate(timeout=60)
+        took = time.monotonic() - sent
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    assert "not tried again, as the run is over" in out
+    assert out.splitlines()[-1].endswith("0 labelled, 1 failed")
+    assert json.loads(failed.read_text()) == {"ids": [1]}
+    assert took < 10
 
 
 def test_a_refused_key_ends_a_run_although_other_requests_still_wait(tmp_path: Path, checkpoint_folder: Path) -> None:
