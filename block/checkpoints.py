@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from block.model_store.digests import remembered_sha256
+from block.weights import misfit, read_shapes
 
 STORE = Path(__file__).resolve().parent.parent / "models"
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 MODEL_TYPE = "audio-spectrogram-transformer"
 RATE_HZ = 16000  # at which AST was trained, and all that recordings are brought to
-MAX_HEADER_BYTES = 100_000_000  # safetensors' own bound
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
@@ -89,13 +88,20 @@ def find(name_or_folder: str, store: Path | None = None) -> Checkpoint:
     store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
     folder = store / name_or_folder if is_name else Path(name_or_folder)
-    if is_name and not folder.is_dir() and Path(name_or_folder).is_dir():
+    if is_name and not _is_folder(folder) and _is_folder(Path(name_or_folder)):
         folder = Path(name_or_folder)
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise CheckpointError(_how_to_get(name_or_folder, store))
     checkpoint = describe(folder)
-    _check_weights(folder)
+    _check_weights(folder, len(checkpoint.class_names))
     return checkpoint
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or that holds what no name may hold
+        return False
 
 
 def describe(folder: Path) -> Checkpoint:
@@ -125,7 +131,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint is not whole: {path} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a JSON {type(content).__name__}; expected an object")
@@ -159,6 +165,8 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
     given = {field: preprocessor[key] for field, key in keys.items() if key in preprocessor}
     for field, value in given.items():
         whole = field in ("rate_hz", "mel_bins", "max_frames")
+        if whole and isinstance(value, float) and value.is_integer():
+            given[field] = value = int(value)  # 16000.0 is a way to write 16000
         if field != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
             raise CheckpointError(f"{folder / 'preprocessor_config.json'}: {keys[field]} is {value!r}; not a number")
     front_end = FrontEnd(**given)
@@ -180,8 +188,8 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
     return front_end
 
 
-def _check_weights(folder: Path) -> None:
-    """Is the safetensors file whole? Its header says how long the file has to be."""
+def _check_weights(folder: Path, classes: int) -> None:
+    """Raises CheckpointError unless the weights are there, whole, and of the shapes that config.json speaks of."""
     path = folder / "model.safetensors"
     if not path.is_file():
         pickled = [file.name for file in sorted(folder.iterdir()) if file.suffix in PICKLES]
@@ -190,14 +198,8 @@ def _check_weights(folder: Path) -> None:
                                   "convert them to model.safetensors")  # fmt: skip
         raise CheckpointError(f"the checkpoint is not whole: {path} is missing")
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            size = path.stat().st_size
-            if length > min(size - 8, MAX_HEADER_BYTES):
-                raise ValueError(f"its header of {length} bytes does not fit in the file of {size} bytes")
-            header = json.loads(file.read(length))
-            end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+        shapes = read_shapes(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
-    if 8 + length + end != size:
-        raise CheckpointError(f"{path} is damaged: it has {size} bytes, its header speaks of {8 + length + end}")
+    if problem := misfit(shapes, _read_json(folder / "config.json"), classes):
+        raise CheckpointError(f"{path} does not fit its config.json: {problem}")

@@ -153,6 +153,7 @@ def describe(labels: Sequence[LabelOfInterest]) -> str:
 def _command(argv: Sequence[str]) -> int:
     commands: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
         "labels": ("print the class names of a checkpoint", _labels),
+        "models": ("list, fetch, verify and pack checkpoints", _models),
         "studio": ("serve a folder of audio as a local Studio", _studio),
     }
     parser = argparse.ArgumentParser(prog="python -m block", allow_abbrev=False)
@@ -170,6 +171,12 @@ def _labels(argv: Sequence[str]) -> int:
     for name in checkpoints.find(parser.parse_args(argv).model).class_names:
         print(name)
     return ALL_LABELED
+
+
+def _models(argv: Sequence[str]) -> int:
+    from block.model_store import command
+
+    return command.main(list(argv))
 
 
 def _studio(argv: Sequence[str]) -> int:

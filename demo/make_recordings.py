@@ -65,7 +65,12 @@ RECORDINGS: dict[str, tuple[int, list[Part]]] = {
     "waltz.wav": (22050, [Part("music", 8, "waltz")]),
     "radio_play.wav": (
         16000,
-        [Part("other", 2, ""), Part("speech", 6, "harbour@flite:rms"), Part("other", 8, ""), Part("music", 12, "march")],
+        [
+            Part("other", 2, ""),
+            Part("speech", 6, "harbour@flite:rms"),
+            Part("other", 8, ""),
+            Part("music", 12, "march"),
+        ],
     ),
     "phone_call.wav": (8000, [Part("speech", 6, "kitchen@flite:rms"), Part("other", 10, "")]),
     "platform.wav": (44100, [Part("music", 2, "march"), Part("speech", 6, "train@flite:slt")]),
@@ -101,9 +106,17 @@ def march() -> tuple[float, list[Voice]]:
         minor = root in (57, 62)
         harmony += [(start, 1.8, root + step) for step in (0, 3 if minor else 4, 7)]
         bass += [(start, 0.5, root - 24), (start + 1, 0.5, root - 17)]
-        melody += [(start + k / 2, 0.45, root + 12 + steps[(bar + k) % 8] - (minor and steps[(bar + k) % 8] == 4))
-                   for k in range(4)]
-        drums += [(start, 0.2, 36), (start + 1, 0.2, 38), (start + 1.5, 0.2, 38), (start, 0.2, 42), (start + 1, 0.2, 42)]
+        melody += [
+            (start + k / 2, 0.45, root + 12 + steps[(bar + k) % 8] - (minor and steps[(bar + k) % 8] == 4))
+            for k in range(4)
+        ]
+        drums += [
+            (start, 0.2, 36),
+            (start + 1, 0.2, 38),
+            (start + 1.5, 0.2, 38),
+            (start, 0.2, 42),
+            (start + 1, 0.2, 42),
+        ]
     return 116.0, [Voice(56, 0, melody), Voice(60, 1, harmony), Voice(58, 2, bass), Voice(0, 9, drums)]
 
 
@@ -141,10 +154,7 @@ def speak(text: str, voice: str, folder: Path) -> tuple[np.ndarray, int]:
     """Speech by `engine:voice`: a mono waveform in -1…1 and its rate in Hz."""
     engine, name = voice.split(":")
     wav = folder / "speech.wav"
-    if engine == "flite":
-        subprocess.run(["flite", "-voice", name, "-t", text, "-o", str(wav)], check=True)
-    else:
-        subprocess.run(["espeak-ng", "-v", name, "-w", str(wav), text], check=True)
+    subprocess.run([engine, "-voice", name, "-t", text, "-o", str(wav)], check=True)
     waveform, rate = soundfile.read(wav, dtype="float32")
     loud = np.flatnonzero(np.abs(waveform) > 0.02)
     return waveform[loud[0] : loud[-1]], rate

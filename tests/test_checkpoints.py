@@ -159,7 +159,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no spread": (lambda f: edit(f / "preprocessor_config.json", std=0), "no usable front end"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
     "pickled weights": (pickle_weights, r"pickled weights \(pytorch_model.bin\), which are never loaded"),
-    "cut weights": (damage_weights, "is damaged: it has"),
+    "cut weights": (damage_weights, "is damaged or no safetensors file: it has"),
     "a pointer in place of weights": (
         lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
         "damaged or no safetensors file",
@@ -179,18 +179,46 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_the_file_named(copy: Pa
         checkpoints.find(str(copy))
 
 
-def test_weights_that_do_not_fit_their_config_are_refused_not_filled_with_noise(copy: Path) -> None:
-    names = {str(index): f"class {index}" for index in range(3)}
-    edit(copy / "config.json", id2label=names, label2id={name: int(index) for index, name in names.items()})
-    with pytest.raises(CheckpointError, match=r"does not fit|cannot be loaded"):
-        Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
-    shutil.rmtree(copy)
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "classifier.dense.weight is 7 × 32; expected 3 × 32"),
+        ({"num_hidden_layers": 3}, "there are 2 layers; expected 3"),
+        ({"time_stride": 8}, "position_embeddings is 1 × 514 × 32; expected 1 × 1018 × 32"),
+        ({"hidden_size": None}, "classifier.dense.weight is 7 × 32; expected 7 × 768"),
+        ({"hidden_size": "abc"}, "hidden_size is 'abc'; expected a whole number above 0"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0; expected a whole number above 0"),
+        ({"num_attention_heads": 5}, "its sizes do not go together"),
+    ],
+)
+def test_weights_that_do_not_fit_their_config_are_refused_before_torch_could_fill_them_with_noise(
+    copy: Path, changes: dict[str, object], said: str
+) -> None:
+    edit(copy / "config.json", **changes)
+    with pytest.raises(CheckpointError, match=f"model.safetensors does not fit its config.json: .*{said}"):
+        checkpoints.find(str(copy))
 
 
-def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
-    edit(copy / "config.json", num_hidden_layers=3)
-    with pytest.raises(CheckpointError, match="missing keys"):
+def test_weights_that_lack_a_tensor_are_refused_when_they_are_loaded(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["audio_spectrogram_transformer.encoder.layer.1.layernorm_after.weight"]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="missing keys .*layernorm_after.weight"):
         Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
+
+
+def test_a_config_that_transformers_cannot_take_is_refused_in_its_words(copy: Path) -> None:
+    edit(copy / "config.json", quantization_config={"quant_method": "awq"})
+    with pytest.raises(CheckpointError, match="cannot be loaded on cpu: "):
+        Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/" + "y" * 5000])
+def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        checkpoints.find(name)
 
 
 def test_a_device_that_is_not_there_is_refused_with_the_reason() -> None:

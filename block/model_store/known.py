@@ -1,0 +1,58 @@
+"""The checkpoints that this block knows: where they come from, and what their files must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from block.checkpoints import DEFAULT, EMBEDDED
+from block.model_store.golden import MIT_GOLDEN, Golden
+
+CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
+# In the order in which they are fetched: what is wrong with the small ones is said before the large one is waited for.
+FILES = (CONFIG, PREPROCESSOR, WEIGHTS)
+# Nothing larger is ever accepted as one of these files, whatever a server or an archive claims. In bytes.
+MAX_BYTES = {CONFIG: 16 << 20, PREPROCESSOR: 1 << 20, WEIGHTS: 8 << 30}
+
+
+@dataclass(frozen=True)
+class ExpectedFile:
+    """What a file must be: its SHA-256 in hexadecimal and its size in bytes, None where that is not known."""
+
+    name: str
+    sha256: str
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A checkpoint known beforehand.
+
+    `repository` and `revision` (a full commit) are where it can be fetched; None for the one kept in git. `files` are
+    those whose digests are known here; the others are recorded on first sight.
+    """
+
+    name: str
+    repository: str | None = None
+    revision: str | None = None
+    files: tuple[ExpectedFile, ...] = ()
+    golden: Golden | None = None
+
+    @property
+    def embedded(self) -> bool:
+        return self.repository is None
+
+
+KNOWN = (
+    Known(
+        DEFAULT,
+        "MIT/ast-finetuned-audioset-10-10-0.4593",
+        "f826b80d28226b62986cc218e5cec390b1096902",
+        (
+            # The size and digest that the hub states in the file's X-Linked-Size and X-Linked-Etag.
+            ExpectedFile(WEIGHTS, "ae0c1e2ad4e1381d851fa9bf298ba13ebc9c5a914cdee2dbe427a6583869924d", 346_404_948),
+        ),
+        MIT_GOLDEN,
+    ),
+    # Its digests are in models/ast-tiny-audioset/SHA256SUMS, which git keeps beside it.
+    Known(EMBEDDED),
+)

@@ -1,0 +1,69 @@
+"""What is recorded of a checkpoint on first sight: where it came from, and its files' sizes and digests.
+
+A record is the JSON file `models/.store/NAME.json`. It outlives the checkpoint's folder, so that fetching the
+checkpoint again holds it to what it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from block.checkpoints import CheckpointError
+from block.model_store.digests import SHA256
+from block.model_store.known import FILES, ExpectedFile
+
+
+@dataclass(frozen=True)
+class Record:
+    """`origin` is in words; `repository` and `revision` (a commit) are set where it came from a hub."""
+
+    origin: str
+    files: tuple[ExpectedFile, ...]
+    repository: str | None = None
+    revision: str | None = None
+
+
+def read_record(path: Path) -> Record | None:
+    """The record at `path`, None if there is none.
+
+    Raises CheckpointError for one that cannot be read: taking it for none would believe any file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files = tuple(
+            ExpectedFile(name, _digest(entry["sha256"]), int(entry["size"])) for name, entry in content["files"].items()
+        )
+        if {file.name for file in files} - set(FILES):
+            raise ValueError("it names files that no checkpoint has")
+        return Record(str(content["origin"]), files, content.get("repository"), content.get("revision"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CheckpointError(f"the record {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the record {path} is damaged ({error}); delete it to have the checkpoint's digests recorded anew"
+        ) from None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write `record`, whole or not at all. Raises OSError."""
+    content = {
+        "origin": record.origin,
+        "repository": record.repository,
+        "revision": record.revision,
+        "files": {file.name: {"sha256": file.sha256, "size": file.size} for file in record.files},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _digest(text: str) -> str:
+    if not SHA256.fullmatch(text):
+        raise ValueError(f"{text!r} is no SHA-256")
+    return text

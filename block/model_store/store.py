@@ -1,0 +1,111 @@
+"""The store as a place: which checkpoints it knows, where each one lives, and what is expected of its files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from block import checkpoints
+from block.checkpoints import CheckpointError
+from block.model_store.digests import LARGE_BYTES, MEMORY, recall, sha256_of
+from block.model_store.known import FILES, KNOWN, ExpectedFile, Known
+from block.model_store.records import Record, read_record
+from block.model_store.sums import SUMS, parse_sums
+
+HIDDEN = ".store"  # records, locks and what is under way, in the same file system as the checkpoints
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _models() -> Path:
+    return checkpoints.STORE
+
+
+@dataclass(frozen=True)
+class Store:
+    """The checkpoints in `folder`, and those that are known whether they are there or not."""
+
+    folder: Path = field(default_factory=_models)
+    known: tuple[Known, ...] = KNOWN
+
+    def path(self, name: str) -> Path:
+        """The folder of the checkpoint of that name. Raises CheckpointError for what cannot be a name."""
+        if not NAME.fullmatch(name):
+            raise CheckpointError(
+                f"{name!r} cannot be a checkpoint's name; expected letters, digits, '.', '_' and '-', at most 100, "
+                "the first a letter or digit"
+            )
+        return self.folder / name
+
+    def hidden(self, name: str, suffix: str) -> Path:
+        """Where something about the checkpoint of that name is kept out of sight."""
+        return self.folder / HIDDEN / f"{self.path(name).name}.{suffix}"
+
+    def find_known(self, name: str) -> Known | None:
+        """What is known of that name; None for somebody's own."""
+        return next((known for known in self.known if known.name == name), None)
+
+    def record(self, name: str) -> Record | None:
+        """What was recorded of that name on first sight.
+
+        Of a known checkpoint, only at its pinned revision: another release of this block may have pinned another.
+        """
+        known, record = self.find_known(name), read_record(self.hidden(name, "json"))
+        if known is not None and record is not None and record.revision not in (None, known.revision):
+            return None
+        return record
+
+    def names(self) -> list[str]:
+        """The known checkpoints, then the other folders in the store in order of name."""
+        known = [one.name for one in self.known]
+        entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return known + [
+            one.name for one in entries if one.is_dir() and not one.name.startswith(".") and one.name not in known
+        ]
+
+    def expected(self, name: str) -> Mapping[str, ExpectedFile]:
+        """What the files of that name must be, as far as that is known, recorded or, embedded, kept in git."""
+        found: dict[str, ExpectedFile] = {}
+        known, record = self.find_known(name), self.record(name)
+        if known is not None and known.embedded:
+            found |= read_sums(self.path(name))
+        elif record is not None:
+            found |= {file.name: file for file in record.files}
+        # What this block knows beats what somebody's disk says.
+        for file in known.files if known is not None else ():
+            found[file.name] = file
+        return found
+
+
+def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
+    """What the file SHA256SUMS in `folder` says of a checkpoint's files; nothing if there is no such file."""
+    path = folder / SUMS
+    try:
+        sums = parse_sums(path.read_text(encoding="utf-8"), path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    return {name: ExpectedFile(name, digest) for name, digest in sums.items() if name in FILES}
+
+
+def mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = False) -> str | None:
+    """In words, why the file at `path` is not what is expected; None if it is, or if nothing is expected.
+
+    With `trust_memory` the digest of a large file is taken as remembered, and not looked at where it is not.
+    Raises OSError if the file cannot be read.
+    """
+    if expected is None:
+        return None
+    size = path.stat().st_size
+    if expected.size is not None and size != expected.size:
+        return f"{expected.name} has {size} bytes; expected {expected.size}"
+    digest = recall(path) if trust_memory and size >= LARGE_BYTES else sha256_of(path)
+    if digest is not None and digest != expected.sha256:
+        return f"{expected.name} has SHA-256 {digest}; expected {expected.sha256}"
+    return None
+
+
+# What may lie in a checkpoint's folder and be replaced with it.
+OWN_FILES = frozenset((*FILES, MEMORY, SUMS))

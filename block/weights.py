@@ -1,0 +1,76 @@
+"""What a safetensors file says of itself, and whether that fits a config.json: known before torch is imported.
+
+The format: eight bytes with the length of a JSON header, little-endian; the header, which gives each tensor's shape
+and where its bytes are; the bytes (https://github.com/huggingface/safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Shapes = dict[str, tuple[int, ...]]
+
+MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+LAYER = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.")
+MODEL = "audio_spectrogram_transformer"
+# transformers' ASTConfig, for what config.json leaves out.
+DEFAULTS = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+    "patch_size": 16, "frequency_stride": 10, "time_stride": 10, "max_length": 1024, "num_mel_bins": 128,
+}  # fmt: skip
+
+
+def read_shapes(path: Path) -> Shapes:
+    """The shape of every tensor in the file, by name. Raises OSError, or ValueError for a file that is damaged."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        try:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size - 8, MAX_HEADER_BYTES):
+                raise ValueError(f"its header of {length} bytes does not fit in the file of {size} bytes")
+            header = json.loads(file.read(length))
+            tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+            end = max(entry["data_offsets"][1] for entry in tensors.values())
+            shapes = {name: tuple(int(extent) for extent in entry["shape"]) for name, entry in tensors.items()}
+        except (KeyError, TypeError, AttributeError, IndexError, RecursionError, struct.error) as error:
+            raise ValueError(f"it is no safetensors file ({type(error).__name__} in its header)") from None
+    if 8 + length + end != size:
+        raise ValueError(f"it has {size} bytes, its header speaks of {8 + length + end}")
+    return shapes
+
+
+def misfit(shapes: Shapes, config: Mapping[str, Any], classes: int) -> str:
+    """Where weights of these shapes do not fit `config`, the content of config.json; empty where they do.
+
+    transformers would fill what is missing with random numbers, or stop after seconds without saying where.
+    """
+    sizes = {}
+    for key, default in DEFAULTS.items():
+        size = config.get(key, default)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            return f"{key} is {size!r}; expected a whole number above 0"
+        sizes[key] = size
+    wide, patch = sizes["hidden_size"], sizes["patch_size"]
+    if wide % sizes["num_attention_heads"] or patch > min(sizes["num_mel_bins"], sizes["max_length"]):
+        return f"its sizes do not go together: {sizes}"
+    rows = (sizes["num_mel_bins"] - patch) // sizes["frequency_stride"] + 1
+    columns = (sizes["max_length"] - patch) // sizes["time_stride"] + 1
+    expected = {
+        "classifier.dense.weight": (classes, wide),
+        f"{MODEL}.embeddings.position_embeddings": (1, rows * columns + 2, wide),
+        f"{MODEL}.embeddings.patch_embeddings.projection.weight": (wide, 1, patch, patch),
+    }
+    for name, shape in expected.items():
+        if name not in shapes:
+            return f"there is no {name}"
+        if shapes[name] != shape:
+            return f"{name} is {' × '.join(map(str, shapes[name]))}; expected {' × '.join(map(str, shape))}"
+    layers = {int(found.group(1)) for name in shapes if (found := LAYER.search(name))}
+    if layers != set(range(sizes["num_hidden_layers"])):
+        return f"there are {len(layers)} layers; expected {sizes['num_hidden_layers']}"
+    return ""

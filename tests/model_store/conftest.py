@@ -1,0 +1,69 @@
+"""A hub on loopback with one small real checkpoint, and an empty store."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+
+from block.model_store.known import FILES, WEIGHTS, Known
+from block.model_store.store import Store
+from block.model_store.transfer import Patience
+from tests.model_store.standin import COMMIT, StandIn, served
+
+HASTE = Patience(connect_s=5, read_s=5, attempts=3, wait_s=0.01)
+REPOSITORY = "somebody/small-ast"
+
+
+@pytest.fixture(autouse=True)
+def _online_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client, offline in all other tests, may go online here; what it is told of is the stand-in alone."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)
+
+
+@pytest.fixture(scope="session")
+def contents(checkpoint_folder: Path) -> dict[str, bytes]:
+    return {name: (checkpoint_folder / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture(scope="session")
+def large(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """A checkpoint with 1 MB more of weights, which no model asks for."""
+    return {**contents, WEIGHTS: with_ballast(contents[WEIGHTS], random.Random(3).randbytes(1 << 20))}
+
+
+def with_ballast(weights: bytes, ballast: bytes) -> bytes:
+    """A safetensors file with one more tensor: whole and of the right shapes, only larger."""
+    (length,) = struct.unpack("<Q", weights[:8])
+    tensors, values = json.loads(weights[8 : 8 + length]), weights[8 + length :]
+    span = [len(values), len(values) + len(ballast)]
+    tensors["ballast"] = {"dtype": "U8", "shape": [len(ballast)], "data_offsets": span}
+    header = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(header)) + header + values + ballast
+
+
+@pytest.fixture
+def hub(contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    standin = StandIn()
+    standin.add(contents, f"/{REPOSITORY}")
+    with served(standin):
+        monkeypatch.setenv("HF_ENDPOINT", standin.url)
+        yield standin
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store that knows one checkpoint of the hub and an embedded one."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return Store(folder, (Known("small", REPOSITORY, COMMIT), Known("tiny")))

@@ -1,0 +1,183 @@
+"""A stand-in for the hub, and for any web server with files, on loopback: it can be slow, break off, and lie."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BLOCK = 4096
+
+
+@dataclass
+class Asked:
+    method: str
+    path: str
+    range: str | None
+    token: str | None
+    status: int = 0
+    sent: int = 0
+
+
+@dataclass
+class StandIn:
+    """`files` by path, `/OWNER/REPO/FILE` for those of the hub's repositories.
+
+    What goes wrong: `break_after` bytes of a body the connection is cut, `breaks` times; `busy` first answers are 503;
+    `pause_s` between blocks of 4096 bytes; without `ranges` a Range is ignored; `stall` sends half and then nothing.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT, COMMIT: COMMIT})
+    names_commits: bool = True
+    etags: bool = True
+    gated: bool = False
+    ranges: bool = True
+    break_after: int | None = None
+    breaks: int = 0
+    busy: int = 0
+    pause_s: float = 0.0
+    stall: bool = False
+    lie_about_size: int = 0
+    redirect_to: str = ""
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def add(self, folder: dict[str, bytes], below: str) -> None:
+        for name, content in folder.items():
+            self.files[f"{below}/{name}"] = content
+
+    def sent(self, name: str) -> int:
+        """Bytes of the body of that file sent so far."""
+        return sum(one.sent for one in self.asked if one.method == "GET" and one.path.endswith(name))
+
+    def got(self, name: str) -> list[Asked]:
+        return [one for one in self.asked if one.method == "GET" and one.path.endswith(name)]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_version = "standin"
+    standin: StandIn
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        standin = self.standin
+        asked = Asked(self.command, self.path, self.headers.get("Range"), self.headers.get("Authorization"))
+        standin.asked.append(asked)
+        if standin.busy:
+            standin.busy -= 1
+            self._refuse(asked, 503, "")
+            return
+        headers = {}
+        path = self.path.partition("?")[0]
+        resolve = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if resolve is not None:
+            repository, revision, name = resolve.groups()
+            if not any(path.startswith(f"/{repository}/") for path in standin.files):
+                self._refuse(asked, 404, "RepoNotFound")
+                return
+            if standin.gated and self.headers.get("Authorization") is None:
+                self._refuse(asked, 401, "GatedRepo")
+                return
+            if revision not in standin.revisions:
+                self._refuse(asked, 404, "RevisionNotFound")
+                return
+            if standin.names_commits:
+                headers["X-Repo-Commit"] = standin.revisions[revision]
+            path = f"/{repository}/{name}"
+        content = standin.files.get(path)
+        if content is None:
+            self._refuse(asked, 404, "EntryNotFound" if resolve is not None else "")
+            return
+        if standin.redirect_to and resolve is not None:
+            if self.command == "HEAD":
+                headers["X-Linked-Size"] = str(len(content))
+                headers["X-Linked-Etag"] = f'"{hashlib.sha256(content).hexdigest()}"'
+            self._send(asked, 302, {**headers, "Location": standin.redirect_to + path}, b"")
+            return
+        if standin.etags:
+            headers["ETag"] = f'"{hashlib.sha256(content).hexdigest() if len(content) > 10000 else len(content)}"'
+        status, start = 200, 0
+        given = re.fullmatch(r"bytes=(\d+)-", asked.range or "")
+        condition = self.headers.get("If-Range")
+        if given is not None and standin.ranges and condition in (None, headers.get("ETag")):
+            start = int(given[1])
+            if start >= len(content):
+                self._send(asked, 416, {"Content-Range": f"bytes */{len(content)}"}, b"")
+                return
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._send(asked, status, headers, content[start:])
+
+    def _refuse(self, asked: Asked, status: int, code: str) -> None:
+        self._send(asked, status, {"X-Error-Code": code} if code else {}, b"")
+
+    def _send(self, asked: Asked, status: int, headers: dict[str, str], body: bytes) -> None:
+        standin = self.standin
+        asked.status = status
+        self.send_response(status)
+        length = len(body) + (standin.lie_about_size if body else 0)
+        for name, value in {"Content-Length": str(length), "Connection": "close", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.close_connection = True
+        if self.command == "HEAD":
+            return
+        limit = len(body)
+        if standin.breaks and standin.break_after is not None and len(body) > standin.break_after:
+            standin.breaks -= 1
+            limit = standin.break_after
+        if standin.stall and len(body) > BLOCK:
+            limit = len(body) // 2
+        try:
+            for start in range(0, limit, BLOCK):
+                block = body[start : min(start + BLOCK, limit)]
+                self.wfile.write(block)
+                self.wfile.flush()
+                asked.sent += len(block)
+                if standin.pause_s and len(body) > 10000 and standin.closing.wait(standin.pause_s):
+                    return
+            if standin.stall and limit < len(body):
+                standin.closing.wait(20)
+        except OSError:
+            pass  # the client has gone: it was killed, or has lost patience
+
+
+@contextmanager
+def served(standin: StandIn) -> Iterator[StandIn]:
+    handler = type("Handler", (_Handler,), {"standin": standin})
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    http.daemon_threads = False
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    standin.url = f"http://127.0.0.1:{http.server_port}"
+    try:
+        yield standin
+    finally:
+        standin.closing.set()
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+def wait_until(condition: object, seconds: float = 20.0) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)

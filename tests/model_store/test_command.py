@@ -1,0 +1,166 @@
+"""`python -m block models`, as it is typed and as it prints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from block import checkpoints
+from block.checkpoints import CheckpointError
+from block.model_store.command import main
+from block.model_store.digests import LARGE_BYTES, MEMORY
+from block.model_store.known import CONFIG, KNOWN, WEIGHTS
+from block.model_store.listing import lines
+from block.model_store.store import Store
+from block.model_store.sums import SUMS
+from block.settings import SettingsError
+from tests.conftest import EMBEDDED, ROOT
+from tests.model_store.conftest import REPOSITORY, with_ballast
+from tests.model_store.standin import COMMIT, StandIn
+
+
+def test_list_shows_a_line_for_each_checkpoint(
+    store: Store, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("tiny", "cut", "mine"):
+        shutil.copytree(checkpoint_folder, store.path(name))
+    (store.path("cut") / CONFIG).unlink()
+    (store.folder / ".store").mkdir()
+    (store.folder / "README.md").write_text("no checkpoint")
+    assert main(["list"], store) == 0
+    heading, small, tiny, cut, mine = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["checkpoint", "state", "size", "from"]
+    assert small.split() == ["small", "not", "here", f"{REPOSITORY}@{COMMIT[:12]}"]
+    assert tiny.split()[:2] == ["tiny", "sound"]
+    assert "embedded  in git; no digest known of config.json" in tiny
+    assert cut.split()[:3] == ["cut", "NOT", "SOUND"]
+    assert cut.endswith("the checkpoint is not whole: config.json is missing")
+    assert mine.split()[:2] == ["mine", "sound"]
+    assert main(["record", "tiny"], store) == 0
+    assert capsys.readouterr().out == f"digests of tiny are in {store.path('tiny') / SUMS}\n"
+    assert main(["list"], store) == 0
+    assert capsys.readouterr().out.splitlines()[2].endswith("embedded  in git")
+
+
+def test_list_knows_the_default_and_the_embedded_one(tmp_path: Path) -> None:
+    default, embedded = lines(Store(tmp_path / "nothing", KNOWN))
+    assert (default.name, default.marks, default.size) == (checkpoints.DEFAULT, ("default",), 346_404_948)
+    assert default.note == "MIT/ast-finetuned-audioset-10-10-0.4593@f826b80d2822"
+    assert (embedded.name, embedded.marks, embedded.state) == (checkpoints.EMBEDDED, ("embedded",), "not here")
+
+
+def test_the_embedded_checkpoint_is_what_git_says_it_is() -> None:
+    if not (EMBEDDED / SUMS).is_file():
+        pytest.skip(f"its digests are not recorded yet: python -m block models record {EMBEDDED.name}")
+    (line,) = [one for one in lines(Store(), deep=True) if "embedded" in one.marks]
+    assert (line.state, line.note) == ("sound", "in git")
+    assert line.size is not None
+    assert line.size <= 15_000_000
+
+
+def test_list_takes_a_large_digest_as_remembered_unless_it_is_to_look_deep(
+    store: Store, hub: StandIn, contents: dict[str, bytes]
+) -> None:
+    hub.files[f"/{REPOSITORY}/{WEIGHTS}"] = with_ballast(contents[WEIGHTS], bytes(LARGE_BYTES))
+    main(["fetch", "small"], store)
+    folder = store.path("small")
+    assert (folder / MEMORY).is_file()  # so that no run computes it first
+    weights = folder / WEIGHTS
+    was = weights.stat()
+    with weights.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    os.utime(weights, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert lines(store)[0].state == "sound"
+    deep = lines(store, deep=True)[0]
+    assert (deep.state, deep.note.split(":")[0].split()[0]) == ("NOT SOUND", WEIGHTS)
+    os.utime(weights)
+    # Changed by its time as well: not remembered, so not judged; its size is right.
+    (shallow, *_) = lines(store)
+    assert (shallow.state, shallow.note.split("; ")[1]) == ("sound", "model.safetensors not hashed yet (--deep does)")
+
+
+def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
+    store: Store, hub: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "small"], store) == 0
+    archive = tmp_path / "carried.tar"
+    assert main(["pack", "small", "--out", str(archive)], store) == 0
+    assert f"models fetch small --from {archive}" in capsys.readouterr().out
+    other = Store(tmp_path / "air-gapped", store.known)
+    count = len(hub.asked)
+    assert main(["fetch", "small", "--from", str(archive)], other) == 0
+    assert len(hub.asked) == count
+    assert main(["verify", "small"], other) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "small is sound"
+    assert "FAILED" not in out
+    first, second = (checkpoints.find("small", one.folder) for one in (store, other))
+    assert first.sha256() == second.sha256()
+
+
+def test_verify_exits_with_1_for_what_is_not_sound(
+    store: Store, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(checkpoint_folder, store.path("mine"))
+    (store.path("mine") / WEIGHTS).write_bytes(b"")
+    assert main(["verify", "mine"], store) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "mine is NOT SOUND"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["lisst"], "invalid choice: 'lisst'"),
+        (["fetch", "--form", "x"], "unrecognized arguments: --form"),
+        (["fetch", "small", "--from", ""], "--from is empty"),
+        (["pack", "--out"], "expected one argument"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_settings_errors(store: Store, arguments: list[str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        main(arguments, store)
+
+
+def test_what_could_not_be_done_is_a_checkpoint_error(store: Store) -> None:
+    for arguments in (["verify", "small"], ["pack", "small"], ["record", "small"], ["fetch", "mine"]):
+        with pytest.raises(CheckpointError):
+            main(arguments, store)
+
+
+def test_a_disk_that_fails_is_one_clear_error(store: Store, checkpoint_folder: Path) -> None:
+    (store.folder / ".store").write_text("a file in the folder's place")
+    with pytest.raises(CheckpointError, match=r"\.store.*: (File exists|Not a directory)"):
+        main(["fetch", "mine", "--from", str(checkpoint_folder)], store)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from block.model_store.command import main
+from block.model_store.store import Store
+try:
+    main(sys.argv[2:], Store(Path(sys.argv[1])))
+except (Exception, SystemExit) as error:
+    print(type(error).__name__)
+heavy = {"torch", "transformers", "huggingface_hub", "soundfile"} & set(sys.modules)
+print("heavy:", ", ".join(sorted(heavy)) or "none")
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["--help"], ["fetch", "--help"], ["verify", "nowhere"], ["fetch", "nowhere"], ["pack", "x"]]
+)
+def test_nothing_heavy_is_imported_to_list_to_help_or_to_refuse(tmp_path: Path, arguments: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path), *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[-1] == "heavy: none"

@@ -1,0 +1,355 @@
+"""Fetching from a folder, from an archive, and from URLs of either; and making the archive."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from block import checkpoints
+from block.checkpoints import CheckpointError
+from block.model_store.fetch import Target, fetch
+from block.model_store.keep import pack, record
+from block.model_store.known import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
+from block.model_store.store import Store
+from block.model_store.sums import SUMS, format_sums, parse_sums
+from tests.conftest import NAMES
+from tests.model_store.conftest import HASTE
+from tests.model_store.standin import StandIn, served
+
+
+@pytest.fixture
+def web() -> Iterator[StandIn]:
+    with served(StandIn()) as standin:
+        yield standin
+
+
+@pytest.fixture
+def folder(contents: dict[str, bytes], tmp_path: Path) -> Path:
+    return put(tmp_path / "stick", contents)
+
+
+@pytest.fixture
+def packed(store: Store, folder: Path, tmp_path: Path) -> Path:
+    """The archive of a checkpoint, made by another store than the one it is fetched into."""
+    other = Store(tmp_path / "elsewhere", ())
+    shutil.copytree(folder, other.path("mine"))
+    return pack(other, "mine", tmp_path / "mine.tar")
+
+
+def put(folder: Path, contents: dict[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def bring(store: Store, place: Path | str, name: str = "mine", force: bool = False) -> list[str]:
+    said: list[str] = []
+    fetch(store, Target(name), str(place), force, HASTE, said.append)
+    return said
+
+
+def files_of(store: Store, name: str = "mine") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.path(name).iterdir()}
+
+
+def archive(path: Path, *members: tuple[tarfile.TarInfo | str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for member, content in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            if info.isreg():
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_a_checkpoint_comes_from_a_folder_with_no_network(
+    store: Store, folder: Path, contents: dict[str, bytes]
+) -> None:
+    (folder / "README.md").write_text("not needed")
+    bring(store, folder)
+    assert files_of(store) == contents
+    assert checkpoints.find("mine", store.folder).class_names == NAMES
+    found = store.record("mine")
+    assert found is not None
+    assert (found.origin, found.repository) == (str(folder), None)
+
+
+def test_a_folder_is_held_to_its_own_sums(store: Store, folder: Path) -> None:
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    (folder / SUMS).write_text(format_sums({**digests, WEIGHTS: "0" * 64, "README.md": "1" * 64}))
+    with pytest.raises(
+        CheckpointError, match=r"is wrong and was deleted: model\.safetensors has SHA-256 .*expected 000"
+    ):
+        bring(store, folder)
+    assert not store.path("mine").exists()
+
+
+def test_a_folder_that_lacks_files_or_holds_pickles_is_refused(store: Store, folder: Path) -> None:
+    (folder / PREPROCESSOR).unlink()
+    with pytest.raises(CheckpointError, match=r"stick does not hold preprocessor_config\.json"):
+        bring(store, folder)
+    (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"holds pickled weights only \(pytorch_model\.bin\)"):
+        bring(store, folder)
+    with pytest.raises(CheckpointError, match="expected a folder, an archive, or a URL"):
+        bring(store, folder / "nowhere")
+
+
+def test_known_digests_hold_wherever_the_files_come_from(
+    store: Store, folder: Path, contents: dict[str, bytes]
+) -> None:
+    wrong = ExpectedFile(WEIGHTS, "0" * 64, len(contents[WEIGHTS]))
+    strict = Store(store.folder, (Known("mine", "a/b", "0" * 40, (wrong,)),))
+    with pytest.raises(CheckpointError, match="expected 0000"):
+        bring(strict, folder)
+    wrong_size = Store(store.folder, (Known("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64, 5),)),))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors has \d+ bytes; expected 5"):
+        bring(wrong_size, folder)
+
+
+def test_an_archive_goes_there_and_back(store: Store, packed: Path, contents: dict[str, bytes]) -> None:
+    bring(store, packed)
+    assert files_of(store) == contents
+    out = pack(store, "mine", packed.with_name("again.tar"))
+    assert out.read_bytes() == packed.read_bytes()
+
+
+def test_an_archive_is_the_same_bytes_whoever_packs_it_and_when(store: Store, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, store.path("mine"))
+    first = pack(store, "mine", tmp_path / "first.tar").read_bytes()
+    for path in store.path("mine").iterdir():
+        path.touch()
+        path.chmod(0o600)
+    assert pack(store, "mine", tmp_path / "second.tar").read_bytes() == first
+    with tarfile.open(tmp_path / "first.tar") as tar:
+        assert tar.getnames() == [SUMS, *FILES]
+        assert {(one.uid, one.gid, one.mtime, one.uname, one.mode) for one in tar} == {(0, 0, 0, "", 0o644)}
+        sums = tar.extractfile(SUMS)
+        assert sums is not None
+        assert set(parse_sums(sums.read().decode(), "it")) == set(FILES)
+
+
+def test_pack_does_not_pack_what_is_not_sound_nor_over_a_file(store: Store, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, store.path("mine"))
+    out = pack(store, "mine", tmp_path)
+    assert out == tmp_path / "mine.tar"
+    with pytest.raises(CheckpointError, match=r"mine\.tar is there already; --force replaces it"):
+        pack(store, "mine", out)
+    pack(store, "mine", out, force=True)
+    record(store, "mine")
+    path = store.path("mine") / CONFIG
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(CheckpointError, match=r"not packed, as it is not sound: config\.json has"):
+        pack(store, "mine", out, force=True)
+    with pytest.raises(CheckpointError, match="no checkpoint 'yours'"):
+        pack(store, "yours")
+    path.write_text(path.read_text()[:-1])
+    with pytest.raises(CheckpointError, match=r"nowhere/x\.tar cannot be written: No such file"):
+        pack(store, "mine", tmp_path / "nowhere" / "x.tar")
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_an_archive_whose_content_does_not_fit_its_sums_is_refused(store: Store, packed: Path) -> None:
+    content = bytearray(packed.read_bytes())
+    content[-12000] ^= 1  # in the weights, before the padding at the end
+    packed.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"is wrong and was deleted: model\.safetensors has SHA-256"):
+        bring(store, packed)
+    assert not store.path("mine").exists()
+
+
+def link(name: str, kind: bytes, to: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, to
+    return info
+
+
+STRANGE: dict[str, tuple[Callable[[dict[str, bytes]], list[tuple[tarfile.TarInfo | str, bytes]]], str]] = {
+    "a path upwards": (lambda c: [(f"../{name}", c[name]) for name in FILES], "does not hold config.json, prepro"),
+    "an absolute path": (lambda c: [(f"/tmp/{name}", c[name]) for name in FILES], "does not hold config.json, prepro"),
+    "a folder": (lambda c: [(f"mine/{name}", c[name]) for name in FILES], "does not hold config.json, prepro"),
+    "a symbolic link": (
+        lambda c: [(link(CONFIG, tarfile.SYMTYPE, "/etc/passwd"), b"")], "config.json is no plain file in it"
+    ),
+    "a hard link": (lambda c: [(link(WEIGHTS, tarfile.LNKTYPE, CONFIG), b"")], "model.safetensors is no plain file"),
+    "a device": (lambda c: [(link(WEIGHTS, tarfile.CHRTYPE, ""), b"")], "model.safetensors is no plain file"),
+    "a pipe": (lambda c: [(link(CONFIG, tarfile.FIFOTYPE, ""), b"")], "config.json is no plain file"),
+    "a file twice": (lambda c: [(CONFIG, c[CONFIG]), (f"./{CONFIG}", b"{}")], "holds config.json twice"),
+    "a pickle": (
+        lambda c: [(CONFIG, c[CONFIG]), (PREPROCESSOR, c[PREPROCESSOR]), ("pytorch_model.bin", b"x")],
+        r"holds pickled weights \(pytorch_model.bin\), which are never loaded",
+    ),
+    "no weights": (lambda c: [(CONFIG, c[CONFIG]), (PREPROCESSOR, c[PREPROCESSOR])], "does not hold model.safetensors"),
+    "a huge config": (lambda c: [(CONFIG, b" " * (17 << 20))], "config.json has 17825792 bytes; at most 16777216"),
+    "sums that are none": (lambda c: [(SUMS, b"what?\n"), *c.items()], "line 1: expected a SHA-256, two spaces"),
+    "too many members": (lambda c: [(f"x{i}", b"") for i in range(1100)], "has over 1000 members"),
+    "nothing": (lambda c: [], "does not hold config.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_archive_is_refused_and_nothing_leaves_the_store(
+    store: Store, contents: dict[str, bytes], tmp_path: Path, what: str
+) -> None:
+    members, said = STRANGE[what]
+    path = archive(tmp_path / "strange.tar", *members(contents))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match=said):
+        bring(store, path)
+    assert sorted(tmp_path.iterdir()) == before
+    assert not store.path("mine").exists()
+
+
+def test_members_that_no_checkpoint_has_are_left_alone(
+    store: Store, contents: dict[str, bytes], tmp_path: Path
+) -> None:
+    members: list[tuple[tarfile.TarInfo | str, bytes]] = [(f"./{name}", content) for name, content in contents.items()]
+    path = archive(tmp_path / "by-hand.tar", ("./", b""), ("./README.md", b"hello"), *members)
+    bring(store, path)
+    assert files_of(store) == contents
+
+
+def test_a_compressed_archive_and_what_is_no_archive_are_told_apart(store: Store, packed: Path) -> None:
+    squeezed = packed.with_name("mine.tar.gz")
+    squeezed.write_bytes(gzip.compress(packed.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"mine\.tar\.gz is compressed; expected an uncompressed tar"):
+        bring(store, squeezed)
+    squeezed.write_bytes(b"hello" * 1000)
+    with pytest.raises(CheckpointError, match="is no tar archive; expected an uncompressed tar"):
+        bring(store, squeezed)
+
+
+def test_an_archive_that_is_cut_short_is_refused(store: Store, packed: Path) -> None:
+    packed.write_bytes(packed.read_bytes()[:100_000])
+    with pytest.raises(CheckpointError, match=r"is cut short|is damaged"):
+        bring(store, packed)
+    assert not store.path("mine").exists()
+
+
+def test_a_checkpoint_comes_from_an_archive_behind_a_url_and_a_break_is_carried_on(
+    store: Store, web: StandIn, packed: Path, contents: dict[str, bytes]
+) -> None:
+    web.files["/models/mine.tar"] = packed.read_bytes()
+    web.break_after, web.breaks = 150_000, 1
+    bring(store, f"{web.url}/models/mine.tar?token=secret")
+    assert files_of(store) == contents
+    assert [one.status for one in web.got("secret")] == [200, 206]
+    found = store.record("mine")
+    assert found is not None
+    assert found.origin == f"{web.url}/models/mine.tar"
+
+
+def test_a_damaged_archive_behind_a_url_is_not_read_again_and_again(store: Store, web: StandIn, packed: Path) -> None:
+    web.files["/mine.tar"] = b"hello" * 1000
+    with pytest.raises(CheckpointError, match=f"^{web.url}/mine.tar is no tar archive"):
+        bring(store, f"{web.url}/mine.tar")
+    web.files["/mine.tar"] = packed.read_bytes()
+    bring(store, f"{web.url}/mine.tar")
+    assert checkpoints.find("mine", store.folder).class_names == NAMES
+
+
+def test_a_checkpoint_comes_from_a_folder_behind_a_url_even_where_the_hub_is_forbidden(
+    store: Store, web: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    web.add(large, "/models/mine")
+    web.break_after, web.breaks = 400_000, 1
+    bring(store, f"{web.url}/models/mine/")
+    assert files_of(store) == large
+    assert [one.status for one in web.got(WEIGHTS)] == [200, 206]
+
+
+def test_a_file_behind_a_url_that_has_changed_is_not_patched_together(
+    store: Store, web: StandIn, large: dict[str, bytes]
+) -> None:
+    web.add(large, "/mine")
+    web.break_after, web.breaks = 400_000, 3
+    with pytest.raises(CheckpointError, match="carry on"):
+        fetch(store, Target("mine"), f"{web.url}/mine", patience=type(HASTE)(attempts=1), say=lambda line: None)
+    changed = {**large, WEIGHTS: large[WEIGHTS][:-8] + b"changed!"}
+    web.breaks = 0
+    web.add(changed, "/mine")
+    bring(store, f"{web.url}/mine")
+    assert files_of(store) == changed
+    # A part was asked for, if it was of the same version; it was not.
+    assert [(one.range is not None, one.status) for one in web.got(WEIGHTS)] == [(False, 200), (True, 200)]
+
+
+def test_without_a_word_on_the_version_nothing_is_continued(
+    store: Store, web: StandIn, large: dict[str, bytes]
+) -> None:
+    web.etags = False
+    web.add(large, "/mine")
+    web.break_after, web.breaks = 400_000, 1
+    bring(store, f"{web.url}/mine")
+    assert [one.range for one in web.got(WEIGHTS)] == [None, None]
+
+
+def test_a_url_with_nothing_behind_it_says_which_file_is_missing(
+    store: Store, web: StandIn, contents: dict[str, bytes]
+) -> None:
+    with pytest.raises(CheckpointError, match=f"{web.url}/mine/config.json is not there: the server answered 404"):
+        bring(store, f"{web.url}/mine?key=secret")
+    web.add({name: contents[name] for name in (CONFIG, PREPROCESSOR)}, "/mine")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not there"):
+        bring(store, f"{web.url}/mine")
+    web.files["/mine/pytorch_model.bin"] = b"x"
+    with pytest.raises(CheckpointError, match="holds pickled weights only"):
+        bring(store, f"{web.url}/mine")
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[x", "https://host:99999999/a", "http://user:secret@host:x/a.tar"])
+def test_what_only_looks_like_a_url_is_refused_without_its_secrets(store: Store, url: str) -> None:
+    with pytest.raises(CheckpointError, match="--from is no URL; expected"):
+        bring(store, url)
+
+
+def test_the_digests_of_a_checkpoint_put_there_by_hand_can_be_recorded(store: Store, folder: Path) -> None:
+    shutil.copytree(folder, store.path("mine"))
+    path = record(store, "mine")
+    assert path == store.hidden("mine", "json")
+    assert set(store.expected("mine")) == set(FILES)
+    config = store.path("mine") / CONFIG
+    config.write_text(config.read_text() + " ")
+    with pytest.raises(CheckpointError, match=r"config\.json has SHA-256 .*; expected .* \(--force records it"):
+        record(store, "mine")
+    record(store, "mine", force=True)
+    assert record(store, "mine") == path
+    found = store.record("mine")
+    assert found is not None
+    assert found.origin == "put here by hand"
+
+
+def test_the_digests_of_the_embedded_one_go_into_its_folder_for_git(store: Store, folder: Path) -> None:
+    shutil.copytree(folder, store.path("tiny"))
+    path = record(store, "tiny")
+    assert path == store.path("tiny") / SUMS
+    expected = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    assert parse_sums(path.read_text(), path) == expected
+    assert {name: file.sha256 for name, file in store.expected("tiny").items()} == expected
+
+
+def test_what_the_block_itself_knows_cannot_be_recorded_otherwise(store: Store, folder: Path) -> None:
+    strict = Store(store.folder, (Known("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64),)),))
+    shutil.copytree(folder, store.path("mine"))
+    for force in (False, True):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors has SHA-256 .*; expected 0000"):
+            record(strict, "mine", force)
+
+
+def test_a_damaged_record_is_not_taken_for_none(store: Store, folder: Path) -> None:
+    shutil.copytree(folder, store.path("mine"))
+    path = record(store, "mine")
+    for content in ("{", "[]", '{"origin": "x", "files": {"config.json": {"sha256": "?", "size": 1}}}',
+                    '{"origin": "x", "files": {"../x": {"sha256": "' + "0" * 64 + '", "size": 1}}}'):  # fmt: skip
+        path.write_text(content)
+        with pytest.raises(CheckpointError, match="is damaged .*delete it to have"):
+            store.expected("mine")

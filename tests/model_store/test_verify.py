@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from block import checkpoints
+from block.checkpoints import CheckpointError
+from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
+from block.model_store.keep import record
+from block.model_store.known import CONFIG, KNOWN, WEIGHTS, Known
+from block.model_store.store import Store
+from block.model_store.verify import Check, read_clip, read_subject, verify
+from tests.conftest import NAMES, SHARED
+
+RATE_HZ = 16000
+
+
+@pytest.fixture
+def mine(store: Store, checkpoint_folder: Path) -> Store:
+    shutil.copytree(checkpoint_folder, store.path("mine"))
+    return store
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A clip longer than the model hears: 11 s of a tone that changes after 10.24 s."""
+    time = np.arange(11 * RATE_HZ) / RATE_HZ
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * np.where(time < 10.26, 400, 3200) * time), RATE_HZ, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture
+def golden(checkpoint_folder: Path, clip: Path) -> Golden:
+    """What transformers says of the clip, cut where its extractor cuts."""
+    import torch
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification
+
+    waveform, _ = soundfile.read(clip, dtype="float32")
+    inputs = ASTFeatureExtractor()(waveform, sampling_rate=RATE_HZ, return_tensors="pt")
+    with torch.inference_mode():
+        logits = ASTForAudioClassification.from_pretrained(checkpoint_folder).eval()(**inputs).logits[0].tolist()
+    order = sorted(range(len(logits)), key=lambda index: -logits[index])
+    readings = tuple(Reading(index, NAMES[index], logits[index]) for index in order)
+    return Golden("a tone", hashlib.sha256(clip.read_bytes()).hexdigest(), readings)
+
+
+def found(store: Store, name: str = "mine", clip: bytes | None = None) -> list[Check]:
+    return list(verify(read_subject(store, name), clip))
+
+
+def test_a_sound_checkpoint_passes_every_check(mine: Store) -> None:
+    checks = found(mine)
+    assert all(check.passed for check in checks)
+    text = "\n".join(check.found for check in checks)
+    assert "7 classes, 16000 Hz, 128 mel bins × 1024 frames" in text
+    assert text.count("with nothing known or recorded to hold it to") == 3
+    assert "silence gives 7 finite logits" in text
+    record(mine, "mine")
+    assert "\n".join(check.found for check in found(mine)).count("as expected") == 3
+
+
+def test_a_folder_outside_of_the_store_is_verified_by_its_path(
+    mine: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(mine.path("mine"), tmp_path / "other")
+    assert all(check.passed for check in found(mine, str(tmp_path / "other")))
+    monkeypatch.chdir(tmp_path)
+    assert all(check.passed for check in found(mine, "other"))
+    with pytest.raises(CheckpointError, match="no checkpoint 'nowhere'"):
+        read_subject(mine, "nowhere")
+
+
+def test_one_flipped_bit_in_the_weights_is_found_before_they_are_loaded(mine: Store) -> None:
+    record(mine, "mine")
+    path = mine.path("mine") / WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    checks = found(mine)
+    assert not checks[-1].passed
+    assert checks[-1].found.startswith("model.safetensors has SHA-256 ")
+
+
+def test_damage_is_named_without_a_traceback(mine: Store) -> None:
+    path = mine.path("mine") / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-1])
+    (check,) = found(mine)
+    assert (check.passed, check.found.split(":")[0]) == (False, "model.safetensors is damaged or no safetensors file")
+
+
+def test_weights_that_do_not_fit_their_config_are_found(mine: Store) -> None:
+    path = mine.path("mine") / CONFIG
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 3}))
+    last = found(mine)[-1]
+    assert not last.passed
+    assert "there are 2 layers; expected 3" in last.found
+
+
+def test_weights_that_give_no_numbers_are_found_by_running_them(mine: Store) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = mine.path("mine") / WEIGHTS
+    weights = load_file(path)
+    weights["classifier.dense.bias"][3] = math.nan
+    save_file(weights, path, metadata={"format": "pt"})
+    last = found(mine)[-1]
+    assert (last.passed, last.found) == (False, "silence gives logits that are not finite numbers")
+
+
+def test_the_golden_clip_holds_the_logits_to_the_readings(mine: Store, golden: Golden, clip: Path) -> None:
+    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), golden),))
+    last = found(known, clip=read_clip(read_subject(known, "mine"), clip))[-1]
+    assert last.passed, last.found
+    assert last.found.startswith("golden clip: logits within ")
+    shifted = tuple(replace(one, logit=one.logit + 0.02) for one in golden.readings)
+    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), replace(golden, readings=shifted)),))
+    last = found(known, clip=clip.read_bytes())[-1]
+    assert not last.passed
+    assert "logits within 2.0e-02 (at most 0.01)" in last.found
+
+
+def test_golden_readings_of_other_classes_are_not_compared(mine: Store, golden: Golden, clip: Path) -> None:
+    others = replace(golden, readings=(replace(golden.readings[0], name="Yodel"),))
+    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), others),))
+    last = found(known, clip=clip.read_bytes())[-1]
+    assert (last.passed, "is not 'Yodel'" in last.found) == (False, True)
+
+
+def test_another_clip_and_a_clip_for_another_checkpoint_are_refused(
+    mine: Store, golden: Golden, clip: Path, tmp_path: Path
+) -> None:
+    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), golden),))
+    subject = read_subject(known, "mine")
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"another")
+    with pytest.raises(CheckpointError, match=r"other\.wav is not the golden clip \(a tone\): its SHA-256 is"):
+        read_clip(subject, other)
+    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
+        read_clip(subject, tmp_path / "none.wav")
+    with pytest.raises(CheckpointError, match="no golden readings are known of mine"):
+        read_clip(read_subject(mine, "mine"), clip)
+
+
+def logits(**changes: float) -> list[float]:
+    values = [-12.0] * 527
+    for reading in MIT_GOLDEN.readings:
+        values[reading.index] = reading.logit
+    for index, value in changes.items():
+        values[int(index[1:])] = value
+    return values
+
+
+def test_golden_logits_pass_within_a_hundredth_and_in_their_order() -> None:
+    assert compare(logits(), MIT_GOLDEN).passed
+    assert compare(logits(_0=2.676982 + 0.0099), MIT_GOLDEN).passed
+    assert not compare(logits(_0=2.676982 + 0.0101), MIT_GOLDEN).passed
+    assert not compare(logits(_72=-5.4), MIT_GOLDEN).passed
+    assert not compare(logits(_0=math.nan), MIT_GOLDEN).passed
+    assert not compare(logits(_300=0.0), MIT_GOLDEN).passed  # a class of no reading among the top five
+    assert not compare(logits(_300=-2.5), MIT_GOLDEN).passed
+    assert compare(logits(_300=-3.5), MIT_GOLDEN).passed  # the sixth
+
+
+def test_the_golden_readings_are_in_order_and_name_audioset_classes() -> None:
+    values = [one.logit for one in MIT_GOLDEN.readings]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 10
+    (mit, tiny) = KNOWN
+    assert mit.name == checkpoints.DEFAULT
+    assert (tiny.name, tiny.embedded) == (checkpoints.EMBEDDED, True)
+
+
+def test_the_golden_clip_is_known_where_it_is_there() -> None:
+    path = SHARED / "golden" / "jfk.wav"
+    if not path.is_file():
+        pytest.skip("the golden clip is not here")
+    data = path.read_bytes()
+    assert hashlib.sha256(data).hexdigest() == MIT_GOLDEN.clip_sha256
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        assert (sound.samplerate, len(sound)) == (16000, 176_000)
