@@ -102,6 +102,7 @@ def _label(
 
     device = choose_device(compute)
     digest = checkpoint.sha256()
+    _warn_of_other_weights(checkpoint, digest)
     classifier = Classifier(checkpoint, device, compute.batch_size)
     print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {compute.mode}")
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {digest[:12]}")
@@ -133,6 +134,21 @@ def _label(
     if summary.ended and not summary.labeled:
         return NOTHING_STARTED
     return SOME_FAILED if summary.unlabeled else ALL_LABELED
+
+
+def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
+    """Say so where a checkpoint of the store is not the one that is known, or was recorded, under its name."""
+    from block.model_store.known import WEIGHTS
+    from block.model_store.store import Store
+
+    if checkpoint.folder.parent != checkpoints.STORE:
+        return
+    expected = Store().expected(checkpoint.name).get(WEIGHTS)
+    if expected is not None and expected.sha256 != digest:
+        print(
+            f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "
+            f"expected {expected.sha256[:12]}; `python -m block models verify {checkpoint.name}` says more"
+        )
 
 
 def _write_failed(path: str, ids: list[int]) -> bool:

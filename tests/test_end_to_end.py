@@ -160,7 +160,10 @@ def test_a_dry_run_changes_nothing(studio: Studio, checkpoint_folder: Path, caps
 
 
 def test_the_original_blocks_command_line_works_unchanged(
-    studio: Studio, make_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    studio: Studio,
+    make_checkpoint: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = studio.folder / "models"
     store.mkdir()
@@ -176,6 +179,7 @@ def test_the_original_blocks_command_line_works_unchanged(
     assert code == 0
     assert is_partition(studio.labels(sample_id), 40000)
     assert {label for _, _, label in studio.labels(sample_id)} <= {"speech", "tune", "noise"}
+    assert f"warning: {checkpoints.DEFAULT} has other weights than those known by this name" in capsys.readouterr().out
 
 
 def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, checkpoint_folder: Path) -> None:
