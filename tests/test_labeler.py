@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -21,6 +22,7 @@ from block.labels import parse_labels
 from block.recording import LabeledRecording, Recording, RecordingError
 from block.settings import ComputeSettings, DecisionSettings, WindowSettings
 from block.windows import lay_out_ms, pieces, slice_at_model_rate
+from tests.conftest import EMBEDDED, ROOT
 
 RNG = np.random.default_rng(3)
 
@@ -65,7 +67,7 @@ def told(labeled: LabeledRecording) -> list[tuple[int, int, str]]:
 
 
 def by_pipeline(
-    folder: Path, sound: Recording, windows: WindowSettings, names: list[str]
+    folder: Path, sound: Recording, windows: WindowSettings, names: list[str], threshold: float = 0.15
 ) -> list[tuple[int, int, str]]:
     """Cells and labels worked out anew: transformers' pipeline on slices, and the design's rules in plain Python."""
     from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
@@ -90,7 +92,7 @@ def by_pipeline(
     for cell in layout.cells:
         mean = {name: sum(scores[i][name] for i in cell.windows) / len(cell.windows) for name in names}
         winner = max(names, key=lambda name: mean[name])
-        cells.append((cell.start, cell.end, winner if mean[winner] >= 0.15 else "other"))
+        cells.append((cell.start, cell.end, winner if mean[winner] >= threshold else "other"))
     return cells
 
 
@@ -301,3 +303,32 @@ def test_a_second_checkpoint_with_other_labels_frames_and_bins_works_by_its_fold
     assert labeler.classifier.checkpoint.front_end.limit_values == 400 + 160 * 127
     assert set(prepared.piece_counts) == {2}  # 32000 values in pieces of at most 20720
     assert {segment.label for segment in labeler.label([prepared])[0].segments} <= {"start", "yes", "other"}
+
+
+def demo_truth() -> dict[str, list[tuple[float, float, str]]]:
+    spans: dict[str, list[tuple[float, float, str]]] = {}
+    with (ROOT / "demo" / "expected.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            spans.setdefault(row["file"], []).append((float(row["start_s"]), float(row["end_s"]), row["label"]))
+    return spans
+
+
+@pytest.mark.parametrize("name", sorted(demo_truth()))
+def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_pipeline_does(name: str) -> None:
+    sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
+    one = Recording(1, name, sound.rate_hz, len(sound.waveform), sound.waveform)
+    checkpoint = checkpoints.find(str(EMBEDDED))
+    labels = parse_labels("speech\nmusic", checkpoint.class_names, 0.2)
+    windows = WindowSettings(2000, 2000)
+    device = choose_device(ComputeSettings("cpu"))
+    for merge in (True, False):
+        settings = DecisionSettings(labels, merge=merge)
+        banks = FilterBanks(checkpoint.front_end, device.device)
+        labeled = label(Labeler(Classifier(checkpoint, device), banks, windows, settings, warn=print), one)[0]
+        if merge:
+            spans = [(s.start / sound.rate_hz, s.end / sound.rate_hz, s.label) for s in labeled.segments]
+            assert spans == demo_truth()[name]
+        else:
+            lower = [(start, end, text.lower()) for start, end, text in by_pipeline(
+                EMBEDDED, one, windows, ["Speech", "Music"], 0.2)]  # fmt: skip
+            assert told(labeled) == lower

@@ -16,12 +16,26 @@ import pytest
 import soundfile
 
 from tests.conftest import ROOT
-from tests.studio.scripted import Answer, envelope, scripted
+from tests.studio.scripted import Answer, Server, envelope, scripted
 
 
 def environment(**changes: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("EI_", "HF_", "TRANSFORMERS_"))}
     return {**clean, **changes}
+
+
+def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests: int) -> subprocess.Popen[str]:
+    """The block as a process, so far on its way that it has made so many requests."""
+    running = subprocess.Popen(
+        [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint),
+         "--failed-ids-file", str(failed)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(server.asked) < requests and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return running
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -31,15 +45,7 @@ def test_a_cancelled_run_says_what_it_did_and_exits_130(
     ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
     ids.write_text("[1, 2, 3]")
     with scripted(Answer(body=envelope(projects=[{"id": 1}])), Answer(wait=True)) as server:
-        running = subprocess.Popen(
-            [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint_folder),
-             "--failed-ids-file", str(failed)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while len(server.asked) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        running = started(server, ids, checkpoint_folder, failed, requests=2)
         running.send_signal(number)
         sent = time.monotonic()
         out, err = running.communicate(timeout=30)
@@ -66,15 +72,7 @@ def test_a_run_cancelled_while_a_write_is_tried_again_still_leaves_its_summary(
         Answer(503, headers={"Retry-After": "200"}),
     ]
     with scripted(*answers) as server:
-        running = subprocess.Popen(
-            [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint_folder),
-             "--failed-ids-file", str(failed)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while len(server.asked) < 4 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        running = started(server, ids, checkpoint_folder, failed, requests=4)
         time.sleep(0.3)
         running.send_signal(signal.SIGTERM)
         sent = time.monotonic()
