@@ -41,7 +41,7 @@ $(PY):
 
 # Stamps: what has been installed, renewed when a list of requirements changes.
 $(VENV)/.torch: requirements.txt constraints.txt | $(PY)
-	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch' requirements.txt)
+	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),-c constraints.txt) $$(grep '^torch' requirements.txt)
 	touch $@
 
 $(VENV)/.demo: requirements-studio.txt $(VENV)/.torch

@@ -13,8 +13,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from block.parties import Summary
 from block.recording import LabeledRecording, printable
-from block.run import Summary
 
 LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50

@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 from block.ahead import THREADS, Budget, ahead
 from block.labeler import Labeler, Prepared
+from block.parties import Reporter, Sink, Source, Summary
 from block.recording import (
     LabeledRecording,
-    Recording,
     RecordingError,
     RecordingForbidden,
     RecordingSkipped,
@@ -33,55 +32,6 @@ FORBIDDEN_IN_A_ROW = 3
 BYTES_PER_VALUE = 16
 GROUP_RECORDINGS, GROUP_BYTES = 64, 64 << 20
 FINISH_CANCELLED_S, FINISH_ENDED_S = 4.0, 60.0
-
-
-class Source(Protocol):
-    """Where recordings come from. `fetch` is called from several threads."""
-
-    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """The recording; `expect` is told its number of values, once, before they are loaded.
-
-        Raises RecordingError, RecordingSkipped or RunEnded.
-        """
-        ...
-
-
-class Sink(Protocol):
-    """Where labels go. Both methods are called from several threads, once a recording."""
-
-    def write(self, labeled: LabeledRecording) -> None:
-        """Keep the labels of a recording. Raises RecordingError or RunEnded."""
-        ...
-
-    def give_up(self, recording_id: int) -> None:
-        """A recording that was fetched, or tried, gets no labels. Raises RecordingError or RunEnded."""
-        ...
-
-
-class Reporter(Protocol):
-    """Is told what became of each recording, from the thread that runs, in the order of the ids."""
-
-    def labeled(self, labeled: LabeledRecording) -> None: ...
-    def failed(self, recording_id: int, reason: str) -> None: ...
-    def skipped(self, recording_id: int, reason: str) -> None: ...
-    def batch_done(self, recordings: int, windows: int) -> None: ...
-
-
-@dataclass
-class Summary:
-    """What became of a run. Each id is in exactly one of `labeled`, `failed`, `skipped` and `not_reached`."""
-
-    labeled: list[int] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-    skipped: list[int] = field(default_factory=list)
-    not_reached: list[int] = field(default_factory=list)
-    ended: str = ""
-    cancelled: bool = False
-
-    @property
-    def unlabeled(self) -> list[int]:
-        """The ids to name in another run."""
-        return self.failed + self.not_reached
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import io
 
+from block.parties import Summary
 from block.progress import Progress, duration
 from block.recording import LabeledRecording, Segment
-from block.run import Summary
 
 
 class Clock:

@@ -12,6 +12,7 @@ import pytest
 
 from block.ahead import Budget, ahead
 from block.labeler import Prepared
+from block.parties import Summary
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -22,7 +23,7 @@ from block.recording import (
     Segment,
     Window,
 )
-from block.run import GROUP_RECORDINGS, Run, Summary
+from block.run import GROUP_RECORDINGS, Run
 from block.windows import lay_out
 
 

@@ -10,13 +10,15 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from block import audio
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingForbidden, RunEnded, Segment
 from block.studio.client import StudioClient
 from block.studio.errors import BadAnswer, Forbidden, Refused, StudioError, Unauthorized
 from block.studio.sample import Sample
+
+Answer = TypeVar("Answer")
 
 
 def projects_of(client: StudioClient) -> list[int]:
@@ -113,7 +115,7 @@ class Project:
 
     def _wav(self, path: str, sample: Sample) -> bytes:
         try:
-            return self._call(lambda: self.client.get_bytes(f"{path}/wav", axisIx=sample.audio_axis))  # type: ignore[no-any-return]
+            return self._call(lambda: self.client.get_bytes(f"{path}/wav", axisIx=sample.audio_axis))
         except _RefusedRecording as error:
             raise RecordingError(f"it has no audio that Studio gives out: {error}") from None
 
@@ -128,7 +130,7 @@ class Project:
             return
         self._call(lambda: self.client.post_json(path, body))
 
-    def _call(self, send: Callable[[], Any]) -> Any:
+    def _call(self, send: Callable[[], Answer]) -> Answer:
         """Send, and sort what went wrong into this recording's trouble and the end of the run."""
         try:
             return send()

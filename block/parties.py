@@ -1,0 +1,58 @@
+"""Whom a run deals with: where recordings come from, where labels go, who is told, and what is told in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from block.recording import LabeledRecording, Recording
+
+
+class Source(Protocol):
+    """Where recordings come from. `fetch` is called from several threads."""
+
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+        """The recording; `expect` is told its number of values, once, before they are loaded.
+
+        Raises RecordingError, RecordingSkipped or RunEnded.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Where labels go. Both methods are called from several threads, once a recording."""
+
+    def write(self, labeled: LabeledRecording) -> None:
+        """Keep the labels of a recording. Raises RecordingError or RunEnded."""
+        ...
+
+    def give_up(self, recording_id: int) -> None:
+        """A recording that was fetched, or tried, gets no labels. Raises RecordingError or RunEnded."""
+        ...
+
+
+class Reporter(Protocol):
+    """Is told what became of each recording, from the thread that runs, in the order of the ids."""
+
+    def labeled(self, labeled: LabeledRecording) -> None: ...
+    def failed(self, recording_id: int, reason: str) -> None: ...
+    def skipped(self, recording_id: int, reason: str) -> None: ...
+    def batch_done(self, recordings: int, windows: int) -> None: ...
+
+
+@dataclass
+class Summary:
+    """What became of a run. Each id is in exactly one of `labeled`, `failed`, `skipped` and `not_reached`."""
+
+    labeled: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    not_reached: list[int] = field(default_factory=list)
+    ended: str = ""
+    cancelled: bool = False
+
+    @property
+    def unlabeled(self) -> list[int]:
+        """The ids to name in another run."""
+        return self.failed + self.not_reached
