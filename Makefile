@@ -41,13 +41,16 @@ $(PY):
 
 # Stamps: what has been installed, renewed when a list of requirements changes.
 $(VENV)/.torch: requirements.txt constraints.txt | $(PY)
+	@echo "Installing PyTorch into $(VENV); with the CUDA libraries it brings along this takes some minutes."
 	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),-c constraints.txt) $$(grep '^torch' requirements.txt)
 	touch $@
 
 $(VENV)/.demo: requirements-studio.txt $(VENV)/.torch
+	@echo "Installing what the block and the local Studio need."
 	$(PIP) install --quiet -r requirements.txt -r requirements-studio.txt -c constraints.txt
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
+	@echo "Installing what the tests and checks need."
 	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
 	touch $@
