@@ -1,0 +1,212 @@
+"""The figures of the model card, computed with plain transformers on what training never heard.
+
+"Selection" rows were looked at while the recipe was made; "report" rows were not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from transformers import ASTFeatureExtractor, ASTForAudioClassification
+
+from .augment import RATE, resample, with_peak
+from .bank import Bank
+from .noises import coloured_unit
+from .sources import REPORT, SELECT, Clip, all_clips
+from .teacher import Teacher
+
+WINDOW = 2 * RATE
+THRESHOLD = 0.2
+SILENT_DBFS = -60.0  # root mean square below which a window counts as silent
+
+# The ten classes of ESC-10.
+TEN = ("Dog", "Rain", "Waves, surf", "Baby cry, infant cry", "Tick-tock", "Sneeze", "Helicopter", "Chainsaw",
+       "Crowing, cock-a-doodle-doo", "Fire")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a share with the number of windows it is taken over."""
+
+    what: str
+    right: int
+    windows: int
+    goal: str
+
+    def __str__(self) -> str:
+        share = f"{100 * self.right / self.windows:6.1f} %" if self.windows else "     –"
+        return f"{self.what:<74} {share} {self.windows:>6}  {self.goal}"
+
+
+class Student:
+    """A checkpoint folder as the block would load it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model = ASTForAudioClassification.from_pretrained(folder).eval()
+        self.extract = ASTFeatureExtractor.from_pretrained(folder)
+        self.names = [self.model.config.id2label[k] for k in range(self.model.config.num_labels)]
+
+    def softmax(self, waveforms: list[np.ndarray]) -> np.ndarray:
+        """Softmax scores of 16 kHz waveforms. Shape: (waveforms, 527)."""
+        scores = []
+        with torch.inference_mode():
+            for start in range(0, len(waveforms), 16):
+                inputs = self.extract(waveforms[start : start + 16], sampling_rate=RATE, return_tensors="pt")
+                scores.append(self.model(**inputs).logits.softmax(dim=1).numpy())
+        return np.concatenate(scores) if scores else np.zeros((0, len(self.names)))
+
+    def decide(self, scores: np.ndarray) -> np.ndarray:
+        """ "speech", "music" or "other" for each row: the better of the two where it reaches the threshold."""
+        pair = scores[:, [self.names.index("Speech"), self.names.index("Music")]]
+        return np.where(pair.max(axis=1) < THRESHOLD, "other", np.array(["speech", "music"])[pair.argmax(axis=1)])
+
+
+def two_second_windows(waveform: np.ndarray) -> list[np.ndarray]:
+    """Windows of 2 s side by side, one more at the end if something is left, and a shorter recording whole."""
+    if len(waveform) <= WINDOW:
+        return [waveform]
+    starts = list(range(0, len(waveform) - WINDOW + 1, WINDOW))
+    if starts[-1] + WINDOW < len(waveform):
+        starts.append(len(waveform) - WINDOW)
+    return [waveform[start : start + WINDOW] for start in starts]
+
+
+def dbfs(waveform: np.ndarray) -> float:
+    """Root mean square in dB below full scale."""
+    return float(10 * np.log10(np.mean(waveform.astype(np.float64) ** 2) + 1e-20))
+
+
+def filled(waveform: np.ndarray) -> bool:
+    """Whether at least half of the tenths of a second are within 35 dB of the loudest: no long pause in it."""
+    tenths = waveform[: len(waveform) // 1600 * 1600].reshape(-1, 1600)
+    levels = 10 * np.log10(np.mean(tenths.astype(np.float64) ** 2, axis=1) + 1e-20)
+    return bool(np.mean(levels > max(levels.max() - 35, SILENT_DBFS)) >= 0.5)
+
+
+def load(clip: Clip) -> np.ndarray:
+    """A real recording at its own level. Shape: (values,), 16 kHz."""
+    waveform, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
+    return resample(waveform.mean(axis=1), rate)
+
+
+def environmental(student: Student, clips: list[Clip], name: str) -> Iterator[Row]:
+    """Top-1 among the ten classes, on whole clips and on windows that are not silent."""
+    columns = [student.names.index(label) for label in TEN]
+    whole = [(load(clip), clip.classes[0]) for clip in clips]
+    cut = [
+        (window, label)
+        for waveform, label in whole
+        for window in two_second_windows(waveform)
+        if dbfs(window) > SILENT_DBFS
+    ]
+    for what, items, goal in ((f"{name}: clips, top-1 of ten", whole, ">= 85 %"),
+                              (f"{name}: 2 s windows not silent, top-1 of ten", cut, ">= 75 %")):  # fmt: skip
+        best = student.softmax([waveform for waveform, _ in items])[:, columns].argmax(axis=1)
+        right = [TEN[b] == label for b, (_, label) in zip(best, items, strict=True)]
+        yield Row(what, sum(right), len(right), goal)
+
+
+def found(student: Student, windows: list[np.ndarray], label: str, what: str) -> Row:
+    """How often windows that hold only speech (or music) get that label."""
+    return Row(what, int((student.decide(student.softmax(windows)) == label).sum()), len(windows), ">= 95 %")
+
+
+def false_alarms(wrong: np.ndarray, what: str) -> Row:
+    """How often windows without speech and music got either label. `wrong`: (windows,) bool."""
+    return Row(what, int(wrong.sum()), len(wrong), "<= 3 %")
+
+
+def voiced(window: np.ndarray, teacher: Teacher) -> bool:
+    """Whether the teacher hears speech or music in a window with a probability of one half or more."""
+    return bool(teacher(with_peak(window, -6.0)).logits[:, [0, 132]].max() >= 0)
+
+
+def generated(bank: Bank, kind: str, split: str, limit: int = 200) -> list[np.ndarray]:
+    """Evenly chosen windows of 2 s of generated speech or music, peak -12 dBFS, that hold no long pause."""
+    windows = []
+    for k in bank.indices(kind, split):
+        windows += [w for w in two_second_windows(with_peak(bank.waveform(k), -12.0)) if len(w) == WINDOW and filled(w)]
+    return [windows[k] for k in np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int)]
+
+
+def spoken_digits(clips: list[Clip]) -> list[np.ndarray]:
+    """Digits of one speaker joined with 60 ms between them, cut into windows of 2 s."""
+    windows = []
+    for speaker in sorted({clip.group for clip in clips}):
+        gap = np.zeros(960, dtype=np.float32)
+        joined = np.concatenate([part for clip in clips if clip.group == speaker for part in (load(clip), gap)])
+        windows += [window for window in two_second_windows(joined) if len(window) == WINDOW]
+    return windows
+
+
+def quiet(seed: int = 5) -> dict[str, list[np.ndarray]]:
+    """Digital silence, and white, pink and brown noise from loud to hardly there."""
+    rng = np.random.default_rng(seed)
+    sizes = (8000, 16000, 32000, 80000, 160000)
+    kinds = {"digital silence": [np.zeros(size, dtype=np.float32) for size in sizes]}
+    for name, exponent in (("white", 0.0), ("pink", 1.0), ("brown", 2.0)):
+        kinds[f"{name} noise, -6 to -80 dBFS"] = [
+            with_peak(coloured_unit(size, exponent, rng), level) for level in (-6, -20, -40, -60, -80) for size in sizes
+        ]
+    return kinds
+
+
+def evaluate(
+    checkpoint: Path, audio: Path, bank: Bank, teacher: Teacher, golden: Path | None, heard_fold_4: bool
+) -> list[Row]:
+    """Print the table and return its rows. ESC-10 fold 4 says nothing about a checkpoint that was trained on it."""
+    student, clips = Student(checkpoint), all_clips(audio)
+    rows: list[Row] = []
+
+    def put(row: Row) -> None:
+        rows.append(row)
+        print(row, flush=True)
+
+    def clips_of(kind: str, split: str) -> list[Clip]:
+        if kind == "esc10" and split == SELECT and heard_fold_4:
+            return []
+        return [clip for clip in clips if (clip.kind, clip.split) == (kind, split)]
+
+    print(f"{'':<74} {'share':>8} {'number':>6}  goal")
+    for split, fold in ((SELECT, 4), (REPORT, 5)):
+        if chosen := clips_of("esc10", split):
+            for row in environmental(student, chosen, f"{split}: ESC-10 fold {fold}"):
+                put(row)
+    for split in (SELECT, REPORT):
+        spoken, played = generated(bank, "speech", split), generated(bank, "music", split)
+        put(found(student, spoken, "speech", f"{split}: speech found, unheard synthetic voices"))
+        put(found(student, played, "music", f"{split}: music found, unheard instruments and scores"))
+    digits = spoken_digits(clips_of("digit", REPORT))
+    put(found(student, digits, "speech", "report: speech found, digits of two unheard speakers"))
+    if golden:
+        waveform, rate = soundfile.read(golden, dtype="float32")
+        spoken = [window for window in two_second_windows(resample(waveform, rate)) if filled(window)]
+        put(found(student, spoken, "speech", "report: speech found, the recording given as --golden"))
+    real = [load(clip) for clip in clips_of("scene", REPORT) + clips_of("effect", REPORT)]
+    played = [window for waveform in real for window in two_second_windows(waveform) if dbfs(window) > -50]
+    put(found(student, played, "music", "report: music found, recordings of guitar, strings and piano"))
+    for kind, split, what in (
+        ("esc10", SELECT, "ESC-10 fold 4"),
+        ("esc10", REPORT, "ESC-10 fold 5"),
+        ("effect", SELECT, "held-back effects and foley"),
+    ):
+        chosen = [load(clip) for clip in clips_of(kind, split) if clip.clean]
+        windows = [
+            window for waveform in chosen for window in two_second_windows(waveform) if dbfs(window) > SILENT_DBFS
+        ]
+        if windows:
+            wrong = student.decide(student.softmax(windows)) != "other"
+            sure = np.array([not voiced(window, teacher) for window in windows])
+            long = np.array([len(window) == WINDOW for window in windows])
+            put(false_alarms(wrong, f"{split}: false speech or music, {what}"))
+            put(false_alarms(wrong[sure], "  the same less windows where the teacher hears speech or music"))
+            put(false_alarms(wrong[sure & long], "  and less recordings shorter than 2 s"))
+    for what, windows in quiet().items():
+        wrong = student.decide(student.softmax(windows)) != "other"
+        put(false_alarms(wrong, f"report: false speech or music, {what}"))
+    return rows

@@ -1,0 +1,66 @@
+"""What the student should answer for a window: the teacher's opinion, corrected by what is known for sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .labels import Labels
+
+# Weights in the softmax target, before it is scaled to sum to one.
+LEAD = 4.0  # speech or music that is surely there
+SURE = 2.0  # any other class that is surely there
+DETAIL = 0.7  # a sure class beside speech or music: an instrument, a voice's sex
+PARENT = 0.3  # an ancestor of a sure class
+TAUGHT = 0.6  # the teacher's probability, raised to the power 1.5
+
+
+@dataclass(frozen=True)
+class Target:
+    """The answer for one window. All arrays have shape (527,), float32."""
+
+    presence: np.ndarray  # probability that each class is heard, for the sigmoid reading
+    share: np.ndarray  # a distribution over the classes (or less than one), for the softmax reading
+    absent: np.ndarray  # 1 where a class is surely not there: speech and music only
+
+
+class TargetMaker:
+    """Turns truth and teacher into targets."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._columns = labels.teacher_columns()
+        self._speech, self._music, self._silence = (labels.index(name) for name in ("Speech", "Music", "Silence"))
+        self._ancestors = np.stack([labels.vector((name,)) for name in labels.names]) > 0
+        self._size = len(labels.names)
+
+    def __call__(self, taught: np.ndarray, sure: np.ndarray, clean: bool, certain: bool) -> Target:
+        """Make one window's target.
+
+        taught: the teacher's probabilities, (521,). sure: classes surely in the window, (527,) bool.
+        clean: neither speech nor music is in the recording. certain: nothing of it was cut to too short a stretch
+        for `sure` to be complete.
+        """
+        presence = np.zeros(self._size, dtype=np.float32)
+        presence[self._columns] = taught
+        speech, music = sure[self._speech], sure[self._music]
+        absent = np.zeros(self._size, dtype=np.float32)
+        for index, there, other in ((self._speech, speech, music), (self._music, music, speech)):
+            # A voice in the background of an outdoor recording is still a voice: a sure teacher is believed.
+            if not there and certain and (other or clean) and presence[index] < 0.5:
+                absent[index] = 1.0
+                presence[index] = 0.0
+        if sure[self._silence]:
+            presence[:] = 0.0
+            absent[[self._speech, self._music]] = 1.0
+        parents = self._ancestors[sure].any(axis=0) & ~sure if sure.any() else np.zeros(self._size, dtype=bool)
+        parents[[self._speech, self._music]] = False
+        weight = TAUGHT * presence**1.5
+        presence[parents] = np.maximum(presence[parents], 0.6)
+        presence[sure] = np.maximum(presence[sure], 0.9)
+        weight[parents] = np.maximum(weight[parents], PARENT)
+        weight[sure] = np.maximum(weight[sure], DETAIL if speech or music else SURE)
+        weight[[self._speech, self._music]] = np.where(
+            sure[[self._speech, self._music]], LEAD, weight[[self._speech, self._music]]
+        )
+        return Target(presence, weight / max(float(weight.sum()), 0.5), absent)
