@@ -6,7 +6,7 @@ The recordings are kept in git, so this is only needed to make them again:
     python demo/make_recordings.py
 
 Every change of sound falls on a multiple of two seconds, so a window of 2 s holds one kind of sound only. The voices,
-the soundfont and the tunes are not among those that the embedded checkpoint was trained on.
+the instruments (the drums aside) and the tunes are not among those that the embedded checkpoint was trained on.
 """
 
 from __future__ import annotations
