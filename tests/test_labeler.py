@@ -15,7 +15,7 @@ from torch import Tensor
 
 from block import audio, checkpoints
 from block.classifier import Classifier, choose_device, is_out_of_memory
-from block.decisions import window_scores
+from block.decisions import score, window_scores
 from block.features import FilterBanks
 from block.labeler import Labeler, Prepared
 from block.labels import parse_labels
@@ -332,3 +332,20 @@ def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_
             lower = [(start, end, text.lower()) for start, end, text in by_pipeline(
                 EMBEDDED, one, windows, ["Speech", "Music"], 0.2)]  # fmt: skip
             assert told(labeled) == lower
+
+
+def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundredth() -> None:
+    checkpoint = checkpoints.find(str(EMBEDDED))
+    windows = []
+    for name in sorted(demo_truth()):
+        sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
+        ratio = audio.resampling_ratio(sound.rate_hz, 16000)
+        heard = audio.resample(torch.from_numpy(sound.waveform), ratio)
+        windows += [heard[start : start + 32000] for start in range(0, len(heard) - 31999, 32000)]
+    inputs = FilterBanks(checkpoint.front_end, torch.device("cpu"))(torch.stack(windows))
+    exact, rounded = (
+        Classifier(checkpoint, choose_device(ComputeSettings("cpu", dtype))).logits(inputs)
+        for dtype in ("float32", "bfloat16")
+    )
+    for function in ("softmax", "sigmoid"):
+        assert np.abs(score(exact, function) - score(rounded, function)).max() < 0.01
