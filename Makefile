@@ -1,4 +1,5 @@
-# make demo · make test · make check; each installs what is missing into .venv first.
+# make demo · make test · make check · make images · make push-cpu · make push-gpu; what is missing is installed into
+# .venv first.
 #
 # TORCH_INDEX: where torch and torchaudio come from, if not from the default package index. PyTorch's own CPU-only
 # wheels are a tenth of the size:  make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -9,7 +10,7 @@ TORCH_INDEX ?=
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check fix constraints clean
+.PHONY: demo test check fix images push-cpu push-gpu constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -26,6 +27,18 @@ check: $(VENV)/.dev
 fix: $(VENV)/.dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+# Build both images with buildah, without a daemon, then run the block inside each without a network and hold its labels
+# to those of a run outside. Root, on Debian: apt-get install buildah debootstrap. images/build.sh says what can be set.
+images: $(VENV)/.demo
+	images/build.sh cpu
+	images/build.sh gpu
+	$(PY) -m images.trial cpu
+	$(PY) -m images.trial gpu
+
+# What `edge-impulse-blocks push` sends, in build/push-cpu and build/push-gpu.
+push-cpu push-gpu: push-%:
+	$(PYTHON) -m images.push $*
 
 # Pins what the pinned packages bring along, for every Python from 3.10 to 3.13. Run it after changing a pin.
 constraints:

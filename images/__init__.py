@@ -1,0 +1,1 @@
+"""Building, trying and pushing the block's two images; nothing of this is in them."""

@@ -1,0 +1,64 @@
+"""One run of the block after another on the demo's recordings, each with a local Studio that has seen no other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from block.local_studio.project import Project
+from block.local_studio.server import running
+from demo.run import HERE, block_arguments, read_back
+
+Labels = dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class Outcome:
+    """How a run ended: its exit code, what it printed, and the labels that Studio has then, by recording."""
+
+    code: int
+    output: str
+    errors: str
+    labels: Labels = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, done: subprocess.CompletedProcess[str]) -> Outcome:
+        return cls(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass
+class Runs:
+    """Runs whose recordings and ids lie in `folder`."""
+
+    folder: Path
+    count: int = 0
+
+    def label(self, run: Callable[..., Outcome], *arguments: str) -> Outcome:
+        """Let `run(arguments, environment, ids_file)` label the recordings; `arguments` come after the form's own."""
+        self.count += 1
+        place = self.folder / f"run-{self.count}"
+        recordings = Path(shutil.copytree(HERE / "recordings", place / "recordings"))
+        job = place / "job"
+        job.mkdir()
+        project = Project(recordings)
+        try:
+            project.scan()
+            ids = [sample.id for sample in project.samples()]
+            (job / "ids.json").write_text(json.dumps(ids), encoding="utf-8")
+            with running(project) as address:
+                environment = {
+                    "EI_API_ENDPOINT": address.endpoint,
+                    "EI_PROJECT_API_KEY": address.key,
+                    "EI_PROJECT_ID": str(project.id),
+                }
+                outcome = run([*block_arguments(), *arguments], environment, job / "ids.json")
+                samples = [read_back(address, project.id, one) for one in ids]
+        finally:
+            project.close()
+        outcome.labels = {sample["filename"]: sample.get("structuredLabels") or [] for sample in samples}
+        return outcome

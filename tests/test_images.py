@@ -1,0 +1,239 @@
+"""The two images and what is pushed, read as a builder and as Edge Impulse would; nothing is built here."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from block import __version__, checkpoints
+from block.options import parse
+from images.ignore import context_files, is_kept_out, read_rules
+from images.push import BLOCK_CONFIG, MAX_BYTES, VARIANTS, archive, lay_out
+from tests.conftest import EMBEDDED, ROOT
+
+FETCHED = f"models/{checkpoints.DEFAULT}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction of a Dockerfile."""
+
+    name: str
+    text: str
+
+
+def steps(dockerfile: Path) -> list[Step]:
+    text = "\n".join(line for line in dockerfile.read_text().splitlines() if not line.startswith("#"))
+    lines = text.replace("\\\n", " ").splitlines()
+    return [Step(*line.split(maxsplit=1)) for line in lines if line.strip()]
+
+
+def last_stage(dockerfile: Path) -> list[Step]:
+    found = steps(dockerfile)
+    start = max(index for index, step in enumerate(found) if step.name == "FROM")
+    return found[start:]
+
+
+def texts(found: list[Step], name: str) -> list[str]:
+    return [step.text for step in found if step.name == name]
+
+
+@pytest.fixture(params=VARIANTS)
+def dockerfile(request: pytest.FixtureRequest) -> Path:
+    return ROOT / f"Dockerfile.{request.param}"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The repository as it may look where somebody works: with caches, keys and more weights."""
+    folder = tmp_path / "source"
+    for path in context_files(ROOT):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, folder / path)
+    for name in (".dockerignore", "Dockerfile.cpu", "Dockerfile.gpu"):
+        shutil.copyfile(ROOT / name, folder / name)
+    for path in STRAY:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"stray")
+    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        (folder / FETCHED).mkdir(exist_ok=True)
+        (folder / FETCHED / name).write_bytes(b"large")
+    return folder
+
+
+STRAY = (
+    ".env", ".git/config", ".venv/bin/python", ".hypothesis/x", "build/x", "tests/test_cli.py", "demo/recordings/a.wav",
+    "images/push.py", "block/__pycache__/cli.cpython-312.pyc", "block/studio/__pycache__/x.pyc", "block/.DS_Store",
+    "models/mine/model.safetensors", "models/.store/mine.json", "models/x.safetensors", "ids.json", "notes.txt",
+    "models/ast-tiny-audioset/recipe/train.py", "models/ast-tiny-audioset/.sha256.json", "Makefile", "README.md",
+)  # fmt: skip
+
+
+def names(data: bytes) -> set[str]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {str(PurePosixPath(entry.name)) for entry in tar if entry.isfile()}
+
+
+def test_what_is_copied_from_the_build_context_is_let_into_it(dockerfile: Path) -> None:
+    files = context_files(ROOT)
+    copied = [text.split()[:-1] for text in texts(steps(dockerfile), "COPY") if not text.startswith("--from")]
+    assert copied
+    for name in (name for sources in copied for name in sources):
+        assert any(file.is_relative_to(name) for file in files), name
+
+
+def test_what_the_last_stage_copies_was_copied_into_the_first(dockerfile: Path) -> None:
+    brought = {name for text in texts(steps(dockerfile), "COPY") if "--from" not in text for name in text.split()[:-1]}
+    for text in texts(last_stage(dockerfile), "COPY"):
+        if text.startswith("--from=contents "):
+            assert {source.removeprefix("/app/") for source in text.split()[1:-1]} <= brought
+
+
+def test_the_block_starts_unbuffered_outside_the_folders_that_are_mounted_over(dockerfile: Path) -> None:
+    stage = last_stage(dockerfile)
+    (start,) = texts(stage, "ENTRYPOINT")
+    program, *arguments = json.loads(start)
+    assert program.endswith("/python3")
+    assert arguments == ["-u", "/app/transform.py"]
+    (workdir,) = texts(stage, "WORKDIR")
+    assert workdir == "/app"
+    assert not texts(stage, "CMD")
+
+
+def test_dependencies_come_before_weights_and_weights_before_source(dockerfile: Path) -> None:
+    order = [step.text for step in last_stage(dockerfile) if step.name in ("RUN", "COPY")]
+    places = [
+        next(i for i, text in enumerate(order) if what in text) for what in ("pip", "models", "block", "transform")
+    ]
+    assert places == sorted(places)
+
+
+def test_base_index_and_weights_are_build_arguments_with_public_defaults(dockerfile: Path) -> None:
+    arguments = dict(text.partition("=")[::2] for text in texts(steps(dockerfile), "ARG"))
+    index = "https://download.pytorch.org/whl/cpu" if dockerfile.suffix == ".cpu" else ""
+    assert arguments["BASE"] == "python:3.12-slim-bookworm"
+    assert arguments["TORCH_INDEX"] == index
+    assert arguments["MODELS"] == "fetch"
+    assert arguments["VERSION"] == __version__
+
+
+def test_every_stage_is_built_on_the_base_that_is_asked_for(dockerfile: Path) -> None:
+    assert {text.split()[0] for text in texts(steps(dockerfile), "FROM")} == {"${BASE}"}
+
+
+def test_no_secret_is_asked_for_or_kept(dockerfile: Path) -> None:
+    kept = [*texts(steps(dockerfile), "ARG"), *texts(steps(dockerfile), "ENV"), *texts(steps(dockerfile), "LABEL")]
+    assert not re.search(r"key|token|password|secret", " ".join(kept), re.IGNORECASE)
+
+
+def test_the_checkpoint_that_is_taken_from_the_context_is_the_default_one(dockerfile: Path) -> None:
+    assert f"big={checkpoints.DEFAULT} " in " ".join(texts(steps(dockerfile), "RUN"))
+
+
+def test_what_the_first_stage_installs_is_all_that_it_needs_to_fetch_and_to_look_at_a_checkpoint() -> None:
+    pattern = re.search(r"grep -vE '(.+?)'", " ".join(texts(steps(ROOT / "Dockerfile.cpu"), "RUN")))
+    assert pattern is not None
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
+    missing = [line.partition("==")[0] for line in lines if re.search(pattern[1], line)]
+    assert missing == ["torch", "torchaudio", "transformers"]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({missing}))
+import block.model_store.fetch, block.model_store.hub
+from block.cli import command
+sys.argv[1:] = ["labels", "--model", "ast-tiny-audioset"]
+command()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_two_dockerfiles_differ_in_the_torch_index_and_nvidias_variables_alone() -> None:
+    cpu, gpu = (set(steps(ROOT / f"Dockerfile.{variant}")) for variant in VARIANTS)
+    assert {step.text.partition("=")[0] for step in cpu ^ gpu} == {"TORCH_INDEX", "NVIDIA_VISIBLE_DEVICES"}
+
+
+def test_what_strays_into_the_folder_stays_out_of_the_build_context(source: Path) -> None:
+    files = {str(path) for path in context_files(source)}
+    assert not files.intersection(STRAY)
+    assert f"{FETCHED}/model.safetensors" in files
+    assert {f"models/{EMBEDDED.name}/{name}" for name in ("config.json", "model.safetensors")} <= files
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_pushed_is_small_and_whole_and_nothing_else(variant: str, source: Path, tmp_path: Path) -> None:
+    folder = lay_out(variant, tmp_path / "push", source)
+    data = archive(folder)
+    assert len(data) < MAX_BYTES
+    pushed = names(data)
+    assert pushed == {str(path) for path in context_files(ROOT) if not path.is_relative_to(FETCHED)} | {
+        "Dockerfile",
+        ".dockerignore",
+    }
+    assert (folder / "Dockerfile").read_text() == (ROOT / f"Dockerfile.{variant}").read_text()
+    assert json.loads((folder / "parameters.json").read_text())["type"] == "ai-action"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_pushed_has_all_that_its_dockerfile_copies(variant: str, tmp_path: Path) -> None:
+    folder = lay_out(variant, tmp_path / "push")
+    rules = read_rules((folder / ".dockerignore").read_text())
+    for text in texts(steps(folder / "Dockerfile"), "COPY"):
+        if not text.startswith("--from"):
+            for name in text.split()[:-1]:
+                assert (folder / name).exists()
+                assert not is_kept_out(PurePosixPath(name), rules)
+
+
+def test_laying_out_again_leaves_nothing_old_but_the_blocks_configuration(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "push"
+    (folder / "old").mkdir(parents=True)
+    (folder / "old" / "file.py").write_text("old")
+    (folder / BLOCK_CONFIG).write_text("{}")
+    lay_out("cpu", folder, source)
+    (folder / "block" / "__pycache__").mkdir()
+    (folder / "block" / "__pycache__" / "cli.pyc").write_bytes(b"")
+    assert not (folder / "old").exists()
+    assert (folder / BLOCK_CONFIG).read_text() == "{}"
+    assert not [name for name in names(archive(folder)) if name == BLOCK_CONFIG or name.endswith(".pyc")]
+
+
+def defaults() -> Iterator[str]:
+    for item in json.loads((ROOT / "parameters.json").read_text())["parameters"]:
+        if item["type"] != "flag" and item["value"] != "":
+            yield from (f"--{item['param']}", str(item["value"]).replace("\n", "\\n"))
+
+
+def test_the_form_as_it_is_filled_in_first_starts_the_block_that_is_pushed(tmp_path: Path) -> None:
+    folder = lay_out("cpu", tmp_path / "push")
+    options = parse([*defaults(), "--data-ids-file", "ids.json"], warn=pytest.fail)
+    assert options.model == checkpoints.DEFAULT
+    # What the form names by default is what the image gets by default.
+    assert "ARG MODELS=fetch" in (folder / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "kept_out"),
+    [
+        ("a", True),
+        ("b", False),
+        ("b/c/d", False),
+        ("b/skip/d", True),
+        ("b/x.pyc", True),
+        ("b/.hidden", True),
+        ("bb", True),
+    ],
+)
+def test_the_last_rule_that_speaks_of_a_path_or_its_folder_decides(path: str, kept_out: bool) -> None:
+    rules = read_rules("# comment\n*\n\n!b\nb/skip\n**/*.pyc\n**/.*\n")
+    assert is_kept_out(PurePosixPath(path), rules) is kept_out
