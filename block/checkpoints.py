@@ -58,6 +58,10 @@ class FrontEnd:
         """The longest waveform that is heard whole: 164,080 values for 1024 frames at 16 kHz."""
         return self.frame_values + self.hop_values * (self.max_frames - 1)
 
+    def frames(self, values: int) -> int:
+        """Whole frames in `values` values, at most `max_frames`."""
+        return min(self.max_frames, max(0, (values - self.frame_values) // self.hop_values + 1))
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from block.checkpoints import Checkpoint, CheckpointError
+from block.forward import Forward, Tokens
+from block.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
 from block.settings import ComputeSettings, SettingsError
 
 Logits = npt.NDArray[np.float32]
@@ -29,6 +31,11 @@ CGROUP_FILES = (  # limit, use and statistics, of control groups version 2 and 1
     ),
 )
 FILL_WINDOWS = {"cpu": 8, "cuda": 64}
+
+EXACT, MERGED, MERGED_INT8 = "exact", "merged", "merged-int8"
+# Columns of padding that one token stands for, chosen by the table in the README.
+GROUPS = {MERGED: 8, MERGED_INT8: 32}
+PACKED_ROWS = 1214  # tokens of the full-size model
 
 
 @dataclass(frozen=True)
@@ -83,37 +90,75 @@ def _cuda_problem() -> str:
 class Classifier:
     """An `ASTForAudioClassification` from a local folder, in evaluation mode on one device.
 
+    `paths` are the ways to its logits that this device offers, the exact one first, then the faster the later:
+
+    - `exact`: what transformers computes, within rounding.
+    - `merged`: the tokens of padding merged in groups (`Forward.merged`), in the device's dtype.
+    - `merged-int8`: the same, with the linear layers in 8-bit integers; on a CPU that multiplies these fast.
+
     `capacity` is how many windows fit in the memory budget of one forward pass; it shrinks after running out of
     memory. `fill` is how many windows a batch shared by several recordings aims for.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: Device, batch_size: int = 0) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False) -> None:
+        """`fast` also makes ready what the paths other than the exact one need."""
         self.checkpoint = checkpoint
         self.device = device
         # Exact means exact: no reduced-precision products inside float32.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
-        self._model = _load(checkpoint, device)
-        self.capacity = batch_size or self._capacity()
+        model = _load(checkpoint, device)
+        with torch.inference_mode():
+            exact = Forward(model, self._linear)
+            self._forwards = {EXACT: exact}
+            if fast:
+                self._forwards[MERGED] = exact
+                limit = int8_limit() if device.device.type == "cpu" and device.dtype is torch.float32 else 0
+                if limit:
+                    self._forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
+        self.paths = tuple(self._forwards)
+        front_end = checkpoint.front_end
+        self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
+        self._merged: dict[tuple[str, int], Tokens] = {}
+        self.capacity = batch_size or self._capacity(model.config)
         self.fill = batch_size or min(self.capacity, FILL_WINDOWS[device.device.type])
 
-    def logits(self, inputs: Tensor) -> Logits:
+    def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
         """One forward pass. Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, float32.
 
-        Raises what PyTorch raises; `is_out_of_memory` tells whether the batch was too large.
+        `recorded` is how many frames of each window were recorded and not padded; every path but the exact one has
+        to know. Raises what PyTorch raises; `is_out_of_memory` tells whether the batch was too large.
         """
         with torch.inference_mode():
-            logits = self._model(input_values=inputs.to(self.device.device, self.device.dtype)).logits
+            forward = self._forwards[path]
+            tokens = None if recorded is None or path == EXACT else self._tokens(path, forward, recorded)
+            logits = forward(inputs.to(self.device.device, self.device.dtype), tokens)
             return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+
+    def tokens(self, recorded: int, path: str = EXACT) -> int:
+        """How many tokens go through the layers for a window with `recorded` frames."""
+        forward = self._forwards[path]
+        return (forward.all_tokens if path == EXACT else self._tokens(path, forward, recorded)).count
+
+    def _tokens(self, path: str, forward: Forward, recorded: int) -> Tokens:
+        columns = forward.grid.recorded_columns(recorded)
+        key = (path, columns)
+        if key not in self._merged:
+            self._merged[key] = forward.merged(columns, GROUPS[path], self._padding)
+        return self._merged[key]
+
+    def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
+        if self.device.device.type == "cpu" and self.device.dtype is torch.float32 and packing_works():
+            return PackedLinear(weight, bias, PACKED_ROWS)
+        return PlainLinear(weight, bias)
 
     def free_memory(self) -> None:
         """Give back what PyTorch keeps of the device's memory for later."""
         if self.device.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _capacity(self) -> int:
-        config: Any = self._model.config
+    def _capacity(self, config: Any) -> int:
         patches = 1
         for length, step in ((config.num_mel_bins, config.frequency_stride), (config.max_length, config.time_stride)):
             patches *= (length - config.patch_size) // step + 1
@@ -129,7 +174,7 @@ class Classifier:
         return max(1, int(budget // per_window))
 
 
-def _load(checkpoint: Checkpoint, device: Device) -> torch.nn.Module:
+def _load(checkpoint: Checkpoint, device: Device) -> Any:
     # Set before the hub's client is first imported: from here on it may not open a connection.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -159,7 +204,7 @@ def _load(checkpoint: Checkpoint, device: Device) -> torch.nn.Module:
                 f"{checkpoint.weights} does not fit its config.json: {problem.replace('_', ' ')} {', '.join(found[:3])}"
                 + (f" and {len(found) - 3} more" if len(found) > 3 else "")
             )
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,0 +1,133 @@
+"""Linear layers of one set of weights in three ways: as PyTorch has them, packed for oneDNN, and in 8-bit integers."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+INT8_MAX = 127
+# Weights of 7 bits: on a CPU without VNNI two products of 8 bits and 8 bits, added up in 16, would saturate.
+INT8_NARROW_MAX = 63
+CRAWL = 20  # so many times slower than float32 is a loop without kernels, not a busy machine
+SMALLEST_ROW = 1e-30  # the largest magnitude of a row of zeros, so that nothing is divided by 0
+
+
+class Linear(Protocol):
+    """`x·Wᵀ + b`, through GELU (Gauss's error function) where `gelu` is set.
+
+    Shape: `(rows, inputs)` in, `(rows, outputs)` out. A row's result depends on that row alone, up to rounding.
+    """
+
+    def __call__(self, x: Tensor, gelu: bool = False) -> Tensor: ...
+
+
+class PlainLinear:
+    """PyTorch's own product, in the dtype and on the device of `weight`, shape `(outputs, inputs)`."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
+
+    def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
+        y = functional.linear(x, self._weight, self._bias)
+        return functional.gelu(y) if gelu else y
+
+
+class PackedLinear:
+    """The same product in float32 on a CPU, with the weights laid out once as oneDNN's kernels read them.
+
+    Bias and GELU ride along while a result is in the cache. These are the operators that PyTorch's own compiler
+    puts in place of linear layers when it freezes a model; `packing_works` says whether they are there.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
+        """`rows` is how many rows at a time the layout is made for; any other number works."""
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        self._bias = bias
+
+    def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self._weight, self._bias, "gelu" if gelu else "none", [], "none"
+        )
+        return y
+
+
+class Int8Linear:
+    """The product in 8-bit integers on a CPU, accumulated in 32 bits without error.
+
+    Weights are rounded once, with a scale an output; each row of `x` with a scale of its own, so that no row's result
+    depends on its neighbours: `y = acc · (row scale · output scale) + b`. See https://arxiv.org/abs/2206.01861 for
+    scales by row and by output. `limit` is the largest integer a weight is rounded to.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, limit: int) -> None:
+        scale = weight.abs().amax(dim=1).clamp_min(SMALLEST_ROW) / limit
+        self._weight = (weight / scale[:, None]).round_().to(torch.int8).t()
+        self._scale = scale
+        self._bias = torch.zeros_like(scale) if bias is None else bias
+
+    def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
+        row_scale = x.abs().amax(dim=1, keepdim=True).clamp_min_(SMALLEST_ROW).div_(INT8_MAX)
+        rounded = (x / row_scale).round_().to(torch.int8)
+        y = torch._int_mm(rounded, self._weight).float().mul_(self._scale)
+        y = torch.addcmul(self._bias, y, row_scale)
+        return functional.gelu(y) if gelu else y
+
+
+@functools.cache
+def packing_works() -> bool:
+    """Are oneDNN's packed linear layers in this PyTorch, and right?"""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    x, weight, bias = _sample(16, 64, 32)
+    try:
+        packed = PackedLinear(weight, bias, len(x))(x, gelu=True)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    return torch.allclose(packed, PlainLinear(weight, bias)(x, gelu=True), rtol=1e-4, atol=1e-4)
+
+
+@functools.cache
+def int8_limit() -> int:
+    """The largest integer weights may be rounded to on this CPU without a product going wrong; 0: do not use int8.
+
+    Tried on the extremes, where arithmetic that saturates shows; and timed, as without kernels for this CPU it falls
+    back to loops that are slower than float32 by orders of magnitude. What int8 gains is measured where it is used.
+    """
+    for limit in (INT8_MAX, INT8_NARROW_MAX):
+        extreme = torch.tensor([-INT8_MAX, INT8_MAX], dtype=torch.int8).repeat(32)
+        rows = torch.stack([extreme, extreme.flip(0), extreme.abs(), -extreme.abs()])
+        weights = (rows.to(torch.int32) * limit // INT8_MAX).to(torch.int8)
+        try:
+            got = torch._int_mm(rows, weights.t())
+        except (AttributeError, RuntimeError, NotImplementedError):
+            return 0
+        if torch.equal(got, (rows.int() @ weights.int().t()).to(got.dtype)):
+            return 0 if _int8_crawls(limit) else limit
+    return 0
+
+
+def _int8_crawls(limit: int) -> bool:
+    x, weight, bias = _sample(128, 768, 768)
+    return _seconds(Int8Linear(weight, bias, limit), x) > CRAWL * _seconds(PlainLinear(weight, bias), x)
+
+
+def _seconds(linear: Linear, x: Tensor) -> float:
+    """The fastest of a few calls: others may use the machine too."""
+    spent = []
+    for _ in range(5):
+        start = time.perf_counter()
+        linear(x)
+        spent.append(time.perf_counter() - start)
+    return min(spent)
+
+
+def _sample(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((rows, inputs), (outputs, inputs), (outputs,))
+    x, weight, bias = (torch.randn(shape, generator=generator) for shape in shapes)
+    return x, weight / inputs**0.5, bias
