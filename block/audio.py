@@ -1,60 +1,119 @@
-"""Bytes of a sound file to a mono float32 waveform, and that to the model's rate.
+"""A sound file to a mono float32 waveform at the model's rate.
 
-Waveforms are in ±1 with full scale 1.0, shape `(values,)`.
+Decoding, mixing down and resampling go block by block: beside the file and the waveform, some MB are held however
+long the recording is. Waveforms are in ±1 with full scale 1.0, shape `(values,)`.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
 from block.recording import RecordingError, Waveform
 
-if TYPE_CHECKING:
-    import torch
-
 MAX_RATIO_TERM = 2000  # the resampling filter's length grows with the terms of the rate ratio
 RATIO_TOLERANCE = Fraction(1, 1000)
 LENGTH_TOLERANCE_MS = 10
-BLOCK_FRAMES = 1 << 16
+READ_VALUES = 1 << 16  # decoded at once, of all channels together
+BLOCK_VALUES = 1 << 20  # resampled at once; in smaller blocks, handing the work to threads takes longer than the work
+ZERO_CROSSINGS, ROLLOFF = 6, 0.99  # the resampling filter's shape: torchaudio's defaults
 
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """A decoded sound file: mono `waveform` in ±1, shape `(values,)`, at `rate_hz`."""
+    """A decoded sound file: mono `waveform` in ±1, shape `(values,)`, at the model's rate.
+
+    The file holds `positions` values at `rate_hz`; `ratio` values of the waveform stand for each of them.
+    """
 
     waveform: Waveform
     rate_hz: int
+    positions: int
+    ratio: Fraction
 
 
-def decode(data: bytes) -> Sound:
-    """Decode a WAV (any PCM width or float, any rate), or whatever else libsndfile reads, in memory.
+def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000) -> Sound:
+    """Decode a WAV (any PCM width or float, any rate), or whatever else libsndfile reads, and bring it to `to_hz`.
 
-    Several channels are averaged. Raises RecordingError for data that is damaged, of no known format, or that
+    `source` is the file's content, its path, or an open file that can seek. Several channels are averaged. Raises
+    RecordingError for data that cannot be read, is damaged, of no known format or of a rate out of reach, or that
     holds values which are not finite numbers.
     """
+    if isinstance(source, bytes):
+        return _decode(io.BytesIO(source), to_hz)  # shares the bytes
+    if not isinstance(source, (str, os.PathLike)):
+        return _decode(source, to_hz)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate_hz = file.samplerate
-            # In blocks: all channels of an hour at once would take several times the room of their mean.
-            blocks = [
-                block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
-                for block in file.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True)
-            ]
+        with open(source, "rb") as file:
+            return _decode(file, to_hz)
+    except OSError as error:
+        raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
+
+
+def _decode(file: BinaryIO, to_hz: int) -> Sound:
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        with soundfile.SoundFile(file) as opened:
+            mono = _Mono(opened)
+            ratio = resampling_ratio(mono.rate_hz, to_hz)
+            # As long as the header promises. What the file does not fill of it is never touched, and takes no memory.
+            waveform = np.empty(resampled_length(mono.promised, ratio), np.float32)
+            length = 0
+            if ratio == 1:
+                length = mono.read(waveform)
+            else:
+                for block in resampled(mono.read, ratio, min(BLOCK_VALUES, mono.promised)):
+                    waveform[length : length + len(block)] = block
+                    length += len(block)
     except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(f"the audio cannot be decoded ({len(data)} bytes): {reason}") from None
-    waveform = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
-    if not np.isfinite(waveform).all():
-        bad = int(np.count_nonzero(~np.isfinite(waveform)))
-        raise RecordingError(f"the audio holds {bad} values that are not finite numbers (NaN or infinite)")
-    return Sound(waveform, rate_hz)
+        raise RecordingError(f"the audio cannot be decoded ({size_bytes} bytes): {reason}") from None
+    if mono.not_finite:
+        raise RecordingError(f"the audio holds {mono.not_finite} values that are not finite numbers (NaN or infinite)")
+    return Sound(waveform[:length], mono.rate_hz, mono.positions, ratio)
+
+
+class _Mono:
+    """The mean of an open sound file's channels, from the file's start to its end.
+
+    `promised` is the number of values by the header, which may be more than there are; libsndfile never gives more.
+    `positions` were read so far, `not_finite` of them NaN or infinite.
+    """
+
+    def __init__(self, file: soundfile.SoundFile) -> None:
+        self.rate_hz: int = file.samplerate
+        self.promised: int = file.frames
+        self.positions = 0
+        self.not_finite = 0
+        self._file = file
+        self._channels = np.empty((max(1, READ_VALUES // file.channels), file.channels), np.float32)
+
+    def read(self, out: Waveform) -> int:
+        """Fill `out`, shape `(values,)`, from its start. How many there were: fewer than asked for only at the end."""
+        start = 0
+        while start < len(out):
+            room = out[start : start + min(len(self._channels), self.promised - self.positions)]
+            if self._file.channels == 1:
+                got = len(self._file.read(out=room))
+            else:
+                channels = self._file.read(out=self._channels[: len(room)])
+                got = len(channels)
+                room[:got] = channels.mean(axis=1, dtype=np.float64)
+            if not got:
+                break
+            self.not_finite += got - int(np.count_nonzero(np.isfinite(room[:got])))
+            self.positions += got
+            start += got
+        return start
 
 
 def stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
@@ -94,12 +153,58 @@ def resampling_ratio(from_hz: int, to_hz: int) -> Fraction:
     return near
 
 
-def resample(waveform: torch.Tensor, ratio: Fraction) -> torch.Tensor:
-    """`waveform`, shape `(..., values)`, with `ratio` values for each of its values (torchaudio's windowed sinc)."""
-    if ratio == 1:
-        return waveform
-    # Here and not above: whoever only decodes does not wait for torch.
-    from torchaudio.functional import resample as sinc_resample
+def resampled_length(positions: int, ratio: Fraction) -> int:
+    """How many values at the new rate `positions` values give: `positions · ratio`, rounded up."""
+    return math.ceil(positions * ratio)
 
-    resampled: torch.Tensor = sinc_resample(waveform, ratio.denominator, ratio.numerator)
-    return resampled
+
+def context(ratio: Fraction) -> int:
+    """How many values before and after a group of `ratio.denominator` values the resampled group depends on.
+
+    The filter is a sinc under a Hann window that ends at its sixth zero crossing, with 99 % of the lower of the two
+    bands: `ceil(6 · d / (0.99 · min(n, d)))` for a ratio of n / d in lowest terms. Source: `width` in torchaudio's
+    `functional/functional.py`, `_get_sinc_resample_kernel`, after https://ccrma.stanford.edu/~jos/resample/.
+    """
+    new, old = ratio.numerator, ratio.denominator
+    return math.ceil(ZERO_CROSSINGS * old / (min(new, old) * ROLLOFF))
+
+
+def resampled(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
+    """What `read` gives, `ratio` values for each of its values, `block` of these or a little more at a time.
+
+    `read` fills an array from its start and returns how many values there were, fewer than asked for at the end alone.
+    The blocks, one after another, are within 1e-6 of what `torchaudio.functional.resample` makes of a whole in ±1.
+    Their length is `resampled_length`; torchaudio rounds in float32 first, which moves it by a value or a few where
+    there are more than 65,536.
+    """
+    # Here and not above: whoever only decodes at the model's rate does not wait for torch.
+    import torch
+    from torchaudio.transforms import Resample
+
+    # In float32, the filter is the one that torchaudio.functional.resample computes; it is computed once.
+    resample = Resample(
+        ratio.denominator, ratio.numerator, lowpass_filter_width=ZERO_CROSSINGS, rolloff=ROLLOFF, dtype=torch.float32
+    )
+    # One period of the two rates is `ratio.denominator` values: blocks that start at its multiples have the grid of the
+    # whole. The context before is a multiple too, so that its share of the result can be cut off.
+    period, after = ratio.denominator, context(ratio)
+    before = period * -(-after // period)
+    step = period * max(1, -(-block // period))
+    held = np.zeros(before + step + after, np.float32)
+    kept = before  # values that stand in `held` when a block is read: silence, before the first
+    skip, size = int(before * ratio), int(step * ratio)
+    positions = given = 0
+    while True:
+        wanted = len(held) - kept
+        got = read(held[kept:])
+        held[kept + got :] = 0
+        positions += got
+        out: Waveform = resample(torch.from_numpy(held)).numpy()[skip : skip + size]
+        if got < wanted:
+            out = out[: resampled_length(positions, ratio) - given]
+        yield out
+        given += len(out)
+        if got < wanted and given == resampled_length(positions, ratio):
+            return
+        kept = before + after
+        held[:kept] = held[step:]

@@ -16,7 +16,7 @@ from torch import Tensor
 from block.checkpoints import Checkpoint, CheckpointError
 from block.forward import Forward, Tokens
 from block.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
-from block.settings import ComputeSettings, SettingsError
+from block.settings import EXACT, ComputeSettings, SettingsError
 
 Logits = npt.NDArray[np.float32]
 
@@ -32,9 +32,9 @@ CGROUP_FILES = (  # limit, use and statistics, of control groups version 2 and 1
 )
 FILL_WINDOWS = {"cpu": 8, "cuda": 64}
 
-EXACT, MERGED, MERGED_INT8 = "exact", "merged", "merged-int8"
-# Columns of padding that one token stands for, chosen by the table in the README.
-GROUPS = {MERGED: 8, MERGED_INT8: 32}
+MERGED, MERGED_INT8 = "merged", "merged-int8"
+# Groups that the tokens of padding are merged to, chosen by the tables in docs/fast-mode.md.
+GROUPS = {MERGED: 128, MERGED_INT8: 64}
 PACKED_ROWS = 1214  # tokens of the full-size model
 
 
@@ -118,9 +118,10 @@ class Classifier:
                 if limit:
                     self._forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
         self.paths = tuple(self._forwards)
+        self.groups = dict(GROUPS)
         front_end = checkpoint.front_end
         self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
-        self._merged: dict[tuple[str, int], Tokens] = {}
+        self._merged: dict[tuple[int, int], Tokens] = {}
         self.capacity = batch_size or self._capacity(model.config)
         self.fill = batch_size or min(self.capacity, FILL_WINDOWS[device.device.type])
 
@@ -132,20 +133,24 @@ class Classifier:
         """
         with torch.inference_mode():
             forward = self._forwards[path]
-            tokens = None if recorded is None or path == EXACT else self._tokens(path, forward, recorded)
+            tokens = None if recorded is None or path == EXACT else self._tokens(path, recorded)
             logits = forward(inputs.to(self.device.device, self.device.dtype), tokens)
             return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
 
     def tokens(self, recorded: int, path: str = EXACT) -> int:
         """How many tokens go through the layers for a window with `recorded` frames."""
-        forward = self._forwards[path]
-        return (forward.all_tokens if path == EXACT else self._tokens(path, forward, recorded)).count
+        if path == EXACT:
+            return self._forwards[EXACT].all_tokens.count
+        with torch.inference_mode():
+            return self._tokens(path, recorded).count
 
-    def _tokens(self, path: str, forward: Forward, recorded: int) -> Tokens:
-        columns = forward.grid.recorded_columns(recorded)
-        key = (path, columns)
+    def _tokens(self, path: str, recorded: int) -> Tokens:
+        # Which tokens are merged is a matter of the exact path's weights, for every path.
+        exact = self._forwards[EXACT]
+        columns = exact.grid.recorded_columns(recorded)
+        key = (columns, self.groups[path])
         if key not in self._merged:
-            self._merged[key] = forward.merged(columns, GROUPS[path], self._padding)
+            self._merged[key] = exact.merged(*key, self._padding)
         return self._merged[key]
 
     def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:

@@ -76,6 +76,27 @@ def decide(
     ]
 
 
+def unsettled(
+    scores: Scores, heard: npt.NDArray[np.bool_], labels: Sequence[LabelOfInterest], errors: Scores
+) -> npt.NDArray[np.bool_]:
+    """Cells whose label could be another one if each score were up to `errors` higher or lower.
+
+    Shape: as for `decide`; `errors`, shape `(cells,)`, each 0 or more; returns `(cells,)`. Where the error is 0, and
+    where a cell is silent, the label is settled.
+    """
+    thresholds = np.array([label.threshold for label in labels])
+    low, high = scores - errors[:, None], scores + errors[:, None]
+    winners = np.where(scores >= thresholds, scores, -1.0).argmax(axis=1)
+    rows = np.arange(len(scores))
+    found = scores[rows, winners] >= thresholds[winners]
+    # A rival counts if it may reach its threshold and, where there is a winner, what that surely has.
+    rivals = high >= thresholds
+    rivals[found] &= high[found] >= low[rows, winners][found, None]
+    rivals[rows[found], winners[found]] = False
+    lost = found & (low[rows, winners] < thresholds[winners])
+    return np.asarray((rivals.any(axis=1) | lost) & (errors > 0) & heard)
+
+
 @dataclass(eq=False, repr=False)
 class _Run:
     """Neighbouring cells on their way to a segment; `weight` is the length that the `weighted` score comes from.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from block.clusters import clustered
 from block.linear import Linear, PlainLinear
 
 READ = 2  # the class token and the distillation token come first and are all that the classifier reads
@@ -98,6 +99,7 @@ class Forward:
         *others, last = body.layers
         self._layers = [_layer(layer, make) for layer in others] + [_last_layer(last, make)]
         self._norm, self._head = body.layernorm, model.classifier
+        self._course: Tensor | None = None
         self.all_tokens = Tokens(self.grid.columns, self._with_read(self.positions[READ:]))
 
     def __call__(self, inputs: Tensor, tokens: Tokens | None = None) -> Tensor:
@@ -113,34 +115,54 @@ class Forward:
     def _with_read(self, patches: Tensor) -> Tensor:
         return torch.cat((self.positions[:READ] + self._read, patches))
 
-    def merged(self, recorded_columns: int, group: int, padding: float) -> Tokens:
-        """Tokens where those of padding stand for `group` columns of a frequency row, or a few less, each.
+    def merged(self, recorded_columns: int, count: int, padding: float) -> Tokens:
+        """Tokens where those of padding, behind `recorded_columns`, stand for one another in at most `count` groups.
 
-        `padding` is the input's value in frames that were not recorded, equal in all of them: such patches differ by
-        their position embeddings alone. A merged token has the mean of these, and gets attention as so many tokens
-        would: the logarithm of their count is added before the softmax (token merging's proportional attention,
-        https://arxiv.org/abs/2210.09461). With groups of 1 nothing changes.
+        `padding` is the input's value in frames that were not recorded, the same in all: such patches differ by their
+        position embeddings alone. A group is one token with the mean of these. It gets attention as all its members
+        would: the logarithm of their number is added before the softmax (proportional attention of token merging,
+        https://arxiv.org/abs/2210.09461). Groups are made of tokens that the layers treat alike, as seen in an input
+        that is nothing but padding: closeness is measured over what goes into every layer, normalised as there. With
+        as many groups as tokens, and with members that are equal, nothing changes.
         """
-        left = self.grid.columns - recorded_columns
-        if left <= 0:
+        if recorded_columns >= self.grid.columns:
             return self.all_tokens
-        grid = self.positions[READ:].view(self.grid.rows, self.grid.columns, -1)
-        kept = grid[:, :recorded_columns].flatten(0, 1)
-        groups = list(torch.tensor_split(grid[:, recorded_columns:].float(), -(-left // group), dim=1))
-        means = torch.stack([part.mean(dim=1) for part in groups], dim=1).to(grid.dtype)
-        weight = self.projection.weight
-        patch = weight.float().sum(dim=(1, 2, 3)) * padding
-        if self.projection.bias is not None:
-            patch = patch + self.projection.bias.float()
-        merged = (means + patch.to(grid.dtype)).flatten(0, 1)
-        counts = torch.tensor([part.shape[1] for part in groups], device=grid.device).repeat(self.grid.rows)
-        alone = torch.zeros(READ + len(kept), device=grid.device)
-        bias = torch.cat((alone, counts.log())).to(grid.dtype)
-        return Tokens(recorded_columns, self._with_read(torch.cat((kept, merged))), bias)
+        rows, columns = self.grid.rows, self.grid.columns
+        is_padding = torch.arange(columns, device=self.positions.device).expand(rows, columns) >= recorded_columns
+        is_padding = is_padding.flatten()
+        if self._course is None:
+            self._course = self._course_of(padding)
+        group = clustered(self._course[is_padding], count)
+        sizes = torch.bincount(group)
+        group, sizes = (sizes > 0).cumsum(0)[group] - 1, sizes[sizes > 0]  # groups that stayed empty are left out
+        patches = self.positions[READ:].float()
+        sums = torch.zeros(len(sizes), patches.shape[1], device=patches.device)
+        means = sums.index_add_(0, group, patches[is_padding]) / sizes[:, None]
+        positions = torch.cat((patches[~is_padding], means + self._patch(padding)))
+        alone = torch.zeros(READ + int((~is_padding).sum()), device=patches.device)
+        bias = torch.cat((alone, sizes.log()))
+        return Tokens(recorded_columns, self._with_read(positions.to(self.positions.dtype)), bias.to(patches.dtype))
+
+    def _patch(self, padding: float) -> Tensor:
+        """The embedding of a patch of padding alone, without its position. Shape: `(hidden,)`, float32."""
+        patch: Tensor = self.projection.weight.float().sum(dim=(1, 2, 3)) * padding
+        return patch if self.projection.bias is None else patch + self.projection.bias.float()
+
+    def _course_of(self, padding: float) -> Tensor:
+        """What goes into each layer for the patches of an input of padding. Shape: `(patches, layers · hidden)`."""
+        x = self.all_tokens.positions[None].clone()
+        x[:, READ:] += self._patch(padding).to(x.dtype)
+        course = []
+        for layer in self._layers:
+            course.append(layer.before(x)[0, READ:].float())
+            if layer is not self._layers[-1]:
+                x = self._attend(layer, x, None)
+                self._think(layer, x)
+        return torch.cat(course, dim=1)
 
     def _logits(self, inputs: Tensor, tokens: Tokens) -> Tensor:
         x = self._embed(inputs, tokens)
-        bias = None if tokens.bias is None else tokens.bias.view(1, 1, 1, -1)
+        bias = None if tokens.bias is None else tokens.bias.to(x.dtype).view(1, 1, 1, -1)
         for layer in self._layers:
             x = self._attend(layer, x, bias)
             self._think(layer, x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ import torch
 
 from block import audio, decisions
 from block.classifier import Classifier, Logits, is_out_of_memory
+from block.decisions import Scores
 from block.features import FilterBanks
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
-from block.settings import DecisionSettings, WindowSettings
+from block.settings import EXACT, DecisionSettings, WindowSettings
 from block.windows import Layout, lay_out_ms, pieces, round_half_up, slice_at_model_rate
+
+SQUARED_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +62,23 @@ class Labeler:
         """How many pieces a batch that several recordings share aims for."""
         return self.classifier.fill
 
+    @property
+    def once_s(self) -> float:
+        """Seconds spent so far on what does not come again in a run: nothing."""
+        return 0.0
+
     def prepare(self, recording: Recording) -> Prepared:
-        """Resample `recording` and lay out its windows. Raises RecordingError if it cannot be labelled."""
+        """Lay out the windows of `recording`. Raises RecordingError if it cannot be labelled."""
         front_end = self.filter_banks.front_end
         layout = lay_out_ms(recording.values, recording.value_rate_hz, self.windows.size_ms, self.windows.stride_ms)
-        ratio = audio.resampling_ratio(recording.rate_hz, front_end.rate_hz)
-        waveform = audio.resample(torch.from_numpy(recording.waveform), ratio).numpy()
+        rate_hz = recording.rate_hz * recording.ratio
+        if abs(rate_hz / front_end.rate_hz - 1) > audio.RATIO_TOLERANCE:
+            raise ValueError(f"a waveform at {float(rate_hz):g} Hz; the model hears {front_end.rate_hz} Hz")
+        waveform, ratio = recording.waveform, recording.ratio * recording.stretch
         spans: list[Window] = []
         counts: list[int] = []
         for window in layout.windows:
-            heard = slice_at_model_rate(window, ratio * recording.stretch, len(waveform), front_end.frame_values)
+            heard = slice_at_model_rate(window, ratio, len(waveform), front_end.frame_values)
             if heard.length < front_end.frame_values:
                 raise RecordingError(
                     f"a window of {heard.length} values at {front_end.rate_hz} Hz; at least "
@@ -91,20 +102,37 @@ class Labeler:
         parts = np.split(logits, ends[:-1])
         return [self._labeled(prepared, part) for prepared, part in zip(batch, parts, strict=True)]
 
-    def logits(self, batch: Sequence[Prepared]) -> Logits:
-        """Logits of all pieces of the batch, in order. Shape: `(pieces, classes)`, float32.
+    def logits(self, batch: Sequence[Prepared], path: str = EXACT) -> Logits:
+        """Logits of all pieces of the batch, in order. Shape: `(pieces, classes)`, float32."""
+        return self.logits_of([(prepared.waveform, piece) for prepared in batch for piece in prepared.pieces], path)
 
-        One forward pass if the memory budget allows, else passes of equal size. After running out of memory the
-        size is halved for the rest of the run; RecordingError if not even one piece fits.
+    def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+        """Logits of spans of waveforms. Shape: `(len(items), classes)`, float32.
+
+        One forward pass if the memory budget allows, else passes of equal size; a path other than the exact one
+        takes spans of equal length together. After running out of memory the size is halved for the rest of the run;
+        RecordingError if not even one span fits.
         """
-        items = [(prepared.waveform, piece) for prepared in batch for piece in prepared.pieces]
-        done: list[Logits] = [np.empty((0, len(self.classifier.checkpoint.class_names)), np.float32)]
+        front_end = self.filter_banks.front_end
+        order = range(len(items)) if path == EXACT else sorted(range(len(items)), key=lambda at: items[at][1].length)
+        logits = np.empty((len(items), len(self.classifier.checkpoint.class_names)), np.float32)
+        for _, group in itertools.groupby(
+            order, key=lambda at: None if path == EXACT else front_end.frames(items[at][1].length)
+        ):
+            places = list(group)
+            logits[places] = self._logits_in_passes([items[at] for at in places], path)
+        if not np.isfinite(logits).all():
+            raise RecordingError("the model gave scores that are not finite numbers")
+        return logits
+
+    def _logits_in_passes(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Logits:
+        done: list[Logits] = []
         position = 0
         while position < len(items):
             left = len(items) - position
             size = math.ceil(left / math.ceil(left / self.classifier.capacity))
             try:
-                done.append(self._forward(items[position : position + size]))
+                done.append(self._forward(items[position : position + size], path))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -118,34 +146,41 @@ class Labeler:
                 raise RecordingError(f"{problem}, and a smaller one there is not")
             self.classifier.capacity = size // 2
             self.warn(f"{problem}; going on with {size // 2}")
-        logits = np.concatenate(done)
-        if not np.isfinite(logits).all():
-            raise RecordingError("the model gave scores that are not finite numbers")
-        return logits
+        return np.concatenate(done)
 
-    def _forward(self, items: Sequence[tuple[Waveform, Window]]) -> Logits:
-        return self.classifier.logits(torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)]))
+    def _forward(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Logits:
+        inputs = torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)])
+        return self.classifier.logits(inputs, self.filter_banks.front_end.frames(items[0][1].length), path)
 
     def _labeled(self, prepared: Prepared, logits: Logits) -> LabeledRecording:
-        columns = [label.index for label in self.decisions.labels]
-        scores = np.zeros((len(prepared.layout.windows), len(columns)))
         heard = np.array(prepared.piece_counts) > 0
+        scores = np.zeros((len(heard), len(self.decisions.labels)))
         if heard.any():
-            counts = [count for count in prepared.piece_counts if count]
-            scores[heard] = decisions.window_scores(logits, counts, self.decisions.score_function)[:, columns]
+            scores[heard] = self.scores(logits, [count for count in prepared.piece_counts if count])
+        return self.decided(prepared, scores)
+
+    def scores(self, logits: Logits, piece_counts: Sequence[int]) -> Scores:
+        """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces, in order."""
+        columns = [label.index for label in self.decisions.labels]
+        return decisions.window_scores(logits, piece_counts, self.decisions.score_function)[:, columns]
+
+    def decided(self, prepared: Prepared, scores: Scores, mode: str = EXACT) -> LabeledRecording:
+        """The recording's segments from the scores of its windows, shape `(windows, labels)`, 0 for silent ones."""
+        heard = np.array(prepared.piece_counts) > 0
         min_length = round_half_up(self.decisions.min_segment_ms * prepared.value_rate_hz / 1000)
         segments = decisions.decide_recording(scores, heard, prepared.layout.cells, self.decisions, min_length)
         return LabeledRecording(
-            prepared.recording_id, prepared.name, prepared.layout.values, prepared.seconds, segments,
-            len(prepared.layout.windows),
-        )  # fmt: skip
+            prepared.recording_id, prepared.name, prepared.layout.values, prepared.seconds, segments, len(heard), mode
+        )
 
     def _is_silent(self, waveform: Waveform) -> bool:
         """Is the RMS level under the silence threshold? dBFS here is 20·log10(RMS), with full scale 1.0."""
         if self.decisions.silence_dbfs is None:
             return False
-        mean_square = float(np.mean(np.square(waveform, dtype=np.float64)))
-        return mean_square < 10 ** (self.decisions.silence_dbfs / 10)
+        # In parts: the squares of an hour would take twice the room of the hour.
+        parts = (waveform[start : start + SQUARED_VALUES] for start in range(0, len(waveform), SQUARED_VALUES))
+        square_sum = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
+        return square_sum / len(waveform) < 10 ** (self.decisions.silence_dbfs / 10)
 
 
 def _equal_lengths(items: Sequence[tuple[Waveform, Window]]) -> Iterator[torch.Tensor]:

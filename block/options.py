@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 from block.checkpoints import DEFAULT, EMBEDDED
 from block.recording import printable
-from block.settings import DTYPES, MODES, SCORE_FUNCTIONS, SettingsError
+from block.settings import DTYPES, EXACT, MODES, SCORE_FUNCTIONS, SettingsError
 
 # Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
-    "mode", "device", "dtype", "batch-size",
+    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file",
 )  # fmt: skip
 SLIP_EDITS = 2
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # what word processors make of a hyphen
@@ -47,6 +47,13 @@ def _confidence(text: str) -> float:
     value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1")
+    return value
+
+
+def _hours(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of hours above 0")
     return value
 
 
@@ -105,13 +112,24 @@ OPTIONS = (
            "MS"),
     Option("silence-dbfs", "float", None, "windows quieter than this RMS level get the other label (default: off)",
            _number, "DBFS"),
+    Option("mode", "select", EXACT,
+           "exact: every window in full; fast: less arithmetic on padding, held to exact on some of the windows",
+           _one_of(MODES), "|".join(MODES)),
+    Option("min-agreement", "float", 0.99,
+           "fast mode goes on exactly once it surely gives fewer windows than this share their exact label, 0 to 1",
+           _confidence, "SHARE"),
+    Option("max-hours", "float", None, "say so early if the run will take longer than this (default: off)", _hours,
+           "HOURS"),
     Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
            required=True),
     Option("propose-actions", "int", None, "only propose the labels, under this preview job", _job, "JOB"),
-    Option("mode", "select", "exact", "how the model is computed", _one_of(MODES), "|".join(MODES)),
     Option("device", "string", "auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
     Option("batch-size", "int", 0, "windows in one forward pass; 0: as many as fit", _whole_number, "N"),
+    Option("audit-seed", "int", 0, "fast mode draws other windows for its audit with another number", _whole_number,
+           "N"),
+    Option("fast-ids-file", "string", "fast-ids.json",
+           "where fast mode, if it had to fall back, writes the ids that it had labelled before", metavar="FILE"),
     Option("failed-ids-file", "string", None, "where to write the ids left without labels, to run again",
            metavar="FILE"),
     Option("dry-run", "flag", False, "read and label, write nothing, print what would be written"),

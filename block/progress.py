@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
@@ -19,6 +20,8 @@ from block.recording import LabeledRecording, printable
 LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
 LINES_FOR_OTHERS = 50
+BATCHES_REMEMBERED = 20
+REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
 
 
 def duration(seconds: float) -> str:
@@ -30,7 +33,10 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Reports a run over `total` recordings to `stream`. Times come from `clock`, in seconds."""
+    """Reports a run over `total` recordings to `stream`. Times come from `clock`, in seconds.
+
+    A run that is going to take longer than `max_hours` is told so once, with the settings that are `faster`.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,8 @@ class Progress:
         verbose: bool = False,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        max_hours: float | None = None,
+        faster: Sequence[str] = (),
     ) -> None:
         self.total = total
         self.stream = stream or sys.stdout
@@ -45,7 +53,11 @@ class Progress:
         self._clock = clock
         self._started = clock()
         self._done = 0
-        self._batched = 0
+        self._batched = self._unlabeled = 0
+        self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
+        self._once_s = 0.0
+        self._told: tuple[float, float] | None = None  # when an estimate was last said, and of which length
+        self._max_hours, self._faster = max_hours, faster
         self._failures = 0
         self._some = 0
         self._warned: set[str] = set()
@@ -86,6 +98,7 @@ class Progress:
 
     def failed(self, recording_id: int, reason: str) -> None:
         self._failures += 1
+        self._unlabeled += 1
         if self.each or self._failures <= LINES_FOR_FAILURES:
             self.say(f"{recording_id} failed: {printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
@@ -93,20 +106,53 @@ class Progress:
         self._advance()
 
     def skipped(self, recording_id: int, reason: str) -> None:
+        self._unlabeled += 1
         if self.each:
             self.say(f"{recording_id} skipped: {printable(reason, 300)}")
         self._advance()
 
-    def batch_done(self, recordings: int, windows: int) -> None:
-        """After the first batch: how long the whole run will take, if the rest is like it."""
-        others = self.total - recordings - self._done
-        if self._batched == 0 and others > 0:
-            elapsed = self._clock() - self._started
-            self.say(
-                f"first batch: {windows} windows in {elapsed:.1f} s; about {duration(elapsed / recordings * others)} "
-                f"more for the other {others} recordings"
-            )
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+        """How long the rest will take, if it is like what was last seen: after the first batch, and as that changes.
+
+        `once_s`: seconds spent so far on what does not come again.
+        """
+        now = self._clock()
+        first = self._batched == 0
         self._batched += recordings
+        # What was spent once is taken out of the past, as if the run had started later.
+        shift, self._once_s = once_s - self._once_s, once_s
+        self._batches = deque(((at + shift, done) for at, done in self._batches), maxlen=BATCHES_REMEMBERED)
+        left_s = self._left_s(now)
+        self._batches.append((now, self._batched))
+        if left_s <= 0:
+            return
+        others = self.total - self._batched - self._unlabeled
+        if first:
+            self.say(
+                f"first batch: {windows} windows in {now - self._started:.1f} s; about {duration(left_s)} more for the "
+                f"other {others} recordings"
+            )
+            self._told = (now, now + left_s)
+        elif self._told and now - self._told[0] >= REVISE_AFTER_S and self._is_off(now + left_s):
+            self.say(f"estimate revised: about {duration(left_s)} more for the other {others} recordings")
+            self._told = (now, now + left_s)
+        whole_s = now + left_s - self._started
+        if self._max_hours is not None and whole_s > self._max_hours * 3600:
+            self.warn_once(
+                f"at this rate the run takes longer than the {self._max_hours:g} h of --max-hours; what would take "
+                f"less: {'; '.join(self._faster) or 'fewer recordings'}"
+            )
+
+    def _is_off(self, end: float) -> bool:
+        """Is the end that was last told, compared with this one, wrong by over a quarter of the run?"""
+        assert self._told is not None
+        return abs(end - self._told[1]) > REVISE_SHARE * (self._told[1] - self._started)
+
+    def _left_s(self, now: float) -> float:
+        """Seconds that the recordings not labelled yet take, at the rate of the last batches."""
+        at, done = self._batches[0]
+        others = self.total - self._batched - self._unlabeled
+        return max(0.0, now - at) / max(1, self._batched - done) * others
 
     def finish(self, summary: Summary, failed_ids_file: str | None) -> None:
         """The last lines of a run: what became of it, and which ids to run again."""

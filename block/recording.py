@@ -67,9 +67,10 @@ class Segment:
 class Recording:
     """One audio sample as its source hands it over.
 
-    `values` is the number of readings that the source counts; labels are given for these.
-    `waveform` is mono, shape `(positions,)`, at `rate_hz`; `stretch` is its positions per value, 1 unless the
-    audio was delivered at another rate than the one the values are counted at.
+    `values` is the number of readings that the source counts; labels are given for these. The audio came as positions
+    at `rate_hz`; `stretch` is its positions per value, 1 unless it was delivered at another rate than the one the
+    values are counted at. `waveform` is mono, in ±1, shape `(length,)`, at the model's rate, with `ratio` of its values
+    per position (`block.audio.Sound`).
     """
 
     id: int
@@ -78,6 +79,7 @@ class Recording:
     values: int
     waveform: Waveform
     stretch: Fraction = Fraction(1)
+    ratio: Fraction = Fraction(1)
 
     @property
     def value_rate_hz(self) -> Fraction:
@@ -91,7 +93,10 @@ class Recording:
 
 @dataclass(frozen=True)
 class LabeledRecording:
-    """A recording's labels: `segments` tile `[0, values)` in order. `windows` were judged for them."""
+    """A recording's labels: `segments` tile `[0, values)` in order. `windows` were judged for them.
+
+    `mode` is how: `exact`, or `fast` and the path that some of the windows took.
+    """
 
     id: int
     name: str
@@ -99,6 +104,7 @@ class LabeledRecording:
     seconds: float
     segments: tuple[Segment, ...]
     windows: int
+    mode: str = "exact"
 
     def found(self) -> dict[str, float]:
         """Seconds per label, in order of first appearance."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from block.ahead import THREADS, Budget, ahead
+from block.audited import AuditedLabeler
 from block.labeler import Labeler, Prepared
 from block.parties import Reporter, Sink, Source, Summary
 from block.recording import (
@@ -28,8 +29,9 @@ from block.recording import (
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3
-# While it is fetched: the file's bytes, the decoded values, and those at the model's rate.
-BYTES_PER_VALUE = 16
+# While it is fetched: 2 bytes in the file (16 bits, one channel), and float32 values at the model's rate, two for each
+# that was recorded at 8 kHz. At 16 kHz and above, that leaves room for a second channel.
+BYTES_PER_VALUE = 2 + 2 * 4
 GROUP_RECORDINGS, GROUP_BYTES = 64, 64 << 20
 FINISH_CANCELLED_S, FINISH_ENDED_S = 4.0, 60.0
 
@@ -59,7 +61,7 @@ class Run:
         self,
         source: Source,
         sink: Sink,
-        labeler: Labeler,
+        labeler: Labeler | AuditedLabeler,
         reporter: Reporter,
         stop: threading.Event | None = None,
     ) -> None:
@@ -147,7 +149,7 @@ class Run:
         return (
             sum(len(prepared.pieces) for prepared in together) <= self.labeler.fill
             and sum(prepared.size_bytes for prepared in together) <= GROUP_BYTES
-            and len(group) < GROUP_RECORDINGS
+            and len(group) < max(GROUP_RECORDINGS, self.labeler.fill)
         )
 
     def _label_group(self, group: Sequence[Prepared | _Unfetched]) -> None:
@@ -173,7 +175,7 @@ class Run:
                 return {batch[0].recording_id: error}
             # One of them spoiled the batch: alone, each shows whether it was the one.
             return {id_: outcome for prepared in batch for id_, outcome in self._labels([prepared]).items()}
-        self.reporter.batch_done(len(labeled), sum(one.windows for one in labeled))
+        self.reporter.batch_done(len(labeled), sum(one.windows for one in labeled), self.labeler.once_s)
         return {one.id: one for one in labeled}
 
     def _settle(self, pending: int) -> None:

@@ -12,7 +12,8 @@ from block.windows import MIN_WINDOW_MS
 ScoreFunction = Literal["softmax", "sigmoid"]
 SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-MODES = ("exact",)
+EXACT, FAST = "exact", "fast"
+MODES = (EXACT, FAST)
 
 
 class SettingsError(ValueError):

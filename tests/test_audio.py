@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torchaudio.functional import resample as whole_resample
 
-from block.audio import decode, resample, resampling_ratio, stretch
-from block.recording import RecordingError
+from block import audio
+from block.audio import context, decode, resampled, resampled_length, resampling_ratio, stretch
+from block.recording import RecordingError, Waveform
+from tests.conftest import ROOT
+from tests.studio.scripted import Answer, envelope, scripted
 
 
 def wav(values: np.ndarray, rate: int = 16000, subtype: str = "PCM_16", kind: str = "WAV") -> bytes:
@@ -28,9 +38,9 @@ def tone(hz: float, rate: int, seconds: float, level: float = 0.5) -> np.ndarray
      ("DOUBLE", 2**-24)],
 )  # fmt: skip
 def test_any_pcm_width_and_float_decode_to_the_same_values(subtype: str, step: float) -> None:
-    values = tone(440, 8000, 0.1)
-    sound = decode(wav(values, 8000, subtype))
-    assert sound.rate_hz == 8000
+    values = tone(440, 16000, 0.1)
+    sound = decode(wav(values, 16000, subtype))
+    assert sound.rate_hz == 16000
     assert sound.waveform.dtype == np.float32
     assert np.abs(sound.waveform - values).max() <= step
 
@@ -43,7 +53,8 @@ def test_several_channels_are_averaged() -> None:
 
 def test_a_long_file_of_two_channels_is_decoded_whole() -> None:
     left, right = tone(440, 48000, 5.0), tone(880, 48000, 5.0)
-    sound = decode(wav(np.stack([left, right], axis=1), 48000))
+    sound = decode(wav(np.stack([left, right], axis=1), 48000), 48000)
+    assert sound.positions == 240000
     assert sound.waveform == pytest.approx((left + right) / 2, abs=1e-4)
 
 
@@ -53,7 +64,7 @@ def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None
     assert len(decode(bytes(data)).waveform) == 8000
     with pytest.raises(RecordingError, match="holds 4000 values at 16000 Hz, the sample is said to have 8000"):
         sound = decode(wav(tone(440, 16000, 0.5))[: 44 + 8000])
-        stretch(len(sound.waveform), sound.rate_hz, 8000, 16000.0)
+        stretch(sound.positions, sound.rate_hz, 8000, 16000.0)
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"hello, this is text", wav(np.zeros(100))[:30]])
@@ -123,12 +134,195 @@ def test_a_rate_that_no_small_ratio_reaches_fails(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 44101])
 def test_a_tone_keeps_its_pitch_and_its_level(rate: int) -> None:
-    out = resample(torch.from_numpy(tone(1000, rate, 1.0).astype(np.float32)), resampling_ratio(rate, 16000)).numpy()
+    sound = decode(wav(tone(1000, rate, 1.0), rate, "FLOAT"))
+    assert sound.ratio == resampling_ratio(rate, 16000)
+    assert (sound.rate_hz, sound.positions) == (rate, rate)
+    out = sound.waveform
     assert abs(len(out) - 16000) <= 3
     middle = slice(2000, 14000)
     assert out[middle] == pytest.approx(tone(1000, 16000, 1.1)[: len(out)][middle], abs=0.01)
 
 
 def test_what_lies_above_the_new_band_is_taken_out() -> None:
-    out = resample(torch.from_numpy(tone(12000, 48000, 1.0).astype(np.float32)), Fraction(1, 3)).numpy()
+    out = decode(wav(tone(12000, 48000, 1.0), 48000, "FLOAT")).waveform
     assert np.abs(out[1000:-1000]).max() < 0.01
+
+
+def noise(length: int, seed: int = 0) -> Waveform:
+    return np.random.default_rng(seed).uniform(-1, 1, length).astype(np.float32)
+
+
+def reader(values: Waveform) -> Callable[[Waveform], int]:
+    position = 0
+
+    def read(out: Waveform) -> int:
+        nonlocal position
+        got = min(len(out), len(values) - position)
+        out[:got] = values[position : position + got]
+        position += got
+        return got
+
+    return read
+
+
+def in_blocks(values: Waveform, ratio: Fraction, block: int) -> Waveform:
+    return np.concatenate([part.copy() for part in resampled(reader(values), ratio, block)])
+
+
+def in_one(values: Waveform, ratio: Fraction) -> Waveform:
+    """All at once by torchaudio. The silence added, as there is behind any end, keeps it from rounding the length."""
+    padded = np.concatenate([values, np.zeros(ratio.denominator + 100, np.float32)])
+    whole = whole_resample(torch.from_numpy(padded), ratio.denominator, ratio.numerator).numpy()
+    return whole[: resampled_length(len(values), ratio)]
+
+
+RATES = [8000, 11025, 22050, 44100, 48000, 96000, 192000, 4410, 7350, 15999, 16001, 44101, 12345]
+
+
+@settings(max_examples=25)
+@given(rate=st.sampled_from(RATES), length=st.integers(1, 12000), block=st.sampled_from([500, 1999, 4096, 20000]))
+@example(rate=44100, length=1, block=500)
+@example(rate=44100, length=441 * 3, block=441)
+@example(rate=48000, length=3 * 1000 + 19, block=3000)  # the context behind the last block is the end
+@example(rate=8000, length=1, block=1)
+@example(rate=15999, length=8000, block=1)
+def test_blocks_give_what_the_whole_gives(rate: int, length: int, block: int) -> None:
+    ratio = resampling_ratio(rate, 16000)
+    got, expected = in_blocks(noise(length), ratio, block), in_one(noise(length), ratio)
+    assert len(got) == len(expected)
+    assert np.abs(got - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("length", [1, 100, 4000])
+def test_short_recordings_get_as_many_values_as_torchaudio_gives(rate: int, length: int) -> None:
+    ratio = resampling_ratio(rate, 16000)
+    whole = whole_resample(torch.from_numpy(noise(length)), ratio.denominator, ratio.numerator)
+    assert len(whole) == resampled_length(length, ratio)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 192000, 44101])
+def test_a_group_depends_on_its_context_and_on_nothing_beyond(rate: int) -> None:
+    ratio = resampling_ratio(rate, 16000)
+    group, width = ratio.denominator, context(ratio)
+    start = group * -(-(width + 1) // group)
+    end = start + group
+    values = np.zeros(end + width + 1, np.float32)
+    reached = []
+    for place in (start - width - 1, start - width // 2, end + width // 2, end + width):
+        values[:] = 0
+        values[place] = 1e6
+        reached.append(bool(in_one(values, ratio)[int(start * ratio) : int(end * ratio)].any()))
+    assert reached == [False, True, True, False]
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000, 8000])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_a_file_of_several_blocks_is_what_the_whole_gives(
+    monkeypatch: pytest.MonkeyPatch, rate: int, channels: int
+) -> None:
+    monkeypatch.setattr(audio, "READ_VALUES", 4096)
+    monkeypatch.setattr(audio, "BLOCK_VALUES", 10_000)
+    values = noise(33_333 * channels).reshape(-1, channels)
+    mono = values[:, 0] if channels == 1 else values.mean(axis=1, dtype=np.float64).astype(np.float32)
+    sound = decode(wav(values, rate, "FLOAT"))
+    assert sound.positions == 33_333
+    if rate == 16000:
+        assert (sound.waveform == mono).all()
+    else:
+        expected = in_one(mono, Fraction(16000, rate))
+        assert len(sound.waveform) == len(expected)
+        assert np.abs(sound.waveform - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_values_that_are_not_finite_are_counted_in_every_block(monkeypatch: pytest.MonkeyPatch, rate: int) -> None:
+    monkeypatch.setattr(audio, "READ_VALUES", 1000)
+    values = tone(440, rate, 1.0)
+    values[[3, 5000, len(values) - 1]] = np.nan, np.inf, -np.inf
+    with pytest.raises(RecordingError, match="3 values that are not finite"):
+        decode(wav(values, rate, "FLOAT"))
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_an_empty_file_gives_an_empty_waveform(rate: int) -> None:
+    sound = decode(wav(np.zeros(0), rate))
+    assert (len(sound.waveform), sound.positions) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_bytes_a_path_and_an_open_file_give_the_same(tmp_path: Path, kind: str) -> None:
+    subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(kind, "PCM_16")
+    data = wav(np.stack([tone(440, 44100, 2.0), tone(880, 44100, 2.0)], axis=1), 44100, subtype, kind)
+    path = tmp_path / f"a.{kind.lower()}"
+    path.write_bytes(data)
+    expected = decode(data)
+    assert expected.positions == 88200
+    with path.open("rb") as file:
+        file.read(10)
+        for sound in (decode(path), decode(str(path)), decode(file)):
+            assert (sound.waveform == expected.waveform).all()
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="cannot be read: No such file"):
+        decode(tmp_path / "none.wav")
+    (tmp_path / "text.wav").write_text("hello")
+    with pytest.raises(RecordingError, match=r"cannot be decoded \(5 bytes\)"):
+        decode(tmp_path / "text.wav")
+
+
+def test_a_rate_out_of_reach_is_refused_in_decoding() -> None:
+    with pytest.raises(RecordingError, match="3 Hz cannot be brought to 16000 Hz"):
+        decode(wav(np.zeros(100), 3))
+
+
+def test_decoding_at_the_models_rate_needs_no_torch() -> None:
+    code = "import sys; from block.audio import decode; decode(sys.stdin.buffer.read()); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, input=wav(tone(440, 16000, 0.1)), capture_output=True, timeout=60
+    )
+    assert done.stdout.strip() == b"False", done.stderr
+
+
+# A fetch as in a run, over HTTP and in a thread, in a process of its own. VmHWM is getrusage's ru_maxrss, without what
+# the process that started this one had taken before.
+FETCH = """
+import re, sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+import torchaudio
+from block.checkpoints import FrontEnd
+from block.labeler import Labeler
+from block.settings import DecisionSettings, WindowSettings
+from block.studio.client import StudioClient
+from block.studio.project import Project
+
+project = Project(StudioClient(sys.argv[1], "ei_k"), 1, {}, None, False, print, print)
+labeler = Labeler(None, SimpleNamespace(front_end=FrontEnd()), WindowSettings(2000, 2000), DecisionSettings(()), print)
+with ThreadPoolExecutor(4) as pool:
+    prepared = pool.submit(lambda: labeler.prepare(project.fetch(7, lambda values: None))).result()
+print(len(prepared.waveform), re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+def peak_bytes(seconds: int, rate: int, channels: int) -> int:
+    """The most memory that a process took which fetched and prepared a recording of noise, 16 bits a value."""
+    block = (8000 * noise(rate * channels)).astype(np.int16).reshape(rate, channels)
+    data = wav(np.tile(block, (seconds, 1)), rate)
+    sample = {"filename": "a", "valuesCount": seconds * rate, "frequency": rate, "sensors": [{"units": "wav"}]}
+    with scripted(Answer(body=envelope(sample=sample)), Answer(body=data)) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", FETCH, server.url], cwd=ROOT, capture_output=True, text=True, timeout=600
+        )
+    length, peak_kib = map(int, done.stdout.split())
+    assert length == seconds * 16000, done.stderr
+    return peak_kib * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 1), (44100, 2)])
+def test_an_hour_takes_its_bytes_its_waveform_and_some_mb(rate: int, channels: int) -> None:
+    file_bytes, waveform_bytes = 3600 * rate * channels * 2, 3600 * 16000 * 4
+    more = peak_bytes(3600, rate, channels) - peak_bytes(60, rate, channels)
+    assert more <= file_bytes + waveform_bytes + 50e6

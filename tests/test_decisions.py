@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.decisions import Decision, cell_scores, decide, decide_recording, score, segments, window_scores
+from block.decisions import Decision, cell_scores, decide, decide_recording, score, segments, unsettled, window_scores
 from block.labels import LabelOfInterest
 from block.settings import DecisionSettings
 from block.windows import lay_out
@@ -165,3 +165,31 @@ def test_a_long_recording_of_short_segments_takes_no_time_to_speak_of() -> None:
     cells = lay_out(100_000, 1, 1).cells
     decisions = [Decision("abc"[i * 7 % 3], 0.5) for i in range(len(cells))]
     assert len(segments(cells, decisions, True, 1000)) < 200
+
+
+@given(st.data())
+def test_a_settled_label_survives_any_errors_that_are_not_larger(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 4))
+    grid = st.integers(0, 20).map(lambda step: step / 20)  # ties and scores on a threshold are common
+    labels = [label(i, "abcd"[i], data.draw(grid)) for i in range(count)]
+    scores = np.array([data.draw(st.lists(grid, min_size=count, max_size=count))])
+    error = data.draw(st.sampled_from([0.0, 0.05, 0.1, 0.3]))
+    heard = np.array([True])
+    is_open = unsettled(scores, heard, labels, np.array([error]))[0]
+    before = decide(scores, heard, labels, "other")[0].label
+    moves = np.array(np.meshgrid(*[[-1.0, -0.5, 0.0, 0.5, 1.0]] * count)).reshape(count, -1).T
+    after = {decide(scores + 0.999 * error * move, heard, labels, "other")[0].label for move in moves}
+    if not is_open:
+        assert after == {before}
+    else:
+        # Nothing is asked again for nothing: a little more error than that would do.
+        wider = {decide(scores + (error + 0.001) * move, heard, labels, "other")[0].label for move in moves}
+        assert len(wider) > 1
+
+
+def test_exact_and_silent_cells_are_settled() -> None:
+    labels = [label(0, "a"), label(1, "b")]
+    scores = np.array([[0.2, 0.2], [0.2, 0.2], [0.2, 0.2]])
+    errors = np.array([0.1, 0.0, 0.1])
+    heard = np.array([True, True, False])
+    assert unsettled(scores, heard, labels, errors).tolist() == [True, False, False]

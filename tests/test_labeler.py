@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
@@ -32,7 +34,15 @@ def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** (np.floor(time) % 5)
     waveform = 0.3 * np.sin(2 * np.pi * hz * time) + RNG.normal(0, 0.02, len(time)) * (np.floor(time) % 2)
-    return Recording(identity, f"r{identity}", rate, len(time), waveform.astype(np.float32))
+    file = io.BytesIO()
+    soundfile.write(file, waveform, rate, format="WAV", subtype="FLOAT")
+    return of(audio.decode(file.getvalue()), identity)
+
+
+def of(sound: audio.Sound, identity: int = 1) -> Recording:
+    return Recording(
+        identity, f"r{identity}", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +87,7 @@ def by_pipeline(
         model=ASTForAudioClassification.from_pretrained(folder),
         feature_extractor=ASTFeatureExtractor.from_pretrained(folder),
     )
-    heard = audio.resample(torch.from_numpy(sound.waveform), Fraction(16000, sound.rate_hz)).numpy()
+    heard = sound.waveform
     layout = lay_out_ms(sound.values, Fraction(sound.rate_hz), windows.size_ms, windows.stride_ms)
     scores = []
     for window in layout.windows:
@@ -286,6 +296,21 @@ def test_a_recording_delivered_at_another_rate_is_labelled_in_its_own_values(
     assert told(label(labeler, at_8k)[0]) == halves
 
 
+def test_a_waveform_that_is_not_at_the_models_rate_is_refused(make_labeler: Callable[..., Labeler]) -> None:
+    with pytest.raises(ValueError, match="a waveform at 8000 Hz; the model hears 16000 Hz"):
+        make_labeler().prepare(replace(recording(2.0), rate_hz=8000))
+
+
+def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: Callable[..., Labeler]) -> None:
+    sound = recording(70.0)  # more than is squared at once
+    sound.waveform[:] = 1e-4
+    sound.waveform[-16000:] = 0.1  # -38.5 dBFS over the whole
+    windows = WindowSettings(0, 0)
+    for silence_dbfs, silent in ((-38.4, True), (-38.6, False)):
+        prepared = make_labeler(windows=windows, silence_dbfs=silence_dbfs).prepare(sound)
+        assert (prepared.piece_counts == (0,)) is silent
+
+
 def test_min_segment_ms_counts_the_recordings_own_milliseconds(make_labeler: Callable[..., Labeler]) -> None:
     sound = recording(8.0, 8000)
     labeler = make_labeler(windows=WindowSettings(500, 500), min_segment_ms=1500)
@@ -316,7 +341,7 @@ def demo_truth() -> dict[str, list[tuple[float, float, str]]]:
 @pytest.mark.parametrize("name", sorted(demo_truth()))
 def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_pipeline_does(name: str) -> None:
     sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
-    one = Recording(1, name, sound.rate_hz, len(sound.waveform), sound.waveform)
+    one = of(sound)
     checkpoint = checkpoints.find(str(EMBEDDED))
     labels = parse_labels("speech\nmusic", checkpoint.class_names, 0.2)
     windows = WindowSettings(2000, 2000)
@@ -339,8 +364,7 @@ def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundre
     windows = []
     for name in sorted(demo_truth()):
         sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
-        ratio = audio.resampling_ratio(sound.rate_hz, 16000)
-        heard = audio.resample(torch.from_numpy(sound.waveform), ratio)
+        heard = torch.from_numpy(sound.waveform)
         windows += [heard[start : start + 32000] for start in range(0, len(heard) - 31999, 32000)]
     inputs = FilterBanks(checkpoint.front_end, torch.device("cpu"))(torch.stack(windows))
     exact, rounded = (

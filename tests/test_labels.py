@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.cli import describe
+from block.action import describe
 from block.labels import LabelError, LabelOfInterest, parse_labels
 from tests.conftest import NAMES, SHARED
 

@@ -68,9 +68,54 @@ def test_after_the_first_batch_the_time_left_is_estimated() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
     clock.now = 30.0
-    progress.batch_done(5, 20)
-    progress.batch_done(5, 20)
+    progress.batch_done(5, 20, 0.0)
+    clock.now = 60.0
+    progress.batch_done(5, 20, 0.0)
     assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min more for the other 95 recordings\n"
+
+
+def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(1000, False, stream, clock)
+    for _ in range(60):
+        clock.now += 2.0
+        progress.batch_done(5, 20, 0.0)
+    assert stream.getvalue().count("\n") == 1
+    for _ in range(60):
+        clock.now += 20.0
+        progress.batch_done(5, 20, 0.0)
+    lines = stream.getvalue().splitlines()
+    assert 2 <= len(lines) <= 8
+    assert all(line.startswith("estimate revised: about ") for line in lines[1:])
+    assert lines[-1].endswith("recordings")
+
+
+def test_what_is_spent_once_and_what_failed_is_not_expected_again() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(100, False, stream, clock)
+    for recording in range(10):
+        progress.failed(recording, "it is empty")
+    clock.now = 130.0
+    progress.batch_done(10, 500, 100.0)  # 3 s a recording, once the audit is over
+    assert "about 4 min more for the other 80 recordings" in stream.getvalue()
+
+
+def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_faster() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(1000, False, stream, clock, max_hours=1.0, faster=["--mode fast", "a GPU"])
+    for _ in range(3):
+        clock.now += 10.0
+        progress.batch_done(1, 5, 0.0)
+    warnings = [line for line in stream.getvalue().splitlines() if line.startswith("warning")]
+    assert warnings == [
+        "warning: at this rate the run takes longer than the 1 h of --max-hours; what would take less: "
+        "--mode fast; a GPU"
+    ]
+    stream = io.StringIO()
+    progress = Progress(100, False, stream, clock, max_hours=1.0, faster=["--mode fast"])
+    clock.now += 10.0
+    progress.batch_done(1, 5, 0.0)
+    assert "max-hours" not in stream.getvalue()
 
 
 def test_the_summary_names_what_is_without_labels_and_where_it_was_written() -> None:

@@ -62,6 +62,7 @@ class FakeLabeler:
     fill: int = 4
     groups: list[list[int]] = field(default_factory=list)
     silent: bool = False
+    once_s: float = 0.0
 
     def prepare(self, recording: Recording) -> Prepared:
         spans = () if self.silent else (Window(0, 8000), Window(8000, 16000))
@@ -95,7 +96,7 @@ class Told:
     def skipped(self, recording_id: int, reason: str) -> None:
         self.lines.append(("skipped", recording_id, reason))
 
-    def batch_done(self, recordings: int, windows: int) -> None:
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
         self.batches.append((recordings, windows))
 
 

@@ -147,10 +147,12 @@ class StudioClient:
                 headers={"x-api-key": self._key, "Content-Type": "application/json"},
                 timeout=(CONNECT_S, READ_S),
                 allow_redirects=False,
+                stream=True,  # whoever reads the answer takes its body in
             )
             location = response.headers.get("Location")
             if not response.is_redirect or location is None:
                 return response
+            response.close()
             try:
                 target = urljoin(url, location)
                 elsewhere = _origin(target) != _origin(url)

@@ -76,17 +76,19 @@ class Project:
             self._samples[recording_id] = sample
         sample.check_usable()
         expect(sample.values)
-        sound = audio.decode(self._wav(path, sample))
+        sound = audio.decode(self._wav(path, sample), self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
-        stretch = audio.stretch(len(sound.waveform), sound.rate_hz, sample.values, sample.frequency_hz)
-        return Recording(recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch)
+        stretch = audio.stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
+        return Recording(
+            recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio
+        )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:
         """Set, or propose, the labels of a recording that was fetched."""
         sample = self._take(labeled.id)
         labels = structured_labels(labeled.segments)
-        metadata = {**(sample.metadata if sample else {}), **self.metadata}
+        metadata = {**(sample.metadata if sample else {}), **self.metadata, "ast_mode": labeled.mode}
         if self.job is not None:
             try:
                 self._propose(labeled.id, {"structuredLabels": labels, "metadata": metadata})

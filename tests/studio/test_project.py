@@ -73,7 +73,7 @@ def project(client: FakeClient, job: int | None = None, dry_run: bool = False) -
 
 
 LABELED = LabeledRecording(
-    7, "idle01", 16000, 1.0, (Segment(0, 8000, "speech", 0.9), Segment(8000, 16000, "other", 0.1)), 2
+    7, "idle01", 16000, 1.0, (Segment(0, 8000, "speech", 0.9), Segment(8000, 16000, "other", 0.1)), 2, "fast merged"
 )
 LABELS = [
     {"startIndex": 0, "endIndex": 7999, "label": "speech"},
@@ -92,7 +92,7 @@ def test_labels_are_written_before_metadata_and_metadata_keeps_the_keys_that_wer
     made.write(LABELED)
     assert posts(client) == [
         ("/api/1/raw-data/7/structured-labels", {"structuredLabels": LABELS}),
-        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **METADATA}}),
+        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **METADATA, "ast_mode": LABELED.mode}}),
     ]
 
 
@@ -102,7 +102,7 @@ def test_a_preview_reads_what_earlier_steps_proposed_and_proposes_once_and_write
     made.fetch(7, print)
     made.write(LABELED)
     assert client.calls[0] == ("GET", "/api/1/raw-data/7", {"limitPayloadValues": 1, "proposedActionsJobId": 12})
-    changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **METADATA}}
+    changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **METADATA, "ast_mode": LABELED.mode}}
     assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
 
 

@@ -1,0 +1,75 @@
+"""What can be said from audited windows: bounds, draws, and which path is taken."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from block.audit import SHARE, AuditSettings, Tally, Trial, draw, fastest, lower_bound
+from block.settings import SettingsError
+
+
+@given(st.integers(1, 400), st.data())
+def test_at_the_lower_bound_so_many_successes_have_a_probability_of_5_percent(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    p = lower_bound(successes, trials)
+    if successes == 0:
+        assert p == 0
+        return
+    at_least = sum(math.comb(trials, k) * p**k * (1 - p) ** (trials - k) for k in range(successes, trials + 1))
+    assert at_least == pytest.approx(0.05, rel=1e-6)
+    assert p < successes / trials
+
+
+def test_bounds_that_can_be_worked_out_by_hand() -> None:
+    assert lower_bound(64, 64) == pytest.approx(0.05 ** (1 / 64))
+    assert lower_bound(1, 64) == pytest.approx(1 - 0.95 ** (1 / 64))
+    assert Tally(64, 64).upper_bound == 1
+    # Two windows of 64 that differ leave 99 % possible, three do not.
+    assert Tally(64, 62).upper_bound > 0.99 > Tally(64, 61).upper_bound
+    with pytest.raises(ValueError, match="65 successes in 64 trials"):
+        lower_bound(65, 64)
+
+
+def test_bounds_of_nothing_say_nothing() -> None:
+    assert (Tally().lower_bound, Tally().upper_bound) == (0, 1)
+
+
+def test_windows_are_drawn_evenly_and_by_nothing_but_recording_window_and_seed() -> None:
+    draws = [draw(recording, window, 0) for recording in range(200) for window in range(100)]
+    assert len(set(draws)) == len(draws)
+    for share in (SHARE, 0.25, 0.5):
+        found = sum(one < share for one in draws) / len(draws)
+        assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / len(draws))
+    # Frozen: another run, on another machine and in another year, audits the same windows.
+    assert draw(1234, 5, 0) == pytest.approx(0.4947459957, abs=1e-9)
+    assert draw(1234, 5, 1) != draw(1234, 5, 0) != draw(12345, 0, 0)
+
+
+def test_a_tally_counts_what_agrees_and_what_was_heard() -> None:
+    tally = Tally()
+    for exact, fast, error in [("dog", "dog", 0.01), ("other", "other", 0.002), ("dog", "other", 0.2)]:
+        tally = tally.and_window(exact, fast, "other", error)
+    assert tally == Tally(windows=3, agreed=2, heard=2, heard_agreed=1, largest_error=0.2)
+    assert "2 of 3 audited windows got the same label (1 of 2 of those where" in str(tally)
+    assert "0.2000" in str(tally)
+
+
+def test_the_cheapest_path_that_may_agree_is_taken_with_what_it_costs_to_be_sure() -> None:
+    good, poor = Tally(64, 64), Tally(64, 50)
+    quick, slow = Trial("int8", good, 0.1, 0.0), Trial("merged", good, 0.3, 0.0)
+    assert fastest([slow, quick], 2.0, 0.99) == quick
+    assert fastest([slow, Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) == slow
+    # Quick, but every seventh window would be computed again.
+    assert fastest([slow, Trial("int8", good, 0.1, 0.15)], 2.0, 0.99) == slow
+    assert fastest([Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) is None
+    assert fastest([Trial("int8", good, 1.99, 0.0)], 2.0, 0.99) is None
+    assert fastest([], 2.0, 0.99) is None
+
+
+def test_an_agreement_that_is_no_share_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--min-agreement is 99; expected a number from 0 to 1"):
+        AuditSettings(min_agreement=99)

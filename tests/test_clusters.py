@@ -1,0 +1,30 @@
+"""Groups of points."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from block.clusters import clustered
+
+
+def test_clouds_that_lie_apart_are_told_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = torch.cat([centre + torch.randn(30, 2, generator=generator) for centre in centres])
+    groups = clustered(points, 3).view(3, 30)
+    assert (groups == groups[:, :1]).all()
+    assert len(set(groups[:, 0].tolist())) == 3
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 5))
+def test_every_point_is_in_a_group_and_equal_points_are_in_the_same(points: int, count: int, kinds: int) -> None:
+    generator = torch.Generator().manual_seed(points * count)
+    kind = torch.randint(kinds, (points,), generator=generator)
+    groups = clustered(torch.randn(kinds, 3, generator=generator)[kind], count)
+    assert groups.shape == (points,)
+    assert groups.min() >= 0
+    assert groups.max() < max(count, points)
+    if kinds <= count < points:
+        assert ((groups[:, None] == groups) == (kind[:, None] == kind)).all()

@@ -1,0 +1,82 @@
+"""Linear layers: the packed ones equal PyTorch's, the 8-bit ones round as they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from block.linear import INT8_MAX, INT8_NARROW_MAX, Int8Linear, PackedLinear, PlainLinear, int8_limit, packing_works
+
+
+def sample(rows: int = 37, inputs: int = 96, outputs: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return (
+        torch.randn(rows, inputs, generator=generator),
+        torch.randn(outputs, inputs, generator=generator) / inputs**0.5,
+        torch.randn(outputs, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("gelu", [True, False])
+@pytest.mark.parametrize("rows", [1, 37])
+def test_packed_layers_equal_plain_ones(rows: int, gelu: bool, with_bias: bool) -> None:
+    if not packing_works():
+        pytest.skip("this PyTorch has no packed layers")
+    x, weight, bias = sample(rows)
+    given = bias if with_bias else None
+    packed, plain = PackedLinear(weight, given, 1214), PlainLinear(weight, given)
+    assert (packed(x, gelu) - plain(x, gelu)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("limit", [INT8_MAX, INT8_NARROW_MAX])
+def test_int8_layers_are_off_by_no_more_than_their_rounding(limit: int) -> None:
+    if not int8_limit():
+        pytest.skip("this CPU has no fast integer products")
+    if limit > int8_limit():
+        pytest.skip("on this CPU such products saturate")
+    x, weight, bias = sample()
+    x[3] = 0
+    x[4] *= 1000
+    exact = x.double() @ weight.double().T + bias
+    got = Int8Linear(weight, bias, limit)(x)
+    # Half a step of each factor times the other factor, summed over the inputs.
+    x_step = x.double().abs().amax(1, keepdim=True) / INT8_MAX
+    weight_step = weight.double().abs().amax(1) / limit
+    bound = (
+        x_step / 2 * weight.double().abs().sum(1)
+        + weight_step / 2 * x.double().abs().sum(1, keepdim=True)
+        + x.shape[1] * x_step * weight_step / 4
+    )
+    error = (got - exact).abs()
+    assert (error <= bound * (1 + 1e-4) + 1e-5).all()
+    assert error.max() > 0
+    assert torch.equal(got[3], bias)
+
+
+def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbours() -> None:
+    if not int8_limit():
+        pytest.skip("this CPU has no fast integer products")
+    x, weight, bias = sample()
+    layer = Int8Linear(weight, bias, int8_limit())
+    louder = x.clone()
+    louder[1:] *= 50
+    assert torch.equal(layer(x)[0], layer(louder)[0])
+    assert torch.equal(layer(x)[:1], layer(x[:1]))
+
+
+def test_a_cpu_that_multiplies_wrongly_or_not_at_all_gets_no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = torch._int_mm
+
+    def saturates(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return right(a, b).clamp(-600_000, 600_000)
+
+    def is_missing(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def is_wrong(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return right(a, b) + 1
+
+    for product, limit in ((saturates, INT8_NARROW_MAX), (is_missing, 0), (is_wrong, 0)):
+        monkeypatch.setattr(torch, "_int_mm", product)
+        assert int8_limit.__wrapped__() == limit, product.__name__
