@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ CGROUP_FILES = (  # limit, use and statistics, of control groups version 2 and 1
         CGROUP / "memory" / "memory.stat",
     ),
 )
-FILL_WINDOWS = {"cpu": 8, "cuda": 64}
+# A GPU is kept busy by several passes in a row: while it computes one, the next is put together.
+FILL_WINDOWS = {"cpu": 8, "cuda": 512}
+PASS_WINDOWS = {"cpu": 64, "cuda": 64}
 
 MERGED, MERGED_INT8 = "merged", "merged-int8"
 # Groups that the tokens of padding are merged to, chosen by the tables in docs/fast-mode.md.
@@ -54,7 +57,7 @@ class Device:
 def choose_device(settings: ComputeSettings) -> Device:
     """The device and dtype that `settings` ask for. Raises SettingsError if a CUDA device asked for is not there.
 
-    dtype auto is float32 on a CPU and bfloat16 on CUDA.
+    dtype auto is float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old to multiply bfloat16.
     """
     cuda_problem = _cuda_problem()
     if settings.device == "auto":
@@ -71,8 +74,13 @@ def choose_device(settings: ComputeSettings) -> Device:
         reason = f"as asked for, {torch.cuda.get_device_name(device)}"
     dtype_name = settings.dtype
     if dtype_name == "auto":
-        dtype_name = "float32" if device.type == "cpu" else "bfloat16"
+        dtype_name = "float32" if device.type == "cpu" else _half_of(device)
     return Device(device, getattr(torch, dtype_name), reason)
+
+
+def _half_of(device: torch.device) -> str:
+    """The 16-bit type that this GPU multiplies in hardware: bfloat16 from compute capability 8.0 on."""
+    return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
 
 
 def _cuda_problem() -> str:
@@ -96,8 +104,9 @@ class Classifier:
     - `merged`: the tokens of padding merged in groups (`Forward.merged`), in the device's dtype.
     - `merged-int8`: the same, with the linear layers in 8-bit integers; on a CPU that multiplies these fast.
 
-    `capacity` is how many windows fit in the memory budget of one forward pass; it shrinks after running out of
-    memory. `fill` is how many windows a batch shared by several recordings aims for.
+    `capacity` is how many windows go through one forward pass at most: as many as fit in the memory budget, and no
+    more than keep the device busy; it shrinks after running out of memory. `fill` is how many windows a batch shared
+    by several recordings aims for.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False) -> None:
@@ -122,20 +131,30 @@ class Classifier:
         front_end = checkpoint.front_end
         self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
         self._merged: dict[tuple[int, int], Tokens] = {}
-        self.capacity = batch_size or self._capacity(model.config)
-        self.fill = batch_size or min(self.capacity, FILL_WINDOWS[device.device.type])
+        kind = device.device.type
+        self.capacity = batch_size or min(self._capacity(model.config), PASS_WINDOWS[kind])
+        self.fill = batch_size or FILL_WINDOWS[kind]
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
-        """One forward pass. Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, float32.
+        """One forward pass, waited for. Shapes and errors: as `begin`, float32 out."""
+        return self.collect([self.begin(inputs, recorded, path)])
 
-        `recorded` is how many frames of each window were recorded and not padded; every path but the exact one has
-        to know. Raises what PyTorch raises; `is_out_of_memory` tells whether the batch was too large.
+    def begin(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Tensor:
+        """Start one forward pass; on CUDA it goes on while the caller prepares the next.
+
+        Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, on the device. `recorded` is how many
+        frames of each window were recorded and not padded; every path but the exact one has to know. Raises what
+        PyTorch raises; `is_out_of_memory` tells whether the batch was too large.
         """
         with torch.inference_mode():
-            forward = self._forwards[path]
             tokens = None if recorded is None or path == EXACT else self._tokens(path, recorded)
-            logits = forward(inputs.to(self.device.device, self.device.dtype), tokens)
-            return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+            return self._forwards[path](inputs.to(self.device.device, self.device.dtype), tokens)
+
+    @staticmethod
+    def collect(begun: Sequence[Tensor]) -> Logits:
+        """The logits of passes that were begun, one behind the other, once the last has ended."""
+        with torch.inference_mode():
+            return np.asarray(torch.cat(list(begun)).float().cpu().numpy(), dtype=np.float32)
 
     def tokens(self, recorded: int, path: str = EXACT) -> int:
         """How many tokens go through the layers for a window with `recorded` frames."""

@@ -45,7 +45,11 @@ class FilterBanks:
                 f"a window of {values} values at {self.front_end.rate_hz} Hz; the model hears "
                 f"{self.front_end.frame_values} to {self.front_end.limit_values}"
             )
-        frames = waveforms.to(self.device).unfold(1, self.front_end.frame_values, self.front_end.hop_values)
+        if self.device.type == "cuda":
+            waveforms = waveforms.pin_memory()  # so that the copy runs beside the pass before it
+        frames = waveforms.to(self.device, non_blocking=True).unfold(
+            1, self.front_end.frame_values, self.front_end.hop_values
+        )
         count = frames.shape[1]
         # One row a frame, so that every product below has the shape it has in the reference.
         rows = frames.reshape(batch * count, -1)

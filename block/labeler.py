@@ -126,13 +126,13 @@ class Labeler:
         return logits
 
     def _logits_in_passes(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Logits:
-        done: list[Logits] = []
+        begun: list[torch.Tensor] = []
         position = 0
         while position < len(items):
             left = len(items) - position
             size = math.ceil(left / math.ceil(left / self.classifier.capacity))
             try:
-                done.append(self._forward(items[position : position + size], path))
+                begun.append(self._begin(items[position : position + size], path))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -146,11 +146,11 @@ class Labeler:
                 raise RecordingError(f"{problem}, and a smaller one there is not")
             self.classifier.capacity = size // 2
             self.warn(f"{problem}; going on with {size // 2}")
-        return np.concatenate(done)
+        return self.classifier.collect(begun)
 
-    def _forward(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Logits:
+    def _begin(self, items: Sequence[tuple[Waveform, Window]], path: str) -> torch.Tensor:
         inputs = torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)])
-        return self.classifier.logits(inputs, self.filter_banks.front_end.frames(items[0][1].length), path)
+        return self.classifier.begin(inputs, self.filter_banks.front_end.frames(items[0][1].length), path)
 
     def _labeled(self, prepared: Prepared, logits: Logits) -> LabeledRecording:
         heard = np.array(prepared.piece_counts) > 0

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,6 +181,69 @@ def test_the_original_blocks_command_line_works_unchanged(
     assert is_partition(studio.labels(sample_id), 40000)
     assert {label for _, _, label in studio.labels(sample_id)} <= {"speech", "tune", "noise"}
     assert f"warning: {checkpoints.DEFAULT} has other weights than those known by this name" in capsys.readouterr().out
+
+
+def test_labels_do_not_depend_on_threads_batches_or_the_order_of_the_ids(
+    studio: Studio, checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index, (seconds, rate) in enumerate(GOOD):
+        soundfile.write(studio.project.root / f"{index}.wav", sound(seconds, rate), rate)
+    studio.project.scan()
+    ids = [sample.id for sample in studio.project.samples()]
+    results = []
+    for threads, batch, order in ((1, "0", ids), (8, "1", ids[::-1]), (3, "5", ids[2:] + ids[:2])):
+        monkeypatch.setattr("block.run.THREADS", threads)
+        arguments = ("--model", str(checkpoint_folder), "--batch-size", batch, "--win-size-ms", "700")
+        assert studio.run(order, *arguments, "--win-stride-ms", "300") == 0
+        results.append([studio.labels(sample_id) for sample_id in ids])
+    assert results[0] == results[1] == results[2]
+    assert len({label for labels in results[0] for _, _, label in labels}) > 1
+
+
+def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
+    studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(4):
+        soundfile.write(studio.project.root / f"{index}.wav", sound(30, 16000), 16000)
+    studio.project.scan()
+    ids = [sample.id for sample in studio.project.samples()]
+    arguments = ("--model", str(EMBEDDED), "--win-size-ms", "1000", "--win-stride-ms", "1000")
+    assert studio.run(ids, *arguments) == 0
+    exact = [studio.labels(sample_id) for sample_id in ids]
+    assert studio.run(ids, *arguments, "--mode", "fast", "--min-agreement", "0.5") == 0
+    out = capsys.readouterr().out
+    assert "opening audit of merged" in out
+    assert "of 64 audited windows got the same label" in out
+    assert "with 95 % confidence; largest score difference 0." in out
+    modes = {studio.project.sample(sample_id).metadata["ast_mode"] for sample_id in ids}
+    assert len(modes) == 1
+    assert modes.pop() in ("exact", "fast merged", "fast merged-int8")
+    assert [studio.labels(sample_id) for sample_id in ids] == exact
+
+
+def test_after_a_fall_back_the_ids_labelled_the_fast_way_are_written(
+    studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from block.audited import AuditedLabeler
+
+    for index in range(3):
+        soundfile.write(studio.project.root / f"{index}.wav", sound(4, 16000), 16000)
+    studio.project.scan()
+    ids = [sample.id for sample in studio.project.samples()]
+    monkeypatch.setattr(AuditedLabeler, "fell_back", True)
+    monkeypatch.setattr(AuditedLabeler, "__init__", _with_fast_ids(AuditedLabeler.__init__, [*ids[:2], 99]))
+    path = studio.folder / "fast.json"
+    assert studio.run(ids, "--model", str(EMBEDDED), "--mode", "fast", "--fast-ids-file", str(path)) == 0
+    assert json.loads(path.read_text()) == {"ids": ids[:2]}
+    assert f"labelled the fast way before the fall-back: 2 recordings; ids written to {path}" in capsys.readouterr().out
+
+
+def _with_fast_ids(make: Callable[..., None], ids: list[int]) -> Callable[..., None]:
+    def made(self: Any, *arguments: Any) -> None:
+        make(self, *arguments)
+        self.fast_ids = list(ids)
+
+    return made
 
 
 def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, checkpoint_folder: Path) -> None:

@@ -165,13 +165,13 @@ def test_windows_that_fit_the_budget_share_one_forward_pass_and_others_get_equal
 ) -> None:
     def passes(labeler: Labeler, *recordings: Recording) -> list[int]:
         sizes: list[int] = []
-        forward = labeler.classifier.logits
+        forward = labeler.classifier.begin
 
-        def count(inputs: Tensor) -> object:
+        def count(inputs: Tensor, *how: object) -> object:
             sizes.append(len(inputs))
-            return forward(inputs)
+            return forward(inputs, *how)
 
-        labeler.classifier.logits = count  # type: ignore[method-assign, assignment]
+        labeler.classifier.begin = count  # type: ignore[method-assign, assignment]
         label(labeler, *recordings)
         return sizes
 
@@ -184,16 +184,16 @@ def test_windows_that_fit_the_budget_share_one_forward_pass_and_others_get_equal
 def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labeler: Callable[..., Labeler]) -> None:
     warnings: list[str] = []
     labeler = replace(make_labeler(merge=False, batch_size=8), warn=warnings.append)
-    forward = labeler.classifier.logits
+    forward = labeler.classifier.begin
 
-    def tight(inputs: Tensor) -> object:
+    def tight(inputs: Tensor, *how: object) -> object:
         if len(inputs) > 2:
             raise MemoryError
-        return forward(inputs)
+        return forward(inputs, *how)
 
     sound = recording(6.0)
     expected = label(make_labeler(merge=False), sound)[0]
-    labeler.classifier.logits = tight  # type: ignore[method-assign, assignment]
+    labeler.classifier.begin = tight  # type: ignore[method-assign, assignment]
     got = label(labeler, sound)[0]
     assert told(got) == told(expected)
     assert labeler.classifier.capacity == 2
@@ -203,10 +203,10 @@ def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labe
 def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: Callable[..., Labeler]) -> None:
     labeler = make_labeler()
 
-    def none(inputs: Tensor) -> object:
+    def none(inputs: Tensor, *how: object) -> object:
         raise MemoryError
 
-    labeler.classifier.logits = none  # type: ignore[method-assign, assignment]
+    labeler.classifier.begin = none  # type: ignore[method-assign, assignment]
     with pytest.raises(RecordingError, match="out of memory"):
         label(labeler, recording(3.0))
 
@@ -357,6 +357,36 @@ def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_
             lower = [(start, end, text.lower()) for start, end, text in by_pipeline(
                 EMBEDDED, one, windows, ["Speech", "Music"], 0.2)]  # fmt: skip
             assert told(labeled) == lower
+
+
+@pytest.mark.parametrize(("capability", "name"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
+) -> None:
+    monkeypatch.setattr("block.classifier._cuda_problem", lambda: "")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_device(ComputeSettings("auto")).dtype_name == name
+    assert choose_device(ComputeSettings("auto", "float32")).dtype_name == "float32"
+
+
+def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_length() -> None:
+    checkpoint = checkpoints.find(str(EMBEDDED))
+    device = choose_device(ComputeSettings("cpu"))
+    classifier = Classifier(checkpoint, device, fast=True)
+    assert classifier.paths[:2] == ("exact", "merged")
+    assert Classifier(checkpoint, device).paths == ("exact",)
+    labels = parse_labels("Speech, Music, Dog", checkpoint.class_names, 0.2)
+    labeler = Labeler(
+        classifier, FilterBanks(checkpoint.front_end, device.device), WindowSettings(1000, 500),
+        DecisionSettings(labels), lambda text: None,
+    )  # fmt: skip
+    prepared = [labeler.prepare(recording(seconds, identity=i)) for i, seconds in enumerate((3.2, 0.4, 0.07, 1.0))]
+    exact = score(labeler.logits(prepared), "softmax")
+    errors = [np.abs(score(labeler.logits(prepared, path), "softmax") - exact).max() for path in classifier.paths[1:]]
+    assert all(0 < error < 0.03 for error in errors)
+    assert errors == sorted(errors)
+    assert labeler.logits(prepared, "merged")[0] == pytest.approx(labeler.logits(prepared[:1], "merged")[0], abs=1e-4)
 
 
 def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundredth() -> None:
