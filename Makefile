@@ -1,16 +1,17 @@
-# make demo · make test · make check · make images · make push-cpu · make push-gpu; what is missing is installed into
-# .venv first.
+# make demo · make test · make check · make bench · make images · make push-cpu · make push-gpu; what is missing is
+# installed into .venv first.
 #
 # TORCH_INDEX: where torch and torchaudio come from, if not from the default package index. PyTorch's own CPU-only
 # wheels are a tenth of the size:  make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
+BENCH ?=
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check fix images push-cpu push-gpu constraints clean
+.PHONY: demo test check fix bench images push-cpu push-gpu constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -28,6 +29,11 @@ fix: $(VENV)/.dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+# This block beside transformers, ONNX Runtime and OpenVINO on this machine: a table, JSON and a plot in build/bench.
+# It takes about twenty minutes on two cores; BENCH=--quick takes three.
+bench: $(VENV)/.bench
+	$(PY) -m block bench --out build/bench $(BENCH)
+
 # Build both images with buildah, without a daemon, then run the block inside each without a network and hold its labels
 # to those of a run outside. Root, on Debian: apt-get install buildah debootstrap. images/build.sh says what can be set.
 images: $(VENV)/.demo
@@ -43,7 +49,7 @@ push-cpu push-gpu: push-%:
 # Pins what the pinned packages bring along, for every Python from 3.10 to 3.13. Run it after changing a pin.
 constraints:
 	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --quiet \
-		--output-file constraints.txt requirements-dev.txt
+		--output-file constraints.txt requirements-dev.txt requirements-bench.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -66,4 +72,9 @@ $(VENV)/.demo: requirements-studio.txt $(VENV)/.torch
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
 	@echo "Installing what the tests and checks need."
 	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
+	touch $@
+
+$(VENV)/.bench: requirements-bench.txt $(VENV)/.demo
+	@echo "Installing what the benchmark's other contenders and its plot need."
+	$(PIP) install --quiet -r requirements-bench.txt -c constraints.txt
 	touch $@

@@ -33,7 +33,7 @@ CGROUP_FILES = (  # limit, use and statistics, of control groups version 2 and 1
 )
 # A GPU is kept busy by several passes in a row: while it computes one, the next is put together.
 FILL_WINDOWS = {"cpu": 8, "cuda": 512}
-PASS_WINDOWS = {"cpu": 64, "cuda": 64}
+PASS_WINDOWS = {"cpu": 8, "cuda": 64}
 
 MERGED, MERGED_INT8 = "merged", "merged-int8"
 # Groups that the tokens of padding are merged to, chosen by the tables in docs/fast-mode.md.

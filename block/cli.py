@@ -45,8 +45,10 @@ def _command(argv: Sequence[str]) -> int:
 
 
 def _bench(argv: Sequence[str]) -> int:
-    from block.bench import command
+    from block.bench import agreement, command
 
+    if argv[:1] == ["agreement"]:
+        return agreement.main(list(argv[1:]))
     return command.main(list(argv))
 
 

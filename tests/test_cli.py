@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from block import cli
+from block import action, cli
 from block.settings import SettingsError
 from block.studio.access import read_access, read_ids, write_ids
 from tests.conftest import NAMES, ROOT
@@ -115,14 +115,14 @@ def test_the_project_is_the_one_named_else_the_keys_own() -> None:
     with scripted(Answer(body=envelope(projects=[{"id": 5}]))) as server:
         for named in ({}, {"EI_PROJECT_ID": "5"}, {"EI_PROJECT_ID": ""}):
             access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **named})
-            assert cli._project_id(cli.StudioClient(access.endpoint, access.key), access) == 5
+            assert action._project_id(action.StudioClient(access.endpoint, access.key), access) == 5
         other = read_access({**KEY, "EI_API_ENDPOINT": server.url, "EI_PROJECT_ID": "9"})
         with pytest.raises(SettingsError, match="EI_PROJECT_ID is 9, but the key belongs to project 5"):
-            cli._project_id(cli.StudioClient(other.endpoint, other.key), other)
+            action._project_id(action.StudioClient(other.endpoint, other.key), other)
         server.answers = [Answer(body=envelope(projects=[{"id": 5}, {"id": 9}]))]
-        assert cli._project_id(cli.StudioClient(other.endpoint, other.key), other) == 9
+        assert action._project_id(action.StudioClient(other.endpoint, other.key), other) == 9
         with pytest.raises(SettingsError, match="2 projects; say which one: set EI_PROJECT_ID"):
-            cli._project_id(cli.StudioClient(access.endpoint, access.key), access)
+            action._project_id(action.StudioClient(access.endpoint, access.key), access)
     assert "secret" not in repr(access)
 
 

@@ -1,0 +1,101 @@
+"""`python -m block bench`: run the benchmark, print its tables, write them as JSON and draw a picture."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from block import __version__, checkpoints
+from block.bench.plan import FULL, QUICK, BenchError, Clock, Plan
+from block.settings import ComputeSettings, SettingsError
+
+OUT = Path("build/bench")
+TABLE, JSON, PLOT = "bench.txt", "bench.json", "bench.png"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m block bench", allow_abbrev=False,
+        description="This block beside transformers, ONNX Runtime and OpenVINO, in one run on this machine.",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="fewer contenders and rounds, within three minutes")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write; default: %(default)s")
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="recordings of your own; default: made, seeded")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what is made here for the next run")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME|DIR",
+        help="checkpoint to measure on, may be repeated; default: the embedded one, and a random one of full size",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="as for transform.py; default: %(default)s")
+    parser.add_argument("--dtype", default="auto", help="as for transform.py; default: %(default)s")
+    parser.add_argument("--limit-s", type=float, metavar="S", help="begin nothing new after so many seconds")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the benchmark. Returns the exit code; raises SettingsError or CheckpointError if nothing can start."""
+    options = parser().parse_args(argv)
+    compute = ComputeSettings(options.device, options.dtype)
+    plan = QUICK if options.quick else FULL
+    if options.limit_s is not None:
+        plan = replace(plan, limit_s=options.limit_s)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="block-bench-") as made:
+            return _run(options, plan, compute, Path(made))
+    except BenchError as error:
+        raise SettingsError(str(error)) from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename or options.out}: {error.strerror or error}") from None
+
+
+def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scratch: Path) -> int:
+    # From here on torch is needed, which takes seconds to import; the plan's time includes that.
+    clock = Clock(plan.limit_s)
+    from block.bench import machine, made
+    from block.bench.measure import Measure
+    from block.bench.plot import draw
+    from block.bench.results import Results, write_json
+    from block.bench.table import text
+    from block.classifier import choose_device
+
+    others = machine.Others()
+    device = choose_device(compute)
+    if device.device.type == "cuda":
+        plan = plan.on_cuda()
+    embedded = checkpoints.find(checkpoints.EMBEDDED)
+    if options.audio is not None:
+        recordings, told = made.found_recordings(options.audio), f"{options.audio}"
+    else:
+        recordings = made.recordings(scratch)
+        told = f"made, {len(recordings)} recordings of {min(made.SECONDS)} to {max(made.SECONDS)} s"
+    results = Results(__version__, plan.name, machine.describe(), told)
+    work = scratch if options.cache is None else options.cache
+    work.mkdir(parents=True, exist_ok=True)
+    measure = Measure(plan, clock, device, options.device, recordings, scratch, work, results, _say)
+    measure.starts()
+    chosen = [checkpoints.find(name) for name in options.model or ()]
+    if not chosen:
+        chosen = [embedded, made.full_size_checkpoint(work, embedded)]
+    for number, checkpoint in enumerate(chosen):
+        measure.checkpoint(checkpoint, plan.keep_s if number + 1 < len(chosen) else 0)
+    measure.long_recording(embedded)
+    title = f"{results.machine.get('gpu') or results.machine['cpu']}, block {__version__}"
+    try:
+        draw(results.checkpoints, title, options.out / PLOT)
+    except BenchError as error:
+        results.left_out.append(f"{error}; {machine.INSTALL}")
+    results.took_s, results.others_share = clock.spent(), others.share()
+    write_json(results, options.out / JSON)
+    table = text(results)
+    (options.out / TABLE).write_text(table, encoding="utf-8")
+    print(f"\n{table}\nwritten: {options.out}", flush=True)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(f"bench: {line}", flush=True)

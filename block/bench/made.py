@@ -1,0 +1,103 @@
+"""What the benchmark runs on where nothing else is given: a checkpoint of full size, and recordings, both seeded.
+
+Speed does not depend on what the weights are, nor on what is to be heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from block import audio
+from block.bench.plan import BenchError
+from block.checkpoints import Checkpoint, CheckpointError, find
+from block.recording import RecordingError, Waveform
+
+FULL_SIZE = "ast-full-size-random"
+RATES_HZ = (16000, 44100)
+SECONDS = (5, 8, 13, 21, 34, 60)  # of the recordings made, each at both rates
+SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
+BLOCK_S = 10
+
+
+def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
+    """A checkpoint of the size of the big model, with seeded random weights and the classes of `like`.
+
+    Made in `folder` unless it is there already and sound.
+    """
+    place = folder / FULL_SIZE
+    try:
+        return find(str(place))
+    except CheckpointError:
+        pass
+    import torch
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    names = dict(enumerate(like.class_names))
+    config = ASTConfig(id2label=names, label2id={name: index for index, name in names.items()})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ASTForAudioClassification(config)
+    model.save_pretrained(place)
+    ASTFeatureExtractor().save_pretrained(place)
+    return find(str(place))
+
+
+def recordings(folder: Path, seconds: Sequence[int] = SECONDS) -> list[Path]:
+    """WAV files of 16 bits written into `folder`, one of each length at each rate."""
+    paths = []
+    for number, (length_s, rate_hz) in enumerate((s, r) for s in seconds for r in RATES_HZ):
+        paths.append(folder / f"{number:02}-{length_s}s-{rate_hz}.wav")
+        write_recording(paths[-1], length_s, rate_hz, seed=number)
+    return paths
+
+
+def write_recording(path: Path, seconds: int, rate_hz: int, seed: int) -> None:
+    """A WAV file of 16 bits with a sound that changes from second to second, written bit by bit."""
+    with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16") as file:
+        for block in _sound(seconds, rate_hz, seed):
+            file.write(block)
+
+
+def _sound(seconds: int, rate_hz: int, seed: int) -> Iterator[Waveform]:
+    """Noise and a tone, of other level and pitch every second. Shape of each: `(values,)`, 10 s at most."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, seconds, BLOCK_S):
+        length = min(BLOCK_S, seconds - start)
+        time = np.arange(length * rate_hz) / rate_hz
+        pitch, level, noise = (np.repeat(generator.uniform(0, 1, length), rate_hz) for _ in range(3))
+        tone = 0.4 * level * np.sin(2 * np.pi * (100 + 3000 * pitch) * time)
+        yield (tone + 0.1 * noise * generator.standard_normal(len(time)).clip(-4, 4)).astype(np.float32)
+
+
+def found_recordings(folder: Path) -> list[Path]:
+    """The user's own recordings, by name. Raises BenchError if there are none."""
+    if not folder.is_dir():
+        raise BenchError(f"--audio {folder} is not a folder")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise BenchError(f"--audio {folder} holds no recordings ({', '.join(sorted(SUFFIXES))})")
+    return paths
+
+
+def windows(paths: Sequence[Path], values: int, count: int, rate_hz: int) -> list[Waveform]:
+    """`count` windows of `values` values at `rate_hz` out of the recordings, one after another and around again."""
+    parts: list[Waveform] = []
+    length = 0
+    for path in paths:
+        if length >= values * count:
+            break
+        try:
+            parts.append(audio.decode(path, rate_hz).waveform)
+        except RecordingError as error:
+            raise BenchError(f"{path.name}: {error}") from None
+        length += len(parts[-1])
+    if not length:
+        raise BenchError("the recordings are empty")
+    whole = np.resize(np.concatenate(parts), values * count)
+    return list(whole.reshape(count, values))

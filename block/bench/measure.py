@@ -1,0 +1,218 @@
+"""One run of the benchmark: every part in turn, each of which may be left out, with the reason, but not end the run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from block.bench import exported, gemm, made, memory, stages, start
+from block.bench.audit import RECOMPUTED_SHARES, long_run
+from block.bench.contenders import TRANSFORMERS, Contender, Field, hears_padding
+from block.bench.flops import Shape, flops, shape
+from block.bench.machine import INSTALL
+from block.bench.plan import MODEL_WINDOW_MS, BenchError, Clock, Effort, Plan
+from block.bench.results import OnCheckpoint, Rate, Results
+from block.bench.timing import Turn, take_turns
+from block.checkpoints import Checkpoint
+from block.classifier import MERGED_INT8, Device
+from block.settings import EXACT
+from block.weights import read_shapes
+
+EXPORTED = ("onnxruntime", "openvino")
+EXPORTED_BATCHES = (1, 4)
+MEMORY_S = 25  # what one process that imports torch and judges a few windows may take, at the least
+MOST_WINDOWS, MOST_TURN_WINDOWS = 20000, 256
+SMALL_FLOPS = 26e9  # a tenth of the full-size model's
+LONG_S = {"one minute": 60, "one hour": 3600}
+LONG_RATES_HZ = (16000, 44100)
+Way = tuple[str, int]  # a contender: its kind and its batch
+
+
+@dataclass
+class Measure:
+    """What the parts of one run share.
+
+    `device_asked` is the device as the user named it. What is made goes to the folder `scratch`, or to `work` if the
+    next run may want it; `say` is told how far things are.
+    """
+
+    plan: Plan
+    clock: Clock
+    device: Device
+    device_asked: str
+    recordings: Sequence[Path]
+    scratch: Path
+    work: Path
+    results: Results
+    say: Callable[[str], None]
+
+    def starts(self) -> None:
+        """How long transform.py takes to start."""
+        with self._part("start"):
+            self.results.starts = start.measure()
+
+    def peaks(self) -> None:
+        """Another try at the machine's peaks, of which the highest count."""
+        for dtype, peak in gemm.measure(self.device.device).items():
+            self.results.peaks[dtype] = gemm.higher(self.results.peaks.get(dtype), peak)
+
+    def checkpoint(self, checkpoint: Checkpoint, keep_s: float) -> None:
+        """Everything that is measured on one checkpoint, with `keep_s` seconds left for what comes after it."""
+        sizes = _sizes(checkpoint)
+        weights = sum(math.prod(one) for one in read_shapes(checkpoint.weights).values())
+        on = OnCheckpoint(checkpoint.name, weights, sizes.tokens, flops(sizes), self.device.dtype_name)
+        self.results.checkpoints.append(on)
+        effort = self.plan.small if on.flops.total < SMALL_FLOPS else self.plan.large
+        field = Field(checkpoint, self.device, self.work / f"{checkpoint.name}.onnx")
+        self._rates(on, field, effort, keep_s)
+        self._long_runs(on, field)
+        self._end_to_end(on, field, effort, keep_s)
+        self._memory(on, field, keep_s)
+
+    def long_recording(self, checkpoint: Checkpoint) -> None:
+        """One minute's peak memory beside one hour's, at each rate that an hour is made in."""
+        if not self.plan.hour:
+            return self._leave_out("an hour's peak memory beside a minute's: not in this plan")
+        with self._part("an hour's peak memory beside a minute's"):
+            for what, seconds in LONG_S.items():
+                for rate_hz in LONG_RATES_HZ:
+                    path = self.scratch / "long.wav"
+                    made.write_recording(path, seconds, rate_hz, seed=0)
+                    named = f"{what} at {rate_hz / 1000:g} kHz"
+                    self.say(f"peak memory: {named}")
+                    self.results.long_recording.append(memory.of_recording(
+                        named, checkpoint.folder, path, self.device_asked, self.device.dtype_name, self._patience(),
+                    ))  # fmt: skip
+                    path.unlink()
+        return None
+
+    def _rates(self, on: OnCheckpoint, field: Field, effort: Effort, keep_s: float) -> None:
+        # Whoever comes last is left out first where time runs short.
+        ways = [(TRANSFORMERS, 1), *((path, effort.own_batch) for path in field.paths)]
+        ways += [(TRANSFORMERS, batch) for batch in self.plan.batches if batch > 1]
+        for kind in EXPORTED:
+            if not self.plan.exported:
+                self._leave_out(f"{kind}: not in this plan")
+            elif absent := exported.missing(kind):
+                self._leave_out(f"{kind}: {', '.join(absent)} not installed; {INSTALL}")
+            else:
+                ways += [(kind, batch) for batch in EXPORTED_BATCHES]
+        self._measured(on, field, effort, ways, MODEL_WINDOW_MS, keep_s, effort.later_s)
+        best = {(rate.kind, rate.batch) for kind, _ in ways if (rate := on.rate(kind)) is not None}
+        again = [way for way in ways if way in best or way == (TRANSFORMERS, 1)]
+        if not effort.every_length:
+            again = [way for way in again if not hears_padding(way[0])]
+        for window_ms in self.plan.window_ms:
+            if window_ms == MODEL_WINDOW_MS:
+                continue
+            self._measured(on, field, effort, again, window_ms, keep_s)
+            if not effort.every_length:
+                at_two = [rate for rate in on.rates if rate.window_ms == MODEL_WINDOW_MS and hears_padding(rate.kind)]
+                on.rates += [replace(rate, window_ms=window_ms) for rate in at_two]
+
+    def _measured(
+        self, on: OnCheckpoint, field: Field, effort: Effort, ways: Sequence[Way], window_ms: int, keep_s: float,
+        later_s: float = 0.0,
+    ) -> None:  # fmt: skip
+        named = f"windows of {window_ms / 1000:g} s on {on.name}"
+        self.say(named)
+        contenders: list[Contender] = []
+        for kind, batch in ways:
+            with self._part(f"{kind}, batch {batch}, on {on.name}"):
+                contenders.append(field.contender(kind, batch))
+        front_end = field.checkpoint.front_end
+        values = min(window_ms * front_end.rate_hz // 1000, front_end.limit_values)
+        windows = made.windows(self.recordings, values, MOST_TURN_WINDOWS, front_end.rate_hz)
+        turns = [
+            Turn(lambda count, run=one.run: run(windows[:count]), one.batch, len(windows))  # type: ignore[misc]
+            for one in contenders
+        ]
+        self.peaks()
+        spreads = take_turns(turns, effort.rounds, effort.turn_s, lambda: self.clock.left() - keep_s, later_s)
+        self.peaks()
+        recorded = front_end.frames(values)
+        sizes = _sizes(field.checkpoint)
+        without = [one for one, spread in zip(contenders, spreads, strict=True) if spread is None]
+        if without:
+            told = ", ".join(f"{one.kind} (batch {one.batch})" for one in without)
+            self._leave_out(f"{named}: no time left for {told}")
+        for contender, spread in zip(contenders, spreads, strict=True):
+            if spread is None:
+                continue
+            own = contender.kind in field.paths
+            tokens = field.classifier.tokens(recorded, contender.kind) if own else sizes.tokens
+            on.rates.append(Rate(
+                contender.kind, contender.batch, contender.includes, window_ms, window_ms, spread,
+                flops(sizes, tokens, prunes=own).total, "int8" if contender.kind == MERGED_INT8 else on.dtype,
+            ))  # fmt: skip
+
+    def _long_runs(self, on: OnCheckpoint, field: Field) -> None:
+        exact, peer = on.rate(EXACT), on.rate(TRANSFORMERS)
+        fast = [rate for path in field.paths if path != EXACT and (rate := on.rate(path)) is not None]
+        if exact is None or peer is None or not fast:
+            return
+        for rate in fast:
+            others_s = sum(other.seconds.median for other in fast if other is not rate)
+            on.long_runs += [
+                long_run(rate.kind, rate.seconds.median, exact.seconds.median, peer.seconds.median, others_s, share)
+                for share in RECOMPUTED_SHARES
+            ]
+
+    def _end_to_end(self, on: OnCheckpoint, field: Field, effort: Effort, keep_s: float) -> None:
+        name = f"end to end from files on {on.name}"
+        without = []
+        for path in field.paths:
+            rate = on.rate(path)
+            time_s = min(effort.end_to_end_s, self.clock.left() - keep_s)
+            windows = 0 if rate is None else min(MOST_WINDOWS, int(time_s * rate.windows_s))
+            if windows < 1:
+                without.append(path)
+                continue
+            self.say(f"{name}: {path}")
+            with self._part(f"{name}: {path}"):
+                count, write_to = stages.count_for(self.recordings, windows), self.scratch / "labels.jsonl"
+                on.runs.append(stages.measure(field.classifier, self.recordings, count, write_to, path=path))
+        if without:
+            self._leave_out(f"{name}: no time left for {', '.join(without)}")
+
+    def _memory(self, on: OnCheckpoint, field: Field, keep_s: float) -> None:
+        name = f"peak memory on {on.name}"
+        best = on.rate(TRANSFORMERS)
+        kinds = [(TRANSFORMERS, best.batch)] if best is not None else []
+        kinds += [(path, field.classifier.fill) for path in field.paths]
+        kinds += [(kind, rate.batch) for kind in EXPORTED if (rate := on.rate(kind)) is not None]
+        without = []
+        for kind, batch in kinds:
+            if self.clock.left() - keep_s < MEMORY_S:
+                without.append(kind)
+                continue
+            self.say(f"{name}: {kind}")
+            with self._part(f"{name}: {kind}"):
+                on.memory.append(memory.of_contender(
+                    kind, field.checkpoint.folder, batch, self.recordings[-1], self.device_asked, on.dtype,
+                    field.export_to, self._patience(),
+                ))  # fmt: skip
+        if without:
+            self._leave_out(f"{name}: no time left for {', '.join(without)}")
+
+    def _patience(self) -> float:
+        return max(MEMORY_S, self.clock.left())
+
+    def _leave_out(self, line: str) -> None:
+        if line not in self.results.left_out:
+            self.results.left_out.append(line)
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except BenchError as error:
+            self._leave_out(f"{name}: {error}")
+
+
+def _sizes(checkpoint: Checkpoint) -> Shape:
+    return shape(json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8")))

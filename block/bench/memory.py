@@ -1,0 +1,116 @@
+"""Peak memory, each figure from a process of its own: `python -m block.bench.memory` measures itself and says so."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from block.bench.plan import BenchError
+
+ROOT = Path(__file__).resolve().parents[2]
+STATUS = Path("/proc/self/status")
+LONG_WINDOW_MS = 10000
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The most memory a process held, in MiB; `cuda_mib` is what PyTorch held of a GPU's."""
+
+    what: str
+    mib: float
+    cuda_mib: float | None = None
+
+
+def of_contender(
+    kind: str, checkpoint: Path, batch: int, audio: Path, device: str, dtype: str, export_to: Path, patience_s: float
+) -> Memory:
+    """Peak memory of one contender that judges one batch of 2 s windows. Raises BenchError if that fails."""
+    return _measured(
+        kind,
+        ["--contender", kind, "--batch", str(batch), "--export-to", str(export_to)],
+        checkpoint, audio, device, dtype, patience_s,
+    )  # fmt: skip
+
+
+def of_recording(what: str, checkpoint: Path, recording: Path, device: str, dtype: str, patience_s: float) -> Memory:
+    """Peak memory of labelling one recording in windows of 10 s. Raises BenchError if that fails."""
+    return _measured(what, [], checkpoint, recording, device, dtype, patience_s)
+
+
+def _measured(
+    what: str, arguments: Sequence[str], checkpoint: Path, audio: Path, device: str, dtype: str, patience_s: float
+) -> Memory:
+    command = [
+        sys.executable, "-m", "block.bench.memory", *arguments, "--checkpoint", str(checkpoint.resolve()),
+        "--audio", str(audio.resolve()), "--device", device, "--dtype", dtype,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=patience_s
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"memory of {what}: not done in {patience_s:.0f} s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise BenchError(f"memory of {what}: {said[-1]}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return Memory(what, answer["mib"], answer["cuda_mib"])
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held, in MiB.
+
+    The kernel's own mark where there is one: `getrusage` starts at what the process was forked from, torch and all.
+    """
+    if STATUS.is_file():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+def main(argv: Sequence[str]) -> None:
+    """Do one thing, then print its peak memory as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m block.bench.memory", allow_abbrev=False)
+    parser.add_argument("--contender", help="without it, a recording is labelled")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--export-to", type=Path, default=Path())
+    for name in ("--checkpoint", "--audio"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    options = parser.parse_args(argv)
+
+    import torch
+
+    from block import checkpoints
+    from block.bench import made, stages
+    from block.bench.contenders import Field
+    from block.classifier import choose_device
+    from block.settings import EXACT, ComputeSettings
+
+    device = choose_device(ComputeSettings(options.device, options.dtype))
+    field = Field(checkpoints.find(str(options.checkpoint)), device, options.export_to, options.contender != EXACT)
+    if options.contender:
+        rate_hz = field.checkpoint.front_end.rate_hz
+        windows = made.windows([options.audio], 2 * rate_hz, options.batch, rate_hz)
+        field.contender(options.contender, options.batch).run(windows)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            stages.measure(field.classifier, [options.audio], 1, Path(folder) / "labels.jsonl", LONG_WINDOW_MS)
+    on_cuda = device.device.type == "cuda"
+    cuda_mib = torch.cuda.max_memory_allocated(device.device) / MIB if on_cuda else None
+    print(json.dumps({"mib": peak_mib(), "cuda_mib": cuda_mib}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

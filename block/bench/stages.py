@@ -1,0 +1,243 @@
+"""Where the time goes, end to end: the block's own run over sound files, with a stopwatch on every stage."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import soundfile
+from torch import Tensor
+
+from block import audio
+from block.audit import BLOCK_WINDOWS
+from block.bench.plan import MODEL_WINDOW_MS, BenchError
+from block.classifier import Classifier, Logits
+from block.features import FilterBanks
+from block.labeler import Labeler, Prepared
+from block.labels import parse_labels
+from block.recording import LabeledRecording, Recording
+from block.run import Run
+from block.settings import EXACT, DecisionSettings, WindowSettings
+
+DECODE, FEATURES, FORWARD, DECIDE, WRITE = "decode, resample", "features", "forward", "windows, decisions", "writes"
+STAGES = (DECODE, FEATURES, FORWARD, DECIDE, WRITE)
+LABELS_OF_INTEREST = 3
+MIN_CONFIDENCE = 0.2
+
+
+class Stopwatch:
+    """Seconds spent in each stage, added up over threads; stages of several threads run side by side.
+
+    On a GPU the forward pass waits for the features, which are only begun before it.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def on(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        with self._lock:
+            self.seconds[stage] += seconds
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """A run over files on one of the block's paths. All `_s` are seconds; `stages_s` are added up over threads."""
+
+    path: str
+    window_ms: int
+    recordings: int
+    windows: int
+    audio_s: float
+    wall_s: float
+    stages_s: dict[str, float]
+
+    @property
+    def windows_s(self) -> float:
+        """Windows a second."""
+        return self.windows / self.wall_s
+
+    @property
+    def outside_share(self) -> float:
+        """The share of wall time in which the model was not computing."""
+        return 1 - self.stages_s[FORWARD] / self.wall_s
+
+
+class Files:
+    """Sound files as a source; recording `i` is file `i` of `paths`, which start over at their end."""
+
+    def __init__(self, paths: Sequence[Path], rate_hz: int, watch: Stopwatch) -> None:
+        self._paths = paths
+        self._rate_hz = rate_hz
+        self._watch = watch
+
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+        path = self._paths[recording_id % len(self._paths)]
+        with self._watch.on(DECODE):
+            frames = soundfile.info(path).frames
+        expect(frames)
+        with self._watch.on(DECODE):
+            sound = audio.decode(path, self._rate_hz)
+        return Recording(
+            recording_id, path.name, sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio
+        )  # fmt: skip
+
+
+class JsonLines:
+    """A sink that writes a line of JSON a recording, at once."""
+
+    def __init__(self, file: TextIO, watch: Stopwatch) -> None:
+        self._file = file
+        self._watch = watch
+        self._lock = threading.Lock()
+
+    def write(self, labeled: LabeledRecording) -> None:
+        with self._watch.on(WRITE):
+            segments = [[one.start, one.end, one.label, one.score] for one in labeled.segments]
+            line = json.dumps({"id": labeled.id, "name": labeled.name, "segments": segments})
+            with self._lock:
+                self._file.write(line + "\n")
+                self._file.flush()
+
+    def give_up(self, recording_id: int) -> None:
+        pass
+
+
+class Counter:
+    """A reporter that counts windows and seconds of audio, and keeps the first failure."""
+
+    def __init__(self) -> None:
+        self.windows = 0
+        self.audio_s = 0.0
+        self.failure = ""
+
+    def labeled(self, labeled: LabeledRecording) -> None:
+        self.windows += labeled.windows
+        self.audio_s += labeled.seconds
+
+    def failed(self, recording_id: int, reason: str) -> None:
+        self.failure = self.failure or reason
+
+    def skipped(self, recording_id: int, reason: str) -> None:
+        self.failure = self.failure or reason
+
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+        pass
+
+
+class TimedFilterBanks(FilterBanks):
+    """Filter banks with a stopwatch."""
+
+    watch: Stopwatch
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        with self.watch.on(FEATURES):
+            return super().__call__(waveforms)
+
+
+class TimedClassifier:
+    """A classifier with a stopwatch on both ends of a pass: on a GPU its time is spent where it is waited for."""
+
+    def __init__(self, classifier: Classifier, watch: Stopwatch) -> None:
+        self._classifier = classifier
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._classifier, name)
+
+    def begin(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Tensor:
+        with self._watch.on(FORWARD):
+            return self._classifier.begin(inputs, recorded, path)
+
+    def collect(self, begun: Sequence[Tensor]) -> Logits:
+        with self._watch.on(FORWARD):
+            return self._classifier.collect(begun)
+
+
+@dataclass(frozen=True)
+class TimedLabeler(Labeler):
+    """A labeler with a stopwatch that takes one path with all windows, without an audit."""
+
+    watch: Stopwatch
+    path: str
+
+    @property
+    def fill(self) -> int:
+        return super().fill if self.path == EXACT else BLOCK_WINDOWS
+
+    def prepare(self, recording: Recording) -> Prepared:
+        with self.watch.on(DECIDE):
+            return super().prepare(recording)
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        before = self._model_s()
+        start = time.perf_counter()
+        labeled = super().label(batch)
+        # Of labelling, what the model does not take.
+        self.watch.add(DECIDE, time.perf_counter() - start - (self._model_s() - before))
+        return labeled
+
+    def logits(self, batch: Sequence[Prepared], path: str = EXACT) -> Logits:
+        return super().logits(batch, self.path)
+
+    def _model_s(self) -> float:
+        return self.watch.seconds[FEATURES] + self.watch.seconds[FORWARD]
+
+
+def count_for(paths: Sequence[Path], windows: int, window_ms: int = MODEL_WINDOW_MS) -> int:
+    """How many recordings have so many windows, or a few more."""
+    lengths = [max(1, round(soundfile.info(path).duration * 1000 / window_ms)) for path in paths]
+    count = whole = 0
+    if windows > sum(lengths):
+        rounds = windows // sum(lengths)
+        count, whole = rounds * len(paths), rounds * sum(lengths)
+    while whole < windows:
+        whole += lengths[count % len(paths)]
+        count += 1
+    return count
+
+
+def measure(
+    classifier: Classifier,
+    paths: Sequence[Path],
+    recordings: int,
+    write_to: Path,
+    window_ms: int = MODEL_WINDOW_MS,
+    path: str = EXACT,
+) -> EndToEnd:
+    """Label so many recordings by `path`. Raises BenchError if one of them fails."""
+    watch, counter = Stopwatch(), Counter()
+    filter_banks = TimedFilterBanks(classifier.checkpoint.front_end, classifier.device.device)
+    filter_banks.watch = watch
+    names = classifier.checkpoint.class_names[:LABELS_OF_INTEREST]
+    labels = parse_labels("\n".join(names), classifier.checkpoint.class_names, MIN_CONFIDENCE)
+    labeler = TimedLabeler(
+        TimedClassifier(classifier, watch),  # type: ignore[arg-type]
+        filter_banks, WindowSettings(window_ms, window_ms), DecisionSettings(labels), lambda text: None, watch, path,
+    )  # fmt: skip
+    source = Files(paths, classifier.checkpoint.front_end.rate_hz, watch)
+    with write_to.open("w", encoding="utf-8") as file:
+        start = time.perf_counter()
+        summary = Run(source, JsonLines(file, watch), labeler, counter).label(range(recordings))
+        wall_s = time.perf_counter() - start
+    if summary.cancelled:
+        raise KeyboardInterrupt
+    if summary.unlabeled or summary.ended:
+        raise BenchError(f"a recording could not be labelled: {counter.failure or summary.ended}")
+    if not watch.seconds[FORWARD]:
+        raise BenchError("the labeler did not go through the classifier that is timed")
+    return EndToEnd(path, window_ms, recordings, counter.windows, counter.audio_s, wall_s, watch.seconds)

@@ -1,0 +1,45 @@
+"""How long `transform.py` takes to say what it can, or to refuse an argument: torch may not be imported for that."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from block.bench.plan import BenchError
+
+PROGRAM = Path(__file__).resolve().parents[2] / "transform.py"
+CASES = {
+    "transform.py --help": (["--help"], 0),
+    "transform.py, an argument refused": (["--data-ids-file", "ids.json", "--min-confidence", "7"], 2),
+}
+TIMES = 3
+PATIENCE_S = 60
+
+
+@dataclass(frozen=True)
+class Start:
+    """The median of some starts, in seconds of wall time."""
+
+    what: str
+    seconds: float
+
+
+def measure() -> list[Start]:
+    """The cases, in turns. Raises BenchError if there is no transform.py or it ends otherwise than it should."""
+    if not PROGRAM.is_file():
+        raise BenchError("transform.py is not beside the package `block`")
+    spent: dict[str, list[float]] = {what: [] for what in CASES}
+    for _ in range(TIMES):
+        for what, (arguments, expected) in CASES.items():
+            start = time.perf_counter()
+            ended = subprocess.run(  # noqa: S603
+                [sys.executable, str(PROGRAM), *arguments], capture_output=True, check=False, timeout=PATIENCE_S
+            )
+            spent[what].append(time.perf_counter() - start)
+            if ended.returncode != expected:
+                raise BenchError(f"{what} ended with {ended.returncode}; expected {expected}")
+    return [Start(what, statistics.median(seconds)) for what, seconds in spent.items()]

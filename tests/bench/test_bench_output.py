@@ -1,0 +1,127 @@
+"""What the benchmark says: its table, its JSON, its plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from block.bench import plot
+from block.bench.audit import long_run
+from block.bench.flops import Flops
+from block.bench.gemm import Peak
+from block.bench.machine import Others
+from block.bench.memory import Memory, peak_mib
+from block.bench.plan import BenchError
+from block.bench.results import OnCheckpoint, Rate, Results, write_json
+from block.bench.stages import STAGES, EndToEnd
+from block.bench.start import Start
+from block.bench.table import columns, text
+from block.bench.timing import Spread
+
+
+def rate(kind: str, batch: int, window_ms: int, *seconds: float, measured_ms: int = 0) -> Rate:
+    return Rate(
+        kind, batch, f"all of {kind}", window_ms, measured_ms or window_ms, Spread(seconds), 200 * 10**9, "float32"
+    )
+
+
+@pytest.fixture
+def results() -> Results:
+    on = OnCheckpoint("full", 86_600_000, 1214, Flops(200 * 10**9, 50 * 10**9, 10**9), "float32")
+    on.rates = [
+        rate("transformers", 1, 2000, 2.0, 4.0, 3.0), rate("exact", 8, 2000, 1.0, 1.5, 2.0),
+        rate("transformers", 2, 2000, 2.0, 3.0, 2.5), rate("merged", 8, 2000, 0.5, 0.25, 0.125),
+        rate("transformers", 2, 1000, 2.5, measured_ms=2000), rate("merged", 8, 1000, 0.1),
+    ]  # fmt: skip
+    on.runs = [EndToEnd("exact", 2000, 3, 20, 40.0, 25.0, dict(zip(STAGES, (1.0, 0.5, 24.0, 0.25, 0.1), strict=True)))]
+    on.memory = [Memory("transformers", 1234.5), Memory("exact", 999.0, 77.0)]
+    on.long_runs = [long_run("merged", 0.25, 1.5, 2.5)]
+    machine: dict[str, object] = {
+        "cpu": "a CPU", "cores": 2, "instruction_set": "AVX2", "torch_threads": 2, "python": "3.11", "versions": {},
+    }  # fmt: skip
+    found = Results("1.0", "quick", machine, "made")
+    found.peaks = {"float32": Peak("float32", 200e9, "torch.mm")}
+    found.checkpoints = [on]
+    found.starts = [Start("transform.py --help", 0.31)]
+    found.long_recording = [Memory("one minute", 500.0), Memory("one hour", 750.0)]
+    found.left_out = ["openvino: not installed"]
+    return found
+
+
+def test_rates_are_medians_and_ratios_are_to_transformers_at_its_best_batch(results: Results) -> None:
+    on = results.checkpoints[0]
+    exact, merged = on.rate("exact"), on.rate("merged")
+    assert exact is not None
+    assert merged is not None
+    assert exact.windows_s == pytest.approx(1 / 1.5)
+    assert on.ratio(exact) == pytest.approx(2.5 / 1.5)
+    assert on.ratio(merged) == pytest.approx(10)
+    assert results.peak_share(exact) == pytest.approx(200 / 1.5 / 200)
+
+
+def test_the_table_says_what_was_measured_and_what_was_not(results: Results) -> None:
+    said = text(results)
+    lines = said.splitlines()
+    # A contender's batches stand together, in order; what was not measured at a length is not made up.
+    assert [line.split()[:2] for line in lines if line.startswith(("transformers  ", "block exact  "))] == [
+        ["transformers", "1"], ["transformers", "2"], ["block", "exact"], ["block", "exact"],
+    ]  # fmt: skip
+    assert "0.4 (1.00×)" in said
+    assert "= 2 s" in said
+    assert "4 (10.00×)" in said
+    assert "4.0%" in said  # of 25 s, 24 in the forward pass
+    assert "one hour 750 MiB, 250 more" in said
+    assert "transformers 1,234" in said
+    assert "exact 999 (GPU 77)" in said
+    assert "left out: openvino: not installed" in said
+    assert max(map(len, lines)) <= 160
+
+
+def test_columns_are_aligned() -> None:
+    assert columns([["", "b"], ["long", "1"], ["x", "10"]]) == ["       b", "long   1", "x     10"]
+
+
+def test_the_json_holds_every_round_and_what_follows_from_it(results: Results, tmp_path: Path) -> None:
+    write_json(results, tmp_path / "bench.json")
+    content = json.loads((tmp_path / "bench.json").read_text())
+    entry = content["checkpoints"][0]["rates"][1]
+    assert entry["seconds"] == {"median": 1.5, "min": 1.0, "max": 2.0, "rounds": [1.0, 1.5, 2.0]}
+    assert entry["ratio_to_transformers"] == pytest.approx(2.5 / 1.5)
+    run = content["checkpoints"][0]["runs"][0]
+    assert run["outside_forward_share"] == pytest.approx(0.04)
+    assert run["gemm_bound_share"] == pytest.approx(20 * 251e9 / 200e9 / 25)
+    assert content["checkpoints"][0]["long_runs"][0]["audited"] == 114
+    assert content["left_out"] == ["openvino: not installed"]
+
+
+def test_without_matplotlib_the_plot_is_refused(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BenchError, match="matplotlib not installed"):
+        plot.draw(results.checkpoints, "title", tmp_path / "plot.png")
+
+
+def test_the_plot_is_a_picture(results: Results, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot.draw(results.checkpoints, "title", tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_peak_memory_is_that_of_this_process() -> None:
+    assert 10 < peak_mib() < 1 << 20
+
+
+def test_a_busy_machine_is_warned_of(results: Results) -> None:
+    assert "warning" not in text(results)
+    results.others_share = 0.4
+    assert "other processes took 40% of the cores' time" in text(results)
+
+
+def test_what_others_take_is_a_share() -> None:
+    others = Others()
+    sum(range(10**6))
+    share = others.share()
+    assert share is None or 0 <= share <= 1
