@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,13 @@ from torch import Tensor
 
 from block.checkpoints import Checkpoint, CheckpointError
 from block.forward import Forward, Tokens
+from block.limits import available_bytes, processors
 from block.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
 from block.settings import EXACT, ComputeSettings, SettingsError
 
 Logits = npt.NDArray[np.float32]
 
 CPU_BUDGET_BYTES = 4 << 30
-CGROUP = Path("/sys/fs/cgroup")
-CGROUP_FILES = (  # limit, use and statistics, of control groups version 2 and 1
-    (CGROUP / "memory.max", CGROUP / "memory.current", CGROUP / "memory.stat"),
-    (
-        CGROUP / "memory" / "memory.limit_in_bytes",
-        CGROUP / "memory" / "memory.usage_in_bytes",
-        CGROUP / "memory" / "memory.stat",
-    ),
-)
 # A GPU is kept busy by several passes in a row: while it computes one, the next is put together.
 FILL_WINDOWS = {"cpu": 8, "cuda": 512}
 PASS_WINDOWS = {"cpu": 8, "cuda": 64}
@@ -117,6 +108,8 @@ class Classifier:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
+        if device.device.type == "cpu":
+            _set_threads()
         model = _load(checkpoint, device)
         with torch.inference_mode():
             exact = Forward(model, self._linear)
@@ -194,8 +187,15 @@ class Classifier:
         if self.device.device.type == "cuda":
             budget = torch.cuda.mem_get_info(self.device.device)[0] // 2
         else:
-            budget = min(_available_bytes() // 4, CPU_BUDGET_BYTES)
+            budget = min(available_bytes() // 4, CPU_BUDGET_BYTES)
         return max(1, int(budget // per_window))
+
+
+def _set_threads() -> None:
+    """As many threads as processors, where a container has a share of many: more would wait for one another."""
+    allowed = processors()
+    if allowed is not None and "OMP_NUM_THREADS" not in os.environ and allowed < torch.get_num_threads():
+        torch.set_num_threads(allowed)
 
 
 def _load(checkpoint: Checkpoint, device: Device) -> Any:
@@ -238,24 +238,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     signs = ("not enough memory", "can't allocate memory", "out of memory", "cublas_status_alloc_failed")
     return any(sign in text for sign in signs)
-
-
-def _available_bytes() -> int:
-    """Memory that this process may still take: the machine's, or less where a control group limits it."""
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    try:
-        available = _numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024
-        for limit, used, stat in CGROUP_FILES:
-            if limit.is_file() and limit.read_text().strip().isdecimal():
-                # Files read lately count as used, but make room when asked to.
-                idle = _numbers(stat).get("inactive_file", 0)
-                available = min(available, int(limit.read_text()) - int(used.read_text()) + idle)
-    except (OSError, ValueError, KeyError):
-        pass  # not Linux, or no control groups: half of the memory is a safe guess
-    return max(available, 0)
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """The first number of each line of a file of the kernel, by the line's first word."""
-    words = (line.split() for line in path.read_text().splitlines())
-    return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}

@@ -1,0 +1,52 @@
+"""What this process may take of the machine: memory and processors, less where a control group limits it.
+
+Containers limit through control groups, and what counts a machine's processors or memory does not see that. The files:
+https://docs.kernel.org/admin-guide/cgroup-v2.html and, for version 1, https://docs.kernel.org/admin-guide/cgroup-v1.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+# Limit, use and statistics of memory, in version 2 and in version 1.
+MEMORY_FILES = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+
+
+def available_bytes(cgroup: Path = CGROUP) -> int:
+    """Memory that this process may still take: the machine's, or less where a control group limits it."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    try:
+        available = _numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024
+        for limit, used, stat in MEMORY_FILES:
+            if (cgroup / limit).is_file() and (cgroup / limit).read_text().strip().isdecimal():
+                # Files read lately count as used, but make room when asked to.
+                idle = _numbers(cgroup / stat).get("inactive_file", 0)
+                left = int((cgroup / limit).read_text()) - int((cgroup / used).read_text()) + idle
+                available = min(available, left)
+    except (OSError, ValueError, KeyError):
+        pass  # not Linux, or no control groups: half of the memory is a safe guess
+    return max(available, 0)
+
+
+def processors(cgroup: Path = CGROUP) -> int | None:
+    """How many processors a control group leaves this process the time of, rounded up; None where it sets no limit."""
+    try:
+        if (cgroup / "cpu.max").is_file():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return math.ceil(int(quota) / int(period)) if int(quota) > 0 and int(period) > 0 else None
+    except (OSError, ValueError):
+        return None  # "max", or no control groups
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The first number of each line of a file of the kernel, by the line's first word."""
+    words = (line.split() for line in path.read_text().splitlines())
+    return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}

@@ -1,0 +1,67 @@
+"""What control groups leave to a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from block import classifier
+from block.limits import available_bytes, processors
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "rubbish"}, None),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_processors_are_counted_by_the_time_a_control_group_gives(
+    tmp_path: Path, files: dict[str, str], expected: int | None
+) -> None:
+    write(tmp_path, files)
+    assert processors(tmp_path) == expected
+
+
+@pytest.mark.parametrize("version", [("memory.max", "memory.current", "memory.stat"), 1])
+def test_memory_that_files_hold_idly_can_be_had(tmp_path: Path, version: object) -> None:
+    names = version if isinstance(version, tuple) else (
+        "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"
+    )  # fmt: skip
+    write(tmp_path, dict(zip(names, ("30000000", "20000000", "anon 1\ninactive_file 5000000\n"), strict=True)))
+    assert available_bytes(tmp_path) == 15_000_000
+
+
+def test_without_a_limit_memory_is_the_machines(tmp_path: Path) -> None:
+    write(tmp_path, {"memory.max": "max\n"})
+    assert available_bytes(tmp_path) > 50_000_000
+
+
+def test_threads_follow_the_container_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(classifier, "processors", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    classifier._set_threads()
+    assert set_to == [2]
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    classifier._set_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(classifier, "processors", lambda: None)
+    classifier._set_threads()
+    assert set_to == [2]
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
