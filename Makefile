@@ -69,7 +69,7 @@ $(VENV)/.demo: requirements-studio.txt $(VENV)/.torch
 	$(PIP) install --quiet -r requirements.txt -r requirements-studio.txt -c constraints.txt
 	touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
+$(VENV)/.dev: requirements-dev.txt requirements-offline.txt $(VENV)/.demo
 	@echo "Installing what the tests and checks need."
 	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
 	touch $@

@@ -10,15 +10,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block import __version__, checkpoints
-from block.audit import AuditSettings
-from block.checkpoints import Checkpoint
-from block.labels import LabelOfInterest, parse_labels
+from block.job import Job, metadata, read_job
 from block.options import parse
-from block.settings import FAST, ComputeSettings, DecisionSettings, SettingsError, WindowSettings
+from block.score_store import check_folder
+from block.settings import SettingsError
 from block.studio.access import Access, read_access, read_ids, write_ids
 from block.studio.client import StudioClient
 from block.studio.project import Project, projects_of
@@ -27,19 +25,6 @@ if TYPE_CHECKING:
     from block.audited import AuditedLabeler
 
 ALL_LABELED, SOME_FAILED, NOTHING_STARTED, CANCELLED = 0, 1, 2, 130
-LABELED_BY = "audio-spectrogram-transformer"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to label and how; all of it checked."""
-
-    ids: list[int]
-    checkpoint: Checkpoint
-    windows: WindowSettings
-    decisions: DecisionSettings
-    compute: ComputeSettings
-    audit: AuditSettings
 
 
 def run_action(argv: Sequence[str]) -> int:
@@ -49,29 +34,18 @@ def run_action(argv: Sequence[str]) -> int:
     """
     options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
     access = read_access(os.environ)
-    job = _job(options)
-    if not job.ids:
+    ids = read_ids(options.data_ids_file)
+    job = read_job(options)
+    if options.score_store:
+        check_folder(Path(options.score_store))
+    if not ids:
         print(f"nothing to do: {options.data_ids_file} names no samples")
         if options.failed_ids_file:
             _write_ids("--failed-ids-file", options.failed_ids_file, [])
         return ALL_LABELED
     stop = threading.Event()
     client = StudioClient(access.endpoint, access.key, stop=stop)
-    return _label(options, job, client, _project_id(client, access), stop)
-
-
-def _job(options: argparse.Namespace) -> Job:
-    ids = read_ids(options.data_ids_file)
-    windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
-    compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode)
-    audit = AuditSettings(options.min_agreement, options.audit_seed)
-    checkpoint = checkpoints.find(options.model)
-    labels = parse_labels(options.audioset_labels, checkpoint.class_names, options.min_confidence)
-    decisions = DecisionSettings(
-        labels, options.other_label, options.score_function, not options.no_merge,
-        options.min_segment_ms, options.silence_dbfs,
-    )  # fmt: skip
-    return Job(ids, checkpoint, windows, decisions, compute, audit)
+    return _label(options, ids, job, client, _project_id(client, access), stop)
 
 
 def _project_id(client: StudioClient, access: Access) -> int:
@@ -88,49 +62,40 @@ def _told(projects: Sequence[int]) -> str:
     return f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
 
 
-def _label(options: argparse.Namespace, job: Job, client: StudioClient, project_id: int, stop: threading.Event) -> int:
+def _label(
+    options: argparse.Namespace,
+    ids: list[int],
+    job: Job,
+    client: StudioClient,
+    project_id: int,
+    stop: threading.Event,
+) -> int:
     # From here on torch is needed, which takes seconds to import.
     try:
         from block.audited import AuditedLabeler
-        from block.classifier import Classifier, choose_device
-        from block.features import FilterBanks
-        from block.labeler import Labeler
-        from block.progress import Progress
+        from block.engine import start
         from block.run import Run
+        from block.stored import StoredLabeler
     except (ImportError, OSError) as error:
         raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
 
-    checkpoint, decisions, compute = job.checkpoint, job.decisions, job.compute
-    device = choose_device(compute)
-    digest = checkpoint.sha256()
-    _warn_of_other_weights(checkpoint, digest)
-    classifier = Classifier(checkpoint, device, compute.batch_size, fast=compute.mode == FAST)
-    print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {compute.mode}")
-    print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {digest[:12]}")
-    print(
-        f"labels: {describe(decisions.labels)}; otherwise {decisions.other_label}; windows: {job.windows}", flush=True
+    checkpoint = job.checkpoint
+    engine = start(job)
+    progress = engine.progress(len(ids), options.verbose, options.max_hours)
+    store = engine.store(Path(options.score_store), progress) if options.score_store else None
+    labeler = engine.labeler(progress, stored=store is not None)
+    described = metadata(
+        job.decisions, job.windows, job.compute.fill, checkpoint.name, engine.digest, engine.device.dtype_name
     )
-    progress = Progress(
-        len(job.ids), options.verbose, max_hours=options.max_hours, faster=_faster(job, device.device.type)
-    )
-    exact = Labeler(
-        classifier, FilterBanks(checkpoint.front_end, device.device), job.windows, decisions, progress.warn_once
-    )
-    labeler = AuditedLabeler(exact, job.audit, progress.say) if compute.mode == FAST else exact
-    metadata = {
-        "labeled_by": LABELED_BY,
-        "ast_labels": describe(decisions.labels),
-        "ast_model": f"{checkpoint.name} sha256:{digest[:12]}",
-        "ast_score_function": decisions.score_function,
-        "ast_windows": str(job.windows),
-        "ast_dtype": device.dtype_name,
-        "ast_version": __version__,
-    }
     project = Project(
-        client, project_id, metadata, options.propose_actions, options.dry_run,
+        client, project_id, described, options.propose_actions, options.dry_run,
         progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
     )  # fmt: skip
-    summary = Run(project, project, labeler, progress, stop).label(job.ids)
+    stored = StoredLabeler(labeler, store) if store is not None else labeler
+    summary = Run(project, project, stored, progress, stop).label(ids)
+    if isinstance(stored, StoredLabeler):
+        stored.store.close()
+        progress.say(f"score store {options.score_store}: {stored.told()}")
     # Before the last words: these may go to somebody who no longer listens.
     wrote_failed = bool(options.failed_ids_file) and _write_ids(
         "--failed-ids-file", options.failed_ids_file, summary.unlabeled
@@ -143,37 +108,6 @@ def _label(options: argparse.Namespace, job: Job, client: StudioClient, project_
     if summary.ended and not summary.labeled:
         return NOTHING_STARTED
     return SOME_FAILED if summary.unlabeled else ALL_LABELED
-
-
-def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
-    """Say so where a checkpoint of the store is not the one that is known, or was recorded, under its name."""
-    from block.model_store.known import WEIGHTS
-    from block.model_store.store import Store
-
-    if checkpoint.folder.parent != checkpoints.STORE:
-        return
-    expected = Store().expected(checkpoint.name).get(WEIGHTS)
-    if expected is not None and expected.sha256 != digest:
-        print(
-            f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "
-            f"expected {expected.sha256[:12]}; `python -m block models verify {checkpoint.name}` says more"
-        )
-
-
-def _faster(job: Job, device: str) -> list[str]:
-    """Settings with which this job would take less time, in words."""
-    ways = []
-    if job.compute.mode != FAST:
-        ways.append("--mode fast")
-    if job.windows.size_ms and job.windows.stride_ms < job.windows.size_ms:
-        ways.append(f"--win-stride-ms {job.windows.size_ms}, so that windows do not overlap")
-    if job.windows.size_ms and job.windows.size_ms < job.checkpoint.front_end.limit_values / 16:
-        ways.append("larger windows" if job.compute.mode != FAST else "larger windows, in exact mode")
-    if job.checkpoint.name != checkpoints.EMBEDDED:
-        ways.append(f"--model {checkpoints.EMBEDDED}, which is small and errs more")
-    if device == "cpu":
-        ways.append("a machine with more cores or a GPU")
-    return ways
 
 
 def _tell_of_audit(labeler: AuditedLabeler, labeled: Sequence[int], path: str, say: Callable[[str], None]) -> None:
@@ -200,8 +134,3 @@ def _write_ids(option: str, path: str, ids: list[int]) -> bool:
         print(f"{option} {path} cannot be written: {error.strerror or error}", file=sys.stderr)
         return False
     return True
-
-
-def describe(labels: Sequence[LabelOfInterest]) -> str:
-    """The labels of interest as the user typed them, on one line that can be given to `--audioset-labels` again."""
-    return ", ".join(label.entry for label in labels)

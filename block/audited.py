@@ -12,10 +12,10 @@ import numpy as np
 from block import decisions
 from block.audit import BLOCK_WINDOWS, OPENING_WINDOWS, AuditSettings, Tally, Trial, fastest
 from block.decisions import Scores
-from block.labeler import Labeler, Prepared
+from block.labeler import Judged, Labeler, Prepared
 from block.labels import LabelOfInterest
 from block.recording import LabeledRecording, Recording
-from block.settings import EXACT
+from block.settings import EXACT, REPEAT
 from block.window_batch import WindowBatch, Windows
 
 
@@ -68,10 +68,14 @@ class AuditedLabeler:
         self.settings = settings
         self.fast_ids: list[int] = []
         self._say = say
-        self._paths = labeler.classifier.paths[1:]
+        self._paths = labeler.paths[1:]
         self._state = _State(path=None if self._paths else EXACT)
-        if not self._paths:
-            say("fast mode: no path but the exact one on this device; labelling exactly")
+        no_padding = "--fill repeat leaves no padding to merge"
+        if self._paths and labeler.filling == REPEAT:
+            say(f"fast mode: {no_padding}; what is left to try: {', '.join(self._paths)}")
+        elif not self._paths:
+            why = no_padding if labeler.filling == REPEAT else "no path but the exact one on this device"
+            say(f"fast mode: {why}; labelling exactly")
 
     @property
     def fill(self) -> int:
@@ -94,8 +98,12 @@ class AuditedLabeler:
 
     def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
         """Label a block of recordings. Raises RecordingError if one cannot be labelled; then nothing is counted."""
+        return [judged.labeled for judged in self.judge(batch)]
+
+    def judge(self, batch: Sequence[Prepared]) -> list[Judged]:
+        """As `label`, with the logits that each piece ended up with."""
         if self._state.path == EXACT:
-            return self.labeler.label(batch)
+            return self.labeler.judge(batch)
         state = copy.deepcopy(self._state)
         said: list[str] = []
         windows = WindowBatch(self.labeler, batch)
@@ -110,14 +118,17 @@ class AuditedLabeler:
         for line in said:
             self._say(line)
         self.fast_ids += [one.recording_id for one, fast in zip(batch, windows.fast(), strict=True) if fast]
+        modes = [f"fast {state.path}" if fast else EXACT for fast in windows.fast()]
         return [
-            self.labeler.decided(one, windows.scores[rows], f"fast {state.path}" if fast else EXACT)
-            for one, rows, fast in zip(batch, windows.rows, windows.fast(), strict=True)
+            Judged(self.labeler.decided(one, windows.scores[rows], mode), windows.logits[pieces])
+            for one, rows, pieces, mode in zip(batch, windows.rows, windows.pieces, modes, strict=True)
         ]
 
     def report(self) -> list[str]:
         """What the run found out about its own faithfulness, in words."""
         state = self._state
+        if state.path is None and not state.opening_windows:
+            return []  # nothing was computed
         if state.path is None:
             return [f"fast mode: all {state.opening_windows} windows were needed for the opening audit and are exact"]
         if not state.tally.windows:
@@ -133,10 +144,10 @@ class AuditedLabeler:
         state.exact_s += windows.compute(audited, EXACT)
         for path in self._paths:
             way = state.ways.setdefault(path, _Way())
-            scores, seconds = windows.computed(audited, path)
-            way.seconds += seconds
-            way.scores.append(scores)
-            way.tally = windows.compare(way.tally, audited, scores)
+            computed = windows.computed(audited, path)
+            way.seconds += computed.seconds
+            way.scores.append(computed.scores)
+            way.tally = windows.compare(way.tally, audited, computed.scores)
         state.opening_windows += len(audited)
         state.opening_s += time.perf_counter() - started
         return self._choose(state) if state.opening_windows >= OPENING_WINDOWS else []
@@ -160,7 +171,7 @@ class AuditedLabeler:
     def _audit(self, state: _State, path: str, windows: WindowBatch) -> list[str]:
         audited = windows.drawn(self.settings.seed)
         windows.compute(audited, EXACT)
-        state.tally = windows.compare(state.tally, audited, windows.computed(audited, path)[0])
+        state.tally = windows.compare(state.tally, audited, windows.computed(audited, path).scores)
         if state.tally.upper_bound >= self.settings.min_agreement:
             return []
         state.path, state.fell_back = EXACT, True

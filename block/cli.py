@@ -14,6 +14,7 @@ from block import __version__, checkpoints
 from block.action import ALL_LABELED, CANCELLED, NOTHING_STARTED, SOME_FAILED, run_action
 from block.checkpoints import CheckpointError
 from block.labels import LabelError
+from block.ontology import audioset, tree
 from block.recording import printable
 from block.settings import SettingsError
 from block.studio.errors import StudioError
@@ -32,8 +33,11 @@ def command() -> NoReturn:
 def _command(argv: Sequence[str]) -> int:
     commands: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
         "bench": ("measure this block beside its peers", _bench),
+        "evaluate": ("hold labels to annotations of your own", _evaluate),
+        "label": ("label a folder of audio, without Studio", _label),
         "labels": ("print the class names of a checkpoint", _labels),
         "models": ("list, fetch, verify and pack checkpoints", _models),
+        "relabel": ("decide labels again from the scores that label kept", _relabel),
         "studio": ("serve a folder of audio as a local Studio", _studio),
     }
     parser = argparse.ArgumentParser(prog="python -m block", allow_abbrev=False)
@@ -52,12 +56,28 @@ def _bench(argv: Sequence[str]) -> int:
     return command.main(list(argv))
 
 
+def _evaluate(argv: Sequence[str]) -> int:
+    from block.evaluation import command
+
+    return command.main(list(argv))
+
+
+def _label(argv: Sequence[str]) -> int:
+    from block.folder import label
+
+    return label.main(list(argv))
+
+
 def _labels(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
                                      description="Print the class names of a checkpoint, one a line.")  # fmt: skip
     parser.add_argument("--model", default=checkpoints.DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
-    for name in checkpoints.find(parser.parse_args(argv).model).class_names:
-        print(name)
+    parser.add_argument("--tree", action="store_true", help="in AudioSet's hierarchy, two spaces a level; a name with "
+                        "a * is no class itself and stands for those below it")  # fmt: skip
+    options = parser.parse_args(argv)
+    names = checkpoints.find(options.model).class_names
+    for line in tree(names, audioset()) if options.tree else names:
+        print(line)
     return ALL_LABELED
 
 
@@ -65,6 +85,12 @@ def _models(argv: Sequence[str]) -> int:
     from block.model_store import command
 
     return command.main(list(argv))
+
+
+def _relabel(argv: Sequence[str]) -> int:
+    from block.folder import again
+
+    return again.main(list(argv))
 
 
 def _studio(argv: Sequence[str]) -> int:

@@ -50,6 +50,18 @@ def window_scores(logits: npt.ArrayLike, piece_counts: Sequence[int], function: 
     return np.asarray(np.maximum.reduceat(score(logits, function), starts, axis=0))
 
 
+def label_scores(scores: Scores, labels: Sequence[LabelOfInterest]) -> Scores:
+    """Scores of labels of interest, each the highest of its classes.
+
+    Shape: `(..., classes)` in, `(..., labels)` out, in the user's order.
+    """
+    if not labels:
+        return scores[..., :0]
+    columns = [index for label in labels for index in label.indices]
+    starts = np.cumsum([0, *(len(label.indices) for label in labels[:-1])])
+    return np.asarray(np.maximum.reduceat(scores[..., columns], starts, axis=-1))
+
+
 def cell_scores(scores: Scores, cells: Sequence[Cell]) -> Scores:
     """The mean over the windows that cover a cell. Shape: `(windows, classes)` in, `(cells, classes)` out."""
     return np.stack([scores[cell.windows.start : cell.windows.stop].mean(axis=0) for cell in cells])

@@ -20,6 +20,14 @@ PREEMPHASIS = 0.97
 VTLN = {"vtln_low": 100.0, "vtln_high": -500.0, "vtln_warp_factor": 1.0}
 
 
+def repeated(waveforms: Tensor, values: int) -> Tensor:
+    """Waveforms end to end with themselves, cut at `values`. Shape: `(batch, n)` in, `n` at least 1; `(batch, values)`.
+
+    Each repetition begins where the last ended, without a crossfade; waveforms of `values` and more are only cut.
+    """
+    return waveforms.repeat(1, -(-values // waveforms.shape[1]))[:, :values]
+
+
 class FilterBanks:
     """Log-mel filter banks of `front_end`, computed on `device` in float32."""
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from block import audio, decisions
-from block.classifier import Classifier, Logits, is_out_of_memory
+from block import audio, deciding
+from block.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.decisions import Scores
-from block.features import FilterBanks
+from block.features import FilterBanks, repeated
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
-from block.settings import EXACT, DecisionSettings, WindowSettings
-from block.windows import Layout, lay_out_ms, pieces, round_half_up, slice_at_model_rate
+from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
+from block.windows import Layout, lay_out_ms, pieces, slice_at_model_rate
 
 SQUARED_VALUES = 1 << 20
 
@@ -27,7 +28,8 @@ class Prepared:
     """A recording ready for the model.
 
     `waveform` is at the model's rate; `pieces` are its spans to be heard, those of one window standing together;
-    `piece_counts` has an entry a window, 0 for a window left out as silent.
+    `piece_counts` has an entry a window, 0 for a window left out as silent; `levels_dbfs`, float32, is each window's
+    RMS level. `content` is that of the recording.
     """
 
     recording_id: int
@@ -38,10 +40,20 @@ class Prepared:
     waveform: Waveform
     pieces: tuple[Window, ...]
     piece_counts: tuple[int, ...]
+    levels_dbfs: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    content: str = ""
 
     @property
     def size_bytes(self) -> int:
         return int(self.waveform.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A recording's labels and the logits of its pieces that they were decided by, shape `(pieces, classes)`."""
+
+    labeled: LabeledRecording
+    logits: Logits
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,7 @@ class Labeler:
     """Labels recordings with one classifier and one set of settings.
 
     `prepare` may run in other threads; `label` may not. `warn` is told of what a user should know, in words.
+    `filling` is what the model hears behind a piece that is shorter than its input: nothing, or the piece again.
     """
 
     classifier: Classifier
@@ -56,11 +69,18 @@ class Labeler:
     windows: WindowSettings
     decisions: DecisionSettings
     warn: Callable[[str], None]
+    filling: Fill = field(default=PAD, kw_only=True)
 
     @property
     def fill(self) -> int:
         """How many pieces a batch that several recordings share aims for."""
         return self.classifier.fill
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The classifier's ways to the logits, the exact one first, without those that save nothing here."""
+        # Merging padding where there is none is the exact path by another name.
+        return tuple(path for path in self.classifier.paths if not (path == MERGED and self.filling == REPEAT))
 
     @property
     def once_s(self) -> float:
@@ -77,6 +97,7 @@ class Labeler:
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
         spans: list[Window] = []
         counts: list[int] = []
+        levels: list[float] = []
         for window in layout.windows:
             heard = slice_at_model_rate(window, ratio, len(waveform), front_end.frame_values)
             if heard.length < front_end.frame_values:
@@ -84,7 +105,8 @@ class Labeler:
                     f"a window of {heard.length} values at {front_end.rate_hz} Hz; at least "
                     f"{front_end.frame_values} are needed"
                 )
-            if self._is_silent(waveform[heard.start : heard.end]):
+            levels.append(level_dbfs(waveform[heard.start : heard.end]))
+            if deciding.is_silent(levels[-1], self.decisions):
                 counts.append(0)
                 continue
             parts = list(pieces(heard.length, front_end.limit_values))
@@ -92,15 +114,22 @@ class Labeler:
             counts.append(len(parts))
         return Prepared(
             recording.id, recording.name, recording.seconds, recording.value_rate_hz,
-            layout, waveform, tuple(spans), tuple(counts),
+            layout, waveform, tuple(spans), tuple(counts), np.array(levels, np.float32), recording.content,
         )  # fmt: skip
 
     def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
         """Label recordings whose windows share forward passes. Raises RecordingError if one cannot be labelled."""
+        return [judged.labeled for judged in self.judge(batch)]
+
+    def judge(self, batch: Sequence[Prepared]) -> list[Judged]:
+        """As `label`, with the logits."""
         logits = self.logits(batch)
         ends = np.cumsum([len(prepared.pieces) for prepared in batch])
         parts = np.split(logits, ends[:-1])
-        return [self._labeled(prepared, part) for prepared, part in zip(batch, parts, strict=True)]
+        return [
+            Judged(self.decided(prepared, self.scores(part, prepared.piece_counts)), part)
+            for prepared, part in zip(batch, parts, strict=True)
+        ]
 
     def logits(self, batch: Sequence[Prepared], path: str = EXACT) -> Logits:
         """Logits of all pieces of the batch, in order. Shape: `(pieces, classes)`, float32."""
@@ -113,11 +142,10 @@ class Labeler:
         takes spans of equal length together. After running out of memory the size is halved for the rest of the run;
         RecordingError if not even one span fits.
         """
-        front_end = self.filter_banks.front_end
         order = range(len(items)) if path == EXACT else sorted(range(len(items)), key=lambda at: items[at][1].length)
         logits = np.empty((len(items), len(self.classifier.checkpoint.class_names)), np.float32)
         for _, group in itertools.groupby(
-            order, key=lambda at: None if path == EXACT else front_end.frames(items[at][1].length)
+            order, key=lambda at: None if path == EXACT else self._recorded(items[at][1])
         ):
             places = list(group)
             logits[places] = self._logits_in_passes([items[at] for at in places], path)
@@ -149,38 +177,35 @@ class Labeler:
         return self.classifier.collect(begun)
 
     def _begin(self, items: Sequence[tuple[Waveform, Window]], path: str) -> torch.Tensor:
-        inputs = torch.cat([self.filter_banks(stack) for stack in _equal_lengths(items)])
-        return self.classifier.begin(inputs, self.filter_banks.front_end.frames(items[0][1].length), path)
+        stacks = _equal_lengths(items)
+        if self.filling == REPEAT:
+            stacks = (repeated(stack, self.filter_banks.front_end.limit_values) for stack in stacks)
+        inputs = torch.cat([self.filter_banks(stack) for stack in stacks])
+        return self.classifier.begin(inputs, self._recorded(items[0][1]), path)
 
-    def _labeled(self, prepared: Prepared, logits: Logits) -> LabeledRecording:
-        heard = np.array(prepared.piece_counts) > 0
-        scores = np.zeros((len(heard), len(self.decisions.labels)))
-        if heard.any():
-            scores[heard] = self.scores(logits, [count for count in prepared.piece_counts if count])
-        return self.decided(prepared, scores)
+    def _recorded(self, piece: Window) -> int:
+        """How many frames of the model's input are not padding."""
+        front_end = self.filter_banks.front_end
+        return front_end.max_frames if self.filling == REPEAT else front_end.frames(piece.length)
 
     def scores(self, logits: Logits, piece_counts: Sequence[int]) -> Scores:
-        """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces, in order."""
-        columns = [label.index for label in self.decisions.labels]
-        return decisions.window_scores(logits, piece_counts, self.decisions.score_function)[:, columns]
+        """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces; 0 for silent ones."""
+        return deciding.label_scores(logits, piece_counts, self.decisions)
 
     def decided(self, prepared: Prepared, scores: Scores, mode: str = EXACT) -> LabeledRecording:
         """The recording's segments from the scores of its windows, shape `(windows, labels)`, 0 for silent ones."""
-        heard = np.array(prepared.piece_counts) > 0
-        min_length = round_half_up(self.decisions.min_segment_ms * prepared.value_rate_hz / 1000)
-        segments = decisions.decide_recording(scores, heard, prepared.layout.cells, self.decisions, min_length)
-        return LabeledRecording(
-            prepared.recording_id, prepared.name, prepared.layout.values, prepared.seconds, segments, len(heard), mode
-        )
+        return deciding.decided(
+            prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.piece_counts,
+            scores, self.decisions, mode,
+        )  # fmt: skip
 
-    def _is_silent(self, waveform: Waveform) -> bool:
-        """Is the RMS level under the silence threshold? dBFS here is 20·log10(RMS), with full scale 1.0."""
-        if self.decisions.silence_dbfs is None:
-            return False
-        # In parts: the squares of an hour would take twice the room of the hour.
-        parts = (waveform[start : start + SQUARED_VALUES] for start in range(0, len(waveform), SQUARED_VALUES))
-        square_sum = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
-        return square_sum / len(waveform) < 10 ** (self.decisions.silence_dbfs / 10)
+
+def level_dbfs(waveform: Waveform) -> float:
+    """The RMS level in dBFS, 20·log10(RMS) with full scale 1.0, rounded to float32; −infinity for digital silence."""
+    # In parts: the squares of an hour would take twice the room of the hour.
+    parts = (waveform[start : start + SQUARED_VALUES] for start in range(0, len(waveform), SQUARED_VALUES))
+    mean = sum(float(np.square(part, dtype=np.float64).sum()) for part in parts) / len(waveform)
+    return float(np.float32(10 * math.log10(mean))) if mean > 0 else -math.inf
 
 
 def _equal_lengths(items: Sequence[tuple[Waveform, Window]]) -> Iterator[torch.Tensor]:

@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 from block.checkpoints import DEFAULT, EMBEDDED
 from block.recording import printable
-from block.settings import DTYPES, EXACT, MODES, SCORE_FUNCTIONS, SettingsError
+from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, SettingsError
 
 # Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
-    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file",
+    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store",
 )  # fmt: skip
 SLIP_EDITS = 2
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # what word processors make of a hyphen
@@ -95,7 +95,7 @@ class Option:
 OPTIONS = (
     Option("audioset-labels", "string", "speech\nmusic",
            "classes to look for, one a line or separated by commas: Name, Name (new name), Name (0.4) or "
-           "Name (new name, 0.4) with a minimum confidence of its own", metavar="LABELS"),
+           "Name (new name, 0.4) with a minimum confidence of its own; Name* means all below it too", metavar="LABELS"),
     Option("other-label", "string", "other", "label where none of these is heard", metavar="LABEL"),
     Option("win-size-ms", "int", 2000, "length of a window in ms, at least 25; 0: the whole recording",
            _whole_number, "MS"),
@@ -112,6 +112,9 @@ OPTIONS = (
            "MS"),
     Option("silence-dbfs", "float", None, "windows quieter than this RMS level get the other label (default: off)",
            _number, "DBFS"),
+    Option("fill", "select", PAD,
+           "what fills the model's 10.24 s behind a shorter window; pad: zeros; repeat: the window again and again",
+           _one_of(FILLS), "|".join(FILLS)),
     Option("mode", "select", EXACT,
            "exact: every window in full; fast: less arithmetic on padding, held to exact on some of the windows",
            _one_of(MODES), "|".join(MODES)),
@@ -130,6 +133,8 @@ OPTIONS = (
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
            "where fast mode, if it had to fall back, writes the ids that it had labelled before", metavar="FILE"),
+    Option("score-store", "string", None,
+           "keep the model's scores in this folder, and do not compute again what is there already", metavar="DIR"),
     Option("failed-ids-file", "string", None, "where to write the ids left without labels, to run again",
            metavar="FILE"),
     Option("dry-run", "flag", False, "read and label, write nothing, print what would be written"),
@@ -152,7 +157,18 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
         "this machine. The environment gives EI_PROJECT_API_KEY and, where needed, EI_PROJECT_ID and EI_API_ENDPOINT.",
         allow_abbrev=False,
     )
-    for option in OPTIONS:
+    add_options(parser, OPTIONS)
+    known = _known_arguments(list(argv), warn)
+    options = parser.parse_args(known)
+    fill_in(options, OPTIONS)
+    if options.failed_ids_file is not None:
+        _check_writable(options.failed_ids_file)
+    return options
+
+
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
+    """Make `parser` accept `options`; `fill_in` puts in the defaults afterwards."""
+    for option in options:
         shown = option.help.replace("%", "%%")
         if option.kind == "flag":
             parser.add_argument(f"--{option.name}", action="store_true", help=shown)
@@ -162,16 +178,15 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
             shown += f" (default: {default})"
         # An item without `required` gets None for "not given" too, so that the default is put in at one place.
         parser.add_argument(f"--{option.name}", type=_unless_empty(option), metavar=option.metavar, help=shown)
-    known = _known_arguments(list(argv), warn)
-    options = parser.parse_args(known)
-    for option in OPTIONS:
-        if getattr(options, option.field) in (None, _Unset):
+
+
+def fill_in(parsed: argparse.Namespace, options: Sequence[Option]) -> None:
+    """Put in the default of each option that was not given, or given empty. Raises SettingsError for required ones."""
+    for option in options:
+        if getattr(parsed, option.field) in (None, _Unset):
             if option.required:
                 raise SettingsError(f"--{option.name} is required: {option.help}")
-            setattr(options, option.field, option.default)
-    if options.failed_ids_file is not None:
-        _check_writable(options.failed_ids_file)
-    return options
+            setattr(parsed, option.field, option.default)
 
 
 def _unless_empty(option: Option) -> Callable[[str], Any]:

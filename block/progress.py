@@ -36,6 +36,7 @@ class Progress:
     """Reports a run over `total` recordings to `stream`. Times come from `clock`, in seconds.
 
     A run that is going to take longer than `max_hours` is told so once, with the settings that are `faster`.
+    `failures_in` says where all failures are found, when only the first ones are told.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Progress:
         self._once_s = 0.0
         self._told: tuple[float, float] | None = None  # when an estimate was last said, and of which length
         self._max_hours, self._faster = max_hours, faster
+        self.failures_in = "--failed-ids-file gets the ids of all"
         self._failures = 0
         self._some = 0
         self._warned: set[str] = set()
@@ -102,7 +104,7 @@ class Progress:
         if self.each or self._failures <= LINES_FOR_FAILURES:
             self.say(f"{recording_id} failed: {printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
-            self.say("further failures are only counted here; --failed-ids-file gets the ids of all")
+            self.say(f"further failures are only counted here; {self.failures_in}")
         self._advance()
 
     def skipped(self, recording_id: int, reason: str) -> None:

@@ -70,7 +70,7 @@ class Recording:
     `values` is the number of readings that the source counts; labels are given for these. The audio came as positions
     at `rate_hz`; `stretch` is its positions per value, 1 unless it was delivered at another rate than the one the
     values are counted at. `waveform` is mono, in ±1, shape `(length,)`, at the model's rate, with `ratio` of its values
-    per position (`block.audio.Sound`).
+    per position (`block.audio.Sound`). `content` is the SHA-256 of the file's bytes (`block.content`), or empty.
     """
 
     id: int
@@ -80,6 +80,7 @@ class Recording:
     waveform: Waveform
     stretch: Fraction = Fraction(1)
     ratio: Fraction = Fraction(1)
+    content: str = ""
 
     @property
     def value_rate_hz(self) -> Fraction:

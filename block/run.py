@@ -26,6 +26,7 @@ from block.recording import (
     RecordingSkipped,
     RunEnded,
 )
+from block.stored import StoredLabeler
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3
@@ -61,7 +62,7 @@ class Run:
         self,
         source: Source,
         sink: Sink,
-        labeler: Labeler | AuditedLabeler,
+        labeler: Labeler | AuditedLabeler | StoredLabeler,
         reporter: Reporter,
         stop: threading.Event | None = None,
     ) -> None:
@@ -170,6 +171,8 @@ class Run:
             return {}
         try:
             labeled = self.labeler.label(batch)
+        except RunEnded:
+            raise
         except Exception as error:
             if len(batch) == 1:
                 return {batch[0].recording_id: error}

@@ -10,10 +10,14 @@ from block.labels import LabelOfInterest
 from block.windows import MIN_WINDOW_MS
 
 ScoreFunction = Literal["softmax", "sigmoid"]
+Fill = Literal["pad", "repeat"]
 SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 EXACT, FAST = "exact", "fast"
 MODES = (EXACT, FAST)
+PAD: Fill = "pad"
+REPEAT: Fill = "repeat"
+FILLS: tuple[Fill, ...] = (PAD, REPEAT)
 
 
 class SettingsError(ValueError):
@@ -72,12 +76,16 @@ class DecisionSettings:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N; `batch_size` 0 fills the memory budget."""
+    """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N; `batch_size` 0 fills the memory budget.
+
+    `fill` is what follows a window that is shorter than what the model hears: zeros, or the window again and again.
+    """
 
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int = 0
     mode: str = "exact"
+    fill: Fill = PAD
 
     def __post_init__(self) -> None:
         kind, colon, index = self.device.partition(":")
@@ -85,3 +93,5 @@ class ComputeSettings:
             raise SettingsError(f"--device is {self.device!r}; expected auto, cpu, cuda or cuda:N")
         if self.batch_size < 0:
             raise SettingsError(f"--batch-size is {self.batch_size}; expected 0 (automatic) or more")
+        if self.fill not in FILLS:
+            raise SettingsError(f"--fill is {self.fill!r}; expected {' or '.join(FILLS)}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from block import decisions
 from block.audit import SHARE, Tally, draw
+from block.classifier import Logits
 from block.decisions import Scores
 from block.labeler import Labeler, Prepared
 from block.settings import EXACT
@@ -17,11 +19,24 @@ from block.settings import EXACT
 Windows = npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What one path makes of some windows: scores, shape `(windows, labels)`, from logits, shape `(pieces, classes)`.
+
+    `seconds` is how long it took.
+    """
+
+    scores: Scores
+    logits: Logits
+    seconds: float
+
+
 class WindowBatch:
     """The windows of a batch of recordings, one behind the other, and what is known of their scores.
 
     `scores`, shape `(windows, labels of interest)`: 0 where not computed yet, and for silent windows. `exact` and
-    `heard`, shape `(windows,)`. `rows`: each recording's windows.
+    `heard`, shape `(windows,)`. `rows`: each recording's windows; `pieces`: its rows of `logits`, which has a row of
+    all classes for each piece, the one that the scores kept here come from.
     """
 
     def __init__(self, labeler: Labeler, batch: Sequence[Prepared]) -> None:
@@ -33,9 +48,13 @@ class WindowBatch:
         self.heard = counts > 0
         self.scores = np.zeros((len(counts), len(labeler.decisions.labels)))
         self.exact = np.zeros(len(counts), dtype=bool)
+        self.logits = np.zeros((len(self._items), 0), np.float32)  # as many columns as there turn out to be classes
         self.rows: list[slice] = []
+        self.pieces: list[slice] = []
         self._names: list[tuple[int, int]] = []
         for prepared in batch:
+            first = self.pieces[-1].stop if self.pieces else 0
+            self.pieces.append(slice(first, first + len(prepared.pieces)))
             self.rows.append(slice(len(self._names), len(self._names) + len(prepared.piece_counts)))
             self._names += [(prepared.recording_id, window) for window in range(len(prepared.piece_counts))]
 
@@ -51,20 +70,29 @@ class WindowBatch:
             return np.flatnonzero(draws < SHARE)
         return np.sort(np.argsort(draws, kind="stable")[: min(wanted, int(self.heard.sum()))])
 
-    def computed(self, windows: Windows, path: str) -> tuple[Scores, float]:
-        """Scores of `windows` by `path`, shape `(len(windows), labels)`, and the seconds that it took."""
+    def computed(self, windows: Windows, path: str) -> Computed:
+        """`windows` by `path`, without keeping anything."""
         started = time.perf_counter()
+        counts = self._counts[windows].tolist()
         if not len(windows):
-            return self.scores[windows], 0.0
-        items = [self._items[self._first[at] + piece] for at in windows for piece in range(self._counts[at])]
-        scores = self.labeler.scores(self.labeler.logits_of(items, path), self._counts[windows].tolist())
-        return scores, time.perf_counter() - started
+            return Computed(self.scores[windows], self.logits[:0], 0.0)
+        logits = self.labeler.logits_of([self._items[at] for at in self._pieces_of(windows)], path)
+        scores = self.labeler.scores(logits, counts)
+        return Computed(scores, logits, time.perf_counter() - started)
 
     def compute(self, windows: Windows, path: str) -> float:
-        """Keep the scores of `windows` by `path`; returns the seconds that it took."""
-        self.scores[windows], seconds = self.computed(windows, path)
+        """Keep the scores and logits of `windows` by `path`; returns the seconds that it took."""
+        computed = self.computed(windows, path)
+        self.scores[windows] = computed.scores
         self.exact[windows] = path == EXACT
-        return seconds
+        if len(windows):
+            if not self.logits.shape[1]:
+                self.logits = np.zeros((len(self._items), computed.logits.shape[1]), np.float32)
+            self.logits[self._pieces_of(windows)] = computed.logits
+        return computed.seconds
+
+    def _pieces_of(self, windows: Windows) -> list[int]:
+        return [int(self._first[at]) + piece for at in windows for piece in range(self._counts[at])]
 
     def compare(self, tally: Tally, windows: Windows, by_path: Scores) -> Tally:
         """`tally` with `windows`, whose exact scores are kept here and whose scores by a path are given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from block.decisions import score
 from block.labeler import Labeler, Logits, Prepared
 from block.labels import LabelOfInterest
 from block.recording import RecordingError, Waveform, Window
-from block.settings import EXACT, DecisionSettings, WindowSettings
+from block.settings import EXACT, REPEAT, DecisionSettings, WindowSettings
 from block.windows import lay_out
 
 CLASSES = 4
@@ -92,7 +92,7 @@ def block(first: int, recordings: int = 50) -> list[Prepared]:
 
 
 def test_a_path_that_agrees_is_taken_and_audited_windows_stay_exact() -> None:
-    labeler = stub(noise=lambda window: 1e-4)
+    labeler = stub(noise=lambda window: 1e-4, slow_s=3e-3)
     fast, said = audited(labeler)
     labeled = [fast.label(block(first)) for first in (1, 51, 101)]
     assert said[-1] == "fast mode: labelling by merged"
@@ -225,3 +225,30 @@ def test_without_another_path_fast_mode_says_so_and_is_exact() -> None:
     assert said == ["fast mode: no path but the exact one on this device; labelling exactly"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert fast.report() == []
+
+
+def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> None:
+    fast, said = audited(stub(filling=REPEAT))
+    assert said == ["fast mode: --fill repeat leaves no padding to merge; labelling exactly"]
+    assert {one.mode for one in fast.label(block(1))} == {EXACT}
+    assert (fast.report(), fast.fast_ids, fast.fill) == ([], [], 8)
+
+    labeler = stub(filling=REPEAT, slow_s=3e-3)
+    labeler.classifier.paths = (EXACT, FAST, "merged-int8")
+    fast, said = audited(labeler)
+    fast.label(block(1))
+    assert said[0] == "fast mode: --fill repeat leaves no padding to merge; what is left to try: merged-int8"
+    assert said[-1] == "fast mode: labelling by merged-int8"
+    assert {path for path, _ in labeler.asked} == {EXACT, "merged-int8"}
+
+
+def test_a_label_of_several_classes_is_audited_by_its_own_score() -> None:
+    either = (LabelOfInterest(0, "sound*", "sound", 0.5, "sound*", (0, 1)),)
+    settings = DecisionSettings(either, score_function="sigmoid", merge=False)
+    fast, said = audited(replace(stub(noise=lambda window: 1e-4, slow_s=3e-3), decisions=settings))
+    got = fast.label(block(1))
+    assert said[-1] == "fast mode: labelling by merged"
+    heard = [[one.label == "sound" for one in recording.segments] for recording in got]
+    assert heard == [
+        [max(true_logits(identity * 10_000 + window)) >= 0 for window in range(10)] for identity in range(1, 51)
+    ]

@@ -64,6 +64,7 @@ REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
     "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
     "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
     "a failed-ids file that is a folder": ({"--failed-ids-file": "/"}, KEY, "--failed-ids-file / cannot be written"),
+    "a score store that is a file": ({"--score-store": "Makefile"}, KEY, "the score store Makefile cannot be written"),
     "a value without quotes": ({"--audioset-labels": "speech,", "music": ""}, KEY, "'music' stands by itself after"),
     "a device that is none": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
 }

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.decisions import Decision, cell_scores, decide, decide_recording, score, segments, unsettled, window_scores
+from block.decisions import (
+    Decision,
+    cell_scores,
+    decide,
+    decide_recording,
+    label_scores,
+    score,
+    segments,
+    unsettled,
+    window_scores,
+)
 from block.labels import LabelOfInterest
 from block.settings import DecisionSettings
 from block.windows import lay_out
@@ -37,6 +47,26 @@ def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maxi
     assert scores == pytest.approx(
         np.array([[np.exp(2) / (np.exp(2) + 1), np.exp(5) / (np.exp(5) + 1)], [0.5, 0.5]]), abs=1e-12
     )
+
+
+def test_a_label_gets_the_highest_score_of_its_classes_in_any_piece() -> None:
+    logits = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])
+    labels = [label(1, "b"), LabelOfInterest(0, "a*", "a", 0.2, "a*", (0, 2)), label(0, "a")]
+    of_windows = window_scores(logits, [2, 1], "softmax")
+    scores = label_scores(of_windows, labels)
+    assert scores == pytest.approx(np.stack([of_windows[:, 1], of_windows[:, [0, 2]].max(axis=1), of_windows[:, 0]], 1))
+    # The highest of each piece, then of the pieces, is the same.
+    of_pieces = label_scores(score(logits, "softmax"), labels)
+    assert (scores == np.stack([of_pieces[:2].max(axis=0), of_pieces[2]])).all()
+    assert label_scores(of_windows, []).shape == (2, 0)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=5), min_size=1, max_size=6))
+def test_the_highest_of_a_labels_classes_equals_one_taken_class_by_class(classes: list[list[int]]) -> None:
+    scores = np.random.default_rng(1).random((7, 5))
+    labels = [LabelOfInterest(own[0], "x*", "x", 0.2, "x*", tuple(own)) for own in classes]
+    expected = [[max(row[index] for index in own) for own in classes] for row in scores]
+    assert label_scores(scores, labels).tolist() == expected
 
 
 def test_a_cell_gets_the_mean_of_the_windows_that_cover_it() -> None:

@@ -120,6 +120,7 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
         assert sample.metadata["labeled_by"] == "audio-spectrogram-transformer"
         assert sample.metadata["ast_labels"] == "speech, music (tune), dog"
         assert sample.metadata["ast_windows"] == "2000 ms every 2000 ms"
+        assert sample.metadata["ast_fill"] == "pad"
         assert set(sample.metadata) >= {"ast_model", "ast_score_function", "ast_mode", "ast_dtype", "ast_version"}
     assert len(found - {"other"}) >= 2, "the test's checkpoint tells its sounds apart"
     for sample_id in (no_audio, empty, damaged, garbage, disabled):
@@ -148,6 +149,35 @@ def test_a_preview_proposes_the_same_labels_for_every_sample_and_changes_none(
 
     assert studio.run([good], *options) == 0
     assert studio.labels(good) == proposed
+
+
+def test_with_a_score_store_the_preview_computes_and_the_run_behind_it_does_not(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = studio.project.add_sample
+    ids = [
+        add(name=str(seconds), frequency=16000.0, values_count=seconds * 16000, wav=wav(sound(seconds, 16000), 16000))
+        for seconds in (5, 3, 4)
+    ]
+    options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\\nmusic\\ndog", "--win-size-ms", "1000",
+               "--win-stride-ms", "1000"]  # fmt: skip
+    store = studio.folder / "kept" / "scores"
+    assert studio.run(ids[:2], *options, "--propose-actions", "41", "--score-store", str(store)) == 0
+    assert "0 windows were there already, 8 were computed" in capsys.readouterr().out
+    assert studio.run(ids, *options, "--dry-run", "--score-store", str(store)) == 0
+    assert "8 windows were there already, 4 were computed" in capsys.readouterr().out
+
+    def load(*anything: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("block.classifier._load", load)
+        assert studio.run(ids, *options, "--score-store", str(store)) == 0
+    assert "12 windows were there already, 0 were computed" in capsys.readouterr().out
+    stored = [studio.labels(sample_id) for sample_id in ids]
+    assert studio.labels(ids[0], job=41) == stored[0]
+    assert studio.run(ids, *options) == 0
+    assert [studio.labels(sample_id) for sample_id in ids] == stored
 
 
 def test_a_dry_run_changes_nothing(studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,6 +228,39 @@ def test_labels_do_not_depend_on_threads_batches_or_the_order_of_the_ids(
         results.append([studio.labels(sample_id) for sample_id in ids])
     assert results[0] == results[1] == results[2]
     assert len({label for labels in results[0] for _, _, label in labels}) > 1
+
+
+def test_windows_are_repeated_on_demand_and_what_was_done_is_written_each_time(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample_id = studio.project.add_sample(
+        name="a", frequency=16000.0, values_count=96000, wav=wav(sound(6, 16000), 16000)
+    )
+    arguments = ("--model", str(checkpoint_folder), "--win-size-ms", "500", "--win-stride-ms", "250")
+    labels = []
+    for fill, mode in (("repeat", "exact"), ("repeat", "fast"), ("pad", "exact")):
+        assert studio.run([sample_id], *arguments, "--fill", fill, "--mode", mode) == 0
+        labels.append(studio.labels(sample_id))
+        assert studio.project.sample(sample_id).metadata["ast_fill"] == fill
+    assert labels[0] == labels[1] != labels[2]
+    out = capsys.readouterr().out
+    assert "windows: 500 ms every 250 ms, filled by repeat" in out
+    assert "fast mode: --fill repeat leaves no padding to merge" in out
+
+
+def test_a_class_and_all_below_it_are_one_label_and_what_never_wins_is_told(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample_id = studio.project.add_sample(
+        name="a", frequency=16000.0, values_count=160000, wav=wav(sound(10, 16000), 16000)
+    )
+    text = "Animal* (beast), Dog, Human sounds*"
+    arguments = ("--model", str(checkpoint_folder), "--win-size-ms", "500", "--win-stride-ms", "500")
+    assert studio.run([sample_id], *arguments, "--audioset-labels", text, "--min-confidence", "0.1") == 0
+    assert {label for _, _, label in studio.labels(sample_id)} <= {"beast", "Human sounds", "other"}
+    assert {label for _, _, label in studio.labels(sample_id)} & {"beast", "Human sounds"}
+    assert studio.project.sample(sample_id).metadata["ast_labels"] == text
+    assert "warning: 'Dog' is never written: 'Animal*' stands before it" in capsys.readouterr().out
 
 
 def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(

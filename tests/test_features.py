@@ -6,7 +6,7 @@ import torch
 from transformers import ASTFeatureExtractor
 
 from block.checkpoints import FrontEnd
-from block.features import FilterBanks
+from block.features import FilterBanks, repeated
 
 RNG = np.random.default_rng(7)
 TIME = np.arange(32000) / 16000
@@ -30,6 +30,16 @@ def test_input_tensors_equal_those_of_transformers(sound: str) -> None:
     got = FilterBanks(FrontEnd(), torch.device("cpu"))(torch.from_numpy(waveforms))
     assert got.shape == (len(waveforms), 1024, 128)
     assert (got - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("values", [400, 401, 559, 32_000, 82_040, 100_000, 164_079, 164_080])
+def test_a_repeated_window_equals_that_of_transformers_on_the_tiled_waveform(values: int) -> None:
+    waveforms = RNG.normal(0, 0.1, (2, values)).astype(np.float32)
+    tiled = [np.tile(waveform, 164_080 // values + 1)[:164_080] for waveform in waveforms]
+    expected = ASTFeatureExtractor()(tiled, sampling_rate=16000, return_tensors="pt")["input_values"]
+    filled = repeated(torch.from_numpy(waveforms), FrontEnd().limit_values)
+    assert (filled.numpy() == tiled).all()
+    assert (FilterBanks(FrontEnd(), torch.device("cpu"))(filled) - expected).abs().max() <= 1e-5
 
 
 def test_a_front_end_of_other_measures_equals_that_of_transformers() -> None:

@@ -21,8 +21,8 @@ from block.decisions import score, window_scores
 from block.features import FilterBanks
 from block.labeler import Labeler, Prepared
 from block.labels import parse_labels
-from block.recording import LabeledRecording, Recording, RecordingError
-from block.settings import ComputeSettings, DecisionSettings, WindowSettings
+from block.recording import LabeledRecording, Recording, RecordingError, Waveform
+from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
 from block.windows import lay_out_ms, pieces, slice_at_model_rate
 from tests.conftest import EMBEDDED, ROOT
 
@@ -77,8 +77,9 @@ def told(labeled: LabeledRecording) -> list[tuple[int, int, str]]:
 
 
 def by_pipeline(
-    folder: Path, sound: Recording, windows: WindowSettings, names: list[str], threshold: float = 0.15
-) -> list[tuple[int, int, str]]:
+    folder: Path, sound: Recording, windows: WindowSettings, names: list[str], threshold: float = 0.15,
+    fill_up: Callable[[Waveform], Waveform] = lambda part: part,
+) -> list[tuple[int, int, str]]:  # fmt: skip
     """Cells and labels worked out anew: transformers' pipeline on slices, and the design's rules in plain Python."""
     from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
 
@@ -94,7 +95,7 @@ def by_pipeline(
         span = slice_at_model_rate(window, Fraction(16000, sound.rate_hz), len(heard))
         best: dict[str, float] = {}
         for piece in pieces(span.length, 164_080):
-            part = heard[span.start + piece.start : span.start + piece.end]
+            part = fill_up(heard[span.start + piece.start : span.start + piece.end])
             for one in classify({"raw": part, "sampling_rate": 16000}, top_k=None):
                 best[one["label"]] = max(best.get(one["label"], 0.0), one["score"])
         scores.append(best)
@@ -123,6 +124,62 @@ def test_labels_agree_cell_for_cell_with_the_pipeline(
     labeler = make_labeler(windows=windows, merge=False)
     names = [one.class_name for one in labeler.decisions.labels]
     assert told(label(labeler, sound)[0]) == by_pipeline(checkpoint_folder, sound, windows, names)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "windows"),
+    [
+        (6.3, WindowSettings(1000, 700)),
+        (0.2, WindowSettings(25, 25)),
+        (0.7, WindowSettings(2000, 2000)),  # shorter than its window
+        (23.0, WindowSettings(0, 0)),  # three pieces, each of them filled up
+    ],
+)
+def test_repeated_windows_are_labelled_as_the_pipeline_labels_tiled_slices(
+    make_labeler: Callable[..., Labeler], checkpoint_folder: Path, seconds: float, windows: WindowSettings
+) -> None:
+    sound = recording(seconds)
+    labeler = replace(make_labeler(windows=windows, merge=False), filling=REPEAT)
+    expected = by_pipeline(
+        checkpoint_folder, sound, windows, ["Speech", "Music", "Dog", "Whimper"],
+        fill_up=lambda part: np.tile(part, 164_080 // len(part) + 1)[:164_080],
+    )  # fmt: skip
+    assert told(label(labeler, sound)[0]) == expected
+
+
+def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(make_labeler: Callable[..., Labeler]) -> None:
+    for seconds, same in ((2.0, False), (164_080 / 16000, True)):
+        labeler = make_labeler(windows=WindowSettings(0, 0))
+        prepared = labeler.prepare(recording(seconds))
+        assert prepared.piece_counts == (1,)
+        padded, again = (replace(labeler, filling=filling).logits([prepared]) for filling in FILLS)
+        assert bool((padded == again).all()) is same
+
+
+def test_repeated_windows_of_several_lengths_do_not_depend_on_company(make_labeler: Callable[..., Labeler]) -> None:
+    sounds = [recording(seconds, identity=i) for i, seconds in enumerate((3.2, 0.4, 0.07, 12.0))]
+    for batch_size in (0, 2):
+        labeler = replace(make_labeler(merge=False, batch_size=batch_size), filling=REPEAT)
+        prepared = [labeler.prepare(sound) for sound in sounds]
+        alone = np.concatenate([labeler.logits([one]) for one in prepared])
+        assert score(labeler.logits(prepared), "softmax") == pytest.approx(score(alone, "softmax"), abs=1e-5)
+
+
+def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(make_labeler: Callable[..., Labeler]) -> None:
+    sound = recording(30.0)
+    windows = WindowSettings(15_000, 5000)  # two pieces a window, and cells that three windows cover
+    labeler = make_labeler("Animal* (0), Speech* (0)", windows=windows, merge=False)
+    prepared = labeler.prepare(sound)
+    assert set(prepared.piece_counts) == {2}
+    of_pieces = score(labeler.logits([prepared]), "softmax")
+    names = labeler.classifier.checkpoint.class_names
+    groups = [("Dog", "Whimper (dog)"), ("Speech", "Male speech, man speaking")]
+    best = np.stack([of_pieces[:, [names.index(name) for name in group]].max(axis=1) for group in groups], axis=1)
+    best = best.reshape(-1, 2, 2).max(axis=1)
+    expected = [best[cell.windows.start : cell.windows.stop].mean(axis=0) for cell in prepared.layout.cells]
+    segments = labeler.label([prepared])[0].segments
+    assert [one.score for one in segments] == pytest.approx([row.max() for row in expected])
+    assert [one.label for one in segments] == [("Animal", "Speech")[row.argmax()] for row in expected]
 
 
 def test_the_recordings_of_the_parity_test_get_more_than_one_label(make_labeler: Callable[..., Labeler]) -> None:
@@ -387,6 +444,14 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
     assert all(0 < error < 0.03 for error in errors)
     assert errors == sorted(errors)
     assert labeler.logits(prepared, "merged")[0] == pytest.approx(labeler.logits(prepared[:1], "merged")[0], abs=1e-4)
+
+    # A repeated window has no padding: nothing is merged, and 8-bit integers go on being a way of their own.
+    repeating = replace(labeler, filling=REPEAT)
+    assert repeating.paths == tuple(path for path in classifier.paths if path != "merged")
+    short = prepared[1:3]
+    exact, merged, *others = (score(repeating.logits(short, path), "softmax") for path in classifier.paths)
+    assert merged == pytest.approx(exact, abs=1e-5)
+    assert all(1e-5 < np.abs(other - exact).max() < 0.05 for other in others)
 
 
 def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundredth() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.action import describe
-from block.labels import LabelError, LabelOfInterest, parse_labels
+from block.job import describe
+from block.labels import LabelError, LabelOfInterest, never_written, parse_labels
 from tests.conftest import NAMES, SHARED
 
 
@@ -38,6 +38,12 @@ def read(text: str, names: tuple[str, ...] = NAMES) -> list[tuple[str, str, floa
         ("Speech (0), Dog (1)", [("Speech", "Speech", 0.0), ("Dog", "Dog", 1.0)]),
         ("Speech (nan)", [("Speech", "nan", 0.2)]),
         ("Speech (sound), Music (sound)", [("Speech", "sound", 0.2), ("Music", "sound", 0.2)]),
+        ("Dog*", [("Dog*", "Dog", 0.2)]),
+        ("dog*(beast, 0.3), Dog", [("Dog*", "beast", 0.3), ("Dog", "Dog", 0.2)]),
+        ("Animal * (0.3), SPEECH*", [("Animal*", "Animal", 0.3), ("Speech*", "SPEECH", 0.2)]),
+        ("human  sounds*", [("Human sounds*", "human  sounds", 0.2)]),
+        ("domestic Animals, pets*\nDog*",
+         [("Domestic animals, pets*", "domestic Animals, pets", 0.2), ("Dog*", "Dog", 0.2)]),
     ],
 )  # fmt: skip
 def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[str, str, float]]) -> None:
@@ -61,7 +67,19 @@ def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[st
         ("Speech (a) (b)", r"after 'Speech \(a\)' a comma or a new line was expected, got '\(b\)'"),
         ("Speech (a) b", "expected, got 'b'"),
         ("speech, Music\nSPEECH (x)", "line 2, column 1: the class 'Speech' is named twice, first at line 1, column 1"),
-        ("Dog*", r"the trailing \* .* is reserved"),
+        ("Dog*, Music, DOG * (x)", r"column 14: the class 'Dog\*' is named twice, first at line 1, column 1"),
+        ("Music*", r"no class of this checkpoint is below 'Music' in AudioSet's hierarchy; leave out the \*"),
+        ("whimper (dog)*", r"below 'Whimper \(dog\)' .*; leave out the \*"),
+        ("Vehicle*", r"no class of this checkpoint is below 'Vehicle' .*, and 'Vehicle' is none itself$"),
+        ("Anmial*", r"'Anmial\*' is not a class of this checkpoint; did you mean 'Animal\*'"),
+        ("Domestic animal, pets*", r"did you mean 'Domestic animals, pets\*'\?$"),
+        ("animal", r"'animal' is no class by itself; 'Animal\*' stands for the 2 below it"),
+        ("Domestic animals, pets", r"'Domestic animals, pets\*' stands for the 2 below it"),
+        ("Human sound", r"'Human sound' is not a class of this checkpoint; did you mean 'Human sounds\*'"),
+        ("xyzzy, Dog*", r"column 1: 'xyzzy' is not a class of this checkpoint"),
+        ("Dog**", r"'Dog\*\*' is not a class"),
+        ("*", r"'\*' is not a class of this checkpoint$"),
+        ("Dog (x)*", r"after 'Dog \(x\)' a comma or a new line was expected, got '\*'"),
         ("\u017fpeech", "is not a class"),
         (")", "is not a class"),
     ],
@@ -89,8 +107,49 @@ def test_any_text_is_read_or_refused_and_what_was_read_reads_back_the_same(text:
     except LabelError:
         return
     assert parse_labels(describe(labels), NAMES, 0.2) == labels
-    assert len({label.index for label in labels}) == len(labels)
+    assert len({label.class_name for label in labels}) == len(labels)
+    assert all(label.index == label.indices[0] for label in labels)
     assert all(0 <= label.threshold <= 1 and label.name == label.name.strip() != "" for label in labels)
+
+
+def test_a_class_with_all_below_it_has_the_indices_of_these_its_own_first() -> None:
+    assert [(label.index, label.indices) for label in parse_labels("Dog*, Dog, Animal*, Speech*", NAMES, 0.2)] == [
+        (5, (5, 4)),
+        (5, (5,)),
+        (5, (5, 4)),  # no class itself: its first in the hierarchy
+        (0, (0, 1)),
+    ]
+
+
+def test_a_class_whose_own_name_ends_in_a_star_is_that_class() -> None:
+    names = ("Dog", "Dog*", "Bark")
+    assert [label.indices for label in parse_labels("Dog*, Dog", names, 0.2)] == [(1,), (0,)]
+
+
+def test_classes_that_differ_only_in_case_are_below_what_either_is_below() -> None:
+    names = ("dog", "Dog", "Bark")
+    assert parse_labels("Animal*", names, 0.2)[0].indices == (0, 1, 2)
+    assert parse_labels("Dog*", names, 0.2)[0].indices == (1, 2)
+    with pytest.raises(LabelError, match="2 classes named 'DOG'"):
+        parse_labels("DOG*", names, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Dog, Animal*", []),
+        ("Animal*, Dog", ["'Dog' is never written: 'Animal*' stands before it"]),
+        ("Animal* (0.3), Dog", []),  # a faint dog is one still
+        ("Animal* (0.1), Dog (0.1)", ["name 'Dog' first"]),
+        ("Dog*, Dog (dog)", ["'dog' is never written"]),
+        ("Animal* (x), Dog (x)", []),  # nobody misses it
+        ("Human sounds*, Speech, Speech*, Dog", ["'Speech' is never written", "name 'Speech*' first"]),
+    ],
+)
+def test_a_label_that_a_wider_one_before_it_leaves_nothing_is_told(text: str, said: list[str]) -> None:
+    told = never_written(parse_labels(text, NAMES, 0.2))
+    assert len(told) == len(said)
+    assert all(part in line for part, line in zip(said, told, strict=True))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs AudioSet's list of classes")

@@ -56,7 +56,7 @@ def test_the_defaults_of_all_options_hold_together() -> None:
     options = read()
     assert options.audioset_labels == "speech\nmusic"
     WindowSettings(options.win_size_ms, options.win_stride_ms)
-    ComputeSettings(options.device, options.dtype, options.batch_size, options.mode)
+    ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.kind != "flag" and not o.required])
@@ -79,6 +79,7 @@ def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -
         (["--silence-dbfs", "quiet"], "--silence-dbfs: got 'quiet'"),
         (["--score-function", "relu"], "got 'relu', expected softmax or sigmoid"),
         (["--mode", "quick"], "got 'quick', expected exact or fast"),
+        (["--fill", "loop"], "got 'loop', expected pad or repeat"),
         (["--max-hours", "0"], "got '0', expected a number of hours above 0"),
         (["--min-agreement", "99"], "got '99', expected a number from 0 to 1"),
         (["--dtype", "int8"], "got 'int8', expected auto or float32"),
@@ -149,6 +150,7 @@ def test_a_negative_level_is_a_value_not_an_option() -> None:
         (lambda: ComputeSettings("gpu"), "--device is 'gpu'; expected auto, cpu, cuda or cuda:N"),
         (lambda: ComputeSettings("cuda:x"), "--device is 'cuda:x'"),
         (lambda: ComputeSettings(batch_size=-2), "--batch-size is -2"),
+        (lambda: ComputeSettings(fill="loop"), "--fill is 'loop'; expected pad or repeat"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make: object, said: str) -> None:

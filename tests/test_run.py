@@ -163,6 +163,12 @@ def test_a_key_that_expires_while_writing_ends_the_run() -> None:
     assert sorted(summary.labeled + summary.unlabeled) == list(range(1, 101))
 
 
+def test_a_labeler_that_can_label_nothing_more_ends_the_run() -> None:
+    summary, _ = run(FakeStudio(), FakeLabeler(poisoned={5: RunEnded("the model cannot be loaded")}), list(range(1, 9)))
+    assert summary.ended == "the model cannot be loaded"
+    assert (summary.labeled, summary.unlabeled) == ([1, 2, 3, 4], [5, 6, 7, 8])
+
+
 def test_an_interruption_keeps_count_of_every_recording() -> None:
     labeler = FakeLabeler(poisoned={5: KeyboardInterrupt()})
     studio = FakeStudio()

@@ -43,6 +43,10 @@ def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = ASTForAudioClassification(config)
+        # transformers leaves them at zero, which would make all padding one and the same token.
+        torch.nn.init.normal_(
+            model.audio_spectrogram_transformer.embeddings.position_embeddings, std=config.initializer_range
+        )
     model.save_pretrained(place)
     ASTFeatureExtractor().save_pretrained(place)
     return find(str(place))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from block import audio
+from block.content import content_of
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingForbidden, RunEnded, Segment
 from block.studio.client import StudioClient
 from block.studio.errors import BadAnswer, Forbidden, Refused, StudioError, Unauthorized
@@ -76,12 +77,14 @@ class Project:
             self._samples[recording_id] = sample
         sample.check_usable()
         expect(sample.values)
-        sound = audio.decode(self._wav(path, sample), self.model_rate_hz)
+        wav = self._wav(path, sample)
+        sound = audio.decode(wav, self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
         stretch = audio.stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
-            recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio
+            recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
+            content_of(wav),
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,6 +252,12 @@ def test_the_number_of_values_is_told_before_the_audio_is_asked_for() -> None:
     calls_by_then: list[tuple[int, int]] = []
     project(client).fetch(7, lambda values: calls_by_then.append((values, len(client.calls))))
     assert calls_by_then == [(16000, 1)]
+
+
+def test_a_recording_is_known_by_the_bytes_that_were_fetched() -> None:
+    client = FakeClient()
+    recording = project(client).fetch(7, lambda values: None)
+    assert recording.content == hashlib.sha256(client.audio).hexdigest()
 
 
 def test_rates_under_the_models_are_warned_of_once() -> None:

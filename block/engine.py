@@ -1,0 +1,73 @@
+"""A job's model on its device, and the labeler that uses it. Imports torch, which takes seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from block.audited import AuditedLabeler
+from block.classifier import Classifier, Device, choose_device
+from block.features import FilterBanks
+from block.job import Job, describe, faster, warn_of_other_weights
+from block.labeler import Labeler
+from block.progress import Progress
+from block.score_store import Key, ScoreStore
+from block.settings import FAST, PAD
+from block.steady_classifier import SteadyClassifier
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where a job runs, and the SHA-256 of the weights it runs with. The model is loaded by `labeler`."""
+
+    job: Job
+    device: Device
+    digest: str
+
+    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
+        """Who reports a run of this job over `total` recordings."""
+        return Progress(total, verbose, max_hours=max_hours, faster=faster(self.job, self.device.device.type))
+
+    def store(self, folder: Path, progress: Progress) -> ScoreStore:
+        """The scores that `folder` holds for this job. Raises SettingsError where it cannot be written."""
+        job = self.job
+        key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
+        return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
+
+    def labeler(self, progress: Progress, stored: bool = False) -> Labeler | AuditedLabeler:
+        """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
+
+        `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a
+        CPU the scores of a window are the same to the last bit whatever is computed beside it.
+        """
+        job, device = self.job, self.device
+        fast = job.compute.mode == FAST
+        if stored and not fast:
+            classifier: Classifier = SteadyClassifier(job.checkpoint, device, job.compute.batch_size)
+        else:
+            classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast=fast)
+        filter_banks = FilterBanks(job.checkpoint.front_end, device.device)
+        exact = Labeler(
+            classifier, filter_banks, job.windows, job.decisions, progress.warn_once, filling=job.compute.fill
+        )
+        return AuditedLabeler(exact, job.audit, progress.say) if fast else exact
+
+
+def start(job: Job) -> Engine:
+    """Choose the device, name the checkpoint, and say on standard output what is going to be done.
+
+    Raises SettingsError if the device cannot be had, CheckpointError if the weights cannot be read.
+    """
+    checkpoint = job.checkpoint
+    device = choose_device(job.compute)
+    digest = checkpoint.sha256()
+    warn_of_other_weights(checkpoint, digest)
+    print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
+    print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {digest[:12]}")
+    decisions = job.decisions
+    filling = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
+    print(
+        f"labels: {describe(decisions.labels)}; otherwise {decisions.other_label}; windows: {job.windows}{filling}",
+        flush=True,
+    )
+    return Engine(job, device, digest)

@@ -1,0 +1,203 @@
+"""`python -m block evaluate DIR --annotations FILE`: how good the labels are, by the user's own annotations."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from block import __version__, checkpoints
+from block.action import ALL_LABELED, CANCELLED, SOME_FAILED
+from block.checkpoints import Checkpoint
+from block.evaluation import options as reading
+from block.evaluation import ranking
+from block.evaluation.annotations import Annotations, from_folders, read_csv
+from block.evaluation.as_json import as_json
+from block.evaluation.bootstrap import Resamples
+from block.evaluation.evaluation import (
+    About,
+    Evaluation,
+    Way,
+    compare,
+    fit_thresholds,
+    translate_thresholds,
+    way,
+)
+from block.evaluation.moments import Moment, least_certain, mistakes
+from block.evaluation.report import Heard as Shown
+from block.evaluation.report import report
+from block.evaluation.scoring import Heard, hear
+from block.evaluation.text import files as files_told
+from block.evaluation.text import text
+from block.evaluation.truth import Names, Truth, labels_named, truth
+from block.folder import atomic
+from block.folder.listing import find, shown
+from block.folder.out import locked
+from block.job import Job, describe, read_job
+from block.recording import RecordingError
+from block.score_store.shard import need_pyarrow
+from block.settings import SettingsError
+
+REPORT, JSON = "report.html", "evaluation.json"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One way to label, checked; `options` are those that it comes from."""
+
+    name: str
+    options: argparse.Namespace
+    job: Job
+    names: Names
+
+
+def main(argv: Sequence[str]) -> int:
+    """Evaluate. Returns the exit code; raises SettingsError, LabelError or CheckpointError if nothing can start."""
+    options = reading.read(argv)
+    ranking.require()
+    need_pyarrow()
+    root, out = Path(options.folder), Path(options.out)
+    _check_folders(root, out)
+    with locked(out):
+        listing = find(root, without=out)
+        # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
+        present = {_name(file): file for file in listing.files}
+        annotations = read_csv(Path(options.annotations)) if options.annotations else from_folders(root, present)
+        plans = [_plan(name, changed, annotations) for name, changed in reading.ways(options)]
+        whole = truth(annotations, plans[0].names, options.exhaustive)
+        _check_same(plans)
+        keep = [at for at, file in enumerate(whole.files) if _name(file) in present]
+        if not keep:
+            raise SettingsError(
+                f"none of the {len(whole.files)} annotated files is in {root}, {whole.files[0]!r} for one; paths are "
+                "relative to that folder"
+            )
+        missing = tuple(file for file in whole.files if _name(file) not in present)
+        not_annotated = tuple(sorted(present.keys() - {_name(file) for file in whole.files}))
+        paths = [present[_name(whole.files[at])] for at in keep]
+        heard = []
+        for plan in plans:
+            heard.append(hear(plan.options, plan.job, paths, out))
+            if heard[-1].cancelled:
+                print("cancelled; the same command again goes on from here")
+                return CANCELLED
+        about = About(
+            f"Labels of {root.resolve().name} held to {Path(annotations.source).name}",
+            _facts(root, annotations, plans[0].job, heard[0]), options.exhaustive,
+            options.segment_s if annotations.strong else None, missing, not_annotated,
+            tuple(sorted({shown(path): why for one in heard for path, why in one.failed.items()}.items())),
+        )  # fmt: skip
+        there = [at for at, path in zip(keep, paths, strict=True) if all(path in one.clips for one in heard)]
+        if not there:
+            raise SettingsError(
+                f"none of the annotated files could be read; {about.failed[0][0]}: {about.failed[0][1]}"
+            )
+        evaluation = _evaluated(options, plans, heard, whole.only(there), present, about)
+        return _written(evaluation, root, present, out)
+
+
+def _check_folders(root: Path, out: Path) -> None:
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise SettingsError(f"{root} cannot be read as a folder: {error.strerror or error}") from None
+    if root.resolve().is_relative_to(out.resolve()):
+        raise SettingsError(f"--out {out} is or holds the folder of recordings; name one beside it")
+
+
+def _name(file: str) -> str:
+    return unicodedata.normalize("NFC", shown(file))
+
+
+def _plan(name: str, options: argparse.Namespace, annotations: Annotations) -> _Plan:
+    options = reading.with_windows(options, annotations.strong)
+    checkpoint: Checkpoint = checkpoints.find(options.model)
+    if options.audioset_labels is None:
+        named = labels_named(annotations, checkpoint.class_names, options.min_confidence, options.other_label)
+        options.audioset_labels = "\n".join(label.entry for label in named)
+    job = read_job(options)
+    return _Plan(name, options, job, Names(job.decisions.labels, checkpoint.class_names, options.other_label))
+
+
+def _check_same(plans: Sequence[_Plan]) -> None:
+    """Two checkpoints may know a label by other classes, but it has to have the same name."""
+    first, *others = [[target.name for target in plan.names.targets] for plan in plans]
+    for names in others:
+        if names != first:
+            raise SettingsError(
+                f"--compare: the ways have other labels, {', '.join(first)} and {', '.join(names)}; name the same ones "
+                "with --audioset-labels"
+            )
+
+
+def _facts(root: Path, annotations: Annotations, job: Job, heard: Heard) -> tuple[tuple[str, str], ...]:
+    decisions, compute = job.decisions, job.compute
+    kind = "strong, from when to when" if annotations.strong else "whole clips"
+    seconds = sum(clip.seconds for clip in heard.clips.values())
+    silence = "" if decisions.silence_dbfs is None else f", silence below {decisions.silence_dbfs:g} dBFS"
+    return (
+        ("recordings", f"{len(heard.clips)} in {root}, {seconds / 60:.1f} min"),
+        ("annotations", f"{annotations.source}: {len(annotations.rows)} rows, {kind}"),
+        ("model", f"{job.checkpoint.name}, sha256 {job.checkpoint.sha256()[:12]}"),
+        ("labels of interest", f"{describe(decisions.labels)}; otherwise {decisions.other_label}"),
+        ("scores", f"{decisions.score_function}, {compute.mode} mode, {heard.dtype}, filled by {compute.fill}"),
+        ("windows", f"{job.windows}; a clip gets the highest score of any{silence}"),
+        ("block", __version__),
+    )
+
+
+def _evaluated(
+    options: argparse.Namespace,
+    plans: Sequence[_Plan],
+    heard: Sequence[Heard],
+    truth: Truth,
+    present: dict[str, str],
+    about: About,
+) -> Evaluation:
+    resamples = Resamples(len(truth.files), options.bootstrap, options.seed)
+    found: list[Way] = []
+    for plan, one in zip(plans, heard, strict=True):
+        clips = [one.clips[present[_name(file)]] for file in truth.files]
+        found.append(way(plan.name, clips, plan.job.decisions, truth, resamples, about.segment_s))
+    goal = options.fit_thresholds
+    return Evaluation(
+        about, truth, resamples, found[0],
+        found[1] if len(found) > 1 else None,
+        compare(found[0], found[1]) if len(found) > 1 else (),
+        goal,
+        fit_thresholds(found[0], truth, goal, resamples) if goal else (),
+        translate_thresholds(found[0]) if options.translate_thresholds else None,
+    )  # fmt: skip
+
+
+def _written(evaluation: Evaluation, root: Path, present: dict[str, str], out: Path) -> int:
+    first, truth = evaluation.first, evaluation.truth
+    wrong = mistakes(first.clips, first.decided, truth, first.settings)
+    unsure = least_certain(first.clips, first.decided, truth, first.settings)
+    shows = [_shown(moment, root, present[_name(truth.files[moment.clip])]) for moment in (*wrong, *unsure)]
+    try:
+        atomic.write(out / REPORT, report(evaluation, shows[: len(wrong)], shows[len(wrong) :]))
+        atomic.write(out / JSON, as_json(evaluation))
+    except OSError as error:
+        raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
+    print(f"\n{text(evaluation)}\n")
+    for line in files_told(evaluation):
+        print(line)
+    print(f"written: {out / REPORT}, to read in a browser, and {out / JSON}", flush=True)
+    return SOME_FAILED if evaluation.about.missing or evaluation.about.failed else ALL_LABELED
+
+
+def _shown(moment: Moment, root: Path, file: str) -> Shown:
+    """Read a recording again for the little of it that is shown."""
+    from block import audio
+    from block.evaluation.excerpts import excerpt
+
+    try:
+        sound = audio.decode(root / file)
+    except RecordingError:
+        return Shown(moment, None)
+    rate_hz = round(sound.rate_hz * sound.ratio)
+    return Shown(moment, excerpt(sound.waveform, rate_hz, moment.start_s, moment.end_s))

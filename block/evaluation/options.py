@@ -1,0 +1,149 @@
+"""The options of `evaluate`: those of `label` that labels depend on, and its own."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from block.evaluation.segment_rolls import SEGMENT_S
+from block.evaluation.thresholds import Goal, read_goal
+from block.folder.options import LABEL
+from block.options import Option, add_options, fill_in
+from block.recording import printable
+from block.settings import SettingsError
+
+OUT = "build/evaluation"
+# What two ways to label may differ in; the rest would compare other things than the labels.
+COMPARABLE = (
+    "model", "score-function", "fill", "mode", "dtype", "win-size-ms", "win-stride-ms", "min-confidence",
+)  # fmt: skip
+WINDOW_MS = 2000  # where strong labels need windows and none are given: as the AI Action has them
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number, 0 or more")
+    return value
+
+
+def _draws(text: str) -> int:
+    value = _count(text)
+    if value < 100:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected at least 100: an interval needs that many")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.001 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds, 0.001 or more")
+    return value
+
+
+def _goal(text: str) -> Goal:
+    try:
+        return read_goal(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _default(option: Option) -> Option:
+    """The option of `label` as evaluate has it: what the annotations decide is not filled in."""
+    if option.name == "audioset-labels":
+        return replace(option, default=None, help=f"{option.help} (default: all classes that are annotated)")
+    if option.name == "win-size-ms":
+        return replace(option, default=None, help="length of a window in ms, whose highest score a clip gets; 0: the "
+                       f"whole clip (default: 0, with strong labels {WINDOW_MS})")  # fmt: skip
+    if option.name == "win-stride-ms":
+        return replace(option, default=None, help=f"{option.help} (default: the window's length)")
+    return option
+
+
+SHARED = tuple(_default(option) for option in LABEL)
+OWN = (
+    Option("annotations", "string", None, "CSV with file,label or file,start_s,end_s,label; without it, the topmost "
+           "folders in DIR are the labels", metavar="FILE"),
+    Option("exhaustive", "flag", False, "the annotations name everything: labels of interest that never occur in them "
+           "are absent"),
+    Option("out", "string", OUT, "folder for report.html, evaluation.json and the scores", metavar="OUT"),
+    Option("fit-thresholds", "string", None, "choose a threshold for each label: f1, or precision=0.9", _goal,
+           "GOAL"),
+    Option("translate-thresholds", "flag", False,
+           "find the thresholds that keep the same labels under the other score function"),
+    Option("segment-s", "float", SEGMENT_S, "length of a segment for strong labels, in seconds", _seconds, "S"),
+    Option("bootstrap", "int", 1000, "draws that the intervals come from", _draws, "N"),
+    Option("seed", "int", 0, "other draws and folds with another number", _count, "N"),
+)  # fmt: skip
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def read(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of `evaluate`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
+    parser = _Parser(
+        prog="python -m block evaluate", allow_abbrev=False,
+        description="How good the labels of a folder of recordings are, by annotations of your own: figures with "
+        "intervals, thresholds, comparisons, and a report to read in a browser.",
+    )  # fmt: skip
+    parser.add_argument("folder", metavar="DIR", help="folder of recordings, with folders in it")
+    add_options(parser, (*OWN, *SHARED))
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="two ways to label side by side, for example score-function="
+        f"softmax score-function=sigmoid; several settings with commas between: {', '.join(COMPARABLE)}",
+    )  # fmt: skip
+    options = parser.parse_args(list(argv))
+    fill_in(options, (*OWN, *SHARED))
+    if options.annotations == "":
+        raise SettingsError("--annotations is empty; name a CSV, or leave it out for a folder per class")
+    return options
+
+
+def ways(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
+    """The ways to label that are asked for, one or two, each a name and its options. Raises SettingsError."""
+    if not options.compare:
+        return [("", options)]
+    texts = [" ".join(text.split()) for text in options.compare]
+    if texts[0] == texts[1]:
+        raise SettingsError(f"--compare is given {printable(texts[0])} twice; there is nothing to compare")
+    return [(text, changed(options, text)) for text in texts]
+
+
+def changed(options: argparse.Namespace, text: str) -> argparse.Namespace:
+    """`options` with the settings in `text`, `name=value` with commas between. Raises SettingsError."""
+    by_name = {option.name: option for option in SHARED}
+    found = copy.copy(options)
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name not in COMPARABLE or not equals or not value:
+            raise SettingsError(
+                f"--compare: {printable(part)!r}; expected name=value with one of {', '.join(COMPARABLE)}"
+            )
+        try:
+            setattr(found, by_name[name].field, by_name[name].read(value))
+        except argparse.ArgumentTypeError as error:
+            raise SettingsError(f"--compare: {name}: {error}") from None
+    return found
+
+
+def with_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace:
+    """The options with the windows that the annotations call for, where none are given."""
+    found = copy.copy(options)
+    if found.win_size_ms is None:
+        given = found.win_stride_ms is not None
+        found.win_size_ms = WINDOW_MS if strong or given else 0
+    if found.win_stride_ms is None:
+        found.win_stride_ms = found.win_size_ms
+    return found

@@ -1,0 +1,129 @@
+"""The logits of annotated recordings: those that OUT holds, and those that are computed now and kept there."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from block.deciding import is_silent
+from block.evaluation.answering import Clip
+from block.folder import manifest
+from block.folder.decided import is_enough
+from block.folder.listing import shown
+from block.folder.manifest import Manifest
+from block.folder.out import SCORES
+from block.folder.source import Folder, is_unchanged
+from block.job import Job
+from block.parties import Reporter, Summary
+from block.recording import LabeledRecording
+from block.score_store import Scored, ScoreStore
+from block.settings import DecisionSettings, SettingsError, WindowSettings
+from block.windows import Layout, lay_out_ms
+
+FILES = "evaluation-files.json"
+NOT_REACHED = "the run ended before it"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Each recording's clip by its path, and why the others have none. `dtype` is what was computed in."""
+
+    clips: dict[str, Clip]
+    failed: dict[str, str]
+    cancelled: bool
+    dtype: str
+
+
+def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path) -> Heard:
+    """Score `files`, paths relative to the folder, as `job` says; what OUT holds already is not computed again.
+
+    Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
+    """
+    try:
+        from block.engine import start
+    except (ImportError, OSError) as error:
+        raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
+
+    engine = start(job)
+    root = options.folder
+    known = manifest.load(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
+    held = known.relisted(files, {}, lambda entry: is_unchanged(root, entry))
+    progress = engine.progress(len(files), options.verbose, options.max_hours)
+    progress.each = options.verbose
+    with engine.store(out / SCORES, progress) as store:
+        ids = _missing(held, store, job.decisions)
+        if len(ids) < len(files):
+            print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
+        summary = Summary()
+        if ids:
+            from block.run import Run
+            from block.stored import StoredLabeler
+
+            progress = engine.progress(len(ids), options.verbose, options.max_hours)
+            progress.each = options.verbose
+            labeler = StoredLabeler(engine.labeler(progress, stored=True), store)
+            folder = Folder(root, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
+            summary = Run(folder, folder, labeler, _Told(progress, held), folder.stop).label(ids)
+            store.flush()
+            progress.finish(summary, None)
+        try:
+            held.save()
+        except OSError as error:
+            raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
+        clips, failed = {}, {}
+        for entry in held.entries:
+            scored = None if entry.problem or not entry.content else store.find(entry.content)
+            if scored is None:
+                failed[entry.path] = entry.problem or summary.ended or NOT_REACHED
+            else:
+                clips[entry.path] = clip_of(scored, job.windows, job.decisions)
+    return Heard(clips, failed, summary.cancelled, engine.device.dtype_name)
+
+
+def clip_of(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:
+    """A clip as `decisions` hear it: without the windows that are silent under them."""
+    layout = _layout(scored.values, scored.value_rate_hz, windows)
+    heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
+    counts = tuple(count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True))
+    logits = scored.logits[np.repeat(heard, scored.piece_counts)]
+    return Clip(scored.value_rate_hz, layout, counts, logits)
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+    return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
+
+
+def _missing(files: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
+    """The recordings that have to be read, and listened to unless the store knows their content."""
+    contents = {entry.content for entry in files.entries if entry.content}
+    enough = {one.content for one in store.all(contents) if is_enough(one, decisions)}
+    return [number for number, entry in enumerate(files.entries, start=1) if entry.content not in enough]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Tells `to` what became of each recording, and the manifest why one has no scores."""
+
+    to: Reporter
+    files: Manifest
+
+    def labeled(self, labeled: LabeledRecording) -> None:
+        self.to.labeled(labeled)
+
+    def failed(self, recording_id: int, reason: str) -> None:
+        path = self.files.entries[recording_id - 1].path
+        self.files.fail(path, reason)
+        self.to.failed(recording_id, f"{shown(path)}: {reason}")
+
+    def skipped(self, recording_id: int, reason: str) -> None:
+        self.to.skipped(recording_id, reason)
+
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+        self.to.batch_done(recordings, windows, once_s)

@@ -1,0 +1,1 @@
+"""Air-gapped runs: recordings from a folder, label files out."""

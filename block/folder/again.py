@@ -1,0 +1,43 @@
+"""`python -m block relabel OUT`: decide labels again from the scores that a run has kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from block.action import ALL_LABELED, SOME_FAILED
+from block.folder import decided, manifest, out, run_file
+from block.folder.options import CHOICE, RELABEL, read_relabel
+from block.job import describe, read_decisions
+from block.score_store import ScoreStore
+from block.settings import SettingsError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Relabel a folder. Returns the exit code; raises SettingsError or LabelError."""
+    target = Path(read_relabel(argv).out)
+    before = run_file.load(target)
+    options = read_relabel(argv, before.options)
+    if not before.stored:
+        raise SettingsError(f"{target} holds no scores: it was written with --no-score-store")
+    decisions = read_decisions(options, before.class_names)
+    decided.check_text(decisions)
+    started = time.monotonic()
+    with out.locked(target):
+        files = manifest.load(target / out.MANIFEST, warn=lambda text: print(f"warning: {text}", flush=True))
+        if not files.entries and not files.unreadable:
+            raise SettingsError(f"{target} knows of no recordings: it has no usable {out.MANIFEST}; label again")
+        found = decided.decide_all(files, ScoreStore.reading(target / out.SCORES, before.key), decisions)
+        run = before.with_options({one.name: getattr(options, one.field) for one in (*RELABEL, CHOICE)})
+        try:
+            decided.write(target, run, decisions, found)
+            run.save(target)
+        except OSError as error:
+            print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
+            return SOME_FAILED
+    print(f"labels: {describe(decisions.labels)}; otherwise {decisions.other_label}")
+    print(f"decided again in {time.monotonic() - started:.1f} s")
+    decided.tell(target, run, found)
+    return SOME_FAILED if found.failed else ALL_LABELED

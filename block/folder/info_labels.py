@@ -1,0 +1,43 @@
+"""`info.labels`: what `edge-impulse-uploader --info-file` reads, labels that change within a recording included.
+
+`startIndex` and `endIndex` count values of one channel; `endIndex` is the last that belongs to the label. The entries
+of a recording cover it whole and do not overlap: the uploader's service refuses gaps. `category` split makes the
+uploader choose a fifth of the recordings for testing, by the hash of their bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.listing import shown
+from block.studio.project import structured_labels
+
+UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
+HEAD, TAIL = '{"version": 1, "files": [', "\n]}\n"
+
+
+def entry(file: LabeledFile, surroundings: Surroundings) -> str:
+    """The recording's object in the array `files`."""
+    described = {**surroundings.metadata, "ast_mode": file.mode}
+    return json.dumps(
+        {
+            "path": shown(surroundings.from_out(file.path)),
+            "category": "split",
+            "label": {"type": "multi-label", "labels": structured_labels(file.segments)},
+            "metadata": {key: _ascii(value) for key, value in described.items()},
+        },
+        ensure_ascii=False,
+    )
+
+
+def is_uploaded(file: LabeledFile) -> bool:
+    """Does the uploader take this kind of file, and one of this size? It passes over others and names them."""
+    return file.path.lower().endswith(UPLOADED_ENDINGS) and file.size < UPLOADED_BYTES
+
+
+@lru_cache
+def _ascii(value: str) -> str:
+    # The uploader sends metadata in a header of HTTP, which cannot hold more.
+    return value.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,54 @@
+"""The label files of a run: all that was asked for, each whole or as it was before, and none that was not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from block.folder import csv_labels, info_labels, label_studio, tracks
+from block.folder.atomic import write, written
+from block.folder.labeled import LabeledFile, Surroundings
+
+FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
+INTERFACE = "label-studio.xml"
+OF_FORMAT = {"csv": (CSV,), "info.labels": (INFO,), "label-studio": (TASKS, INTERFACE)}
+
+
+def write_outputs(
+    out: Path,
+    formats: Collection[str],
+    files: Sequence[LabeledFile],
+    failed: Mapping[str, str],
+    surroundings: Surroundings,
+) -> None:
+    """Write the label files of `files`, in their order, into `out`, and `failed`: names and why they have no labels.
+
+    What an earlier run wrote in a format that is not among `formats` is removed: it would speak of other labels.
+    Raises OSError.
+    """
+    write(out / FAILED, csv_labels.rows([("file", "reason"), *failed.items()]))
+    with ExitStack() as stack:
+        if "csv" in formats:
+            table = stack.enter_context(written(out / CSV))
+            table.write(csv_labels.header())
+            for file in files:
+                table.write(csv_labels.labels_of(file))
+        for chosen, name, module, one in (
+            ("info.labels", INFO, info_labels, info_labels.entry),
+            ("label-studio", TASKS, label_studio, label_studio.task),
+        ):
+            if chosen not in formats:
+                continue
+            array = stack.enter_context(written(out / name))
+            array.write(module.HEAD)
+            for number, file in enumerate(files):
+                array.write(",\n" if number else "\n")
+                array.write(one(file, surroundings))
+            array.write(module.TAIL)
+        if "label-studio" in formats:
+            stack.enter_context(written(out / INTERFACE)).write(label_studio.interface(surroundings))
+    tracks.write_tracks(out, files if "audacity" in formats else ())
+    for chosen, names in OF_FORMAT.items():
+        for name in names if chosen not in formats else ():
+            (out / name).unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""How to label, read from options and checked before torch is imported: what the AI Action and folder runs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from block import __version__, checkpoints
+from block.audit import AuditSettings
+from block.checkpoints import Checkpoint
+from block.labels import LabelOfInterest, never_written, parse_labels
+from block.settings import FAST, PAD, ComputeSettings, DecisionSettings, WindowSettings
+
+LABELED_BY = "audio-spectrogram-transformer"
+
+
+@dataclass(frozen=True)
+class Job:
+    """How to label; all of it checked."""
+
+    checkpoint: Checkpoint
+    windows: WindowSettings
+    decisions: DecisionSettings
+    compute: ComputeSettings
+    audit: AuditSettings
+
+
+def read_job(options: argparse.Namespace) -> Job:
+    """The job that parsed options describe. Raises SettingsError, LabelError or CheckpointError."""
+    windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
+    compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
+    audit = AuditSettings(options.min_agreement, options.audit_seed)
+    checkpoint = checkpoints.find(options.model)
+    return Job(checkpoint, windows, read_decisions(options, checkpoint.class_names), compute, audit)
+
+
+def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> DecisionSettings:
+    """How scores become labels, for a checkpoint with these classes. Raises SettingsError or LabelError.
+
+    Says on standard output which labels are asked for in vain.
+    """
+    labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
+    for line in never_written(labels):
+        print(f"warning: {line}", flush=True)
+    return DecisionSettings(
+        labels, options.other_label, options.score_function, not options.no_merge,
+        options.min_segment_ms, options.silence_dbfs,
+    )  # fmt: skip
+
+
+def describe(labels: Sequence[LabelOfInterest]) -> str:
+    """The labels of interest as the user typed them, on one line that can be given to `--audioset-labels` again."""
+    return ", ".join(label.entry for label in labels)
+
+
+def faster(job: Job, device: str) -> list[str]:
+    """Settings with which this job would take less time, in words; `device` is the type of the one it runs on."""
+    ways = []
+    # Without padding to merge, fast mode has only a CPU's 8-bit integers left.
+    if job.compute.mode != FAST and (job.compute.fill == PAD or device == "cpu"):
+        ways.append("--mode fast")
+    if job.windows.size_ms and job.windows.stride_ms < job.windows.size_ms:
+        ways.append(f"--win-stride-ms {job.windows.size_ms}, so that windows do not overlap")
+    if job.windows.size_ms and job.windows.size_ms < job.checkpoint.front_end.limit_values / 16:
+        ways.append("larger windows" if job.compute.mode != FAST else "larger windows, in exact mode")
+    if job.checkpoint.name != checkpoints.EMBEDDED:
+        ways.append(f"--model {checkpoints.EMBEDDED}, which is small and errs more")
+    if device == "cpu":
+        ways.append("a machine with more cores or a GPU")
+    return ways
+
+
+def metadata(
+    decisions: DecisionSettings, windows: WindowSettings, fill: str, model: str, sha256: str, dtype: str
+) -> dict[str, str]:
+    """What is written beside the labels, so that they can be told from others: all strings."""
+    return {
+        "labeled_by": LABELED_BY,
+        "ast_labels": describe(decisions.labels),
+        "ast_model": f"{model} sha256:{sha256[:12]}",
+        "ast_score_function": decisions.score_function,
+        "ast_windows": str(windows),
+        # Written for pad, too: keys of an earlier run stay, and that may have repeated.
+        "ast_fill": fill,
+        "ast_dtype": dtype,
+        "ast_version": __version__,
+    }
+
+
+def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
+    """Say so where a checkpoint of the store is not the one that is known, or was recorded, under its name."""
+    from block.model_store.known import WEIGHTS
+    from block.model_store.store import Store
+
+    if checkpoint.folder.parent != checkpoints.STORE:
+        return
+    expected = Store().expected(checkpoint.name).get(WEIGHTS)
+    if expected is not None and expected.sha256 != digest:
+        print(
+            f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "
+            f"expected {expected.sha256[:12]}; `python -m block models verify {checkpoint.name}` says more"
+        )

@@ -1,0 +1,62 @@
+"""Clips with logits made up: what an evaluation is fed with where no model and no audio are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from block.evaluation.annotations import Annotations, Row
+from block.evaluation.answering import Clip
+from block.evaluation.truth import Names, Truth, truth
+from block.labels import parse_labels
+from block.settings import DecisionSettings, WindowSettings
+from block.windows import lay_out_ms
+from tests.conftest import NAMES
+
+RATE_HZ = 1000
+
+
+def clip(logits: np.ndarray, seconds: float = 2.0, windows: WindowSettings = WindowSettings(0, 0)) -> Clip:
+    """A clip with a piece a window. Shape of `logits`: `(windows, classes)`."""
+    layout = lay_out_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), windows.size_ms, windows.stride_ms)
+    found = np.atleast_2d(np.asarray(logits, np.float32))
+    assert len(found) == len(layout.windows)
+    return Clip(Fraction(RATE_HZ), layout, (1,) * len(found), found)
+
+
+def settings(text: str = "Speech, Music, Dog", threshold: float = 0.5, **other: object) -> DecisionSettings:
+    """Labels of interest among the tests' class names, sigmoid unless said otherwise."""
+    labels = parse_labels(text, NAMES, threshold)
+    return DecisionSettings(labels, **{"score_function": "sigmoid", **other})  # type: ignore[arg-type]
+
+
+def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, exhaustive: bool = False) -> Truth:
+    """Truth from rows of file and label, or of file, start, end and label."""
+    strong = any(len(row) == 4 for row in rows)
+    made = tuple(
+        Row(f"made, line {at}", str(row[0]), str(row[-1]), *(row[1:3] if len(row) == 4 else ()))
+        for at, row in enumerate(rows, start=2)
+    )
+    names = Names(decisions.labels, NAMES, decisions.other_label)
+    return truth(Annotations("made", strong, made), names, exhaustive)
+
+
+def many(
+    count: int, decisions: DecisionSettings, seed: int = 0, spread: float = 1.5
+) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """Clips that have one of the labels of interest each, or none, and logits that know something of it."""
+    rng = np.random.default_rng(seed)
+    clips, rows = [], []
+    for at in range(count):
+        logits = rng.normal(-2, spread, len(NAMES))
+        chosen = int(rng.integers(len(decisions.labels) + 1))
+        if chosen < len(decisions.labels):
+            label = decisions.labels[chosen]
+            logits[label.index] += 4
+            rows.append((f"clip {at}.wav", label.class_name))
+        else:
+            rows.append((f"clip {at}.wav", ""))
+        clips.append(clip(logits))
+    return clips, rows

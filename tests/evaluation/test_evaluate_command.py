@@ -1,0 +1,182 @@
+"""`python -m block evaluate` on real sound files with a small random checkpoint, and on ESC-10 where it is there."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from block.decisions import score
+from block.evaluation import command
+from block.labels import LabelError
+from block.score_store import ScoreStore
+from block.settings import SettingsError
+from tests.conftest import EMBEDDED, NAMES, SHARED
+
+sklearn = pytest.importorskip("sklearn.metrics")
+pytest.importorskip("pyarrow")
+
+RATE_HZ = 16000
+LABELS = ("Speech", "Music", "Dog")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones of three pitches, a pitch a folder, and one recording in no folder."""
+    root = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    time = np.arange(RATE_HZ * 3) / RATE_HZ
+    for label, hz in zip(LABELS, (200, 800, 3200), strict=True):
+        (root / label).mkdir()
+        for at in range(5):
+            tone = 0.3 * np.sin(2 * np.pi * hz * rng.uniform(0.8, 1.2) * time) + rng.normal(0, 0.02, len(time))
+            soundfile.write(root / label / f"{at}.wav", tone.astype(np.float32), RATE_HZ, subtype="FLOAT")
+    soundfile.write(root / "alone.wav", np.zeros(RATE_HZ), RATE_HZ)
+    return root
+
+
+@pytest.fixture
+def evaluate(recordings: Path, checkpoint_folder: Path, tmp_path: Path) -> Callable[..., tuple[int, dict]]:
+    """Runs the command with further arguments; returns the exit code and what evaluation.json says."""
+
+    def run(*arguments: str, folder: Path = recordings, out: str = "out") -> tuple[int, dict]:
+        target = tmp_path / out
+        code = command.main(
+            [str(folder), "--model", str(checkpoint_folder), "--device", "cpu", "--out", str(target), *arguments]
+        )
+        assert (target / "report.html").is_file()
+        return code, json.loads((target / "evaluation.json").read_text(encoding="utf-8"))
+
+    return run
+
+
+def notes(path: Path, rows: list[tuple[object, ...]], strong: bool = False) -> str:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "start_s", "end_s", "label") if strong else ("file", "label"))
+        writer.writerows(rows)
+    return str(path)
+
+
+def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
+    evaluate, recordings, tmp_path, capsys
+) -> None:  # type: ignore[no-untyped-def]
+    code, found = evaluate("--bootstrap", "100")
+    told = capsys.readouterr().out
+    assert code == 0
+    assert "1 in the folder, and not annotated: left out: alone.wav" in told
+    assert found["present_and_not_annotated"] == ["alone.wav"]
+    (key,) = ScoreStore.keys_in(tmp_path / "out" / "scores")
+    store = ScoreStore.reading(tmp_path / "out" / "scores", key)
+    from block.content import content_of
+
+    files = [recordings / label / f"{at}.wav" for label in LABELS for at in range(5)]
+    logits = np.stack([store.find(content_of(file)).logits.max(axis=0) for file in files])
+    scores = score(logits, "softmax")
+    for at, label in enumerate(LABELS):
+        there = np.arange(15) // 5 == at
+        values = scores[:, NAMES.index(label)]
+        one = found["figures"]["labels"][label]
+        assert one["average_precision"]["value"] == pytest.approx(sklearn.average_precision_score(there, values))
+        assert one["roc_auc"]["value"] == pytest.approx(sklearn.roc_auc_score(there, values))
+        assert one["clips_with_it"] == 5
+
+
+def test_a_second_evaluation_costs_no_inference_whatever_the_labels(evaluate, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    first = evaluate("--bootstrap", "100")[1]
+    from block.classifier import Classifier
+
+    monkeypatch.setattr(Classifier, "begin", lambda *_: pytest.fail("the model was asked again"))
+    again = evaluate("--bootstrap", "100")[1]
+    assert again == first
+    assert "15 of 15 recordings have their scores" in capsys.readouterr().out
+    other = evaluate("--bootstrap", "100", "--audioset-labels", "Dog (hound)\nSpeech\nMusic",
+                     "--score-function", "sigmoid", "--min-confidence", "0.5", "--translate-thresholds")[1]  # fmt: skip
+    assert other["translated"]["score_function"] == "softmax"
+
+
+def test_files_that_fail_are_listed_and_the_rest_is_evaluated(evaluate, recordings, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    broken = recordings / "broken.wav"
+    broken.write_bytes(b"RIFF, or so it says")
+    accented = recordings / "caf\u00e9.wav"  # noted below with the accent apart, as some systems write it
+    soundfile.write(accented, np.zeros(RATE_HZ), RATE_HZ)
+    rows = [(f"{label}/{at}.wav", label) for label in LABELS for at in range(5)]
+    rows += [
+        ("broken.wav", "Dog"),
+        ("gone.wav", "Dog"),
+        ("../outside.wav", "Dog"),
+        ("alone.wav", ""),
+        ("cafe\u0301.wav", ""),
+    ]
+    try:
+        code, found = evaluate("--annotations", notes(tmp_path / "a.csv", rows), "--bootstrap", "100")
+    finally:
+        broken.unlink()
+        accented.unlink()
+    assert code == 1
+    assert list(found["failed"]) == ["broken.wav"]
+    assert found["annotated_and_missing"] == ["gone.wav", "../outside.wav"]
+    assert found["figures"]["clips"] == 17
+    assert "2 annotated, and not in the folder: gone.wav, ../outside.wav" in capsys.readouterr().out
+
+
+def test_strong_labels_get_windows_and_segments(evaluate, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    rows = [(f"{label}/{at}.wav", 0.5, 2.0, label) for label in LABELS for at in range(5)]
+    path = notes(tmp_path / "a.csv", rows, strong=True)
+    code, found = evaluate("--annotations", path, "--bootstrap", "100", "--segment-s", "0.5")
+    assert code == 0
+    assert found["settings"]["windows"].startswith("2000 ms every 2000 ms")
+    assert found["segment_s"] == 0.5
+    assert found["figures"]["micro"]["segments_as_labelled"]["recall"]["value"] is not None
+
+
+def test_two_ways_are_set_side_by_side_and_thresholds_are_fitted(evaluate, capsys) -> None:  # type: ignore[no-untyped-def]
+    _, found = evaluate("--bootstrap", "100", "--compare", "fill=pad", "fill=repeat", "--fit-thresholds", "f1")
+    assert (found["compared"]["a"], found["compared"]["b"]) == ("fill=pad", "fill=repeat")
+    assert found["compared"]["figures_b"] != found["figures"]
+    assert [one["left_because"] for one in found["fitted"]] == ["5 clips with it; at least 10 are needed"] * 3
+    told = capsys.readouterr().out
+    assert "A: fill=pad (all of the above)" in told
+    assert "Dog: left as it is: 5 clips with it" in told
+
+
+def test_two_checkpoints_and_two_modes_can_be_compared(evaluate, checkpoint_folder, make_checkpoint) -> None:  # type: ignore[no-untyped-def]
+    other = make_checkpoint(seed=1)
+    _, found = evaluate("--bootstrap", "100", "--compare", f"model={checkpoint_folder}", f"model={other}")
+    assert found["compared"]["figures_b"]["labels"] != found["figures"]["labels"]
+    _, found = evaluate("--bootstrap", "100", "--compare", "mode=exact", "mode=fast")
+    # With so few windows fast mode computes all of them exactly.
+    assert found["compared"]["differences"]["AP"]["mean"]["b_minus_a"]["value"] == 0
+    _, found = evaluate(
+        "--compare", f"model={checkpoint_folder}", f"model={make_checkpoint(names=NAMES[::-1])}", "--bootstrap", "100"
+    )
+    assert list(found["compared"]["figures_b"]["labels"]) == list(found["figures"]["labels"])
+
+
+def test_what_cannot_be_evaluated_is_refused_in_a_line(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(
+        SettingsError, match=r"none of the 1 annotated files is in .*'x.wav' for one; paths are relative"
+    ):
+        evaluate("--annotations", notes(tmp_path / "a.csv", [("x.wav", "Dog")]))
+    with pytest.raises(LabelError, match=r"a.csv, line 2: 'Hund' is neither a class of this checkpoint nor a new name"):
+        evaluate("--annotations", notes(tmp_path / "a.csv", [("Dog/0.wav", "Hund")]))
+    with pytest.raises(SettingsError, match="is or holds the folder of recordings"):
+        command.main([str(recordings), "--out", str(recordings.parent)])
+    with pytest.raises(SettingsError, match="cannot be read as a folder"):
+        command.main([str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "audio" / "esc10.csv").is_file(), reason="ESC-10 is not there")
+def test_esc10_by_the_embedded_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["--annotations", str(SHARED / "audio" / "esc10.csv"), "--model", EMBEDDED.name, "--device", "cpu"]
+    assert command.main([str(SHARED / "audio"), *arguments, "--out", str(out)]) == 0
+    found = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    assert found["figures"]["clips"] == 318
+    assert found["figures"]["mean_average_precision"]["value"] > 0.9  # it was trained on these clips

@@ -1,0 +1,221 @@
+"""From logits to figures: the whole way without a model, against scikit-learn and against decisions made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from block.decisions import score
+from block.evaluation.answering import answers, decide, detections
+from block.evaluation.bootstrap import Resamples
+from block.evaluation.evaluation import compare, entry, fit_thresholds, translate_thresholds, way
+from block.evaluation.moments import least_certain, margins, mistakes
+from block.evaluation.segment_rolls import Event
+from block.evaluation.thresholds import Goal
+from block.labels import parse_labels
+from block.settings import WindowSettings
+from tests.conftest import NAMES
+from tests.evaluation.made import clip, many, settings, truth_of
+
+sklearn = pytest.importorskip("sklearn.metrics")
+
+RNG = np.random.default_rng(4)
+LOW = -6.0
+
+
+def logits(**high: float) -> np.ndarray:
+    """Logits of all classes, low but for those named."""
+    values = np.full(len(NAMES), LOW)
+    for name, value in high.items():
+        values[NAMES.index(name)] = value
+    return values
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "softmax"])
+def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str) -> None:
+    decisions = settings("Speech, Music (0.3), Dog, Male speech, man speaking (0.6)", score_function=function)
+    clips, rows = many(120, decisions)
+    rows.append((rows[0][0], "Music"))
+    truth = truth_of(rows, decisions)
+    found = way("", clips, decisions, truth, Resamples(120, 50), None).figures
+    columns = [NAMES.index(label.class_name) for label in decisions.labels]
+    scores = score(np.stack([one.logits[0] for one in clips]), function)[:, columns]
+    present = truth.present
+    for at, label in enumerate(decisions.labels):
+        there, values = present[:, at], scores[:, at]
+        assert found.average_precision.labels[at].value == pytest.approx(sklearn.average_precision_score(there, values))
+        assert found.roc_auc.labels[at].value == pytest.approx(sklearn.roc_auc_score(there, values))
+        expected = sklearn.precision_recall_fscore_support(there, values >= label.threshold, average="binary")[:3]
+        rates = found.detector.labels[at]
+        assert [rates.precision.value, rates.recall.value, rates.f1.value] == pytest.approx(expected)
+    mean = sklearn.average_precision_score(present, scores, average="macro")
+    assert found.average_precision.mean.value == pytest.approx(mean)
+    assert found.roc_auc.mean.value == pytest.approx(sklearn.roc_auc_score(present, scores, average="macro"))
+    # After the single-label decision: the highest score at or above its own threshold.
+    reached = scores >= [label.threshold for label in decisions.labels]
+    winner = np.where(reached.any(axis=1), np.where(reached, scores, -1).argmax(axis=1), -1)
+    given = winner[:, None] == np.arange(4)
+    for at in range(4):
+        assert found.decided.labels[at].f1.value == pytest.approx(sklearn.f1_score(present[:, at], given[:, at]))
+    one_label = present.sum(axis=1) == 1
+    labels = np.where(one_label, present.argmax(axis=1), 4)
+    expected = sklearn.confusion_matrix(labels[one_label], np.where(winner < 0, 4, winner)[one_label], labels=range(5))
+    several = np.zeros((5, 5), int)
+    for row in np.flatnonzero(present.sum(axis=1) > 1):
+        several[np.flatnonzero(present[row]), winner[row]] += 1
+    none = np.bincount(np.where(winner < 0, 4, winner)[present.sum(axis=1) == 0], minlength=5)
+    expected[4] = none
+    assert (found.confusion == expected + several).all()
+
+
+def test_every_interval_holds_its_figure_and_every_mean_is_of_the_labels() -> None:
+    decisions = settings()
+    clips, rows = many(150, decisions)
+    found = way("", clips, decisions, truth_of(rows, decisions), Resamples(150, 300), None).figures
+    for one in (*found.average_precision.labels, *found.roc_auc.labels, *found.d_prime, found.mean_d_prime):
+        assert one.low < one.value < one.high
+    for rates in (*found.detector.labels, *found.decided.labels, found.detector.macro, found.decided.micro):
+        assert rates.f1.low < rates.f1.value < rates.f1.high
+    assert found.average_precision.mean.value == pytest.approx(
+        np.mean([one.value for one in found.average_precision.labels])
+    )
+
+
+def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part_got() -> None:
+    decisions = settings("Speech, Music, Dog")
+    windows = WindowSettings(1000, 1000)
+    one = clip(np.stack([logits(Speech=1.0, Dog=0.5), logits(Music=2.0), logits()]), 3.0, windows)
+    found = answers([one], [decide(one, decisions)], decisions)
+    assert found.scores[0] == pytest.approx(score(np.array([1.0, 2.0, 0.5]), "sigmoid"), abs=1e-6)
+    assert found.reached[0].tolist() == [True, True, True]
+    assert found.given[0].tolist() == [True, True, False]  # Dog reached its threshold, and speech won
+    assert found.top.tolist() == [1]
+
+
+def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
+    decisions = settings("Speech, Music", threshold=0.0)
+    one = clip(logits(Speech=3.0))
+    silent = replace(one, piece_counts=(0,), logits=one.logits[:0])
+    found = answers([silent], [decide(silent, decisions)], decisions)
+    assert not found.reached.any()
+    assert not found.given.any()
+    assert found.top.tolist() == [-1]
+
+
+def test_strong_labels_are_held_to_segments_as_detector_and_as_labelled() -> None:
+    decisions = settings("Speech, Dog")
+    windows = WindowSettings(1000, 1000)
+    one = clip(np.stack([logits(Speech=2.0, Dog=1.0), logits(Dog=1.0), logits()]), 3.0, windows)
+    truth = truth_of([("a", 0.5, 2.0, "Dog"), ("a", 2.5, 3.0, "Speech")], decisions)
+    assert detections(one, decide(one, decisions), decisions) == [
+        Event(0, 0.0, 1.0), Event(1, 0.0, 1.0), Event(1, 1.0, 2.0)
+    ]  # fmt: skip
+    found = way("", [one], decisions, truth, Resamples(1, 100), 1.0).figures
+    assert found.detector_segments is not None
+    assert found.decided_segments is not None
+    dog, labelled = found.detector_segments.labels[1], found.decided_segments.labels[1]
+    assert (dog.precision.value, dog.recall.value, dog.f1.value) == (1, 1, 1)
+    assert (labelled.precision.value, labelled.recall.value) == (1, 0.5)
+    assert found.decided_segments.labels[0].recall.value == 0
+
+
+def test_a_label_that_never_occurs_is_left_out_and_no_answer_of_it_is_a_mistake() -> None:
+    decisions = settings("Speech, Music, Dog")
+    clips = [clip(logits(Music=3.0)), clip(logits(Dog=3.0)), clip(logits(Speech=1.0, Dog=2.0))]
+    rows = [("a", "Speech"), ("b", "Dog"), ("c", "Dog")]
+    truth = truth_of(rows, decisions)
+    found = way("", clips, decisions, truth, Resamples(3, 100), None)
+    assert found.figures.columns == (0, 2)
+    assert found.figures.confusion.tolist() == [[0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    # Speech was missed in the first clip; that music was given there may well be right.
+    assert [(one.clip, one.label, one.annotated) for one in mistakes(clips, found.decided, truth, decisions)] == [
+        (0, "Music", ("Speech",))
+    ]
+    exhaustive = truth_of(rows, decisions, exhaustive=True)
+    assert way("", clips, decisions, exhaustive, Resamples(3, 100), None).figures.columns == (0, 1, 2)
+
+
+def test_the_most_confident_mistakes_come_first_and_misses_last() -> None:
+    decisions = settings("Speech, Dog")
+    clips = [clip(logits(Dog=at)) for at in (1.0, 3.0, 2.0, -5.0, -1.0)]
+    rows = [("a", "Speech"), ("b", "Speech"), ("c", "Dog"), ("d", "Dog"), ("e", "Dog")]
+    truth = truth_of(rows, decisions)
+    decided = [decide(one, decisions) for one in clips]
+    assert [one.clip for one in mistakes(clips, decided, truth, decisions)] == [1, 0, 3, 4]
+    assert [one.clip for one in least_certain(clips, decided, truth, decisions)][:2] == [0, 4]
+
+
+def test_margins_are_the_smallest_change_that_gives_another_label() -> None:
+    labels = settings("Speech (0.5), Music (0.3), Dog (0.4)").labels
+    rng = np.random.default_rng(6)
+    scores = rng.random((200, 3))
+
+    def winner(values: np.ndarray) -> int:
+        reached = values >= np.array([0.5, 0.3, 0.4])
+        return int(np.where(reached, values, -1).argmax()) if reached.any() else -1
+
+    signs = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3)
+    for values, margin in zip(scores, margins(scores, labels), strict=True):
+        assert margin >= 0
+        before = winner(values)
+        assert all(winner(values + sign * (margin - 1e-9)) == before for sign in signs)
+        assert any(winner(values + sign * (margin + 1e-9)) != before for sign in signs)
+
+
+def test_comparing_pairs_the_clips_so_that_a_way_is_never_different_from_itself() -> None:
+    decisions = settings()
+    clips, rows = many(80, decisions)
+    truth, resamples = truth_of(rows, decisions), Resamples(80, 100)
+    same = compare(*(way(name, clips, decisions, truth, resamples, None) for name in "ab"))
+    assert [kind.name for kind in same] == ["AP", "ROC AUC", "F1 as detector", "F1 as labelled"]
+    for kind in same:
+        for one in (*kind.labels, kind.together):
+            assert (one.more.value, one.more.low, one.more.high) == (0, 0, 0)
+    worse = [replace(one, logits=one.logits + RNG.normal(0, 6, one.logits.shape).astype(np.float32)) for one in clips]
+    noisy = compare(*(way("", ones, decisions, truth, resamples, None) for ones in (clips, worse)))
+    assert noisy[0].together.more.high < 0
+    assert noisy[0].together.more.value == pytest.approx(noisy[0].together.second - noisy[0].together.first)
+
+
+def test_lines_to_paste_give_the_same_classes_and_names_with_the_new_threshold() -> None:
+    names = ("Animal", "Dog", "Whimper (dog)", "Male speech, man speaking")
+    text = "animal*, dog (my pet, 0.4), Whimper (dog) (0.1), Male speech, man speaking, Animal (beast)"
+    labels = parse_labels(text, names, 0.2)
+    again = parse_labels("\n".join(entry(label, 1 / 3) for label in labels), names, 0.9)
+    for label, read in zip(labels, again, strict=True):
+        assert (read.indices, read.name, read.threshold) == (label.indices, label.name, 1 / 3)
+    assert [entry(label, 0.25) for label in labels][:2] == ["animal* (0.25)", "Dog (my pet, 0.25)"]
+
+
+def test_fitted_thresholds_are_told_for_every_label_and_those_left_alone_with_a_reason() -> None:
+    decisions = settings("Speech, Music (tune), Dog (0.9), Whimper (tune), Silence")
+    clips, rows = many(120, settings("Speech, Music, Dog"))
+    rows.append((rows[0][0], "Whimper"))
+    truth = truth_of(rows, decisions)
+    found = way("", clips, decisions, truth, Resamples(120, 50), None)
+    fitted = {one.name: one for one in fit_thresholds(found, truth, Goal("f1"), Resamples(120, 50))}
+    assert list(fitted) == ["Speech", "tune", "Dog", "Silence"]
+    assert fitted["Silence"].fit.reason == "it is not annotated"
+    assert fitted["Silence"].lines == ("Silence",)
+    assert len(fitted["tune"].lines) == 2  # both classes that are written as it
+    labels = parse_labels("\n".join(line for one in fitted.values() for line in one.lines), NAMES, 0.5)
+    assert {label.name: label.threshold for label in labels}["Dog"] == fitted["Dog"].fit.threshold != 0.9
+
+
+@pytest.mark.parametrize(("function", "other"), [("sigmoid", "softmax"), ("softmax", "sigmoid")])
+def test_translated_thresholds_keep_the_labels_where_only_one_class_is_ever_loud(function: str, other: str) -> None:
+    # One class above a floor: softmax and sigmoid put the windows in the same order.
+    decisions = settings("Speech, Dog (0.7)", score_function=function)
+    clips = [clip(logits(Speech=value)) for value in RNG.uniform(-8, 8, 40)]
+    clips += [clip(logits(Dog=value)) for value in RNG.uniform(-8, 8, 40)]
+    rows = [(f"{at}", "Speech" if at < 40 else "Dog") for at in range(80)]
+    truth = truth_of(rows, decisions)
+    before = way("", clips, decisions, truth, Resamples(80, 100), None)
+    found = translate_thresholds(before)
+    assert (found.into, found.differ, found.windows) == (other, 0, 80)
+    assert all(one.determined and not one.differ for one in found.labels)
+    labels = parse_labels("\n".join(found.lines), NAMES, 0.5)
+    after = way("", clips, replace(decisions, labels=labels, score_function=other), truth, Resamples(80, 100), None)
+    assert (after.answers.given == before.answers.given).all()

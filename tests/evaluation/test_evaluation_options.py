@@ -1,0 +1,97 @@
+"""The options of `evaluate`: what is refused before anything is loaded, and what stands for what was not given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from block.evaluation import command, ranking
+from block.evaluation.options import changed, read, ways, with_windows
+from block.evaluation.thresholds import Goal
+from block.settings import SettingsError
+
+
+def test_defaults_leave_labels_and_windows_to_the_annotations() -> None:
+    options = read(["clips", "--annotations", "a.csv"])
+    assert (options.folder, options.annotations, options.audioset_labels) == ("clips", "a.csv", None)
+    assert (options.bootstrap, options.seed, options.segment_s, options.exhaustive) == (1000, 0, 1.0, False)
+    whole, strong = with_windows(options, False), with_windows(options, True)
+    assert (whole.win_size_ms, strong.win_size_ms, strong.win_stride_ms) == (0, 2000, 2000)
+    given = with_windows(read(["clips", "--win-size-ms", "500"]), True)
+    assert (given.win_size_ms, given.win_stride_ms) == (500, 500)
+    assert with_windows(read(["clips", "--win-stride-ms", "500"]), False).win_size_ms == 2000
+
+
+def test_goals_and_comparisons_are_read() -> None:
+    options = read(["clips", "--fit-thresholds", "precision=0.9", "--compare", "fill=pad", "fill=repeat, mode=fast"])
+    assert options.fit_thresholds == Goal("precision", 0.9)
+    names, found = zip(*ways(options), strict=True)
+    assert names == ("fill=pad", "fill=repeat, mode=fast")
+    assert [(one.fill, one.mode) for one in found] == [("pad", "exact"), ("repeat", "fast")]
+    assert options.mode == "exact"
+    assert [name for name, _ in ways(read(["clips"]))] == [""]
+    assert changed(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--fit-thresholds", "recall"], "expected f1, or precision="),
+        (["--bootstrap", "10"], "at least 100"),
+        (["--seed", "-1"], "expected a whole number"),
+        (["--segment-s", "0"], "expected seconds"),
+        (["--min-confidence", "2"], "from 0 to 1"),
+        (["--compare", "fill=pad"], "expected 2 arguments"),
+        (["--dry-run"], "unrecognized arguments: --dry-run"),
+        (["more"], "unrecognized arguments: more"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(argv: list[str], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        read(["clips", *argv])
+    with pytest.raises(SettingsError, match="DIR"):
+        read([])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "told"),
+    [
+        ("fill=pad", " fill=pad", "twice"),
+        ("fill=pad", "repeat", "'repeat'; expected name=value with one of model, score-function"),
+        ("fill=pad", "fill=", "'fill='; expected name=value"),
+        ("fill=pad", "fill=zeros", "fill: got 'zeros', expected pad or repeat"),
+        ("other-label=a", "fill=pad", "'other-label=a'; expected"),
+    ],
+)
+def test_ways_that_cannot_be_compared_are_refused(a: str, b: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        ways(read(["clips", "--compare", a, b]))
+
+
+def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r requirements-offline.txt"):
+        ranking.require()
+    with pytest.raises(SettingsError, match="requirements-offline.txt"):
+        command.main([str(tmp_path), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_wrong_is_refused_with_code_2_before_torch_is_imported(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    notes = tmp_path / "notes.csv"
+    notes.write_text("file,label\na.wav,Hund\n")
+    (tmp_path / "clips").mkdir()
+    script = (
+        "import sys; from block import cli\n"
+        f"sys.argv = ['block', 'evaluate', {str(tmp_path / 'clips')!r}, '--annotations', {str(notes)!r}, "
+        f"'--model', 'ast-tiny-audioset', '--out', {str(tmp_path / 'out')!r}]\n"
+        "try: cli.command()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+    assert "notes.csv, line 2: 'Hund' is neither a class of this checkpoint nor a new name" in done.stderr

@@ -1,0 +1,252 @@
+"""The report: whole, well formed, asking nobody for anything, whatever names it has to show."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+import struct
+import zlib
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+
+from block.evaluation.as_json import as_json
+from block.evaluation.bootstrap import Resamples
+from block.evaluation.charts import histogram, precision_recall
+from block.evaluation.evaluation import About, Evaluation, compare, fit_thresholds, translate_thresholds, way
+from block.evaluation.excerpts import excerpt, loudest, mel_levels, png
+from block.evaluation.markup import VOID, Markup, join, tag
+from block.evaluation.moments import least_certain, mistakes
+from block.evaluation.report import Heard, report
+from block.evaluation.text import files, text
+from block.evaluation.thresholds import Goal
+from block.evaluation.wording import interval, number, signed
+from tests.evaluation.made import many, settings, truth_of
+
+pytest.importorskip("sklearn")
+
+HOSTILE = '<script src="//x.example/y.js">alert(1)</script> & "\'<b>'
+RNG = np.random.default_rng(1)
+
+
+class Reader(HTMLParser):
+    """Notes every tag, and whether each is closed by the one that has to close it."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.seen: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def evaluation() -> Evaluation:
+    decisions = settings(f"Speech, Music (0.4), Dog (my {HOSTILE}), Silence")
+    clips, rows = many(90, settings())
+    rows = [(f"{HOSTILE}/{file}", label) for file, label in rows]
+    truth, resamples = truth_of(rows, decisions), Resamples(90, 100)
+    first = way(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
+    about = About(f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),))
+    goal = Goal("f1")
+    return Evaluation(
+        about, truth, resamples, first, first, compare(first, first), goal,
+        fit_thresholds(first, truth, goal, resamples), translate_thresholds(first),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> Evaluation:
+    return evaluation()
+
+
+@pytest.fixture(scope="module")
+def page(found: Evaluation) -> str:
+    sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
+    way = found.first
+    shown = [
+        [Heard(moment, excerpt(sound, 16000, 0.5, 1.5) if at else None) for at, moment in enumerate(moments)]
+        for moments in (
+            mistakes(way.clips, way.decided, found.truth, way.settings),
+            least_certain(way.clips, way.decided, found.truth, way.settings),
+        )
+    ]
+    return report(found, *shown)
+
+
+def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    for tag_name, name, value in reader.attributes:
+        if name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
+            assert value.startswith(("data:image/png;base64,", "data:audio/flac;base64,", "#")), (
+                tag_name,
+                name,
+                value[:80],
+            )
+        assert not name.startswith("on"), "no script in attributes"
+        if name == "style":
+            assert "url" not in value
+    outside = re.findall(r"url\(|@import|https?:|fetch\(|XMLHttp|import\(", re.sub(r"base64,[^\"]*", "", page))
+    assert outside == []
+    policy = next(value for _, name, value in reader.attributes if name == "content" and "default-src" in value)
+    assert policy.startswith("default-src 'none';")
+    assert reader.seen.count("script") == 1, "only the report's own"
+    assert reader.seen.count("audio") == 18
+
+
+def test_names_are_shown_as_they_are_and_never_become_markup(page: str) -> None:
+    assert HOSTILE not in page
+    reader = Reader()
+    reader.feed(page)
+    assert "".join(reader.text).count(HOSTILE) > 20
+
+
+def test_all_sections_are_there_and_every_link_leads_to_one(page: str) -> None:
+    anchors = set(re.findall(r'<section id="(\w+)"', page))
+    assert set(re.findall(r'href="#(\w+)"', page)) == anchors
+    assert anchors == {
+        "summary", "labels", "segments", "comparison", "thresholds", "translation", "curves", "confusion", "mistakes",
+        "uncertain", "files",
+    }  # fmt: skip
+
+
+def test_the_text_says_what_was_judged_and_what_was_left_out(found: Evaluation) -> None:
+    told = text(found)
+    assert "labels that never occur in them are not judged: Silence" in told
+    for name in ("as detector", "as labelled", "B − A", "for --audioset-labels:", "thresholds for --score-function"):
+        assert name in told
+    assert [line.partition(":")[0] for line in files(found)] == [
+        "1 annotated, and not in the folder", "1 in the folder, and not annotated", "1 could not be read",
+    ]  # fmt: skip
+
+
+def test_the_json_holds_the_same_figures_and_nothing_that_is_no_json(found: Evaluation) -> None:
+    content = json.loads(as_json(found), parse_constant=lambda name: pytest.fail(name))
+    speech = content["figures"]["labels"]["Speech"]
+    assert speech["average_precision"]["value"] == found.first.figures.average_precision.labels[0].value
+    assert content["labels_not_judged"] == ["Silence"]
+    assert content["compared"]["differences"]["AP"]["mean"]["b_minus_a"]["value"] == 0
+    assert sum(map(sum, content["figures"]["confusion"]["clips"])) == 90
+
+
+def test_the_curve_of_labels_that_are_told_apart_is_flat_at_1_however_many_clips_there_are() -> None:
+    for clips in (20, 2000):
+        truth = np.arange(clips) < clips // 2
+        drawn = precision_recall(truth, np.where(truth, 0.6, 0.2) + RNG.uniform(0, 0.1, clips), (1.0, 1.0))
+        points = [pair.split(",") for pair in re.search(r'points="([^"]+)"', drawn)[1].split()]
+        assert len(points) <= 800
+        assert {y for x, y in points if x != "290.0"} == {"18.0"}, "the upper end of the axis"
+        assert (points[0][0], points[-1][0]) == ("290.0", "40.0")
+
+
+def test_the_threshold_in_use_lies_on_the_curve() -> None:
+    truth = np.arange(300) % 3 == 0
+    scores = np.clip(RNG.normal(0.3 + 0.2 * truth, 0.2), 0, 1)
+    for threshold in (0.05, 0.3, 0.6):
+        kept = scores >= threshold
+        point = (float((kept & truth).sum() / truth.sum()), float((kept & truth).sum() / kept.sum()))
+        drawn = precision_recall(truth, scores, point)
+        points = [tuple(map(float, pair.split(","))) for pair in re.search(r'points="([^"]+)"', drawn)[1].split()]
+        x, y = (float(re.search(rf'<circle[^>]* {name}="([\d.]+)"', drawn)[1]) for name in ("cx", "cy"))
+        assert any(
+            min(a[0], b[0]) - 0.1 <= x <= max(a[0], b[0]) + 0.1 and min(a[1], b[1]) - 0.1 <= y <= max(a[1], b[1]) + 0.1
+            for a, b in pairwise(points)
+        )
+
+
+def test_bars_show_shares_of_each_group_and_the_threshold_stands_between_them() -> None:
+    truth = np.array([True] * 4 + [False] * 12)
+    drawn = histogram(truth, np.where(truth, 0.9, 0.1), [0.5])
+    bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)"', drawn)
+    assert [(name, height) for _, height, name in bars] == [("with", bars[0][1]), ("without", bars[0][1])]
+    threshold = float(re.search(r'<line x1="([\d.]+)"[^>]+class="threshold"', drawn)[1])
+    assert float(bars[1][0]) < threshold < float(bars[0][0])
+    assert histogram(truth, np.zeros(16), [0.0, 1.0]).count('class="threshold"') == 2
+
+
+def test_markup_escapes_what_is_not_markup() -> None:
+    assert tag("p", "<&>", title='"x"') == '<p title="&quot;x&quot;">&lt;&amp;&gt;</p>'
+    assert tag("p", tag("b", "x"), None, ["a", Markup("<i/>")]) == "<p><b>x</b>a<i/></p>"
+    assert (
+        tag("line", x1=1.0, x2=0.126, class_="a", hidden=True, title=None)
+        == '<line x1="1" x2="0.13" class="a" hidden/>'
+    )
+    assert join(["<", ["<"]]) == "&lt;&lt;"
+
+
+def test_figures_in_words() -> None:
+    from block.evaluation.bootstrap import Estimate
+
+    assert [number(value) for value in (0.5, -0.0001, math.nan, math.inf, -math.inf, -0.5)] == [
+        "0.500", "0.000", "–", "∞", "−∞", "−0.500",
+    ]  # fmt: skip
+    assert (signed(0.25), signed(-0.25), signed(0.0)) == ("+0.250", "−0.250", "0.000")
+    assert interval(Estimate(0.5)) == ""
+
+
+def test_an_excerpt_is_what_was_recorded_there_with_a_little_around_it() -> None:
+    sound = RNG.normal(0, 0.1, 10 * 16000).astype(np.float32)
+    found = excerpt(sound, 16000, 4.0, 6.0)
+    assert (found.start_s, found.seconds) == (3.5, 3.0)
+    played, rate = soundfile.read(io.BytesIO(base64.b64decode(found.sound.partition(",")[2])), dtype="float32")
+    assert rate == 16000
+    assert np.abs(played - sound[56000:104000]).max() < 1e-4
+    # At the ends there is less around it.
+    assert (excerpt(sound, 16000, 0.0, 10.0).seconds, excerpt(sound, 16000, 9.9, 10.0).seconds) == (6.0, 0.6)
+    assert excerpt(sound[:300], 16000, 0.0, 300 / 16000).seconds == pytest.approx(300 / 16000)
+
+
+def test_of_a_long_span_the_loudest_part_is_shown() -> None:
+    sound = np.full(20 * 16000, 0.01, np.float32)
+    sound[13 * 16000 : 14 * 16000] = 0.5
+    found = excerpt(sound, 16000, 1.0, 20.0)
+    assert found.start_s <= 13
+    assert found.start_s + found.seconds >= 14
+    assert loudest(sound[:32000], 32000, 16000) == 0
+
+
+def test_a_tone_is_bright_in_its_band_and_nowhere_else() -> None:
+    time = np.arange(32000) / 16000
+    levels = mel_levels((0.5 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32), 16000)
+    mel = np.linspace(1127 * np.log1p(50 / 700), 1127 * np.log1p(8000 / 700), 98)[1:-1]
+    assert abs(mel[levels.mean(axis=1).argmax()] - 1127 * np.log1p(1000 / 700)) < mel[1] - mel[0]
+    assert levels[-1].max() < 0.3
+    assert np.isfinite(mel_levels(np.zeros(100, np.float32), 16000)).all()
+
+
+def test_a_picture_holds_its_levels_row_by_row() -> None:
+    content = png(np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0]]))
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    chunks, at = {}, 8
+    while at < len(content):
+        size, kind = struct.unpack(">I4s", content[at : at + 8])
+        body = content[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", content[at + 8 + size : at + 12 + size])[0] == zlib.crc32(kind + body)
+        chunks[kind] = body
+        at += 12 + size
+    assert list(chunks) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
+    assert struct.unpack(">II", chunks[b"IHDR"][:8]) == (3, 2)
+    assert list(zlib.decompress(chunks[b"IDAT"])) == [0, 0, 255, 128, 0, 255, 0, 0]

@@ -1,0 +1,58 @@
+"""Segments of strong labels, worked out by hand; and against sed_eval where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from block.evaluation.segment_rolls import Event, counts, roll
+
+
+def active(events: list[Event], seconds: float, **options: float) -> list[list[int]]:
+    return [np.flatnonzero(column).tolist() for column in roll(events, seconds, 2, **options).T]
+
+
+def test_an_event_is_active_in_every_segment_that_it_overlaps() -> None:
+    assert active([Event(0, 0.9, 2.1), Event(1, 3.0, 4.0)], 5) == [[0, 1, 2], [3]]
+
+
+def test_an_event_that_ends_at_a_border_does_not_reach_beyond_it_for_rounding() -> None:
+    assert active([Event(0, 0.1 + 0.2, 0.6000000000000001)], 1.2, segment_s=0.3) == [[1], []]
+
+
+def test_what_lies_outside_the_clip_does_not_count() -> None:
+    assert active([Event(0, 1.5, 9.0), Event(1, 2.5, 3.0)], 2.5) == [[1, 2], []]
+    assert roll([], 2.5, 2).shape == (3, 2)
+    assert roll([], 0.01, 2).shape == (1, 2)
+
+
+def test_segments_are_counted_clip_by_clip() -> None:
+    reference = [roll([Event(0, 0, 2)], 4, 2), roll([Event(1, 0, 1)], 1, 2)]
+    estimated = [roll([Event(0, 1, 4)], 4, 2), roll([], 1, 2)]
+    found = counts(reference, estimated)
+    assert found.right.tolist() == [[1, 0], [0, 0]]
+    assert found.found.tolist() == [[3, 0], [0, 0]]
+    assert found.there.tolist() == [[2, 0], [0, 1]]
+
+
+def test_the_counts_are_those_of_sed_eval() -> None:
+    sed_eval = pytest.importorskip("sed_eval")
+    rng = np.random.default_rng(2)
+    names = ["a", "b"]
+
+    def events(count: int) -> list[Event]:
+        starts = rng.uniform(0, 9, count).round(2)
+        return [Event(int(rng.integers(2)), start, min(10, start + rng.uniform(0.05, 3).round(2))) for start in starts]
+
+    def as_dicts(found: list[Event]) -> list[dict[str, object]]:
+        return [{"event_label": names[e.label], "event_onset": e.start_s, "event_offset": e.end_s} for e in found]
+
+    metrics = sed_eval.sound_event.SegmentBasedMetrics(names, time_resolution=1.0)
+    pairs = [(events(6), events(7)) for _ in range(12)]
+    for reference, estimated in pairs:
+        metrics.evaluate(as_dicts(reference), as_dicts(estimated), evaluated_length_seconds=10)
+    ours = counts([roll(a, 10, 2) for a, _ in pairs], [roll(b, 10, 2) for _, b in pairs])
+    theirs = metrics.results_class_wise_metrics()
+    for at, name in enumerate(names):
+        f1 = 2 * ours.right[:, at].sum() / (ours.found[:, at].sum() + ours.there[:, at].sum())
+        assert f1 == pytest.approx(theirs[name]["f_measure"]["f_measure"])

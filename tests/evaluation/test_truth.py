@@ -1,0 +1,96 @@
+"""Names in annotations, what they stand for, and of which labels an absence is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from block.evaluation.annotations import Annotations, Row
+from block.evaluation.segment_rolls import Event
+from block.evaluation.truth import Names, labels_named, targets_of
+from block.labels import LabelError, parse_labels
+from tests.conftest import NAMES
+from tests.evaluation.made import settings, truth_of
+
+
+def names(text: str, of: tuple[str, ...] = NAMES, other: str = "other") -> Names:
+    return Names(parse_labels(text, of, 0.2), of, other)
+
+
+def found(resolver: Names, label: str) -> set[str]:
+    return {resolver.targets[at].name for at in resolver.of(Row("notes.csv, line 7", "a.wav", label))}
+
+
+def test_a_label_may_be_annotated_by_its_class_or_by_its_new_name_in_any_case() -> None:
+    resolver = names("Dog (my pet, 0.4), Male speech, man speaking, Whimper (dog)")
+    for label in ("dog", "Dog", "MY  PET"):
+        assert found(resolver, label) == {"my pet"}
+    assert found(resolver, "male speech, man speaking") == {"Male speech, man speaking"}
+    assert found(resolver, "whimper (DOG)") == {"Whimper (dog)"}
+
+
+def test_classes_of_one_new_name_are_one_target() -> None:
+    resolver = names("Whimper (hound), Speech, Dog (hound)")
+    assert [(target.name, target.members) for target in resolver.targets] == [("hound", (0, 2)), ("Speech", (1,))]
+    assert found(resolver, "Dog") == found(resolver, "Whimper") == found(resolver, "hound") == {"hound"}
+
+
+def test_a_class_nobody_asked_for_the_other_label_and_nothing_stand_for_no_target() -> None:
+    resolver = names("Dog")
+    for label in ("Music", "other", "OTHER", ""):
+        assert found(resolver, label) == set()
+    # Where a label of interest is called like that, it is meant.
+    assert found(names("Dog (Other)"), "other") == {"Other"}
+
+
+def test_an_unknown_name_is_refused_with_its_line_and_the_nearest_ones() -> None:
+    with pytest.raises(LabelError, match=r"notes.csv, line 7: 'Dogg' is neither .* did you mean 'Dog'"):
+        found(names("Dog"), "Dogg")
+
+
+def test_a_class_written_otherwise_is_not_confused_with_another_that_has_its_name() -> None:
+    with pytest.raises(LabelError, match=r"line 7: 'Dog' is a class that is written as 'hound', and .* 'Dog'"):
+        found(names("Dog (hound), Music (Dog)"), "Dog")
+
+
+def test_a_class_below_one_that_is_rolled_up_counts_for_it_and_for_itself() -> None:
+    of = ("Animal", "Dog", "Bark", "Cat", "Speech")
+    resolver = names("Animal*, Dog, Speech", of)
+    assert found(resolver, "Bark") == found(resolver, "Animal") == found(resolver, "animal*") == {"Animal"}
+    assert found(resolver, "Dog") == {"Animal", "Dog"}
+
+
+def test_without_labels_of_interest_all_classes_that_are_annotated_are_meant() -> None:
+    rows = tuple(
+        Row(f"notes.csv, line {at}", "a.wav", name)
+        for at, name in enumerate(["dog", "Male speech, man speaking", "", "Dog", "other", "Whimper (dog)"], start=2)
+    )
+    labels = labels_named(Annotations("notes.csv", False, rows), NAMES, 0.3, "other")
+    assert [(label.name, label.threshold) for label in labels] == [
+        ("Dog", 0.3), ("Male speech, man speaking", 0.3), ("Whimper (dog)", 0.3),
+    ]  # fmt: skip
+    with pytest.raises(LabelError, match="line 2: 'Hund' is neither"):
+        labels_named(Annotations("x", False, (Row("notes.csv, line 2", "a", "Hund"),)), NAMES, 0.3, "other")
+    with pytest.raises(LabelError, match="names no class; name the labels of interest"):
+        labels_named(Annotations("notes.csv", False, rows[2:3]), NAMES, 0.3, "other")
+
+
+def test_labels_that_never_occur_are_judged_only_if_the_annotations_are_exhaustive() -> None:
+    rows = [("a.wav", "Speech"), ("a.wav", "Dog"), ("b.wav", "Dog"), ("c.wav", "Silence"), ("d.wav", "")]
+    truth = truth_of(rows, settings("Speech, Music, Dog"))
+    assert truth.files == ("a.wav", "b.wav", "c.wav", "d.wav")
+    assert truth.present.tolist() == [[True, False, True], [False, False, True], [False] * 3, [False] * 3]
+    assert truth.judged.tolist() == [True, False, True]
+    assert truth.not_asked == ("Silence",)
+    assert truth_of(rows, settings("Speech, Music, Dog"), exhaustive=True).judged.tolist() == [True] * 3
+
+
+def test_strong_rows_are_events_of_every_target_that_they_stand_for() -> None:
+    truth = truth_of([("a.wav", 1.0, 2.0, "Dog"), ("b.wav", None, None, "")], settings("Speech, Dog"))
+    assert truth.events == ((Event(1, 1.0, 2.0),), ())
+    kept = truth.only([1])
+    assert (kept.files, kept.events, kept.judged.tolist()) == (("b.wav",), ((),), [False, True])
+
+
+def test_targets_stand_in_the_users_order() -> None:
+    labels = parse_labels("Dog (a), Speech (b), Music (a)", NAMES, 0.2)
+    assert [target.name for target in targets_of(labels)] == ["a", "b"]

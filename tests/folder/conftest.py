@@ -1,0 +1,65 @@
+"""Folders of recordings to label, and the commands that do it, in this process."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from block import cli
+
+
+def tones(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
+    """Tones that change every second, over a little noise."""
+    time = np.arange(round(seconds * rate)) / rate
+    hz = 200 * 2 ** ((np.floor(time) + seed) % 5)
+    return 0.3 * np.sin(2 * np.pi * hz * time) + np.random.default_rng(seed).normal(0, 0.01, len(time))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, by the names of its columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    """Recordings in several formats, rates, numbers of channels and folders, and what else a folder holds."""
+    folder = tmp_path / "audio"
+    (folder / "dogs" / "old").mkdir(parents=True)
+    soundfile.write(folder / "one.wav", tones(5, 16000), 16000)
+    soundfile.write(folder / "dogs" / "two.FLAC", np.stack([tones(3.3, 44100, 1)] * 2, axis=1), 44100)
+    soundfile.write(folder / "dogs" / "old" / "three.ogg", tones(2.7, 22050, 2), 22050)
+    soundfile.write(folder / "four.mp3", tones(4, 48000, 3), 48000)
+    soundfile.write(folder / "dogs" / "five.wav", tones(6.1, 8000, 4), 8000, "FLOAT")
+    (folder / "notes.txt").write_text("not audio")
+    return folder
+
+
+@pytest.fixture
+def label(checkpoint_folder: Path) -> Callable[..., int]:
+    """`python -m block label` with the tests' checkpoint; returns the exit code."""
+
+    def run(folder: Path, out: Path, *options: str) -> int:
+        given = list(options)
+        if "--audioset-labels" not in given:
+            given += ["--audioset-labels", "speech, music (tune), dog"]
+        return cli._command(
+            ["label", str(folder), "--out", str(out), "--model", str(checkpoint_folder), "--device", "cpu", *given]
+        )
+
+    return run
+
+
+@pytest.fixture
+def relabel() -> Callable[..., int]:
+    """`python -m block relabel`; returns the exit code."""
+
+    def run(out: Path, *options: str) -> int:
+        return cli._command(["relabel", str(out), *options])
+
+    return run

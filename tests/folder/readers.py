@@ -1,0 +1,108 @@
+"""Strict readers of the label files, written from the formats' descriptions and not from the code that writes them.
+
+info.labels: what edge-impulse-cli's types and the validator it shares with the service ask for. Audacity: its manual,
+"Importing and Exporting Labels". Label Studio: its guide, "Import pre-annotated data", and the Labels tag's results.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Span:
+    start: float
+    end: float
+    label: str
+
+
+def info_labels(text: str) -> dict[str, list[Span]]:
+    """By path, spans in values with the last value that belongs to each. Raises AssertionError."""
+    content = json.loads(text)
+    assert set(content) == {"version", "files"}
+    assert content["version"] == 1
+    found = {}
+    for file in content["files"]:
+        assert set(file) <= {"path", "name", "category", "label", "metadata", "boundingBoxes", "attachments"}
+        assert file["category"] in ("training", "testing", "validation", "post-processing", "split")
+        assert all(isinstance(key, str) and isinstance(value, str) for key, value in file["metadata"].items())
+        json.dumps(file["metadata"], ensure_ascii=False).encode("latin-1")  # it travels in a header
+        assert set(file["label"]) == {"type", "labels"}
+        assert file["label"]["type"] == "multi-label"
+        spans = []
+        for entry in file["label"]["labels"]:
+            assert set(entry) == {"startIndex", "endIndex", "label"}
+            assert type(entry["startIndex"]) is int
+            assert type(entry["endIndex"]) is int
+            assert isinstance(entry["label"], str)
+            spans.append(Span(entry["startIndex"], entry["endIndex"], entry["label"]))
+        assert file["path"] not in found
+        found[file["path"]] = spans
+    return found
+
+
+def covers(spans: list[Span], values: int) -> bool:
+    """Is every value in exactly one span, the spans in order? `end` is the last value of a span."""
+    painted = [0]
+    for span in spans:
+        if span.start != painted[-1] or not span.start <= span.end <= values - 1:
+            return False
+        painted.append(int(span.end) + 1)
+    return painted[-1] == values
+
+
+def audacity(text: str) -> list[Span]:
+    """Lines of start, tab, end, tab, text; seconds with a point."""
+    assert text.endswith("\n")
+    spans = []
+    for line in text[:-1].split("\n"):
+        start, end, label = line.split("\t")
+        assert re.fullmatch(r"\d+\.\d{6}", start)
+        assert re.fullmatch(r"\d+\.\d{6}", end)
+        assert float(start) <= float(end)
+        assert label.isprintable()
+        spans.append(Span(float(start), float(end), label))
+    return spans
+
+
+def label_studio(tasks: str, interface: str) -> dict[str, list[Span]]:
+    """By the path below the document root, the spans of each task's prediction, which have to fit the interface."""
+    view = ET.fromstring(interface)
+    (labels,), (sound,) = view.findall("Labels"), view.findall("Audio")
+    assert labels.get("toName") == sound.get("name")
+    known = [label.attrib["value"] for label in labels]
+    assert len(set(known)) == len(known)
+    found: dict[str, list[Span]] = {}
+    ids: set[str] = set()
+    for task in json.loads(tasks):
+        address = urlsplit(task["data"][sound.attrib["value"].removeprefix("$")])
+        assert address.path == "/data/local-files/"
+        (path,) = parse_qs(address.query, strict_parsing=True, errors="surrogateescape")["d"]
+        (prediction,) = task["predictions"]
+        assert 0 <= prediction["score"] <= 1
+        found[path] = [_region(region, labels.get("name"), sound.get("name"), known, ids)
+                       for region in prediction["result"]]  # fmt: skip
+    return found
+
+
+def _region(region: dict[str, Any], name: str | None, to: str | None, known: list[str], ids: set[str]) -> Span:
+    assert (region["from_name"], region["to_name"], region["type"]) == (name, to, "labels")
+    assert region["id"] not in ids
+    ids.add(region["id"])
+    value = region["value"]
+    (label,) = value["labels"]
+    assert label in known
+    assert 0 <= value["start"] < value["end"] <= region["original_length"]
+    assert 0 <= region["score"] <= 1
+    return Span(value["start"], value["end"], label)
+
+
+def tracks(folder: Path) -> dict[str, str]:
+    """The text of each track, by its path in the folder of tracks."""
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*.txt")}

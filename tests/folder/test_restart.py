@@ -1,0 +1,160 @@
+"""Runs killed with SIGKILL end, after restarts, with the same files as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from block.folder.groups import Journal
+from block.score_store import ScoreStore
+from tests.conftest import ROOT
+from tests.folder.conftest import tones
+from tests.folder.test_label import outputs
+
+# `label`, whose store brings every score to the disk at once, and which kills itself just before the n-th time that it
+# opens, renames or removes something in OUT. At the end it says how often it did.
+CHILD = """
+import os, signal, sys
+out, last, *arguments = sys.argv[1:]
+seen = 0
+def watch(event, what):
+    global seen
+    if event not in ("open", "os.rename", "os.remove") or not isinstance(what[0], (str, bytes, os.PathLike)):
+        return
+    if os.fsdecode(what[0]).startswith(out):
+        seen += 1
+        if seen == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
+from block import cli
+from block.score_store import store
+store.FLUSH_PIECES = 1
+sys.addaudithook(watch)
+code = cli._command(["label", *arguments, "--out", out])
+print("seen", seen)
+sys.exit(code)
+"""
+
+
+def started(audio: Path, out: Path, checkpoint: Path, last: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(out), str(last), str(audio), "--model", str(checkpoint), "--device", "cpu",
+         "--audioset-labels", "speech, music (tune), dog", "--win-size-ms", "1000", "--win-stride-ms", "1000",
+         "--batch-size", "4"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(audio: Path, out: Path, checkpoint: Path, last: int = 0) -> int:
+    """Returns how often OUT was touched. Killed at the touch with the number `last`; 0: left alone."""
+    process = started(audio, out, checkpoint, last)
+    said, errors = process.communicate(timeout=120)
+    if last and process.returncode == -signal.SIGKILL:
+        return last
+    assert process.returncode == 1, errors
+    return int(re.findall(r"seen (\d+)", said)[-1])
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Short recordings of one and two windows, one twice, and a damaged one."""
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    for number in range(14):
+        seconds = 1 + number % 2
+        soundfile.write(audio / f"{number:02}.wav", tones(seconds, 16000, number), 16000)
+    (audio / "copy.wav").write_bytes((audio / "03.wav").read_bytes())
+    (audio / "05b.wav").write_bytes(np.random.default_rng(0).bytes(1000))
+    return audio
+
+
+def assert_same(out: Path, undisturbed: Path) -> None:
+    found, expected = outputs(out), outputs(undisturbed)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert found[name] == expected[name], name
+
+
+def test_a_run_killed_again_and_again_ends_with_the_files_of_one_that_was_not(
+    recordings: Path, checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    touches = run(recordings, tmp_path / "undisturbed", checkpoint_folder)
+    draw = random.Random(6)
+    out = tmp_path / "out"
+    # Early, in the middle of computing, and while the label files are written; each goes on from the one before.
+    for share in (0.02, 0.25, 0.2, 0.5, 0.4):
+        run(recordings, out, checkpoint_folder, 1 + int(touches * share) + draw.randrange(5))
+    run(recordings, out, checkpoint_folder)
+    assert_same(out, tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_wherever_a_run_is_killed_it_ends_with_the_same_files(
+    recordings: Path, checkpoint_folder: Path, tmp_path: Path, seed: int
+) -> None:
+    touches = run(recordings, tmp_path / "undisturbed", checkpoint_folder)
+    draw = random.Random(seed)
+    out = tmp_path / "out"
+    for _ in range(8):
+        run(recordings, out, checkpoint_folder, 1 + draw.randrange(touches))
+    run(recordings, out, checkpoint_folder)
+    assert_same(out, tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_moments_of_the_clock_ends_with_the_same_files(
+    recordings: Path, checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    run(recordings, tmp_path / "undisturbed", checkpoint_folder)
+    took = time.monotonic() - began
+    draw = random.Random(1)
+    out = tmp_path / "out"
+    for _ in range(10):
+        process = started(recordings, out, checkpoint_folder, 0)
+        time.sleep(took * draw.uniform(0.3, 1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    run(recordings, out, checkpoint_folder)
+    assert_same(out, tmp_path / "undisturbed")
+
+
+def test_what_a_killed_run_left_of_a_group_is_computed_again_to_the_last_bit(
+    recordings: Path, label: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--win-size-ms", "1000", "--win-stride-ms", "1000", "--batch-size", "4")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "end", lambda self: None)
+        assert label(recordings, whole, *options) == 1
+    (path,) = (whole / "scores").glob("groups-*")
+    groups = [json.loads(line) for line in path.read_text().splitlines() if line]
+    (key,) = ScoreStore.keys_in(whole / "scores")
+    expected = ScoreStore.reading(whole / "scores", key)
+    assert len(groups[0]["computed"]) == 3
+    # What was on the disk when the run was killed: one recording of three, and nothing yet in the manifest.
+    (cut / "scores").mkdir(parents=True)
+    shutil.copy(whole / "run.json", cut)
+    (cut / "scores" / path.name).write_text(json.dumps(groups[0]) + "\n")
+    with ScoreStore(cut / "scores", key, expected.class_names) as store:
+        store.add(expected.find(groups[0]["computed"][0]))
+    assert label(recordings, cut, *options) == 1
+    found = ScoreStore.reading(cut / "scores", key)
+    for group in groups:
+        for content in group["computed"]:
+            assert np.array_equal(found.find(content).logits, expected.find(content).logits)
+    assert not (cut / "scores" / path.name).exists()
+    assert_same(cut, whole)

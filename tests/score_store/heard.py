@@ -1,0 +1,85 @@
+"""Sounds, and labelers on a small checkpoint, for the tests of what is stored and decided again."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from block import audio, checkpoints
+from block.classifier import Classifier, Logits, choose_device
+from block.content import content_of
+from block.features import FilterBanks
+from block.labeler import Labeler
+from block.labels import parse_labels
+from block.recording import Recording, Waveform, Window
+from block.score_store import Key
+from block.settings import EXACT, ComputeSettings, DecisionSettings, WindowSettings
+from block.steady_classifier import SteadyClassifier
+
+LABELS = "Speech (voice, 0.12), Music, Dog (0.3), Whimper"
+
+
+def sound(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
+    """Tones that change from second to second; the third second is nearly silent, the fourth altogether."""
+    rng = np.random.default_rng(identity)
+    time = np.arange(round(seconds * rate)) / rate
+    hz = 200 * 2 ** ((np.floor(time) + identity) % 5)
+    waveform = 0.3 * np.sin(2 * np.pi * hz * time) + rng.normal(0, 0.02, len(time))
+    waveform[2 * rate : 3 * rate] *= 1e-3
+    waveform[3 * rate : 4 * rate] = 0
+    file = io.BytesIO()
+    soundfile.write(file, waveform, rate, format="WAV", subtype="FLOAT")
+    data = file.getvalue()
+    read = audio.decode(data)
+    return Recording(
+        identity, f"r{identity}", read.rate_hz, read.positions, read.waveform, ratio=read.ratio,
+        content=content_of(data),
+    )  # fmt: skip
+
+
+def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **settings: object) -> DecisionSettings:
+    labels = parse_labels(text, checkpoints.find(str(folder)).class_names, threshold)
+    return DecisionSettings(labels, **settings)  # type: ignore[arg-type]
+
+
+@functools.cache
+def steady(folder: Path) -> SteadyClassifier:
+    """One for all tests: it remembers nothing of what it was asked."""
+    return SteadyClassifier(checkpoints.find(str(folder)), choose_device(ComputeSettings("cpu")))
+
+
+@dataclass(frozen=True)
+class Counting(Labeler):
+    """Counts what the model is asked; with `memory`, asks it only once for each span of sound."""
+
+    asked: list[int] = field(default_factory=list)
+    memory: dict[bytes, Logits] | None = None
+
+    def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+        self.asked.append(len(items))
+        if self.memory is None or not items:
+            return super().logits_of(items, path)
+        names = [waveform[span.start : span.end].tobytes() for waveform, span in items]
+        for name, item in zip(names, items, strict=True):
+            if name not in self.memory:
+                self.memory[name] = super().logits_of([item], path)
+        return np.concatenate([self.memory[name] for name in names])
+
+
+def make_labeler(
+    folder: Path, windows: WindowSettings, settings: DecisionSettings, classifier: Classifier | None = None,
+    memory: dict[bytes, Logits] | None = None,
+) -> Counting:  # fmt: skip
+    classifier = classifier or steady(folder)
+    banks = FilterBanks(classifier.checkpoint.front_end, classifier.device.device)
+    return Counting(classifier, banks, windows, settings, warn=lambda text: None, memory=memory)
+
+
+def key(labeler: Labeler, mode: str = "exact") -> Key:
+    return Key.of(labeler.classifier.checkpoint, labeler.windows, "pad", mode, "float32")

@@ -1,0 +1,27 @@
+"""The content of a file is the SHA-256 of its bytes, however they come."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+
+from block import content
+from block.content import content_of
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 24])
+def test_bytes_paths_and_open_files_give_the_same_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(content, "READ_BYTES", 8)
+    data = bytes(range(size))
+    (tmp_path / "file").write_bytes(data)
+    file = io.BytesIO(data)
+    file.seek(size // 2)
+    expected = hashlib.sha256(data).hexdigest()
+    assert content_of(data) == content_of(tmp_path / "file") == content_of(str(tmp_path / "file")) == expected
+    assert content_of(file) == expected
+    assert file.tell() == 0

@@ -1,0 +1,52 @@
+"""What options become before torch is imported."""
+
+from __future__ import annotations
+
+import pytest
+
+from block import checkpoints
+from block.audit import AuditSettings
+from block.checkpoints import EMBEDDED
+from block.job import Job, faster, metadata, read_job
+from block.labels import parse_labels
+from block.options import parse
+from block.settings import ComputeSettings, DecisionSettings, Fill, WindowSettings
+
+
+def job(mode: str = "exact", fill: Fill = "pad") -> Job:
+    checkpoint = checkpoints.find(EMBEDDED)
+    decisions = DecisionSettings(parse_labels("Dog", checkpoint.class_names, 0.2))
+    return Job(checkpoint, WindowSettings(), decisions, ComputeSettings(mode=mode, fill=fill), AuditSettings())
+
+
+@pytest.mark.parametrize(
+    ("fill", "mode", "device", "named"),
+    [
+        ("pad", "exact", "cpu", True),
+        ("pad", "exact", "cuda", True),
+        ("repeat", "exact", "cpu", True),  # 8-bit integers are left
+        ("repeat", "exact", "cuda", False),
+        ("pad", "fast", "cpu", False),
+    ],
+)
+def test_fast_mode_is_named_as_faster_where_it_has_something_to_save(
+    fill: Fill, mode: str, device: str, named: bool
+) -> None:
+    assert ("--mode fast" in faster(job(mode, fill), device)) is named
+
+
+def test_the_fill_asked_for_is_computed_with_and_written_beside_the_labels() -> None:
+    arguments = ["--data-ids-file", "ids.json", "--model", EMBEDDED]
+    for more, fill in (((), "pad"), (("--fill", "repeat"), "repeat"), (("--fill", ""), "pad")):
+        read = read_job(parse([*arguments, *more], warn=lambda text: None))
+        assert read.compute.fill == fill
+        # Of both, since what an earlier run wrote stays unless it is written over.
+        assert metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"] == fill
+
+
+def test_labels_that_cannot_win_are_told_once_read(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data-ids-file", "ids.json", "--model", EMBEDDED, "--audioset-labels"]
+    read_job(parse([*arguments, "Dog, Animal*"], warn=lambda text: None))
+    assert capsys.readouterr().out == ""
+    read_job(parse([*arguments, "Animal*, Dog"], warn=lambda text: None))
+    assert capsys.readouterr().out.startswith("warning: 'Dog' is never written")

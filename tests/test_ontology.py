@@ -1,0 +1,141 @@
+"""AudioSet's hierarchy: that it is the published one, and what `Name*` means for every name in it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import cache
+from itertools import pairwise
+
+import pytest
+
+from block import checkpoints, cli
+from block.job import describe
+from block.labels import LabelError, parse_labels
+from block.ontology import Node, Ontology, audioset, tree
+from tests.conftest import EMBEDDED, NAMES, SHARED
+
+PUBLISHED = pytest.mark.skipif(not SHARED.is_dir(), reason="needs AudioSet's published files")
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    with (SHARED / "audioset" / "class_labels_indices.csv").open(newline="", encoding="utf-8") as file:
+        return tuple(row["display_name"] for row in csv.DictReader(file))
+
+
+@cache
+def published() -> dict[str, dict[str, object]]:
+    return {node["id"]: node for node in json.loads((SHARED / "audioset" / "ontology.json").read_text())}
+
+
+def descendants(of: str) -> set[str]:
+    """Ids below one, worked out anew from the published file."""
+    children = set(published()[of]["child_ids"])  # type: ignore[call-overload]
+    return children.union(*(descendants(child) for child in children))
+
+
+@PUBLISHED
+def test_the_hierarchy_is_the_published_one() -> None:
+    expected = {node_id: (one["name"], tuple(one["child_ids"])) for node_id, one in published().items()}  # type: ignore[arg-type]
+    assert {node.id: (node.name, node.children) for node in audioset().nodes.values()} == expected
+    assert list(audioset().nodes) == list(expected)
+
+
+def test_seven_sounds_are_at_the_top_and_every_other_is_below_one_of_them() -> None:
+    roots = audioset().roots
+    assert [root.name for root in roots] == [
+        "Human sounds", "Animal", "Music", "Natural sounds", "Sounds of things", "Source-ambiguous sounds",
+        "Channel, environment and background",
+    ]  # fmt: skip
+    assert {node.id for root in roots for node in (root, *audioset().below(root))} == audioset().nodes.keys()
+    assert all(node not in audioset().below(node) for node in audioset().nodes.values())
+
+
+@PUBLISHED
+def test_every_name_with_a_star_means_the_class_and_its_descendants_or_is_refused_where_there_are_none() -> None:
+    names = class_names()
+    index = {name: place for place, name in enumerate(names)}
+    refused = 0
+    for node_id, one in published().items():
+        name = str(one["name"])
+        below = {index[str(published()[child]["name"])] for child in descendants(node_id)
+                 if published()[child]["name"] in index}  # fmt: skip
+        if not below:
+            refused += 1
+            with pytest.raises(LabelError, match="no class of this checkpoint is below"):
+                parse_labels(f"{name}*", names, 0.2)
+            continue
+        (label,) = parse_labels(f"{name.upper()} * (x, 0.5)", names, 0.2)
+        own = [index[name]] if name in index else []
+        assert list(label.indices[: len(own)]) == own
+        assert sorted(label.indices) == sorted(below | set(own))
+        assert (label.class_name, label.name, label.threshold, label.index) == (f"{name}*", "x", 0.5, label.indices[0])
+    assert len(published()) - refused == 149
+
+
+@PUBLISHED
+@pytest.mark.parametrize("separator", ["\n", "\\n", ", ", ","])
+def test_all_names_with_and_without_a_star_can_be_listed_at_once(separator: str) -> None:
+    names = class_names()
+    with_star = [line.strip() for line in tree(names, audioset()) if line.endswith("*")]
+    with_star += [node.name + "*" for node in audioset().nodes.values()
+                  if node.name in names and set(names) & {one.name for one in audioset().below(node)}]  # fmt: skip
+    entries = [*names, *dict.fromkeys(with_star)]
+    labels = parse_labels(separator.join(entries), names, 0.2)
+    assert [label.class_name for label in labels] == entries
+    assert parse_labels(describe(labels), names, 0.2) == labels
+
+
+def test_what_stands_below_several_is_below_each_and_counted_once() -> None:
+    a, b, c, d = (Node(name, name, tuple(children)) for name, children in
+                  (("a", "bc"), ("b", "d"), ("c", "d"), ("d", "")))  # fmt: skip
+    ontology = Ontology([d, a, b, c])
+    assert ontology.roots == (a,)
+    assert ontology.below(a) == (b, d, c)
+    assert [(line.depth, line.node.name) for line in ontology.lines()] == [
+        (0, "a"), (1, "b"), (2, "d"), (1, "c"), (2, "d"),
+    ]  # fmt: skip
+
+
+def test_a_hierarchy_that_holds_together_badly_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no nodes: \['b'\]"):
+        Ontology([Node("a", "A", ("b",))])
+    with pytest.raises(ValueError, match="2 nodes have 1 names"):
+        Ontology([Node("a", "A"), Node("b", "a")])
+
+
+def test_the_tree_shows_classes_below_what_holds_them_and_strangers_last() -> None:
+    assert list(tree((*NAMES, "Engine ok"), audioset())) == [
+        "Human sounds*",
+        "  Human voice*",
+        "    Speech",
+        "      Male speech, man speaking",
+        "    Crying, sobbing*",
+        "      Whimper",
+        "Animal*",
+        "  Domestic animals, pets*",
+        "    Dog",
+        "      Whimper (dog)",
+        "Music",
+        "Source-ambiguous sounds*",
+        "  Silence",
+        "Engine ok",
+    ]
+
+
+@PUBLISHED
+def test_the_tree_of_audiosets_classes_holds_each_of_them_and_only_what_can_be_asked_for() -> None:
+    lines = list(tree(class_names(), audioset()))
+    assert {line.strip() for line in lines if not line.endswith("*")} == set(class_names())
+    parse_labels("\n".join(dict.fromkeys(line.strip() for line in lines)), class_names(), 0.2)
+    depths = [(len(line) - len(line.lstrip())) / 2 for line in lines]
+    assert depths[0] == 0
+    assert all(after <= before + 1 for before, after in pairwise(depths))
+
+
+def test_the_labels_command_prints_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._command(["labels", "--tree", "--model", str(EMBEDDED)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == list(tree(checkpoints.find(str(EMBEDDED)).class_names, audioset()))
+    assert lines[:3] == ["Human sounds*", "  Human voice*", "    Speech"]

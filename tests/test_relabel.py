@@ -1,0 +1,145 @@
+"""Labels decided again from the store equal those of a fresh run: every segment, to the last bit of its score."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from block.classifier import Logits
+from block.recording import LabeledRecording, Recording
+from block.relabel import Named, NotStored, decide, relabel
+from block.score_store import Scored, ScoreStore
+from block.settings import DecisionSettings, SettingsError, WindowSettings
+from block.stored import StoredLabeler
+from tests.conftest import ROOT
+from tests.score_store.heard import decisions, key, make_labeler, sound
+
+SOUNDS = (sound(7.3), sound(0.4, identity=2), sound(13.0, 8000, 3), sound(5.05, 22050, 4))
+WINDOWS = (WindowSettings(1000, 1000), WindowSettings(2000, 700), WindowSettings(0, 0), WindowSettings(11000, 6000))
+SETTINGS: tuple[dict[str, object], ...] = (
+    {},
+    {"score_function": "sigmoid"},
+    {"score_function": "sigmoid", "threshold": 0.7, "text": "Silence, Dog (barks), Music (barks, 0.2)"},
+    {"threshold": 0.0, "merge": False},
+    {"threshold": 1.0, "other_label": "nothing"},
+    {"min_segment_ms": 1700},
+    {"silence_dbfs": -50.0},
+    {"silence_dbfs": -10.0, "merge": False, "score_function": "sigmoid"},
+)
+
+
+def named(sounds: tuple[Recording, ...]) -> list[Named]:
+    return [Named(one.id, one.name, one.content) for one in sounds]
+
+
+def stored(tmp_path: Path, checkpoint: Path, windows: WindowSettings, settings: DecisionSettings) -> ScoreStore:
+    labeler = make_labeler(checkpoint, windows, settings)
+    store = ScoreStore(tmp_path / "scores", key(labeler), labeler.classifier.checkpoint.class_names)
+    with store:
+        StoredLabeler(labeler, store).label([labeler.prepare(one) for one in SOUNDS])
+    return ScoreStore.reading(tmp_path / "scores", key(labeler))
+
+
+MEMORY: dict[bytes, Logits] = {}  # of the fresh runs alone, which differ in what they make of the logits
+
+
+def fresh(checkpoint: Path, windows: WindowSettings, settings: DecisionSettings) -> list[LabeledRecording]:
+    """What a run without a store gives."""
+    labeler = make_labeler(checkpoint, windows, settings, memory=MEMORY)
+    return labeler.label([labeler.prepare(one) for one in SOUNDS])
+
+
+@pytest.mark.parametrize("windows", WINDOWS, ids=str)
+def test_relabel_equals_a_fresh_run(tmp_path: Path, checkpoint_folder: Path, windows: WindowSettings) -> None:
+    store = stored(tmp_path, checkpoint_folder, windows, decisions(checkpoint_folder))
+    different = set()
+    for asked in SETTINGS:
+        settings = decisions(checkpoint_folder, **asked)  # type: ignore[arg-type]
+        again = relabel(store, named(SOUNDS), settings)
+        assert again == fresh(checkpoint_folder, windows, settings)
+        different.add(tuple(one.segments for one in again))
+    assert len(different) > 4, "the settings hardly differ: the test could not fail"
+
+
+def test_a_threshold_of_silence_that_was_used_at_the_time_can_be_raised_and_not_lowered(
+    tmp_path: Path, checkpoint_folder: Path
+) -> None:
+    windows = WindowSettings(1000, 500)
+    store = stored(tmp_path, checkpoint_folder, windows, decisions(checkpoint_folder, silence_dbfs=-40.0))
+    for level in (-40.0, -15.0):
+        settings = decisions(checkpoint_folder, silence_dbfs=level)
+        assert relabel(store, named(SOUNDS), settings) == fresh(checkpoint_folder, windows, settings)
+    labeler = make_labeler(checkpoint_folder, windows, settings)
+    levels = np.concatenate([labeler.prepare(one).levels_dbfs for one in SOUNDS])
+    quiet, digital = int(((levels < -40) & (levels >= -200)).sum()), int((levels == -np.inf).sum())
+    assert quiet > 2
+    assert digital > 0
+    said = rf"^--silence-dbfs -200 needs {quiet} windows of 3 recordings that were left out as silent"
+    with pytest.raises(SettingsError, match=said) as no:
+        relabel(store, named(SOUNDS), decisions(checkpoint_folder, silence_dbfs=-200.0))
+    enough = float(str(no.value).split("give --silence-dbfs ")[1].split(" ")[0])
+    settings = decisions(checkpoint_folder, silence_dbfs=enough)
+    assert relabel(store, named(SOUNDS), settings) == fresh(checkpoint_folder, windows, settings)
+    # Digital silence is −∞ dBFS: only without a threshold is it heard.
+    with pytest.raises(SettingsError, match=rf"^no --silence-dbfs needs {quiet + digital} windows of 3 recordings"):
+        relabel(store, named(SOUNDS), decisions(checkpoint_folder))
+
+
+def test_copies_of_a_file_get_its_labels_under_their_own_names_in_the_order_asked_for(
+    tmp_path: Path, checkpoint_folder: Path
+) -> None:
+    settings = decisions(checkpoint_folder)
+    store = stored(tmp_path, checkpoint_folder, WINDOWS[0], settings)
+    asked = [Named(7, "b/copy", SOUNDS[3].content), *named(SOUNDS[:2]), Named(9, "a", SOUNDS[3].content)]
+    got = relabel(store, asked, settings)
+    assert [(one.id, one.name) for one in got] == [(7, "b/copy"), (1, "r1"), (2, "r2"), (9, "a")]
+    assert got[0] == replace(got[3], id=7, name="b/copy")
+
+
+def test_recordings_without_scores_are_named(tmp_path: Path, checkpoint_folder: Path) -> None:
+    settings = decisions(checkpoint_folder)
+    store = stored(tmp_path, checkpoint_folder, WINDOWS[0], settings)
+    asked = [*named(SOUNDS), Named(5, "new", "0" * 64), Named(6, "newer", "1" * 64)]
+    with pytest.raises(NotStored, match="no scores of 2 of 6 recordings, 'new' for one") as missing:
+        relabel(store, asked, settings)
+    assert missing.value.names == ("new", "newer")
+
+
+def test_scores_of_other_windows_are_refused(checkpoint_folder: Path) -> None:
+    one = np.zeros((1, 7), np.float32)
+    scored = Scored("0" * 64, 48000, Fraction(16000), (1,), np.zeros(1, np.float32), one)
+    with pytest.raises(ValueError, match="scores of 1 windows; 1000 ms every 1000 ms make 3"):
+        decide(scored, WindowSettings(1000, 1000), decisions(checkpoint_folder))
+
+
+def test_the_mode_of_the_scores_is_that_of_the_labels(checkpoint_folder: Path) -> None:
+    one = np.zeros((1, 7), np.float32)
+    scored = Scored("0" * 64, 8000, Fraction(16000), (1,), np.zeros(1, np.float32), one, "fast merged")
+    assert decide(scored, WINDOWS[0], decisions(checkpoint_folder)).mode == "fast merged"
+
+
+def test_relabel_needs_no_torch(tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.modules["torch"] = None
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from block.labels import parse_labels
+from block.relabel import Named, ScoreStore, relabel
+from block.settings import DecisionSettings
+from tests.score_store.made import KEY, NAMES, made
+scored = replace(made(0, windows=4), values=5000, value_rate_hz=Fraction(1000))
+with ScoreStore(Path({str(tmp_path)!r}), KEY, NAMES) as store:
+    store.add(scored)
+settings = DecisionSettings(parse_labels("dog", NAMES, 0.2))
+print(relabel(ScoreStore.reading(store.folder, KEY), [Named(1, "a", scored.content)], settings)[0].windows)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr

@@ -1,0 +1,271 @@
+"""A labeler with a store: what is held is not computed again, and no label or score depends on what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from block import checkpoints
+from block.audit import AuditSettings
+from block.audited import AuditedLabeler
+from block.checkpoints import CheckpointError
+from block.classifier import Logits, choose_device
+from block.recording import LabeledRecording, Recording, RecordingError, RunEnded
+from block.score_store import Key, ScoreStore
+from block.settings import EXACT, ComputeSettings, WindowSettings
+from block.steady_classifier import SteadyClassifier
+from block.stored import StoredLabeler
+from tests.score_store.heard import Counting, decisions, key, make_labeler, sound
+from tests.test_audited import FAST, StubLabeler, recording, stub
+
+SOUNDS = [sound(4.3), sound(0.4, identity=2), sound(5.0, 8000, 3), sound(3.05, 22050, 4), sound(2.2, identity=5)]
+MEMORY: dict[bytes, Logits] = {}
+BATCHES = ((0, 1), (2,), (3, 4))
+
+
+@pytest.fixture
+def make(tmp_path: Path, checkpoint_folder: Path) -> Callable[..., tuple[StoredLabeler, Counting]]:
+    """Makes a labeler on small windows, with the store in a folder of that name."""
+
+    def labeler(name: str, windows: WindowSettings = WindowSettings(1000, 800), **settings: object) -> object:
+        own = make_labeler(checkpoint_folder, windows, decisions(checkpoint_folder, **settings))
+        store = ScoreStore(tmp_path / name, key(own), own.classifier.checkpoint.class_names)
+        return StoredLabeler(own, store), own
+
+    return labeler  # type: ignore[return-value]
+
+
+def run(labeler: StoredLabeler | Counting, sounds: Sequence[Recording] = SOUNDS) -> list[LabeledRecording]:
+    """In batches of several recordings, as a run has them."""
+    labeled = []
+    for batch in BATCHES:
+        prepared = [labeler.prepare(sounds[at]) for at in batch if at < len(sounds)]
+        labeled += labeler.label(prepared) if prepared else []
+    if isinstance(labeler, StoredLabeler):
+        labeler.store.close()
+    return labeled
+
+
+def test_a_store_that_is_empty_full_or_half_full_changes_no_label_and_no_bit_of_a_score(
+    make: Callable[..., tuple[StoredLabeler, Counting]],
+) -> None:
+    stored, own = make("empty")
+    expected = run(own)
+    own.asked.clear()
+    assert run(stored) == expected
+    windows = sum(own.asked)
+    assert (stored.found_windows, stored.computed_windows) == (0, windows)
+    # Full.
+    stored, own = make("empty")
+    assert run(stored) == expected
+    assert own.asked == []
+    assert (stored.found_windows, stored.computed_windows) == (windows, 0)
+    # Half full: others of each batch are held.
+    for held in ((0, 3), (1, 4), (2,), (1, 2, 3)):
+        name = f"half {held}"
+        before, _ = make(name)
+        before.label([before.prepare(SOUNDS[at]) for at in held])
+        before.store.close()
+        stored, own = make(name)
+        assert run(stored) == expected
+        assert 0 < sum(own.asked) < windows
+        assert stored.computed_windows == sum(own.asked)
+        assert make(name)[0].store.contents() == {one.content for one in SOUNDS}
+
+
+@pytest.mark.parametrize(("then", "now"), [(-40.0, None), (None, -40.0), (-40.0, -15.0), (-15.0, -90.0)])
+def test_windows_that_were_silent_then_are_computed_now_and_those_that_are_silent_now_are_not_heard(
+    make: Callable[..., tuple[StoredLabeler, Counting]], then: float | None, now: float | None
+) -> None:
+    run(make("one", silence_dbfs=then)[0])
+    stored, own = make("one", silence_dbfs=now)
+    expected = run(make_like(own))
+    assert run(stored) == expected
+    silent = {
+        level: [own.prepare(one).piece_counts.count(0) for one in SOUNDS]
+        for own, level in ((make("one", silence_dbfs=then)[1], "then"), (own, "now"))
+    }
+    assert sum(own.asked) == max(0, sum(silent["then"]) - sum(silent["now"]))
+    # What was heard at either time is held now.
+    third, own = make("one", silence_dbfs=then if then is None or now is None else max(then, now))
+    assert run(third) == run(make_like(own))
+    assert third.computed_windows == 0
+    both, own = make("one", silence_dbfs=None if None in (then, now) else min(then or 0, now or 0))
+    assert run(both) == run(make_like(own))
+    assert both.computed_windows == 0
+
+
+def make_like(labeler: Counting) -> Counting:
+    """The same without a store, asking the model once for all of its kind."""
+    return replace(labeler, asked=[], memory=MEMORY)
+
+
+def test_long_windows_are_held_by_the_piece(make: Callable[..., tuple[StoredLabeler, Counting]]) -> None:
+    windows, long = WindowSettings(11000, 6000), [sound(13.0, 8000, 6), SOUNDS[1]]
+    stored, own = make("long", windows)
+    expected = run(make_like(own), long)
+    assert run(stored, long) == expected
+    scored = make("long", windows)[0].store.find(long[0].content)
+    assert scored is not None
+    assert scored.piece_counts == (2, 2)
+    stored, own = make("long", windows)
+    assert run(stored, long) == expected
+    assert own.asked == []
+
+
+def test_a_file_that_its_source_counts_otherwise_is_computed_anew(
+    make: Callable[..., tuple[StoredLabeler, Counting]],
+) -> None:
+    run(make("one")[0])
+    stored, own = make("one")
+    cut = [replace(SOUNDS[0], values=SOUNDS[0].values - 20)]
+    assert run(stored, cut) == run(make_like(own), cut)
+    assert stored.found_windows == 0
+
+
+def test_recordings_of_unknown_content_are_labelled_and_not_stored(
+    make: Callable[..., tuple[StoredLabeler, Counting]],
+) -> None:
+    stored, own = make("none")
+    unknown = [replace(one, content="") for one in SOUNDS]
+    assert run(stored, unknown) == run(make_like(own), unknown)
+    assert make("none")[0].store.contents() == set()
+
+
+def test_a_store_whose_disk_is_full_changes_nothing(
+    make: Callable[..., tuple[StoredLabeler, Counting]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, own = make("full")
+    expected = run(make_like(own))
+
+    def full(*anything: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("block.score_store.store.write_shard", full)
+    monkeypatch.setattr("block.score_store.store.FLUSH_PIECES", 4)
+    said: list[str] = []
+    monkeypatch.setattr(stored.store, "_warn", said.append)
+    assert run(stored) == expected
+    assert len(said) == 1
+
+
+def test_a_batch_that_fails_is_not_stored(
+    make: Callable[..., tuple[StoredLabeler, Counting]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, _ = make("bad")
+    broken = replace(SOUNDS[1], waveform=np.full_like(SOUNDS[1].waveform, np.nan))
+    prepared = [stored.prepare(one) for one in (SOUNDS[0], broken)]
+    with pytest.raises(RecordingError, match="not finite"):
+        stored.label(prepared)
+    assert stored.store.contents() == set()
+    stored.label(prepared[:1])
+    assert stored.store.contents() == {SOUNDS[0].content}
+
+
+def test_decide_gives_what_a_run_gives(make: Callable[..., tuple[StoredLabeler, Counting]]) -> None:
+    stored, own = make("one")
+    expected = run(stored)
+    scored = stored.store.find(SOUNDS[0].content)
+    assert scored is not None
+    assert stored.decide(scored, own.decisions, 1, "r1") == expected[0]
+
+
+def test_the_model_is_loaded_when_it_is_needed_and_not_before(
+    make: Callable[..., tuple[StoredLabeler, Counting]], checkpoint_folder: Path
+) -> None:
+    run(make("one")[0])
+    classifier = SteadyClassifier(checkpoints.find(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")))
+    stored, own = make("one")
+    stored.labeler = replace(own, classifier=classifier)
+    assert stored.fill == 8
+    assert run(stored) == run(make_like(own))
+    assert not classifier.loaded
+    stored.labeler.logits([own.prepare(SOUNDS[1])])
+    assert classifier.loaded
+    assert classifier.capacity == 1
+    assert classifier.paths == (EXACT,)
+    with pytest.raises(AttributeError, match="has no 'nonsense'"):
+        classifier.nonsense  # noqa: B018
+
+
+def test_a_model_that_turns_out_unusable_ends_the_run(
+    make: Callable[..., tuple[StoredLabeler, Counting]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, own = make("one")
+
+    def unusable(*anything: object) -> None:
+        raise CheckpointError("it cannot be loaded")
+
+    monkeypatch.setattr("block.classifier._load", unusable)
+    stored.labeler = replace(own, classifier=SteadyClassifier(own.classifier.checkpoint, own.classifier.device))
+    with pytest.raises(RunEnded, match="it cannot be loaded"):
+        stored.label([stored.prepare(SOUNDS[0])])
+
+
+# Fast mode, on made-up logits.
+
+
+def fast(folder: Path, labeler: StubLabeler) -> StoredLabeler:
+    wide = Key("0" * 64, WindowSettings(1000, 1000), "pad", "fast", "float32")
+    store = ScoreStore(folder, wide, ("dog", "rain", "c", "d"))
+    return StoredLabeler(AuditedLabeler(labeler, AuditSettings(), lambda text: None), store)
+
+
+def block(first: int, count: int = 50, **more: object) -> list[object]:
+    made = [recording(identity, **more) for identity in range(first, first + count)]  # type: ignore[arg-type]
+    return [
+        replace(one, content=f"{one.recording_id:064x}", levels_dbfs=np.zeros(len(one.piece_counts), np.float32))
+        for one in made
+    ]
+
+
+def test_a_fast_store_gives_recordings_back_in_the_mode_and_with_the_scores_they_had(tmp_path: Path) -> None:
+    labeler = stub(noise=lambda window: 0.05)
+    plain = AuditedLabeler(stub(noise=lambda window: 0.05), AuditSettings(min_agreement=0.0), lambda text: None)
+    stored = fast(tmp_path, labeler)
+    stored.labeler.settings = AuditSettings(min_agreement=0.0)  # type: ignore[union-attr]
+    batches = [block(1), block(51, silent=(0, 4)), block(101)]
+    expected = [plain.label(batch) for batch in batches]  # type: ignore[arg-type]
+    first = [stored.label(batch) for batch in batches]  # type: ignore[arg-type]
+    assert first == expected
+    modes = {one.mode for batch in first for one in batch}
+    assert f"fast {FAST}" in modes
+    stored.store.close()
+    labeler.asked.clear()
+    again = fast(tmp_path, labeler)
+    assert [again.label(batch) for batch in batches] == expected  # type: ignore[arg-type]
+    assert labeler.asked == []
+    assert isinstance(again.labeler, AuditedLabeler)
+    assert again.labeler.fast_ids == plain.fast_ids
+    assert again.labeler.report() == []
+
+
+def test_logits_kept_in_fast_mode_are_those_that_the_scores_come_from(tmp_path: Path) -> None:
+    labeler = stub(noise=lambda window: 0.05)
+    audited = AuditedLabeler(labeler, AuditSettings(min_agreement=0.0), lambda text: None)
+    batches = [block(1), block(51, silent=(3,)), block(101, count=2, silent=tuple(range(10)))]
+    for batch in batches:
+        for one, judged in zip(batch, audited.judge(batch), strict=True):  # type: ignore[arg-type]
+            if not len(judged.logits):
+                assert {segment.label for segment in judged.labeled.segments} == {"other"}
+                continue
+            scores = labeler.scores(judged.logits, one.piece_counts)  # type: ignore[attr-defined]
+            assert labeler.decided(one, scores, judged.labeled.mode) == judged.labeled  # type: ignore[arg-type]
+
+
+def test_silent_recordings_are_stored_in_fast_mode_too(tmp_path: Path) -> None:
+    stored = fast(tmp_path, stub())
+    silent = block(1, count=3, silent=tuple(range(10)))
+    stored.label(silent)  # type: ignore[arg-type]
+    stored.store.close()
+    assert len(fast(tmp_path, stub()).store.contents()) == 3
+
+
+def test_a_store_of_another_mode_is_refused(tmp_path: Path, checkpoint_folder: Path) -> None:
+    stored = fast(tmp_path, stub())
+    with pytest.raises(ValueError, match="a store of mode fast for a labeler of mode exact"):
+        StoredLabeler(stub(), stored.store)
