@@ -62,7 +62,8 @@ class Names:
             for member in target.members:
                 label = labels[member]
                 if len(label.indices) > 1:  # `Animal*`, which is no class, may be annotated as such
-                    self._by_name.setdefault(key(label.class_name), set()).add(at)
+                    for name in (label.class_name, label.class_name.removesuffix("*")):
+                        self._by_name.setdefault(key(name), set()).add(at)
                 for index in label.indices:
                     self._by_class.setdefault(index, set()).add(at)
 

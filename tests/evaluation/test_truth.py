@@ -57,6 +57,8 @@ def test_a_class_below_one_that_is_rolled_up_counts_for_it_and_for_itself() -> N
     resolver = names("Animal*, Dog, Speech", of)
     assert found(resolver, "Bark") == found(resolver, "Animal") == found(resolver, "animal*") == {"Animal"}
     assert found(resolver, "Dog") == {"Animal", "Dog"}
+    renamed = names("Animal* (beast), Speech", of)
+    assert found(renamed, "Animal") == found(renamed, "Animal*") == found(renamed, "beast") == {"beast"}
 
 
 def test_without_labels_of_interest_all_classes_that_are_annotated_are_meant() -> None:
