@@ -16,7 +16,7 @@ from block.score_store.shard import Shard, ShardError, need_pyarrow, write_shard
 from block.settings import SettingsError
 
 FLUSH_PIECES, FLUSH_S = 500, 30.0
-SMALL_PIECES, SMALL_SHARDS = 16 * FLUSH_PIECES, 32  # so many small files of one session become one
+SMALL_PIECES, SMALL_SHARDS = 16 * FLUSH_PIECES, 32  # so many small files of one process become one
 
 
 def _warn(text: str) -> None:
