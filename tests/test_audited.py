@@ -32,7 +32,7 @@ class StubLabeler(Labeler):
     """A labeler whose logits are made up from the windows themselves; the fast path's have `noise(window)` added."""
 
     noise: Callable[[int], float] = lambda window: 0.0
-    slow_s: float = 1e-4
+    slow_s: float = 1e-3
     asked: list[tuple[str, int]] = field(default_factory=list)
     broken: set[int] = field(default_factory=set)
 
