@@ -15,13 +15,12 @@ from block.deciding import is_silent
 from block.evaluation.answering import Clip
 from block.folder import manifest
 from block.folder.decided import is_enough
-from block.folder.listing import shown
 from block.folder.manifest import Manifest
 from block.folder.out import SCORES
 from block.folder.source import Folder, is_unchanged
+from block.folder.told import Told
 from block.job import Job
-from block.parties import Reporter, Summary
-from block.recording import LabeledRecording
+from block.parties import Summary
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
 from block.windows import Layout, lay_out_ms
@@ -69,7 +68,7 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
             progress.each = options.verbose
             labeler = StoredLabeler(engine.labeler(progress, stored=True), store)
             folder = Folder(root, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
-            summary = Run(folder, folder, labeler, _Told(progress, held), folder.stop).label(ids)
+            summary = Run(folder, folder, labeler, Told(progress, held), folder.stop).label(ids)
             store.flush()
             progress.finish(summary, None)
         try:
@@ -105,25 +104,3 @@ def _missing(files: Manifest, store: ScoreStore, decisions: DecisionSettings) ->
     contents = {entry.content for entry in files.entries if entry.content}
     enough = {one.content for one in store.all(contents) if is_enough(one, decisions)}
     return [number for number, entry in enumerate(files.entries, start=1) if entry.content not in enough]
-
-
-@dataclass(frozen=True)
-class _Told:
-    """Tells `to` what became of each recording, and the manifest why one has no scores."""
-
-    to: Reporter
-    files: Manifest
-
-    def labeled(self, labeled: LabeledRecording) -> None:
-        self.to.labeled(labeled)
-
-    def failed(self, recording_id: int, reason: str) -> None:
-        path = self.files.entries[recording_id - 1].path
-        self.files.fail(path, reason)
-        self.to.failed(recording_id, f"{shown(path)}: {reason}")
-
-    def skipped(self, recording_id: int, reason: str) -> None:
-        self.to.skipped(recording_id, reason)
-
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
-        self.to.batch_done(recordings, windows, once_s)

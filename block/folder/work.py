@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from block.folder import decided
-from block.folder.listing import shown
 from block.folder.manifest import Manifest
 from block.folder.source import Folder
-from block.parties import Reporter, Summary
+from block.folder.told import Told
+from block.parties import Summary
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
 from block.settings import EXACT
@@ -73,7 +73,7 @@ class Work:
             used = GroupedLabeler(labeler, self.store, self.journal, paths, todo.again)
         rate_hz = self.engine.job.checkpoint.front_end.rate_hz
         folder = Folder(self.root, self.files, progress.warn_once, self.store is None, rate_hz)
-        summary = Run(folder, folder, used, _Told(progress, self.files), folder.stop).label(todo.ids)
+        summary = Run(folder, folder, used, Told(progress, self.files), folder.stop).label(todo.ids)
         for recording_id in summary.not_reached:
             self.files.fail(self.files.entries[recording_id - 1].path, decided.NO_SCORES)
         if self.store is not None:
@@ -112,25 +112,3 @@ class Work:
             if not held.get(entry.content) or entry.path in together
         ]
         return _ToDo(ids, {content for group in partial for content in group.computed})
-
-
-@dataclass(frozen=True)
-class _Told:
-    """Tells `to` what became of each recording, and the manifest why one has no labels."""
-
-    to: Reporter
-    files: Manifest
-
-    def labeled(self, labeled: LabeledRecording) -> None:
-        self.to.labeled(labeled)
-
-    def failed(self, recording_id: int, reason: str) -> None:
-        path = self.files.entries[recording_id - 1].path
-        self.files.fail(path, reason)
-        self.to.failed(recording_id, f"{shown(path)}: {reason}")
-
-    def skipped(self, recording_id: int, reason: str) -> None:
-        self.to.skipped(recording_id, reason)
-
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
-        self.to.batch_done(recordings, windows, once_s)
