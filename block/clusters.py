@@ -12,17 +12,20 @@ def clustered(points: Tensor, count: int) -> Tensor:
     """Which of at most `count` groups each point is in. Shape: `(points, dimensions)` in, `(points,)` out, int64.
 
     Lloyd's k-means (https://doi.org/10.1109/TIT.1982.1056489), started at the point nearest to the mean and then, one
-    by one, at that farthest from all before. No chance is involved: the same points give the same groups.
+    by one, at that farthest from all before. No chance is involved: the same points give the same groups. Points that
+    are equal are in one group: distances are taken once for all of them, because a matrix product may round them
+    differently from row to row.
     """
-    if count >= len(points):
-        return torch.arange(len(points), device=points.device)
+    distinct, which = torch.unique(points, dim=0, return_inverse=True)
+    if count >= len(distinct):
+        return which
     centres = points[_spread(points, count)]
     for _ in range(ITERATIONS):
-        nearest = torch.cdist(points, centres).argmin(dim=1)
+        nearest = torch.cdist(distinct, centres).argmin(dim=1)[which]
         sums = torch.zeros_like(centres).index_add_(0, nearest, points)
         counts = torch.bincount(nearest, minlength=count)[:, None]
         centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
-    return torch.cdist(points, centres).argmin(dim=1)
+    return torch.cdist(distinct, centres).argmin(dim=1)[which]
 
 
 def _spread(points: Tensor, count: int) -> list[int]:
