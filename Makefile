@@ -1,17 +1,20 @@
-# make demo · make test · make check · make bench · make images · make push-cpu · make push-gpu; what is missing is
-# installed into .venv first.
+# make demo · make test · make check · make bench · make soak · make images · make push-cpu · make push-gpu · make audit;
+# what is missing is installed into .venv first, and every file of it held to its SHA-256 in locked/.
 #
 # TORCH_INDEX: where torch and torchaudio come from, if not from the default package index. PyTorch's own CPU-only
 # wheels are a tenth of the size:  make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# These two, and what CUDA brings along there, are then held to a version but to no SHA-256; all the rest is.
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 BENCH ?=
+SOAK ?=
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
+AUDIT := build/audit
 
-.PHONY: demo test check fix bench images push-cpu push-gpu constraints clean
+.PHONY: demo test check fix bench soak images push-cpu push-gpu constraints audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -34,6 +37,11 @@ fix: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(PY) -m block bench --out build/bench $(BENCH)
 
+# What takes too long for tests: ten thousand recordings, two hundred kills, and every fault with the times that ship.
+# About twenty minutes on two cores; SOAK=--docs puts the figures into docs/faults.md.
+soak: $(VENV)/.dev
+	$(PY) -m tests.soak $(SOAK)
+
 # Build both images with buildah, without a daemon, then run the block inside each without a network and hold its labels
 # to those of a run outside. Root, on Debian: apt-get install buildah debootstrap. images/build.sh says what can be set.
 images: $(VENV)/.demo
@@ -46,10 +54,14 @@ images: $(VENV)/.demo
 push-cpu push-gpu: push-%:
 	$(PYTHON) -m images.push $*
 
-# Pins what the pinned packages bring along, for every Python from 3.10 to 3.13. Run it after changing a pin.
+# Pins what the pinned packages bring along, for every Python from 3.10 to 3.13, in constraints.txt and, with the SHA-256
+# of every file, in locked/. Run it after changing a pin; it needs uv.
 constraints:
-	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --quiet \
-		--output-file constraints.txt requirements-dev.txt requirements-bench.txt
+	$(PYTHON) locked/lock.py
+
+# Which pinned packages have known vulnerabilities, by the database of the Python Packaging Authority, which is asked.
+audit: $(AUDIT)/.installed
+	$(PYTHON) locked/audit.py $(AUDIT)/bin/python
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -59,22 +71,37 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 # Stamps: what has been installed, renewed when a list of requirements changes.
-$(VENV)/.torch: requirements.txt constraints.txt | $(PY)
+$(VENV)/.run: locked/run.txt | $(PY)
+	@echo "Installing what the block needs into $(VENV)."
+	$(PIP) install --quiet -r locked/run.txt
+	touch $@
+
+# After the rest, so that nothing of it comes from PyTorch's own index.
+$(VENV)/.torch: locked/torch.txt requirements.txt $(VENV)/.run
 	@echo "Installing PyTorch into $(VENV); with the CUDA libraries it brings along this takes some minutes."
-	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),-c constraints.txt) $$(grep '^torch' requirements.txt)
+ifeq ($(TORCH_INDEX),)
+	$(PIP) install --quiet -r locked/run.txt -r locked/torch.txt
+else
+	$(PIP) install --quiet --only-binary :all: --index-url $(TORCH_INDEX) $$(grep '^torch' requirements.txt)
+endif
 	touch $@
 
-$(VENV)/.demo: requirements-studio.txt $(VENV)/.torch
-	@echo "Installing what the block and the local Studio need."
-	$(PIP) install --quiet -r requirements.txt -r requirements-studio.txt -c constraints.txt
+$(VENV)/.demo: locked/studio.txt $(VENV)/.torch
+	@echo "Installing what the local Studio needs."
+	$(PIP) install --quiet -r locked/studio.txt
 	touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements-offline.txt $(VENV)/.demo
+$(VENV)/.dev: locked/dev.txt locked/offline.txt $(VENV)/.demo
 	@echo "Installing what the tests and checks need."
-	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
+	$(PIP) install --quiet -r locked/offline.txt -r locked/dev.txt
 	touch $@
 
-$(VENV)/.bench: requirements-bench.txt $(VENV)/.demo
+$(VENV)/.bench: locked/bench.txt $(VENV)/.demo
 	@echo "Installing what the benchmark's other contenders and its plot need."
-	$(PIP) install --quiet -r requirements-bench.txt -c constraints.txt
+	$(PIP) install --quiet -r locked/bench.txt
+	touch $@
+
+$(AUDIT)/.installed: locked/audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r locked/audit.txt
 	touch $@

@@ -11,20 +11,27 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from block.job import Job, metadata, read_job
+from block import cancel
+from block.cancel import CANCELLED
+from block.job import Job, fingerprint, metadata, read_job
+from block.journal import NAME as JOURNAL_NAME
+from block.journal import Journal, Journaled
 from block.options import parse
+from block.parties import Summary
+from block.run import Run
 from block.score_store import check_folder
-from block.settings import SettingsError
+from block.settings import FAST, SettingsError
 from block.studio.access import Access, read_access, read_ids, write_ids
-from block.studio.client import StudioClient
+from block.studio.client import StudioClient, in_the_open
+from block.studio.held import JOB
 from block.studio.project import Project, projects_of
 
 if TYPE_CHECKING:
     from block.audited import AuditedLabeler
 
-ALL_LABELED, SOME_FAILED, NOTHING_STARTED, CANCELLED = 0, 1, 2, 130
+ALL_LABELED, SOME_FAILED, NOTHING_STARTED = 0, 1, 2
 
 
 def run_action(argv: Sequence[str]) -> int:
@@ -34,6 +41,10 @@ def run_action(argv: Sequence[str]) -> int:
     """
     options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
     access = read_access(os.environ)
+    if in_the_open(access.endpoint):
+        print(
+            "warning: EI_API_ENDPOINT is no https:// address: the key and the audio can be read on the way", flush=True
+        )
     ids = read_ids(options.data_ids_file)
     job = read_job(options)
     if options.score_store:
@@ -72,10 +83,7 @@ def _label(
 ) -> int:
     # From here on torch is needed, which takes seconds to import.
     try:
-        from block.audited import AuditedLabeler
         from block.engine import start
-        from block.run import Run
-        from block.stored import StoredLabeler
     except (ImportError, OSError) as error:
         raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
 
@@ -83,31 +91,65 @@ def _label(
     engine = start(job)
     progress = engine.progress(len(ids), options.verbose, options.max_hours)
     store = engine.store(Path(options.score_store), progress) if options.score_store else None
-    labeler = engine.labeler(progress, stored=store is not None)
     described = metadata(
         job.decisions, job.windows, job.compute.fill, checkpoint.name, engine.digest, engine.device.dtype_name
     )
+    described[JOB] = fingerprint(job, engine.digest, engine.device.dtype_name)
     project = Project(
         client, project_id, described, options.propose_actions, options.dry_run,
         progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
+        options.skip_labeled, options.overwrite_hand_labels,
     )  # fmt: skip
-    stored = StoredLabeler(labeler, store) if store is not None else labeler
-    summary = Run(project, project, stored, progress, stop).label(ids)
-    if isinstance(stored, StoredLabeler):
-        stored.store.close()
-        progress.say(f"score store {options.score_store}: {stored.told()}")
-    # Before the last words: these may go to somebody who no longer listens.
-    wrote_failed = bool(options.failed_ids_file) and _write_ids(
-        "--failed-ids-file", options.failed_ids_file, summary.unlabeled
-    )
-    if isinstance(labeler, AuditedLabeler):
-        _tell_of_audit(labeler, summary.labeled, options.fast_ids_file, progress.say)
-    progress.finish(summary, options.failed_ids_file if wrote_failed else None)
+    journal = _journal(options, project, progress.warn_once)
+    done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
+    left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
+    if journal is not None and done:
+        progress.before(len(done), f"by the journal {journal.path}")
+    summary = Summary()
+    labeler = stored = None
+    if left:
+        labeler = engine.labeler(progress, stored=store is not None)
+        stored = engine.stored(labeler, store) if store is not None else None
+        sink = Journaled(project, journal) if journal is not None else project
+        summary = Run(project, sink, stored or labeler, progress, stop).label(left)
+    summary.done += done
+    # The run is over: what is left are its last words, and a signal is no reason to swallow them.
+    with cancel.deferred():
+        if journal is not None:
+            if not summary.not_reached:
+                journal.ended()
+            journal.close()
+        if store is not None:
+            # Making one file of many can wait until nobody does.
+            store.flush() if summary.cancelled else store.close()
+            if stored is not None:
+                progress.say(f"score store {options.score_store}: {stored.told()}")
+        # Before the last words: these may go to somebody who no longer listens.
+        wrote_failed = bool(options.failed_ids_file) and _write_ids(
+            "--failed-ids-file", options.failed_ids_file, summary.unlabeled
+        )
+        if job.compute.mode == FAST and labeler is not None:
+            _tell_of_audit(cast("AuditedLabeler", labeler), summary.labeled, options.fast_ids_file, progress.say)
+        progress.finish(summary, options.failed_ids_file if wrote_failed else None)
     if summary.cancelled:
         return CANCELLED
-    if summary.ended and not summary.labeled:
+    if summary.ended and not summary.labeled and not summary.done:
         return NOTHING_STARTED
     return SOME_FAILED if summary.unlabeled else ALL_LABELED
+
+
+def _journal(options: argparse.Namespace, project: Project, warn: Callable[[str], None]) -> Journal | None:
+    """Where to note what is labelled; nowhere in a dry run, which labels nothing. Raises SettingsError."""
+    path = options.journal or (str(Path(options.score_store) / JOURNAL_NAME) if options.score_store else None)
+    if path is None or options.dry_run:
+        return None
+    run = {
+        "endpoint": project.client.endpoint,
+        "project": project.id,
+        "job": project.metadata[JOB],
+        "proposed": project.job,
+    }
+    return Journal(Path(path), run, warn)
 
 
 def _tell_of_audit(labeler: AuditedLabeler, labeled: Sequence[int], path: str, say: Callable[[str], None]) -> None:

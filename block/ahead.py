@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from block import cancel
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -75,8 +77,6 @@ def ahead(
         if not waiting:
             return
         item, future = waiting.popleft()
-        # Waits without raising: what went wrong belongs to whoever takes the future.
-        future.exception()
-        yield item, future
+        yield item, cancel.done(future)
         budget.used(turn)
         turn += 1

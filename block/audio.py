@@ -17,13 +17,18 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from block.calm_file import CalmFile
+from block.growing import Growing
 from block.recording import RecordingError, Waveform
 
+LOUDEST = 1e12  # full scale is 1; of values beyond 1e15, the power spectrum no longer fits in float32
 MAX_RATIO_TERM = 2000  # the resampling filter's length grows with the terms of the rate ratio
 RATIO_TOLERANCE = Fraction(1, 1000)
 LENGTH_TOLERANCE_MS = 10
 READ_VALUES = 1 << 16  # decoded at once, of all channels together
-BLOCK_VALUES = 1 << 20  # resampled at once; in smaller blocks, handing the work to threads takes longer than the work
+BLOCK_VALUES = (
+    1 << 20
+)  # resampled at once, before or after; in smaller blocks, handing the work to threads takes longer than the work
 ZERO_CROSSINGS, ROLLOFF = 6, 0.99  # the resampling filter's shape: torchaudio's defaults
 
 
@@ -44,8 +49,8 @@ def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000
     """Decode a WAV (any PCM width or float, any rate), or whatever else libsndfile reads, and bring it to `to_hz`.
 
     `source` is the file's content, its path, or an open file that can seek. Several channels are averaged. Raises
-    RecordingError for data that cannot be read, is damaged, of no known format or of a rate out of reach, or that
-    holds values which are not finite numbers.
+    RecordingError for data that cannot be read, is damaged, of no known format or of a rate out of reach, that
+    holds values which are not finite numbers within ±1e12, or that takes more memory than is free.
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), to_hz)  # shares the bytes
@@ -61,39 +66,50 @@ def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000
 def _decode(file: BinaryIO, to_hz: int) -> Sound:
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
+    calm = CalmFile(file)
     try:
-        with soundfile.SoundFile(file) as opened:
+        with soundfile.SoundFile(calm) as opened:
             mono = _Mono(opened)
             ratio = resampling_ratio(mono.rate_hz, to_hz)
-            # As long as the header promises. What the file does not fill of it is never touched, and takes no memory.
-            waveform = np.empty(resampled_length(mono.promised, ratio), np.float32)
-            length = 0
+            # A header may promise anything: it is believed as far as the file could hold it, a byte a value.
+            growing = Growing(resampled_length(mono.promised, ratio) if mono.promised <= size_bytes else 0)
             if ratio == 1:
-                length = mono.read(waveform)
+                while got := mono.read(growing.room(min(READ_VALUES, mono.promised - mono.positions))):
+                    growing.length += got
             else:
-                for block in resampled(mono.read, ratio, min(BLOCK_VALUES, mono.promised)):
-                    waveform[length : length + len(block)] = block
-                    length += len(block)
-    except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
+                block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), mono.promised))
+                for part in resampled(mono.read, ratio, block):
+                    growing.room(len(part))[:] = part
+                    growing.length += len(part)
+    except MemoryError as error:
+        raise RecordingError(f"there is not enough memory to decode it ({size_bytes} bytes): {error}") from None
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"the audio cannot be decoded ({size_bytes} bytes): {reason}") from None
-    if mono.not_finite:
-        raise RecordingError(f"the audio holds {mono.not_finite} values that are not finite numbers (NaN or infinite)")
-    return Sound(waveform[:length], mono.rate_hz, mono.positions, ratio)
+    finally:
+        if (trouble := calm.problem) is not None:
+            raise RecordingError(f"the audio cannot be read: {trouble.strerror or trouble}") from None
+    if mono.unusable:
+        raise RecordingError(
+            f"the audio holds values that are not finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
+            f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / mono.rate_hz:g} s"
+        )
+    return Sound(growing.whole(), mono.rate_hz, mono.positions, ratio)
 
 
 class _Mono:
     """The mean of an open sound file's channels, from the file's start to its end.
 
     `promised` is the number of values by the header, which may be more than there are; libsndfile never gives more.
-    `positions` were read so far, `not_finite` of them NaN or infinite.
+    `positions` were read so far; `unusable` of them are no finite numbers within ±1e12: `first_unusable`, at the
+    position `first_unusable_at`, and others.
     """
 
     def __init__(self, file: soundfile.SoundFile) -> None:
         self.rate_hz: int = file.samplerate
         self.promised: int = file.frames
         self.positions = 0
-        self.not_finite = 0
+        self.unusable, self.first_unusable, self.first_unusable_at = 0, 0.0, 0
         self._file = file
         self._channels = np.empty((max(1, READ_VALUES // file.channels), file.channels), np.float32)
 
@@ -107,13 +123,22 @@ class _Mono:
             else:
                 channels = self._file.read(out=self._channels[: len(room)])
                 got = len(channels)
-                room[:got] = channels.mean(axis=1, dtype=np.float64)
+                with np.errstate(invalid="ignore"):  # ∞ − ∞ is told of below
+                    room[:got] = channels.mean(axis=1, dtype=np.float64)
             if not got:
                 break
-            self.not_finite += got - int(np.count_nonzero(np.isfinite(room[:got])))
+            self._check(room[:got])
             self.positions += got
             start += got
         return start
+
+    def _check(self, values: Waveform) -> None:
+        usable = np.abs(values) <= LOUDEST  # NaN is at most nothing
+        count = len(values) - int(np.count_nonzero(usable))
+        if count and not self.unusable:
+            at = int(usable.argmin())
+            self.first_unusable, self.first_unusable_at = float(values[at]), self.positions + at
+        self.unusable += count
 
 
 def stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:

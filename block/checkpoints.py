@@ -7,7 +7,6 @@ never read. Everything is checked here that a run would otherwise trip over afte
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,10 @@ DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 MODEL_TYPE = "audio-spectrogram-transformer"
 RATE_HZ = 16000  # at which AST was trained, and all that recordings are brought to
+MAX_JSON_BYTES = 16 << 20
+# Beyond these, a front end asks for memory and not for sense: 257 bins of the spectrum, an hour and a half of frames.
+MAX_MEL_BINS, MAX_FRAMES = 512, 1 << 19
+MAX_SCALE = 1e6  # of the logarithms' mean and spread; what is normalised stays far within float32
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
@@ -124,7 +127,10 @@ def _how_to_get(name: str, store: Path) -> str:
             f"model.safetensors of {SOURCES[name]} there, or use the embedded one: --model {EMBEDDED}"
         )
     else:
-        folders = [path.name for path in store.iterdir() if path.is_dir()] if store.is_dir() else []
+        try:
+            folders = [path.name for path in store.iterdir() if path.is_dir()]
+        except OSError:
+            folders = []
         present = sorted(name for name in folders if not name.startswith("."))
         text += f"; present in {store}: {', '.join(present) or 'none'}"
     return text
@@ -132,6 +138,11 @@ def _how_to_get(name: str, store: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        # Whoever opened a pipe would wait for ever, and a device may never end.
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} is no file")
+        if (size := path.stat().st_size) > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path} has {size} bytes; expected at most {MAX_JSON_BYTES}")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint is not whole: {path} is missing") from None
@@ -148,6 +159,9 @@ def _class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
     id2label = config.get("id2label")
     if not isinstance(id2label, dict) or not id2label:
         raise CheckpointError(f"{folder / 'config.json'} names no classes: id2label is missing or empty")
+    # transformers would forget the names, and make up as many as it says: of 10^9 it makes a list.
+    if (count := config.get("num_labels", len(id2label))) is not None and count != len(id2label):
+        raise CheckpointError(f"{folder / 'config.json'}: num_labels is {count!r}; id2label names {len(id2label)}")
     names = [id2label.get(str(index)) for index in range(len(id2label))]
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
@@ -179,8 +193,8 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
             f"{folder / 'preprocessor_config.json'}: the front end works at {front_end.rate_hz} Hz; expected {RATE_HZ}"
         )
     # JSON as Python reads it may hold NaN and Infinity.
-    spread = math.isfinite(front_end.mean) and math.isfinite(front_end.std) and front_end.std != 0
-    if front_end.mel_bins < 4 or front_end.max_frames < 1 or not spread:
+    scaled = abs(front_end.mean) <= MAX_SCALE and 1 / MAX_SCALE <= abs(front_end.std) <= MAX_SCALE
+    if not (4 <= front_end.mel_bins <= MAX_MEL_BINS and 1 <= front_end.max_frames <= MAX_FRAMES and scaled):
         raise CheckpointError(f"{folder / 'preprocessor_config.json'} describes no usable front end: {front_end}")
     # transformers' defaults stand for what config.json leaves out.
     expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
@@ -196,7 +210,10 @@ def _check_weights(folder: Path, classes: int) -> None:
     """Raises CheckpointError unless the weights are there, whole, and of the shapes that config.json speaks of."""
     path = folder / "model.safetensors"
     if not path.is_file():
-        pickled = [file.name for file in sorted(folder.iterdir()) if file.suffix in PICKLES]
+        try:
+            pickled = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+        except OSError as error:
+            raise CheckpointError(f"{folder} cannot be read: {error.strerror or error}") from None
         if pickled:
             raise CheckpointError(f"{folder} holds pickled weights ({pickled[0]}), which are never loaded; "
                                   "convert them to model.safetensors")  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import math
 import os
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -198,11 +201,24 @@ def _set_threads() -> None:
         torch.set_num_threads(allowed)
 
 
+def _name_a_cache() -> None:
+    """Torch wants to know where it would keep what it compiles, which is nothing here, before it can be used.
+
+    To find a place it needs a user's name and a folder for temporary files. A container may have neither.
+    """
+    try:
+        getpass.getuser()
+        tempfile.gettempdir()
+    except (OSError, KeyError, ImportError):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.dirname(__file__))
+
+
 def _load(checkpoint: Checkpoint, device: Device) -> Any:
     # Set before the hub's client is first imported: from here on it may not open a connection.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    _name_a_cache()
     from transformers import ASTForAudioClassification
     from transformers.utils import logging
 
@@ -228,6 +244,9 @@ def _load(checkpoint: Checkpoint, device: Device) -> Any:
                 f"{checkpoint.weights} does not fit its config.json: {problem.replace('_', ' ')} {', '.join(found[:3])}"
                 + (f" and {len(found) - 3} more" if len(found) > 3 else "")
             )
+    for name, weights in model.state_dict().items():
+        if not math.isfinite(weights.sum(dtype=torch.float64)):
+            raise CheckpointError(f"{checkpoint.weights} holds values that are not finite numbers, first in {name}")
     return model
 
 

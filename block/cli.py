@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from block import __version__, checkpoints
-from block.action import ALL_LABELED, CANCELLED, NOTHING_STARTED, SOME_FAILED, run_action
+from block import __version__, cancel, checkpoints
+from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED, run_action
+from block.cancel import CANCELLED
 from block.checkpoints import CheckpointError
 from block.labels import LabelError
 from block.ontology import audioset, tree
 from block.recording import printable
+from block.redact import leave_no_core, redact_output
 from block.settings import SettingsError
 from block.studio.errors import StudioError
 
@@ -77,7 +78,7 @@ def _labels(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     names = checkpoints.find(options.model).class_names
     for line in tree(names, audioset()) if options.tree else names:
-        print(line)
+        print(printable(line, 1000))
     return ALL_LABELED
 
 
@@ -104,7 +105,9 @@ def _leave(action: Callable[[Sequence[str]], int], argv: Sequence[str], program:
     for stream in (sys.stdout, sys.stderr):
         # Names may hold characters that the log's encoding does not have, and a log is read while it grows.
         _reconfigure(stream, errors="backslashreplace", line_buffering=True)
-    signal.signal(signal.SIGTERM, _interrupt)
+    redact_output(os.environ)
+    leave_no_core()
+    cancel.install()
     try:
         code = action(argv)
     except (SettingsError, LabelError, CheckpointError, StudioError) as error:
@@ -137,7 +140,3 @@ def _refuse(program: str, reason: str) -> int:
 def _reconfigure(stream: Any, **how: Any) -> None:
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(**how)
-
-
-def _interrupt(signal_number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt

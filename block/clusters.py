@@ -16,6 +16,8 @@ def clustered(points: Tensor, count: int) -> Tensor:
     are equal are in one group: distances are taken once for all of them, because a matrix product may round them
     differently from row to row.
     """
+    distinct: Tensor
+    which: Tensor
     distinct, which = torch.unique(points, dim=0, return_inverse=True)
     if count >= len(distinct):
         return which

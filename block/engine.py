@@ -8,12 +8,13 @@ from pathlib import Path
 from block.audited import AuditedLabeler
 from block.classifier import Classifier, Device, choose_device
 from block.features import FilterBanks
-from block.job import Job, describe, faster, warn_of_other_weights
+from block.job import Job, faster, named, warn_of_other_weights
 from block.labeler import Labeler
 from block.progress import Progress
 from block.score_store import Key, ScoreStore
 from block.settings import FAST, PAD
 from block.steady_classifier import SteadyClassifier
+from block.stored import StoredLabeler
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Engine:
         )
         return AuditedLabeler(exact, job.audit, progress.say) if fast else exact
 
+    def stored(self, labeler: Labeler | AuditedLabeler, store: ScoreStore) -> StoredLabeler:
+        """`labeler` with the help of `store`."""
+        return StoredLabeler(labeler, store)
+
 
 def start(job: Job) -> Engine:
     """Choose the device, name the checkpoint, and say on standard output what is going to be done.
@@ -64,10 +69,9 @@ def start(job: Job) -> Engine:
     warn_of_other_weights(checkpoint, digest)
     print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {digest[:12]}")
-    decisions = job.decisions
     filling = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
     print(
-        f"labels: {describe(decisions.labels)}; otherwise {decisions.other_label}; windows: {job.windows}{filling}",
+        f"labels: {named(job.decisions)}; windows: {job.windows}{filling}",
         flush=True,
     )
     return Engine(job, device, digest)

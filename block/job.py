@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ from block import __version__, checkpoints
 from block.audit import AuditSettings
 from block.checkpoints import Checkpoint
 from block.labels import LabelOfInterest, never_written, parse_labels
+from block.recording import printable
 from block.settings import FAST, PAD, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
@@ -54,6 +57,12 @@ def describe(labels: Sequence[LabelOfInterest]) -> str:
     return ", ".join(label.entry for label in labels)
 
 
+def named(decisions: DecisionSettings) -> str:
+    """Which labels are given, for a log: names of classes are a checkpoint's, and may hold terminal commands."""
+    text = f"{describe(decisions.labels)}; otherwise {decisions.other_label}"
+    return printable(text, len(text))
+
+
 def faster(job: Job, device: str) -> list[str]:
     """Settings with which this job would take less time, in words; `device` is the type of the one it runs on."""
     ways = []
@@ -69,6 +78,22 @@ def faster(job: Job, device: str) -> list[str]:
     if device == "cpu":
         ways.append("a machine with more cores or a GPU")
     return ways
+
+
+def fingerprint(job: Job, sha256: str, dtype: str) -> str:
+    """12 hexadecimal digits for all that decides which labels a recording gets; `sha256` is of the weights."""
+    decisions, compute = job.decisions, job.compute
+    said = {
+        "labels": [[label.class_name, label.name, label.threshold] for label in decisions.labels],
+        "decisions": {name: value for name, value in vars(decisions).items() if name != "labels"},
+        "windows": str(job.windows),
+        "fill": compute.fill,
+        "mode": [compute.mode, *([vars(job.audit)] if compute.mode == FAST else [])],
+        "weights": sha256,
+        "dtype": dtype,
+        "version": __version__,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def metadata(

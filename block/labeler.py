@@ -6,46 +6,20 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from block import audio, deciding
 from block.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.decisions import Scores
 from block.features import FilterBanks, repeated
+from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
-from block.windows import Layout, lay_out_ms, pieces, slice_at_model_rate
+from block.windows import lay_out_ms, pieces, slice_at_model_rate
 
 SQUARED_VALUES = 1 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A recording ready for the model.
-
-    `waveform` is at the model's rate; `pieces` are its spans to be heard, those of one window standing together;
-    `piece_counts` has an entry a window, 0 for a window left out as silent; `levels_dbfs`, float32, is each window's
-    RMS level. `content` is that of the recording.
-    """
-
-    recording_id: int
-    name: str
-    seconds: float
-    value_rate_hz: Fraction
-    layout: Layout
-    waveform: Waveform
-    pieces: tuple[Window, ...]
-    piece_counts: tuple[int, ...]
-    levels_dbfs: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    content: str = ""
-
-    @property
-    def size_bytes(self) -> int:
-        return int(self.waveform.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

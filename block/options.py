@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
+from block.arguments import known_arguments
 from block.checkpoints import DEFAULT, EMBEDDED
-from block.recording import printable
 from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, SettingsError
 
 # Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
-    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store",
+    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
 )  # fmt: skip
-SLIP_EDITS = 2
-DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # what word processors make of a hyphen
 
 
 def _whole_number(text: str) -> int:
@@ -135,6 +133,12 @@ OPTIONS = (
            "where fast mode, if it had to fall back, writes the ids that it had labelled before", metavar="FILE"),
     Option("score-store", "string", None,
            "keep the model's scores in this folder, and do not compute again what is there already", metavar="DIR"),
+    Option("journal", "string", None,
+           "note in this file what is labelled, so that a run that was cut off goes on from there (default: in "
+           "--score-store, if that is given)", metavar="FILE"),
+    Option("skip-labeled", "flag", False, "leave samples alone that have labels, whoever set them"),
+    Option("overwrite-hand-labels", "flag", False,
+           "label samples too whose labels were set by hand, or changed by hand since this block wrote them"),
     Option("failed-ids-file", "string", None, "where to write the ids left without labels, to run again",
            metavar="FILE"),
     Option("dry-run", "flag", False, "read and label, write nothing, print what would be written"),
@@ -158,7 +162,7 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
         allow_abbrev=False,
     )
     add_options(parser, OPTIONS)
-    known = _known_arguments(list(argv), warn)
+    known = known_arguments(argv, {option.name: option.kind for option in OPTIONS}, warn)
     options = parser.parse_args(known)
     fill_in(options, OPTIONS)
     if options.failed_ids_file is not None:
@@ -183,6 +187,8 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
 def fill_in(parsed: argparse.Namespace, options: Sequence[Option]) -> None:
     """Put in the default of each option that was not given, or given empty. Raises SettingsError for required ones."""
     for option in options:
+        if getattr(parsed, option.field) == []:  # what argparse makes of the value "--", up to Python 3.12
+            raise SettingsError(f"--{option.name}: expected one argument, got '--'")
         if getattr(parsed, option.field) in (None, _Unset):
             if option.required:
                 raise SettingsError(f"--{option.name} is required: {option.help}")
@@ -201,72 +207,10 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(message)
 
 
-def _known_arguments(argv: list[str], warn: Callable[[str], None]) -> list[str]:
-    """The arguments of options that this block knows. Of the others the user is told, in one warning.
-
-    Raises SettingsError for an unknown option that is spelled nearly like a known one, and for a word that stands by
-    itself after a known option: it can only be the rest of a value that was not quoted.
-    """
-    kinds = {f"--{option.name}": option.kind for option in OPTIONS} | {"--help": "flag", "-h": "flag"}
-    known: list[str] = []
-    ignored: list[str] = []
-    values = 0
-    after = ""  # the known option that came last, with nothing unknown behind it
-    position = 0
-    while position < len(argv):
-        argument = argv[position]
-        position += 1
-        name, equals, value = argument.partition("=")
-        if name in kinds:
-            after = name
-            if kinds[name] == "flag":
-                # An empty value means that the option was not given.
-                known += [argument] if value or not equals else []
-                continue
-            known.append(argument)
-            if not equals and position < len(argv) and argv[position].partition("=")[0] not in kinds:
-                known.append(argv[position])
-                position += 1
-        elif argument[:1] in DASHES and (argument.startswith("--") or _near(name) or after or not ignored):
-            if nearest := _near(name):
-                raise SettingsError(f"unknown option {name}; did you mean {nearest}?")
-            ignored.append(printable(name, 40))
-            after = ""
-        elif after:
-            raise SettingsError(
-                f"{printable(argument, 40)!r} stands by itself after {after}; put a value that holds spaces in quotes"
-            )
-        else:
-            values += 1
-    if ignored or values:
-        # Values are not repeated: an option that this block does not know may carry anything, a key included.
-        told = ", ".join(ignored) or "no option"
-        with_values = f" with {values} value{'s' * (values > 1)}" if values else ""
-        warn(f"ignored, as this block does not know it: {told}{with_values}")
-    return known
-
-
-def _near(name: str) -> str:
-    """The known option that `name` is a slip of the pen for, in its letters or in its dashes; else empty."""
-    spelled = "--" + name.lstrip(DASHES)
-    names = ["--help", *(f"--{option.name}" for option in OPTIONS)]
-    edits, nearest = min((_edits(spelled, other), other) for other in names)
-    return nearest if edits <= SLIP_EDITS else ""
-
-
 def _check_writable(path: str) -> None:
     """Raises SettingsError if no file can be written at `path`: better now than after hours."""
     try:
-        Path(path).open("a").close()
+        # Without waiting for whoever reads a pipe.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
     except OSError as error:
         raise SettingsError(f"--failed-ids-file {path} cannot be written: {error.strerror or error}") from None
-
-
-def _edits(a: str, b: str) -> int:
-    """Levenshtein's distance: insertions, deletions and replacements from `a` to `b`."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        previous, row[0] = row[0], i
-        for j, y in enumerate(b, start=1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
-    return row[-1]

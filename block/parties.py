@@ -45,11 +45,12 @@ class Reporter(Protocol):
 
 @dataclass
 class Summary:
-    """What became of a run. Each id is in exactly one of `labeled`, `failed`, `skipped` and `not_reached`."""
+    """What became of a run. Each id is in exactly one of the lists; `done` were labelled before, by the same job."""
 
     labeled: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
     not_reached: list[int] = field(default_factory=list)
     ended: str = ""
     cancelled: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
@@ -21,6 +21,7 @@ LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
 LINES_FOR_OTHERS = 50
 BATCHES_REMEMBERED = 20
+REASONS = 20  # for skipping that are told apart
 REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
 
 
@@ -62,6 +63,7 @@ class Progress:
         self.failures_in = "--failed-ids-file gets the ids of all"
         self._failures = 0
         self._some = 0
+        self._reasons: Counter[str] = Counter()  # why recordings were skipped
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
         self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
@@ -107,8 +109,17 @@ class Progress:
             self.say(f"further failures are only counted here; {self.failures_in}")
         self._advance()
 
+    def before(self, count: int, how: str) -> None:
+        """So many recordings of the total were labelled before; `how` that is known."""
+        self.say(f"{count} of {self.total} recordings were labelled before, {how}")
+        self._done += count
+        self._unlabeled += count
+        if self._bar is not None:
+            self._bar.update(count)
+
     def skipped(self, recording_id: int, reason: str) -> None:
         self._unlabeled += 1
+        self._reasons[reason if reason in self._reasons or len(self._reasons) < REASONS else "other reasons"] += 1
         if self.each:
             self.say(f"{recording_id} skipped: {printable(reason, 300)}")
         self._advance()
@@ -167,8 +178,12 @@ class Progress:
         if summary.unlabeled:
             where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
             self.say(f"without labels: {_listed(summary.unlabeled)}{where}")
+        if not self.each:
+            for reason, count in self._reasons.most_common():
+                self.say(f"skipped: {count}: {printable(reason, 300)}")
         counts = [(len(summary.labeled), "labelled"), (len(summary.failed), "failed")]
-        counts += [(len(summary.skipped), "skipped"), (len(summary.not_reached), "not reached")]
+        counts += [(len(summary.done), "labelled before"), (len(summary.skipped), "skipped")]
+        counts += [(len(summary.not_reached), "not reached")]
         told = ", ".join(f"{count} {word}" for count, word in counts if count or word in ("labelled", "failed"))
         self.say(f"{self.total} recordings in {duration(self._clock() - self._started)}: {told}")
 

@@ -24,8 +24,16 @@ class RecordingForbidden(RecordingError):
     """The source or the sink does not let this key read or write one recording."""
 
 
+class RecordingLost(RecordingError):
+    """A call about one recording did not come through, tried again as often as that makes sense."""
+
+
 class RecordingSkipped(Exception):
     """One recording is left alone on purpose (a disabled sample, say); this is no failure."""
+
+
+class RecordingDone(RecordingSkipped):
+    """One recording has the labels already that this run would give it."""
 
 
 class RunEnded(Exception):

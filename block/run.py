@@ -1,8 +1,9 @@
 """Many recordings: fetch ahead, batch, label, write, count. Knows neither Studio nor folders.
 
-Three stages overlap: threads fetch and prepare recordings ahead of the model, the calling thread runs the model on
-groups of them, and threads write what was labelled. Whatever goes wrong with one recording is caught here, counted
-and reported, and the others go on. Results are counted and reported in the order of the ids.
+Three stages overlap: threads fetch and prepare recordings ahead of the model, one thread runs the model on groups of
+them, and threads write what was labelled. The calling thread waits for them, so that it can be interrupted at any
+time. Whatever goes wrong with one recording is caught here, counted and reported, and the others go on. Results are
+counted and reported in the order of the ids.
 """
 
 from __future__ import annotations
@@ -14,27 +15,35 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from block import cancel
 from block.ahead import THREADS, Budget, ahead
-from block.audited import AuditedLabeler
-from block.labeler import Labeler, Prepared
 from block.parties import Reporter, Sink, Source, Summary
+from block.prepared import Prepared
 from block.recording import (
     LabeledRecording,
+    RecordingDone,
     RecordingError,
     RecordingForbidden,
+    RecordingLost,
     RecordingSkipped,
     RunEnded,
 )
-from block.stored import StoredLabeler
+
+if TYPE_CHECKING:
+    from block.audited import AuditedLabeler
+    from block.labeler import Labeler
+    from block.stored import StoredLabeler
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3
+LOST_IN_A_ROW = 8  # each after five tries: that is the network's state, or the server's, and no recording's
 # While it is fetched: 2 bytes in the file (16 bits, one channel), and float32 values at the model's rate, two for each
 # that was recorded at 8 kHz. At 16 kHz and above, that leaves room for a second channel.
 BYTES_PER_VALUE = 2 + 2 * 4
 GROUP_RECORDINGS, GROUP_BYTES = 64, 64 << 20
-FINISH_CANCELLED_S, FINISH_ENDED_S = 4.0, 60.0
+FINISH_CANCELLED_S, FINISH_ENDED_S = 3.5, 60.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,8 @@ class Run:
         self.summary = Summary()
         self._budget = Budget()
         self._writing: deque[_Writing] = deque()
-        self._forbidden = 0
+        self._forbidden = self._lost = 0
+        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._fetchers = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
         self._writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
 
@@ -90,17 +100,23 @@ class Run:
             self.summary.cancelled = True
         except Exception as error:
             self.summary.ended = _reason(error)
-        over_early = self.summary.cancelled or bool(self.summary.ended)
+        with cancel.deferred():
+            self._end(self.summary.cancelled or bool(self.summary.ended))
+        summary = self.summary
+        reached = {*summary.labeled, *summary.failed, *summary.skipped, *summary.done}
+        summary.not_reached = [recording_id for recording_id in ids if recording_id not in reached]
+        return summary
+
+    def _end(self, over_early: bool) -> None:
+        """Let go of the threads; where the run is `over_early`, they may be in the middle of something."""
         if over_early:
             self.stop.set()
         self._budget.end()
+        self._model.shutdown(wait=False, cancel_futures=True)
         self._fetchers.shutdown(wait=False, cancel_futures=True)
         if over_early:
             self._finish_writing(FINISH_CANCELLED_S if self.summary.cancelled else FINISH_ENDED_S)
         self._writers.shutdown(wait=False, cancel_futures=True)
-        reached = {*self.summary.labeled, *self.summary.failed, *self.summary.skipped}
-        self.summary.not_reached = [recording_id for recording_id in ids if recording_id not in reached]
-        return self.summary
 
     def _fetch(self, recording_id: int, reserve: Callable[[int], None]) -> Prepared:
         with self._end_at_once():
@@ -170,7 +186,8 @@ class Run:
         if not batch:
             return {}
         try:
-            labeled = self.labeler.label(batch)
+            # In a thread of its own: a forward pass takes seconds, and a signal is heard between them.
+            labeled = cancel.done(self._model.submit(self.labeler.label, batch)).result()
         except RunEnded:
             raise
         except Exception as error:
@@ -185,21 +202,26 @@ class Run:
         """Count the oldest writes: those that are done, and as many more as leave `pending`."""
         while self._writing and (len(self._writing) > pending or self._writing[0].future.done()):
             # Left in place until it is known, so that an interruption here loses nothing.
-            problem = self._writing[0].future.exception()
+            problem = cancel.done(self._writing[0].future).exception()
             self._count(self._writing.popleft(), problem)
             if isinstance(problem, RunEnded):
                 raise problem
             if self._forbidden >= FORBIDDEN_IN_A_ROW:
                 raise RunEnded(f"{self._forbidden} recordings in a row were refused with HTTP 403")
+            # Once a thread has learned why the run is over, others are lost by that: it is yet to be told.
+            if self._lost >= LOST_IN_A_ROW and not self.stop.is_set():
+                raise RunEnded(f"{self._lost} recordings in a row were lost to the network or the server")
 
     def _count(self, writing: _Writing, problem: BaseException | None) -> None:
         causes = [error for error in (writing.cause, problem) if error is not None]
         self._forbidden = self._forbidden + 1 if any(isinstance(e, RecordingForbidden) for e in causes) else 0
+        self._lost = self._lost + 1 if any(isinstance(e, RecordingLost) for e in causes) else 0
         if writing.labeled is not None and problem is None:
             self.summary.labeled.append(writing.recording_id)
             self.reporter.labeled(writing.labeled)
         elif isinstance(writing.cause, RecordingSkipped) and problem is None:
-            self.summary.skipped.append(writing.recording_id)
+            counted = self.summary.done if isinstance(writing.cause, RecordingDone) else self.summary.skipped
+            counted.append(writing.recording_id)
             self.reporter.skipped(writing.recording_id, str(writing.cause))
         else:
             reasons = dict.fromkeys(_reason(error) for error in causes)
@@ -225,4 +247,6 @@ def _reason(error: BaseException) -> str:
     """Why a recording failed. An error that no room foresaw is named with its type: somebody has to look for it."""
     if isinstance(error, (RecordingError, RecordingSkipped, RunEnded)):
         return str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for it: {error or 'no further word'}"
     return f"unexpected {type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ MODES = (EXACT, FAST)
 PAD: Fill = "pad"
 REPEAT: Fill = "repeat"
 FILLS: tuple[Fill, ...] = (PAD, REPEAT)
+DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
+MAX_BATCH_SIZE = 4096  # takes some 2 GB for the input alone
 
 
 class SettingsError(ValueError):
@@ -88,10 +91,9 @@ class ComputeSettings:
     fill: Fill = PAD
 
     def __post_init__(self) -> None:
-        kind, colon, index = self.device.partition(":")
-        if self.device not in ("auto", "cpu", "cuda") and not (kind == "cuda" and colon and index.isdecimal()):
+        if not DEVICE.fullmatch(self.device):
             raise SettingsError(f"--device is {self.device!r}; expected auto, cpu, cuda or cuda:N")
-        if self.batch_size < 0:
-            raise SettingsError(f"--batch-size is {self.batch_size}; expected 0 (automatic) or more")
+        if not 0 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise SettingsError(f"--batch-size is {self.batch_size}; expected 0 (automatic) to {MAX_BATCH_SIZE}")
         if self.fill not in FILLS:
             raise SettingsError(f"--fill is {self.fill!r}; expected {' or '.join(FILLS)}")

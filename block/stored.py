@@ -10,7 +10,8 @@ from block import relabel
 from block.audited import AuditedLabeler
 from block.checkpoints import CheckpointError
 from block.classifier import Logits
-from block.labeler import Labeler, Prepared
+from block.labeler import Labeler
+from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RunEnded
 from block.score_store import Scored, ScoreStore
 from block.settings import EXACT, FAST, DecisionSettings

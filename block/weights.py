@@ -7,15 +7,18 @@ and where its bytes are; the bytes (https://github.com/huggingface/safetensors).
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from collections.abc import Mapping
+from operator import index
 from pathlib import Path
 from typing import Any
 
 Shapes = dict[str, tuple[int, ...]]
 
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MAX_HEADER_BYTES = 10_000_000  # the format allows ten times as much, AST's take 20 kB
+MAX_AXES = 8
 LAYER = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.")
 MODEL = "audio_spectrogram_transformer"
 # transformers' ASTConfig, for what config.json leaves out.
@@ -36,11 +39,16 @@ def read_shapes(path: Path) -> Shapes:
             header = json.loads(file.read(length))
             tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = max(entry["data_offsets"][1] for entry in tensors.values())
-            shapes = {name: tuple(int(extent) for extent in entry["shape"]) for name, entry in tensors.items()}
+            shapes = {name: tuple(index(extent) for extent in entry["shape"]) for name, entry in tensors.items()}
+            held = {name: index(entry["data_offsets"][1]) - entry["data_offsets"][0] for name, entry in tensors.items()}
         except (KeyError, TypeError, AttributeError, IndexError, RecursionError, struct.error) as error:
             raise ValueError(f"it is no safetensors file ({type(error).__name__} in its header)") from None
     if 8 + length + end != size:
         raise ValueError(f"it has {size} bytes, its header speaks of {8 + length + end}")
+    for name, shape in shapes.items():
+        # No type of a value takes less than a bit: what is larger exists in the header alone.
+        if len(shape) > MAX_AXES or math.prod(shape) > 8 * held[name]:
+            raise ValueError(f"its header gives {name[:100]!r} {len(shape)} axes and {held[name]} bytes")
     return shapes
 
 
@@ -70,6 +78,8 @@ def misfit(shapes: Shapes, config: Mapping[str, Any], classes: int) -> str:
             return f"there is no {name}"
         if shapes[name] != shape:
             return f"{name} is {' × '.join(map(str, shapes[name]))}; expected {' × '.join(map(str, shape))}"
+    if (inner := (sizes["intermediate_size"], wide)) not in shapes.values():
+        return f"no tensor is {inner[0]} × {inner[1]}, as intermediate_size and hidden_size say"
     layers = {int(found.group(1)) for name in shapes if (found := LAYER.search(name))}
     if layers != set(range(sizes["num_hidden_layers"])):
         return f"there are {len(layers)} layers; expected {sizes['num_hidden_layers']}"

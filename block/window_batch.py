@@ -13,7 +13,8 @@ from block import decisions
 from block.audit import SHARE, Tally, draw
 from block.classifier import Logits
 from block.decisions import Scores
-from block.labeler import Labeler, Prepared
+from block.labeler import Labeler
+from block.prepared import Prepared
 from block.settings import EXACT
 
 Windows = npt.NDArray[np.intp]

@@ -13,6 +13,7 @@ from math import floor
 
 from block.recording import RecordingError, Window
 
+MAX_WINDOWS = 1_000_000  # of one recording: a day every 100 ms; more take GB to lay out and weeks to hear
 MIN_WINDOW_MS = 25  # one frame of the front end: less than that has no spectrum
 
 
@@ -82,7 +83,8 @@ def lay_out(values: int, size: int, stride: int) -> Layout:
 def lay_out_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: int) -> Layout:
     """`lay_out` for sizes in milliseconds at `value_rate_hz`; `size_ms` 0 is one window over everything.
 
-    Raises RecordingError for a recording that is empty or under 25 ms, or so slow that a stride rounds to no value.
+    Raises RecordingError for a recording that is empty or under 25 ms, that has over a million windows, or so slow
+    that a stride rounds to no value.
     """
     if values < 1:
         raise RecordingError("the recording is empty: it has 0 values")
@@ -95,6 +97,8 @@ def lay_out_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: in
     stride = round_half_up(stride_ms * value_rate_hz / 1000)
     if stride < 1:
         raise RecordingError(f"a stride of {stride_ms} ms is less than one value at {float(value_rate_hz):g} Hz")
+    if (count := max(0, values - size) // stride + 1) > MAX_WINDOWS:
+        raise RecordingError(f"a stride of {stride_ms} ms gives {count} windows; at most {MAX_WINDOWS} can be laid out")
     return lay_out(values, size, stride)
 
 

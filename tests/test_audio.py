@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -76,7 +77,9 @@ def test_what_is_no_audio_is_refused_with_its_size(data: bytes) -> None:
 def test_values_that_are_not_finite_are_refused_and_counted() -> None:
     values = tone(440, 16000, 0.1)
     values[[3, 5]] = np.nan, np.inf
-    with pytest.raises(RecordingError, match="2 values that are not finite"):
+    with pytest.raises(
+        RecordingError, match=r"not finite numbers within .*: 2 of 1600, the first is nan at 0.0001875 s$"
+    ):
         decode(wav(values, subtype="FLOAT"))
 
 
@@ -240,8 +243,45 @@ def test_values_that_are_not_finite_are_counted_in_every_block(monkeypatch: pyte
     monkeypatch.setattr(audio, "READ_VALUES", 1000)
     values = tone(440, rate, 1.0)
     values[[3, 5000, len(values) - 1]] = np.nan, np.inf, -np.inf
-    with pytest.raises(RecordingError, match="3 values that are not finite"):
+    with pytest.raises(RecordingError, match=rf": 3 of {rate}, the first is nan at "):
         decode(wav(values, rate, "FLOAT"))
+
+
+@pytest.mark.parametrize(
+    ("values", "first"), [([np.inf], "inf"), ([-np.inf], "-inf"), ([2e12], "2e+12"), ([1e300], "inf")]
+)
+def test_the_first_value_that_cannot_be_used_is_told_with_its_time(values: list[float], first: str) -> None:
+    sound = tone(440, 16000, 1.0)
+    sound[8000:8001] = values
+    with pytest.raises(RecordingError, match=rf": 1 of 16000, the first is {re.escape(first)} at 0\.5 s$"):
+        decode(wav(sound, subtype="DOUBLE"))
+
+
+def test_opposite_infinities_in_two_channels_are_told_without_a_warning() -> None:
+    sound = np.stack([tone(440, 16000, 0.1)] * 2, axis=1)
+    sound[160] = np.inf, -np.inf
+    with pytest.raises(RecordingError, match=r": 1 of 1600, the first is nan at 0\.01 s$"):
+        decode(wav(sound, subtype="FLOAT"))
+
+
+@pytest.mark.parametrize("level", [3.0, 32768.0, 1e12, 1e-40])
+def test_values_of_any_finite_level_are_decoded_as_they_are(level: float) -> None:
+    values = tone(440, 16000, 0.1, level)
+    assert decode(wav(values, subtype="FLOAT")).waveform == pytest.approx(values.astype(np.float32), rel=1e-6)
+
+
+def test_a_low_rate_is_brought_up_in_blocks_of_the_same_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def watched(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
+        for part in resampled(read, ratio, block):
+            sizes.append(len(part))
+            yield part
+
+    monkeypatch.setattr(audio, "resampled", watched)
+    sound = decode(wav(np.zeros(2000), 8))
+    assert len(sound.waveform) == sum(sizes) == 2000 * 2000
+    assert max(sizes) <= audio.BLOCK_VALUES
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])

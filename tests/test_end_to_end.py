@@ -15,7 +15,7 @@ import soundfile
 
 from block import checkpoints, cli
 from block.local_studio.project import Project
-from block.local_studio.sample import Sample, Sensor
+from block.local_studio.sample import Sample, Sensor, StructuredLabel
 from block.local_studio.server import Address, running
 from tests.conftest import EMBEDDED, NAMES, SHARED
 
@@ -50,6 +50,12 @@ class Studio:
         path = self.folder / "ids.json"
         path.write_text(json.dumps(ids))
         return cli.run_action(["--data-ids-file", str(path), "--device", "cpu", *arguments])
+
+    def add_3_s(self) -> int:
+        """Add a recording of 3 s; returns its id."""
+        return self.project.add_sample(
+            name="3 s", frequency=16000.0, values_count=48000, wav=wav(sound(3, 16000), 16000)
+        )  # fmt: skip
 
     def labels(self, sample_id: int, job: int | None = None) -> list[tuple[int, int, str]]:
         labels = self.project.sample(sample_id, job).structured_labels or ()
@@ -307,6 +313,55 @@ def _with_fast_ids(make: Callable[..., None], ids: list[int]) -> Callable[..., N
         self.fast_ids = list(ids)
 
     return made
+
+
+def test_the_same_run_again_changes_nothing_and_another_one_does(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [studio.add_3_s() for _ in range(3)]
+    options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\nmusic"]
+    assert studio.run(ids, *options) == 0
+    modified = [studio.project.sample(sample_id).modified for sample_id in ids]
+    capsys.readouterr()
+    assert studio.run(ids, *options) == 0
+    assert "3 recordings in 0 s: 0 labelled, 0 failed, 3 labelled before" in capsys.readouterr().out
+    assert [studio.project.sample(sample_id).modified for sample_id in ids] == modified
+    for change in (["--min-confidence", "0.9"], ["--other-label", "rest"], ["--mode", "fast"], ["--fill", "repeat"]):
+        assert studio.run(ids, *options, *change) == 0
+        assert "3 labelled, 0 failed" in capsys.readouterr().out
+
+
+def test_labels_changed_by_hand_stay_until_their_replacement_is_asked_for(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [studio.add_3_s() for _ in range(3)]
+    options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\nmusic"]
+    assert studio.run(ids, *options) == 0
+    by_hand = (StructuredLabel(0, 11_999, "cough"), StructuredLabel(12_000, 47_999, "other"))
+    studio.project.store.set_structured_labels(ids[1], by_hand)
+    capsys.readouterr()
+    for change in ([], ["--min-confidence", "0.9"], ["--propose-actions", "7"]):
+        assert studio.run(ids, *options, *change) == 0
+        assert f"{ids[1]} skipped: its labels were set or changed by hand" in capsys.readouterr().out
+        assert (
+            studio.labels(ids[1]) == studio.labels(ids[1], job=7) == [(0, 11_999, "cough"), (12_000, 47_999, "other")]
+        )
+    assert studio.run(ids, *options, "--overwrite-hand-labels") == 0
+    assert all(label != "cough" for _, _, label in studio.labels(ids[1]))
+
+
+def test_a_run_with_a_score_store_keeps_its_journal_there(studio: Studio, checkpoint_folder: Path) -> None:
+    sample_id = studio.project.add_sample(
+        name="a", frequency=16000.0, values_count=48000, wav=wav(sound(3, 16000), 16000)
+    )
+    store = studio.folder / "scores"
+    options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech", "--score-store", str(store)]
+    assert studio.run([sample_id], *options, "--dry-run") == 0
+    assert not (store / "journal.jsonl").exists()
+    assert studio.run([sample_id], *options) == 0
+    lines = [json.loads(line) for line in (store / "journal.jsonl").read_text().splitlines()]
+    assert lines[1:] == [{"labeled": sample_id}, {"ended": True}]
+    assert studio.run([sample_id], *options) == 0  # the store is as usable as before
 
 
 def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, checkpoint_folder: Path) -> None:

@@ -19,8 +19,9 @@ from block import audio, checkpoints
 from block.classifier import Classifier, choose_device, is_out_of_memory
 from block.decisions import score, window_scores
 from block.features import FilterBanks
-from block.labeler import Labeler, Prepared
+from block.labeler import Labeler
 from block.labels import parse_labels
+from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
 from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
 from block.windows import lay_out_ms, pieces, slice_at_model_rate

@@ -52,6 +52,32 @@ def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -
     assert lines[-1].endswith("10000 recordings in 0 s: 5000 labelled, 5000 failed")
 
 
+def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_own() -> None:
+    stream = io.StringIO()
+    progress = Progress(1000, False, stream, Clock())
+    summary = Summary()
+    progress.before(300, "by the journal j")
+    summary.done += range(300)
+    for identity in range(300, 1000):
+        progress.skipped(identity, "it is disabled" if identity % 2 else "labelled by hand")
+        summary.skipped.append(identity)
+    progress.finish(summary, None)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "300 of 1000 recordings were labelled before, by the journal j"
+    assert lines[-3:-1] == ["skipped: 350: labelled by hand", "skipped: 350: it is disabled"]
+    assert lines[-1] == "1000 recordings in 0 s: 0 labelled, 0 failed, 300 labelled before, 700 skipped"
+
+
+def test_reasons_that_are_all_different_do_not_fill_the_log() -> None:
+    stream = io.StringIO()
+    progress = Progress(1000, False, stream, Clock())
+    for identity in range(1000):
+        progress.skipped(identity, f"reason {identity}")
+    progress.finish(Summary(skipped=list(range(1000))), None)
+    assert len(stream.getvalue().splitlines()) < 130
+    assert "skipped: 980: other reasons" in stream.getvalue()
+
+
 def test_verbose_gives_every_recording_its_line() -> None:
     assert len(job_log(500, failures=100, verbose=True)) == 502
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -11,13 +13,15 @@ import numpy as np
 import pytest
 
 from block.ahead import Budget, ahead
-from block.labeler import Prepared
 from block.parties import Summary
+from block.prepared import Prepared
 from block.recording import (
     LabeledRecording,
     Recording,
+    RecordingDone,
     RecordingError,
     RecordingForbidden,
+    RecordingLost,
     RecordingSkipped,
     RunEnded,
     Segment,
@@ -205,6 +209,46 @@ def test_a_key_that_may_read_but_not_write_ends_the_run_after_a_few_recordings()
     assert summary.ended == "3 recordings in a row were refused with HTTP 403"
     assert summary.labeled == []
     assert len(labeler.groups) < 30
+
+
+def test_eight_recordings_in_a_row_that_the_network_loses_end_the_run_and_are_named() -> None:
+    studio = FakeStudio(trouble={n: RecordingLost("gone") for n in range(3, 30)})
+    summary, _ = run(studio, FakeLabeler(), list(range(1, 30)))
+    assert summary.labeled == [1, 2]
+    assert summary.failed == list(range(3, 11))
+    assert summary.not_reached == list(range(11, 30))
+    assert "8 recordings in a row" in summary.ended
+
+
+def test_a_recording_that_comes_through_shows_that_the_network_is_there() -> None:
+    studio = FakeStudio(trouble={n: RecordingLost("gone") for n in range(1, 40) if n % 8})
+    summary, _ = run(studio, FakeLabeler(), list(range(1, 40)))
+    assert not summary.ended
+    assert summary.labeled == [8, 16, 24, 32]
+
+
+def test_recordings_that_are_done_are_counted_apart_from_those_that_are_skipped() -> None:
+    studio = FakeStudio(trouble={1: RecordingDone("labelled before"), 2: RecordingSkipped("it is disabled")})
+    summary, told = run(studio, FakeLabeler(), [1, 2, 3])
+    assert (summary.done, summary.skipped, summary.labeled) == ([1], [2], [3])
+    assert not summary.unlabeled
+    assert told.lines[0] == ("skipped", 1, "labelled before")
+
+
+def test_a_signal_is_heard_while_the_model_is_at_work() -> None:
+    at_work, release = threading.Event(), threading.Event()
+
+    class SlowLabeler(FakeLabeler):
+        def label(self, batch: list[Prepared]) -> list[LabeledRecording]:
+            at_work.set()
+            release.wait(30)
+            return super().label(batch)
+
+    threading.Thread(target=lambda: (at_work.wait(30), os.kill(os.getpid(), signal.SIGINT))).start()
+    summary, _ = run(FakeStudio(), SlowLabeler(), [1, 2, 3])
+    release.set()
+    assert summary.cancelled
+    assert summary.not_reached == [1, 2, 3]
 
 
 def test_a_skipped_recording_that_cannot_be_proposed_fails_with_both_reasons() -> None:

@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 
 PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "onnxruntime", "openvino", "onnx", "matplotlib")
-INSTALL = "pip install -r requirements-bench.txt"
+INSTALL = "pip install -r locked/bench.txt"
 CPU_INFO, CPU_TIMES = Path("/proc/cpuinfo"), Path("/proc/stat")
 MUCH = 0.1  # of the cores taken by others: from here on figures are worth little
 

@@ -19,8 +19,9 @@ from block.audit import BLOCK_WINDOWS
 from block.bench.plan import MODEL_WINDOW_MS, BenchError
 from block.classifier import Classifier, Logits
 from block.features import FilterBanks
-from block.labeler import Labeler, Prepared
+from block.labeler import Labeler
 from block.labels import parse_labels
+from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
 from block.run import Run
 from block.settings import EXACT, DecisionSettings, WindowSettings

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block import __version__, checkpoints
-from block.action import ALL_LABELED, CANCELLED, SOME_FAILED
+from block.action import ALL_LABELED, SOME_FAILED
+from block.cancel import CANCELLED
 from block.checkpoints import Checkpoint
 from block.evaluation import options as reading
 from block.evaluation import ranking

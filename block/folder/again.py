@@ -10,7 +10,7 @@ from pathlib import Path
 from block.action import ALL_LABELED, SOME_FAILED
 from block.folder import decided, manifest, out, run_file
 from block.folder.options import CHOICE, RELABEL, read_relabel
-from block.job import describe, read_decisions
+from block.job import named, read_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         except OSError as error:
             print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
-    print(f"labels: {describe(decisions.labels)}; otherwise {decisions.other_label}")
+    print(f"labels: {named(decisions)}")
     print(f"decided again in {time.monotonic() - started:.1f} s")
     decided.tell(target, run, found)
     return SOME_FAILED if found.failed else ALL_LABELED

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block.audited import AuditedLabeler
-from block.labeler import Labeler, Prepared
+from block.labeler import Labeler
+from block.prepared import Prepared
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.stored import StoredLabeler

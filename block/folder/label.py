@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from block.action import ALL_LABELED, CANCELLED, NOTHING_STARTED, SOME_FAILED
+from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
+from block.cancel import CANCELLED
 from block.folder import decided, manifest, out
 from block.folder.listing import Listing, find, shown
 from block.folder.manifest import Manifest

@@ -95,8 +95,11 @@ class UrlFolder:
     def _has_pickle(self, staging: Staging) -> bool:
         import requests
 
+        from block.model_store.session import FileSession
+
         try:
-            answer = requests.head(self._below(PICKLE), timeout=self._patience.connect_s, allow_redirects=True)
+            with FileSession() as session:
+                answer = session.head(self._below(PICKLE), timeout=self._patience.connect_s, allow_redirects=True)
         except requests.RequestException:
             return False
         return answer.status_code == 200

@@ -17,11 +17,11 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from requests.auth import AuthBase
 
 from block import __version__
 from block.checkpoints import CheckpointError
 from block.model_store.meter import Meter
+from block.model_store.session import FileSession
 
 BLOCK_BYTES = 1 << 16  # at most this much of what was received is lost when the connection breaks off
 BUSY = (408, 425, 429, 500, 502, 503, 504)
@@ -135,11 +135,10 @@ class _Transfer:
             if self.remote.etag is None and version is not None:
                 # Without the hub's word on what the file is now, the server compares.
                 headers["If-Range"] = version
-        with _errors(self.patience), requests.Session() as session:
+        with _errors(self.patience), FileSession(self.remote.token) as session:
             response = session.get(
                 self.remote.url,
                 headers=headers,
-                auth=_Bearer(self.remote.token) if self.remote.token else None,
                 stream=True,
                 timeout=(self.patience.connect_s, self.patience.read_s),
             )
@@ -203,17 +202,6 @@ class _Transfer:
     def _begin_anew(self) -> None:
         self.part.unlink(missing_ok=True)
         self.etag.unlink(missing_ok=True)
-
-
-class _Bearer(AuthBase):
-    """As `auth`, not as a header: else requests would prefer what ~/.netrc says. Dropped when redirected elsewhere."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 def _check_status(response: requests.Response, url: str) -> None:

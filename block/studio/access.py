@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from block.settings import SettingsError
-from block.studio.client import DEFAULT_ENDPOINT, normal_endpoint
+from block.studio.address import DEFAULT_ENDPOINT, normal_endpoint
+
+MAX_IDS_BYTES = 64 << 20  # millions of ids
+MAX_ID = 2**53 - 1  # the largest whole number that every reader of JSON reads alike
+PATIENCE_S = 60.0
+READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -29,24 +36,34 @@ def read_access(environment: Mapping[str, str]) -> Access:
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise SettingsError(f"EI_PROJECT_API_KEY holds spaces or odd characters ({len(key)} in all); expected ei_…")
+    typed = environment.get("EI_API_ENDPOINT", "").strip()
     try:
-        endpoint = normal_endpoint(environment.get("EI_API_ENDPOINT", "").strip() or DEFAULT_ENDPOINT)
+        endpoint = normal_endpoint(typed or DEFAULT_ENDPOINT)
     except ValueError as error:
+        _refuse_key("EI_API_ENDPOINT", typed, key)
         raise SettingsError(f"EI_API_ENDPOINT cannot be used: {error}") from None
     project_id = environment.get("EI_PROJECT_ID", "").strip()
     if project_id and not (project_id.isascii() and project_id.isdecimal() and len(project_id) < 19):
+        _refuse_key("EI_PROJECT_ID", project_id, key)
         raise SettingsError(f"EI_PROJECT_ID is {project_id[:40]!r}; expected a whole number")
     return Access(endpoint, key, int(project_id) if project_id else None)
 
 
-def read_ids(path: str) -> list[int]:
+def _refuse_key(name: str, text: str, key: str) -> None:
+    """Whoever mixed the variables up does not want to read the key in a log: such `text` is not quoted."""
+    if "ei_" in text or key in text:
+        raise SettingsError(f"{name} holds what looks like an API key ({len(text)} characters)")
+
+
+def read_ids(path: str, patience_s: float = PATIENCE_S) -> list[int]:
     """Sample ids from a JSON file, a bare array or `{"ids": [...]}`; each once, in order of first appearance.
 
-    Raises SettingsError for a file that cannot be read or that holds anything else.
+    A pipe that gives nothing for `patience_s` seconds is given up. Raises SettingsError for a file that cannot be read
+    or that holds anything else.
     """
     expected = 'expected an array of whole numbers or {"ids": [...]}'
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(_bytes(path, patience_s).decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"--data-ids-file {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -56,13 +73,50 @@ def read_ids(path: str) -> list[int]:
         got = f"an object with the keys {sorted(content)[:5]}" if isinstance(content, dict) else type(ids).__name__
         raise SettingsError(f"--data-ids-file {path} holds {got}; {expected}")
     for position, item in enumerate(ids):
-        if isinstance(item, bool) or not isinstance(item, int):
+        if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= MAX_ID:
             raise SettingsError(
-                f"--data-ids-file {path}: entry {position} is {json.dumps(item)[:60]}; expected a whole number"
+                f"--data-ids-file {path}: entry {position} is {_quoted(item)}; expected a whole number, 0 to {MAX_ID}"
             )
     return list(dict.fromkeys(ids))
 
 
+def _bytes(path: str, patience_s: float) -> bytes:
+    """All that `path` gives, which may be a pipe (`/dev/stdin`, `<(…)`). Raises OSError, or ValueError if too much."""
+    # Opened without waiting: a pipe that nobody writes to would hold up the run for ever.
+    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+        is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+        content, waited = bytearray(), False
+        while len(content) <= MAX_IDS_BYTES:
+            part = file.read(READ_BYTES)
+            if part:
+                content += part
+            elif part is None or (is_pipe and not content and not waited):
+                _wait_for(file.fileno(), patience_s)
+                waited = True
+            else:
+                return bytes(content)
+    raise ValueError(f"more than {MAX_IDS_BYTES} bytes")
+
+
+def _wait_for(descriptor: int, patience_s: float) -> None:
+    if not select.select([descriptor], [], [], patience_s)[0]:
+        raise TimeoutError(f"it is no file, and gave nothing for {patience_s:g} s")
+
+
+def _quoted(item: object) -> str:
+    """The beginning of a JSON value."""
+    try:
+        return json.dumps(item)[:60]
+    except RecursionError:
+        return f"a {type(item).__name__}"
+
+
 def write_ids(path: str, ids: list[int]) -> None:
-    """Write ids in the form that `read_ids` reads. Raises OSError."""
-    Path(path).write_text(json.dumps({"ids": ids}) + "\n", encoding="utf-8")
+    """Write ids in the form that `read_ids` reads. Raises OSError, also for a pipe that nobody reads."""
+    with open(path, "w", encoding="utf-8", opener=_without_waiting) as file:
+        os.set_blocking(file.fileno(), True)
+        file.write(json.dumps({"ids": ids}) + "\n")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)

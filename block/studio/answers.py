@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -17,12 +16,8 @@ class WrongBodyError(Exception):
     """A success whose body is of another kind, such as a proxy's page; it may be right the next time."""
 
 
-def json_answer(response: requests.Response, call: str) -> Json:
+def json_answer(response: requests.Response, content: bytes, call: str) -> Json:
     """The JSON object in an answer. Raises Refused, or WrongBodyError for anything that is no JSON object."""
-    return _json_object(response, response.content, call)
-
-
-def _json_object(response: requests.Response, content: bytes, call: str) -> Json:
     answer = parsed(content)
     if not response.ok:
         raise _refused(response.status_code, answer, call)
@@ -33,25 +28,16 @@ def _json_object(response: requests.Response, content: bytes, call: str) -> Json
     return answer
 
 
-def bytes_answer(response: requests.Response, call: str) -> bytes:
+def bytes_answer(response: requests.Response, content: bytes, call: str) -> bytes:
     """The audio in an answer. Raises Refused, BadAnswer for JSON that is no refusal, WrongBodyError for a page."""
-    content = _body(response)
     if not response.ok:
         raise _refused(response.status_code, parsed(content), call)
     if content.lstrip()[:1] == b"<":
         raise WrongBodyError(f"HTTP {response.status_code} with a page in place of audio")
     if content.lstrip()[:1] == b"{" or "json" in response.headers.get("Content-Type", ""):
-        answer = _json_object(response, content, call)
+        answer = json_answer(response, content, call)
         raise BadAnswer(f"{call}: got JSON with the keys {sorted(answer)}; expected audio")
     return content
-
-
-def _body(response: requests.Response) -> bytes:
-    """The body as it comes in: `response.content` would hold an hour of audio twice, in pieces and as a whole."""
-    body = io.BytesIO()
-    for piece in response.iter_content(1 << 16):
-        body.write(piece)
-    return body.getvalue()  # the buffer itself, no copy of it
 
 
 def parsed(content: bytes) -> Any:

@@ -1,7 +1,8 @@
 """The REST client: one request method, timeouts always, status and `success` checked, retries by a declared rule.
 
 Every call this block makes sets state or reads it, so each may be repeated. Tried again are: connections that fail
-or break off, answers that end early, 429, 5xx, and bodies that should be JSON and are not. Everything else is final.
+or break off, answers that end early or stall, 429, 5xx, and bodies that should be JSON and are not. Everything else is
+final.
 
 The key goes into the header `x-api-key` and nowhere else. `requests` would carry that header along to another host
 when redirected, so redirects are followed here, by hand, and only to the same scheme, host and port.
@@ -9,10 +10,9 @@ when redirected, so redirects are followed here, by hand, and only to the same s
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -20,9 +20,12 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from block.recording import printable
+from block.studio.address import is_loopback, normal_endpoint, origin
 from block.studio.answers import Json, WrongBodyError, bytes_answer, json_answer, parsed, reason_in
-from block.studio.errors import ConnectionFailed, Redirected, StudioError
-from block.studio.retries import RetryPolicy
+from block.studio.body import BodyError, BodyTooLarge, body_of
+from block.studio.errors import BadAnswer, ConnectionFailed, Redirected, StudioError, Unreachable
+from block.studio.lost import found_nobody, in_words
+from block.studio.retries import Patience, RetryPolicy, Timeouts
 
 # What no further try can mend.
 NEVER_BETTER = (
@@ -34,29 +37,19 @@ NEVER_BETTER = (
 )
 Answer = TypeVar("Answer")
 
-CONNECT_S, READ_S = 10.0, 60.0
-HOST = re.compile(r"[A-Za-z0-9_.:-]+")
-DEFAULT_ENDPOINT = "https://studio.edgeimpulse.com/v1"
+JSON_BYTES = 64 << 20
 
 
-def normal_endpoint(text: str) -> str:
-    """The API's base with `/v1` and no trailing slash, from any of the forms users write.
+class _TryFailed(Exception):
+    """A try that another one may mend. `never_asked`: no connection was made; the others are headers of the answer."""
 
-    Raises ValueError for anything that is no http or https address.
-    """
-    base = text.strip().rstrip("/")
-    parts = urlsplit(base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"got {text!r}; expected an address such as {DEFAULT_ENDPOINT}")
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"got {text!r} ({error}); expected an address such as {DEFAULT_ENDPOINT}") from None
-    if port == 0 or not HOST.fullmatch(parts.hostname):
-        raise ValueError(f"got {text!r}; expected an address such as {DEFAULT_ENDPOINT}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it holds a user name, a query or a fragment; expected the bare address")
-    return base if base.endswith("/v1") else f"{base}/v1"
+    def __init__(
+        self, problem: str, never_asked: bool = False, retry_after: str | None = None, date: str | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.never_asked = never_asked
+        self.retry_after = retry_after
+        self.date = date
 
 
 class StudioClient:
@@ -72,26 +65,30 @@ class StudioClient:
         retries: RetryPolicy | None = None,
         stop: threading.Event | None = None,
         sleep: Callable[[float], object] | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.endpoint = normal_endpoint(endpoint)
         self._key = key
         self._retries = retries or RetryPolicy()
+        self._timeouts = timeouts or Timeouts()
         self._stop = stop or threading.Event()
         self._sleep = sleep or self._stop.wait
+        self._has_answered = False
+        self._held_until = 0.0  # by the monotonic clock: until then the server wants to be left alone
         # A session is not promised to be safe between threads; one each keeps connections alive all the same.
         self._local = threading.local()
 
     def get_json(self, path: str, **query: Any) -> Json:
         """GET `path`, such as `/api/projects`; the answer's JSON object, its `success` checked."""
-        return self._request("GET", path, query, None, json_answer)
+        return self._request("GET", path, query, None, json_answer, JSON_BYTES)
 
     def post_json(self, path: str, body: Mapping[str, Any]) -> Json:
         """POST `body` as JSON; the answer's JSON object, its `success` checked."""
-        return self._request("POST", path, {}, json.dumps(body), json_answer)
+        return self._request("POST", path, {}, json.dumps(body), json_answer, JSON_BYTES)
 
-    def get_bytes(self, path: str, **query: Any) -> bytes:
-        """GET `path`; the answer's body. An envelope with `success: false` in its place is an error."""
-        return self._request("GET", path, query, None, bytes_answer)
+    def get_bytes(self, path: str, limit_bytes: int, **query: Any) -> bytes:
+        """GET `path`; the answer's body, of at most `limit_bytes`. An envelope in its place is an error."""
+        return self._request("GET", path, query, None, bytes_answer, limit_bytes)
 
     def _request(
         self,
@@ -99,41 +96,76 @@ class StudioClient:
         path: str,
         query: Mapping[str, Any],
         body: str | None,
-        read: Callable[[requests.Response, str], Answer],
+        read: Callable[[requests.Response, bytes, str], Answer],
+        limit_bytes: int,
     ) -> Answer:
-        """The one place that sends. Raises the errors of `block.studio.errors`."""
+        """Send until it is answered, or nothing speaks for another try. Raises the errors of `block.studio.errors`."""
         call = f"{method} {path}"
-        for tried in range(1, self._retries.tries + 1):
-            retry_after = None
+        patience = Patience(self._retries)
+        self._wait_for_all()
+        while True:
             try:
-                response = self._send(method, self.endpoint + path, query, body, call)
-                status = response.status_code
-                if status != 429 and status < 500:
-                    return read(response, call)
-                problem = f"HTTP {status}: {reason_in(parsed(response.content))}"
-                retry_after = response.headers.get("Retry-After")
-            except NEVER_BETTER as error:
-                raise ConnectionFailed(f"{call}: the address cannot be used ({type(error).__name__})") from None
-            except requests.RequestException as error:
-                # The exception's own text may quote headers; its type says enough.
-                problem = _in_words(error)
-            except WrongBodyError as error:
-                problem = str(error)
-            except StudioError as error:
-                error.args = (self._clean(str(error)),)
-                raise
-            except (OSError, ValueError) as error:  # such as certificates that are not where the environment says
-                raise ConnectionFailed(self._clean(f"{call}: {error}")) from None
-            problem = self._clean(f"{call}: {problem}")
-            if tried == self._retries.tries:
-                raise ConnectionFailed(f"{problem}; tried {tried} times")
-            wait_s = self._retries.wait_s(tried, retry_after)
+                return self._try_once(method, path, query, body, read, limit_bytes)
+            except _TryFailed as failure:
+                problem, failed = self._clean(f"{call}: {failure}"), failure
+            # Where nothing could be asked, that says nothing about the call: it is worth waiting longer for.
+            out_of_reach = self._has_answered and failed.never_asked
+            if told := patience.over(out_of_reach):
+                raise (Unreachable if out_of_reach else ConnectionFailed)(f"{problem}; {told}")
+            wait_s = patience.wait_s(failed.retry_after, failed.date)
             if wait_s is None:
-                raise ConnectionFailed(f"{problem}; it asks to wait until {printable(retry_after)}, which is too long")
+                asked = printable(failed.retry_after)
+                raise ConnectionFailed(f"{problem}; it asks to wait until {asked}, which is too long")
+            if failed.retry_after is not None:
+                self._held_until = max(self._held_until, time.monotonic() + wait_s)
             self._sleep(wait_s)
             if self._stop.is_set():
                 raise ConnectionFailed(f"{problem}; not tried again, as the run is over")
-        raise AssertionError("the last try returns or raises")
+
+    def _try_once(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: str | None,
+        read: Callable[[requests.Response, bytes, str], Answer],
+        limit_bytes: int,
+    ) -> Answer:
+        """The one place that sends. Raises _TryFailed where another try may mend it, else StudioError."""
+        call = f"{method} {path}"
+        try:
+            response = self._send(method, self.endpoint + path, query, body, call)
+            self._has_answered = True
+            content = body_of(response, self._timeouts, limit_bytes)
+            status = response.status_code
+            if status != 429 and status < 500:
+                return read(response, content, call)
+        except NEVER_BETTER as error:
+            raise ConnectionFailed(f"{call}: the address cannot be used ({type(error).__name__})") from None
+        except requests.RequestException as error:
+            # The exception's own text may quote headers; its type says enough.
+            raise _TryFailed(in_words(error, self._timeouts), never_asked=found_nobody(error)) from None
+        except (WrongBodyError, BodyError) as error:
+            raise _TryFailed(str(error)) from None
+        except BodyTooLarge as error:
+            raise BadAnswer(f"{call}: {error}") from None
+        except StudioError as error:
+            error.args = (self._clean(str(error)),)
+            raise
+        except (OSError, ValueError) as error:  # such as certificates that are not where the environment says
+            raise ConnectionFailed(self._clean(f"{call}: {error}")) from None
+        headers = response.headers
+        raise _TryFailed(
+            f"HTTP {status}: {reason_in(parsed(content))}",
+            retry_after=headers.get("Retry-After"),
+            date=headers.get("Date"),
+        )
+
+    def _wait_for_all(self) -> None:
+        """A server that asks one thread to wait wants to be left alone by the others, too."""
+        wait_s = self._held_until - time.monotonic()
+        if wait_s > 0:
+            self._sleep(wait_s)
 
     def _send(self, method: str, url: str, query: Mapping[str, Any], body: str | None, call: str) -> requests.Response:
         session = self._session()
@@ -145,7 +177,7 @@ class StudioClient:
                 params=params,
                 data=None if body is None else body.encode(),
                 headers={"x-api-key": self._key, "Content-Type": "application/json"},
-                timeout=(CONNECT_S, READ_S),
+                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
                 allow_redirects=False,
                 stream=True,  # whoever reads the answer takes its body in
             )
@@ -155,7 +187,7 @@ class StudioClient:
             response.close()
             try:
                 target = urljoin(url, location)
-                elsewhere = _origin(target) != _origin(url)
+                elsewhere = origin(target) != origin(url)
             except ValueError:
                 raise Redirected(f"{call}: redirected to what is no address: {location!r}") from None
             if elsewhere:
@@ -170,7 +202,9 @@ class StudioClient:
         if not hasattr(self._local, "session"):
             session = requests.Session()
             # A proxy cannot reach this machine's loopback, and has no business with a key that is meant for it.
-            session.trust_env = not _is_loopback(urlsplit(self.endpoint).hostname or "")
+            session.trust_env = not is_loopback(urlsplit(self.endpoint).hostname or "")
+            # Without an `auth`, requests would send along what ~/.netrc has for the host, or for any host.
+            session.auth = _nothing_more
             self._local.session = session
         kept: requests.Session = self._local.session
         return kept
@@ -180,27 +214,11 @@ class StudioClient:
         return printable(text.replace(self._key, "<key>"), 400)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _nothing_more(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
-def _in_words(error: requests.RequestException) -> str:
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate could not be verified"
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return f"no connection within {CONNECT_S:.0f} s"
-    if isinstance(error, requests.exceptions.Timeout):
-        return f"no answer within {READ_S:.0f} s"
-    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
-        return "the answer broke off"
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return "the connection failed or broke off"
-    return type(error).__name__
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def in_the_open(endpoint: str) -> bool:
+    """Can whoever is between here and `endpoint` read the key? On this machine's loopback nobody is."""
+    parts = urlsplit(endpoint)
+    return parts.scheme != "https" and not is_loopback(parts.hostname or "")

@@ -2,6 +2,7 @@
 
 StudioError              anything below
 ├── ConnectionFailed     no whole answer came, after all tries
+│   └── Unreachable      a server that had answered before has been out of reach for long
 ├── BadAnswer            an answer came that is not what the API promises
 ├── Redirected           the answer points elsewhere, and the key is not taken there
 └── Refused              the API said no, with HTTP `status`
@@ -19,6 +20,10 @@ class StudioError(Exception):
 
 class ConnectionFailed(StudioError):
     """No whole answer came, after all tries."""
+
+
+class Unreachable(ConnectionFailed):
+    """A server that had answered before has been out of reach for long."""
 
 
 class BadAnswer(StudioError):

@@ -1,7 +1,8 @@
 """An Edge Impulse project as a source of recordings and a sink for their labels.
 
 Two ways to write: directly (structured labels, then metadata), or, in a preview job, one proposal a recording and
-nothing else. Metadata goes out as the union with what was there, since keys left out of a proposal are dropped.
+nothing else. Metadata goes out as the union with what was there, since keys left out of a proposal are dropped. What a
+sample holds already (`block.studio.held`) decides whether it is labelled at all.
 """
 
 from __future__ import annotations
@@ -14,12 +15,34 @@ from typing import Any, TypeVar
 
 from block import audio
 from block.content import content_of
-from block.recording import LabeledRecording, Recording, RecordingError, RecordingForbidden, RunEnded, Segment
+from block.recording import (
+    LabeledRecording,
+    Recording,
+    RecordingDone,
+    RecordingError,
+    RecordingForbidden,
+    RecordingLost,
+    RecordingSkipped,
+    RunEnded,
+    Segment,
+)
 from block.studio.client import StudioClient
-from block.studio.errors import BadAnswer, Forbidden, Refused, StudioError, Unauthorized
+from block.studio.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    Forbidden,
+    Redirected,
+    Refused,
+    StudioError,
+    Unauthorized,
+    Unreachable,
+)
+from block.studio.held import JOB, REPLACING, SEGMENTS, Held, fingerprint, held_by
 from block.studio.sample import Sample
 
 Answer = TypeVar("Answer")
+# Of audio: eight bytes a value is the most that a WAV has, and a sample of several axes may come with all of them.
+BYTES_PER_VALUE, BYTES_BESIDE = 64, 1 << 20
 
 
 def projects_of(client: StudioClient) -> list[int]:
@@ -51,7 +74,8 @@ class Project:
     """The project `id`, its labels described by `metadata`.
 
     `job` is the preview job that proposals go to; None writes directly. With `dry_run` nothing is sent that
-    changes anything: `say` is told the calls instead. `warn` is told of what a user should know.
+    changes anything: `say` is told the calls instead. `warn` is told of what a user should know. `skip_labeled` leaves
+    alone what has labels, whoever set them; labels of people are replaced with `overwrite_hand_labels` alone.
     """
 
     client: StudioClient
@@ -62,6 +86,8 @@ class Project:
     say: Callable[[str], None]
     warn: Callable[[str], None]
     model_rate_hz: int = 16000
+    skip_labeled: bool = False
+    overwrite_hand_labels: bool = False
     _samples: dict[int, Sample] = field(default_factory=dict)
     _low_rate_seen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -76,6 +102,7 @@ class Project:
         with self._lock:
             self._samples[recording_id] = sample
         sample.check_usable()
+        self._check_labels(sample)
         expect(sample.values)
         wav = self._wav(path, sample)
         sound = audio.decode(wav, self.model_rate_hz)
@@ -91,7 +118,9 @@ class Project:
         """Set, or propose, the labels of a recording that was fetched."""
         sample = self._take(labeled.id)
         labels = structured_labels(labeled.segments)
-        metadata = {**(sample.metadata if sample else {}), **self.metadata, "ast_mode": labeled.mode}
+        before = sample.metadata if sample else {}
+        ours = {**self.metadata, "ast_mode": labeled.mode, SEGMENTS: fingerprint(labels)}
+        metadata = {**before, **ours}
         if self.job is not None:
             try:
                 self._propose(labeled.id, {"structuredLabels": labels, "metadata": metadata})
@@ -100,6 +129,9 @@ class Project:
                 raise
             return
         path = f"/api/{self.id}/raw-data/{labeled.id}"
+        if SEGMENTS in before or self.skip_labeled:
+            self._post(f"{path}/metadata", {"metadata": {**before, REPLACING: ours[SEGMENTS]}})
+            metadata[REPLACING] = ours[SEGMENTS]
         self._post(f"{path}/structured-labels", {"structuredLabels": labels})
         self._post(f"{path}/metadata", {"metadata": metadata})
 
@@ -108,6 +140,17 @@ class Project:
         sample = self._take(recording_id)
         if self.job is not None:
             self._propose(recording_id, as_read(sample))
+
+    def _check_labels(self, sample: Sample) -> None:
+        """Raises RecordingDone or RecordingSkipped for a sample whose labels are to stay."""
+        held = held_by(sample, self.metadata.get(JOB, ""))
+        # A preview is there to be looked at: it shows what is done, too.
+        if held is Held.THIS_JOB and self.job is None:
+            raise RecordingDone("labelled before, with the same settings")
+        if self.skip_labeled and held not in (Held.NONE, Held.UNFINISHED):
+            raise RecordingSkipped("it is labelled already (--skip-labeled)")
+        if held is Held.PERSON and not self.overwrite_hand_labels:
+            raise RecordingSkipped("its labels were set or changed by hand; --overwrite-hand-labels replaces them")
 
     def _warn_of_low_rate(self, rate_hz: int) -> None:
         with self._lock:
@@ -120,7 +163,8 @@ class Project:
 
     def _wav(self, path: str, sample: Sample) -> bytes:
         try:
-            return self._call(lambda: self.client.get_bytes(f"{path}/wav", axisIx=sample.audio_axis))
+            limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
+            return self._call(lambda: self.client.get_bytes(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
         except _RefusedRecording as error:
             raise RecordingError(f"it has no audio that Studio gives out: {error}") from None
 
@@ -145,6 +189,10 @@ class Project:
             raise RecordingForbidden(str(error)) from None
         except Refused as error:
             raise _RefusedRecording(str(error)) from None
+        except Unreachable as error:
+            raise RunEnded(str(error)) from None
+        except (ConnectionFailed, Redirected) as error:
+            raise RecordingLost(str(error)) from None
         except StudioError as error:
             raise RecordingError(str(error)) from None
 

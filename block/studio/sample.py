@@ -42,15 +42,15 @@ class Sample:
         failed = fields.get("processingError") is True
         return cls(
             id=sample_id,
-            name=str(fields.get("filename", "")),
+            name=_text(fields.get("filename")),
             values=_whole(fields.get("valuesCount")),
             frequency_hz=_number(fields.get("frequency")),
             audio_axis=_audio_axis(fields.get("sensors")),
-            chart_type=str(fields.get("chartType", "")),
+            chart_type=_text(fields.get("chartType")),
             is_disabled=fields.get("isDisabled") is True,
             is_processing=fields.get("isProcessing") is True,
-            processing_error=str(fields.get("processingErrorString") or "no reason given") if failed else "",
-            label=str(fields.get("label", "")),
+            processing_error=(_text(fields.get("processingErrorString")) or "no reason given") if failed else "",
+            label=_text(fields.get("label")),
             structured_labels=_structured_labels(fields.get("structuredLabels")),
             metadata=_metadata(fields.get("metadata")),
         )
@@ -75,9 +75,14 @@ def _audio_axis(sensors: Any) -> int:
     """The first axis that is measured in units of audio; 0 where none says so."""
     if isinstance(sensors, list):
         for index, sensor in enumerate(sensors):
-            if isinstance(sensor, dict) and str(sensor.get("units")).lower() == AUDIO_UNITS:
+            if isinstance(sensor, dict) and _text(sensor.get("units")).lower() == AUDIO_UNITS:
                 return index
     return 0
+
+
+def _text(value: Any) -> str:
+    """A string as it is; empty for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _whole(value: Any) -> int:
@@ -101,6 +106,11 @@ def _metadata(value: Any) -> dict[str, str]:
     """Metadata as the strings it has to be written back as; a key without a value is left out."""
     if not isinstance(value, dict):
         return {}
-    return {
-        str(key): text if isinstance(text, str) else json.dumps(text) for key, text in value.items() if text is not None
-    }
+    try:
+        return {
+            str(key): text if isinstance(text, str) else json.dumps(text)
+            for key, text in value.items()
+            if text is not None
+        }
+    except RecursionError:
+        raise RecordingError("its metadata cannot be kept: it is nested too deeply") from None

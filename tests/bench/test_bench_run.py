@@ -70,7 +70,7 @@ def test_runtimes_that_are_not_installed_are_named_with_the_way_to_get_them(
     plan = Plan("tiny", 20, 0, LITTLE, LITTLE, (1,), exported=True, hour=False, window_ms=(2000,))
     bench = measure(plan, device, paths, tmp_path)
     bench.checkpoint(checkpoints.find(str(checkpoint_folder)), 0)
-    assert "openvino: onnx, openvino not installed; pip install -r requirements-bench.txt" in bench.results.left_out
+    assert "openvino: onnx, openvino not installed; pip install -r locked/bench.txt" in bench.results.left_out
     assert {rate.kind for rate in bench.results.checkpoints[0].rates} >= {"transformers", "exact"}
 
 

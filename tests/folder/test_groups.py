@@ -55,7 +55,7 @@ class Together(Labeler):
 
 
 def prepared(number: int) -> object:
-    from block.labeler import Prepared
+    from block.prepared import Prepared
     from block.recording import Window
     from block.windows import lay_out_ms
 

@@ -106,15 +106,22 @@ def test_weights_that_do_not_fit_their_config_are_found(mine: Store) -> None:
     assert "there are 2 layers; expected 3" in last.found
 
 
-def test_weights_that_give_no_numbers_are_found_by_running_them(mine: Store) -> None:
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (math.nan, f"{WEIGHTS} holds values that are not finite numbers, first in classifier.dense.weight"),
+        (3e38, "silence gives logits that are not finite numbers"),
+    ],
+)
+def test_weights_that_are_or_give_no_numbers_are_found(mine: Store, value: float, said: str) -> None:
     from safetensors.torch import load_file, save_file
 
     path = mine.path("mine") / WEIGHTS
     weights = load_file(path)
-    weights["classifier.dense.bias"][3] = math.nan
+    weights["classifier.dense.weight"][3] = value
     save_file(weights, path, metadata={"format": "pt"})
     last = found(mine)[-1]
-    assert (last.passed, last.found) == (False, "silence gives logits that are not finite numbers")
+    assert (last.passed, last.found) == (False, said)
 
 
 def test_the_golden_clip_holds_the_logits_to_the_readings(mine: Store, golden: Golden, clip: Path) -> None:

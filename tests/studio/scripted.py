@@ -46,7 +46,7 @@ def envelope(**fields: object) -> bytes:
 
 
 @contextmanager
-def scripted(*answers: Answer) -> Iterator[Server]:
+def scripted(*answers: Answer, port: int = 0) -> Iterator[Server]:
     server = Server(list(answers))
     closing = threading.Event()
 
@@ -60,9 +60,10 @@ def scripted(*answers: Answer) -> Iterator[Server]:
             if answer.drop or answer.wait:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
+            self.send_response_only(answer.status)
             length = len(answer.body) if answer.claimed is None else answer.claimed
-            for name, value in {"Content-Length": str(length), "Connection": "close", **answer.headers}.items():
+            own = {"Date": self.date_time_string(), "Content-Length": str(length), "Connection": "close"}
+            for name, value in {**own, **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)
@@ -72,7 +73,7 @@ def scripted(*answers: Answer) -> Iterator[Server]:
         def log_message(self, *args: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     server.url = f"http://127.0.0.1:{http.server_port}"

@@ -1,15 +1,30 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import json
+import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from block.studio.client import StudioClient, normal_endpoint
-from block.studio.errors import ConnectionFailed, Forbidden, NotFound, Redirected, Refused, StudioError, Unauthorized
-from block.studio.retries import RetryPolicy
+from block.studio.address import normal_endpoint
+from block.studio.client import StudioClient
+from block.studio.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    Forbidden,
+    NotFound,
+    Redirected,
+    Refused,
+    StudioError,
+    Unauthorized,
+    Unreachable,
+)
+from block.studio.retries import RetryPolicy, Timeouts
 from tests.studio.scripted import Answer, Server, envelope, scripted
 
 KEY = "ei_0123456789secret"
@@ -92,22 +107,22 @@ def test_trouble_that_stays_is_told_after_the_last_try(trouble: str) -> None:
                                     Answer(body=b"RIFF", claimed=1000)])  # fmt: skip
 def test_audio_that_is_a_page_or_ends_early_is_asked_for_again(answer: Answer) -> None:
     with scripted(answer, Answer(body=b"RIFFxxxx", headers={"Content-Type": "audio/wav"})) as server:
-        assert client_of(server).get_bytes("/api/1/wav") == b"RIFFxxxx"
+        assert client_of(server).get_bytes("/api/1/wav", 1000) == b"RIFFxxxx"
 
 
 def test_an_envelope_in_place_of_audio_is_an_error() -> None:
     with scripted(Answer(body=b'{"success": false, "error": "no audio axis"}')) as server:
         with pytest.raises(Refused, match="no audio axis"):
-            client_of(server).get_bytes("/api/1/wav")
+            client_of(server).get_bytes("/api/1/wav", 1000)
         server.answers = [Answer()]
         with pytest.raises(StudioError, match="expected audio"):
-            client_of(server).get_bytes("/api/1/wav")
+            client_of(server).get_bytes("/api/1/wav", 1000)
 
 
 def test_a_server_that_is_not_there_is_told_after_the_last_try() -> None:
     with scripted(Answer()) as server:
         pass
-    with pytest.raises(ConnectionFailed, match="connection failed or broke off; tried 3 times"):
+    with pytest.raises(ConnectionFailed, match="no connection could be made; tried 3 times"):
         client_of(server).get_json("/api/x")
 
 
@@ -139,6 +154,15 @@ def test_waits_double_and_a_retry_after_is_honoured() -> None:
     assert 55 < waits[1] <= 60
     assert 2 <= waits[2] <= 4
     assert 4 <= waits[3] <= 8
+
+
+def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock() -> None:
+    waits: list[float] = []
+    then = time.time() - 10 * 365 * 86400  # the server's clock, or ours, is ten years off
+    date, until = (email.utils.formatdate(moment, usegmt=True) for moment in (then, then + 90))
+    with scripted(Answer(503, headers={"Retry-After": until, "Date": date}), Answer()) as server:
+        client_of(server, waits).get_json("/api/x")
+    assert waits[0] == 90
 
 
 @pytest.mark.parametrize("asked", ["0", "Sat, 01 Jan 2000 00:00:00 GMT"])
@@ -247,17 +271,119 @@ def test_json_nested_without_end_is_no_json() -> None:
         client_of(server).get_json("/api/x")
 
 
-def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
+@contextmanager
+def listening(serve: Callable[[socket.socket], None] | None = None) -> Iterator[str]:
+    """An address that takes connections, and hands each to `serve`, one after another; without it, nobody answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
 
-    from block.studio import client
+        def run() -> None:
+            while serve is not None:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    serve(connection)
 
-    monkeypatch.setattr(client, "READ_S", 0.05)
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        mute = StudioClient(
-            f"http://127.0.0.1:{silent.getsockname()[1]}", KEY, RetryPolicy(tries=2), sleep=lambda s: None
-        )
-        with pytest.raises(ConnectionFailed, match="no answer within .* tried 2 times"):
-            mute.get_json("/api/x")
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def impatient(url: str, tries: int = 2, **policy: float) -> StudioClient:
+    return StudioClient(
+        url, KEY, RetryPolicy(tries, first_wait_s=0.01, **policy), sleep=time.sleep, timeouts=Timeouts(1, 0.2, 100)
+    )
+
+
+def test_a_server_that_stays_silent_is_given_up() -> None:
+    with listening() as url, pytest.raises(ConnectionFailed, match="no answer within .* tried 2 times"):
+        impatient(url).get_json("/api/x")
+
+
+def drip(pieces: int, size: int, pause_s: float) -> Callable[[socket.socket], None]:
+    """Serves a body of so many pieces, each of `size` bytes and followed by a pause."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (pieces * size))
+        for _ in range(pieces):
+            connection.sendall(b"x" * size)
+            time.sleep(pause_s)
+
+    return serve
+
+
+def test_a_body_that_hardly_moves_is_given_up_and_the_word_is_that_it_stalled() -> None:
+    # Something comes well within every time limit, and yet far too little of it.
+    said = r"stalled: \d+ bytes in .*tried 2 times"
+    with listening(drip(200, 10, 0.05)) as url, pytest.raises(ConnectionFailed, match=said):
+        impatient(url).get_bytes("/api/1/wav", 1 << 20)
+
+
+def test_a_body_that_comes_slowly_but_steadily_is_taken() -> None:
+    with listening(drip(20, 50, 0.03)) as url:
+        assert impatient(url).get_bytes("/api/1/wav", 1 << 20) == b"x" * 1000
+
+
+def test_a_body_without_end_is_refused_at_its_limit() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 10_000)
+
+    with listening(serve) as url, pytest.raises(BadAnswer, match="more than 1000000 bytes"):
+        impatient(url).get_bytes("/api/1/wav", 1_000_000)
+
+
+def test_a_packed_body_is_bounded_by_what_it_unpacks_to() -> None:
+    packed = gzip.compress(bytes(10_000_000))
+    with scripted(Answer(body=packed, headers={"Content-Encoding": "gzip"})) as server:
+        assert client_of(server).get_bytes("/x", 10_000_000) == bytes(10_000_000)
+        with pytest.raises(BadAnswer, match="more than 1000000 bytes"):
+            client_of(server).get_bytes("/x", 1_000_000)
+
+
+def test_a_server_that_has_answered_and_goes_away_is_waited_for_until_it_is_back() -> None:
+    with scripted(Answer(body=envelope(n=1))) as server:
+        client = StudioClient(server.url, KEY, RetryPolicy(2, first_wait_s=0.01), sleep=(waits := []).append)
+        client.get_json("/api/x")
+    port = int(server.url.rsplit(":", 1)[1])
+
+    def come_back(wait_s: float) -> None:
+        waits.append(wait_s)
+        if len(waits) == 20:
+            back.enter_context(listening_at(port))
+
+    client._sleep = come_back  # type: ignore[assignment]
+    with ExitStack() as back:
+        assert client.get_json("/api/x")["n"] == 2
+    assert len(waits) == 20  # many more than a call has tries
+
+
+@contextmanager
+def listening_at(port: int) -> Iterator[None]:
+    with scripted(Answer(body=envelope(n=2)), port=port):
+        yield
+
+
+def test_a_server_that_stays_away_is_given_up_after_the_longest_outage() -> None:
+    with scripted(Answer(body=envelope())) as server:
+        client = impatient(server.url, outage_s=0.3)
+        client.get_json("/api/x")
+    with pytest.raises(Unreachable, match=r"no connection could be made; out of reach for \d+ s, tried \d+ times"):
+        client.get_json("/api/x")
+
+
+def test_a_server_that_asks_for_a_pause_gets_it_from_all_threads() -> None:
+    waits: list[float] = []
+    with scripted(Answer(429, headers={"Retry-After": "7"}), Answer(body=envelope())) as server:
+        client = client_of(server, waits)
+        client.get_json("/api/a")
+        client.get_json("/api/b")
+    assert waits[0] == 7
+    assert 6 < waits[1] <= 7

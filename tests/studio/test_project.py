@@ -9,18 +9,32 @@ import numpy as np
 import pytest
 import soundfile
 
+from block.job import LABELED_BY
 from block.recording import (
     LabeledRecording,
+    RecordingDone,
     RecordingError,
     RecordingForbidden,
+    RecordingLost,
     RecordingSkipped,
     RunEnded,
     Segment,
 )
-from block.studio.errors import BadAnswer, ConnectionFailed, Forbidden, NotFound, Refused, StudioError, Unauthorized
+from block.studio.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    Forbidden,
+    NotFound,
+    Redirected,
+    Refused,
+    StudioError,
+    Unauthorized,
+    Unreachable,
+)
+from block.studio.held import fingerprint
 from block.studio.project import Project, projects_of
 
-METADATA = {"labeled_by": "ast", "ast_labels": "speech"}
+METADATA = {"labeled_by": LABELED_BY, "ast_labels": "speech", "ast_job": "4f0c"}
 
 
 def wav(values: int = 16000, rate: int = 16000) -> bytes:
@@ -57,8 +71,9 @@ class FakeClient:
         self._note("GET", path, query)
         return {"success": True, "sample": self.fields}
 
-    def get_bytes(self, path: str, **query: Any) -> bytes:
+    def get_bytes(self, path: str, limit_bytes: int, **query: Any) -> bytes:
         self._note("GET", path, query)
+        assert len(self.audio) <= limit_bytes
         return self.audio
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
@@ -81,19 +96,21 @@ LABELS = [
     {"startIndex": 8000, "endIndex": 15999, "label": "other"},
 ]
 
+WRITTEN = {**METADATA, "ast_mode": LABELED.mode, "ast_segments": fingerprint(LABELS)}
+
 
 def posts(client: FakeClient) -> list[tuple[str, Any]]:
     return [(path, body) for method, path, body in client.calls if method == "POST"]
 
 
 def test_labels_are_written_before_metadata_and_metadata_keeps_the_keys_that_were_there() -> None:
-    client = FakeClient(sample(metadata={"site": "north", "labeled_by": "hand"}))
+    client = FakeClient(sample(metadata={"site": "north", "labeled_by": "another block"}))
     made = project(client)
     made.fetch(7, print)
     made.write(LABELED)
     assert posts(client) == [
         ("/api/1/raw-data/7/structured-labels", {"structuredLabels": LABELS}),
-        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **METADATA, "ast_mode": LABELED.mode}}),
+        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **WRITTEN}}),
     ]
 
 
@@ -103,7 +120,7 @@ def test_a_preview_reads_what_earlier_steps_proposed_and_proposes_once_and_write
     made.fetch(7, print)
     made.write(LABELED)
     assert client.calls[0] == ("GET", "/api/1/raw-data/7", {"limitPayloadValues": 1, "proposedActionsJobId": 12})
-    changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **METADATA, "ast_mode": LABELED.mode}}
+    changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **WRITTEN}}
     assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
 
 
@@ -286,3 +303,97 @@ def test_the_keys_projects_are_found(answer: Any, found: list[int] | None) -> No
             projects_of(Projects())  # type: ignore[arg-type]
     else:
         assert projects_of(Projects()) == found  # type: ignore[arg-type]
+
+
+def labelled(**metadata: str) -> dict[str, Any]:
+    """A sample as a run with METADATA leaves it, but for `metadata`."""
+    return sample(structuredLabels=LABELS, metadata={"site": "north", **WRITTEN, **metadata})
+
+
+def test_a_sample_that_the_same_job_has_labelled_is_done_and_its_audio_not_asked_for() -> None:
+    client = FakeClient(labelled())
+    with pytest.raises(RecordingDone):
+        project(client).fetch(7, print)
+    assert [path for _, path, _ in client.calls] == ["/api/1/raw-data/7"]
+
+
+def test_a_preview_shows_what_is_done_all_the_same() -> None:
+    client = FakeClient(labelled())
+    made = project(client, job=12)
+    made.fetch(7, print)
+    made.write(LABELED)
+    assert len(posts(client)) == 1
+
+
+def test_labels_of_another_job_are_replaced_and_that_is_announced_first() -> None:
+    client = FakeClient(labelled(ast_job="0123", ast_segments=fingerprint(LABELS)))
+    made = project(client)
+    made.fetch(7, print)
+    made.write(LABELED)
+    (path, announced), (labels_path, _), (_, last) = posts(client)
+    assert path.endswith("/metadata")
+    assert labels_path.endswith("/structured-labels")
+    assert announced["metadata"]["ast_job"] == "0123"
+    assert announced["metadata"]["ast_replacing"] == last["metadata"]["ast_segments"] == fingerprint(LABELS)
+    assert last["metadata"]["ast_job"] == "4f0c"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        labelled(ast_segments="changed since"),
+        labelled(ast_job="0123", ast_segments="changed since"),
+        labelled(labeled_by="Human"),
+        sample(metadata={"labeled_by": "human"}),
+    ],
+)
+def test_labels_that_somebody_set_or_changed_by_hand_are_kept_unless_that_is_asked_for(fields: Any) -> None:
+    with pytest.raises(RecordingSkipped, match="by hand"):
+        project(FakeClient(fields)).fetch(7, print)
+    asked = project(FakeClient(fields))
+    asked.overwrite_hand_labels = True
+    assert asked.fetch(7, print).id == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_labelled"),
+    [
+        (labelled(), True),
+        (labelled(ast_job="0123"), True),
+        (sample(structuredLabels=LABELS), True),
+        (sample(label="idle"), True),
+        (sample(label=""), False),
+        (sample(label="", structuredLabels=[], metadata={"site": "north"}), False),
+        # Cut off between labels and metadata: nobody else's, and not finished.
+        (labelled(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
+        (sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
+    ],
+)
+def test_samples_with_labels_are_skipped_on_demand(fields: Any, is_labelled: bool) -> None:
+    made = project(FakeClient(fields))
+    made.skip_labeled = True
+    if is_labelled:
+        with pytest.raises(RecordingSkipped):
+            made.fetch(7, print)
+    else:
+        made.fetch(7, print)
+
+
+def test_where_labelled_samples_are_skipped_a_first_labelling_is_announced_too() -> None:
+    client = FakeClient(sample(label=""))
+    made = project(client)
+    made.skip_labeled = True
+    made.fetch(7, print)
+    made.write(LABELED)
+    assert [path.rsplit("/")[-1] for path, _ in posts(client)] == ["metadata", "structured-labels", "metadata"]
+
+
+def test_a_recording_lost_to_the_network_is_told_apart_from_one_with_trouble_of_its_own() -> None:
+    for error in (ConnectionFailed("gone"), Redirected("elsewhere")):
+        with pytest.raises(RecordingLost):
+            project(FakeClient(trouble={"raw-data": error})).fetch(7, print)
+    with pytest.raises(RecordingError) as caught:
+        project(FakeClient(trouble={"raw-data": BadAnswer("odd")})).fetch(7, print)
+    assert not isinstance(caught.value, RecordingLost)
+    with pytest.raises(RunEnded):
+        project(FakeClient(trouble={"raw-data": Unreachable("gone for long")})).fetch(7, print)

@@ -1,0 +1,291 @@
+"""Odd input by the name that it has in docs/input.md, and what the block makes of it, in words."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from block import checkpoints
+from block.audio import LOUDEST, decode
+from block.checkpoints import EMBEDDED, CheckpointError
+from block.classifier import Classifier, choose_device
+from block.features import FilterBanks
+from block.job import read_job
+from block.labeler import Labeler
+from block.labels import LabelError, parse_labels
+from block.options import parse
+from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped
+from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
+from block.studio.access import read_ids
+from block.studio.project import Project
+from block.windows import lay_out_ms
+from tests.conftest import EMBEDDED as EMBEDDED_FOLDER
+from tests.fuzz import riff
+from tests.fuzz.test_fuzz_answers import FOUND, Client
+from tests.fuzz.test_fuzz_audio import lying_flac
+
+RATE_HZ = 16000
+CUT_OFF = 4000  # values of a file that promises more
+REFUSED = (RecordingError, RecordingSkipped, SettingsError, LabelError, CheckpointError)
+LABELS = "Speech, Music (tune), Dog"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder to make files in, and a copy of a checkpoint."""
+
+    folder: Path
+    checkpoint: Path
+
+    def outcome(self, act: Callable[[Place], str]) -> str:
+        """What `act` says, or the error that it ends in; paths that exist here alone are FOLDER and FILE."""
+        try:
+            said = act(self)
+        except REFUSED as error:
+            said = str(error)
+        said = said.replace(str(self.checkpoint), "FOLDER")
+        return said.replace(str(self.folder / "ids.json"), "FILE")
+
+
+@cache
+def labeler(silence_dbfs: float | None) -> Labeler:
+    """The embedded checkpoint on the CPU, with windows of 1 s."""
+    checkpoint = checkpoints.find(EMBEDDED)
+    device = choose_device(ComputeSettings("cpu", "float32"))
+    labels = parse_labels(LABELS, checkpoint.class_names, 0.2)
+    return Labeler(
+        Classifier(checkpoint, device), FilterBanks(checkpoint.front_end, device.device), WindowSettings(1000, 500),
+        DecisionSettings(labels, silence_dbfs=silence_dbfs), warn=print,
+    )  # fmt: skip
+
+
+def label(data: bytes, silence_dbfs: float | None = None) -> LabeledRecording:
+    """From a file's bytes to its labels, which tile it and have scores."""
+    sound = decode(data)
+    recording = Recording(1, "a", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio)
+    one = labeler(silence_dbfs)
+    judged = one.judge([one.prepare(recording)])[0]
+    segments = judged.labeled.segments
+    assert np.isfinite(judged.logits).all()
+    assert [segment.start for segment in segments] == [0, *(segment.end for segment in segments[:-1])]
+    assert segments[-1].end == sound.positions
+    assert all(0 <= segment.score <= 1 and segment.label in ("Speech", "tune", "Dog", "other") for segment in segments)
+    return judged.labeled
+
+
+def wav(values: Any, subtype: str = "FLOAT", rate: int = RATE_HZ) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.asarray(values), rate, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def tone(level: float = 0.5, seconds: float = 1.5) -> np.ndarray[Any, Any]:
+    return level * np.sin(2 * np.pi * 440 * np.arange(round(RATE_HZ * seconds)) / RATE_HZ)
+
+
+def with_values(*values: float) -> bytes:
+    """A tone whose second half second begins with these values."""
+    sound = tone()
+    sound[8000 : 8000 + len(values)] = values
+    return wav(sound, "DOUBLE")
+
+
+def heard(data: bytes, silence_dbfs: float | None = None) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        labeled = label(data, silence_dbfs)
+        if silence_dbfs is not None:
+            assert [segment.label for segment in labeled.segments] == ["other"]
+            return "the other label"
+        return "labelled" if labeled.values != CUT_OFF else "labelled, as far as it goes"
+
+    return act
+
+
+def promising(head: bytes = b"") -> bytes:
+    """`CUT_OFF` values behind a header that speaks of 4 GB."""
+    pcm = riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1, RATE_HZ, 2, 16))
+    return riff.riff(pcm, head, riff.chunk(b"data", bytes(2 * CUT_OFF), riff.FULL), size=riff.FULL)
+
+
+def fetched(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
+    """A sample of 100 ms that the API describes like this."""
+
+    def act(place: Place) -> str:
+        client = Client({"sample": {**FOUND, **fields}}, audio or wav(np.zeros(1600), "PCM_16"))
+        Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None)  # type: ignore[arg-type]
+        return "labelled"
+
+    return act
+
+
+def no_sample(place: Place) -> str:
+    client = Client({"success": True}, b"")
+    return Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None).name  # type: ignore[arg-type]
+
+
+def ids(content: bytes) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        (place.folder / "ids.json").write_bytes(content)
+        return f"the ids {read_ids(str(place.folder / 'ids.json'))}"
+
+    return act
+
+
+def ids_in(make: Callable[[Path], object]) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        make(place.folder / "ids.json")
+        return f"the ids {read_ids(str(place.folder / 'ids.json'), patience_s=0.05)}"
+
+    return act
+
+
+def asked(*arguments: str) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        argv = ["--data-ids-file", "x", "--model", EMBEDDED, "--audioset-labels", LABELS, *arguments]
+        read_job(parse(argv, warn=print))
+        return "accepted"
+
+    return act
+
+
+def windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        count = len(lay_out_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), size_ms, stride_ms).windows)
+        return f"{count} window over the whole recording"
+
+    return act
+
+
+def checkpoint(act_on: Callable[[Path], object]) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        act_on(place.checkpoint)
+        Classifier(checkpoints.find(str(place.checkpoint)), choose_device(ComputeSettings("cpu")))
+        return "loaded"
+
+    return act
+
+
+def edited(name: str, **changes: Any) -> Callable[[Place], str]:
+    def act_on(folder: Path) -> None:
+        (folder / name).write_text(json.dumps({**json.loads((folder / name).read_text()), **changes}))
+
+    return checkpoint(act_on)
+
+
+def replaced(name: str, make: Callable[[Path], object]) -> Callable[[Place], str]:
+    def act_on(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return checkpoint(act_on)
+
+
+def spoil_weights(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["classifier.dense.bias"][0] = float("nan")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def copied_checkpoint(folder: Path) -> Path:
+    return Path(shutil.copytree(EMBEDDED_FOLDER, folder / "checkpoint"))
+
+
+AUDIO = {
+    "a value that is NaN": heard(with_values(np.nan)),
+    "infinite values": heard(with_values(0, np.inf, -np.inf)),
+    "NaN in one channel of two": heard(wav(np.stack([tone(), np.where(tone() > 0.499, np.nan, 0)], axis=1))),
+    "values beyond ±1e12": heard(with_values(2e12)),
+    "values up to ±1e12": heard(wav(tone(LOUDEST), "DOUBLE")),
+    "a float WAV beyond full scale": heard(wav(tone(3.0))),
+    "a float WAV of 16-bit numbers, up to ±32768": heard(wav(tone(32768.0))),
+    "clipped audio": heard(wav(np.clip(tone(50.0), -1, 1), "PCM_16")),
+    "one value throughout (DC only)": heard(wav(np.full(24000, 0.7), "PCM_16")),
+    "full scale throughout": heard(wav(np.full(24000, 1.0))),
+    "zeros throughout": heard(wav(np.zeros(24000), "PCM_16")),
+    "zeros throughout, with `--silence-dbfs`": heard(wav(np.zeros(24000), "PCM_16"), silence_dbfs=-90.0),
+    "values too small for normal numbers (1e-40)": heard(wav(tone(1e-40))),
+    "no values at all": heard(wav(np.zeros(0), "PCM_16")),
+    "a single value": heard(wav(np.zeros(1), "PCM_16")),
+    "less than 25 ms": heard(wav(np.zeros(399), "PCM_16")),
+    "25 ms": heard(wav(np.zeros(400), "PCM_16")),
+    "1,024 channels": heard(wav(np.zeros((1600, 1024)), "PCM_16")),
+    "a rate of 8 Hz": heard(wav(np.zeros(100), "PCM_16", 8)),
+    "a rate of 3 Hz": heard(wav(np.zeros(100), "PCM_16", 3)),
+    "a WAV header that promises 4 GB": heard(promising()),
+    "an RF64 header that promises 1 TB": heard(riff.rf64(2**40, bytes(2 * CUT_OFF))),
+    "a FLAC header that promises 2^36 - 1 values": heard(lying_flac(2**36 - 1)),
+    "text": heard(b"hello, this is text"),
+    "an empty file": heard(b""),
+}
+ANSWERS = {
+    "audio of another length than the sample's": fetched(valuesCount=16000),
+    "`valuesCount` of 10^15": fetched(valuesCount=10**15),
+    "`valuesCount` of 0": fetched(valuesCount=0),
+    "`valuesCount` that is no whole number": fetched(valuesCount="1600"),
+    "`frequency` of 0": fetched(frequency=0),
+    "`frequency` that is infinite": fetched(frequency=float("inf")),
+    "`frequency` that is no number": fetched(frequency=["16000"]),
+    "no sample": no_sample,
+    "`sensors` of any other kind": fetched(sensors=[5, {"units": ["wav"]}, None]),
+    "a name of a million lone surrogates": fetched(filename="\ud800" * 1_000_000),
+}
+IDS = {
+    "an empty ids file": ids(b""),
+    "ids as text": ids(b'["1"]'),
+    "a fraction as an id": ids(b"[1.5]"),
+    "a negative id": ids(b"[-1]"),
+    "an id of 2^53": ids(b"[9007199254740992]"),
+    "an id of 5,000 digits": ids(b"[" + b"9" * 5000 + b"]"),
+    "NaN as an id": ids(b"[NaN]"),
+    "`ids` twice": ids(b'{"ids": [1], "ids": [2]}'),
+    "lists in lists, 100,000 deep": ids(b"[" * 100_000),
+    "a byte order mark": ids(b"\xef\xbb\xbf[1]"),
+    "UTF-16": ids("[1]".encode("utf-16")),
+    "a folder as ids file": ids_in(lambda path: path.mkdir()),
+    "a pipe that stays silent": ids_in(os.mkfifo),
+    "more than 64 MiB": ids_in(lambda path: (path.touch(), os.truncate(path, 1 << 40))),
+}
+ARGUMENTS = {
+    "an unknown label": asked("--audioset-labels", "speach"),
+    "a parenthesis left open": asked("--audioset-labels", "Speech (voice"),
+    "a list of labels without a label": asked("--audioset-labels", ",,,"),
+    "`--win-size-ms` of 10^30": windows(10, 10**30, 1),
+    "`--win-stride-ms 1` over three hours": windows(3 * 3600, 25, 1),
+    "`--batch-size` of 10^12": asked("--batch-size", str(10**12)),
+    "`--device cuda:300`": asked("--device", "cuda:300"),
+    "`--audioset-labels=--`": asked("--audioset-labels=--"),
+    "a number of 5,000 digits": asked("--win-size-ms", "9" * 5000),
+}
+CHECKPOINTS = {
+    "`config.json` missing": checkpoint(lambda folder: (folder / "config.json").unlink()),
+    "`config.json` is a pipe": replaced("config.json", os.mkfifo),
+    "`config.json` is a device": replaced("config.json", lambda path: path.symlink_to("/dev/zero")),
+    "`config.json` is a folder": replaced("config.json", lambda path: path.mkdir()),
+    "`config.json` of more than 16 MiB": checkpoint(lambda folder: os.truncate(folder / "config.json", 1 << 40)),
+    "`hidden_size` of 3·10^9": edited("config.json", hidden_size=3 * 10**9),
+    "`intermediate_size` of 10^12": edited("config.json", intermediate_size=10**12),
+    "`num_labels` of 10^12": edited("config.json", num_labels=10**12),
+    "`std` of 0": edited("preprocessor_config.json", std=0),
+    "weights cut off": checkpoint(lambda folder: os.truncate(folder / "model.safetensors", 5000)),
+    "a header of 2^63 bytes": checkpoint(
+        lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 7 + b"\x80")
+    ),
+    "weights that are NaN": checkpoint(spoil_weights),
+}
+TABLES = {
+    "Audio": AUDIO, "Answers about a sample": ANSWERS, "The ids file": IDS, "Arguments": ARGUMENTS,
+    "Checkpoints": CHECKPOINTS,
+}  # fmt: skip

@@ -1,0 +1,133 @@
+"""Whatever an API answers about a sample: a recording, or an error that a run knows how to tell."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment
+from block.studio.errors import StudioError
+from block.studio.project import Project, projects_of
+from tests.fuzz.drawn import any_text, examples, flipped, json_values, nested, odd_numbers
+
+FOUND = {
+    "id": 7, "filename": "a", "valuesCount": 1600, "frequency": 16000, "sensors": [{"name": "audio", "units": "wav"}],
+    "chartType": "chart", "isDisabled": False, "isProcessing": False, "processingError": False, "label": "x",
+    "processingErrorString": "", "metadata": {"a": "b"}, "structuredLabels": [],
+}  # fmt: skip
+
+
+def wav(values: int = 1600) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(values), 16000, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@dataclass
+class Client:
+    """Gives one answer, and the same audio, to every call; what is posted has to be JSON."""
+
+    answer: dict[str, Any]
+    audio: bytes
+
+    def get_json(self, path: str, **query: Any) -> dict[str, Any]:
+        return self.answer
+
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        return self.audio
+
+    def post_json(self, path: str, body: Any) -> dict[str, Any]:
+        json.dumps(body).encode("ascii")
+        return {"success": True}
+
+
+def fetched(answer: dict[str, Any], audio: bytes, **settings: Any) -> Recording | None:
+    """What a project makes of the answer, and that it can be written back; None for an error that runs expect."""
+    said: list[str] = []
+    project = Project(Client(answer, audio), 1, {"labeled_by": "x"}, 5, False, said.append, said.append, **settings)  # type: ignore[arg-type]
+    reserved: list[int] = []
+    recording = None
+    try:
+        recording = project.fetch(7, reserved.append)
+        segments = (Segment(0, recording.values, "speech", 0.5),)
+        project.write(LabeledRecording(7, recording.name, recording.values, recording.seconds, segments, 1))
+    except (RecordingError, RecordingSkipped, RunEnded):
+        project.give_up(7)
+    assert all(type(values) is int and values > 0 for values in reserved)
+    return recording
+
+
+odd_fields = dict.fromkeys(FOUND, json_values | odd_numbers | any_text) | {
+    "valuesCount": st.integers(1590, 1610) | st.just(3200) | odd_numbers | json_values,
+    "frequency": st.sampled_from([16000, 16000.0, 8000, 15990]) | odd_numbers | json_values,
+    "sensors": st.lists(json_values | st.fixed_dictionaries({"units": json_values | st.just("WAV")}), max_size=3),
+    "metadata": st.dictionaries(any_text, json_values, max_size=4) | json_values,
+    "structuredLabels": st.lists(st.dictionaries(any_text, json_values, max_size=3), max_size=3) | json_values,
+}  # fmt: skip
+
+
+@st.composite
+def samples(draw: Any) -> dict[str, Any]:
+    names = draw(st.sets(st.sampled_from(sorted(FOUND)), max_size=3))
+    fields = {**FOUND, **{name: draw(odd_fields[name]) for name in names}}
+    for name in draw(st.sets(st.sampled_from(sorted(FOUND)), max_size=2)):
+        fields.pop(name)
+    return fields
+
+
+@st.composite
+def audios(draw: Any) -> bytes:
+    return draw(st.just(wav()) | st.just(wav(3200))) if draw(st.booleans()) else flipped(draw, wav(200))
+
+
+@examples(300)
+@given(samples(), audios(), st.booleans())
+@example({**FOUND, "valuesCount": 10**15}, wav(), False)
+@example({**FOUND, "valuesCount": 10**400}, wav(), False)
+@example({**FOUND, "frequency": 10**400}, wav(), False)
+@example({**FOUND, "filename": "x" * (1 << 20)}, wav(), False)
+@example({**FOUND, "metadata": {"\ud800": "\udfff"}}, wav(), False)
+def test_any_sample_is_a_recording_or_fails_in_words(fields: dict[str, Any], audio: bytes, skip: bool) -> None:
+    recording = fetched({"success": True, "sample": fields}, audio, skip_labeled=skip)
+    if recording is not None:
+        assert abs(recording.seconds * 16000 - len(recording.waveform)) <= 200
+
+
+@pytest.mark.parametrize("field", FOUND)
+@pytest.mark.parametrize("depth", [500, 50_000])
+def test_lists_in_lists_in_any_field_are_no_recursion_without_end(field: str, depth: int) -> None:
+    for value in (nested(depth), {"a": nested(depth)}, [{"units": nested(depth)}]):
+        fetched({"sample": {**FOUND, field: value}}, wav())
+
+
+@examples(100)
+@given(st.dictionaries(st.sampled_from(["sample", "success"]), json_values), st.binary(max_size=50))
+def test_any_answer_is_a_recording_or_fails_in_words(answer: dict[str, Any], audio: bytes) -> None:
+    fetched(answer, audio)
+
+
+@examples(100)
+@given(
+    st.fixed_dictionaries({}, optional={"projects": json_values | st.lists(st.fixed_dictionaries({"id": json_values}))})
+)
+def test_any_list_of_projects_is_ids_or_a_bad_answer(answer: dict[str, Any]) -> None:
+    try:
+        ids = projects_of(Client(answer, b""))  # type: ignore[arg-type]
+    except StudioError:
+        return
+    assert all(type(one) is int for one in ids)
+
+
+@pytest.mark.parametrize("values", [10**15, 2**31, 15_000, 0, -1])
+def test_a_sample_that_claims_other_lengths_than_its_audio_has_is_refused_with_both(values: int) -> None:
+    project = Project(Client({"sample": {**FOUND, "valuesCount": values}}, wav()), 1, {}, None, False, print, print)  # type: ignore[arg-type]
+    with pytest.raises(RecordingError, match=f"{values} values|no valuesCount"):
+        project.fetch(7, lambda values: None)

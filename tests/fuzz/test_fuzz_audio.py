@@ -1,0 +1,230 @@
+"""Whatever claims to be a sound file is a waveform or a RecordingError, in memory that its own size accounts for."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from block.audio import LOUDEST, decode
+from block.calm_file import CalmFile
+from block.growing import ASK_BYTES, Growing
+from block.recording import RecordingError
+from tests.conftest import ROOT
+from tests.fuzz import riff
+from tests.fuzz.drawn import examples, flipped
+
+FORMATS = {
+    "WAV": "PCM_16", "WAVEX": "FLOAT", "RF64": "PCM_24", "W64": "PCM_16", "AIFF": "PCM_16", "AU": "ULAW",
+    "CAF": "ALAC_16", "FLAC": "PCM_16", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III",
+}  # fmt: skip
+
+
+def made(kind: str, values: int = 4000, channels: int = 1) -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (values, channels))
+    soundfile.write(file, noise, 16000, format=kind, subtype=FORMATS[kind])
+    return file.getvalue()
+
+
+WHOLE = {kind: made(kind) for kind in FORMATS} | {"FLAC of three": made("FLAC", 2000, 3)}
+WHOLE["OPUS"] = (
+    lambda file: soundfile.write(file, np.zeros(4000), 16000, format="OGG", subtype="OPUS") or file.getvalue()
+)(io.BytesIO())
+
+
+def heard(data: bytes) -> None:
+    """Decode, and hold what comes of it to what is promised of it."""
+    # What is raised in a callback is printed and not passed on; pytest makes an error of it.
+    try:
+        sound = decode(data)
+    except RecordingError as caught:
+        problem = str(caught)
+    else:
+        problem = ""
+    assert "\n" not in problem
+    if problem:
+        return
+    assert sound.waveform.dtype == np.float32
+    assert sound.waveform.ndim == 1
+    assert np.isfinite(sound.waveform).all()
+    assert np.abs(sound.waveform).max(initial=0) <= 10 * LOUDEST
+    assert abs(len(sound.waveform) - sound.positions * sound.ratio) < 1
+
+
+@examples(250)
+@given(riff.wavs())
+@example(riff.riff(riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1, 8, 1, 8)), riff.chunk(b"data", bytes(600))))
+@example(riff.rf64(2**40, bytes(1000)))
+def test_a_wav_of_any_numbers_is_a_waveform_or_refused(data: bytes) -> None:
+    heard(data)
+
+
+@st.composite
+def damaged(draw: Callable[[Any], Any]) -> bytes:
+    return flipped(draw, WHOLE[draw(st.sampled_from(sorted(WHOLE)))])
+
+
+@examples(200)
+@given(damaged())
+@example(bytes.fromhex("464f524d00001f6e41494646434f4d4d00000012000100000fa000"))  # makes libsndfile seek to -1
+def test_a_file_with_bytes_changed_is_a_waveform_or_refused(data: bytes) -> None:
+    heard(data)
+
+
+@examples(100)
+@given(
+    st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff", b"\xff\xfb"]),
+    st.binary(max_size=400),
+)
+def test_any_bytes_are_a_waveform_or_refused(start: bytes, rest: bytes) -> None:
+    heard(start + rest)
+
+
+def lying_flac(promised: int) -> bytes:
+    """A FLAC file of 4,000 values whose header speaks of others; the header's last 36 bits are their number."""
+    data = bytearray(WHOLE["FLAC"])
+    numbers = int.from_bytes(data[18:26], "big")
+    data[18:26] = (numbers >> 36 << 36 | promised).to_bytes(8, "big")
+    return bytes(data)
+
+
+def lying_ogg(promised: int) -> bytes:
+    """An Ogg file whose last page says that it ends at another value (its checksum no longer holds)."""
+    data = bytearray(WHOLE["OGG"])
+    at = data.rindex(b"OggS") + 6
+    data[at : at + 8] = promised.to_bytes(8, "little")
+    return bytes(data)
+
+
+def promises() -> dict[str, bytes]:
+    """Small files at the model's rate that promise GB and more."""
+    pcm = riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1, 16000, 2, 16))
+    float64 = riff.chunk(b"fmt ", riff.fmt(riff.FLOAT, 1, 16000, 8, 64))
+    wide = riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1024, 16000, 2048, 16))
+    body = bytes(8000)
+    au = bytearray(WHOLE["AU"])
+    au[8:12] = b"\xff\xff\xff\xfe"
+    return {
+        "WAV, 4 GB": riff.riff(pcm, riff.chunk(b"data", body, riff.FULL), size=riff.FULL),
+        "WAV, 2 GB": riff.riff(pcm, riff.chunk(b"data", body, 2**31)),
+        "WAV, 4 GB of doubles": riff.riff(float64, riff.chunk(b"data", body, riff.FULL)),
+        "WAV, 1,024 channels": riff.riff(wide, riff.chunk(b"data", body, riff.FULL)),
+        "WAV, a list of 4 GB": riff.riff(pcm, riff.chunk(b"LIST", b"INFO", riff.FULL), riff.chunk(b"data", body)),
+        "RF64, 1 TB": riff.rf64(2**40, body),
+        "AU, 4 GB": bytes(au),
+        "FLAC, 2^28 values": lying_flac(2**28),
+        "FLAC, 2^36 - 1 values": lying_flac(2**36 - 1),
+        "FLAC, of unknown length": lying_flac(0),
+        "OGG, 2^40 values": lying_ogg(2**40),
+    }
+
+
+# Peaks of address space and of memory by a file, in KiB, each beyond what was there before it.
+MEASURE = """
+import json, re, sys
+from pathlib import Path
+from block.audio import decode
+from block.recording import RecordingError
+
+def peaks():
+    text = open("/proc/self/status").read()
+    return [int(re.search(rf"{name}:\\s*(\\d+)", text)[1]) for name in ("VmPeak", "VmHWM")]
+
+folder = Path(sys.argv[1])
+decode((folder / "warm").read_bytes())
+found = {}
+for path in sorted(folder.iterdir()):
+    before = peaks()
+    try:
+        said = len(decode(path.read_bytes()).waveform)
+    except RecordingError as error:
+        said = str(error)
+    found[path.name] = [said, *(now - then for now, then in zip(peaks(), before))]
+print(json.dumps(found))
+"""
+
+
+def measured(folder: Path, *limits: str) -> dict[str, Any]:
+    code = [*limits, MEASURE]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code), str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by Linux")
+def test_a_header_that_promises_gigabytes_costs_none(tmp_path: Path) -> None:
+    files = promises()
+    for name, data in {**files, "warm": made("FLAC")}.items():
+        (tmp_path / name).write_bytes(data)
+    found = measured(tmp_path)
+    for name, (said, address_kib, memory_kib) in found.items():
+        assert max(address_kib, memory_kib) < 32 << 10, (name, said)
+    # What there is comes through where the format's data can be told without the header's word.
+    assert found["WAV, 4 GB"][0] == found["RF64, 1 TB"][0] == 4000
+    assert found["WAV, 2 GB"][0] == 4000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is limited by Linux")
+def test_a_small_file_that_unfolds_to_more_than_memory_is_refused(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "bomb", "w", 16000, 1, "PCM_16", format="FLAC") as file:
+        for _ in range(64):
+            file.write(np.zeros(1 << 20, np.int16))
+    assert (tmp_path / "bomb").stat().st_size < 1 << 20  # for 256 MB of waveform
+    (tmp_path / "warm").write_bytes(made("FLAC"))
+    limit = "import numpy, resource, soundfile; resource.setrlimit(resource.RLIMIT_DATA, (192 << 20,) * 2)"
+    said = measured(tmp_path, limit)["bomb"][0]
+    assert "not enough memory" in said
+    assert measured(tmp_path)["bomb"][0] == 64 << 20
+
+
+def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
+    growing = Growing()
+    for number in range(100):
+        growing.room(1000)[:700] = number
+        growing.length += 700
+    assert growing.whole().tolist() == [number for number in range(100) for _ in range(700)]
+
+
+def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken() -> None:
+    values = ASK_BYTES // 4
+    with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more, 0\.0 GB are free"):
+        Growing(values + 1, free=lambda: ASK_BYTES // 2)
+    growing = Growing(free=lambda: ASK_BYTES // 2)
+    growing.room(1000)
+    with pytest.raises(RecordingError, match="GB are free"):
+        growing.room(values + 1)
+    Growing(values + 1, free=lambda: 2 * ASK_BYTES)
+
+
+def test_a_disk_that_fails_in_the_middle_is_told_as_such() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 2000:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(RecordingError, match="^the audio cannot be read: Input/output error$"):
+        decode(Failing(made("WAV", 40_000)))
+
+
+def test_a_seek_out_of_the_file_is_refused_as_in_c_and_forgotten() -> None:
+    calm = CalmFile(io.BytesIO(b"12345"))
+    calm.seek(3)
+    assert calm.seek(-1) == calm.tell() == -1
+    assert calm.seek(2**70) == -1
+    assert (calm.tell(), calm.tell(), calm.read()) == (-1, 3, b"45")

@@ -1,0 +1,80 @@
+"""Whatever is typed as a list of labels is read or refused, in a time that grows with its length alone."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from block import checkpoints
+from block.job import describe
+from block.labels import LabelError, never_written, parse_labels
+from block.ontology import audioset
+from tests.conftest import EMBEDDED
+from tests.fuzz.drawn import any_text, examples
+
+NAMES = checkpoints.describe(EMBEDDED).class_names
+STARRED = [f"{node.name}*" for node in audioset().nodes.values()]
+pieces = (
+    st.sampled_from([*NAMES, *STARRED])
+    | st.sampled_from(
+        ["(", ")", ",", "*", "\n", "\\n", " ", "\t", "\u2028", "\x85", "0.5", "1e400", "nan", "-1", "İ", "\u017f"]
+    )
+    | any_text
+)
+
+
+@examples(300)
+@given(st.lists(pieces, max_size=12).map("".join), st.floats(0, 1))
+@example("Speech (" + "1" * 400 + ")", 0.2)
+@example("Speech (\ud800)", 0.2)
+def test_any_text_is_read_or_refused(text: str, threshold: float) -> None:
+    try:
+        labels = parse_labels(text, NAMES, threshold)
+    except LabelError:
+        return
+    assert parse_labels(describe(labels), NAMES, threshold) == labels
+    assert all(0 <= label.threshold <= 1 and label.name and set(label.indices) <= set(range(527)) for label in labels)
+    never_written(labels)
+
+
+@examples(100)
+@given(st.lists(any_text, min_size=1, max_size=8), any_text | st.just(""))
+def test_any_names_of_classes_make_a_list_that_is_read_or_refused(names: list[str], text: str) -> None:
+    for typed in (text, ", ".join(names), f"{names[0]}*", f"{names[0]} (x)"):
+        try:
+            parse_labels(typed, names, 0.2)
+        except LabelError:
+            continue
+
+
+N = 100_000
+LONG = {
+    "opened": "(" * N,
+    "opened behind a class": "Speech " + "(" * N,
+    "balanced": "Speech " + "(" * N + ")" * N,
+    "commas": "," * N,
+    "spaces within a name": "Male" + " " * N + "speech",
+    "spaces behind a name": "Speech" + " " * N + "x",
+    "lines": " \n" * N,
+    "stars": "Animal" + "*" * N,
+    "a class again and again": "Speech " * (N // 7),
+    "an unknown word": "a" * N,
+    "unknown words": "Speach, " * (N // 8),
+    "digits": "Speech (" + "1" * N + "x)",
+    "points": "Speech (" + "1." * N + ")",
+    "every class, far apart": "\n".join(name + " " * 200 for name in NAMES),
+    "every name, on one line that ends badly": ", ".join([*NAMES, "Animal*", "Music*", "x" * N]),
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_a_long_list_takes_no_longer_than_its_length_asks_for(case: str) -> None:
+    # Of the processor's time, which a busy machine does not lengthen; all take under 0.2 s, a square would take hours.
+    started = time.process_time()
+    with contextlib.suppress(LabelError):
+        parse_labels(LONG[case], NAMES, 0.2)
+    assert time.process_time() - started < 5

@@ -1,0 +1,183 @@
+"""What is installed is pinned, version and bytes; and whether vulnerabilities are known is asked of who knows."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import ROOT
+
+LOCKED = ROOT / "locked"
+OPTIONS = "--require-hashes\n--only-binary :all:\n"
+PARTS = sorted(path for path in LOCKED.glob("*.txt"))
+# Text in which commands are typed or run.
+RECIPES = ("Makefile", "Dockerfile.cpu", "Dockerfile.gpu", "README.md", "images/inside.sh", "images/base.sh",
+           "images/build.sh", ".ci/run")  # fmt: skip
+
+
+def module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def entries(path: Path) -> list[str]:
+    """The packages of a lock, each with its hashes, on one line. Above them stands what pip has to do with them."""
+    head, packages = path.read_text().replace("\\\n", " ").split(OPTIONS)
+    assert head == "", path
+    return packages.splitlines()
+
+
+def pins(path: Path) -> set[str]:
+    return {entry.partition(" ")[0] for entry in entries(path)}
+
+
+def test_every_package_is_pinned_with_sha256s_and_nothing_says_where_it_comes_from() -> None:
+    assert {path.stem for path in PARTS} == {"run", "torch", "studio", "offline", "dev", "bench", "audit"}
+    line = re.compile(r"[a-z0-9.-]+==[\w.!+-]+( ; [^#@]+?)?(\s+--hash=sha256:[0-9a-f]{64})+")
+    for path in PARTS:
+        assert entries(path), path
+        assert [entry[:80] for entry in entries(path) if not line.fullmatch(entry)] == [], path
+        assert not re.search(r"https?:|--(extra-)?index|find-links|@ ", path.read_text()), path
+
+
+def test_the_parts_together_are_what_constraints_names() -> None:
+    constraints = {line.partition(" ")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert set().union(*(pins(path) for path in PARTS if path.stem != "audit")) == constraints
+
+
+def test_what_the_requirements_name_is_locked() -> None:
+    for name, parts in {
+        "requirements.txt": ("run", "torch"), "requirements-studio.txt": ("studio",), "requirements-dev.txt": ("dev",),
+        "requirements-offline.txt": ("offline",), "requirements-bench.txt": ("bench",),
+        "requirements-audit.txt": ("audit",),
+    }.items():  # fmt: skip
+        wanted = set(re.findall(r"^[a-z0-9.-]+==[\w.]+", (ROOT / name).read_text(), re.MULTILINE))
+        assert wanted, name
+        assert wanted <= set().union(*(pins(LOCKED / f"{part}.txt") for part in parts)), name
+
+
+def installs(text: str) -> list[str]:
+    """Every command in the text that lets pip install or download something, from `-r` or from its package on."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
+    given = {"$PIP": "pip", **{f"${name}": value for name, value in re.findall(r'(\w+)="([^"]*)"', "\n".join(lines))}}
+    found = []
+    for command in (command for line in lines for command in re.split(r"&&|;|`", line)):
+        filled = re.sub(r"\$\(?(\w+)\)?", lambda word: given.get(f"${word[1]}", word[0]), command)
+        found += re.findall(r"\bpip (?:.* )?(?:install|download) (.+)", filled)
+    return [one for one in found if "$pip" not in one and not one.startswith('--no-cache-dir --quiet"')]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_install_is_of_what_is_locked_but_that_from_pytorchs_own_index(recipe: str) -> None:
+    for command in installs((ROOT / recipe).read_text()):
+        if "TORCH_INDEX" in command:
+            assert re.search(
+                r"--only-binary :all: --index-url \S*TORCH_INDEX\S* \$?\$\(grep '\^torch' requirements.txt\)", command
+            )
+        else:
+            files = re.findall(r"-r (\S+)", command)
+            assert files, command
+            assert set(files) <= {*(f"locked/{path.name}" for path in PARTS), "/tmp/pyarrow.txt"}, command
+            assert "locked/run.txt" in files or "/tmp/pyarrow.txt" not in files, "whose options hold for both"
+    assert not re.search(r"-c constraints\.txt|-r requirements", (ROOT / recipe).read_text())
+
+
+def test_the_search_for_installs_finds_them() -> None:
+    counts = {recipe: len(installs((ROOT / recipe).read_text())) for recipe in RECIPES}
+    assert counts["Makefile"] >= 7
+    assert counts["Dockerfile.cpu"] == counts["Dockerfile.gpu"] >= 4
+    assert counts["README.md"] >= 4
+
+
+def test_what_an_image_takes_of_a_lock_is_one_package_with_its_hashes() -> None:
+    found = re.search(r"sed -n '(.+?)' (\S+)", (ROOT / "Dockerfile.cpu").read_text())
+    assert found is not None
+    taken = subprocess.run(["sed", "-n", found[1], found[2]], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [entry for entry in entries(LOCKED / "offline.txt") if entry.startswith("pyarrow==")] == [
+        taken.stdout.replace("\\\n", " ").rstrip("\n")
+    ]
+
+
+def wheel(folder: Path, content: bytes) -> Path:
+    """A package named `harmless`, with one module."""
+    path = folder / "harmless-1.0-py3-none-any.whl"
+    files = {
+        "harmless.py": content,
+        "harmless-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: harmless\nVersion: 1.0\n",
+        "harmless-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = [
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b'=').decode()},{len(text)}"
+        for name, text in files.items()
+    ]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr("harmless-1.0.dist-info/RECORD", "\n".join([*rows, "harmless-1.0.dist-info/RECORD,,", ""]))
+    return path
+
+
+@pytest.mark.parametrize("genuine", [True, False])
+def test_pip_installs_the_bytes_that_are_locked_and_no_others(tmp_path: Path, genuine: bool) -> None:
+    package = wheel(tmp_path, b"GOOD = True\n")
+    locked = tmp_path / "locked.txt"
+    locked.write_text(
+        f"{OPTIONS}harmless==1.0 \\\n    --hash=sha256:{hashlib.sha256(package.read_bytes()).hexdigest()}\n"
+    )
+    if not genuine:
+        wheel(tmp_path, b"GOOD = False\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--isolated", "install",
+         "--no-index", "--find-links", tmp_path, "--target", tmp_path / "there", "-r", locked],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode == 0) == genuine, done.stderr
+    assert (tmp_path / "there" / "harmless.py").exists() == genuine
+    assert genuine or "DO NOT MATCH THE HASHES" in done.stderr
+
+
+ANSWERING = """#!{python}
+import json, sys
+pins = open(sys.argv[-1]).read().split()
+{before}
+print(json.dumps({{"dependencies": [
+    {{"name": pin.split("==")[0], "version": pin.split("==")[1], **({answer})}} for pin in pins]}}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "answer", "code", "told"),
+    [
+        ("", '{"vulns": [{"id": "CVE-1"}] if pin == "jinja2==2.10" else []}', 0, "0 with known vulnerabilities"),
+        ("", '{"vulns": [{"id": "CVE-1"}] if pin[:7] in ("jinja2=", "urllib3") else []}', 1, "urllib3=="),
+        ("", '{"vulns": []}', 2, "not audited"),
+        ("", '{"skip_reason": "not found"}', 2, "cannot be had here: not found"),
+        ("sys.exit('no route to the index')", "{}", 2, "no route to the index"),
+    ],
+)  # fmt: skip
+def test_the_audit_says_what_it_knows_and_when_it_knows_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, told: str
+) -> None:
+    audit = module(LOCKED / "audit.py")
+    fake = tmp_path / "python"
+    fake.write_text(ANSWERING.format(python=sys.executable, before=before, answer=answer))
+    fake.chmod(0o755)
+    assert audit.main(str(fake)) == code
+    assert told in capsys.readouterr().out
+
+
+def test_the_audit_asks_about_everything_that_is_locked() -> None:
+    assert set(module(LOCKED / "audit.py").pins()) == set().union(*(pins(path) for path in PARTS))

@@ -1,0 +1,145 @@
+"""Names come from other people: none becomes a path, a command to a terminal, or markup."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from block.folder.audacity import track_path
+from tests.conftest import EMBEDDED
+from tests.security.commanded import ALL, ESCAPES, MARKUP, Commanded
+from tests.security.hostile import SECRETS, Said, run_python, sample, snapshot, studio
+
+
+def is_plain(text: str) -> bool:
+    """Is that lines of what can be printed, and nothing else?"""
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+def test_no_name_of_a_sample_or_label_becomes_a_path_or_talks_to_the_terminal(tmp_path: Path) -> None:
+    def about(method: str, path: str) -> Said | None:
+        number = path.partition("/raw-data/")[2].partition("?")[0]
+        if method != "GET" or not number.isdecimal():
+            return None
+        name = ALL[int(number) - 1]
+        if number == "1":
+            return Said(400, {"success": False, "error": "".join(ESCAPES)}, reason="a")
+        return Said(body={"sample": sample(filename=name, label=name, metadata={name: name})})
+
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "ids.json").write_text(json.dumps(list(range(1, len(ALL) + 1))))
+    with studio(about) as server:
+        done = run_python(
+            ["-m", "tests.stub.action", "--data-ids-file", "ids.json", "--model", EMBEDDED, "--verbose",
+             "--failed-ids-file", "failed.json", "--journal", "journal.jsonl"],
+            tmp_path / "deep" / "er", **SECRETS, EI_API_ENDPOINT=server.url,
+        )  # fmt: skip
+    assert f"{len(ALL) - 1} labelled, 1 failed" in done.stdout, done.stdout + done.stderr
+    assert {Path(path).name for path in snapshot(tmp_path)} <= {"ids.json", "failed.json", "journal.jsonl"}
+    assert not Path("/tmp/escaped-by-a-name").exists()
+    assert is_plain(done.stdout)
+    assert is_plain(done.stderr)
+    assert "\nforged line" not in done.stdout
+    # No name is part of an address either.
+    assert all("escaped" not in path and "/.." not in path for _, path, _, _ in server.asked)
+
+
+@given(st.one_of(st.sampled_from(ALL), st.text(min_size=1)))
+def test_the_track_of_a_recording_stays_in_its_folder(name: str) -> None:
+    name = name.replace("\0", "").replace("\ud800", "") or "x"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return
+    # As a file system may hold it, part by part.
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")] or ["x"]
+    made = track_path("/".join(parts))
+    assert not made.startswith("/")
+    assert not {"", ".", ".."} & set(made.split("/"))
+    assert all(part.isprintable() and "\\" not in part and len(part.encode()) < 255 for part in made.split("/"))
+
+
+class Reader(HTMLParser):
+    """Notes tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.names: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.names += [name for name, _ in attrs]
+
+
+def test_names_of_files_and_classes_do_not_talk_to_the_terminal(commanded: Commanded) -> None:
+    printed = commanded.printed
+    assert is_plain(printed)
+    assert "\nforged line" not in printed
+
+
+def test_names_of_files_do_not_lead_out_of_the_folder_that_is_written(commanded: Commanded) -> None:
+    top = commanded.top
+    outside = {path for path in snapshot(top) if not path.startswith(("deep/out/", "deep/report/", "deep/recordings/"))}
+    assert outside == {"notes.csv"}
+    assert not [path for path in top.rglob("escaped*") if path.parent.name not in ("recordings", "audacity")]
+
+
+def test_names_in_the_report_never_become_markup(commanded: Commanded) -> None:
+    page = (commanded.top / "deep" / "report" / "report.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(page)
+    assert reader.tags.count("script") == 1
+    assert "x" not in reader.tags
+    assert not [name for name in reader.names if name.startswith("on")]
+    assert all(text not in page for text in MARKUP[:4])
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_names_in_other_formats_stay_in_their_fields(commanded: Commanded) -> None:
+    out = commanded.top / "deep" / "out"
+    root = ElementTree.parse(out / "label-studio.xml").getroot()
+    assert {one.tag for one in root.iter()} <= {"View", "Header", "Labels", "Label", "AudioPlus", "Audio", "Text"}
+    with (out / "labels.csv").open(newline="", encoding="utf-8") as file:
+        assert {len(row) for row in csv.reader(file)} == {7}
+    assert json.loads((out / "label-studio.json").read_text(encoding="utf-8"))
+    for path in (out / "audacity").rglob("*.txt"):
+        assert all(len(line.split("\t")) == 3 for line in path.read_text(encoding="utf-8").splitlines())
+
+
+def test_the_local_studio_serves_no_file_by_its_path(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    from block.local_studio.project import Project
+    from block.local_studio.server import running
+
+    (tmp_path / "project").mkdir()
+    outside = tmp_path / "outside.wav"
+    soundfile.write(outside, np.zeros(1600), 16000, subtype="PCM_16")
+    (tmp_path / "project" / "linked.wav").symlink_to(outside)
+    soundfile.write(tmp_path / "project" / "inside.wav", np.zeros(1600), 16000, subtype="PCM_16")
+    project = Project(tmp_path / "project")
+    project.scan()
+    try:
+        with running(project) as address, requests.Session() as session:
+            session.trust_env = False
+            base, headers = f"{address.endpoint}/api/{project.id}/raw-data", {"x-api-key": address.key}
+            listed = session.get(base, params={"category": "all"}, headers=headers, timeout=10).text
+            assert "inside" in listed
+            assert "linked" not in listed
+            for path in ("../../outside.wav", "..%2f..%2foutside.wav", "%2e%2e/inside.wav", "inside.wav", "-1", "1e0"):
+                for end in ("", "/wav"):
+                    answer = session.get(f"{base}/{path}{end}", headers=headers, timeout=10)
+                    assert answer.status_code >= 400, (path, answer.content[:100])
+                    assert not answer.content.startswith(b"RIFF")
+    finally:
+        project.close()

@@ -1,0 +1,70 @@
+"""Nothing is sent to anybody but EI_API_ENDPOINT, and nothing at all by the commands that label folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import EMBEDDED
+from tests.security.commanded import GUARD, Commanded
+from tests.security.hostile import SECRETS, run_python, studio
+
+ACTION = (
+    GUARD
+    + """
+from tests.stub.action import main
+
+sys.argv[1:2] = []
+main()
+"""
+)
+
+
+def test_the_guard_sees_a_connection_and_a_look_up(tmp_path: Path) -> None:
+    script = GUARD + (
+        "import requests\n"
+        "for address in ('http://127.0.0.1:9/', 'http://nowhere.test/'):\n"
+        "    try:\n        requests.get(address)\n    except Exception:\n        pass\n"
+    )
+    done = run_python(["-c", script, "127.0.0.1:1"], tmp_path)
+    assert [line.split()[2] for line in done.stdout.splitlines()] == ["127.0.0.1:9", "nowhere.test:80"], done.stderr
+
+
+def test_commands_that_work_on_folders_ask_nobody(commanded: Commanded) -> None:
+    assert "ASKED" not in commanded.printed
+    assert "is sound" in commanded.printed, "the last of them has run"
+
+
+def test_the_ai_action_asks_its_endpoint_alone(tmp_path: Path) -> None:
+    (tmp_path / "ids.json").write_text(json.dumps([1, 2, 3]))
+    with studio(lambda method, path: None) as server:
+        address = server.url.removeprefix("http://")
+        done = run_python(
+            ["-c", ACTION, address, "--data-ids-file", "ids.json", "--model", EMBEDDED], tmp_path, **SECRETS,
+            EI_API_ENDPOINT=server.url,
+        )  # fmt: skip
+    assert "3 labelled, 0 failed" in done.stdout, done.stdout + done.stderr
+    assert "ASKED" not in done.stdout
+    assert len(server.asked) > 6
+
+
+def test_the_local_studio_listens_on_loopback_alone(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    from block.local_studio.project import Project
+    from block.local_studio.server import running
+
+    project = Project(tmp_path)
+    try:
+        with running(project) as address:
+            listening = [
+                line.split()[1]
+                for table in ("tcp", "tcp6")
+                for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+                if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == address.port
+            ]
+    finally:
+        project.close()
+    # The address's bytes in the order of this machine, a little-endian one here and on ARM.
+    assert [place.partition(":")[0] for place in listening] == ["0100007F"]

@@ -1,0 +1,77 @@
+"""What stands in for `block.engine`: a labeler that listens to nothing, and gives the same labels every time.
+
+A recording's cells get the first label of interest or the other label in turn, and which comes first depends on what
+the recording holds. `STUB_SECONDS_PER_WINDOW` makes it as slow as a model, `STUB_FAILS_WITH` makes it fail.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from block.job import Job
+from block.prepared import Prepared
+from block.progress import Progress
+from block.recording import LabeledRecording, Recording, Segment
+from block.windows import lay_out_ms
+
+DIGEST = "0" * 64
+
+
+@dataclass
+class StubLabeler:
+    """Labels a batch at a time as `block.labeler.Labeler` does. `hear` is called with each batch."""
+
+    job: Job
+    hear: Callable[[Sequence[Prepared]], None] = lambda batch: None
+    fill: int = 8
+    once_s: float = 0.0
+
+    def prepare(self, recording: Recording) -> Prepared:
+        windows = self.job.windows
+        layout = lay_out_ms(recording.values, recording.value_rate_hz, windows.size_ms, windows.stride_ms)
+        return Prepared(
+            recording.id, recording.name, recording.seconds, recording.value_rate_hz, layout, recording.waveform,
+            tuple(layout.windows), (1,) * len(layout.windows), content=recording.content,
+        )  # fmt: skip
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        time.sleep(float(os.environ.get("STUB_SECONDS_PER_WINDOW", "0")) * sum(len(one.pieces) for one in batch))
+        self.hear(batch)
+        return [self._labeled(one) for one in batch]
+
+    def _labeled(self, one: Prepared) -> LabeledRecording:
+        decisions = self.job.decisions
+        names = (decisions.labels[0].name, decisions.other_label)
+        first = zlib.crc32(one.waveform.tobytes())
+        segments = tuple(
+            Segment(cell.start, cell.end, names[(first + at) % 2], 0.5) for at, cell in enumerate(one.layout.cells)
+        )
+        return LabeledRecording(
+            one.recording_id, one.name, one.layout.values, one.seconds, segments, len(one.layout.windows)
+        )  # fmt: skip
+
+
+@dataclass
+class StubEngine:
+    """As `block.engine.Engine`, as far as exact runs without a score store need it."""
+
+    job: Job
+    device: Any = None
+    digest: str = DIGEST
+
+    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
+        return Progress(total, verbose, max_hours=max_hours)
+
+    def labeler(self, progress: Progress, stored: bool = False) -> StubLabeler:
+        return StubLabeler(self.job)
+
+
+def start(job: Job) -> StubEngine:
+    print("device: none (a stub)")
+    return StubEngine(job, SimpleNamespace(dtype_name="float32", device=SimpleNamespace(type="cpu")))

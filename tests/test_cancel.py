@@ -1,0 +1,94 @@
+"""Signals to a process: once, twice, and to one that does not listen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROGRAM = """
+import signal, sys, threading, time
+from pathlib import Path
+
+from block import cancel
+
+cancel.LEAVE_WITHIN_S = float(sys.argv[2])
+cancel.install()
+
+
+def ready():
+    Path(sys.argv[1]).touch()
+    time.sleep(0.1)
+
+
+def main():
+    {body}
+
+
+try:
+    main()
+    print("went on to its end", flush=True)
+except KeyboardInterrupt:
+    print("heard", flush=True)
+    {after}
+    sys.exit(130)
+"""
+
+
+def signalled(
+    tmp_path: Path, body: str, signals: list[signal.Signals], after: str = "pass", leave_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """A program with `body` that gets `signals`, each once it says that it is ready for it."""
+    program = PROGRAM.format(body=body, after=after)
+    mark = tmp_path / "ready"
+    running = subprocess.Popen(
+        [sys.executable, "-c", program, str(mark), str(leave_s)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    for number in signals:
+        while not mark.exists() and running.poll() is None:
+            time.sleep(0.01)
+        mark.unlink(missing_ok=True)
+        running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    return subprocess.CompletedProcess([], running.returncode, out, err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_interrupts(tmp_path: Path, number: signal.Signals) -> None:
+    done = signalled(tmp_path, "ready(); time.sleep(60)", [number])
+    assert (done.returncode, done.stdout, done.stderr) == (130, "heard\n", "")
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_ends_the_process_at_once(tmp_path: Path, second: signal.Signals) -> None:
+    done = signalled(
+        tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM, second], after="ready(); time.sleep(60); print('late')"
+    )
+    assert (done.returncode, done.stdout) == (130, "heard\n")
+    assert done.stderr == "cancelled again: ended at once\n"
+
+
+def test_what_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
+    done = signalled(tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2)
+    assert (done.returncode, done.stdout) == (130, "heard\n")
+    assert done.stderr == "cancelled: ended without waiting any longer\n"
+
+
+def test_last_words_are_not_cut_off(tmp_path: Path) -> None:
+    body = "\n    ".join(("with cancel.deferred():", "    ready()", "    time.sleep(0.2)", "    print('last words')"))
+    done = signalled(tmp_path, body, [signal.SIGTERM])
+    assert (done.returncode, done.stdout) == (0, "last words\nwent on to its end\n")
+
+
+def test_last_words_that_take_too_long_are_cut_off(tmp_path: Path) -> None:
+    body = "\n    ".join(("with cancel.deferred():", "    ready()", "    time.sleep(60)"))
+    assert signalled(tmp_path, body, [signal.SIGTERM], leave_s=0.2).returncode == 130
