@@ -209,8 +209,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _check_writable(path: str) -> None:
     """Raises SettingsError if no file can be written at `path`: better now than after hours."""
+    is_new = not os.path.lexists(path)
     try:
         # Without waiting for whoever reads a pipe.
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
+        if is_new:
+            os.unlink(path)  # an empty file is no list of ids, should nothing be able to start
     except OSError as error:
         raise SettingsError(f"--failed-ids-file {path} cannot be written: {error.strerror or error}") from None

@@ -160,3 +160,12 @@ def test_settings_that_make_no_sense_are_refused(make: object, said: str) -> Non
 
 def test_window_size_0_ignores_the_stride() -> None:
     assert str(WindowSettings(0, 0)) == "whole recording"
+
+
+def test_finding_out_whether_the_failed_ids_can_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.json", tmp_path / "old.json"
+    old.write_text("[1]")
+    for path in (new, old):
+        parse(["--data-ids-file", "ids.json", "--failed-ids-file", str(path)], print)
+    assert not new.exists()
+    assert old.read_text() == "[1]"

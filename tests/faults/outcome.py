@@ -1,0 +1,115 @@
+"""What came of a run, from its output and from what Studio then holds; and how that differs from what a row says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.faults.layer import Layer
+from tests.faults.row import Row
+from tests.faults.stage import State
+
+FAILED = re.compile(r"(\d+) failed: ")
+LABELED = re.compile(r"(\d+) \S.* \([\d.]+ s\): ")
+COUNTS = re.compile(r"(\d+) recordings in .*: (\d+) labelled, (\d+) failed(?:, \d+ skipped)?(?:, (\d+) not reached)?")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The exit code, the output, and the ids that the ids file of failures names (None: it was not written)."""
+
+    code: int
+    output: str
+    unlabeled: tuple[int, ...] | None
+
+    @property
+    def labeled(self) -> set[int]:
+        return self._named(LABELED)
+
+    @property
+    def failed(self) -> set[int]:
+        return self._named(FAILED)
+
+    def _named(self, line_of: re.Pattern[str]) -> set[int]:
+        found = (line_of.match(line) for line in self.output.splitlines())
+        return {int(one.group(1)) for one in found if one}
+
+
+def problems(
+    row: Row, outcome: Outcome, layer: Layer, key: str, before: Mapping[int, State], undisturbed: Mapping[int, State],
+    after: Mapping[int, State],
+) -> list[str]:  # fmt: skip
+    """Where the outcome is not what the row says; empty if all is as it should be.
+
+    States by id: `before` the run, after an `undisturbed` one, and `after` this one.
+    """
+    return [
+        *_told(row, outcome, key, set(before)),
+        *_kept(row, outcome, before, undisturbed, after),
+        *_asked(row, layer),
+    ]
+
+
+def _told(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[str]:
+    found = []
+    if outcome.code != row.code:
+        found.append(f"exit code {outcome.code}, expected {row.code}")
+    lines = outcome.output.splitlines()
+    if row.reports and not any(row.pattern().search(line) for line in lines):
+        found.append(f"no line like {row.reports!r}")
+    if not row.reports and (outcome.failed or "early" in outcome.output or "error" in outcome.output):
+        found.append("trouble is reported, expected none")
+    if key in outcome.output:
+        found.append("the key is in the output")
+    if "Traceback" in outcome.output or "unexpected" in outcome.output:
+        found.append("an error that nobody foresaw")
+    if not row.starts and not row.ends:
+        return found
+    counts = [match for match in map(COUNTS.search, lines[-1:]) if match]
+    if not counts:
+        return [*found, "the last line does not count the recordings"]
+    total, labeled, failed, not_reached = (int(one or 0) for one in counts[0].groups())
+    left = ids - outcome.labeled - outcome.failed
+    if (total, labeled, failed, not_reached) != (len(ids), len(outcome.labeled), len(outcome.failed), len(left)):
+        found.append(f"the last line counts {counts[0].group()!r}, the lines before it say otherwise")
+    if outcome.unlabeled is None or set(outcome.unlabeled) != ids - outcome.labeled:
+        found.append(f"the ids file of failures holds {outcome.unlabeled}, expected {ids - outcome.labeled}")
+    if not row.ends and outcome.failed != set(row.failed):
+        found.append(f"failed: {outcome.failed}, expected {set(row.failed)}")
+    if not row.ends and left:
+        found.append(f"neither labelled nor failed: {left}")
+    return found
+
+
+def _kept(
+    row: Row, outcome: Outcome, before: Mapping[int, State], undisturbed: Mapping[int, State],
+    after: Mapping[int, State],
+) -> list[str]:  # fmt: skip
+    """What is said to be labelled is; what is not is as it was, or is said to have failed."""
+    found = []
+    for sample_id, state in after.items():
+        first, last = before[sample_id], undisturbed[sample_id]
+        half = State(last.labels, first.metadata)
+        if sample_id in outcome.labeled:
+            allowed = [last]
+        elif sample_id not in outcome.failed:
+            allowed = [first]
+        elif row.ends:
+            allowed = [first, half, last]
+        else:
+            allowed = [{"nothing": first, "labels": half, "all": last}[row.leaves]]
+        if state not in allowed:
+            found.append(f"sample {sample_id} is left as {state}, expected {' or '.join(map(str, allowed))}")
+    return found
+
+
+def _asked(row: Row, layer: Layer) -> list[str]:
+    found = []
+    for asked in row.asked:
+        count = layer.count(asked.call, asked.sample)
+        if not asked.least <= count <= asked.most:
+            found.append(f"{asked.call} was asked {count} times, expected {asked.least}…{asked.most}")
+    if layer.elsewhere.heard:
+        found.append(f"another host was asked: {layer.elsewhere.heard}")
+    return found

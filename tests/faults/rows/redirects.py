@@ -1,0 +1,77 @@
+"""Answers that point elsewhere."""
+
+from __future__ import annotations
+
+from tests.faults import effects
+from tests.faults.row import VICTIM, Asked, Row, always, once
+
+GROUP = "Redirects"
+ANOTHER_HOST = "redirected to another host, '127.0.0.2'; the key is not sent there"
+
+ROWS = (
+    Row(
+        GROUP,
+        "a reading is redirected within the same scheme, host and port",
+        "follows, with the key",
+        "",
+        once(effects.redirects(302, effects.itself), "wav"),
+        (Asked("wav", 2, 2),),
+    ),
+    Row(
+        GROUP,
+        "a write is redirected within the same host by HTTP 307",
+        "follows, with the key and what is written",
+        "",
+        once(effects.redirects(307, effects.itself), "structured-labels"),
+        (Asked("structured-labels", 2, 2),),
+    ),
+    Row(
+        GROUP,
+        "a write is redirected by HTTP 302, which drops what is written",
+        "does not follow, leaves the recording as it was, labels the others",
+        "3 failed: POST /api/1/raw-data/3/structured-labels: redirected with HTTP 302, which drops what is written",
+        always(effects.redirects(302, effects.itself), "structured-labels"),
+        (Asked("structured-labels", 1, 1),),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "redirects in a loop",
+        "follows five times, gives the recording up, labels the others",
+        "3 failed: GET /api/1/raw-data/3/wav: redirected more than 5 times",
+        always(effects.redirects(302, effects.itself), "wav"),
+        (Asked("wav", 5, 5), Asked("structured-labels", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "a reading is redirected to another host",
+        "asks nothing there, gives the recording up, labels the others",
+        f"3 failed: GET /api/1/raw-data/3/wav: {ANOTHER_HOST}",
+        always(effects.redirects(302, effects.another_host), "wav"),
+        (Asked("wav", 1, 1),),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "a write is redirected to another host",
+        "sends nothing there, leaves the recording as it was, labels the others",
+        f"3 failed: POST /api/1/raw-data/3/structured-labels: {ANOTHER_HOST}",
+        always(effects.redirects(307, effects.another_host), "structured-labels"),
+        (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "everything is redirected to another host from the start",
+        "asks nothing there; nothing starts",
+        f"error: GET /api/projects: {ANOTHER_HOST}",
+        always(effects.redirects(301, effects.another_host), "projects", None),
+        (Asked("projects", 1, 1, None),),
+        code=2,
+    ),
+)

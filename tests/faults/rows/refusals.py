@@ -1,0 +1,119 @@
+"""Keys that are no good any more, and samples that have gone."""
+
+from __future__ import annotations
+
+from tests.faults import effects
+from tests.faults.layer import Fault
+from tests.faults.row import MANY_S, SOME, VICTIM, Asked, Row, always, once
+
+GROUP = "Keys and deleted samples"
+EXPIRED = effects.refuses(401, "the key has expired")
+GONE = "No sample found with this id"
+
+ROWS = (
+    Row(
+        GROUP,
+        "the key is refused at the start",
+        "nothing starts",
+        "error: GET /api/projects: HTTP 401: the key has expired",
+        always(EXPIRED, "projects", None),
+        (Asked("projects", 1, 1, None),),
+        code=2,
+    ),
+    Row(
+        GROUP,
+        "the key expires in mid-run",
+        "ends the run at once; what has labels keeps them",
+        "the run ended early: the key is not accepted: … HTTP 401: the key has expired",
+        lambda _: [Fault(EXPIRED, after=SOME)],
+        (Asked("get-sample", 1, len(MANY_S), None),),
+        code=1,
+        ends=True,
+        lengths_s=MANY_S,
+    ),
+    Row(
+        GROUP,
+        "the key expires between the labels of a recording and its metadata",
+        "ends the run at once; labels without metadata count as failed",
+        "the run ended early: the key is not accepted: POST … HTTP 401: the key has expired",
+        lambda _: [Fault(EXPIRED, ("metadata",), after=SOME)],
+        code=1,
+        ends=True,
+        lengths_s=MANY_S,
+    ),
+    Row(
+        GROUP,
+        "the key is not good for one recording (HTTP 403)",
+        "takes the refusal as final, gives the recording up, labels the others",
+        "3 failed: GET /api/1/raw-data/3: HTTP 403: not for you",
+        always(effects.refuses(403, "not for you"), "get-sample"),
+        (Asked("get-sample", 1, 1),),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "the key loses its rights in mid-run (HTTP 403)",
+        "ends the run after three refused recordings in a row",
+        "the run ended early: 3 recordings in a row were refused with HTTP 403",
+        lambda _: [Fault(effects.refuses(403, "not for you"), ("get-sample",), since=17)],
+        (Asked("get-sample", 19, len(MANY_S), None),),
+        code=1,
+        ends=True,
+        lengths_s=MANY_S,
+    ),
+    Row(
+        GROUP,
+        "a sample is deleted before it is read",
+        "gives the recording up, labels the others",
+        "3 failed: GET /api/1/raw-data/3: HTTP 404: there is no sample 3",
+        once(effects.deletes_first, "get-sample"),
+        (Asked("get-sample", 1, 1), Asked("wav", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "a sample is deleted between its description and its audio",
+        "gives the recording up, labels the others",
+        "3 failed: it has no audio that Studio gives out: GET /api/1/raw-data/3/wav: HTTP 404: there is no sample 3",
+        once(effects.deletes_first, "wav"),
+        (Asked("wav", 1, 1), Asked("structured-labels", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "a sample is deleted between reading and writing",
+        "gives the recording up, labels the others",
+        "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 404: there is no sample 3",
+        once(effects.deletes_then, "wav"),
+        (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "a sample is deleted between reading and writing, and the refusal comes with 200",
+        "takes the refusal as final, gives the recording up, labels the others",
+        "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: No sample found with this id",
+        lambda _: [
+            Fault(effects.deletes_then, ("wav",), VICTIM, 1),
+            Fault(effects.refuses(200, GONE), ("structured-labels",), VICTIM),
+        ],
+        (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "a sample is deleted between its labels and its metadata",
+        "gives the recording up, labels the others",
+        "3 failed: POST /api/1/raw-data/3/metadata: HTTP 404: there is no sample 3",
+        once(effects.deletes_then, "structured-labels"),
+        (Asked("structured-labels", 1, 1), Asked("metadata", 1, 1)),
+        code=1,
+        failed=(VICTIM,),
+        leaves="labels",
+    ),
+)

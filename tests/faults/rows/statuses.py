@@ -1,0 +1,132 @@
+"""Answers that say: not now."""
+
+from __future__ import annotations
+
+from tests.faults import effects
+from tests.faults.layer import Fault
+from tests.faults.row import MANY_S, SOME, TRIES, VICTIM, Asked, Row, always, once
+
+GROUP = "Busy and broken servers"
+BUSY = "too many requests"
+
+
+def _mended(status: int, call: str, does: str) -> Row:
+    return Row(
+        GROUP,
+        f"HTTP {status} to {call}, twice",
+        does,
+        "",
+        once(effects.refuses(status, "try again"), call, 2),
+        (Asked(call, 3, 3),),
+    )
+
+
+ROWS = (
+    Row(
+        GROUP,
+        "HTTP 429 with a Retry-After of 3 s, once",
+        "asks nothing for 3 s, then tries again",
+        "",
+        lambda times: [Fault(effects.refuses(429, BUSY, Retry_After=str(times.asked_s)), ("wav",), VICTIM, 1)],
+        (Asked("wav", 2, 2),),
+    ),
+    Row(
+        GROUP,
+        "HTTP 429 with a Retry-After that is a date, once",
+        "asks nothing until then, then tries again",
+        "",
+        lambda times: [Fault(effects.asks_to_wait_until(times.asked_s), ("structured-labels",), VICTIM, 1)],
+        (Asked("structured-labels", 2, 2),),
+    ),
+    Row(
+        GROUP,
+        "HTTP 429 with a Retry-After of an hour",
+        "does not wait (300 s are the most), gives the recording up, labels the others",
+        f"3 failed: GET /api/1/raw-data/3/wav: HTTP 429: {BUSY}; it asks to wait until 3600, which is too long",
+        always(effects.refuses(429, BUSY, Retry_After="3600"), "wav"),
+        (Asked("wav", 1, 1),),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "HTTP 429 without a Retry-After, three times",
+        "tries again after 1, 2 and 4 s, less up to half of each by chance",
+        "",
+        once(effects.refuses(429, BUSY), "get-sample", 3),
+        (Asked("get-sample", 4, 4),),
+    ),
+    Row(
+        GROUP,
+        "HTTP 429 with a Retry-After that is nonsense, once",
+        "tries again after a second",
+        "",
+        once(effects.refuses(429, BUSY, Retry_After="soon"), "metadata"),
+        (Asked("metadata", 2, 2),),
+    ),
+    Row(
+        GROUP,
+        "HTTP 429 to everything from some moment on",
+        "gives up recordings, and after eight in a row the run",
+        "the run ended early: 8 recordings in a row were lost to the network or the server",
+        lambda _: [Fault(effects.refuses(429, BUSY), after=SOME)],
+        code=1,
+        ends=True,
+        lengths_s=MANY_S,
+    ),
+    _mended(500, "get-sample", "tries again after a second, and after two"),
+    _mended(501, "wav", "tries again after a second, and after two"),
+    _mended(502, "structured-labels", "writes the same again after a second, and after two"),
+    _mended(503, "metadata", "writes the same again after a second, and after two"),
+    _mended(504, "wav", "tries again after a second, and after two"),
+    Row(
+        GROUP,
+        "HTTP 503 at the start, twice",
+        "tries again after a second, and after two",
+        "",
+        once(effects.refuses(503, "starting"), "projects", 2, None),
+        (Asked("projects", 3, 3, None),),
+    ),
+    Row(
+        GROUP,
+        "HTTP 500 to the writing of one recording's labels, always",
+        "tries five times, leaves the recording as it was, labels the others",
+        "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 500: out of order; tried 5 times",
+        always(effects.refuses(500, "out of order"), "structured-labels"),
+        (Asked("structured-labels", TRIES, TRIES), Asked("metadata", 0, 0)),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
+        "HTTP 500 to the writing of one recording's metadata, always",
+        "tries five times; the labels stand without metadata, and count as failed",
+        "3 failed: POST /api/1/raw-data/3/metadata: HTTP 500: out of order; tried 5 times",
+        always(effects.refuses(500, "out of order"), "metadata"),
+        (Asked("structured-labels", 1, 1), Asked("metadata", TRIES, TRIES)),
+        code=1,
+        failed=(VICTIM,),
+        leaves="labels",
+    ),
+    Row(
+        GROUP,
+        "in a preview, HTTP 500 to one recording's proposal, always",
+        "tries five times, then to propose it as it was read; labels the others",
+        "3 failed: POST /api/1/raw-data/3/propose-changes: HTTP 500: out of order; tried 5 times",
+        always(effects.refuses(500, "out of order"), "propose-changes"),
+        (Asked("propose-changes", TRIES, 2 * TRIES),),
+        code=1,
+        failed=(VICTIM,),
+        job=7,
+    ),
+    Row(
+        GROUP,
+        "HTTP 503 to every write from some moment on",
+        "gives up recordings, and after eight in a row the run",
+        "the run ended early: 8 recordings in a row were lost to the network or the server",
+        lambda _: [Fault(effects.refuses(503, "out of order"), ("structured-labels", "metadata"), after=SOME)],
+        code=1,
+        ends=True,
+        lengths_s=MANY_S,
+    ),
+)

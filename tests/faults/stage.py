@@ -1,0 +1,82 @@
+"""A project of small recordings whose labels differ, and what it looks like from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from block.local_studio.project import Project
+from block.local_studio.server import Address, running
+
+RATE_HZ = 16000
+LENGTHS_S = (1.2, 1.7, 0.8, 2.1, 1.4)
+Labels = tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """What Studio holds of a sample. `labels` is None until they are first set."""
+
+    labels: Labels | None
+    metadata: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Stage:
+    """A project that is being served; its samples have the ids 1, 2, 3 …"""
+
+    project: Project
+    address: Address
+
+    @property
+    def ids(self) -> list[int]:
+        return [sample.id for sample in self.project.store.samples()]
+
+    def states(self, job: int | None = None) -> dict[int, State]:
+        """What Studio holds, or what the preview job `job` proposes, by id; deleted samples too."""
+        return {sample_id: self._state(sample_id, job) for sample_id in self.ids}
+
+    def delete(self, sample_id: int) -> None:
+        """Delete a recording for good."""
+        sample = self.project.store.sample(sample_id)
+        assert sample is not None
+        assert sample.path is not None
+        (self.project.root / sample.path.decode()).unlink()
+
+    def _state(self, sample_id: int, job: int | None) -> State:
+        sample = self.project.store.sample(sample_id)
+        assert sample is not None
+        if job is not None:
+            sample = self.project.store.changes(job, sample_id).applied_to(sample)
+        labels = sample.structured_labels
+        return State(
+            None if labels is None else tuple((one.start_index, one.end_index, one.label) for one in labels),
+            tuple(sorted(sample.metadata.items())),
+        )
+
+
+def sound(number: int, seconds: float) -> np.ndarray:
+    """A tone that gets louder and softer four times a second, other for each number; the same on every machine."""
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    loudness = 0.1 + 0.1 * np.floor(time * 4 + number) % 3
+    return np.asarray(loudness * np.sin(2 * np.pi * (150 + 37 * (number % 50)) * time))
+
+
+@contextmanager
+def staged(folder: Path, lengths_s: Sequence[float] = LENGTHS_S) -> Iterator[Stage]:
+    """A project of recordings with these lengths, served for as long as the context lasts."""
+    folder.mkdir(parents=True)
+    for index, seconds in enumerate(lengths_s, start=1):
+        soundfile.write(folder / f"recording {index:03}.wav", sound(index, seconds), RATE_HZ, "PCM_16")
+    project = Project(folder)
+    try:
+        project.scan()
+        with running(project) as address:
+            yield Stage(project, address)
+    finally:
+        project.close()

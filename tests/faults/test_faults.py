@@ -1,0 +1,145 @@
+"""The fault table, a test a row: the block in this process, with a stub model and shortened times."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from block import action
+from block.cli import SettingsError, StudioError
+from block.studio.client import StudioClient
+from block.studio.retries import RetryPolicy, Timeouts
+from tests.conftest import EMBEDDED
+from tests.faults.layer import Fault, Layer, in_front_of
+from tests.faults.outcome import Outcome, problems
+from tests.faults.row import Row, Times
+from tests.faults.rows import ROWS
+from tests.faults.stage import LENGTHS_S, Stage, State, staged
+from tests.stub import engine
+
+ARGUMENTS = ("--model", str(EMBEDDED), "--win-size-ms", "500", "--win-stride-ms", "500")
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Stage, Layer, Times, int | None], Outcome]:
+    """Runs the block through a layer, as transform.py does but for the times and the model."""
+    monkeypatch.setitem(sys.modules, "block.engine", engine)
+
+    def run(stage: Stage, layer: Layer, times: Times, job: int | None = None) -> Outcome:
+        retries = RetryPolicy(first_wait_s=times.first_wait_s, longest_wait_s=0.5, outage_s=times.outage_s)
+        timeouts = Timeouts(connect_s=times.read_s, read_s=times.read_s)
+        monkeypatch.setattr("block.action.StudioClient", partial(StudioClient, retries=retries, timeouts=timeouts))
+        monkeypatch.setenv("EI_API_ENDPOINT", layer.endpoint)
+        monkeypatch.setenv("EI_PROJECT_API_KEY", stage.address.key)
+        ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
+        ids.write_text(json.dumps(stage.ids))
+        arguments = [*ARGUMENTS, "--data-ids-file", str(ids), "--failed-ids-file", str(failed)]
+        arguments += [] if job is None else ["--propose-actions", str(job)]
+        capsys.readouterr()
+        ending = ""
+        try:
+            code = action.run_action(arguments)
+        except (StudioError, SettingsError) as error:
+            code, ending = action.NOTHING_STARTED, f"error: {error}\n"
+        unlabeled = tuple(json.loads(failed.read_text())["ids"]) if failed.stat().st_size else None
+        return Outcome(code, capsys.readouterr().out + ending, unlabeled)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def studio() -> Iterator[Callable[..., AbstractContextManager[Stage]]]:
+    """As `staged`, but it does not wait until the local Studio has closed, which takes a fifth of a second."""
+    with ThreadPoolExecutor(4) as pool:
+        closing = []
+
+        @contextmanager
+        def studio(folder: Path, lengths_s: tuple[float, ...]) -> Iterator[Stage]:
+            stage = staged(folder, lengths_s)
+            try:
+                yield stage.__enter__()
+            finally:
+                closing.append(pool.submit(stage.__exit__, None, None, None))
+
+        yield studio
+        for one in closing:
+            one.result()
+
+
+Undisturbed = Callable[[tuple[float, ...], int | None], dict[int, State]]
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[tuple[tuple[float, ...], int | None], dict[int, State]]:
+    return {}
+
+
+@pytest.fixture
+def undisturbed(
+    kept: dict[tuple[tuple[float, ...], int | None], dict[int, State]],
+    tmp_path: Path,
+    studio: Callable[..., AbstractContextManager[Stage]],
+    run: Callable[..., Outcome],
+) -> Undisturbed:
+    """What Studio holds after a run without faults; computed once for each project."""
+
+    def undisturbed(lengths_s: tuple[float, ...], job: int | None) -> dict[int, State]:
+        if (lengths_s, job) not in kept:
+            with studio(tmp_path / "undisturbed", lengths_s) as stage, in_front_of(stage.address.port) as layer:
+                outcome = run(stage, layer, Times(10, 1, 10, 1, 1), job)
+                assert outcome.code == 0, outcome.output
+                kept[lengths_s, job] = stage.states(job)
+        return kept[lengths_s, job]
+
+    return undisturbed
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.slug for row in ROWS])
+def test_a_fault_has_the_outcome_that_the_table_says(
+    row: Row,
+    tmp_path: Path,
+    studio: Callable[..., AbstractContextManager[Stage]],
+    run: Callable[..., Outcome],
+    undisturbed: Undisturbed,
+) -> None:
+    expected = undisturbed(row.lengths_s, row.job)
+    times = row.short()
+    with (
+        studio(tmp_path / "audio", row.lengths_s) as stage,
+        in_front_of(stage.address.port, row.faults(times), stage.delete) as layer,
+    ):
+        before = stage.states(row.job)
+        outcome = run(stage, layer, times, row.job)
+        found = problems(row, outcome, layer, stage.address.key, before, expected, stage.states(row.job))
+    assert not found, "\n".join([*found, outcome.output])
+
+
+def test_the_rows_stages_tell_labels_apart(undisturbed: Undisturbed) -> None:
+    states = undisturbed(LENGTHS_S, None)
+    assert all(state.labels and state.metadata for state in states.values())
+    assert len({state.labels for state in states.values()}) == len(states)
+
+
+def test_the_names_of_the_rows_are_distinct() -> None:
+    assert len({row.slug for row in ROWS}) == len(ROWS)
+
+
+def test_a_retry_after_holds_all_threads(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+    from tests.faults import effects
+
+    fault = Fault(effects.refuses(429, "busy", Retry_After="1"), ("get-sample",), times=1, since=10)
+    with staged(tmp_path / "audio", (0.5,) * 40) as stage, in_front_of(stage.address.port, [fault]) as layer:
+        assert run(stage, layer, Times(10, 0.01, 10, 1, 1)).code == 0
+        refused = [one.at_s for one in layer.requests if one.call == "get-sample"][9]
+    # Eight threads have at most one request each under way; when they have been answered, nobody asks for a second.
+    after = [one.at_s - refused for one in layer.requests if refused < one.at_s < refused + 0.95]
+    assert len(after) <= 16
