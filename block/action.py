@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from block import cancel
 from block.cancel import CANCELLED
+from block.details import VARIABLE, Detailing, Details
 from block.job import Job, fingerprint, metadata, read_job
 from block.journal import NAME as JOURNAL_NAME
 from block.journal import Journal, Journaled
@@ -101,6 +102,8 @@ def _label(
         options.skip_labeled, options.overwrite_hand_labels,
     )  # fmt: skip
     journal = _journal(options, project, progress.warn_once)
+    details = _details(options, progress.warn_once)
+    reporter = Detailing(progress, details) if details is not None else progress
     done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
     left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
     if journal is not None and done:
@@ -108,10 +111,10 @@ def _label(
     summary = Summary()
     labeler = stored = None
     if left:
-        labeler = engine.labeler(progress, stored=store is not None)
+        labeler = engine.labeler(progress, stored=store is not None, explain=details is not None)
         stored = engine.stored(labeler, store) if store is not None else None
         sink = Journaled(project, journal) if journal is not None else project
-        summary = Run(project, sink, stored or labeler, progress, stop).label(left)
+        summary = Run(project, sink, stored or labeler, reporter, stop).label(left)
     summary.done += done
     # The run is over: what is left are its last words, and a signal is no reason to swallow them.
     with cancel.deferred():
@@ -119,6 +122,8 @@ def _label(
             if not summary.not_reached:
                 journal.ended()
             journal.close()
+        if details is not None:
+            details.close()
         if store is not None:
             # Making one file of many can wait until nobody does.
             store.flush() if summary.cancelled else store.close()
@@ -150,6 +155,12 @@ def _journal(options: argparse.Namespace, project: Project, warn: Callable[[str]
         "proposed": project.job,
     }
     return Journal(Path(path), run, warn)
+
+
+def _details(options: argparse.Namespace, warn: Callable[[str], None]) -> Details | None:
+    """Where to say why; the local Studio names a file by the environment. Raises SettingsError."""
+    path = options.details or os.environ.get(VARIABLE)
+    return Details(Path(path), warn) if path else None
 
 
 def _tell_of_audit(labeler: AuditedLabeler, labeled: Sequence[int], path: str, say: Callable[[str], None]) -> None:

@@ -121,7 +121,9 @@ class AuditedLabeler:
         self.fast_ids += [one.recording_id for one, fast in zip(batch, windows.fast(), strict=True) if fast]
         modes = [f"fast {state.path}" if fast else EXACT for fast in windows.fast()]
         return [
-            Judged(self.labeler.decided(one, windows.scores[rows], mode), windows.logits[pieces])
+            Judged(
+                self.labeler.decided(one, windows.scores[rows], mode, windows.logits[pieces]), windows.logits[pieces]
+            )
             for one, rows, pieces, mode in zip(batch, windows.rows, windows.pieces, modes, strict=True)
         ]
 

@@ -35,11 +35,12 @@ class Engine:
         key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def labeler(self, progress: Progress, stored: bool = False) -> Labeler | AuditedLabeler:
+    def labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> Labeler | AuditedLabeler:
         """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
 
         `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a
-        CPU the scores of a window are the same to the last bit whatever is computed beside it.
+        CPU the scores of a window are the same to the last bit whatever is computed beside it. With `explain`, labels
+        come with what speaks for them.
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
@@ -49,7 +50,13 @@ class Engine:
             classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast=fast)
         filter_banks = FilterBanks(job.checkpoint.front_end, device.device)
         exact = Labeler(
-            classifier, filter_banks, job.windows, job.decisions, progress.warn_once, filling=job.compute.fill
+            classifier,
+            filter_banks,
+            job.windows,
+            job.decisions,
+            progress.warn_once,
+            filling=job.compute.fill,
+            explain=explain,
         )
         return AuditedLabeler(exact, job.audit, progress.say) if fast else exact
 

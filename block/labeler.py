@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from block import audio, deciding
 from block.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.decisions import Scores
+from block.evidence import evidence
 from block.features import FilterBanks, repeated
 from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
@@ -35,7 +36,8 @@ class Labeler:
     """Labels recordings with one classifier and one set of settings.
 
     `prepare` may run in other threads; `label` may not. `warn` is told of what a user should know, in words.
-    `filling` is what the model hears behind a piece that is shorter than its input: nothing, or the piece again.
+    `filling` is what the model hears behind a piece that is shorter than its input: nothing, or the piece again. With
+    `explain`, labels come with what speaks for them.
     """
 
     classifier: Classifier
@@ -44,6 +46,7 @@ class Labeler:
     decisions: DecisionSettings
     warn: Callable[[str], None]
     filling: Fill = field(default=PAD, kw_only=True)
+    explain: bool = field(default=False, kw_only=True)
 
     @property
     def fill(self) -> int:
@@ -101,7 +104,7 @@ class Labeler:
         ends = np.cumsum([len(prepared.pieces) for prepared in batch])
         parts = np.split(logits, ends[:-1])
         return [
-            Judged(self.decided(prepared, self.scores(part, prepared.piece_counts)), part)
+            Judged(self.decided(prepared, self.scores(part, prepared.piece_counts), logits=part), part)
             for prepared, part in zip(batch, parts, strict=True)
         ]
 
@@ -166,12 +169,24 @@ class Labeler:
         """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces; 0 for silent ones."""
         return deciding.label_scores(logits, piece_counts, self.decisions)
 
-    def decided(self, prepared: Prepared, scores: Scores, mode: str = EXACT) -> LabeledRecording:
-        """The recording's segments from the scores of its windows, shape `(windows, labels)`, 0 for silent ones."""
-        return deciding.decided(
+    def decided(
+        self, prepared: Prepared, scores: Scores, mode: str = EXACT, logits: Logits | None = None
+    ) -> LabeledRecording:
+        """The recording's segments from the scores of its windows, shape `(windows, labels)`, 0 for silent ones.
+
+        `logits` are those of its pieces, from which these scores come; without them nothing is explained.
+        """
+        labeled = deciding.decided(
             prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.piece_counts,
             scores, self.decisions, mode,
         )  # fmt: skip
+        if not self.explain or logits is None:
+            return labeled
+        spoke = evidence(
+            labeled.segments, prepared.layout, prepared.piece_counts, logits, prepared.levels_dbfs, self.decisions,
+            self.classifier.checkpoint.class_names,
+        )  # fmt: skip
+        return replace(labeled, evidence=spoke)
 
 
 def level_dbfs(waveform: Waveform) -> float:

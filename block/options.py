@@ -21,6 +21,7 @@ from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, Se
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
+    "details",
 )  # fmt: skip
 
 
@@ -136,6 +137,9 @@ OPTIONS = (
     Option("journal", "string", None,
            "note in this file what is labelled, so that a run that was cut off goes on from there (default: in "
            "--score-store, if that is given)", metavar="FILE"),
+    Option("details", "string", None,
+           "write to this file why each segment has its label: runners-up, loudness, windows that agreed; JSON lines",
+           metavar="FILE"),
     Option("skip-labeled", "flag", False, "leave samples alone that have labels, whoever set them"),
     Option("overwrite-hand-labels", "flag", False,
            "label samples too whose labels were set by hand, or changed by hand since this block wrote them"),

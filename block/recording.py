@@ -101,10 +101,34 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class RunnerUp:
+    """A class of the checkpoint, asked for or not, and its mean score over the windows of a segment, in 0…1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a segment's label.
+
+    `windows` are those that cover a part of it that gets one label, `agreeing` those of them that alone would have
+    given it the same label. `loudness_dbfs` is the level of these windows, by the mean of their power; −infinity for
+    digital silence. `runners_up` are the classes with the highest scores that are not the label's own.
+    """
+
+    runners_up: tuple[RunnerUp, ...]
+    loudness_dbfs: float
+    windows: int
+    agreeing: int
+
+
+@dataclass(frozen=True)
 class LabeledRecording:
     """A recording's labels: `segments` tile `[0, values)` in order. `windows` were judged for them.
 
-    `mode` is how: `exact`, or `fast` and the path that some of the windows took.
+    `mode` is how: `exact`, or `fast` and the path that some of the windows took. `evidence` has an entry a segment,
+    where it was asked for.
     """
 
     id: int
@@ -114,6 +138,7 @@ class LabeledRecording:
     segments: tuple[Segment, ...]
     windows: int
     mode: str = "exact"
+    evidence: tuple[Evidence, ...] = ()
 
     def found(self) -> dict[str, float]:
         """Seconds per label, in order of first appearance."""

@@ -122,8 +122,8 @@ class StoredLabeler:
 
     @staticmethod
     def _decided(labeler: Labeler, one: _Pieces, mode: str) -> LabeledRecording:
-        scores = labeler.scores(one.logits[one.heard], one.prepared.piece_counts)
-        return labeler.decided(one.prepared, scores, mode)
+        logits = one.logits[one.heard]
+        return labeler.decided(one.prepared, labeler.scores(logits, one.prepared.piece_counts), mode, logits)
 
 
 class _Pieces:

@@ -68,7 +68,7 @@ class StubEngine:
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         return Progress(total, verbose, max_hours=max_hours)
 
-    def labeler(self, progress: Progress, stored: bool = False) -> StubLabeler:
+    def labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> StubLabeler:
         return StubLabeler(self.job)
 
 

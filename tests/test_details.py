@@ -1,0 +1,65 @@
+"""The file that says why."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from block.details import Details
+from block.recording import Evidence, LabeledRecording, RunnerUp, Segment
+from block.settings import SettingsError
+
+SPOKE = Evidence((RunnerUp("Music", 0.123456),), -23.44, 5, 4)
+LABELED = LabeledRecording(
+    7, "a", 100, 1.0, (Segment(0, 60, "speech", 0.9), Segment(60, 100, "other", 0.1)), 5,
+    evidence=(SPOKE, Evidence((), -math.inf, 1, 1)),
+)  # fmt: skip
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "details"
+    details = Details(path, print)
+    details.labeled(LABELED)
+    details.failed(8, "it is empty")
+    first, second = lines(path)
+    assert first == {
+        "sample": 7,
+        "segments": [
+            {"startIndex": 0, "endIndex": 59, "label": "speech", "score": 0.9, "runnersUp": [["Music", 0.1235]],
+             "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4},
+            {"startIndex": 60, "endIndex": 99, "label": "other", "score": 0.1, "runnersUp": [],
+             "loudnessDbfs": None, "windows": 1, "agreeing": 1},
+        ],
+    }  # fmt: skip
+    assert second == {"sample": 8, "error": "it is empty"}
+    details.close()
+
+
+def test_a_full_disk_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    details = Details(tmp_path / "details", warned.append)
+
+    def full(file: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    details.labeled(LABELED)
+    details.failed(8, "it is empty")
+    monkeypatch.undo()
+    details.close()
+    assert len(warned) == 1
+    assert "No space left on device" in warned[0]
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--details .* cannot be written"):
+        Details(tmp_path / "no" / "details", print)
