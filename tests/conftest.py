@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from hypothesis import settings
 # A slow machine is no failure.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# A test that asks for all memory fails by itself, and takes neither the others nor the machine with it.
+_, HARD = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (12 << 30 if HARD == resource.RLIM_INFINITY else min(12 << 30, HARD), HARD))
 
 # Before anything imports a hub client: a test that reaches for the network is wrong.
 os.environ["HF_HUB_OFFLINE"] = "1"

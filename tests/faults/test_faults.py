@@ -50,7 +50,7 @@ def run(
             code = action.run_action(arguments)
         except (StudioError, SettingsError) as error:
             code, ending = action.NOTHING_STARTED, f"error: {error}\n"
-        unlabeled = tuple(json.loads(failed.read_text())["ids"]) if failed.stat().st_size else None
+        unlabeled = tuple(json.loads(failed.read_text())["ids"]) if failed.exists() else None
         return Outcome(code, capsys.readouterr().out + ending, unlabeled)
 
     return run
