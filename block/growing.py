@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from block.ahead import THREADS
 from block.limits import available_bytes
 from block.recording import RecordingError, Waveform
 
@@ -19,6 +20,7 @@ class Growing:
     def __init__(self, expected: int = 0, free: Callable[[], int] = available_bytes) -> None:
         """Raises RecordingError where `expected` values take more memory than is free."""
         self._free = free
+        self._values: Waveform = np.empty(0, np.float32)
         self._check(expected)
         # What is not filled of it is never touched, and takes no memory.
         self._values = np.empty(expected, np.float32)
@@ -43,9 +45,18 @@ class Growing:
         return self._values
 
     def _check(self, more: int) -> None:
-        """Raises RecordingError if there is no memory for so many values more."""
-        size_bytes = more * BYTES_PER_VALUE
-        if size_bytes > ASK_BYTES and size_bytes > (free_bytes := self._free()):
+        """Raises RecordingError if there is no memory for so many values more.
+
+        Not all that is free may be taken: several recordings are decoded at once, and a small file may hold hours of
+        nothing, or say so.
+        """
+        held_bytes = self._values.nbytes
+        size_bytes = held_bytes + more * BYTES_PER_VALUE
+        if size_bytes <= ASK_BYTES:
+            return
+        free_bytes = held_bytes + self._free()
+        if size_bytes > free_bytes // THREADS:
             raise RecordingError(
-                f"its waveform takes {size_bytes / 1e9:.1f} GB of memory or more, {free_bytes / 1e9:.1f} GB are free"
+                f"its waveform takes {size_bytes / 1e9:.1f} GB of memory or more; {free_bytes / 1e9:.1f} GB are free "
+                f"for {THREADS} recordings at once"
             )

@@ -202,13 +202,13 @@ def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
 
 def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken() -> None:
     values = ASK_BYTES // 4
-    with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more, 0\.0 GB are free"):
+    with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more; 0\.0 GB are free"):
         Growing(values + 1, free=lambda: ASK_BYTES // 2)
     growing = Growing(free=lambda: ASK_BYTES // 2)
     growing.room(1000)
     with pytest.raises(RecordingError, match="GB are free"):
         growing.room(values + 1)
-    Growing(values + 1, free=lambda: 2 * ASK_BYTES)
+    Growing(values + 1, free=lambda: 5 * ASK_BYTES)
 
 
 def test_a_disk_that_fails_in_the_middle_is_told_as_such() -> None:
