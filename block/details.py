@@ -4,8 +4,8 @@
         "runnersUp": [["Music", 0.11], …], "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4}, …]}
     {"sample": 18, "error": "the recording is empty: it has 0 values"}
 
-Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows all this by
-the labels. No run depends on the file: if it cannot be written any more, that is told of once.
+Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows all this
+by the labels. No run depends on the file: if it cannot be written any more, that is told of once.
 """
 
 from __future__ import annotations

@@ -2,20 +2,17 @@
 
     python demo/run.py [--model NAME|DIR]
 
-Exits with the block's code, or 1 if a label differs from demo/expected.csv.
+Exits with the block's code, or 1 if a label differs from demo/expected.csv. On a terminal the local Studio stays, so
+that its pages can be looked at, until Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
-import shlex
 import shutil
-import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,37 +23,31 @@ sys.path.insert(0, str(ROOT))
 import requests  # noqa: E402
 
 from block.checkpoints import EMBEDDED  # noqa: E402
+from block.local_studio.job_store import RUN  # noqa: E402
+from block.local_studio.jobs import Jobs  # noqa: E402
 from block.local_studio.project import Project  # noqa: E402
-from block.local_studio.server import Address, running  # noqa: E402
+from block.local_studio.server import DEFAULT_PORT, Address, CannotServe, running  # noqa: E402
+
+FOLDER = ROOT / "build" / "demo"
 
 
-def block_arguments(**changes: str) -> list[str]:
-    """The arguments that Edge Impulse makes of parameters.json with every field at its default but `changes`."""
-    arguments = []
-    for item in json.loads((ROOT / "parameters.json").read_text())["parameters"]:
-        value = changes.get(item["param"], item["value"])
-        if item["type"] == "flag":
-            arguments += [f"--{item['param']}"] if value else []
-        elif value != "":
-            # The newlines of a multi-line field arrive as the two characters backslash and n.
-            arguments += [f"--{item['param']}", str(value).replace("\n", "\\n")]
-    return arguments
-
-
-def label(address: Address, project_id: int, ids: list[int], folder: Path, model: str) -> int:
-    """Run transform.py in a process of its own; returns its exit code."""
-    ids_file = folder / "ids.json"
-    ids_file.write_text(json.dumps({"ids": ids}))
-    environment = {
-        **os.environ,
-        "EI_API_ENDPOINT": address.endpoint,
-        "EI_PROJECT_API_KEY": address.key,
-        "EI_PROJECT_ID": str(project_id),
-    }
-    arguments = [*block_arguments(model=model), "--data-ids-file", str(ids_file)]
-    print(f"$ python transform.py {shlex.join(arguments)}", flush=True)
-    command = [sys.executable, "-u", str(ROOT / "transform.py"), *arguments]
-    return subprocess.run(command, env=environment, check=False).returncode
+def label(project: Project, address: Address, ids: list[int], model: str) -> int:
+    """Run the block in a process of its own, as the local Studio does, its log as it comes; returns its exit code."""
+    jobs = Jobs(project, ROOT, address)
+    job = jobs.start(RUN, {"model": model}, {}, ids)
+    print(f"$ {jobs.files.command(job.id)}", flush=True)
+    offset, is_running = 0, True
+    while is_running:
+        time.sleep(0.2)
+        now = jobs.store.get(job.id)
+        is_running = now is not None and now.is_running
+        log = jobs.log(job.id, offset)
+        offset = log.offset
+        sys.stdout.write(log.text)
+        sys.stdout.flush()
+    jobs.close()
+    done = jobs.store.get(job.id)
+    return done.exit_code if done is not None and done.exit_code is not None else 1
 
 
 def read_back(address: Address, project_id: int, sample_id: int) -> dict[str, Any]:
@@ -81,36 +72,60 @@ def expected() -> dict[str, list[tuple[float, float, str]]]:
     return spans
 
 
+def show(project: Project, address: Address, model: str) -> int:
+    """Label the recordings and hold the labels to what is in them; returns the exit code."""
+    truth = expected()
+    ids = [sample.id for sample in project.samples()]
+    print(f"local Studio at {address.url} with {len(ids)} recordings of demo/recordings")
+    code = label(project, address, ids, model)
+    print()
+    right = True
+    for sample in (read_back(address, project.id, sample_id) for sample_id in ids):
+        rate = sample["frequency"]
+        print(f"{sample['filename']}  {sample['valuesCount'] / rate:.1f} s at {rate:g} Hz")
+        found = []
+        for one in sample.get("structuredLabels") or []:
+            start, end = one["startIndex"] / rate, (one["endIndex"] + 1) / rate
+            found.append((round(start, 3), round(end, 3), one["label"]))
+            print(f"  {start:5.1f} – {end:4.1f} s  {one['label']}")
+        if found != truth[sample["filename"]]:
+            right = False
+            print(f"  differs from demo/expected.csv: {truth[sample['filename']]}")
+    print("\nevery label is as demo/expected.csv says" if right else "\nsome labels differ from demo/expected.csv")
+    return code or (0 if right else 1)
+
+
 def main() -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description="Label the demo's recordings through a local Studio.")
     parser.add_argument("--model", default=EMBEDDED, metavar="NAME|DIR", help="default: %(default)s")
     model = parser.parse_args().model
-    truth = expected()
-    right = True
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(shutil.copytree(HERE / "recordings", Path(scratch) / "recordings"))
-        project = Project(folder)
-        project.scan()
-        ids = [sample.id for sample in project.samples()]
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    shutil.copytree(HERE / "recordings", FOLDER)
+    project = Project(FOLDER)
+    project.scan()
+    try:
+        with running(project, port=DEFAULT_PORT) as address:
+            return stay(show(project, address, model), address)
+    except CannotServe:  # somebody else is at the usual address
         with running(project) as address:
-            print(f"local Studio at {address.url} with {len(ids)} recordings of demo/recordings")
-            code = label(address, project.id, ids, Path(scratch), model)
-            print()
-            for sample in (read_back(address, project.id, sample_id) for sample_id in ids):
-                rate = sample["frequency"]
-                print(f"{sample['filename']}  {sample['valuesCount'] / rate:.1f} s at {rate:g} Hz")
-                found = []
-                for one in sample.get("structuredLabels") or []:
-                    start, end = one["startIndex"] / rate, (one["endIndex"] + 1) / rate
-                    found.append((round(start, 3), round(end, 3), one["label"]))
-                    print(f"  {start:5.1f} – {end:4.1f} s  {one['label']}")
-                if found != truth[sample["filename"]]:
-                    right = False
-                    print(f"  differs from demo/expected.csv: {truth[sample['filename']]}")
+            return stay(show(project, address, model), address)
+    finally:
         project.close()
-    print("\nevery label is as demo/expected.csv says" if right else "\nsome labels differ from demo/expected.csv")
-    return code or (0 if right else 1)
+
+
+def stay(code: int, address: Address) -> int:
+    """Name the page where the labels can be seen and heard; on a terminal, until Ctrl-C. Returns `code`."""
+    if not sys.stdout.isatty():
+        print(f"to see and hear them: .venv/bin/python -m block studio build/demo, then open http://127.0.0.1:{DEFAULT_PORT}")
+        return code
+    print(f"see and hear them at {address.url} (Ctrl-C ends this)", flush=True)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print()
+    return code
 
 
 if __name__ == "__main__":

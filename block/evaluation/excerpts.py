@@ -66,19 +66,20 @@ def mel_levels(waveform: Waveform, rate_hz: int) -> npt.NDArray[np.float64]:
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * np.hanning(size)
     fft = 1 << (size - 1).bit_length()
     power = np.square(np.abs(np.fft.rfft(frames, fft)))
-    bands = power @ _bands(fft, rate_hz).T
+    bands = power @ mel_bands(fft, rate_hz).T
     decibels = 10 * np.log10(np.maximum(bands, 1e-12))
     return np.asarray(np.clip((decibels.T - decibels.max()) / RANGE_DB + 1, 0, 1))
 
 
-def _bands(fft: int, rate_hz: int) -> npt.NDArray[np.float64]:
-    """Triangles on O'Shaughnessy's mel scale, 1127·ln(1 + f/700). Shape: `(bands, fft / 2 + 1)`."""
+def mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Frequencies on O'Shaughnessy's mel scale, 1127·ln(1 + f/700)."""
+    return np.asarray(1127 * np.log1p(np.asarray(hz, dtype=np.float64) / 700))
 
-    def mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(1127 * np.log1p(hz / 700))
 
-    low, high = mel(np.array([LOW_HZ, rate_hz / 2]))
-    edges = np.linspace(low, high, BINS + 2)
+def mel_bands(fft: int, rate_hz: int, low_hz: float = LOW_HZ, bins: int = BINS) -> npt.NDArray[np.float64]:
+    """Triangles on the mel scale, from `low_hz` to half the rate. Shape: `(bins, fft / 2 + 1)`."""
+    low, high = mel([low_hz, rate_hz / 2])
+    edges = np.linspace(low, high, bins + 2)
     at = mel(np.arange(fft // 2 + 1) * rate_hz / fft)
     rising = (at - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - at) / (edges[2:] - edges[1:-1])[:, None]

@@ -1,29 +1,32 @@
 """The ASGI application: demands the key, hands calls to their handlers, wraps answers in the envelope.
 
 Every JSON answer is ``{"success": bool, "error"?: str, …}``, those of unknown paths and of our own
-mistakes included; no answer holds a traceback. Pages can be added beside ``/v1``: the key is demanded in
-the header only below `KEYED`.
+mistakes included; no answer holds a traceback. Pages stand beside ``/v1``: the key is demanded in the
+header only below `KEYED`.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import byte_range, reads, writes
-from .call import Call, Handler
+from .call import Call, Handler, read_body
 from .contract import Refused
+from .hearing import Decoded
 from .project import Project
 from .wav import Bytes
 
@@ -33,19 +36,32 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
 
 
-def create_app(project: Project, key: str) -> Starlette:
-    """The application that serves `project` to whoever sends `key` in the header ``x-api-key``."""
-    routes = [
+def create_app(project: Project, key: str, pages: Pages | None = None) -> Starlette:
+    """The application that serves `project` to whoever sends `key` in the header ``x-api-key``; and its `pages`."""
+    routes: list[BaseRoute] = [
         Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
     ]
+    handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _http_error, Exception: _unexpected}
     app = Starlette(
-        routes=[*routes, Route("/ids.json", _ids(project))],
-        middleware=[Middleware(KeyDemanded, key=key)],
-        exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _unexpected},
+        routes=[*routes, Route("/ids.json", _ids(project)), *(pages.routes if pages else ())],
+        middleware=[Middleware(KeyDemanded, key=key), *(pages.middleware if pages else ())],
+        exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
     app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect hides a slip
     return app
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What the pages add to the API: their routes, what looks at requests before these, and their own errors.
+
+    `handlers` is given those of the API, to be called for its paths, and returns those for all paths.
+    """
+
+    routes: Sequence[BaseRoute]
+    middleware: Sequence[Middleware]
+    handlers: Callable[[Mapping[Any, Any]], Mapping[Any, Any]]
 
 
 class KeyDemanded:
@@ -73,7 +89,7 @@ def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[
             ids={name: str(value) for name, value in request.path_params.items()},
             query=request.query_params.multi_items(),
             content_type=request.headers.get("content-type", ""),
-            body=await _body(request),
+            body=await read_body(request, LARGEST_BODY),
         )
         try:
             answer = await run_in_threadpool(handler, project, call)
@@ -86,7 +102,7 @@ def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[
             return await _unexpected(request, error)
         headers = {"Cache-Control": _caching(request)}
         if isinstance(answer, Bytes):
-            return _audio(answer, request.headers.get("range"), headers)
+            return audio_answer(answer, request.headers.get("range"), headers)
         return JSONResponse({"success": True, **answer}, headers=headers)
 
     return endpoint
@@ -102,24 +118,13 @@ def _ids(project: Project) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async for block in request.stream():
-            body += block
-            if len(body) > LARGEST_BODY:
-                raise Refused(f"the request body is larger than {LARGEST_BODY} bytes", 413)
-    except ClientDisconnect:
-        raise Refused("the client hung up before its request was complete") from None
-    return bytes(body)
-
-
 def _caching(request: Request) -> str:
     """As documented: an answer may be cached for long when, and only when, a `cacheKey` is given."""
     return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
 
 
-def _audio(audio: Bytes, wanted: str | None, headers: dict[str, str]) -> Response:
+def audio_answer(audio: Bytes | Decoded, wanted: str | None, headers: dict[str, str]) -> Response:
+    """All of a WAV, or the range of its bytes that the header Range asks for: 200, 206 or 416."""
     try:
         span = byte_range.requested(wanted, audio.size)
     except byte_range.Unsatisfiable as error:

@@ -1,7 +1,7 @@
 """One call of Edge Impulse's API: what its handler gets and gives, and what all handlers check first.
 
 A handler takes the project and a call, and returns the answer without its envelope, or audio; what it
-refuses it raises as `Refused`. Unless its docstring says otherwise, an unknown query parameter is
+refuses it raises as `Refused`. Unless a call says otherwise, an unknown query parameter is
 refused (400), another project's id too (403: the key belongs to this project only; the service's status
 is not established), and an unknown sample is 404. Calls that no handler is made for are answered by 404,
 among them jobs and the actions themselves.
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
 
 from . import contract
 from .contract import Refused
@@ -69,3 +71,16 @@ def body_of(call: Call, *known: str) -> dict[str, object]:
     body = contract.json_object(call.body)
     contract.only_keys(body, known, "the request body")
     return body
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a request, of at most `limit` bytes. Raises Refused."""
+    body = bytearray()
+    try:
+        async for block in request.stream():
+            body += block
+            if len(body) > limit:
+                raise Refused(f"the request body is larger than {limit} bytes", 413)
+    except ClientDisconnect:
+        raise Refused("the client hung up before its request was complete") from None
+    return bytes(body)

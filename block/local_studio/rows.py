@@ -31,11 +31,28 @@ SCHEMA = (
     ) WITHOUT ROWID
     """,
 )
+# What version 2 has beside those of version 1.
+SCHEMA_2 = (
+    "ALTER TABLE samples ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, block TEXT NOT NULL, parameters TEXT NOT NULL,
+        sample_ids TEXT NOT NULL, state TEXT NOT NULL, exit_code INTEGER, started TEXT NOT NULL, ended TEXT, pid INTEGER
+    )
+    """,
+    """
+    CREATE TABLE details (
+        sample_id INTEGER NOT NULL REFERENCES samples (id), job_id INTEGER NOT NULL REFERENCES jobs (id),
+        details TEXT NOT NULL,
+        PRIMARY KEY (sample_id, job_id)
+    ) WITHOUT ROWID
+    """,
+)
 
 SELECT_SAMPLES = """
     SELECT id, path, name, category, label, frequency_hz, values_count, sensors, chart_type, is_disabled,
            is_processing, processing_error, metadata, structured_labels, sha256, created, modified, added,
-           wav IS NOT NULL AS has_wav
+           wav IS NOT NULL AS has_wav, revision
     FROM samples WHERE NOT is_missing
 """
 
@@ -63,6 +80,7 @@ def sample_of(row: sqlite3.Row) -> Sample:
         added=row["added"],
         path=row["path"],
         has_wav=bool(row["has_wav"]),
+        revision=row["revision"],
     )
 
 

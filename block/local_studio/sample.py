@@ -43,7 +43,7 @@ class Sample:
     `structured_labels` is None until they are first set; `processing_error` is the reason why the
     audio could not be read, None when it could. The three times are ISO 8601 in UTC.
     `path` is the file below the project's folder, in the file system's own bytes; None for a sample
-    that was added by a program.
+    that was added by a program. `revision` counts the changes of what the database holds of it.
     """
 
     id: int
@@ -65,6 +65,7 @@ class Sample:
     added: str
     path: bytes | None
     has_wav: bool
+    revision: int = 0
 
     @property
     def length_ms(self) -> float:

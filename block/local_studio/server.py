@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from block.studio.address import is_loopback
+
 if TYPE_CHECKING:
     import uvicorn
 
+    from .jobs import Jobs
     from .project import Project
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 4810
+HERE = Path(__file__).resolve().parents[2]
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # what a header can carry unchanged
 START_S = 30.0  # how long `running` waits for the server to answer
 
@@ -44,6 +48,11 @@ class Address:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def is_loopback(self) -> bool:
+        """Can only this machine reach it?"""
+        return is_loopback(self.host)
+
+    @property
     def endpoint(self) -> str:
         return f"{self.url}/v1"
 
@@ -57,7 +66,19 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder with audio files, at any depth")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes any free port")
-    parser.add_argument("--host", default=LOOPBACK, help=f"only {LOOPBACK} (the default) for now")
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help=f"default {LOOPBACK}, which only this machine can reach; for any other, pages demand the key",
+    )
+    parser.add_argument(
+        "--block",
+        metavar="DIR",
+        type=Path,
+        default=HERE,
+        help="the AI Action to run: a folder with parameters.json and a Dockerfile or transform.py; default: this one",
+    )
     parser.add_argument("--key", help="API key to demand; default: one that is kept in the project's database")
     parser.add_argument(
         "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples here, for --data-ids-file"
@@ -82,15 +103,23 @@ def main(argv: list[str]) -> int:
 
 
 @contextmanager
-def running(project: Project, *, key: str | None = None, port: int = 0) -> Iterator[Address]:
-    """Serve `project` in a thread for as long as the context lasts. `port` 0 takes a free one.
+def running(
+    project: Project, *, key: str | None = None, port: int = 0, host: str = LOOPBACK, block: Path | None = None
+) -> Iterator[Address]:
+    """Serve `project`, API and pages, in a thread for as long as the context lasts. `port` 0 takes a free one.
 
-    `key` None demands the project's own key. Raises CannotServe.
+    `key` None demands the project's own key; pages demand it where `host` is not loopback. `block` is the AI Action
+    that the pages run, this one unless it is given. Raises CannotServe.
     """
     demanded = project.key if key is None else key
-    server = _server(project, demanded)
-    listener = _listener(LOOPBACK, port)
-    address = Address(LOOPBACK, listener.getsockname()[1], demanded)
+    listener = _listener(host, port)
+    address = Address(host, listener.getsockname()[1], demanded)
+    try:
+        served = _served(project, address, block or HERE)
+    except CannotServe:
+        listener.close()
+        raise
+    server = served.server
     thread = threading.Thread(target=server.run, args=([listener],), name="local-studio", daemon=True)
     thread.start()
     try:
@@ -101,31 +130,34 @@ def running(project: Project, *, key: str | None = None, port: int = 0) -> Itera
             time.sleep(0.005)
         yield address
     finally:
+        served.close()
         server.should_exit = True
         thread.join()
         listener.close()
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    if arguments.host != LOOPBACK:
-        raise CannotServe(f"--host must be {LOOPBACK} for now, got {arguments.host!r}")
     if not 0 <= arguments.port <= 65535:
         raise CannotServe(f"--port must be 0…65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):
         raise CannotServe("--key must be printable ASCII without spaces around it, and not empty")
     project = _open(arguments.folder)
     try:
-        with _listener(LOOPBACK, arguments.port) as listener:
+        with _listener(arguments.host, arguments.port) as listener:
             report = project.scan()
             ids = [sample.id for sample in project.samples()]
             if arguments.ids_file is not None:
                 _write_ids(arguments.ids_file, ids)
             key = project.key if arguments.key is None else arguments.key
-            address = Address(LOOPBACK, listener.getsockname()[1], key)
+            address = Address(arguments.host, listener.getsockname()[1], key)
+            served = _served(project, address, arguments.block)
             if report.labels_dropped:
                 print(f"{report.labels_dropped} recordings have changed in length and lost their labels")
             print("\n".join(_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
-            _server(project, address.key).run([listener])
+            try:
+                served.server.run([listener])
+            finally:
+                served.close()
     finally:
         project.close()
 
@@ -155,15 +187,36 @@ def _open(root: Path) -> Project:
         raise CannotServe(str(error)) from None
 
 
-def _server(project: Project, key: str) -> uvicorn.Server:
+@dataclass(frozen=True)
+class _Served:
+    """A server, and the jobs that end with it."""
+
+    server: uvicorn.Server
+    jobs: Jobs
+
+    def close(self) -> None:
+        self.jobs.close()
+
+
+def _served(project: Project, address: Address, block: Path) -> _Served:
     try:
         import uvicorn
 
         from .app import create_app
+        from .jobs import BlockError, Jobs
+        from .pages import pages
+        from .site import Site
     except ImportError as error:
         raise _not_installed(error) from None
+    try:
+        jobs = Jobs(project, block, address)
+    except BlockError as error:
+        raise CannotServe(str(error)) from None
+    is_open = address.is_loopback
+    site = Site(project, jobs, address.key, is_open)
+    hosts = frozenset((LOOPBACK, "localhost", "[::1]", address.host)) if is_open else None
     config = uvicorn.Config(
-        create_app(project, key),
+        create_app(project, address.key, pages(site, hosts)),
         lifespan="off",
         ws="none",
         access_log=False,
@@ -172,7 +225,7 @@ def _server(project: Project, key: str) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    return uvicorn.Server(config)
+    return _Served(uvicorn.Server(config), jobs)
 
 
 def _not_installed(error: ImportError) -> CannotServe:

@@ -67,7 +67,7 @@ class Bytes:
 
 def facts(file: BinaryIO) -> AudioFacts:
     """The header of `file`, which must be at its beginning. Raises UnreadableAudio."""
-    with _opened(file) as sound:
+    with opened(file) as sound:
         return AudioFacts(
             frequency_hz=sound.samplerate,
             frames=sound.frames,
@@ -101,12 +101,13 @@ def first_values(file: BinaryIO, limit: int) -> list[list[int]]:
 
     Several channels are averaged. Raises UnreadableAudio.
     """
-    with _opened(file) as sound:
+    with opened(file) as sound:
         frames = sound.read(min(limit, sound.frames), dtype="float32", always_2d=True)
     return [[int(value)] for value in _pcm16(frames.mean(axis=1))] if len(frames) else []
 
 
-def _opened(file: BinaryIO) -> soundfile.SoundFile:
+def opened(file: BinaryIO) -> soundfile.SoundFile:
+    """The audio in `file`, which must be at its beginning, ready to be read. Raises UnreadableAudio."""
     try:
         sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
@@ -118,7 +119,7 @@ def _opened(file: BinaryIO) -> soundfile.SoundFile:
 
 def _encoded(file: BinaryIO, part: Slice | None) -> Bytes:
     """A new WAV of `part`, block by block: in the file's own width where it is plain, else 16-bit PCM."""
-    with _opened(file) as sound:
+    with opened(file) as sound:
         start, stop = _bounds(part or Slice(None, None), sound.frames)
         keeps_width = sound.format in ("WAV", "WAVEX") and sound.subtype in PLAIN_SUBTYPES
         subtype = sound.subtype if keeps_width else "PCM_16"

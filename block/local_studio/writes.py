@@ -51,8 +51,8 @@ def set_metadata(project: Project, call: Call) -> Answer:
 def propose_changes(project: Project, call: Call) -> Answer:
     """Keep what a job proposes for the sample, in place of its earlier proposal.
 
-    Chosen, for want of facts: proposed labels keep the same rules as labels that are set. There are no
-    jobs yet, so any positive integer is accepted as `jobId`.
+    Chosen, for want of facts: proposed labels keep the same rules as labels that are set, and any positive integer is
+    accepted as `jobId`, whether this Studio has started that job or not.
     """
     item = sample_to_write(project, call)
     body = body_of(call, "jobId", "proposedChanges")

@@ -210,13 +210,13 @@ def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path):
     database = sqlite3.connect(tmp_path / DATABASE)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(ProjectError, match="schema version 99, expected 1"):
+    with pytest.raises(ProjectError, match="schema version 99, expected at most 2"):
         Project(tmp_path)
 
 
 def test_ids_are_never_used_twice(project: Project):
     first = project.add_sample(name="a", frequency=16000, values_count=0)
-    with project.store._transaction() as database:
+    with project.store.transaction() as database:
         database.execute("DELETE FROM samples WHERE id = ?", (first,))
     assert project.add_sample(name="b", frequency=16000, values_count=0) > first
 

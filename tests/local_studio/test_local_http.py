@@ -40,9 +40,11 @@ def test_unknown_calls_are_answered_in_the_envelope(studio: Any, refused: Refuse
     refused(studio.get(path), 404)
 
 
-def test_paths_outside_the_api_hold_nothing(studio: Any, refused: Refused):
-    for path in ("/", "/v2/api/projects", "/../.local-studio.sqlite3", "/.local-studio.sqlite3"):
-        refused(studio.session.get(studio.address.url + path, timeout=10), 404)
+def test_paths_outside_the_api_and_the_pages_hold_nothing(studio: Any):
+    for path in ("/v2/api/projects", "/../.local-studio.sqlite3", "/.local-studio.sqlite3", "/%2e%2e/pages.py"):
+        answer = studio.session.get(studio.address.url + path, timeout=10)
+        assert answer.status_code == 404
+        assert "There is no such page." in answer.text
 
 
 @pytest.mark.parametrize(

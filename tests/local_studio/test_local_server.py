@@ -110,7 +110,7 @@ def test_what_cannot_be_served_ends_with_2_and_one_line(tmp_path: Path, capsys: 
         "cannot open the project's database": [unwritable],
         "cannot listen on 127.0.0.1": [fine, "--port", taken.getsockname()[1]],
         "--port must be 0…65535, got 70000": [fine, "--port", 70000],
-        "--host must be 127.0.0.1 for now, got '0.0.0.0'": [fine, "--host", "0.0.0.0"],
+        "cannot listen on 192.0.2.1": [fine, "--host", "192.0.2.1"],
         "--key must be printable ASCII": [fine, "--key", " "],
         "cannot write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
     }

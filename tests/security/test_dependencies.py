@@ -60,7 +60,7 @@ def test_the_parts_together_are_what_constraints_names() -> None:
 
 def test_what_the_requirements_name_is_locked() -> None:
     for name, parts in {
-        "requirements.txt": ("run", "torch"), "requirements-studio.txt": ("studio",), "requirements-dev.txt": ("dev",),
+        "requirements.txt": ("run", "torch"), "requirements-studio.txt": ("run", "studio"), "requirements-dev.txt": ("dev",),
         "requirements-offline.txt": ("offline",), "requirements-bench.txt": ("bench",),
         "requirements-audit.txt": ("audit",),
     }.items():  # fmt: skip

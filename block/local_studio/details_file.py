@@ -1,0 +1,97 @@
+"""What a block says about recordings while it runs: a file that it writes, a JSON line each, read as it grows.
+
+The block's own mistakes must not become the pages': a line that is not as documented is passed over, what is known of
+others is taken with its type, and sizes are bounded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+LARGEST_LINE = 16 << 20  # bytes; an hour in 25 ms segments
+LARGEST_READ = 32 << 20  # bytes in one go
+LONGEST_TEXT = 2000  # characters of an error or a label
+
+
+class DetailsFile:
+    """The file at `path`, which need not be there yet, of a job on the samples `of`."""
+
+    def __init__(self, path: Path, of: Collection[int]) -> None:
+        self._path = path
+        self._of = frozenset(of)
+        self._at = 0
+
+    def new(self) -> dict[int, dict[str, object]]:
+        """What has come since the last call, by sample; a line without its end is left for the next."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                read = file.read(LARGEST_READ)
+        except OSError:
+            return {}
+        end = read.rfind(b"\n") + 1
+        if not end and len(read) > LARGEST_LINE:
+            end = len(read)  # no line is as long; its rest will be no JSON either
+        self._at += end
+        found = {}
+        for line in read[:end].splitlines():
+            said = parse_line(line)
+            if said is not None and said[0] in self._of:
+                found[said[0]] = said[1]
+        return found
+
+
+def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
+    """The sample and what is said about it; None for a line that is not as documented."""
+    if len(line) > LARGEST_LINE:
+        return None
+    try:
+        said = json.loads(line, parse_constant=lambda name: None)
+        sample = said["sample"]
+        if isinstance(sample, bool) or not isinstance(sample, int):
+            return None
+        if "error" in said:
+            return sample, {"error": _text(said["error"])}
+        return sample, {"segments": [_segment(one) for one in said["segments"]]}
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        return None
+
+
+def _segment(value: dict[str, Any]) -> dict[str, object]:
+    segment: dict[str, object] = {
+        "startIndex": _whole(value["startIndex"]),
+        "endIndex": _whole(value["endIndex"]),
+        "label": _text(value["label"]),
+    }
+    if value.get("score") is not None:
+        segment["score"] = _number(value["score"])
+    if value.get("loudnessDbfs") is not None:
+        segment["loudnessDbfs"] = _number(value["loudnessDbfs"])
+    for key in ("windows", "agreeing"):
+        if value.get(key) is not None:
+            segment[key] = _whole(value[key])
+    if value.get("runnersUp") is not None:
+        segment["runnersUp"] = [[_text(name), _number(score)] for name, score in value["runnersUp"][:10]]
+    return segment
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    # A lone surrogate cannot be stored as UTF-8.
+    return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
+        raise TypeError
+    return float(value)

@@ -1,0 +1,101 @@
+"""A job's log: written as it comes up to a size, and read from where a page has got to."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+LARGEST_LOG = 10 << 20  # bytes
+TAIL = 64 << 10  # bytes of the end that are kept beside, because it says why
+LINES = 1000  # that a page shows, as the platform's own does
+CHUNK = 1 << 20  # bytes that a page is given at once
+
+# How terminals are told colours and titles; an interrupted one stays as it is.
+ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(\x07|\x1b\\)|[@-Z\\-_])")
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class LogWriter:
+    """Appends to a new file at `path`, of at most `LARGEST_LOG`, `TAIL` and a line about what is missing.
+
+    Raises OSError when the file cannot be made; after that nothing: a full disk costs the log only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._left = LARGEST_LOG
+        self._tail = b""
+        self._lost = 0
+
+    def write(self, data: bytes) -> None:
+        """Add what the process said."""
+        now, later = data[: self._left], data[self._left :]
+        self._left -= len(now)
+        if now and not self._write(now):
+            self._left, later = 0, data
+        if later:
+            self._lost += len(later)
+            self._tail = (self._tail + later)[-TAIL:]
+
+    def close(self) -> None:
+        """Add the end of what had no room."""
+        if self._tail:
+            missing = self._lost - len(self._tail)
+            self._write(f"\n… {missing} bytes are left out here: the log is full …\n".encode())
+            self._write(self._tail)
+        self._file.close()
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Log:
+    """A part of a log as plain text, and the offset in bytes at which the next part begins."""
+
+    text: str
+    offset: int
+
+
+def read_part(path: Path, offset: int, is_over: bool) -> Log:
+    """What stands behind `offset`, up to the last whole line; once the job is over, up to the end."""
+    data = _read(path, offset)
+    end = len(data) if is_over and len(data) < CHUNK else data.rfind(b"\n") + 1
+    if not end and len(data) >= CHUNK:
+        end = len(data)  # one endless line
+    return Log(plain(data[:end]), offset + end)
+
+
+def read_end(path: Path, is_over: bool) -> Log:
+    """The last `LINES` lines, or fewer where they are very long."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return Log("", 0)
+    start = max(0, size - CHUNK + 1)
+    data = _read(path, start)
+    end = len(data) if is_over else data.rfind(b"\n") + 1
+    lines = plain(data[:end]).splitlines(keepends=True)
+    return Log("".join(lines[-LINES:]), start + end)
+
+
+def plain(data: bytes) -> str:
+    """Text without what is meant for terminals; a line that was written over becomes lines."""
+    text = ESCAPES.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r", "\n"))
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset, os.SEEK_SET)
+            return file.read(CHUNK)
+    except (OSError, OverflowError):
+        return b""

@@ -1,0 +1,83 @@
+"""The list of recordings: found, filtered, chosen for an action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from . import contract
+from .contract import Refused
+from .kept_rows import KeptRows
+from .recordings_list import PAGE, SORTS, STATES, Entry, Filter, Totals, chosen, label_counts
+from .site import Site, in_thread
+
+LONGEST_IDS = 32_000  # characters; the server takes 64 KiB of a request's head
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    """The list, and where its choice of recordings goes."""
+
+    kept = KeptRows(site.project.store, site.jobs.store)
+
+    async def page(request: Request) -> Response:
+        wanted = Filter.of(request.query_params.multi_items())
+        return site.page(request, "list.html", **await in_thread(lambda: values(kept.now(), wanted)))
+
+    async def choice(request: Request) -> Response:
+        given = request.query_params.getlist("id")
+        ids = [contract.path_id(one, "sample") for one in given]
+        if not ids:
+            raise Refused("Choose at least one recording first, by its box.")
+        return site.to(f"/actions?ids={spans(ids)}")
+
+    return [Route("/", page, methods=["GET"]), Route("/chosen", choice, methods=["GET"])]
+
+
+def action_link(wanted: Filter, found: Sequence[Entry]) -> str:
+    """Where an action on all that the list shows begins; empty where the ids are too many for an address.
+
+    Disabled recordings are left out of the ids, as a block leaves them alone.
+    """
+    if wanted.is_any:
+        return "/actions?filter=all"
+    if (wanted.search, wanted.label, wanted.state) == ("", "", "unlabelled"):
+        return "/actions?filter=unlabelled"
+    ids = spans([row.sample.id for row in found if not row.sample.is_disabled])
+    return f"/actions?ids={ids}" if 0 < len(ids) <= LONGEST_IDS else ""
+
+
+def spans(ids: Iterable[int]) -> str:
+    """Ids as `1-3,7`, ascending, each once."""
+    first, last, words = 0, -1, []
+    for one in [*sorted(set(ids)), -1]:
+        if one == last + 1:
+            last = one
+            continue
+        if last > 0:
+            words.append(f"{first}-{last}" if last > first else str(first))
+        first = last = one
+    return ",".join(words)
+
+
+def values(rows: Sequence[Entry], wanted: Filter) -> dict[str, object]:
+    """What the page says of `rows` under a filter; its page number is cut to those there are."""
+    found = chosen(rows, wanted)
+    pages = max(1, -(-len(found) // PAGE))
+    number = min(wanted.page, pages)
+    return {
+        "wanted": wanted,
+        "rows": found[(number - 1) * PAGE : number * PAGE],
+        "first": (number - 1) * PAGE + 1,
+        "number": number,
+        "pages": pages,
+        "totals": Totals.of(rows),
+        "shown": Totals.of(found),
+        "labels": label_counts(rows),
+        "states_known": STATES,
+        "sorts": SORTS,
+        "for_action": sum(not row.sample.is_disabled for row in found),
+        "all_link": action_link(wanted, found),
+    }

@@ -1,0 +1,43 @@
+"""Which recordings a person should listen to first: those of whose labels a block was not sure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .sample import Sample, StructuredLabel
+
+CLOSE = 0.1  # of a score to the runner-up's
+
+
+def is_uncertain(said: Mapping[str, object], sample: Sample, *, has_proposal: bool) -> bool:
+    """Was a block unsure of a segment that the sample has, or, with `has_proposal`, of one that it proposes?
+
+    `said` are details as the README describes them; those of a proposal that was rejected, or of labels that were
+    replaced since, no longer count.
+    """
+    entries = said.get("segments")
+    if not isinstance(entries, list):
+        return False
+    unsure = [one for one in entries if isinstance(one, dict) and is_unsure(one)]
+    return any(has_proposal or _stands(one, sample.structured_labels or ()) for one in unsure)
+
+
+def is_unsure(entry: Mapping[str, Any]) -> bool:
+    """Is the runner-up of a segment within CLOSE of its score, or did one of its windows not agree?"""
+    windows, agreeing = entry.get("windows"), entry.get("agreeing")
+    if isinstance(windows, int) and isinstance(agreeing, int) and agreeing < windows:
+        return True
+    score, pairs = entry.get("score"), entry.get("runnersUp")
+    if not isinstance(score, int | float) or not isinstance(pairs, list):
+        return False
+    rivals = [one[1] for one in pairs if isinstance(one, list) and len(one) == 2 and isinstance(one[1], int | float)]
+    return bool(rivals) and score - max(rivals) < CLOSE
+
+
+def _stands(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> bool:
+    """Is what the block said the sample's label now? Neighbours with one label may have been merged since."""
+    start, end = entry.get("startIndex"), entry.get("endIndex")
+    if not isinstance(start, int) or not isinstance(end, int):
+        return False
+    return any(one.start_index <= start and end <= one.end_index and one.label == entry.get("label") for one in labels)

@@ -1,0 +1,283 @@
+"""Labels out and in as `info.labels`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from block.local_studio import exchange
+from block.local_studio.contract import Refused
+from block.local_studio.exchange import exported, planned
+from block.local_studio.project import Project
+from block.local_studio.sample import StructuredLabel
+from block.local_studio.server import Address, running
+
+
+@pytest.fixture
+def folder(tmp_path: Path, project: Project, audio_bytes: Callable[..., bytes]) -> Project:
+    """A project with the recordings a.wav, sub/b.wav and sub/c.wav, of 100 values each and ids in this order."""
+    (tmp_path / "sub").mkdir()
+    for name in ("a.wav", "sub/b.wav", "sub/c.wav"):
+        (tmp_path / name).write_bytes(audio_bytes(100))
+    project.scan()
+    return project
+
+
+@pytest.fixture
+def address(folder: Project) -> Iterator[Address]:
+    with running(folder) as address:
+        yield address
+
+
+def file_of(*entries: dict[str, Any]) -> str:
+    return json.dumps({"version": 1, "files": list(entries)})
+
+
+def entry(path: str, *labels: str, last: int = 99, **more: Any) -> dict[str, Any]:
+    """An entry whose labels change half way; without labels an unlabeled one."""
+    if not labels:
+        return {"path": path, "category": "training", "label": {"type": "unlabeled"}, **more}
+    spans = [(0, last)] if len(labels) == 1 else [(0, 49), (50, last)]
+    made = [
+        {"startIndex": start, "endIndex": end, "label": label}
+        for (start, end), label in zip(spans, labels, strict=True)
+    ]
+    return {"path": path, "category": "training", "label": {"type": "multi-label", "labels": made}, **more}
+
+
+def read_in(project: Project, text: str, replace_hand: bool = False) -> exchange.Plan:
+    plan = planned(text, project.samples(), replace_hand=replace_hand)
+    assert exchange.write(project.store, plan.settings) == []
+    return plan
+
+
+def labels_of(project: Project, sample_id: int) -> list[str]:
+    return [one.label for one in project.sample(sample_id).structured_labels or ()]
+
+
+def token(address: Address) -> str:
+    page = requests.get(f"{address.url}/", timeout=10).text
+    return re.search(r'name="token" value="([0-9a-f]+)"', page)[1]  # type: ignore[index]
+
+
+def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: Project) -> None:
+    folder.store.set_structured_labels(1, [StructuredLabel(0, 49, "dog"), StructuredLabel(50, 99, "<rain>")])
+    folder.store.add_metadata(1, {"site": "Zürich", "labeled_by": "human"})
+    folder.store.set_label(2, "rain")
+    assert json.loads(exported(folder.samples())) == {
+        "version": 1,
+        "files": [
+            {
+                "path": "a.wav",
+                "category": "training",
+                "label": {
+                    "type": "multi-label",
+                    "labels": [
+                        {"startIndex": 0, "endIndex": 49, "label": "dog"},
+                        {"startIndex": 50, "endIndex": 99, "label": "<rain>"},
+                    ],
+                },
+                "metadata": {"site": "Z\\xfcrich", "labeled_by": "human"},
+            },
+            {"path": "sub/b.wav", "category": "training", "label": {"type": "label", "label": "rain"}},
+            {"path": "sub/c.wav", "category": "training", "label": {"type": "unlabeled"}},
+        ],
+    }
+
+
+def test_a_recording_without_a_file_gets_no_path_that_leaves_the_folder(project: Project) -> None:
+    project.add_sample(name="../../etc/passwd", frequency=1, values_count=1, category="anomaly")
+    (file,) = json.loads(exported(project.samples()))["files"]
+    assert (file["path"], file["name"], file["category"]) == ("samples/1.wav", "../../etc/passwd", "testing")
+
+
+def test_no_recordings_make_an_empty_file(project: Project) -> None:
+    assert json.loads(exported([])) == {"version": 1, "files": []}
+
+
+def test_what_is_written_can_be_read_in_again(folder: Project) -> None:
+    folder.store.set_structured_labels(1, [StructuredLabel(0, 9, "dog"), StructuredLabel(10, 99, "rain")])
+    folder.store.set_label(2, "wind")
+    folder.store.add_metadata(1, {"labeled_by": "some block", "site": "yard"})
+    text = exported(folder.samples())
+    before = folder.samples()
+    folder.store.set_structured_labels(1, [StructuredLabel(0, 99, "cat")])
+    folder.store.set_structured_labels(2, [StructuredLabel(0, 99, "cat")])
+    plan = read_in(folder, text)
+    assert (len(plan.settings), plan.unlabelled, plan.unknown, plan.refused) == (2, 1, (), ())
+    after = folder.samples()
+    assert after[0].structured_labels == before[0].structured_labels
+    assert after[0].metadata == before[0].metadata
+    assert (after[1].structured_labels, after[1].label) == (None, "wind")
+    assert after[1].metadata == {"labeled_by": "human"}
+    assert after[2].revision == before[2].revision
+
+
+def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: Project) -> None:
+    folder.store.add_metadata(1, {"site": "yard", "labeled_by": "some block"})
+    read_in(folder, file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat", metadata={"labeled_by": "x", "n": "1"})))
+    assert folder.sample(1).metadata == {"site": "yard", "labeled_by": "human"}
+    assert folder.sample(2).metadata == {"labeled_by": "x", "n": "1"}
+
+
+@pytest.mark.parametrize(
+    ("path", "sample_id"),
+    [
+        ("a.wav", 1),
+        ("./sub/b.wav", 2),
+        ("b.wav", 2),
+        ("../recordings/sub/b.wav", 2),
+        ("/data/audio/a.wav", 1),
+        ("training/c.wav", 3),
+        ("d.wav", None),
+        ("../../etc/passwd", None),
+        ("", None),
+        ("..", None),
+    ],
+)
+def test_a_recording_is_found_by_path_or_by_a_name_of_its_own(
+    folder: Project, path: str, sample_id: int | None
+) -> None:
+    plan = planned(file_of(entry(path, "dog")), folder.samples(), replace_hand=False)
+    assert [one.sample_id for one in plan.settings] == ([] if sample_id is None else [sample_id])
+    assert plan.unknown == ((path,) if sample_id is None else ())
+    assert plan.refused == ()
+
+
+def test_a_name_that_more_than_one_has_is_not_guessed(
+    tmp_path: Path, folder: Project, audio_bytes: Callable[..., bytes]
+) -> None:
+    (tmp_path / "b.wav").write_bytes(audio_bytes(100))
+    folder.scan()
+    plan = planned(file_of(entry("elsewhere/b.wav", "dog")), folder.samples(), replace_hand=False)
+    assert "more than one" in plan.refused[0].reason
+    both = file_of(entry("x/c.wav", "dog"), entry("y/c.wav", "cat"))
+    assert len(planned(both, folder.samples(), replace_hand=False).refused) == 2
+
+
+def test_one_recording_is_labelled_once_by_a_file(folder: Project) -> None:
+    plan = read_in(folder, file_of(entry("a.wav", "dog"), entry("./a.wav", "cat")))
+    assert labels_of(folder, 1) == ["dog"]
+    assert "again" in plan.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"label": {"type": "multi-label", "labels": [{"startIndex": 0, "endIndex": 98, "label": "x"}]}}, "99…99"),
+        ({"label": {"type": "multi-label", "labels": [{"startIndex": 0, "endIndex": 100, "label": "x"}]}}, "0…100"),
+        ({"label": {"type": "multi-label", "labels": "x"}}, "array"),
+        ({"label": {"type": "label", "label": 5}}, "string"),
+        ({"label": {"type": "keyvalue-labels", "labels": {}}}, "keyvalue-labels"),
+        ({"label": None}, "no label"),
+        ({"metadata": {"a": 1}}, "string"),
+        ({"boundingBoxes": [{}]}, "bounding boxes"),
+        ({"label": {"type": "label", "label": "\ud800"}}, "surrogate"),
+    ],
+)
+def test_labels_that_break_a_rule_are_refused_for_themselves(folder: Project, change: dict[str, Any], why: str) -> None:
+    plan = read_in(folder, file_of({**entry("a.wav", "dog"), **change}, entry("sub/b.wav", "cat")))
+    assert [one.path for one in plan.refused] == ["a.wav"]
+    assert why in plan.refused[0].reason
+    assert labels_of(folder, 1) == []
+    assert labels_of(folder, 2) == ["cat"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no", "[]", "{}", '{"version": 2, "files": []}', '{"version": 1, "files": {}}', file_of({"x": 1}),
+     '{"version": 1, "files": [5]}', '{"__ndjson":true,"version":1}\n{}', "[" * 100_000],
+)  # fmt: skip
+def test_a_file_that_is_none_changes_nothing(folder: Project, text: str) -> None:
+    with pytest.raises(Refused):
+        planned(text, folder.samples(), replace_hand=False)
+
+
+def test_labels_set_by_hand_stay_unless_asked(folder: Project) -> None:
+    folder.store.set_by_hand(1, [StructuredLabel(0, 99, "mine")], 0)
+    plan = read_in(folder, file_of(entry("a.wav", "theirs")))
+    assert "by hand" in plan.refused[0].reason
+    assert labels_of(folder, 1) == ["mine"]
+    assert len(read_in(folder, file_of(entry("a.wav", "mine"))).settings) == 1
+    read_in(folder, file_of(entry("a.wav", "theirs")), replace_hand=True)
+    assert labels_of(folder, 1) == ["theirs"]
+
+
+def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: Project) -> None:
+    plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
+    folder.store.set_label(1, "changed")
+    assert [one.path for one in exchange.write(folder.store, plan.settings)] == ["a.wav"]
+    assert labels_of(folder, 1) == []
+    assert labels_of(folder, 2) == ["cat"]
+
+
+def test_an_import_that_breaks_off_leaves_nothing_half_done(folder: Project) -> None:
+    plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
+
+    def breaking() -> Iterator[exchange.Setting]:
+        yield plan.settings[0]
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        exchange.write(folder.store, breaking())
+    assert labels_of(folder, 1) == []
+
+
+def test_the_file_is_downloaded_under_its_name(address: Address) -> None:
+    answer = requests.get(f"{address.url}/labels/export", timeout=10)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="info.labels"'
+    assert answer.headers["Content-Type"] == "application/json"
+    assert [one["path"] for one in answer.json()["files"]] == ["a.wav", "sub/b.wav", "sub/c.wav"]
+
+
+def test_the_report_says_what_became_of_each_entry(folder: Project, address: Address) -> None:
+    evil = '<script>alert("x")</script>\u202e.wav'
+    text = file_of(entry("a.wav", "dog"), entry(evil, "dog"), entry("sub/b.wav", "dog", last=200), entry("sub/c.wav"))
+    fields = {"token": token(address), "labels": text}
+    answer = requests.post(f"{address.url}/labels/import", data=fields, timeout=10)
+    assert answer.status_code == 200
+    assert "1 recording has the labels of the file now" in answer.text
+    assert "1 entry has no labels" in answer.text
+    assert "1 refused" in answer.text
+    assert "1 not in this project" in answer.text
+    assert "<script>alert" not in answer.text
+    assert "\u202e" not in answer.text
+    assert labels_of(folder, 1) == ["dog"]
+    assert "1</b> by hand" in requests.get(f"{address.url}/", timeout=10).text
+
+
+def test_the_box_for_labels_by_hand_is_heeded(folder: Project, address: Address) -> None:
+    folder.store.set_by_hand(1, [StructuredLabel(0, 99, "mine")], 0)
+    fields = {"token": token(address), "labels": file_of(entry("a.wav", "theirs"))}
+    requests.post(f"{address.url}/labels/import", data=fields, timeout=10)
+    assert labels_of(folder, 1) == ["mine"]
+    requests.post(f"{address.url}/labels/import", data={**fields, "replace_hand": "1"}, timeout=10)
+    assert labels_of(folder, 1) == ["theirs"]
+
+
+def test_labels_are_not_taken_from_another_site(folder: Project, address: Address) -> None:
+    fields = {"token": token(address), "labels": file_of(entry("a.wav", "dog"))}
+    for headers, sent in (
+        ({"Origin": "http://evil.example"}, fields),
+        ({"Sec-Fetch-Site": "cross-site"}, fields),
+        ({}, {**fields, "token": "0" * 64}),
+    ):
+        answer = requests.post(f"{address.url}/labels/import", data=sent, headers=headers, timeout=10)
+        assert answer.status_code == 403
+    assert labels_of(folder, 1) == []
+
+
+def test_a_file_of_megabytes_is_taken(folder: Project, address: Address) -> None:
+    many = [entry(f"gone/{i}.wav", "dog") for i in range(20_000)]
+    fields = {"token": token(address), "labels": file_of(*many, entry("a.wav", "dog"))}
+    answer = requests.post(f"{address.url}/labels/import", data=fields, timeout=30)
+    assert answer.status_code == 200
+    assert "20000 not in this project" in answer.text
+    assert "and 19800 more" in answer.text
+    assert labels_of(folder, 1) == ["dog"]

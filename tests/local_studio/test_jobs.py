@@ -1,0 +1,373 @@
+"""A block runs in a process of its own; its end, however it comes, is recorded, and nothing of it is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from block.local_studio import block_process, log_file
+from block.local_studio import jobs as jobs_module
+from block.local_studio.block_folder import read_block
+from block.local_studio.block_form import filled
+from block.local_studio.block_process import end_orphan
+from block.local_studio.details_file import DetailsFile, parse_line
+from block.local_studio.job_store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, Job
+from block.local_studio.jobs import Busy, CannotStart, Jobs
+from block.local_studio.log_file import LogWriter, plain, read_end, read_part
+from block.local_studio.project import Project
+from block.local_studio.sample import Changes, Proposal
+from block.local_studio.server import Address, CannotServe, running
+
+TOY = Path(__file__).parent / "toy_block"
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def parameters(**typed: str) -> Mapping[str, str]:
+    block = read_block(TOY)
+    as_it_comes = {item.param: item.default for item in block.items}
+    form = filled(block, {**as_it_comes, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
+    assert not form.problems
+    return form.parameters
+
+
+def ended(jobs: Jobs, job: Job) -> Job:
+    def is_over() -> bool:
+        found = jobs.store.get(job.id)
+        return found is not None and not found.is_running
+
+    until(is_over, "the job does not end")
+    found = jobs.store.get(job.id)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def jobs_of(project: Project, host: str = "127.0.0.1") -> Iterator[Jobs]:
+    """The jobs of a served project; a second set of them, so that tests can call it."""
+    with running(project) as address:
+        jobs = Jobs(project, TOY, Address(host, address.port, address.key))
+        try:
+            yield jobs
+        finally:
+            jobs.close()
+
+
+@pytest.fixture
+def jobs(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
+    for name in ("one", "two", "three"):
+        project.add_sample(name=name, frequency=100, values_count=1000)
+    with jobs_of(project) as jobs:
+        yield jobs
+
+
+def group_of(pid: int) -> list[int]:
+    """The processes that live in the group `pid`."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_a_run_labels_and_says_why(project: Project, jobs: Jobs):
+    job = ended(jobs, jobs.start(RUN, parameters(), {}, [1, 3]))
+    assert (job.kind, job.state, job.exit_code, job.sample_ids) == (RUN, FINISHED, 0, (1, 3))
+    assert job.started <= job.ended
+    labels = [sample.structured_labels for sample in project.samples()]
+    assert [one and one[0].label for one in labels] == ["toy-block", None, "toy-block"]
+    assert jobs.store.details(1, job.id)["segments"] == [
+        {"startIndex": 0, "endIndex": 999, "label": "toy-block", "score": 0.8, "windows": 1, "agreeing": 1,
+         "runnersUp": [["other", 0.1]]}
+    ]  # fmt: skip
+    progress = jobs.progress(job)
+    assert progress is not None
+    assert (progress.done, progress.of, progress.failed) == (2, 2, 0)
+    assert jobs.files.log(job.id, None, is_over=True).text.endswith("done\n")
+
+
+def test_a_preview_proposes_under_its_own_id_and_writes_nothing(project: Project, jobs: Jobs):
+    project.store.propose(Proposal(7, 1, Changes(label="x")))
+    job = ended(jobs, jobs.start(PREVIEW, parameters(), {}, [2]))
+    assert job.id == 8  # above what others have proposed under
+    assert [item.sample_id for item in project.store.proposals(job.id)] == [2]
+    assert all(sample.structured_labels is None for sample in project.samples())
+
+
+def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, project: Project):
+    for name in ("OTHER_SECRET", "HTTP_PROXY", "PYTHONPATH", "EI_LAST"):
+        monkeypatch.setenv(name, "nothing of the block's")
+    job = ended(jobs, jobs.start(PREVIEW, parameters(label="a\nb"), {"TOY_TOKEN": "0123456789"}, [3, 1]))
+    log = jobs.log(job.id).text
+    (said,) = [line for line in log.splitlines() if line.startswith("variables:")]
+    names = set(json.loads(said.removeprefix("variables:")))
+    expected = {
+        "EI_API_ENDPOINT", "EI_PROJECT_API_KEY", "EI_PROJECT_ID", "EI_API_KEY", "EI_ORGANIZATION_ID",
+        "EI_INGESTION_HOST", "LOCAL_STUDIO_DETAILS", "TOY_TOKEN",
+    }  # fmt: skip
+    assert expected <= names <= {*expected, *block_process.INHERITED, "LC_CTYPE"}  # Python's own
+    (said,) = [line for line in log.splitlines() if line.startswith("arguments:")]
+    arguments = json.loads(said.removeprefix("arguments:"))
+    assert arguments[:2] == ["--label", "a\\nb"]
+    ids = project.root / ".local-studio" / "jobs" / str(job.id) / "ids.json"
+    assert arguments[-4:] == ["--data-ids-file", str(ids), "--propose-actions", str(job.id)]
+    assert json.loads(ids.read_text()) == {"ids": [3, 1]}
+    assert f"token of 10 characters; in {TOY}" in log
+    told = jobs.files.command(job.id)
+    assert told.startswith("python3 -u transform.py --label 'a\\nb'")
+    assert "0123456789" not in log + told + json.dumps(dict(job.parameters))
+    assert b"0123456789" not in b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())
+
+
+def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: Project):
+    project.add_sample(name="one", frequency=100, values_count=10)
+    with jobs_of(project, host="0.0.0.0") as jobs:
+        assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
+
+
+def test_the_folder_of_jobs_holds_no_recordings(project: Project, jobs: Jobs):
+    job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
+    (jobs.files.log_file(job.id).parent / "made.wav").write_bytes(b"by a block")
+    assert project.scan().new == 0
+
+
+def test_a_failure_keeps_its_exit_code(jobs: Jobs):
+    job = ended(jobs, jobs.start(RUN, parameters(do="fail"), {}, [1]))
+    assert (job.state, job.exit_code) == (FAILED, 3)
+
+
+def test_one_job_runs_at_a_time_also_beside_another_server(project: Project, jobs: Jobs):
+    job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
+    with pytest.raises(Busy) as caught:
+        jobs.start(PREVIEW, parameters(), {}, [2])
+    assert caught.value.job_id == job.id
+    with jobs_of(project) as others:
+        with pytest.raises(Busy) as caught:
+            others.start(PREVIEW, parameters(), {}, [2])
+        assert caught.value.job_id == job.id
+        with pytest.raises(jobs_module.Refused, match="another server"):
+            others.cancel(job.id)
+    found = jobs.store.get(job.id)
+    assert found is not None
+    assert found.is_running  # the other server has not taken it for left behind
+    assert [item.id for item in jobs.store.latest()] == [job.id]
+
+
+def test_cancelled_it_ends_with_all_that_it_started(jobs: Jobs):
+    job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
+    assert job.pid is not None
+    until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
+    jobs.cancel(job.id)
+    job = ended(jobs, job)
+    assert (job.state, job.exit_code) == (CANCELLED, 143)
+    assert job.pid is not None
+    assert group_of(job.pid) == []
+    jobs.cancel(job.id)  # has no effect any more
+    until(lambda: ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED, "no other job can start")
+
+
+def test_a_block_that_does_not_listen_is_killed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(block_process, "GRACE_S", 0.2)
+    job = jobs.start(RUN, parameters(do="deaf", pause_ms="60000"), {}, [1])
+    until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
+    jobs.cancel(job.id)
+    job = ended(jobs, job)
+    assert (job.state, job.exit_code) == (CANCELLED, 137)
+
+
+def test_what_a_block_leaves_behind_ends_with_it(jobs: Jobs):
+    job = ended(jobs, jobs.start(RUN, parameters(do="leave"), {}, [1]))
+    assert job.state == FINISHED
+    assert job.pid is not None
+    until(lambda: group_of(job.pid or 0) == [], "what it has started goes on")
+    assert jobs.log(job.id).text.endswith("done\n")
+
+
+def test_a_server_that_ends_takes_its_job_along(project: Project, jobs: Jobs):
+    job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
+    jobs.close()
+    found = jobs.store.get(job.id)
+    assert found is not None
+    assert found.state == INTERRUPTED
+    assert found.pid is not None
+    assert group_of(found.pid) == []
+    with pytest.raises(CannotStart, match="stopping"):
+        jobs.start(RUN, parameters(), {}, [1])
+
+
+def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: Project):
+    project.add_sample(name="one", frequency=100, values_count=10)
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from block.local_studio.jobs import Jobs
+from block.local_studio.project import Project
+from block.local_studio.sample import Changes, Proposal
+from block.local_studio.server import Address
+project = Project(Path(sys.argv[1]))
+jobs = Jobs(project, Path({str(TOY)!r}), Address("127.0.0.1", 9, "key"))
+print(jobs.start("run", {dict(parameters(pause_ms="60000"))!r}, {{}}, [1]).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    root = Path(jobs_module.__file__).parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(project.root)], cwd=root, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    pid = int(killed.stdout)
+    with jobs_of(project) as jobs:
+        (job,) = jobs.store.latest()
+        assert (job.state, job.exit_code, job.pid) == (INTERRUPTED, None, pid)
+        assert group_of(pid) == []
+        assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
+
+
+def test_a_number_that_is_another_process_by_now_is_left_alone(tmp_path: Path):
+    assert not end_orphan(os.getpid(), tmp_path / "ids.json")
+
+
+@pytest.mark.parametrize("broken", ["folder", "link", "database", "python", "pid"])
+def test_what_cannot_start_leaves_nothing(project: Project, jobs: Jobs, broken: str, monkeypatch: pytest.MonkeyPatch):
+    state = project.root / ".local-studio"
+
+    def full(*arguments: object) -> Any:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    if broken == "folder":
+        state.write_text("a file where a folder should be")
+    elif broken == "link":
+        state.symlink_to(project.root.parent)
+    elif broken == "database":
+        monkeypatch.setattr(jobs.store, "create", full)
+    elif broken == "python":
+        monkeypatch.setattr(block_process, "command", lambda block, arguments, python="": ["/no/such/program"])
+    else:
+        monkeypatch.setattr(jobs.store, "set_pid", full)
+    with pytest.raises(CannotStart, match="nothing was changed"):
+        jobs.start(RUN, parameters(), {}, [1])
+    monkeypatch.undo()
+    assert jobs.store.latest() == []
+    assert not list(state.glob("jobs/*")) if broken != "link" else not (project.root.parent / "jobs").exists()
+    assert not (project.root.parent / "lock").exists()
+    if broken in ("folder", "link"):
+        state.unlink()
+    assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
+
+
+def test_a_full_disk_does_not_lose_the_end_of_a_job(jobs: Jobs, monkeypatch: pytest.MonkeyPatch):
+    tries = []
+    end, add = jobs.store.end, jobs.store.add_details
+
+    def full_at_first(call: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*arguments: Any) -> None:
+            tries.append(call)
+            if tries.count(call) < 3:
+                raise sqlite3.OperationalError("database or disk is full")
+            call(*arguments)
+
+        return wrapped
+
+    monkeypatch.setattr(jobs.store, "end", full_at_first(end))
+    monkeypatch.setattr(jobs.store, "add_details", full_at_first(add))
+    job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
+    assert job.state == FINISHED
+    assert "segments" in jobs.store.details(1, job.id)
+
+
+def test_the_server_says_in_one_line_that_a_folder_is_no_block(project: Project, tmp_path: Path):
+    with pytest.raises(CannotServe, match=r"parameters\.json"):
+        with running(project, block=tmp_path):
+            pass
+
+
+def test_details_are_taken_line_by_line_and_garbage_is_passed_over(tmp_path: Path):
+    path = tmp_path / "details"
+    details = DetailsFile(path, [1, 2, 3])
+    assert details.new() == {}
+    with path.open("ab", buffering=0) as file:
+        file.write(b'{"sample": 1, "error": "half')
+        assert details.new() == {}
+        file.write(b' a line"}\n\xff\xfe\nnull\n{"sample": 9, "error": "not of this job"}\n{"sample": 2, "err')
+        assert details.new() == {1: {"error": "half a line"}}
+        file.write(b'or": "late"}\n{"sample": true, "error": ""}\n' + b"[" * 100_000 + b"\n")
+        assert details.new() == {2: {"error": "late"}}
+    assert details.new() == {}
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        "3", "{}", '{"startIndex": 0, "endIndex": 9}', '{"startIndex": -1, "endIndex": 9, "label": "x"}',
+        '{"startIndex": 0, "endIndex": 9.5, "label": "x"}', '{"startIndex": 0, "endIndex": 9, "label": 3}',
+        '{"startIndex": 0, "endIndex": 9, "label": "x", "score": "high"}',
+        '{"startIndex": 0, "endIndex": 9, "label": "x", "score": 1e400}',
+        '{"startIndex": 0, "endIndex": 9, "label": "x", "runnersUp": [["y"]]}',
+    ],
+)  # fmt: skip
+def test_a_segment_that_is_not_as_documented_costs_its_line(segment: str):
+    assert parse_line(f'{{"sample": 1, "segments": [{segment}]}}'.encode()) is None
+
+
+def test_digital_silence_has_no_level_and_unknown_keys_are_dropped():
+    segment = b'{"startIndex": 0, "endIndex": 9, "label": "\\ud800", "loudnessDbfs": -Infinity, "x": 1}'
+    said = b'{"sample": 1, "segments": [' + segment + b"]}"
+    assert parse_line(said) == (1, {"segments": [{"startIndex": 0, "endIndex": 9, "label": "?"}]})
+
+
+def test_a_log_grows_to_its_limit_and_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(log_file, "LARGEST_LOG", 100)
+    monkeypatch.setattr(log_file, "TAIL", 20)
+    writer = LogWriter(tmp_path / "log")
+    for number in range(100):
+        writer.write(f"line {number:03}\n".encode())
+    writer.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[:2] == ["line 000", "line 001"]
+    assert lines[-2:] == ["line 098", "line 099"]
+    assert any("780 bytes are left out" in line for line in lines)
+
+
+def test_a_log_is_read_on_from_where_a_page_has_got_to(tmp_path: Path):
+    path = tmp_path / "log"
+    assert read_part(path, 0, is_over=False).text == ""
+    path.write_bytes("eins\nzwei ü".encode())
+    part = read_part(path, 0, is_over=False)
+    assert (part.text, part.offset) == ("eins\n", 5)
+    assert read_part(path, 5, is_over=False).text == ""
+    assert read_part(path, 5, is_over=True).text == "zwei ü"
+    assert read_part(path, 10**15, is_over=True).text == ""
+
+
+def test_the_end_of_a_log_is_its_last_thousand_lines(tmp_path: Path):
+    path = tmp_path / "log"
+    path.write_text("".join(f"{number}\n" for number in range(5000)) + "half")
+    end = read_end(path, is_over=False)
+    assert end.text.splitlines() == [str(number) for number in range(4000, 5000)]
+    assert read_part(path, end.offset, is_over=True).text == "half"
+    assert read_end(tmp_path / "none", is_over=True).text == ""
+
+
+def test_what_is_meant_for_terminals_is_no_text():
+    assert plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"

@@ -1,0 +1,377 @@
+"""The form of a block, its jobs and their proposals, as a browser without script uses them."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from block.local_studio import choosing
+from block.local_studio import jobs as jobs_module
+from block.local_studio.choosing import named
+from block.local_studio.contract import Refused
+from block.local_studio.job_store import JobStore
+from block.local_studio.project import Project
+from block.local_studio.sample import StructuredLabel
+from block.local_studio.server import running
+
+TOY = Path(__file__).parent / "toy_block"
+PATIENCE_S = 60.0
+
+
+class Browser:
+    """Loads pages and sends their forms, as filled in, with their token."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.path = ""
+        self.text = ""
+        self.status = 0
+
+    def get(self, path: str) -> str:
+        return self._took(self.session.get(self.url + path, timeout=10))
+
+    def post(self, path: str, **fields: str) -> str:
+        token = re.search('<meta name="csrf-token" content="(.+?)">', self.text)
+        assert token is not None
+        return self._took(self.session.post(self.url + path, data={"token": token[1], **fields}, timeout=10))
+
+    def start(self, do: str = "run", **fields: str) -> str:
+        """Fill in the form of the toy block, as it comes but for `fields`, and press a button."""
+        self.get("/actions")
+        filled = {
+            "which": "all", "ids": "", "at-most": "5", "p.label": "toy", "p.comment": "", "p.pause-ms": "0",
+            "p.level": "", "p.do": "label", "p.words": "3", "p.details": "true", "do": do,
+        }  # fmt: skip
+        return self.post("/actions", **{**filled, **{key.replace("_", "-"): value for key, value in fields.items()}})
+
+    def ended(self) -> str:
+        """The job's page, once it has ended."""
+        deadline = time.monotonic() + PATIENCE_S
+        while 'data-running="yes"' in self.get(self.path):
+            assert time.monotonic() < deadline, "the job does not end"
+            time.sleep(0.02)
+        return self.text
+
+    def button(self, name: str, sample_id: int) -> str:
+        """What the button `name` of a proposal sends."""
+        found = re.search(rf'name="{name}" value="({sample_id}:[0-9]+)"', self.text)
+        assert found is not None
+        return found[1]
+
+    def field(self, name: str) -> str:
+        """The tag of the control called `name`."""
+        found = re.search(rf'<(?:input|select|textarea)[^>]*name="{re.escape(name)}"[^>]*>', self.text)
+        assert found is not None, name
+        return found[0]
+
+    def _took(self, answer: requests.Response) -> str:
+        self.path, self.text, self.status = answer.url.removeprefix(self.url), answer.text, answer.status_code
+        return self.text
+
+
+@pytest.fixture
+def browser(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
+    for name in ("one.wav", "<b>two</b>", "three"):
+        project.add_sample(name=name, frequency=100, values_count=1000)
+    with running(project, block=TOY) as address:
+        browser = Browser(address.url)
+        yield browser
+        browser.session.close()
+
+
+def labels(project: Project) -> dict[int, str]:
+    return {sample.id: sample.structured_labels[0].label for sample in project.samples() if sample.structured_labels}
+
+
+def by_hand(project: Project, sample_id: int) -> None:
+    sample = project.sample(sample_id)
+    project.store.set_by_hand(sample_id, [StructuredLabel(0, 999, "mine")], sample.revision)
+
+
+def test_the_form_has_all_items_with_what_is_said_of_them(browser: Browser):
+    text = browser.get("/actions")
+    assert browser.status == 200
+    assert "<h1>Toy action</h1>" in text
+    assert "<textarea" in browser.field("p.label")
+    assert "toy\nblock</textarea>" in text
+    assert 'aria-describedby="p.label-help p.label-hint"' in browser.field("p.label")
+    assert 'type="number"' in browser.field("p.pause-ms")
+    assert 'step="1"' in browser.field("p.pause-ms")
+    assert 'step="any"' in browser.field("p.level")
+    assert 'placeholder="-60"' in browser.field("p.level")
+    assert '<option value="label" selected>label</option>' in text
+    assert '<option value="fail">Fail at the first</option>' in text
+    assert "checked" in browser.field("p.details")
+    assert "checked" not in browser.field("p.chatty")
+    assert "readonly" in browser.field("p.fixed")
+    assert 'type="password"' in browser.field("p.TOY_TOKEN")
+    assert "disabled" in browser.field("p.bucket")
+    assert 'data-if="p.chatty" data-equal="yes" data-value="true"' in text
+    assert 'name="p.overwrite-hand-labels"' not in text  # the box about labels by hand means it
+    assert "Replace labels set by hand" in text
+    for control in re.findall(r'<(?:input|select|textarea)[^>]* id="([^"]+)"', text):
+        assert f'for="{control}"' in text or f'id="{control}"' in text
+
+
+def test_a_preview_is_looked_at_and_its_proposals_decided(browser: Browser, project: Project):
+    browser.start("preview", p_label="x")  # no such field: passed over
+    text = browser.ended()
+    assert browser.path == "/jobs/1"
+    assert "<h1>Preview 1" in text
+    assert "3 of 3 recordings" in text
+    assert text.count(">Accept</button>") == 3
+    assert '<bdi>toy</bdi> <span class="num">10.0 s</span>' in text
+    assert 'href="/recordings/2?job=1"' in text
+    assert labels(project) == {}
+    browser.post("/jobs/1/proposals", accept=browser.button("accept", 1))
+    assert labels(project) == {1: "toy"}
+    browser.post("/jobs/1/proposals", reject="2")
+    assert browser.text.count(">Accept</button>") == 1
+    browser.post("/jobs/1/proposals", decision="accept")
+    assert labels(project) == {1: "toy", 3: "toy"}
+    assert "None is open." in browser.text
+
+
+def test_all_are_rejected_at_once(browser: Browser, project: Project):
+    browser.start("preview")
+    browser.ended()
+    browser.post("/jobs/1/proposals", decision="reject")
+    assert project.store.proposals(1) == []
+    assert labels(project) == {}
+
+
+def test_accepting_all_leaves_what_a_person_has_labelled_since(browser: Browser, project: Project):
+    browser.start("preview")
+    browser.ended()
+    by_hand(project, 2)
+    browser.post("/jobs/1/proposals", decision="accept")
+    assert labels(project) == {1: "toy", 2: "mine", 3: "toy"}
+    assert "labelled by hand" in browser.text
+    browser.post("/jobs/1/proposals", accept=browser.button("accept", 2))
+    assert labels(project)[2] == "toy"
+
+
+def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browser: Browser, project: Project):
+    browser.start("preview")
+    browser.ended()
+    button = browser.button("accept", 2)
+    by_hand(project, 2)
+    browser.post("/jobs/1/proposals", accept=button)
+    assert browser.status == 409
+    assert labels(project) == {2: "mine"}
+    browser.post("/jobs/1/proposals", accept="2")
+    assert browser.status == 400
+    assert labels(project) == {2: "mine"}
+
+
+def test_what_a_person_has_labelled_is_not_given_to_a_block_unless_asked(browser: Browser, project: Project):
+    by_hand(project, 1)
+    browser.start()
+    browser.ended()
+    assert labels(project) == {1: "mine", 2: "toy", 3: "toy"}
+    assert "--overwrite-hand-labels" not in browser.text
+    browser.start(**{"with-hand": "on"})
+    browser.ended()
+    assert labels(project)[1] == "toy"
+    assert "--overwrite-hand-labels" in browser.text
+
+
+def test_only_labelled_by_hand_is_told_and_not_started(browser: Browser, project: Project):
+    by_hand(project, 1)
+    browser.start(which="given", ids="1")
+    assert browser.status == 422
+    assert "labelled by hand" in browser.text
+    assert project.store.proposals(1) == []
+    assert JobStore(project.store).latest() == []
+
+
+@pytest.mark.parametrize(
+    ("which", "ids", "expected"),
+    [("all", "1", (1, 2, 3)), ("unlabelled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (3, 1, 2))],
+)
+def test_it_is_given_those_recordings_that_were_chosen(
+    browser: Browser, project: Project, which: str, ids: str, expected: tuple[int, ...]
+):
+    store = JobStore(project.store)
+    project.store.set_structured_labels(2, [StructuredLabel(0, 999, "there")])
+    earlier = store.create("run", "another", {}, [3])
+    store.end(earlier.id, "failed", 1)
+    store.add_details(earlier.id, {3: {"error": "broken"}, 2: {"segments": []}})
+    browser.start(which=which, ids=ids)
+    browser.ended()
+    assert store.latest()[0].sample_ids == expected
+
+
+def test_a_preview_takes_a_few_at_random(browser: Browser, project: Project):
+    browser.start("preview", **{"at-most": "2"})
+    browser.ended()
+    (job,) = JobStore(project.store).latest()
+    assert len(job.sample_ids) == 2
+    assert len(set(job.sample_ids)) == 2
+    assert choosing.few(range(1000), 5) != choosing.few(range(1000), 5)
+
+
+def test_the_form_begins_with_the_recordings_in_the_address(browser: Browser):
+    text = browser.get("/actions?ids=1,3")
+    assert 'value="given" checked' in text
+    assert 'value="1,3"' in browser.field("ids")
+    assert 'value="unlabelled" checked' in browser.get("/actions?filter=unlabelled")
+    assert 'value="all" checked' in browser.get("/actions?filter=<script>")
+    assert "<script>alert" not in browser.get("/actions?ids=<script>alert(1)</script>")
+
+
+def test_what_is_wrong_is_told_by_its_field_and_above_all(browser: Browser, project: Project):
+    text = browser.start(
+        **{"p.pause-ms": "soon", "p.label": "", "p.TOY_TOKEN": "my secret", "which": "given", "ids": "9"}
+    )
+    assert browser.status == 422
+    assert re.search(r'id="problems" role="alert" tabindex="-1" autofocus', text)
+    for name, problem in (("p.pause-ms", "whole number"), ("p.label", "needed"), ("ids", "no recording 9")):
+        assert 'aria-invalid="true"' in browser.field(name)
+        assert re.search(rf'<a href="#{re.escape(name)}">[^<]+</a>: [^<]*{problem}', text)
+        assert re.search(rf'id="{re.escape(name)}-wrong">[^<]*{problem}', text)
+    assert 'value="soon"' in browser.field("p.pause-ms")
+    assert "my secret" not in text
+    assert JobStore(project.store).latest() == []
+
+
+def test_the_last_values_are_there_the_next_time(browser: Browser):
+    browser.start(**{"p.label": "kept", "p.chatty": "true", "p.details": "", "p.TOY_TOKEN": "my secret"})
+    browser.ended()
+    assert "my secret" not in browser.text
+    text = browser.get("/actions")
+    assert "kept</textarea>" in text
+    assert "checked" in browser.field("p.chatty")
+    assert "checked" not in browser.field("p.details")
+    assert 'value="' not in browser.field("p.TOY_TOKEN")
+    browser.start(**{"p.label": "newer"})
+    browser.ended()
+    assert "kept</textarea>" in browser.get("/actions?job=1")
+    assert browser.get("/actions?job=99")
+    assert browser.status == 200
+
+
+def test_a_second_start_says_which_job_runs_and_cancel_ends_it(browser: Browser):
+    browser.start(**{"p.pause-ms": "60000"})
+    first = browser.path
+    assert 'http-equiv="refresh"' in browser.text
+    browser.start(**{"p.label": "patience"})
+    assert browser.status == 409
+    assert f'<a href="{first}">job 1</a>' in browser.text
+    assert "patience</textarea>" in browser.text
+    browser.post(f"{first}/cancel")
+    assert browser.path == first
+    text = browser.ended()
+    assert ">cancelled</span>" in text
+    assert "143: ended by SIGTERM" in text
+    assert 'http-equiv="refresh"' not in text
+    assert "/cancel" not in text
+
+
+def test_the_log_is_followed_and_no_script_in_it_runs(browser: Browser):
+    browser.start()
+    text = browser.ended()
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    state = browser.session.get(f"{browser.url}/jobs/1/state.json?offset=0", timeout=10).json()
+    assert (state["state"], state["isRunning"], state["exit"]) == ("finished", False, "0: success")
+    assert (state["done"], state["of"]) == (3, 3)
+    assert state["text"].endswith("sample 3 <script>alert(1)</script>\ndone\n")
+    rest = browser.session.get(f"{browser.url}/jobs/1/state.json?offset={state['offset']}", timeout=10).json()
+    assert (rest["text"], rest["offset"]) == ("", state["offset"])
+    for wrong in ("-1", "x", "1.5", "9" * 30):
+        answer = browser.session.get(f"{browser.url}/jobs/1/state.json?offset={wrong}", timeout=10)
+        assert answer.status_code == 400
+
+
+def test_a_failure_is_told_with_its_exit_code(browser: Browser):
+    browser.start(**{"p.do": "fail"})
+    text = browser.ended()
+    assert ">failed</span>" in text
+    assert "3: failure" in text
+
+
+def test_settings_and_the_command_are_shown(browser: Browser):
+    browser.start(**{"p.label": "it's\nso"})
+    text = html.unescape(browser.ended())
+    assert "python3 -u transform.py --label 'it'\"'\"'s\\nso'" in text
+    assert "<dt>Token</dt>" in text
+
+
+def test_the_list_has_all_jobs(browser: Browser):
+    assert "No action has run yet." in browser.get("/jobs")
+    browser.start()
+    browser.ended()
+    browser.start("preview")
+    browser.ended()
+    text = browser.get("/jobs")
+    assert text.index('href="/jobs/2">Preview 2') < text.index('href="/jobs/1">Run 1')
+
+
+@pytest.mark.parametrize("path", ["/jobs/1", "/jobs/x", "/jobs/1/state.json", "/jobs/0"])
+def test_there_is_no_such_job(browser: Browser, path: str):
+    browser.get(path)
+    assert browser.status == 404
+
+
+@pytest.mark.parametrize("path", ["/actions", "/jobs/1/cancel", "/jobs/1/proposals"])
+def test_nothing_is_done_for_another_page(browser: Browser, project: Project, path: str):
+    browser.start("preview")
+    browser.ended()
+    for fields, headers in (({}, {}), ({"token": "x"}, {}), ({}, {"Origin": "http://elsewhere.example"})):
+        sent: Mapping[str, Any] = {"decision": "accept", "do": "run", "which": "all", **fields}
+        answer = browser.session.post(browser.url + path, data=sent, headers=headers, timeout=10)
+        assert answer.status_code == 403
+    assert labels(project) == {}
+    assert len(JobStore(project.store).latest()) == 1
+
+
+def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "block"
+    folder.mkdir()
+    (folder / "transform.py").write_text("import os; print('it is', os.environ['TOY_VARIABLE'])")
+    (folder / "parameters.json").write_text(
+        '{"version": 1, "type": "ai-action", "parameters": [], '
+        '"info": {"name": "Needs", "description": "One.", "requiredEnvVariables": ["TOY_VARIABLE"]}}'
+    )
+    project.add_sample(name="one", frequency=100, values_count=10)
+    with running(project, block=folder) as address:
+        browser = Browser(address.url)
+        assert "needs TOY_VARIABLE" in browser.start()
+        assert browser.status == 422
+        monkeypatch.setenv("TOY_VARIABLE", "there")
+        browser.start()
+        assert "it is there" in browser.ended()
+        browser.session.close()
+
+
+@pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999", "1.5", "99999999999999999", "-1"])
+def test_what_is_no_id_is_refused(wrong: str):
+    with pytest.raises(Refused, match="no id"):
+        named(wrong)
+
+
+def test_a_disk_that_is_full_is_a_page_and_starts_nothing(
+    browser: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jobs_module.JobFiles, "make", full)
+    text = browser.start(**{"p.label": "kept"})
+    assert browser.status == 507
+    assert "No space left on device" in text
+    assert "kept</textarea>" in text
+    assert JobStore(project.store).latest() == []

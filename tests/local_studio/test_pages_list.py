@@ -1,0 +1,395 @@
+"""The list of recordings and the page about the stand-in: what they show, filter, choose, and never run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+import requests
+
+from block.job import LABELED_BY
+from block.local_studio import choices, reads, words, writes
+from block.local_studio.contract import Refused
+from block.local_studio.job_store import PREVIEW, JobStore
+from block.local_studio.kept_rows import KeptRows
+from block.local_studio.pages_list import LONGEST_IDS, action_link, spans, values
+from block.local_studio.project import Project
+from block.local_studio.recordings_list import Entry, Filter, chosen, given_by, natural
+from block.local_studio.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.server import Address, running
+from block.local_studio.uncertain import is_unsure
+from block.studio.held import SEGMENTS, fingerprint
+
+TEXTS = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>'",
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}",
+    "a\u202egpj.exe",
+    "two\nlines\u2028\x00\x1b[2J",
+    "&lt;b&gt;",
+)
+DISGUISES = "\u202e\u2028\x00\x1b"
+
+
+@dataclass(frozen=True)
+class Pages:
+    project: Project
+    address: Address
+
+    def get(self, path: str, status: int = 200, **options: Any) -> str:
+        answer = requests.get(self.address.url + path, timeout=10, **options)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+
+@pytest.fixture
+def pages(project: Project) -> Iterator[Pages]:
+    with running(project) as address:
+        yield Pages(project, address)
+
+
+def add(project: Project, name: str, *labels: str, frequency: float = 100, **options: Any) -> int:
+    """A recording of one second a label, of one second without any."""
+    structured = [StructuredLabel(100 * i, 100 * i + 99, label) for i, label in enumerate(labels)]
+    values = {"values_count": 100 * max(1, len(labels)), "structured_labels": structured or None, **options}
+    return project.add_sample(name=name, frequency=frequency, **values)
+
+
+def names(project: Project, **filters: Any) -> list[str]:
+    """The names that the list shows under a filter."""
+    return [row.sample.name for row in chosen(rows_of(project), Filter(**filters))]
+
+
+def rows_of(project: Project) -> list[Entry]:
+    return KeptRows(project.store, JobStore(project.store)).now()
+
+
+def row_of(page: str, sample_id: int) -> str:
+    return next(row for row in page.split("<tr>") if f'href="/recordings/{sample_id}"' in row)
+
+
+def unsure(sample_id: int, label: str, agreeing: int = 2) -> dict[int, dict[str, object]]:
+    """What a block says of a recording of one second, of whose three windows so many agreed."""
+    segment = {"startIndex": 0, "endIndex": 99, "label": label, "windows": 3, "agreeing": agreeing}
+    return {sample_id: {"segments": [segment]}}
+
+
+def test_an_empty_project_says_what_to_do(pages: Pages) -> None:
+    assert "There are no recordings" in pages.get("/")
+
+
+def test_a_row_tells_length_rate_labels_and_who_gave_them(pages: Pages) -> None:
+    sample_id = add(pages.project, "yard.wav", "dog", "dog", "rain", metadata={"labeled_by": "human"})
+    page = pages.get("/")
+    row = row_of(page, sample_id)
+    assert "yard.wav" in row
+    assert "0:03.0" in row
+    assert "0.1 kHz" in row
+    assert re.search(r"dog</bdi>\s*<span[^>]*>2\.0 s.*rain</bdi>\s*<span[^>]*>1\.0 s", row, re.DOTALL)
+    assert f'class="c{words.colour("dog")}" x="0.00" y="0" width="66.67"' in row
+    assert "by hand" in row
+    assert "<b>1</b> of 1 labelled" in page
+
+
+def test_many_labels_are_cut_and_counted(pages: Pages) -> None:
+    sample_id = add(pages.project, "many", *"abcdefgh")
+    row = row_of(pages.get("/"), sample_id)
+    assert row.count("<bdi>") == 1 + 5
+    assert "and 3 more" in row
+
+
+def test_states_are_told_apart_by_words(pages: Pages) -> None:
+    project, jobs = pages.project, JobStore(pages.project.store)
+    failed, proposed, off, loose = (add(project, one) for one in ("a", "b", "c", "d"))
+    project.store.set_disabled(off, True)
+    project.store.set_label(loose, "rain")
+    job = jobs.create(PREVIEW, "block", {}, [failed, proposed])
+    jobs.add_details(job.id, {failed: {"error": "it is silent"}, **unsure(proposed, "dog")})
+    project.store.propose(Proposal(job.id, proposed, Changes(structured_labels=(StructuredLabel(0, 99, "dog"),))))
+    page = pages.get("/")
+    assert "failed</span>" in row_of(page, failed)
+    assert "it is silent" in row_of(page, failed)
+    assert f'href="/recordings/{proposed}?job={job.id}"' in row_of(page, proposed)
+    assert "uncertain" in row_of(page, proposed)
+    assert "disabled" in row_of(page, off)
+    assert "labelled</span>" in row_of(page, loose)
+    assert "unlabelled" not in row_of(page, loose)
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: Project) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    project.scan()
+    with running(project) as address:
+        page = requests.get(f"{address.url}/?state=failed", timeout=10).text
+    assert "unreadable" in page
+    assert "broken.wav" in page
+
+
+def test_each_filter_lets_through_what_it_names(project: Project) -> None:
+    jobs = JobStore(project.store)
+    add(project, "none")
+    add(project, "hand", "dog", metadata={"labeled_by": "human"})
+    block = add(project, "block", "dog", metadata={"labeled_by": "some block"})
+    failed = add(project, "failed")
+    job = jobs.create(PREVIEW, "block", {}, [block, failed])
+    jobs.add_details(job.id, {failed: {"error": "no"}, **unsure(block, "dog")})
+    project.store.propose(Proposal(job.id, failed, Changes()))
+    assert names(project) == ["block", "failed", "hand", "none"]
+    assert names(project, state="unlabelled") == ["failed", "none"]
+    assert names(project, state="labelled") == ["block", "hand"]
+    assert names(project, state="hand") == ["hand"]
+    assert names(project, state="proposed") == ["failed"]
+    assert names(project, state="uncertain") == ["block"]
+    assert names(project, state="failed") == ["failed"]
+    assert names(project, label="dog") == ["block", "hand"]
+    assert names(project, label="do") == []
+    assert names(project, search="NON") == ["none"]
+    assert names(project, search="n", label="dog") == ["hand"]
+
+
+def test_orders_are_those_of_people_and_of_lengths(project: Project) -> None:
+    for name, labels in (("Take 10", "ab"), ("take 9", "abc"), ("take", "a")):
+        add(project, name, *labels)
+    project.store.set_label(2, "x")
+    assert names(project) == ["take", "take 9", "Take 10"]
+    assert names(project, sort="longest") == ["take 9", "Take 10", "take"]
+    assert names(project, sort="shortest") == ["take", "Take 10", "take 9"]
+    project.store._db.execute("UPDATE samples SET modified = '2999-01-01T00:00:00.000Z' WHERE id = 2")
+    assert names(project, sort="changed")[0] == "take 9"
+
+
+def test_names_of_digits_without_end_can_be_ordered() -> None:
+    assert sorted(["9" * 9000, "1" + "0" * 9000], key=natural)
+
+
+def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: Project) -> None:
+    sample_id = add(project, "a", "dog")
+    sample = project.sample(sample_id)
+    written = fingerprint([one.to_json() for one in sample.structured_labels or ()])
+    project.store.add_metadata(sample_id, {"labeled_by": LABELED_BY, SEGMENTS: written})
+    assert given_by(project.sample(sample_id)) == "block"
+    project.store.set_structured_labels(sample_id, [StructuredLabel(0, 99, "cat")])
+    assert given_by(project.sample(sample_id)) == "hand"
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_it"),
+    [
+        ({"score": 0.5, "runnersUp": [["a", 0.1], ["b", 0.41]]}, True),
+        ({"score": 0.5, "runnersUp": [["a", 0.39]]}, False),
+        ({"score": 0.9, "runnersUp": []}, False),
+        ({"windows": 4, "agreeing": 3}, True),
+        ({"windows": 4, "agreeing": 4}, False),
+        ({"score": "high", "runnersUp": "none", "windows": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_segment_is_unsure_where_a_rival_is_close_or_a_window_disagrees(entry: dict[str, Any], is_it: bool) -> None:
+    assert is_unsure(entry) is is_it
+
+
+def test_what_was_said_of_labels_that_are_no_more_does_not_make_uncertain(project: Project) -> None:
+    jobs = JobStore(project.store)
+    sample_id = add(project, "a", "dog")
+    job = jobs.create(PREVIEW, "block", {}, [sample_id])
+    jobs.add_details(job.id, unsure(sample_id, "cat"))
+    assert names(project, state="uncertain") == []
+    project.store.propose(Proposal(job.id, sample_id, Changes()))
+    assert names(project, state="uncertain") == ["a"]
+    project.store.reject(job.id, sample_id)
+    jobs.add_details(job.id, unsure(sample_id, "dog"))
+    assert names(project, state="uncertain") == ["a"]
+    project.store.add_metadata(sample_id, {"labeled_by": "human"})
+    assert names(project, state="uncertain") == []
+
+
+def test_the_query_string_is_the_state_of_the_list() -> None:
+    wanted = Filter("a&b=c", "dog & cat", "hand", "longest", 3)
+    pairs = [tuple(one.split("=")) for one in wanted.query(page=3).split("&")]
+    assert pairs[0] == ("search", quote_plus("a&b=c"))
+    assert Filter.of([("search", "a&b=c"), ("label", "dog & cat"), *pairs[2:]]) == wanted  # type: ignore[list-item]
+    assert "page" not in wanted.link(sort="changed")
+    assert Filter.of([("search", ""), ("state", ""), ("page", "")]) == Filter()
+    assert Filter().link() == "/"
+
+
+@pytest.mark.parametrize("query", ["state=odd", "sort=size", "page=0", "page=x", "unknown=1", "search=a&search=b"])
+def test_a_filter_that_would_do_nothing_is_refused(pages: Pages, query: str) -> None:
+    assert "That was not done" in pages.get(f"/?{query}", 400)
+
+
+def test_links_keep_the_filter_and_pages_hold_200(pages: Pages) -> None:
+    for i in range(201):
+        add(pages.project, f"take {i}")
+    page = pages.get("/?search=take&state=unlabelled&sort=longest")
+    assert page.count('name="id"') == 200
+    assert 'href="/?search=take&amp;state=unlabelled&amp;sort=longest&amp;page=2" rel="next"' in page
+    assert 'href="/?search=take&amp;state=unlabelled&amp;sort=shortest"' in page
+    last = pages.get("/?search=take&page=9")
+    assert last.count('name="id"') == 1
+    assert "Page 2 of 2" in last
+
+
+def test_what_is_chosen_goes_to_the_action(pages: Pages) -> None:
+    answer = requests.get(f"{pages.address.url}/chosen?id=1&id=3&id=2&id=9", timeout=10, allow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/actions?ids=1-3,9")
+    assert "Choose at least one" in pages.get("/chosen", 400)
+    pages.get("/chosen?id=../1", 404)
+
+
+def test_an_action_can_be_had_for_all_that_a_filter_shows(project: Project) -> None:
+    for name in ("a", "ab", "b", "ac", "ad"):
+        add(project, name)
+    project.store.set_disabled(5, True)
+    rows = rows_of(project)
+    assert action_link(Filter(), rows) == "/actions?filter=all"
+    assert action_link(Filter(state="unlabelled"), rows) == "/actions?filter=unlabelled"
+    assert action_link(Filter(search="a"), chosen(rows, Filter(search="a"))) == "/actions?ids=1-2,4"
+    assert action_link(Filter(search="z"), []) == ""
+    assert len(spans(range(1, 40_000, 2))) > LONGEST_IDS
+    assert spans([7, 1, 2, 3, 9, 10]) == "1-3,7,9-10"
+
+
+def test_names_and_labels_are_text_wherever_they_stand(pages: Pages) -> None:
+    jobs = JobStore(pages.project.store)
+    for text in TEXTS:
+        sample_id = add(pages.project, text, text, text + "2", metadata={text: text})
+        job = jobs.create(PREVIEW, text, {}, [sample_id])
+        jobs.add_details(job.id, {add(pages.project, text): {"error": text}})
+    for query in ("", *(f"?search={quote_plus(text)}" for text in TEXTS), f"?label={quote_plus(TEXTS[1])}"):
+        page = pages.get(f"/{query}")
+        assert set(re.findall(r"<script\b[^>]*>", page)) == {
+            '<script src="/static/theme.js">', '<script src="/static/list.js" defer>'
+        }  # fmt: skip
+        assert "<img" not in page
+        assert not re.search(r'="[^"]*javascript:', re.sub(r'value="[^"]*"', "", page))
+        assert "49" not in re.sub(r"<time.*?</time>|[0-9a-f]{64}", "", page)
+        shown = re.sub(r'value="[^"]*"', "", page)
+        assert not any(disguise in shown for disguise in DISGUISES)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in pages.get("/")
+
+
+def test_the_page_holds_no_style_and_no_script_of_its_own(pages: Pages) -> None:
+    add(pages.project, "a", "b")
+    for path in ("/", "/about"):
+        page = pages.get(path)
+        assert not re.search(r"<style|\sstyle=|\son\w+=", page)
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
+        for name in re.findall(r'"/static/([^"]+)"', page):
+            pages.get(f"/static/{name}")
+
+
+def test_a_thousand_recordings_take_three_queries(project: Project) -> None:
+    store = project.store
+    for i in range(1000):
+        add(project, f"take {i}", "dog", "rain", "dog")
+    with running(project) as address:
+        queries: list[str] = []
+        store._db.set_trace_callback(queries.append)
+        page = requests.get(f"{address.url}/", timeout=10).text
+        store._db.set_trace_callback(None)
+    assert "<b>1000</b> recordings" in page
+    assert page.count('name="id"') == 200
+    assert len(queries) == 3, queries
+
+
+def test_rows_that_are_kept_follow_every_change(project: Project) -> None:
+    jobs = JobStore(project.store)
+    kept = KeptRows(project.store, jobs)
+    first, second = add(project, "a", "dog"), add(project, "b")
+    before = kept.now()
+    assert [(row.sample.id, row.given_by) for row in before] == [(first, "other"), (second, "nobody")]
+    project.store.set_by_hand(second, [StructuredLabel(0, 99, "cat")], 0)
+    after = kept.now()
+    assert [row.given_by for row in after] == ["other", "hand"]
+    assert after[0] is before[0]
+    job = jobs.create(PREVIEW, "block", {}, [first])
+    jobs.add_details(job.id, unsure(first, "dog", agreeing=3))
+    assert not kept.now()[0].is_uncertain
+    jobs.add_details(job.id, unsure(first, "dog"))
+    assert kept.now()[0].is_uncertain
+    project.store.propose(Proposal(job.id, first, Changes()))
+    assert kept.now()[0].job_id == job.id
+    project.store.reject(job.id, first)
+    assert kept.now()[0].job_id is None
+    project.store._db.execute("UPDATE samples SET is_missing = 1 WHERE id = ?", (first,))
+    assert [row.sample.id for row in kept.now()] == [second]
+
+
+def test_the_page_number_is_cut_to_those_there_are(project: Project) -> None:
+    add(project, "a")
+    assert values(rows_of(project), Filter(page=7))["number"] == 1
+
+
+def test_every_choice_in_the_handlers_is_on_the_page(pages: Pages) -> None:
+    page = pages.get("/about")
+    described = choices.calls()
+    assert len(described) == len(reads.ENDPOINTS) + len(writes.ENDPOINTS)
+    for endpoint, call in zip((*reads.ENDPOINTS, *writes.ENDPOINTS), described, strict=True):
+        assert bool(call.chosen) is ("hosen, for want of facts" in (endpoint.handler.__doc__ or ""))
+        assert call.path in page
+        assert str(words.coded(call.chosen)) in page
+    assert any("404" in sentence for sentence in choices.unsupported())
+    assert any("1.0 is not an integer" in sentence for sentence in choices.for_all_calls())
+    assert any("minLabel" in sentence for sentence in choices.unsupported())
+
+
+def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:
+    page = pages.get("/about")
+    inside = re.search(r"<details.*?</details>", page, re.DOTALL)
+    assert inside
+    assert f"EI_PROJECT_API_KEY={pages.address.key}" in inside[0]
+    assert f"EI_API_ENDPOINT={pages.address.endpoint}" in inside[0]
+    assert pages.address.key not in page.replace(inside[0], "")
+    assert pages.address.key not in pages.get("/")
+
+
+def test_docstrings_code_is_escaped_and_set_as_code() -> None:
+    assert str(words.coded("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
+
+
+def test_both_dark_themes_are_the_same_and_every_label_has_a_colour() -> None:
+    css = (Path(words.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
+    blocks = re.findall(r"\{([^{}]*color-scheme: dark[^{}]*)\}", css)
+    assert len(blocks) == 2
+    assert len({" ".join(block.split()) for block in blocks}) == 1
+    for i in range(words.COLOURS):
+        assert f".c{i} {{ --label: var(--c{i}); --edge: var(--e{i}); }}" in css
+    assert not re.search(r"url\(|@import|https?:", css)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_edges_stand_out_from_what_is_behind_them(theme: str) -> None:
+    css = (Path(words.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
+    block = next(one for one in re.findall(r"\{([^{}]*)\}", css) if f"color-scheme: {theme};" in one)
+    colours = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6});", block))
+    grounds = ("paper", "sheet", "well", "wash")
+    pairs = [(text, ground) for text in ("ink", "dim", "accent", "good", "warn", "bad") for ground in grounds[:3]]
+    pairs += [("ink", f"c{i}") for i in range(12)] + [("ink", "wash"), ("on-accent", "accent"), ("bad", "bad-wash")]
+    for text, ground in pairs:
+        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for line, ground in [(f"e{i}", ground) for i in range(12) for ground in grounds] + [("rule", "sheet")]:
+        assert contrast(colours[line], colours[ground]) >= 3, (line, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio that WCAG 2.2 defines."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_choice_that_is_no_choice_is_refused_with_those_there_are() -> None:
+    with pytest.raises(Refused, match="unlabelled, labelled"):
+        Filter.of([("state", "x")])

@@ -1,0 +1,227 @@
+"""The pictures of a recording show what is in it: tones where they sound, peaks of every value, silence beyond."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from block.evaluation.excerpts import COLOURS
+from block.local_studio import pictures
+from block.local_studio.hearing import Decoded, opened, playable
+from block.local_studio.pictures import Span, peaks, spectrogram, ticks
+from block.local_studio.wav import Bytes, UnreadableAudio
+
+RATE = 16000
+
+
+def encoded(values: npt.ArrayLike, rate: int = RATE, container: str = "WAV", subtype: str = "PCM_16") -> bytes:
+    target = io.BytesIO()
+    soundfile.write(target, np.asarray(values, dtype=np.float32), rate, format=container, subtype=subtype)
+    return target.getvalue()
+
+
+def tone(hz: float, seconds: float, rate: int = RATE) -> npt.NDArray[np.float64]:
+    return 0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+
+
+def pixels(picture: bytes) -> npt.NDArray[np.uint8]:
+    """The palette's numbers in a PNG as ours are written: 0 is quiet, 255 loud."""
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    columns, rows = struct.unpack(">II", picture[16:24])
+    at, body = 8, b""
+    while at < len(picture):
+        length, kind = struct.unpack(">I4s", picture[at : at + 8])
+        body += picture[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        at += length + 12
+    return np.frombuffer(zlib.decompress(body), np.uint8).reshape(rows, columns + 1)[:, 1:]
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
+def test_a_tone_is_drawn_beside_its_frequency_on_the_axis(rate: int) -> None:
+    places = {tick.hz: tick.place for tick in ticks(rate, 128)}
+    shown = pixels(spectrogram(encoded(tone(1000, 2, rate), rate), Span(0, 2, 100), 128))
+    assert abs(int(shown[:, 50].argmax()) + 0.5 - 128 * places[1000]) <= 2
+
+
+def test_a_tone_is_drawn_when_it_sounds_and_at_no_other_time() -> None:
+    values = np.concatenate([np.zeros(RATE), tone(1000, 1), np.zeros(2 * RATE)])
+    loudest = pixels(spectrogram(encoded(values), Span(0, 4, 400), 64)).max(axis=0)
+    assert loudest[102:198].min() > 240
+    assert max(loudest[:98].max(), loudest[202:].max()) == 0
+
+
+def test_a_part_is_drawn_as_the_part_that_it_is() -> None:
+    values = np.concatenate([tone(500, 2), tone(4000, 2)])
+    shown = pixels(spectrogram(encoded(values), Span(1.5, 2.5, 100), 64)).astype(int)
+    low, high = shown[:, 20].argmax(), shown[:, 80].argmax()
+    assert low > high + 20
+    assert shown[:, :45].argmax(axis=0).min() == low
+    assert shown[:, 55:].argmax(axis=0).max() == high
+
+
+def test_what_lies_beyond_the_end_is_drawn_as_silence() -> None:
+    data = encoded(tone(1000, 1))
+    assert pixels(spectrogram(data, Span(0, 2, 100), 32))[:, 55:].max() == 0
+    drawn = peaks(data, Span(0, 2, 100))
+    assert drawn.high[51:].max() == 0
+    assert drawn.high[:49].min() > 0.49
+
+
+def test_digital_silence_is_drawn_quiet_and_not_loud() -> None:
+    assert pixels(spectrogram(encoded(np.zeros(RATE)), Span(0, 1, 50), 32)).max() == 0
+
+
+def test_the_picture_is_as_large_as_was_asked_and_its_palette_is_that_of_the_report() -> None:
+    picture = spectrogram(encoded(tone(440, 0.2)), Span(0, 0.2, 321), 77)
+    assert pixels(picture).shape == (77, 321)
+    assert bytes(COLOURS[0]) in picture
+
+
+def test_a_spectrogram_of_a_long_recording_reads_a_bounded_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", 8000, 1, "PCM_16") as file:
+        for _ in range(60):
+            file.write(np.full(8000 * 60, 0.1, dtype=np.float32))
+    with opened(path) as sound:
+        read = []
+        original = sound.read
+        sound.read = lambda frames, **options: read.append(frames) or original(frames, **options)
+        pictures._frames(sound, np.arange(0, 8000 * 3600, 8000 * 3), 200)
+    assert sum(read) == 1200 * 200
+
+
+def test_peaks_are_the_extremes_of_every_value_in_a_column() -> None:
+    values = np.random.default_rng(1).uniform(-1, 1, 48000)
+    exact = soundfile.read(io.BytesIO(encoded(values)))[0]
+    drawn = peaks(encoded(values), Span(0, 3, 37))
+    edges = np.floor(np.linspace(0, 3, 38) * RATE).astype(int)
+    for column, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        assert drawn.low[column] == exact[start:end].min()
+        assert drawn.high[column] == exact[start:end].max()
+    assert drawn.is_exact
+
+
+def test_peaks_do_not_depend_on_the_blocks_in_which_the_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(np.random.default_rng(2).uniform(-1, 1, (20000, 2)))
+    whole = peaks(data, Span(0.1, 1.2, 111))
+    monkeypatch.setattr(pictures, "BLOCK_VALUES", 1234)
+    blocks = peaks(data, Span(0.1, 1.2, 111))
+    np.testing.assert_array_equal(whole.low, blocks.low)
+    np.testing.assert_array_equal(whole.high, blocks.high)
+
+
+def test_columns_narrower_than_a_value_show_that_value() -> None:
+    values = np.array([0.5, -0.5, 0.25, 0.0])
+    drawn = peaks(encoded(values, rate=4), Span(0, 1, 16))
+    np.testing.assert_array_equal(drawn.high, np.repeat(values, 4))
+    np.testing.assert_array_equal(drawn.low, np.repeat(values, 4))
+
+
+def test_each_channel_counts_for_the_peaks_also_where_they_cancel_out() -> None:
+    half = tone(100, 1)
+    drawn = peaks(encoded(np.stack([half, -half], axis=1)), Span(0, 1, 10))
+    assert drawn.high.min() > 0.49
+    assert drawn.low.max() < -0.49
+
+
+def test_too_many_values_are_probed_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_VALUES", 1000)
+    drawn = peaks(encoded(tone(440, 2)), Span(0, 2, 16))
+    assert not drawn.is_exact
+    assert drawn.high.min() > 0.4
+
+
+@pytest.mark.parametrize(("container", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")])
+def test_compressed_recordings_are_drawn_like_plain_ones(container: str, subtype: str) -> None:
+    values = np.concatenate([np.zeros(RATE), tone(1000, 1), np.zeros(RATE)])
+    plain, compressed = (
+        pixels(spectrogram(data, Span(0, 3, 60), 64)).astype(int)
+        for data in (encoded(values), encoded(values, container=container, subtype=subtype))
+    )
+    assert plain[:, 30].argmax() == compressed[:, 30].argmax()
+    assert compressed[:, 5].max() < 100
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_every_width_is_drawn_at_its_own_level(subtype: str) -> None:
+    drawn = peaks(encoded(tone(440, 0.5), subtype=subtype), Span(0, 0.5, 4))
+    np.testing.assert_allclose(drawn.high, 0.5, atol=0.01)
+
+
+def test_values_that_are_no_numbers_spoil_nothing_around_them() -> None:
+    values = tone(440, 1)
+    values[8000] = np.nan
+    values[8001] = np.inf
+    data = encoded(values, subtype="FLOAT")
+    assert pixels(spectrogram(data, Span(0, 1, 50), 32))[:, 10].max() > 200
+    assert np.isfinite(peaks(data, Span(0, 1, 50)).high).all()
+
+
+@pytest.mark.parametrize("rate", [40, 100, 192000])
+def test_unusual_rates_can_be_drawn(rate: int) -> None:
+    assert pixels(spectrogram(encoded(tone(rate / 8, 2, rate), rate), Span(0, 2, 20), 32)).max() == 255
+    assert all(0 <= tick.place <= 1 for tick in ticks(rate, 32))
+
+
+def test_damaged_audio_is_told_apart_from_silence() -> None:
+    for draw in (lambda data: peaks(data, Span(0, 1, 16)), lambda data: spectrogram(data, Span(0, 1, 16), 32)):
+        with pytest.raises(UnreadableAudio, match="cannot be read as audio"):
+            draw(b"RIFF but no audio")
+
+
+def test_ticks_stand_apart_and_rise() -> None:
+    chosen = ticks(48000, 128)
+    assert [tick.hz for tick in chosen] == sorted(tick.hz for tick in chosen)
+    places = [tick.place for tick in chosen]
+    assert min(np.diff(places[::-1])) >= pictures.TICKS_APART
+    assert 16000 in [tick.hz for tick in chosen]
+
+
+def test_a_plain_wav_is_played_as_it_is() -> None:
+    data = encoded(tone(440, 0.1))
+    assert playable(data) == Bytes(len(data), data)
+
+
+@pytest.mark.parametrize(("container", "subtype"), [("FLAC", "PCM_24"), ("WAV", "DOUBLE"), ("OGG", "VORBIS")])
+def test_a_decoded_recording_is_a_wav_with_the_same_sound(container: str, subtype: str) -> None:
+    values = np.stack([tone(440, 1), tone(880, 1)], axis=1)
+    data = encoded(values, container=container, subtype=subtype)
+    found = playable(data)
+    assert isinstance(found, Decoded)
+    whole = b"".join(found.read(0, found.size))
+    assert len(whole) == found.size
+    heard, rate = soundfile.read(io.BytesIO(whole))
+    assert rate == RATE
+    np.testing.assert_allclose(heard, soundfile.read(io.BytesIO(data))[0], atol=2 / 32768)
+
+
+def test_any_range_of_a_decoded_recording_is_that_of_the_whole() -> None:
+    found = playable(encoded(np.random.default_rng(3).uniform(-1, 1, (70000, 2)), container="FLAC"))
+    whole = b"".join(found.read(0, found.size))
+    for start, stop in (
+        (0, 10),
+        (10, 100),
+        (43, 47),
+        (45, 46),
+        (44, 44),
+        (4001, 9998),
+        (261000, 280044),
+        (280043, 280044),
+    ):
+        assert b"".join(found.read(start, stop)) == whole[start:stop], (start, stop)
+
+
+def test_a_compressed_recording_that_is_cut_off_goes_on_in_silence() -> None:
+    data = encoded(np.random.default_rng(4).uniform(-1, 1, 160000), container="FLAC")
+    found = playable(data[: len(data) // 2])
+    heard = np.frombuffer(b"".join(found.read(44, found.size)), "<i2")
+    assert len(heard) == 160000
+    assert np.abs(heard[:4000].astype(int)).max() > 30000
+    assert not heard[-4000:].any()
