@@ -133,9 +133,7 @@ def _decide(site: Site, sample_id: int, job_id: int, decision: str | None, revis
     # Who accepts has seen what is replaced; to reject replaces nothing.
     seen = None if revision is None else _whole(revision)
     try:
-        was_there = (
-            store.accept(job_id, sample.id, seen) if decision == "accept" else store.reject(job_id, sample.id)
-        )
+        was_there = store.accept(job_id, sample.id, seen) if decision == "accept" else store.reject(job_id, sample.id)
     except Stale:
         raise Refused(STALE, 409) from None
     if not was_there:
