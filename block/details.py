@@ -1,7 +1,8 @@
 """Why recordings have their labels, or none: a file of JSON lines that a run appends to.
 
     {"sample": 17, "segments": [{"startIndex": 0, "endIndex": 31999, "label": "speech", "score": 0.83,
-        "runnersUp": [["Music", 0.11], …], "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4}, …]}
+        "runnersUp": [["Music", 0.11], …], "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4,
+        "margin": 0.31}, …]}
     {"sample": 18, "error": "the recording is empty: it has 0 values"}
 
 Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows all this
@@ -107,6 +108,7 @@ def _spoken(spoke: Evidence) -> dict[str, object]:
         "loudnessDbfs": round(loudness, 1) if math.isfinite(loudness) else None,
         "windows": spoke.windows,
         "agreeing": spoke.agreeing,
+        "margin": _rounded(spoke.margin),
     }
 
 

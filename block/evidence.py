@@ -40,8 +40,10 @@ def evidence(
     power = 10 ** (np.asarray(levels_dbfs, np.float64) / 10)
     own = {label.name: label.indices for label in settings.labels}
     return tuple(
-        _of_segment(segment, _windows(segment, layout), alone, of_classes, power, own, class_names)
-        for segment in segments
+        _of_segment(
+            segment, spoke, alone, of_classes, power, own, class_names, _margin(segment, of_labels[spoke], settings)
+        )
+        for segment, spoke in ((one, _windows(one, layout)) for one in segments)
     )
 
 
@@ -64,6 +66,7 @@ def _of_segment(
     power: npt.NDArray[np.float64],
     own: dict[str, tuple[int, ...]],
     class_names: Sequence[str],
+    margin: float,
 ) -> Evidence:
     means = of_classes[windows].mean(axis=0)
     others = [at for at in np.argsort(-means, kind="stable") if at not in own.get(segment.label, ())]
@@ -73,4 +76,19 @@ def _of_segment(
         10 * math.log10(mean_power) if mean_power > 0 else -math.inf,
         len(windows),
         sum(alone[window] == segment.label for window in windows),
+        margin,
     )
+
+
+def _margin(segment: Segment, scores: decisions.Scores, settings: DecisionSettings) -> float:
+    """How far from another label the segment is, by the mean `scores`, shape `(windows, labels)`, of its windows."""
+    means = scores.mean(axis=0)
+    thresholds = np.array([label.threshold for label in settings.labels])
+    is_own = np.array([label.name == segment.label for label in settings.labels])
+    won = float(means[is_own].max()) if is_own.any() else 0.0
+    # A rival has to come to its threshold, and to the winner's score where there is a winner.
+    wanted = np.maximum(thresholds, won) if is_own.any() else thresholds
+    margins = list((wanted - means)[~is_own])
+    if is_own.any():
+        margins.append(float((means - thresholds)[is_own].max()))
+    return float(min(margins, default=1.0))

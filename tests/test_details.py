@@ -14,7 +14,7 @@ from block.details import Details
 from block.recording import Evidence, LabeledRecording, RunnerUp, Segment
 from block.settings import SettingsError
 
-SPOKE = Evidence((RunnerUp("Music", 0.123456),), -23.44, 5, 4)
+SPOKE = Evidence((RunnerUp("Music", 0.123456),), -23.44, 5, 4, 0.25)
 LABELED = LabeledRecording(
     7, "a", 100, 1.0, (Segment(0, 60, "speech", 0.9), Segment(60, 100, "other", 0.1)), 5,
     evidence=(SPOKE, Evidence((), -math.inf, 1, 1)),
@@ -35,9 +35,9 @@ def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(t
         "sample": 7,
         "segments": [
             {"startIndex": 0, "endIndex": 59, "label": "speech", "score": 0.9, "runnersUp": [["Music", 0.1235]],
-             "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4},
+             "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4, "margin": 0.25},
             {"startIndex": 60, "endIndex": 99, "label": "other", "score": 0.1, "runnersUp": [],
-             "loudnessDbfs": None, "windows": 1, "agreeing": 1},
+             "loudnessDbfs": None, "windows": 1, "agreeing": 1, "margin": 1.0},
         ],
     }  # fmt: skip
     assert second == {"sample": 8, "error": "it is empty"}

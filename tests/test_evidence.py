@@ -68,3 +68,14 @@ def test_loudness_is_the_mean_of_power_and_silence_has_none() -> None:
     assert spoke[0].loudness_dbfs == pytest.approx(10 * math.log10((0.1 + 0.01) / 2))
     assert spoke[1].loudness_dbfs == -math.inf
     assert spoke[1].agreeing == spoke[1].windows == 1
+
+
+def test_the_margin_is_how_far_the_nearest_other_label_is() -> None:
+    # Thresholds are 0.4. Speech at 0.6 wins by 0.2 over its own threshold; a dog would lack 0.5 of 0.6.
+    rows = logits((0.6, 0.2, 0.1, 0.1), (0.05, 0.85, 0.05, 0.05), (0.45, 0.02, 0.5, 0.03))
+    spoke = [one for _, one in explained(rows, [1, 1, 1], [-20, -20, -20])]
+    assert spoke[0].margin == pytest.approx(0.2)
+    # Nothing that was asked for is near, whatever else is heard: the other label is sure.
+    assert spoke[1].margin == pytest.approx(0.35)
+    # The dog wins over speech by 0.05.
+    assert spoke[2].margin == pytest.approx(0.05, abs=1e-6)

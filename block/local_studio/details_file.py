@@ -66,10 +66,9 @@ def _segment(value: dict[str, Any]) -> dict[str, object]:
         "endIndex": _whole(value["endIndex"]),
         "label": _text(value["label"]),
     }
-    if value.get("score") is not None:
-        segment["score"] = _number(value["score"])
-    if value.get("loudnessDbfs") is not None:
-        segment["loudnessDbfs"] = _number(value["loudnessDbfs"])
+    for key in ("score", "loudnessDbfs", "margin"):
+        if value.get(key) is not None:
+            segment[key] = _number(value[key])
     for key in ("windows", "agreeing"):
         if value.get(key) is not None:
             segment[key] = _whole(value[key])

@@ -7,7 +7,7 @@ from typing import Any
 
 from .sample import Sample, StructuredLabel
 
-CLOSE = 0.1  # of a score to the runner-up's
+CLOSE = 0.1  # to another label, of a score
 
 
 def is_uncertain(said: Mapping[str, object], sample: Sample, *, has_proposal: bool) -> bool:
@@ -24,10 +24,15 @@ def is_uncertain(said: Mapping[str, object], sample: Sample, *, has_proposal: bo
 
 
 def is_unsure(entry: Mapping[str, Any]) -> bool:
-    """Is the runner-up of a segment within CLOSE of its score, or did one of its windows not agree?"""
+    """Did one of a segment's windows not agree, or was another label close?
+
+    How close, a block says as `margin`; of one that does not, the runner-up's score is compared.
+    """
     windows, agreeing = entry.get("windows"), entry.get("agreeing")
     if isinstance(windows, int) and isinstance(agreeing, int) and agreeing < windows:
         return True
+    if isinstance(margin := entry.get("margin"), int | float):
+        return margin < CLOSE
     score, pairs = entry.get("score"), entry.get("runnersUp")
     if not isinstance(score, int | float) or not isinstance(pairs, list):
         return False

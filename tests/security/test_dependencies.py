@@ -61,8 +61,8 @@ def test_the_parts_together_are_what_constraints_names() -> None:
 def test_what_the_requirements_name_is_locked() -> None:
     for name, parts in {
         "requirements.txt": ("run", "torch"), "requirements-studio.txt": ("run", "studio"),
-        "requirements-dev.txt": ("dev",), "requirements-offline.txt": ("offline",), "requirements-bench.txt": ("bench",),
-        "requirements-audit.txt": ("audit",),
+        "requirements-dev.txt": ("dev",), "requirements-offline.txt": ("offline",),
+        "requirements-bench.txt": ("bench",), "requirements-audit.txt": ("audit",),
     }.items():  # fmt: skip
         wanted = set(re.findall(r"^[a-z0-9.-]+==[\w.]+", (ROOT / name).read_text(), re.MULTILINE))
         assert wanted, name
