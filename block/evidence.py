@@ -39,12 +39,12 @@ def evidence(
     alone = [one.label for one in decisions.decide(of_labels, heard, settings.labels, settings.other_label)]
     power = 10 ** (np.asarray(levels_dbfs, np.float64) / 10)
     own = {label.name: label.indices for label in settings.labels}
-    return tuple(
-        _of_segment(
-            segment, spoke, alone, of_classes, power, own, class_names, _margin(segment, of_labels[spoke], settings)
-        )
-        for segment, spoke in ((one, _windows(one, layout)) for one in segments)
-    )
+    found = []
+    for segment in segments:
+        spoke = _windows(segment, layout)
+        margin = _margin(segment, of_labels[spoke], settings)
+        found.append(_of_segment(segment, spoke, alone, of_classes, power, own, class_names, margin))
+    return tuple(found)
 
 
 def _windows(segment: Segment, layout: Layout) -> list[int]:

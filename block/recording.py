@@ -114,9 +114,9 @@ class Evidence:
 
     `windows` are those that cover a part of it that gets one label, `agreeing` those of them that alone would have
     given it the same label. `loudness_dbfs` is the level of these windows, by the mean of their power; −infinity for
-    digital silence. `runners_up` are the classes with the highest scores that are not the label's own. `margin`, 0…1, is
-    by how much some mean score of a label of interest would have to change for another label; below 0 where the means
-    over the whole segment would give another one than its parts.
+    digital silence. `runners_up` are the classes with the highest scores that are not the label's own. `margin` is by
+    how much some mean score of a label of interest would have to change for another label; below 0 where the means over
+    the whole segment would give another one than its parts.
     """
 
     runners_up: tuple[RunnerUp, ...]
