@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import sqlite3
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -38,7 +39,11 @@ def pages(site: Site, hosts: frozenset[str] | None) -> Pages:
     middleware = [Middleware(HostNamed, hosts=hosts), Middleware(LoggedIn, site=site)]
 
     def handlers(of_api: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        return {Refused: _refused(site, of_api[Refused]), HTTPException: _http_error(site, of_api[HTTPException])}
+        return {
+            Refused: _refused(site, of_api[Refused]),
+            HTTPException: _http_error(site, of_api[HTTPException]),
+            sqlite3.Error: _database_error(site, of_api[Refused]),
+        }
 
     return Pages(routes, middleware, handlers)
 
@@ -126,6 +131,19 @@ def _http_error(site: Site, of_api: Any) -> Any:
             return answer
         said = {404: "There is no such page.", 405: "This page does not take that."}
         return site.page(request, "error.html", error.status_code, message=said.get(error.status_code, error.detail))
+
+    return handler
+
+
+def _database_error(site: Site, of_api: Any) -> Any:
+    refused = _refused(site, of_api)
+
+    async def handler(request: Request, error: Exception) -> Response:
+        # Such as a full disk. What was to be written was one transaction, so that nothing of it was.
+        answer: Response = await refused(
+            request, Refused(f"The project's database cannot be used: {error}. Nothing was changed.", 507)
+        )
+        return answer
 
     return handler
 
