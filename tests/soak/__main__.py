@@ -35,7 +35,7 @@ def main() -> int:
         waiting = pool.submit(faults.main)
         killed = kills.main(options.points, options.out)
         ran = waiting.result()
-    checks += [*faults.checks(ran), *_kill_checks(killed)]
+    checks += [*faults.checks(ran), *_kill_checks(killed, options.points)]
     minutes = (time.monotonic() - began) / 60
     _write(options.out / "soak.json", soaked, ran, killed, checks)
     if options.docs:
@@ -60,8 +60,11 @@ def _say(line: str) -> None:
     print(f"soak: {line}", flush=True)
 
 
-def _kill_checks(killed: dict[str, Any]) -> list[Check]:
-    return [no_problems("killed runs", killed["problems"])]
+def _kill_checks(killed: dict[str, Any], points: int) -> list[Check]:
+    return [
+        no_problems("killed runs", killed["problems"]),
+        Check("runs killed", killed["killed"] >= points, f"{killed['killed']} under way, {points} wanted"),
+    ]
 
 
 def _write(

@@ -8,5 +8,4 @@ from tests.soak import kills
 def test_a_run_that_is_killed_and_run_again_ends_as_one_that_was_left_alone() -> None:
     figures = kills.main(20, seed=1)
     assert figures["problems"] == []
-    assert figures["points"] == 20
-    assert figures["killed"] >= 15  # a kill some milliseconds after the last call may come too late
+    assert figures["killed"] == 20

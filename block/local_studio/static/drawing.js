@@ -143,8 +143,12 @@ export class Drawing {
     const wide = Math.max(scale, (step / view.span) * width);
     for (let column = first; column < last; column += 1) {
       const left = view.place(peaks.start + column * step) * width;
-      const top = (0.5 - 0.48 * Math.min(1, peaks.high[column])) * height;
-      const bottom = (0.5 - 0.48 * Math.max(-1, peaks.low[column])) * height;
+      // Up to where the column before ended: with few values a column, a steep line would fall into dashes.
+      const before = Math.max(first, column - 1);
+      const high = Math.max(peaks.high[column], peaks.low[before]);
+      const low = Math.min(peaks.low[column], peaks.high[before]);
+      const top = (0.5 - 0.48 * Math.min(1, high)) * height;
+      const bottom = (0.5 - 0.48 * Math.max(-1, low)) * height;
       context.fillRect(left, top, wide, Math.max(scale, bottom - top));
     }
   }
