@@ -117,7 +117,9 @@ def main() -> int:
 def stay(code: int, address: Address) -> int:
     """Name the page where the labels can be seen and heard; on a terminal, until Ctrl-C. Returns `code`."""
     if not sys.stdout.isatty():
-        print(f"to see and hear them: .venv/bin/python -m block studio build/demo, then open http://127.0.0.1:{DEFAULT_PORT}")
+        print(
+            f"to see and hear them: .venv/bin/python -m block studio build/demo, then open http://127.0.0.1:{DEFAULT_PORT}"
+        )
         return code
     print(f"see and hear them at {address.url} (Ctrl-C ends this)", flush=True)
     try:
