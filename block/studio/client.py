@@ -14,6 +14,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -52,6 +53,20 @@ class _TryFailed(Exception):
         self.date = date
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What is asked, and how many bytes the answer may have at most. As text: its method and path."""
+
+    method: str
+    path: str
+    query: Mapping[str, Any]
+    body: str | None = None
+    limit_bytes: int = JSON_BYTES
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
 class StudioClient:
     """Calls the API at `endpoint` with `key`. May be used from several threads.
 
@@ -80,32 +95,23 @@ class StudioClient:
 
     def get_json(self, path: str, **query: Any) -> Json:
         """GET `path`, such as `/api/projects`; the answer's JSON object, its `success` checked."""
-        return self._request("GET", path, query, None, json_answer, JSON_BYTES)
+        return self._request(_Call("GET", path, query), json_answer)
 
     def post_json(self, path: str, body: Mapping[str, Any]) -> Json:
         """POST `body` as JSON; the answer's JSON object, its `success` checked."""
-        return self._request("POST", path, {}, json.dumps(body), json_answer, JSON_BYTES)
+        return self._request(_Call("POST", path, {}, json.dumps(body)), json_answer)
 
     def get_bytes(self, path: str, limit_bytes: int, **query: Any) -> bytes:
         """GET `path`; the answer's body, of at most `limit_bytes`. An envelope in its place is an error."""
-        return self._request("GET", path, query, None, bytes_answer, limit_bytes)
+        return self._request(_Call("GET", path, query, limit_bytes=limit_bytes), bytes_answer)
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        body: str | None,
-        read: Callable[[requests.Response, bytes, str], Answer],
-        limit_bytes: int,
-    ) -> Answer:
+    def _request(self, call: _Call, read: Callable[[requests.Response, bytes, str], Answer]) -> Answer:
         """Send until it is answered, or nothing speaks for another try. Raises the errors of `block.studio.errors`."""
-        call = f"{method} {path}"
         patience = Patience(self._retries)
         self._wait_for_all()
         while True:
             try:
-                return self._try_once(method, path, query, body, read, limit_bytes)
+                return self._try_once(call, read)
             except _TryFailed as failure:
                 problem, failed = self._clean(f"{call}: {failure}"), failure
             # Where nothing could be asked, that says nothing about the call: it is worth waiting longer for.
@@ -122,24 +128,15 @@ class StudioClient:
             if self._stop.is_set():
                 raise ConnectionFailed(f"{problem}; not tried again, as the run is over")
 
-    def _try_once(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        body: str | None,
-        read: Callable[[requests.Response, bytes, str], Answer],
-        limit_bytes: int,
-    ) -> Answer:
+    def _try_once(self, call: _Call, read: Callable[[requests.Response, bytes, str], Answer]) -> Answer:
         """The one place that sends. Raises _TryFailed where another try may mend it, else StudioError."""
-        call = f"{method} {path}"
         try:
-            response = self._send(method, self.endpoint + path, query, body, call)
+            response = self._send(call)
             self._has_answered = True
-            content = body_of(response, self._timeouts, limit_bytes)
+            content = body_of(response, self._timeouts, call.limit_bytes)
             status = response.status_code
             if status != 429 and status < 500:
-                return read(response, content, call)
+                return read(response, content, str(call))
         except NEVER_BETTER as error:
             raise ConnectionFailed(f"{call}: the address cannot be used ({type(error).__name__})") from None
         except requests.RequestException as error:
@@ -167,15 +164,15 @@ class StudioClient:
         if wait_s > 0:
             self._sleep(wait_s)
 
-    def _send(self, method: str, url: str, query: Mapping[str, Any], body: str | None, call: str) -> requests.Response:
-        session = self._session()
-        params: Mapping[str, Any] | None = query
+    def _send(self, call: _Call) -> requests.Response:
+        session, url = self._session(), self.endpoint + call.path
+        params: Mapping[str, Any] | None = call.query
         for _ in range(5):
             response = session.request(
-                method,
+                call.method,
                 url,
                 params=params,
-                data=None if body is None else body.encode(),
+                data=None if call.body is None else call.body.encode(),
                 headers={"x-api-key": self._key, "Content-Type": "application/json"},
                 timeout=(self._timeouts.connect_s, self._timeouts.read_s),
                 allow_redirects=False,
@@ -193,7 +190,7 @@ class StudioClient:
             if elsewhere:
                 host = urlsplit(target).hostname
                 raise Redirected(f"{call}: redirected to another host, {host!r}; the key is not sent there")
-            if method != "GET" and response.status_code not in (307, 308):
+            if call.method != "GET" and response.status_code not in (307, 308):
                 raise Redirected(f"{call}: redirected with HTTP {response.status_code}, which drops what is written")
             url, params = target, None
         raise Redirected(f"{call}: redirected more than 5 times")
