@@ -91,9 +91,9 @@ $(VENV)/.demo: locked/studio.txt $(VENV)/.torch
 	$(PIP) install --quiet -r locked/studio.txt
 	touch $@
 
-$(VENV)/.dev: locked/dev.txt locked/offline.txt $(VENV)/.demo
+$(VENV)/.dev: locked/dev.txt locked/offline.txt locked/ray.txt $(VENV)/.demo
 	@echo "Installing what the tests and checks need."
-	$(PIP) install --quiet -r locked/offline.txt -r locked/dev.txt
+	$(PIP) install --quiet -r locked/offline.txt -r locked/ray.txt -r locked/dev.txt
 	touch $@
 
 $(VENV)/.bench: locked/bench.txt $(VENV)/.demo

@@ -11,26 +11,23 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from block import cancel
 from block.cancel import CANCELLED
+from block.cluster.settings import ClusterSettings, read_cluster
 from block.details import VARIABLE, Detailing, Details
 from block.job import Job, fingerprint, metadata, read_job
 from block.journal import NAME as JOURNAL_NAME
-from block.journal import Journal, Journaled
+from block.journal import Journal
 from block.options import parse
 from block.parties import Summary
-from block.run import Run
 from block.score_store import check_folder
-from block.settings import FAST, SettingsError
+from block.settings import SettingsError
 from block.studio.access import Access, read_access, read_ids, write_ids
 from block.studio.client import StudioClient, in_the_open
+from block.studio.crew import Alone, Crew, Labeled, Orders
 from block.studio.held import JOB
 from block.studio.project import Project, projects_of
-
-if TYPE_CHECKING:
-    from block.audited import AuditedLabeler
 
 ALL_LABELED, SOME_FAILED, NOTHING_STARTED = 0, 1, 2
 
@@ -47,7 +44,7 @@ def run_action(argv: Sequence[str]) -> int:
             "warning: EI_API_ENDPOINT is no https:// address: the key and the audio can be read on the way", flush=True
         )
     ids = read_ids(options.data_ids_file)
-    job = read_job(options)
+    job, cluster = read_job(options), read_cluster(options)
     if options.score_store:
         check_folder(Path(options.score_store))
     if not ids:
@@ -57,7 +54,7 @@ def run_action(argv: Sequence[str]) -> int:
         return ALL_LABELED
     stop = threading.Event()
     client = StudioClient(access.endpoint, access.key, stop=stop)
-    return _label(options, ids, job, client, _project_id(client, access), stop)
+    return _label(options, ids, job, cluster, client, access.key, _project_id(client, access), stop)
 
 
 def _project_id(client: StudioClient, access: Access) -> int:
@@ -78,24 +75,50 @@ def _label(
     options: argparse.Namespace,
     ids: list[int],
     job: Job,
+    cluster: ClusterSettings | None,
     client: StudioClient,
+    key: str,
     project_id: int,
     stop: threading.Event,
 ) -> int:
+    crew = _alone(job) if cluster is None else _joined(job, cluster, f"label project {project_id}")
+    try:
+        return _label_by(crew, options, ids, job, client, key, project_id, stop)
+    finally:
+        with cancel.deferred():
+            crew.leave()
+
+
+def _alone(job: Job) -> Crew:
     # From here on torch is needed, which takes seconds to import.
     try:
         from block.engine import start
     except (ImportError, OSError) as error:
         raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
+    return Alone(start(job))
 
+
+def _joined(job: Job, cluster: ClusterSettings, what: str) -> Crew:
+    from block.cluster.crew import join
+
+    return join(job, cluster, what)
+
+
+def _label_by(
+    crew: Crew,
+    options: argparse.Namespace,
+    ids: list[int],
+    job: Job,
+    client: StudioClient,
+    key: str,
+    project_id: int,
+    stop: threading.Event,
+) -> int:
     checkpoint = job.checkpoint
-    engine = start(job)
-    progress = engine.progress(len(ids), options.verbose, options.max_hours)
-    store = engine.store(Path(options.score_store), progress) if options.score_store else None
-    described = metadata(
-        job.decisions, job.windows, job.compute.fill, checkpoint.name, engine.digest, engine.device.dtype_name
-    )
-    described[JOB] = fingerprint(job, engine.digest, engine.device.dtype_name)
+    progress = crew.progress(len(ids), options.verbose, options.max_hours)
+    store = crew.store(Path(options.score_store), progress) if options.score_store else None
+    described = metadata(job.decisions, job.windows, job.compute.fill, checkpoint.name, crew.digest, crew.dtype_name)
+    described[JOB] = fingerprint(job, crew.digest, crew.dtype_name)
     project = Project(
         client, project_id, described, options.propose_actions, options.dry_run,
         progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
@@ -108,13 +131,11 @@ def _label(
     left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
     if journal is not None and done:
         progress.before(len(done), f"by the journal {journal.path}")
-    summary = Summary()
-    labeler = stored = None
+    labeled = Labeled(Summary())
     if left:
-        labeler = engine.labeler(progress, stored=store is not None, explain=details is not None)
-        stored = engine.stored(labeler, store) if store is not None else None
-        sink = Journaled(project, journal) if journal is not None else project
-        summary = Run(project, sink, stored or labeler, reporter, stop).label(left)
+        orders = Orders(project, journal, store, progress, reporter, details is not None, stop, key)
+        labeled = crew.label_project(orders, left)
+    summary = labeled.summary
     summary.done += done
     # The run is over: what is left are its last words, and a signal is no reason to swallow them.
     with cancel.deferred():
@@ -127,14 +148,14 @@ def _label(
         if store is not None:
             # Making one file of many can wait until nobody does.
             store.flush() if summary.cancelled else store.close()
-            if stored is not None:
-                progress.say(f"score store {options.score_store}: {stored.told()}")
         # Before the last words: these may go to somebody who no longer listens.
         wrote_failed = bool(options.failed_ids_file) and _write_ids(
             "--failed-ids-file", options.failed_ids_file, summary.unlabeled
         )
-        if job.compute.mode == FAST and labeler is not None:
-            _tell_of_audit(cast("AuditedLabeler", labeler), summary.labeled, options.fast_ids_file, progress.say)
+        for line in labeled.lines:
+            progress.say(line)
+        if labeled.fell_back:
+            _tell_of_fall_back(labeled, options.fast_ids_file, progress.say)
         progress.finish(summary, options.failed_ids_file if wrote_failed else None)
     if summary.cancelled:
         return CANCELLED
@@ -163,14 +184,10 @@ def _details(options: argparse.Namespace, warn: Callable[[str], None]) -> Detail
     return Details(Path(path), warn) if path else None
 
 
-def _tell_of_audit(labeler: AuditedLabeler, labeled: Sequence[int], path: str, say: Callable[[str], None]) -> None:
-    """What the audit found; after a fall-back, which recordings had been labelled the fast way and are final."""
-    for line in labeler.report():
-        say(line)
-    if not labeler.fell_back:
-        return
-    posted = set(labeled)
-    fast = [recording_id for recording_id in labeler.fast_ids if recording_id in posted]
+def _tell_of_fall_back(labeled: Labeled, path: str, say: Callable[[str], None]) -> None:
+    """Which recordings had been labelled the fast way before fast mode fell back to exact, and are final."""
+    posted = set(labeled.summary.labeled)
+    fast = [recording_id for recording_id in labeled.fast_ids if recording_id in posted]
     where = (
         f"; ids written to {path}, to label again with --mode exact"
         if _write_ids("--fast-ids-file", path, fast)

@@ -34,8 +34,13 @@ def known_arguments(argv: Sequence[str], options: Mapping[str, str], warn: Calla
                 known += [argument] if value or not equals else []
                 continue
             known.append(argument)
-            if not equals and position < len(argv) and argv[position].partition("=")[0] not in kinds:
-                known.append(argv[position])
+            following = argv[position] if position < len(argv) else None
+            takes = following is not None and following.partition("=")[0] not in kinds
+            # A value that may be left out never begins with a dash: what does is the next option.
+            if kinds[name] == "optional" and following is not None and following.startswith(tuple(DASHES)):
+                takes = False
+            if following is not None and takes and not equals:
+                known.append(following)
                 position += 1
         elif argument[:1] in DASHES and (argument.startswith("--") or _near(name, kinds) or after or not ignored):
             if nearest := _near(name, kinds):
@@ -63,7 +68,8 @@ def _near(name: str, kinds: Mapping[str, str]) -> str:
     # Comparing takes as long as both are long, and what comes may be of any length.
     alike = [other for other in names if abs(len(spelled) - len(other)) <= SLIP_EDITS]
     edits, nearest = min(((_edits(spelled, other), other) for other in alike), default=(SLIP_EDITS + 1, ""))
-    return nearest if edits <= SLIP_EDITS else ""
+    # Of three letters, two others make another word.
+    return nearest if edits <= min(SLIP_EDITS, len(nearest.lstrip("-")) - 2) else ""
 
 
 def _edits(a: str, b: str) -> int:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from block.audited import AuditedLabeler
 from block.classifier import Classifier, Device, choose_device
 from block.features import FilterBanks
-from block.job import Job, faster, named, warn_of_other_weights
+from block.job import Job, announce, faster, warn_of_other_weights
 from block.labeler import Labeler
 from block.progress import Progress
 from block.score_store import Key, ScoreStore
-from block.settings import FAST, PAD
+from block.settings import FAST
 from block.steady_classifier import SteadyClassifier
-from block.stored import StoredLabeler
+from block.stored import Scores, StoredLabeler
+
+
+class Teller(Protocol):
+    """Who is told what a user should know, in words."""
+
+    def say(self, line: str) -> None: ...
+    def warn_once(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Engine:
         key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> Labeler | AuditedLabeler:
+    def labeler(self, progress: Teller, stored: bool = False, explain: bool = False) -> Labeler | AuditedLabeler:
         """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
 
         `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a
@@ -60,7 +68,7 @@ class Engine:
         )
         return AuditedLabeler(exact, job.audit, progress.say) if fast else exact
 
-    def stored(self, labeler: Labeler | AuditedLabeler, store: ScoreStore) -> StoredLabeler:
+    def stored(self, labeler: Labeler | AuditedLabeler, store: Scores) -> StoredLabeler:
         """`labeler` with the help of `store`."""
         return StoredLabeler(labeler, store)
 
@@ -75,10 +83,5 @@ def start(job: Job) -> Engine:
     digest = checkpoint.sha256()
     warn_of_other_weights(checkpoint, digest)
     print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
-    print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {digest[:12]}")
-    filling = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
-    print(
-        f"labels: {named(job.decisions)}; windows: {job.windows}{filling}",
-        flush=True,
-    )
+    announce(job, digest)
     return Engine(job, device, digest)

@@ -63,6 +63,14 @@ def named(decisions: DecisionSettings) -> str:
     return printable(text, len(text))
 
 
+def announce(job: Job, sha256: str) -> None:
+    """Say on standard output with which model, of weights with this SHA-256, and for which labels a job runs."""
+    checkpoint = job.checkpoint
+    print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
+    filling = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
+    print(f"labels: {named(job.decisions)}; windows: {job.windows}{filling}", flush=True)
+
+
 def faster(job: Job, device: str) -> list[str]:
     """Settings with which this job would take less time, in words; `device` is the type of the one it runs on."""
     ways = []

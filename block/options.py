@@ -21,8 +21,10 @@ from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, Se
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
-    "details",
+    "details", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
 )  # fmt: skip
+# What `--ray` without an address stands for.
+ANY_CLUSTER = "default"
 
 
 def _whole_number(text: str) -> int:
@@ -146,6 +148,17 @@ OPTIONS = (
     Option("failed-ids-file", "string", None, "where to write the ids left without labels, to run again",
            metavar="FILE"),
     Option("dry-run", "flag", False, "read and label, write nothing, print what would be written"),
+    Option("ray", "optional", None,
+           "label on the Ray cluster at ADDRESS, such as 10.0.0.1:6379; without one on that of RAY_ADDRESS, or on this "
+           "machine", metavar="ADDRESS"),
+    Option("ray-workers", "string", None,
+           "how many workers, each with a model of its own: N, or MIN-MAX for Ray to choose from (default: from 1 to "
+           "as many as there is room for)", metavar="N|MIN-MAX"),
+    Option("ray-worker-cpus", "int", 1, "processor cores for each worker", _whole_number, "N"),
+    Option("ray-worker-gpus", "float", None,
+           "GPUs for each worker; below 1 to share one (default: 1 where there are GPUs)", _number, "X"),
+    Option("ray-requests", "int", 16, "requests to Edge Impulse under way at once, of all workers together",
+           _whole_number, "N"),
     Option("verbose", "flag", False, "a line for every recording, however many there are"),
 )  # fmt: skip
 
@@ -184,6 +197,12 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         if option.default is not None:
             default = str(option.default).replace("\n", ", ")
             shown += f" (default: {default})"
+        if option.kind == "optional":
+            parser.add_argument(
+                f"--{option.name}", type=_unless_empty(option), nargs="?", const=ANY_CLUSTER, metavar=option.metavar,
+                help=shown,
+            )  # fmt: skip
+            continue
         # An item without `required` gets None for "not given" too, so that the default is put in at one place.
         parser.add_argument(f"--{option.name}", type=_unless_empty(option), metavar=option.metavar, help=shown)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
 
 
@@ -29,6 +30,25 @@ class Sink(Protocol):
 
     def give_up(self, recording_id: int) -> None:
         """A recording that was fetched, or tried, gets no labels. Raises RecordingError or RunEnded."""
+        ...
+
+
+class Judge(Protocol):
+    """What makes labels of recordings: a `Labeler`, or one with a store or an audit around it.
+
+    `fill` is how many windows a group that several recordings share aims for; `once_s` as in `Reporter.batch_done`.
+    """
+
+    @property
+    def fill(self) -> int: ...
+    @property
+    def once_s(self) -> float: ...
+    def prepare(self, recording: Recording) -> Prepared:
+        """Called from several threads. Raises RecordingError."""
+        ...
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        """Raises RecordingError if one of the batch cannot be labelled, or RunEnded."""
         ...
 
 

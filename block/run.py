@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from block import cancel
 from block.ahead import THREADS, Budget, ahead
-from block.parties import Reporter, Sink, Source, Summary
+from block.parties import Judge, Reporter, Sink, Source, Summary
 from block.prepared import Prepared
 from block.recording import (
     LabeledRecording,
@@ -30,11 +29,6 @@ from block.recording import (
     RecordingSkipped,
     RunEnded,
 )
-
-if TYPE_CHECKING:
-    from block.audited import AuditedLabeler
-    from block.labeler import Labeler
-    from block.stored import StoredLabeler
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3
@@ -71,7 +65,7 @@ class Run:
         self,
         source: Source,
         sink: Sink,
-        labeler: Labeler | AuditedLabeler | StoredLabeler,
+        labeler: Judge,
         reporter: Reporter,
         stop: threading.Event | None = None,
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -13,8 +14,19 @@ from block.classifier import Logits
 from block.labeler import Labeler
 from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RunEnded
-from block.score_store import Scored, ScoreStore
+from block.score_store import Key, Scored
 from block.settings import EXACT, FAST, DecisionSettings
+
+
+class Scores(Protocol):
+    """Where scores are found and kept: a `ScoreStore`, or what carries them to one."""
+
+    @property
+    def key(self) -> Key: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    def find(self, content: str) -> Scored | None: ...
+    def add(self, scored: Scored) -> None: ...
 
 
 class StoredLabeler:
@@ -25,7 +37,7 @@ class StoredLabeler:
     `found_windows` and `computed_windows` count the windows that were heard.
     """
 
-    def __init__(self, labeler: Labeler | AuditedLabeler, store: ScoreStore) -> None:
+    def __init__(self, labeler: Labeler | AuditedLabeler, store: Scores) -> None:
         mode = EXACT if isinstance(labeler, Labeler) else FAST
         if store.key.mode != mode:
             raise ValueError(f"a store of mode {store.key.mode} for a labeler of mode {mode}")

@@ -7,8 +7,9 @@ SHA-256 of every file that pip may use the parts that are installed:
     torch.txt    torch, torchaudio and what only they need, so that these alone can come from PyTorch's own index
     studio.txt   what requirements-studio.txt adds to run.txt
     offline.txt  what requirements-offline.txt adds to run.txt
-    dev.txt      what requirements-dev.txt adds to those
-    bench.txt    what requirements-bench.txt adds to run.txt
+    ray.txt      what requirements-ray.txt adds to run.txt
+    dev.txt      what requirements-dev.txt adds to all of those
+    bench.txt    what requirements-bench.txt adds to run.txt and studio.txt
     audit.txt    all that `make audit` runs, in an environment of its own
 
 pip knows no hashes in constraints, so a part is installed by itself: `pip install -r locked/PART.txt`, after or along
@@ -27,6 +28,15 @@ CONSTRAINTS = ROOT / "constraints.txt"
 # No wheel, no package: to build one would bring tools along that nothing pins.
 OPTIONS = "--require-hashes\n--only-binary :all:\n"
 TORCHS = re.compile(r"(torch|torchaudio|triton|nvidia-.*|cuda-.*)==")
+# What is there when a part is installed: it need not name that again, and has to name all else.
+ADDED_TO: dict[str, tuple[str, ...]] = {
+    "run": (),
+    "studio": ("run",),
+    "offline": ("run",),
+    "ray": ("run",),
+    "dev": ("run", "studio", "offline", "ray"),
+    "bench": ("run", "studio"),
+}
 
 
 def compiled(*requirements: str, hashes: bool = True, constraints: Path | None = None) -> str:
@@ -47,15 +57,14 @@ def entries(text: str) -> list[str]:
 def main() -> None:
     """Write all of them."""
     CONSTRAINTS.write_text(compiled("requirements-dev.txt", "requirements-bench.txt", hashes=False), encoding="utf-8")
-    written: set[str] = set()
-    for part in ("run", "studio", "offline", "dev", "bench"):
+    brought: dict[str, list[str]] = {}
+    for part, there in ADDED_TO.items():
         source = "requirements.txt" if part == "run" else f"requirements-{part}.txt"
-        brought = [entry for entry in entries(compiled(source, constraints=CONSTRAINTS)) if entry not in written]
-        write(part, [entry for entry in brought if not TORCHS.match(entry)])
+        known = {entry for one in there for entry in brought[one]}
+        brought[part] = [entry for entry in entries(compiled(source, constraints=CONSTRAINTS)) if entry not in known]
+        write(part, [entry for entry in brought[part] if not TORCHS.match(entry)])
         if part == "run":
-            write("torch", [entry for entry in brought if TORCHS.match(entry)])
-        if part != "bench":
-            written.update(brought)
+            write("torch", [entry for entry in brought[part] if TORCHS.match(entry)])
     write("audit", entries(compiled("requirements-audit.txt")))
 
 

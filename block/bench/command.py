@@ -38,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark. Returns the exit code; raises SettingsError or CheckpointError if nothing can start."""
+    if argv[:1] == ["scaling"]:
+        from block.bench.scaling import command
+
+        return command.main(argv[1:])
     options = parser().parse_args(argv)
     compute = ComputeSettings(options.device, options.dtype)
     plan = QUICK if options.quick else FULL

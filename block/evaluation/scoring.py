@@ -17,6 +17,7 @@ from block.folder import manifest
 from block.folder.decided import is_enough
 from block.folder.manifest import Manifest
 from block.folder.out import SCORES
+from block.folder.place import LocalFolder
 from block.folder.source import Folder, is_unchanged
 from block.folder.told import Told
 from block.job import Job
@@ -50,9 +51,9 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
         raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
 
     engine = start(job)
-    root = options.folder
+    place = LocalFolder(options.folder)
     known = manifest.load(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
-    held = known.relisted(files, {}, lambda entry: is_unchanged(root, entry))
+    held = known.relisted(files, {}, lambda entry: is_unchanged(place, entry))
     progress = engine.progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.store(out / SCORES, progress) as store:
@@ -67,7 +68,7 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
             progress = engine.progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose
             labeler = StoredLabeler(engine.labeler(progress, stored=True), store)
-            folder = Folder(root, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
+            folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             summary = Run(folder, folder, labeler, Told(progress, held), folder.stop).label(ids)
             store.flush()
             progress.finish(summary, None)

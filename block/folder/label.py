@@ -8,19 +8,22 @@ was interrupted and began again ends with the same files as one that was not.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.cancel import CANCELLED
+from block.cluster.settings import ClusterSettings, read_cluster
 from block.folder import decided, manifest, out
-from block.folder.listing import Listing, find, shown
+from block.folder.groups_file import Journal
+from block.folder.listing import Listing, Stamp, shown
 from block.folder.manifest import Manifest
 from block.folder.options import read_label, recorded
+from block.folder.place import Place, place_of
 from block.folder.run_file import RunFile
 from block.folder.source import is_unchanged
+from block.folder.work import Crew, Work
 from block.job import Job, read_job
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
@@ -30,46 +33,79 @@ from block.settings import SettingsError
 def main(argv: Sequence[str]) -> int:
     """Label a folder. Returns the exit code; raises SettingsError, LabelError or CheckpointError."""
     options = read_label(argv)
-    root, target = Path(options.folder), Path(options.out)
-    job = read_job(options)
+    place, target = place_of(options.folder), out.folder_of(options.out)
+    job, cluster = read_job(options), read_cluster(options)
+    if cluster is not None and options.no_score_store:
+        raise SettingsError("--no-score-store and --ray: what comes from many machines is kept as it comes; give one")
     decided.check_text(job.decisions)
-    out.check_folders(root, target)
+    out.check_folders(place, target)
     if not options.no_score_store:
         need_pyarrow()
     with out.locked(target):
-        listing = find(root, without=target)
-        _tell(listing, root)
+        listing = place.find(without=target)
+        _tell(listing, place)
         known = manifest.load(target / out.MANIFEST, warn=_warn)
-        files = known.relisted(listing.files, listing.unreadable, lambda entry: is_unchanged(options.folder, entry))
-        return _label(options, job, target, files)
+        files = known.relisted(listing.files, listing.unreadable, lambda entry: is_unchanged(place, entry, listing))
+        return _label(options, job, place, target, files, listing.stamps, cluster)
 
 
 def _warn(text: str) -> None:
     print(f"warning: {text}", flush=True)
 
 
-def _tell(listing: Listing, root: Path) -> None:
+def _tell(listing: Listing, place: Place) -> None:
     """What the walk found, on one line."""
-    told = [f"{len(listing.files)} sound files in {shown(os.fspath(root))}"]
+    told = [f"{len(listing.files)} sound files in {shown(str(place))}"]
     told += [f"{listing.others} other files"] * bool(listing.others)
     told += [f"{listing.linked} folders that are links, which are not followed"] * bool(listing.linked)
     told += [f"{len(listing.unreadable)} folders that cannot be read"] * bool(listing.unreadable)
     print("; ".join(told), flush=True)
 
 
-def _label(options: argparse.Namespace, job: Job, target: Path, files: Manifest) -> int:
+def _label(
+    options: argparse.Namespace,
+    job: Job,
+    place: Place,
+    target: Path,
+    files: Manifest,
+    stamps: Mapping[str, Stamp] | None,
+    cluster: ClusterSettings | None,
+) -> int:
+    crew = _alone(job) if cluster is None else _joined(job, cluster, place)
+    try:
+        return _label_by(crew, options, job, place, target, files, stamps)
+    finally:
+        crew.leave()
+
+
+def _alone(job: Job) -> Crew:
     try:
         from block.engine import start
-        from block.folder.groups import Journal
-        from block.folder.work import Work
+        from block.folder.alone import Alone
     except (ImportError, OSError) as error:
         raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
+    return Alone(start(job))
 
-    engine = start(job)
-    compute, checkpoint = job.compute, job.checkpoint
-    key = Key.of(checkpoint, job.windows, compute.fill, compute.mode, engine.device.dtype_name)
+
+def _joined(job: Job, cluster: ClusterSettings, place: Place) -> Crew:
+    from block.cluster.crew import join
+
+    return join(job, cluster, f"label {shown(place.name)}")
+
+
+def _label_by(
+    crew: Crew,
+    options: argparse.Namespace,
+    job: Job,
+    place: Place,
+    target: Path,
+    files: Manifest,
+    stamps: Mapping[str, Stamp] | None,
+) -> int:
+    checkpoint = job.checkpoint
+    key = Key.of(checkpoint, job.windows, job.compute.fill, job.compute.mode, crew.dtype_name)
     run = RunFile(
-        os.path.realpath(options.folder), checkpoint.name, checkpoint.class_names, key, recorded(options),
+        place.name, checkpoint.name, checkpoint.class_names, key, recorded(options),
         not options.no_score_store,
     )  # fmt: skip
     journal = Journal(target / out.SCORES / f"groups-{key.digest}.jsonl")
@@ -80,7 +116,7 @@ def _label(options: argparse.Namespace, job: Job, target: Path, files: Manifest)
         files.save()
         if not options.no_score_store:
             store = ScoreStore(target / out.SCORES, key, checkpoint.class_names, _warn)
-        done = Work(options.folder, engine, files, store, journal, options.verbose, options.max_hours).done()
+        done = Work(place, job, crew, files, store, journal, options.verbose, options.max_hours, stamps).done()
         if store is None:
             found = decided.outcome(files, done.labeled)
         else:

@@ -1,7 +1,8 @@
 """`label-studio.json`: tasks with predictions for Label Studio, and the labelling interface that they fit.
 
 A task names its sound by `/data/local-files/?d=`, relative to the folder above the recordings: Label Studio serves
-local files from LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and wants a storage to be a folder below that.
+local files from LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and wants a storage to be a folder below that. A sound in an
+object store is named by its URI, which Label Studio asks a storage with that bucket for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.listing import shown
 
 HEAD, TAIL = "[", "\n]\n"
 CONTROL, SOUND = "label", "audio"
@@ -20,7 +22,6 @@ CONTROL, SOUND = "label", "audio"
 
 def task(file: LabeledFile, surroundings: Surroundings) -> str:
     """The recording's task, its segments a prediction. Times are in seconds; a region's score lies in 0…1."""
-    below = os.path.join(os.path.basename(surroundings.folder), file.path)
     # Ids have to differ within a project, and stay the same when labels are written again.
     track = hashlib.sha256(os.fsencode(file.path)).hexdigest()[:12]
     mean = sum(segment.score * segment.length for segment in file.segments) / file.values
@@ -43,8 +44,7 @@ def task(file: LabeledFile, surroundings: Surroundings) -> str:
     ]
     return json.dumps(
         {
-            # Of the bytes of the name: they need not be text.
-            "data": {SOUND: "/data/local-files/?d=" + quote(os.fsencode(below.replace(os.sep, "/")), safe="/")},
+            "data": {SOUND: _address(file, surroundings)},
             "meta": {"file": file.name},
             "predictions": [
                 {"model_version": surroundings.metadata["ast_model"], "score": round(mean, 4), "result": result}
@@ -52,6 +52,14 @@ def task(file: LabeledFile, surroundings: Surroundings) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def _address(file: LabeledFile, surroundings: Surroundings) -> str:
+    if surroundings.is_remote:
+        return shown(surroundings.from_out(file.path))
+    below = os.path.join(os.path.basename(surroundings.folder), file.path)
+    # Of the bytes of the name: they need not be text.
+    return "/data/local-files/?d=" + quote(os.fsencode(below.replace(os.sep, "/")), safe="/")
 
 
 def interface(surroundings: Surroundings) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from block.folder.address import is_uri, object_uri
 from block.folder.listing import shown
 from block.recording import Segment
 
@@ -40,7 +41,8 @@ class LabeledFile:
 class Surroundings:
     """What label files say besides the labels, the same for all files of a run.
 
-    `folder` is where the recordings are and `out` where the label files go, both absolute; `metadata` describes the
+    `folder` is where the recordings are, an absolute path or the URI of an object store, and `out` the absolute path
+    of where the label files go; `metadata` describes the
     labels, and `labels` are all that the run may give, in the user's order and with the other label last.
     """
 
@@ -49,8 +51,15 @@ class Surroundings:
     metadata: Mapping[str, str]
     labels: tuple[str, ...]
 
+    @cached_property
+    def is_remote(self) -> bool:
+        """Are the recordings in an object store?"""
+        return is_uri(self.folder)
+
     def from_out(self, path: str) -> str:
-        """The relative path from the label files to a recording, "/" between parts."""
+        """The relative path from the label files to a recording, "/" between parts; its URI in an object store."""
+        if self.is_remote:
+            return object_uri(self.folder, path)
         return f"{self._to_folder}/{path}"
 
     @cached_property

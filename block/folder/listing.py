@@ -1,4 +1,4 @@
-"""A folder on disk → the sound files in it, in an order that does not change.
+"""A folder on disk, or an object store → the sound files in it, in an order that does not change.
 
 Regular files with the ending of a sound file, at any depth. What begins with a dot is left alone, and so are folders
 that are symbolic links: a link into a folder above would go round in circles. A file that is a link counts. The order
@@ -8,10 +8,22 @@ is that of the bytes of the relative paths, whatever the language of the machine
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+
+
+UNKNOWN = -1  # a time of change that a store does not tell
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """By what a change of a file is noticed: its size in bytes, and its time of change in ns since 1970 or UNKNOWN."""
+
+    size: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True)
@@ -19,13 +31,15 @@ class Listing:
     """What a walk found, all as paths relative to the folder, with "/" between parts.
 
     `files` are the sound files; `unreadable` the folders, with a "/" at the end, that could not be listed, and why.
-    `linked` counts folders that are links, `others` files with other endings.
+    `linked` counts folders that are links, `others` files with other endings. `stamps` are those of all `files`, by
+    path, where the listing came with them; None where each file has to be asked for its own.
     """
 
     files: tuple[str, ...]
     unreadable: dict[str, str]
     linked: int
     others: int
+    stamps: Mapping[str, Stamp] | None = None
 
 
 def find(root: Path, without: Path) -> Listing:
@@ -56,11 +70,16 @@ def find(root: Path, without: Path) -> Listing:
         for name in names:
             if name.startswith("."):
                 continue
-            if name.lower().endswith(ENDINGS):
+            if is_sound(name):
                 files.append(above + name)
             else:
                 others += 1
     return Listing(tuple(sorted(files, key=os.fsencode)), dict(sorted(unreadable.items())), linked, others)
+
+
+def is_sound(name: str) -> bool:
+    """Has a file the ending of one that can be read?"""
+    return name.lower().endswith(ENDINGS)
 
 
 def shown(path: str) -> str:

@@ -72,6 +72,10 @@ class Manifest:
         known = {entry.path: entry for entry in self.entries if not entry.problem and is_unchanged(entry)}
         return Manifest(self.path, [known.get(path, Entry(path)) for path in files], unreadable, self._clock)
 
+    def entry(self, recording_id: int) -> Entry:
+        """What is known of a recording."""
+        return self.entries[recording_id - 1]
+
     def put(self, entry: Entry) -> None:
         """Replace what is known of a file."""
         with self._lock:

@@ -10,12 +10,17 @@ from block.options import OPTIONS, Option, add_options, fill_in
 from block.settings import SettingsError
 
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")
-STUDIO = ("data-ids-file", "propose-actions", "failed-ids-file", "fast-ids-file", "dry-run", "score-store")
+STUDIO = (
+    "data-ids-file", "propose-actions", "failed-ids-file", "fast-ids-file", "dry-run", "score-store", "journal",
+    "details", "skip-labeled", "overwrite-hand-labels", "ray-requests",
+)  # fmt: skip
 DECIDING = (
     "audioset-labels", "other-label", "min-confidence", "score-function", "no-merge", "min-segment-ms", "silence-dbfs",
 )  # fmt: skip
 # What labels do not depend on, if the key of the score store is the same.
-SURROUNDING = ("device", "dtype", "batch-size", "max-hours", "verbose")
+SURROUNDING = (
+    "device", "dtype", "batch-size", "max-hours", "verbose", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus",
+)  # fmt: skip
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -48,10 +53,11 @@ def read_label(argv: Sequence[str]) -> argparse.Namespace:
     """The options of `label`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
     parser = _Parser(
         prog="python -m block label", allow_abbrev=False,
-        description="Label a folder of audio (WAV, FLAC, OGG, MP3), without a network. The same command again goes on "
-        "where it was interrupted.",
+        description="Label a folder of audio (WAV, FLAC, OGG, MP3), without Edge Impulse. The same command again goes "
+        "on where it was interrupted.",
     )  # fmt: skip
-    parser.add_argument("folder", metavar="DIR", help="folder of recordings, with folders in it")
+    parser.add_argument("folder", metavar="SOURCE", help="folder of recordings, with folders in it, or an object store "
+                        "such as s3://bucket/recordings")  # fmt: skip
     _add(parser, (*LABEL, *LABEL_ALONE))
     options = parser.parse_args(list(argv))
     fill_in(options, (*LABEL, *LABEL_ALONE))

@@ -10,21 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from block.folder import run_file
+from block.folder.address import is_uri
 from block.folder.atomic import temporary_for
+from block.folder.place import Place
 from block.settings import SettingsError
 
 LOCK, SCORES, MANIFEST = ".lock", "scores", "manifest.json"
 
 
-def check_folders(recordings: Path, out: Path) -> None:
-    """Raises SettingsError unless `recordings` can be read and `out` is new, empty, or an earlier run's."""
-    try:
-        os.scandir(recordings).close()
-    except OSError as error:
-        raise SettingsError(f"{recordings} cannot be read as a folder: {error.strerror or error}") from None
-    if out.resolve() == recordings.resolve():
+def folder_of(given: str) -> Path:
+    """The folder that a user means. Raises SettingsError for a URI: as a path, it would become an odd folder here."""
+    if is_uri(given):
+        raise SettingsError("--out is a folder of this machine, also where the recordings are in an object store")
+    return Path(given)
+
+
+def check_folders(place: Place, out: Path) -> None:
+    """Raises SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
+    place.check()
+    recordings = place.folder
+    if recordings is not None and out.resolve() == recordings.resolve():
         raise SettingsError(f"--out {out} is the folder of recordings itself; name one in it, or another")
-    if recordings.resolve().is_relative_to(out.resolve()):
+    if recordings is not None and recordings.resolve().is_relative_to(out.resolve()):
         raise SettingsError(f"--out {out} holds the folder of recordings; name one beside it")
     try:
         names = {path.name for path in out.iterdir()} if out.exists() else set()

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import soundfile
 
 from block import audio
 from block.content import content_of
 from block.folder.intact import check_wav, check_whole
-from block.folder.listing import shown
-from block.folder.manifest import Entry, Manifest
-from block.recording import LabeledRecording, Recording, RecordingError
+from block.folder.listing import UNKNOWN, Listing, Stamp, shown
+from block.folder.manifest import Entry
+from block.folder.place import Opened, Place
+from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
+
+
+class Known(Protocol):
+    """What is known of the files of a folder, a manifest for one. Used from several threads."""
+
+    def entry(self, recording_id: int) -> Entry:
+        """What is known of a recording."""
+        ...
+
+    def put(self, entry: Entry) -> None:
+        """Replace what is known of a file."""
+        ...
+
+    def save_if_due(self) -> None:
+        """A recording has its labels: a good moment to save."""
+        ...
 
 
 @dataclass
 class Folder:
-    """The files of `manifest` below `root`. Ids are their positions, counted from 1.
+    """The files of `manifest` at `place`. Ids are their positions, counted from 1.
 
     What is learnt of a file goes into the manifest. `warn` is told of what a user should know. With `keep`, labels
     are kept in `labeled`; else they are decided again from the score store.
     """
 
-    root: str
-    manifest: Manifest
+    place: Place
+    manifest: Known
     warn: Callable[[str], None]
     keep: bool = False
     model_rate_hz: int = 16000
@@ -38,16 +53,16 @@ class Folder:
 
     def entry(self, recording_id: int) -> Entry:
         """What is known of a recording."""
-        return self.manifest.entries[recording_id - 1]
+        return self.manifest.entry(recording_id)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         """Read a file. Raises RecordingError if it cannot be read, or is being changed."""
         known = self.entry(recording_id)
         try:
-            # A pipe with the name of a sound file would make whoever opens it wait.
-            handle = os.open(os.path.join(self.root, known.path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-            with open(handle, "rb") as file:
-                return self._read(recording_id, known, file, expect)
+            with self.place.opened(known.path) as opened:
+                return self._read(recording_id, known, opened, expect)
+        except ConnectionError as error:
+            raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
         except OSError as error:
             raise RecordingError(f"the file cannot be read: {error.strerror or error}") from None
 
@@ -61,43 +76,48 @@ class Folder:
     def give_up(self, recording_id: int) -> None:
         """Nothing: why a recording has no labels is told to whoever reports."""
 
-    def _read(self, recording_id: int, known: Entry, file: BinaryIO, expect: Callable[[int], None]) -> Recording:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise RecordingError("it is no regular file")
-        if before.st_size == 0:
+    def _read(self, recording_id: int, known: Entry, opened: Opened, expect: Callable[[int], None]) -> Recording:
+        file, before = opened.file, opened.stamp
+        if before.size == 0:
             raise RecordingError("the file is empty: it has 0 bytes")
         promised = _promised(file)
         check_wav(file)
         expect(promised)
-        same = known.content and (known.size, known.mtime_ns) == (before.st_size, before.st_mtime_ns)
-        content = known.content if same else content_of(file)
+        content = known.content if _is_same(known, before) else content_of(file)
         sound = audio.decode(file, self.model_rate_hz)
         check_whole(sound.positions, promised, sound.rate_hz)
-        after = os.fstat(file.fileno())
-        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        if opened.stamp_now() != before:
             raise RecordingError("the file was changed while it was read")
         if sound.rate_hz < self.model_rate_hz:
             self.warn(
                 f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "
                 f"empty for them, and it may hear less than it could"
             )
-        self.manifest.put(
-            Entry(known.path, before.st_size, before.st_mtime_ns, content, sound.positions, sound.rate_hz)
-        )
+        self.manifest.put(Entry(known.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
         return Recording(
             recording_id, shown(known.path), sound.rate_hz, sound.positions, sound.waveform,
             ratio=sound.ratio, content=content,
         )  # fmt: skip
 
 
-def is_unchanged(root: str, known: Entry) -> bool:
-    """Is the content of a file known, and has the file the size and time of change it had then?"""
+def is_unchanged(place: Place, known: Entry, listing: Listing | None = None) -> bool:
+    """Is the content of a file known, and has the file the size and time of change it had then?
+
+    `listing` is asked before the place where it has stamps: that costs no request.
+    """
+    if not known.content:
+        return False
+    if listing is not None and listing.stamps is not None:
+        now = listing.stamps.get(known.path)
+        return now is not None and _is_same(known, now)
     try:
-        now = os.stat(os.path.join(root, known.path))
+        return _is_same(known, place.stamp(known.path))
     except OSError:
         return False
-    return bool(known.content) and (known.size, known.mtime_ns) == (now.st_size, now.st_mtime_ns)
+
+
+def _is_same(known: Entry, now: Stamp) -> bool:
+    return bool(known.content) and now.mtime_ns != UNKNOWN and Stamp(known.size, known.mtime_ns) == now
 
 
 def _promised(file: BinaryIO) -> int:

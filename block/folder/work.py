@@ -1,25 +1,22 @@
-"""The part of a folder's job that takes audio and the model. Imports torch once there is something to compute."""
+"""The part of a folder's job that takes audio and the model: what there is to do, and who does it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from block.folder import decided
+from block.folder.groups_file import Journal
+from block.folder.listing import Stamp
 from block.folder.manifest import Manifest
-from block.folder.source import Folder
-from block.folder.told import Told
+from block.folder.place import Place
+from block.job import Job
 from block.parties import Summary
+from block.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
 from block.settings import EXACT
-
-if TYPE_CHECKING:
-    from block.audited import AuditedLabeler
-    from block.engine import Engine
-    from block.folder.groups import Journal
-    from block.labeler import Labeler
-    from block.stored import StoredLabeler
 
 
 @dataclass(frozen=True)
@@ -31,84 +28,97 @@ class Done:
 
 
 @dataclass(frozen=True)
-class _ToDo:
+class ToDo:
     """The recordings to read, and the contents to compute although the store holds them."""
 
     ids: list[int]
     again: set[str]
 
 
+class Crew(Protocol):
+    """Who computes: this process, or a cluster. `dtype_name` is what the model's weights are there."""
+
+    @property
+    def dtype_name(self) -> str: ...
+
+    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
+        """Who reports a run over `total` recordings."""
+        ...
+
+    def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
+        """Do what is to do. Never raises for what happens to a recording."""
+        ...
+
+    def leave(self) -> None:
+        """There is nothing more to do."""
+        ...
+
+
 @dataclass(frozen=True)
 class Work:
-    """Computes the scores of `files`, below `root`, that `store` lacks; without one, the labels of all files."""
+    """Computes the scores of `files`, in `place`, that `store` lacks; without one, the labels of all files.
 
-    root: str
-    engine: Engine
+    `stamps` are those of the files, by path, where their listing came with them.
+    """
+
+    place: Place
+    job: Job
+    crew: Crew
     files: Manifest
     store: ScoreStore | None
     journal: Journal
     verbose: bool
     max_hours: float | None
+    stamps: Mapping[str, Stamp] | None = None
+
+    def size(self, recording_id: int) -> int:
+        """Bytes of a recording's file; 0 where nothing is known of it."""
+        entry = self.files.entry(recording_id)
+        if self.stamps is not None and entry.path in self.stamps:
+            return self.stamps[entry.path].size
+        try:
+            return entry.size if entry.size >= 0 else self.place.stamp(entry.path).size
+        except OSError:
+            return 0
 
     def done(self) -> Done:
         """Do it. Never raises for what happens to a recording."""
-        from block.audited import AuditedLabeler
-        from block.folder.groups import GroupedLabeler
-        from block.run import Run
-        from block.stored import StoredLabeler
-
         todo, total = self._todo(), len(self.files.entries)
         if len(todo.ids) < total:
             print(f"{total - len(todo.ids)} of {total} recordings are unchanged and have their scores", flush=True)
         if not todo.ids:
             return Done(Summary(), {})
-        progress = self.engine.progress(len(todo.ids), self.verbose, self.max_hours)
+        progress = self.crew.progress(len(todo.ids), self.verbose, self.max_hours)
         progress.failures_in = "failed.csv gets all"
-        labeler = self.engine.labeler(progress, stored=self.store is not None)
-        used: Labeler | AuditedLabeler | StoredLabeler = labeler
-        if self.store is not None and not self._exact:
-            used = StoredLabeler(labeler, self.store)
-        elif self.store is not None:
-            paths = [entry.path for entry in self.files.entries]
-            used = GroupedLabeler(labeler, self.store, self.journal, paths, todo.again)
-        rate_hz = self.engine.job.checkpoint.front_end.rate_hz
-        folder = Folder(self.root, self.files, progress.warn_once, self.store is None, rate_hz)
-        summary = Run(folder, folder, used, Told(progress, self.files), folder.stop).label(todo.ids)
+        done = self.crew.compute(self, todo, progress)
+        summary = done.summary
         for recording_id in summary.not_reached:
             self.files.fail(self.files.entries[recording_id - 1].path, decided.NO_SCORES)
         if self.store is not None:
             self.store.flush()
             if not summary.not_reached and not self.store.broken:
                 self.journal.end()
-        if isinstance(labeler, AuditedLabeler):
-            for line in labeler.report():
-                progress.say(line)
-            if labeler.fell_back:
-                progress.say(
-                    f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
-                    f"computes all of them exactly"
-                )
         progress.finish(summary, None)
-        return Done(summary, folder.labeled)
+        return done
 
     @property
-    def _exact(self) -> bool:
-        return self.engine.job.compute.mode == EXACT
+    def exact(self) -> bool:
+        """Is every window computed in full?"""
+        return self.job.compute.mode == EXACT
 
-    def _todo(self) -> _ToDo:
+    def _todo(self) -> ToDo:
         """What has to be read, and listened to unless the store knows its content."""
         entries = self.files.entries
         if self.store is None:
-            return _ToDo(list(range(1, len(entries) + 1)), set())
+            return ToDo(list(range(1, len(entries) + 1)), set())
         contents = {entry.content for entry in entries if entry.content}
-        decisions = self.engine.job.decisions
-        held = {one.content: decided.is_enough(one, decisions) for one in self.store.all(contents)}
+        held = {one.content: decided.is_enough(one, self.job.decisions) for one in self.store.all(contents)}
         # Of all that is stored: what a killed run had learnt of the files may not have come to the manifest.
-        partial = self.journal.partial(self.store.contents()) if self._exact else []
+        partial = self.journal.partial(self.store.contents()) if self.exact else []
         together = {path for group in partial for path in group.paths}
         ids = [
             number
             for number, entry in enumerate(entries, start=1)
             if not held.get(entry.content) or entry.path in together
         ]
-        return _ToDo(ids, {content for group in partial for content in group.computed})
+        return ToDo(ids, {content for group in partial for content in group.computed})

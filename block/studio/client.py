@@ -24,7 +24,8 @@ from block.recording import printable
 from block.studio.address import is_loopback, normal_endpoint, origin
 from block.studio.answers import Json, WrongBodyError, bytes_answer, json_answer, parsed, reason_in
 from block.studio.body import BodyError, BodyTooLarge, body_of
-from block.studio.errors import BadAnswer, ConnectionFailed, Redirected, StudioError, Unreachable
+from block.studio.errors import BadAnswer, ConnectionFailed, Redirected, Refused, StudioError, Unreachable
+from block.studio.gate import FAILED, GOOD, SLOWED, Gate, Outcome
 from block.studio.lost import found_nobody, in_words
 from block.studio.retries import Patience, RetryPolicy, Timeouts
 
@@ -42,13 +43,22 @@ JSON_BYTES = 64 << 20
 
 
 class _TryFailed(Exception):
-    """A try that another one may mend. `never_asked`: no connection was made; the others are headers of the answer."""
+    """A try that another one may mend. `never_asked`: no connection was made. `slowed`: the server bears no more.
+
+    The others are headers of the answer.
+    """
 
     def __init__(
-        self, problem: str, never_asked: bool = False, retry_after: str | None = None, date: str | None = None
+        self,
+        problem: str,
+        never_asked: bool = False,
+        slowed: bool = False,
+        retry_after: str | None = None,
+        date: str | None = None,
     ) -> None:
         super().__init__(problem)
         self.never_asked = never_asked
+        self.slowed = slowed
         self.retry_after = retry_after
         self.date = date
 
@@ -70,7 +80,8 @@ class _Call:
 class StudioClient:
     """Calls the API at `endpoint` with `key`. May be used from several threads.
 
-    Once `stop` is set, nothing is tried again. `sleep` is there to be replaced in tests.
+    Once `stop` is set, nothing is tried again. `sleep` is there to be replaced in tests. `gate` is asked before each
+    try and told of its end, where others ask the same server.
     """
 
     def __init__(
@@ -81,6 +92,7 @@ class StudioClient:
         stop: threading.Event | None = None,
         sleep: Callable[[float], object] | None = None,
         timeouts: Timeouts | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.endpoint = normal_endpoint(endpoint)
         self._key = key
@@ -88,6 +100,7 @@ class StudioClient:
         self._timeouts = timeouts or Timeouts()
         self._stop = stop or threading.Event()
         self._sleep = sleep or self._stop.wait
+        self._gate = gate
         self._has_answered = False
         self._held_until = 0.0  # by the monotonic clock: until then the server wants to be left alone
         # A session is not promised to be safe between threads; one each keeps connections alive all the same.
@@ -111,7 +124,7 @@ class StudioClient:
         self._wait_for_all()
         while True:
             try:
-                return self._try_once(call, read)
+                return self._try(call, read)
             except _TryFailed as failure:
                 problem, failed = self._clean(f"{call}: {failure}"), failure
             # Where nothing could be asked, that says nothing about the call: it is worth waiting longer for.
@@ -127,6 +140,29 @@ class StudioClient:
             self._sleep(wait_s)
             if self._stop.is_set():
                 raise ConnectionFailed(f"{problem}; not tried again, as the run is over")
+
+    def _try(self, call: _Call, read: Callable[[requests.Response, bytes, str], Answer]) -> Answer:
+        """As `_try_once`, when the gate lets it through. Raises RunEnded, too."""
+        if self._gate is None:
+            return self._try_once(call, read)
+        number = self._gate.enter(self._stop)
+        if number is None:
+            raise ConnectionFailed(f"{call}: not asked, as the run is over")
+        outcome: Outcome = FAILED
+        asked_s = None
+        try:
+            answer = self._try_once(call, read)
+            outcome = GOOD
+            return answer
+        except _TryFailed as failure:
+            if failure.slowed:
+                outcome, asked_s = SLOWED, self._retries.asked_s(failure.retry_after, failure.date)
+            raise
+        except Refused:
+            outcome = GOOD  # it was answered, and fast enough
+            raise
+        finally:
+            self._gate.leave(number, outcome, asked_s)
 
     def _try_once(self, call: _Call, read: Callable[[requests.Response, bytes, str], Answer]) -> Answer:
         """The one place that sends. Raises _TryFailed where another try may mend it, else StudioError."""
@@ -154,6 +190,7 @@ class StudioClient:
         headers = response.headers
         raise _TryFailed(
             f"HTTP {status}: {reason_in(parsed(content))}",
+            slowed=status == 429 or "Retry-After" in headers,
             retry_after=headers.get("Retry-After"),
             date=headers.get("Date"),
         )

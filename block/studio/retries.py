@@ -37,6 +37,11 @@ class RetryPolicy:
         # Never less than the client's own wait: a server whose clock is behind names moments that have passed.
         return max(asked, wait) if asked <= self.longest_asked_wait_s else None
 
+    def asked_s(self, retry_after: str | None, date: str | None = None) -> float | None:
+        """Seconds that the server asks to be left alone for; None where it names none, or more than is waited."""
+        asked = _retry_after_s(retry_after, date)
+        return asked if asked is not None and asked <= self.longest_asked_wait_s else None
+
 
 class Patience:
     """How often one call has been tried, by the rules of `policy`."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from block.folder.groups import Group, GroupedLabeler, Journal
+from block.folder.groups import GroupedLabeler
+from block.folder.groups_file import Group, Journal
 from block.labeler import Labeler
 from block.labels import LabelOfInterest
 from block.recording import Recording

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.folder.groups import Journal
+from block.folder.groups_file import Journal
 from block.score_store import ScoreStore
 from tests.conftest import ROOT
 from tests.folder.conftest import tones

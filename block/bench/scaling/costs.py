@@ -1,0 +1,133 @@
+"""What a run on a cluster costs, step by step: the constants of the simulation, each with its source."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+CLASSES = 527
+LOGITS_BYTES = 4 * CLASSES  # of a window, as float32
+MEASURED = "python -m block bench scaling --measure"
+RAY = "python -m tests.cluster.costs_of_ray"
+ASSUMED = "assumed"
+
+
+def _of(default: float, unit: str, source: str) -> Any:
+    return field(default=default, metadata={"unit": unit, "source": source})
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the driver's one loop, and what comes before and after it, takes. Seconds of one core."""
+
+    list_s: float = _of(
+        1e-4, "s a recording", f"{ASSUMED}: an object store lists 1,000 names in 0.1 s; a local disk is 50 times faster"
+    )
+    put_s: float = _of(5e-7, "s a recording, for the manifest", MEASURED)
+    save_s: float = _of(6.5e-6, "s a recording, each time that the manifest is saved", MEASURED)
+    save_share: float = _of(0.02, "of the time goes into that, at most", "block/folder/manifest.py")
+    chunk_s: float = _of(3e-3, "s a chunk, before the first is handed out", RAY)
+    task_s: float = _of(6e-3, "s a chunk, for handing it out and taking note of its end", RAY)
+    report_s: float = _of(2.5e-3, "s a report", RAY)
+    report_byte_s: float = _of(1.5e-9, "s a byte of a report", RAY)
+    outcome_s: float = _of(1e-5, "s a recording, unpacked from a report", MEASURED)
+    outcome_byte_s: float = _of(3e-10, "s a byte of logits, unpacked", MEASURED)
+    store_add_s: float = _of(2e-6, "s a recording, added to the score store", MEASURED)
+    store_window_s: float = _of(3.2e-5, "s a window, brought to the disk; files merged as the store does", MEASURED)
+    decide_s: float = _of(1e-4, "s a recording, for deciding its labels at the end", MEASURED)
+    decide_window_s: float = _of(2e-5, "s a window, for reading its scores and deciding its label", MEASURED)
+    decide_processes: float = _of(1.0, "processes that decide at the same time", "block/folder/decided.py")
+    write_s: float = _of(3.5e-5, "s a recording, for labels.csv, info.labels and label-studio.json", MEASURED)
+    write_window_s: float = _of(4e-6, "s a window, for the same", MEASURED)
+    connect_s: float = _of(4.0, "s, for a cluster to be joined", RAY)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What bytes travel over, all workers together unless it says otherwise."""
+
+    driver_bytes_s: float = _of(1e9, "bytes/s to the driver", f"{ASSUMED}: 10 Gbit/s, less a fifth")
+    delay_s: float = _of(2e-3, "s, for a message", f"{ASSUMED}: one network, no ocean")
+    source_bytes_s: float = _of(5e9, "bytes/s that the source gives altogether", f"{ASSUMED}: an object store")
+    worker_bytes_s: float = _of(2e8, "bytes/s that a worker reads", f"{ASSUMED}: four connections of 50 MB/s")
+    first_byte_s: float = _of(0.05, "s from asking for a recording to its first byte", f"{ASSUMED}: an object store")
+    checkpoint_bytes: float = _of(346e6, "bytes that a machine gets before it begins", "the big model's size")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What a worker is. `window_s` is what a window takes it; the spreads are standard deviations of logarithms."""
+
+    window_s: float = _of(2.5, "s a window", "")
+    chunk_kind: str = "cpu"
+    a_machine: int = 8
+    start_s: float = _of(15.0, "s", "measured: Ray actor 3, torch and transformers 6, big model loaded 3, first pass 3")
+    start_spread: float = _of(0.3, "", ASSUMED)
+    worker_spread: float = _of(0.05, "between workers", ASSUMED)
+    chunk_spread: float = _of(0.10, "between chunks of a worker", ASSUMED)
+    prepare_s: float = _of(8e-5, "s a second of audio, for reading, hashing and decoding", MEASURED)
+    threads: int = 4  # that read a chunk's recordings, block/ahead.py
+    chunks_at_once: int = 2
+    chunks_waiting: int = 0
+    report_every_s: float = _of(2.0, "s from report to report of a chunk", "block/cluster/worker.py")
+    losses_an_hour: float = _of(0.0, "of a worker", "an option")
+    noticed_s: float = _of(15.0, "s until a node's death is noticed", RAY)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """All of it."""
+
+    driver: Driver = field(default_factory=Driver)
+    paths: Paths = field(default_factory=Paths)
+    workers: Workers = field(default_factory=Workers)
+
+    def changed(self, **values: Any) -> Costs:
+        """The same with other values for some of the constants, wherever they are. Raises ValueError."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        for name, value in values.items():
+            owners = [part for part, content in parts.items() if hasattr(content, name)]
+            if not owners:
+                raise ValueError(f"{name!r} is no constant of the simulation")
+            parts[owners[0]] = replace(parts[owners[0]], **{name: value})
+        return Costs(**parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Values, units and sources."""
+        told: dict[str, Any] = {}
+        for part in fields(self):
+            content = getattr(self, part.name)
+            for one, value in asdict(content).items():
+                metadata = {each.name: each.metadata for each in fields(content)}[one]
+                told[one] = {"value": value, **metadata}
+        return told
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Workers of a kind. `source` says where their speed is from."""
+
+    name: str
+    title: str
+    costs: Costs
+    source: str
+
+
+def scenarios(driver: Driver | None = None) -> list[Scenario]:
+    """The three that are simulated: a core each, in exact and in fast mode, and a GPU each."""
+    costs = Costs(driver or Driver())
+    return [
+        Scenario(
+            "cpu-exact", "CPU, exact", costs.changed(window_s=2.5),
+            "2.5 s a window and core: what the padded forward takes at the matrix products' peak of the machine that "
+            "the field notes were measured on",
+        ),
+        Scenario(
+            "cpu-fast", "CPU, fast", costs.changed(window_s=0.22),
+            "docs/fast-mode.md: 12.7 times as fast as 2.8 s a window of 2 s",
+        ),
+        Scenario(
+            "gpu", "GPU", costs.changed(window_s=1 / 500, chunk_kind="cuda", start_s=25.0),
+            "about 500 windows/s: transformers' documentation has 570 for AST on an A100 in float32",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,225 @@
+"""A chunk of recordings in a worker: a `Run` over them, whose outcomes are told one by one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from block.audited import AuditedLabeler
+from block.cluster.carried import CarriedScores
+from block.cluster.company import Company
+from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
+from block.cluster.task import Context, Item, Task
+from block.parties import Judge, Sink, Source, Summary
+from block.prepared import Prepared
+from block.recording import LabeledRecording, Recording
+from block.run import Run
+from block.score_store import Scored
+from block.stored import StoredLabeler
+from block.studio.gate import Gate
+
+if TYPE_CHECKING:
+    from block.labeler import Labeler
+
+Tell = Callable[[Outcome | None], None]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the chunks of a worker share: the model and the `turn` to use it, what the driver's store holds, the key."""
+
+    task: Task
+    labeler: Labeler | AuditedLabeler
+    turn: threading.Lock
+    company: Company
+    held: Collection[str]
+    ask: Callable[[str], Scored | None]
+    key: str = field(default="", repr=False)
+    gate: Gate | None = None
+
+
+class Chunk:
+    """Recordings `items`, the chunk `number` of a run."""
+
+    def __init__(self, tools: Tools, coordinator: Any, number: int, items: Sequence[Item]) -> None:
+        self._tools = tools
+        self._coordinator = coordinator
+        self._number = number
+        self._items = items
+        self._entries = {item.id: item.entry for item in items if item.entry is not None}
+        self._report = Report("")
+        self._lock = threading.Lock()
+
+    def label(self, tell: Tell) -> None:
+        """Label them; `tell` gets the outcome of each, and None in the end. In the thread that calls."""
+        try:
+            self._label(tell)
+        except Exception as error:
+            self._end(f"unexpected {type(error).__name__}: {error}")
+        finally:
+            tell(None)
+
+    def finish(self, report: Report) -> None:
+        """Put what is known besides outcomes into `report`."""
+        with self._lock:
+            ours, self._report = self._report, Report("")
+        report.stages.add(ours.stages)
+        report.batches += ours.batches
+        report.warnings += ours.warnings
+        report.said += ours.said
+        report.ended = ours.ended
+        report.once_s = self._tools.labeler.once_s
+        if isinstance(self._tools.labeler, AuditedLabeler):
+            report.audit = self._tools.labeler.report()
+            report.fell_back = self._tools.labeler.fell_back
+
+    def _label(self, tell: Tell) -> None:
+        import ray
+
+        company = self._tools.company
+        plan = ray.get(self._coordinator.begin.remote(self._number, [item.id for item in self._items]))
+        for recording_id, reason in plan.poisoned.items():
+            tell(Outcome(recording_id, FAILED, reason))
+        for recording_id in plan.alone:
+            with company.alone():
+                ray.get(self._coordinator.trying.remote(self._number, recording_id))
+                self._run([recording_id], tell)
+                ray.get(self._coordinator.finished.remote(self._number, recording_id))
+        if plan.together:
+            with company.together():
+                self._run(list(plan.together), tell)
+
+    def _run(self, ids: list[int], tell: Tell) -> None:
+        tools, stop = self._tools, threading.Event()
+        context = Context(self._entries, self._say, self._warn, stop, tools.key, tools.gate)
+        source, sink = tools.task.site.opened(context)
+        scores: CarriedScores | None = None
+        judge: Judge = tools.labeler
+        if tools.task.keeps:
+            class_names = tools.task.job.checkpoint.class_names
+            scores = CarriedScores(tools.task.key, class_names, tools.held, tools.ask)
+            judge = StoredLabeler(tools.labeler, scores)
+        timed = _Timed(self, source, sink, judge, tools.turn)
+        told = _Outcomes(self, tell, timed, scores)
+        summary = Run(timed, timed, timed, told, stop).label(ids)
+        told.end(summary)
+        if summary.ended:
+            self._end(summary.ended)
+
+    def entry(self, recording_id: int) -> Any:
+        """What is known of a recording's file; None where it is no file."""
+        return self._entries.get(recording_id)
+
+    def count(self, **amounts: float) -> None:
+        """Add to what stages took."""
+        with self._lock:
+            self._report.stages.add(Stages(**amounts))  # type: ignore[arg-type]
+
+    def batch(self, recordings: int, windows: int) -> None:
+        """A group was labelled."""
+        with self._lock:
+            self._report.batches.append((recordings, windows))
+
+    def _say(self, line: str) -> None:
+        with self._lock:
+            self._report.said.append(line)
+
+    def _warn(self, text: str) -> None:
+        with self._lock:
+            self._report.warnings.append(text)
+
+    def _end(self, reason: str) -> None:
+        with self._lock:
+            self._report.ended = reason
+
+
+class _Timed:
+    """Source, sink and judge in one, with a clock on each; two chunks take turns with the judge."""
+
+    def __init__(self, chunk: Chunk, source: Source, sink: Sink, judge: Judge, turn: threading.Lock) -> None:
+        self._chunk = chunk
+        self._source, self._sink, self._judge = source, sink, judge
+        self._turn = turn
+        self.contents: dict[int, str] = {}
+
+    @property
+    def fill(self) -> int:
+        return self._judge.fill
+
+    @property
+    def once_s(self) -> float:
+        return self._judge.once_s
+
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+        started, waited_s = time.perf_counter(), 0.0
+
+        def expected(values: int) -> None:
+            nonlocal waited_s
+            asked = time.perf_counter()
+            expect(values)  # waits for memory, which is no reading
+            waited_s += time.perf_counter() - asked
+
+        try:
+            return self._source.fetch(recording_id, expected)
+        finally:
+            self._chunk.count(read_s=time.perf_counter() - started - waited_s)
+
+    def prepare(self, recording: Recording) -> Prepared:
+        started = time.perf_counter()
+        self.contents[recording.id] = recording.content
+        try:
+            return self._judge.prepare(recording)
+        finally:
+            self._chunk.count(prepare_s=time.perf_counter() - started)
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        with self._turn:
+            started = time.perf_counter()
+            try:
+                return self._judge.label(batch)
+            finally:
+                self._chunk.count(model_s=time.perf_counter() - started)
+
+    def write(self, labeled: LabeledRecording) -> None:
+        started = time.perf_counter()
+        try:
+            self._sink.write(labeled)
+        finally:
+            self._chunk.count(write_s=time.perf_counter() - started)
+
+    def give_up(self, recording_id: int) -> None:
+        self._sink.give_up(recording_id)
+
+
+class _Outcomes:
+    """Tells `tell` what a run reports."""
+
+    def __init__(self, chunk: Chunk, tell: Tell, timed: _Timed, scores: CarriedScores | None) -> None:
+        self._chunk, self._tell, self._timed, self._scores = chunk, tell, timed, scores
+        self._skipped: dict[int, str] = {}
+
+    def labeled(self, labeled: LabeledRecording) -> None:
+        content = self._timed.contents.get(labeled.id, "")
+        scored = self._scores.new(content) if self._scores is not None and content else None
+        self._chunk.count(recordings=1, windows=labeled.windows, audio_s=labeled.seconds)
+        self._tell(Outcome(labeled.id, LABELED, "", labeled, self._chunk.entry(labeled.id), scored))
+
+    def failed(self, recording_id: int, reason: str) -> None:
+        self._chunk.count(recordings=1)
+        self._tell(Outcome(recording_id, FAILED, reason))
+
+    def skipped(self, recording_id: int, reason: str) -> None:
+        self._chunk.count(recordings=1)
+        self._skipped[recording_id] = reason  # which of two kinds it is, the summary says
+
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+        self._chunk.batch(recordings, windows)
+
+    def end(self, summary: Summary) -> None:
+        """The run is over."""
+        done = set(summary.done)
+        for recording_id, reason in self._skipped.items():
+            self._tell(Outcome(recording_id, DONE if recording_id in done else SKIPPED, reason))

@@ -1,0 +1,184 @@
+"""A cluster as the crew of a job: joined, its workers' device chosen, its coordinator started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from block.cluster import connection, coordinator
+from block.cluster.connection import Cluster
+from block.cluster.outcome import LABELED, Outcome
+from block.cluster.run import Driver, Taker
+from block.cluster.settings import ClusterSettings
+from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
+from block.cluster.versions import here
+from block.folder.place import LocalFolder
+from block.folder.told import Told
+from block.folder.work import Done, ToDo, Work
+from block.job import Job, announce, faster, warn_of_other_weights
+from block.parties import Reporter
+from block.progress import Progress
+from block.score_store import Key, ScoreStore
+from block.settings import SettingsError
+from block.studio.crew import Labeled, Orders
+
+CPU, CUDA = "cpu", "cuda"
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The workers of a cluster that was joined. `job` says on which device and in which dtype they compute."""
+
+    job: Job
+    digest: str
+    cluster: Cluster
+    settings: ClusterSettings
+    key: Key
+
+    @property
+    def dtype_name(self) -> str:
+        return self.key.dtype
+
+    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
+        """Who reports a run of this job over `total` recordings."""
+        ways = [way for way in faster(self.job, self.job.compute.device) if not way.startswith("a machine")]
+        return Progress(total, verbose, max_hours=max_hours, faster=[*ways, "more workers"])
+
+    def store(self, folder: Path, progress: Progress) -> ScoreStore:
+        """The scores that `folder` holds for the job. Raises SettingsError where it cannot be written."""
+        class_names = self.job.checkpoint.class_names
+        return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
+
+    def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
+        """As `block.folder.work.Crew.compute`; there is a store."""
+        # What is relative here is elsewhere on other machines.
+        place = LocalFolder(work.place.name) if isinstance(work.place, LocalFolder) else work.place
+        site = FolderSite(place, self.job.checkpoint.front_end.rate_hz)
+        items = [Item(number, work.size(number), work.files.entry(number)) for number in todo.ids]
+        driver = self._driver(site, work.store, _Folder(work), Told(progress, work.files), progress, work.place.name)
+        summary = driver.label(items)
+        for line in driver.audit_lines():
+            progress.say(line)
+        if driver.fell_back:
+            progress.say(
+                f"fast mode fell back to exact in some workers; labelled the fast way: {len(driver.fast_ids)} "
+                f"recordings; --mode exact computes all of them exactly"
+            )
+        return Done(summary, {})
+
+    def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
+        """As `block.studio.crew.Crew.label_project`."""
+        project = orders.project
+        site = StudioSite(
+            project.client.endpoint, project.id, project.metadata, project.job, project.dry_run, project.model_rate_hz,
+            project.skip_labeled, project.overwrite_hand_labels,
+        )  # fmt: skip
+        driver = self._driver(
+            site, orders.store, _Studio(orders), orders.reporter, orders.progress, f"project {project.id}", orders.key,
+            orders.explain,
+        )  # fmt: skip
+        summary = driver.label([Item(recording_id) for recording_id in ids])
+        return Labeled(summary, driver.audit_lines(), driver.fast_ids, driver.fell_back)
+
+    def leave(self) -> None:
+        """Leave the cluster; end it, if it was started here."""
+        connection.disconnect()
+
+    def _driver(
+        self,
+        site: Site,
+        store: ScoreStore | None,
+        taker: Taker,
+        reporter: Reporter,
+        progress: Progress,
+        name: str,
+        api_key: str = "",
+        explain: bool = False,
+    ) -> Driver:
+        held = store.folder.resolve() if store is not None and store.contents() else None
+        handle = coordinator.start(
+            self.job.checkpoint.folder.resolve(), held, self.key, api_key, self.settings.requests
+        )
+        task = Task(self.job, self.digest, self.key, site, store is not None, explain, here())
+        device = self.job.compute.device
+        return Driver(task, self.cluster, self.settings, handle, device, f"label {name}", taker, reporter, progress)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Puts scores into the store, and what was learnt of files into the manifest."""
+
+    work: Work
+
+    def take(self, outcome: Outcome) -> None:
+        if outcome.scored is not None and self.work.store is not None:
+            self.work.store.add(outcome.scored)
+        if outcome.kind == LABELED and outcome.entry is not None:
+            self.work.files.put(outcome.entry)
+        self.work.files.save_if_due()
+
+
+@dataclass(frozen=True)
+class _Studio:
+    """Puts scores into the store, and notes in the journal what Studio has taken."""
+
+    orders: Orders
+
+    def take(self, outcome: Outcome) -> None:
+        if outcome.scored is not None and self.orders.store is not None:
+            self.orders.store.add(outcome.scored)
+        if outcome.kind == LABELED and self.orders.journal is not None:
+            self.orders.journal.labeled(outcome.id)
+
+
+def join(job: Job, settings: ClusterSettings, what: str) -> Crew:
+    """Join the cluster, and say on standard output what is going to be done there.
+
+    Raises SettingsError where there is no cluster, or none with what `settings` ask for.
+    """
+    checkpoint = job.checkpoint
+    digest = checkpoint.sha256()
+    warn_of_other_weights(checkpoint, digest)
+    cluster = connection.connect(settings.address, what)
+    gpus = 1.0 if settings.gpus is None else settings.gpus
+    device = job.compute.device
+    if device == "auto":
+        device = CUDA if gpus and cluster.gpus >= gpus else CPU
+    if device == CUDA and not gpus:
+        raise SettingsError("--device cuda needs GPUs, and --ray-worker-gpus is 0")
+    dtype = job.compute.dtype
+    if dtype == "auto":
+        dtype = "float32" if device == CPU else _half(settings.cpus, gpus)
+    job = replace(job, compute=replace(job.compute, device=device, dtype=dtype))
+    key = Key.of(checkpoint, job.windows, job.compute.fill, job.compute.mode, dtype)
+    where = "started here" if cluster.started_here else f"at {cluster.address}"
+    most = "as many as there is room for" if settings.most is None else str(settings.most)
+    each = f"{settings.cpus} CPU" + (f" and {gpus:g} GPU" if device == CUDA else "")
+    print(
+        f"Ray cluster {where}: {cluster.nodes} machine{'s' * (cluster.nodes != 1)}, {cluster.cpus:g} CPUs, "
+        f"{cluster.gpus:g} GPUs; workers: {settings.least} to {most}, each with {each}"
+    )
+    if cluster.dashboard:
+        print(f"dashboard: {cluster.dashboard}")
+    print(f"device: {device}, {dtype}, mode {job.compute.mode}")
+    announce(job, digest)
+    return Crew(job, digest, cluster, settings, key)
+
+
+def _half(cpus: int, gpus: float) -> str:
+    """What the dtype `auto` stands for on a GPU of the cluster, which is asked. Raises SettingsError."""
+    import ray
+
+    try:
+        dtype_name: str = ray.get(ray.remote(_dtype_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=3).remote())
+    except ray.exceptions.RayError as error:
+        raise SettingsError(f"no GPU of the cluster can be used: {str(error).splitlines()[-1]}") from None
+    return dtype_name
+
+
+def _dtype_here() -> str:
+    from block.classifier import choose_device
+    from block.settings import ComputeSettings
+
+    return choose_device(ComputeSettings(device=CUDA)).dtype_name

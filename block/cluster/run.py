@@ -1,0 +1,235 @@
+"""A run on a cluster, seen from the process that was started: hands out chunks, takes what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from block.cluster.chunks import chunks
+from block.cluster.connection import Cluster, named
+from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, unpacked
+from block.cluster.settings import ClusterSettings
+from block.cluster.task import Item, Task
+from block.cluster.throughput import Throughput
+from block.cluster.worker import CHUNKS_AT_ONCE, LabelRecordings
+from block.parties import Reporter, Summary
+from block.progress import Progress
+from block.settings import EXACT
+
+# What a lost worker did not tell is handed out again by Ray; what was lost on the way all the same, by another round.
+ROUNDS = 3
+CUDA = "cuda"
+LISTEN_EVERY_S = 0.2
+
+
+class Taker(Protocol):
+    """Keeps what comes back, in the thread that runs."""
+
+    def take(self, outcome: Outcome) -> None:
+        """Keep an outcome, before it is reported. Does not raise."""
+        ...
+
+
+@dataclass
+class Driver:
+    """One run of `task` over recordings, on a `cluster` that was joined. `name` is shown in the dashboard.
+
+    `device` is what workers compute on, "cpu" or "cuda". Outcomes go to `taker`, then to `reporter`, and `progress` is
+    told the rest.
+    """
+
+    task: Task
+    cluster: Cluster
+    settings: ClusterSettings
+    coordinator: Any
+    device: str
+    name: str
+    taker: Taker
+    reporter: Reporter
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.summary = Summary()
+        self.audits: dict[str, list[str]] = {}
+        self.fast_ids: list[int] = []
+        self.fell_back = False
+        self._throughput = Throughput(self.progress.say)
+        self._once_s: dict[str, float] = {}
+
+    def label(self, items: Sequence[Item]) -> Summary:
+        """Label `items`, whose ids are distinct. Never raises for what happens to a recording or a machine."""
+        summary = self.summary
+        left = {item.id: item for item in items}
+        try:
+            for _ in range(ROUNDS):
+                if left and not summary.ended:
+                    self._round(left)
+        except KeyboardInterrupt:
+            summary.cancelled = True
+        except Exception as error:
+            summary.ended = _reason(error)
+        order = {item.id: at for at, item in enumerate(items)}
+        for ids in (summary.labeled, summary.failed, summary.skipped, summary.done):
+            ids.sort(key=order.__getitem__)
+        summary.not_reached = list(left)
+        if left and not summary.ended and not summary.cancelled:
+            summary.ended = f"{len(left)} recordings came back from no worker, handed out {ROUNDS} times"
+        for line in self._throughput.report():
+            self.progress.say(line)
+        return summary
+
+    def audit_lines(self) -> list[str]:
+        """What fast mode has found out, in each worker by itself."""
+        return [f"{worker}: {line}" for worker, lines in self.audits.items() for line in lines]
+
+    def _round(self, left: dict[int, Item]) -> None:
+        """Hand out what is `left`, and take from it what comes back."""
+        with _Results(self._dataset(list(left.values()))) as results:
+            for content in results:
+                report = unpacked(content)
+                started = time.perf_counter()
+                for outcome in report.outcomes:
+                    # A chunk that was begun twice, since its worker was lost, may come back in part twice.
+                    if left.pop(outcome.id, None) is not None:
+                        self._take(outcome)
+                self._hear(report, time.perf_counter() - started)
+                if report.ended:
+                    self.summary.ended = report.ended
+                    return
+
+    def _take(self, outcome: Outcome) -> None:
+        summary = self.summary
+        self.taker.take(outcome)
+        if outcome.kind == LABELED and outcome.labeled is not None:
+            summary.labeled.append(outcome.id)
+            if outcome.labeled.mode != EXACT:
+                self.fast_ids.append(outcome.id)
+            self.reporter.labeled(outcome.labeled)
+        elif outcome.kind == FAILED:
+            summary.failed.append(outcome.id)
+            self.reporter.failed(outcome.id, outcome.reason)
+        elif outcome.kind in (SKIPPED, DONE):
+            (summary.done if outcome.kind == DONE else summary.skipped).append(outcome.id)
+            self.reporter.skipped(outcome.id, outcome.reason)
+
+    def _hear(self, report: Report, kept_s: float) -> None:
+        for text in report.warnings:
+            self.progress.warn_once(text)
+        for line in report.said:
+            self.progress.say(f"{report.worker}: {line}")
+        if report.audit:
+            self.audits[report.worker] = report.audit
+        self.fell_back = self.fell_back or report.fell_back
+        # Workers spend this at the same time: the run is longer by the mean of it.
+        self._once_s[report.worker] = report.once_s
+        once_s = sum(self._once_s.values()) / len(self._once_s)
+        for recordings, windows in report.batches:
+            self.reporter.batch_done(recordings, windows, once_s)
+        self._throughput.add(report.worker, report.stages, kept_s)
+
+    def _dataset(self, items: list[Item]) -> Any:
+        import pyarrow as pa
+        import ray
+        from ray.data import ActorPoolStrategy
+
+        # What a worker yields is not held back until there is more of it.
+        ray.data.DataContext.get_current().target_max_block_size = 1
+        room = self._room()
+        sizes = [item.size for item in items]
+        tables = []
+        for number, chunk in enumerate(chunks(sizes, room * CHUNKS_AT_ONCE, self.device)):
+            packed = pickle.dumps([items[at] for at in chunk], protocol=5)
+            tables.append(pa.table({"chunk": [number], "items": pa.array([packed], pa.large_binary())}))
+        most = self.settings.most
+        pool = ActorPoolStrategy(
+            min_size=self.settings.least,
+            max_size=most,
+            initial_size=max(self.settings.least, min(room, most or room, len(tables))),
+            max_tasks_in_flight_per_actor=CHUNKS_AT_ONCE,
+            max_concurrent_calls_per_actor=CHUNKS_AT_ONCE,
+            enable_true_multi_threading=True,
+        )
+        # A lost worker is replaced, and its chunks handed out again, without end: that is Ray Data's own default.
+        dataset = ray.data.from_arrow(tables).map_batches(
+            LabelRecordings,
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            compute=pool,
+            fn_constructor_kwargs={"task": self.task, "coordinator": self.coordinator},
+            num_cpus=self.settings.cpus,
+            num_gpus=self._gpus,
+        )
+        return named(dataset, self.name)
+
+    @property
+    def _gpus(self) -> float:
+        if self.device != CUDA:
+            return 0.0
+        return 1.0 if self.settings.gpus is None else self.settings.gpus
+
+    def _room(self) -> int:
+        """How many workers the cluster has room for now, by Ray's own counting, at least 1."""
+        room = int(self.cluster.cpus // self.settings.cpus)
+        if self._gpus:
+            room = min(room, int(self.cluster.gpus / self._gpus))
+        return max(1, room, self.settings.least)
+
+
+class _Results:
+    """The packed reports of a dataset, as they come; read in a thread, so that a signal is heard at once."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=64)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="results", daemon=True)
+
+    def __enter__(self) -> _Results:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            try:
+                one = self._queue.get(timeout=LISTEN_EVERY_S)
+            except queue.Empty:
+                continue
+            if one is None:
+                return
+            if isinstance(one, BaseException):
+                raise one
+            yield one
+
+    def _read(self) -> None:
+        last: BaseException | None = None
+        try:
+            for batch in self._dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                for content in batch.column("report").to_pylist():
+                    self._put(content)
+                if self._stop.is_set():
+                    return
+        except BaseException as error:
+            last = error
+        self._put(last)
+
+    def _put(self, one: bytes | BaseException | None) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(one, timeout=LISTEN_EVERY_S)
+                return
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of what Ray says, which holds the cause; its tracebacks fill pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"the cluster failed: {type(error).__name__}: {lines[-1] if lines else 'no further word'}"

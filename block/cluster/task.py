@@ -1,0 +1,133 @@
+"""What is to be done by the workers of a run, as it is sent to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Protocol
+
+from block.folder.manifest import Entry
+from block.folder.place import Place
+from block.folder.source import Folder
+from block.job import Job
+from block.parties import Sink, Source
+from block.score_store import Key
+from block.studio.client import StudioClient
+from block.studio.gate import Gate
+from block.studio.project import Project
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording to label: its id, the bytes of its file if that is known, and what is known of it."""
+
+    id: int
+    size: int = 0
+    entry: Entry | None = None
+
+
+@dataclass
+class Context:
+    """What a site gets of a worker. `entries` are those of a chunk, by id, and are brought up to date.
+
+    `say` and `warn` reach the user. `key` and `gate` are the API key and the limit on requests, where there are any.
+    """
+
+    entries: dict[int, Entry]
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+    stop: Event
+    key: str = field(default="", repr=False)
+    gate: Gate | None = None
+
+
+class Site(Protocol):
+    """Where recordings come from and labels go, as a worker sees it."""
+
+    @property
+    def needs_key(self) -> bool: ...
+
+    def check(self) -> None:
+        """Raises SettingsError where this machine cannot work there."""
+        ...
+
+    def opened(self, context: Context) -> tuple[Source, Sink]:
+        """Both, for one chunk."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderSite:
+    """Recordings below a `place` that every machine sees. Their labels are decided by the driver, from scores."""
+
+    place: Place
+    model_rate_hz: int
+    needs_key: bool = False
+
+    def check(self) -> None:
+        self.place.check()
+
+    def opened(self, context: Context) -> tuple[Source, Sink]:
+        folder = Folder(self.place, _Entries(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
+        return folder, folder
+
+
+@dataclass(frozen=True)
+class StudioSite:
+    """A project of Edge Impulse, read and written by the workers. The fields are those of `Project`."""
+
+    endpoint: str
+    project_id: int
+    metadata: Mapping[str, str]
+    job: int | None
+    dry_run: bool
+    model_rate_hz: int
+    skip_labeled: bool
+    overwrite_hand_labels: bool
+    needs_key: bool = True
+
+    def check(self) -> None:
+        pass
+
+    def opened(self, context: Context) -> tuple[Source, Sink]:
+        client = StudioClient(self.endpoint, context.key, stop=context.stop, gate=context.gate)
+        project = Project(
+            client, self.project_id, dict(self.metadata), self.job, self.dry_run, context.say, context.warn,
+            self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels,
+        )  # fmt: skip
+        return project, project
+
+
+@dataclass(frozen=True)
+class Task:
+    """The job, as the driver knows it; its checkpoint's folder is the driver's. `digest` is the SHA-256 of its weights.
+
+    With `keeps`, scores come back, computed as `key` says. With `explain`, labels come with what speaks for them.
+    `versions` are those of the driver's software.
+    """
+
+    job: Job
+    digest: str
+    key: Key
+    site: Site
+    keeps: bool
+    explain: bool
+    versions: Mapping[str, str]
+
+
+class _Entries:
+    """What is known of a chunk's files, by id."""
+
+    def __init__(self, entries: dict[int, Entry]) -> None:
+        self._entries = entries
+        self._ids = {entry.path: recording_id for recording_id, entry in entries.items()}
+
+    def entry(self, recording_id: int) -> Entry:
+        return self._entries[recording_id]
+
+    def put(self, entry: Entry) -> None:
+        self._entries[self._ids[entry.path]] = entry
+
+    def save_if_due(self) -> None:
+        """The driver does."""

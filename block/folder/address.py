@@ -1,0 +1,108 @@
+"""URIs of object stores: which may be read, how they are written, and which of them hold a secret.
+
+A secret in an address ends in histories, process lists and label files: credentials come from the environment, as the
+store's own tools have them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from block.settings import SettingsError
+
+# Arrow's file systems; all others are fsspec's.
+ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
+ACCOUNT_FIRST = ("abfs", "abfss")  # container@account: what stands before the @ is no user
+ANONYMOUS = "anonymous"  # gs://anonymous@bucket: no credentials at all
+SECRET = re.compile(r"key|token|secret|pass|pwd|sig|cred|auth|jwt|sas|session", re.IGNORECASE)
+PLAIN = ("credential_kind", "blob_storage_authority", "dfs_storage_authority")  # Arrow's, for abfs
+HINT = "give credentials as the store's own tools have them, AWS_ACCESS_KEY_ID and its like in the environment"
+
+
+def is_uri(text: str) -> bool:
+    """Is it `scheme://…`, and no path?"""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
+
+
+def object_uri(place: str, path: str) -> str:
+    """The URI of the object at `path`, "/" between parts, below the place with this name.
+
+    Nothing is percent-encoded in it: tools of object stores, and Label Studio, take what follows the bucket as the key.
+    """
+    return f"{unquote(place, errors='surrogateescape')}/{path}"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A URI, taken apart. `path` is decoded, begins with a "/" unless it is empty, and does not end with one."""
+
+    scheme: str
+    authority: str
+    path: str
+    query: str
+
+    @property
+    def is_arrows(self) -> bool:
+        return self.scheme in ARROW
+
+    @property
+    def name(self) -> str:
+        """The URI without its query: nothing in it is a secret."""
+        return f"{self.scheme}://{self.authority}{quote(self.path, errors='surrogateescape')}"
+
+    @property
+    def full(self) -> str:
+        """The URI with its query, percent-encoded, for Arrow."""
+        # Arrow takes the root of this machine's files for no path unless it is written out.
+        return self.name + "/" * (not self.path) + f"?{self.query}" * bool(self.query)
+
+    @property
+    def plain(self) -> str:
+        """The URI as fsspec has it, where nothing is encoded."""
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def read_address(uri: str) -> Address:
+    """`uri`, checked. What is encoded with percent signs is decoded; what would have to be encoded need not be.
+
+    Raises SettingsError for one that cannot be understood or that holds what looks like a secret, which is not quoted.
+    """
+    try:
+        # A # is part of a name here; Arrow would drop it and what follows.
+        parts = urlsplit(uri.replace("#", "%23"))
+    except ValueError:
+        raise SettingsError(
+            "the address of the recordings cannot be understood; expected scheme://bucket/path"
+        ) from None
+    scheme = parts.scheme.lower()
+    _check_authority(scheme, parts.netloc)
+    _check_query(scheme, parts.query)
+    if not parts.netloc and scheme != "file" and not parts.path.strip("/"):
+        raise SettingsError(f"{scheme}:// names no bucket; expected {scheme}://bucket/path")
+    path = unquote(parts.path, errors="surrogateescape").rstrip("/")
+    return Address(scheme, parts.netloc, path, parts.query)
+
+
+def _check_authority(scheme: str, authority: str) -> None:
+    """What stands between :// and the first / may hold no user and no password, whole or cut short by a slash."""
+    user, at, host = authority.rpartition("@")
+    if at and scheme in ACCOUNT_FIRST and ":" not in user:
+        user = ""
+    if at and scheme in ("gs", "gcs") and user == ANONYMOUS:
+        user = ""
+    _, colon, port = host.partition(":") if not host.startswith("[") else ("", "", "")
+    if user or (at and not authority.partition("@")[0]) or (colon and not port.isdecimal()):
+        raise SettingsError(f"the recordings' address holds a user or a password; leave it out, and {HINT}")
+
+
+def _check_query(scheme: str, query: str) -> None:
+    if query and scheme not in ARROW:
+        raise SettingsError(f"{scheme}:// takes no options after a ?; write a ? in a name as %3F")
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if ("@" in value or SECRET.search(name)) and name not in PLAIN:
+            shown = name if re.fullmatch(r"\w{1,40}", name) else "one"
+            raise SettingsError(
+                f"of the options in the recordings' address, {shown!r} looks like a secret; leave it out, and {HINT}"
+            )

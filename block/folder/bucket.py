@@ -1,0 +1,143 @@
+"""Recordings in an object store: each is fetched whole, in one go, before it is decoded.
+
+A decoder seeks to and fro, and each step would be a request.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from block.folder.address import Address, read_address
+from block.folder.listing import Listing, Stamp, find, is_sound
+from block.folder.place import Opened
+from block.folder.stores import Store, open_store
+from block.folder.trouble import told
+from block.recording import RecordingError
+from block.settings import SettingsError
+
+# Fetched in one request, and held in memory: with four recordings at once, as much as a run may hold ahead. What is
+# longer is held in a file without a name, which is gone when it is closed, however the process ends.
+MEMORY_BYTES = 64 << 20
+
+_stores: dict[Address, Store] = {}
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An object store, or a folder in one. It is opened when it is first asked, once in a process."""
+
+    address: Address
+
+    @classmethod
+    def of(cls, uri: str) -> Bucket:
+        """The one at `uri`. Raises SettingsError for a URI that cannot be understood, or holds a secret."""
+        return cls(read_address(uri))
+
+    def __str__(self) -> str:
+        return self.address.name
+
+    @property
+    def name(self) -> str:
+        return str(self) if self.folder is None else os.path.realpath(self.folder)
+
+    @property
+    def folder(self) -> Path | None:
+        return Path(self.address.path or "/") if self.address.scheme == "file" else None
+
+    def check(self) -> None:
+        with self._at_start():
+            self._store().check()
+
+    def find(self, without: Path) -> Listing:
+        if self.folder is not None:
+            # Arrow would follow links in circles there, and knows no names that are not UTF-8.
+            return find(self.folder, without)
+        stamps: dict[str, Stamp] = {}
+        unreadable: dict[str, str] = {}
+        others = 0
+        with self._at_start():
+            for path, stamp in self._store().listed(unreadable):
+                if path.startswith(".") or "/." in path:
+                    continue
+                if path.startswith("/") or "//" in path:
+                    # Object stores alone have such folders: nothing that is written of it could be named like it.
+                    unreadable[path[: f"/{path}".index("//") + 1]] = "it has no name"
+                elif is_sound(path):
+                    stamps[path] = stamp
+                else:
+                    others += not path.endswith("/")  # an object that stands for a folder
+        files = tuple(sorted(stamps, key=os.fsencode))
+        return Listing(files, dict(sorted(unreadable.items())), 0, others, stamps)
+
+    def stamp(self, path: str) -> Stamp:
+        try:
+            return self._stamp(path)
+        except RecordingError as error:
+            raise OSError(str(error)) from None
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Opened]:
+        stamp = self._stamp(path)
+        with self._fetched(path, stamp) as file:
+            yield Opened(file, stamp, lambda: self._stamp(path))
+
+    def _stamp(self, path: str) -> Stamp:
+        with told():
+            return self._store().stamp(path)
+
+    def _fetched(self, path: str, stamp: Stamp) -> BinaryIO:
+        """All of an object, at its start."""
+        with told():
+            parts = self._store().parts(path, stamp.size, MEMORY_BYTES)
+            # A single part is shared, not copied.
+            file = io.BytesIO(b"".join(parts)) if stamp.size <= MEMORY_BYTES else _unnamed(parts, stamp.size)
+        came = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if came < stamp.size:
+            file.close()
+            if self._stamp(path) != stamp:
+                raise RecordingError("the file was changed while it was read")
+            raise ConnectionError(f"{came} of {stamp.size} bytes came")
+        return file
+
+    def _store(self) -> Store:
+        with _opening:
+            if self.address not in _stores:
+                _stores[self.address] = open_store(self.address)
+            return _stores[self.address]
+
+    @contextmanager
+    def _at_start(self) -> Iterator[None]:
+        try:
+            with told():
+                yield
+        except OSError as error:
+            raise SettingsError(f"{self} cannot be read: {error}") from None
+
+
+def _unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
+    """A file of this machine without a name that holds `parts`, `size` bytes.
+
+    Raises RecordingError where there is no room for it.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(0)
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise RecordingError(f"there is no room for its {size} bytes in {where}: {error.strerror}") from None
+        for part in parts:
+            file.write(part)
+        stack.pop_all()
+    return cast(BinaryIO, file)

@@ -1,0 +1,121 @@
+"""Where recordings are: a folder of this machine, or an object store (`block.folder.bucket`)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from block.folder.address import is_uri
+from block.folder.listing import Listing, Stamp, find
+from block.recording import RecordingError
+from block.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open recording: `file` can seek; `stamp` is what it had before it was read, `stamp_now` asks again.
+
+    `stamp_now` raises OSError.
+    """
+
+    file: BinaryIO
+    stamp: Stamp
+    stamp_now: Callable[[], Stamp]
+
+
+class Place(Protocol):
+    """Where recordings are. Can be pickled: another process reads the same ones. Used from several threads.
+
+    Paths are relative to the place, with "/" between parts. `str()` of it is for messages.
+    """
+
+    @property
+    def name(self) -> str:
+        """As it is kept beside the labels: the real path of a folder, the URI of an object store, no credentials."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this machine that it is, if it is one."""
+        ...
+
+    def check(self) -> None:
+        """Raises SettingsError where it cannot be read."""
+        ...
+
+    def find(self, without: Path) -> Listing:
+        """The sound files, but for those below the folder `without`. Raises SettingsError."""
+        ...
+
+    def stamp(self, path: str) -> Stamp:
+        """A recording's. Raises OSError."""
+        ...
+
+    def opened(self, path: str) -> AbstractContextManager[Opened]:
+        """A recording, open for as long as the block runs.
+
+        Raises RecordingError for what is no regular file, OSError for what cannot be read: a ConnectionError where
+        that is for a network or a server that does not answer, and not for the recording.
+        """
+        ...
+
+
+def place_of(source: str) -> Place:
+    """The place that a user means: `source` is the path of a folder, or a URI, `scheme://…`.
+
+    Raises SettingsError for a URI that nobody should read, or that cannot be understood. Nothing is opened yet.
+    """
+    if not is_uri(source):
+        return LocalFolder(os.fspath(Path(source)))
+    from block.folder.bucket import Bucket
+
+    return Bucket.of(source)
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """The folder `root` of this machine."""
+
+    root: str
+
+    def __str__(self) -> str:
+        return self.root
+
+    @property
+    def name(self) -> str:
+        return os.path.realpath(self.root)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.root)
+
+    def check(self) -> None:
+        try:
+            os.scandir(self.root).close()
+        except OSError as error:
+            raise SettingsError(f"{self.root} cannot be read as a folder: {error.strerror or error}") from None
+
+    def find(self, without: Path) -> Listing:
+        return find(self.folder, without)
+
+    def stamp(self, path: str) -> Stamp:
+        return _stamp(os.stat(os.path.join(self.root, path)))
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Opened]:
+        # A pipe with the name of a sound file would make whoever opens it wait.
+        handle = os.open(os.path.join(self.root, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(handle, "rb") as file:
+            now = os.fstat(file.fileno())
+            if not stat.S_ISREG(now.st_mode):
+                raise RecordingError("it is no regular file")
+            yield Opened(file, _stamp(now), lambda: _stamp(os.fstat(file.fileno())))
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_size, found.st_mtime_ns)

@@ -1,0 +1,193 @@
+"""The simulation of runs on a cluster: what it must come to where that can be reckoned by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from block.bench.scaling.costs import Costs, Driver, Paths, Workers, scenarios
+from block.bench.scaling.price import price, prices
+from block.bench.scaling.results import Scaled, limit, shares, walls
+from block.bench.scaling.simulation import AMID, DECIDING, TAIL, Simulated, Simulation, simulate
+from block.bench.scaling.workload import Recordings, cut, field_recordings
+
+MINUTE_WINDOWS = 30
+FREE = {field.name: 0.0 for field in fields(Driver)} | {
+    "decide_processes": 1.0, "save_share": 0.02, "delay_s": 0.0, "driver_bytes_s": math.inf, "source_bytes_s": math.inf,
+    "worker_bytes_s": math.inf, "first_byte_s": 0.0, "checkpoint_bytes": 0.0, "start_s": 0.0, "start_spread": 0.0,
+    "worker_spread": 0.0, "chunk_spread": 0.0, "prepare_s": 0.0, "window_s": 0.1,
+}  # fmt: skip
+
+
+def free(**values: float) -> Costs:
+    """Costs of nothing but the model, and of what is given."""
+    return Costs().changed(**{**FREE, **values})
+
+
+def minutes(count: int) -> Recordings:
+    return Recordings(np.full(count, 60.0))
+
+
+def efficiency(recordings: Recordings, workers: int, costs: Costs) -> float:
+    one, many = (simulate(recordings, count, costs) for count in (1, workers))
+    return one.total_s / many.total_s / workers
+
+
+def test_one_worker_takes_as_long_as_all_recordings_together() -> None:
+    recordings = field_recordings(500, 3)
+    found = simulate(recordings, 1, free())
+    assert found.total_s == pytest.approx(recordings.windows.sum() * 0.1)
+    assert found.useful_s == pytest.approx(found.total_s)
+
+
+def test_without_overhead_workers_lose_nothing_but_the_wait_for_the_last_recording() -> None:
+    assert efficiency(minutes(8 * 512), 8, free()) == pytest.approx(1, abs=0.01)
+    assert efficiency(minutes(64 * 512), 64, free()) == pytest.approx(1, abs=0.01)
+
+
+def test_workers_of_different_speed_are_together_as_fast_as_so_many_alike() -> None:
+    assert efficiency(minutes(32 * 512), 32, free(worker_spread=0.3)) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(("cost", "a_chunk"), [("task_s", 0.5), ("report_s", 0.5)])
+def test_a_driver_that_needs_half_a_second_a_chunk_takes_two_chunks_a_second(cost: str, a_chunk: float) -> None:
+    costs = free(window_s=1e-4, **{cost: a_chunk})
+    run = Simulation(minutes(2000), 50, costs)
+    found = run.run()
+    assert found.labeling_s == pytest.approx(found.chunks * a_chunk, rel=0.02)
+    assert found.driver_busy == pytest.approx(1, rel=0.02)
+    assert limit(found) == "the driver"
+
+
+def test_more_workers_do_not_help_a_driver_that_is_busy() -> None:
+    costs = free(window_s=1e-3, report_s=0.3)
+    some, more = (simulate(minutes(20_000), count, costs) for count in (64, 512))
+    assert more.recordings_s < 1.05 * some.recordings_s
+
+
+@pytest.mark.parametrize(
+    ("path", "seconds"),
+    [
+        ("driver_bytes_s", 1000 * (MINUTE_WINDOWS * 2108 + 700) / 1e6),
+        ("source_bytes_s", 1000 * (60 * 32000 + 44) / 1e6),
+    ],
+)
+def test_what_all_share_gives_no_more_than_it_has(path: str, seconds: float) -> None:
+    found = simulate(minutes(1000), 20, free(window_s=1e-5, **{path: 1e6}))
+    assert found.labeling_s == pytest.approx(seconds, rel=0.02)
+
+
+def test_a_worker_that_reads_slower_than_it_computes_waits() -> None:
+    found = simulate(minutes(2000), 2, free(window_s=1e-4, worker_bytes_s=1e6))
+    assert limit(found) == "reading"
+    assert shares(found)[AMID] > 0.5
+
+
+def test_useful_and_lost_time_add_up_to_what_is_paid() -> None:
+    for scenario in scenarios():
+        found = simulate(field_recordings(20_000, 1), 16, scenario.costs)
+        assert found.useful_s + sum(found.lost.values()) == pytest.approx(16 * found.total_s)
+        assert min(found.lost.values()) >= 0
+        assert sum(shares(found).values()) == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
+    def run(seed: int) -> Simulated:
+        return simulate(field_recordings(5000, seed), 16, scenarios()[1].costs, seed)
+
+    assert run(1) == run(1)
+    assert run(1).total_s != run(2).total_s
+
+
+def test_long_recordings_at_the_end_let_the_others_wait() -> None:
+    recordings = Recordings(np.array([60.0] * 64 + [3600.0]))
+    found = simulate(recordings, 8, free())
+    assert found.total_s >= 1800 * 0.1
+    assert limit(found) == "long recordings at the end"
+    assert shares(found)[TAIL] > 0.5
+
+
+def test_labels_are_decided_at_the_end_by_so_many_processes() -> None:
+    alone, together = (simulate(minutes(1000), 4, free(decide_s=0.1, decide_processes=count)) for count in (1.0, 4.0))
+    assert alone.total_s - together.total_s == pytest.approx(100 - 25)
+    assert alone.lost[DECIDING] == pytest.approx(4 * 100)
+
+
+def test_lost_workers_have_their_chunks_done_again_and_come_back() -> None:
+    recordings = minutes(4000)
+    calm = simulate(recordings, 8, free())
+    found = simulate(recordings, 8, free(losses_an_hour=6.0, start_s=10.0))
+    assert found.losses > 3
+    assert found.useful_s > calm.useful_s
+    again = found.useful_s / calm.useful_s - 1
+    assert again < found.losses * 2 * 16 / recordings.count  # two chunks of 16 each time, at most
+
+
+def test_each_of_a_workers_chunks_is_reported_at_least_once_and_at_most_once_a_recording() -> None:
+    costs = free(window_s=1e-9, report_s=1.0)
+    recordings = minutes(320)
+    assert simulate(recordings, 1, costs).driver_s["taking in reports"] == cut(recordings, 2, "cpu").count
+    slow = free(window_s=100.0, report_s=1.0)
+    assert simulate(recordings, 1, slow).driver_s["taking in reports"] == pytest.approx(320)
+
+
+def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
+    costs = scenarios()[2].costs.changed(save_s=0.0)
+    recordings = field_recordings(100_000, 2)
+    found = simulate(recordings, 600, costs)
+    assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.2)
+
+
+def test_the_figure_to_reach_is_reached() -> None:
+    recordings = field_recordings(1_000_000, 0)
+    for scenario in scenarios()[1:]:
+        runs = tuple(simulate(recordings, count, scenario.costs) for count in (1, 64))
+        found = Scaled(scenario, runs, walls(recordings, scenario.costs))
+        assert found.efficiency(runs[1]) >= 0.85, scenario.title
+
+
+def test_recordings_are_mostly_a_minute_long() -> None:
+    seconds = field_recordings(100_000, 0).seconds
+    assert (seconds == 60).mean() == pytest.approx(0.70, abs=0.01)
+    assert (seconds == 3600).mean() == pytest.approx(0.002, abs=0.001)
+    clips = seconds[seconds < 60]
+    assert clips.min() >= 1
+    assert clips.max() <= 10
+
+
+def test_chunks_hold_every_recording_once() -> None:
+    recordings = field_recordings(10_000, 4)
+    chunks = cut(recordings, 16, "cpu")
+    assert chunks.recordings.sum() == 10_000
+    assert chunks.windows.sum() == recordings.windows.sum()
+    assert chunks.bytes.sum() == recordings.sizes.sum()
+    assert chunks.seconds.sum() == pytest.approx(recordings.seconds.sum())
+
+
+def test_every_constant_in_seconds_or_bytes_says_what_it_is_and_where_it_is_from() -> None:
+    said = Costs().to_json()
+    for part in (Driver, Paths):
+        for field in fields(part):
+            assert said[field.name]["unit"], field.name
+            assert said[field.name]["source"], field.name
+    assert {field.name for field in fields(Workers)} <= said.keys()
+
+
+def test_a_constant_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="tusk_s"):
+        Costs().changed(tusk_s=1.0)
+
+
+def test_a_thousand_hours_cost_what_their_windows_take() -> None:
+    exact, fast, gpu = prices(scenarios(), core_hour=0.05, gpu_hour=2.0)
+    assert exact.windows == 1_800_000
+    assert exact.worker_hours == pytest.approx(1250)
+    assert exact.cost == pytest.approx(62.5)
+    assert fast.cost == pytest.approx(1_800_000 * 0.22 / 3600 * 0.05)
+    assert gpu.cost == pytest.approx(1_800_000 / 500 / 3600 * 2)
+    assert price(scenarios()[0], 0.05, efficiency=0.5).cost == pytest.approx(125)
+    with pytest.raises(ValueError, match="efficiency"):
+        price(scenarios()[0], 0.05, efficiency=0)

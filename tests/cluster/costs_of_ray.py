@@ -1,0 +1,106 @@
+"""`python -m tests.cluster.costs_of_ray`: what Ray Data costs the driver, for the constants of the simulation.
+
+Chunks and reports travel as in a run, but nobody computes: workers yield reports of so many bytes at once. Processor
+time of the driver's process is what counts, since on this machine workers take turns with it on the same cores. What a
+chunk and a report take comes from runs with different numbers of both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+WORKERS = 2
+CHUNKS, MANY_CHUNKS, REPORTS = 100, 300, 9
+SMALL, LARGE = 20_000, 2_000_000
+
+
+class Yields:
+    """Stands for a worker: as many reports a chunk, of as many bytes, as it is told."""
+
+    def __init__(self, reports: int, size: int) -> None:
+        self.reports, self.size = reports, size
+
+    def __call__(self, batch: Any) -> Iterator[Any]:
+        import pyarrow as pa
+
+        for _ in range(self.reports):
+            yield pa.table({"report": pa.array([os.urandom(self.size)], pa.large_binary())})
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds: making the dataset, processor time of the driver's process while it ran, and its whole time."""
+
+    making_s: float
+    driver_s: float
+    whole_s: float
+
+
+def took(chunks: int, reports: int, size: int) -> Took:
+    """A dataset of `chunks` through the workers."""
+    import pyarrow as pa
+    import ray
+    from ray.data import ActorPoolStrategy
+
+    tables = [pa.table({"chunk": [number], "items": [os.urandom(3000)]}) for number in range(chunks)]
+    began = time.perf_counter()
+    dataset = ray.data.from_arrow(tables)
+    making_s = time.perf_counter() - began
+    dataset = dataset.map_batches(
+        Yields, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=1, max_concurrency=2,
+        compute=ActorPoolStrategy(size=WORKERS, max_tasks_in_flight_per_actor=2),
+        fn_constructor_kwargs={"reports": reports, "size": size}, max_restarts=-1, max_task_retries=-1,
+    )  # fmt: skip
+    first, began, processor, seen = True, 0.0, 0.0, 0
+    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        if first:  # workers have started: what comes now is what counts
+            first, began, processor = False, time.perf_counter(), time.process_time()
+        seen += sum(len(one) for one in batch.column("report").to_pylist())
+    if seen != chunks * reports * size:
+        raise RuntimeError(f"{seen} bytes came; expected {chunks * reports * size}")
+    return Took(making_s, time.process_time() - processor, time.perf_counter() - began)
+
+
+def main() -> int:
+    """Measure, and print the constants by name, in seconds."""
+    import ray
+    from ray.data import DataContext
+
+    folder = tempfile.mkdtemp(prefix="ray-")
+    began = time.perf_counter()
+    ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, _temp_dir=folder,
+             logging_level="ERROR")  # fmt: skip
+    connect_s = time.perf_counter() - began
+    try:
+        context = DataContext.get_current()
+        context.enable_progress_bars, context.target_max_block_size = False, 1
+        took(10, 1, SMALL)
+        few, many = took(CHUNKS, 1, SMALL), took(MANY_CHUNKS, 1, SMALL)
+        reporting, large = took(CHUNKS, REPORTS, SMALL), took(CHUNKS, REPORTS, LARGE)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+    a_report = (reporting.driver_s - few.driver_s) / (CHUNKS * (REPORTS - 1))
+    found = {
+        "connect_s": connect_s,
+        "chunk_s": many.making_s / MANY_CHUNKS,
+        "task_s": (many.driver_s - few.driver_s) / (MANY_CHUNKS - CHUNKS) - a_report,
+        "report_s": a_report,
+        "report_byte_s": (large.driver_s - reporting.driver_s) / (CHUNKS * REPORTS * (LARGE - SMALL)),
+        "whole_a_report_s": (reporting.whole_s - few.whole_s) / (CHUNKS * (REPORTS - 1)),
+    }
+    print(json.dumps({name: float(f"{seconds:.3g}") for name, seconds in found.items()}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

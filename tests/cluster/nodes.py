@@ -1,0 +1,110 @@
+"""A cluster of several nodes on this machine, by Ray's own utility, and the block's command run beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+LIMIT_S = 1800.0
+LABELED = re.compile(r"^\d+ .* \([0-9.]+ s\): ")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass
+class Nodes:
+    """A head without CPUs, and nodes of one CPU each. `cluster` is Ray's `Cluster`."""
+
+    cluster: Any
+    workers: list[Any]
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def kill(self, at: int) -> None:
+        """Kill a node's processes, as if its machine had lost its power."""
+        self.cluster.remove_node(self.workers[at], allow_graceful=False)
+
+
+@contextmanager
+def nodes(count: int) -> Iterator[Nodes]:
+    """A cluster of a head and `count` nodes."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        workers = [cluster.add_node(num_cpus=1) for _ in range(count)]
+        cluster.wait_for_nodes()
+        yield Nodes(cluster, workers)
+    finally:
+        cluster.shutdown()
+
+
+@dataclass
+class Ended:
+    """A command that has ended. `lines` are its output, with the seconds since its start at which each came."""
+
+    seconds: float
+    code: int
+    lines: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line for _, line in self.lines)
+
+    def labeled_at(self) -> list[float]:
+        """When recordings were reported as labelled; the command ran with --verbose."""
+        return [at for at, line in self.lines if LABELED.match(line)]
+
+
+def run(arguments: Sequence[str], tell: Callable[[str], None] = lambda line: None, **environment: str) -> Ended:
+    """`python -m block …`; `tell` gets each line of its output as it comes."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "block", *arguments], cwd=ROOT, text=True, errors="replace",
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    lines: list[tuple[float, str]] = []
+    timer = threading.Timer(LIMIT_S, process.kill)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append((time.monotonic() - began, line.rstrip("\n")))
+            tell(line)
+        code = process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+    return Ended(time.monotonic() - began, code, lines)
+
+
+def label_command(folder: Path, out: Path, model: str, *others: str) -> list[str]:
+    """`label` of a folder, with a line for each recording."""
+    labels = "Speech, Music (tune), Dog (0.4)"
+    return [
+        "label",
+        str(folder),
+        "--out",
+        str(out),
+        "--model",
+        model,
+        "--audioset-labels",
+        labels,
+        "--verbose",
+        *others,
+    ]

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from block.cluster.attempts import Attempts, Plan, reason
+
+
+def begun(attempts: Attempts, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0) -> Plan:
+    """The plan of the last of so many beginnings."""
+    return [attempts.begin(chunk, ids) for _ in range(times)][-1]
+
+
+def tried(attempts: Attempts, *ids: int, chunk: int = 0) -> None:
+    for one in ids:
+        attempts.trying(chunk, one)
+        attempts.finished(chunk, one)
+
+
+def test_the_first_and_second_time_a_chunk_is_labelled_all_together() -> None:
+    attempts = Attempts()
+    assert attempts.begin(0, [1, 2]) == attempts.begin(0, [1, 2]) == Plan((), (1, 2), {})
+
+
+def test_a_chunk_that_lost_its_worker_twice_is_tried_one_after_another() -> None:
+    attempts = Attempts()
+    assert begun(attempts, 3) == Plan((1, 2, 3, 4), (), {})
+    assert attempts.begin(1, [5, 6]) == Plan((), (5, 6), {}), "another chunk has lost none"
+
+
+def test_a_recording_that_takes_its_worker_down_twice_while_it_is_alone_is_poisoned_wherever_it_is() -> None:
+    attempts = Attempts()
+    begun(attempts, 3)
+    tried(attempts, 1)
+    attempts.trying(0, 2)
+    assert attempts.begin(0, [1, 2, 3, 4]) == Plan((2, 3, 4), (1,), {})
+    attempts.trying(0, 2)
+    plan = attempts.begin(0, [1, 2, 3, 4])
+    assert plan == Plan((3, 4), (1,), {2: reason(2)})
+    assert plan.poisoned[2].startswith("the worker process was lost 2 times while it labelled this recording;")
+    assert attempts.begin(7, [2, 9]) == Plan((), (9,), {2: reason(2)})
+
+
+def test_what_was_finished_alone_is_not_tried_alone_again_but_comes_last_together() -> None:
+    attempts = Attempts()
+    begun(attempts, 3)
+    tried(attempts, 1, 2)
+    attempts.trying(0, 3)
+    assert attempts.begin(0, [1, 2, 3, 4]) == Plan((3, 4), (1, 2), {})
+    tried(attempts, 3, 4)
+    assert attempts.begin(1, [1, 2, 3, 4]) == Plan((), (1, 2, 3, 4), {})
+
+
+def test_recordings_that_are_too_much_together_though_each_is_sound_are_tried_alone_again() -> None:
+    attempts = Attempts()
+    begun(attempts, 3)
+    tried(attempts, 1, 2)
+    attempts.trying(0, 3)
+    assert attempts.begin(0, [1, 2, 3, 4]).together == (1, 2)
+    tried(attempts, 3, 4)
+    # The worker is lost while 1 and 2 are labelled together.
+    assert attempts.begin(0, [1, 2, 3, 4]) == Plan((1, 2), (3, 4), {})
+
+
+def test_losses_while_nothing_is_tried_alone_are_held_against_nobody() -> None:
+    attempts = Attempts()
+    for _ in range(20):
+        plan = attempts.begin(0, [1, 2])
+        assert plan.poisoned == {}
+    assert plan == Plan((1, 2), (), {})
+
+
+def test_a_recording_whose_worker_was_lost_by_chance_is_cleared_once_it_is_finished() -> None:
+    attempts = Attempts()
+    begun(attempts, 3)
+    for _ in range(5):
+        attempts.trying(0, 1)  # its machine vanishes
+        plan = attempts.begin(0, [1, 2, 3, 4])
+        assert 1 in plan.alone
+        tried(attempts, 1)
+        plan = attempts.begin(0, [1, 2, 3, 4])  # and later another, nobody being tried
+        assert 1 in plan.together
+        plan = attempts.begin(0, [1, 2, 3, 4])
+        assert 1 in plan.alone, "together, it was lost with the others"
+
+
+def test_an_older_word_does_not_end_a_newer_try() -> None:
+    attempts = Attempts()
+    begun(attempts, 3)
+    attempts.trying(0, 2)
+    attempts.finished(0, 1)
+    attempts.begin(0, [1, 2, 3, 4])
+    attempts.trying(0, 2)
+    assert attempts.begin(0, [1, 2, 3, 4]).poisoned == {2: reason(2)}
+
+
+class Lost(Exception):
+    """The worker."""
+
+
+class Workers:
+    """Label a chunk after the rules, and are lost: to `poison`, or to fewer than `spare` accidents at any step."""
+
+    def __init__(self, attempts: Attempts, poison: Collection[int], spare: int, chance: random.Random) -> None:
+        self.attempts, self.poison, self.spare, self.chance = attempts, poison, spare, chance
+        self.beginnings = 0
+
+    def label(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
+        """What was labelled in the end, and what was given up."""
+        while True:
+            try:
+                return self._begin(chunk, ids)
+            except Lost:
+                assert self.beginnings < 1000, "it has no end"
+
+    def _begin(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
+        self.beginnings += 1
+        plan = self.attempts.begin(chunk, ids)
+        assert sorted([*plan.alone, *plan.together, *plan.poisoned]) == sorted(ids)
+        self._accident()
+        for one in plan.alone:
+            self.attempts.trying(chunk, one)
+            if one in self.poison:
+                raise Lost
+            self.attempts.finished(chunk, one)
+            self._accident()
+        if any(one in self.poison for one in plan.together):
+            raise Lost
+        self._accident()
+        return {*plan.alone, *plan.together}, plan.poisoned
+
+    def _accident(self) -> None:
+        if self.spare and self.chance.random() < 0.3:
+            self.spare -= 1
+            raise Lost
+
+
+def subsets() -> Iterator[set[int]]:
+    for bits in range(16):
+        yield {one for one in range(4) if bits >> one & 1}
+
+
+def test_whichever_recordings_are_poisoned_these_fail_and_no_others_and_no_worker_is_lost_in_vain() -> None:
+    for poison in subsets():
+        workers = Workers(Attempts(), poison, 0, random.Random(0))
+        assert workers.label(0, [0, 1, 2, 3]) == ({0, 1, 2, 3} - poison, dict.fromkeys(poison, reason(2)))
+        # Twice together, then twice alone each.
+        assert workers.beginnings == (1 + 2 + 2 * len(poison) if poison else 1)
+
+
+@given(
+    poison=st.sets(st.integers(0, 15), max_size=5), spare=st.integers(0, 40), seed=st.integers(0, 10**6)
+)  # fmt: skip
+def test_machines_that_vanish_between_recordings_make_no_good_recording_fail(
+    poison: set[int], spare: int, seed: int
+) -> None:
+    workers = Workers(Attempts(), poison, spare, random.Random(seed))
+    assert workers.label(0, list(range(16))) == (set(range(16)) - poison, dict.fromkeys(poison, reason(2)))
+    assert workers.beginnings <= 1 + 2 + 2 * len(poison) + spare

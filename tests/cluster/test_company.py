@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import threading
+
+from block.cluster.company import Company
+
+
+def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
+    company = Company()
+    inside: list[str] = []
+    seen: list[list[str]] = []
+    beside, go = threading.Event(), threading.Event()
+
+    def chunk(name: str) -> None:
+        with company.together():
+            inside.append(name)
+            if len(inside) == 2:
+                beside.set()
+            go.wait(10)
+            inside.remove(name)
+
+    def alone() -> None:
+        with company.alone():
+            seen.append(list(inside))
+
+    chunks = [threading.Thread(target=chunk, args=(name,)) for name in "ab"]
+    for thread in chunks:
+        thread.start()
+    assert beside.wait(10)
+    last = threading.Thread(target=alone)
+    last.start()
+    last.join(0.2)
+    assert seen == []
+    go.set()
+    for thread in (*chunks, last):
+        thread.join(10)
+    assert seen == [[]]
+
+
+def test_whoever_waits_to_be_alone_is_not_put_off_by_those_who_come_later() -> None:
+    company = Company()
+    order: list[str] = []
+    go = threading.Event()
+
+    def first() -> None:
+        with company.together():
+            go.wait(10)
+
+    def alone() -> None:
+        with company.alone():
+            order.append("alone")
+
+    def later() -> None:
+        with company.together():
+            order.append("later")
+
+    threads = [threading.Thread(target=one) for one in (first, alone, later)]
+    threads[0].start()
+    threads[1].start()
+    while not company._waiting:
+        pass
+    threads[2].start()
+    threads[2].join(0.2)
+    assert order == []
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["alone", "later"]

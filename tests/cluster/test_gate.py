@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from block.cluster import coordinator, throttle
+from tests.cluster.asking import Asking
+from tests.cluster.local_ray import local_ray
+
+ray = pytest.importorskip("ray")
+KEY = "ei_cluster0123456789secret"
+LIMIT = 4
+
+
+UNHEARD_S = 3.0
+
+
+@dataclass
+class Cluster:
+    """A coordinator, and four workers that live as long as the module's tests. The order of the tests counts:
+    the last worker is killed in one of them, the coordinator in the last."""
+
+    handle: Any
+    workers: list[Any]
+
+    def begin(self, requests: int) -> None:
+        """A new run, with so many requests at once."""
+        ray.get(self.handle.configure.remote(coordinator.Given(api_key=KEY, requests=requests)))
+
+    def state(self) -> throttle.State:
+        state: throttle.State = ray.get(self.handle.requests.remote())
+        return state
+
+    def until(self, fits: Callable[[throttle.State], bool]) -> None:
+        """Wait until the coordinator's state fits."""
+        deadline = time.monotonic() + 60
+        while not fits(self.state()):
+            assert time.monotonic() < deadline, self.state()
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with local_ray():
+        handle = coordinator.start(None, None, None, KEY, LIMIT)
+        made = [ray.remote(Asking).options(num_cpus=0, max_concurrency=8).remote(handle, name, 0.3) for name in "abcd"]
+        ray.get(handle.__ray_call__.remote(_lose_after, UNHEARD_S))
+        ray.get([one.ready.remote() for one in made])
+        yield Cluster(handle, made)
+
+
+def _lose_after(self: Any, seconds: float) -> None:
+    throttle.UNHEARD_S = seconds
+
+
+@dataclass
+class Busy:
+    """A server that counts who asks at the same time. `slow_s`: for how long it wants to be left alone once
+    `slow_at` requests have come."""
+
+    url: str = ""
+    slow_at: int = 10**9
+    slow_s: float = 2.0
+    inside: int = 0
+    most: int = 0
+    asked: int = 0
+    refused: int = 0
+    slow_until: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self) -> float:
+        """Seconds for which the server wants to be left alone."""
+        with self.lock:
+            self.asked += 1
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            now = time.monotonic()
+            if self.asked == self.slow_at:
+                self.slow_until = now + self.slow_s
+            if now < self.slow_until:
+                self.refused += 1
+            return max(0.0, self.slow_until - now)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+
+
+@contextmanager
+def busy(server: Busy) -> Iterator[Busy]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            slow_s = server.enter()
+            time.sleep(0.01)
+            server.leave()  # the body is still to be read: this counts a little less than the client does
+            body = json.dumps({"success": True, "n": int(self.path.rsplit("/", 1)[1])}).encode()
+            self.send_response_only(429 if slow_s else 200)
+            self.send_header("Content-Length", str(len(body)))
+            if slow_s:
+                self.send_header("Retry-After", str(int(slow_s) + 1))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    server.url = f"http://127.0.0.1:{http.server_port}"
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+def test_all_workers_together_ask_as_much_as_the_limit_allows_and_all_pause_when_one_is_asked_to(
+    cluster: Cluster,
+) -> None:
+    cluster.begin(LIMIT)
+    with busy(Busy(slow_at=60)) as server:
+        answers = ray.get([one.ask.remote(server.url, 50, 6) for one in cluster.workers])
+    assert answers == [[str(number) for number in range(50)]] * 4
+    assert 2 <= server.most <= LIMIT
+    # Of those that were let through before the word was out, each is followed by one at most: no more come too early.
+    assert 1 <= server.refused <= LIMIT
+    assert server.asked == 200 + server.refused
+    cluster.until(lambda state: state.under_way == state.waiting == 0)
+    assert cluster.state().allowed == LIMIT, "grown again"
+
+
+def test_a_worker_that_holds_a_request_for_long_stays_heard(cluster: Cluster) -> None:
+    cluster.begin(2)
+    held = ray.get(cluster.workers[0].hold.remote(1))
+    time.sleep(UNHEARD_S + 1)
+    (more,) = ray.get(cluster.workers[1].hold.remote(1))  # whoever is let through has it looked at who is lost
+    assert cluster.state().under_way == 2
+    ray.get([cluster.workers[0].let_go.remote(held), cluster.workers[1].let_go.remote([more])])
+
+
+def test_a_run_that_is_over_waits_no_longer_and_leaves_no_place_in_the_line(cluster: Cluster) -> None:
+    cluster.begin(1)
+    held = ray.get(cluster.workers[0].hold.remote(1))
+    assert ray.get(cluster.workers[1].wait_in_vain.remote(0.3), timeout=30) is None
+    cluster.until(lambda state: state.waiting == 0)
+    assert cluster.state().under_way == 1
+    ray.get(cluster.workers[0].let_go.remote(held))
+
+
+def test_what_a_killed_worker_held_comes_back_and_the_others_finish(cluster: Cluster) -> None:
+    cluster.begin(LIMIT)
+    *_, kept, lost = cluster.workers
+    with busy(Busy()) as server:
+        assert None not in ray.get(lost.hold.remote(LIMIT))
+        answers = kept.ask.remote(server.url, 10, 2)
+        cluster.until(lambda state: state.waiting == 2)
+        assert server.asked == 0
+        ray.kill(lost)
+        assert ray.get(answers, timeout=60) == [str(number) for number in range(10)]
+    cluster.until(lambda state: state.under_way == 0)
+
+
+def test_a_coordinator_that_is_gone_ends_the_run_of_whoever_waits(cluster: Cluster) -> None:
+    cluster.begin(1)
+    ray.get(cluster.workers[0].hold.remote(1))
+    waiting = cluster.workers[1].wait_for_the_end.remote()
+    cluster.until(lambda state: state.waiting == 1)
+    ray.kill(cluster.handle)
+    assert ray.get(waiting, timeout=30).startswith("the process that started this run is gone (Actor")
+    later = cluster.workers[2].wait_for_the_end.remote()
+    assert ray.get(later, timeout=30).startswith("the process that started this run is gone (Actor")

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from block.cluster.settings import ClusterSettings, read_cluster
+from block.folder.options import read_label
+from block.options import parse
+from block.settings import SettingsError
+
+
+def read(*arguments: str) -> ClusterSettings | None:
+    return read_cluster(read_label(["recordings", "--out", "out", *arguments]))
+
+
+def test_without_ray_there_is_no_cluster() -> None:
+    assert read() is None
+    assert read("--ray", "") is None
+
+
+def test_ray_takes_an_address_or_none() -> None:
+    assert read("--ray") == ClusterSettings("")
+    assert read("--ray", "--verbose") == ClusterSettings("")
+    assert read("--ray", "10.0.0.1:6379") == ClusterSettings("10.0.0.1:6379")
+
+
+def test_the_action_takes_them_too_and_an_option_that_follows_is_no_address() -> None:
+    said: list[str] = []
+    options = parse(["--data-ids-file", "ids.json", "--ray", "--something-new", "--ray-requests", "4"], said.append)
+    assert read_cluster(options) == ClusterSettings("", requests=4)
+    assert said == ["ignored, as this block does not know it: --something-new"]
+
+
+@pytest.mark.parametrize(("text", "least", "most"), [("8", 8, 8), ("2-16", 2, 16), ("1-1", 1, 1)])
+def test_workers_are_a_number_or_a_range(text: str, least: int, most: int) -> None:
+    settings = read("--ray", "--ray-workers", text)
+    assert settings is not None
+    assert (settings.least, settings.most) == (least, most)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ray", "--ray-workers", "0"], "--ray-workers is 0-0; expected at least 1 worker"),
+        (["--ray", "--ray-workers", "4-2"], "--ray-workers is 4-2"),
+        (["--ray", "--ray-workers", "many"], "--ray-workers is 'many'; expected a number such as 8, or 2-16"),
+        (["--ray", "--ray-worker-cpus", "0"], "--ray-worker-cpus is 0; expected at least 1"),
+        (["--ray", "--ray-worker-gpus", "1.5"], "--ray-worker-gpus is 1.5; expected 0 to 1, or a whole number"),
+        (["--ray", "--ray-worker-gpus", "-1"], "--ray-worker-gpus is -1"),
+        (["--ray", "--device", "cuda:1"], "--device is cuda:1; with --ray"),
+        (["--ray-workers", "4"], "--ray-workers needs --ray"),
+        (["--ray-worker-cpus", "4"], "--ray-worker-cpus needs --ray"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(arguments: list[str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        read(*arguments)
+
+
+def test_options_of_the_cluster_leave_no_trace_in_what_labels_depend_on() -> None:
+    from block.folder.options import recorded
+
+    plain = recorded(read_label(["recordings", "--out", "out"]))
+    assert recorded(read_label(["recordings", "--out", "out", "--ray", "host:1", "--ray-workers", "4"])) == plain

@@ -1,0 +1,525 @@
+"""Where recordings are: folders of this machine, and object stores that fill Arrow's and fsspec's file systems."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import soundfile
+
+from block.folder import bucket, stores
+from block.folder.address import object_uri, read_address
+from block.folder.bucket import Bucket
+from block.folder.label_studio import task
+from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.listing import UNKNOWN, Listing, Stamp
+from block.folder.manifest import Entry, Manifest
+from block.folder.out import folder_of
+from block.folder.place import LocalFolder, place_of
+from block.folder.source import Folder, is_unchanged
+from block.folder.trouble import in_words, told
+from block.recording import RecordingError, RecordingLost, Segment
+from block.settings import SettingsError
+from tests.folder import readers
+from tests.folder.conftest import rows, tones
+from tests.folder.test_label import FILES, outputs
+
+Command = Callable[..., int]
+NOWHERE = Path("/nowhere")
+
+
+def wav(seconds: float = 1, seed: int = 0) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, tones(seconds, 16000, seed), 16000, format="WAV")
+    return file.getvalue()
+
+
+class FakeStore:
+    """A store whose objects, errors and times a test sets; `asked` are the requests."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
+        self.times = dict.fromkeys(objects, 10**18)
+        self.trouble: Exception | None = None
+        self.asked: list[str] = []
+        self.after_a_part = lambda: None
+
+    def listed(self, unreadable: dict[str, str]) -> Iterator[tuple[str, Stamp]]:
+        self._ask("list")
+        for path in self.objects:
+            yield path, Stamp(len(self.objects[path]), self.times[path])
+
+    def check(self) -> None:
+        self._ask("check")
+
+    def stamp(self, path: str) -> Stamp:
+        self._ask(f"stamp {path}")
+        if path not in self.objects:
+            raise FileNotFoundError
+        return Stamp(len(self.objects[path]), self.times[path])
+
+    def parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
+        for start in range(0, size, part):
+            self._ask(f"read {path}")
+            if got := self.objects[path][start : start + part]:
+                yield got
+            self.after_a_part()
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+@pytest.fixture
+def memory() -> Iterator[fsspec.AbstractFileSystem]:
+    """fsspec's file system in memory, empty."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeStore]]:
+    """A bucket with these objects in it."""
+
+    def fill(objects: dict[str, bytes]) -> tuple[Bucket, FakeStore]:
+        place, store = Bucket.of("s3://fake/a%20b"), FakeStore(objects)
+        monkeypatch.setattr(bucket, "_stores", {place.address: store})
+        return place, store
+
+    return fill
+
+
+def entries(*paths: str) -> Manifest:
+    return Manifest(Path("x"), [Entry(path) for path in paths])
+
+
+def fetched(place: Bucket, path: str) -> Entry:
+    """What is known of a recording once it was fetched."""
+    known = entries(path)
+    Folder(place, known, lambda text: None).fetch(1, lambda values: None)
+    return known.entry(1)
+
+
+def test_a_path_is_a_folder_and_a_uri_is_a_bucket() -> None:
+    assert place_of("a//b/") == LocalFolder("a/b")
+    assert place_of("odd:/name") == LocalFolder("odd:/name")
+    assert isinstance(place_of("s3://bucket/x"), Bucket)
+    assert place_of("/tmp/../usr").name == "/usr"
+    assert place_of("file:///tmp/../usr").name == "/usr"
+
+
+def test_a_file_uri_gives_the_files_of_a_run_on_the_path_byte_for_byte(audio: Path, label: Command) -> None:
+    (audio / "empty.wav").touch()
+    (audio / "text.wav").write_text("hello")
+    (audio / "cut.wav").write_bytes((audio / "one.wav").read_bytes()[:5000])
+    (audio / "Ö 100%#?.wav").write_bytes(wav())
+    (audio / "gone.wav").symlink_to("nowhere")
+    (audio / "round").symlink_to(".")
+    os.mkfifo(audio / "pipe.wav")
+    renamed = audio.parent / "au dio#%41"
+    audio.rename(renamed)
+    plain, out = audio.parent / "plain", audio.parent / "out"
+    assert label(renamed, plain) == 1
+    assert label(f"file://{audio.parent}/au dio#%2541", out) == 1
+    assert outputs(out) == outputs(plain)
+    assert len(rows(out / "failed.csv")) == 5
+    assert {row["file"] for row in rows(out / "labels.csv")} == {*FILES, "Ö 100%#?.wav"}
+
+
+def test_a_file_uri_and_out_may_not_overlap(audio: Path, label: Command) -> None:
+    for out, said in [(audio, "is the folder of recordings itself"), (audio.parent, "holds the folder of recordings")]:
+        with pytest.raises(SettingsError, match=said):
+            label(f"file://{audio}", out)
+
+
+def test_a_bucket_is_labelled_like_a_folder_and_its_recordings_are_named_by_their_uris(
+    audio: Path, label: Command, relabel: Command, memory: fsspec.AbstractFileSystem
+) -> None:
+    plain, out = audio.parent / "plain", audio.parent / "out"
+    memory.put(str(audio), "/field/20 26", recursive=True)
+    assert label(audio, plain) == 0
+    assert label("memory://field/20%2026", out) == 0
+    assert json.loads((out / "run.json").read_text())["folder"] == "memory://field/20%2026"
+    for name in ("labels.csv", "failed.csv", "audacity/one.wav.txt", "audacity/dogs/two.FLAC.txt"):
+        assert (out / name).read_bytes() == (plain / name).read_bytes()
+    for _ in range(2):
+        uris = {f"memory://field/20 26/{name}" for name in FILES}
+        assert set(readers.info_labels((out / "info.labels").read_text())) == uris
+        assert {one["data"]["audio"] for one in json.loads((out / "label-studio.json").read_text())} == uris
+        memory.rm("/field", recursive=memory.exists("/field"))
+        memory.mkdir("/field")
+        assert relabel(out) == 0
+
+
+def test_a_bucket_that_did_not_change_is_not_read_again_and_what_changed_is(
+    tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for number in range(3):
+        memory.pipe_file(f"/b/{number}.wav", wav(1, number))
+    assert label("memory://b", tmp_path / "out") == 0
+    read: list[str] = []
+    cat_file = type(memory).cat_file
+    monkeypatch.setattr(
+        type(memory), "cat_file", lambda self, path, **rest: read.append(path) or cat_file(self, path, **rest)
+    )
+    assert label("memory://b", tmp_path / "out") == 0
+    assert "3 of 3 recordings are unchanged" in capsys.readouterr().out
+    assert read == []
+    memory.pipe_file("/b/1.wav", wav(2, 1))
+    assert label("memory://b", tmp_path / "out") == 0
+    assert read == ["/b/1.wav"]
+
+
+def test_an_object_that_vanishes_before_it_is_read_fails_and_the_others_do_not(
+    tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        memory.pipe_file(f"/b/{number}.wav", wav(1, number))
+    find = Bucket.find
+
+    def find_and_lose(self: Bucket, without: Path) -> Listing:
+        found = find(self, without)
+        memory.rm("/b/1.wav")
+        return found
+
+    monkeypatch.setattr(Bucket, "find", find_and_lose)
+    assert label("memory://b", tmp_path / "out") == 1
+    assert rows(tmp_path / "out" / "failed.csv") == [
+        {"file": "1.wav", "reason": "the file cannot be read: No such file or directory"}
+    ]
+    assert {row["file"] for row in rows(tmp_path / "out" / "labels.csv")} == {"0.wav", "2.wav"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("nobody://knows/this", "nobody:// is no place to read recordings from; expected a folder, s3://"),
+        ("memory://not/there", "memory://not/there cannot be read: No such file or directory"),
+        ("file:///not/there", "file:///not/there cannot be read: No such file or directory"),
+        ("s3://bucket/x?colour=red", "s3://bucket/x cannot be read: Unexpected query parameter in S3 URI: 'colour'"),
+    ],
+)
+def test_a_place_that_cannot_be_read_is_named_before_anything_is_written(
+    tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, uri: str, said: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        label(uri, tmp_path / "out")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(SettingsError, match=r"pip install -r locked/offline\.txt"):
+        Bucket.of("s3://never-opened-before/x").check()
+
+
+def test_one_file_is_no_place(tmp_path: Path, memory: fsspec.AbstractFileSystem) -> None:
+    (tmp_path / "a.wav").touch()
+    memory.pipe_file("/b/a.wav", b"x")
+    for uri in (f"file://{tmp_path}/a.wav", "memory://b/a.wav"):
+        with pytest.raises(SettingsError, match="it is one file; expected a folder"):
+            Bucket.of(uri).check()
+
+
+SECRET = "hush-hush"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"s3://AKIA:{SECRET}@bucket/x", f"s3://{SECRET}@bucket/x", f"s3://AKIA:{SECRET}/with/slashes@bucket/x",
+        f"s3://AKIA:{SECRET}#hash@bucket/x", f"s3://:{SECRET}@bucket", f"gs://{SECRET}@bucket/x",
+        f"abfs://container:{SECRET}@account.dfs.core.windows.net/x", f"abfs://:{SECRET}@account.dfs.core.windows.net/x",
+        f"sftp://user:{SECRET}@host/x", f"s3://bucket/x?secret_key={SECRET}", f"s3://bucket/x?region=a&token={SECRET}",
+        f"s3://bucket/x?X-Amz-Signature={SECRET}", f"s3://bucket/x?sig={SECRET}",
+        f"s3://bucket?endpoint_override=user:{SECRET}@host", f"s3://bucket/x?{SECRET}key%20!=1",
+    ],
+)  # fmt: skip
+def test_a_secret_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(SettingsError, match=r"leave it out, and give credentials as") as caught:
+        place_of(uri)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "name", "full"),
+    [
+        ("s3://bucket", "s3://bucket", "s3://bucket/"),
+        ("S3://bucket/a b/%C3%A9#c/", "s3://bucket/a%20b/%C3%A9%23c", "s3://bucket/a%20b/%C3%A9%23c"),
+        ("s3://b/x@y/z:w?region=eu-1&scheme=http&endpoint_override=host:9000", "s3://b/x%40y/z%3Aw",
+         "s3://b/x%40y/z%3Aw?region=eu-1&scheme=http&endpoint_override=host:9000"),
+        ("gs://anonymous@bucket/x", "gs://anonymous@bucket/x", "gs://anonymous@bucket/x"),
+        ("abfs://box@account.dfs.core.windows.net/x?credential_kind=default", "abfs://box@account.dfs.core.windows.net/x",
+         "abfs://box@account.dfs.core.windows.net/x?credential_kind=default"),
+        ("hdfs://host:9000/x", "hdfs://host:9000/x", "hdfs://host:9000/x"),
+        ("file:///", "file://", "file:///"),
+    ],
+)  # fmt: skip
+def test_an_address_is_kept_without_its_options(uri: str, name: str, full: str) -> None:
+    address = read_address(uri)
+    assert (address.name, address.full) == (name, full)
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///", "memory://", "memory://b?x=1", "s3://[bad/x"])
+def test_an_address_that_nobody_understands_is_refused(uri: str) -> None:
+    with pytest.raises(SettingsError):
+        place_of(uri)
+
+
+def test_out_is_a_folder_of_this_machine() -> None:
+    with pytest.raises(SettingsError, match="--out is a folder of this machine"):
+        folder_of("s3://bucket/labels")
+    assert folder_of("s3:/bucket") == Path("s3:/bucket")
+
+
+def test_a_bucket_goes_to_another_process_unopened(memory: fsspec.AbstractFileSystem) -> None:
+    memory.pipe_file("/b/1.wav", b"x")
+    place = Bucket.of("memory://b")
+    assert place.find(NOWHERE).files == ("1.wav",)
+    sent = pickle.dumps(place)
+    assert b"fsspec" not in sent
+    assert pickle.loads(sent).find(NOWHERE) == place.find(NOWHERE)
+
+
+def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFileSystem) -> None:
+    names = ["b.wav", "B.WAV", "a/z.flac", "a-b.ogg", "é.mp3", "a/b/c.opus", "鳥 #?%.wav"]
+    left_alone = [".a.wav", ".git/b.wav", "d/.e/f.wav", "._g.wav", "x.txt", "wav", "c.wav.bak"]
+    for name in names + left_alone:
+        memory.pipe_file(f"/b/.c/{name}", b"x" * len(name))
+    memory.mkdir("/b/.c/folder.wav")
+    listing = Bucket.of("memory://b/.c").find(NOWHERE)
+    assert list(listing.files) == sorted(names, key=os.fsencode)
+    assert (listing.others, listing.linked, listing.unreadable) == (3, 0, {})
+    assert {path: stamp.size for path, stamp in (listing.stamps or {}).items()} == {name: len(name) for name in names}
+
+
+def test_objects_that_stand_for_folders_are_passed_over_and_folders_without_a_name_are_told(
+    faked: Callable[..., tuple[Bucket, FakeStore]],
+) -> None:
+    place, _ = faked(dict.fromkeys(["a.wav", "b.wav/", "c/", "d//e.wav", "/f.wav", "g/h//i//j.wav", "d//.k.wav"], b""))
+    listing = place.find(NOWHERE)
+    assert listing.files == ("a.wav",)
+    assert listing.others == 0
+    assert listing.unreadable == dict.fromkeys(["/", "d//", "g/h//"], "it has no name")
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_listed(
+    memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/b.wav", "locked/c.wav", "d.wav"):
+        memory.pipe_file(f"/b/{name}", b"x")
+    ls = type(memory).ls
+
+    def refusing(self: fsspec.AbstractFileSystem, path: str, **rest: object) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return ls(self, path, **rest)
+
+    monkeypatch.setattr(type(memory), "ls", refusing)
+    listing = Bucket.of("memory://b").find(NOWHERE)
+    assert listing.files == ("a/b.wav", "d.wav")
+    assert listing.unreadable == {"locked/": "Permission denied"}
+
+
+def test_arrow_lists_what_the_walk_finds_with_the_stamps_that_files_have(audio: Path) -> None:
+    local = LocalFolder(str(audio))
+    listed = dict(stores.open_store(read_address(f"file://{audio}")).listed({}))
+    assert listed.pop("notes.txt").size == 9
+    assert listed == {path: local.stamp(path) for path in local.find(NOWHERE).files}
+
+
+def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_exactly(
+    memory: fsspec.AbstractFileSystem,
+) -> None:
+    memory.pipe_file("/b/1.wav", b"x")
+    stamp = Bucket.of("memory://b").stamp("1.wav")
+    assert stamp.mtime_ns > 10**18
+    assert stamp.mtime_ns % 10**9 == 0
+    for time in ("2026-01-02T03:04:05.678Z", 1767323045.678, 1767323045):
+        assert stores._stamp({"size": 1, "LastModified": time}) == Stamp(1, 1767323045 * 10**9)
+    for info in ({"size": 1}, {"size": 1, "mtime": "some day"}, {"size": 1, "mtime": None}):
+        assert stores._stamp(info) == Stamp(1, UNKNOWN)
+
+
+def test_what_the_listing_says_is_not_asked_for_again(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
+    place, store = faked({"a.wav": wav()})
+    known = fetched(place, "a.wav")
+    listing = place.find(NOWHERE)
+    store.asked.clear()
+    assert is_unchanged(place, known, listing)
+    assert not is_unchanged(place, Entry("a.wav"), listing)
+    assert not is_unchanged(place, Entry("gone.wav", content="ab"), listing)
+    assert store.asked == []
+    assert is_unchanged(place, known)
+    store.times["a.wav"] += 10**9
+    assert not is_unchanged(place, known, place.find(NOWHERE))
+    assert not is_unchanged(place, known)
+
+
+def test_an_object_without_a_time_of_change_is_never_taken_for_unchanged(
+    faked: Callable[..., tuple[Bucket, FakeStore]],
+) -> None:
+    place, store = faked({"a.wav": wav(1, 1)})
+    store.times["a.wav"] = UNKNOWN
+    known = fetched(place, "a.wav")
+    assert known.content
+    assert not is_unchanged(place, known)
+    store.objects["a.wav"] = wav(1, 2)
+    held = Manifest(Path("x"), [known])
+    Folder(place, held, lambda text: None).fetch(1, lambda values: None)
+    assert held.entry(1).content not in ("", known.content)
+
+
+@pytest.mark.parametrize(("memory_bytes", "reads"), [(1 << 20, 1), (10_000, 4)])
+def test_an_object_is_read_once_from_end_to_end_whether_it_fits_in_memory_or_not(
+    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch, memory_bytes: int, reads: int
+) -> None:
+    monkeypatch.setattr(bucket, "MEMORY_BYTES", memory_bytes)
+    place, store = faked({"a.wav": wav()})
+    known = fetched(place, "a.wav")
+    assert (known.size, known.values, known.rate_hz) == (32044, 16000, 16000)
+    assert store.asked == ["stamp a.wav", *["read a.wav"] * reads, "stamp a.wav"]
+
+
+def test_an_object_for_which_there_is_no_room_fails_alone(
+    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bucket, "MEMORY_BYTES", 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    place, _ = faked({"a.wav": wav()})
+    with pytest.raises(RecordingError, match="there is no room for its 32044 bytes in .*: No space left on device"):
+        fetched(place, "a.wav")
+
+
+def test_an_object_that_is_empty_or_changes_while_it_is_read_fails(
+    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, store = faked({"a.wav": wav(), "empty.wav": b""})
+    with pytest.raises(RecordingError, match="the file is empty: it has 0 bytes"):
+        fetched(place, "empty.wav")
+
+    def touch() -> None:
+        store.times["a.wav"] += 10**9
+
+    store.after_a_part = touch
+    with pytest.raises(RecordingError, match="changed while it was read"):
+        fetched(place, "a.wav")
+
+    def replace() -> None:
+        store.objects["a.wav"] = wav(0.5)
+
+    monkeypatch.setattr(bucket, "MEMORY_BYTES", 10_000)
+    store.after_a_part = replace
+    with pytest.raises(RecordingError, match="changed while it was read"):
+        fetched(place, "a.wav")
+
+
+def test_a_download_that_ends_early_is_lost_and_not_labelled(
+    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, _ = faked({"a.wav": wav()})
+    monkeypatch.setattr(FakeStore, "parts", lambda self, path, size, part: iter([self.objects[path][:9000]]))
+    with pytest.raises(RecordingLost, match="9000 of 32044 bytes came"):
+        fetched(place, "a.wav")
+
+
+NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "said"),
+    [
+        (FileNotFoundError("2 lines\nof it"), RecordingError, "No such file or directory"),
+        (PermissionError(13, "Forbidden"), RecordingError, "Permission denied"),
+        (OSError("AWS Error ACCESS_DENIED during GetObject operation:\n  no."), RecordingError, "operation: no."),
+        (ValueError(""), RecordingError, "ValueError"),
+        (KeyError("size"), RecordingError, "'size'"),
+        (OSError(NETWORK), RecordingLost, "Could not connect"),
+        (ConnectionResetError(104, "x"), RecordingLost, "Connection reset by peer"),
+        (TimeoutError("slow"), RecordingLost, "slow"),
+        (OSError(111, "x"), RecordingLost, "Connection refused"),
+        (OSError("HTTP 503 from the store"), RecordingLost, "HTTP 503"),
+    ],
+)
+def test_whatever_a_store_raises_is_told_on_one_line_and_the_network_is_told_apart(
+    faked: Callable[..., tuple[Bucket, FakeStore]], trouble: Exception, kind: type[Exception], said: str
+) -> None:
+    place, store = faked({"a.wav": wav()})
+    store.trouble = trouble
+    with pytest.raises(RecordingError) as caught:
+        fetched(place, "a.wav")
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith("the file cannot be read: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    for ask in (place.check, lambda: place.find(NOWHERE)):
+        with pytest.raises(SettingsError, match="^s3://fake/a%20b cannot be read: "):
+            ask()
+    with pytest.raises(OSError, match=r".+"):
+        place.stamp("a.wav")
+
+
+def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_command(
+    tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for number in range(30):
+        memory.pipe_file(f"/b/{number:02}.wav", wav(1, number % 3))
+    with monkeypatch.context() as patch:
+
+        def away(self: stores.FsspecStore, path: str) -> Stamp:
+            raise OSError(NETWORK)
+
+        patch.setattr(stores.FsspecStore, "stamp", away)
+        assert label("memory://b", tmp_path / "out") != 0
+    assert "8 recordings in a row were lost to the network" in "".join(capsys.readouterr())
+    assert label("memory://b", tmp_path / "out") == 0
+    assert len({row["file"] for row in rows(tmp_path / "out" / "labels.csv")}) == 30
+
+
+def test_what_an_error_says_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    text = in_words(
+        OSError(f"{SECRET} https://me:{SECRET}2@host/a?X-Amz-Signature=0123abcd&b=c 's3://b?x=y' " + "z" * 999)
+    )
+    assert text.startswith("<key> https://host/a 's3://b' zzz")
+    assert len(text) == 300
+    assert "0123abcd" not in text
+
+
+def test_what_was_meant_for_the_user_is_not_told_again() -> None:
+    for error in (RecordingError("x"), SettingsError("y")):
+        with pytest.raises(type(error)), told():
+            raise error
+
+
+def test_label_studio_is_given_the_key_as_it_is() -> None:
+    # Its storages take what follows the bucket for the key, and decode nothing.
+    assert object_uri("s3://bucket/a%20b", "c d#%?é.wav") == "s3://bucket/a b/c d#%?é.wav"
+    around = Surroundings("s3://bucket/a%20b", "/out", {"ast_model": "m"}, ("x",))
+    file = LabeledFile("c d.wav", 1, 10, 10, (Segment(0, 10, "x", 0.5),), "exact")
+    assert json.loads(task(file, around))["data"] == {"audio": "s3://bucket/a b/c d.wav"}
+
+
+def test_a_bucket_holds_the_budget_before_it_decodes(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
+    place, _ = faked({"a.wav": wav(2)})
+    told_values: list[int] = []
+    recording = Folder(place, entries("a.wav"), lambda text: None).fetch(1, told_values.append)
+    assert told_values == [32000]
+    assert np.array_equal(recording.waveform, soundfile.read(io.BytesIO(wav(2)), dtype="float32")[0])
