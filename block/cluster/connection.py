@@ -78,15 +78,18 @@ def connect(address: str, job: str) -> Cluster:
     ray = need_ray()
     joined = _found(ray, address)
     if joined:
-        _answers(joined)
+        _answers(joined, looked_for=address in ("", "auto") and not os.environ.get("RAY_ADDRESS"))
     else:
         _token_of_ones_own()
     _left.clear()
     level = os.environ.get(BACKEND_LEVEL)
+    config = job_config(job, ship=bool(joined))
+    given = (address or None) if joined else "local"
     with without_secrets(os.environ), aside():
         # Not in the main thread, where it would hear no signal, and where Ray takes SIGTERM for itself.
-        future = _in_a_thread(lambda: ray.init(address=joined or "local", job_config=job_config(job, ship=bool(joined)),
-                                               log_to_driver=False, logging_level=logging.ERROR), threading.Event())  # fmt: skip
+        future = _in_a_thread(
+            lambda: ray.init(address=given, job_config=config, log_to_driver=False, logging_level=logging.ERROR), _left
+        )
         try:
             problem = _problem(future, JOIN_WITHIN_S if joined else START_WITHIN_S)
         finally:
@@ -147,10 +150,12 @@ def _found(ray: Any, address: str) -> str:
         raise SettingsError(f"--ray is {address!r}, which cannot be looked up: {_one_line(error)}") from None
 
 
-def _answers(address: str) -> None:
+def _answers(address: str, looked_for: bool) -> None:
     """Raises SettingsError unless a Ray answers at `address` of which this machine is a part."""
     import grpc
     from ray._private import grpc_utils, services
+    from ray.core.generated import gcs_service_pb2_grpc
+    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
 
     host, _, port = address.rpartition(":")
     try:
@@ -159,13 +164,21 @@ def _answers(address: str) -> None:
         forget = f"; if {address} was here and is gone, `ray stop` forgets it" if _is_remembered(address) else ""
         raise SettingsError(f"no Ray cluster answers at {address}: {error.strerror or error}{forget}") from None
     channel = grpc_utils.init_grpc_channel(address)
+    asked = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).CheckAlive
     try:
-        cancel.done(_in_a_thread(lambda: grpc.channel_ready_future(channel).result(ANSWER_WITHIN_S))).result()
-    except grpc.FutureTimeoutError:
-        raise SettingsError(
-            f"something answers at {address}, but no Ray; {EXPECTED}, where PORT is that of Ray's head, 6379 by "
-            "default, and not its dashboard's"
-        ) from None
+        cancel.done(_in_a_thread(lambda: asked(CheckAliveRequest(), timeout=ANSWER_WITHIN_S))).result()
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.UNAUTHENTICATED:
+            raise SettingsError(
+                f"something answers at {address}, but no Ray cluster; {EXPECTED}, where PORT is that of Ray's head, "
+                "6379 by default, not that of its dashboard or of Ray Client"
+            ) from None
+        # Ray looks for a token by itself where it is left to find the cluster, and there alone.
+        if not looked_for:
+            raise SettingsError(
+                f"the cluster at {address} asks for another token: set {AUTH_MODE}=token, and {AUTH_TOKEN} or "
+                f"{AUTH_TOKEN}_PATH unless it is in ~/.ray/auth_token"
+            ) from None
     finally:
         channel.close()
     if not services.find_node_ids():

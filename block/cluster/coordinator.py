@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,18 +189,21 @@ class Coordinator:
 def start(checkpoint: Path | None, held: Path | None, key: Key | None, api_key: str, requests: int) -> Any:
     """The handle of a new coordinator on this machine, which ends with this process. Ray must have been started.
 
-    `checkpoint` and `held` are folders of this machine: a checkpoint's, and a score store's, of which the scores of `key`
-    are handed out. `api_key` is empty where none is needed. At most `requests` are under way at once. Raises ValueError.
+    `checkpoint` and `held` are folders of this machine: a checkpoint's, and a score store's, of which the scores of
+    `key` are handed out. `api_key` is empty where none is needed. At most `requests` are under way at once. Raises
+    ValueError.
     """
     given = Given(checkpoint, held, key, api_key, requests)
     Throttle(requests)  # here, what is wrong is told without Ray's traceback
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    # For the dashboard. A cluster may have several, and one that is over keeps its name for a moment.
+    name = f"{NAME}-{secrets.token_hex(3)}"
     here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
     handle = (
         ray.remote(Coordinator)
-        .options(name=NAME, num_cpus=0, max_concurrency=CALLS_AT_ONCE, scheduling_strategy=here)
+        .options(name=name, num_cpus=0, max_concurrency=CALLS_AT_ONCE, scheduling_strategy=here)
         .remote()
     )
     ray.get(handle.configure.remote(given))

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from block.redact import SECRET_NAME
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BACKEND_LEVEL = "RAY_BACKEND_LOG_LEVEL"
-NOT_SHIPPED = ["__pycache__", "*.pyc", ".*"]
+NOT_SHIPPED = ["__pycache__", "*.pyc"]
 
 
 @contextmanager
@@ -51,9 +52,10 @@ def aside() -> Iterator[None]:
 
 
 def job_config(name: str, *, ship: bool) -> Any:
-    """How Ray treats this process, which its dashboard calls `name`; `ship` this block's code to other machines or not.
+    """How Ray treats this process, which its dashboard calls `name`.
 
-    On this machine workers import what this process has imported.
+    With `ship` the machines of a cluster get this block's code, and import no other: not what lies in a folder of the
+    same name there. Without, workers import what this process has imported.
     """
     from ray.job_config import JobConfig
 
@@ -65,6 +67,9 @@ def job_config(name: str, *, ship: bool) -> Any:
 
         def _serialize(self) -> Any:
             os.environ.setdefault(BACKEND_LEVEL, "fatal")
+            if ship:
+                paths = self._py_driver_sys_path
+                paths[:] = [path for path in paths if not (Path(path) / PACKAGE.name / "__init__.py").exists()]
             return super()._serialize()
 
     environment = {"py_modules": [str(PACKAGE)], "excludes": NOT_SHIPPED}
@@ -81,4 +86,7 @@ def hush(ray: Any) -> None:
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what Ray Data itself sets when this is made
+        ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it would warn of just that

@@ -61,6 +61,8 @@ class Driver:
         self.fell_back = False
         self._throughput = Throughput(self.progress.say)
         self._once_s: dict[str, float] = {}
+        self._started = time.monotonic()
+        self._start_s: float | None = None  # until the first worker was at work
 
     def label(self, items: Sequence[Item]) -> Summary:
         """Label `items`, whose ids are distinct. Never raises for what happens to a recording or a machine."""
@@ -126,9 +128,11 @@ class Driver:
         if report.audit:
             self.audits[report.worker] = report.audit
         self.fell_back = self.fell_back or report.fell_back
+        if self._start_s is None:
+            self._start_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
         # Workers spend this at the same time: the run is longer by the mean of it.
         self._once_s[report.worker] = report.once_s
-        once_s = sum(self._once_s.values()) / len(self._once_s)
+        once_s = self._start_s + sum(self._once_s.values()) / len(self._once_s)
         for recordings, windows in report.batches:
             self.reporter.batch_done(recordings, windows, once_s)
         self._throughput.add(report.worker, report.stages, kept_s)

@@ -110,8 +110,6 @@ class Throttle:
         self.renew(lease.worker)
         self._waiting.pop(lease, None)
         since = self._under_way.pop(lease, None)
-        if since is None and outcome != SLOWED:
-            return
         if outcome == SLOWED:
             self._slow_down(asked_s, known=since != self._slowed)
         elif outcome == GOOD and since == self._slowed:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from block.cluster.outcome import Stages
 
 SAY_EVERY_S = 30.0
+SHOWN_SHARE = 0.001  # of the run: a stage that takes less is none, such as writing where the driver writes
 
 
 class Throughput:
@@ -53,7 +54,7 @@ class Throughput:
             ("write", whole.write_s, whole.recordings, "recordings"),
             ("keep (here)", self._kept_s, whole.recordings, "recordings"),
         ):
-            if seconds > 0 and amount:
+            if amount and seconds >= SHOWN_SHARE * took:
                 lines.append(
                     f"stage {name}: {amount} {unit}, {amount / seconds:.1f}/s while at it; "
                     f"{seconds / took:.2f} at it on average"

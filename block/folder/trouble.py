@@ -17,7 +17,7 @@ LONGEST = 300
 LOST = re.compile(
     r"NETWORK_CONNECTION|curlCode|SLOW_?DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|THROTTLING"
     r"|time[sd]?[ -]?out|connect(ion)? (to|refused|reset|aborted|error|closed)|could ?n.t connect"
-    r"|(could ?n.t|failed to|name) resol|\b50[0234]\b",
+    r"|(could ?n.t|failed to|name) resol|(HTTP|status|code)\D{0,12}50[0234]\b",
     re.IGNORECASE,
 )
 LOST_NUMBERS = (

@@ -49,7 +49,7 @@ def test_without_overhead_workers_lose_nothing_but_the_wait_for_the_last_recordi
 
 
 def test_workers_of_different_speed_are_together_as_fast_as_so_many_alike() -> None:
-    assert efficiency(minutes(32 * 512), 32, free(worker_spread=0.3)) == pytest.approx(1, abs=0.01)
+    assert efficiency(minutes(32 * 512), 32, free(worker_spread=0.3)) == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize(("cost", "a_chunk"), [("task_s", 0.5), ("report_s", 0.5)])
@@ -136,9 +136,9 @@ def test_each_of_a_workers_chunks_is_reported_at_least_once_and_at_most_once_a_r
 
 def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
     costs = scenarios()[2].costs.changed(save_s=0.0)
-    recordings = field_recordings(100_000, 2)
-    found = simulate(recordings, 600, costs)
-    assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.2)
+    recordings = field_recordings(400_000, 2)
+    found = simulate(recordings, 96, costs)
+    assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.15)
 
 
 def test_the_figure_to_reach_is_reached() -> None:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import ROOT
-
 
 @contextmanager
 def local_ray(cpus: int = 2) -> Iterator[Path]:
@@ -24,7 +22,7 @@ def local_ray(cpus: int = 2) -> Iterator[Path]:
     try:
         ray.init(
             address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
-            _temp_dir=str(folder), runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}, object_store_memory=100 << 20,
+            _temp_dir=str(folder), object_store_memory=100 << 20,
         )  # fmt: skip
         yield folder
     finally:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 @dataclass
 class Nodes:
-    """A head without CPUs, and nodes of one CPU each. `cluster` is Ray's `Cluster`."""
+    """A head without CPUs, and nodes. `cluster` is Ray's `Cluster`."""
 
     cluster: Any
     workers: list[Any]
@@ -40,17 +42,20 @@ class Nodes:
 
 
 @contextmanager
-def nodes(count: int) -> Iterator[Nodes]:
-    """A cluster of a head and `count` nodes."""
+def nodes(count: int, cpus: int = 1) -> Iterator[Nodes]:
+    """A cluster of a head and `count` nodes of so many CPUs, which nobody finds who looks for a Ray."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    # Not below another temporary folder: the names of sockets may have 107 characters at most.
+    folder = tempfile.mkdtemp(prefix="ray-")
+    head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        workers = [cluster.add_node(num_cpus=1) for _ in range(count)]
-        cluster.wait_for_nodes()
+        workers = [cluster.add_node(num_cpus=cpus, temp_dir=folder) for _ in range(count)]
         yield Nodes(cluster, workers)
     finally:
         cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from block.cluster import coordinator, throttle
+from block.score_store import ScoreStore
 from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
+from tests.score_store import made
 
 ray = pytest.importorskip("ray")
 KEY = "ei_cluster0123456789secret"
@@ -51,10 +54,12 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     with local_ray():
         handle = coordinator.start(None, None, None, KEY, LIMIT)
-        made = [ray.remote(Asking).options(num_cpus=0, max_concurrency=8).remote(handle, name, 0.3) for name in "abcd"]
+        workers = [
+            ray.remote(Asking).options(num_cpus=0, max_concurrency=8).remote(handle, name, 0.3) for name in "abcd"
+        ]
         ray.get(handle.__ray_call__.remote(_lose_after, UNHEARD_S))
-        ray.get([one.ready.remote() for one in made])
-        yield Cluster(handle, made)
+        ray.get([one.ready.remote() for one in workers])
+        yield Cluster(handle, workers)
 
 
 def _lose_after(self: Any, seconds: float) -> None:
@@ -140,6 +145,24 @@ def test_all_workers_together_ask_as_much_as_the_limit_allows_and_all_pause_when
     assert server.asked == 200 + server.refused
     cluster.until(lambda state: state.under_way == state.waiting == 0)
     assert cluster.state().allowed == LIMIT, "grown again"
+
+
+def test_the_checkpoints_files_and_what_scores_are_held_of_come_from_the_driver(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    for name in coordinator.FILES:
+        (tmp_path / name).write_bytes(name.encode() * 100_000)
+    with ScoreStore(tmp_path / "scores", made.KEY, made.NAMES) as store:
+        for number in range(3):
+            store.add(made.made(number))
+    cluster_of = coordinator.start(tmp_path, tmp_path / "scores", made.KEY, "", 1)
+    for name in coordinator.FILES:
+        assert coordinator.checkpoint_bytes(cluster_of, name) == name.encode() * 100_000
+    (first,), (again,) = ray.get([cluster_of.checkpoint_file.remote(coordinator.FILES[0]) for _ in range(2)])
+    assert first == again, "one copy for all workers"
+    assert coordinator.held_contents(cluster_of) == {made.content(number) for number in range(3)}
+    assert coordinator.held_contents(cluster.handle) == set()
 
 
 def test_a_worker_that_holds_a_request_for_long_stays_heard(cluster: Cluster) -> None:

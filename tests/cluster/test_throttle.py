@@ -57,6 +57,8 @@ def test_asking_again_keeps_a_place_and_takes_no_second_one(clock: Clock) -> Non
     assert through(throttle, a, b, c, b, a) == [a]
     assert throttle.state.waiting == 2
     assert throttle.has(a)
+    throttle.ask(a)
+    assert throttle.state.waiting == 2, "what is under way does not wait"
     throttle.give_back(a, "good")
     assert through(throttle, c) == [b]
 

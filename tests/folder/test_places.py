@@ -309,7 +309,9 @@ def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFile
 def test_objects_that_stand_for_folders_are_passed_over_and_folders_without_a_name_are_told(
     faked: Callable[..., tuple[Bucket, FakeStore]],
 ) -> None:
-    place, _ = faked(dict.fromkeys(["a.wav", "b.wav/", "c/", "d//e.wav", "/f.wav", "g/h//i//j.wav", "d//.k.wav"], b""))
+    place, _ = faked(
+        dict.fromkeys(["a.wav", "b.wav/", "c/", "d//e.wav", "/f.wav", "g/h//i//j.wav", "d//.k.wav", "n/.o/p.wav"], b"")
+    )
     listing = place.find(NOWHERE)
     assert listing.files == ("a.wav",)
     assert listing.others == 0
@@ -448,6 +450,7 @@ NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7
         (FileNotFoundError("2 lines\nof it"), RecordingError, "No such file or directory"),
         (PermissionError(13, "Forbidden"), RecordingError, "Permission denied"),
         (OSError("AWS Error ACCESS_DENIED during GetObject operation:\n  no."), RecordingError, "operation: no."),
+        (OSError("for key 'timed/503.wav': AWS Error ACCESS_DENIED"), RecordingError, "DENIED"),
         (ValueError(""), RecordingError, "ValueError"),
         (KeyError("size"), RecordingError, "'size'"),
         (OSError(NETWORK), RecordingLost, "Could not connect"),

@@ -45,7 +45,9 @@ def pins(path: Path) -> set[str]:
 
 
 def test_every_package_is_pinned_with_sha256s_and_nothing_says_where_it_comes_from() -> None:
-    assert {path.stem for path in PARTS} == {"run", "torch", "studio", "offline", "dev", "bench", "audit"}
+    assert {path.stem for path in PARTS} == {
+        "run", "torch", "studio", "offline", "ray", "dev", "bench", "audit"
+    }  # fmt: skip
     line = re.compile(r"[a-z0-9.-]+==[\w.!+-]+( ; [^#@]+?)?(\s+--hash=sha256:[0-9a-f]{64})+")
     for path in PARTS:
         assert entries(path), path
@@ -61,12 +63,33 @@ def test_the_parts_together_are_what_constraints_names() -> None:
 def test_what_the_requirements_name_is_locked() -> None:
     for name, parts in {
         "requirements.txt": ("run", "torch"), "requirements-studio.txt": ("run", "studio"),
-        "requirements-dev.txt": ("dev",), "requirements-offline.txt": ("offline",),
+        "requirements-dev.txt": ("dev",), "requirements-offline.txt": ("offline",), "requirements-ray.txt": ("ray",),
         "requirements-bench.txt": ("bench",), "requirements-audit.txt": ("audit",),
     }.items():  # fmt: skip
         wanted = set(re.findall(r"^[a-z0-9.-]+==[\w.]+", (ROOT / name).read_text(), re.MULTILINE))
         assert wanted, name
         assert wanted <= set().union(*(pins(LOCKED / f"{part}.txt") for part in parts)), name
+
+
+def test_a_part_leaves_out_only_what_make_installs_before_it() -> None:
+    rules = re.findall(r"^\$\(VENV\)/(\.\w+): (.+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    needs = {stamp: (re.findall(r"locked/(\w+)", text), re.findall(r"\)/(\.\w+)", text)) for stamp, text in rules}
+
+    def brought(stamp: str) -> set[str]:
+        parts, before = needs[stamp]
+        return set(parts).union(*map(brought, before))
+
+    for part, there in module(LOCKED / "lock.py").ADDED_TO.items():
+        stamps = [stamp for stamp, (parts, _) in needs.items() if part in parts]
+        assert stamps, part
+        assert all({part, *there} <= brought(stamp) for stamp in stamps), part
+
+
+def test_the_packages_of_an_extra_are_all_that_it_takes_besides_the_block() -> None:
+    # setuptools reads these files and knows no -r in them.
+    for name in re.findall(r'file = \["(.+?)"\]', (ROOT / "pyproject.toml").read_text()):
+        assert not re.search(r"^-", (ROOT / name).read_text(), re.MULTILINE), name
+    assert any(pin.startswith("pyarrow==") for pin in pins(LOCKED / "ray.txt"))
 
 
 def installs(text: str) -> list[str]:

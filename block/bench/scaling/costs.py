@@ -10,6 +10,7 @@ LOGITS_BYTES = 4 * CLASSES  # of a window, as float32
 MEASURED = "python -m block bench scaling --measure"
 RAY = "python -m tests.cluster.costs_of_ray"
 ASSUMED = "assumed"
+CPU_EXACT, CPU_FAST, GPU = "cpu-exact", "cpu-fast", "gpu"
 
 
 def _of(default: float, unit: str, source: str) -> Any:
@@ -118,16 +119,16 @@ def scenarios(driver: Driver | None = None) -> list[Scenario]:
     costs = Costs(driver or Driver())
     return [
         Scenario(
-            "cpu-exact", "CPU, exact", costs.changed(window_s=2.5),
+            CPU_EXACT, "CPU, exact", costs.changed(window_s=2.5),
             "2.5 s a window and core: what the padded forward takes at the matrix products' peak of the machine that "
             "the field notes were measured on",
         ),
         Scenario(
-            "cpu-fast", "CPU, fast", costs.changed(window_s=0.22),
+            CPU_FAST, "CPU, fast", costs.changed(window_s=0.22),
             "docs/fast-mode.md: 12.7 times as fast as 2.8 s a window of 2 s",
         ),
         Scenario(
-            "gpu", "GPU", costs.changed(window_s=1 / 500, chunk_kind="cuda", start_s=25.0),
+            GPU, "GPU", costs.changed(window_s=1 / 500, chunk_kind="cuda", start_s=25.0),
             "about 500 windows/s: transformers' documentation has 570 for AST on an A100 in float32",
         ),
     ]  # fmt: skip

@@ -1,0 +1,153 @@
+"""`python -m tests.cluster.sleeping`: the simulation held to real runs, on a cluster whose workers' model sleeps.
+
+Everything is as in a run of `label --ray` but the model, which sleeps for each window and gives made-up logits: so that
+more workers than the machine has cores keep it no busier. What is compared is the time from when the workers were ready
+(their mean) to the last label: how long many processes take to start on few cores is no matter of scaling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from block.bench.scaling.costs import Costs
+from block.bench.scaling.simulation import simulate
+from block.bench.scaling.workload import WINDOW_S, Recordings
+from block.cluster.worker import LabelRecordings
+from tests.cluster.nodes import LABELED, nodes
+from tests.conftest import EMBEDDED, ROOT
+
+RATE_HZ, WINDOW_MS = 16000, 200
+WINDOWS = 30  # of a recording
+SLEEPS = "SLEEP_S_A_WINDOW"
+READY = re.compile(r"ready at ([0-9.]+)")
+WORKERS = (1, 2, 4, 8)
+
+
+class LabelRecordingsAsleep(LabelRecordings):
+    """A worker whose model sleeps. It says when it is ready."""
+
+    def _made(self) -> Any:
+        from tests.cluster.asleep import Asleep
+
+        tools = super()._made()
+        labeler = Asleep(**{one.name: getattr(tools.labeler, one.name) for one in dataclasses.fields(tools.labeler)})
+        self._told.say(f"ready at {time.time():.3f}")
+        return dataclasses.replace(tools, labeler=labeler)
+
+
+def command(argv: Sequence[str]) -> int:
+    """`label`, with such workers."""
+    import block.cluster.run
+    from block.folder import label
+
+    block.cluster.run.LabelRecordings = LabelRecordingsAsleep  # type: ignore[misc]
+    return label.main(argv)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run and its simulation: seconds from ready to labelled."""
+
+    workers: int
+    measured_s: float
+    simulated_s: float
+
+    @property
+    def deviation(self) -> float:
+        """Of the simulation from the run, as a share of the run."""
+        return self.simulated_s / self.measured_s - 1
+
+
+def main() -> int:
+    """Run, simulate, print what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.sleeping", description="See docs/ray.md.")
+    parser.add_argument("--recordings", type=int, default=320, metavar="N", help="default: %(default)s")
+    parser.add_argument("--sleep", type=float, default=0.02, metavar="S", help="a window; default: %(default)s")
+    parser.add_argument("--workers", default=",".join(map(str, WORKERS)), metavar="N,N", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("build/cluster"), metavar="DIR", help="default: %(default)s")
+    options = parser.parse_args()
+    found = []
+    with tempfile.TemporaryDirectory(prefix="asleep-") as scratch:
+        made = Path(scratch) / "recordings"
+        made.mkdir()
+        chance = np.random.default_rng(0)
+        for number in range(options.recordings):
+            audio = chance.normal(0, 0.1, WINDOWS * WINDOW_MS * RATE_HZ // 1000).astype(np.float32)
+            soundfile.write(made / f"{number:05d}.wav", audio, RATE_HZ, subtype="PCM_16")
+        for workers in map(int, options.workers.split(",")):
+            measured_s = _measured(made, Path(scratch) / f"out-{workers}", workers, options.sleep)
+            found.append(Compared(workers, measured_s, simulated_s(options.recordings, workers, options.sleep)))
+            print(f"{workers} workers: {measured_s:.1f} s, simulated {found[-1].simulated_s:.1f} s", flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "sleeping.json").write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1) + "\n")
+    print(table(found))
+    return 0
+
+
+def simulated_s(recordings: int, workers: int, sleep_s: float) -> float:
+    """The same run, simulated, from when all workers are ready."""
+    costs = Costs().changed(
+        window_s=sleep_s, start_s=0.0, start_spread=0.0, worker_spread=0.0, chunk_spread=0.0, checkpoint_bytes=0.0,
+        connect_s=0.0, list_s=0.0, chunk_s=0.0, first_byte_s=0.0, source_bytes_s=1e12, worker_bytes_s=1e12,
+        prepare_s=Costs().workers.prepare_s * WINDOW_MS / 1000 / WINDOW_S,
+    )  # fmt: skip
+    return simulate(Recordings(np.full(recordings, WINDOWS * WINDOW_S)), workers, costs).labeling_s
+
+
+def _measured(folder: Path, out: Path, workers: int, sleep_s: float) -> float:
+    os.environ[SLEEPS] = str(sleep_s)
+    os.environ["PYTHONPATH"] = str(ROOT)
+    with nodes(1, cpus=workers) as there:
+        arguments = [
+            str(folder), "--out", str(out), "--model", str(EMBEDDED), "--audioset-labels", "Speech", "--verbose",
+            "--win-size-ms", str(WINDOW_MS), "--win-stride-ms", str(WINDOW_MS), "--formats", "csv",
+            "--ray", there.address, "--ray-workers", str(workers),
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.cluster.sleeping", "label", *arguments], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        lines = [(time.time(), line) for line in process.stdout]
+        code = process.wait()
+    text = "".join(line for _, line in lines)
+    labeled = [at for at, line in lines if LABELED.match(line)]
+    ready = [float(at) for at in READY.findall(text)]
+    if code or not labeled or len(ready) != workers:
+        raise RuntimeError(
+            f"exit code {code}, {len(ready)} of {workers} workers told that they were ready\n{text[-3000:]}"
+        )
+    return max(labeled) - mean(ready)
+
+
+def table(found: Sequence[Compared]) -> str:
+    """The comparison, in Markdown."""
+    lines = ["| workers | measured, s | simulated, s | deviation |", "|---|---|---|---|"]
+    lines += [
+        f"| {one.workers} | {one.measured_s:.1f} | {one.simulated_s:.1f} | {one.deviation:+.1%} |" for one in found
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["label"]:
+        from tests.cluster import sleeping  # so that workers find the class under its name
+
+        raise SystemExit(sleeping.command(sys.argv[2:]))
+    raise SystemExit(main())

@@ -1,0 +1,313 @@
+"""A cluster is joined or started, quietly and without secrets; one that cannot be had is named in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from block.cluster import connection
+from block.settings import SettingsError
+from tests.cluster.conftest import Machines
+from tests.conftest import ROOT
+
+pytest.importorskip("ray")
+KEY = "ei_0123456789abcdef"
+# Joins or starts a cluster as a command does, runs a task and a dataset on it, and tells what it saw as JSON.
+SCRIPT = """
+import json, os, signal, sys
+from block import cancel
+from block.cluster import connection
+cancel.install()
+handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+print("connecting", flush=True)
+cluster = connection.connect(sys.argv[1], "label recordings")
+same = handlers == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+import pyarrow as pa, ray
+
+@ray.remote(num_cpus=1)
+def seen():
+    import block
+    folder = os.path.dirname(block.__file__)
+    return folder, dict(os.environ), [name for _, below, files in os.walk(folder) for name in (*below, *files)]
+
+class LabelRecordings:
+    def __call__(self, table):
+        return table
+
+folder, environment, files = ray.get(seen.remote())
+dataset = ray.data.from_arrow([pa.table({"number": [number]}) for number in range(4)])
+pool = ray.data.ActorPoolStrategy(min_size=1, max_size=1)
+dataset = connection.named(dataset.map_batches(LabelRecordings, batch_size=None, batch_format="pyarrow", compute=pool),
+                           "label recordings")
+rows = sum(table.num_rows for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+jobs = ray._private.worker.global_worker.gcs_client.get_all_job_info()
+(config,) = [job.config for id, job in jobs.items() if id.hex() == ray.get_runtime_context().get_job_id()]
+connection.disconnect()
+print(json.dumps({"cluster": vars(cluster), "handlers": same, "folder": folder, "environment": environment,
+                  "files": files, "rows": rows, "mine": dict(os.environ), "name": config.metadata["job_name"],
+                  "config": str(config), "left": ray.is_initialized()}))
+"""
+
+
+def told(address: str, folder: Path, **environment: str) -> dict[str, Any]:
+    """What the script saw, run in `folder`; it may say nothing else."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, address], cwd=folder, capture_output=True, text=True, timeout=300,
+        env={**inherited, "PYTHONPATH": str(ROOT), "EI_PROJECT_API_KEY": KEY, "HF_TOKEN": KEY, **environment},
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == 0, done.stdout
+    connecting, answer = done.stdout.splitlines()
+    assert connecting == "connecting"
+    return dict(json.loads(answer))
+
+
+def commands_of_children(pid: int) -> list[str]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [Path(f"/proc/{child}/cmdline").read_text() for child in task.read_text().split()]
+    return found
+
+
+@pytest.fixture
+def unreached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for, Ray is not looked for."""
+    monkeypatch.setattr(connection, "need_ray", lambda: pytest.fail("Ray was imported"))
+
+
+@pytest.fixture(autouse=True)
+def _no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of somebody who takes calls and never says a word. Ray leaves 127.0.0.2 as it is."""
+    with socket.create_server(("127.0.0.2", 0)) as listening:
+        yield f"127.0.0.2:{listening.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("unreached")
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("recordings", "a folder goes before --ray"),
+        ("/mnt/recordings", "a folder goes before --ray"),
+        ("s3://bucket/recordings", "expected HOST:PORT, auto or local"),
+        ("localhost", "expected HOST:PORT, auto or local"),
+        ("10.0.0.1:99999", "expected HOST:PORT, auto or local"),
+        ("http://127.0.0.1:8265", "6379 by default"),
+        ("ray://127.0.0.1:10001", "ray job submit"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_was_expected(address: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named) as caught:
+        connection.connect(address, "label")
+    assert str(caught.value).startswith(f"--ray is '{address}'")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unreached")
+@pytest.mark.parametrize("address", ["", "auto"])
+def test_an_address_in_the_environment_is_held_to_the_same(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+    with pytest.raises(SettingsError, match=r"^RAY_ADDRESS is 'ray://"):
+        connection.connect(address, "label")
+
+
+def test_where_ray_is_not_installed_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SettingsError, match=r"pip install -r locked/ray\.txt"):
+        connection.need_ray()
+    assert (ROOT / "locked" / "ray.txt").exists()
+
+
+def test_where_nobody_answers_that_is_said_at_once(silent: str) -> None:
+    port = int(silent.partition(":")[2])
+    with pytest.raises(SettingsError, match=rf"^no Ray cluster answers at 127\.0\.0\.3:{port}: Connection refused$"):
+        connection.connect(f"127.0.0.3:{port}", "label")
+
+
+def test_a_cluster_that_has_gone_is_named_with_how_to_forget_it(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import services
+
+    gone = silent.replace("127.0.0.2", "127.0.0.3")
+    monkeypatch.setattr(services, "find_gcs_addresses", lambda: frozenset())
+    monkeypatch.setattr(services.find_gcs_addresses, "cache_clear", lambda: None, raising=False)
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda folder: gone)
+    with pytest.raises(SettingsError, match=f"^no Ray cluster answers at {gone}: .*`ray stop` forgets it"):
+        connection.connect("", "label")
+
+
+def test_where_something_else_answers_that_is_said(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ANSWER_WITHIN_S", 1.0)
+    with pytest.raises(SettingsError, match=f"^something answers at {silent}, but no Ray cluster"):
+        connection.connect(silent, "label")
+
+
+def test_a_cluster_that_asks_for_a_token_says_where_to_put_it() -> None:
+    import grpc
+
+    class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
+        def intercept_service(self, continuation: Any, details: Any) -> Any:
+            def refuse(request: Any, context: Any) -> None:
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
+
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    server = grpc.server(ThreadPoolExecutor(1), interceptors=[Guard()])
+    port = server.add_insecure_port("127.0.0.2:0")
+    server.start()
+    try:
+        with pytest.raises(SettingsError, match="asks for another token: set RAY_AUTH_MODE=token"):
+            connection.connect(f"127.0.0.2:{port}", "label")
+    finally:
+        server.stop(None).wait()
+
+
+def test_auto_without_any_ray_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import services
+
+    def none(address: str | None) -> str:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(services, "canonicalize_bootstrap_address", none)
+    with pytest.raises(SettingsError, match="no Ray runs on this machine"):
+        connection.connect("auto", "label")
+
+
+def test_a_machine_that_is_no_part_of_the_cluster_is_told_so(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import services
+
+    monkeypatch.setattr(services, "find_node_ids", set)
+    with pytest.raises(SettingsError, match=f"no part of the cluster at .*ray start --address={machines.address}"):
+        connection.connect(machines.address, "label")
+
+
+def test_a_cluster_that_never_lets_anybody_in_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    waiting = threading.Event()
+    monkeypatch.setattr(connection, "_answers", lambda address, looked_for: None)
+    monkeypatch.setattr(connection, "JOIN_WITHIN_S", 0.5)
+    monkeypatch.setattr(ray, "init", lambda **how: waiting.wait())
+    try:
+        with pytest.raises(SettingsError, match=r"at 127\.0\.0\.2:6379 cannot be joined: nothing came of it"):
+            connection.connect("127.0.0.2:6379", "label")
+    finally:
+        waiting.set()
+        connection.disconnect()
+
+
+def test_a_cluster_of_other_versions_is_named_with_both(machines: Machines) -> None:
+    code = """
+import sys
+import ray
+from ray._private import utils
+utils.compute_version_info = lambda: ("2.59.0", "3.10.1")
+from block.cluster import connection
+from block.settings import SettingsError
+try:
+    connection.connect(sys.argv[1], "label")
+except SettingsError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, machines.address], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+    import ray
+
+    mine = f"Ray {ray.__version__} on Python {'.'.join(map(str, sys.version_info[:3]))}"
+    assert done.stdout == (
+        f"the cluster at {machines.address} has {mine}, this command Ray 2.59.0 on Python 3.10.1; "
+        "both must be the same\n"
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_workers_of_a_cluster_import_the_code_that_they_are_sent_and_no_other(
+    two: Machines, tmp_path: Path, beside: bool
+) -> None:
+    seen = told(two.address, ROOT if beside else tmp_path)
+    assert "py_modules_files" in seen["folder"]
+    assert {"connection.py", "audioset_ontology.csv", "studio.css"} <= set(seen["files"])
+    assert KEY not in json.dumps([seen["environment"], seen["config"]])
+    assert seen["mine"]["EI_PROJECT_API_KEY"] == KEY
+    assert (seen["rows"], seen["handlers"], seen["name"], seen["left"]) == (4, True, "label recordings", False)
+    assert seen["cluster"] == {"address": two.address, "dashboard": "", "nodes": 3, "cpus": 2.0, "gpus": 0.0,
+                               "started_here": False}  # fmt: skip
+
+
+def test_a_ray_that_is_started_here_runs_this_code_knows_no_key_and_says_nothing(tmp_path: Path) -> None:
+    # Nothing can be written there; Ray alone would not start.
+    seen = told("local", tmp_path, HOME="/dev/null/home", HTTPS_PROXY="http://user:password@127.0.0.1:9")
+    assert seen["folder"] == str(ROOT / "block")
+    assert KEY not in seen["environment"].values()
+    assert "password" in seen["environment"]["HTTPS_PROXY"]
+    assert "RAY_BACKEND_LOG_LEVEL" not in seen["environment"]
+    assert seen["environment"]["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert (seen["mine"]["HF_TOKEN"], "RAY_BACKEND_LOG_LEVEL" in seen["mine"]) == (KEY, False)
+    assert (seen["rows"], seen["handlers"], seen["name"], seen["left"]) == (4, True, "label recordings", False)
+    assert (seen["cluster"]["nodes"], seen["cluster"]["started_here"]) == (1, True)
+
+
+def test_a_signal_interrupts_the_start_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, "local"], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                               start_new_session=True)  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connecting\n"
+    deadline = time.monotonic() + 120
+    while not any("gcs_server" in command for command in commands_of_children(process.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    # Its end is the end of everybody who holds what it writes to.
+    out, err = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert out == ""
+    assert "KeyboardInterrupt" in err or "cancelled" in err
+
+
+def test_the_token_is_nobody_elses_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    connection._token_of_ones_own()
+    assert (tmp_path / ".ray").stat().st_mode & 0o077 == 0
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_leaving_where_nothing_was_joined_does_nothing() -> None:
+    connection.disconnect()
+
+
+def test_a_dataset_gets_a_name_that_may_stand_in_that_of_a_file() -> None:
+    class Dataset:
+        name = ""
+
+        def set_name(self, name: str) -> None:
+            self.name = name
+
+    dataset = Dataset()
+    assert connection.named(dataset, "label /mnt/my recordings") is dataset
+    assert dataset.name == "label-mnt-my-recordings"
+    plain = object()
+    assert connection.named(plain, "label") is plain

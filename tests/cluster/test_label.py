@@ -1,0 +1,177 @@
+"""The same labels, file for file, from a cluster as from a single machine, whatever happens on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from block.score_store import ScoreStore
+from block.score_store.shelf import shards
+from tests.cluster.conftest import Machines
+from tests.conftest import ROOT
+
+# Ray leaves the files of a machine that is killed to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+Label = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """Everything in a folder but the scores, which come in files of any name and number."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.parent.name != "scores"
+    }
+
+
+def scores(out: Path) -> Mapping[str, bytes]:
+    """The logits of each recording."""
+    (key,) = ScoreStore.keys_in(out / "scores")
+    with ScoreStore.reading(out / "scores", key) as store:
+        return {one.content: one.logits.tobytes() for one in store.all(store.contents())}
+
+
+def stored(out: Path) -> Counter[str]:
+    """How often each recording is in the files of scores."""
+    import pyarrow.parquet as pq
+
+    found: Counter[str] = Counter()
+    for path in shards(out / "scores"):
+        found.update(pq.read_table(path, columns=["content"]).column("content").to_pylist())
+    return found
+
+
+# What does not say where the recordings are.
+ANYWHERE = ("labels.csv", "failed.csv", "manifest.json")
+
+
+def assert_equal(out: Path, alone: Path, named: tuple[str, ...] = ()) -> None:
+    assert files(out).keys() == files(alone).keys()
+    assert [name for name in named or files(out) if files(alone)[name] != files(out)[name]] == []
+    assert scores(out) == scores(alone)
+    assert set(stored(out).values()) == {1}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_cluster_writes_the_files_that_a_single_machine_writes(
+    workers: str, two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
+) -> None:
+    done = label(recordings, tmp_path / "out", "--ray", two.address, "--ray-workers", workers)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert_equal(tmp_path / "out", alone)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr == ""
+    for said in ("Ray cluster at", "stage read:", "stage model:", "26 labelled, 2 failed"):
+        assert said in done.stdout
+    again = label(recordings, tmp_path / "out", "--ray", two.address)
+    assert "26 of 28 recordings are unchanged and have their scores" in again.stdout
+    assert_equal(tmp_path / "out", alone)
+
+
+def test_what_the_store_holds_is_not_computed_again_where_the_manifest_is_lost(
+    two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(alone, out)
+    (out / "manifest.json").unlink()
+    done = label(recordings, out, "--ray", two.address, "--ray-workers", "1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert_equal(out, alone)
+
+
+def test_a_machine_that_goes_down_half_way_costs_no_recording_and_none_is_there_twice(
+    two: Machines, slow: Path, alone: Path, command: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    running = subprocess.Popen(
+        command(slow, out, "--ray", two.address, "--ray-workers", "2"),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert running.stdout is not None
+    said, labeled = [], 0
+    for line in running.stdout:
+        said.append(line)
+        labeled += ".wav (" in line
+        if labeled == 10:
+            two.kill(two.running[-1])
+            labeled += 1
+    assert running.wait(timeout=200) == 1, "".join(said)
+    assert_equal(out, alone, ANYWHERE)
+    assert "26 labelled, 2 failed" in "".join(said)
+
+
+def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_labelled(
+    two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "recordings", tmp_path / "out"
+    folder.mkdir()
+    for number in range(4):
+        shutil.copy(recordings / "dogs" / f"{[1, 2, 4, 5][number]:02}.wav", folder / f"{number}.wav")
+    shutil.copy(recordings / "00.wav", folder / "deadly.wav")
+    done = label(folder, out, "--ray", two.address, "--ray-workers", "2")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "4 labelled, 1 failed" in done.stdout
+    with (out / "failed.csv").open(newline="") as file:
+        (failed,) = csv.DictReader(file)
+    assert failed["file"] == "deadly.wav"
+    assert "the worker process was lost 2 times while it labelled this recording" in failed["reason"]
+    assert set(stored(out).values()) == {1}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_whose_driver_ends_goes_on_from_the_store(
+    how: signal.Signals, two: Machines, slow: Path, alone: Path, command: Callable[..., list[str]],
+    label: Label, tmp_path: Path,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    running = subprocess.Popen(command(slow, out, "--ray", two.address), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    seen = 0
+    for line in running.stdout:
+        seen += ".wav (" in line
+        if seen == 5:
+            running.send_signal(how)
+            break
+    running.stdout.read()
+    assert running.wait(timeout=60) == (130 if how == signal.SIGTERM else -signal.SIGKILL)
+    done = label(slow, out, "--ray", two.address)
+    assert done.returncode == 1, done.stdout + done.stderr
+    if how == signal.SIGTERM:
+        assert "recordings are unchanged and have their scores" in done.stdout
+    assert_equal(out, alone, ANYWHERE)
+
+
+def test_a_folder_that_workers_do_not_see_ends_the_run_in_words(
+    two: Machines, command: Callable[..., list[str]], label: Label, tmp_path: Path
+) -> None:
+    """Machines of a real cluster have folders of their own; here, one that is gone when the workers look."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    import soundfile
+
+    from tests.folder.conftest import tones
+
+    soundfile.write(folder / "one.wav", tones(3, 16000), 16000)
+    running = subprocess.Popen(
+        command(folder, tmp_path / "out", "--ray", two.address), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    said = [running.stdout.readline()]
+    shutil.rmtree(folder)
+    said += running.stdout.readlines()
+    assert running.wait(timeout=60) == 2, "".join(said)
+    assert "recordings cannot be read as a folder" in "".join(said)
+
+
+def test_run_json_does_not_tell_where_it_was_computed(alone: Path) -> None:
+    assert "ray" not in json.loads((alone / "run.json").read_text())["options"]

@@ -1,0 +1,70 @@
+"""The key of a run on a Ray cluster stays in the memory of those who need it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from block.cluster import coordinator
+from tests.cluster.asking import Asking
+from tests.cluster.local_ray import local_ray
+from tests.security.hostile import KEY, told
+from tests.studio.scripted import Answer, scripted
+
+SEEN = "a-line-that-is-there-to-be-found"
+
+
+def test_the_key_of_a_run_on_a_cluster_is_in_no_file_of_ray_and_in_no_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("EI_PROJECT_API_KEY", KEY)
+    refusal = Answer(401, b'{"success": false, "error": "no: %s"}' % KEY.encode())
+    with local_ray() as folder, scripted(Answer(body=b'{"success": true, "n": 1}'), refusal) as server:
+        handle = coordinator.start(None, None, None, KEY, 4)
+        asking = ray.remote(Asking).options(num_cpus=0).remote(handle, "worker", 10.0)
+        ray.get(asking.say.remote(SEEN))
+        answers = ray.get(asking.ask.remote(server.url, 2, 1))
+        assert [one.headers["x-api-key"] for one in server.asked] == [KEY] * 2
+        assert answers[0] == "1"
+        assert answers[1].startswith("Unauthorized")
+        with pytest.raises(ray.exceptions.RayTaskError, match="the driver gave no file") as caught:
+            ray.get(handle.checkpoint_file.remote("../secret"))
+        words = [*answers, str(caught.value), repr(caught.value), repr(handle), str(ray.nodes())]
+        processes = arguments(folder)
+        ray.shutdown()  # by now all is written
+        files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert told("\n".join(words)) == []
+    assert any("raylet" in one for one in processes), "the processes of this cluster were found"
+    assert told("\n".join(processes)) == []
+    assert any(SEEN.encode() in content for content in files.values()), "what workers write is among the files"
+    assert {path.name: found for path, content in files.items() if (found := told(content))} == {}
+    assert [path for path in files if told(str(path))] == []
+
+
+def arguments(folder: Path) -> list[str]:
+    """What others see of the processes that were started with `folder` among their arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except OSError:
+            continue  # it is over
+    return [one for one in found if str(folder) in one or one.startswith("ray::")]
+
+
+def test_neither_the_coordinator_nor_what_it_is_given_shows_the_key() -> None:
+    given = coordinator.Given(api_key=KEY, requests=2)
+    made = coordinator.Coordinator()
+
+    async def asked() -> str:
+        await made.configure(given)
+        with pytest.raises(LookupError) as caught:
+            await made.checkpoint_file("config.json")
+        assert told(str(caught.value)) == []
+        return await made.access()
+
+    assert asyncio.run(asked()) == KEY
+    assert told(f"{given!r} {given} {made!r} {made}") == []
