@@ -64,7 +64,15 @@ def label_scores(scores: Scores, labels: Sequence[LabelOfInterest]) -> Scores:
 
 def cell_scores(scores: Scores, cells: Sequence[Cell]) -> Scores:
     """The mean over the windows that cover a cell. Shape: `(windows, classes)` in, `(cells, classes)` out."""
-    return np.stack([scores[cell.windows.start : cell.windows.stop].mean(axis=0) for cell in cells])
+    # The mean of one is that one; most cells have one window, and there are very many.
+    return np.stack(
+        [
+            scores[cell.windows.start]
+            if len(cell.windows) == 1
+            else scores[cell.windows.start : cell.windows.stop].mean(axis=0)
+            for cell in cells
+        ]
+    )
 
 
 def decide(

@@ -19,11 +19,15 @@ from block.folder.work import Done, ToDo, Work
 from block.job import Job, announce, faster, warn_of_other_weights
 from block.parties import Reporter
 from block.progress import Progress
+from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
 from block.settings import SettingsError
 from block.studio.crew import Labeled, Orders
 
 CPU, CUDA = "cpu", "cuda"
+# Many workers fill the store faster than small files can be written and merged: about 17 MB of 527 classes go out at
+# once, or what came in half a minute, as always.
+FLUSH_PIECES = 8000
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,16 @@ class Crew:
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
     def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
-        """As `block.folder.work.Crew.compute`; there is a store."""
+        """As `block.folder.work.Crew.compute`. Raises ValueError without a store."""
+        if work.store is None:
+            raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
         place = LocalFolder(work.place.name) if isinstance(work.place, LocalFolder) else work.place
         site = FolderSite(place, self.job.checkpoint.front_end.rate_hz)
         items = [Item(number, work.size(number), work.files.entry(number)) for number in todo.ids]
-        driver = self._driver(site, work.store, _Folder(work), Told(progress, work.files), progress, work.place.name)
+        work.store.flush_pieces = FLUSH_PIECES
+        taker = _Folder(work, {})
+        driver = self._driver(site, work.store, taker, Told(progress, work.files), progress, work.place.name)
         summary = driver.label(items)
         for line in driver.audit_lines():
             progress.say(line)
@@ -65,7 +73,7 @@ class Crew:
                 f"fast mode fell back to exact in some workers; labelled the fast way: {len(driver.fast_ids)} "
                 f"recordings; --mode exact computes all of them exactly"
             )
-        return Done(summary, {})
+        return Done(summary, taker.labeled)
 
     def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
         """As `block.studio.crew.Crew.label_project`."""
@@ -107,15 +115,17 @@ class Crew:
 
 @dataclass(frozen=True)
 class _Folder:
-    """Puts scores into the store, and what was learnt of files into the manifest."""
+    """Puts scores into the store, and what was learnt of files into the manifest. `labeled` are labels by path."""
 
     work: Work
+    labeled: dict[str, LabeledRecording]
 
     def take(self, outcome: Outcome) -> None:
         if outcome.scored is not None and self.work.store is not None:
             self.work.store.add(outcome.scored)
-        if outcome.kind == LABELED and outcome.entry is not None:
+        if outcome.labeled is not None and outcome.entry is not None:
             self.work.files.put(outcome.entry)
+            self.labeled[outcome.entry.path] = outcome.labeled
         self.work.files.save_if_due()
 
 

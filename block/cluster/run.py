@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from block.cluster.chunks import chunks
@@ -26,6 +26,7 @@ from block.settings import EXACT
 ROUNDS = 3
 CUDA = "cuda"
 LISTEN_EVERY_S = 0.2
+REPORT_EVERY_S, REPORTERS_A_SECOND = 2.0, 8
 
 
 class Taker(Protocol):
@@ -145,6 +146,8 @@ class Driver:
         # What a worker yields is not held back until there is more of it.
         ray.data.DataContext.get_current().target_max_block_size = 1
         room = self._room()
+        # A report takes the driver some ms, whatever is in it.
+        task = replace(self.task, report_every_s=max(REPORT_EVERY_S, room / REPORTERS_A_SECOND))
         sizes = [item.size for item in items]
         tables = []
         for number, chunk in enumerate(chunks(sizes, room * CHUNKS_AT_ONCE, self.device)):
@@ -166,7 +169,7 @@ class Driver:
             batch_format="pyarrow",
             zero_copy_batch=True,
             compute=pool,
-            fn_constructor_kwargs={"task": self.task, "coordinator": self.coordinator},
+            fn_constructor_kwargs={"task": task, "coordinator": self.coordinator},
             num_cpus=self.settings.cpus,
             num_gpus=self._gpus,
         )

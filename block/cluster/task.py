@@ -104,7 +104,7 @@ class Task:
     """The job, as the driver knows it; its checkpoint's folder is the driver's. `digest` is the SHA-256 of its weights.
 
     With `keeps`, scores come back, computed as `key` says. With `explain`, labels come with what speaks for them.
-    `versions` are those of the driver's software.
+    `versions` are those of the driver's software. Chunks are reported while they last, `report_every_s` seconds apart.
     """
 
     job: Job
@@ -114,6 +114,7 @@ class Task:
     keeps: bool
     explain: bool
     versions: Mapping[str, str]
+    report_every_s: float = 2.0
 
 
 class _Entries:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from block.labeler import Labeler
 
 CHUNKS_AT_ONCE = 2
-REPORT_EVERY_S = 2.0
 
 
 class LabelRecordings:
@@ -113,7 +112,7 @@ class LabelRecordings:
             over = one is None
             if not over:
                 report.outcomes.append(one)
-            if over or time.monotonic() - since >= REPORT_EVERY_S:
+            if over or time.monotonic() - since >= self._task.report_every_s:
                 chunk.finish(report)
                 self._told.finish(report)
                 yield report

@@ -38,18 +38,28 @@ def is_enough(scored: Scored, decisions: DecisionSettings) -> bool:
     )
 
 
-def decide_all(manifest: Manifest, store: ScoreStore, decisions: DecisionSettings, broken: str = "") -> Outcome:
+def decide_all(
+    manifest: Manifest,
+    store: ScoreStore,
+    decisions: DecisionSettings,
+    broken: str = "",
+    decided: Mapping[str, LabeledRecording] | None = None,
+) -> Outcome:
     """Decide the labels of all files of `manifest` that `store` holds scores of; `broken` as in `outcome`.
 
-    Raises SettingsError where windows are needed that were left out as silent.
+    `decided` are labels, by path, that were decided in this run from the same scores: that is not done again. Raises
+    SettingsError where windows are needed that were left out as silent.
     """
     held = store.contents()
+    before = decided or {}
     named = [
         Named(number, entry.path, entry.content)
         for number, entry in enumerate(manifest.entries, start=1)
         if not entry.problem and entry.content in held
     ]
-    return outcome(manifest, {one.name: one for one in relabel(store, named, decisions)}, broken)
+    labeled = {one.name: before[one.name] for one in named if one.name in before}
+    rest = [one for one in named if one.name not in before]
+    return outcome(manifest, {**labeled, **{one.name: one for one in relabel(store, rest, decisions)}}, broken)
 
 
 def outcome(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken: str = "") -> Outcome:

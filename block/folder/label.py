@@ -120,7 +120,7 @@ def _label_by(
         if store is None:
             found = decided.outcome(files, done.labeled)
         else:
-            found = decided.decide_all(files, store, job.decisions, store.broken)
+            found = decided.decide_all(files, store, job.decisions, store.broken, done.labeled)
         files.save()
         decided.write(target, run, job.decisions, found)
     except OSError as error:

@@ -21,7 +21,7 @@ from block.settings import EXACT
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a run, and, where no scores are kept, its labels by path."""
+    """What became of a run, and its labels by path, where no scores are kept or where they came with the scores."""
 
     summary: Summary
     labeled: dict[str, LabeledRecording]

@@ -27,8 +27,9 @@ class ScoreStore:
     """The recordings that `folder` holds for `key`, and what is added to them. Safe to use from several threads.
 
     What was added can be found at once; it is on the disk after `flush`, which happens by itself about every 500
-    pieces and 30 seconds, and in `close`. Where the disk fails, `warn` is told once, nothing more is written, and
-    `broken` says why; nothing is raised. Files of other keys, and damaged or foreign ones, are left as they are.
+    pieces, or every `flush_pieces` if these are more, and 30 seconds, and in `close`. Where the disk fails, `warn` is
+    told once, nothing more is written, and `broken` says why; nothing is raised. Files of other keys, and damaged or
+    foreign ones, are left as they are.
 
     As a context manager it closes itself.
     """
@@ -53,6 +54,7 @@ class ScoreStore:
         self._pending: dict[str, Scored] = {}
         self._pending_size = 0
         self._own: list[Path] = []
+        self.flush_pieces = 0
         self._timer: threading.Timer | None = None
         self._index = Index(self.folder, key, self.class_names, warn)
         if left := shelf.unfinished(self.folder):
@@ -121,7 +123,7 @@ class ScoreStore:
             self._pending[scored.content] = scored
             # Silent windows count too: recordings of nothing else would never be written.
             self._pending_size += scored.windows + scored.pieces
-            if self._pending_size >= 2 * FLUSH_PIECES:
+            if self._pending_size >= 2 * max(FLUSH_PIECES, self.flush_pieces):
                 self.flush()
             elif self._timer is None:
                 self._timer = threading.Timer(FLUSH_S, self.flush)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,27 @@ def told(address: str, folder: Path, **environment: str) -> dict[str, Any]:
     return dict(json.loads(answer))
 
 
-def commands_of_children(pid: int) -> list[str]:
-    found = []
+def command_of(pid: int) -> str:
+    """Empty for a process that has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+def children(pid: int) -> dict[int, str]:
+    """The processes that `pid` has started, and their commands."""
+    found: list[str] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            found += [Path(f"/proc/{child}/cmdline").read_text() for child in task.read_text().split()]
-    return found
+            found += task.read_text().split()
+    return {int(child): command_of(int(child)) for child in found}
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -274,16 +289,14 @@ def test_a_signal_interrupts_the_start_and_leaves_no_process_behind(tmp_path: Pa
                                start_new_session=True)  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "connecting\n"
-    deadline = time.monotonic() + 120
-    while not any("gcs_server" in command for command in commands_of_children(process.pid)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: any("gcs_server" in command for command in children(process.pid).values()))
+    started = children(process.pid)
     process.send_signal(signal.SIGTERM)
-    # Its end is the end of everybody who holds what it writes to.
     out, err = process.communicate(timeout=120)
     assert process.returncode != 0
     assert out == ""
     assert "KeyboardInterrupt" in err or "cancelled" in err
+    wait_until(lambda: not any(command_of(pid) for pid in started))
 
 
 def test_the_token_is_nobody_elses_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
