@@ -356,6 +356,21 @@ def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_ex
         assert stores._stamp(info) == Stamp(1, UNKNOWN)
 
 
+def test_a_stamp_is_no_older_than_the_question(
+    memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/b/1.wav", b"x")
+    order: list[str] = []
+    info = type(memory).info
+    monkeypatch.setattr(type(memory), "invalidate_cache", lambda self, path=None: order.append("forget"))
+    monkeypatch.setattr(
+        type(memory), "info", lambda self, path, **rest: order.append("ask") or info(self, path, **rest)
+    )
+    Bucket.of("memory://b").stamp("1.wav")
+    # Stores behind fsspec answer out of their last listing otherwise.
+    assert order == ["forget", "ask"]
+
+
 def test_what_the_listing_says_is_not_asked_for_again(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
     place, store = faked({"a.wav": wav()})
     known = fetched(place, "a.wav")
@@ -456,7 +471,7 @@ NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7
         (OSError(NETWORK), RecordingLost, "Could not connect"),
         (ConnectionResetError(104, "x"), RecordingLost, "Connection reset by peer"),
         (TimeoutError("slow"), RecordingLost, "slow"),
-        (OSError(111, "x"), RecordingLost, "Connection refused"),
+        (OSError(113, "x"), RecordingLost, "No route to host"),
         (OSError("HTTP 503 from the store"), RecordingLost, "HTTP 503"),
     ],
 )

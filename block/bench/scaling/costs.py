@@ -34,11 +34,10 @@ class Driver:
     report_byte_s: float = _of(1e-9, "s a byte of a report", RAY)
     outcome_s: float = _of(1e-5, "s a recording, unpacked from a report", MEASURED)
     outcome_byte_s: float = _of(3e-10, "s a byte of logits, unpacked", MEASURED)
-    store_add_s: float = _of(2e-6, "s a recording, added to the score store", MEASURED)
-    store_window_s: float = _of(3.2e-5, "s a window, brought to the disk; files merged as the store does", MEASURED)
-    decide_s: float = _of(1e-4, "s a recording, for deciding its labels at the end", MEASURED)
-    decide_window_s: float = _of(2e-5, "s a window, for reading its scores and deciding its label", MEASURED)
-    decide_processes: float = _of(1.0, "processes that decide at the same time", "block/folder/decided.py")
+    store_add_s: float = _of(5e-5, "s a recording, added to the score store", MEASURED)
+    store_window_s: float = _of(1.5e-5, "s a window, brought to the disk", MEASURED)
+    decide_s: float = _of(4e-6, "s a recording at the end, whose labels came with its scores", MEASURED)
+    decide_window_s: float = _of(0.0, "s a window, for the same", MEASURED)
     write_s: float = _of(3.5e-5, "s a recording, for labels.csv, info.labels and label-studio.json", MEASURED)
     write_window_s: float = _of(4e-6, "s a window, for the same", MEASURED)
     connect_s: float = _of(4.0, "s, for a cluster to be joined", RAY)
@@ -71,7 +70,8 @@ class Workers:
     threads: int = 4  # that read a chunk's recordings, block/ahead.py
     chunks_at_once: int = 2  # block/cluster/worker.py
     chunks_waiting: int = 0  # block/cluster/run.py
-    report_every_s: float = _of(2.0, "s from report to report of a chunk", "block/cluster/worker.py")
+    report_every_s: float = _of(2.0, "s from report to report of a chunk, at least", "block/cluster/run.py")
+    reporters_a_second: float = _of(8.0, "workers that report within a second, at most", "block/cluster/run.py")
     losses_an_hour: float = _of(0.0, "of a worker", "none, unless set")
     noticed_s: float = _of(15.0, "s until a node's death is noticed", "measured: a node killed, Ray 2.60")
 

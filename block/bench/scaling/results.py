@@ -86,13 +86,14 @@ def walls(recordings: Recordings, costs: Costs) -> Walls:
     driver, paths, of = costs.driver, costs.paths, costs.workers
     windows = float(recordings.windows.mean())
     chunks = cut(recordings, 1, of.chunk_kind).count / recordings.count
-    reports = min(1.0, max(chunks, windows * of.window_s * of.chunks_at_once / of.report_every_s))
     size = windows * LOGITS_BYTES + OUTCOME_BYTES
-    loop = chunks * driver.task_s + reports * driver.report_s + size * driver.report_byte_s
+    loop = chunks * (driver.task_s + driver.report_s) + size * driver.report_byte_s
     loop += driver.outcome_s + driver.put_s + windows * LOGITS_BYTES * driver.outcome_byte_s
     loop += driver.store_add_s + windows * driver.store_window_s
+    # Besides one at its end, a chunk is reported while it lasts, less often where there are more workers.
+    reporting = min(1.0, of.reporters_a_second * of.chunks_at_once * driver.report_s)
     return Walls(
-        (1 - driver.save_share) / loop if loop else float("inf"),
+        (1 - driver.save_share) * (1 - reporting) / loop,
         paths.driver_bytes_s / size,
         paths.source_bytes_s / float(recordings.sizes.mean()),
         1 / (windows * of.window_s),

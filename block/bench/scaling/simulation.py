@@ -102,6 +102,7 @@ class Simulation:
         # Together they are as fast as so many alike: else one worker's luck would be the measure of all.
         slowness = np.exp(chance.normal(0, of.worker_spread, workers))
         self._workers = [_Worker(float(one)) for one in slowness * (1 / slowness).mean()]
+        self._report_every_s = max(of.report_every_s, workers / of.reporters_a_second)
         self._chance = chance
         self._left = deque(range(self._chunks.count))
         self._undone = self._chunks.count
@@ -166,7 +167,7 @@ class Simulation:
         work = int(self._chunks.windows[chunk]) * of.window_s * worker.speed * self._noise[chunk]
         begins = max(first, worker.model.free_at)
         ends = max(worker.model.serve(first, work, "model"), read)
-        reports = max(1, min(many, math.ceil(work * of.chunks_at_once / of.report_every_s)))
+        reports = max(1, min(many, math.ceil(work * of.chunks_at_once / self._report_every_s)))
         for number in range(1, reports + 1):
             when = begins + (ends - begins) * number / reports
             self._at(when, self._reports, at, worker.life, chunk, number == reports, 1 / reports)
@@ -230,7 +231,7 @@ class Simulation:
     def _found(self, began: float) -> Simulated:
         driver, count = self.costs.driver, self._recordings.count
         windows = int(self._recordings.windows.sum())
-        decided = (count * driver.decide_s + windows * driver.decide_window_s) / driver.decide_processes
+        decided = count * driver.decide_s + windows * driver.decide_window_s
         written = count * (driver.write_s + driver.save_s) + windows * driver.write_window_s
         after = {"deciding all labels": decided, "writing label files": written}
         total, labeling = self._done_at + sum(after.values()), self._done_at - began

@@ -1,0 +1,170 @@
+"""The driver, with workers that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from block.cluster.connection import Cluster
+from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
+from block.cluster.run import ROUNDS, Driver
+from block.cluster.settings import ClusterSettings
+from block.cluster.task import Item
+from block.progress import Progress
+from block.recording import LabeledRecording, Segment
+
+
+def outcome(recording_id: int, kind: str = LABELED, mode: str = "exact") -> Outcome:
+    if kind != LABELED:
+        return Outcome(recording_id, kind, "a reason")
+    segments = (Segment(0, 10, "dog", 0.5),)
+    return Outcome(recording_id, kind, "", LabeledRecording(recording_id, "x", 10, 1.0, segments, 1, mode))
+
+
+class Told:
+    """Who takes outcomes and is told of them."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.told: list[tuple[str, int]] = []
+        self.batches: list[tuple[int, int]] = []
+
+    def take(self, one: Outcome) -> None:
+        self.taken.append(one.id)
+
+    def labeled(self, labeled: LabeledRecording) -> None:
+        self.told.append(("labeled", labeled.id))
+
+    def failed(self, recording_id: int, reason: str) -> None:
+        self.told.append((f"failed: {reason}", recording_id))
+
+    def skipped(self, recording_id: int, reason: str) -> None:
+        self.told.append((f"skipped: {reason}", recording_id))
+
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+        self.batches.append((recordings, windows))
+
+
+class Rounds(Driver):
+    """A driver whose rounds give the reports, or raise what is among them, that a test says."""
+
+    rounds: list[list[Report | BaseException]]
+    handed: list[list[int]]
+
+    def _dataset(self, items: Sequence[Item]) -> Any:
+        self.handed.append([item.id for item in items])
+        reports = self.rounds.pop(0) if self.rounds else []
+
+        def batches(**options: object) -> Iterator[pa.Table]:
+            for report in reports:
+                if isinstance(report, BaseException):
+                    raise report
+                yield pa.table({"report": pa.array([report.packed()], pa.large_binary())})
+
+        return SimpleNamespace(iter_batches=batches)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def driver(told: Told, *rounds: list[Report | BaseException]) -> Rounds:
+    cluster = Cluster("here:1", "", 1, 2.0, 0.0, True)
+    made = Rounds(
+        SimpleNamespace(), cluster, ClusterSettings(), None, "cpu", "a run", told, told, Progress(4)  # type: ignore[arg-type]
+    )  # fmt: skip
+    made.rounds, made.handed = list(rounds), []
+    return made
+
+
+def items(*ids: int) -> list[Item]:
+    return [Item(one) for one in ids]
+
+
+def test_each_kind_of_outcome_is_kept_reported_and_counted_in_the_order_of_the_ids(told: Told) -> None:
+    run = driver(
+        told,
+        [
+            Report("b", [outcome(7), outcome(5, FAILED)], Stages(recordings=2), [(1, 3)]),
+            Report("a", [outcome(4), outcome(9, SKIPPED), outcome(2, DONE)]),
+        ],
+    )
+    summary = run.label(items(4, 7, 5, 9, 2))
+    assert (summary.labeled, summary.failed, summary.skipped, summary.done) == ([4, 7], [5], [9], [2])
+    assert summary.not_reached == []
+    assert not summary.ended
+    assert told.taken == [7, 5, 4, 9, 2]
+    assert told.told[1] == ("failed: a reason", 5)
+    assert told.batches == [(1, 3)]
+
+
+def test_what_comes_back_twice_counts_once(told: Told) -> None:
+    run = driver(told, [Report("a", [outcome(1), outcome(2)]), Report("b", [outcome(1), outcome(2), outcome(3)])])
+    assert run.label(items(1, 2, 3)).labeled == [1, 2, 3]
+    assert told.taken == [1, 2, 3]
+
+
+def test_what_does_not_come_back_is_handed_out_again(told: Told) -> None:
+    run = driver(told, [Report("a", [outcome(1)])], [Report("a", [outcome(3)])], [Report("a", [outcome(2)])])
+    summary = run.label(items(1, 2, 3))
+    assert summary.labeled == [1, 2, 3]
+    assert run.handed == [[1, 2, 3], [2, 3], [2]]
+
+
+def test_what_never_comes_back_is_not_reached_and_said(told: Told) -> None:
+    run = driver(told, [Report("a", [outcome(1)])])
+    summary = run.label(items(1, 2))
+    assert summary.not_reached == [2]
+    assert summary.ended == f"1 recordings came back from no worker, handed out {ROUNDS} times"
+    assert len(run.handed) == ROUNDS
+
+
+def test_a_worker_that_knows_that_nothing_more_can_be_labelled_ends_the_run(told: Told) -> None:
+    run = driver(
+        told, [Report("a", [outcome(1)]), Report("b", ended="the key is not accepted"), Report("a", [outcome(2)])]
+    )
+    summary = run.label(items(1, 2))
+    assert (summary.labeled, summary.not_reached, summary.ended) == ([1], [2], "the key is not accepted")
+    assert len(run.handed) == 1
+
+
+def test_a_cluster_that_fails_is_told_in_a_line(told: Told) -> None:
+    run = driver(told, [Report("a", [outcome(1)]), RuntimeError("Traceback:\n  many lines\nall workers are gone\n")])
+    summary = run.label(items(1, 2))
+    assert summary.labeled == [1]
+    assert summary.ended == "the cluster failed: RuntimeError: all workers are gone"
+
+
+def test_a_signal_ends_it_and_leaves_the_rest(told: Told) -> None:
+    run = driver(told, [Report("a", [outcome(1)]), KeyboardInterrupt()])
+    summary = run.label(items(1, 2))
+    assert summary.cancelled
+    assert (summary.labeled, summary.not_reached) == ([1], [2])
+
+
+def test_what_was_labelled_the_fast_way_is_known_and_each_workers_audit_told(told: Told) -> None:
+    run = driver(
+        told,
+        [
+            Report("a", [outcome(1, mode="fast merged")], audit=["fast mode: 64 windows agree"]),
+            Report("a", [outcome(2)], audit=["fast mode: 70 windows agree"], fell_back=True),
+        ],
+    )
+    run.label(items(1, 2))
+    assert run.fast_ids == [1]
+    assert run.fell_back
+    assert run.audit_lines() == ["a: fast mode: 70 windows agree"]
+
+
+def test_only_reports_are_unpacked() -> None:
+    import pickle
+
+    from block.cluster.outcome import unpacked
+
+    with pytest.raises(TypeError, match="a dict came from a worker"):
+        unpacked(pickle.dumps({}))

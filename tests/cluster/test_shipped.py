@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from block import checkpoints
+from block.checkpoints import Checkpoint
+from block.cluster.shipped import FILES, checkpoint_here
+from block.settings import SettingsError
+
+
+@pytest.fixture
+def elsewhere(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
+    """A checkpoint in a folder that this machine does not have; its folder for temporary files is a new one."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    return dataclasses.replace(checkpoints.describe(checkpoint_folder), folder=tmp_path / "on another machine")
+
+
+def test_a_checkpoint_that_is_here_is_used_where_it_is(checkpoint_folder: Path) -> None:
+    here = checkpoints.describe(checkpoint_folder)
+
+    def ask(name: str) -> bytes:
+        raise AssertionError(name)
+
+    assert checkpoint_here(here, here.sha256(), ask) == here
+
+
+def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
+    elsewhere: Checkpoint, checkpoint_folder: Path
+) -> None:
+    asked: list[str] = []
+
+    def ask(name: str) -> bytes:
+        asked.append(name)
+        return (checkpoint_folder / name).read_bytes()
+
+    digest = checkpoints.describe(checkpoint_folder).sha256()
+    brought = checkpoint_here(elsewhere, digest, ask)
+    assert brought.sha256() == digest
+    assert brought.class_names == elsewhere.class_names
+    assert {name: (brought.folder / name).read_bytes() for name in FILES} == {
+        name: (checkpoint_folder / name).read_bytes() for name in FILES
+    }
+    assert sorted(path.name for path in brought.folder.iterdir()) == sorted(FILES)
+    assert checkpoint_here(elsewhere, digest, ask) == brought
+    assert sorted(asked) == sorted(FILES)
+
+
+def test_other_weights_than_those_that_were_named_are_refused(elsewhere: Checkpoint, checkpoint_folder: Path) -> None:
+    with pytest.raises(SettingsError, match="expected 000000000000"):
+        checkpoint_here(elsewhere, "0" * 64, lambda name: (checkpoint_folder / name).read_bytes())
+
+
+def test_a_folder_that_others_can_write_to_is_not_trusted(elsewhere: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").mkdir(mode=0o777)
+    (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").chmod(0o777)
+    with pytest.raises(SettingsError, match="others can write to it"):
+        checkpoint_here(elsewhere, "0" * 64, lambda name: b"")
+
+
+def test_a_link_to_another_folder_is_not_trusted(elsewhere: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir(mode=0o700)
+    (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").symlink_to(tmp_path / "other")
+    with pytest.raises(SettingsError, match="belongs to somebody else"):
+        checkpoint_here(elsewhere, "0" * 64, lambda name: b"")
+
+
+def test_a_full_disk_is_told_in_a_line(elsewhere: Checkpoint) -> None:
+    def ask(name: str) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(SettingsError, match="cannot be brought to this machine: No space left on device"):
+        checkpoint_here(elsewhere, "0" * 64, ask)
