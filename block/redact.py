@@ -19,7 +19,9 @@ LEAST = 8  # characters; a shorter secret is found in too much that is none
 NESTED = 200
 INSTEAD = "<key>"
 # EI_PROJECT_API_KEY, EI_API_KEY, HF_TOKEN, AWS_SECRET_ACCESS_KEY, AZURE_CLIENT_SECRET and their relatives.
-SECRET_NAME = re.compile(r"(EI|HF|HUGGING_?FACE(_HUB)?|AWS|AZURE|GOOGLE)_(\w*_)?(KEY|TOKEN|SECRET|PASSWORD|JWT)")
+# Those that this block alone uses; what opens object stores is for whoever reads there, too.
+OWN_SECRET = re.compile(r"(EI|HF|HUGGING_?FACE(_HUB)?)_(\w*_)?(KEY|TOKEN|SECRET|PASSWORD|JWT)")
+SECRET_NAME = re.compile(r"(EI|HF|HUGGING_?FACE(_HUB)?|AWS|AZURE|GOOGLE|RAY)_(\w*_)?(KEY|TOKEN|SECRET|PASSWORD|JWT)")
 ADDRESS_NAME = re.compile(r"(\w+_PROXY|HF_ENDPOINT|EI_API_ENDPOINT)", re.IGNORECASE)
 
 

@@ -183,7 +183,8 @@ def _half(cpus: int, gpus: float) -> str:
     try:
         dtype_name: str = ray.get(ray.remote(_dtype_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=3).remote())
     except ray.exceptions.RayError as error:
-        raise SettingsError(f"no GPU of the cluster can be used: {str(error).splitlines()[-1]}") from None
+        reason = str(error).splitlines()[-1].rpartition("Error: ")[2]
+        raise SettingsError(f"no GPU of the cluster can be used: {reason}") from None
     return dtype_name
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from block.redact import SECRET_NAME
+from block.redact import OWN_SECRET
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BACKEND_LEVEL = "RAY_BACKEND_LOG_LEVEL"
@@ -25,7 +25,7 @@ def without_secrets(environment: MutableMapping[str, str]) -> Iterator[None]:
 
     Proxies stay, with their passwords, and so does what opens object stores: workers go through them.
     """
-    taken = {name: environment.pop(name) for name in list(environment) if SECRET_NAME.fullmatch(name)}
+    taken = {name: environment.pop(name) for name in list(environment) if OWN_SECRET.fullmatch(name)}
     try:
         yield
     finally:

@@ -144,7 +144,10 @@ class Driver:
         from ray.data import ActorPoolStrategy
 
         # What a worker yields is not held back until there is more of it.
-        ray.data.DataContext.get_current().target_max_block_size = 1
+        context = ray.data.DataContext.get_current()
+        context.target_max_block_size = 1
+        # Where there is room, there is another worker as soon as all have what they can take at once.
+        context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
         room = self._room()
         # A report takes the driver some ms, whatever is in it.
         task = replace(self.task, report_every_s=max(REPORT_EVERY_S, room / REPORTERS_A_SECOND))

@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_ai_action() -> None:
     [
         (["DIR"], "--out is required"),
         (["DIR", "--out", ""], "--out is required"),
-        (["--out", "OUT"], "DIR"),
+        (["--out", "OUT"], "SOURCE"),
         (["DIR", "--out", "OUT", "--win-size", "3"], "--win-size"),
         (["DIR", "--out", "OUT", "--formats", "csv,raven"], "got 'raven', expected some of csv,info.labels"),
         (["DIR", "--out", "OUT", "--min-confidence", "2"], "expected a number from 0 to 1"),
