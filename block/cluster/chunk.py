@@ -52,6 +52,7 @@ class Chunk:
         self._entries = {item.id: item.entry for item in items if item.entry is not None}
         self._report = Report("")
         self._lock = threading.Lock()
+        self._over = False
 
     def label(self, tell: Tell) -> None:
         """Label them; `tell` gets the outcome of each, and None in the end. In the thread that calls."""
@@ -84,11 +85,13 @@ class Chunk:
         for recording_id, reason in plan.poisoned.items():
             tell(Outcome(recording_id, FAILED, reason))
         for recording_id in plan.alone:
+            if self._over:
+                return
             with company.alone():
                 ray.get(self._coordinator.trying.remote(self._number, recording_id))
                 self._run([recording_id], tell)
                 ray.get(self._coordinator.finished.remote(self._number, recording_id))
-        if plan.together:
+        if plan.together and not self._over:
             with company.together():
                 self._run(list(plan.together), tell)
 
@@ -133,7 +136,7 @@ class Chunk:
 
     def _end(self, reason: str) -> None:
         with self._lock:
-            self._report.ended = reason
+            self._report.ended, self._over = reason, True
 
 
 class _Timed:

@@ -125,7 +125,7 @@ class Driver:
         for text in report.warnings:
             self.progress.warn_once(text)
         for line in report.said:
-            self.progress.say(f"{report.worker}: {line}")
+            self.progress.say_some(f"{report.worker}: {line}")
         if report.audit:
             self.audits[report.worker] = report.audit
         self.fell_back = self.fell_back or report.fell_back

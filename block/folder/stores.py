@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ SECOND_NS = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # Where fsspec's file systems tell when a file changed; "created" where one is never changed, but written anew.
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+LISTED_AT_ONCE, FOLDERS = 16, 1000
 ONE_FILE = "it is one file; expected a folder"
 # name → what is the matter with a folder
 Unreadable = dict[str, str]
@@ -65,9 +67,28 @@ class ArrowStore:
     def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, Stamp]]:
         folder = self._fs.FileType.Directory
         start = len(self._root) + 1
-        for info in self._store.get_file_info(self._fs.FileSelector(self._root or "/", recursive=True)):
-            if info.type != folder:
-                yield info.path[start:], self._stamp(info)
+        for infos in self._listings():
+            for info in infos:
+                if info.type != folder:
+                    yield info.path[start:], self._stamp(info)
+
+    def _listings(self) -> Iterator[list[Any]]:
+        """All that is there, in parts. Stores give out a thousand names at a time: folders are listed side by side."""
+        root = self._root or "/"
+        top = self._store.get_file_info(self._fs.FileSelector(root))
+        folders = [info.path for info in top if info.type == self._fs.FileType.Directory]
+        # Of very many, most hold little, and one listing of everything takes fewer requests. One without a name, which
+        # object stores alone have, could not be listed by itself.
+        if not 2 <= len(folders) <= FOLDERS or not all(path.rpartition("/")[2] for path in folders):
+            yield self._below(root)
+            return
+        yield top
+        with ThreadPoolExecutor(LISTED_AT_ONCE, thread_name_prefix="list") as pool:
+            yield from pool.map(self._below, folders)
+
+    def _below(self, folder: str) -> list[Any]:
+        found: list[Any] = self._store.get_file_info(self._fs.FileSelector(folder, recursive=True))
+        return found
 
     def check(self) -> None:
         kind = self._store.get_file_info(self._root or "/").type

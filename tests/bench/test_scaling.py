@@ -8,13 +8,16 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from block.bench.scaling.costs import Costs, Driver, Paths, Workers, scenarios
-from block.bench.scaling.price import price, prices
+from block.bench.scaling.costs import ASSUMED, CPU_FAST, GPU, Costs, Driver, Paths, Workers, scenarios
+from block.bench.scaling.price import EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR, FORMULA, price, prices
 from block.bench.scaling.results import Scaled, limit, shares, walls
 from block.bench.scaling.simulation import AMID, DECIDING, TAIL, WRITING, Simulated, Simulation, simulate
+from block.bench.scaling.table import price_rows, rows
 from block.bench.scaling.workload import Recordings, cut, field_recordings
+from tests.conftest import ROOT
 
 MINUTE_WINDOWS = 30
+LISTED_FROM_A_DISK_S = 1.2e-5
 FREE = {field.name: 0.0 for field in fields(Driver)} | {
     "reporters_a_second": math.inf, "save_share": 0.02, "delay_s": 0.0, "driver_bytes_s": math.inf,
     "source_bytes_s": math.inf,
@@ -148,12 +151,33 @@ def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
     assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.15)
 
 
-def test_the_figure_to_reach_is_reached() -> None:
+@pytest.mark.parametrize("name", [CPU_FAST, GPU])
+def test_64_workers_reach_the_efficiency_that_is_wanted_of_them(name: str) -> None:
     recordings = field_recordings(1_000_000, 0)
-    for scenario in scenarios()[1:]:
-        runs = tuple(simulate(recordings, count, scenario.costs) for count in (1, 64))
-        found = Scaled(scenario, runs, walls(recordings, scenario.costs))
-        assert found.efficiency(runs[1]) >= 0.85, scenario.title
+    (scenario,) = (one for one in scenarios() if one.name == name)
+    # GPUs are so fast that listing an object store counts: from a disk, then.
+    costs = scenario.costs if name == CPU_FAST else scenario.costs.changed(list_s=LISTED_FROM_A_DISK_S)
+    assert efficiency(recordings, 64, costs) >= 0.85
+
+
+@pytest.mark.slow
+def test_the_documentation_shows_what_the_simulation_finds() -> None:
+    recordings = field_recordings(1_000_000, 0)
+    shown = (ROOT / "docs" / "ray.md").read_text()
+    for scenario in scenarios():
+        runs = tuple(simulate(recordings, count, scenario.costs) for count in (1, 8, 64, 128, 256, 512))
+        for row in rows(Scaled(scenario, runs, walls(recordings, scenario.costs)))[1:]:
+            assert f"| {' | '.join(row)} |" in shown
+    for row in price_rows(prices(scenarios(), EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR)):
+        assert f"| {' | '.join(row)} |" in shown
+    assert FORMULA in shown
+
+
+def test_the_documentation_shows_what_is_assumed() -> None:
+    shown = (ROOT / "docs" / "ray.md").read_text()
+    for name, one in Costs().to_json().items():
+        if str(one.get("source", "")).startswith(ASSUMED):
+            assert f"| `{name}` | {one['value']:g} | {one['unit']} |" in shown, name
 
 
 def test_recordings_are_mostly_a_minute_long() -> None:
@@ -193,7 +217,7 @@ def test_a_thousand_hours_cost_what_their_windows_take() -> None:
     assert exact.windows == 1_800_000
     assert exact.worker_hours == pytest.approx(1250)
     assert exact.cost == pytest.approx(62.5)
-    assert fast.cost == pytest.approx(1_800_000 * 0.22 / 3600 * 0.05)
+    assert fast.cost == pytest.approx(1_800_000 * 0.25 / 3600 * 0.05)
     assert gpu.cost == pytest.approx(1_800_000 / 500 / 3600 * 2)
     assert price(scenarios()[0], 0.05, efficiency=0.5).cost == pytest.approx(125)
     with pytest.raises(ValueError, match="efficiency"):

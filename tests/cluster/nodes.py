@@ -50,13 +50,14 @@ def nodes(count: int, cpus: int = 1) -> Iterator[Nodes]:
 
     # Not below another temporary folder: the names of sockets may have 107 characters at most.
     folder = tempfile.mkdtemp(prefix="ray-")
-    head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    # Else the utility writes its address where everybody's Ray looks for one, and takes away what stood there.
+    os.environ["RAY_TMPDIR"] = folder
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        workers = [cluster.add_node(num_cpus=cpus, temp_dir=folder) for _ in range(count)]
-        yield Nodes(cluster, workers)
+        yield Nodes(cluster, [cluster.add_node(num_cpus=cpus) for _ in range(count)])
     finally:
         cluster.shutdown()
+        del os.environ["RAY_TMPDIR"]
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -343,6 +343,23 @@ def test_arrow_lists_what_the_walk_finds_with_the_stamps_that_files_have(audio: 
     assert listed == {path: local.stamp(path) for path in local.find(NOWHERE).files}
 
 
+@pytest.mark.parametrize("folders", [0, 1, 2, 40])
+def test_arrow_lists_folders_side_by_side_and_finds_the_same(
+    folders: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "top.wav").write_bytes(b"1")
+    expected = {"top.wav"}
+    for number in range(folders):
+        (tmp_path / f"{number}" / "below").mkdir(parents=True)
+        for name in ("a.wav", "below/b.wav"):
+            (tmp_path / f"{number}" / name).write_bytes(b"1")
+            expected.add(f"{number}/{name}")
+    for most in (1000, 3):
+        monkeypatch.setattr(stores, "FOLDERS", most)
+        found = [path for path, _ in stores.open_store(read_address(f"file://{tmp_path}")).listed({})]
+        assert sorted(found) == sorted(expected)
+
+
 def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_exactly(
     memory: fsspec.AbstractFileSystem,
 ) -> None:

@@ -1,0 +1,74 @@
+"""What the harness finds different between runs: nothing between equals, and every byte that is not the same."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from block.score_store import Key, Scored, ScoreStore
+from block.settings import WindowSettings
+from tests.cluster.measure import with_marked
+from tests.cluster.outputs import differences, stored_rows
+
+pytest.importorskip("pyarrow")
+
+KEY = Key("0" * 64, WindowSettings(2000, 2000), "pad", "exact", "float32")
+
+
+def scored(number: int, score: float = 0.0) -> Scored:
+    logits = np.full((2, 3), score, np.float32)
+    return Scored(f"{number:064x}", 64000, Fraction(16000), (1, 1), np.zeros(2, np.float32), logits)
+
+
+def made(out: Path, rows: list[Scored]) -> Path:
+    out.mkdir()
+    (out / "labels.csv").write_text("file,label\r\n")
+    (out / ".lock").write_text("")
+    with ScoreStore(out / "scores", KEY, ["a", "b", "c"]) as store:
+        for row in rows:
+            store.add(row)
+    return out
+
+
+def test_runs_that_left_the_same_do_not_differ_in_whatever_order_they_stored_it(tmp_path: Path) -> None:
+    one = made(tmp_path / "one", [scored(1), scored(2)])
+    other = made(tmp_path / "other", [scored(2), scored(1)])
+    assert differences(one, other) == []
+
+
+def test_a_label_file_that_differs_is_named_and_one_that_is_missing_too(tmp_path: Path) -> None:
+    one, other = (made(tmp_path / name, [scored(1)]) for name in ("one", "other"))
+    (one / "labels.csv").write_text("file,label\n")
+    (one / "more.csv").write_text("")
+    assert differences(one, other) == ["labels.csv of one and of other differ", "more.csv is in one alone"]
+
+
+def test_a_single_bit_of_a_score_is_a_difference(tmp_path: Path) -> None:
+    one = made(tmp_path / "one", [scored(1, 1.0), scored(2)])
+    other = made(tmp_path / "other", [scored(1, float(np.nextafter(np.float32(1), np.float32(2)))), scored(2)])
+    assert differences(one, other) == ["the scores of 1 recordings differ between one and other"]
+
+
+def test_scores_of_other_recordings_are_a_difference(tmp_path: Path) -> None:
+    one, other = made(tmp_path / "one", [scored(1)]), made(tmp_path / "other", [scored(1), scored(2)])
+    assert differences(one, other) == ["one holds scores of 1 recordings, other of 2, not the same"]
+
+
+def test_a_recording_that_is_stored_twice_is_counted_twice(tmp_path: Path) -> None:
+    out = made(tmp_path / "out", [scored(1), scored(2)])
+    (shard,) = (out / "scores").glob("*.parquet")
+    assert stored_rows(out) == {f"{1:064x}": 1, f"{2:064x}": 1}
+    shutil.copy(shard, shard.with_name(f"again-{shard.name}"))
+    assert stored_rows(out) == {f"{1:064x}": 2, f"{2:064x}": 2}
+
+
+def test_figures_go_between_their_markers_and_nowhere_else() -> None:
+    text = "a <!-- cluster:measured -->old<!-- /cluster:measured --> b"
+    found = with_marked(text, "measured", "new")
+    assert found == "a <!-- cluster:measured -->\nnew\n<!-- /cluster:measured --> b"
+    with pytest.raises(ValueError, match="no markers for 'elsewhere'"):
+        with_marked(text, "elsewhere", "new")
