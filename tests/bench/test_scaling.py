@@ -17,7 +17,6 @@ from block.bench.scaling.workload import Recordings, cut, field_recordings
 from tests.conftest import ROOT
 
 MINUTE_WINDOWS = 30
-LISTED_FROM_A_DISK_S = 1.2e-5
 FREE = {field.name: 0.0 for field in fields(Driver)} | {
     "reporters_a_second": math.inf, "save_share": 0.02, "delay_s": 0.0, "driver_bytes_s": math.inf,
     "source_bytes_s": math.inf,
@@ -155,9 +154,7 @@ def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
 def test_64_workers_reach_the_efficiency_that_is_wanted_of_them(name: str) -> None:
     recordings = field_recordings(1_000_000, 0)
     (scenario,) = (one for one in scenarios() if one.name == name)
-    # GPUs are so fast that listing an object store counts: from a disk, then.
-    costs = scenario.costs if name == CPU_FAST else scenario.costs.changed(list_s=LISTED_FROM_A_DISK_S)
-    assert efficiency(recordings, 64, costs) >= 0.85
+    assert efficiency(recordings, 64, scenario.costs) >= 0.85
 
 
 @pytest.mark.slow
