@@ -11,7 +11,7 @@ import pytest
 from block.bench.scaling.costs import ASSUMED, CPU_FAST, GPU, Costs, Driver, Paths, Workers, scenarios
 from block.bench.scaling.price import EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR, FORMULA, price, prices
 from block.bench.scaling.results import Scaled, limit, shares, walls
-from block.bench.scaling.simulation import AMID, DECIDING, TAIL, WRITING, Simulated, Simulation, simulate
+from block.bench.scaling.simulation import AMID, DECIDING, STARTING, TAIL, WRITING, Simulated, Simulation, simulate
 from block.bench.scaling.table import price_rows, rows
 from block.bench.scaling.workload import Recordings, cut, field_recordings
 from tests.conftest import ROOT
@@ -128,6 +128,29 @@ def test_lost_workers_have_their_chunks_done_again_and_come_back() -> None:
     assert found.useful_s > calm.useful_s
     again = found.useful_s / calm.useful_s - 1
     assert again < found.losses * 2 * 16 / recordings.count  # two chunks of 16 each time, at most
+
+
+def test_workers_that_start_later_are_later_by_that() -> None:
+    recordings = minutes(512)
+    calm, late = (simulate(recordings, 4, free(start_s=seconds)) for seconds in (0.0, 30.0))
+    assert late.total_s - calm.total_s == pytest.approx(30)
+    assert late.lost[STARTING] == pytest.approx(4 * 30)
+
+
+def test_what_a_lost_worker_was_to_compute_does_not_hold_up_the_one_in_its_place() -> None:
+    found = simulate(Recordings(np.full(40, 3600.0)), 1, free(window_s=0.01, losses_an_hour=60.0))
+    again = found.useful_s - 40 * 1800 * 0.01
+    assert found.losses > 3
+    assert found.total_s < 40 * 1800 * 0.01 + found.losses * (15 + 18) + 18
+    assert again <= found.losses * 2 * 18 + 1
+
+
+def test_the_more_workers_the_less_often_each_of_them_reports() -> None:
+    recordings = minutes(32 * 512)
+    often, seldom = (
+        simulate(recordings, 32, free(report_s=1e-6, reporters_a_second=count)) for count in (math.inf, 1.0)
+    )
+    assert often.driver_s["taking in reports"] > 3 * seldom.driver_s["taking in reports"]
 
 
 def test_each_of_a_workers_chunks_is_reported_at_least_once_and_at_most_once_a_recording() -> None:

@@ -107,8 +107,8 @@ def command(checkpoint_folder: Path) -> Callable[..., list[str]]:
     """The arguments of `python -m block label`."""
 
     def made(folder: Path, out: Path, *options: str) -> list[str]:
-        return [sys.executable, "-m", "block", "label", str(folder), "--out", str(out), "--model",
-                str(checkpoint_folder), "--device", "cpu", "--audioset-labels", "speech, music (tune), dog", *options]  # fmt: skip
+        fixed = ["--model", str(checkpoint_folder), "--device", "cpu", "--audioset-labels", "speech, music (tune), dog"]
+        return [sys.executable, "-m", "block", "label", str(folder), "--out", str(out), *fixed, *options]
 
     return made
 

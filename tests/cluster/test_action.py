@@ -70,6 +70,7 @@ def test_samples_get_the_labels_and_metadata_that_a_single_machine_gives_them(
         (tmp_path / name).mkdir()
     with project(tmp_path / "alone" / "audio") as (made, address, ids):
         alone = transform(address, ids, tmp_path / "alone", checkpoint_folder)
+        assert alone.returncode == 1, alone.stdout + alone.stderr
         expected = written(made, ids)
     with project(tmp_path / "cluster" / "audio") as (made, address, ids):
         folder, ray = tmp_path / "cluster", ("--ray", two.address, "--ray-workers", "2", "--ray-requests", "3")
