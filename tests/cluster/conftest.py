@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,15 @@ os.open = hooked
 """
 
 
+@contextmanager
+def unclosed() -> Iterator[None]:
+    """Ray's utility leaves sockets and files to the garbage collector; in here they are collected, and nowhere else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
 @dataclass
 class Machines:
     """A head without cores, on which commands run, and machines of one core each that come and go."""
@@ -46,12 +58,14 @@ class Machines:
         return str(self.cluster.address)
 
     def add(self) -> Any:
-        self.running.append(self.cluster.add_node(num_cpus=1, env_vars=self.environment))
+        with unclosed():
+            self.running.append(self.cluster.add_node(num_cpus=1, env_vars=self.environment))
         return self.running[-1]
 
     def kill(self, node: Any) -> None:
         self.running.remove(node)
-        self.cluster.remove_node(node, allow_graceful=False)
+        with unclosed():
+            self.cluster.remove_node(node, allow_graceful=False)
 
     def two(self) -> None:
         """Two machines again, whatever a test has left."""
@@ -59,7 +73,7 @@ class Machines:
             self.add()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -67,12 +81,14 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
     hooks = tmp_path_factory.mktemp("hooks")
     (hooks / "sitecustomize.py").write_text(HOOK)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    with unclosed():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made = Machines(cluster, {"PYTHONPATH": str(hooks)})
     try:
         yield made
     finally:
-        cluster.shutdown()
+        with unclosed():
+            cluster.shutdown()
 
 
 @pytest.fixture

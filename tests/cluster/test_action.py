@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
 from block.local_studio.project import Project
@@ -21,6 +22,9 @@ from block.local_studio.server import Address, running
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
 from tests.folder.conftest import tones
+
+# Ray leaves the files of its machines to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def wav(values: np.ndarray, rate: int) -> bytes:
