@@ -89,6 +89,9 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     finally:
         with unclosed():
             cluster.shutdown()
+            # Nothing may be left that some later test would be blamed for.
+            made.running.clear()
+            del made.cluster, cluster
 
 
 @pytest.fixture
