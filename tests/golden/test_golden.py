@@ -1,0 +1,90 @@
+"""The block still does, byte for byte, what it did when the golden results were recorded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.golden.record import LOGITS
+from tests.golden.scenarios import Scenario, actions, cluster, folders
+
+EXPECTED = Path(__file__).parent / "expected"
+TOLERANCE = 1e-6  # of logits and figures, absolute and relative
+RAY_TOLERANCE = 1e-5  # the block's promise, whatever is computed beside a window
+FIGURES = ("evaluation.json", "evaluation-files.json")
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("sklearn")
+
+
+def record(out: Path, *options: str) -> Path:
+    """Run the scenarios into `out`."""
+    command = [sys.executable, "-m", "tests.golden.record", str(out), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("golden"))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def assert_close(found: Any, expected: Any, place: str) -> None:
+    """Whole JSON values: the same but for numbers that differ by rounding."""
+    assert type(found) is type(expected), place
+    if isinstance(expected, dict):
+        assert list(found) == list(expected), place
+        for key, value in expected.items():
+            assert_close(found[key], value, f"{place}/{key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), place
+        for at, value in enumerate(expected):
+            assert_close(found[at], value, f"{place}/{at}")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE), place
+    else:
+        assert found == expected, place
+
+
+def assert_as_recorded(found: Path, expected: Path, tolerance: float = TOLERANCE) -> None:
+    assert files(found) == files(expected)
+    for name in files(expected):
+        if name == LOGITS:
+            np.testing.assert_allclose(np.load(found / name), np.load(expected / name), tolerance, tolerance)
+        elif Path(name).name in FIGURES:
+            assert_close(json.loads((found / name).read_text()), json.loads((expected / name).read_text()), name)
+        else:
+            assert (found / name).read_bytes().decode() == (expected / name).read_bytes().decode(), name
+
+
+def named(scenarios: list[Scenario]) -> list[Any]:
+    return [pytest.param(one, id=one.name) for one in scenarios]
+
+
+@pytest.mark.parametrize("scenario", named([*actions(), *folders()]))
+def test_results_are_those_that_were_recorded(recorded: Path, scenario: Scenario) -> None:
+    assert_as_recorded(recorded / scenario.name, EXPECTED / scenario.name)
+
+
+def test_every_recorded_result_has_a_scenario() -> None:
+    assert sorted(path.name for path in EXPECTED.iterdir()) == sorted(one.name for one in [*actions(), *folders()])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", named(cluster()))
+def test_two_workers_on_ray_give_the_results_of_one_process(scenario: Scenario, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    found = record(tmp_path, "--ray")
+    assert_as_recorded(found / scenario.name, EXPECTED / scenario.expected, RAY_TOLERANCE)
