@@ -3,7 +3,7 @@
     python -m images.trial cpu|gpu
 
 No network but the loopback that a local Studio listens on, everything read-only, as an ordinary user. Root only, on
-Linux, with buildah and what requirements-studio.txt names. Exits with 1 where something is not as it should be.
+Linux, with buildah and what `locked/studio.txt` has. Exits with 1 where something is not as it should be.
 """
 
 from __future__ import annotations
