@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 AUDIT := build/audit
 
-.PHONY: demo test check fix bench soak images push-cpu push-gpu constraints audit clean
+.PHONY: demo test check fix bench soak images push-cpu push-gpu lock audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -54,9 +54,9 @@ images: $(VENV)/.demo
 push-cpu push-gpu: push-%:
 	$(PYTHON) -m images.push $*
 
-# Pins what the pinned packages bring along, for every Python from 3.10 to 3.13, in constraints.txt and, with the SHA-256
-# of every file, in locked/. Run it after changing a pin; it needs uv.
-constraints:
+# Pin what the packages that pyproject.toml names bring along, for every Python from 3.10 to 3.13, with the SHA-256 of every
+# file, in locked/. Run it after changing a pin; it needs uv.
+lock:
 	$(PYTHON) locked/lock.py
 
 # Which pinned packages have known vulnerabilities, by the database of the Python Packaging Authority, which is asked.
@@ -70,19 +70,19 @@ $(PY):
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("Python 3.10 to 3.13 is needed, %s is %d.%d; name another: make PYTHON=python3.12" % ((sys.executable,) + v))'
 	$(PYTHON) -m venv $(VENV)
 
-# Stamps: what has been installed, renewed when a list of requirements changes.
+# Stamps: what has been installed, renewed when a part of locked/ changes.
 $(VENV)/.run: locked/run.txt | $(PY)
 	@echo "Installing what the block needs into $(VENV)."
 	$(PIP) install --quiet -r locked/run.txt
 	touch $@
 
 # After the rest, so that nothing of it comes from PyTorch's own index.
-$(VENV)/.torch: locked/torch.txt requirements.txt $(VENV)/.run
+$(VENV)/.torch: locked/torch.txt $(VENV)/.run
 	@echo "Installing PyTorch into $(VENV); with the CUDA libraries it brings along this takes some minutes."
 ifeq ($(TORCH_INDEX),)
 	$(PIP) install --quiet -r locked/run.txt -r locked/torch.txt
 else
-	$(PIP) install --quiet --only-binary :all: --index-url $(TORCH_INDEX) $$(grep '^torch' requirements.txt)
+	$(PIP) install --quiet --only-binary :all: --index-url $(TORCH_INDEX) $$(grep -o "^torch[a-z]*==[^ ]*" locked/torch.txt)
 endif
 	touch $@
 
@@ -91,9 +91,9 @@ $(VENV)/.demo: locked/studio.txt $(VENV)/.torch
 	$(PIP) install --quiet -r locked/studio.txt
 	touch $@
 
-$(VENV)/.dev: locked/dev.txt locked/offline.txt locked/ray.txt $(VENV)/.demo
+$(VENV)/.dev: locked/dev.txt locked/folder.txt locked/ray.txt $(VENV)/.demo
 	@echo "Installing what the tests and checks need."
-	$(PIP) install --quiet -r locked/offline.txt -r locked/ray.txt -r locked/dev.txt
+	$(PIP) install --quiet -r locked/folder.txt -r locked/ray.txt -r locked/dev.txt
 	touch $@
 
 $(VENV)/.bench: locked/bench.txt $(VENV)/.demo

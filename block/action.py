@@ -94,7 +94,9 @@ def _alone(job: Job) -> Crew:
     try:
         from block.engine import start
     except (ImportError, OSError) as error:
-        raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
+        raise SettingsError(
+            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
+        ) from None
     return Alone(start(job))
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import torch
 import torchaudio
@@ -40,6 +41,7 @@ TEXTS = {
 # A tune is a list of voices; a voice is a General-MIDI program (from 0), a channel and its notes as
 # (start in beats, length in beats, MIDI pitch). Channel 9 is the drum kit.
 Notes = list[tuple[float, float, int]]
+Waveform = npt.NDArray[np.float32]  # mono, in -1…1
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def midi_file(beats_per_minute: float, voices: list[Voice]) -> bytes:
     return b"MThd" + struct.pack(">IHHH", 6, 0, 1, 480) + b"MTrk" + struct.pack(">I", len(track)) + track
 
 
-def speak(text: str, voice: str, folder: Path) -> tuple[np.ndarray, int]:
+def speak(text: str, voice: str, folder: Path) -> tuple[Waveform, int]:
     """Speech by `engine:voice`: a mono waveform in -1…1 and its rate in Hz."""
     engine, name = voice.split(":")
     wav = folder / "speech.wav"
@@ -160,7 +162,7 @@ def speak(text: str, voice: str, folder: Path) -> tuple[np.ndarray, int]:
     return waveform[loud[0] : loud[-1]], rate
 
 
-def play(tune: str, folder: Path) -> tuple[np.ndarray, int]:
+def play(tune: str, folder: Path) -> tuple[Waveform, int]:
     """A tune rendered with the soundfont: a mono waveform in -1…1 and its rate in Hz."""
     midi, wav = folder / "tune.mid", folder / "tune.wav"
     midi.write_bytes(midi_file(*TUNES[tune]()))
@@ -172,7 +174,7 @@ def play(tune: str, folder: Path) -> tuple[np.ndarray, int]:
     return waveform[np.flatnonzero(np.abs(waveform) > 0.005)[0] :], rate
 
 
-def sound_of(part: Part, length: int, rate: int, folder: Path) -> np.ndarray:
+def sound_of(part: Part, length: int, rate: int, folder: Path) -> Waveform:
     """The part's waveform: `length` values at `rate` Hz, peak 0.5, faded over 10 ms at both ends."""
     if not part.sound:
         return np.zeros(length, dtype=np.float32)
@@ -182,7 +184,7 @@ def sound_of(part: Part, length: int, rate: int, folder: Path) -> np.ndarray:
     if len(waveform) < length:
         raise ValueError(f"{part.sound!r} lasts {len(waveform) / rate:.1f} s, wanted {length / rate:.1f} s")
     ramp = np.minimum(1.0, np.arange(1, length + 1) / (0.01 * rate))
-    return (0.5 * waveform / np.abs(waveform).max() * ramp * ramp[::-1]).astype(np.float32)
+    return np.asarray(0.5 * waveform / np.abs(waveform).max() * ramp * ramp[::-1], dtype=np.float32)
 
 
 def main() -> None:

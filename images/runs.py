@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from block.local_studio.block_folder import read_block
+from block.local_studio.block_form import arguments as form_arguments
 from block.local_studio.project import Project
 from block.local_studio.server import running
-from demo.run import HERE, block_arguments, read_back
+from demo.run import HERE, ROOT, read_back
 
 Labels = dict[str, list[dict[str, Any]]]
 
@@ -39,12 +41,16 @@ class Runs:
     count: int = 0
 
     def label(self, run: Callable[..., Outcome], *arguments: str) -> Outcome:
-        """Let `run(arguments, environment, ids_file)` label the recordings; `arguments` come after the form's own."""
+        """Let `run(arguments, environment, ids_file)` label the recordings.
+
+        The arguments are those of the form in parameters.json as it comes, with `arguments` after them.
+        """
         self.count += 1
         place = self.folder / f"run-{self.count}"
         recordings = Path(shutil.copytree(HERE / "recordings", place / "recordings"))
         job = place / "job"
         job.mkdir()
+        as_it_comes = form_arguments(read_block(ROOT), {})
         project = Project(recordings)
         try:
             project.scan()
@@ -56,7 +62,7 @@ class Runs:
                     "EI_PROJECT_API_KEY": address.key,
                     "EI_PROJECT_ID": str(project.id),
                 }
-                outcome = run([*block_arguments(), *arguments], environment, job / "ids.json")
+                outcome = run([*as_it_comes, *arguments], environment, job / "ids.json")
                 samples = [read_back(address, project.id, one) for one in ids]
         finally:
             project.close()

@@ -3,7 +3,7 @@
     python -m images.trial cpu|gpu
 
 No network but the loopback that a local Studio listens on, everything read-only, as an ordinary user. Root only, on
-Linux, with buildah and what requirements-studio.txt names. Exits with 1 where something is not as it should be.
+Linux, with buildah and what `locked/studio.txt` has. Exits with 1 where something is not as it should be.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Trial:
         self.container = container
         self.runs = runs
         self.variant = variant
-        self.outside = runs.label(_outside, "--model", EMBEDDED, "--device", "cpu")
+        self.outside = runs.label(run_outside, "--model", EMBEDDED, "--device", "cpu")
         _expect(self.outside.code == 0, f"the run outside ended with {self.outside.code}: {self.outside.errors}")
 
     def torch(self) -> str:
@@ -116,7 +116,8 @@ class Trial:
         return run
 
 
-def _outside(arguments: Sequence[str], environment: dict[str, str], ids: Path) -> Outcome:
+def run_outside(arguments: Sequence[str], environment: dict[str, str], ids: Path) -> Outcome:
+    """Run the block on this machine, with this Python."""
     command = [sys.executable, "-u", str(ROOT / "transform.py"), *arguments, "--data-ids-file", str(ids)]
     everything = {**os.environ, **environment}
     done = subprocess.run(command, env=everything, capture_output=True, text=True, check=False)  # noqa: S603

@@ -9,16 +9,23 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pytest
+import tomllib
 
 from block import __version__, checkpoints
+from block.local_studio.block_folder import read_block
+from block.local_studio.block_form import arguments
 from block.options import parse
+from demo.run import expected
 from images.ignore import context_files, is_kept_out, read_rules
 from images.push import BLOCK_CONFIG, MAX_BYTES, VARIANTS, archive, lay_out
+from images.runs import Outcome, Runs
+from images.trial import run_outside
 from tests.conftest import EMBEDDED, ROOT
 
 FETCHED = f"models/{checkpoints.DEFAULT}"
@@ -143,9 +150,9 @@ def test_the_checkpoint_that_is_taken_from_the_context_is_the_default_one(docker
 def test_what_the_first_stage_installs_is_all_that_it_needs_to_fetch_and_to_look_at_a_checkpoint() -> None:
     first = texts(steps(ROOT / "Dockerfile.cpu"), "RUN")[0]
     assert re.findall(r"-r (\S+)", first) == ["locked/run.txt"]
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     there = (ROOT / "locked" / "run.txt").read_text().splitlines()
-    missing = [line.partition("==")[0] for line in lines if f"{line} \\" not in there]
+    missing = [pin.partition("==")[0] for pin in named if f"{pin} \\" not in there]
     assert missing == ["torch", "torchaudio"]
     code = f"""
 import sys
@@ -209,18 +216,42 @@ def test_laying_out_again_leaves_nothing_old_but_the_blocks_configuration(source
     assert not [name for name in names(archive(folder)) if name == BLOCK_CONFIG or name.endswith(".pyc")]
 
 
-def defaults() -> Iterator[str]:
-    for item in json.loads((ROOT / "parameters.json").read_text())["parameters"]:
-        if item["type"] != "flag" and item["value"] != "":
-            yield from (f"--{item['param']}", str(item["value"]).replace("\n", "\\n"))
-
-
 def test_the_form_as_it_is_filled_in_first_starts_the_block_that_is_pushed(tmp_path: Path) -> None:
     folder = lay_out("cpu", tmp_path / "push")
-    options = parse([*defaults(), "--data-ids-file", "ids.json"], warn=pytest.fail)
+    options = parse([*arguments(read_block(folder), {}), "--data-ids-file", "ids.json"], warn=pytest.fail)
     assert options.model == checkpoints.DEFAULT
     # What the form names by default is what the image gets by default.
     assert "ARG MODELS=fetch" in (folder / "Dockerfile").read_text()
+
+
+def test_a_run_of_a_trial_outside_an_image_gives_the_demos_labels(tmp_path: Path) -> None:
+    outcome = Runs(tmp_path).label(run_outside, "--model", EMBEDDED.name, "--device", "cpu")
+    assert (outcome.code, outcome.errors) == (0, "")
+    found = {}
+    for name, labels in outcome.labels.items():
+        with wave.open(str(ROOT / "demo" / "recordings" / name)) as file:
+            rate_hz = file.getframerate()
+        found[name] = [(one["startIndex"] / rate_hz, (one["endIndex"] + 1) / rate_hz, one["label"]) for one in labels]
+    assert found == expected()
+
+
+def test_every_run_of_a_trial_gets_the_form_as_it_comes_and_recordings_without_labels(tmp_path: Path) -> None:
+    given = []
+
+    def run(arguments: Sequence[str], environment: dict[str, str], ids: Path) -> Outcome:
+        assert set(environment) == {"EI_API_ENDPOINT", "EI_PROJECT_API_KEY", "EI_PROJECT_ID"}
+        given.append(parse([*arguments, "--data-ids-file", ids.name], warn=pytest.fail))
+        assert json.loads(ids.read_text()) == [1, 2, 3, 4, 5]
+        return Outcome(3, "out", "errors")
+
+    runs = Runs(tmp_path)
+    for _ in range(2):
+        outcome = runs.label(run, "--device", "cuda")
+        assert (outcome.code, outcome.output, outcome.errors) == (3, "out", "errors")
+        assert outcome.labels == {name: [] for name in expected()}
+    # Of several lines the form makes one argument, with the two characters \\ and n between them.
+    lines = ["--audioset-labels", "speech\\nmusic"]
+    assert given == [parse([*lines, "--device", "cuda", "--data-ids-file", "ids.json"], warn=pytest.fail)] * 2
 
 
 @pytest.mark.parametrize(

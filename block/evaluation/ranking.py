@@ -15,7 +15,7 @@ import numpy as np
 from block.evaluation.bootstrap import Bools, Floats
 from block.settings import SettingsError
 
-INSTALL = "pip install -r locked/offline.txt"
+INSTALL = "pip install -r locked/folder.txt"
 
 
 def average_precision(truth: Bools, scores: Floats) -> float:

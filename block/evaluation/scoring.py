@@ -48,7 +48,9 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
     try:
         from block.engine import start
     except (ImportError, OSError) as error:
-        raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
+        raise SettingsError(
+            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
+        ) from None
 
     engine = start(job)
     place = LocalFolder(options.folder)

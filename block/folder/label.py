@@ -83,7 +83,9 @@ def _alone(job: Job) -> Crew:
         from block.engine import start
         from block.folder.alone import Alone
     except (ImportError, OSError) as error:
-        raise SettingsError(f"PyTorch cannot be used ({error}); install what requirements.txt names") from None
+        raise SettingsError(
+            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
+        ) from None
     return Alone(start(job))
 
 

@@ -194,7 +194,8 @@ def make_recordings(folder: Path, count: int, seconds: int, seed: int = 0) -> fl
 
 def _ran(folder: Path, out: Path, way: str, there: Nodes, model: str) -> Ended:
     ray = ["--ray", there.address, "--ray-workers", str(WORKERS[way])] if way in WORKERS else []
-    ended = run(label_command(folder, out, model, *ray), **({} if way in WORKERS else ONE_THREAD))
+    command = label_command(folder, out, model, *ray)
+    ended = run(command) if way in WORKERS else run(command, **ONE_THREAD)
     if ended.code:
         raise RuntimeError(f"{IN_WORDS[way]}: exit code {ended.code}\n{ended.text[-3000:]}")
     return ended

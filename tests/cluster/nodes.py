@@ -78,7 +78,7 @@ class Ended:
         return [at for at, line in self.lines if LABELED.match(line)]
 
 
-def run(arguments: Sequence[str], tell: Callable[[str], None] = lambda line: None, **environment: str) -> Ended:
+def run(arguments: Sequence[str], tell: Callable[[str], None] = lambda line: None, /, **environment: str) -> Ended:
     """`python -m block …`; `tell` gets each line of its output as it comes."""
     began = time.monotonic()
     process = subprocess.Popen(

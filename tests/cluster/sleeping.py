@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
@@ -43,10 +44,14 @@ class LabelRecordingsAsleep(LabelRecordings):
     """A worker whose model sleeps. It says when it is ready."""
 
     def _made(self) -> Any:
+        from block.labeler import Labeler
         from tests.cluster.asleep import Asleep
 
         tools = super()._made()
-        labeler = Asleep(**{one.name: getattr(tools.labeler, one.name) for one in dataclasses.fields(tools.labeler)})
+        awake = tools.labeler
+        if not isinstance(awake, Labeler):
+            raise TypeError(f"the labeler is of type {type(awake).__name__}, expected Labeler; use the exact mode")
+        labeler = Asleep(**{one.name: getattr(awake, one.name) for one in dataclasses.fields(awake)})
         self._told.say(f"ready at {time.time():.3f}")
         return dataclasses.replace(tools, labeler=labeler)
 
@@ -56,8 +61,8 @@ def command(argv: Sequence[str]) -> int:
     import block.cluster.run
     from block.folder import label
 
-    block.cluster.run.LabelRecordings = LabelRecordingsAsleep  # type: ignore[misc]
-    return label.main(argv)
+    with patch.object(block.cluster.run, "LabelRecordings", LabelRecordingsAsleep):
+        return label.main(argv)
 
 
 @dataclass(frozen=True)

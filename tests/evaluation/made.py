@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from block.evaluation.annotations import Annotations, Row
 from block.evaluation.answering import Clip
@@ -18,7 +19,7 @@ from tests.conftest import NAMES
 RATE_HZ = 1000
 
 
-def clip(logits: np.ndarray, seconds: float = 2.0, windows: WindowSettings = WindowSettings(0, 0)) -> Clip:
+def clip(logits: npt.ArrayLike, seconds: float = 2.0, windows: WindowSettings = WindowSettings(0, 0)) -> Clip:
     """A clip with a piece a window. Shape of `logits`: `(windows, classes)`."""
     layout = lay_out_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), windows.size_ms, windows.stride_ms)
     found = np.atleast_2d(np.asarray(logits, np.float32))

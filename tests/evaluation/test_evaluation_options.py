@@ -73,9 +73,9 @@ def test_ways_that_cannot_be_compared_are_refused(a: str, b: str, told: str) -> 
 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r locked/offline.txt"):
+    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r locked/folder.txt"):
         ranking.require()
-    with pytest.raises(SettingsError, match="locked/offline.txt"):
+    with pytest.raises(SettingsError, match="locked/folder.txt"):
         command.main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from block.local_studio.project import Project
@@ -60,7 +61,7 @@ class Stage:
         )
 
 
-def sound(number: int, seconds: float) -> np.ndarray:
+def sound(number: int, seconds: float) -> npt.NDArray[np.float64]:
     """A tone that gets louder and softer four times a second, other for each number; the same on every machine."""
     time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     loudness = 0.1 + 0.1 * np.floor(time * 4 + number) % 3

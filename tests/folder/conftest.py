@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 
 from block import cli
 
 
-def tones(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
+def tones(seconds: float, rate: int, seed: int = 0) -> npt.NDArray[np.float64]:
     """Tones that change every second, over a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** ((np.floor(time) + seed) % 5)

@@ -248,7 +248,7 @@ def test_without_a_score_store_the_labels_are_the_same_and_cannot_be_decided_aga
     assert not (bare / "scores").exists()
     with pytest.raises(SettingsError, match="written with --no-score-store"):
         relabel(bare)
-    with pytest.raises(SettingsError, match=r"pip install -r locked/offline\.txt"):
+    with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt"):
         label(audio, audio.parent / "third")
 
 

@@ -222,7 +222,7 @@ def test_a_place_that_cannot_be_read_is_named_before_anything_is_written(
 
 def test_a_bucket_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(SettingsError, match=r"pip install -r locked/offline\.txt"):
+    with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt"):
         Bucket.of("s3://never-opened-before/x").check()
 
 

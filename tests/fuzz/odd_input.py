@@ -142,6 +142,12 @@ def ids(content: bytes) -> Callable[[Place], str]:
     return act
 
 
+def make_huge(path: Path) -> None:
+    """Make a file of 1 TiB that takes no room."""
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
 def ids_in(make: Callable[[Path], object]) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         make(place.folder / "ids.json")
@@ -256,7 +262,7 @@ IDS = {
     "UTF-16": ids("[1]".encode("utf-16")),
     "a folder as ids file": ids_in(lambda path: path.mkdir()),
     "a pipe that stays silent": ids_in(os.mkfifo),
-    "more than 64 MiB": ids_in(lambda path: (path.touch(), os.truncate(path, 1 << 40))),
+    "more than 64 MiB": ids_in(make_huge),
 }
 ARGUMENTS = {
     "an unknown label": asked("--audioset-labels", "speach"),

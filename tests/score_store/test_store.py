@@ -203,7 +203,7 @@ def test_several_threads_and_stores_at_once_lose_nothing(tmp_path: Path, monkeyp
 def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for attempt in (lambda: ScoreStore(tmp_path, KEY, NAMES), lambda: check_folder(tmp_path)):
-        with pytest.raises(SettingsError, match=r"needs pyarrow.*: pip install -r locked/offline\.txt$"):
+        with pytest.raises(SettingsError, match=r"needs pyarrow.*: pip install -r locked/folder\.txt$"):
             attempt()
 
 

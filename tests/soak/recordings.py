@@ -116,6 +116,8 @@ def main(count: int = COUNT) -> Soaked:
             seconds = time.monotonic() - began
         ended, made = _read_calls(calls)
         writes = Counter(path for path in made if path.endswith("/structured-labels"))
+        if not writes:
+            raise RuntimeError(f"{calls.name} names no call that writes labels; its first line: {made[:1]}")
         project = Project(folder)
         try:
             labeled = sum(bool(one.structured_labels and one.metadata) for one in project.samples())

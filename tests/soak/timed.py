@@ -20,13 +20,13 @@ def main() -> None:
     file = os.open(os.environ["SOAK_CALLS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     send = StudioClient._request
 
-    def timed(self: StudioClient, method: str, path: str, *rest: Any) -> Any:
+    def timed(self: StudioClient, call: Any, read: Any) -> Any:
         began = time.monotonic()
         try:
-            return send(self, method, path, *rest)
+            return send(self, call, read)
         finally:
             ended = time.monotonic()
-            os.write(file, f"{ended:.6f} {ended - began:.6f} {method} {path}\n".encode())
+            os.write(file, f"{ended:.6f} {ended - began:.6f} {call}\n".encode())
 
     StudioClient._request = timed  # type: ignore[method-assign]
     action.main()

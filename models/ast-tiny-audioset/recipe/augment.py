@@ -10,42 +10,49 @@ import torch
 import torchaudio
 from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
 
+from .arrays import Floats
+
 RATE = 16000
 
 
-def resample(waveform: np.ndarray, from_hz: int, to_hz: int = RATE) -> np.ndarray:
+def resample(waveform: Floats, from_hz: int, to_hz: int = RATE) -> Floats:
     """Band-limited resampling as the block does it. Shape: (values,) → (values,)."""
     if from_hz == to_hz:
         return waveform
-    return torchaudio.functional.resample(torch.from_numpy(np.ascontiguousarray(waveform)), from_hz, to_hz).numpy()
+    values = torch.from_numpy(np.ascontiguousarray(waveform))
+    resampled: Floats = torchaudio.functional.resample(values, from_hz, to_hz).numpy()
+    return resampled
 
 
-def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:
+def change_speed(waveform: Floats, factor: float) -> Floats:
     """Faster and higher by a factor between 0.5 and 2, like a tape."""
-    return resample_poly(waveform, 100, round(100 * factor)).astype(np.float32)
+    changed: Floats = resample_poly(waveform, 100, round(100 * factor)).astype(np.float32)
+    return changed
 
 
-def wander(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def wander(waveform: Floats, rng: np.random.Generator) -> Floats:
     """Speed and pitch that wander by up to a third of an octave: livelier than a synthesizer."""
     points = max(4, int(len(waveform) / RATE * rng.uniform(0.7, 3)) + 2)
     octaves = np.interp(
         np.arange(len(waveform)), np.linspace(0, len(waveform), points), rng.uniform(-0.33, 0.33, points)
     )
     position = np.cumsum(2**octaves)
-    return np.interp(position[position < len(waveform) - 1], np.arange(len(waveform)), waveform).astype(np.float32)
+    heard = position[position < len(waveform) - 1]
+    return np.asarray(np.interp(heard, np.arange(len(waveform)), waveform), dtype=np.float32)
 
 
-def room(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def room(waveform: Floats, rng: np.random.Generator) -> Floats:
     """Add the reverberation of a random room: exponentially decaying noise after the direct sound."""
     decay_s = rng.uniform(0.08, 0.7)
     tail = rng.standard_normal(int(decay_s * RATE)) * np.exp(-6.9 * np.linspace(0, 1, int(decay_s * RATE)))
     tail[: int(0.003 * RATE)] = 0.0
     tail *= rng.uniform(0.1, 0.9) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
-    return fftconvolve(waveform, tail)[: len(waveform)].astype(np.float32)
+    heard: Floats = fftconvolve(waveform, tail)[: len(waveform)].astype(np.float32)
+    return heard
 
 
-def equalise(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def equalise(waveform: Floats, rng: np.random.Generator) -> Floats:
     """A smooth random frequency response within about ±10 dB."""
     knots_db = rng.normal(0, 4, size=8)
     spectrum = np.fft.rfft(waveform)
@@ -54,22 +61,23 @@ def equalise(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.fft.irfft(spectrum * gain, len(waveform)).astype(np.float32)
 
 
-def narrow(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def narrow(waveform: Floats, rng: np.random.Generator) -> Floats:
     """As recorded at 8, 11.025 or 12 kHz, or over a telephone, and resampled."""
     kind = rng.choice(["8", "11", "12", "phone"])
     if kind == "phone":
         sos = butter(4, [300, 3400], btype="band", fs=RATE, output="sos")
-        return sosfilt(sos, waveform).astype(np.float32)
+        telephone: Floats = sosfilt(sos, waveform).astype(np.float32)
+        return telephone
     low = {"8": 8000, "11": 11025, "12": 12000}[str(kind)]
     return resample(resample(waveform, RATE, low), low, RATE)[: len(waveform)]
 
 
-def compressed(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def compressed(waveform: Floats, rng: np.random.Generator) -> Floats:
     """Through Ogg Vorbis at a random quality, or through 8 or 16 bits."""
     clipped = np.clip(waveform, -1, 1)
     if rng.random() < 0.5:
         bits = int(rng.choice([8, 16, 16]))
-        return (np.round(clipped * 2 ** (bits - 1)) / 2 ** (bits - 1)).astype(np.float32)
+        return np.asarray(np.round(clipped * 2 ** (bits - 1)) / 2 ** (bits - 1), dtype=np.float32)
     buffer = io.BytesIO()
     soundfile.write(buffer, clipped, RATE, format="OGG", subtype="VORBIS", compression_level=float(rng.uniform(0, 1)))
     buffer.seek(0)
@@ -77,7 +85,7 @@ def compressed(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.resize(decoded, len(waveform)).astype(np.float32)
 
 
-def augment(waveform: np.ndarray, rng: np.random.Generator, speed: float = 0.15) -> np.ndarray:
+def augment(waveform: Floats, rng: np.random.Generator, speed: float = 0.15) -> Floats:
     """A random chain of the above. `speed` is the standard deviation of the change of speed, in octaves."""
     if speed and rng.random() < 0.7:
         waveform = change_speed(waveform, 2 ** float(np.clip(rng.normal(0, speed), -0.6, 0.6)))
@@ -92,7 +100,7 @@ def augment(waveform: np.ndarray, rng: np.random.Generator, speed: float = 0.15)
     return waveform
 
 
-def with_peak(waveform: np.ndarray, dbfs: float) -> np.ndarray:
+def with_peak(waveform: Floats, dbfs: float) -> Floats:
     """Scaled to a peak level in dB below full scale; silence stays silence."""
     peak = float(np.abs(waveform).max()) if len(waveform) else 0.0
     return waveform if peak < 1e-7 else (waveform * (10 ** (dbfs / 20) / peak)).astype(np.float32)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from .arrays import Floats, Ints
 from .augment import resample, with_peak
 from .music import SOUNDFONTS, Score, compose, render, synthesize
 from .sources import REPORT, SELECT, TRAIN, all_clips
@@ -38,10 +39,10 @@ class Bank:
     """Sounds and their mono 16 kHz waveforms, kept as int16."""
 
     sounds: list[Sound]
-    values: np.ndarray
-    starts: np.ndarray  # (sounds + 1,)
+    values: Ints
+    starts: Ints  # (sounds + 1,)
 
-    def waveform(self, index: int) -> np.ndarray:
+    def waveform(self, index: int) -> Floats:
         """The waveform of one sound in ±1, float32."""
         return self.values[self.starts[index] : self.starts[index + 1]].astype(np.float32) / 32768
 
@@ -50,7 +51,7 @@ class Bank:
         return [k for k, sound in enumerate(self.sounds) if (sound.kind, sound.split) == (kind, split)]
 
 
-Made = tuple[Sound, np.ndarray]
+Made = tuple[Sound, Floats]
 
 
 def _real(audio: Path) -> Iterator[Made]:

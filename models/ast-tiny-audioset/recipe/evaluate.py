@@ -14,6 +14,7 @@ import soundfile
 import torch
 from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
+from .arrays import Bools, Floats, Names
 from .augment import RATE, resample, with_peak
 from .bank import Bank
 from .noises import coloured_unit
@@ -51,7 +52,7 @@ class Student:
         self.extract = ASTFeatureExtractor.from_pretrained(folder)
         self.names = [self.model.config.id2label[k] for k in range(self.model.config.num_labels)]
 
-    def softmax(self, waveforms: list[np.ndarray]) -> np.ndarray:
+    def softmax(self, waveforms: list[Floats]) -> Floats:
         """Softmax scores of 16 kHz waveforms. Shape: (waveforms, 527)."""
         scores = []
         with torch.inference_mode():
@@ -60,13 +61,13 @@ class Student:
                 scores.append(self.model(**inputs).logits.softmax(dim=1).numpy())
         return np.concatenate(scores) if scores else np.zeros((0, len(self.names)))
 
-    def decide(self, scores: np.ndarray) -> np.ndarray:
+    def decide(self, scores: Floats) -> Names:
         """ "speech", "music" or "other" for each row: the better of the two where it reaches the threshold."""
         pair = scores[:, [self.names.index("Speech"), self.names.index("Music")]]
         return np.where(pair.max(axis=1) < THRESHOLD, "other", np.array(["speech", "music"])[pair.argmax(axis=1)])
 
 
-def two_second_windows(waveform: np.ndarray) -> list[np.ndarray]:
+def two_second_windows(waveform: Floats) -> list[Floats]:
     """Windows of 2 s side by side, one more at the end if something is left, and a shorter recording whole."""
     if len(waveform) <= WINDOW:
         return [waveform]
@@ -76,19 +77,19 @@ def two_second_windows(waveform: np.ndarray) -> list[np.ndarray]:
     return [waveform[start : start + WINDOW] for start in starts]
 
 
-def dbfs(waveform: np.ndarray) -> float:
+def dbfs(waveform: Floats) -> float:
     """Root mean square in dB below full scale."""
     return float(10 * np.log10(np.mean(waveform.astype(np.float64) ** 2) + 1e-20))
 
 
-def filled(waveform: np.ndarray) -> bool:
+def filled(waveform: Floats) -> bool:
     """Whether at least half of the tenths of a second are within 35 dB of the loudest: no long pause in it."""
     tenths = waveform[: len(waveform) // 1600 * 1600].reshape(-1, 1600)
     levels = 10 * np.log10(np.mean(tenths.astype(np.float64) ** 2, axis=1) + 1e-20)
     return bool(np.mean(levels > max(levels.max() - 35, SILENT_DBFS)) >= 0.5)
 
 
-def load(clip: Clip) -> np.ndarray:
+def load(clip: Clip) -> Floats:
     """A real recording at its own level. Shape: (values,), 16 kHz."""
     waveform, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
     return resample(waveform.mean(axis=1), rate)
@@ -111,22 +112,22 @@ def environmental(student: Student, clips: list[Clip], name: str) -> Iterator[Ro
         yield Row(what, sum(right), len(right), goal)
 
 
-def found(student: Student, windows: list[np.ndarray], label: str, what: str) -> Row:
+def found(student: Student, windows: list[Floats], label: str, what: str) -> Row:
     """How often windows that hold only speech (or music) get that label."""
     return Row(what, int((student.decide(student.softmax(windows)) == label).sum()), len(windows), ">= 95 %")
 
 
-def false_alarms(wrong: np.ndarray, what: str) -> Row:
+def false_alarms(wrong: Bools, what: str) -> Row:
     """How often windows without speech and music got either label. `wrong`: (windows,) bool."""
     return Row(what, int(wrong.sum()), len(wrong), "<= 3 %")
 
 
-def voiced(window: np.ndarray, teacher: Teacher) -> bool:
+def voiced(window: Floats, teacher: Teacher) -> bool:
     """Whether the teacher hears speech or music in a window with a probability of one half or more."""
     return bool(teacher(with_peak(window, -6.0)).logits[:, [0, 132]].max() >= 0)
 
 
-def generated(bank: Bank, kind: str, split: str, limit: int = 200) -> list[np.ndarray]:
+def generated(bank: Bank, kind: str, split: str, limit: int = 200) -> list[Floats]:
     """Evenly chosen windows of 2 s of generated speech or music, peak -12 dBFS, that hold no long pause."""
     windows = []
     for k in bank.indices(kind, split):
@@ -134,7 +135,7 @@ def generated(bank: Bank, kind: str, split: str, limit: int = 200) -> list[np.nd
     return [windows[k] for k in np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int)]
 
 
-def spoken_digits(clips: list[Clip]) -> list[np.ndarray]:
+def spoken_digits(clips: list[Clip]) -> list[Floats]:
     """Digits of one speaker joined with 60 ms between them, cut into windows of 2 s."""
     windows = []
     for speaker in sorted({clip.group for clip in clips}):
@@ -144,11 +145,11 @@ def spoken_digits(clips: list[Clip]) -> list[np.ndarray]:
     return windows
 
 
-def quiet(seed: int = 5) -> dict[str, list[np.ndarray]]:
+def quiet(seed: int = 5) -> dict[str, list[Floats]]:
     """Digital silence, and white, pink and brown noise from loud to hardly there."""
     rng = np.random.default_rng(seed)
     sizes = (8000, 16000, 32000, 80000, 160000)
-    kinds = {"digital silence": [np.zeros(size, dtype=np.float32) for size in sizes]}
+    kinds: dict[str, list[Floats]] = {"digital silence": [np.zeros(size, dtype=np.float32) for size in sizes]}
     for name, exponent in (("white", 0.0), ("pink", 1.0), ("brown", 2.0)):
         kinds[f"{name} noise, -6 to -80 dBFS"] = [
             with_peak(coloured_unit(size, exponent, rng), level) for level in (-6, -20, -40, -60, -80) for size in sizes
@@ -195,9 +196,9 @@ def evaluate(
         ("esc10", REPORT, "ESC-10 fold 5"),
         ("effect", SELECT, "held-back effects and foley"),
     ):
-        chosen = [load(clip) for clip in clips_of(kind, split) if clip.clean]
+        clean = [load(clip) for clip in clips_of(kind, split) if clip.clean]
         windows = [
-            window for waveform in chosen for window in two_second_windows(waveform) if dbfs(window) > SILENT_DBFS
+            window for waveform in clean for window in two_second_windows(waveform) if dbfs(window) > SILENT_DBFS
         ]
         if windows:
             wrong = student.decide(student.softmax(windows)) != "other"

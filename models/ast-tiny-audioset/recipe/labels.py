@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .arrays import Floats, Ints
+
 # YAMNet's 521 outputs are AudioSet's 527 classes in the same order without these six.
 NOT_IN_YAMNET = (
     "Male speech, man speaking",
@@ -31,7 +33,7 @@ class Labels:
         """Position of a class; an unknown name raises ValueError."""
         return self.names.index(name)
 
-    def vector(self, names: tuple[str, ...], parent: float = 1.0) -> np.ndarray:
+    def vector(self, names: tuple[str, ...], parent: float = 1.0) -> Floats:
         """1 for the named classes, `parent` for their ancestors, 0 elsewhere. Shape: (527,), float32."""
         wanted = np.zeros(len(self.names), dtype=np.float32)
         for name in names:
@@ -41,7 +43,7 @@ class Labels:
             wanted[self.index(name)] = 1.0
         return wanted
 
-    def teacher_columns(self) -> np.ndarray:
+    def teacher_columns(self) -> Ints:
         """For each of the teacher's 521 outputs its position among the 527 classes. Shape: (521,)."""
         return np.array([k for k, name in enumerate(self.names) if name not in NOT_IN_YAMNET])
 

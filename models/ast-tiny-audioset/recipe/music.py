@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from .arrays import Floats
 from .sources import REPORT, SELECT, TRAIN
 
 SOUNDFONTS: dict[str, tuple[str, ...]] = {
@@ -152,7 +153,7 @@ def midi_bytes(score: Score) -> bytes:
     return head + b"MTrk" + struct.pack(">I", len(track)) + bytes(track)
 
 
-def render(score: Score, soundfont: str) -> np.ndarray:
+def render(score: Score, soundfont: str) -> Floats:
     """The score through FluidSynth. Shape: (values,), mono 16 kHz in ±1."""
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder) / "score.mid", Path(folder) / "score.wav"
@@ -172,10 +173,11 @@ def render(score: Score, soundfont: str) -> np.ndarray:
         ]
         subprocess.run(command, check=True, capture_output=True)
         waveform, _ = soundfile.read(wav, dtype="float32")
-    return waveform.mean(axis=1)
+    mono: Floats = waveform.mean(axis=1)
+    return mono
 
 
-def synthesize(score: Score, length_s: float, rng: np.random.Generator, rate: int = 16000) -> np.ndarray:
+def synthesize(score: Score, length_s: float, rng: np.random.Generator, rate: int = 16000) -> Floats:
     """The score on an additive synthesizer with one random timbre, drums as noise bursts. Shape: (values,), 16 kHz."""
     out = np.zeros(int((length_s + 1) * rate), dtype=np.float32)
     partials = rng.uniform(0, 1, size=8) / np.arange(1, 9) ** rng.uniform(0.6, 2.5)

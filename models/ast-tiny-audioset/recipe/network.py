@@ -124,8 +124,8 @@ def pooled(
     if padding:
         parts.append(torch.cat(padding)[None].expand(count, -1, -1))
     tokens = torch.cat(parts, dim=1)
-    bias = torch.tensor([0.0, 0.0] + [content_bias] * content.shape[1] + sizes)[None, None, None]
-    bias = None if group == 1 and keep == 1 and hush == 0 else bias
+    weights = torch.tensor([0.0, 0.0] + [content_bias] * content.shape[1] + sizes)[None, None, None]
+    bias = None if group == 1 and keep == 1 and hush == 0 else weights
     for layer in ast.layers:
         normed = layer.layernorm_before(tokens)
         attention = layer.attention

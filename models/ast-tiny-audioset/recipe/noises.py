@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from .arrays import Floats
+
 RATE = 16000
 
 
@@ -19,30 +21,32 @@ RATE = 16000
 class Noise:
     """A generated waveform in ±1 and the classes that it surely holds."""
 
-    waveform: np.ndarray
+    waveform: Floats
     classes: tuple[str, ...]
 
 
-def coloured(length: int, exponent: float, rng: np.random.Generator) -> np.ndarray:
+def coloured(length: int, exponent: float, rng: np.random.Generator) -> Floats:
     """Noise whose power falls with frequency to the given exponent: 0 white, 1 pink, 2 brown."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     hz = np.maximum(np.fft.rfftfreq(length, 1 / RATE), 20.0)
     return np.fft.irfft(spectrum * hz ** (-exponent / 2), length).astype(np.float32)
 
 
-def band(waveform: np.ndarray, low_hz: float, high_hz: float, order: int = 2) -> np.ndarray:
+def band(waveform: Floats, low_hz: float, high_hz: float, order: int = 2) -> Floats:
     """The waveform through a Butterworth band-pass."""
     sos = butter(order, [low_hz, min(high_hz, 7900.0)], btype="band", fs=RATE, output="sos")
-    return sosfilt(sos, waveform).astype(np.float32)
+    filtered: Floats = sosfilt(sos, waveform).astype(np.float32)
+    return filtered
 
 
-def slow(length: int, rate_hz: float, rng: np.random.Generator) -> np.ndarray:
+def slow(length: int, rate_hz: float, rng: np.random.Generator) -> Floats:
     """A random envelope in 0…1 that changes about `rate_hz` times a second."""
     points = rng.random(max(4, int(length / RATE * rate_hz) + 3))
-    return np.interp(np.linspace(0, len(points) - 1, length), np.arange(len(points)), points).astype(np.float32)
+    at = np.linspace(0, len(points) - 1, length)
+    return np.asarray(np.interp(at, np.arange(len(points)), points), dtype=np.float32)
 
 
-def impulses(length: int, per_second: float, decay_s: float, rng: np.random.Generator) -> np.ndarray:
+def impulses(length: int, per_second: float, decay_s: float, rng: np.random.Generator) -> Floats:
     """Short noise bursts at random times with random strengths."""
     out = np.zeros(length, dtype=np.float32)
     for start in rng.integers(0, length, size=max(1, rng.poisson(per_second * length / RATE))):
@@ -52,7 +56,7 @@ def impulses(length: int, per_second: float, decay_s: float, rng: np.random.Gene
     return np.clip(out, -20, 20)
 
 
-def pulses(length: int, per_second: float, sound: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
+def pulses(length: int, per_second: float, sound: Floats, jitter: float, rng: np.random.Generator) -> Floats:
     """One short sound again and again, at nearly even times."""
     out = np.zeros(length + len(sound), dtype=np.float32)
     time = rng.uniform(0, 1 / per_second)
@@ -67,7 +71,7 @@ def pulses(length: int, per_second: float, sound: np.ndarray, jitter: float, rng
     return out[:length]
 
 
-def tone(length: int, rng: np.random.Generator) -> np.ndarray:
+def tone(length: int, rng: np.random.Generator) -> Floats:
     """A steady, pulsed or gliding tone, pure or with harmonics."""
     hz = np.exp(rng.uniform(np.log(80), np.log(5000)))
     glide = rng.uniform(-0.5, 0.5) if rng.random() < 0.3 else 0.0
@@ -155,7 +159,7 @@ def make_noise(length: int, rng: np.random.Generator) -> Noise:
     return Noise((peak * sound / (np.abs(sound).max() + 1e-9)).astype(np.float32), classes)
 
 
-def coloured_unit(length: int, exponent: float, rng: np.random.Generator) -> np.ndarray:
+def coloured_unit(length: int, exponent: float, rng: np.random.Generator) -> Floats:
     """Coloured noise with a root mean square of one third."""
     sound = coloured(length, exponent, rng)
-    return (sound / (3 * np.sqrt(np.mean(sound**2)) + 1e-12)).astype(np.float32)
+    return np.asarray(sound / (3 * np.sqrt(np.mean(sound**2)) + 1e-12), dtype=np.float32)

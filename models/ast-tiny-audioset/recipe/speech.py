@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from .arrays import Floats
 from .sources import REPORT, SELECT, TRAIN
 
 
@@ -118,7 +119,7 @@ def sentences(language: str, count: int, rng: np.random.Generator) -> str:
     return " ".join(text)
 
 
-def speak(voice: Voice, text: str, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def speak(voice: Voice, text: str, rng: np.random.Generator) -> tuple[Floats, int]:
     """The text in that voice at a random speed (and pitch, where the engine allows): mono in ±1, rate in Hz."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "speech.wav"

@@ -72,7 +72,8 @@ def strong_positions(norm: float, width: int, generator: torch.Generator) -> tor
     table = table / table.norm(dim=1).mean()
     own = torch.randn(table.shape, generator=generator) / width**0.5
     table = table + NOISE * own
-    return norm * table / table.norm(dim=1).mean()
+    scaled: torch.Tensor = norm * table / table.norm(dim=1).mean()
+    return scaled
 
 
 def logits(model: ASTForAudioClassification, inputs: torch.Tensor, keep: float = 1.0) -> torch.Tensor:
@@ -98,7 +99,8 @@ def logits(model: ASTForAudioClassification, inputs: torch.Tensor, keep: float =
         mixed = scores.softmax(dim=-1).to(v.dtype) @ v
         tokens = tokens + attention.o_proj(mixed.transpose(1, 2).reshape(count, -1, width))
         tokens = tokens + layer.mlp.fc2(F.gelu(layer.mlp.fc1(layer.layernorm_after(tokens))))
-    return model.classifier(ast.layernorm(tokens[:, :2]).mean(dim=1))
+    answer: torch.Tensor = model.classifier(ast.layernorm(tokens[:, :2]).mean(dim=1))
+    return answer
 
 
 def difference(heard: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
@@ -124,7 +126,7 @@ def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed
     probe = content(inputs[:64], values[:64])
     inputs = inputs.bfloat16()  # half the memory; the products below round to it anyway
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        taught = torch.cat([logits(model, part).float() for part in inputs.split(8)])
+        taught = torch.cat([logits(model, part).float() for part in torch.split(inputs, 8)])
     print(f"{POOL} windows", flush=True)
     positions = model.audio_spectrogram_transformer.embeddings.position_embeddings
     old = positions[0, 2:].detach().clone()
@@ -151,7 +153,7 @@ def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed
             heard = logits(model, inputs[rows].float(), 1.0 if exact else KEEP).float()
         loss = difference(heard, taught[rows])
         model.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         rate = min(1.0, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * done)) + 0.005
         for optimiser, peak in optimisers:

@@ -24,14 +24,15 @@ Figures = dict[str, float | int]
 def held_back(clips: list[Clip], kind: str, seconds: float) -> list[torch.Tensor]:
     """Windows side by side of recordings that training did not see; none overlap, none are silent."""
     values = round(seconds * RATE)
-    cuts = [w for c in clips if c.split != TRAIN and c.kind == kind for w in load(c).split(values) if len(w) == values]
+    chosen = [load(clip) for clip in clips if clip.split != TRAIN and clip.kind == kind]
+    cuts = [w for waveform in chosen for w in torch.split(waveform, values) if len(w) == values]
     return [w for w in cuts if w.square().mean().sqrt() > SILENT]
 
 
 @torch.inference_mode()
 def answers(model: ASTForAudioClassification, inputs: torch.Tensor) -> torch.Tensor:
     """Logits of transformers' own forward pass in float32. Shape: (windows, 1024, 128) → (windows, classes)."""
-    return torch.cat([model(input_values=part).logits for part in inputs.split(8)])
+    return torch.cat([model(input_values=part).logits for part in torch.split(inputs, 8)])
 
 
 def compare(heard: torch.Tensor, taught: torch.Tensor) -> Figures:

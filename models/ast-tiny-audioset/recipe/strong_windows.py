@@ -39,7 +39,8 @@ def load(clip: Clip) -> torch.Tensor:
     """The start of a recording at 16 kHz, at its own level. Shape: (values,)."""
     with soundfile.SoundFile(clip.path) as file:
         waveform, rate_hz = file.read(LONGEST_S * file.samplerate, dtype="float32", always_2d=True), file.samplerate
-    return torchaudio.functional.resample(torch.from_numpy(waveform.mean(axis=1)), rate_hz, RATE)
+    resampled: torch.Tensor = torchaudio.functional.resample(torch.from_numpy(waveform.mean(axis=1)), rate_hz, RATE)
+    return resampled
 
 
 def tensors(banks: FilterBanks, waveforms: list[torch.Tensor]) -> torch.Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import Bools, Floats
 from .labels import Labels
 
 # Weights in the softmax target, before it is scaled to sum to one.
@@ -20,9 +21,9 @@ TAUGHT = 0.6  # the teacher's probability, raised to the power 1.5
 class Target:
     """The answer for one window. All arrays have shape (527,), float32."""
 
-    presence: np.ndarray  # probability that each class is heard, for the sigmoid reading
-    share: np.ndarray  # a distribution over the classes (or less than one), for the softmax reading
-    absent: np.ndarray  # 1 where a class is surely not there: speech and music only
+    presence: Floats  # probability that each class is heard, for the sigmoid reading
+    share: Floats  # a distribution over the classes (or less than one), for the softmax reading
+    absent: Floats  # 1 where a class is surely not there: speech and music only
 
 
 class TargetMaker:
@@ -34,7 +35,7 @@ class TargetMaker:
         self._ancestors = np.stack([labels.vector((name,)) for name in labels.names]) > 0
         self._size = len(labels.names)
 
-    def __call__(self, taught: np.ndarray, sure: np.ndarray, clean: bool, certain: bool) -> Target:
+    def __call__(self, taught: Floats, sure: Bools, clean: bool, certain: bool) -> Target:
         """Make one window's target.
 
         taught: the teacher's probabilities, (521,). sure: classes surely in the window, (527,) bool.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from .arrays import Floats
 
 RATE_HZ = 16000
 HOP = 160  # values between frames
@@ -17,15 +20,16 @@ PATCH_HOP_FRAMES = 48
 class PatchScores:
     """What the teacher says about each patch; patch p covers frames 48·p … 48·p + 95 (10 ms a frame)."""
 
-    logits: np.ndarray  # (patches, 521), float32
-    embedding: np.ndarray  # (patches, 1024), float32, not negative
+    logits: Floats  # (patches, 521), float32
+    embedding: Floats  # (patches, 1024), float32, not negative
 
 
-def mel_weights(bands: int = 64, low_hz: float = 125.0, high_hz: float = 7500.0) -> np.ndarray:
+def mel_weights(bands: int = 64, low_hz: float = 125.0, high_hz: float = 7500.0) -> Floats:
     """Triangular filters on the HTK mel scale, peak 1, as TensorFlow builds them. Shape: (257, bands)."""
 
-    def mel(hz: np.ndarray | float) -> np.ndarray:
-        return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
+    def mel(hz: Floats | float) -> Floats:
+        found: Floats = 1127.0 * np.log1p(np.asarray(hz) / 700.0)
+        return found
 
     edges = np.linspace(mel(low_hz), mel(high_hz), bands + 2)
     bins = mel(np.linspace(0.0, RATE_HZ / 2, 257))[:, None]
@@ -33,10 +37,10 @@ def mel_weights(bands: int = 64, low_hz: float = 125.0, high_hz: float = 7500.0)
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     weights = np.maximum(0.0, np.minimum(rising, falling))
     weights[0] = 0.0  # the DC bin belongs to no band
-    return weights.astype(np.float32)
+    return np.asarray(weights, dtype=np.float32)
 
 
-def spectra(waveform: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def spectra(waveform: Floats, weights: Floats) -> Floats:
     """ln(mel + 0.001) of a 16 kHz waveform, at least one patch long. Shape: (values,) → (frames, 64)."""
     least = 400 + HOP * (PATCH_FRAMES - 1)
     if len(waveform) < least:
@@ -63,11 +67,12 @@ class Teacher:
         self._embedding = next(t for t in tensors if t["name"].endswith("reduce_mean") and len(t["shape"]) == 4)
         self._weights = mel_weights()
 
-    def _value(self, tensor: dict) -> np.ndarray:
+    def _value(self, tensor: dict[str, Any]) -> Floats:
         scale, zero = tensor["quantization"]
-        return (self._interpreter.get_tensor(tensor["index"]).astype(np.float32).ravel() - zero) * scale
+        value: Floats = (self._interpreter.get_tensor(tensor["index"]).astype(np.float32).ravel() - zero) * scale
+        return value
 
-    def __call__(self, waveform: np.ndarray) -> PatchScores:
+    def __call__(self, waveform: Floats) -> PatchScores:
         """Judge a mono 16 kHz waveform in ±1, patch by patch with half a patch of overlap."""
         log_mel = spectra(waveform, self._weights)
         logits, embeddings = [], []

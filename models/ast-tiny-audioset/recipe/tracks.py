@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torchaudio
 
+from .arrays import Bools, Floats
 from .augment import RATE, augment, compressed, wander, with_peak
 from .bank import Bank, read_bank
 from .labels import read_labels
@@ -44,14 +45,14 @@ SCENES = {
 class Source:
     """One sound of a scene, as loud and as long as it is in it."""
 
-    waveform: np.ndarray
+    waveform: Floats
     classes: tuple[str, ...]
     clean: bool  # surely without speech and music
 
 
-def fbank(waveform: np.ndarray) -> np.ndarray:
+def fbank(waveform: Floats) -> Floats:
     """AST's log-mel frames before padding and normalisation. Shape: (values,) → (frames, 128), float32."""
-    frames = torchaudio.compliance.kaldi.fbank(
+    frames: torch.Tensor = torchaudio.compliance.kaldi.fbank(
         torch.from_numpy(np.ascontiguousarray(waveform))[None],
         sample_frequency=RATE,
         window_type="hanning",
@@ -60,12 +61,12 @@ def fbank(waveform: np.ndarray) -> np.ndarray:
     return frames.numpy()
 
 
-def active_frames(waveform: np.ndarray, frames: int) -> np.ndarray:
+def active_frames(waveform: Floats, frames: int) -> Bools:
     """Which frames are within 30 dB of the loud ones and not digitally silent. Shape: (frames,), bool."""
     squared = np.concatenate([[0.0], np.cumsum(waveform.astype(np.float64) ** 2)])
     starts = 160 * np.arange(frames)
     power = (squared[np.minimum(starts + 400, len(waveform))] - squared[np.minimum(starts, len(waveform))]) / 400
-    return power > max(np.percentile(power, 95) * 1e-3, 1e-10)
+    return np.asarray(power > max(np.percentile(power, 95) * 1e-3, 1e-10))
 
 
 class Composer:
@@ -87,7 +88,7 @@ class Composer:
         groups = self._groups[kind]
         return int(self.rng.choice(groups[self.rng.integers(len(groups))]))
 
-    def _sequence(self, members: list[int], length: int, gap_s: float) -> np.ndarray:
+    def _sequence(self, members: list[int], length: int, gap_s: float) -> Floats:
         """Sounds of one sort one after another, with random gaps, until `length` values are full."""
         out = np.zeros(length, dtype=np.float32)
         at = int(self.rng.uniform(0, 0.5) * RATE) if gap_s else 0
@@ -124,7 +125,7 @@ class Composer:
         start = int(self.rng.integers(0, max(1, len(waveform) - 8 * RATE)))
         return Source(self._lively(waveform[start : start + 11 * RATE]), self.bank.sounds[index].classes, False)
 
-    def _lively(self, voice: np.ndarray) -> np.ndarray:
+    def _lively(self, voice: Floats) -> Floats:
         """A voice altered more than other sounds are, because so few of them are real."""
         return augment(wander(voice, self.rng) if self.rng.random() < 0.5 else voice, self.rng, 0.15)
 
@@ -152,7 +153,7 @@ class Composer:
         source = (self._esc(), self._effect(), self._noise(length))[self.rng.integers(3)]
         return Source(np.resize(source.waveform, length), source.classes, source.clean)
 
-    def scene(self, kind: str) -> tuple[np.ndarray, list[Source]]:
+    def scene(self, kind: str) -> tuple[Floats, list[Source]]:
         """A waveform of at most LONGEST values and the sources in it."""
         make = {"esc": self._esc, "esc+esc": self._esc, "effect": self._effect, "effect+noise": self._effect,
                 "speech": self._speech, "speech+other": self._speech, "speech+music": self._speech,
@@ -178,7 +179,7 @@ class Composer:
                     second.clean,
                 )
             )
-        mixed = with_peak(sum(source.waveform for source in sources), float(self.rng.uniform(-15, -1)))
+        mixed = with_peak(np.sum([source.waveform for source in sources], axis=0), float(self.rng.uniform(-15, -1)))
         return (compressed(mixed, self.rng) if self.rng.random() < 0.3 else mixed), sources
 
 
@@ -189,16 +190,13 @@ def compose_shard(job: tuple[Path, Path, Path, Path, str, int, int]) -> Path:
     composer = Composer(read_bank(bank_file), split, [3 if split == TRAIN else 4, number, 5])
     labels, teacher = read_labels(labels_folder), Teacher(teacher_file)
     names, weights = list(SCENES), np.array(list(SCENES.values()))
-    mels, logits, embeddings, actives, truths, cleans, offsets, patch_offsets = (
-        [],
-        [],
-        [],
-        [],
-        [],
-        [],
-        [0],
-        [0],
-    )
+    mels: list[Floats] = []
+    logits: list[Floats] = []
+    embeddings: list[Floats] = []
+    actives: list[Bools] = []
+    truths: list[Bools] = []
+    cleans: list[bool] = []
+    offsets, patch_offsets = [0], [0]
     while len(truths) < count:
         waveform, sources = composer.scene(str(composer.rng.choice(names, p=weights / weights.sum())))
         if len(waveform) < 1600:

@@ -58,15 +58,23 @@ def loss_of(logits: torch.Tensor, guessed: torch.Tensor, batch: Batch) -> torch.
     return (0.15 * presence + share + 2.0 * guard + 2.0 * likeness).mean()
 
 
+def gradient_of(parameter: torch.nn.Parameter) -> torch.Tensor:
+    """Return the parameter's gradient. Raise RuntimeError if the backward pass gave it none."""
+    if parameter.grad is None:
+        raise RuntimeError(f"a parameter of shape {tuple(parameter.shape)} has no gradient: the loss does not use it")
+    return parameter.grad
+
+
 def average_gradients(parameters: list[torch.nn.Parameter], processes: int, number: float) -> float:
     """Replace every gradient by its mean over the processes; return the mean of each one's `number`."""
-    flat = torch.cat([p.grad.reshape(-1) for p in parameters] + [torch.tensor([number])])
+    gradients = [gradient_of(p) for p in parameters]
+    flat = torch.cat([one.reshape(-1) for one in gradients] + [torch.tensor([number])])
     dist.all_reduce(flat)
     flat /= processes
     start = 0
-    for p in parameters:
-        p.grad.copy_(flat[start : start + p.numel()].view_as(p))
-        start += p.numel()
+    for one in gradients:
+        one.copy_(flat[start : start + one.numel()].view_as(one))
+        start += one.numel()
     return float(flat[-1])
 
 
@@ -115,10 +123,10 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
                 summary = pooled(model, batch.pixels, plan.group, plan.keep, rng, HUSH * young)
             heard = [summary.special] if young == 0 else [summary.special, summary.content]
             answers = [(model.classifier(vector), guess(vector)) for vector in heard]
-        loss = sum(loss_of(logits.float(), guessed.float(), batch) for logits, guessed in answers) / len(answers)
+        loss = torch.stack([loss_of(logits.float(), guessed.float(), batch) for logits, guessed in answers]).mean()
         for p in everything:
             p.grad = None
-        loss.backward()
+        torch.autograd.backward(loss)
         spent = average_gradients(everything, plan.processes, (time.time() - began) / plan.limit_s)
         done = max((step + 1) / total, min(spent, 1.0))
         torch.nn.utils.clip_grad_norm_(everything, 1.0)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from .arrays import Bools, Floats
 from .labels import Labels
-from .targets import TargetMaker
+from .targets import Target, TargetMaker
 
 FLOOR = -15.9424  # log of float32's epsilon, Kaldi's value for digital silence
 MEAN, STD = -4.2677393, 4.5689974
@@ -40,8 +43,16 @@ class Tracks:
         parts = [np.load(file) for file in sorted(folder.glob(pattern)) if ".part" not in file.name]
         if not parts:
             raise FileNotFoundError(f"no tracks {pattern} in {folder}")
-        for name in ("mel", "logits", "embedding", "active", "truth", "clean"):
-            setattr(self, name, np.concatenate([part[name] for part in parts]))
+
+        def joined(name: str) -> npt.NDArray[Any]:
+            return np.concatenate([part[name] for part in parts])
+
+        self.mel: Floats = joined("mel")
+        self.logits: Floats = joined("logits")
+        self.embedding: Floats = joined("embedding")
+        self.active: Bools = joined("active")
+        self.truth: Bools = joined("truth")
+        self.clean: Bools = joined("clean")
         self.offsets = np.cumsum([0] + [n for part in parts for n in np.diff(part["offsets"])])
         self.patch_offsets = np.cumsum([0] + [n for part in parts for n in np.diff(part["patch_offsets"])])
         self._targets = TargetMaker(labels)
@@ -51,7 +62,7 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def cut(self, track: int, start: int, frames: int) -> tuple[np.ndarray, object, np.ndarray]:
+    def cut(self, track: int, start: int, frames: int) -> tuple[Floats, Target, Floats]:
         """Frames of a track, their target and the teacher's mean embedding."""
         first, last = self.offsets[track], self.offsets[track + 1]
         mel = self.mel[first + start : min(first + start + frames, last)].astype(np.float32)
@@ -72,7 +83,7 @@ class Tracks:
         return mel, target, (self.embedding[rows].mean(axis=0, dtype=np.float32) - self._center) / self._spread
 
 
-def change_level(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def change_level(mel: Floats, rng: np.random.Generator) -> Floats:
     """A gain from -48 to +6 dB, a smooth spectral tilt, and a floor of faint noise under some windows."""
     decibels = rng.uniform(-20, 6) if rng.random() < 0.7 else rng.uniform(-48, -20)
     gain = decibels * np.log(10) / 10
@@ -83,10 +94,10 @@ def change_level(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.35:
         level = rng.uniform(-15, -7) + rng.uniform(-1.5, 2.5) * np.linspace(0, 1, 128)
         out = np.logaddexp(out, level + np.log(rng.gamma(3.0, 1 / 3.0, size=out.shape))).astype(np.float32)
-    return out.astype(np.float32)
+    return np.asarray(out, dtype=np.float32)
 
 
-def stretch(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stretch(mel: Floats, rng: np.random.Generator) -> Floats:
     """Up to three mel bins up or down, and up to 12 % of the bins or frames masked."""
     shift = int(rng.integers(-3, 4))
     out = mel.copy()

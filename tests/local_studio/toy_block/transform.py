@@ -25,7 +25,7 @@ session.trust_env = False
 session.headers["x-api-key"] = os.environ["EI_PROJECT_API_KEY"]
 
 
-def post(sample_id, call, body):
+def post(sample_id: int, call: str, body: dict[str, object]) -> None:
     answer = session.post(f"{api}/{sample_id}/{call}", json=body, timeout=30).json()
     if not answer["success"]:
         raise SystemExit(answer["error"])
