@@ -1,4 +1,4 @@
-# make demo · make test · make check · make bench · make soak · make images · make push-cpu · make push-gpu · make audit;
+# make demo · make test · make test-all · make check · make bench · make soak · make images · make push-cpu · make push-gpu · make audit;
 # what is missing is installed into .venv first, and every file of it held to its SHA-256 in locked/.
 #
 # TORCH_INDEX: where torch and torchaudio come from, if not from the default package index. PyTorch's own CPU-only
@@ -9,19 +9,28 @@ VENV ?= .venv
 TORCH_INDEX ?=
 BENCH ?=
 SOAK ?=
+JOBS ?= 2
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 AUDIT := build/audit
+# A file's tests stay in one process, so what they share is made once.
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile
 
-.PHONY: demo test check fix bench soak images push-cpu push-gpu lock audit clean
+.PHONY: demo test test-all check fix bench soak images push-cpu push-gpu lock audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(PY) demo/run.py
 
+# At most 4 minutes on two cores.
 test: $(VENV)/.dev
-	$(PY) -m pytest
+	$(PY) -m pytest $(SIDE_BY_SIDE)
+
+# Those tests too that are slow, such as clusters, browser journeys and kills, and more examples for the fuzz tests: at
+# most half an hour on two cores.
+test-all: $(VENV)/.dev
+	FUZZ=1 $(PY) -m pytest $(SIDE_BY_SIDE) -m ""
 
 check: $(VENV)/.dev
 	$(PY) -m ruff check .

@@ -36,6 +36,12 @@ def install() -> None:
         signal.signal(number, _asked)
 
 
+def reinstall() -> None:
+    """Take the signals again that native code has taken since, in the main thread; handlers stay those of Python."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.getsignal(number))
+
+
 def done(future: Future[Result]) -> Future[Result]:
     """Wait until `future` is done, in the main thread; a signal is heard within `LISTEN_EVERY_S`.
 

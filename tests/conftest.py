@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import resource
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Beside other workers, a test and the processes it starts get one thread: two would fight over the cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 # A slow machine is no failure.
 settings.register_profile("patient", deadline=None)
@@ -102,3 +107,15 @@ def ids_file(tmp_path: Path) -> Callable[[object], str]:
         return str(path)
 
     return write
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped and why, and what was left to `make test-all`."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+    said = [f"{count} skipped: {reason}" for reason, count in sorted(reasons.items())]
+    if terminalreporter.config.option.markexpr == "not slow":
+        said.append("slow tests run in make test-all")
+    terminalreporter.write_line("; ".join(said) or "nothing was skipped")

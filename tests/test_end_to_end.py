@@ -372,6 +372,7 @@ def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, che
         studio.run([1], "--model", str(checkpoint_folder))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "audio").is_dir(), reason="needs a collection of real recordings")
 def test_fifty_real_recordings_are_labelled_in_one_run_by_two_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]

@@ -38,7 +38,7 @@ def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests:
     return running
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_cancelled_run_says_what_it_did_and_exits_130(
     tmp_path: Path, checkpoint_folder: Path, number: signal.Signals
 ) -> None:
@@ -57,6 +57,7 @@ def test_a_cancelled_run_says_what_it_did_and_exits_130(
     assert took < 5
 
 
+@pytest.mark.slow
 def test_a_run_cancelled_while_a_write_is_tried_again_still_leaves_its_summary(
     tmp_path: Path, checkpoint_folder: Path
 ) -> None:

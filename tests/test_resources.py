@@ -148,6 +148,7 @@ sys.addaudithook(refuse)
 """
 
 
+@pytest.mark.slow
 def test_with_a_file_system_that_is_read_only_everything_is_labelled(studio: Studio) -> None:
     setting = f"exec({READ_ONLY!r}); {RUN}"
     done = studio.run(setting)
@@ -158,6 +159,7 @@ def test_with_a_file_system_that_is_read_only_everything_is_labelled(studio: Stu
     assert "--failed-ids-file failed.json cannot be written: Read-only file system" in refused.stderr
 
 
+@pytest.mark.slow
 def test_without_a_home_a_users_name_and_a_folder_for_temporary_files_everything_is_labelled(studio: Studio) -> None:
     nameless = "import getpass; getpass.getuser = lambda: {}['nobody']; os.environ.pop('HOME', None); "
     done = studio.run(f"{nameless}exec({READ_ONLY!r}); {RUN}")

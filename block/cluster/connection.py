@@ -97,6 +97,8 @@ def connect(address: str, job: str) -> Cluster:
                 os.environ.pop(BACKEND_LEVEL, None)
     if problem is not None:
         raise SettingsError(_told(joined, problem)) from None
+    # Ray's native code prints its stack at SIGTERM first, and aborts the process where that takes more than 3 s.
+    cancel.reinstall()
     hush(ray)
     return _as_it_is(ray, future.result(), started_here=not joined)
 

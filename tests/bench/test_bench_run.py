@@ -42,6 +42,7 @@ def measure(plan: Plan, device: Device, paths: list[Path], folder: Path) -> Meas
     )
 
 
+@pytest.mark.slow
 def test_a_run_measures_every_contender_and_says_what_it_left_out(
     checkpoint_folder: Path, device: Device, paths: list[Path], tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_run_measures_every_contender_and_says_what_it_left_out(
     assert str(checkpoint_folder.parent) not in written
 
 
+@pytest.mark.slow
 def test_runtimes_that_are_not_installed_are_named_with_the_way_to_get_them(
     checkpoint_folder: Path, device: Device, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

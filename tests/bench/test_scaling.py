@@ -173,7 +173,7 @@ def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
     assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.15)
 
 
-@pytest.mark.parametrize("name", [CPU_FAST, GPU])
+@pytest.mark.parametrize("name", [pytest.param(CPU_FAST, marks=pytest.mark.slow), GPU])
 def test_64_workers_reach_the_efficiency_that_is_wanted_of_them(name: str) -> None:
     recordings = field_recordings(1_000_000, 0)
     (scenario,) = (one for one in scenarios() if one.name == name)

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.folder.conftest import tones
 
 # Ray leaves the files of its machines to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 
 def wav(values: np.ndarray, rate: int) -> bytes:

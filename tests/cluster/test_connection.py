@@ -256,6 +256,7 @@ except SettingsError as error:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [True, False])
 def test_workers_of_a_cluster_import_the_code_that_they_are_sent_and_no_other(
     two: Machines, tmp_path: Path, beside: bool
@@ -270,6 +271,7 @@ def test_workers_of_a_cluster_import_the_code_that_they_are_sent_and_no_other(
                                "started_here": False}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_ray_that_is_started_here_runs_this_code_knows_no_key_and_says_nothing(tmp_path: Path) -> None:
     # Nothing can be written there; Ray alone would not start.
     seen = told("local", tmp_path, HOME="/dev/null/home", HTTPS_PROXY="http://user:password@127.0.0.1:9")

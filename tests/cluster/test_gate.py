@@ -18,6 +18,8 @@ from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
 from tests.score_store import made
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray")
 KEY = "ei_cluster0123456789secret"
 LIMIT = 4

@@ -60,7 +60,7 @@ def assert_equal(out: Path, alone: Path, named: tuple[str, ...] = ()) -> None:
     assert set(stored(out).values()) == {1}
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_cluster_writes_the_files_that_a_single_machine_writes(
     workers: str, two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
@@ -76,6 +76,7 @@ def test_a_cluster_writes_the_files_that_a_single_machine_writes(
     assert_equal(tmp_path / "out", alone)
 
 
+@pytest.mark.slow
 def test_what_the_store_holds_is_not_computed_again_where_the_manifest_is_lost(
     two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_what_the_store_holds_is_not_computed_again_where_the_manifest_is_lost(
     assert_equal(out, alone)
 
 
+@pytest.mark.slow
 def test_a_machine_that_goes_down_half_way_costs_no_recording_and_none_is_there_twice(
     two: Machines, slow: Path, alone: Path, command: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_machine_that_goes_down_half_way_costs_no_recording_and_none_is_there_
     assert "26 labelled, 2 failed" in "".join(said)
 
 
+@pytest.mark.slow
 def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_labelled(
     two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_l
     assert set(stored(out).values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_whose_driver_ends_goes_on_from_the_store(
     how: signal.Signals, two: Machines, slow: Path, alone: Path, command: Callable[..., list[str]],
@@ -149,6 +153,7 @@ def test_a_run_whose_driver_ends_goes_on_from_the_store(
     assert_equal(out, alone, ANYWHERE)
 
 
+@pytest.mark.slow
 def test_a_folder_that_workers_do_not_see_ends_the_run_in_words(
     two: Machines, command: Callable[..., list[str]], label: Label, tmp_path: Path
 ) -> None:
@@ -171,5 +176,6 @@ def test_a_folder_that_workers_do_not_see_ends_the_run_in_words(
     assert "recordings cannot be read as a folder" in "".join(said)
 
 
+@pytest.mark.slow
 def test_run_json_does_not_tell_where_it_was_computed(alone: Path) -> None:
     assert "ray" not in json.loads((alone / "run.json").read_text())["options"]

@@ -46,9 +46,10 @@ def test_settings_that_do_not_fit_are_told_at_their_fields(windows: Windows):
     assert windows.project.store.proposals(1) == []
 
 
+@pytest.mark.slow
 def test_a_slow_job_is_watched_and_cancelled(windows: Windows):
     page = windows.open("/actions")
-    start(page, "Run on all chosen", pause_ms="2000")
+    start(page, "Run on all chosen", pause_ms="60000")  # canceled long before
     expect(page.locator("#log")).to_contain_text("sample 1 <script>alert(1)</script>")
     expect(page.locator("#progress")).to_contain_text("of 3 recordings")
     windows.inspect(page, "job-running")
@@ -64,6 +65,7 @@ def test_a_slow_job_is_watched_and_cancelled(windows: Windows):
     assert not windows.project.samples()[-1].structured_labels
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_shows_its_log_and_exit_code(windows: Windows):
     page = windows.open("/actions", theme="dark")
     page.get_by_label("What to do").select_option("fail")
@@ -79,6 +81,7 @@ def test_a_job_that_fails_shows_its_log_and_exit_code(windows: Windows):
     windows.inspect(page, "jobs")
 
 
+@pytest.mark.slow
 def test_proposals_of_another_block_are_accepted_and_rejected_together(windows: Windows):
     page = windows.open("/actions")
     start(page, "Preview", label="<img src=x onerror=alert(1)>")

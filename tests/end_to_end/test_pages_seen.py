@@ -70,6 +70,7 @@ def test_a_segment_is_reached_and_explained_with_the_keyboard_alone(windows: Win
     expect(page.locator("#player")).to_have_js_property("currentTime", 0.5)
 
 
+@pytest.mark.slow
 def test_of_two_windows_the_second_to_save_is_told_and_loses_nothing(windows: Windows):
     one, other = windows.open("/recordings/1"), windows.open("/recordings/1")
     edit(one, "whistle")
@@ -87,6 +88,7 @@ def test_of_two_windows_the_second_to_save_is_told_and_loses_nothing(windows: Wi
     expect(other.locator("#current .segment").first).to_have_text("whistle")
 
 
+@pytest.mark.slow
 def test_what_is_not_saved_is_not_left_by_mistake(windows: Windows):
     page = windows.open("/recordings/1")
     edit(page, "whistle")
@@ -134,6 +136,7 @@ def test_without_script_all_can_be_read_and_labels_be_saved(windows: Windows):
     assert labels(windows) == ["hum", "beep"]
 
 
+@pytest.mark.slow
 def test_labels_are_exported_to_a_file_and_imported_from_it(windows: Windows, tmp_path: Path):
     page = windows.open()
     with page.expect_download() as begun:
@@ -192,6 +195,7 @@ def test_elsewhere_the_pages_ask_for_the_key(serve: Serve):
     windows.inspect(page, "list-empty")
 
 
+@pytest.mark.slow
 def test_the_pages_beside_can_be_read_by_all(windows: Windows):
     page = windows.open("/about")
     windows.inspect(page, "about")

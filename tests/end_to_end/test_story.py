@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from block.local_studio.project import Project
@@ -43,6 +44,7 @@ def place(page: Any, selector: str) -> float:
     return left
 
 
+@pytest.mark.slow
 def test_recordings_are_previewed_heard_corrected_accepted_and_labelled(serve: Serve, tmp_path: Path):
     for file in RECORDINGS.glob("*.wav"):
         shutil.copy(file, tmp_path)

@@ -87,6 +87,7 @@ def assert_same(out: Path, undisturbed: Path) -> None:
         assert found[name] == expected[name], name
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_with_the_files_of_one_that_was_not(
     recordings: Path, checkpoint_folder: Path, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from block import __version__
 from tests.conftest import EMBEDDED
@@ -193,7 +194,7 @@ def _lines(text: str) -> str:
     return "".join(sorted(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def _logits(shards: Iterable[Path]) -> np.ndarray:
+def _logits(shards: Iterable[Path]) -> npt.NDArray[np.float32]:
     """Return the logits in score stores, ordered by the content of their recordings; shape `(chunks, classes)`."""
     import pyarrow.parquet
 

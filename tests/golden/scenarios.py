@@ -1,6 +1,6 @@
 """What the golden results hold: each scenario is a few runs of the block, one after the other, on the same data.
 
-`{ids}` and `{failed}` in an action's arguments, and `audio` and `out` in a command's, are names in the scenario's folder.
+Names of files and folders in the arguments are those in the scenario's own folder.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def folders() -> list[Scenario]:
     """Return the scenarios of folders."""
     label = ("label", "audio", "--out", "out", *LABELS)
     evaluate = ("evaluate", "audio", "--annotations", "annotations.csv", "--out", "report", "--audioset-labels",
-                "Speech (speech), Music (music)", "--win-size-ms", "500", "--win-stride-ms", "500", "--segment-s", "0.5",
-                "--bootstrap", "100", "--fit-thresholds", "f1")  # fmt: skip
+                "Speech (speech), Music (music)", "--win-size-ms", "500", "--win-stride-ms", "500",
+                "--segment-s", "0.5", "--bootstrap", "100", "--fit-thresholds", "f1")  # fmt: skip
     return [
         # The second run computes nothing and changes nothing.
         Scenario("folder", (label, label), (*ALL, "long"), is_folder=True),
@@ -142,10 +142,11 @@ def _labeled_samples() -> list[Sample]:
     values, rate_hz = sounds()["short"]
     good = wav(values, rate_hz)
     labels = [{"startIndex": 0, "endIndex": len(values) - 1, "label": "cough"}]
+    by = {"labeled_by": "audio-spectrogram-transformer"}
     known = {
         201: {"labeled_by": "human"},
-        202: {"labeled_by": "audio-spectrogram-transformer", "ast_job": "0123456789abcdef", "ast_segments": "stale"},
-        203: {"labeled_by": "audio-spectrogram-transformer", "ast_job": "0123", "ast_segments": "", "ast_replacing": "x"},
+        202: {**by, "ast_job": "0123456789abcdef", "ast_segments": "stale"},
+        203: {**by, "ast_job": "0123", "ast_segments": "", "ast_replacing": "x"},
         204: {},
     }  # fmt: skip
     return [

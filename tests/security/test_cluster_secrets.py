@@ -13,6 +13,8 @@ from tests.cluster.local_ray import local_ray
 from tests.security.hostile import KEY, told
 from tests.studio.scripted import Answer, scripted
 
+pytestmark = pytest.mark.slow
+
 SEEN = "a-line-that-is-there-to-be-found"
 
 
