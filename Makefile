@@ -44,7 +44,7 @@ fix: $(VENV)/.dev
 # This block beside transformers, ONNX Runtime and OpenVINO on this machine: a table, JSON and a plot in build/bench.
 # It takes about twenty minutes on two cores; BENCH=--quick takes three.
 bench: $(VENV)/.bench
-	$(PY) -m block bench --out build/bench $(BENCH)
+	$(PY) -m bench --out build/bench $(BENCH)
 
 # What takes too long for tests: ten thousand recordings, two hundred kills, and every fault with the times that ship.
 # About twenty minutes on two cores; SOAK=--docs puts the figures into docs/faults.md.

@@ -23,17 +23,48 @@ from block.studio.errors import StudioError
 
 def main() -> NoReturn:
     """`python transform.py …`: run as an AI Action, then exit."""
-    _leave(run_action, sys.argv[1:], "transform.py")
+    exit_with(run_action, sys.argv[1:], "transform.py")
 
 
 def command() -> NoReturn:
     """`python -m block COMMAND …`, then exit."""
-    _leave(_command, sys.argv[1:], "python -m block")
+    exit_with(_command, sys.argv[1:], "python -m block")
+
+
+def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
+    """Run `action` on `argv` and exit with its code; say in one line of `program` why nothing could start."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names may hold characters that the log's encoding does not have, and a log is read while it grows.
+        _reconfigure(stream, errors="backslashreplace", line_buffering=True)
+    redact_output(os.environ)
+    leave_no_core()
+    cancel.install()
+    try:
+        code = action(argv)
+    except (SettingsError, LabelError, CheckpointError, StudioError) as error:
+        code = _refuse(program, str(error))
+    except BrokenPipeError:
+        code = SOME_FAILED  # whoever read the output has gone (`… | head`): there is nobody to tell
+    except KeyboardInterrupt:
+        print(f"{program}: cancelled", file=sys.stderr)
+        code = CANCELLED
+    except Exception as error:  # nobody foresaw this; the log of a job should still end in one line that can be read
+        if "--verbose" in argv:
+            raise
+        code = _refuse(program, f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
+    # Threads may still wait for an answer, or output for a reader; a run that is over waits for neither.
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        os._exit(code)
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def _command(argv: Sequence[str]) -> int:
     commands: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
-        "bench": ("measure this block beside its peers", _bench),
         "evaluate": ("hold labels to annotations of your own", _evaluate),
         "label": ("label a folder of audio, without Studio", _label),
         "labels": ("print the class names of a checkpoint", _labels),
@@ -47,14 +78,6 @@ def _command(argv: Sequence[str]) -> int:
                                                                      commands.items()))  # fmt: skip
     chosen = parser.parse_args(argv[:1]).command
     return commands[chosen][1](list(argv[1:]))
-
-
-def _bench(argv: Sequence[str]) -> int:
-    from block.bench import agreement, command
-
-    if argv[:1] == ["agreement"]:
-        return agreement.main(list(argv[1:]))
-    return command.main(list(argv))
 
 
 def _evaluate(argv: Sequence[str]) -> int:
@@ -98,38 +121,6 @@ def _studio(argv: Sequence[str]) -> int:
     from block.local_studio import server
 
     return server.main(list(argv))
-
-
-def _leave(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
-    """Run `action`, say in one line why nothing could start, and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        # Names may hold characters that the log's encoding does not have, and a log is read while it grows.
-        _reconfigure(stream, errors="backslashreplace", line_buffering=True)
-    redact_output(os.environ)
-    leave_no_core()
-    cancel.install()
-    try:
-        code = action(argv)
-    except (SettingsError, LabelError, CheckpointError, StudioError) as error:
-        code = _refuse(program, str(error))
-    except BrokenPipeError:
-        code = SOME_FAILED  # whoever read the output has gone (`… | head`): there is nobody to tell
-    except KeyboardInterrupt:
-        print(f"{program}: cancelled", file=sys.stderr)
-        code = CANCELLED
-    except Exception as error:  # nobody foresaw this; the log of a job should still end in one line that can be read
-        if "--verbose" in argv:
-            raise
-        code = _refuse(program, f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
-    # Threads may still wait for an answer, or output for a reader; a run that is over waits for neither.
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        os._exit(code)
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        os._exit(code)
-    raise SystemExit(code)
 
 
 def _refuse(program: str, reason: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import EMBEDDED, ROOT
 
-PACKAGES = [ROOT / name for name in ("block", "images", "demo", "locked", "tests")] + [EMBEDDED / "recipe"]
+PACKAGES = [ROOT / name for name in ("block", "bench", "images", "demo", "locked", "tests")] + [EMBEDDED / "recipe"]
 
 
 def imported(*packages: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .project import Project
-from .sample import Sample, Sensor
+from block.local_studio.project import Project
+from block.local_studio.sample import Sample, Sensor
 
 DEVICE_TYPE = "LOCAL_STUDIO"
 

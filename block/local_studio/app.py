@@ -23,12 +23,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import byte_range, reads, writes
-from .call import Call, Handler, read_body
-from .contract import Refused
-from .hearing import Decoded
-from .project import Project
-from .wav import Bytes
+from block.local_studio import byte_range, reads, writes
+from block.local_studio.call import Call, Handler, read_body
+from block.local_studio.contract import Refused
+from block.local_studio.hearing import Decoded
+from block.local_studio.project import Project
+from block.local_studio.wav import Bytes
 
 KEYED = ("/v1", "/ids.json")
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path, PurePosixPath
 
-from .block_values import BlockError, as_strings, read_text, shown
+from block.local_studio.block_values import BlockError, as_strings, read_text, shown
 
 DOCKERFILE, SCRIPT = "Dockerfile", "transform.py"
 

@@ -12,8 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .block_entry import entry_of
-from .block_values import BlockError, as_object, as_strings, flag_of, read_text, required_text, shown, text_of
+from block.local_studio.block_entry import entry_of
+from block.local_studio.block_values import (
+    BlockError,
+    as_object,
+    as_strings,
+    flag_of,
+    read_text,
+    required_text,
+    shown,
+    text_of,
+)
 
 PARAMETERS = "parameters.json"
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .block_folder import BOOLEAN, ELSEWHERE, FLAG, FLOAT, INT, INTEGER, NUMBER, SECRET, SELECT, Block, Item
+from block.local_studio.block_folder import (
+    BOOLEAN,
+    ELSEWHERE,
+    FLAG,
+    FLOAT,
+    INT,
+    INTEGER,
+    NUMBER,
+    SECRET,
+    SELECT,
+    Block,
+    Item,
+)
 
 LARGEST_ARGUMENT = 128 * 1024 - 1  # bytes that Linux hands over in one argument
 

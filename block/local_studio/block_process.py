@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from .block_folder import Block
-from .log_file import LogWriter
+from block.local_studio.block_folder import Block
+from block.local_studio.log_file import LogWriter
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 DETAILS = "LOCAL_STUDIO_DETAILS"  # names the variable that holds the path of the details file

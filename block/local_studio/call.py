@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from . import contract
-from .contract import Refused
-from .listing import Query
-from .project import Project
-from .sample import Sample
-from .wav import Bytes
+from block.local_studio import contract
+from block.local_studio.contract import Refused
+from block.local_studio.listing import Query
+from block.local_studio.project import Project
+from block.local_studio.sample import Sample
+from block.local_studio.wav import Bytes
 
 
 @dataclass(frozen=True)

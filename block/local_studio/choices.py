@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import call, contract, listing, reads, writes
-from .call import Endpoint
+from block.local_studio import call, contract, listing, reads, writes
+from block.local_studio.call import Endpoint
 
 CHOSEN = re.compile(r"Chosen[^:.]*:\s+(.*)", re.DOTALL)
 OPEN = re.compile(r"\bchosen\b|\bnot established\b", re.IGNORECASE)

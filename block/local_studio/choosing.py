@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .contract import LARGEST_ID, Refused
-from .job_store import JobStore
-from .project import Project
-from .recordings_list import HAND, Entry, entries, given_by
-from .sample import Sample
+from block.local_studio.contract import LARGEST_ID, Refused
+from block.local_studio.job_store import JobStore
+from block.local_studio.project import Project
+from block.local_studio.recordings_list import HAND, Entry, entries, given_by
+from block.local_studio.sample import Sample
 
 GIVEN, ALL, UNLABELLED, FAILED = "given", "all", "unlabelled", "failed"
 WHICH = (ALL, UNLABELLED, FAILED, GIVEN)

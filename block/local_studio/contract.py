@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from .sample import Changes, StructuredLabel
+from block.local_studio.sample import Changes, StructuredLabel
 
 LARGEST_ID = 2**53 - 1  # beyond it JavaScript, and so the real service, loses integers
 

@@ -17,12 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from block.folder.info_labels import HEAD, TAIL
-
-from . import contract, rows
-from .contract import Refused
-from .recordings_list import HAND, given_by
-from .sample import Sample, StructuredLabel
-from .store import BY_HAND, Store
+from block.local_studio import contract, rows
+from block.local_studio.contract import Refused
+from block.local_studio.recordings_list import HAND, given_by
+from block.local_studio.sample import Sample, StructuredLabel
+from block.local_studio.store import BY_HAND, Store
 
 CATEGORIES = ("training", "testing", "validation", "post-processing")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from . import folder, wav
-from .contract import Refused
-from .project import Project
-from .sample import Sample
+from block.local_studio import folder, wav
+from block.local_studio.contract import Refused
+from block.local_studio.project import Project
+from block.local_studio.sample import Sample
 
 Source = Path | bytes
 HEADER_BYTES = 44

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from .log_file import Log, read_end, read_part
+from block.local_studio.log_file import Log, read_end, read_part
 
 STATE_FOLDER = ".local-studio"
 

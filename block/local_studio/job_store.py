@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from . import rows
-from .store import Store
+from block.local_studio import rows
+from block.local_studio.store import Store
 
 RUNNING, FINISHED, FAILED, CANCELLED, INTERRUPTED = "running", "finished", "failed", "cancelled", "interrupted"
 PREVIEW, RUN = "preview", "run"

@@ -18,20 +18,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import block_process
-from .block_folder import read_block
-from .block_form import arguments
-from .block_process import BlockProcess
-from .block_values import BlockError as BlockError  # the server's word for "cannot start"
-from .contract import Refused
-from .details_file import DetailsFile
-from .job_files import JobFiles
-from .job_store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, Job, JobStore
-from .log_file import Log
-from .project import Project
+from block.local_studio import block_process
+from block.local_studio.block_folder import read_block
+from block.local_studio.block_form import arguments
+from block.local_studio.block_process import BlockProcess
+from block.local_studio.block_values import BlockError as BlockError
+from block.local_studio.contract import Refused
+from block.local_studio.details_file import DetailsFile
+from block.local_studio.job_files import JobFiles
+from block.local_studio.job_store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, Job, JobStore
+from block.local_studio.log_file import Log
+from block.local_studio.project import Project
 
 if TYPE_CHECKING:
-    from .server import Address
+    from block.local_studio.server import Address
 
 TICK_S = 1.0  # between two looks at what a job has said
 CLOSE_S = 6.0  # that a block has to end in when the server does

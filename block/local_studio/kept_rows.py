@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from . import rows
-from .job_store import JobStore
-from .recordings_list import Entry, entry
-from .store import Store
+from block.local_studio import rows
+from block.local_studio.job_store import JobStore
+from block.local_studio.recordings_list import Entry, entry
+from block.local_studio.store import Store
 
 NEWEST_DETAILS = """
     SELECT sample_id, details FROM details d

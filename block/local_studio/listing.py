@@ -13,8 +13,8 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .contract import LARGEST_ID, Refused
-from .sample import CATEGORIES, Sample
+from block.local_studio.contract import LARGEST_ID, Refused
+from block.local_studio.sample import CATEGORIES, Sample
 
 DEFAULT_LIMIT = 100
 """Samples in a page when no `limit` is given. The service's own default is not established; a small

@@ -16,10 +16,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import pages_about, pages_actions, pages_exchange, pages_jobs, pages_list, pages_recording
-from .app import KEYED, Pages
-from .contract import Refused
-from .site import COOKIE, HEADERS, Site
+from block.local_studio import pages_about, pages_actions, pages_exchange, pages_jobs, pages_list, pages_recording
+from block.local_studio.app import KEYED, Pages
+from block.local_studio.contract import Refused
+from block.local_studio.site import COOKIE, HEADERS, Site
 
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 

@@ -7,9 +7,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from block import __version__
-
-from . import choices
-from .site import Site
+from block.local_studio import choices
+from block.local_studio.site import Site
 
 
 def routes(site: Site) -> list[BaseRoute]:

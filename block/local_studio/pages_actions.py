@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from . import choosing
-from .block_folder import ADVANCED, ELSEWHERE, SECRET, Block, Item
-from .block_form import filled, is_shown
-from .choosing import ALL, FAILED, GIVEN, UNLABELLED
-from .contract import Refused, path_id
-from .job_store import PREVIEW, RUN, Job
-from .jobs import Busy
-from .site import Site, in_thread
+from block.local_studio import choosing
+from block.local_studio.block_folder import ADVANCED, ELSEWHERE, SECRET, Block, Item
+from block.local_studio.block_form import filled, is_shown
+from block.local_studio.choosing import ALL, FAILED, GIVEN, UNLABELLED
+from block.local_studio.contract import Refused, path_id
+from block.local_studio.job_store import PREVIEW, RUN, Job
+from block.local_studio.jobs import Busy
+from block.local_studio.site import Site, in_thread
 
 PREFIX = "p."  # of the names of the block's own fields
 OVERWRITE = "overwrite-hand-labels"  # a block's flag with this name is what the box about labels by hand means

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from . import exchange
-from .exchange import Refusal
-from .site import HEADERS, Site, in_thread
+from block.local_studio import exchange
+from block.local_studio.exchange import Refusal
+from block.local_studio.site import HEADERS, Site, in_thread
 
 LARGEST_IMPORT = 64 << 20  # bytes of a form, in which quotes and braces take three each
 MOST_NAMED = 200  # recordings that a report names

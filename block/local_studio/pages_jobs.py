@@ -12,16 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from .block_folder import SECRET
-from .choosing import is_by_hand
-from .contract import LARGEST_ID, Refused, path_id
-from .job_store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, Job
-from .jobs import Progress
-from .rows import now
-from .sample import Changes, Sample
-from .site import HEADERS, Site, in_thread
-from .store import Stale
-from .words import length
+from block.local_studio.block_folder import SECRET
+from block.local_studio.choosing import is_by_hand
+from block.local_studio.contract import LARGEST_ID, Refused, path_id
+from block.local_studio.job_store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, Job
+from block.local_studio.jobs import Progress
+from block.local_studio.rows import now
+from block.local_studio.sample import Changes, Sample
+from block.local_studio.site import HEADERS, Site, in_thread
+from block.local_studio.store import Stale
+from block.local_studio.words import length
 
 LISTED = 200  # jobs on the page of all
 ROWS = 500  # proposals, or failures, on a job's page

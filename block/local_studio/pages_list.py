@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from . import contract
-from .contract import Refused
-from .kept_rows import KeptRows
-from .recordings_list import PAGE, SORTS, STATES, Entry, Filter, Totals, chosen, label_counts
-from .site import Site, in_thread
+from block.local_studio import contract
+from block.local_studio.contract import Refused
+from block.local_studio.kept_rows import KeptRows
+from block.local_studio.recordings_list import PAGE, SORTS, STATES, Entry, Filter, Totals, chosen, label_counts
+from block.local_studio.site import Site, in_thread
 
 LONGEST_IDS = 32_000  # characters; the server takes 64 KiB of a request's head
 

@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from . import contract, pictures, wav
-from .app import audio_answer
-from .contract import Refused
-from .hearing import playable, source_of
-from .recording_values import OVERVIEW, can_draw, values_of, version
-from .sample import Sample
-from .segments import checked_by_hand, of_lines
-from .site import HEADERS, Site, as_json, in_thread
-from .store import Stale
+from block.local_studio import contract, pictures, wav
+from block.local_studio.app import audio_answer
+from block.local_studio.contract import Refused
+from block.local_studio.hearing import playable, source_of
+from block.local_studio.recording_values import OVERVIEW, can_draw, values_of, version
+from block.local_studio.sample import Sample
+from block.local_studio.segments import checked_by_hand, of_lines
+from block.local_studio.site import HEADERS, Site, as_json, in_thread
+from block.local_studio.store import Stale
 
 STALE = "this recording was changed meanwhile, in another window or by an action: load it again"
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from block.evaluation.excerpts import LOW_HZ, mel, mel_bands, png
-
-from .hearing import Source, opened
+from block.local_studio.hearing import Source, opened
 
 WIDTHS, HEIGHTS = (16, 2400), (16, 256)  # pixels
 FRAME_S = 0.025

@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import contract, folder, wav
-from .contract import Refused
-from .listing import is_audio
-from .rows import now
-from .sample import AUDIO_SENSOR, CATEGORIES, CHART_TYPES, Changes, Sample, Sensor, StructuredLabel
-from .store import Stamp, Store, StoreError, SyncReport
+from block.local_studio import contract, folder, wav
+from block.local_studio.contract import Refused
+from block.local_studio.listing import is_audio
+from block.local_studio.rows import now
+from block.local_studio.sample import AUDIO_SENSOR, CATEGORIES, CHART_TYPES, Changes, Sample, Sensor, StructuredLabel
+from block.local_studio.store import Stamp, Store, StoreError, SyncReport
 
 DATABASE = ".local-studio.sqlite3"
 PROJECT_ID = 1

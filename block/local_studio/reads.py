@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import answers, contract
-from .call import Answer, Call, Endpoint, check_project, sample_of
-from .contract import Refused
-from .listing import Listing, Query
-from .project import Project
-from .wav import Slice
+from block.local_studio import answers, contract
+from block.local_studio.call import Answer, Call, Endpoint, check_project, sample_of
+from block.local_studio.contract import Refused
+from block.local_studio.listing import Listing, Query
+from block.local_studio.project import Project
+from block.local_studio.wav import Slice
 
 LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this process down
 

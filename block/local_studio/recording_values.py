@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import pictures
-from .recordings_list import HAND, given_by, natural
-from .sample import Changes, Sample, StructuredLabel
-from .segments import Said, as_lines, best, shown
-from .site import Site, as_json
+from block.local_studio import pictures
+from block.local_studio.recordings_list import HAND, given_by, natural
+from block.local_studio.sample import Changes, Sample, StructuredLabel
+from block.local_studio.segments import Said, as_lines, best, shown
+from block.local_studio.site import Site, as_json
 
 OVERVIEW = {"width": 1200, "height": 128}  # pixels of the spectrogram that the page begins with
 PICTURES = "1"  # changes whenever the same request gives another picture

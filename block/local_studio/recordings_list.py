@@ -14,12 +14,11 @@ from functools import cached_property
 from urllib.parse import urlencode
 
 from block.job import LABELED_BY
+from block.local_studio.contract import Refused
+from block.local_studio.listing import Query
+from block.local_studio.sample import Sample
+from block.local_studio.uncertain import is_uncertain
 from block.studio.held import PEOPLE, SEGMENTS, fingerprint
-
-from .contract import Refused
-from .listing import Query
-from .sample import Sample
-from .uncertain import is_uncertain
 
 PAGE = 200  # recordings
 MOST_SHARES = 5  # labels that a row names

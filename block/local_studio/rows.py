@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from .folder import Inspected
-from .sample import AUDIO_SENSOR, Changes, Sample, Sensor, StructuredLabel
+from block.local_studio.folder import Inspected
+from block.local_studio.sample import AUDIO_SENSOR, Changes, Sample, Sensor, StructuredLabel
 
 SCHEMA = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",

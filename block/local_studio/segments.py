@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .contract import Refused
-from .sample import StructuredLabel
-from .words import colour
+from block.local_studio.contract import Refused
+from block.local_studio.sample import StructuredLabel
+from block.local_studio.words import colour
 
 LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S.*)")
 CLOSE_S = 0.001  # this much beyond the end of the recording still means its end

@@ -21,8 +21,8 @@ from block.studio.address import is_loopback
 if TYPE_CHECKING:
     import uvicorn
 
-    from .jobs import Jobs
-    from .project import Project
+    from block.local_studio.jobs import Jobs
+    from block.local_studio.project import Project
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 4810
@@ -178,7 +178,7 @@ def _greeting(project: Project, address: Address, count: int, ids_file: Path | N
 
 def _open(root: Path) -> Project:
     try:
-        from .project import Project, ProjectError
+        from block.local_studio.project import Project, ProjectError
     except ImportError as error:
         raise _not_installed(error) from None
     try:
@@ -202,10 +202,10 @@ def _served(project: Project, address: Address, block: Path) -> _Served:
     try:
         import uvicorn
 
-        from .app import create_app
-        from .jobs import BlockError, Jobs
-        from .pages import pages
-        from .site import Site
+        from block.local_studio.app import create_app
+        from block.local_studio.jobs import BlockError, Jobs
+        from block.local_studio.pages import pages
+        from block.local_studio.site import Site
     except ImportError as error:
         raise _not_installed(error) from None
     try:

@@ -22,14 +22,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from . import contract
-from .call import read_body
-from .contract import Refused
-from .project import Project
-from .words import FILTERS
+from block.local_studio import contract
+from block.local_studio.call import read_body
+from block.local_studio.contract import Refused
+from block.local_studio.project import Project
+from block.local_studio.words import FILTERS
 
 if TYPE_CHECKING:
-    from .jobs import Jobs
+    from block.local_studio.jobs import Jobs
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "

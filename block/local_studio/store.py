@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import rows
-from .folder import Inspected
-from .sample import Changes, Proposal, Sample, StructuredLabel
+from block.local_studio import rows
+from block.local_studio.folder import Inspected
+from block.local_studio.sample import Changes, Proposal, Sample, StructuredLabel
 
 VERSION = 2  # of the schema, kept in the database's user_version
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .sample import Sample, StructuredLabel
+from block.local_studio.sample import Sample, StructuredLabel
 
 CLOSE = 0.1  # to another label, of a score
 

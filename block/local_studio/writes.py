@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import contract
-from .call import Answer, Call, Endpoint, body_of, sample_to_write
-from .contract import LARGEST_ID, Refused
-from .project import Project
-from .sample import Proposal
+from block.local_studio import contract
+from block.local_studio.call import Answer, Call, Endpoint, body_of, sample_to_write
+from block.local_studio.contract import LARGEST_ID, Refused
+from block.local_studio.project import Project
+from block.local_studio.sample import Proposal
 
 
 def set_structured_labels(project: Project, call: Call) -> Answer:

@@ -12,11 +12,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import ASTForAudioClassification
 
-from block.bench.audit import audited_windows, long_run
-from block.bench.flops import flops, shape
-from block.bench.plan import QUICK, Clock
-from block.bench.stages import count_for
-from block.bench.timing import Turn, take_turns
+from bench.audit import audited_windows, long_run
+from bench.flops import flops, shape
+from bench.plan import QUICK, Clock
+from bench.stages import count_for
+from bench.timing import Turn, take_turns
 from block.forward import Forward
 
 
@@ -147,7 +147,7 @@ def test_a_long_run_costs_its_windows_its_audit_and_what_is_recomputed() -> None
 
 
 def test_recordings_are_counted_for_windows(tmp_path: Path) -> None:
-    from block.bench.made import recordings
+    from bench.inputs import recordings
 
     paths = recordings(tmp_path, (2, 4))  # two of 1 window, two of 2
     assert [count_for(paths, windows) for windows in (1, 2, 3, 6, 7, 13)] == [1, 2, 3, 4, 5, 9]

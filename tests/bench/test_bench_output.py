@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from block.bench import plot
-from block.bench.audit import long_run
-from block.bench.flops import Flops
-from block.bench.gemm import Peak
-from block.bench.machine import Others
-from block.bench.memory import Memory, peak_mib
-from block.bench.plan import BenchError
-from block.bench.results import OnCheckpoint, Rate, Results, write_json
-from block.bench.stages import STAGES, EndToEnd
-from block.bench.start import Start
-from block.bench.table import columns, text
-from block.bench.timing import Spread
+from bench import plot
+from bench.audit import long_run
+from bench.flops import Flops
+from bench.gemm import Peak
+from bench.machine import Others
+from bench.memory import Memory, peak_mib
+from bench.plan import BenchError
+from bench.results import OnCheckpoint, Rate, Results, write_json
+from bench.stages import STAGES, EndToEnd
+from bench.start import Start
+from bench.table import columns, text
+from bench.timing import Spread
 
 
 def rate(kind: str, batch: int, window_ms: int, *seconds: float, measured_ms: int = 0) -> Rate:

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from bench import command, exported, gemm, start
+from bench import inputs as made
+from bench.contenders import Field
+from bench.machine import describe
+from bench.measure import Measure
+from bench.plan import BenchError, Clock, Effort, Plan
+from bench.results import Results
+from bench.table import text
 from block import checkpoints
-from block.bench import command, exported, gemm, made, start
-from block.bench.contenders import Field
-from block.bench.machine import describe
-from block.bench.measure import Measure
-from block.bench.plan import BenchError, Clock, Effort, Plan
-from block.bench.results import Results
-from block.bench.table import text
 from block.classifier import Device, choose_device
 from block.settings import ComputeSettings, SettingsError
 from tests.conftest import ROOT

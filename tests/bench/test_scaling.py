@@ -8,12 +8,25 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from block.bench.scaling.costs import ASSUMED, CPU_FAST, GPU, Costs, Driver, Paths, Workers, scenarios
-from block.bench.scaling.price import EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR, FORMULA, price, prices
-from block.bench.scaling.results import Scaled, limit, shares, walls
-from block.bench.scaling.simulation import AMID, DECIDING, STARTING, TAIL, WRITING, Simulated, Simulation, simulate
-from block.bench.scaling.table import price_rows, rows
-from block.bench.scaling.workload import Recordings, cut, field_recordings
+from bench.scaling.costs import (
+    ASSUMED,
+    CPU_FAST,
+    EXAMPLE_CORE_HOUR,
+    EXAMPLE_GPU_HOUR,
+    FORMULA,
+    GPU,
+    Costs,
+    Driver,
+    Paths,
+    Workers,
+    price,
+    prices,
+    scenarios,
+)
+from bench.scaling.report import price_rows, rows
+from bench.scaling.results import Scaled, limit, shares, walls
+from bench.scaling.simulation import AMID, DECIDING, STARTING, TAIL, WRITING, Simulated, Simulation, simulate
+from bench.scaling.workload import Recordings, cut, field_recordings
 from tests.conftest import ROOT
 
 MINUTE_WINDOWS = 30

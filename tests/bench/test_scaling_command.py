@@ -1,4 +1,4 @@
-"""`python -m block bench scaling`: what it prints, writes and refuses."""
+"""`python -m bench scaling`: what it prints, writes and refuses."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from block.bench import command
-from block.bench.plan import BenchError
-from block.bench.scaling import picture
-from block.bench.scaling.costs import CPU_EXACT, CPU_FAST, GPU, scenarios
-from block.bench.scaling.results import Scaled, walls
-from block.bench.scaling.simulation import simulate
-from block.bench.scaling.workload import field_recordings
+from bench.plan import BenchError
+from bench.scaling import command, report
+from bench.scaling.costs import CPU_EXACT, CPU_FAST, GPU, scenarios
+from bench.scaling.results import Scaled, walls
+from bench.scaling.simulation import simulate
+from bench.scaling.workload import field_recordings
 from block.settings import SettingsError
 
 
@@ -28,7 +27,7 @@ def scaled() -> list[Scaled]:
 def test_it_prints_a_table_a_scenario_and_writes_json_and_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main(["scaling", "--recordings", "2000", "--workers", "1,4", "--out", str(tmp_path)]) == 0
+    assert command.main(["--recordings", "2000", "--workers", "1,4", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     for title in ("CPU, exact: 2,000 recordings", "CPU, fast: 2,000 recordings", "GPU: 2,000 recordings"):
         assert title in out
@@ -46,7 +45,7 @@ def test_it_prints_a_table_a_scenario_and_writes_json_and_a_picture(
 
 def test_constants_can_be_set_and_prices_given(tmp_path: Path) -> None:
     arguments = ["--recordings", "500", "--workers", "2", "--scenario", GPU, "--out", str(tmp_path), "--gpu-hour", "3"]
-    assert command.main(["scaling", *arguments, "--set", "task_s=0.5", "--set", "window_s=0.01"]) == 0
+    assert command.main([*arguments, "--set", "task_s=0.5", "--set", "window_s=0.01"]) == 0
     content = json.loads((tmp_path / "scaling.json").read_text())
     (one,) = content["scenarios"]
     assert one["constants"]["task_s"]["value"] == 0.5
@@ -57,50 +56,48 @@ def test_constants_can_be_set_and_prices_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["--workers=", "--workers=0", "--workers=1;2", "--set=task_s", "--set=task_s=soon"])
 def test_what_is_no_number_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
-        command.main(["scaling", given])
+        command.main([given])
     assert refused.value.code == 2
     assert "expected" in capsys.readouterr().err
 
 
 def test_a_constant_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--set: 'tusk_s' is no constant"):
-        command.main(["scaling", "--set", "tusk_s=1", "--recordings", "10", "--out", str(tmp_path)])
+        command.main(["--set", "tusk_s=1", "--recordings", "10", "--out", str(tmp_path)])
 
 
 def test_no_recordings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--recordings is 0"):
-        command.main(["scaling", "--recordings", "0", "--out", str(tmp_path)])
+        command.main(["--recordings", "0", "--out", str(tmp_path)])
 
 
 def test_where_nothing_can_be_written_it_says_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="file"):
-        command.main(["scaling", "--recordings", "10", "--out", str(tmp_path / "file" / "out")])
+        command.main(["--recordings", "10", "--out", str(tmp_path / "file" / "out")])
 
 
 def test_the_picture_is_one(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    picture.draw(scaled(), tmp_path / "plot.png")
+    report.draw(scaled(), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_single_scenario_makes_a_picture_too(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    picture.draw(scaled()[:1], tmp_path / "plot.png")
+    report.draw(scaled()[:1], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
 def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BenchError, match="matplotlib not installed"):
-        picture.draw(scaled(), tmp_path / "plot.png")
+        report.draw(scaled(), tmp_path / "plot.png")
 
 
 @pytest.mark.slow
 def test_the_steps_of_the_driver_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        command.main(["scaling", "--measure", "--recordings", "1000", "--workers", "1,2", "--out", str(tmp_path)]) == 0
-    )
+    assert command.main(["--measure", "--recordings", "1000", "--workers", "1,2", "--out", str(tmp_path)]) == 0
     constants = json.loads((tmp_path / "scaling.json").read_text())["scenarios"][0]["constants"]
     written = {one.name: one.costs for one in scenarios()}[CPU_EXACT].to_json()
     measured = [name for name, one in constants.items() if one["value"] != written[name]["value"]]

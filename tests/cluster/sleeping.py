@@ -26,9 +26,9 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
-from block.bench.scaling.costs import Costs
-from block.bench.scaling.simulation import simulate
-from block.bench.scaling.workload import WINDOW_S, Recordings
+from bench.scaling.costs import Costs
+from bench.scaling.simulation import simulate
+from bench.scaling.workload import WINDOW_S, Recordings
 from block.cluster.worker import LabelRecordings
 from tests.cluster.nodes import LABELED, nodes
 from tests.conftest import EMBEDDED, ROOT

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.end_to_end.conftest import Serve, Windows
 from tests.local_studio.conftest import make_audio_bytes
-
-from .conftest import Serve, Windows
 
 
 @pytest.fixture

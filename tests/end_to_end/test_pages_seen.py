@@ -10,9 +10,8 @@ from playwright.sync_api import expect
 
 from block.local_studio.job_store import PREVIEW, JobStore
 from block.local_studio.sample import Changes, Proposal, StructuredLabel
+from tests.end_to_end.conftest import PICTURES, Serve, Windows
 from tests.local_studio.conftest import make_audio_bytes
-
-from .conftest import PICTURES, Serve, Windows
 
 VALUES = 16000
 HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"

@@ -10,8 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from block.local_studio.project import Project
-
-from .conftest import ROOT, Serve
+from tests.end_to_end.conftest import ROOT, Serve
 
 RECORDINGS = ROOT / "demo" / "recordings"
 JOB_MS = 120_000  # a slow machine imports torch for as long

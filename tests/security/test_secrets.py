@@ -136,7 +136,7 @@ def fails(argv):
     except ValueError as error:
         raise RuntimeError(f"{[sys.argv[1]]} {{sys.argv[1]}}") from error
 
-cli._leave(fails, ["--verbose"] if sys.argv[2:] else [], "test")
+cli.exit_with(fails, ["--verbose"] if sys.argv[2:] else [], "test")
 """
 
 

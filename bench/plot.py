@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from block.bench.contenders import TRANSFORMERS
-from block.bench.plan import BenchError
-from block.bench.results import OnCheckpoint, Rate
-from block.bench.table import name_of
+from bench.contenders import TRANSFORMERS
+from bench.plan import BenchError
+from bench.results import OnCheckpoint, Rate
+from bench.table import name_of
 
 COLORS = ("#444444", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73")
 MARKERS = "osv^Dp"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from bench.plan import BenchError
 from block import audio
-from block.bench.plan import BenchError
 from block.checkpoints import Checkpoint, CheckpointError, find
 from block.recording import RecordingError, Waveform
 

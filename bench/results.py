@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from block.bench.audit import FORMULA, LongRun
-from block.bench.contenders import TRANSFORMERS
-from block.bench.flops import Flops
-from block.bench.gemm import Peak
-from block.bench.memory import Memory
-from block.bench.plan import MODEL_WINDOW_MS
-from block.bench.stages import EndToEnd
-from block.bench.start import Start
-from block.bench.timing import Spread
+from bench.audit import FORMULA, LongRun
+from bench.contenders import TRANSFORMERS
+from bench.flops import Flops
+from bench.gemm import Peak
+from bench.memory import Memory
+from bench.plan import MODEL_WINDOW_MS
+from bench.stages import EndToEnd
+from bench.start import Start
+from bench.timing import Spread
 
 
 @dataclass(frozen=True)

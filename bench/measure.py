@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from block.bench import exported, gemm, made, memory, stages, start
-from block.bench.audit import RECOMPUTED_SHARES, long_run
-from block.bench.contenders import TRANSFORMERS, Contender, Field, hears_padding
-from block.bench.flops import Shape, flops, shape
-from block.bench.machine import INSTALL
-from block.bench.plan import MODEL_WINDOW_MS, BenchError, Clock, Effort, Plan
-from block.bench.results import OnCheckpoint, Rate, Results
-from block.bench.timing import Turn, take_turns
+from bench import exported, gemm, inputs, memory, stages, start
+from bench.audit import RECOMPUTED_SHARES, long_run
+from bench.contenders import TRANSFORMERS, Contender, Field, hears_padding
+from bench.flops import Shape, flops, shape
+from bench.machine import INSTALL
+from bench.plan import MODEL_WINDOW_MS, BenchError, Clock, Effort, Plan
+from bench.results import OnCheckpoint, Rate, Results
+from bench.timing import Turn, take_turns
 from block.checkpoints import Checkpoint
 from block.classifier import MERGED_INT8, Device
 from block.settings import EXACT
@@ -81,7 +81,7 @@ class Measure:
             for what, seconds in LONG_S.items():
                 for rate_hz in LONG_RATES_HZ:
                     path = self.scratch / "long.wav"
-                    made.write_recording(path, seconds, rate_hz, seed=0)
+                    inputs.write_recording(path, seconds, rate_hz, seed=0)
                     named = f"{what} at {rate_hz / 1000:g} kHz"
                     self.say(f"peak memory: {named}")
                     self.results.long_recording.append(memory.of_recording(
@@ -126,7 +126,7 @@ class Measure:
                 contenders.append(field.contender(kind, batch))
         front_end = field.checkpoint.front_end
         values = min(window_ms * front_end.rate_hz // 1000, front_end.limit_values)
-        windows = made.windows(self.recordings, values, MOST_TURN_WINDOWS, front_end.rate_hz)
+        windows = inputs.windows(self.recordings, values, MOST_TURN_WINDOWS, front_end.rate_hz)
         turns = [
             Turn(lambda count, run=one.run: run(windows[:count]), one.batch, len(windows))  # type: ignore[misc]
             for one in contenders

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from bench.scaling.workload import WINDOW_S
+
 CLASSES = 527
 LOGITS_BYTES = 4 * CLASSES  # of a window, as float32
-MEASURED = "python -m block bench scaling --measure"
+MEASURED = "python -m bench scaling --measure"
 RAY = "python -m tests.cluster.costs_of_ray"
 ASSUMED = "assumed"
 START = f"{ASSUMED}, from 3 s for Ray and 7 s for torch, transformers and a small model, measured"
@@ -135,3 +138,44 @@ def scenarios(driver: Driver | None = None) -> list[Scenario]:
             "about 500 windows/s: transformers' documentation has 570 for AST on an A100 in float32",
         ),
     ]  # fmt: skip
+
+
+HOURS = 1000
+EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR = 0.05, 2.00
+FORMULA = (
+    "windows = hours × 3600 / stride in seconds; worker-hours = windows × seconds a window / 3600 / efficiency; "
+    "cost = worker-hours × price of an hour"
+)
+
+
+@dataclass(frozen=True)
+class Price:
+    """What `HOURS` hours of audio take and cost. A worker is a core, or a GPU with its machine."""
+
+    title: str
+    windows: float
+    window_s: float
+    efficiency: float
+    hour: float
+
+    @property
+    def worker_hours(self) -> float:
+        """Hours that are paid for."""
+        return self.windows * self.window_s / 3600 / self.efficiency
+
+    @property
+    def cost(self) -> float:
+        """In the currency of `hour`."""
+        return self.worker_hours * self.hour
+
+
+def price(scenario: Scenario, hour: float, efficiency: float = 1.0, stride_s: float = WINDOW_S) -> Price:
+    """The cost at `hour` for an hour of a worker. Raises ValueError for an efficiency outside 0…1."""
+    if not 0 < efficiency <= 1:
+        raise ValueError(f"an efficiency of {efficiency}")
+    return Price(scenario.title, HOURS * 3600 / stride_s, scenario.costs.workers.window_s, efficiency, hour)
+
+
+def prices(scenarios: Sequence[Scenario], core_hour: float, gpu_hour: float) -> list[Price]:
+    """All of them, at efficiency 1."""
+    return [price(one, gpu_hour if one.costs.workers.chunk_kind == "cuda" else core_hour) for one in scenarios]

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from bench.scaling.costs import LOGITS_BYTES
 from block import checkpoints
-from block.bench.scaling.costs import LOGITS_BYTES
 from block.cluster.crew import FLUSH_PIECES
 from block.cluster.outcome import LABELED, Outcome, Report, unpacked
 from block.folder import decided

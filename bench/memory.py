@@ -1,4 +1,4 @@
-"""Peak memory, each figure from a process of its own: `python -m block.bench.memory` measures itself and says so."""
+"""Peak memory, each figure from a process of its own: `python -m bench.memory` measures itself and says so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.bench.plan import BenchError
+from bench.plan import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUS = Path("/proc/self/status")
@@ -49,7 +49,7 @@ def _measured(
     what: str, arguments: Sequence[str], checkpoint: Path, audio: Path, device: str, dtype: str, patience_s: float
 ) -> Memory:
     command = [
-        sys.executable, "-m", "block.bench.memory", *arguments, "--checkpoint", str(checkpoint.resolve()),
+        sys.executable, "-m", "bench.memory", *arguments, "--checkpoint", str(checkpoint.resolve()),
         "--audio", str(audio.resolve()), "--device", device, "--dtype", dtype,
     ]  # fmt: skip
     try:
@@ -80,7 +80,7 @@ def peak_mib() -> float:
 
 def main(argv: Sequence[str]) -> None:
     """Do one thing, then print its peak memory as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m block.bench.memory", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m bench.memory", allow_abbrev=False)
     parser.add_argument("--contender", help="without it, a recording is labelled")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--export-to", type=Path, default=Path())
@@ -92,9 +92,9 @@ def main(argv: Sequence[str]) -> None:
 
     import torch
 
+    from bench import inputs, stages
+    from bench.contenders import Field
     from block import checkpoints
-    from block.bench import made, stages
-    from block.bench.contenders import Field
     from block.classifier import choose_device
     from block.settings import EXACT, ComputeSettings
 
@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
     field = Field(checkpoints.find(str(options.checkpoint)), device, options.export_to, options.contender != EXACT)
     if options.contender:
         rate_hz = field.checkpoint.front_end.rate_hz
-        windows = made.windows([options.audio], 2 * rate_hz, options.batch, rate_hz)
+        windows = inputs.windows([options.audio], 2 * rate_hz, options.batch, rate_hz)
         field.contender(options.contender, options.batch).run(windows)
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from block.bench.scaling.costs import LOGITS_BYTES, Costs, Scenario
-from block.bench.scaling.simulation import AMID, DECIDING, LISTING, OUTCOME_BYTES, STARTING, TAIL, WRITING, Simulated
-from block.bench.scaling.workload import Recordings, cut
+from bench.scaling.costs import LOGITS_BYTES, Costs, Scenario
+from bench.scaling.simulation import AMID, DECIDING, LISTING, OUTCOME_BYTES, STARTING, TAIL, WRITING, Simulated
+from bench.scaling.workload import Recordings, cut
 
 BUSY = 0.9
 LITTLE = 0.03

@@ -1,4 +1,4 @@
-"""`python -m block bench scaling`: simulate runs on a cluster, print tables, write them as JSON and draw a picture."""
+"""`python -m bench scaling`: simulate runs on a cluster, print tables, write them as JSON and draw a picture."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from block.bench.plan import BenchError
-from block.bench.scaling import picture, table
-from block.bench.scaling.costs import Scenario, scenarios
-from block.bench.scaling.price import EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR, FORMULA, prices
-from block.bench.scaling.results import Scaled, walls
-from block.bench.scaling.simulation import simulate
-from block.bench.scaling.workload import Recordings, field_recordings
+from bench.plan import BenchError
+from bench.scaling import report
+from bench.scaling.costs import EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR, FORMULA, Scenario, prices, scenarios
+from bench.scaling.results import Scaled, walls
+from bench.scaling.simulation import simulate
+from bench.scaling.workload import Recordings, field_recordings
 from block.settings import SettingsError
 
 OUT = Path("build/scaling")
@@ -26,7 +25,7 @@ RECORDINGS, WORKERS = 1_000_000, (1, 8, 64, 512)
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m block bench scaling", allow_abbrev=False,
+        prog="python -m bench scaling", allow_abbrev=False,
         description="How far a cluster carries: runs over a million recordings, simulated. See docs/ray.md.",
     )  # fmt: skip
     parser.add_argument("--workers", type=_counts, default=WORKERS, metavar="N,N",
@@ -94,7 +93,7 @@ def _chosen(names: Sequence[str] | None, changed: dict[str, float]) -> list[Scen
 
 
 def _measured(out: Path) -> dict[str, float]:
-    from block.bench.scaling.measured import measure
+    from bench.scaling.measured import measure
 
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         found = measure(Path(scratch))
@@ -114,7 +113,7 @@ def _scaled(scenario: Scenario, recordings: Recordings, workers: Sequence[int], 
 def _write(found: Sequence[Scaled], options: argparse.Namespace) -> None:
     priced = prices([one.scenario for one in found], options.core_hour, options.gpu_hour)
     try:
-        picture.draw(found, options.out / PLOT)
+        report.draw(found, options.out / PLOT)
     except BenchError as error:
         _say(f"left out: {error}")
     content = {
@@ -124,7 +123,7 @@ def _write(found: Sequence[Scaled], options: argparse.Namespace) -> None:
         "costs": [{**vars(one), "worker_hours": one.worker_hours, "cost": one.cost} for one in priced],
     }
     (options.out / JSON).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    told = table.text(found, priced)
+    told = report.text(found, priced)
     (options.out / TABLE).write_text(told, encoding="utf-8")
     print(f"\n{told}\nwritten: {options.out}", flush=True)
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from block.bench.scaling.costs import LOGITS_BYTES, Costs
-from block.bench.scaling.workload import Chunks, Recordings, cut
+from bench.scaling.costs import LOGITS_BYTES, Costs
+from bench.scaling.workload import Chunks, Recordings, cut
 
 OUTCOME_BYTES = 700  # of a recording in a report, besides its logits
 

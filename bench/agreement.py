@@ -1,4 +1,4 @@
-"""`python -m block bench agreement`: how far the fast paths stay from the exact one, on recordings of one's own.
+"""`python -m bench agreement`: how far the fast paths stay from the exact one, on recordings of one's own.
 
 For some lengths of windows: every fast path at several numbers of groups, beside the exact path on the same windows.
 This is the audit of a run drawn larger, for choosing what a run may choose from.
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bench.table import columns
 from block import audio, checkpoints, decisions
-from block.bench.table import columns
 from block.labels import parse_labels
 from block.recording import RecordingError
 from block.settings import EXACT, SCORE_FUNCTIONS, ComputeSettings, DecisionSettings, SettingsError
@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m block bench agreement", allow_abbrev=False,
+        prog="python -m bench agreement", allow_abbrev=False,
         description="The fast paths against the exact one, on a window of each of your recordings.",
     )  # fmt: skip
     parser.add_argument(

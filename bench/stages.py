@@ -14,9 +14,9 @@ from typing import Any, TextIO
 import soundfile
 from torch import Tensor
 
+from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
 from block.audit import BLOCK_WINDOWS
-from block.bench.plan import MODEL_WINDOW_MS, BenchError
 from block.classifier import Classifier, Logits
 from block.features import FilterBanks
 from block.labeler import Labeler

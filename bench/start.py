@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.bench.plan import BenchError
+from bench.plan import BenchError
 
 PROGRAM = Path(__file__).resolve().parents[2] / "transform.py"
 CASES = {

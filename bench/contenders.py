@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from block.bench import exported
-from block.bench.plan import BenchError
+from bench import exported
+from bench.plan import BenchError
 from block.checkpoints import Checkpoint
 from block.classifier import Classifier, Device
 from block.features import FilterBanks

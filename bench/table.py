@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from block.bench.audit import FORMULA, WINDOWS
-from block.bench.contenders import TRANSFORMERS
-from block.bench.machine import MUCH
-from block.bench.plan import MODEL_WINDOW_MS
-from block.bench.results import OnCheckpoint, Rate, Results
+from bench.audit import FORMULA, WINDOWS
+from bench.contenders import TRANSFORMERS
+from bench.machine import MUCH
+from bench.plan import MODEL_WINDOW_MS
+from bench.results import OnCheckpoint, Rate, Results
 from block.progress import duration
 
 LONG_GOAL_MIB = 400 * 1e6 / (1 << 20)

@@ -1,4 +1,4 @@
-"""`python -m block bench`: run the benchmark, print its tables, write them as JSON and draw a picture."""
+"""`python -m bench`: run the benchmark, print its tables, write them as JSON and draw a picture."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.plan import FULL, QUICK, BenchError, Clock, Plan
 from block import __version__, checkpoints
-from block.bench.plan import FULL, QUICK, BenchError, Clock, Plan
 from block.settings import ComputeSettings, SettingsError
 
 OUT = Path("build/bench")
@@ -19,7 +19,7 @@ TABLE, JSON, PLOT = "bench.txt", "bench.json", "bench.png"
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m block bench", allow_abbrev=False,
+        prog="python -m bench", allow_abbrev=False,
         description="This block beside transformers, ONNX Runtime and OpenVINO, in one run on this machine.",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="fewer contenders and rounds, within three minutes")
@@ -38,10 +38,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark. Returns the exit code; raises SettingsError or CheckpointError if nothing can start."""
-    if argv[:1] == ["scaling"]:
-        from block.bench.scaling import command
-
-        return command.main(argv[1:])
     options = parser().parse_args(argv)
     compute = ComputeSettings(options.device, options.dtype)
     plan = QUICK if options.quick else FULL
@@ -49,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
         plan = replace(plan, limit_s=options.limit_s)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="block-bench-") as made:
-            return _run(options, plan, compute, Path(made))
+        with tempfile.TemporaryDirectory(prefix="block-bench-") as inputs:
+            return _run(options, plan, compute, Path(inputs))
     except BenchError as error:
         raise SettingsError(str(error)) from None
     except OSError as error:
@@ -60,11 +56,11 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scratch: Path) -> int:
     # From here on torch is needed, which takes seconds to import; the plan's time includes that.
     clock = Clock(plan.limit_s)
-    from block.bench import machine, made
-    from block.bench.measure import Measure
-    from block.bench.plot import draw
-    from block.bench.results import Results, write_json
-    from block.bench.table import text
+    from bench import inputs, machine
+    from bench.measure import Measure
+    from bench.plot import draw
+    from bench.results import Results, write_json
+    from bench.table import text
     from block.classifier import choose_device
 
     others = machine.Others()
@@ -73,10 +69,10 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
         plan = plan.on_cuda()
     embedded = checkpoints.find(checkpoints.EMBEDDED)
     if options.audio is not None:
-        recordings, told = made.found_recordings(options.audio), f"{options.audio}"
+        recordings, told = inputs.found_recordings(options.audio), f"{options.audio}"
     else:
-        recordings = made.recordings(scratch)
-        told = f"made, {len(recordings)} recordings of {min(made.SECONDS)} to {max(made.SECONDS)} s"
+        recordings = inputs.recordings(scratch)
+        told = f"made, {len(recordings)} recordings of {min(inputs.SECONDS)} to {max(inputs.SECONDS)} s"
     results = Results(__version__, plan.name, machine.describe(), told)
     work = scratch if options.cache is None else options.cache
     work.mkdir(parents=True, exist_ok=True)
@@ -84,7 +80,7 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
     measure.starts()
     chosen = [checkpoints.find(name) for name in options.model or ()]
     if not chosen:
-        chosen = [embedded, made.full_size_checkpoint(work, embedded)]
+        chosen = [embedded, inputs.full_size_checkpoint(work, embedded)]
     for number, checkpoint in enumerate(chosen):
         measure.checkpoint(checkpoint, plan.keep_s if number + 1 < len(chosen) else 0)
     measure.long_recording(embedded)
