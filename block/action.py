@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from block import cancel
-from block.cancel import CANCELLED
 from block.cluster.settings import ClusterSettings, read_cluster
 from block.details import VARIABLE, Detailing, Details
 from block.job import Job, fingerprint, metadata, read_job
@@ -21,6 +19,8 @@ from block.journal import NAME as JOURNAL_NAME
 from block.journal import Journal
 from block.options import parse
 from block.parties import Summary
+from block.runtime import cancel
+from block.runtime.cancel import CANCELLED
 from block.score_store import check_folder
 from block.settings import SettingsError
 from block.studio.access import Access, read_access, read_ids, write_ids

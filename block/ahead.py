@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from block import cancel
+from block.runtime import cancel
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.model_store.digests import remembered_sha256
+from block.runtime.hashing import remembered_sha256
 from block.weights import misfit, read_shapes
 
 STORE = Path(__file__).resolve().parent.parent / "models"

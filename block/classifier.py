@@ -18,8 +18,8 @@ from torch import Tensor
 
 from block.checkpoints import Checkpoint, CheckpointError
 from block.forward import Forward, Tokens
-from block.limits import available_bytes, processors
 from block.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
+from block.runtime.limits import available_bytes, processors
 from block.settings import EXACT, ComputeSettings, SettingsError
 
 Logits = npt.NDArray[np.float32]

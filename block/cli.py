@@ -9,14 +9,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from block import __version__, cancel, checkpoints
+from block import __version__, checkpoints
 from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED, run_action
-from block.cancel import CANCELLED
 from block.checkpoints import CheckpointError
 from block.labels import LabelError
 from block.ontology import audioset, tree
 from block.recording import printable
-from block.redact import leave_no_core, redact_output
+from block.runtime import cancel
+from block.runtime.cancel import CANCELLED
+from block.runtime.redact import leave_no_core, redact_output
 from block.settings import SettingsError
 from block.studio.errors import StudioError
 

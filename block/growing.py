@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from block.ahead import THREADS
-from block.limits import available_bytes
 from block.recording import RecordingError, Waveform
+from block.runtime.limits import available_bytes
 
 BYTES_PER_VALUE = 4
 ASK_BYTES = 64 << 20  # to take less than this, nobody asks how much is free

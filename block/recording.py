@@ -78,7 +78,7 @@ class Recording:
     `values` is the number of readings that the source counts; labels are given for these. The audio came as positions
     at `rate_hz`; `stretch` is its positions per value, 1 unless it was delivered at another rate than the one the
     values are counted at. `waveform` is mono, in ±1, shape `(length,)`, at the model's rate, with `ratio` of its values
-    per position (`block.audio.Sound`). `content` is the SHA-256 of the file's bytes (`block.content`), or empty.
+    per position (`block.audio.Sound`). `content` is the SHA-256 of the file, or empty.
     """
 
     id: int

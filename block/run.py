@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block import cancel
 from block.ahead import THREADS, Budget, ahead
 from block.parties import Judge, Reporter, Sink, Source, Summary
 from block.prepared import Prepared
@@ -29,6 +28,7 @@ from block.recording import (
     RecordingSkipped,
     RunEnded,
 )
+from block.runtime import cancel
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3

@@ -12,7 +12,7 @@ import pytest
 from block import checkpoints
 from block.checkpoints import CheckpointError, FrontEnd
 from block.classifier import Classifier, choose_device
-from block.model_store.digests import LARGE_BYTES, MEMORY
+from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import ComputeSettings, SettingsError
 from tests.conftest import NAMES
 

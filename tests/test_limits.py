@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from block import classifier
-from block.limits import available_bytes, processors
+from block.runtime.limits import available_bytes, processors
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block import cancel
 from block.cluster.quiet import BACKEND_LEVEL, aside, hush, job_config, without_secrets
+from block.runtime import cancel
 from block.settings import SettingsError
 
 INSTALL = "pip install -r locked/ray.txt"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from block.redact import OWN_SECRET
+from block.runtime.redact import OWN_SECRET
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BACKEND_LEVEL = "RAY_BACKEND_LOG_LEVEL"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from block import __version__, checkpoints
 from block.action import ALL_LABELED, SOME_FAILED
-from block.cancel import CANCELLED
 from block.checkpoints import Checkpoint
 from block.evaluation import options as reading
 from block.evaluation import ranking
@@ -34,11 +33,12 @@ from block.evaluation.scoring import Heard, hear
 from block.evaluation.text import files as files_told
 from block.evaluation.text import text
 from block.evaluation.truth import Names, Truth, labels_named, truth
-from block.folder import atomic
 from block.folder.listing import find, shown
 from block.folder.out import locked
 from block.job import Job, describe, read_job
 from block.recording import RecordingError
+from block.runtime import atomic_file
+from block.runtime.cancel import CANCELLED
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -180,8 +180,8 @@ def _written(evaluation: Evaluation, root: Path, present: dict[str, str], out: P
     unsure = least_certain(first.clips, first.decided, truth, first.settings)
     shows = [_shown(moment, root, present[_name(truth.files[moment.clip])]) for moment in (*wrong, *unsure)]
     try:
-        atomic.write(out / REPORT, report(evaluation, shows[: len(wrong)], shows[len(wrong) :]))
-        atomic.write(out / JSON, as_json(evaluation))
+        atomic_file.write(out / REPORT, report(evaluation, shows[: len(wrong)], shows[len(wrong) :]))
+        atomic_file.write(out / JSON, as_json(evaluation))
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
     print(f"\n{text(evaluation)}\n")

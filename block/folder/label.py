@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
-from block.cancel import CANCELLED
 from block.cluster.settings import ClusterSettings, read_cluster
 from block.folder import decided, manifest, out
 from block.folder.groups_file import Journal
@@ -25,6 +24,7 @@ from block.folder.run_file import RunFile
 from block.folder.source import is_unchanged
 from block.folder.work import Crew, Work
 from block.job import Job, read_job
+from block.runtime.cancel import CANCELLED
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.folder.atomic import write
+from block.runtime.atomic_file import write
 
 VERSION = 1
 SAVE_EVERY_S = 5.0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from block.folder import run_file
 from block.folder.address import is_uri
-from block.folder.atomic import temporary_for
 from block.folder.place import Place
+from block.runtime.atomic_file import temporary_for
 from block.settings import SettingsError
 
 LOCK, SCORES, MANIFEST = ".lock", "scores", "manifest.json"

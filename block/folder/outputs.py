@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from block.folder import csv_labels, info_labels, label_studio, tracks
-from block.folder.atomic import write, written
 from block.folder.labeled import LabeledFile, Surroundings
+from block.runtime.atomic_file import write, written
 
 FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
 INTERFACE = "label-studio.xml"

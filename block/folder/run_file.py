@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from block import __version__
-from block.folder.atomic import write
+from block.runtime.atomic_file import write
 from block.score_store import Key
 from block.settings import SettingsError
 

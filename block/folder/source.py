@@ -10,12 +10,12 @@ from typing import BinaryIO, Protocol
 import soundfile
 
 from block import audio
-from block.content import content_of
 from block.folder.intact import check_wav, check_whole
 from block.folder.listing import UNKNOWN, Listing, Stamp, shown
 from block.folder.manifest import Entry
 from block.folder.place import Opened, Place
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
+from block.runtime.hashing import sha256_of
 
 
 class Known(Protocol):
@@ -83,7 +83,7 @@ class Folder:
         promised = _promised(file)
         check_wav(file)
         expect(promised)
-        content = known.content if _is_same(known, before) else content_of(file)
+        content = known.content if _is_same(known, before) else sha256_of(file)
         sound = audio.decode(file, self.model_rate_hz)
         check_whole(sound.positions, promised, sound.rate_hz)
         if opened.stamp_now() != before:

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from block.folder.atomic import temporary_for, write
 from block.folder.audacity import track, track_path
 from block.folder.labeled import LabeledFile
+from block.runtime.atomic_file import temporary_for, write
 
 FOLDER, LIST = "audacity", ".written.json"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from block.recording import RecordingError, printable
-from block.redact import INSTEAD, secrets_in
+from block.runtime.redact import INSTEAD, secrets_in
 from block.settings import SettingsError
 
 LONGEST = 300

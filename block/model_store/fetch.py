@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from block import checkpoints
 from block.checkpoints import CheckpointError
 from block.model_store import hub
-from block.model_store.digests import remember, sha256_of
 from block.model_store.known import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
 from block.model_store.records import Record, write_record
 from block.model_store.soundness import problem_of, within
@@ -19,6 +18,7 @@ from block.model_store.sources import Hub, Source, open_place, origin_of
 from block.model_store.staging import Staging, check_replaceable, restore, staging
 from block.model_store.store import Store, mismatch
 from block.model_store.transfer import Patience, shown
+from block.runtime.hashing import remember, sha256_of
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 

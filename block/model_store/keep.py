@@ -7,12 +7,12 @@ from pathlib import Path
 from block import checkpoints
 from block.checkpoints import CheckpointError
 from block.model_store.archive import write_archive
-from block.model_store.digests import sha256_of
 from block.model_store.known import FILES, ExpectedFile
 from block.model_store.records import Record, write_record
 from block.model_store.soundness import problem_of
 from block.model_store.store import Store
 from block.model_store.sums import SUMS, format_sums
+from block.runtime.hashing import sha256_of
 
 
 def record(store: Store, name: str, force: bool = False) -> Path:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from block.checkpoints import DEFAULT, CheckpointError
-from block.model_store.digests import LARGE_BYTES, recall
 from block.model_store.known import FILES, WEIGHTS, Known
 from block.model_store.meter import in_words
 from block.model_store.soundness import problem_of
 from block.model_store.store import Store
+from block.runtime.hashing import LARGE_BYTES, recall
 
 
 @dataclass(frozen=True)

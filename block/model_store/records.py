@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block.checkpoints import CheckpointError
-from block.model_store.digests import SHA256
 from block.model_store.known import FILES, ExpectedFile
+from block.runtime.hashing import SHA256
 
 
 @dataclass(frozen=True)

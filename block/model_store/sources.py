@@ -14,13 +14,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from block.checkpoints import PICKLES, CheckpointError
 from block.model_store.archive import Archive, open_archive
-from block.model_store.digests import SHA256
 from block.model_store.hub import PICKLE, Located
 from block.model_store.known import FILES, MAX_BYTES, WEIGHTS, ExpectedFile
 from block.model_store.meter import Meter
 from block.model_store.staging import NoRoom, Staging
 from block.model_store.store import read_sums
 from block.model_store.transfer import NotFound, Patience, Remote, receive, shown
+from block.runtime.hashing import SHA256
 
 ARCHIVE = "archive.tar"
 

@@ -25,9 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from block.checkpoints import CheckpointError
-from block.model_store.digests import sha256_of
 from block.model_store.known import FILES, ExpectedFile
 from block.model_store.store import OWN_FILES, Store, mismatch
+from block.runtime.hashing import sha256_of
 
 SPARE_BYTES = 1 << 20  # for folders and small files
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from block import checkpoints
 from block.checkpoints import CheckpointError
-from block.model_store.digests import LARGE_BYTES, MEMORY, recall, sha256_of
 from block.model_store.known import FILES, KNOWN, ExpectedFile, Known
 from block.model_store.records import Record, read_record
 from block.model_store.sums import SUMS, parse_sums
+from block.runtime.hashing import LARGE_BYTES, MEMORY, recall, sha256_of
 
 HIDDEN = ".store"  # records, locks and what is under way, in the same file system as the checkpoints
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

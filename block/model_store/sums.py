@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from block.checkpoints import CheckpointError
-from block.model_store.digests import SHA256
+from block.runtime.hashing import SHA256
 
 SUMS = "SHA256SUMS"
 MAX_SUMS_BYTES = 1 << 16

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from block import checkpoints
 from block.checkpoints import Checkpoint, CheckpointError
-from block.model_store.digests import remember, sha256_of
 from block.model_store.golden import Golden, compare
 from block.model_store.known import FILES, WEIGHTS, ExpectedFile, Known
 from block.model_store.soundness import within
 from block.model_store.store import Store, read_sums
+from block.runtime.hashing import remember, sha256_of
 
 if TYPE_CHECKING:
     from block.audio import Sound

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from block import audio
-from block.content import content_of
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -26,6 +25,7 @@ from block.recording import (
     RunEnded,
     Segment,
 )
+from block.runtime.hashing import sha256_of
 from block.studio.client import StudioClient
 from block.studio.errors import (
     BadAnswer,
@@ -111,7 +111,7 @@ class Project:
         stretch = audio.stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
             recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
-            content_of(wav),
+            sha256_of(wav),
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:

@@ -143,7 +143,7 @@ def test_a_run_that_is_repeated_computes_nothing_and_writes_the_same(
 
     monkeypatch.setattr(Classifier, "__init__", never)
     reads = []
-    monkeypatch.setattr("block.folder.source.content_of", lambda file: reads.append(file) or "")
+    monkeypatch.setattr("block.folder.source.sha256_of", lambda file: reads.append(file) or "")
     assert label(audio, out) == 0
     assert outputs(out) == before
     assert reads == []
@@ -346,7 +346,7 @@ def test_a_disk_that_fails_is_told_and_the_recordings_without_scores_are_listed(
     }
     assert label(audio, out) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("block.folder.atomic.os.fsync", full)
+        patch.setattr("block.runtime.atomic_file.os.fsync", full)
         assert label(audio, out) == 1
     assert f"{out} cannot be written: No space left on device" in capsys.readouterr().err
     assert len(rows(out / "labels.csv")) >= 5

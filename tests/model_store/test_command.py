@@ -13,11 +13,11 @@ import pytest
 from block import checkpoints
 from block.checkpoints import CheckpointError
 from block.model_store.command import main
-from block.model_store.digests import LARGE_BYTES, MEMORY
 from block.model_store.known import CONFIG, KNOWN, WEIGHTS
 from block.model_store.listing import lines
 from block.model_store.store import Store
 from block.model_store.sums import SUMS
+from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import SettingsError
 from tests.conftest import EMBEDDED, ROOT
 from tests.model_store.conftest import REPOSITORY, with_ballast

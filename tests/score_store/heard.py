@@ -13,11 +13,11 @@ import soundfile
 
 from block import audio, checkpoints
 from block.classifier import Classifier, Logits, choose_device
-from block.content import content_of
 from block.features import FilterBanks
 from block.labeler import Labeler
 from block.labels import parse_labels
 from block.recording import Recording, Waveform, Window
+from block.runtime.hashing import sha256_of
 from block.score_store import Key
 from block.settings import EXACT, ComputeSettings, DecisionSettings, WindowSettings
 from block.steady_classifier import SteadyClassifier
@@ -39,7 +39,7 @@ def sound(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
     read = audio.decode(data)
     return Recording(
         identity, f"r{identity}", read.rate_hz, read.positions, read.waveform, ratio=read.ratio,
-        content=content_of(data),
+        content=sha256_of(data),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from block.options import parse
-from block.redact import Redacted, redact_output, secrets_in
+from block.runtime.redact import Redacted, redact_output, secrets_in
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.hostile import KEY, SECRETS, TOKEN, Said, environment, run_python, sample, studio, told
 
@@ -259,7 +259,7 @@ def test_without_secrets_the_streams_are_left_as_they_are(monkeypatch: pytest.Mo
 
 BAR = """
 import os, sys
-from block.redact import redact_output
+from block.runtime.redact import redact_output
 redact_output(os.environ)
 from block.progress import Progress
 

@@ -12,22 +12,28 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 MEMORY = ".sha256.json"
 # Below this, reading the file again costs less than 0.1 s; and the embedded checkpoint's folder stays as git has it.
 LARGE_BYTES = 32 << 20
-BLOCK_BYTES = 1 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of the file in hexadecimal, from reading all of it. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+def sha256_of(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
+    """Return the SHA-256, in hexadecimal, of bytes, of the file at a path, or of all that an open file holds.
+
+    An open file is left at its start. Raises OSError where a file cannot be read.
+    """
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    source.seek(0)
+    digest = hashlib.file_digest(source, "sha256").hexdigest()
+    source.seek(0)
+    return digest
 
 
 def remembered_sha256(path: Path) -> str:

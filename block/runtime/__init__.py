@@ -1,0 +1,1 @@
+"""What a process owes its host: signals, secrets, memory limits, whole files, hashes."""
