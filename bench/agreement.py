@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.table import columns
-from block import audio, checkpoints, decisions
+from block import audio, decisions
 from block.labels import parse_labels
+from block.model import checkpoint as checkpoints
 from block.recording import RecordingError
 from block.settings import EXACT, SCORE_FUNCTIONS, ComputeSettings, DecisionSettings, SettingsError
 
@@ -71,9 +72,10 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(f"--audio is {options.audio}; expected a folder of recordings")
     import torch
 
-    from block.classifier import Classifier, choose_device
-    from block.features import FilterBanks
     from block.labeler import Labeler
+    from block.model.classifier import Classifier
+    from block.model.device import choose_device
+    from block.model.features import FilterBanks
     from block.settings import WindowSettings
 
     device = choose_device(ComputeSettings(options.device))

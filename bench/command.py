@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.plan import FULL, QUICK, BenchError, Clock, Plan
-from block import __version__, checkpoints
+from block import __version__
+from block.model import checkpoint as checkpoints
 from block.settings import ComputeSettings, SettingsError
 
 OUT = Path("build/bench")
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
     from bench.plot import draw
     from bench.results import Results, write_json
     from bench.table import text
-    from block.classifier import choose_device
+    from block.model.device import choose_device
 
     others = machine.Others()
     device = choose_device(compute)

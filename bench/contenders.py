@@ -19,9 +19,10 @@ from torch import Tensor
 
 from bench import exported
 from bench.plan import BenchError
-from block.checkpoints import Checkpoint
-from block.classifier import Classifier, Device
-from block.features import FilterBanks
+from block.model.checkpoint import Checkpoint
+from block.model.classifier import Classifier
+from block.model.device import Device
+from block.model.features import FilterBanks
 from block.recording import Waveform
 from block.settings import EXACT
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from block.classifier import Logits
+from block.model.classifier import Logits
 
 NEEDS = {"onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 INPUT, OUTPUT = "inputs", "logits"

@@ -49,7 +49,7 @@ def _products(device: torch.device, rows: int) -> Iterator[tuple[str, str, Calla
     weight = (torch.randn((OUTPUTS, INPUTS), generator=generator) / INPUTS**0.5).to(device)
     yield "float32", "torch.mm", lambda: torch.mm(x, weight.t())
     if device.type == "cpu":
-        from block.linear import PackedLinear, packing_works
+        from block.model.linear import PackedLinear, packing_works
 
         if packing_works():
             packed = PackedLinear(weight, None, rows)

@@ -13,7 +13,7 @@ import soundfile
 
 from bench.plan import BenchError
 from block import audio
-from block.checkpoints import Checkpoint, CheckpointError, find
+from block.model.checkpoint import Checkpoint, CheckpointError, find
 from block.recording import RecordingError, Waveform
 
 FULL_SIZE = "ast-full-size-random"

@@ -17,10 +17,11 @@ from bench.machine import INSTALL
 from bench.plan import MODEL_WINDOW_MS, BenchError, Clock, Effort, Plan
 from bench.results import OnCheckpoint, Rate, Results
 from bench.timing import Turn, take_turns
-from block.checkpoints import Checkpoint
-from block.classifier import MERGED_INT8, Device
+from block.model.checkpoint import Checkpoint
+from block.model.classifier import MERGED_INT8
+from block.model.device import Device
+from block.model.safetensors_header import read_shapes
 from block.settings import EXACT
-from block.weights import read_shapes
 
 EXPORTED = ("onnxruntime", "openvino")
 EXPORTED_BATCHES = (1, 4)

@@ -94,8 +94,8 @@ def main(argv: Sequence[str]) -> None:
 
     from bench import inputs, stages
     from bench.contenders import Field
-    from block import checkpoints
-    from block.classifier import choose_device
+    from block.model import checkpoint as checkpoints
+    from block.model.device import choose_device
     from block.settings import EXACT, ComputeSettings
 
     device = choose_device(ComputeSettings(options.device, options.dtype))

@@ -17,10 +17,10 @@ from torch import Tensor
 from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
 from block.audit import BLOCK_WINDOWS
-from block.classifier import Classifier, Logits
-from block.features import FilterBanks
 from block.labeler import Labeler
 from block.labels import parse_labels
+from block.model.classifier import Classifier, Logits
+from block.model.features import FilterBanks
 from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
 from block.run import Run

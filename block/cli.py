@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from block import __version__, checkpoints
+from block import __version__
 from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED, run_action
-from block.checkpoints import CheckpointError
 from block.labels import LabelError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.ontology import audioset, tree
 from block.recording import printable
 from block.runtime import cancel
@@ -96,11 +97,11 @@ def _label(argv: Sequence[str]) -> int:
 def _labels(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
                                      description="Print the class names of a checkpoint, one a line.")  # fmt: skip
-    parser.add_argument("--model", default=checkpoints.DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
+    parser.add_argument("--model", default=checkpoint.DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
     parser.add_argument("--tree", action="store_true", help="in AudioSet's hierarchy, two spaces a level; a name with "
                         "a * is no class itself and stands for those below it")  # fmt: skip
     options = parser.parse_args(argv)
-    names = checkpoints.find(options.model).class_names
+    names = checkpoint.find(options.model).class_names
     for line in tree(names, audioset()) if options.tree else names:
         print(printable(line, 1000))
     return ALL_LABELED

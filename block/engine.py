@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from block.audited import AuditedLabeler
-from block.classifier import Classifier, Device, choose_device
-from block.features import FilterBanks
 from block.job import Job, announce, faster, warn_of_other_weights
 from block.labeler import Labeler
+from block.model.classifier import Classifier, SteadyClassifier
+from block.model.device import Device, choose_device
+from block.model.features import FilterBanks
 from block.progress import Progress
 from block.score_store import Key, ScoreStore
 from block.settings import FAST
-from block.steady_classifier import SteadyClassifier
 from block.stored import Scores, StoredLabeler
 
 

@@ -8,10 +8,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from block import __version__, checkpoints
+from block import __version__
 from block.audit import AuditSettings
-from block.checkpoints import Checkpoint
 from block.labels import LabelOfInterest, never_written, parse_labels
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import Checkpoint
 from block.recording import printable
 from block.settings import FAST, PAD, ComputeSettings, DecisionSettings, WindowSettings
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from block import audio, deciding
-from block.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.decisions import Scores
 from block.evidence import evidence
-from block.features import FilterBanks, repeated
+from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
+from block.model.features import FilterBanks, repeated
 from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings

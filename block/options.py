@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from block.arguments import known_arguments
-from block.checkpoints import DEFAULT, EMBEDDED
+from block.model.checkpoint import DEFAULT, EMBEDDED
 from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, SettingsError
 
 # Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.

@@ -9,9 +9,9 @@ import numpy as np
 
 from block import relabel
 from block.audited import AuditedLabeler
-from block.checkpoints import CheckpointError
-from block.classifier import Logits
 from block.labeler import Labeler
+from block.model.checkpoint import CheckpointError
+from block.model.classifier import Logits
 from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RunEnded
 from block.score_store import Key, Scored

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from block import decisions
 from block.audit import SHARE, Tally, draw
-from block.classifier import Logits
 from block.decisions import Scores
 from block.labeler import Labeler
+from block.model.classifier import Logits
 from block.prepared import Prepared
 from block.settings import EXACT
 

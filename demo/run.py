@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 import requests  # noqa: E402
 
-from block.checkpoints import EMBEDDED  # noqa: E402
 from block.local_studio.job_store import RUN  # noqa: E402
 from block.local_studio.jobs import Jobs  # noqa: E402
 from block.local_studio.project import Project  # noqa: E402
 from block.local_studio.server import DEFAULT_PORT, Address, CannotServe, running  # noqa: E402
+from block.model.checkpoint import EMBEDDED  # noqa: E402
 
 FOLDER = ROOT / "build" / "demo"
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from block.checkpoints import EMBEDDED
+from block.model.checkpoint import EMBEDDED
 from images.container import ROOT, Container, Mount
 from images.network import cut_off, is_cut_off
 from images.runs import Outcome, Runs

@@ -332,7 +332,7 @@ import re, sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 import torchaudio
-from block.checkpoints import FrontEnd
+from block.model.checkpoint import FrontEnd
 from block.labeler import Labeler
 from block.settings import DecisionSettings, WindowSettings
 from block.studio.client import StudioClient

@@ -14,10 +14,10 @@ import pytest
 
 from block.audit import SHARE, AuditSettings, draw
 from block.audited import AuditedLabeler
-from block.checkpoints import FrontEnd
 from block.decisions import score
 from block.labeler import Labeler, Logits
 from block.labels import LabelOfInterest
+from block.model.checkpoint import FrontEnd
 from block.prepared import Prepared
 from block.recording import RecordingError, Waveform, Window
 from block.settings import EXACT, REPEAT, DecisionSettings, WindowSettings

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from block import checkpoints
-from block.checkpoints import CheckpointError, FrontEnd
-from block.classifier import Classifier, choose_device
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import CheckpointError, FrontEnd
+from block.model.classifier import Classifier
+from block.model.device import choose_device
 from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import ComputeSettings, SettingsError
 from tests.conftest import NAMES

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.clusters import clustered
+from block.model.kmeans import clustered
 
 
 def test_clouds_that_lie_apart_are_told_apart() -> None:

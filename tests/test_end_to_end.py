@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from block import checkpoints, cli
+from block import cli
 from block.local_studio.project import Project
 from block.local_studio.sample import Sample, Sensor, StructuredLabel
 from block.local_studio.server import Address, running
+from block.model import checkpoint
 from tests.conftest import EMBEDDED, NAMES, SHARED
 
 RNG = np.random.default_rng(11)
@@ -177,7 +178,7 @@ def test_with_a_score_store_the_preview_computes_and_the_run_behind_it_does_not(
         raise AssertionError("the model was loaded")
 
     with monkeypatch.context() as patch:
-        patch.setattr("block.classifier._load", load)
+        patch.setattr("block.model.classifier._load", load)
         assert studio.run(ids, *options, "--score-store", str(store)) == 0
     assert "12 windows were there already, 0 were computed" in capsys.readouterr().out
     stored = [studio.labels(sample_id) for sample_id in ids]
@@ -204,8 +205,8 @@ def test_the_original_blocks_command_line_works_unchanged(
 ) -> None:
     store = studio.folder / "models"
     store.mkdir()
-    make_checkpoint().rename(store / checkpoints.DEFAULT)
-    monkeypatch.setattr(checkpoints, "STORE", store)
+    make_checkpoint().rename(store / checkpoint.DEFAULT)
+    monkeypatch.setattr(checkpoint, "STORE", store)
     sample_id = studio.project.add_sample(
         name="a", frequency=16000.0, values_count=40000, wav=wav(sound(2.5, 16000), 16000)
     )
@@ -216,7 +217,7 @@ def test_the_original_blocks_command_line_works_unchanged(
     assert code == 0
     assert is_partition(studio.labels(sample_id), 40000)
     assert {label for _, _, label in studio.labels(sample_id)} <= {"speech", "tune", "noise"}
-    assert f"warning: {checkpoints.DEFAULT} has other weights than those known by this name" in capsys.readouterr().out
+    assert f"warning: {checkpoint.DEFAULT} has other weights than those known by this name" in capsys.readouterr().out
 
 
 def test_labels_do_not_depend_on_threads_batches_or_the_order_of_the_ids(

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import ASTFeatureExtractor
 
-from block.checkpoints import FrontEnd
-from block.features import FilterBanks, repeated
+from block.model.checkpoint import FrontEnd
+from block.model.features import FilterBanks, repeated
 
 RNG = np.random.default_rng(7)
 TIME = np.arange(32000) / 16000

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from block.forward import CPU_ACTIVATIONS, Forward, Grid
-from block.linear import Linear, PackedLinear, packing_works
+from block.model.forward import CPU_ACTIVATIONS, Forward, Grid
+from block.model.linear import Linear, PackedLinear, packing_works
 from tests.conftest import EMBEDDED
 
 PADDING = 0.467

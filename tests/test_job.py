@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from block import checkpoints
 from block.audit import AuditSettings
-from block.checkpoints import EMBEDDED
 from block.job import Job, faster, metadata, read_job
 from block.labels import parse_labels
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import EMBEDDED
 from block.options import parse
 from block.settings import ComputeSettings, DecisionSettings, Fill, WindowSettings
 

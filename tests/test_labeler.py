@@ -15,12 +15,14 @@ import soundfile
 import torch
 from torch import Tensor
 
-from block import audio, checkpoints
-from block.classifier import Classifier, choose_device, is_out_of_memory
+from block import audio
 from block.decisions import score, window_scores
-from block.features import FilterBanks
 from block.labeler import Labeler
 from block.labels import parse_labels
+from block.model import checkpoint as checkpoints
+from block.model.classifier import Classifier, is_out_of_memory
+from block.model.device import choose_device
+from block.model.features import FilterBanks
 from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
 from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
@@ -421,7 +423,7 @@ def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_
 def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
 ) -> None:
-    monkeypatch.setattr("block.classifier._cuda_problem", lambda: "")
+    monkeypatch.setattr("block.model.classifier._cuda_problem", lambda: "")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_device(ComputeSettings("auto")).dtype_name == name

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from block import classifier
+from block.model import classifier
 from block.runtime.limits import available_bytes, processors
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from block.linear import INT8_MAX, INT8_NARROW_MAX, Int8Linear, PackedLinear, PlainLinear, int8_limit, packing_works
+from block.model.linear import (
+    INT8_MAX,
+    INT8_NARROW_MAX,
+    Int8Linear,
+    PackedLinear,
+    PlainLinear,
+    int8_limit,
+    packing_works,
+)
 
 
 def sample(rows: int = 37, inputs: int = 96, outputs: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

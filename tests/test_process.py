@@ -111,7 +111,7 @@ def refuse(*args, **kwargs):
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 from block import checkpoints
-from block.classifier import Classifier, choose_device
+from block.model.classifier import Classifier, choose_device
 from block.settings import ComputeSettings
 
 Classifier(checkpoints.find(sys.argv[1]), choose_device(ComputeSettings("cpu")))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from block.classifier import Logits
+from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording
 from block.relabel import Named, NotStored, decide, relabel
 from block.score_store import Scored, ScoreStore

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from block import checkpoints
 from block.audit import AuditSettings
 from block.audited import AuditedLabeler
-from block.checkpoints import CheckpointError
-from block.classifier import Logits, choose_device
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
+from block.model.classifier import Logits, SteadyClassifier
+from block.model.device import choose_device
 from block.recording import LabeledRecording, Recording, RecordingError, RunEnded
 from block.score_store import Key, ScoreStore
 from block.settings import EXACT, ComputeSettings, WindowSettings
-from block.steady_classifier import SteadyClassifier
 from block.stored import StoredLabeler
 from tests.score_store.heard import Counting, decisions, key, make_labeler, sound
 from tests.test_audited import FAST, StubLabeler, recording, stub
@@ -178,7 +178,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_before(
     make: Callable[..., tuple[StoredLabeler, Counting]], checkpoint_folder: Path
 ) -> None:
     run(make("one")[0])
-    classifier = SteadyClassifier(checkpoints.find(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")))
+    classifier = SteadyClassifier(checkpoint.find(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")))
     stored, own = make("one")
     stored.labeler = replace(own, classifier=classifier)
     assert stored.fill == 8
@@ -200,7 +200,7 @@ def test_a_model_that_turns_out_unusable_ends_the_run(
     def unusable(*anything: object) -> None:
         raise CheckpointError("it cannot be loaded")
 
-    monkeypatch.setattr("block.classifier._load", unusable)
+    monkeypatch.setattr("block.model.classifier._load", unusable)
     stored.labeler = replace(own, classifier=SteadyClassifier(own.classifier.checkpoint, own.classifier.device))
     with pytest.raises(RunEnded, match="it cannot be loaded"):
         stored.label([stored.prepare(SOUNDS[0])])

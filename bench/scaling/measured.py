@@ -18,7 +18,6 @@ import numpy.typing as npt
 import soundfile
 
 from bench.scaling.costs import LOGITS_BYTES
-from block import checkpoints
 from block.cluster.crew import FLUSH_PIECES
 from block.cluster.outcome import LABELED, Outcome, Report, unpacked
 from block.folder import decided
@@ -27,6 +26,7 @@ from block.folder.place import LocalFolder
 from block.folder.run_file import RunFile
 from block.folder.source import Folder
 from block.labels import parse_labels
+from block.model import checkpoint as checkpoints
 from block.relabel import decide
 from block.score_store import Key, Scored, ScoreStore
 from block.settings import DecisionSettings, WindowSettings

@@ -189,7 +189,7 @@ def _half(cpus: int, gpus: float) -> str:
 
 
 def _dtype_here() -> str:
-    from block.classifier import choose_device
+    from block.model.device import choose_device
     from block.settings import ComputeSettings
 
     return choose_device(ComputeSettings(device=CUDA)).dtype_name

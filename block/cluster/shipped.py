@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from block.checkpoints import Checkpoint
+from block.model.checkpoint import Checkpoint
 from block.settings import SettingsError
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")

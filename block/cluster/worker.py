@@ -62,9 +62,9 @@ class LabelRecordings:
         # Torch is for workers: the driver, which imports this module too, may be a machine without it.
         import ray
 
-        from block.classifier import choose_device
         from block.cluster.chunk import Tools
         from block.engine import Engine
+        from block.model.device import choose_device
 
         task = self._task
         task.site.check()

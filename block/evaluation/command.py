@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from block import __version__, checkpoints
+from block import __version__
 from block.action import ALL_LABELED, SOME_FAILED
-from block.checkpoints import Checkpoint
 from block.evaluation import options as reading
 from block.evaluation import ranking
 from block.evaluation.annotations import Annotations, from_folders, read_csv
@@ -36,6 +35,8 @@ from block.evaluation.truth import Names, Truth, labels_named, truth
 from block.folder.listing import find, shown
 from block.folder.out import locked
 from block.job import Job, describe, read_job
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import Checkpoint
 from block.recording import RecordingError
 from block.runtime import atomic_file
 from block.runtime.cancel import CANCELLED

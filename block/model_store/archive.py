@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from block.checkpoints import PICKLES, CheckpointError
+from block.model.checkpoint import PICKLES, CheckpointError
 from block.model_store.known import FILES, MAX_BYTES, WEIGHTS
 from block.model_store.meter import Meter
 from block.model_store.sums import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from block.checkpoints import DEFAULT, EMBEDDED, CheckpointError
+from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
 from block.model_store.keep import pack, record
 from block.model_store.listing import lines, table
 from block.model_store.store import Store

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store import hub
 from block.model_store.known import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
 from block.model_store.records import Record, write_record
@@ -154,8 +154,8 @@ def _bring(
         files.append(ExpectedFile(name, digest, (stage.whole / name).stat().st_size))
         if name == PREPROCESSOR:
             # Before the large file is waited for: is this an AST at all, and one that can be used?
-            _usable(stage, lambda: checkpoints.describe(stage.whole))
-    _usable(stage, lambda: checkpoints.find(str(stage.whole)))
+            _usable(stage, lambda: checkpoint.describe(stage.whole))
+    _usable(stage, lambda: checkpoint.find(str(stage.whole)))
     folder = store.path(target.name)
     seen = [file.name for file in files if file.name not in expected]
     write_record(store.hidden(target.name, "json"), Record(record.origin, tuple(files), record.repository,

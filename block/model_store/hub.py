@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from block import __version__
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.known import CONFIG, FILES, WEIGHTS
 from block.model_store.transfer import BUSY, Interrupted, NotFound, Patience, Remote, patiently, shown
 

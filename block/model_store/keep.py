@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.archive import write_archive
 from block.model_store.known import FILES, ExpectedFile
 from block.model_store.records import Record, write_record
@@ -22,7 +22,7 @@ def record(store: Store, name: str, force: bool = False) -> Path:
     used, or is not what was recorded before, unless `force`; what the block itself knows is always held to.
     """
     folder = store.path(name)
-    checkpoints.find(str(folder.absolute()) if folder.is_dir() else name, store.folder)
+    checkpoint.find(str(folder.absolute()) if folder.is_dir() else name, store.folder)
     files = _files(folder)
     known = store.find_known(name)
     must_be = {file.name: file for file in known.files} if force and known else {} if force else store.expected(name)
@@ -57,7 +57,7 @@ def pack(store: Store, name: str, out: Path | None = None, force: bool = False) 
     if out.is_dir():
         out /= f"{name}.tar"
     if not folder.is_dir():
-        checkpoints.find(name, store.folder)  # says what is missing and how to get it
+        checkpoint.find(name, store.folder)  # says what is missing and how to get it
     problem = problem_of(folder, store.expected(name))
     if problem is not None:
         raise CheckpointError(f"{name} is not packed, as it is not sound: {problem}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.checkpoints import DEFAULT, EMBEDDED
+from block.model.checkpoint import DEFAULT, EMBEDDED
 from block.model_store.golden import MIT_GOLDEN, Golden
 
 CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"

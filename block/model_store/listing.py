@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.checkpoints import DEFAULT, CheckpointError
+from block.model.checkpoint import DEFAULT, CheckpointError
 from block.model_store.known import FILES, WEIGHTS, Known
 from block.model_store.meter import in_words
 from block.model_store.soundness import problem_of

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.known import FILES, ExpectedFile
 from block.runtime.hashing import SHA256
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.known import FILES, ExpectedFile
 from block.model_store.store import mismatch
 
@@ -17,7 +17,7 @@ def problem_of(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool = 
     Unless `deep`, a large file's digest is only compared where it is remembered.
     """
     try:
-        checkpoints.find(str(folder.absolute()))
+        checkpoint.find(str(folder.absolute()))
         for name in FILES:
             problem = mismatch(folder / name, expected.get(name), trust_memory=not deep)
             if problem is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from block.checkpoints import PICKLES, CheckpointError
+from block.model.checkpoint import PICKLES, CheckpointError
 from block.model_store.archive import Archive, open_archive
 from block.model_store.hub import PICKLE, Located
 from block.model_store.known import FILES, MAX_BYTES, WEIGHTS, ExpectedFile

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.known import FILES, ExpectedFile
 from block.model_store.store import OWN_FILES, Store, mismatch
 from block.runtime.hashing import sha256_of

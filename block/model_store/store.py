@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.known import FILES, KNOWN, ExpectedFile, Known
 from block.model_store.records import Record, read_record
 from block.model_store.sums import SUMS, parse_sums
@@ -19,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def _models() -> Path:
-    return checkpoints.STORE
+    return checkpoint.STORE
 
 
 @dataclass(frozen=True)

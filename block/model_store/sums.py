@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.runtime.hashing import SHA256
 
 SUMS = "SHA256SUMS"

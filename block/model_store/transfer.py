@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 
 from block import __version__
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.meter import Meter
 from block.model_store.session import FileSession
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block import checkpoints
-from block.checkpoints import Checkpoint, CheckpointError
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import Checkpoint, CheckpointError
 from block.model_store.golden import Golden, compare
 from block.model_store.known import FILES, WEIGHTS, ExpectedFile, Known
 from block.model_store.soundness import within
@@ -18,7 +18,7 @@ from block.runtime.hashing import remember, sha256_of
 
 if TYPE_CHECKING:
     from block.audio import Sound
-    from block.classifier import Classifier, Logits
+    from block.model.classifier import Classifier, Logits
 
 SILENCE_S = 1.0
 
@@ -101,7 +101,8 @@ def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
     if not all(check.passed for check in hashed):
         return
     # From here on torch is needed, which takes seconds to import.
-    from block.classifier import Classifier, choose_device
+    from block.model.classifier import Classifier
+    from block.model.device import choose_device
     from block.settings import ComputeSettings
 
     try:
@@ -172,7 +173,7 @@ def _decoded(clip: bytes) -> Sound:
 def _logits(classifier: Classifier, waveform: object) -> Logits:
     import torch
 
-    from block.features import FilterBanks
+    from block.model.features import FilterBanks
 
     banks = FilterBanks(classifier.checkpoint.front_end, classifier.device.device)
     try:

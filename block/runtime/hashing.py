@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 MEMORY = ".sha256.json"
 # Below this, reading the file again costs less than 0.1 s; and the embedded checkpoint's folder stays as git has it.
 LARGE_BYTES = 32 << 20
+BLOCK_BYTES = 1 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,11 +30,13 @@ def sha256_of(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
         return hashlib.sha256(source).hexdigest()
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(file)
+    digest = hashlib.sha256()
     source.seek(0)
-    digest = hashlib.file_digest(source, "sha256").hexdigest()
+    while block := source.read(BLOCK_BYTES):
+        digest.update(block)
     source.seek(0)
-    return digest
+    return digest.hexdigest()
 
 
 def remembered_sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from block.checkpoints import Checkpoint, FrontEnd
+from block.model.checkpoint import Checkpoint, FrontEnd
 from block.settings import WindowSettings
 
 FORMAT = 1

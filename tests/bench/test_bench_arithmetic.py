@@ -17,7 +17,7 @@ from bench.flops import flops, shape
 from bench.plan import QUICK, Clock
 from bench.stages import count_for
 from bench.timing import Turn, take_turns
-from block.forward import Forward
+from block.model.forward import Forward
 
 
 def counted(run: Callable[[], object]) -> int:

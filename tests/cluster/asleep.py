@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from block.classifier import Logits
 from block.labeler import Labeler
+from block.model.classifier import Logits
 from block.recording import Waveform, Window
 from block.settings import EXACT
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from block import checkpoints
-from block.checkpoints import Checkpoint
 from block.cluster.shipped import FILES, checkpoint_here
+from block.model import checkpoint
+from block.model.checkpoint import Checkpoint
 from block.settings import SettingsError
 
 
@@ -18,11 +18,11 @@ def elsewhere(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    return dataclasses.replace(checkpoints.describe(checkpoint_folder), folder=tmp_path / "on another machine")
+    return dataclasses.replace(checkpoint.describe(checkpoint_folder), folder=tmp_path / "on another machine")
 
 
 def test_a_checkpoint_that_is_here_is_used_where_it_is(checkpoint_folder: Path) -> None:
-    here = checkpoints.describe(checkpoint_folder)
+    here = checkpoint.describe(checkpoint_folder)
 
     def ask(name: str) -> bytes:
         raise AssertionError(name)
@@ -39,7 +39,7 @@ def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
         asked.append(name)
         return (checkpoint_folder / name).read_bytes()
 
-    digest = checkpoints.describe(checkpoint_folder).sha256()
+    digest = checkpoint.describe(checkpoint_folder).sha256()
     brought = checkpoint_here(elsewhere, digest, ask)
     assert brought.sha256() == digest
     assert brought.class_names == elsewhere.class_names

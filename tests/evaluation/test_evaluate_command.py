@@ -89,7 +89,7 @@ def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
 
 def test_a_second_evaluation_costs_no_inference_whatever_the_labels(evaluate, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     first = evaluate("--bootstrap", "100")[1]
-    from block.classifier import Classifier
+    from block.model.classifier import Classifier
 
     monkeypatch.setattr(Classifier, "begin", lambda *_: pytest.fail("the model was asked again"))
     again = evaluate("--bootstrap", "100")[1]

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from block import windows
-from block.classifier import Classifier
 from block.folder import out as out_folder
+from block.model.classifier import Classifier
 from block.settings import SettingsError
 from tests.conftest import ROOT
 from tests.folder import readers

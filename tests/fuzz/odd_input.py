@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from block import checkpoints
 from block.audio import LOUDEST, decode
-from block.checkpoints import EMBEDDED, CheckpointError
-from block.classifier import Classifier, choose_device
-from block.features import FilterBanks
 from block.job import read_job
 from block.labeler import Labeler
 from block.labels import LabelError, parse_labels
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import EMBEDDED, CheckpointError
+from block.model.classifier import Classifier
+from block.model.device import choose_device
+from block.model.features import FilterBanks
 from block.options import parse
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings

@@ -16,10 +16,11 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block import checkpoints
-from block.checkpoints import Checkpoint, CheckpointError
-from block.classifier import Classifier, choose_device
-from block.features import FilterBanks
+from block.model import checkpoint as checkpoints
+from block.model.checkpoint import Checkpoint, CheckpointError
+from block.model.classifier import Classifier
+from block.model.device import choose_device
+from block.model.features import FilterBanks
 from block.settings import ComputeSettings
 from tests.fuzz.drawn import any_text, examples, flipped, json_values, odd_numbers
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block import checkpoints
 from block.job import describe
 from block.labels import LabelError, never_written, parse_labels
+from block.model import checkpoint
 from block.ontology import audioset
 from tests.conftest import EMBEDDED
 from tests.fuzz.drawn import any_text, examples
 
-NAMES = checkpoints.describe(EMBEDDED).class_names
+NAMES = checkpoint.describe(EMBEDDED).class_names
 STARRED = [f"{node.name}*" for node in audioset().nodes.values()]
 pieces = (
     st.sampled_from([*NAMES, *STARRED])

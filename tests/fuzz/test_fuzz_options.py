@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.checkpoints import EMBEDDED, CheckpointError
 from block.job import Job, read_job
 from block.labels import LabelError
+from block.model.checkpoint import EMBEDDED, CheckpointError
 from block.options import OPTIONS, parse
 from block.recording import RecordingError
 from block.settings import MAX_BATCH_SIZE, SettingsError

@@ -139,7 +139,8 @@ def _pin(path: str) -> None:
     """Make fast mode take `path`. Which one is fastest, and whether int8 is worth trying, depends on the machine."""
     if not path:
         return
-    from block import audited, classifier
+    from block import audited
+    from block.model import classifier
 
     setattr(classifier, "int8_limit", lambda: 127 if "int8" in path else 0)  # noqa: B010
     setattr(audited, "fastest", lambda trials, *_: next(one for one in trials if one.path == path))  # noqa: B010

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.command import main
 from block.model_store.known import CONFIG, KNOWN, WEIGHTS
 from block.model_store.listing import lines
@@ -49,9 +49,9 @@ def test_list_shows_a_line_for_each_checkpoint(
 
 def test_list_knows_the_default_and_the_embedded_one(tmp_path: Path) -> None:
     default, embedded = lines(Store(tmp_path / "nothing", KNOWN))
-    assert (default.name, default.marks, default.size) == (checkpoints.DEFAULT, ("default",), 346_404_948)
+    assert (default.name, default.marks, default.size) == (checkpoint.DEFAULT, ("default",), 346_404_948)
     assert default.note == "MIT/ast-finetuned-audioset-10-10-0.4593@f826b80d2822"
-    assert (embedded.name, embedded.marks, embedded.state) == (checkpoints.EMBEDDED, ("embedded",), "not here")
+    assert (embedded.name, embedded.marks, embedded.state) == (checkpoint.EMBEDDED, ("embedded",), "not here")
 
 
 def test_the_embedded_checkpoint_is_what_git_says_it_is() -> None:
@@ -100,7 +100,7 @@ def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "small is sound"
     assert "FAILED" not in out
-    first, second = (checkpoints.find("small", one.folder) for one in (store, other))
+    first, second = (checkpoint.find("small", one.folder) for one in (store, other))
     assert first.sha256() == second.sha256()
 
 

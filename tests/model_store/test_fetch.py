@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.fetch import Target, fetch, read_target
 from block.model_store.known import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
 from block.model_store.store import Store
@@ -41,7 +41,7 @@ def test_the_three_files_and_nothing_else_are_fetched_at_the_pinned_commit(
     bring(store)
     folder = store.path("small")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
-    assert checkpoints.find("small", store.folder).class_names == NAMES
+    assert checkpoint.find("small", store.folder).class_names == NAMES
     assert {one.path for one in hub.asked} == {f"/{REPOSITORY}/resolve/{COMMIT}/{name}" for name in FILES}
     assert leftovers(store) == []
 
@@ -53,7 +53,7 @@ def test_a_sound_checkpoint_is_left_alone_unless_forced(store: Store, hub: Stand
     assert len(hub.asked) == count
     bring(store, force=True)
     assert len(hub.asked) > count
-    assert checkpoints.find("small", store.folder).class_names == NAMES
+    assert checkpoint.find("small", store.folder).class_names == NAMES
 
 
 def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: Store, hub: StandIn) -> None:
@@ -64,7 +64,7 @@ def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: Store
     weights.write_bytes(content)
     said = bring(store)
     assert said[0].startswith("small is there but not sound: model.safetensors has SHA-256 ")
-    assert checkpoints.find("small", store.folder).sha256() in said[3]
+    assert checkpoint.find("small", store.folder).sha256() in said[3]
 
 
 def test_what_else_lies_in_the_folder_is_never_lost(store: Store, hub: StandIn) -> None:
@@ -130,7 +130,7 @@ def test_another_repository_is_fetched_at_the_commit_that_its_branch_stands_for(
         with pytest.raises(CheckpointError, match=f"recorded at commit {COMMIT}.*fetch it under another name"):
             bring(plain, f"{REPOSITORY}@main", force=force)
     bring(plain, f"{REPOSITORY}@main", name="newer")
-    assert checkpoints.find("newer", plain.folder).class_names == NAMES
+    assert checkpoint.find("newer", plain.folder).class_names == NAMES
 
 
 def test_what_was_recorded_at_a_revision_pinned_before_no_longer_holds(store: Store, hub: StandIn) -> None:
@@ -307,7 +307,7 @@ def test_an_exchange_cut_short_is_undone_without_the_hub(store: Store, hub: Stan
     store.path("small").rename(partial / "replaced")
     hub.files.clear()
     assert "left alone" in bring(store)[0]
-    assert checkpoints.find("small", store.folder).class_names == NAMES
+    assert checkpoint.find("small", store.folder).class_names == NAMES
 
 
 def test_one_that_was_finished_is_only_tidied_up(store: Store, hub: StandIn) -> None:

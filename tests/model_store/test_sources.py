@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.fetch import Target, fetch
 from block.model_store.keep import pack, record
 from block.model_store.known import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
@@ -76,7 +76,7 @@ def test_a_checkpoint_comes_from_a_folder_with_no_network(
     (folder / "README.md").write_text("not needed")
     bring(store, folder)
     assert files_of(store) == contents
-    assert checkpoints.find("mine", store.folder).class_names == NAMES
+    assert checkpoint.find("mine", store.folder).class_names == NAMES
     found = store.record("mine")
     assert found is not None
     assert (found.origin, found.repository) == (str(folder), None)
@@ -253,7 +253,7 @@ def test_a_damaged_archive_behind_a_url_is_not_read_again_and_again(store: Store
         bring(store, f"{web.url}/mine.tar")
     web.files["/mine.tar"] = packed.read_bytes()
     bring(store, f"{web.url}/mine.tar")
-    assert checkpoints.find("mine", store.folder).class_names == NAMES
+    assert checkpoint.find("mine", store.folder).class_names == NAMES
 
 
 def test_a_checkpoint_comes_from_a_folder_behind_a_url_even_where_the_hub_is_forbidden(

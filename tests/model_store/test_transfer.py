@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.fetch import Target, fetch
 from block.model_store.known import FILES, WEIGHTS
 from block.model_store.store import Store
@@ -146,7 +146,7 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.command import main
 from block.model_store.store import Store
 

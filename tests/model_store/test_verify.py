@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
 from block.model_store.keep import record
 from block.model_store.known import CONFIG, KNOWN, WEIGHTS, Known
@@ -183,8 +183,8 @@ def test_the_golden_readings_are_in_order_and_name_audioset_classes() -> None:
     assert values == sorted(values, reverse=True)
     assert len(values) == 10
     (mit, tiny) = KNOWN
-    assert mit.name == checkpoints.DEFAULT
-    assert (tiny.name, tiny.embedded) == (checkpoints.EMBEDDED, True)
+    assert mit.name == checkpoint.DEFAULT
+    assert (tiny.name, tiny.embedded) == (checkpoint.EMBEDDED, True)
 
 
 def test_the_golden_clip_is_known_where_it_is_there() -> None:

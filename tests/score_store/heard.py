@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from block import audio, checkpoints
-from block.classifier import Classifier, Logits, choose_device
-from block.features import FilterBanks
+from block import audio
 from block.labeler import Labeler
 from block.labels import parse_labels
+from block.model import checkpoint
+from block.model.classifier import Classifier, Logits, SteadyClassifier
+from block.model.device import choose_device
+from block.model.features import FilterBanks
 from block.recording import Recording, Waveform, Window
 from block.runtime.hashing import sha256_of
 from block.score_store import Key
 from block.settings import EXACT, ComputeSettings, DecisionSettings, WindowSettings
-from block.steady_classifier import SteadyClassifier
 
 LABELS = "Speech (voice, 0.12), Music, Dog (0.3), Whimper"
 
@@ -44,14 +45,14 @@ def sound(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
 
 
 def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **settings: object) -> DecisionSettings:
-    labels = parse_labels(text, checkpoints.find(str(folder)).class_names, threshold)
+    labels = parse_labels(text, checkpoint.find(str(folder)).class_names, threshold)
     return DecisionSettings(labels, **settings)  # type: ignore[arg-type]
 
 
 @functools.cache
 def steady(folder: Path) -> SteadyClassifier:
     """One for all tests: it remembers nothing of what it was asked."""
-    return SteadyClassifier(checkpoints.find(str(folder)), choose_device(ComputeSettings("cpu")))
+    return SteadyClassifier(checkpoint.find(str(folder)), choose_device(ComputeSettings("cpu")))
 
 
 @dataclass(frozen=True)

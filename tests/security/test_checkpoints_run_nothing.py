@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from block import checkpoints
-from block.checkpoints import CheckpointError
+from block.model import checkpoint
+from block.model.checkpoint import CheckpointError
 from block.model_store.fetch import Target, fetch
 from block.model_store.known import FILES, WEIGHTS
 from block.model_store.store import Store
@@ -54,7 +54,7 @@ def test_pickled_weights_are_refused_unread(hostile: Path, canary: Path, kind: s
     (hostile / WEIGHTS).unlink()
     (hostile / name).write_bytes(pickled(canary)[kind])
     with pytest.raises(CheckpointError):
-        checkpoints.find(str(hostile))
+        checkpoint.find(str(hostile))
     with pytest.raises(CheckpointError):
         fetch(Store(canary.parent / "store", ()), Target("mine"), str(hostile), say=lambda text: None)
     assert not canary.exists()
@@ -64,7 +64,7 @@ def test_pickled_weights_are_refused_unread(hostile: Path, canary: Path, kind: s
 def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(hostile: Path, canary: Path, kind: str) -> None:
     (hostile / WEIGHTS).write_bytes(pickled(canary)[kind])
     with pytest.raises(CheckpointError):
-        checkpoints.find(str(hostile))
+        checkpoint.find(str(hostile))
     with pytest.raises(CheckpointError):
         fetch(Store(canary.parent / "store", ()), Target("mine"), str(hostile), say=lambda text: None)
     assert not canary.exists()
@@ -188,7 +188,7 @@ def test_a_header_of_weights_that_asks_for_all_memory_is_refused(hostile: Path) 
     for length in (1 << 62, 1 << 33, len(weights)):
         (hostile / WEIGHTS).write_bytes(struct.pack("<Q", length) + weights[8:])
         with pytest.raises(CheckpointError):
-            checkpoints.find(str(hostile))
+            checkpoint.find(str(hostile))
 
 
 @pytest.mark.parametrize("name", ["../mine", "/tmp/mine", ".", "..", ".store", "a/b/c", "", "x\0y", "x" * 300])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from block.checkpoints import CheckpointError
+from block.model.checkpoint import CheckpointError
 from block.model_store.known import CONFIG
 from block.model_store.meter import Meter
 from block.model_store.transfer import Patience, Remote, receive

@@ -37,8 +37,8 @@ import torch
 import torch.nn.functional as F
 from transformers import ASTForAudioClassification
 
-from block import checkpoints
-from block.features import FilterBanks
+from block.model import checkpoint as checkpoints
+from block.model.features import FilterBanks
 
 from .network import COLUMNS, ROWS
 from .sources import TRAIN, all_clips

@@ -7,7 +7,7 @@ import copy
 import torch
 from transformers import ASTForAudioClassification
 
-from block.features import FilterBanks
+from block.model.features import FilterBanks
 
 from .network import COLUMNS, ROWS
 from .sources import TRAIN, Clip

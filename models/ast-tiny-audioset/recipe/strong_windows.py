@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import torchaudio
 from transformers import ASTForAudioClassification
 
-from block.features import FilterBanks
+from block.model.features import FilterBanks
 
 from .network import ROWS
 from .sources import Clip

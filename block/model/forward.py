@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from block.clusters import clustered
-from block.linear import Linear, PlainLinear
+from block.model.kmeans import clustered
+from block.model.linear import Linear, PlainLinear
 
 READ = 2  # the class token and the distillation token come first and are all that the classifier reads
 # Activations of one layer on a CPU, in numbers: with more at a time they no longer fit its cache.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from block.model.safetensors_header import misfit, read_shapes
 from block.runtime.hashing import remembered_sha256
-from block.weights import misfit, read_shapes
 
-STORE = Path(__file__).resolve().parent.parent / "models"
+STORE = Path(__file__).resolve().parents[2] / "models"
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 MODEL_TYPE = "audio-spectrogram-transformer"

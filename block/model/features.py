@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchaudio.compliance.kaldi import get_mel_banks
 
-from block.checkpoints import FrontEnd
+from block.model.checkpoint import FrontEnd
 
 LOW_HZ = 20.0
 PREEMPHASIS = 0.97

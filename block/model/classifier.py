@@ -6,9 +6,7 @@ import getpass
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from block.checkpoints import Checkpoint, CheckpointError
-from block.forward import Forward, Tokens
-from block.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
+from block.model.checkpoint import Checkpoint, CheckpointError
+from block.model.device import Device
+from block.model.forward import Forward, Tokens
+from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
 from block.runtime.limits import available_bytes, processors
-from block.settings import EXACT, ComputeSettings, SettingsError
+from block.settings import EXACT
 
 Logits = npt.NDArray[np.float32]
 
@@ -33,60 +32,6 @@ MERGED, MERGED_INT8 = "merged", "merged-int8"
 # Groups that the tokens of padding are merged to, chosen by the tables in docs/fast-mode.md.
 GROUPS = {MERGED: 128, MERGED_INT8: 64}
 PACKED_ROWS = 1214  # tokens of the full-size model
-
-
-@dataclass(frozen=True)
-class Device:
-    """The device chosen, the dtype of the weights on it, and in words why that device."""
-
-    device: torch.device
-    dtype: torch.dtype
-    reason: str
-
-    @property
-    def dtype_name(self) -> str:
-        return str(self.dtype).removeprefix("torch.")
-
-
-def choose_device(settings: ComputeSettings) -> Device:
-    """The device and dtype that `settings` ask for. Raises SettingsError if a CUDA device asked for is not there.
-
-    dtype auto is float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old to multiply bfloat16.
-    """
-    cuda_problem = _cuda_problem()
-    if settings.device == "auto":
-        device = torch.device("cpu" if cuda_problem else "cuda")
-        reason = f"no CUDA device: {cuda_problem}" if cuda_problem else torch.cuda.get_device_name(device)
-    elif settings.device == "cpu":
-        device, reason = torch.device("cpu"), "as asked for"
-    else:
-        if cuda_problem:
-            raise SettingsError(f"--device is {settings.device}, but there is no CUDA device: {cuda_problem}")
-        device = torch.device(settings.device)
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise SettingsError(f"--device is {settings.device}; CUDA devices here: 0…{torch.cuda.device_count() - 1}")
-        reason = f"as asked for, {torch.cuda.get_device_name(device)}"
-    dtype_name = settings.dtype
-    if dtype_name == "auto":
-        dtype_name = "float32" if device.type == "cpu" else _half_of(device)
-    return Device(device, getattr(torch, dtype_name), reason)
-
-
-def _half_of(device: torch.device) -> str:
-    """The 16-bit type that this GPU multiplies in hardware: bfloat16 from compute capability 8.0 on."""
-    return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
-
-
-def _cuda_problem() -> str:
-    """Why no CUDA device can be used; empty if one can."""
-    if torch.version.cuda is None:
-        return "this PyTorch was built without CUDA"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        if torch.cuda.is_available():
-            return ""
-    said = str(caught[-1].message).splitlines()[0] if caught else "no NVIDIA driver or GPU was found"
-    return said.strip()
 
 
 class Classifier:
@@ -257,3 +202,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     signs = ("not enough memory", "can't allocate memory", "out of memory", "cublas_status_alloc_failed")
     return any(sign in text for sign in signs)
+
+
+class SteadyClassifier(Classifier):
+    """Like a `Classifier`, but its constructor returns at once; the first use of the model loads it.
+
+    That use may then raise the CheckpointError that the constructor of a `Classifier` raises.
+
+    On a CPU a pass holds one window unless `batch_size` says otherwise. How a product of matrices is rounded depends on
+    its size, so what else is in a pass shows in the last bits of the logits: a run that goes on from stored scores
+    would not end with the bits of one that was never interrupted. A GPU is too slow with small passes; there the last
+    bits may differ.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: Device, batch_size: int = 0) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.fill = batch_size or FILL_WINDOWS[device.device.type]
+        self._batch_size = batch_size
+
+    @property
+    def loaded(self) -> bool:
+        """Has it been needed?"""
+        return "capacity" in vars(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for what is not there: before the model is loaded that is all that loading sets.
+        if name.startswith("__") or self.loaded:
+            raise AttributeError(f"a classifier has no {name!r}")
+        super().__init__(self.checkpoint, self.device, self._batch_size)
+        if self.device.device.type == "cpu" and not self._batch_size:
+            self.capacity = 1
+        return getattr(self, name)

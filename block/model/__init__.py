@@ -1,0 +1,1 @@
+"""From a checkpoint folder to logits: features, the forward pass and its fast ways."""

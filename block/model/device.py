@@ -1,0 +1,64 @@
+"""Where the model runs: the device, and the dtype of the weights on it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from block.settings import ComputeSettings, SettingsError
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device chosen, the dtype of the weights on it, and in words why that device."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+
+def choose_device(settings: ComputeSettings) -> Device:
+    """The device and dtype that `settings` ask for. Raises SettingsError if a CUDA device asked for is not there.
+
+    dtype auto is float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old to multiply bfloat16.
+    """
+    cuda_problem = _cuda_problem()
+    if settings.device == "auto":
+        device = torch.device("cpu" if cuda_problem else "cuda")
+        reason = f"no CUDA device: {cuda_problem}" if cuda_problem else torch.cuda.get_device_name(device)
+    elif settings.device == "cpu":
+        device, reason = torch.device("cpu"), "as asked for"
+    else:
+        if cuda_problem:
+            raise SettingsError(f"--device is {settings.device}, but there is no CUDA device: {cuda_problem}")
+        device = torch.device(settings.device)
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise SettingsError(f"--device is {settings.device}; CUDA devices here: 0…{torch.cuda.device_count() - 1}")
+        reason = f"as asked for, {torch.cuda.get_device_name(device)}"
+    dtype_name = settings.dtype
+    if dtype_name == "auto":
+        dtype_name = "float32" if device.type == "cpu" else _half_of(device)
+    return Device(device, getattr(torch, dtype_name), reason)
+
+
+def _half_of(device: torch.device) -> str:
+    """The 16-bit type that this GPU multiplies in hardware: bfloat16 from compute capability 8.0 on."""
+    return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
+
+
+def _cuda_problem() -> str:
+    """Why no CUDA device can be used; empty if one can."""
+    if torch.version.cuda is None:
+        return "this PyTorch was built without CUDA"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return ""
+    said = str(caught[-1].message).splitlines()[0] if caught else "no NVIDIA driver or GPU was found"
+    return said.strip()
