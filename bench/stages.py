@@ -21,10 +21,10 @@ from block.labeler import Labeler
 from block.labels import parse_labels
 from block.model.classifier import Classifier, Logits
 from block.model.features import FilterBanks
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
 from block.run import Run
 from block.settings import EXACT, DecisionSettings, WindowSettings
+from block.windows import Prepared
 
 DECODE, FEATURES, FORWARD, DECIDE, WRITE = "decode, resample", "features", "forward", "windows, decisions", "writes"
 STAGES = (DECODE, FEATURES, FORWARD, DECIDE, WRITE)

@@ -14,7 +14,6 @@ from block.runtime import cancel
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS = 4
 DEPTH = 16
 BUDGET_BYTES = 256 << 20
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -17,19 +17,16 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from block.calm_file import CalmFile
-from block.growing import Growing
 from block.recording import RecordingError, Waveform
+from block.resampling import RATIO_TOLERANCE, resampled, resampled_length, resampling_ratio
+from block.runtime.limits import THREADS, available_bytes
 
 LOUDEST = 1e12  # full scale is 1; of values beyond 1e15, the power spectrum no longer fits in float32
-MAX_RATIO_TERM = 2000  # the resampling filter's length grows with the terms of the rate ratio
-RATIO_TOLERANCE = Fraction(1, 1000)
 LENGTH_TOLERANCE_MS = 10
 READ_VALUES = 1 << 16  # decoded at once, of all channels together
 BLOCK_VALUES = (
     1 << 20
 )  # resampled at once, before or after; in smaller blocks, handing the work to threads takes longer than the work
-ZERO_CROSSINGS, ROLLOFF = 6, 0.99  # the resampling filter's shape: torchaudio's defaults
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,75 +158,86 @@ def stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> F
     )
 
 
-def resampling_ratio(from_hz: int, to_hz: int) -> Fraction:
-    """`to_hz / from_hz`, or the closest ratio with both terms at most 2000 that lies within 0.1 % of it.
+class CalmFile:
+    """`file`, whose trouble is not raised: a seek out of it gives -1 as in C, a read that fails gives its end.
 
-    Raises RecordingError where there is none.
+    `problem` is the first OSError that reading gave.
     """
-    exact = Fraction(to_hz, from_hz)
-    if max(exact.numerator, exact.denominator) <= MAX_RATIO_TERM:
-        return exact
-    # limit_denominator bounds the lower term: apply it the way round that makes the lower term the larger one.
-    near = min(exact, 1 / exact).limit_denominator(MAX_RATIO_TERM)
-    if near and exact > 1:
-        near = 1 / near
-    if abs(near / exact - 1) > RATIO_TOLERANCE:
-        raise RecordingError(f"a rate of {from_hz} Hz cannot be brought to {to_hz} Hz within 0.1 %")
-    return near
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.problem: OSError | None = None
+        self._file = file
+        self._astray = False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            self._astray = True
+            return -1
+
+    def tell(self) -> int:
+        """The position, or -1 once after a seek that failed: libsndfile's binding asks here how it went."""
+        if self._astray:
+            self._astray = False
+            return -1
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            self.problem = self.problem or error
+            return b""
 
 
-def resampled_length(positions: int, ratio: Fraction) -> int:
-    """How many values at the new rate `positions` values give: `positions · ratio`, rounded up."""
-    return math.ceil(positions * ratio)
+BYTES_PER_VALUE = 4
+ASK_BYTES = 64 << 20  # to take less than this, nobody asks how much is free
 
 
-def context(ratio: Fraction) -> int:
-    """How many values before and after a group of `ratio.denominator` values the resampled group depends on.
+class Growing:
+    """A float32 waveform of `length` values so far, `expected` in the end, or more. `free`: the bytes that are free."""
 
-    The filter is a sinc under a Hann window that ends at its sixth zero crossing, with 99 % of the lower of the two
-    bands: `ceil(6 · d / (0.99 · min(n, d)))` for a ratio of n / d in lowest terms. Source: `width` in torchaudio's
-    `functional/functional.py`, `_get_sinc_resample_kernel`, after https://ccrma.stanford.edu/~jos/resample/.
-    """
-    new, old = ratio.numerator, ratio.denominator
-    return math.ceil(ZERO_CROSSINGS * old / (min(new, old) * ROLLOFF))
+    def __init__(self, expected: int = 0, free: Callable[[], int] = available_bytes) -> None:
+        """Raises RecordingError where `expected` values take more memory than is free."""
+        self._free = free
+        self._values: Waveform = np.empty(0, np.float32)
+        self._check(expected)
+        # What is not filled of it is never touched, and takes no memory.
+        self._values = np.empty(expected, np.float32)
+        self.length = 0
 
+    def room(self, values: int) -> Waveform:
+        """Where the next `values` values go; whoever has filled some of it adds these to `length`.
 
-def resampled(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
-    """What `read` gives, `ratio` values for each of its values, `block` of these or a little more at a time.
+        What was given before is no longer valid. Raises RecordingError where that takes more memory than is free.
+        """
+        end = self.length + values
+        if end > len(self._values):
+            longer = end + end // 4
+            self._check(longer - len(self._values))
+            # The operating system moves the pages of large arrays: nothing is held twice.
+            self._values.resize(longer, refcheck=False)
+        return self._values[self.length : end]
 
-    `read` fills an array from its start and returns how many values there were, fewer than asked for at the end alone.
-    The blocks, one after another, are within 1e-6 of what `torchaudio.functional.resample` makes of a whole in ±1.
-    Their length is `resampled_length`; torchaudio rounds in float32 first, which moves it by a value or a few where
-    there are more than 65,536.
-    """
-    # Here and not above: whoever only decodes at the model's rate does not wait for torch.
-    import torch
-    from torchaudio.transforms import Resample
+    def whole(self) -> Waveform:
+        """All values. Nothing can be added after that."""
+        self._values.resize(self.length, refcheck=False)
+        return self._values
 
-    # In float32, the filter is the one that torchaudio.functional.resample computes; it is computed once.
-    resample = Resample(
-        ratio.denominator, ratio.numerator, lowpass_filter_width=ZERO_CROSSINGS, rolloff=ROLLOFF, dtype=torch.float32
-    )
-    # One period of the two rates is `ratio.denominator` values: blocks that start at its multiples have the grid of the
-    # whole. The context before is a multiple too, so that its share of the result can be cut off.
-    period, after = ratio.denominator, context(ratio)
-    before = period * -(-after // period)
-    step = period * max(1, -(-block // period))
-    held = np.zeros(before + step + after, np.float32)
-    kept = before  # values that stand in `held` when a block is read: silence, before the first
-    skip, size = int(before * ratio), int(step * ratio)
-    positions = given = 0
-    while True:
-        wanted = len(held) - kept
-        got = read(held[kept:])
-        held[kept + got :] = 0
-        positions += got
-        out: Waveform = resample(torch.from_numpy(held)).numpy()[skip : skip + size]
-        if got < wanted:
-            out = out[: resampled_length(positions, ratio) - given]
-        yield out
-        given += len(out)
-        if got < wanted and given == resampled_length(positions, ratio):
+    def _check(self, more: int) -> None:
+        """Raises RecordingError if there is no memory for so many values more.
+
+        Not all that is free may be taken: several recordings are decoded at once, and a small file may hold hours of
+        nothing, or say so.
+        """
+        held_bytes = self._values.nbytes
+        size_bytes = held_bytes + more * BYTES_PER_VALUE
+        if size_bytes <= ASK_BYTES:
             return
-        kept = before + after
-        held[:kept] = held[step:]
+        free_bytes = held_bytes + self._free()
+        if size_bytes > free_bytes // THREADS:
+            raise RecordingError(
+                f"its waveform takes {size_bytes / 1e9:.1f} GB of memory or more; {free_bytes / 1e9:.1f} GB are free "
+                f"for {THREADS} recordings at once"
+            )

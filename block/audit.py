@@ -7,25 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from block.settings import SettingsError
-
 OPENING_WINDOWS = 64
 SHARE = 0.01  # of the windows after the opening
 BLOCK_WINDOWS = 500
 CONFIDENCE = 0.95
 BISECTIONS = 50
-
-
-@dataclass(frozen=True)
-class AuditSettings:
-    """`min_agreement`, 0…1: go on exactly once the faster path surely agrees less. `seed` picks other windows."""
-
-    min_agreement: float = 0.99
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_agreement <= 1:
-            raise SettingsError(f"--min-agreement is {self.min_agreement:g}; expected a number from 0 to 1")
 
 
 def draw(recording_id: int, window: int, seed: int) -> float:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from block import decisions
-from block.audit import BLOCK_WINDOWS, OPENING_WINDOWS, AuditSettings, Tally, Trial, fastest
+from block.audit import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, fastest
 from block.decisions import Scores
 from block.labeler import Judged, Labeler
 from block.labels import LabelOfInterest
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
-from block.settings import EXACT, REPEAT
+from block.settings import EXACT, REPEAT, AuditSettings
 from block.window_batch import WindowBatch, Windows
+from block.windows import Prepared
 
 
 class _Way:

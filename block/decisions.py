@@ -1,18 +1,22 @@
-"""Logits to scores, scores to one label a cell, cells to merged segments. Pure functions on arrays."""
+"""Logits to scores, scores to one label a cell, cells to merged segments: the one path that all commands share.
+
+Pure functions on arrays: no torch and no audio.
+"""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from block.labels import LabelOfInterest
-from block.recording import Segment
-from block.settings import DecisionSettings, ScoreFunction
-from block.windows import Cell
+from block.recording import LabeledRecording, Segment
+from block.settings import EXACT, DecisionSettings, ScoreFunction
+from block.windows import Cell, Layout, round_half_up
 
 Scores = npt.NDArray[np.float64]
 
@@ -216,3 +220,37 @@ def decide_recording(
     cells_heard = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])
     decisions = decide(cell_scores(scores, cells), cells_heard, settings.labels, settings.other_label)
     return tuple(segments(cells, decisions, settings.merge, min_length))
+
+
+def score_labels(logits: npt.ArrayLike, piece_counts: Sequence[int], settings: DecisionSettings) -> Scores:
+    """Return scores of windows, shape `(windows, labels of interest)`, from logits of their pieces, in order.
+
+    A window without pieces, left out as silent, has scores of 0.
+    """
+    heard = np.array(piece_counts) > 0
+    scores = np.zeros((len(heard), len(settings.labels)))
+    if heard.any():
+        counts = [count for count in piece_counts if count]
+        of_classes = window_scores(logits, counts, settings.score_function)
+        scores[heard] = label_scores(of_classes, settings.labels)
+    return scores
+
+
+def label_recording(
+    recording_id: int, name: str, value_rate_hz: Fraction, layout: Layout, piece_counts: Sequence[int],
+    scores: Scores, settings: DecisionSettings, mode: str = EXACT,
+) -> LabeledRecording:  # fmt: skip
+    """Return a recording with its segments.
+
+    `scores` are those of its windows, shape `(windows, labels)`, 0 for silent ones.
+    """
+    heard = np.array(piece_counts) > 0
+    min_length = round_half_up(settings.min_segment_ms * value_rate_hz / 1000)
+    found = decide_recording(scores, heard, layout.cells, settings, min_length)
+    seconds = float(layout.values / value_rate_hz)
+    return LabeledRecording(recording_id, name, layout.values, seconds, found, len(heard), mode)
+
+
+def is_silent(level_dbfs: float, settings: DecisionSettings) -> bool:
+    """Return True if a window of this RMS level is left out. Give the float32 that is stored, so that all agree."""
+    return settings.silence_dbfs is not None and level_dbfs < settings.silence_dbfs

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from block import __version__
-from block.audit import AuditSettings
 from block.labels import LabelOfInterest, never_written, parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import Checkpoint
 from block.recording import printable
-from block.settings import FAST, PAD, ComputeSettings, DecisionSettings, WindowSettings
+from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
 

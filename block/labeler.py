@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from block import audio, deciding
-from block.decisions import Scores
-from block.evidence import evidence
+from block.decisions import Scores, is_silent, label_recording, score_labels
+from block.explanation import evidence
 from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.model.features import FilterBanks, repeated
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
+from block.resampling import RATIO_TOLERANCE
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
-from block.windows import lay_out_ms, pieces, slice_at_model_rate
+from block.windows import Prepared, lay_out_ms, pieces, slice_at_model_rate
 
 SQUARED_VALUES = 1 << 20
 
@@ -69,7 +68,7 @@ class Labeler:
         front_end = self.filter_banks.front_end
         layout = lay_out_ms(recording.values, recording.value_rate_hz, self.windows.size_ms, self.windows.stride_ms)
         rate_hz = recording.rate_hz * recording.ratio
-        if abs(rate_hz / front_end.rate_hz - 1) > audio.RATIO_TOLERANCE:
+        if abs(rate_hz / front_end.rate_hz - 1) > RATIO_TOLERANCE:
             raise ValueError(f"a waveform at {float(rate_hz):g} Hz; the model hears {front_end.rate_hz} Hz")
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
         spans: list[Window] = []
@@ -83,7 +82,7 @@ class Labeler:
                     f"{front_end.frame_values} are needed"
                 )
             levels.append(level_dbfs(waveform[heard.start : heard.end]))
-            if deciding.is_silent(levels[-1], self.decisions):
+            if is_silent(levels[-1], self.decisions):
                 counts.append(0)
                 continue
             parts = list(pieces(heard.length, front_end.limit_values))
@@ -167,7 +166,7 @@ class Labeler:
 
     def scores(self, logits: Logits, piece_counts: Sequence[int]) -> Scores:
         """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces; 0 for silent ones."""
-        return deciding.label_scores(logits, piece_counts, self.decisions)
+        return score_labels(logits, piece_counts, self.decisions)
 
     def decided(
         self, prepared: Prepared, scores: Scores, mode: str = EXACT, logits: Logits | None = None
@@ -176,7 +175,7 @@ class Labeler:
 
         `logits` are those of its pieces, from which these scores come; without them nothing is explained.
         """
-        labeled = deciding.decided(
+        labeled = label_recording(
             prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.piece_counts,
             scores, self.decisions, mode,
         )  # fmt: skip

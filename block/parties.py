@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
+from block.windows import Prepared
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from block import deciding
+from block.decisions import is_silent, label_recording, score_labels
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
@@ -85,13 +85,13 @@ def decide(
     needs = _Needs()
     needs.add(scored, decisions)
     needs.check(decisions)
-    heard = [not deciding.is_silent(float(level), decisions) for level in scored.levels_dbfs]
+    heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
     counts = [count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True)]
     logits = scored.logits
     if sum(counts) < len(logits):
         logits = logits[np.repeat(heard, scored.piece_counts)]
-    scores = deciding.label_scores(logits, counts, decisions)
-    return deciding.decided(recording_id, name, scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
+    scores = score_labels(logits, counts, decisions)
+    return label_recording(recording_id, name, scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
 
 
 @functools.lru_cache(maxsize=256)
@@ -112,7 +112,7 @@ class _Needs:
         if not left_out.any():
             return 0
         levels = [float(level) for level in scored.levels_dbfs[left_out]]
-        needed = [level for level in levels if not deciding.is_silent(level, decisions)]
+        needed = [level for level in levels if not is_silent(level, decisions)]
         if needed:
             self.windows += len(needed)
             self.recordings += 1

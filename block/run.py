@@ -16,9 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block.ahead import THREADS, Budget, ahead
+from block.ahead import Budget, ahead
 from block.parties import Judge, Reporter, Sink, Source, Summary
-from block.prepared import Prepared
 from block.recording import (
     LabeledRecording,
     RecordingDone,
@@ -29,6 +28,8 @@ from block.recording import (
     RunEnded,
 )
 from block.runtime import cancel
+from block.runtime.limits import THREADS
+from block.windows import Prepared
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3

@@ -97,3 +97,15 @@ class ComputeSettings:
             raise SettingsError(f"--batch-size is {self.batch_size}; expected 0 (automatic) to {MAX_BATCH_SIZE}")
         if self.fill not in FILLS:
             raise SettingsError(f"--fill is {self.fill!r}; expected {' or '.join(FILLS)}")
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """`min_agreement`, 0…1: go on exactly once the faster path surely agrees less. `seed` picks other windows."""
+
+    min_agreement: float = 0.99
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_agreement <= 1:
+            raise SettingsError(f"--min-agreement is {self.min_agreement:g}; expected a number from 0 to 1")

@@ -12,10 +12,10 @@ from block.audited import AuditedLabeler
 from block.labeler import Labeler
 from block.model.checkpoint import CheckpointError
 from block.model.classifier import Logits
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RunEnded
 from block.score_store import Key, Scored
 from block.settings import EXACT, FAST, DecisionSettings
+from block.windows import Prepared
 
 
 class Scores(Protocol):

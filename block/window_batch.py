@@ -14,8 +14,8 @@ from block.audit import SHARE, Tally, draw
 from block.decisions import Scores
 from block.labeler import Labeler
 from block.model.classifier import Logits
-from block.prepared import Prepared
 from block.settings import EXACT
+from block.windows import Prepared
 
 Windows = npt.NDArray[np.intp]
 

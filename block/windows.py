@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 
-from block.recording import RecordingError, Window
+import numpy as np
+import numpy.typing as npt
+
+from block.recording import RecordingError, Waveform, Window
 
 MAX_WINDOWS = 1_000_000  # of one recording: a day every 100 ms; more take GB to lay out and weeks to hear
 MIN_WINDOW_MS = 25  # one frame of the front end: less than that has no spectrum
@@ -119,3 +122,28 @@ def pieces(length: int, limit: int) -> Iterator[Window]:
     count = -(-length // limit)
     for index in range(count):
         yield Window(index * length // count, (index + 1) * length // count)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A recording ready for the model.
+
+    `waveform` is at the model's rate; `pieces` are its spans to be heard, those of one window standing together;
+    `piece_counts` has an entry a window, 0 for a window left out as silent; `levels_dbfs`, float32, is each window's
+    RMS level. `content` is that of the recording.
+    """
+
+    recording_id: int
+    name: str
+    seconds: float
+    value_rate_hz: Fraction
+    layout: Layout
+    waveform: Waveform
+    pieces: tuple[Window, ...]
+    piece_counts: tuple[int, ...]
+    levels_dbfs: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    content: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self.waveform.nbytes)

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from torchaudio.functional import resample as whole_resample
 
 from block import audio
-from block.audio import context, decode, resampled, resampled_length, resampling_ratio, stretch
+from block.audio import decode, stretch
 from block.recording import RecordingError, Waveform
+from block.resampling import context, resampled, resampled_length, resampling_ratio
 from tests.conftest import ROOT
 from tests.studio.scripted import Answer, envelope, scripted
 

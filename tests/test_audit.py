@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.audit import SHARE, AuditSettings, Tally, Trial, draw, fastest, lower_bound
-from block.settings import SettingsError
+from block.audit import SHARE, Tally, Trial, draw, fastest, lower_bound
+from block.settings import AuditSettings, SettingsError
 
 
 @given(st.integers(1, 400), st.data())

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block.audit import SHARE, AuditSettings, draw
+from block.audit import SHARE, draw
 from block.audited import AuditedLabeler
 from block.decisions import score
 from block.labeler import Labeler, Logits
 from block.labels import LabelOfInterest
 from block.model.checkpoint import FrontEnd
-from block.prepared import Prepared
 from block.recording import RecordingError, Waveform, Window
-from block.settings import EXACT, REPEAT, DecisionSettings, WindowSettings
-from block.windows import lay_out
+from block.settings import EXACT, REPEAT, AuditSettings, DecisionSettings, WindowSettings
+from block.windows import Prepared, lay_out
 
 CLASSES = 4
 LABELS = tuple(LabelOfInterest(i, name, name, 0.5, name) for i, name in enumerate(("dog", "rain")))

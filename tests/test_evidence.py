@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from block import deciding
-from block.evidence import evidence
+from block import decisions
+from block.explanation import evidence
 from block.labels import parse_labels
 from block.recording import Evidence, Segment
 from block.settings import DecisionSettings
@@ -32,8 +32,8 @@ def explained(
 ) -> list[tuple[Segment, Evidence]]:
     layout = lay_out(values, 10, stride)
     chosen = settings()
-    scores = deciding.label_scores(rows, counts, chosen)
-    labeled = deciding.decided(1, "a", Fraction(1000), layout, counts, scores, chosen)
+    scores = decisions.score_labels(rows, counts, chosen)
+    labeled = decisions.label_recording(1, "a", Fraction(1000), layout, counts, scores, chosen)
     spoke = evidence(labeled.segments, layout, counts, rows, levels, chosen, NAMES)
     return list(zip(labeled.segments, spoke, strict=True))
 

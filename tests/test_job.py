@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from block.audit import AuditSettings
 from block.job import Job, faster, metadata, read_job
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import EMBEDDED
 from block.options import parse
-from block.settings import ComputeSettings, DecisionSettings, Fill, WindowSettings
+from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
 
 
 def job(mode: str = "exact", fill: Fill = "pad") -> Job:

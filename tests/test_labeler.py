@@ -23,10 +23,9 @@ from block.model import checkpoint as checkpoints
 from block.model.classifier import Classifier, is_out_of_memory
 from block.model.device import choose_device
 from block.model.features import FilterBanks
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
 from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
-from block.windows import lay_out_ms, pieces, slice_at_model_rate
+from block.windows import Prepared, lay_out_ms, pieces, slice_at_model_rate
 from tests.conftest import EMBEDDED, ROOT
 
 RNG = np.random.default_rng(3)

@@ -14,7 +14,6 @@ import pytest
 
 from block.ahead import Budget, ahead
 from block.parties import Summary
-from block.prepared import Prepared
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -28,7 +27,7 @@ from block.recording import (
     Window,
 )
 from block.run import GROUP_RECORDINGS, Run
-from block.windows import lay_out
+from block.windows import Prepared, lay_out
 
 
 @dataclass

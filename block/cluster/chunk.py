@@ -14,12 +14,12 @@ from block.cluster.company import Company
 from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
 from block.cluster.task import Context, Item, Task
 from block.parties import Judge, Sink, Source, Summary
-from block.prepared import Prepared
 from block.recording import LabeledRecording, Recording
 from block.run import Run
 from block.score_store import Scored
 from block.stored import StoredLabeler
 from block.studio.gate import Gate
+from block.windows import Prepared
 
 if TYPE_CHECKING:
     from block.labeler import Labeler

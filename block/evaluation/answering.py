@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from block import deciding, decisions
+from block import decisions
 from block.decisions import Scores
 from block.evaluation import segment_rolls
 from block.evaluation.bootstrap import Bools
@@ -53,8 +53,8 @@ class Decided:
 
 def decide(clip: Clip, settings: DecisionSettings) -> Decided:
     """The labels of a clip."""
-    scores = deciding.label_scores(clip.logits, clip.piece_counts, settings)
-    labeled = deciding.decided(0, "", clip.value_rate_hz, clip.layout, clip.piece_counts, scores, settings)
+    scores = decisions.score_labels(clip.logits, clip.piece_counts, settings)
+    labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.piece_counts, scores, settings)
     return Decided(scores, labeled)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from block.deciding import is_silent
+from block.decisions import is_silent
 from block.evaluation.answering import Clip
 from block.folder import manifest
 from block.folder.decided import is_enough

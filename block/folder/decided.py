@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.deciding import is_silent
+from block.decisions import is_silent
 from block.folder.info_labels import is_uploaded
 from block.folder.labeled import LabeledFile, Surroundings
 from block.folder.listing import shown

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from block.audited import AuditedLabeler
 from block.folder.groups_file import Group, Journal
 from block.labeler import Labeler
-from block.prepared import Prepared
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.stored import StoredLabeler
+from block.windows import Prepared
 
 
 class GroupedLabeler(StoredLabeler):

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block.evaluation.excerpts import LOW_HZ, mel, mel_bands, png
 from block.local_studio.hearing import Source, opened
+from block.spectrogram import LOW_HZ, mel, mel_bands, png
 
 WIDTHS, HEIGHTS = (16, 2400), (16, 256)  # pixels
 FRAME_S = 0.025

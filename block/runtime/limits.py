@@ -10,6 +10,7 @@ import math
 import os
 from pathlib import Path
 
+THREADS = 4  # that read, or write, recordings side by side: each takes its share of free memory
 CGROUP = Path("/sys/fs/cgroup")
 # Limit, use and statistics of memory, in version 2 and in version 1.
 MEMORY_FILES = (

@@ -56,9 +56,8 @@ class Together(Labeler):
 
 
 def prepared(number: int) -> object:
-    from block.prepared import Prepared
     from block.recording import Window
-    from block.windows import lay_out_ms
+    from block.windows import Prepared, lay_out_ms
 
     recording = Recording(number, f"{number}.wav", 16000, 16000, np.zeros(16000, np.float32), content=CONTENTS[number])
     return Prepared(

@@ -16,9 +16,7 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.audio import LOUDEST, decode
-from block.calm_file import CalmFile
-from block.growing import ASK_BYTES, Growing
+from block.audio import ASK_BYTES, LOUDEST, CalmFile, Growing, decode
 from block.recording import RecordingError
 from tests.conftest import ROOT
 from tests.fuzz import riff

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from block.evaluation.excerpts import COLOURS
 from block.local_studio import pictures
 from block.local_studio.hearing import Decoded, opened, playable
 from block.local_studio.pictures import Span, peaks, spectrogram, ticks
 from block.local_studio.wav import Bytes, UnreadableAudio
+from block.spectrogram import COLOURS
 
 RATE = 16000
 

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from block.ahead import THREADS
 from block.local_studio.project import Project
 from block.local_studio.server import running
+from block.runtime.limits import THREADS
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDINGS, RATE_HZ = 24, 16000

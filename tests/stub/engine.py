@@ -15,10 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from block.job import Job
-from block.prepared import Prepared
 from block.progress import Progress
 from block.recording import LabeledRecording, Recording, Segment
-from block.windows import lay_out_ms
+from block.windows import Prepared, lay_out_ms
 
 DIGEST = "0" * 64
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from block import deciding, decisions
+from block import decisions
 from block.recording import Evidence, RunnerUp, Segment
 from block.settings import DecisionSettings
 from block.windows import Layout
@@ -35,7 +35,7 @@ def evidence(
     if heard.any():
         counts = [count for count in piece_counts if count]
         of_classes[heard] = decisions.window_scores(logits, counts, settings.score_function)
-    of_labels = deciding.label_scores(logits, piece_counts, settings)
+    of_labels = decisions.score_labels(logits, piece_counts, settings)
     alone = [one.label for one in decisions.decide(of_labels, heard, settings.labels, settings.other_label)]
     power = 10 ** (np.asarray(levels_dbfs, np.float64) / 10)
     own = {label.name: label.indices for label in settings.labels}
