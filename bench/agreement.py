@@ -26,7 +26,7 @@ from block.recording import RecordingError
 from block.settings import EXACT, SCORE_FUNCTIONS, ComputeSettings, DecisionSettings, SettingsError
 
 if TYPE_CHECKING:
-    from block.labeler import Labeler
+    from block.labeling.labeler import Labeler
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 GROUPS = (16, 32, 64, 128, 256)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(f"--audio is {options.audio}; expected a folder of recordings")
     import torch
 
-    from block.labeler import Labeler
+    from block.labeling.labeler import Labeler
     from block.model.classifier import Classifier
     from block.model.device import choose_device
     from block.model.features import FilterBanks

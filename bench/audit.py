@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from block.audit import OPENING_WINDOWS, SHARE
+from block.labeling.agreement import OPENING_WINDOWS, SHARE
 
 WINDOWS = 5000
 RECOMPUTED_SHARES = (0.0, 0.01, 0.02)

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
-from block.audit import BLOCK_WINDOWS
-from block.labeler import Labeler
+from block.labeling.agreement import BLOCK_WINDOWS
+from block.labeling.labeler import Labeler
+from block.labeling.run import Run
 from block.labels import parse_labels
 from block.model.classifier import Classifier, Logits
 from block.model.features import FilterBanks
 from block.recording import LabeledRecording, Recording
-from block.run import Run
 from block.settings import EXACT, DecisionSettings, WindowSettings
 from block.windows import Prepared
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from block.cluster.settings import ClusterSettings, read_cluster
 from block.details import VARIABLE, Detailing, Details
-from block.job import Job, fingerprint, metadata, read_job
 from block.journal import NAME as JOURNAL_NAME
 from block.journal import Journal
+from block.labeling.interfaces import Summary
+from block.labeling.job import Job, fingerprint, metadata, read_job
 from block.options import parse
-from block.parties import Summary
 from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.score_store import check_folder
@@ -92,7 +92,7 @@ def _label(
 def _alone(job: Job) -> Crew:
     # From here on torch is needed, which takes seconds to import.
     try:
-        from block.engine import start
+        from block.labeling.engine import start
     except (ImportError, OSError) as error:
         raise SettingsError(
             f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.parties import Reporter
+from block.labeling.interfaces import Reporter
 from block.recording import Evidence, LabeledRecording
 from block.settings import SettingsError
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.parties import Sink
+from block.labeling.interfaces import Sink
 from block.recording import LabeledRecording
 from block.settings import SettingsError
 

@@ -334,7 +334,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 import torchaudio
 from block.model.checkpoint import FrontEnd
-from block.labeler import Labeler
+from block.labeling.labeler import Labeler
 from block.settings import DecisionSettings, WindowSettings
 from block.studio.client import StudioClient
 from block.studio.project import Project

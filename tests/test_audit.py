@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.audit import SHARE, Tally, Trial, draw, fastest, lower_bound
+from block.labeling.agreement import SHARE, Tally, Trial, draw, fastest, lower_bound
 from block.settings import AuditSettings, SettingsError
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block.audit import SHARE, draw
-from block.audited import AuditedLabeler
 from block.decisions import score
-from block.labeler import Labeler, Logits
+from block.labeling.agreement import SHARE, draw
+from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.labeler import Labeler, Logits
 from block.labels import LabelOfInterest
 from block.model.checkpoint import FrontEnd
 from block.recording import RecordingError, Waveform, Window

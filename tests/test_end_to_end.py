@@ -229,7 +229,7 @@ def test_labels_do_not_depend_on_threads_batches_or_the_order_of_the_ids(
     ids = [sample.id for sample in studio.project.samples()]
     results = []
     for threads, batch, order in ((1, "0", ids), (8, "1", ids[::-1]), (3, "5", ids[2:] + ids[:2])):
-        monkeypatch.setattr("block.run.THREADS", threads)
+        monkeypatch.setattr("block.labeling.run.THREADS", threads)
         arguments = ("--model", str(checkpoint_folder), "--batch-size", batch, "--win-size-ms", "700")
         assert studio.run(order, *arguments, "--win-stride-ms", "300") == 0
         results.append([studio.labels(sample_id) for sample_id in ids])
@@ -294,7 +294,7 @@ def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
 def test_after_a_fall_back_the_ids_labelled_the_fast_way_are_written(
     studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from block.audited import AuditedLabeler
+    from block.labeling.fast_labeler import AuditedLabeler
 
     for index in range(3):
         soundfile.write(studio.project.root / f"{index}.wav", sound(4, 16000), 16000)

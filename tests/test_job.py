@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from block.job import Job, faster, metadata, read_job
+from block.labeling.job import Job, faster, metadata, read_job
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import EMBEDDED

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from block import audio
 from block.decisions import score, window_scores
-from block.labeler import Labeler
+from block.labeling.labeler import Labeler
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.classifier import Classifier, is_out_of_memory

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.job import describe
+from block.labeling.job import describe
 from block.labels import LabelError, LabelOfInterest, never_written, parse_labels
 from tests.conftest import NAMES, SHARED
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from block import cli
-from block.job import describe
+from block.labeling.job import describe
 from block.labels import LabelError, parse_labels
 from block.model import checkpoint
 from block.ontology import Node, Ontology, audioset, tree

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from block.parties import Summary
-from block.progress import Progress, duration
+from block.labeling.interfaces import Summary
+from block.labeling.progress import Progress, duration
 from block.recording import LabeledRecording, Segment
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from block.labeling.cached_labeler import StoredLabeler
 from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording
 from block.relabel import Named, NotStored, decide, relabel
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
-from block.stored import StoredLabeler
 from tests.conftest import ROOT
 from tests.score_store.heard import decisions, key, make_labeler, sound
 

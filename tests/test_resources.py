@@ -20,7 +20,7 @@ from block.local_studio.project import Project
 from block.local_studio.server import Address, running
 from tests.conftest import EMBEDDED, ROOT
 
-STUB = "from tests.stub import engine; sys.modules['block.engine'] = engine; "
+STUB = "from tests.stub import engine; sys.modules['block.labeling.engine'] = engine; "
 RUN = "from block import cli; cli.main()"
 
 

@@ -12,8 +12,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from block.ahead import Budget, ahead
-from block.parties import Summary
+from block.labeling.interfaces import Summary
+from block.labeling.prefetch import Budget, ahead
+from block.labeling.run import GROUP_RECORDINGS, Run
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -26,7 +27,6 @@ from block.recording import (
     Segment,
     Window,
 )
-from block.run import GROUP_RECORDINGS, Run
 from block.windows import Prepared, lay_out
 
 
@@ -267,7 +267,7 @@ def test_recordings_that_need_no_model_do_not_pile_up() -> None:
 
 
 def test_a_write_that_hangs_does_not_hold_up_a_cancelled_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("block.run.FINISH_CANCELLED_S", 0.2)
+    monkeypatch.setattr("block.labeling.run.FINISH_CANCELLED_S", 0.2)
     hanging = threading.Event()
 
     class Hanging(FakeStudio):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from block.audited import AuditedLabeler
+from block.labeling.cached_labeler import StoredLabeler
+from block.labeling.fast_labeler import AuditedLabeler
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
 from block.model.classifier import Logits, SteadyClassifier
@@ -17,7 +18,6 @@ from block.model.device import choose_device
 from block.recording import LabeledRecording, Recording, RecordingError, RunEnded
 from block.score_store import Key, ScoreStore
 from block.settings import EXACT, AuditSettings, ComputeSettings, WindowSettings
-from block.stored import StoredLabeler
 from tests.score_store.heard import Counting, decisions, key, make_labeler, sound
 from tests.test_audited import FAST, StubLabeler, recording, stub
 

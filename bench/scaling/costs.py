@@ -71,7 +71,7 @@ class Workers:
     worker_spread: float = _of(0.05, "between workers", ASSUMED)
     chunk_spread: float = _of(0.10, "between chunks of a worker", ASSUMED)
     prepare_s: float = _of(8e-5, "s a second of audio, for reading, hashing and decoding", MEASURED)
-    threads: int = 4  # that read a chunk's recordings, block/ahead.py
+    threads: int = 4  # that read a chunk's recordings, block/labeling/prefetch.py
     chunks_at_once: int = 2  # block/cluster/worker.py
     chunks_waiting: int = 0  # block/cluster/run.py
     report_every_s: float = _of(2.0, "s from report to report of a chunk, at least", "block/cluster/run.py")

@@ -8,21 +8,21 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from block.audited import AuditedLabeler
 from block.cluster.carried import CarriedScores
 from block.cluster.company import Company
 from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
 from block.cluster.task import Context, Item, Task
-from block.parties import Judge, Sink, Source, Summary
+from block.labeling.cached_labeler import StoredLabeler
+from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.interfaces import Judge, Sink, Source, Summary
+from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
-from block.run import Run
 from block.score_store import Scored
-from block.stored import StoredLabeler
 from block.studio.gate import Gate
 from block.windows import Prepared
 
 if TYPE_CHECKING:
-    from block.labeler import Labeler
+    from block.labeling.labeler import Labeler
 
 Tell = Callable[[Outcome | None], None]
 

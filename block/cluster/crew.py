@@ -16,9 +16,9 @@ from block.cluster.versions import here
 from block.folder.place import LocalFolder
 from block.folder.told import Told
 from block.folder.work import Done, ToDo, Work
-from block.job import Job, announce, faster, warn_of_other_weights
-from block.parties import Reporter
-from block.progress import Progress
+from block.labeling.interfaces import Reporter
+from block.labeling.job import Job, announce, faster, warn_of_other_weights
+from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
 from block.settings import SettingsError

@@ -18,8 +18,8 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.task import Item, Task
 from block.cluster.throughput import Throughput
 from block.cluster.worker import CHUNKS_AT_ONCE, LabelRecordings
-from block.parties import Reporter, Summary
-from block.progress import Progress
+from block.labeling.interfaces import Reporter, Summary
+from block.labeling.progress import Progress
 from block.settings import EXACT
 
 # What a lost worker did not tell is handed out again by Ray; what was lost on the way all the same, by another round.

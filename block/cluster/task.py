@@ -10,8 +10,8 @@ from typing import Protocol
 from block.folder.manifest import Entry
 from block.folder.place import Place
 from block.folder.source import Folder
-from block.job import Job
-from block.parties import Sink, Source
+from block.labeling.interfaces import Sink, Source
+from block.labeling.job import Job
 from block.score_store import Key
 from block.studio.client import StudioClient
 from block.studio.gate import Gate

@@ -25,9 +25,9 @@ from block.cluster.versions import differences, here
 from block.settings import SettingsError
 
 if TYPE_CHECKING:
-    from block.audited import AuditedLabeler
     from block.cluster.chunk import Tools
-    from block.labeler import Labeler
+    from block.labeling.fast_labeler import AuditedLabeler
+    from block.labeling.labeler import Labeler
 
 CHUNKS_AT_ONCE = 2
 
@@ -63,7 +63,7 @@ class LabelRecordings:
         import ray
 
         from block.cluster.chunk import Tools
-        from block.engine import Engine
+        from block.labeling.engine import Engine
         from block.model.device import choose_device
 
         task = self._task

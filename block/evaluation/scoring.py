@@ -20,8 +20,8 @@ from block.folder.out import SCORES
 from block.folder.place import LocalFolder
 from block.folder.source import Folder, is_unchanged
 from block.folder.told import Told
-from block.job import Job
-from block.parties import Summary
+from block.labeling.interfaces import Summary
+from block.labeling.job import Job
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
 from block.windows import Layout, lay_out_ms
@@ -46,7 +46,7 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
     Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
     """
     try:
-        from block.engine import start
+        from block.labeling.engine import start
     except (ImportError, OSError) as error:
         raise SettingsError(
             f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
@@ -64,8 +64,8 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
             print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
         summary = Summary()
         if ids:
-            from block.run import Run
-            from block.stored import StoredLabeler
+            from block.labeling.cached_labeler import StoredLabeler
+            from block.labeling.run import Run
 
             progress = engine.progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose

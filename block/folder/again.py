@@ -10,7 +10,7 @@ from pathlib import Path
 from block.action import ALL_LABELED, SOME_FAILED
 from block.folder import decided, manifest, out, run_file
 from block.folder.options import CHOICE, RELABEL, read_relabel
-from block.job import named, read_decisions
+from block.labeling.job import named, read_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 

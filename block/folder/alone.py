@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.audited import AuditedLabeler
-from block.engine import Engine
 from block.folder.groups import GroupedLabeler
 from block.folder.source import Folder
 from block.folder.told import Told
 from block.folder.work import Done, ToDo, Work
-from block.parties import Judge
-from block.progress import Progress
-from block.run import Run
-from block.stored import StoredLabeler
+from block.labeling.cached_labeler import StoredLabeler
+from block.labeling.engine import Engine
+from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.interfaces import Judge
+from block.labeling.progress import Progress
+from block.labeling.run import Run
 
 
 @dataclass(frozen=True)

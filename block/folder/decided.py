@@ -13,7 +13,7 @@ from block.folder.listing import shown
 from block.folder.manifest import Entry, Manifest
 from block.folder.outputs import FAILED, write_outputs
 from block.folder.run_file import RunFile
-from block.job import describe, metadata
+from block.labeling.job import describe, metadata
 from block.recording import LabeledRecording
 from block.relabel import Named, relabel
 from block.score_store import Scored, ScoreStore

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from block.audited import AuditedLabeler
 from block.folder.groups_file import Group, Journal
-from block.labeler import Labeler
+from block.labeling.cached_labeler import StoredLabeler
+from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.labeler import Labeler
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
-from block.stored import StoredLabeler
 from block.windows import Prepared
 
 

@@ -23,7 +23,7 @@ from block.folder.place import Place, place_of
 from block.folder.run_file import RunFile
 from block.folder.source import is_unchanged
 from block.folder.work import Crew, Work
-from block.job import Job, read_job
+from block.labeling.job import Job, read_job
 from block.runtime.cancel import CANCELLED
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
@@ -80,8 +80,8 @@ def _label(
 
 def _alone(job: Job) -> Crew:
     try:
-        from block.engine import start
         from block.folder.alone import Alone
+        from block.labeling.engine import start
     except (ImportError, OSError) as error:
         raise SettingsError(
             f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"

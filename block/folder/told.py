@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from block.folder.listing import shown
 from block.folder.manifest import Manifest
-from block.parties import Reporter
+from block.labeling.interfaces import Reporter
 from block.recording import LabeledRecording
 
 

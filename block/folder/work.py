@@ -11,9 +11,9 @@ from block.folder.groups_file import Journal
 from block.folder.listing import Stamp
 from block.folder.manifest import Manifest
 from block.folder.place import Place
-from block.job import Job
-from block.parties import Summary
-from block.progress import Progress
+from block.labeling.interfaces import Summary
+from block.labeling.job import Job
+from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
 from block.settings import EXACT

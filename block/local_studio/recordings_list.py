@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import urlencode
 
-from block.job import LABELED_BY
+from block.labeling.job import LABELED_BY
 from block.local_studio.contract import Refused
 from block.local_studio.listing import Query
 from block.local_studio.sample import Sample

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from block.journal import Journal, Journaled
-from block.parties import Reporter, Summary
-from block.progress import Progress
-from block.run import Run
+from block.labeling.interfaces import Reporter, Summary
+from block.labeling.progress import Progress
+from block.labeling.run import Run
 from block.score_store import ScoreStore
 from block.settings import FAST
 from block.studio.project import Project
 
 if TYPE_CHECKING:
-    from block.audited import AuditedLabeler
-    from block.engine import Engine
+    from block.labeling.engine import Engine
+    from block.labeling.fast_labeler import AuditedLabeler
 
 
 @dataclass(frozen=True)

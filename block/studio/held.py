@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from block.job import LABELED_BY
+from block.labeling.job import LABELED_BY
 from block.studio.sample import Sample
 
 JOB, SEGMENTS, REPLACING = "ast_job", "ast_segments", "ast_replacing"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from block.labeler import Labeler
+from block.labeling.labeler import Labeler
 from block.model.classifier import Logits
 from block.recording import Waveform, Window
 from block.settings import EXACT

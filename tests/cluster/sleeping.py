@@ -44,7 +44,7 @@ class LabelRecordingsAsleep(LabelRecordings):
     """A worker whose model sleeps. It says when it is ready."""
 
     def _made(self) -> Any:
-        from block.labeler import Labeler
+        from block.labeling.labeler import Labeler
         from tests.cluster.asleep import Asleep
 
         tools = super()._made()

@@ -14,7 +14,7 @@ from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Repor
 from block.cluster.run import ROUNDS, Driver
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import Item
-from block.progress import Progress
+from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Segment
 
 

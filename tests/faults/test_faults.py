@@ -32,7 +32,7 @@ def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Stage, Layer, Times, int | None], Outcome]:
     """Runs the block through a layer, as transform.py does but for the times and the model."""
-    monkeypatch.setitem(sys.modules, "block.engine", engine)
+    monkeypatch.setitem(sys.modules, "block.labeling.engine", engine)
 
     def run(stage: Stage, layer: Layer, times: Times, job: int | None = None) -> Outcome:
         retries = RetryPolicy(first_wait_s=times.first_wait_s, longest_wait_s=0.5, outage_s=times.outage_s)

@@ -10,7 +10,7 @@ import pytest
 
 from block.folder.groups import GroupedLabeler
 from block.folder.groups_file import Group, Journal
-from block.labeler import Labeler
+from block.labeling.labeler import Labeler
 from block.labels import LabelOfInterest
 from block.recording import Recording
 from block.score_store import Key, ScoreStore

@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 
 from block.audio import LOUDEST, decode
-from block.job import read_job
-from block.labeler import Labeler
+from block.labeling.job import read_job
+from block.labeling.labeler import Labeler
 from block.labels import LabelError, parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import EMBEDDED, CheckpointError

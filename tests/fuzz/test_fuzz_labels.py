@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.job import describe
+from block.labeling.job import describe
 from block.labels import LabelError, never_written, parse_labels
 from block.model import checkpoint
 from block.ontology import audioset

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.job import Job, read_job
+from block.labeling.job import Job, read_job
 from block.labels import LabelError
 from block.model.checkpoint import EMBEDDED, CheckpointError
 from block.options import OPTIONS, parse

@@ -53,7 +53,7 @@ def main() -> None:
     os.environ.update(KERNELS)
     context = multiprocessing.get_context("forkserver")
     # Every run is a process of its own, forked from one that has imported what takes seconds.
-    context.set_forkserver_preload(["block.engine", "block.cli", "pyarrow.parquet"])
+    context.set_forkserver_preload(["block.labeling.engine", "block.cli", "pyarrow.parquet"])
     for scenario in chosen:
         if options.only and scenario.name not in options.only:
             continue
@@ -139,11 +139,11 @@ def _pin(path: str) -> None:
     """Make fast mode take `path`. Which one is fastest, and whether int8 is worth trying, depends on the machine."""
     if not path:
         return
-    from block import audited
+    from block.labeling import fast_labeler
     from block.model import classifier
 
     setattr(classifier, "int8_limit", lambda: 127 if "int8" in path else 0)  # noqa: B010
-    setattr(audited, "fastest", lambda trials, *_: next(one for one in trials if one.path == path))  # noqa: B010
+    setattr(fast_labeler, "fastest", lambda trials, *_: next(one for one in trials if one.path == path))  # noqa: B010
 
 
 def _keep(found: Mapping[str, Any], folder: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 import pytest
 import requests
 
-from block.job import LABELED_BY
+from block.labeling.job import LABELED_BY
 from block.local_studio import choices, reads, words, writes
 from block.local_studio.contract import Refused
 from block.local_studio.job_store import PREVIEW, JobStore

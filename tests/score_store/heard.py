@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from block import audio
-from block.labeler import Labeler
+from block.labeling.labeler import Labeler
 from block.labels import parse_labels
 from block.model import checkpoint
 from block.model.classifier import Classifier, Logits, SteadyClassifier

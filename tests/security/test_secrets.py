@@ -261,7 +261,7 @@ BAR = """
 import os, sys
 from block.runtime.redact import redact_output
 redact_output(os.environ)
-from block.progress import Progress
+from block.labeling.progress import Progress
 
 progress = Progress(2, verbose=True)
 progress.skipped(1, os.environ["EI_API_KEY"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from block.progress import duration
+from block.labeling.progress import duration
 from tests.faults.row import Row
 from tests.soak.recordings import Soaked
 

@@ -1,4 +1,4 @@
-"""What stands in for `block.engine`: a labeler that listens to nothing, and gives the same labels every time.
+"""What stands in for `block.labeling.engine`: a labeler that listens to nothing, and gives the same labels every time.
 
 A recording's cells get the first label of interest or the other label in turn, and which comes first depends on what
 the recording holds. `STUB_SECONDS_PER_WINDOW` makes it as slow as a model, `STUB_FAILS_WITH` makes it fail.
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from block.job import Job
-from block.progress import Progress
+from block.labeling.job import Job
+from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Recording, Segment
 from block.windows import Prepared, lay_out_ms
 
@@ -24,7 +24,7 @@ DIGEST = "0" * 64
 
 @dataclass
 class StubLabeler:
-    """Labels a batch at a time as `block.labeler.Labeler` does. `hear` is called with each batch."""
+    """Labels a batch at a time as `block.labeling.labeler.Labeler` does. `hear` is called with each batch."""
 
     job: Job
     hear: Callable[[Sequence[Prepared]], None] = lambda batch: None
@@ -58,7 +58,7 @@ class StubLabeler:
 
 @dataclass
 class StubEngine:
-    """As `block.engine.Engine`, as far as exact runs without a score store need it."""
+    """As `block.labeling.engine.Engine`, as far as exact runs without a score store need it."""
 
     job: Job
     device: Any = None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.job import LABELED_BY
+from block.labeling.job import LABELED_BY
 from block.recording import (
     LabeledRecording,
     RecordingDone,

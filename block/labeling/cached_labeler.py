@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from block import relabel
-from block.audited import AuditedLabeler
-from block.labeler import Labeler
+from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.labeler import Labeler
 from block.model.checkpoint import CheckpointError
 from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording, RunEnded

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from block import decisions
-from block.audit import SHARE, Tally, draw
 from block.decisions import Scores
-from block.labeler import Labeler
+from block.labeling.agreement import SHARE, Tally, draw
+from block.labeling.labeler import Labeler
 from block.model.classifier import Logits
 from block.settings import EXACT
 from block.windows import Prepared

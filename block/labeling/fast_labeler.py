@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from block import decisions
-from block.audit import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, fastest
 from block.decisions import Scores
-from block.labeler import Judged, Labeler
+from block.labeling.agreement import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, fastest
+from block.labeling.labeler import Judged, Labeler
+from block.labeling.window_batch import WindowBatch, Windows
 from block.labels import LabelOfInterest
 from block.recording import LabeledRecording, Recording
 from block.settings import EXACT, REPEAT, AuditSettings
-from block.window_batch import WindowBatch, Windows
 from block.windows import Prepared
 
 

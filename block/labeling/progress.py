@@ -14,7 +14,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from block.parties import Summary
+from block.labeling.interfaces import Summary
 from block.recording import LabeledRecording, printable
 
 LINES_FOR_RECORDINGS = 200

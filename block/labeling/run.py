@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block.ahead import Budget, ahead
-from block.parties import Judge, Reporter, Sink, Source, Summary
+from block.labeling.interfaces import Judge, Reporter, Sink, Source, Summary
+from block.labeling.prefetch import Budget, ahead
 from block.recording import (
     LabeledRecording,
     RecordingDone,

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from block.audited import AuditedLabeler
-from block.job import Job, announce, faster, warn_of_other_weights
-from block.labeler import Labeler
+from block.labeling.cached_labeler import Scores, StoredLabeler
+from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.job import Job, announce, faster, warn_of_other_weights
+from block.labeling.labeler import Labeler
+from block.labeling.progress import Progress
 from block.model.classifier import Classifier, SteadyClassifier
 from block.model.device import Device, choose_device
 from block.model.features import FilterBanks
-from block.progress import Progress
 from block.score_store import Key, ScoreStore
 from block.settings import FAST
-from block.stored import Scores, StoredLabeler
 
 
 class Teller(Protocol):
