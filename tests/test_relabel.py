@@ -14,8 +14,8 @@ import pytest
 from block.labeling.cached_labeler import StoredLabeler
 from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording
-from block.relabel import Named, NotStored, decide, relabel
 from block.score_store import Scored, ScoreStore
+from block.score_store.relabel import Named, NotStored, decide, relabel
 from block.settings import DecisionSettings, SettingsError, WindowSettings
 from tests.conftest import ROOT
 from tests.score_store.heard import decisions, key, make_labeler, sound
@@ -132,7 +132,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from block.labels import parse_labels
-from block.relabel import Named, ScoreStore, relabel
+from block.score_store.relabel import Named, ScoreStore, relabel
 from block.settings import DecisionSettings
 from tests.score_store.made import KEY, NAMES, made
 scored = replace(made(0, windows=4), values=5000, value_rate_hz=Fraction(1000))

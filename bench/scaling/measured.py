@@ -27,8 +27,8 @@ from block.folder.run_file import RunFile
 from block.folder.source import Folder
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
-from block.relabel import decide
 from block.score_store import Key, Scored, ScoreStore
+from block.score_store.relabel import decide
 from block.settings import DecisionSettings, WindowSettings
 
 Logits = npt.NDArray[np.float32]

@@ -15,8 +15,8 @@ from block.folder.outputs import FAILED, write_outputs
 from block.folder.run_file import RunFile
 from block.labeling.job import describe, metadata
 from block.recording import LabeledRecording
-from block.relabel import Named, relabel
 from block.score_store import Scored, ScoreStore
+from block.score_store.relabel import Named, relabel
 from block.settings import DecisionSettings, SettingsError
 
 NO_SCORES = "not labelled yet: label the folder again"

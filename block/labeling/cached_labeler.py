@@ -7,13 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from block import relabel
 from block.labeling.fast_labeler import AuditedLabeler
 from block.labeling.labeler import Labeler
 from block.model.checkpoint import CheckpointError
 from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording, RunEnded
-from block.score_store import Key, Scored
+from block.score_store import Key, Scored, relabel
 from block.settings import EXACT, FAST, DecisionSettings
 from block.windows import Prepared
 

@@ -25,9 +25,8 @@ once. Where a recording is stored twice the row with more pieces counts, of equa
     row = pq.read_table("scores-….parquet").slice(0, 1).to_pylist()[0]   # row["logits"][piece][class]
 """
 
-from block.score_store.key import Key
-from block.score_store.scored import Scored
-from block.score_store.shelf import check_folder
+from block.score_store.index import check_folder
+from block.score_store.records import Key, Scored
 from block.score_store.store import ScoreStore
 
 __all__ = ["Key", "ScoreStore", "Scored", "check_folder"]

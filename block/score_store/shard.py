@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from block.score_store.key import Key
-from block.score_store.scored import Scored
+from block.score_store.records import Key, Scored
 from block.settings import SettingsError
 
 PREFIX, SUFFIX, TEMPORARY = "scores-", ".parquet", ".tmp"

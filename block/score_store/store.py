@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from block.score_store import shelf
+from block.score_store import index
 from block.score_store.index import Index
-from block.score_store.key import Key
-from block.score_store.scored import Scored
+from block.score_store.records import Key, Scored
 from block.score_store.shard import Shard, ShardError, need_pyarrow, write_shard
 from block.settings import SettingsError
 
@@ -48,7 +47,7 @@ class ScoreStore:
         if read_only:
             need_pyarrow()
         else:
-            shelf.check_folder(self.folder)
+            index.check_folder(self.folder)
         self._warn = warn
         self._lock = threading.RLock()
         self._pending: dict[str, Scored] = {}
@@ -57,7 +56,7 @@ class ScoreStore:
         self.flush_pieces = 0
         self._timer: threading.Timer | None = None
         self._index = Index(self.folder, key, self.class_names, warn)
-        if left := shelf.unfinished(self.folder):
+        if left := index.unfinished(self.folder):
             warn(
                 f"the score store {folder} holds {len(left)} unfinished files, which are ignored and may be deleted "
                 f"once nothing writes to it: {', '.join(left[:3])}{' …' * (len(left) > 3)}"
@@ -70,8 +69,8 @@ class ScoreStore:
         Raises SettingsError where `folder` cannot be read or holds nothing for `key`, or where pyarrow is missing.
         """
         need_pyarrow()
-        for path in shelf.shards(Path(folder)):
-            if shelf.digest(path) == key.digest and (head := shelf.head(path)) is not None and head.key == key:
+        for path in index.shards(Path(folder)):
+            if index.digest(path) == key.digest and (head := index.head(path)) is not None and head.key == key:
                 return cls(folder, key, head.class_names, warn, read_only=True)
         held = "; ".join(map(str, cls.keys_in(folder))) or "nothing"
         raise SettingsError(f"the score store {folder} holds no scores for {key}; it holds {held}")
@@ -81,9 +80,9 @@ class ScoreStore:
         """The keys that `folder` holds scores for, in the order in which they were first written."""
         need_pyarrow()
         seen: dict[str, Key] = {}
-        for path in shelf.shards(Path(folder)):
-            if shelf.digest(path) not in seen and (head := shelf.head(path)) is not None:
-                seen[shelf.digest(path)] = head.key
+        for path in index.shards(Path(folder)):
+            if index.digest(path) not in seen and (head := index.head(path)) is not None:
+                seen[index.digest(path)] = head.key
         return list(dict.fromkeys(seen.values()))
 
     def find(self, content: str) -> Scored | None:

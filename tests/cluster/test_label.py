@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from block.score_store import ScoreStore
-from block.score_store.shelf import shards
+from block.score_store.index import shards
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
 
