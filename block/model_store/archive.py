@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from block.model.checkpoint import PICKLES, CheckpointError
-from block.model_store.known import FILES, MAX_BYTES, WEIGHTS
-from block.model_store.meter import Meter
-from block.model_store.sums import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums
+from block.model_store.catalog import FILES, MAX_BYTES, WEIGHTS
+from block.model_store.download_progress import Meter
+from block.model_store.records import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums
 
 MAX_MEMBERS = 1000
 BLOCK_BYTES = 1 << 20

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
-from block.model_store.keep import pack, record
 from block.model_store.listing import lines, table
+from block.model_store.pack import pack, record
 from block.model_store.store import Store
 from block.recording import printable
 from block.settings import SettingsError

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
 from block.model_store import hub
-from block.model_store.known import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
+from block.model_store.catalog import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
 from block.model_store.records import Record, write_record
-from block.model_store.soundness import problem_of, within
 from block.model_store.sources import Hub, Source, open_place, origin_of
 from block.model_store.staging import Staging, check_replaceable, restore, staging
-from block.model_store.store import Store, mismatch
+from block.model_store.store import Store, mismatch, problem_of, within
 from block.model_store.transfer import Patience, shown
 from block.runtime.hashing import remember, sha256_of
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from block import __version__
 from block.model.checkpoint import CheckpointError
-from block.model_store.known import CONFIG, FILES, WEIGHTS
+from block.model_store.catalog import CONFIG, FILES, WEIGHTS
 from block.model_store.transfer import BUSY, Interrupted, NotFound, Patience, Remote, patiently, shown
 
 ENDPOINT = "https://huggingface.co"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from block.model.checkpoint import DEFAULT, CheckpointError
-from block.model_store.known import FILES, WEIGHTS, Known
-from block.model_store.meter import in_words
-from block.model_store.soundness import problem_of
-from block.model_store.store import Store
+from block.model_store.catalog import FILES, WEIGHTS, Known
+from block.model_store.download_progress import in_words
+from block.model_store.store import Store, problem_of
 from block.runtime.hashing import LARGE_BYTES, recall
 
 

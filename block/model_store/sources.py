@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from block.model.checkpoint import PICKLES, CheckpointError
 from block.model_store.archive import Archive, open_archive
+from block.model_store.catalog import FILES, MAX_BYTES, WEIGHTS, ExpectedFile
+from block.model_store.download_progress import Meter
 from block.model_store.hub import PICKLE, Located
-from block.model_store.known import FILES, MAX_BYTES, WEIGHTS, ExpectedFile
-from block.model_store.meter import Meter
 from block.model_store.staging import NoRoom, Staging
 from block.model_store.store import read_sums
 from block.model_store.transfer import NotFound, Patience, Remote, receive, shown

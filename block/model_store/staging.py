@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from block.model.checkpoint import CheckpointError
-from block.model_store.known import FILES, ExpectedFile
+from block.model_store.catalog import FILES, ExpectedFile
 from block.model_store.store import OWN_FILES, Store, mismatch
 from block.runtime.hashing import sha256_of
 

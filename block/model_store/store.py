@@ -9,9 +9,8 @@ from pathlib import Path
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
-from block.model_store.known import FILES, KNOWN, ExpectedFile, Known
-from block.model_store.records import Record, read_record
-from block.model_store.sums import SUMS, parse_sums
+from block.model_store.catalog import FILES, KNOWN, ExpectedFile, Known
+from block.model_store.records import SUMS, Record, parse_sums, read_record
 from block.runtime.hashing import LARGE_BYTES, MEMORY, recall, sha256_of
 
 HIDDEN = ".store"  # records, locks and what is under way, in the same file system as the checkpoints
@@ -109,3 +108,26 @@ def mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = Fal
 
 # What may lie in a checkpoint's folder and be replaced with it.
 OWN_FILES = frozenset((*FILES, MEMORY, SUMS))
+
+
+def problem_of(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool = True) -> str | None:
+    """In words, what is wrong with the checkpoint in `folder`; None if it is sound.
+
+    Unless `deep`, a large file's digest is only compared where it is remembered.
+    """
+    try:
+        checkpoint.find(str(folder.absolute()))
+        for name in FILES:
+            problem = mismatch(folder / name, expected.get(name), trust_memory=not deep)
+            if problem is not None:
+                return problem
+    except CheckpointError as error:
+        return within(folder.absolute(), error)
+    except OSError as error:
+        return f"{error.filename} cannot be read: {error.strerror or error}"
+    return None
+
+
+def within(folder: Path, error: CheckpointError) -> str:
+    """The message, without the path of the folder that it is about."""
+    return str(error).replace(f"{folder}/", "").replace(str(folder), "it")

@@ -20,7 +20,7 @@ import requests
 
 from block import __version__
 from block.model.checkpoint import CheckpointError
-from block.model_store.meter import Meter
+from block.model_store.download_progress import Meter
 from block.model_store.session import FileSession
 
 BLOCK_BYTES = 1 << 16  # at most this much of what was received is lost when the connection breaks off

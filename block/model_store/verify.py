@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import Checkpoint, CheckpointError
+from block.model_store.catalog import FILES, WEIGHTS, ExpectedFile, Known
 from block.model_store.golden import Golden, compare
-from block.model_store.known import FILES, WEIGHTS, ExpectedFile, Known
-from block.model_store.soundness import within
-from block.model_store.store import Store, read_sums
+from block.model_store.store import Store, read_sums, within
 from block.runtime.hashing import remember, sha256_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from block.model_store.known import FILES, WEIGHTS, Known
+from block.model_store.catalog import FILES, WEIGHTS, Known
 from block.model_store.store import Store
 from block.model_store.transfer import Patience
 from tests.model_store.standin import COMMIT, StandIn, served

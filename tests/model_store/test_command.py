@@ -12,11 +12,11 @@ import pytest
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
+from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS
 from block.model_store.command import main
-from block.model_store.known import CONFIG, KNOWN, WEIGHTS
 from block.model_store.listing import lines
+from block.model_store.records import SUMS
 from block.model_store.store import Store
-from block.model_store.sums import SUMS
 from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import SettingsError
 from tests.conftest import EMBEDDED, ROOT

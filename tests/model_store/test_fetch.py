@@ -7,8 +7,8 @@ import pytest
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
+from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
 from block.model_store.fetch import Target, fetch, read_target
-from block.model_store.known import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
 from block.model_store.store import Store
 from tests.conftest import NAMES
 from tests.model_store.conftest import HASTE, REPOSITORY

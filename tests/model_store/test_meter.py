@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from block.model_store.meter import LARGE_BYTES, Meter, in_words
+from block.model_store.download_progress import LARGE_BYTES, Meter, in_words
 
 
 class Terminal(io.StringIO):

@@ -14,11 +14,11 @@ import pytest
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
+from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
 from block.model_store.fetch import Target, fetch
-from block.model_store.keep import pack, record
-from block.model_store.known import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
+from block.model_store.pack import pack, record
+from block.model_store.records import SUMS, format_sums, parse_sums
 from block.model_store.store import Store
-from block.model_store.sums import SUMS, format_sums, parse_sums
 from tests.conftest import NAMES
 from tests.model_store.conftest import HASTE
 from tests.model_store.standin import StandIn, served

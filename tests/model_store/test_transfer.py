@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from block.model.checkpoint import CheckpointError
+from block.model_store.catalog import FILES, WEIGHTS
 from block.model_store.fetch import Target, fetch
-from block.model_store.known import FILES, WEIGHTS
 from block.model_store.store import Store
 from block.model_store.transfer import Patience, shown
 from tests.conftest import ROOT

@@ -14,9 +14,9 @@ import soundfile
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
+from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS, Known
 from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
-from block.model_store.keep import record
-from block.model_store.known import CONFIG, KNOWN, WEIGHTS, Known
+from block.model_store.pack import record
 from block.model_store.store import Store
 from block.model_store.verify import Check, read_clip, read_subject, verify
 from tests.conftest import NAMES, SHARED

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from block.model.checkpoint import CheckpointError
-from block.model_store.known import CONFIG
-from block.model_store.meter import Meter
+from block.model_store.catalog import CONFIG
+from block.model_store.download_progress import Meter
 from block.model_store.transfer import Patience, Remote, receive
 from block.studio.client import StudioClient
 from block.studio.errors import StudioError

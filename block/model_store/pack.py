@@ -7,11 +7,9 @@ from pathlib import Path
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
 from block.model_store.archive import write_archive
-from block.model_store.known import FILES, ExpectedFile
-from block.model_store.records import Record, write_record
-from block.model_store.soundness import problem_of
-from block.model_store.store import Store
-from block.model_store.sums import SUMS, format_sums
+from block.model_store.catalog import FILES, ExpectedFile
+from block.model_store.records import SUMS, Record, format_sums, write_record
+from block.model_store.store import Store, problem_of
 from block.runtime.hashing import sha256_of
 
 
