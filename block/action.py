@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from block.cluster.settings import ClusterSettings, read_cluster
-from block.details import VARIABLE, Detailing, Details
-from block.journal import NAME as JOURNAL_NAME
-from block.journal import Journal
+from block.edge_impulse.access import Access, read_access, read_ids, write_ids
+from block.edge_impulse.client import StudioClient, in_the_open
+from block.edge_impulse.details import VARIABLE, Detailing, Details
+from block.edge_impulse.executor import Alone, Crew, Labeled, Orders
+from block.edge_impulse.journal import NAME as JOURNAL_NAME
+from block.edge_impulse.journal import Journal
+from block.edge_impulse.label_owner import JOB
+from block.edge_impulse.project import Project, projects_of
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, fingerprint, metadata, read_job
 from block.options import parse
@@ -23,11 +28,6 @@ from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.score_store import check_folder
 from block.settings import SettingsError
-from block.studio.access import Access, read_access, read_ids, write_ids
-from block.studio.client import StudioClient, in_the_open
-from block.studio.crew import Alone, Crew, Labeled, Orders
-from block.studio.held import JOB
-from block.studio.project import Project, projects_of
 
 ALL_LABELED, SOME_FAILED, NOTHING_STARTED = 0, 1, 2
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from block import __version__
 from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED, run_action
+from block.edge_impulse.errors import StudioError
 from block.labels import LabelError
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
@@ -20,7 +21,6 @@ from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.runtime.redact import leave_no_core, redact_output
 from block.settings import SettingsError
-from block.studio.errors import StudioError
 
 
 def main() -> NoReturn:

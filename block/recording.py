@@ -1,7 +1,7 @@
 """What passes between the rooms of the block: recordings, windows, segments, and why one could not be had.
 
 Positions are integers that count values of a recording from 0; spans are half-open, `[start, end)`.
-The inclusive `endIndex` of Edge Impulse exists only in `block.studio`.
+The inclusive `endIndex` of Edge Impulse exists only in `block.edge_impulse`.
 """
 
 from __future__ import annotations

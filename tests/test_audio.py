@@ -336,8 +336,8 @@ import torchaudio
 from block.model.checkpoint import FrontEnd
 from block.labeling.labeler import Labeler
 from block.settings import DecisionSettings, WindowSettings
-from block.studio.client import StudioClient
-from block.studio.project import Project
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.project import Project
 
 project = Project(StudioClient(sys.argv[1], "ei_k"), 1, {}, None, False, print, print)
 labeler = Labeler(None, SimpleNamespace(front_end=FrontEnd()), WindowSettings(2000, 2000), DecisionSettings(()), print)

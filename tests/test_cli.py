@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from block import action, cli
+from block.edge_impulse.access import read_access, read_ids, write_ids
 from block.settings import SettingsError
-from block.studio.access import read_access, read_ids, write_ids
 from tests.conftest import NAMES, ROOT
 from tests.studio.scripted import Answer, envelope, scripted
 

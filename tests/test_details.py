@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from block.details import Details
+from block.edge_impulse.details import Details
 from block.recording import Evidence, LabeledRecording, RunnerUp, Segment
 from block.settings import SettingsError
 

@@ -366,7 +366,7 @@ def test_a_run_with_a_score_store_keeps_its_journal_there(studio: Studio, checkp
 
 
 def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, checkpoint_folder: Path) -> None:
-    from block.studio.errors import Unauthorized
+    from block.edge_impulse.errors import Unauthorized
 
     studio.address = replace(studio.address, key="wrong")
     with pytest.raises(Unauthorized, match="HTTP 401"):

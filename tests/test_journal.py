@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from block.journal import Journal, Journaled
+from block.edge_impulse.journal import Journal, Journaled
 from block.recording import LabeledRecording, RecordingError, Segment
 from block.settings import SettingsError
 

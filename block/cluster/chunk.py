@@ -12,13 +12,13 @@ from block.cluster.carried import CarriedScores
 from block.cluster.company import Company
 from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
 from block.cluster.task import Context, Item, Task
+from block.edge_impulse.rate_limit import Gate
 from block.labeling.cached_labeler import StoredLabeler
 from block.labeling.fast_labeler import AuditedLabeler
 from block.labeling.interfaces import Judge, Sink, Source, Summary
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored
-from block.studio.gate import Gate
 from block.windows import Prepared
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from block.cluster.attempts import Attempts, Plan
 from block.cluster.throttle import Lease, State, Throttle
-from block.studio.gate import Outcome
+from block.edge_impulse.rate_limit import Outcome
 
 if TYPE_CHECKING:
     from block.score_store import Key, Scored, ScoreStore

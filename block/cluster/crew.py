@@ -13,6 +13,7 @@ from block.cluster.run import Driver, Taker
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
 from block.cluster.versions import here
+from block.edge_impulse.executor import Labeled, Orders
 from block.folder.place import LocalFolder
 from block.folder.told import Told
 from block.folder.work import Done, ToDo, Work
@@ -22,7 +23,6 @@ from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
 from block.settings import SettingsError
-from block.studio.crew import Labeled, Orders
 
 CPU, CUDA = "cpu", "cuda"
 # Many workers fill the store faster than small files can be written and merged: about 17 MB of 527 classes go out at
@@ -76,7 +76,7 @@ class Crew:
         return Done(summary, taker.labeled)
 
     def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
-        """As `block.studio.crew.Crew.label_project`."""
+        """As `block.edge_impulse.executor.Crew.label_project`."""
         project = orders.project
         site = StudioSite(
             project.client.endpoint, project.id, project.metadata, project.job, project.dry_run, project.model_rate_hz,

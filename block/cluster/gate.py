@@ -8,8 +8,8 @@ import threading
 import time
 from typing import Any
 
+from block.edge_impulse.rate_limit import FAILED, Outcome
 from block.recording import RunEnded
-from block.studio.gate import FAILED, Outcome
 
 RENEW_EVERY_S = 10.0
 LISTEN_EVERY_S = 0.1

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.project import Project
+from block.edge_impulse.rate_limit import Gate
 from block.folder.manifest import Entry
 from block.folder.place import Place
 from block.folder.source import Folder
 from block.labeling.interfaces import Sink, Source
 from block.labeling.job import Job
 from block.score_store import Key
-from block.studio.client import StudioClient
-from block.studio.gate import Gate
-from block.studio.project import Project
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
-from block.studio.gate import GOOD, SLOWED, Outcome
+from block.edge_impulse.rate_limit import GOOD, SLOWED, Outcome
 
 UNHEARD_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import urlencode
 
+from block.edge_impulse.label_owner import PEOPLE, SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio.contract import Refused
 from block.local_studio.listing import Query
 from block.local_studio.sample import Sample
 from block.local_studio.uncertain import is_uncertain
-from block.studio.held import PEOPLE, SEGMENTS, fingerprint
 
 PAGE = 200  # recordings
 MOST_SHARES = 5  # labels that a row names

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block.studio.address import is_loopback
+from block.edge_impulse.endpoint import is_loopback
 
 if TYPE_CHECKING:
     import uvicorn

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from block.cluster import gate
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.errors import StudioError
+from block.edge_impulse.retries import RetryPolicy
 from block.recording import RunEnded
-from block.studio.client import StudioClient
-from block.studio.errors import StudioError
-from block.studio.retries import RetryPolicy
 
 
 class Asking:

@@ -14,8 +14,8 @@ import pytest
 
 from block import action
 from block.cli import SettingsError, StudioError
-from block.studio.client import StudioClient
-from block.studio.retries import RetryPolicy, Timeouts
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.retries import RetryPolicy, Timeouts
 from tests.conftest import EMBEDDED
 from tests.faults.layer import Fault, Layer, in_front_of
 from tests.faults.outcome import Outcome, problems

@@ -17,6 +17,8 @@ import numpy as np
 import soundfile
 
 from block.audio import LOUDEST, decode
+from block.edge_impulse.access import read_ids
+from block.edge_impulse.project import Project
 from block.labeling.job import read_job
 from block.labeling.labeler import Labeler
 from block.labels import LabelError, parse_labels
@@ -28,8 +30,6 @@ from block.model.features import FilterBanks
 from block.options import parse
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
-from block.studio.access import read_ids
-from block.studio.project import Project
 from block.windows import lay_out_ms
 from tests.conftest import EMBEDDED as EMBEDDED_FOLDER
 from tests.fuzz import riff

@@ -13,9 +13,9 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from block.edge_impulse.errors import StudioError
+from block.edge_impulse.project import Project, projects_of
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment
-from block.studio.errors import StudioError
-from block.studio.project import Project, projects_of
 from tests.fuzz.drawn import any_text, examples, flipped, json_values, nested, odd_numbers
 
 FOUND = {

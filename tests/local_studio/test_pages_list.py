@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 import pytest
 import requests
 
+from block.edge_impulse.label_owner import SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio import choices, reads, words, writes
 from block.local_studio.contract import Refused
@@ -23,7 +24,6 @@ from block.local_studio.recordings_list import Entry, Filter, chosen, given_by, 
 from block.local_studio.sample import Changes, Proposal, StructuredLabel
 from block.local_studio.server import Address, running
 from block.local_studio.uncertain import is_unsure
-from block.studio.held import SEGMENTS, fingerprint
 
 TEXTS = (
     "<script>alert(1)</script>",

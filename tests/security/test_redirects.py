@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.errors import StudioError
+from block.edge_impulse.retries import RetryPolicy
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import CONFIG
 from block.model_store.download_progress import Meter
 from block.model_store.transfer import Patience, Remote, receive
-from block.studio.client import StudioClient
-from block.studio.errors import StudioError
-from block.studio.retries import RetryPolicy
 from tests.security.hostile import KEY, TOKEN, run_python
 from tests.security.web import CALL_STUDIO, NAME, served
 from tests.studio.scripted import Answer, Server, scripted

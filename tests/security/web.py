@@ -22,8 +22,8 @@ socket.getaddrinfo = lambda host, *rest, **more: looked_up(
 CALL_STUDIO = (
     RESOLVING
     + """
-from block.studio.client import StudioClient
-from block.studio.retries import RetryPolicy
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.retries import RetryPolicy
 
 try:
     print(StudioClient(sys.argv[1], sys.argv[2], RetryPolicy(tries=1)).get_json("/api/projects"))

@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any
 
-from block.studio.client import StudioClient
+from block.edge_impulse.client import StudioClient
 from tests.stub import action
 
 

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from block.studio.address import normal_endpoint
-from block.studio.client import StudioClient
-from block.studio.errors import (
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.endpoint import normal_endpoint
+from block.edge_impulse.errors import (
     BadAnswer,
     ConnectionFailed,
     Forbidden,
@@ -24,7 +24,7 @@ from block.studio.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.studio.retries import RetryPolicy, Timeouts
+from block.edge_impulse.retries import RetryPolicy, Timeouts
 from tests.studio.scripted import Answer, Server, envelope, scripted
 
 KEY = "ei_0123456789secret"

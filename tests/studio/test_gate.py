@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.errors import ConnectionFailed, NotFound, Redirected, Unauthorized
+from block.edge_impulse.retries import RetryPolicy
 from block.recording import RunEnded
-from block.studio.client import StudioClient
-from block.studio.errors import ConnectionFailed, NotFound, Redirected, Unauthorized
-from block.studio.retries import RetryPolicy
 from tests.studio.scripted import Answer, Server, scripted
 from tests.studio.test_client import KEY, listening
 

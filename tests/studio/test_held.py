@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.studio.held import NO_LABELS, fingerprint
+from block.edge_impulse.label_owner import NO_LABELS, fingerprint
 
 
 def spans(*cuts: int, labels: str) -> list[dict[str, Any]]:

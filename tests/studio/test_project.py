@@ -9,6 +9,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from block.edge_impulse.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    Forbidden,
+    NotFound,
+    Redirected,
+    Refused,
+    StudioError,
+    Unauthorized,
+    Unreachable,
+)
+from block.edge_impulse.label_owner import fingerprint
+from block.edge_impulse.project import Project, projects_of
 from block.labeling.job import LABELED_BY
 from block.recording import (
     LabeledRecording,
@@ -20,19 +33,6 @@ from block.recording import (
     RunEnded,
     Segment,
 )
-from block.studio.errors import (
-    BadAnswer,
-    ConnectionFailed,
-    Forbidden,
-    NotFound,
-    Redirected,
-    Refused,
-    StudioError,
-    Unauthorized,
-    Unreachable,
-)
-from block.studio.held import fingerprint
-from block.studio.project import Project, projects_of
 
 METADATA = {"labeled_by": LABELED_BY, "ast_labels": "speech", "ast_job": "4f0c"}
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from block.journal import Journal, Journaled
+from block.edge_impulse.journal import Journal, Journaled
+from block.edge_impulse.project import Project
 from block.labeling.interfaces import Reporter, Summary
 from block.labeling.progress import Progress
 from block.labeling.run import Run
 from block.score_store import ScoreStore
 from block.settings import FAST
-from block.studio.project import Project
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine

@@ -2,7 +2,7 @@
 
 Two ways to write: directly (structured labels, then metadata), or, in a preview job, one proposal a recording and
 nothing else. Metadata goes out as the union with what was there, since keys left out of a proposal are dropped. What a
-sample holds already (`block.studio.held`) decides whether it is labelled at all.
+sample holds already (`block.edge_impulse.label_owner`) decides whether it is labelled at all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from block import audio
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    Forbidden,
+    Redirected,
+    Refused,
+    StudioError,
+    Unauthorized,
+    Unreachable,
+)
+from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, Held, fingerprint, held_by
+from block.edge_impulse.sample import Sample
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -26,19 +39,6 @@ from block.recording import (
     Segment,
 )
 from block.runtime.hashing import sha256_of
-from block.studio.client import StudioClient
-from block.studio.errors import (
-    BadAnswer,
-    ConnectionFailed,
-    Forbidden,
-    Redirected,
-    Refused,
-    StudioError,
-    Unauthorized,
-    Unreachable,
-)
-from block.studio.held import JOB, REPLACING, SEGMENTS, Held, fingerprint, held_by
-from block.studio.sample import Sample
 
 Answer = TypeVar("Answer")
 # Of audio: eight bytes a value is the most that a WAV has, and a sample of several axes may come with all of them.

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from block.edge_impulse.sample import Sample
 from block.labeling.job import LABELED_BY
-from block.studio.sample import Sample
 
 JOB, SEGMENTS, REPLACING = "ast_job", "ast_segments", "ast_replacing"
 PEOPLE = ("human", "hand", "manual", "user")

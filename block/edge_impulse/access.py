@@ -9,8 +9,8 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from block.edge_impulse.endpoint import DEFAULT_ENDPOINT, normal_endpoint
 from block.settings import SettingsError
-from block.studio.address import DEFAULT_ENDPOINT, normal_endpoint
 
 MAX_IDS_BYTES = 64 << 20  # millions of ids
 MAX_ID = 2**53 - 1  # the largest whole number that every reader of JSON reads alike

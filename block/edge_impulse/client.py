@@ -20,14 +20,24 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from block.edge_impulse.endpoint import is_loopback, normal_endpoint, origin
+from block.edge_impulse.errors import BadAnswer, ConnectionFailed, Redirected, Refused, StudioError, Unreachable
+from block.edge_impulse.rate_limit import FAILED, GOOD, SLOWED, Gate, Outcome
+from block.edge_impulse.response import (
+    BodyError,
+    BodyTooLarge,
+    Json,
+    WrongBodyError,
+    body_of,
+    bytes_answer,
+    found_nobody,
+    in_words,
+    json_answer,
+    parsed,
+    reason_in,
+)
+from block.edge_impulse.retries import Patience, RetryPolicy, Timeouts
 from block.recording import printable
-from block.studio.address import is_loopback, normal_endpoint, origin
-from block.studio.answers import Json, WrongBodyError, bytes_answer, json_answer, parsed, reason_in
-from block.studio.body import BodyError, BodyTooLarge, body_of
-from block.studio.errors import BadAnswer, ConnectionFailed, Redirected, Refused, StudioError, Unreachable
-from block.studio.gate import FAILED, GOOD, SLOWED, Gate, Outcome
-from block.studio.lost import found_nobody, in_words
-from block.studio.retries import Patience, RetryPolicy, Timeouts
 
 # What no further try can mend.
 NEVER_BETTER = (
@@ -119,7 +129,7 @@ class StudioClient:
         return self._request(_Call("GET", path, query, limit_bytes=limit_bytes), bytes_answer)
 
     def _request(self, call: _Call, read: Callable[[requests.Response, bytes, str], Answer]) -> Answer:
-        """Send until it is answered, or nothing speaks for another try. Raises the errors of `block.studio.errors`."""
+        """Send until it is answered, or nothing speaks for another try. Raises those errors."""
         patience = Patience(self._retries)
         self._wait_for_all()
         while True:
