@@ -159,3 +159,8 @@ def printable(text: Any, limit: int = 80) -> str:
     """
     line = "".join(character if character.isprintable() else "?" for character in str(text))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
+    """Segments as Edge Impulse has them: `endIndex` is the last value that belongs to the label."""
+    return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]

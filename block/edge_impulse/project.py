@@ -36,7 +36,7 @@ from block.recording import (
     RecordingLost,
     RecordingSkipped,
     RunEnded,
-    Segment,
+    structured_labels,
 )
 from block.runtime.hashing import sha256_of
 
@@ -53,11 +53,6 @@ def projects_of(client: StudioClient) -> list[int]:
     if not isinstance(projects, list) or len(whole) != len(projects):
         raise BadAnswer("GET /api/projects: got no list of projects with their ids")
     return whole
-
-
-def structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
-    """Segments as Edge Impulse has them: `endIndex` is the last value that belongs to the label."""
-    return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]
 
 
 def as_read(sample: Sample | None) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from block.edge_impulse.project import structured_labels
 from block.folder.labeled import LabeledFile, Surroundings
 from block.folder.listing import shown
+from block.recording import structured_labels
 
 UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
 HEAD, TAIL = '{"version": 1, "files": [', "\n]}\n"
