@@ -20,10 +20,10 @@ import soundfile
 from bench.scaling.costs import LOGITS_BYTES
 from block.cluster.crew import FLUSH_PIECES
 from block.cluster.outcome import LABELED, Outcome, Report, unpacked
-from block.folder import decided
+from block.folder import decide as folder_decide
+from block.folder.location import LocalFolder
 from block.folder.manifest import Entry, Manifest
-from block.folder.place import LocalFolder
-from block.folder.run_file import RunFile
+from block.folder.output_folder import RunFile
 from block.folder.source import Folder
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
@@ -143,11 +143,11 @@ def _store(scratch: Path) -> dict[str, float]:
                         for entry, row in zip(files.entries, rows, strict=True)
                     }
                     started = time.perf_counter()
-                    found = decided.decide_all(files, store, settings, decided=came)
+                    found = folder_decide.decide_all(files, store, settings, decided=came)
                     _least(deciding, windows, (time.perf_counter() - started) / count)
                 run = RunFile(str(target), checkpoint.name, checkpoint.class_names, key, {"formats": FORMATS}, True)
                 started = time.perf_counter()
-                decided.write(target, run, settings, found)
+                folder_decide.write(target, run, settings, found)
                 _least(writing, windows, (time.perf_counter() - started) / count)
     add_s, piece_s = _fitted(adding.__getitem__)
     decide_s, decide_window_s = _fitted(deciding.__getitem__)

@@ -14,9 +14,9 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
 from block.cluster.versions import here
 from block.edge_impulse.executor import Labeled, Orders
-from block.folder.place import LocalFolder
-from block.folder.told import Told
-from block.folder.work import Done, ToDo, Work
+from block.folder.compute import Done, ToDo, Work
+from block.folder.location import LocalFolder
+from block.folder.manifest import Told
 from block.labeling.interfaces import Reporter
 from block.labeling.job import Job, announce, faster, warn_of_other_weights
 from block.labeling.progress import Progress
@@ -55,7 +55,7 @@ class Crew:
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
     def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
-        """As `block.folder.work.Crew.compute`. Raises ValueError without a store."""
+        """As `block.folder.compute.Crew.compute`. Raises ValueError without a store."""
         if work.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.

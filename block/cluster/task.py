@@ -10,8 +10,8 @@ from typing import Protocol
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.project import Project
 from block.edge_impulse.rate_limit import Gate
+from block.folder.location import Place
 from block.folder.manifest import Entry
-from block.folder.place import Place
 from block.folder.source import Folder
 from block.labeling.interfaces import Sink, Source
 from block.labeling.job import Job

@@ -33,7 +33,7 @@ from block.evaluation.text import files as files_told
 from block.evaluation.text import text
 from block.evaluation.truth import Names, Truth, labels_named, truth
 from block.folder.listing import find, shown
-from block.folder.out import locked
+from block.folder.output_folder import locked
 from block.labeling.job import Job, describe, read_job
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import Checkpoint

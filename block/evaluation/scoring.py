@@ -14,12 +14,11 @@ import numpy as np
 from block.decisions import is_silent
 from block.evaluation.answering import Clip
 from block.folder import manifest
-from block.folder.decided import is_enough
-from block.folder.manifest import Manifest
-from block.folder.out import SCORES
-from block.folder.place import LocalFolder
+from block.folder.decide import is_enough
+from block.folder.location import LocalFolder
+from block.folder.manifest import Manifest, Told
+from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
-from block.folder.told import Told
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.score_store import Scored, ScoreStore

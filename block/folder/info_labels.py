@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, Surroundings
 from block.folder.listing import shown
 from block.recording import structured_labels
 

@@ -14,15 +14,16 @@ from pathlib import Path
 
 from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.cluster.settings import ClusterSettings, read_cluster
-from block.folder import decided, manifest, out
+from block.folder import decide, manifest, output_folder
+from block.folder.compute import Crew, Work
 from block.folder.groups_file import Journal
 from block.folder.listing import Listing, Stamp, shown
+from block.folder.location import Place
 from block.folder.manifest import Manifest
+from block.folder.object_store import place_of
 from block.folder.options import read_label, recorded
-from block.folder.place import Place, place_of
-from block.folder.run_file import RunFile
+from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
-from block.folder.work import Crew, Work
 from block.labeling.job import Job, read_job
 from block.runtime.cancel import CANCELLED
 from block.score_store import Key, ScoreStore
@@ -33,18 +34,18 @@ from block.settings import SettingsError
 def main(argv: Sequence[str]) -> int:
     """Label a folder. Returns the exit code; raises SettingsError, LabelError or CheckpointError."""
     options = read_label(argv)
-    place, target = place_of(options.folder), out.folder_of(options.out)
+    place, target = place_of(options.folder), output_folder.folder_of(options.out)
     job, cluster = read_job(options), read_cluster(options)
     if cluster is not None and options.no_score_store:
         raise SettingsError("--no-score-store and --ray: what comes from many machines is kept as it comes; give one")
-    decided.check_text(job.decisions)
-    out.check_folders(place, target)
+    decide.check_text(job.decisions)
+    output_folder.check_folders(place, target)
     if not options.no_score_store:
         need_pyarrow()
-    with out.locked(target):
+    with output_folder.locked(target):
         listing = place.find(without=target)
         _tell(listing, place)
-        known = manifest.load(target / out.MANIFEST, warn=_warn)
+        known = manifest.load(target / output_folder.MANIFEST, warn=_warn)
         files = known.relisted(listing.files, listing.unreadable, lambda entry: is_unchanged(place, entry, listing))
         return _label(options, job, place, target, files, listing.stamps, cluster)
 
@@ -80,7 +81,7 @@ def _label(
 
 def _alone(job: Job) -> Crew:
     try:
-        from block.folder.alone import Alone
+        from block.folder.local_executor import Alone
         from block.labeling.engine import start
     except (ImportError, OSError) as error:
         raise SettingsError(
@@ -110,28 +111,28 @@ def _label_by(
         place.name, checkpoint.name, checkpoint.class_names, key, recorded(options),
         not options.no_score_store,
     )  # fmt: skip
-    journal = Journal(target / out.SCORES / f"groups-{key.digest}.jsonl")
+    journal = Journal(target / output_folder.SCORES / f"groups-{key.digest}.jsonl")
     store: ScoreStore | None = None
     try:
         # First: this is how a folder is known as one that may be written into again.
         run.save(target)
         files.save()
         if not options.no_score_store:
-            store = ScoreStore(target / out.SCORES, key, checkpoint.class_names, _warn)
+            store = ScoreStore(target / output_folder.SCORES, key, checkpoint.class_names, _warn)
         done = Work(place, job, crew, files, store, journal, options.verbose, options.max_hours, stamps).done()
         if store is None:
-            found = decided.outcome(files, done.labeled)
+            found = decide.outcome(files, done.labeled)
         else:
-            found = decided.decide_all(files, store, job.decisions, store.broken, done.labeled)
+            found = decide.decide_all(files, store, job.decisions, store.broken, done.labeled)
         files.save()
-        decided.write(target, run, job.decisions, found)
+        decide.write(target, run, job.decisions, found)
     except OSError as error:
         print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
         return SOME_FAILED
     finally:
         if store is not None:
             store.close()
-    decided.tell(target, run, found)
+    decide.tell(target, run, found)
     if done.summary.cancelled:
         print("the same command again goes on from here")
         return CANCELLED

@@ -13,7 +13,7 @@ import os
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, Surroundings
 from block.folder.listing import shown
 
 HEAD, TAIL = "[", "\n]\n"

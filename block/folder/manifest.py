@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from block.folder.listing import shown
+from block.labeling.interfaces import Reporter
+from block.recording import LabeledRecording
 from block.runtime.atomic_file import write
 
 VERSION = 1
@@ -138,3 +141,25 @@ def _from_json(fields: dict[str, Any]) -> Entry:
         if type(value) is not (str if name in ("path", "content", "problem") else int):
             raise ValueError(f"{name} is {value!r}")
     return Entry(**fields)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Tells `to` what became of each recording, and the manifest why one could not be had."""
+
+    to: Reporter
+    files: Manifest
+
+    def labeled(self, labeled: LabeledRecording) -> None:
+        self.to.labeled(labeled)
+
+    def failed(self, recording_id: int, reason: str) -> None:
+        path = self.files.entries[recording_id - 1].path
+        self.files.fail(path, reason)
+        self.to.failed(recording_id, f"{shown(path)}: {reason}")
+
+    def skipped(self, recording_id: int, reason: str) -> None:
+        self.to.skipped(recording_id, reason)
+
+    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+        self.to.batch_done(recordings, windows, once_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +12,10 @@ from typing import BinaryIO, Protocol
 import soundfile
 
 from block import audio
-from block.folder.intact import check_wav, check_whole
+from block.audio import LENGTH_TOLERANCE_MS
 from block.folder.listing import UNKNOWN, Listing, Stamp, shown
+from block.folder.location import Opened, Place
 from block.folder.manifest import Entry
-from block.folder.place import Opened, Place
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
 from block.runtime.hashing import sha256_of
 
@@ -132,3 +134,38 @@ def _promised(file: BinaryIO) -> int:
         file.seek(0)
     # libsndfile's word for "as many as there are", where a header does not say.
     return frames if 0 <= frames < 2**62 else 0
+
+
+# Sizes that writers which cannot go back to the header, in a pipe for example, put there instead.
+UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
+
+
+def check_whole(decoded: int, promised: int, rate_hz: int) -> None:
+    """Raises RecordingError if a decoder gave fewer values than the header promised, by more than 10 ms."""
+    if (promised - decoded) * 1000 > LENGTH_TOLERANCE_MS * rate_hz:
+        raise RecordingError(f"the audio is damaged: {decoded} of the {promised} values its header promises are there")
+
+
+def check_wav(file: BinaryIO) -> None:
+    """Raises RecordingError if `file` is a WAV cut off before the end of its audio; leaves it at its start.
+
+    Chunks as in Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0": four letters, a
+    size of 32 bits, and as many bytes, padded to an even number.
+    """
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    bytes_per_s = 0
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        while len(chunk := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", chunk)
+            start = file.tell()
+            if name == b"fmt ":
+                bytes_per_s = int.from_bytes(file.read(12)[8:], "little")
+            if name == b"data":
+                missing = start + size - end
+                if size not in UNKNOWN_SIZES and missing * 1000 > LENGTH_TOLERANCE_MS * bytes_per_s:
+                    raise RecordingError(f"the audio is cut off: {end - start} of {size} bytes are there")
+                break
+            file.seek(start + size + size % 2)
+    file.seek(0)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.folder import csv_labels, info_labels, label_studio
+from block.folder import info_labels, label_files, label_studio
 from block.folder.audacity import track, track_path
-from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.label_files import write_outputs
+from block.folder.labeled_file import LabeledFile, Surroundings
 from block.folder.listing import shown
-from block.folder.outputs import write_outputs
 from block.recording import Segment
 from tests.folder import readers
 
@@ -45,7 +45,7 @@ def surroundings(folder: str = "/data/rec ü", out: str = "/data/out") -> Surrou
 @given(st.lists(labeled_files(), max_size=4, unique_by=lambda file: file.name))
 def test_every_format_gives_back_the_same_partition_whatever_names_and_labels_hold(files: list[LabeledFile]) -> None:
     around = surroundings()
-    table = csv_labels.header() + "".join(csv_labels.labels_of(file) for file in files)
+    table = label_files.header() + "".join(label_files.labels_of(file) for file in files)
     read = list(csv.DictReader(io.StringIO(table, newline=""), strict=True))
     info = readers.info_labels(
         info_labels.HEAD + ",\n".join(info_labels.entry(file, around) for file in files) + info_labels.TAIL

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.folder.intact import check_wav, check_whole
+from block.folder.source import check_wav, check_whole
 from block.recording import RecordingError
 
 

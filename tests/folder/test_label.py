@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from block import windows
-from block.folder import out as out_folder
+from block.folder import output_folder as out_folder
 from block.model.classifier import Classifier
 from block.settings import SettingsError
 from tests.conftest import ROOT

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.folder import bucket, stores
-from block.folder.address import object_uri, read_address
-from block.folder.bucket import Bucket
+from block.folder import filesystems, object_store
+from block.folder.filesystems import in_words, told
 from block.folder.label_studio import task
-from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, Surroundings
 from block.folder.listing import UNKNOWN, Listing, Stamp
+from block.folder.location import LocalFolder
 from block.folder.manifest import Entry, Manifest
-from block.folder.out import folder_of
-from block.folder.place import LocalFolder, place_of
+from block.folder.object_store import Bucket, place_of
+from block.folder.object_store_uri import object_uri, read_address
+from block.folder.output_folder import folder_of
 from block.folder.source import Folder, is_unchanged
-from block.folder.trouble import in_words, told
 from block.recording import RecordingError, RecordingLost, Segment
 from block.settings import SettingsError
 from tests.folder import readers
@@ -93,7 +93,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeSt
 
     def fill(objects: dict[str, bytes]) -> tuple[Bucket, FakeStore]:
         place, store = Bucket.of("s3://fake/a%20b"), FakeStore(objects)
-        monkeypatch.setattr(bucket, "_stores", {place.address: store})
+        monkeypatch.setattr(object_store, "_stores", {place.address: store})
         return place, store
 
     return fill
@@ -338,7 +338,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_listed(
 
 def test_arrow_lists_what_the_walk_finds_with_the_stamps_that_files_have(audio: Path) -> None:
     local = LocalFolder(str(audio))
-    listed = dict(stores.open_store(read_address(f"file://{audio}")).listed({}))
+    listed = dict(filesystems.open_store(read_address(f"file://{audio}")).listed({}))
     assert listed.pop("notes.txt").size == 9
     assert listed == {path: local.stamp(path) for path in local.find(NOWHERE).files}
 
@@ -355,8 +355,8 @@ def test_arrow_lists_folders_side_by_side_and_finds_the_same(
             (tmp_path / f"{number}" / name).write_bytes(b"1")
             expected.add(f"{number}/{name}")
     for most in (1000, 3):
-        monkeypatch.setattr(stores, "FOLDERS", most)
-        found = [path for path, _ in stores.open_store(read_address(f"file://{tmp_path}")).listed({})]
+        monkeypatch.setattr(filesystems, "FOLDERS", most)
+        found = [path for path, _ in filesystems.open_store(read_address(f"file://{tmp_path}")).listed({})]
         assert sorted(found) == sorted(expected)
 
 
@@ -368,9 +368,9 @@ def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_ex
     assert stamp.mtime_ns > 10**18
     assert stamp.mtime_ns % 10**9 == 0
     for time in ("2026-01-02T03:04:05.678Z", 1767323045.678, 1767323045):
-        assert stores._stamp({"size": 1, "LastModified": time}) == Stamp(1, 1767323045 * 10**9)
+        assert filesystems._stamp({"size": 1, "LastModified": time}) == Stamp(1, 1767323045 * 10**9)
     for info in ({"size": 1}, {"size": 1, "mtime": "some day"}, {"size": 1, "mtime": None}):
-        assert stores._stamp(info) == Stamp(1, UNKNOWN)
+        assert filesystems._stamp(info) == Stamp(1, UNKNOWN)
 
 
 def test_a_stamp_is_no_older_than_the_question(
@@ -421,7 +421,7 @@ def test_an_object_without_a_time_of_change_is_never_taken_for_unchanged(
 def test_an_object_is_read_once_from_end_to_end_whether_it_fits_in_memory_or_not(
     faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch, memory_bytes: int, reads: int
 ) -> None:
-    monkeypatch.setattr(bucket, "MEMORY_BYTES", memory_bytes)
+    monkeypatch.setattr(object_store, "MEMORY_BYTES", memory_bytes)
     place, store = faked({"a.wav": wav()})
     known = fetched(place, "a.wav")
     assert (known.size, known.values, known.rate_hz) == (32044, 16000, 16000)
@@ -434,7 +434,7 @@ def test_an_object_for_which_there_is_no_room_fails_alone(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bucket, "MEMORY_BYTES", 1000)
+    monkeypatch.setattr(object_store, "MEMORY_BYTES", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full)
     place, _ = faked({"a.wav": wav()})
     with pytest.raises(RecordingError, match="there is no room for its 32044 bytes in .*: No space left on device"):
@@ -458,7 +458,7 @@ def test_an_object_that_is_empty_or_changes_while_it_is_read_fails(
     def replace() -> None:
         store.objects["a.wav"] = wav(0.5)
 
-    monkeypatch.setattr(bucket, "MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(object_store, "MEMORY_BYTES", 10_000)
     store.after_a_part = replace
     with pytest.raises(RecordingError, match="changed while it was read"):
         fetched(place, "a.wav")
@@ -518,10 +518,10 @@ def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_com
         memory.pipe_file(f"/b/{number:02}.wav", wav(1, number % 3))
     with monkeypatch.context() as patch:
 
-        def away(self: stores.FsspecStore, path: str) -> Stamp:
+        def away(self: filesystems.FsspecStore, path: str) -> Stamp:
             raise OSError(NETWORK)
 
-        patch.setattr(stores.FsspecStore, "stamp", away)
+        patch.setattr(filesystems.FsspecStore, "stamp", away)
         assert label("memory://b", tmp_path / "out") != 0
     assert "8 recordings in a row were lost to the network" in "".join(capsys.readouterr())
     assert label("memory://b", tmp_path / "out") == 0

@@ -1,4 +1,4 @@
-"""Where recordings are: a folder of this machine, or an object store (`block.folder.bucket`)."""
+"""Where recordings are: a folder of this machine, or an object store (`block.folder.object_store`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from block.folder.address import is_uri
 from block.folder.listing import Listing, Stamp, find
 from block.recording import RecordingError
 from block.settings import SettingsError
@@ -63,18 +62,6 @@ class Place(Protocol):
         that is for a network or a server that does not answer, and not for the recording.
         """
         ...
-
-
-def place_of(source: str) -> Place:
-    """The place that a user means: `source` is the path of a folder, or a URI, `scheme://…`.
-
-    Raises SettingsError for a URI that nobody should read, or that cannot be understood. Nothing is opened yet.
-    """
-    if not is_uri(source):
-        return LocalFolder(os.fspath(Path(source)))
-    from block.folder.bucket import Bucket
-
-    return Bucket.of(source)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from block.folder import csv_labels, info_labels, label_studio, tracks
-from block.folder.labeled import LabeledFile, Surroundings
+from block.folder import audacity, info_labels, label_files, label_studio
+from block.folder.labeled_file import LabeledFile, Surroundings
 from block.runtime.atomic_file import write, written
 
 FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
@@ -27,13 +29,13 @@ def write_outputs(
     What an earlier run wrote in a format that is not among `formats` is removed: it would speak of other labels.
     Raises OSError.
     """
-    write(out / FAILED, csv_labels.rows([("file", "reason"), *failed.items()]))
+    write(out / FAILED, label_files.rows([("file", "reason"), *failed.items()]))
     with ExitStack() as stack:
         if "csv" in formats:
             table = stack.enter_context(written(out / CSV))
-            table.write(csv_labels.header())
+            table.write(label_files.header())
             for file in files:
-                table.write(csv_labels.labels_of(file))
+                table.write(label_files.labels_of(file))
         for chosen, name, module, one in (
             ("info.labels", INFO, info_labels, info_labels.entry),
             ("label-studio", TASKS, label_studio, label_studio.task),
@@ -48,7 +50,33 @@ def write_outputs(
             array.write(module.TAIL)
         if "label-studio" in formats:
             stack.enter_context(written(out / INTERFACE)).write(label_studio.interface(surroundings))
-    tracks.write_tracks(out, files if "audacity" in formats else ())
+    audacity.write_tracks(out, files if "audacity" in formats else ())
     for chosen, names in OF_FORMAT.items():
         for name in names if chosen not in formats else ():
             (out / name).unlink(missing_ok=True)
+
+
+COLUMNS = ("file", "start_s", "end_s", "start_index", "end_index", "label", "score")
+
+
+def header() -> str:
+    """The first line."""
+    return rows([COLUMNS])
+
+
+def labels_of(file: LabeledFile) -> str:
+    """A row a segment. `end_index` is the last value of the segment; `end_s` is the time at which the next begins."""
+    return rows(
+        (
+            file.name, f"{file.seconds(segment.start):.6f}", f"{file.seconds(segment.end):.6f}",
+            segment.start, segment.end - 1, segment.label, f"{segment.score:.4f}",
+        )
+        for segment in file.segments
+    )  # fmt: skip
+
+
+def rows(cells: Iterable[Sequence[object]]) -> str:
+    """Lines of CSV, each with CR LF at its end. In quotes: what holds a comma, a quote or the end of a line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(cells)
+    return text.getvalue()

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from block.folder.address import is_uri, object_uri
 from block.folder.listing import shown
+from block.folder.object_store_uri import is_uri, object_uri
 from block.recording import Segment
 
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from block.folder.address import Address, read_address
+from block.folder.filesystems import Store, open_store, told
 from block.folder.listing import Listing, Stamp, find, is_sound
-from block.folder.place import Opened
-from block.folder.stores import Store, open_store
-from block.folder.trouble import told
+from block.folder.location import LocalFolder, Opened, Place
+from block.folder.object_store_uri import Address, is_uri, read_address
 from block.recording import RecordingError
 from block.settings import SettingsError
 
@@ -141,3 +140,15 @@ def _unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
             file.write(part)
         stack.pop_all()
     return cast(BinaryIO, file)
+
+
+def place_of(source: str) -> Place:
+    """The place that a user means: `source` is the path of a folder, or a URI, `scheme://…`.
+
+    Raises SettingsError for a URI that nobody should read, or that cannot be understood. Nothing is opened yet.
+    """
+    if not is_uri(source):
+        return LocalFolder(os.fspath(Path(source)))
+    from block.folder.object_store import Bucket
+
+    return Bucket.of(source)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from block.folder.compute import Done, ToDo, Work
 from block.folder.groups import GroupedLabeler
+from block.folder.manifest import Told
 from block.folder.source import Folder
-from block.folder.told import Told
-from block.folder.work import Done, ToDo, Work
 from block.labeling.cached_labeler import StoredLabeler
 from block.labeling.engine import Engine
 from block.labeling.fast_labeler import AuditedLabeler

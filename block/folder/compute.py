@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from block.folder import decided
+from block.folder import decide
 from block.folder.groups_file import Journal
 from block.folder.listing import Stamp
+from block.folder.location import Place
 from block.folder.manifest import Manifest
-from block.folder.place import Place
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.labeling.progress import Progress
@@ -93,7 +93,7 @@ class Work:
         done = self.crew.compute(self, todo, progress)
         summary = done.summary
         for recording_id in summary.not_reached:
-            self.files.fail(self.files.entries[recording_id - 1].path, decided.NO_SCORES)
+            self.files.fail(self.files.entries[recording_id - 1].path, decide.NO_SCORES)
         if self.store is not None:
             self.store.flush()
             if not summary.not_reached and not self.store.broken:
@@ -112,7 +112,7 @@ class Work:
         if self.store is None:
             return ToDo(list(range(1, len(entries) + 1)), set())
         contents = {entry.content for entry in entries if entry.content}
-        held = {one.content: decided.is_enough(one, self.job.decisions) for one in self.store.all(contents)}
+        held = {one.content: decide.is_enough(one, self.job.decisions) for one in self.store.all(contents)}
         # Of all that is stored: what a killed run had learnt of the files may not have come to the manifest.
         partial = self.journal.partial(self.store.contents()) if self.exact else []
         together = {path for group in partial for path in group.paths}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from block.decisions import is_silent
 from block.folder.info_labels import is_uploaded
-from block.folder.labeled import LabeledFile, Surroundings
+from block.folder.label_files import FAILED, write_outputs
+from block.folder.labeled_file import LabeledFile, Surroundings
 from block.folder.listing import shown
 from block.folder.manifest import Entry, Manifest
-from block.folder.outputs import FAILED, write_outputs
-from block.folder.run_file import RunFile
+from block.folder.output_folder import RunFile
 from block.labeling.job import describe, metadata
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore

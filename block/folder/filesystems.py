@@ -1,20 +1,24 @@
 """The file systems behind object stores, Arrow's and fsspec's: what is there, what a thing is stamped, its bytes.
 
-They raise whatever their makers chose; `block.folder.trouble` makes one kind of error of it.
+They raise whatever their makers chose; `block.folder.filesystems` makes one kind of error of it.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
-from block.folder.address import Address
 from block.folder.listing import UNKNOWN, Stamp
-from block.folder.trouble import in_words
-from block.recording import RecordingError
+from block.folder.object_store_uri import Address
+from block.recording import RecordingError, printable
+from block.runtime.redact import INSTEAD, secrets_in
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -205,3 +209,51 @@ def _in_ns(time: object) -> int | None:
 
 def _coarse(mtime_ns: int | None, grain: int) -> int:
     return UNKNOWN if mtime_ns is None else mtime_ns - mtime_ns % grain
+
+
+LONGEST = 300
+# The network's state, or the server's, and no one object's; as Amazon's, Google's and Microsoft's libraries put it.
+LOST = re.compile(
+    r"NETWORK_CONNECTION|curlCode|SLOW_?DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|THROTTLING"
+    r"|time[sd]?[ -]?out|connect(ion)? (to|refused|reset|aborted|error|closed)|could ?n.t connect"
+    r"|(could ?n.t|failed to|name) resol|(HTTP|status|code)\D{0,12}50[0234]\b",
+    re.IGNORECASE,
+)
+LOST_NUMBERS = (
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
+    errno.ENETUNREACH, errno.ENETDOWN,
+)  # fmt: skip
+
+
+def in_words(error: Exception) -> str:
+    """Why, on one line of at most 300 characters, with no secret of the environment and no part of an address that
+    may hold one.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, FileNotFoundError):
+        number = errno.ENOENT
+    if number and number != errno.EIO:
+        return os.strerror(number)
+    text = " ".join(str(error).split())
+    for secret in secrets_in(os.environ):
+        text = text.replace(secret, INSTEAD)
+    text = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+    text = re.sub(r"://[^/\s@]*@", "://", text)
+    return printable(text or type(error).__name__, LONGEST)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Whatever the block raises becomes an OSError in words: a ConnectionError where no one recording is to blame.
+
+    RecordingError and SettingsError stay what they are.
+    """
+    try:
+        yield
+    except (RecordingError, SettingsError):
+        raise
+    except Exception as error:
+        text = in_words(error)
+        lost = isinstance(error, (ConnectionError, TimeoutError)) or LOST.search(text) is not None
+        lost = lost or (isinstance(error, OSError) and error.errno in LOST_NUMBERS)
+        raise (ConnectionError if lost else OSError)(text) from None

@@ -1,0 +1,122 @@
+"""The folder OUT: who may write into it, and run.json, the settings its label files were written with."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from block import __version__
+from block.folder import output_folder
+from block.folder.location import Place
+from block.folder.object_store_uri import is_uri
+from block.runtime.atomic_file import temporary_for, write
+from block.score_store import Key
+from block.settings import SettingsError
+
+LOCK, SCORES, MANIFEST = ".lock", "scores", "manifest.json"
+
+
+def folder_of(given: str) -> Path:
+    """The folder that a user means. Raises SettingsError for a URI: as a path, it would become an odd folder here."""
+    if is_uri(given):
+        raise SettingsError("--out is a folder of this machine, also where the recordings are in an object store")
+    return Path(given)
+
+
+def check_folders(place: Place, out: Path) -> None:
+    """Raises SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
+    place.check()
+    recordings = place.folder
+    if recordings is not None and out.resolve() == recordings.resolve():
+        raise SettingsError(f"--out {out} is the folder of recordings itself; name one in it, or another")
+    if recordings is not None and recordings.resolve().is_relative_to(out.resolve()):
+        raise SettingsError(f"--out {out} holds the folder of recordings; name one beside it")
+    try:
+        names = {path.name for path in out.iterdir()} if out.exists() else set()
+    except OSError as error:
+        raise SettingsError(f"--out {out} cannot be read as a folder: {error.strerror or error}") from None
+    at_once = {LOCK, temporary_for(out / output_folder.NAME).name}  # what a run killed at once leaves
+    if names - at_once and output_folder.NAME not in names:
+        raise SettingsError(f"--out {out} holds other things; expected a new or empty folder, or an earlier run's")
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """`out`, made if it is not there, for one process at a time. Raises SettingsError if another is at it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
+    try:
+        # The system lets go of it when the process ends, however it ends.
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise SettingsError(f"another run is writing to {out}; wait until it has ended") from None
+                # Some mounted buckets know no locks; then nobody is kept out.
+        yield
+    finally:
+        os.close(handle)
+
+
+VERSION = 1
+NAME = "run.json"
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A run's settings. `folder` is where the recordings are; `options` are those that labels depend on, by name.
+
+    `model` is the name of the checkpoint with the weights `key.checkpoint` and the classes `class_names`. `stored`
+    tells whether scores were kept.
+    """
+
+    folder: str
+    model: str
+    class_names: tuple[str, ...]
+    key: Key
+    options: dict[str, Any]
+    stored: bool
+
+    def with_options(self, options: dict[str, Any]) -> RunFile:
+        """The same scores, decided with other options."""
+        return replace(self, options={**self.options, **options})
+
+    def save(self, out: Path) -> None:
+        """Write it into `out`. Raises OSError."""
+        content = {
+            "version": VERSION, "block": __version__, "folder": self.folder, "model": self.model,
+            "key": json.loads(self.key.to_json()), "stored": self.stored, "options": self.options,
+            "class_names": self.class_names,
+        }  # fmt: skip
+        write(out / NAME, json.dumps(content, indent=1) + "\n")
+
+
+def load(out: Path) -> RunFile:
+    """What `save` wrote. Raises SettingsError where there is none that can be read."""
+    try:
+        content = json.loads((out / NAME).read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise ValueError(f"version {content['version']!r}; this one reads {VERSION}")
+        return RunFile(
+            content["folder"], content["model"], tuple(content["class_names"]),
+            Key.from_json(json.dumps(content["key"])), dict(content["options"]), content["stored"],
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SettingsError(f"{out} was not written by `python -m block label`: it has no {NAME}") from None
+    except OSError as error:
+        raise SettingsError(f"{out / NAME} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{out / NAME} cannot be used: {error}") from None
