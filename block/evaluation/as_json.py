@@ -9,7 +9,7 @@ from typing import Any
 from block import __version__
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation, Way
-from block.evaluation.figures import Difference
+from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
 
 

@@ -16,6 +16,7 @@ from block.evaluation import ranking
 from block.evaluation.annotations import Annotations, from_folders, read_csv
 from block.evaluation.as_json import as_json
 from block.evaluation.bootstrap import Resamples
+from block.evaluation.compute_scores import Heard, hear
 from block.evaluation.evaluation import (
     About,
     Evaluation,
@@ -25,13 +26,12 @@ from block.evaluation.evaluation import (
     translate_thresholds,
     way,
 )
-from block.evaluation.moments import Moment, least_certain, mistakes
+from block.evaluation.examples import Moment, least_certain, mistakes
+from block.evaluation.ground_truth import Names, Truth, labels_named, truth
 from block.evaluation.report import Heard as Shown
 from block.evaluation.report import report
-from block.evaluation.scoring import Heard, hear
-from block.evaluation.text import files as files_told
-from block.evaluation.text import text
-from block.evaluation.truth import Names, Truth, labels_named, truth
+from block.evaluation.text_report import files as files_told
+from block.evaluation.text_report import text
 from block.folder.listing import find, shown
 from block.folder.output_folder import locked
 from block.labeling.job import Job, describe, read_job

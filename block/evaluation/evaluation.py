@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from block.decisions import Scores
-from block.evaluation.answering import Clip, Decided, answers, decide, reached_by
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.figures import Answers, Difference, Figures, difference, figures
+from block.evaluation.ground_truth import Truth
+from block.evaluation.metrics import Answers, Difference, Figures, difference, figures
+from block.evaluation.predictions import Clip, Decided, answers, decide, reached_by
 from block.evaluation.rates import Rates, whole
-from block.evaluation.segment_rolls import SEGMENT_S
+from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Fit, Goal, Translation, fit, translate
-from block.evaluation.truth import Truth
 from block.labels import LabelOfInterest
 from block.ontology import key
 from block.settings import SCORE_FUNCTIONS, DecisionSettings

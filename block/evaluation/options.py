@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from block.evaluation.segment_rolls import SEGMENT_S
+from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
 from block.folder.options import LABEL
 from block.options import Option, add_options, fill_in

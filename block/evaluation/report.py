@@ -10,9 +10,10 @@ import numpy as np
 from block.evaluation import charts
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
+from block.evaluation.examples import Moment
 from block.evaluation.excerpts import Excerpt
+from block.evaluation.formatting import completeness, count, interval, number
 from block.evaluation.markup import Markup, tag
-from block.evaluation.moments import Moment
 from block.evaluation.page import page
 from block.evaluation.report_tables import (
     compared_table,
@@ -22,7 +23,6 @@ from block.evaluation.report_tables import (
     segment_table,
     translated_table,
 )
-from block.evaluation.wording import completeness, count, interval, number
 
 LISTED = 500
 AXIS_LEFT, AXIS_BOTTOM, PICTURE_WIDTH, PICTURE_HEIGHT = 34, 20, 360, 120

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from block.evaluation import charts
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
-from block.evaluation.figures import Difference
+from block.evaluation.formatting import count, interval, number, signed
 from block.evaluation.markup import Markup, tag
+from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates
-from block.evaluation.wording import count, interval, number, signed
 
 PRF = ("precision", "recall", "F1")
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from block.evaluation.annotations import Annotations, Row
-from block.evaluation.answering import Clip
-from block.evaluation.truth import Names, Truth, truth
+from block.evaluation.ground_truth import Names, Truth, truth
+from block.evaluation.predictions import Clip
 from block.labels import parse_labels
 from block.settings import DecisionSettings, WindowSettings
 from block.windows import lay_out_ms

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from block.decisions import score
-from block.evaluation.answering import answers, decide, detections
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.evaluation import compare, entry, fit_thresholds, translate_thresholds, way
-from block.evaluation.moments import least_certain, margins, mistakes
-from block.evaluation.segment_rolls import Event
+from block.evaluation.examples import least_certain, margins, mistakes
+from block.evaluation.predictions import answers, decide, detections
+from block.evaluation.segment_based import Event
 from block.evaluation.thresholds import Goal
 from block.labels import parse_labels
 from block.settings import WindowSettings

@@ -20,13 +20,13 @@ from block.evaluation.as_json import as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.charts import histogram, precision_recall
 from block.evaluation.evaluation import About, Evaluation, compare, fit_thresholds, translate_thresholds, way
+from block.evaluation.examples import least_certain, mistakes
 from block.evaluation.excerpts import excerpt, loudest
+from block.evaluation.formatting import interval, number, signed
 from block.evaluation.markup import VOID, Markup, join, tag
-from block.evaluation.moments import least_certain, mistakes
 from block.evaluation.report import Heard, report
-from block.evaluation.text import files, text
+from block.evaluation.text_report import files, text
 from block.evaluation.thresholds import Goal
-from block.evaluation.wording import interval, number, signed
 from block.spectrogram import mel_levels, png
 from tests.evaluation.made import many, settings, truth_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from block.evaluation.segment_rolls import Event, counts, roll
+from block.evaluation.segment_based import Event, counts, roll
 
 
 def active(events: list[Event], seconds: float, **options: float) -> list[list[int]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from block.evaluation.annotations import Annotations, Row
-from block.evaluation.segment_rolls import Event
-from block.evaluation.truth import Names, labels_named, targets_of
+from block.evaluation.ground_truth import Names, labels_named, targets_of
+from block.evaluation.segment_based import Event
 from block.labels import LabelError, parse_labels
 from tests.conftest import NAMES
 from tests.evaluation.made import settings, truth_of

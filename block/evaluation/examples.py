@@ -9,9 +9,9 @@ import numpy as np
 
 from block import decisions
 from block.decisions import Scores
-from block.evaluation.answering import Clip, Decided, of_targets
 from block.evaluation.bootstrap import Bools, Floats
-from block.evaluation.truth import Truth
+from block.evaluation.ground_truth import Truth
+from block.evaluation.predictions import Clip, Decided, of_targets
 from block.labels import LabelOfInterest
 from block.settings import DecisionSettings
 

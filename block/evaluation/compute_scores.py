@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from block.decisions import is_silent
-from block.evaluation.answering import Clip
+from block.evaluation.predictions import Clip
 from block.folder import manifest
 from block.folder.decide import is_enough
 from block.folder.location import LocalFolder

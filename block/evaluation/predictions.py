@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from block import decisions
 from block.decisions import Scores
-from block.evaluation import segment_rolls
+from block.evaluation import segment_based
 from block.evaluation.bootstrap import Bools
-from block.evaluation.figures import Answers
-from block.evaluation.segment_rolls import Event
-from block.evaluation.truth import Target, targets_of
+from block.evaluation.ground_truth import Target, targets_of
+from block.evaluation.metrics import Answers
+from block.evaluation.segment_based import Event
 from block.recording import LabeledRecording
 from block.settings import DecisionSettings
 from block.windows import Layout
@@ -73,7 +73,7 @@ def answers(
     decided: Sequence[Decided],
     settings: DecisionSettings,
     events: Sequence[Sequence[Event]] | None = None,
-    segment_s: float = segment_rolls.SEGMENT_S,
+    segment_s: float = segment_based.SEGMENT_S,
 ) -> Answers:
     """Gather what was decided; `events`, each clip's annotated ones, for strong labels."""
     targets = targets_of(settings.labels)
@@ -93,19 +93,19 @@ def answers(
     if events is None:
         return Answers(scores, reached, given, top)
     reference = [
-        segment_rolls.roll(one, clip.seconds, len(targets), segment_s) for one, clip in zip(events, clips, strict=True)
+        segment_based.roll(one, clip.seconds, len(targets), segment_s) for one, clip in zip(events, clips, strict=True)
     ]
     pairs = list(zip(clips, decided, strict=True))
     detected = [
-        segment_rolls.roll(detections(clip, one, settings), clip.seconds, len(targets), segment_s)
+        segment_based.roll(detections(clip, one, settings), clip.seconds, len(targets), segment_s)
         for clip, one in pairs
     ]
     labelled = [
-        segment_rolls.roll(labels(clip, one, places), clip.seconds, len(targets), segment_s) for clip, one in pairs
+        segment_based.roll(labels(clip, one, places), clip.seconds, len(targets), segment_s) for clip, one in pairs
     ]
     return Answers(
         scores, reached, given, top,
-        segment_rolls.counts(reference, detected), segment_rolls.counts(reference, labelled),
+        segment_based.counts(reference, detected), segment_based.counts(reference, labelled),
     )  # fmt: skip
 
 

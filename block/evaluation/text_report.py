@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from block.evaluation.evaluation import Evaluation
-from block.evaluation.figures import Difference
+from block.evaluation.formatting import completeness, count, number, signed, with_interval
+from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
-from block.evaluation.wording import completeness, count, number, signed, with_interval
 from block.recording import printable
 
 LISTED = 10

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from block.evaluation.bootstrap import Bools, Estimate, Floats, Resamples, estimate
 from block.evaluation.ranking import Ranked, average_precision, d_prime, d_primes, roc_auc
 from block.evaluation.rates import RateTable, confusion, mean_over, table, whole
-from block.evaluation.segment_rolls import Counts
+from block.evaluation.segment_based import Counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from block.evaluation.annotations import Annotations, Row
 from block.evaluation.bootstrap import Bools
-from block.evaluation.segment_rolls import Event
+from block.evaluation.segment_based import Event
 from block.labels import ClassNames, LabelError, LabelOfInterest, parse_labels
 from block.ontology import key
 
