@@ -101,7 +101,7 @@ def _alone(job: Job) -> Crew:
 
 
 def _joined(job: Job, cluster: ClusterSettings, what: str) -> Crew:
-    from block.cluster.crew import join
+    from block.cluster.executor import join
 
     return join(job, cluster, what)
 

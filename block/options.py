@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from block.arguments import known_arguments
+from block.cluster.settings import ANY_CLUSTER
 from block.model.checkpoint import DEFAULT, EMBEDDED
 from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, SettingsError
 
@@ -23,8 +24,6 @@ HOST_ONLY = (
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
     "details", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
 )  # fmt: skip
-# What `--ray` without an address stands for.
-ANY_CLUSTER = "default"
 
 
 def _whole_number(text: str) -> int:

@@ -64,7 +64,7 @@ class Workers:
     """What a worker is. `window_s` is what a window takes it; the spreads are standard deviations of logarithms."""
 
     window_s: float = _of(2.5, "s a window", "the scenario")
-    chunk_kind: str = "cpu"  # or cuda, as block/cluster/chunks.py calls them
+    chunk_kind: str = "cpu"  # or cuda, as block/cluster/driver.py calls them
     a_machine: int = 8  # workers that share a checkpoint's way to their machine
     start_s: float = _of(15.0, "s from being asked for to the first forward pass", START)
     start_spread: float = _of(0.3, "between workers", ASSUMED)
@@ -73,9 +73,9 @@ class Workers:
     prepare_s: float = _of(8e-5, "s a second of audio, for reading, hashing and decoding", MEASURED)
     threads: int = 4  # that read a chunk's recordings, block/labeling/prefetch.py
     chunks_at_once: int = 2  # block/cluster/worker.py
-    chunks_waiting: int = 0  # block/cluster/run.py
-    report_every_s: float = _of(2.0, "s from report to report of a chunk, at least", "block/cluster/run.py")
-    reporters_a_second: float = _of(8.0, "workers that report within a second, at most", "block/cluster/run.py")
+    chunks_waiting: int = 0  # block/cluster/driver.py
+    report_every_s: float = _of(2.0, "s from report to report of a chunk, at least", "block/cluster/driver.py")
+    reporters_a_second: float = _of(8.0, "workers that report within a second, at most", "block/cluster/driver.py")
     losses_an_hour: float = _of(0.0, "of a worker", "none, unless set")
     noticed_s: float = _of(15.0, "s until a node's death is noticed", "measured: a node killed, Ray 2.60")
 

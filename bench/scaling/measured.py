@@ -18,8 +18,8 @@ import numpy.typing as npt
 import soundfile
 
 from bench.scaling.costs import LOGITS_BYTES
-from block.cluster.crew import FLUSH_PIECES
-from block.cluster.outcome import LABELED, Outcome, Report, unpacked
+from block.cluster.executor import FLUSH_PIECES
+from block.cluster.report import LABELED, Outcome, Report, unpacked
 from block.folder import decide as folder_decide
 from block.folder.location import LocalFolder
 from block.folder.manifest import Entry, Manifest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from block.cluster.chunks import chunks
+from block.cluster.driver import chunks
 
 WINDOW_S = 2.0
 BYTES_A_SECOND = 2 * 16000  # one channel of 16 bits at 16 kHz

@@ -8,9 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from block.cluster.carried import CarriedScores
-from block.cluster.company import Company
-from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
+from block.cluster.exclusive_lock import Company
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, Outcome, Report, Stages
 from block.cluster.task import Context, Item, Task
 from block.edge_impulse.rate_limit import Gate
 from block.labeling.cached_labeler import StoredLabeler

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.cluster.quiet import BACKEND_LEVEL, aside, hush, job_config, without_secrets
+from block.cluster.ray_environment import BACKEND_LEVEL, aside, hush, job_config, without_secrets
 from block.runtime import cancel
 from block.settings import SettingsError
 

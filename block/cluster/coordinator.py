@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from block.cluster.attempts import Attempts, Plan
+from block.cluster.crash_tracker import Attempts, Plan
 from block.cluster.throttle import Lease, State, Throttle
 from block.edge_impulse.rate_limit import Outcome
 

@@ -7,7 +7,6 @@ import math
 import re
 from dataclasses import dataclass
 
-from block.options import ANY_CLUSTER
 from block.settings import SettingsError
 
 # Known by heart: which options say how, and how each is called where none of them was given.
@@ -67,3 +66,7 @@ def read_cluster(options: argparse.Namespace) -> ClusterSettings | None:
         raise SettingsError(f"--ray-worker-gpus is {gpus}; expected a number")
     address = "" if options.ray == ANY_CLUSTER else options.ray
     return ClusterSettings(address, least, most, options.ray_worker_cpus, gpus, getattr(options, "ray_requests", 16))
+
+
+# What `--ray` without an address stands for.
+ANY_CLUSTER = "default"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from block.cluster.outcome import Stages
+from block.cluster.report import Stages
 
 SAY_EVERY_S = 30.0
 SHOWN_SHARE = 0.001  # of the run: a stage that takes less is none, such as writing where the driver writes

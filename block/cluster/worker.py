@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from block.cluster.company import Company
 from block.cluster.coordinator import checkpoint_bytes, held_contents
-from block.cluster.outcome import Report
-from block.cluster.shipped import checkpoint_here
+from block.cluster.exclusive_lock import Company
+from block.cluster.report import Report
 from block.cluster.task import Item, Task
-from block.cluster.versions import differences, here
+from block.cluster.worker_setup import checkpoint_here, differences, here
 from block.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class LabelRecordings:
         key = ray.get(self._coordinator.access.remote()) if task.site.needs_key else ""
         gate = None
         if task.site.needs_key:
-            from block.cluster.gate import ClusterGate
+            from block.cluster.throttle_client import ClusterGate
 
             gate = ClusterGate(self._coordinator, self._name)
         return Tools(task, labeler, threading.Lock(), Company(), held, self._scored, key, gate)

@@ -1,4 +1,4 @@
-"""Who labels the samples of a project: this process (`Alone`), or a cluster (`block.cluster.crew`)."""
+"""Who labels the samples of a project: this process (`Alone`), or a cluster (`block.cluster.executor`)."""
 
 from __future__ import annotations
 

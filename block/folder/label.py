@@ -91,7 +91,7 @@ def _alone(job: Job) -> Crew:
 
 
 def _joined(job: Job, cluster: ClusterSettings, place: Place) -> Crew:
-    from block.cluster.crew import join
+    from block.cluster.executor import join
 
     return join(job, cluster, f"label {shown(place.name)}")
 

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from block.cluster import gate
+from block.cluster import throttle_client
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.errors import StudioError
 from block.edge_impulse.retries import RetryPolicy
@@ -19,10 +19,10 @@ class Asking:
     def __init__(self, coordinator: Any, name: str, renew_every_s: float) -> None:
         import ray
 
-        gate.RENEW_EVERY_S = renew_every_s
+        throttle_client.RENEW_EVERY_S = renew_every_s
         self.key = ray.get(coordinator.access.remote())
         self.name = name
-        self.gate = gate.ClusterGate(coordinator, name)
+        self.gate = throttle_client.ClusterGate(coordinator, name)
 
     def ready(self) -> str:
         return self.name

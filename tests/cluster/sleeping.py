@@ -58,10 +58,10 @@ class LabelRecordingsAsleep(LabelRecordings):
 
 def command(argv: Sequence[str]) -> int:
     """`label`, with such workers."""
-    import block.cluster.run
+    import block.cluster.driver
     from block.folder import label
 
-    with patch.object(block.cluster.run, "LabelRecordings", LabelRecordingsAsleep):
+    with patch.object(block.cluster.driver, "LabelRecordings", LabelRecordingsAsleep):
         return label.main(argv)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.cluster.attempts import Attempts, Plan, reason
+from block.cluster.crash_tracker import Attempts, Plan, reason
 
 
 def begun(attempts: Attempts, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0) -> Plan:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.cluster.chunks import BYTES, MOST, chunks
+from block.cluster.driver import BYTES, MOST, chunks
 
 
 @given(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from block.cluster.company import Company
+from block.cluster.exclusive_lock import Company
 
 
 def test_chunks_are_let_in_together_and_one_recording_alone() -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from block.cluster.connection import Cluster
-from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
-from block.cluster.run import ROUNDS, Driver
+from block.cluster.driver import ROUNDS, Driver
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import Item
 from block.labeling.progress import Progress
@@ -164,7 +164,7 @@ def test_what_was_labelled_the_fast_way_is_known_and_each_workers_audit_told(tol
 def test_only_reports_are_unpacked() -> None:
     import pickle
 
-    from block.cluster.outcome import unpacked
+    from block.cluster.report import unpacked
 
     with pytest.raises(TypeError, match="a dict came from a worker"):
         unpacked(pickle.dumps({}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from block.cluster.shipped import FILES, checkpoint_here
+from block.cluster.worker_setup import FILES, checkpoint_here
 from block.model import checkpoint
 from block.model.checkpoint import Checkpoint
 from block.settings import SettingsError

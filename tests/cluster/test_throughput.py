@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from block.cluster.outcome import Stages
+from block.cluster.report import Stages
 from block.cluster.throughput import SAY_EVERY_S, Throughput
 
 

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from block.cluster.chunks import chunks
 from block.cluster.connection import Cluster, named
-from block.cluster.outcome import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, unpacked
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, unpacked
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import Item, Task
 from block.cluster.throughput import Throughput
@@ -243,3 +242,26 @@ def _reason(error: BaseException) -> str:
     """The last line of what Ray says, which holds the cause; its tracebacks fill pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"the cluster failed: {type(error).__name__}: {lines[-1] if lines else 'no further word'}"
+
+
+# A worker takes a chunk at a time: large enough that handing it out (some ms) is nothing beside labeling it, and that a
+# GPU's batches are full; small enough that little is done again where a worker is lost.
+MOST = {"cpu": 16, "cuda": 256}
+BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
+
+
+def chunks(sizes: Sequence[int], workers: int, device: str) -> Iterator[range]:
+    """Recordings of `sizes` bytes (0: not known) cut into chunks, as ranges of their positions, in order.
+
+    Towards the end chunks become smaller, down to one recording, so that `workers` end at about the same time.
+    """
+    start = 0
+    while start < len(sizes):
+        # Half of what is left, shared by all: the next share of whoever is first leaves as much to the others.
+        fair = max(1, (len(sizes) - start) // (2 * max(1, workers)))
+        end, held = start + 1, sizes[start]
+        while end < len(sizes) and end - start < min(fair, MOST[device]) and held + sizes[end] <= BYTES[device]:
+            held += sizes[end]
+            end += 1
+        yield range(start, end)
+        start = end

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from block.cluster import connection, coordinator
 from block.cluster.connection import Cluster
-from block.cluster.outcome import LABELED, Outcome
-from block.cluster.run import Driver, Taker
+from block.cluster.driver import Driver, Taker
+from block.cluster.report import LABELED, Outcome
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
-from block.cluster.versions import here
+from block.cluster.worker_setup import here
 from block.edge_impulse.executor import Labeled, Orders
 from block.folder.compute import Done, ToDo, Work
 from block.folder.location import LocalFolder
