@@ -22,10 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 import requests  # noqa: E402
 
-from block.local_studio.job_store import RUN  # noqa: E402
-from block.local_studio.jobs import Jobs  # noqa: E402
-from block.local_studio.project import Project  # noqa: E402
-from block.local_studio.server import DEFAULT_PORT, Address, CannotServe, running  # noqa: E402
+from block.local_studio.address import Address  # noqa: E402
+from block.local_studio.data.project import Project  # noqa: E402
+from block.local_studio.jobs.jobs import Jobs  # noqa: E402
+from block.local_studio.jobs.store import RUN  # noqa: E402
+from block.local_studio.server import DEFAULT_PORT, CannotServe, running  # noqa: E402
 from block.model.checkpoint import EMBEDDED  # noqa: E402
 
 FOLDER = ROOT / "build" / "demo"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from block.local_studio.block_folder import read_block
-from block.local_studio.block_form import arguments as form_arguments
-from block.local_studio.project import Project
+from block.local_studio.data.project import Project
+from block.local_studio.jobs.block import read_block
+from block.local_studio.jobs.form import arguments as form_arguments
 from block.local_studio.server import running
 from demo.run import HERE, ROOT, read_back
 

@@ -14,9 +14,10 @@ import pytest
 import soundfile
 
 from block import cli
-from block.local_studio.project import Project
-from block.local_studio.sample import Sample, Sensor, StructuredLabel
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Sample, Sensor, StructuredLabel
+from block.local_studio.server import running
 from block.model import checkpoint
 from tests.conftest import EMBEDDED, NAMES, SHARED
 

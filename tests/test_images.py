@@ -18,8 +18,8 @@ import pytest
 import tomllib
 
 from block import __version__
-from block.local_studio.block_folder import read_block
-from block.local_studio.block_form import arguments
+from block.local_studio.jobs.block import read_block
+from block.local_studio.jobs.form import arguments
 from block.model import checkpoint
 from block.options import parse
 from demo.run import expected

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.local_studio.project import Project
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.server import running
 from tests.conftest import EMBEDDED, ROOT
 
 STUB = "from tests.stub import engine; sys.modules['block.labeling.engine'] = engine; "

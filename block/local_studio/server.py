@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block.edge_impulse.endpoint import is_loopback
+from block.local_studio.address import LOOPBACK, Address
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from block.local_studio.jobs import Jobs
-    from block.local_studio.project import Project
+    from block.local_studio.data.project import Project
+    from block.local_studio.jobs.jobs import Jobs
 
-LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 4810
 HERE = Path(__file__).resolve().parents[2]
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # what a header can carry unchanged
@@ -33,28 +32,6 @@ START_S = 30.0  # how long `running` waits for the server to answer
 
 class CannotServe(Exception):
     """A reason why nothing was served; one line of text."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a project is served: `url` ends without a slash, `endpoint` is for EI_API_ENDPOINT."""
-
-    host: str
-    port: int
-    key: str
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Can only this machine reach it?"""
-        return is_loopback(self.host)
-
-    @property
-    def endpoint(self) -> str:
-        return f"{self.url}/v1"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -178,7 +155,7 @@ def _greeting(project: Project, address: Address, count: int, ids_file: Path | N
 
 def _open(root: Path) -> Project:
     try:
-        from block.local_studio.project import Project, ProjectError
+        from block.local_studio.data.project import Project, ProjectError
     except ImportError as error:
         raise _not_installed(error) from None
     try:
@@ -202,10 +179,10 @@ def _served(project: Project, address: Address, block: Path) -> _Served:
     try:
         import uvicorn
 
-        from block.local_studio.app import create_app
-        from block.local_studio.jobs import BlockError, Jobs
-        from block.local_studio.pages import pages
-        from block.local_studio.site import Site
+        from block.local_studio.api.app import create_app
+        from block.local_studio.jobs.jobs import BlockError, Jobs
+        from block.local_studio.web.pages import pages
+        from block.local_studio.web.site import Site
     except ImportError as error:
         raise _not_installed(error) from None
     try:

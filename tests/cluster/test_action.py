@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.local_studio.project import Project
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.server import running
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
 from tests.folder.conftest import tones

@@ -14,8 +14,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from block.local_studio import jobs as jobs_module
-from block.local_studio.project import Project
+from block.local_studio.data.project import Project
+from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.server import running
 
 ROOT = Path(__file__).resolve().parents[2]

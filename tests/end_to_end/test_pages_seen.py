@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from block.local_studio.job_store import PREVIEW, JobStore
-from block.local_studio.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.data.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.jobs.store import PREVIEW, JobStore
 from tests.end_to_end.conftest import PICTURES, Serve, Windows
 from tests.local_studio.conftest import make_audio_bytes
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from block.local_studio.project import Project
+from block.local_studio.data.project import Project
 from tests.end_to_end.conftest import ROOT, Serve
 
 RECORDINGS = ROOT / "demo" / "recordings"

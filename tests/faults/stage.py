@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block.local_studio.project import Project
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.server import running
 
 RATE_HZ = 16000
 LENGTHS_S = (1.2, 1.7, 0.8, 2.1, 1.4)

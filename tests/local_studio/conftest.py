@@ -13,8 +13,9 @@ import pytest
 import requests
 import soundfile
 
-from block.local_studio.project import Project
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.server import running
 
 MakeWav = Callable[..., bytes]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from block.local_studio.block_folder import Block, read_block
-from block.local_studio.block_form import arguments, filled
-from block.local_studio.block_values import BlockError
+from block.local_studio.jobs.block import Block, read_block
+from block.local_studio.jobs.form import arguments, filled
+from block.local_studio.jobs.parsing import BlockError
 from block.local_studio.server import HERE
 
 TOY = Path(__file__).parent / "toy_block"

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from block.local_studio import exchange
-from block.local_studio.contract import Refused
-from block.local_studio.exchange import exported, planned
-from block.local_studio.project import Project
-from block.local_studio.sample import StructuredLabel
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import StructuredLabel
+from block.local_studio.data.validation import Refused
+from block.local_studio.server import running
+from block.local_studio.web import info_labels
+from block.local_studio.web.info_labels import exported, planned
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ def entry(path: str, *labels: str, last: int = 99, **more: Any) -> dict[str, Any
     return {"path": path, "category": "training", "label": {"type": "multi-label", "labels": made}, **more}
 
 
-def read_in(project: Project, text: str, replace_hand: bool = False) -> exchange.Plan:
+def read_in(project: Project, text: str, replace_hand: bool = False) -> info_labels.Plan:
     plan = planned(text, project.samples(), replace_hand=replace_hand)
-    assert exchange.write(project.store, plan.settings) == []
+    assert info_labels.write(project.store, plan.settings) == []
     return plan
 
 
@@ -212,7 +213,7 @@ def test_labels_set_by_hand_stay_unless_asked(folder: Project) -> None:
 def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: Project) -> None:
     plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
     folder.store.set_label(1, "changed")
-    assert [one.path for one in exchange.write(folder.store, plan.settings)] == ["a.wav"]
+    assert [one.path for one in info_labels.write(folder.store, plan.settings)] == ["a.wav"]
     assert labels_of(folder, 1) == []
     assert labels_of(folder, 2) == ["cat"]
 
@@ -220,12 +221,12 @@ def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: Proj
 def test_an_import_that_breaks_off_leaves_nothing_half_done(folder: Project) -> None:
     plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
 
-    def breaking() -> Iterator[exchange.Setting]:
+    def breaking() -> Iterator[info_labels.Setting]:
         yield plan.settings[0]
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
-        exchange.write(folder.store, breaking())
+        info_labels.write(folder.store, breaking())
     assert labels_of(folder, 1) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from block.local_studio.project import Project
+from block.local_studio.data.project import Project
 from block.local_studio.server import running
 from tests.local_studio.conftest import make_audio_bytes
 

@@ -16,18 +16,19 @@ from typing import Any
 
 import pytest
 
-from block.local_studio import block_process, log_file
-from block.local_studio import jobs as jobs_module
-from block.local_studio.block_folder import read_block
-from block.local_studio.block_form import filled
-from block.local_studio.block_process import end_orphan
-from block.local_studio.details_file import DetailsFile, parse_line
-from block.local_studio.job_store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, Job
-from block.local_studio.jobs import Busy, CannotStart, Jobs
-from block.local_studio.log_file import LogWriter, plain, read_end, read_part
-from block.local_studio.project import Project
-from block.local_studio.sample import Changes, Proposal
-from block.local_studio.server import Address, CannotServe, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Changes, Proposal
+from block.local_studio.jobs.block import read_block
+from block.local_studio.jobs.details import DetailsFile, parse_line
+from block.local_studio.jobs.form import filled
+from block.local_studio.jobs.jobs import Busy, CannotStart, Jobs, process
+from block.local_studio.jobs.jobs import jobs as jobs_module
+from block.local_studio.jobs.jobs import log as log_file
+from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
+from block.local_studio.jobs.process import end_orphan
+from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, Job
+from block.local_studio.server import CannotServe, running
 
 TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
@@ -127,7 +128,7 @@ def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.Mon
         "EI_API_ENDPOINT", "EI_PROJECT_API_KEY", "EI_PROJECT_ID", "EI_API_KEY", "EI_ORGANIZATION_ID",
         "EI_INGESTION_HOST", "LOCAL_STUDIO_DETAILS", "TOY_TOKEN",
     }  # fmt: skip
-    assert expected <= names <= {*expected, *block_process.INHERITED, "LC_CTYPE"}  # Python's own
+    assert expected <= names <= {*expected, *process.INHERITED, "LC_CTYPE"}  # Python's own
     (said,) = [line for line in log.splitlines() if line.startswith("arguments:")]
     arguments = json.loads(said.removeprefix("arguments:"))
     assert arguments[:2] == ["--label", "a\\nb"]
@@ -189,7 +190,7 @@ def test_cancelled_it_ends_with_all_that_it_started(jobs: Jobs):
 
 
 def test_a_block_that_does_not_listen_is_killed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(block_process, "GRACE_S", 0.2)
+    monkeypatch.setattr(process, "GRACE_S", 0.2)
     job = jobs.start(RUN, parameters(do="deaf", pause_ms="60000"), {}, [1])
     until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
     jobs.cancel(job.id)
@@ -222,9 +223,9 @@ def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: P
     code = f"""
 import os, signal, sys
 from pathlib import Path
-from block.local_studio.jobs import Jobs
-from block.local_studio.project import Project
-from block.local_studio.sample import Changes, Proposal
+from block.local_studio.jobs.jobs import Jobs
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Changes, Proposal
 from block.local_studio.server import Address
 project = Project(Path(sys.argv[1]))
 jobs = Jobs(project, Path({str(TOY)!r}), Address("127.0.0.1", 9, "key"))
@@ -262,7 +263,7 @@ def test_what_cannot_start_leaves_nothing(project: Project, jobs: Jobs, broken: 
     elif broken == "database":
         monkeypatch.setattr(jobs.store, "create", full)
     elif broken == "python":
-        monkeypatch.setattr(block_process, "command", lambda block, arguments, python="": ["/no/such/program"])
+        monkeypatch.setattr(process, "command", lambda block, arguments, python="": ["/no/such/program"])
     else:
         monkeypatch.setattr(jobs.store, "set_pid", full)
     with pytest.raises(CannotStart, match="nothing was changed"):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from block.local_studio import folder
-from block.local_studio.project import DATABASE, Project, ProjectError
-from block.local_studio.sample import StructuredLabel
+from block.local_studio.data import folder
+from block.local_studio.data.project import DATABASE, Project, ProjectError
+from block.local_studio.data.sample import StructuredLabel
 
 MakeWav = Callable[..., bytes]
 
@@ -124,7 +124,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("block.local_studio.wav.facts", fail)
+        patch.setattr("block.local_studio.data.wav.facts", fail)
         project.scan()
     (sample,) = project.samples()
     assert sample.processing_error == "the file cannot be opened (Input/output error)"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from block.local_studio.app import LARGEST_BODY
+from block.local_studio.api.app import LARGEST_BODY
 
 Refused = Callable[..., None]
 

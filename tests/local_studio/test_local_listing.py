@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from block.local_studio.contract import Refused
-from block.local_studio.listing import DEFAULT_LIMIT, Listing
-from block.local_studio.sample import AUDIO_SENSOR, Sample, Sensor, StructuredLabel
+from block.local_studio.api.list_query import DEFAULT_LIMIT, Listing
+from block.local_studio.data.sample import AUDIO_SENSOR, Sample, Sensor, StructuredLabel
+from block.local_studio.data.validation import Refused
 
 SAMPLE = Sample(
     id=7,

@@ -13,8 +13,8 @@ import pytest
 import requests
 import soundfile
 
-from block.local_studio.project import Project
-from block.local_studio.sample import Sensor, StructuredLabel
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Sensor, StructuredLabel
 from block.local_studio.server import running
 
 MakeWav = Callable[..., bytes]

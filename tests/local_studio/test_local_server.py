@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from block.local_studio import server
-from block.local_studio.project import DATABASE
+from block.local_studio.data.project import DATABASE
 
 MakeWav = Callable[..., bytes]
 COMMAND = [
@@ -91,7 +91,7 @@ def test_it_writes_the_ids_of_all_samples_and_imports_no_torch(tmp_path: Path, a
         lines = [process.stdout.readline() for _ in range(5)]
     assert json.loads(ids_file.read_text()) == {"ids": [1, 2, 3]}
     assert shlex.quote(str(ids_file)) in lines[4]
-    code = "import sys, block.local_studio.server, block.local_studio.app; print('torch' in sys.modules)"
+    code = "import sys, block.local_studio.server, block.local_studio.api.app; print('torch' in sys.modules)"
     root = Path(server.__file__).parents[2]
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root) == "False\n"
 

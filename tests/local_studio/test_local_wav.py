@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.local_studio import byte_range, wav
-from block.local_studio.byte_range import Span, Unsatisfiable
-from block.local_studio.wav import Slice, UnreadableAudio
+from block.local_studio.api import app
+from block.local_studio.api.app import Span, Unsatisfiable
+from block.local_studio.data import wav
+from block.local_studio.data.wav import Slice, UnreadableAudio
 
 MakeWav = Callable[..., bytes]
 
@@ -108,10 +109,10 @@ def test_payload_values_are_16_bit_integers_averaged_over_channels():
     ],
 )
 def test_one_range_of_bytes_is_understood_and_others_are_ignored(header: str | None, expected: Span | None):
-    assert byte_range.requested(header, 100) == expected
+    assert app.requested(header, 100) == expected
 
 
 @pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0)])
 def test_a_range_outside_the_bytes_is_unsatisfiable(header: str, size: int):
     with pytest.raises(Unsatisfiable):
-        byte_range.requested(header, size)
+        app.requested(header, size)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from block.local_studio.sample import StructuredLabel
+from block.local_studio.data.sample import StructuredLabel
 
 Refused = Callable[..., None]
 JOBS = itertools.count(1000)
@@ -176,7 +176,7 @@ def test_a_proposal_names_job_and_changes(studio: Any, refused: Refused):
 
 
 def test_what_was_written_is_there_when_the_project_is_opened_again(studio: Any):
-    from block.local_studio.project import Project
+    from block.local_studio.data.project import Project
 
     sample_id, job = studio.add(100), next(JOBS)
     studio.post(studio.raw_data(sample_id, "metadata"), {"metadata": {"a": "b"}})

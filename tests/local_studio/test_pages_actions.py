@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import requests
 
-from block.local_studio import choosing
-from block.local_studio import jobs as jobs_module
-from block.local_studio.choosing import named
-from block.local_studio.contract import Refused
-from block.local_studio.job_store import JobStore
-from block.local_studio.project import Project
-from block.local_studio.sample import StructuredLabel
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import StructuredLabel
+from block.local_studio.data.validation import Refused
+from block.local_studio.jobs.jobs import jobs as jobs_module
+from block.local_studio.jobs.store import JobStore
 from block.local_studio.server import running
+from block.local_studio.web import selection
+from block.local_studio.web.selection import named
 
 TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
@@ -218,7 +218,7 @@ def test_a_preview_takes_a_few_at_random(browser: Browser, project: Project):
     (job,) = JobStore(project.store).latest()
     assert len(job.sample_ids) == 2
     assert len(set(job.sample_ids)) == 2
-    assert choosing.few(range(1000), 5) != choosing.few(range(1000), 5)
+    assert selection.few(range(1000), 5) != selection.few(range(1000), 5)
 
 
 def test_the_form_begins_with_the_recordings_in_the_address(browser: Browser):

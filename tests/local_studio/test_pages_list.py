@@ -14,16 +14,17 @@ import requests
 
 from block.edge_impulse.label_owner import SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
-from block.local_studio import choices, reads, words, writes
-from block.local_studio.contract import Refused
-from block.local_studio.job_store import PREVIEW, JobStore
-from block.local_studio.kept_rows import KeptRows
-from block.local_studio.pages_list import LONGEST_IDS, action_link, spans, values
-from block.local_studio.project import Project
-from block.local_studio.recordings_list import Entry, Filter, chosen, given_by, natural
-from block.local_studio.sample import Changes, Proposal, StructuredLabel
-from block.local_studio.server import Address, running
-from block.local_studio.uncertain import is_unsure
+from block.local_studio.address import Address
+from block.local_studio.api import assumptions, reads, writes
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.data.validation import Refused
+from block.local_studio.jobs.store import PREVIEW, JobStore
+from block.local_studio.server import running
+from block.local_studio.web import template_filters
+from block.local_studio.web.list_page import LONGEST_IDS, KeptRows, action_link, spans, values
+from block.local_studio.web.recordings_list import Entry, Filter, chosen, given_by, natural
+from block.local_studio.web.segments import is_unsure
 
 TEXTS = (
     "<script>alert(1)</script>",
@@ -92,7 +93,7 @@ def test_a_row_tells_length_rate_labels_and_who_gave_them(pages: Pages) -> None:
     assert "0:03.0" in row
     assert "0.1 kHz" in row
     assert re.search(r"dog</bdi>\s*<span[^>]*>2\.0 s.*rain</bdi>\s*<span[^>]*>1\.0 s", row, re.DOTALL)
-    assert f'class="c{words.colour("dog")}" x="0.00" y="0" width="66.67"' in row
+    assert f'class="c{template_filters.colour("dog")}" x="0.00" y="0" width="66.67"' in row
     assert "by hand" in row
     assert "<b>1</b> of 1 labelled" in page
 
@@ -329,15 +330,15 @@ def test_the_page_number_is_cut_to_those_there_are(project: Project) -> None:
 
 def test_every_choice_in_the_handlers_is_on_the_page(pages: Pages) -> None:
     page = pages.get("/about")
-    described = choices.calls()
+    described = assumptions.calls()
     assert len(described) == len(reads.ENDPOINTS) + len(writes.ENDPOINTS)
     for endpoint, call in zip((*reads.ENDPOINTS, *writes.ENDPOINTS), described, strict=True):
         assert bool(call.chosen) is ("hosen, for want of facts" in (endpoint.handler.__doc__ or ""))
         assert call.path in page
-        assert str(words.coded(call.chosen)) in page
-    assert any("404" in sentence for sentence in choices.unsupported())
-    assert any("1.0 is not an integer" in sentence for sentence in choices.for_all_calls())
-    assert any("minLabel" in sentence for sentence in choices.unsupported())
+        assert str(template_filters.coded(call.chosen)) in page
+    assert any("404" in sentence for sentence in assumptions.unsupported())
+    assert any("1.0 is not an integer" in sentence for sentence in assumptions.for_all_calls())
+    assert any("minLabel" in sentence for sentence in assumptions.unsupported())
 
 
 def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:
@@ -351,22 +352,22 @@ def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:
 
 
 def test_docstrings_code_is_escaped_and_set_as_code() -> None:
-    assert str(words.coded("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
+    assert str(template_filters.coded("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
 
 
 def test_both_dark_themes_are_the_same_and_every_label_has_a_colour() -> None:
-    css = (Path(words.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
+    css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
     blocks = re.findall(r"\{([^{}]*color-scheme: dark[^{}]*)\}", css)
     assert len(blocks) == 2
     assert len({" ".join(block.split()) for block in blocks}) == 1
-    for i in range(words.COLOURS):
+    for i in range(template_filters.COLOURS):
         assert f".c{i} {{ --label: var(--c{i}); --edge: var(--e{i}); }}" in css
     assert not re.search(r"url\(|@import|https?:", css)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_and_edges_stand_out_from_what_is_behind_them(theme: str) -> None:
-    css = (Path(words.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
+    css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
     block = next(one for one in re.findall(r"\{([^{}]*)\}", css) if f"color-scheme: {theme};" in one)
     colours = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6});", block))
     grounds = ("paper", "sheet", "well", "wash")

@@ -15,9 +15,9 @@ import pytest
 import requests
 import soundfile
 
-from block.local_studio.job_store import PREVIEW, RUN, JobStore
-from block.local_studio.project import Project
-from block.local_studio.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.jobs.store import PREVIEW, RUN, JobStore
 from block.local_studio.server import running
 from tests.local_studio.conftest import make_audio_bytes
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from block.local_studio import pictures
-from block.local_studio.hearing import Decoded, opened, playable
-from block.local_studio.pictures import Span, peaks, spectrogram, ticks
-from block.local_studio.wav import Bytes, UnreadableAudio
+from block.local_studio.data.playback import Decoded, opened, playable
+from block.local_studio.data.wav import Bytes, UnreadableAudio
+from block.local_studio.web import pictures
+from block.local_studio.web.pictures import Span, peaks, spectrogram, ticks
 from block.spectrogram import COLOURS
 
 RATE = 16000

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from block import __version__, cli
-from block.local_studio.project import DATABASE, Project
+from block.local_studio.data.project import DATABASE, Project
 from block.local_studio.server import running
 from tests.conftest import EMBEDDED
 from tests.old_state.options import ENDPOINT, FAST, LABELS, PLACE, PREVIEW, RELABELED

@@ -119,7 +119,7 @@ def test_names_in_other_formats_stay_in_their_fields(commanded: Commanded) -> No
 
 def test_the_local_studio_serves_no_file_by_its_path(tmp_path: Path) -> None:
     pytest.importorskip("uvicorn")
-    from block.local_studio.project import Project
+    from block.local_studio.data.project import Project
     from block.local_studio.server import running
 
     (tmp_path / "project").mkdir()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from block.local_studio.project import Project
-from block.local_studio.server import Address, running
+from block.local_studio.address import Address
+from block.local_studio.data.project import Project
+from block.local_studio.server import running
 
 
 @pytest.fixture

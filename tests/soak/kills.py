@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from block.local_studio.project import Project
+from block.local_studio.data.project import Project
 from block.local_studio.server import running
 from block.runtime.limits import THREADS
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from block.local_studio.project import Project
+from block.local_studio.data.project import Project
 from tests.conftest import EMBEDDED, ROOT
 from tests.soak.check import Check, at_most
 from tests.soak.faults import environment

@@ -1,0 +1,1 @@
+"""The HTTP API of a local Studio, as Edge Impulse has it."""

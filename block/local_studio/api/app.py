@@ -1,0 +1,192 @@
+"""The ASGI application: demands the key, hands calls to their handlers, wraps answers in the envelope.
+
+Every JSON answer is ``{"success": bool, "error"?: str, …}``, those of unknown paths and of our own
+mistakes included; no answer holds a traceback. Pages stand beside ``/v1``: the key is demanded in the
+header only below `KEYED`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from block.local_studio.api import app as byte_range
+from block.local_studio.api import reads, writes
+from block.local_studio.api.endpoint import Call, Handler, read_body
+from block.local_studio.data.playback import Decoded
+from block.local_studio.data.project import Project
+from block.local_studio.data.validation import Refused
+from block.local_studio.data.wav import Bytes
+
+KEYED = ("/v1", "/ids.json")
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
+
+
+def create_app(project: Project, key: str, pages: Pages | None = None) -> Starlette:
+    """The application that serves `project` to whoever sends `key` in the header ``x-api-key``; and its `pages`."""
+    routes: list[BaseRoute] = [
+        Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
+        for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
+    ]
+    handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _http_error, Exception: _unexpected}
+    app = Starlette(
+        routes=[*routes, Route("/ids.json", _ids(project)), *(pages.routes if pages else ())],
+        middleware=[Middleware(KeyDemanded, key=key), *(pages.middleware if pages else ())],
+        exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
+    )
+    app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect hides a slip
+    return app
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What the pages add to the API: their routes, what looks at requests before these, and their own errors.
+
+    `handlers` is given those of the API, to be called for its paths, and returns those for all paths.
+    """
+
+    routes: Sequence[BaseRoute]
+    middleware: Sequence[Middleware]
+    handlers: Callable[[Mapping[Any, Any]], Mapping[Any, Any]]
+
+
+class KeyDemanded:
+    """Answers 401 to requests below `KEYED` that do not carry the key exactly once."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._opens(Headers(scope=scope)):
+            answer = _failure(401, "the header x-api-key is missing or does not hold this project's key")
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _opens(self, headers: Headers) -> bool:
+        given = headers.getlist("x-api-key")
+        return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
+
+
+def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        call = Call(
+            ids={name: str(value) for name, value in request.path_params.items()},
+            query=request.query_params.multi_items(),
+            content_type=request.headers.get("content-type", ""),
+            body=await read_body(request, LARGEST_BODY),
+        )
+        try:
+            answer = await run_in_threadpool(handler, project, call)
+        except Refused:
+            raise
+        except Exception as error:
+            # An exception that leaves the application makes the server hang up, which the client's next
+            # request on the same connection would suffer for.
+            log.exception("%s %s failed", request.method, request.url.path)
+            return await _unexpected(request, error)
+        headers = {"Cache-Control": _caching(request)}
+        if isinstance(answer, Bytes):
+            return audio_answer(answer, request.headers.get("range"), headers)
+        return JSONResponse({"success": True, **answer}, headers=headers)
+
+    return endpoint
+
+
+def _ids(project: Project) -> Callable[[Request], Awaitable[Response]]:
+    """The stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
+
+    async def endpoint(request: Request) -> Response:
+        samples = await run_in_threadpool(project.samples)
+        return JSONResponse({"ids": [sample.id for sample in samples]})
+
+    return endpoint
+
+
+def _caching(request: Request) -> str:
+    """As documented: an answer may be cached for long when, and only when, a `cacheKey` is given."""
+    return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
+
+
+def audio_answer(audio: Bytes | Decoded, wanted: str | None, headers: dict[str, str]) -> Response:
+    """All of a WAV, or the range of its bytes that the header Range asks for: 200, 206 or 416."""
+    try:
+        span = byte_range.requested(wanted, audio.size)
+    except byte_range.Unsatisfiable as error:
+        return _failure(416, str(error), {"Content-Range": f"bytes */{audio.size}"})
+    start, stop = (0, audio.size) if span is None else (span.start, span.stop)
+    headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{audio.size}"
+    return StreamingResponse(audio.read(start, stop), 200 if span is None else 206, headers, media_type="audio/wav")
+
+
+def _failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"success": False, "error": message}, status, headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _failure(error.status, error.message)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = {404: "there is no such call", 405: f"this call does not take {request.method}"}
+    return _failure(error.status_code, said.get(error.status_code, error.detail), dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return _failure(500, "the local Studio failed at this call; its own output says why")
+
+
+PATTERN = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+class Unsatisfiable(Exception):
+    """A range with no byte of the content in it (status 416)."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The bytes `start` … `stop` - 1."""
+
+    start: int
+    stop: int
+
+
+def requested(header: str | None, size: int) -> Span | None:
+    """The part of `size` bytes that the header asks for, None for all of them.
+
+    As the RFC allows, a malformed header and one with several ranges are ignored. Raises Unsatisfiable.
+    """
+    match = PATTERN.fullmatch((header or "").strip())
+    if match is None or match.group(1) == match.group(2) == "":
+        return None
+    first, last = match.groups()
+    if first == "":
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), size if last == "" else min(size, int(last) + 1)
+        if last != "" and int(last) < start:
+            return None
+    if start >= stop:
+        raise Unsatisfiable(f"the range {header!r} holds none of the {size} bytes")
+    return Span(start, stop)

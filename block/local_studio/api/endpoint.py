@@ -1,0 +1,86 @@
+"""One call of Edge Impulse's API: what its handler gets and gives, and what all handlers check first.
+
+A handler takes the project and a call, and returns the answer without its envelope, or audio; what it
+refuses it raises as `Refused`. Unless a call says otherwise, an unknown query parameter is
+refused (400), another project's id too (403: the key belongs to this project only; the service's status
+is not established), and an unknown sample is 404. Calls that no handler is made for are answered by 404,
+among them jobs and the actions themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+
+from block.local_studio.api.list_query import Query
+from block.local_studio.data import validation
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Sample
+from block.local_studio.data.validation import Refused
+from block.local_studio.data.wav import Bytes
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: the ids in its path as text, its query parameters in order, its body."""
+
+    ids: Mapping[str, str]
+    query: Sequence[tuple[str, str]]
+    content_type: str
+    body: bytes
+
+
+Answer = Mapping[str, object] | Bytes
+Handler = Callable[[Project, Call], Answer]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and path below /v1, and who answers."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+def check_project(project: Project, call: Call) -> None:
+    """Refuse the id of another project."""
+    wanted = validation.path_id(call.ids["project"], "project")
+    if wanted != project.id:
+        raise Refused(f"this key gives no access to project {wanted}, only to {project.id}", 403)
+
+
+def sample_of(project: Project, call: Call, job_id: int | None = None) -> Sample:
+    """The sample that the path names, as the job `job_id` proposes it when one is given."""
+    return project.sample(validation.path_id(call.ids["sample"], "sample"), job_id)
+
+
+def sample_to_write(project: Project, call: Call) -> Sample:
+    """The sample that a writing call is about; such calls take no query parameters."""
+    check_project(project, call)
+    Query.of(call.query, ())
+    return sample_of(project, call)
+
+
+def body_of(call: Call, *known: str) -> dict[str, object]:
+    """The JSON object in the body, with no keys but the `known` ones; the content type must be JSON (415)."""
+    if call.content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Refused(f"the content type must be application/json, got {call.content_type[:80]!r}", 415)
+    body = validation.json_object(call.body)
+    validation.only_keys(body, known, "the request body")
+    return body
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a request, of at most `limit` bytes. Raises Refused."""
+    body = bytearray()
+    try:
+        async for block in request.stream():
+            body += block
+            if len(body) > limit:
+                raise Refused(f"the request body is larger than {limit} bytes", 413)
+    except ClientDisconnect:
+        raise Refused("the client hung up before its request was complete") from None
+    return bytes(body)

@@ -1,0 +1,190 @@
+"""Which samples a list call returns: its query parameters, and the filter they make.
+
+Pure functions, no I/O. Documented parameters that this stand-in does not support, unknown ones, and
+one that is given twice are refused instead of ignored, because a filter that silently does nothing
+labels the wrong samples.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from block.local_studio.data.sample import CATEGORIES, Sample, is_audio
+from block.local_studio.data.validation import LARGEST_ID, Refused
+
+DEFAULT_LIMIT = 100
+"""Samples in a page when no `limit` is given. The service's own default is not established; a small
+one shows a client that does not page."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Query parameters of one call, each at most once; the readers below check type and range."""
+
+    values: Mapping[str, str]
+
+    @staticmethod
+    def of(pairs: Sequence[tuple[str, str]], known: Iterable[str], unsupported: Iterable[str] = ()) -> Query:
+        """The parameters `pairs`, if each is `known` and given once."""
+        names = [name for name, _ in pairs]
+        for name in names:
+            if name in unsupported:
+                raise Refused(f"the query parameter {name} is not supported by the local Studio")
+            if name not in known:
+                raise Refused(f"unknown query parameter {name!r}; known are {sorted(known)}")
+            if names.count(name) > 1:
+                raise Refused(f"the query parameter {name} is given {names.count(name)} times")
+        return Query(dict(pairs))
+
+    def text(self, name: str) -> str | None:
+        """The parameter as it is, None when absent."""
+        return self.values.get(name)
+
+    def integer(self, name: str, least: int = 0) -> int | None:
+        """The parameter as an integer `least` … 2^53 - 1 in plain digits, None when absent."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if value.isascii() and value.isdigit() and len(value) <= 16 and least <= int(value) <= LARGEST_ID:
+            return int(value)
+        raise Refused(f"the query parameter {name} must be an integer of at least {least}, got {value[:40]!r}")
+
+    def number(self, name: str) -> float | None:
+        """The parameter as a finite number of at least 0, None when absent."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number >= 0):
+            raise Refused(f"the query parameter {name} must be a number of at least 0, got {value[:40]!r}")
+        return number
+
+    def boolean(self, name: str) -> bool:
+        """The parameter as a boolean, False when absent. The Python bindings write True and False."""
+        value = self.values.get(name, "false")
+        if value.lower() not in ("true", "false"):
+            raise Refused(f"the query parameter {name} must be true or false, got {value[:40]!r}")
+        return value.lower() == "true"
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        """The parameter if it is one of `choices`, `default` when absent."""
+        value = self.values.get(name, default)
+        if value not in choices:
+            raise Refused(f"the query parameter {name} must be one of {list(choices)}, got {value[:40]!r}")
+        return value
+
+    def texts(self, name: str) -> frozenset[str] | None:
+        """The parameter as a set of strings, written as a JSON array; None when absent."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        try:
+            items = json.loads(value)
+        except (ValueError, RecursionError):
+            items = None
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise Refused(f"the query parameter {name} must be a JSON array of strings, got {value[:40]!r}")
+        return frozenset(items)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One list call: which samples, in which order, which page. Lengths in ms, frequencies in Hz.
+
+    As documented, the length and frequency bounds are exclusive ("longer than", "higher than"),
+    `min_id` is inclusive and `max_id` exclusive. `filename` and `search` are both looked for in the
+    name; `search` without regard to case (what the service searches is not established). A sample with
+    structured labels has those labels and not `label`. Signatures always count as valid.
+    """
+
+    category: str
+    limit: int
+    offset: int
+    exclude_sensors: bool
+    labels: frozenset[str] | None
+    filename: str
+    search: str
+    min_length_ms: float | None
+    max_length_ms: float | None
+    min_frequency_hz: float | None
+    max_frequency_hz: float | None
+    min_id: int | None
+    max_id: int | None
+    include_disabled: str
+    signature_validity: str
+    data_type: str | None
+    sort_by: str
+    job_id: int | None
+
+    KNOWN = (
+        "category", "limit", "offset", "excludeSensors", "labels", "filename", "search", "minLength",
+        "maxLength", "minFrequency", "maxFrequency", "minId", "maxId", "includeDisabled",
+        "signatureValidity", "dataType", "sortBy", "proposedActionsJobId",
+    )  # fmt: skip
+    UNSUPPORTED = (
+        "minLabel", "maxLabel", "metadata", "minDate", "maxDate", "truncateStructuredLabels",
+        "datasetVersionId",
+    )  # fmt: skip
+
+    @staticmethod
+    def of(pairs: Sequence[tuple[str, str]]) -> Listing:
+        """The list call with the query parameters `pairs`."""
+        query = Query.of(pairs, Listing.KNOWN, Listing.UNSUPPORTED)
+        if "category" not in query.values:
+            raise Refused("the query parameter category is required")
+        limit = query.integer("limit", least=1)
+        return Listing(
+            category=query.choice("category", (*CATEGORIES, "all"), ""),
+            limit=DEFAULT_LIMIT if limit is None else limit,
+            offset=query.integer("offset") or 0,
+            exclude_sensors=query.boolean("excludeSensors"),
+            labels=query.texts("labels"),
+            filename=query.text("filename") or "",
+            search=query.text("search") or "",
+            min_length_ms=query.number("minLength"),
+            max_length_ms=query.number("maxLength"),
+            min_frequency_hz=query.number("minFrequency"),
+            max_frequency_hz=query.number("maxFrequency"),
+            min_id=query.integer("minId"),
+            max_id=query.integer("maxId"),
+            include_disabled=query.choice("includeDisabled", ("both", "enabled", "disabled"), "both"),
+            signature_validity=query.choice("signatureValidity", ("both", "valid", "invalid"), "both"),
+            data_type=query.choice("dataType", ("audio", "image"), "audio") if "dataType" in query.values else None,
+            sort_by=query.choice("sortBy", ("id-desc", "random"), "id-desc"),
+            job_id=query.integer("proposedActionsJobId", least=1),
+        )
+
+    def accepts(self, sample: Sample) -> bool:
+        """Whether the filter lets `sample` through."""
+        labels = {item.label for item in sample.structured_labels or ()} or {sample.label}
+        return (
+            self.category in ("all", sample.category)
+            and (self.labels is None or not labels.isdisjoint(self.labels))
+            and self.filename in sample.name
+            and self.search.lower() in sample.name.lower()
+            and (self.min_length_ms is None or sample.length_ms > self.min_length_ms)
+            and (self.max_length_ms is None or sample.length_ms < self.max_length_ms)
+            and (self.min_frequency_hz is None or sample.frequency_hz > self.min_frequency_hz)
+            and (self.max_frequency_hz is None or sample.frequency_hz < self.max_frequency_hz)
+            and (self.min_id is None or sample.id >= self.min_id)
+            and (self.max_id is None or sample.id < self.max_id)
+            and self.include_disabled in ("both", "disabled" if sample.is_disabled else "enabled")
+            and self.signature_validity != "invalid"
+            and self.data_type in (None, "audio" if is_audio(sample) else sample.chart_type)
+        )
+
+    def chosen(self, samples: Iterable[Sample]) -> list[Sample]:
+        """All samples the filter lets through, in the order of `sort_by`, before they are cut in pages."""
+        kept = [sample for sample in samples if self.accepts(sample)]
+        if self.sort_by == "random":
+            random.shuffle(kept)
+        else:
+            kept.sort(key=lambda sample: sample.id, reverse=True)
+        return kept

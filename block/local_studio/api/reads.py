@@ -1,0 +1,114 @@
+"""The calls that read: the project, its samples, their audio, and what jobs have proposed."""
+
+from __future__ import annotations
+
+from block.local_studio.api import serializers
+from block.local_studio.api.endpoint import Answer, Call, Endpoint, check_project, sample_of
+from block.local_studio.api.list_query import Listing, Query
+from block.local_studio.data import validation
+from block.local_studio.data.project import Project
+from block.local_studio.data.validation import Refused
+from block.local_studio.data.wav import Slice
+
+LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this process down
+
+
+def list_projects(project: Project, call: Call) -> Answer:
+    """The one project that the key belongs to."""
+    Query.of(call.query, ())
+    return {"projects": [serializers.project(project)]}
+
+
+def get_project(project: Project, call: Call) -> Answer:
+    """Facts of the project. `impulseId` is refused: there are no impulses."""
+    check_project(project, call)
+    Query.of(call.query, (), ("impulseId",))
+    return serializers.project_info(project, project.samples())
+
+
+def list_samples(project: Project, call: Call) -> Answer:
+    """A page of samples; `totalCount` counts all that the filter lets through.
+
+    Chosen, for want of facts: the page is of 100 when `limit` is absent, `excludeSensors` leaves the
+    (required) array of sensors empty, and the filter sees the proposals of `proposedActionsJobId`.
+    """
+    check_project(project, call)
+    listing = Listing.of(call.query)
+    chosen = listing.chosen(project.samples(listing.job_id))
+    page = chosen[listing.offset : listing.offset + listing.limit]
+    return {
+        "samples": [
+            serializers.sample(project, item, axes=() if listing.exclude_sensors else item.sensors) for item in page
+        ],
+        "totalCount": len(chosen),
+    }
+
+
+def get_sample(project: Project, call: Call) -> Answer:
+    """One sample with its payload, as proposed by the job `proposedActionsJobId` when that is given.
+
+    The payload holds the first `limitPayloadValues` intervals, or at most 1,000,000 when that is absent;
+    `totalPayloadLength` is always the whole. Chosen, for want of facts: values are 16-bit integers,
+    several channels are averaged, and a sample without readable audio has none.
+    """
+    check_project(project, call)
+    known = ("limitPayloadValues", "proposedActionsJobId", "cacheKey")
+    query = Query.of(call.query, known, ("impulseId", "truncateStructuredLabels", "datasetVersionId"))
+    limit = query.integer("limitPayloadValues")
+    item = sample_of(project, call, query.integer("proposedActionsJobId", least=1))
+    values = project.values(item, min(LARGEST_PAYLOAD if limit is None else limit, LARGEST_PAYLOAD))
+    payload = serializers.payload(item, values)
+    return {
+        "sample": serializers.sample(project, item, axes=item.sensors),
+        "payload": payload,
+        "totalPayloadLength": item.values_count,
+        "datastreamPayloads": [
+            {"index": 0, "payload": payload, "totalPayloadLength": item.values_count},
+        ],
+    }
+
+
+def get_wav(project: Project, call: Call) -> Answer:
+    """The sample's audio as a WAV file; a sample without readable audio is refused (400).
+
+    Chosen, for want of facts: a file of several channels is one axis and keeps its channels and its own
+    rate; `sliceEnd` is exclusive and, like `sliceStart`, counts frames of the file; a slice that is empty
+    or reaches beyond the end is refused; so is an axis that is not audio.
+    """
+    check_project(project, call)
+    query = Query.of(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
+    axis = query.integer("axisIx")
+    if axis is None:
+        raise Refused("the query parameter axisIx is required")
+    start, stop = query.integer("sliceStart"), query.integer("sliceEnd")
+    item = sample_of(project, call)
+    if axis >= len(item.sensors):
+        raise Refused(f"sample {item.id} has no axis {axis}: expected 0…{len(item.sensors) - 1}")
+    if item.sensors[axis].units != "wav":
+        raise Refused(f"axis {axis} of sample {item.id} is not audio: its units are {item.sensors[axis].units!r}")
+    return project.audio(item, None if start is None and stop is None else Slice(start, stop))
+
+
+def get_proposed_changes(project: Project, call: Call) -> Answer:
+    """All that a job has proposed, by sample id; nothing for a job that is not known.
+
+    Chosen, for want of facts: `step` is 0, because every job here has one step.
+    """
+    check_project(project, call)
+    Query.of(call.query, ())
+    proposals = project.store.proposals(validation.path_id(call.ids["job"], "job"))
+    return {
+        "proposedChanges": [
+            {"sampleId": item.sample_id, "step": 0, "proposedChanges": item.changes.to_json()} for item in proposals
+        ]
+    }
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/api/projects", list_projects),
+    Endpoint("GET", "/api/{project}", get_project),
+    Endpoint("GET", "/api/{project}/raw-data", list_samples),
+    Endpoint("GET", "/api/{project}/raw-data/{sample}", get_sample),
+    Endpoint("GET", "/api/{project}/raw-data/{sample}/wav", get_wav),
+    Endpoint("GET", "/api/{project}/raw-data/ai-actions-preview/{job}/proposed-changes", get_proposed_changes),
+)

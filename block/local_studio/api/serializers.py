@@ -1,0 +1,186 @@
+"""Samples and projects → the JSON that the API describes for them.
+
+Every field that the API's schemas require is there, so that the official Python bindings find what they
+expect; fields that say nothing here have the plainest legal value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from block.local_studio.data.project import Project
+from block.local_studio.data.sample import Sample, Sensor
+
+DEVICE_TYPE = "LOCAL_STUDIO"
+
+Json = dict[str, object]
+
+
+def sensors(items: Sequence[Sensor]) -> list[Json]:
+    """Axes with the index that `axisIx` of the WAV call takes."""
+    return [{"index": i, "name": item.name, "units": item.units} for i, item in enumerate(items)]
+
+
+def sample(project: Project, item: Sample, *, axes: Sequence[Sensor]) -> Json:
+    """One `Sample`; `axes` are the sensors to name in it. `metadata` is absent when there is none."""
+    interval_ms = 1000 / item.frequency_hz if item.frequency_hz else 0.0
+    answer: Json = {
+        "id": item.id,
+        "filename": item.name,
+        "signatureValidate": True,
+        "created": item.created,
+        "lastModified": item.modified,
+        "added": item.added,
+        "category": item.category,
+        "coldstorageFilename": f"local-studio/{project.id}/{item.id}",
+        "label": item.label,
+        "intervalMs": interval_ms,
+        "frequency": item.frequency_hz,
+        "originalIntervalMs": interval_ms,
+        "originalFrequency": item.frequency_hz,
+        "deviceType": DEVICE_TYPE,
+        "sensors": sensors(axes),
+        "valuesCount": item.values_count,
+        "totalLengthMs": item.length_ms,
+        "boundingBoxes": [],
+        "boundingBoxesType": "object_detection",
+        "chartType": item.chart_type,
+        "isDisabled": item.is_disabled,
+        "isProcessing": item.is_processing,
+        "processingError": item.processing_error is not None,
+        "isCropped": False,
+        "projectId": project.id,
+        "projectName": project.name,
+        "projectLabelingMethod": "single_label",
+        "sha256Hash": item.sha256,
+        "datastreams": [
+            {
+                "index": 0,
+                "chartType": item.chart_type,
+                "intervalMs": interval_ms,
+                "frequencyHz": item.frequency_hz,
+                "sensors": sensors(axes),
+                "valuesCount": item.values_count,
+                "totalLengthMs": item.length_ms,
+            }
+        ],
+    }
+    if item.processing_error is not None:
+        answer["processingErrorString"] = item.processing_error
+    if item.metadata:
+        answer["metadata"] = dict(item.metadata)
+    if item.structured_labels is not None:
+        answer["structuredLabels"] = [label.to_json() for label in item.structured_labels]
+        answer["structuredLabelsList"] = list(dict.fromkeys(label.label for label in item.structured_labels))
+    return answer
+
+
+def payload(item: Sample, values: list[list[int]]) -> Json:
+    """The `payload` of one sample: its axes, and the values that were asked for."""
+    return {
+        "device_type": DEVICE_TYPE,
+        "sensors": sensors(item.sensors),
+        "values": values,
+        "intervalMs": 1000 / item.frequency_hz if item.frequency_hz else 0.0,
+        "frequencyHz": item.frequency_hz,
+    }
+
+
+def project(item: Project) -> Json:
+    """One `Project`, an Enterprise one, for only those have custom blocks."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "description": "A folder of audio on this machine",
+        "created": item.created,
+        "owner": "local",
+        "ownerIsDeveloperProfile": False,
+        "collaborators": [],
+        "labelingMethod": "single_label",
+        "metadata": {},
+        "isEnterpriseProject": True,
+        "whitelabelId": None,
+        "tier": "enterprise",
+        "hasPublicVersion": False,
+        "isPublic": False,
+        "allowsLivePublicAccess": False,
+        "indPauseProcessingSamples": False,
+        "publicProjectListed": False,
+    }
+
+
+def project_info(item: Project, samples: Sequence[Sample]) -> Json:
+    """All of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
+
+    def summary(category: str) -> Json:
+        chosen = [sample for sample in samples if sample.category == category]
+        labels = sorted(
+            {label.label for sample in chosen for label in sample.structured_labels or ()}
+            | {sample.label for sample in chosen if not sample.structured_labels}
+        )
+        return {
+            "totalLengthMs": sum(sample.length_ms for sample in chosen),
+            "labels": labels,
+            "totalLabels": len(labels),
+            "dataCount": len(chosen),
+        }
+
+    return {
+        "project": project(item),
+        "developmentKeys": {},
+        "impulse": {"created": False, "configured": False, "complete": False},
+        "devices": [],
+        "dataSummary": summary("training"),
+        "dataSummaryPerCategory": {
+            "training": summary("training"),
+            "testing": summary("testing"),
+            "validation": summary("validation"),
+            "postProcessing": summary("post-processing"),
+        },
+        "computeTime": {
+            "periodStartDate": item.created,
+            "periodEndDate": item.created,
+            "timeUsedMs": 0,
+            "timeLeftMs": 0,
+        },
+        "acquisitionSettings": {
+            "intervalMs": 0.0625,
+            "lengthMs": 1000,
+            "segmentShift": False,
+            "defaultPageSize": 100,
+            "viewType": "list",
+            "gridColumnCount": 3,
+            "gridColumnCountDetailed": 3,
+            "showExactSampleLength": False,
+            "inlineEditBoundingBoxes": False,
+        },
+        "collaborators": [],
+        "deploySettings": {
+            "eonCompiler": False,
+            "sensor": "microphone",
+            "arduinoLibraryName": "",
+            "tinkergenLibraryName": "",
+            "particleLibraryName": "",
+        },
+        "experiments": [],
+        "latencyDevices": [],
+        "urls": {},
+        "showCreateFirstImpulse": False,
+        "showGettingStartedWizard": {"showWizard": False, "step": 0},
+        "performance": {
+            "gpu": False,
+            "jobLimitM": 0,
+            "dspFileSizeMb": 0,
+            "enterprisePerformance": True,
+            "trainJobRamMb": 0,
+        },
+        "trainJobNotificationUids": [],
+        "dspJobNotificationUids": [],
+        "modelTestingJobNotificationUids": [],
+        "exportJobNotificationUids": [],
+        "hasNewTrainingData": False,
+        "studioUrl": "",
+        "inPretrainedModelFlow": False,
+        "showSensorDataInAcquisitionGraph": False,
+        "notifications": [],
+    }

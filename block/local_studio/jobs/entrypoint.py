@@ -1,0 +1,65 @@
+"""What starts a block: the script that its Dockerfile's ENTRYPOINT names, or transform.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path, PurePosixPath
+
+from block.local_studio.jobs.parsing import BlockError, as_strings, read_text, shown
+
+DOCKERFILE, SCRIPT = "Dockerfile", "transform.py"
+
+
+def entry_of(folder: Path) -> tuple[str, ...]:
+    """Python's options and the script: those of the Dockerfile's ENTRYPOINT if there is one, else transform.py.
+
+    Raises BlockError.
+    """
+    file = folder / DOCKERFILE
+    words, workdir = _entrypoint(read_text(file), str(file)) if file.is_file() else ([], "/")
+    if not words:
+        if not _is_inside(folder, SCRIPT):
+            raise BlockError(f"{folder} has no {SCRIPT}, and no {DOCKERFILE} whose ENTRYPOINT names another script")
+        return (SCRIPT,)
+    if not re.fullmatch(r"python(3(\.[0-9]+)?)?", PurePosixPath(words[0]).name):
+        raise BlockError(f"{file}: ENTRYPOINT begins with {shown(words[0])}, expected python or python3")
+    at = next((at for at, word in enumerate(words) if at and not word.startswith("-")), None)
+    if at is None or set(words[1:at]) & {"-m", "-c", "-X", "-W"}:
+        raise BlockError(f"{file}: ENTRYPOINT is {shlex.join(words)!r}, expected python, its options and a script")
+    script = PurePosixPath(words[at])
+    if script.is_absolute() and script.is_relative_to(workdir):
+        script = script.relative_to(workdir)
+    if not _is_inside(folder, str(script)):
+        raise BlockError(f"{file}: ENTRYPOINT starts {words[at]}, which is no file in {folder}")
+    return (*words[1:at], str(script), *words[at + 1 :])
+
+
+def _entrypoint(dockerfile: str, where: str) -> tuple[list[str], str]:
+    """The words of the last ENTRYPOINT and the WORKDIR that it is called in; no words without ENTRYPOINT."""
+    words: list[str] = []
+    workdir = PurePosixPath("/")
+    lines = [line for line in dockerfile.splitlines() if not line.lstrip().startswith("#")]
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        keyword, _, rest = line.strip().partition(" ")
+        if keyword.upper() == "WORKDIR":
+            workdir = workdir / rest.strip()
+        elif keyword.upper() == "ENTRYPOINT":
+            try:
+                words = list(as_strings(json.loads(rest), where))
+            except (ValueError, BlockError):
+                raise BlockError(
+                    f'{where}: ENTRYPOINT is {rest.strip()[:80]!r}, expected the exec form ["python3", "…"]'
+                ) from None
+        elif keyword.upper() == "FROM":
+            words, workdir = [], PurePosixPath("/")
+    return words, str(workdir)
+
+
+def _is_inside(folder: Path, script: str) -> bool:
+    try:
+        path = (folder / script).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return False
+    return path.is_relative_to(folder) and path.is_file()

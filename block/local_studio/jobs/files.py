@@ -1,0 +1,95 @@
+"""The files of jobs in a project's folder, in ``.local-studio/jobs/ID/``, and the lock that one job at a time holds.
+
+The ids that the block is given, what it was called with, its log, what it says about recordings, and how many of them
+were done when it ended. The name begins with a dot: no scan for recordings looks into it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from block.local_studio.jobs.log import Log, read_end, read_part
+
+STATE_FOLDER = ".local-studio"
+
+
+class JobFiles:
+    """The files of jobs of the project in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._state = root / STATE_FOLDER
+
+    def lock(self) -> int:
+        """A descriptor that holds the lock until it is closed. Raises BlockingIOError where another has it, OSError."""
+        if not self._state.resolve().is_relative_to(self._root):
+            raise OSError(f"{STATE_FOLDER} leads out of the project's folder")
+        self._state.mkdir(exist_ok=True)
+        lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise
+        return lock
+
+    def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
+        """A new folder for a job, with its ids. Raises OSError."""
+        self.remove(job_id)  # of a job of that id in a database that is gone
+        folder = self.log_file(job_id).parent
+        if not folder.parent.resolve().is_relative_to(self._root):
+            raise OSError(f"{STATE_FOLDER}/jobs leads out of the project's folder")
+        folder.mkdir(parents=True)
+        self.ids_file(job_id).write_text(json.dumps({"ids": list(sample_ids)}), encoding="utf-8")
+
+    def remove(self, job_id: int) -> None:
+        """Remove what there is of a job."""
+        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+
+    def ids_file(self, job_id: int) -> Path:
+        """What `--data-ids-file` names."""
+        return self._folder(job_id) / "ids.json"
+
+    def log_file(self, job_id: int) -> Path:
+        """Where the block's output is kept."""
+        return self._folder(job_id) / "log.txt"
+
+    def details_file(self, job_id: int) -> Path:
+        """Where the block may say why."""
+        return self._folder(job_id) / "details.jsonl"
+
+    def log(self, job_id: int, offset: int | None, *, is_over: bool) -> Log:
+        """A job's log from `offset` on; its end where that is None."""
+        path = self.log_file(job_id)
+        return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
+
+    def keep_command(self, job_id: int, command: str) -> None:
+        """Note what is called. Raises OSError."""
+        (self._folder(job_id) / "command.txt").write_text(command, encoding="utf-8", errors="replace")
+
+    def command(self, job_id: int) -> str:
+        """What was called; empty where it is not known any more."""
+        return self._read(job_id, "command.txt")
+
+    def keep_done(self, job_id: int, count: int) -> None:
+        """Note how many recordings were done. Raises OSError."""
+        (self._folder(job_id) / "done.txt").write_text(str(count), encoding="utf-8")
+
+    def done(self, job_id: int) -> int | None:
+        """How many recordings were done when the job ended; None where it is not known any more."""
+        text = self._read(job_id, "done.txt")
+        return int(text) if text.isdecimal() else None
+
+    def _read(self, job_id: int, name: str) -> str:
+        try:
+            return (self._folder(job_id) / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _folder(self, job_id: int) -> Path:
+        return self._state / "jobs" / str(job_id)

@@ -1,0 +1,117 @@
+"""What was typed into a block's form → its parameters, checked; these → the arguments that the block is called with.
+
+Parameters are text, as Edge Impulse stores them: flags and booleans are `true` or `false`. Secrets are kept apart: they
+become environment variables, and nothing stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from block.local_studio.jobs.block import (
+    BOOLEAN,
+    ELSEWHERE,
+    FLAG,
+    FLOAT,
+    INT,
+    INTEGER,
+    NUMBER,
+    SECRET,
+    SELECT,
+    Block,
+    Item,
+)
+
+LARGEST_ARGUMENT = 128 * 1024 - 1  # bytes that Linux hands over in one argument
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form as it was filled in. `problems` has a sentence for each item that cannot be so, by its `param`."""
+
+    parameters: Mapping[str, str]
+    secrets: Mapping[str, str]
+    problems: Mapping[str, str]
+
+
+def filled(block: Block, typed: Mapping[str, str], environment: Mapping[str, str]) -> Filled:
+    """Check what was `typed`, by `param`; a switch that is off is not there, as in forms of browsers.
+
+    `environment` is where secrets are found that were not typed.
+    """
+    parameters: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for item in block.items:
+        if item.type == SECRET:
+            secrets[item.param] = typed.get(item.param, "") or environment.get(item.param, "")
+        elif item.type not in ELSEWHERE:
+            parameters[item.param] = item.default if item.is_readonly else _value(item, typed)
+    for item in block.items:
+        if not is_shown(block, item, parameters):
+            continue
+        problem = _problem(item, secrets[item.param] if item.type == SECRET else parameters.get(item.param, ""))
+        if problem:
+            problems[item.param] = problem
+    return Filled(parameters, {name: value for name, value in secrets.items() if value}, problems)
+
+
+def is_shown(block: Block, item: Item, parameters: Mapping[str, str]) -> bool:
+    """Is the item on the form while it holds these parameters?"""
+    if item.show_if is None:
+        return True
+    other = block.item(item.show_if.parameter)
+    value = parameters.get(item.show_if.parameter, other.default if other else "")
+    return (value == item.show_if.value) == item.show_if.is_equal
+
+
+def arguments(block: Block, parameters: Mapping[str, str]) -> list[str]:
+    """The command line's part that comes from the form.
+
+    Chosen, for want of facts: what is optional and not set, and what is not shown, is left out.
+    """
+    found: list[str] = []
+    for item in block.items:
+        value = parameters.get(item.param, item.default)
+        if item.type in (SECRET, *ELSEWHERE) or not is_shown(block, item, parameters):
+            continue
+        if item.type == FLAG:
+            found += [f"--{item.param}"] if value == "true" else []
+        elif item.type == BOOLEAN:
+            found += [f"--{item.param}", "1" if value == "true" else "0"]
+        elif value or (item.may_be_empty and not item.is_optional):
+            found += [f"--{item.param}", value.replace("\n", "\\n")]
+    return found
+
+
+def _value(item: Item, typed: Mapping[str, str]) -> str:
+    if item.is_switch:
+        return "true" if typed.get(item.param) in ("true", "on") else "false"
+    value = typed.get(item.param, "").replace("\r\n", "\n").replace("\r", "\n")
+    return value.strip() if item.type in (INT, FLOAT) else value
+
+
+def _problem(item: Item, value: str) -> str:
+    """What is wrong with a value that is shown; nothing if it can be so."""
+    if item.type in ELSEWHERE:
+        there_is = "" if item.is_optional else ", and this block needs it"
+        return f"A {item.type} cannot be chosen: there is none in the local Studio{there_is}." if there_is else ""
+    if item.is_switch:
+        return ""
+    if not value:
+        is_needed = not item.is_optional and not item.may_be_empty
+        if item.type == SELECT and any(not option.value for option in item.options):
+            is_needed = False
+        return "This is needed." if is_needed and not item.is_readonly else ""
+    if "\0" in value or len(value.replace("\n", "\\n").encode()) > LARGEST_ARGUMENT:
+        return "This is too long, or holds a character that cannot be handed over."
+    if "\n" in value and not item.is_multiline:
+        return "This must be a single line."
+    if item.type == INT and not INTEGER.fullmatch(value):
+        return "This must be a whole number."
+    if item.type == FLOAT and not NUMBER.fullmatch(value):
+        return "This must be a number, with a point and no comma."
+    if item.type == SELECT and value not in [option.value for option in item.options]:
+        return "This must be one of the values offered."
+    return ""

@@ -1,0 +1,272 @@
+"""Jobs: a block is started, watched, cancelled, and its end recorded; one job at a time for a project.
+
+Whoever runs a job holds the project's lock: so two servers on one folder run one job at a time, too, and a job in the
+database that nobody holds the lock for was left behind by a server that was killed. It is marked as interrupted, and
+its block, if it still runs, is ended, for it might find the next server at the old address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from block.local_studio.data.project import Project
+from block.local_studio.data.validation import Refused
+from block.local_studio.jobs import process as block_process
+from block.local_studio.jobs.block import read_block
+from block.local_studio.jobs.details import DetailsFile
+from block.local_studio.jobs.files import JobFiles
+from block.local_studio.jobs.form import arguments
+from block.local_studio.jobs.log import Log
+from block.local_studio.jobs.parsing import BlockError as BlockError
+from block.local_studio.jobs.process import BlockProcess
+from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, Job, JobStore
+
+if TYPE_CHECKING:
+    from block.local_studio.address import Address
+
+TICK_S = 1.0  # between two looks at what a job has said
+CLOSE_S = 6.0  # that a block has to end in when the server does
+
+
+class Busy(Refused):
+    """Another job runs: `job_id`, 0 where it is not known which."""
+
+    def __init__(self, job_id: int) -> None:
+        which = f"Job {job_id}" if job_id else "A job"
+        super().__init__(f"{which} is running. One runs at a time: wait for it, or cancel it.", 409)
+        self.job_id = job_id
+
+
+class CannotStart(Refused):
+    """A job that could not be started; nothing of it is left."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The block could not be started, nothing was changed: {why}", 507)
+
+
+@dataclass
+class _Run:
+    """A job that this server runs. `stopping` is the state that it ends in because somebody stopped it."""
+
+    job: Job
+    process: BlockProcess
+    lock: int
+    details: DetailsFile
+    thread: threading.Thread | None = None
+    stopping: str = ""
+    stopped_at: float = 0.0
+    pending: dict[int, dict[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of how many samples a job has `done` how many, and at how many of them it `failed`."""
+
+    done: int
+    of: int
+    failed: int
+
+
+class Jobs:
+    """The jobs of `project`, which run the block in the folder `block`. Raises BlockError."""
+
+    def __init__(self, project: Project, block: Path, address: Address) -> None:
+        self.block = read_block(block)
+        self.store = JobStore(project.store)
+        self.files = JobFiles(project.root)
+        self._project = project
+        self._address = address
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._run: _Run | None = None
+        if self.store.running():
+            with contextlib.suppress(Refused, OSError, sqlite3.Error):
+                os.close(self._take_over())
+
+    def start(
+        self, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str], sample_ids: Sequence[int]
+    ) -> Job:
+        """Start the block as a job of this kind. `secrets` go into its environment and nowhere else.
+
+        Raises Busy; CannotStart, after which nothing of the job is left.
+        """
+        with self._lock:
+            if self._closing.is_set():
+                raise CannotStart("the server is stopping")
+            try:
+                lock = self._take_over()
+            except (OSError, sqlite3.Error) as error:
+                raise CannotStart(_said(error)) from None
+            try:
+                run = self._started(kind, parameters, secrets, sample_ids, lock)
+            except BaseException:
+                os.close(lock)
+                raise
+            self._run = run
+            run.thread = threading.Thread(target=self._watch, args=(run,), name="job", daemon=True)
+            run.thread.start()
+            return run.job
+
+    def running(self) -> Job | None:
+        """The job that runs."""
+        return next(iter(self.store.running()), None)
+
+    def cancel(self, job_id: int) -> None:
+        """Ask a job to end; after `block_process.GRACE_S` it is made to. Raises Refused."""
+        run = self._run
+        job = self.store.get(job_id)
+        if job is None:
+            raise Refused(f"there is no job {job_id}", 404)
+        if run is not None and run.job.id == job_id and not run.process.over.is_set():
+            self._stop(run, CANCELLED)
+        elif job.is_running and (run is None or run.job.id != job_id):
+            raise Refused(f"job {job_id} is run by another server on this folder: cancel it there", 409)
+
+    def log(self, job_id: int, offset: int | None = None) -> Log:
+        """A job's log from `offset` on; its end where that is None."""
+        job = self.store.get(job_id)
+        is_over = job is None or not job.is_running
+        return self.files.log(job_id, offset, is_over=is_over)
+
+    def progress(self, job: Job) -> Progress | None:
+        """How far a job is, or was when it ended; None where that is not known any more."""
+        if job.is_running:
+            return self._counted(job)
+        done = self.files.done(job.id)
+        return None if done is None else Progress(done, len(job.sample_ids), len(self.store.errors(job.id)))
+
+    def close(self) -> None:
+        """End what runs, because the server ends; returns when it has."""
+        self._closing.set()
+        with self._lock:
+            run = self._run
+        if run is None or run.thread is None:
+            return
+        self._stop(run, INTERRUPTED)
+        if not run.process.over.wait(CLOSE_S):
+            run.process.kill()
+        run.thread.join(CLOSE_S)
+
+    def _started(
+        self, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str], ids: Sequence[int], lock: int
+    ) -> _Run:
+        try:
+            job = self.store.create(kind, self.block.name, parameters, ids)
+        except sqlite3.Error as error:
+            raise CannotStart(_said(error)) from None
+        process = None
+        try:
+            self.files.make(job.id, ids)
+            given = [*arguments(self.block, parameters), "--data-ids-file", str(self.files.ids_file(job.id))]
+            given += ["--propose-actions", str(job.id)] if kind == PREVIEW else []
+            self.files.keep_command(job.id, shlex.join(block_process.command(self.block, given, "python3")))
+            own = {name: os.environ[name] for name in self.block.variables if name in os.environ}
+            variables = block_process.environment(
+                endpoint=self._endpoint(),
+                key=self._address.key,
+                project_id=self._project.id,
+                details=self.files.details_file(job.id),
+                own={**own, **secrets},
+                server=os.environ,
+            )
+            words = block_process.command(self.block, given)
+            process = BlockProcess(words, self.block.folder, variables, self.files.log_file(job.id))
+            self.store.set_pid(job.id, process.pid)
+        except (OSError, sqlite3.Error) as error:
+            if process is not None:
+                process.kill()
+                process.over.wait(block_process.GRACE_S)
+            self.files.remove(job.id)
+            with contextlib.suppress(sqlite3.Error):
+                self.store.remove(job.id)
+            raise CannotStart(_said(error)) from None
+        details = DetailsFile(self.files.details_file(job.id), ids)
+        return _Run(replace(job, pid=process.pid), process, lock, details)
+
+    def _endpoint(self) -> str:
+        """Where the block reaches this server: the address that means "all" is none to connect to."""
+        host = "127.0.0.1" if self._address.host in ("0.0.0.0", "") else self._address.host  # noqa: S104
+        return replace(self._address, host=host).endpoint
+
+    def _take_over(self) -> int:
+        """The lock, held, once what a killed server has left behind is put in order.
+
+        Raises Busy where another holds it, OSError, sqlite3.Error.
+        """
+        try:
+            lock = self.files.lock()
+        except BlockingIOError:
+            running = self.running()
+            raise Busy(running.id if running else 0) from None
+        try:
+            for job in self.store.interrupt_running():
+                if job.pid is not None:
+                    block_process.end_orphan(job.pid, self.files.ids_file(job.id))
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+    def _stop(self, run: _Run, state: str) -> None:
+        with self._lock:
+            if run.stopping:
+                return
+            run.stopping, run.stopped_at = state, time.monotonic()
+        run.process.terminate()
+
+    def _watch(self, run: _Run) -> None:
+        while not run.process.over.wait(TICK_S):
+            self._take_details(run)
+            if run.stopping and time.monotonic() >= run.stopped_at + block_process.GRACE_S:
+                run.process.kill()
+        for _ in self._until_closing():
+            if self._take_details(run) and self._record_end(run):
+                break
+        with self._lock:
+            self._run = None
+        os.close(run.lock)
+
+    def _take_details(self, run: _Run) -> bool:
+        """Take over what the block has said since; False if it has to be tried again, as when the disk is full."""
+        while said := run.details.new():
+            run.pending.update(said)
+        if run.pending:
+            try:
+                self.store.add_details(run.job.id, run.pending)
+            except sqlite3.Error:
+                return False
+            run.pending.clear()
+        return True
+
+    def _record_end(self, run: _Run) -> bool:
+        code = run.process.exit_code
+        state = FINISHED if code == 0 else run.stopping or FAILED
+        try:
+            with contextlib.suppress(OSError):
+                self.files.keep_done(run.job.id, self._counted(run.job).done)
+            self.store.end(run.job.id, state, code)
+        except sqlite3.Error:
+            return False
+        return True
+
+    def _until_closing(self) -> Iterator[None]:
+        """Once, and again every now and then until the server ends; what is left to do then, the next one sees."""
+        yield
+        while not self._closing.wait(TICK_S):
+            yield
+
+    def _counted(self, job: Job) -> Progress:
+        return Progress(len(self.store.done(job)), len(job.sample_ids), len(self.store.errors(job.id)))
+
+
+def _said(error: OSError | sqlite3.Error) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else f"the project's database: {error}"

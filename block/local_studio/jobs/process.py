@@ -1,0 +1,143 @@
+"""A block in a process of its own: started as Edge Impulse would start it, told to stop, its output kept.
+
+It gets little of the server's own environment, and is called without a shell. It leads a session of its own, so that
+what it starts ends with it, as in a container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from block.local_studio.jobs.block import Block
+from block.local_studio.jobs.log import LogWriter
+
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+DETAILS = "LOCAL_STUDIO_DETAILS"  # names the variable that holds the path of the details file
+GRACE_S = 10.0  # from the request to end to the end
+LAST_WORDS_S = 2.0  # for output that is on its way when the process has ended
+ORGANIZATION_ID = 1
+
+
+def environment(
+    *, endpoint: str, key: str, project_id: int, details: Path, own: Mapping[str, str], server: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables of a block. `own` are its secrets and those it requires, `server` is the server's environment.
+
+    There is no ingestion service here, and audio shall not leave the machine: its host is this machine, not Edge
+    Impulse's. There is no organization either; the project's key stands for its key.
+    """
+    return {
+        **{name: server[name] for name in INHERITED if name in server},
+        **own,
+        "EI_API_ENDPOINT": endpoint,
+        "EI_PROJECT_API_KEY": key,
+        "EI_PROJECT_ID": str(project_id),
+        "EI_API_KEY": key,
+        "EI_ORGANIZATION_ID": str(ORGANIZATION_ID),
+        "EI_INGESTION_HOST": "localhost",
+        DETAILS: str(details),
+    }
+
+
+def command(block: Block, arguments: Sequence[str], python: str = sys.executable) -> list[str]:
+    """The words that start a block, output unbuffered."""
+    return [python, *(() if block.entry[0] == "-u" else ("-u",)), *block.entry, *arguments]
+
+
+class BlockProcess:
+    """A running block, its output going to a new file `log`. Raises OSError when it cannot be started."""
+
+    def __init__(self, words: Sequence[str], folder: Path, variables: Mapping[str, str], log: Path) -> None:
+        self._log = LogWriter(log)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the words are a list, no shell reads them
+                words, cwd=folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, bufsize=0, start_new_session=True,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            self._log.close()
+            raise error if isinstance(error, OSError) else OSError(str(error)) from None
+        assert self._process.stdout is not None
+        self._signals = threading.Lock()
+        self._pump = threading.Thread(target=self._keep, args=(self._process.stdout,), name="block-log", daemon=True)
+        self._waiter = threading.Thread(target=self._wait, name="block-end", daemon=True)
+        self.over = threading.Event()
+        self._pump.start()
+        self._waiter.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """As a container gives it: 128 and the signal's number where one ended it; None while it runs."""
+        code = self._process.returncode if self.over.is_set() else None
+        return 128 - code if code is not None and code < 0 else code
+
+    def terminate(self) -> None:
+        """Ask it and all it started to end."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and all it started."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, which: signal.Signals) -> None:
+        with self._signals:
+            # Once it was waited for, its number may be another's.
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, which)
+
+    def _wait(self) -> None:
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()  # what it has left behind
+        with self._signals:
+            self._process.wait()
+        self._pump.join(LAST_WORDS_S)
+        self._log.close()
+        self.over.set()
+
+    def _keep(self, output: IO[bytes]) -> None:
+        with output:
+            while data := output.read(1 << 16):
+                with contextlib.suppress(
+                    ValueError
+                ):  # the log was closed: a process that left the group holds the pipe
+                    self._log.write(data)
+
+
+def end_orphan(pid: int, argument: Path, grace_s: float = GRACE_S) -> bool:
+    """End the process `pid` and its group if it was called with `argument`; False if it is not there, or another.
+
+    For a block whose server was killed: it would go on, and might find the next server at the same address.
+    """
+    if not _was_called_with(pid, argument):
+        return False
+    for which in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, which)
+        deadline = time.monotonic() + grace_s
+        while _was_called_with(pid, argument) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if not _was_called_with(pid, argument):
+            break
+    return True
+
+
+def _was_called_with(pid: int, argument: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(argument) in words
