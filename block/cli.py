@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import threading
@@ -10,17 +11,26 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from block import __version__
-from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED, run_action
+from block.commands.exit_codes import NOTHING_STARTED, SOME_FAILED
+from block.commands.transform import run_action
 from block.edge_impulse.errors import StudioError
 from block.labels import LabelError
-from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
-from block.ontology import audioset, tree
 from block.recording import printable
 from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.runtime.redact import leave_no_core, redact_output
 from block.settings import SettingsError
+
+# Each is a module of `block.commands`, imported when it is run: some take seconds.
+COMMANDS = {
+    "evaluate": "hold labels to annotations of your own",
+    "label": "label a folder of audio, without Studio",
+    "labels": "print the class names of a checkpoint",
+    "models": "list, fetch, verify and pack checkpoints",
+    "relabel": "decide labels again from the scores that label kept",
+    "studio": "serve a folder of audio as a local Studio",
+}
 
 
 def main() -> NoReturn:
@@ -30,7 +40,7 @@ def main() -> NoReturn:
 
 def command() -> NoReturn:
     """`python -m block COMMAND …`, then exit."""
-    exit_with(_command, sys.argv[1:], "python -m block")
+    exit_with(run_command, sys.argv[1:], "python -m block")
 
 
 def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
@@ -65,64 +75,18 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
     raise SystemExit(code)
 
 
-def _command(argv: Sequence[str]) -> int:
-    commands: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
-        "evaluate": ("hold labels to annotations of your own", _evaluate),
-        "label": ("label a folder of audio, without Studio", _label),
-        "labels": ("print the class names of a checkpoint", _labels),
-        "models": ("list, fetch, verify and pack checkpoints", _models),
-        "relabel": ("decide labels again from the scores that label kept", _relabel),
-        "studio": ("serve a folder of audio as a local Studio", _studio),
-    }
+def run_command(argv: Sequence[str]) -> int:
+    """Run the command that `argv` begins with; return the exit code.
+
+    Raises SettingsError, LabelError, CheckpointError or StudioError where nothing could start.
+    """
     parser = argparse.ArgumentParser(prog="python -m block", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("command", choices=commands, help="; ".join(f"{name}: {what}" for name, (what, _) in
-                                                                     commands.items()))  # fmt: skip
+    described = "; ".join(f"{name}: {purpose}" for name, purpose in COMMANDS.items())
+    parser.add_argument("command", choices=COMMANDS, help=described)
     chosen = parser.parse_args(argv[:1]).command
-    return commands[chosen][1](list(argv[1:]))
-
-
-def _evaluate(argv: Sequence[str]) -> int:
-    from block.evaluation import command
-
-    return command.main(list(argv))
-
-
-def _label(argv: Sequence[str]) -> int:
-    from block.folder import label
-
-    return label.main(list(argv))
-
-
-def _labels(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
-                                     description="Print the class names of a checkpoint, one a line.")  # fmt: skip
-    parser.add_argument("--model", default=checkpoint.DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
-    parser.add_argument("--tree", action="store_true", help="in AudioSet's hierarchy, two spaces a level; a name with "
-                        "a * is no class itself and stands for those below it")  # fmt: skip
-    options = parser.parse_args(argv)
-    names = checkpoint.find(options.model).class_names
-    for line in tree(names, audioset()) if options.tree else names:
-        print(printable(line, 1000))
-    return ALL_LABELED
-
-
-def _models(argv: Sequence[str]) -> int:
-    from block.model_store import command
-
-    return command.main(list(argv))
-
-
-def _relabel(argv: Sequence[str]) -> int:
-    from block.folder import again
-
-    return again.main(list(argv))
-
-
-def _studio(argv: Sequence[str]) -> int:
-    from block.local_studio import server
-
-    return server.main(list(argv))
+    code: int = importlib.import_module(f"block.commands.{chosen}").main(list(argv[1:]))
+    return code
 
 
 def _refuse(program: str, reason: str) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from block import action, cli
+from block import cli
+from block.commands import transform as action
 from block.edge_impulse.access import read_access, read_ids, write_ids
 from block.settings import SettingsError
 from tests.conftest import NAMES, ROOT
@@ -171,5 +172,5 @@ def test_a_byte_order_mark_and_the_files_own_form_are_read(tmp_path: Path) -> No
 def test_the_labels_command_prints_the_names_of_a_checkpoint(
     capsys: pytest.CaptureFixture[str], checkpoint_folder: Path
 ) -> None:
-    assert cli._command(["labels", "--model", str(checkpoint_folder)]) == 0
+    assert cli.run_command(["labels", "--model", str(checkpoint_folder)]) == 0
     assert capsys.readouterr().out.splitlines() == list(NAMES)

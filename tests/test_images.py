@@ -18,10 +18,10 @@ import pytest
 import tomllib
 
 from block import __version__
+from block.commands.options import parse
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.form import arguments
 from block.model import checkpoint
-from block.options import parse
 from demo.run import expected
 from images.ignore import context_files, is_kept_out, read_rules
 from images.push import BLOCK_CONFIG, MAX_BYTES, VARIANTS, archive, lay_out

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from block.labeling.job import Job, faster, metadata, read_job
+from block.commands.job_options import read_job
+from block.commands.options import parse
+from block.labeling.job import Job, faster, metadata
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import EMBEDDED
-from block.options import parse
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
 
 

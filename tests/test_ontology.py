@@ -136,7 +136,7 @@ def test_the_tree_of_audiosets_classes_holds_each_of_them_and_only_what_can_be_a
 
 
 def test_the_labels_command_prints_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli._command(["labels", "--tree", "--model", str(EMBEDDED)]) == 0
+    assert cli.run_command(["labels", "--tree", "--model", str(EMBEDDED)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == list(tree(checkpoint.find(str(EMBEDDED)).class_names, audioset()))
     assert lines[:3] == ["Human sounds*", "  Human voice*", "    Speech"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from block.options import HOST_ONLY, OPTIONS, parse
+from block.commands.options import HOST_ONLY, OPTIONS, parse
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
 from tests.conftest import ROOT
 

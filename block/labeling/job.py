@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from block import __version__
-from block.labels import LabelOfInterest, never_written, parse_labels
+from block.labels import LabelOfInterest
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import Checkpoint
 from block.recording import printable
@@ -27,29 +26,6 @@ class Job:
     decisions: DecisionSettings
     compute: ComputeSettings
     audit: AuditSettings
-
-
-def read_job(options: argparse.Namespace) -> Job:
-    """The job that parsed options describe. Raises SettingsError, LabelError or CheckpointError."""
-    windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
-    compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
-    audit = AuditSettings(options.min_agreement, options.audit_seed)
-    checkpoint = checkpoints.find(options.model)
-    return Job(checkpoint, windows, read_decisions(options, checkpoint.class_names), compute, audit)
-
-
-def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> DecisionSettings:
-    """How scores become labels, for a checkpoint with these classes. Raises SettingsError or LabelError.
-
-    Says on standard output which labels are asked for in vain.
-    """
-    labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
-    for line in never_written(labels):
-        print(f"warning: {line}", flush=True)
-    return DecisionSettings(
-        labels, options.other_label, options.score_function, not options.no_merge,
-        options.min_segment_ms, options.silence_dbfs,
-    )  # fmt: skip
 
 
 def describe(labels: Sequence[LabelOfInterest]) -> str:

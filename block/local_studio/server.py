@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,51 +31,6 @@ START_S = 30.0  # how long `running` waits for the server to answer
 
 class CannotServe(Exception):
     """A reason why nothing was served; one line of text."""
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """The arguments of ``python -m block studio``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m block studio",
-        description="Serve a folder of audio as an Edge Impulse project on this machine.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder with audio files, at any depth")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes any free port")
-    parser.add_argument(
-        "--host",
-        default=LOOPBACK,
-        metavar="ADDRESS",
-        help=f"default {LOOPBACK}, which only this machine can reach; for any other, pages demand the key",
-    )
-    parser.add_argument(
-        "--block",
-        metavar="DIR",
-        type=Path,
-        default=HERE,
-        help="the AI Action to run: a folder with parameters.json and a Dockerfile or transform.py; default: this one",
-    )
-    parser.add_argument("--key", help="API key to demand; default: one that is kept in the project's database")
-    parser.add_argument(
-        "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples here, for --data-ids-file"
-    )
-    return parser
-
-
-def main(argv: list[str]) -> int:
-    """Run the command; returns 0 after Ctrl-C and 2, with one line on stderr, when nothing could start.
-
-    Arguments that argparse cannot parse end in SystemExit(2), as everywhere in Python.
-    """
-    arguments = get_parser().parse_args(argv)
-    try:
-        _serve(arguments)
-    except CannotServe as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
-        print("stopped")
-    return 0
 
 
 @contextmanager
@@ -113,7 +67,8 @@ def running(
         listener.close()
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def serve(arguments: argparse.Namespace) -> None:
+    """Serve a folder as the options of `studio` say, until a signal ends it. Raises CannotServe."""
     if not 0 <= arguments.port <= 65535:
         raise CannotServe(f"--port must be 0…65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):

@@ -59,7 +59,7 @@ class LabelRecordingsAsleep(LabelRecordings):
 def command(argv: Sequence[str]) -> int:
     """`label`, with such workers."""
     import block.cluster.driver
-    from block.folder import label
+    from block.commands import label
 
     with patch.object(block.cluster.driver, "LabelRecordings", LabelRecordingsAsleep):
         return label.main(argv)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from block.cluster.settings import ClusterSettings, read_cluster
-from block.folder.options import read_label
-from block.options import parse
+from block.commands.label_options import read_label
+from block.commands.options import parse
 from block.settings import SettingsError
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_used_is_refused(arguments: list[str], said: str) -> None
 
 
 def test_options_of_the_cluster_leave_no_trace_in_what_labels_depend_on() -> None:
-    from block.folder.options import recorded
+    from block.commands.label_options import recorded
 
     plain = recorded(read_label(["recordings", "--out", "out"]))
     assert recorded(read_label(["recordings", "--out", "out", "--ray", "host:1", "--ray-workers", "4"])) == plain

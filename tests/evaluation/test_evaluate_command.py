@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from block.commands import evaluate as command
 from block.decisions import score
-from block.evaluation import command
 from block.labels import LabelError
 from block.score_store import ScoreStore
 from block.settings import SettingsError

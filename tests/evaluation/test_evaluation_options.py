@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from block.evaluation import command, ranking
-from block.evaluation.options import changed, read, ways, with_windows
+from block.commands import evaluate
+from block.commands.evaluate_options import changed, read, ways, with_windows
+from block.evaluation import ranking
 from block.evaluation.thresholds import Goal
 from block.settings import SettingsError
 
@@ -76,7 +77,7 @@ def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.
     with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r locked/folder.txt"):
         ranking.require()
     with pytest.raises(SettingsError, match="locked/folder.txt"):
-        command.main([str(tmp_path), "--out", str(tmp_path / "out")])
+        evaluate.main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 

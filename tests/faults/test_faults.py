@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from block import action
 from block.cli import SettingsError, StudioError
+from block.commands import transform
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.retries import RetryPolicy, Timeouts
 from tests.conftest import EMBEDDED
@@ -37,7 +37,9 @@ def run(
     def run(stage: Stage, layer: Layer, times: Times, job: int | None = None) -> Outcome:
         retries = RetryPolicy(first_wait_s=times.first_wait_s, longest_wait_s=0.5, outage_s=times.outage_s)
         timeouts = Timeouts(connect_s=times.read_s, read_s=times.read_s)
-        monkeypatch.setattr("block.action.StudioClient", partial(StudioClient, retries=retries, timeouts=timeouts))
+        monkeypatch.setattr(
+            "block.commands.transform.StudioClient", partial(StudioClient, retries=retries, timeouts=timeouts)
+        )
         monkeypatch.setenv("EI_API_ENDPOINT", layer.endpoint)
         monkeypatch.setenv("EI_PROJECT_API_KEY", stage.address.key)
         ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
@@ -47,9 +49,9 @@ def run(
         capsys.readouterr()
         ending = ""
         try:
-            code = action.run_action(arguments)
+            code = transform.run_action(arguments)
         except (StudioError, SettingsError) as error:
-            code, ending = action.NOTHING_STARTED, f"error: {error}\n"
+            code, ending = transform.NOTHING_STARTED, f"error: {error}\n"
         unlabeled = tuple(json.loads(failed.read_text())["ids"]) if failed.exists() else None
         return Outcome(code, capsys.readouterr().out + ending, unlabeled)
 

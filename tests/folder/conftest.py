@@ -49,7 +49,7 @@ def label(checkpoint_folder: Path) -> Callable[..., int]:
         given = list(options)
         if "--audioset-labels" not in given:
             given += ["--audioset-labels", "speech, music (tune), dog"]
-        return cli._command(
+        return cli.run_command(
             ["label", str(folder), "--out", str(out), "--model", str(checkpoint_folder), "--device", "cpu", *given]
         )
 
@@ -61,6 +61,6 @@ def relabel() -> Callable[..., int]:
     """`python -m block relabel`; returns the exit code."""
 
     def run(out: Path, *options: str) -> int:
-        return cli._command(["relabel", str(out), *options])
+        return cli.run_command(["relabel", str(out), *options])
 
     return run

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from block import cli
-from block.folder.options import DECIDING, FORMATS, LABEL, STUDIO, read_label, read_relabel, recorded
-from block.options import OPTIONS
+from block.commands.label_options import DECIDING, FORMATS, LABEL, STUDIO, read_label, read_relabel, recorded
+from block.commands.options import OPTIONS
 from block.settings import SettingsError
 
 
@@ -75,11 +75,11 @@ def test_relabel_keeps_what_is_not_given_and_has_the_default_of_what_is_given_em
 @pytest.mark.parametrize("command", ["label", "relabel"])
 def test_help_is_printed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli._command([command, "--help"])
+        cli.run_command([command, "--help"])
     assert ended.value.code == 0
     assert "--audioset-labels" in capsys.readouterr().out
 
 
 def test_relabel_of_another_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"was not written by `python -m block label`: it has no run\.json"):
-        cli._command(["relabel", str(tmp_path)])
+        cli.run_command(["relabel", str(tmp_path)])

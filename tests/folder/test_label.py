@@ -217,7 +217,8 @@ def test_relabelling_needs_neither_torch_nor_the_checkpoint(audio: Path, label: 
     out = audio.parent / "out"
     assert label(audio, out) == 0
     code = (
-        "import sys; from block import cli; code = cli._command(['relabel', sys.argv[1], '--min-confidence', '0.5']);"
+        "import sys; from block import cli;"
+        "code = cli.run_command(['relabel', sys.argv[1], '--min-confidence', '0.5']);"
         "assert 'torch' not in sys.modules; sys.exit(code)"
     )
     subprocess.run([sys.executable, "-c", code, str(out)], cwd=ROOT, check=True, capture_output=True)

@@ -42,7 +42,7 @@ from block import cli
 from block.score_store import store
 store.FLUSH_PIECES = 1
 sys.addaudithook(watch)
-code = cli._command(["label", *arguments, "--out", out])
+code = cli.run_command(["label", *arguments, "--out", out])
 print("seen", seen)
 sys.exit(code)
 """

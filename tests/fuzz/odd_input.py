@@ -17,9 +17,10 @@ import numpy as np
 import soundfile
 
 from block.audio import LOUDEST, decode
+from block.commands.job_options import read_job
+from block.commands.options import parse
 from block.edge_impulse.access import read_ids
 from block.edge_impulse.project import Project
-from block.labeling.job import read_job
 from block.labeling.labeler import Labeler
 from block.labels import LabelError, parse_labels
 from block.model import checkpoint as checkpoints
@@ -27,7 +28,6 @@ from block.model.checkpoint import EMBEDDED, CheckpointError
 from block.model.classifier import Classifier
 from block.model.device import choose_device
 from block.model.features import FilterBanks
-from block.options import parse
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
 from block.windows import lay_out_ms

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.labeling.job import Job, read_job
+from block.commands.job_options import read_job
+from block.commands.options import OPTIONS, parse
+from block.labeling.job import Job
 from block.labels import LabelError
 from block.model.checkpoint import EMBEDDED, CheckpointError
-from block.options import OPTIONS, parse
 from block.recording import RecordingError
 from block.settings import MAX_BATCH_SIZE, SettingsError
 from block.windows import MAX_WINDOWS, lay_out_ms

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from block.commands import studio as studio_command
 from block.local_studio import server
 from block.local_studio.data.project import DATABASE
 
@@ -23,7 +24,7 @@ MakeWav = Callable[..., bytes]
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; from block.local_studio.server import main; sys.exit(main(sys.argv[1:]))",
+    "import sys; from block.commands.studio import main; sys.exit(main(sys.argv[1:]))",
 ]
 
 
@@ -115,7 +116,7 @@ def test_what_cannot_be_served_ends_with_2_and_one_line(tmp_path: Path, capsys: 
         "cannot write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
     }
     for said, arguments in cases.items():
-        assert server.main([str(argument) for argument in arguments]) == 2, said
+        assert studio_command.main([str(argument) for argument in arguments]) == 2, said
         out, err = capsys.readouterr()
         assert said in err
         assert (out, err.count("\n")) == ("", 1)
@@ -125,14 +126,14 @@ def test_what_cannot_be_served_ends_with_2_and_one_line(tmp_path: Path, capsys: 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     tmp_path.chmod(0o500)
-    assert server.main([str(tmp_path)]) == 2
+    assert studio_command.main([str(tmp_path)]) == 2
     assert "cannot open the project's database" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--por", "1"], ["a", "--port", "x"]])
 def test_arguments_that_make_no_sense_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
-        server.main(arguments)
+        studio_command.main(arguments)
     assert ended.value.code == 2
 
 
@@ -140,5 +141,5 @@ def test_missing_packages_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert server.main([str(tmp_path), "--port", "0"]) == 2
+    assert studio_command.main([str(tmp_path), "--port", "0"]) == 2
     assert "extra 'studio': uvicorn is not installed" in capsys.readouterr().err

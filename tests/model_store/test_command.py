@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from block.commands.models import main
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS
-from block.model_store.command import main
 from block.model_store.listing import lines
 from block.model_store.records import SUMS
 from block.model_store.store import Store
@@ -143,7 +143,7 @@ def test_a_disk_that_fails_is_one_clear_error(store: Store, checkpoint_folder: P
 SCRIPT = """
 import sys
 from pathlib import Path
-from block.model_store.command import main
+from block.commands.models import main
 from block.model_store.store import Store
 try:
     main(sys.argv[2:], Store(Path(sys.argv[1])))

@@ -147,7 +147,7 @@ import resource, sys
 from pathlib import Path
 from block import checkpoints
 from block.model.checkpoint import CheckpointError
-from block.model_store.command import main
+from block.commands.models import main
 from block.model_store.store import Store
 
 limit = int(sys.argv[2])

@@ -74,7 +74,7 @@ sys.addaudithook(watch)
 from block import cli
 from block.score_store import store
 store.FLUSH_PIECES = 1
-sys.exit(cli.run_action(argv) if argv[0].startswith("--") else cli._command(argv))
+sys.exit(cli.run_action(argv) if argv[0].startswith("--") else cli.run_command(argv))
 """
 
 

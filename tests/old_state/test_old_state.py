@@ -152,7 +152,7 @@ def assert_kept(old: Any, new: Any, where: str = "") -> None:
 
 
 def label(audio: Path, out: Path, *options: str) -> int:
-    return cli._command(["label", str(audio), "--out", str(out), *LABELS, *options])
+    return cli.run_command(["label", str(audio), "--out", str(out), *LABELS, *options])
 
 
 @pytest.mark.parametrize(("mode", "options"), [("exact", ()), ("fast", FAST)])
@@ -193,10 +193,10 @@ def test_kept_scores_are_decided_again_at_another_threshold_without_the_recordin
 ) -> None:
     out = copied(old / "label" / "exact", tmp_path / "out")
     assert (out / "labels.csv").read_bytes() != (old / "label" / "relabeled.csv").read_bytes()
-    assert cli._command(["relabel", str(out), *RELABELED]) == 0
+    assert cli.run_command(["relabel", str(out), *RELABELED]) == 0
     assert (out / "labels.csv").read_bytes() == (old / "label" / "relabeled.csv").read_bytes()
     # What was asked for at first is kept, too: it can be taken back.
-    assert cli._command(["relabel", str(out), "--min-confidence", "", "--other-label", ""]) == 0
+    assert cli.run_command(["relabel", str(out), "--min-confidence", "", "--other-label", ""]) == 0
     assert label_files(out) == label_files(old / "label" / "exact", old.name)
     assert heard.windows == 0
 
@@ -209,7 +209,7 @@ def test_kept_scores_are_evaluated_without_reading_the_recordings_or_computing_a
     shutil.copytree(old / "label" / "exact" / "scores", out / "scores")
     shutil.copy(old / "label" / "evaluation-files.json", out)
     annotations = str(old / "label" / "annotations.csv")
-    code = cli._command(
+    code = cli.run_command(
         ["evaluate", str(audio), "--annotations", annotations, "--out", str(out), "--bootstrap", "100", *LABELS]
     )
     assert code == 0

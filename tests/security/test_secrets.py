@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from block.options import parse
+from block.commands.options import parse
 from block.runtime.redact import Redacted, redact_output, secrets_in
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.hostile import KEY, SECRETS, TOKEN, Said, environment, run_python, sample, studio, told

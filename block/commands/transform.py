@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from block.cluster.settings import ClusterSettings, read_cluster
+from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
+from block.commands.job_options import read_job
+from block.commands.options import parse
 from block.edge_impulse.access import Access, read_access, read_ids, write_ids
 from block.edge_impulse.client import StudioClient, in_the_open
 from block.edge_impulse.details import VARIABLE, Detailing, Details
@@ -22,14 +25,11 @@ from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.project import Project, projects_of
 from block.labeling.interfaces import Summary
-from block.labeling.job import Job, fingerprint, metadata, read_job
-from block.options import parse
+from block.labeling.job import Job, fingerprint, metadata
 from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.score_store import check_folder
 from block.settings import SettingsError
-
-ALL_LABELED, SOME_FAILED, NOTHING_STARTED = 0, 1, 2
 
 
 def run_action(argv: Sequence[str]) -> int:

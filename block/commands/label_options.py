@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from block.options import OPTIONS, Option, add_options, fill_in
+from block.commands.options import OPTIONS, Option, add_options, fill_in
 from block.settings import SettingsError
 
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block import __version__
-from block.action import ALL_LABELED, SOME_FAILED
-from block.evaluation import options as reading
+from block.commands import evaluate_options as reading
+from block.commands.exit_codes import ALL_LABELED, SOME_FAILED
+from block.commands.job_options import read_job
 from block.evaluation import ranking
 from block.evaluation.annotations import Annotations, from_folders, read_csv
 from block.evaluation.as_json import as_json
@@ -34,7 +35,7 @@ from block.evaluation.text_report import files as files_told
 from block.evaluation.text_report import text
 from block.folder.listing import find, shown
 from block.folder.output_folder import locked
-from block.labeling.job import Job, describe, read_job
+from block.labeling.job import Job, describe
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import Checkpoint
 from block.recording import RecordingError

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from block.action import ALL_LABELED, SOME_FAILED
+from block.commands.exit_codes import ALL_LABELED, SOME_FAILED
+from block.commands.job_options import read_decisions
+from block.commands.label_options import CHOICE, RELABEL, read_relabel
 from block.folder import decide, manifest, output_folder
-from block.folder.options import CHOICE, RELABEL, read_relabel
-from block.labeling.job import named, read_decisions
+from block.labeling.job import named
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 

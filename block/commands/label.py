@@ -12,8 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from block.action import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.cluster.settings import ClusterSettings, read_cluster
+from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
+from block.commands.job_options import read_job
+from block.commands.label_options import read_label, recorded
 from block.folder import decide, manifest, output_folder
 from block.folder.compute import Crew, Work
 from block.folder.groups_file import Journal
@@ -21,10 +23,9 @@ from block.folder.listing import Listing, Stamp, shown
 from block.folder.location import Place
 from block.folder.manifest import Manifest
 from block.folder.object_store import place_of
-from block.folder.options import read_label, recorded
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
-from block.labeling.job import Job, read_job
+from block.labeling.job import Job
 from block.runtime.cancel import CANCELLED
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from block.commands.label_options import LABEL
+from block.commands.options import Option, add_options, fill_in
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
-from block.folder.options import LABEL
-from block.options import Option, add_options, fill_in
 from block.recording import printable
 from block.settings import SettingsError
 

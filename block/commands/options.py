@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from block.arguments import known_arguments
 from block.cluster.settings import ANY_CLUSTER
+from block.commands.unknown_options import known_arguments
 from block.model.checkpoint import DEFAULT, EMBEDDED
 from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, SettingsError
 

@@ -1,0 +1,1 @@
+"""The commands, one a module, with their options beside them."""

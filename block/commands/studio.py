@@ -1,0 +1,55 @@
+"""`python -m block studio`: serve a folder of audio as a local Studio."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from block.local_studio.address import LOOPBACK
+from block.local_studio.server import DEFAULT_PORT, HERE, CannotServe, serve
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The arguments of ``python -m block studio``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m block studio",
+        description="Serve a folder of audio as an Edge Impulse project on this machine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder with audio files, at any depth")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes any free port")
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help=f"default {LOOPBACK}, which only this machine can reach; for any other, pages demand the key",
+    )
+    parser.add_argument(
+        "--block",
+        metavar="DIR",
+        type=Path,
+        default=HERE,
+        help="the AI Action to run: a folder with parameters.json and a Dockerfile or transform.py; default: this one",
+    )
+    parser.add_argument("--key", help="API key to demand; default: one that is kept in the project's database")
+    parser.add_argument(
+        "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples here, for --data-ids-file"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns 0 after Ctrl-C and 2, with one line on stderr, when nothing could start.
+
+    Arguments that argparse cannot parse end in SystemExit(2), as everywhere in Python.
+    """
+    arguments = get_parser().parse_args(argv)
+    try:
+        serve(arguments)
+    except CannotServe as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
+        print("stopped")
+    return 0
