@@ -36,6 +36,7 @@ check: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
 
 fix: $(VENV)/.dev
 	$(PY) -m ruff check --fix .
