@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pytest
-import tomllib
 
 from block import __version__, checkpoints
 from block.options import parse
