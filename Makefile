@@ -64,7 +64,7 @@ images: $(VENV)/.demo
 push-cpu push-gpu: push-%:
 	$(PYTHON) -m images.push $*
 
-# Pin what the packages that pyproject.toml names bring along, for every Python from 3.10 to 3.13, with the SHA-256 of every
+# Pin what the packages that pyproject.toml names bring along, for every Python from 3.11 to 3.14, with the SHA-256 of every
 # file, in locked/. Run it after changing a pin; it needs uv.
 lock:
 	$(PYTHON) locked/lock.py
@@ -77,7 +77,7 @@ clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(PY):
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("Python 3.10 to 3.13 is needed, %s is %d.%d; name another: make PYTHON=python3.12" % ((sys.executable,) + v))'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 14) or sys.exit("Python 3.11 to 3.14 is needed, %s is %d.%d; name another: make PYTHON=python3.12" % ((sys.executable,) + v))'
 	$(PYTHON) -m venv $(VENV)
 
 # Stamps: what has been installed, renewed when a part of locked/ changes.

@@ -36,7 +36,7 @@ def resolve(*wanted: str, constraints: str = "") -> list[str]:
 
     `wanted` are its arguments: files, extras, groups. `constraints` has packages at the versions to keep to.
     """
-    command = ["uv", "pip", "compile", "--universal", "--python-version", "3.10", "--generate-hashes", "--no-header",
+    command = ["uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
                "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", "--constraint=-"]  # fmt: skip
     done = subprocess.run(  # noqa: S603
         [*command, *wanted], cwd=HERE.parent, input=constraints, check=True, stdout=subprocess.PIPE, text=True

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pytest
-import tomllib
 
 from block import __version__
 from block.commands.options import parse

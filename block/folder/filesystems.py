@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from block.folder.listing import UNKNOWN, Stamp
@@ -23,7 +23,7 @@ from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
 SECOND_NS = 10**9
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Where fsspec's file systems tell when a file changed; "created" where one is never changed, but written anew.
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 LISTED_AT_ONCE, FOLDERS = 16, 1000
@@ -198,11 +198,11 @@ def _in_ns(time: object) -> int | None:
     """A time as one of fsspec's file systems tells it, in ns since 1970. None for one that cannot be understood."""
     if isinstance(time, str):
         try:
-            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
+            time = datetime.fromisoformat(time)
         except ValueError:
             return None
     if isinstance(time, datetime):
-        aware = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+        aware = time if time.tzinfo else time.replace(tzinfo=UTC)
         return (aware - EPOCH) // timedelta(microseconds=1) * 1000
     return int(time * SECOND_NS) if isinstance(time, (int, float)) else None
 

@@ -24,12 +24,15 @@ def get(stage: Stage) -> Callable[..., requests.Response]:
     """Asks through a layer; the same session as long as it is given."""
 
     def get(
-        layer: Layer, path: str = "1/raw-data/2/wav?axisIx=0", session: requests.Session | None = None
+        layer: Layer,
+        path: str = "1/raw-data/2/wav?axisIx=0",
+        session: requests.Session | None = None,
+        timeout_s: float = 30,
     ) -> requests.Response:
         with session or requests.Session() as one:
             one.trust_env = False
             url = f"{layer.endpoint}/api/{path}"
-            return one.get(url, headers={"x-api-key": stage.address.key}, timeout=0.5, allow_redirects=False)
+            return one.get(url, headers={"x-api-key": stage.address.key}, timeout=timeout_s, allow_redirects=False)
 
     return get
 
@@ -45,7 +48,7 @@ def test_without_faults_answers_come_through_unchanged_on_one_connection(
         assert get(layer, "1/raw-data/99").status_code == 404
         sent = session.post(
             f"{layer.endpoint}/api/1/raw-data/1/metadata",
-            json={"metadata": {"a": "ü"}}, headers={"x-api-key": stage.address.key}, timeout=2,
+            json={"metadata": {"a": "ü"}}, headers={"x-api-key": stage.address.key}, timeout=30,
         )  # fmt: skip
         assert sent.json() == {"success": True}
     assert dict(stage.states()[1].metadata)["a"] == "ü"
@@ -87,7 +90,7 @@ def test_what_breaks_an_answer_off_is_seen_and_over_the_next_time(
 ) -> None:
     with in_front_of(stage.address.port, [Fault(effect, ("wav",), times=1)]) as layer:
         with pytest.raises(seen[0], match=seen[1]):
-            get(layer)
+            get(layer, timeout_s=0.5)
         for _ in range(100):  # an outage of no length is over in a moment
             try:
                 assert get(layer).status_code == 200
@@ -131,7 +134,7 @@ def test_redirects_point_where_they_should_and_the_other_host_tells_who_came(
         assert layer.elsewhere.heard == []
         with requests.Session() as session:
             session.trust_env = False
-            session.get(location, headers={"x-api-key": "secret"}, timeout=2)
+            session.get(location, headers={"x-api-key": "secret"}, timeout=30)
         assert b"x-api-key: secret" in layer.elsewhere.heard[0]
 
 
@@ -141,7 +144,7 @@ def test_nobody_listens_during_an_outage_and_afterwards_somebody_does(
 ) -> None:
     with in_front_of(stage.address.port, [Closed(1.0, vanish)]) as layer:
         with pytest.raises(requests.ConnectionError, match=said):
-            get(layer)
+            get(layer, timeout_s=0.5)
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -8,12 +8,12 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import tomllib
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
@@ -64,7 +64,7 @@ def test_every_package_is_pinned_with_sha256s_and_nothing_says_where_it_comes_fr
         assert not re.search(r"https?:|--(extra-)?index|find-links|@ ", path.read_text()), path
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 @pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
 def test_the_parts_agree_on_one_version_of_a_package(python: str, system: str) -> None:
     environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": system}

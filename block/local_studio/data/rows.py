@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from block.local_studio.data.folder import Inspected
 from block.local_studio.data.sample import AUDIO_SENSOR, Changes, Sample, Sensor, StructuredLabel
@@ -137,7 +137,7 @@ def sample_of_file(item: Inspected) -> Sample:
         metadata={},
         structured_labels=None,
         sha256=item.sha256,
-        created=_iso(datetime.fromtimestamp(item.file.mtime_ns // 10**9, timezone.utc)),
+        created=_iso(datetime.fromtimestamp(item.file.mtime_ns // 10**9, UTC)),
         modified=moment,
         added=moment,
         path=item.file.path,
@@ -169,7 +169,7 @@ def dump_labels(labels: Sequence[StructuredLabel]) -> str:
 
 def now() -> str:
     """This moment in UTC, ISO 8601, to the millisecond."""
-    return _iso(datetime.now(timezone.utc))
+    return _iso(datetime.now(UTC))
 
 
 def _labels_of(items: Sequence[Mapping[str, object]]) -> tuple[StructuredLabel, ...]:

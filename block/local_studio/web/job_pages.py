@@ -200,9 +200,7 @@ def _name(site: Site, param: str) -> str:
 def duration(job: Job) -> str:
     """How long a job ran, or has been running."""
     try:
-        started, ended = (
-            datetime.fromisoformat(time.replace("Z", "+00:00")) for time in (job.started, job.ended or now())
-        )
+        started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
     except ValueError:
         return "–"
     return length(max(0.0, (ended - started).total_seconds()))
