@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.plan import BenchError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 STATUS = Path("/proc/self/status")
 LONG_WINDOW_MS = 10000
 MIB = 1 << 20

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.plan import BenchError
 
-PROGRAM = Path(__file__).resolve().parents[2] / "transform.py"
+PROGRAM = Path(__file__).resolve().parents[1] / "transform.py"
 CASES = {
     "transform.py --help": (["--help"], 0),
     "transform.py, an argument refused": (["--data-ids-file", "ids.json", "--min-confidence", "7"], 2),

@@ -22,9 +22,10 @@ from block.local_studio.data.sample import Changes, Proposal
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
 from block.local_studio.jobs.form import filled
-from block.local_studio.jobs.jobs import Busy, CannotStart, Jobs, process
-from block.local_studio.jobs.jobs import jobs as jobs_module
-from block.local_studio.jobs.jobs import log as log_file
+from block.local_studio.jobs import log as log_file
+from block.local_studio.jobs import process
+from block.local_studio.jobs.jobs import Busy, CannotStart, Jobs
+from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
 from block.local_studio.jobs.process import end_orphan
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, Job
@@ -232,7 +233,7 @@ jobs = Jobs(project, Path({str(TOY)!r}), Address("127.0.0.1", 9, "key"))
 print(jobs.start("run", {dict(parameters(pause_ms="60000"))!r}, {{}}, [1]).pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    root = Path(jobs_module.__file__).parents[2]
+    root = Path(jobs_module.__file__).parents[3]
     killed = subprocess.run(
         [sys.executable, "-c", code, str(project.root)], cwd=root, capture_output=True, text=True, timeout=PATIENCE_S
     )

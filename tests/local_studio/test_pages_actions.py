@@ -15,7 +15,7 @@ import requests
 from block.local_studio.data.project import Project
 from block.local_studio.data.sample import StructuredLabel
 from block.local_studio.data.validation import Refused
-from block.local_studio.jobs.jobs import jobs as jobs_module
+from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.jobs.store import JobStore
 from block.local_studio.server import running
 from block.local_studio.web import selection
