@@ -21,7 +21,7 @@ from block.audio import decode, stretch
 from block.recording import RecordingError, Waveform
 from block.resampling import context, resampled, resampled_length, resampling_ratio
 from tests.conftest import ROOT
-from tests.studio.scripted import Answer, envelope, scripted
+from tests.edge_impulse.scripted import Answer, envelope, scripted
 
 
 def wav(values: np.ndarray, rate: int = 16000, subtype: str = "PCM_16", kind: str = "WAV") -> bytes:

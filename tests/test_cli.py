@@ -16,7 +16,7 @@ from block.commands import transform as action
 from block.edge_impulse.access import read_access, read_ids, write_ids
 from block.settings import SettingsError
 from tests.conftest import NAMES, ROOT
-from tests.studio.scripted import Answer, envelope, scripted
+from tests.edge_impulse.scripted import Answer, envelope, scripted
 
 # Runs the entry point as a user would, and says at the end whether torch came along.
 PROBE = """

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from tests.conftest import ROOT
-from tests.studio.scripted import Answer, Server, envelope, scripted
+from tests.edge_impulse.scripted import Answer, Server, envelope, scripted
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -19,13 +19,13 @@ import pytest
 from block.local_studio.address import Address
 from block.local_studio.data.project import Project
 from block.local_studio.data.sample import Changes, Proposal
+from block.local_studio.jobs import jobs as jobs_module
+from block.local_studio.jobs import log as log_file
+from block.local_studio.jobs import process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
 from block.local_studio.jobs.form import filled
-from block.local_studio.jobs import log as log_file
-from block.local_studio.jobs import process
 from block.local_studio.jobs.jobs import Busy, CannotStart, Jobs
-from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
 from block.local_studio.jobs.process import end_orphan
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, Job

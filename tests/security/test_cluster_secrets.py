@@ -10,8 +10,8 @@ import pytest
 from block.cluster import coordinator
 from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
+from tests.edge_impulse.scripted import Answer, scripted
 from tests.security.hostile import KEY, told
-from tests.studio.scripted import Answer, scripted
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import CONFIG
 from block.model_store.download_progress import Meter
 from block.model_store.transfer import Patience, Remote, receive
+from tests.edge_impulse.scripted import Answer, Server, scripted
 from tests.security.hostile import KEY, TOKEN, run_python
 from tests.security.web import CALL_STUDIO, NAME, served
-from tests.studio.scripted import Answer, Server, scripted
 
 # {there}: host and port of another server; {here}: those of the one that redirects; {port}: the other one's port.
 ELSEWHERE = (

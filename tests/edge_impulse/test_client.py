@@ -25,7 +25,7 @@ from block.edge_impulse.errors import (
     Unreachable,
 )
 from block.edge_impulse.retries import RetryPolicy, Timeouts
-from tests.studio.scripted import Answer, Server, envelope, scripted
+from tests.edge_impulse.scripted import Answer, Server, envelope, scripted
 
 KEY = "ei_0123456789secret"
 

@@ -11,8 +11,8 @@ from block.edge_impulse.client import StudioClient
 from block.edge_impulse.errors import ConnectionFailed, NotFound, Redirected, Unauthorized
 from block.edge_impulse.retries import RetryPolicy
 from block.recording import RunEnded
-from tests.studio.scripted import Answer, Server, scripted
-from tests.studio.test_client import KEY, listening
+from tests.edge_impulse.scripted import Answer, Server, scripted
+from tests.edge_impulse.test_client import KEY, listening
 
 
 @dataclass
