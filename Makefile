@@ -15,7 +15,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 AUDIT := build/audit
 # A file's tests stay in one process, so what they share is made once.
-SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all check fix bench soak images push-cpu push-gpu lock audit clean
 .DELETE_ON_ERROR:

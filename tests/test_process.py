@@ -110,11 +110,12 @@ def refuse(*args, **kwargs):
     raise AssertionError("a connection was tried")
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-from block import checkpoints
-from block.model.classifier import Classifier, choose_device
+from block.model import checkpoint
+from block.model.classifier import Classifier
+from block.model.device import choose_device
 from block.settings import ComputeSettings
 
-Classifier(checkpoints.find(sys.argv[1]), choose_device(ComputeSettings("cpu")))
+Classifier(checkpoint.find(sys.argv[1]), choose_device(ComputeSettings("cpu")))
 import huggingface_hub.constants
 
 print("offline", huggingface_hub.constants.HF_HUB_OFFLINE)

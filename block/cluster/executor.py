@@ -12,7 +12,7 @@ from block.cluster.driver import Driver, Taker
 from block.cluster.report import LABELED, Outcome
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
-from block.cluster.worker_setup import here
+from block.cluster.versions import here
 from block.edge_impulse.executor import Labeled, Orders
 from block.folder.compute import Done, ToDo, Work
 from block.folder.location import LocalFolder

@@ -20,7 +20,8 @@ from block.cluster.coordinator import checkpoint_bytes, held_contents
 from block.cluster.exclusive_lock import Company
 from block.cluster.report import Report
 from block.cluster.task import Item, Task
-from block.cluster.worker_setup import checkpoint_here, differences, here
+from block.cluster.versions import differences, here
+from block.cluster.worker_setup import checkpoint_here
 from block.settings import SettingsError
 
 if TYPE_CHECKING:

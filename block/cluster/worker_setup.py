@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import platform
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 
-from block import __version__
 from block.model.checkpoint import Checkpoint
 from block.settings import SettingsError
 
@@ -58,29 +55,3 @@ def _filled(here: Checkpoint, digest: str, ask: Callable[[str], bytes]) -> Check
     if here.sha256() != digest:
         raise SettingsError(f"the checkpoint came here with the SHA-256 {here.sha256()[:12]}; expected {digest[:12]}")
     return here
-
-
-PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "soundfile")
-
-
-def here() -> dict[str, str]:
-    """The versions of Python, of this block and of the packages that are installed, by name."""
-    found = {"python": platform.python_version(), "block": __version__}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """What is not the same in both, in words; empty where all is. What one of them lacks is no difference.
-
-    For whom a package was built, as in `2.11.0+cpu`, makes none either.
-    """
-    return "; ".join(
-        f"{name} {mine[name]} here, {theirs[name]} there"
-        for name in mine
-        if name in theirs and mine[name].partition("+")[0] != theirs[name].partition("+")[0]
-    )

@@ -28,7 +28,7 @@ KEY = "ei_0123456789abcdef"
 # Joins or starts a cluster as a command does, runs a task and a dataset on it, and tells what it saw as JSON.
 SCRIPT = """
 import json, os, signal, sys
-from block import cancel
+from block.runtime import cancel
 from block.cluster import connection
 cancel.install()
 handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from block import __version__
-from block.cluster.worker_setup import differences, here
+from block.cluster.versions import differences, here
 from tests.conftest import ROOT
 
 
@@ -18,7 +18,7 @@ def test_a_machine_is_what_python_block_and_installed_packages_it_has() -> None:
 
 
 def test_nothing_is_imported_to_find_out() -> None:
-    code = "import sys, block.cluster.worker_setup as v; v.here(); print(*{'torch', 'numpy', 'ray'} & set(sys.modules))"
+    code = "import sys, block.cluster.versions as v; v.here(); print(*{'torch', 'numpy', 'ray'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -145,7 +145,7 @@ def test_a_url_is_shown_without_its_secrets() -> None:
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from block import checkpoints
+from block.model import checkpoint as checkpoints
 from block.model.checkpoint import CheckpointError
 from block.commands.models import main
 from block.model_store.store import Store

@@ -17,7 +17,7 @@ PROGRAM = """
 import signal, sys, threading, time
 from pathlib import Path
 
-from block import cancel
+from block.runtime import cancel
 
 cancel.LEAVE_WITHIN_S = float(sys.argv[2])
 cancel.install()

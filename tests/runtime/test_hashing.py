@@ -16,7 +16,7 @@ from block.runtime.hashing import sha256_of
 def test_bytes_paths_and_open_files_give_the_same_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(hashing, "READ_BYTES", 8)
+    monkeypatch.setattr(hashing, "BLOCK_BYTES", 8)
     data = bytes(range(size))
     (tmp_path / "file").write_bytes(data)
     file = io.BytesIO(data)

@@ -80,7 +80,7 @@ def test_the_block_never_asks_for_remote_code_nor_unpickles() -> None:
                  "eval(", "exec(", "os.system", "shell=True", "yaml.load", "joblib.load", "marshal")  # fmt: skip
     sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "block").rglob("*.py")}
     # What the driver of a run and its workers say to each other, over a cluster that runs code for both of them.
-    for name in ("outcome", "run", "worker"):
+    for name in ("report", "driver", "worker"):
         text = sources[f"block/cluster/{name}.py"]
         sources[f"block/cluster/{name}.py"] = text.replace("import pickle\n", "").replace("pickle.loads(", "")
     assert len(sources) > 100
