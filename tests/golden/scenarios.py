@@ -55,7 +55,8 @@ def actions() -> list[Scenario]:
         Scenario("hand_labels", (LABELS, (*LABELS, "--skip-labeled"), (*LABELS, "--overwrite-hand-labels")),
                  more=_labeled_samples),
         Scenario("overlap_sigmoid", ((*LABELS, "--win-size-ms", "2000", "--win-stride-ms", "700", "--score-function",
-                                      "sigmoid", "--score-store", "scores"),), (*FEW, "odd", "stereo")),
+                                      "sigmoid", "--score-store", "scores", "--details", "details.jsonl"),),
+                 (*FEW, "odd", "stereo")),
         Scenario("whole_recordings", ((*LABELS, "--win-size-ms", "0", "--score-store", "scores"),),
                  ("long", "radio", "odd", "phone_8k")),
         Scenario("renames_and_roll_ups", (
