@@ -205,5 +205,6 @@ class Evaluation:
     translated: Translated | None = None
 
     def thresholds(self, target: int) -> list[float]:
-        """The thresholds of a target's labels."""
-        return [self.first.settings.labels[member].threshold for member in self.truth.targets[target].members]
+        """The different thresholds of a target's labels, lowest first."""
+        labels = self.first.settings.labels
+        return sorted({labels[member].threshold for member in self.truth.targets[target].members})
