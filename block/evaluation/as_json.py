@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 from block import __version__
+from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Estimate
-from block.evaluation.evaluation import Evaluation, Way
+from block.evaluation.evaluation import About, Evaluation, Way
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
 
@@ -32,6 +33,7 @@ def as_json(evaluation: Evaluation) -> str:
         content["compared"] = {
             "a": evaluation.first.name,
             "b": evaluation.second.name,
+            "agreement": evaluation.agreement.to_json() if evaluation.agreement else None,
             "figures_b": _way(evaluation, evaluation.second),
             "differences": {
                 kind.name: {
@@ -68,6 +70,20 @@ def as_json(evaluation: Evaluation) -> str:
                 for label, one, line in zip(evaluation.first.settings.labels, found.labels, found.lines, strict=True)
             ],
         }  # fmt: skip
+    return _dump(content)
+
+
+def agreement_as_json(about: About, name_a: str, name_b: str, agreement: Agreement) -> str:
+    """Return the content of evaluation.json where there are no annotations."""
+    return _dump({
+        "version": __version__,
+        "settings": dict(about.facts),
+        "failed": dict(about.failed),
+        "compared": {"a": name_a, "b": name_b, "agreement": agreement.to_json()},
+    })  # fmt: skip
+
+
+def _dump(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

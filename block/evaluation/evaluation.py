@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from block.decisions import Scores
+from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.ground_truth import Truth
 from block.evaluation.metrics import Answers, Difference, Figures, difference, figures
@@ -203,6 +204,7 @@ class Evaluation:
     goal: Goal | None = None
     fitted: tuple[Fitted, ...] = ()
     translated: Translated | None = None
+    agreement: Agreement | None = None
 
     def thresholds(self, target: int) -> list[float]:
         """The different thresholds of a target's labels, lowest first."""

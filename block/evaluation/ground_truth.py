@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,6 +66,16 @@ class Names:
                         self._by_name.setdefault(key(name), set()).add(at)
                 for index in label.indices:
                     self._by_class.setdefault(index, set()).add(at)
+
+    def any_of(self, typed: Iterable[str]) -> bool:
+        """Return True if any of these names stands for a target."""
+        for name in typed:
+            try:
+                if self.of(Row("", "", name)):
+                    return True
+            except LabelError:
+                continue
+        return False
 
     def of(self, row: Row) -> frozenset[int]:
         """The targets that this row says are heard; none for the other label, and for a class nobody asked for.

@@ -9,7 +9,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from block.evaluation import charts, formatting
-from block.evaluation.evaluation import Evaluation
+from block.evaluation.agreement import Agreement
+from block.evaluation.evaluation import About, Evaluation
 from block.evaluation.examples import Moment
 from block.evaluation.excerpts import Excerpt
 
@@ -40,9 +41,15 @@ class CurvePair:
 def report(evaluation: Evaluation, mistakes: Sequence[Heard], uncertain: Sequence[Heard]) -> str:
     """Return the whole page."""
     return environment().get_template("report.html").render(
-        evaluation=evaluation, curve_pairs=_curve_pairs(evaluation), most_confident_mistakes=mistakes,
-        least_certain=uncertain,
+        about=evaluation.about, evaluation=evaluation, curve_pairs=_curve_pairs(evaluation),
+        most_confident_mistakes=mistakes, least_certain=uncertain,
     )  # fmt: skip
+
+
+def agreement_report(about: About, name_a: str, name_b: str, agreement: Agreement) -> str:
+    """Return the page where there are no annotations to compare with."""
+    page = environment().get_template("agreement.html")
+    return page.render(about=about, name_a=name_a, name_b=name_b, agreement=agreement)
 
 
 def _curve_pairs(evaluation: Evaluation) -> list[CurvePair]:

@@ -87,6 +87,8 @@ def _compared(evaluation: Evaluation) -> list[str]:
     if evaluation.second is None:
         return []
     parts = [f"A: {evaluation.first.name} (all of the above)\nB: {evaluation.second.name}"]
+    if evaluation.agreement:
+        parts.append("\n".join(evaluation.agreement.lines()))
     names = [*_names(evaluation), "mean"]
     for kind in evaluation.compared:
         rows = [[name, *_difference(one)] for name, one in zip(names, (*kind.labels, kind.together), strict=True)]
