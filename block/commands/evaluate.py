@@ -18,21 +18,20 @@ from block.evaluation.agreement import measure_agreement
 from block.evaluation.annotations import Annotations, from_folders, read_csv
 from block.evaluation.as_json import agreement_as_json, as_json
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.compute_scores import Heard, hear
+from block.evaluation.compute_scores import ComputedScores, compute_scores
 from block.evaluation.evaluation import (
     About,
     Evaluation,
-    Way,
+    LabelingResult,
     compare,
+    evaluate_labels,
     fit_thresholds,
     translate_thresholds,
-    way,
 )
 from block.evaluation.examples import Moment, least_certain, mistakes
 from block.evaluation.ground_truth import Names, Truth, labels_named, truth
-from block.evaluation.report import Heard as Shown
-from block.evaluation.report import agreement_report, report
-from block.evaluation.text_report import files as files_told
+from block.evaluation.report import ReportExample, agreement_report, report
+from block.evaluation.text_report import files as file_lines
 from block.evaluation.text_report import text
 from block.folder.listing import find, shown
 from block.folder.output_folder import locked
@@ -71,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
         present = {_name(file): file for file in listing.files}
         annotations = _annotations(options, root, present)
-        plans = [_plan(name, changed, annotations) for name, changed in reading.ways(options)]
+        plans = [_plan(name, changed, annotations) for name, changed in reading.configurations(options)]
         if annotations is None:
             return _agreement(plans, root, out, list(present.values()))
         whole = truth(annotations, plans[0].names, options.exhaustive)
@@ -126,7 +125,7 @@ def _annotations(options: argparse.Namespace, root: Path, present: dict[str, str
 
 def _folders_name_labels(options: argparse.Namespace, present: Iterable[str]) -> bool:
     """Whether any topmost folder is named for a label of interest, or for any class where none are given."""
-    class_names = checkpoints.find(reading.ways(options)[0][1].model).class_names
+    class_names = checkpoints.find(reading.configurations(options)[0][1].model).class_names
     folders = {file.partition("/")[0] for file in present if "/" in file}
     if options.audioset_labels is None:
         known = ClassNames(class_names)
@@ -135,22 +134,22 @@ def _folders_name_labels(options: argparse.Namespace, present: Iterable[str]) ->
     return Names(labels, class_names, options.other_label).any_of(folders)
 
 
-def _scores(plans: Sequence[_Plan], paths: Sequence[str], out: Path) -> list[Heard] | None:
+def _scores(plans: Sequence[_Plan], paths: Sequence[str], out: Path) -> list[ComputedScores] | None:
     """The scores that each plan gives the recordings; None if it was cancelled."""
     found = []
     for plan in plans:
-        found.append(hear(plan.options, plan.job, paths, out))
+        found.append(compute_scores(plan.options, plan.job, paths, out))
         if found[-1].cancelled:
             print("cancelled; the same command again goes on from here")
             return None
     return found
 
 
-def _failed(heard: Sequence[Heard]) -> tuple[tuple[str, str], ...]:
+def _failed(heard: Sequence[ComputedScores]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted({shown(path): why for one in heard for path, why in one.failed.items()}.items()))
 
 
-def _speedup(first: Heard, second: Heard) -> float | None:
+def _speedup(first: ComputedScores, second: ComputedScores) -> float | None:
     return first.seconds / second.seconds if first.seconds and second.seconds else None
 
 
@@ -224,7 +223,7 @@ def _check_same(plans: Sequence[_Plan]) -> None:
             )
 
 
-def _facts(root: Path, annotations: Annotations | None, job: Job, heard: Heard) -> tuple[tuple[str, str], ...]:
+def _facts(root: Path, annotations: Annotations | None, job: Job, heard: ComputedScores) -> tuple[tuple[str, str], ...]:
     decisions, compute = job.decisions, job.compute
     seconds = sum(clip.seconds for clip in heard.clips.values())
     silence = "" if decisions.silence_dbfs is None else f", silence below {decisions.silence_dbfs:g} dBFS"
@@ -248,16 +247,16 @@ def _facts(root: Path, annotations: Annotations | None, job: Job, heard: Heard) 
 def _evaluated(
     options: argparse.Namespace,
     plans: Sequence[_Plan],
-    heard: Sequence[Heard],
+    heard: Sequence[ComputedScores],
     truth: Truth,
     present: dict[str, str],
     about: About,
 ) -> Evaluation:
     resamples = Resamples(len(truth.files), options.bootstrap, options.seed)
-    found: list[Way] = []
+    found: list[LabelingResult] = []
     for plan, one in zip(plans, heard, strict=True):
         clips = [one.clips[present[_name(file)]] for file in truth.files]
-        found.append(way(plan.name, clips, plan.job.decisions, truth, resamples, about.segment_s))
+        found.append(evaluate_labels(plan.name, clips, plan.job.decisions, truth, resamples, about.segment_s))
     agreement = None
     if len(found) > 1:
         a, b = found
@@ -276,17 +275,17 @@ def _evaluated(
 
 def _written(evaluation: Evaluation, root: Path, present: dict[str, str], out: Path) -> int:
     first, truth = evaluation.first, evaluation.truth
-    wrong = mistakes(first.clips, first.decided, truth, first.settings)
-    unsure = least_certain(first.clips, first.decided, truth, first.settings)
+    wrong = mistakes(first.clips, first.predictions, truth, first.settings)
+    unsure = least_certain(first.clips, first.predictions, truth, first.settings)
     shows = [_shown(moment, root, present[_name(truth.files[moment.clip])]) for moment in (*wrong, *unsure)]
     print(f"\n{text(evaluation)}\n")
-    for line in files_told(evaluation):
+    for line in file_lines(evaluation):
         print(line)
     _write(out, report(evaluation, shows[: len(wrong)], shows[len(wrong) :]), as_json(evaluation))
     return SOME_FAILED if evaluation.about.missing or evaluation.about.failed else ALL_LABELED
 
 
-def _shown(moment: Moment, root: Path, file: str) -> Shown:
+def _shown(moment: Moment, root: Path, file: str) -> ReportExample:
     """Read a recording again for the little of it that is shown."""
     from block import audio
     from block.evaluation.excerpts import excerpt
@@ -294,6 +293,6 @@ def _shown(moment: Moment, root: Path, file: str) -> Shown:
     try:
         sound = audio.decode(root / file)
     except RecordingError:
-        return Shown(moment, None)
+        return ReportExample(moment, None)
     rate_hz = round(sound.rate_hz * sound.ratio)
-    return Shown(moment, excerpt(sound.waveform, rate_hz, moment.start_s, moment.end_s))
+    return ReportExample(moment, excerpt(sound.waveform, rate_hz, moment.start_s, moment.end_s))

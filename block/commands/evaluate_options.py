@@ -116,8 +116,8 @@ def read(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def ways(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
-    """The ways to label that are asked for, one or two, each a name and its options. Raises SettingsError."""
+def configurations(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
+    """The configurations to evaluate, one or two, each a name and its options. Raises SettingsError."""
     if not options.compare:
         return [("", options)]
     texts = [" ".join(text.split()) for text in options.compare]

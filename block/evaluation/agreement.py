@@ -1,4 +1,4 @@
-"""How far two ways to label agree on the same windows, for which no annotations are needed."""
+"""How far two configurations agree on the same windows, for which no annotations are needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from block import decisions
 from block.evaluation.ground_truth import targets_of
-from block.evaluation.predictions import Clip, decide, of_targets
+from block.evaluation.predictions import Clip, of_targets, predict
 from block.settings import DecisionSettings
 
 
@@ -84,8 +84,8 @@ def measure_agreement(
 
 def _label_windows(clip: Clip, settings: DecisionSettings) -> tuple[decisions.Scores, np.ndarray[Any, Any]]:
     """Return each window's scores, shape `(windows, targets)`, and its label, shape `(windows,)`."""
-    prediction = decide(clip, settings)
-    labels = decisions.decide(prediction.scores, prediction.heard(clip), settings.labels, settings.other_label)
+    prediction = predict(clip, settings)
+    labels = decisions.decide(prediction.scores, prediction.audible(clip), settings.labels, settings.other_label)
     scores = of_targets(prediction.scores, targets_of(settings.labels))
     return np.asarray(scores, dtype=np.float64), np.array([one.label for one in labels])
 

@@ -31,7 +31,7 @@ NOT_REACHED = "the run ended before it"
 
 
 @dataclass(frozen=True)
-class Heard:
+class ComputedScores:
     """Each recording's clip by its path, and why the others have none. `dtype` is what was computed in.
 
     `seconds` is what it took to compute all of them; None where OUT held some already.
@@ -44,7 +44,7 @@ class Heard:
     seconds: float | None = None
 
 
-def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path) -> Heard:
+def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path) -> ComputedScores:
     """Score `files`, paths relative to the folder, as `job` says; what OUT holds already is not computed again.
 
     Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
@@ -92,7 +92,7 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
                 failed[entry.path] = entry.problem or summary.ended or NOT_REACHED
             else:
                 clips[entry.path] = clip_of(scored, job.windows, job.decisions)
-    return Heard(clips, failed, summary.cancelled, engine.device.dtype_name, seconds)
+    return ComputedScores(clips, failed, summary.cancelled, engine.device.dtype_name, seconds)
 
 
 def clip_of(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReportExample:
     """A moment and what is shown of it; no excerpt where the recording could not be read again."""
 
     moment: Moment
@@ -38,7 +38,7 @@ class CurvePair:
     negatives: int
 
 
-def report(evaluation: Evaluation, mistakes: Sequence[Heard], uncertain: Sequence[Heard]) -> str:
+def report(evaluation: Evaluation, mistakes: Sequence[ReportExample], uncertain: Sequence[ReportExample]) -> str:
     """Return the whole page."""
     return environment().get_template("report.html").render(
         about=evaluation.about, evaluation=evaluation, curve_pairs=_curve_pairs(evaluation),

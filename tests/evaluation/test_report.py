@@ -19,11 +19,18 @@ import soundfile
 from block.evaluation.as_json import as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.charts import histogram, precision_recall
-from block.evaluation.evaluation import About, Evaluation, compare, fit_thresholds, translate_thresholds, way
+from block.evaluation.evaluation import (
+    About,
+    Evaluation,
+    compare,
+    evaluate_labels,
+    fit_thresholds,
+    translate_thresholds,
+)
 from block.evaluation.examples import least_certain, mistakes
 from block.evaluation.excerpts import excerpt, loudest
 from block.evaluation.formatting import interval, number, signed
-from block.evaluation.report import Heard, environment, report
+from block.evaluation.report import ReportExample, environment, report
 from block.evaluation.text_report import files, text
 from block.evaluation.thresholds import Goal
 from block.spectrogram import mel_levels, png
@@ -68,7 +75,7 @@ def evaluation() -> Evaluation:
     clips, rows = many(90, settings())
     rows = [(f"{HOSTILE}/{file}", label) for file, label in rows]
     truth, resamples = truth_of(rows, decisions), Resamples(90, 100)
-    first = way(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
+    first = evaluate_labels(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
     about = About(f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),))
     goal = Goal("f1")
     return Evaluation(
@@ -85,12 +92,12 @@ def found() -> Evaluation:
 @pytest.fixture(scope="module")
 def page(found: Evaluation) -> str:
     sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
-    way = found.first
+    result = found.first
     shown = [
-        [Heard(moment, excerpt(sound, 16000, 0.5, 1.5) if at else None) for at, moment in enumerate(moments)]
+        [ReportExample(moment, excerpt(sound, 16000, 0.5, 1.5) if at else None) for at, moment in enumerate(moments)]
         for moments in (
-            mistakes(way.clips, way.decided, found.truth, way.settings),
-            least_certain(way.clips, way.decided, found.truth, way.settings),
+            mistakes(result.clips, result.predictions, found.truth, result.settings),
+            least_certain(result.clips, result.predictions, found.truth, result.settings),
         )
     ]
     return report(found, *shown)
