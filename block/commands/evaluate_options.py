@@ -60,10 +60,14 @@ def _goal(text: str) -> Goal:
 def _default(option: Option) -> Option:
     """The option of `label` as evaluate has it: what the annotations decide is not filled in."""
     if option.name == "audioset-labels":
-        return replace(option, default=None, help=f"{option.help} (default: all classes that are annotated)")
+        return replace(
+            option,
+            default=None,
+            help=f"{option.help} (default: all classes that are annotated; without annotations, those of label)",
+        )
     if option.name == "win-size-ms":
         return replace(option, default=None, help="length of a window in ms, whose highest score a clip gets; 0: the "
-                       f"whole clip (default: 0, with strong labels {WINDOW_MS})")  # fmt: skip
+                       f"whole clip (default: 0; with strong labels or without annotations {WINDOW_MS})")  # fmt: skip
     if option.name == "win-stride-ms":
         return replace(option, default=None, help=f"{option.help} (default: the window's length)")
     return option
@@ -72,7 +76,8 @@ def _default(option: Option) -> Option:
 SHARED = tuple(_default(option) for option in LABEL)
 OWN = (
     Option("annotations", "string", None, "CSV with file,label or file,start_s,end_s,label; without it, the topmost "
-           "folders in DIR are the labels", metavar="FILE"),
+           "folders in DIR are the labels, or, if none of them names a label of interest, --compare reports only how "
+           "far A and B agree", metavar="FILE"),
     Option("exhaustive", "flag", False, "the annotations name everything: labels of interest that never occur in them "
            "are absent"),
     Option("out", "string", OUT, "folder for report.html, evaluation.json and the scores", metavar="OUT"),
@@ -111,8 +116,8 @@ def read(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def ways(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
-    """The ways to label that are asked for, one or two, each a name and its options. Raises SettingsError."""
+def configurations(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
+    """The configurations to evaluate, one or two, each a name and its options. Raises SettingsError."""
     if not options.compare:
         return [("", options)]
     texts = [" ".join(text.split()) for text in options.compare]
@@ -136,6 +141,11 @@ def changed(options: argparse.Namespace, text: str) -> argparse.Namespace:
         except argparse.ArgumentTypeError as error:
             raise SettingsError(f"--compare: {name}: {error}") from None
     return found
+
+
+def label_defaults() -> str:
+    """The labels of interest that `label` has where none are named."""
+    return str(next(option.default for option in LABEL if option.name == "audioset-labels"))
 
 
 def with_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace:

@@ -24,7 +24,7 @@ DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
-class Row:
+class Annotation:
     """One annotation. `label` is as typed, empty for "none of them"; times are None at clip level. `place` names it."""
 
     place: str
@@ -40,7 +40,7 @@ class Annotations:
 
     source: str
     strong: bool
-    rows: tuple[Row, ...]
+    rows: tuple[Annotation, ...]
 
     @property
     def files(self) -> list[str]:
@@ -61,7 +61,7 @@ def read_csv(path: Path) -> Annotations:
     if not "".join(lines).strip():
         raise SettingsError(f"{path} is empty; expected a header: {FILE},{LABEL} or {FILE},{START},{END},{LABEL}")
     reader = csv.reader(lines, delimiter=_delimiter(lines[0]), strict=True)
-    rows: list[Row] = []
+    rows: list[Annotation] = []
     try:
         columns = _columns(path, next(reader))
         strong = START in columns
@@ -97,7 +97,7 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _row(place: str, cells: Sequence[str], columns: dict[str, int], strong: bool) -> Row:
+def _row(place: str, cells: Sequence[str], columns: dict[str, int], strong: bool) -> Annotation:
     if len(cells) <= max(columns.values()):
         raise SettingsError(
             f"{place}: {len(cells)} columns, expected at least {max(columns.values()) + 1}; a label that holds a "
@@ -108,15 +108,15 @@ def _row(place: str, cells: Sequence[str], columns: dict[str, int], strong: bool
     if not file:
         raise SettingsError(f"{place}: no file is named")
     if not strong:
-        return Row(place, file, label)
+        return Annotation(place, file, label)
     if not label:
         if given[START] or given[END]:
             raise SettingsError(f"{place}: times without a label")
-        return Row(place, file, label)
+        return Annotation(place, file, label)
     start_s, end_s = _seconds(place, START, given[START]), _seconds(place, END, given[END])
     if not start_s < end_s:
         raise SettingsError(f"{place}: the event lasts from {start_s:g} s to {end_s:g} s; it must end after it starts")
-    return Row(place, file, label, start_s, end_s)
+    return Annotation(place, file, label, start_s, end_s)
 
 
 def _seconds(place: str, column: str, text: str) -> float:
@@ -140,7 +140,9 @@ def from_folders(folder: Path, files: Iterable[str]) -> Annotations:
 
     Raises SettingsError if no file lies in one. Files that lie in none are not annotated.
     """
-    rows = [Row(f"folder {top}", file, top) for file in files for top, slash, _ in [file.partition("/")] if slash]
+    rows = [
+        Annotation(f"folder {top}", file, top) for file in files for top, slash, _ in [file.partition("/")] if slash
+    ]
     if not rows:
         raise SettingsError(
             f"{folder} holds no folder with recordings; expected a folder per class, or --annotations FILE"

@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 from block import __version__
+from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Estimate
-from block.evaluation.evaluation import Evaluation, Way
+from block.evaluation.evaluation import About, Evaluation, LabelingResult
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
 
@@ -26,13 +27,14 @@ def as_json(evaluation: Evaluation) -> str:
         "annotated_and_missing": list(about.missing),
         "present_and_not_annotated": list(about.not_annotated),
         "failed": dict(about.failed),
-        "figures": _way(evaluation, evaluation.first),
+        "figures": _result(evaluation, evaluation.first),
     }
     if evaluation.second is not None:
         content["compared"] = {
             "a": evaluation.first.name,
             "b": evaluation.second.name,
-            "figures_b": _way(evaluation, evaluation.second),
+            "agreement": evaluation.agreement.to_json() if evaluation.agreement else None,
+            "figures_b": _result(evaluation, evaluation.second),
             "differences": {
                 kind.name: {
                     "labels": {
@@ -68,30 +70,44 @@ def as_json(evaluation: Evaluation) -> str:
                 for label, one, line in zip(evaluation.first.settings.labels, found.labels, found.lines, strict=True)
             ],
         }  # fmt: skip
+    return _dump(content)
+
+
+def agreement_as_json(about: About, name_a: str, name_b: str, agreement: Agreement) -> str:
+    """Return the content of evaluation.json where there are no annotations."""
+    return _dump({
+        "version": __version__,
+        "settings": dict(about.facts),
+        "failed": dict(about.failed),
+        "compared": {"a": name_a, "b": name_b, "agreement": agreement.to_json()},
+    })  # fmt: skip
+
+
+def _dump(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _way(evaluation: Evaluation, way: Way) -> dict[str, Any]:
-    found, truth = way.figures, evaluation.truth
+def _result(evaluation: Evaluation, result: LabelingResult) -> dict[str, Any]:
+    found, truth = result.figures, evaluation.truth
     labels = {}
     for place, at in enumerate(found.columns):
         one = {
             "clips_with_it": found.positives[place],
-            "thresholds": [way.settings.labels[member].threshold for member in truth.targets[at].members],
+            "thresholds": [result.settings.labels[member].threshold for member in truth.targets[at].members],
             "average_precision": _estimate(found.average_precision.labels[place]),
             "roc_auc": _estimate(found.roc_auc.labels[place]),
             "d_prime": _estimate(found.d_prime[place]),
         }
         labels[truth.targets[at].name] = one | {
-            name: _rates(table.labels[place]) for name, table in _tables(way).items()
+            name: _rates(table.labels[place]) for name, table in _tables(result).items()
         }
     return {
         "clips": found.clips,
         "mean_average_precision": _estimate(found.average_precision.mean),
         "mean_roc_auc": _estimate(found.roc_auc.mean),
         "d_prime_of_mean_roc_auc": _estimate(found.mean_d_prime),
-        "macro": {name: _rates(table.macro) for name, table in _tables(way).items()},
-        "micro": {name: _rates(table.micro) for name, table in _tables(way).items()},
+        "macro": {name: _rates(table.macro) for name, table in _tables(result).items()},
+        "micro": {name: _rates(table.micro) for name, table in _tables(result).items()},
         "labels": labels,
         "confusion": {
             "rows": [truth.targets[at].name for at in found.columns] + [None],
@@ -101,8 +117,8 @@ def _way(evaluation: Evaluation, way: Way) -> dict[str, Any]:
     }
 
 
-def _tables(way: Way) -> dict[str, RateTable]:
-    found = way.figures
+def _tables(result: LabelingResult) -> dict[str, RateTable]:
+    found = result.figures
     tables = {
         "as_detector": found.detector,
         "as_labelled": found.decided,

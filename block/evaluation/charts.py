@@ -1,26 +1,62 @@
-"""The report's drawings, as SVG that takes its colours from the page's style sheet, so that it fits light and dark."""
+"""The data that the report's drawings show; `templates/charts.html` draws them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from block.evaluation.bootstrap import Bools, Estimate, Floats
-from block.evaluation.markup import Markup, tag
+from block.evaluation.bootstrap import Bools, Floats
+from block.evaluation.excerpts import Excerpt
 from block.evaluation.ranking import require
 
-WIDTH, HEIGHT = 300, 210
-LEFT, RIGHT, TOP, BOTTOM = 40, 10, 18, 34
 POINTS = 200
 BINS = 28
 TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 END = 0.0003  # scores below it, and above 1 - END, stand in the outermost bins
+TICKS_KHZ = (0.5, 1, 2, 4, 8, 16)
+STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
-def precision_recall(truth: Bools, scores: Floats, point: tuple[float, float]) -> Markup:
-    """The precision–recall curve of one label, shape `(clips,)` both; `point`: recall and precision as labelled."""
+@dataclass(frozen=True)
+class PlotArea:
+    """Where in a drawing of `width` by `height` the data lie: 0…1 to the right and upwards."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def x(self, value: float) -> float:
+        return self.left + float(value) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        return self.bottom - float(value) * (self.bottom - self.top)
+
+
+PLOT = PlotArea(width=300, height=210, left=40, right=290, top=18, bottom=176)
+SPECTROGRAM = PlotArea(width=398, height=140, left=34, right=394, top=2, bottom=122)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A precision–recall curve: its corners and the threshold `in_use`, each recall and precision.
+
+    `in_use` is None where the precision or the recall is not defined; `chance` is the precision of guessing.
+    """
+
+    corners: list[tuple[float, float]]
+    chance: float
+    in_use: tuple[float, float] | None
+    area: PlotArea = PLOT
+
+
+def precision_recall(truth: Bools, scores: Floats, in_use: tuple[float, float]) -> Curve:
+    """Return the curve of one label, shape `(clips,)` both; `in_use`: recall and precision at its threshold."""
     require()
     from sklearn.metrics import precision_recall_curve
 
@@ -31,126 +67,91 @@ def precision_recall(truth: Bools, scores: Floats, point: tuple[float, float]) -
     chosen = np.unique(np.linspace(0, len(ends) - 1, min(POINTS, len(ends))).round().astype(int))
     keep = np.union1d(starts[chosen], ends[chosen])
     precision, recall = precision[keep], recall[keep]
-    share = float(truth.mean())
-    frame = _Frame()
     # A step a threshold: recall falls to the next value at the precision that this one has.
     corners = [(recall[0], precision[0])]
     for at in range(1, len(recall)):
         corners += [(recall[at], precision[at - 1]), (recall[at], precision[at])]
-    path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in corners)
-    parts = [
-        *(frame.tick_y(y, f"{y:g}") for y in (0, 0.5, 1)),
-        *(frame.tick_x(x, f"{x:g}") for x in (0, 0.5, 1)),
-        frame.title_x("recall"),
-        frame.title_y("precision"),
-        tag("line", x1=frame.x(0), x2=frame.x(1), y1=frame.y(share), y2=frame.y(share), class_="chance"),
-        tag("polyline", points=path, class_="curve"),
-    ]
-    found, right = point
-    if not math.isnan(found) and not math.isnan(right):
-        parts.append(
-            tag("g", tag("title", f"as labelled: precision {right:.2f}, recall {found:.2f}"),
-                tag("circle", cx=frame.x(found), cy=frame.y(right), r=5, class_="point"))
-        )  # fmt: skip
-    return frame.svg(parts, "precision against recall")
+    return Curve(corners, float(truth.mean()), None if any(map(math.isnan, in_use)) else in_use)
 
 
-def histogram(truth: Bools, scores: Floats, thresholds: Sequence[float]) -> Markup:
-    """Scores of the clips with the label upwards, of those without downwards, each as shares of their own number.
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram, in the drawing's units; `positive` if it is of the clips with the label."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    positive: bool
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars, the share that the highest has room for, and ticks and thresholds: each a place in 0…1 and its text."""
+
+    bars: list[Bar]
+    highest: float
+    ticks: list[tuple[float, str]]
+    thresholds: list[tuple[float, str]]
+    area: PlotArea = PLOT
+
+
+def histogram(truth: Bools, scores: Floats, thresholds: Sequence[float]) -> Histogram:
+    """Return scores of the clips with the label upwards, of those without downwards, as shares of their own number.
 
     The axis is that of log-odds, in which scores near 0 and near 1 are as far apart as those in the middle.
     """
-    edge = _log_odds(END)
-    bins = np.linspace(-edge, edge, BINS + 1)[::-1]
-    bins = np.sort(bins)
-    places = np.clip(np.digitize(_log_odds(scores), bins) - 1, 0, BINS - 1)
-    groups = []
-    for chosen in (truth, ~truth):
-        counts = np.bincount(places[chosen], minlength=BINS)
-        groups.append(counts / max(1, int(chosen.sum())))
-    most = max(0.05, float(np.max(groups)))
-    frame = _Frame()
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    room = middle - TOP - 2
-    step = (WIDTH - LEFT - RIGHT) / BINS
-    parts = [frame.tick_x(_place(tick), f"{tick:g}") for tick in TICKS]
-    parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=middle, y2=middle, class_="axis"))
-    for shares, class_, up in ((groups[0], "with", True), (groups[1], "without", False)):
-        for at, share in enumerate(shares):
-            if share:
-                height = float(share) / most * room
-                parts.append(
-                    tag("rect", x=LEFT + at * step + 0.5, y=middle - height if up else middle, width=step - 1,
-                        height=height, class_=class_)
-                )  # fmt: skip
-    for threshold in sorted(set(thresholds)):
-        x = frame.x(_place(threshold))
-        near_end = x > WIDTH - 80
-        parts += [
-            tag("line", x1=x, x2=x, y1=TOP - 6, y2=HEIGHT - BOTTOM, class_="threshold"),
-            tag("text", f"{threshold:.3g}", x=x + (-4 if near_end else 4), y=TOP - 6, class_="mark",
-                text_anchor="end" if near_end else "start"),
-        ]  # fmt: skip
-    percent = f"{most * 100:.0f} %"
-    parts += [
-        tag("text", percent, x=LEFT - 5, y=TOP + 8, text_anchor="end"),
-        tag("text", percent, x=LEFT - 5, y=HEIGHT - BOTTOM, text_anchor="end"),
-        _upright("with", 14, (TOP + middle) / 2),
-        _upright("without", 14, (middle + HEIGHT - BOTTOM) / 2),
-        frame.title_x("score"),
+    edge = float(_log_odds(1 - END))
+    places = np.clip(np.digitize(_log_odds(scores), np.linspace(-edge, edge, BINS + 1)) - 1, 0, BINS - 1)
+    groups = [np.bincount(places[chosen], minlength=BINS) / max(1, int(chosen.sum())) for chosen in (truth, ~truth)]
+    highest = max(0.05, float(np.max(groups)))
+    middle, step = PLOT.y(0.5), (PLOT.right - PLOT.left) / BINS
+    bars = []
+    for shares, positive in zip(groups, (True, False), strict=True):
+        for at in np.flatnonzero(shares).tolist():
+            height = float(shares[at]) / highest * (middle - PLOT.top - 2)
+            top = middle - height if positive else middle
+            bars.append(Bar(PLOT.left + at * step + 0.5, top, step - 1, height, positive))
+    return Histogram(
+        bars, highest, [(_place(tick), f"{tick:g}") for tick in TICKS],
+        [(_place(threshold), f"{threshold:.3g}") for threshold in thresholds],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SpectrogramAxes:
+    """Ticks of a spectrogram, each with its text, and the `bounds` of the part judged, in the drawing's units."""
+
+    frequencies: list[tuple[float, str]]
+    times: list[tuple[float, str]]
+    bounds: list[float]
+    area: PlotArea = SPECTROGRAM
+
+
+def spectrogram_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
+    """Return the axes of an excerpt; `bounds` are in seconds of the recording, and left out where out of sight."""
+    area = SPECTROGRAM
+    low, high = _mel(excerpt.low_hz), _mel(excerpt.high_hz)
+    frequencies = [
+        (area.y((_mel(khz * 1000) - low) / (high - low)), f"{khz:g}")
+        for khz in TICKS_KHZ
+        if khz * 1000 < excerpt.high_hz * 0.99
     ]
-    return frame.svg(parts, "scores of clips with and without the label, and the threshold")
+    step = next(step for step in STEPS_S if excerpt.seconds / step <= 7)
+    first = math.ceil(excerpt.start_s / step - 1e-9)
+    last = int((excerpt.start_s + excerpt.seconds) / step + 1e-9)
+
+    def x(second: float) -> float:
+        return area.x((second - excerpt.start_s) / excerpt.seconds)
+
+    times = [(x(at * step), f"{at * step:.{0 if step >= 1 else 1}f} s") for at in range(first, last + 1)]
+    return SpectrogramAxes(
+        frequencies, times, [x(bound) for bound in bounds if area.left + 2 < x(bound) < area.right - 2]
+    )
 
 
-def interval(estimate: Estimate, width: int = 64) -> Markup:
-    """A figure in 0…1 as a dot, its interval as a line."""
-    if not estimate.defined:
-        return Markup("")
-    height, pad = 14, 5
-    span = width - 2 * pad
-
-    def x(value: float) -> float:
-        return pad + max(0.0, min(1.0, value)) * span
-
-    parts = [tag("line", x1=pad, x2=width - pad, y1=height / 2, y2=height / 2, class_="track")]
-    if not math.isnan(estimate.low):
-        parts.append(tag("line", x1=x(estimate.low), x2=x(estimate.high), y1=height / 2, y2=height / 2, class_="span"))
-    parts.append(tag("circle", cx=x(estimate.value), cy=height / 2, r=4, class_="dot"))
-    return tag("svg", *parts, viewBox=f"0 0 {width} {height}", width=width, height=height, class_="interval",
-               aria_hidden="true")  # fmt: skip
-
-
-class _Frame:
-    """The plotting area: 0…1 to the right and upwards."""
-
-    def x(self, value: float) -> float:
-        return LEFT + float(value) * (WIDTH - LEFT - RIGHT)
-
-    def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - float(value) * (HEIGHT - TOP - BOTTOM)
-
-    def tick_x(self, value: float, text: str) -> Markup:
-        x = self.x(value)
-        return tag("g", tag("line", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="gridline"),
-                   tag("text", text, x=x, y=HEIGHT - BOTTOM + 14, text_anchor="middle"))  # fmt: skip
-
-    def tick_y(self, value: float, text: str) -> Markup:
-        y = self.y(value)
-        return tag("g", tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="gridline"),
-                   tag("text", text, x=LEFT - 6, y=y + 4, text_anchor="end"))  # fmt: skip
-
-    def title_x(self, text: str) -> Markup:
-        return tag("text", text, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 4, text_anchor="middle", class_="title")
-
-    def title_y(self, text: str) -> Markup:
-        return _upright(text, 12, (TOP + HEIGHT - BOTTOM) / 2)
-
-    def svg(self, parts: Sequence[Markup], told: str) -> Markup:
-        return tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="chart", role="img", aria_label=told)
-
-
-def _upright(text: str, x: float, y: float) -> Markup:
-    return tag("text", text, x=x, y=y, text_anchor="middle", class_="title", transform=f"rotate(-90 {x:g} {y:g})")
+def _mel(hz: float) -> float:
+    return math.log1p(hz / 700)
 
 
 def _log_odds(scores: Floats | float) -> Floats:
@@ -159,6 +160,6 @@ def _log_odds(scores: Floats | float) -> Floats:
 
 
 def _place(score: float) -> float:
-    """Where a score stands on the axis of log-odds, 0…1."""
+    """Return where a score stands on the axis of log-odds, 0…1."""
     edge = float(_log_odds(1 - END))
     return float(np.clip(float(_log_odds(score)) / edge, -1, 1) + 1) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,16 +31,20 @@ NOT_REACHED = "the run ended before it"
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Each recording's clip by its path, and why the others have none. `dtype` is what was computed in."""
+class ComputedScores:
+    """Each recording's clip by its path, and why the others have none. `dtype` is what was computed in.
+
+    `seconds` is what it took to compute all of them; None where OUT held some already.
+    """
 
     clips: dict[str, Clip]
     failed: dict[str, str]
     cancelled: bool
     dtype: str
+    seconds: float | None = None
 
 
-def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path) -> Heard:
+def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path) -> ComputedScores:
     """Score `files`, paths relative to the folder, as `job` says; what OUT holds already is not computed again.
 
     Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
@@ -61,7 +66,7 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
         ids = _missing(held, store, job.decisions)
         if len(ids) < len(files):
             print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
-        summary = Summary()
+        summary, seconds = Summary(), None
         if ids:
             from block.labeling.cached_labeler import StoredLabeler
             from block.labeling.run import Run
@@ -70,8 +75,11 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
             progress.each = options.verbose
             labeler = StoredLabeler(engine.labeler(progress, stored=True), store)
             folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
+            started = time.perf_counter()
             summary = Run(folder, folder, labeler, Told(progress, held), folder.stop).label(ids)
             store.flush()
+            if len(ids) == len(files):
+                seconds = time.perf_counter() - started
             progress.finish(summary, None)
         try:
             held.save()
@@ -84,7 +92,7 @@ def hear(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path)
                 failed[entry.path] = entry.problem or summary.ended or NOT_REACHED
             else:
                 clips[entry.path] = clip_of(scored, job.windows, job.decisions)
-    return Heard(clips, failed, summary.cancelled, engine.device.dtype_name)
+    return ComputedScores(clips, failed, summary.cancelled, engine.device.dtype_name, seconds)
 
 
 def clip_of(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:

@@ -1,4 +1,4 @@
-"""One evaluation as a whole: a way to label with its figures, the same beside another way, and thresholds to take."""
+"""One evaluation as a whole: the figures of one or two configurations, their differences, and thresholds to take."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from block import decisions
 from block.decisions import Scores
+from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.ground_truth import Truth
 from block.evaluation.metrics import Answers, Difference, Figures, difference, figures
-from block.evaluation.predictions import Clip, Decided, answers, decide, reached_by
+from block.evaluation.predictions import Clip, Prediction, answers, predict, reached_by
 from block.evaluation.rates import Rates, whole
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Fit, Goal, Translation, fit, translate
@@ -22,43 +24,45 @@ from block.settings import SCORE_FUNCTIONS, DecisionSettings
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """One way to label, and how well it does. `name` tells it from another, empty where there is none."""
+class LabelingResult:
+    """The labels that one configuration gives, and how good they are. `name` is empty where there is no other."""
 
     name: str
     settings: DecisionSettings
     clips: tuple[Clip, ...]
-    decided: tuple[Decided, ...]
+    predictions: tuple[Prediction, ...]
     answers: Answers
     figures: Figures
 
 
-def way(
+def evaluate_labels(
     name: str,
     clips: Sequence[Clip],
     settings: DecisionSettings,
     truth: Truth,
     resamples: Resamples,
     segment_s: float | None = SEGMENT_S,
-) -> Way:
+) -> LabelingResult:
     """Label `clips`, those of `truth.files`, and hold the labels to it; in segments too unless `segment_s` is None."""
-    decided = tuple(decide(clip, settings) for clip in clips)
+    predictions = tuple(predict(clip, settings) for clip in clips)
     events = None if segment_s is None else truth.events
-    found = answers(clips, decided, settings, events, segment_s or SEGMENT_S)
-    return Way(name, settings, tuple(clips), decided, found, figures(truth.present, truth.judged, found, resamples))
+    found = answers(clips, predictions, settings, events, segment_s or SEGMENT_S)
+    return LabelingResult(
+        name, settings, tuple(clips), predictions, found, figures(truth.present, truth.judged, found, resamples)
+    )
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One figure under both ways: of each judged label, and of all together."""
+class FigureComparison:
+    """One figure under both configurations: of each judged label, and of all together."""
 
     name: str
     labels: tuple[Difference, ...]
     together: Difference
 
 
-def compare(first: Way, second: Way) -> tuple[Compared, ...]:
-    """Both ways side by side on the same clips, figure by figure; intervals are of paired draws."""
+def compare(first: LabelingResult, second: LabelingResult) -> tuple[FigureComparison, ...]:
+    """Return both side by side on the same clips, figure by figure; intervals are of paired draws."""
     a, b = first.figures, second.figures
     found = []
     for name, one, other in (
@@ -68,7 +72,7 @@ def compare(first: Way, second: Way) -> tuple[Compared, ...]:
             difference(x, y, one.draws[:, at], other.draws[:, at])
             for at, (x, y) in enumerate(zip(one.labels, other.labels, strict=True))
         )
-        found.append(Compared(name, labels, difference(one.mean, other.mean, one.mean_draws, other.mean_draws)))
+        found.append(FigureComparison(name, labels, difference(one.mean, other.mean, one.mean_draws, other.mean_draws)))
     for name, one_table, other_table in (
         ("F1 as detector", a.detector, b.detector),
         ("F1 as labelled", a.decided, b.decided),
@@ -84,12 +88,12 @@ def compare(first: Way, second: Way) -> tuple[Compared, ...]:
         together = difference(
             one_table.macro.f1, other_table.macro.f1, one_table.macro_f1_draws, other_table.macro_f1_draws
         )
-        found.append(Compared(name, labels, together))
+        found.append(FigureComparison(name, labels, together))
     return tuple(found)
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedThreshold:
     """What became of a target's threshold. `lines` are its entries for --audioset-labels, the old ones where it stays.
 
     `before` are the rates of the label as a detector at the threshold in use, on all clips. `labelled` is what to
@@ -104,9 +108,11 @@ class Fitted:
     labelled: Rates
 
 
-def fit_thresholds(way: Way, truth: Truth, goal: Goal, resamples: Resamples) -> tuple[Fitted, ...]:
+def fit_thresholds(
+    result: LabelingResult, truth: Truth, goal: Goal, resamples: Resamples
+) -> tuple[FittedThreshold, ...]:
     """Choose a threshold for each target; one that is not judged stays."""
-    scores, kept = way.answers.scores, way.answers.reached.copy()
+    scores, kept = result.answers.scores, result.answers.reached.copy()
     fits = [
         fit(truth.present[:, at], scores[:, at], goal, resamples) if judged else Fit(None, "it is not annotated")
         for at, judged in enumerate(truth.judged)
@@ -119,11 +125,11 @@ def fit_thresholds(way: Way, truth: Truth, goal: Goal, resamples: Resamples) -> 
     labelled = whole(given, truth.present, resamples).labels
     found = []
     for at, (target, one) in enumerate(zip(truth.targets, fits, strict=True)):
-        columns = way.figures.columns
-        before = way.figures.detector.labels[columns.index(at)] if at in columns else labelled[at]
-        labels = [way.settings.labels[member] for member in target.members]
+        columns = result.figures.columns
+        before = result.figures.detector.labels[columns.index(at)] if at in columns else labelled[at]
+        labels = [result.settings.labels[member] for member in target.members]
         lines = tuple(label.entry if one.threshold is None else entry(label, one.threshold) for label in labels)
-        found.append(Fitted(target.name, int(truth.present[:, at].sum()), one, lines, before, labelled[at]))
+        found.append(FittedThreshold(target.name, int(truth.present[:, at].sum()), one, lines, before, labelled[at]))
     return tuple(found)
 
 
@@ -137,7 +143,7 @@ def entry(label: LabelOfInterest, threshold: float) -> str:
 
 
 @dataclass(frozen=True)
-class Translated:
+class TranslatedThresholds:
     """The thresholds of `labels` for the other score function, `into`, and how many windows get another label then.
 
     `differ` of `windows` windows, each decided by itself, with all thresholds translated.
@@ -150,28 +156,29 @@ class Translated:
     windows: int
 
 
-def translate_thresholds(way: Way) -> Translated:
+def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
     """Carry each label's threshold to the score function that is not in use, on the windows of these clips."""
-    settings = way.settings
+    settings = result.settings
     other = next(function for function in SCORE_FUNCTIONS if function != settings.score_function)
     changed = replace(settings, score_function=other)
-    heard = [one.heard(clip) for one, clip in zip(way.decided, way.clips, strict=True)]
-    scores = np.concatenate([one.scores[rows] for one, rows in zip(way.decided, heard, strict=True)])
+    audible = [one.audible(clip) for one, clip in zip(result.predictions, result.clips, strict=True)]
+    scores = np.concatenate([one.scores[rows] for one, rows in zip(result.predictions, audible, strict=True)])
     # Only the scores count here, and these do not depend on a threshold.
-    others = np.concatenate([decide(clip, changed).scores[rows] for clip, rows in zip(way.clips, heard, strict=True)])
+    others = np.concatenate(
+        [predict(clip, changed).scores[rows] for clip, rows in zip(result.clips, audible, strict=True)]
+    )
     kept = reached_by(scores, settings)
     found = tuple(translate(kept[:, at], others[:, at]) for at in range(len(settings.labels)))
     labels = tuple(replace(label, threshold=one.threshold) for label, one in zip(settings.labels, found, strict=True))
     lines = tuple(entry(label, one.threshold) for label, one in zip(settings.labels, found, strict=True))
     differ = int((_winners(scores, settings.labels) != _winners(others, labels)).sum())
-    return Translated(other, found, lines, differ, len(scores))
+    return TranslatedThresholds(other, found, lines, differ, len(scores))
 
 
 def _winners(scores: Scores, labels: Sequence[LabelOfInterest]) -> npt.NDArray[np.str_]:
-    """The name that each window gets, as decisions.decide gives it; empty for none."""
-    reached = scores >= np.array([label.threshold for label in labels])
-    names = np.array([label.name for label in labels])
-    return np.asarray(np.where(reached.any(axis=1), names[np.where(reached, scores, -1.0).argmax(axis=1)], ""))
+    """Return the name that each window gets; empty for none."""
+    found = decisions.decide(scores, np.ones(len(scores), dtype=bool), labels, "")
+    return np.array([one.label for one in found])
 
 
 @dataclass(frozen=True)
@@ -192,18 +199,20 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All that was found out, for the texts and the report. `second` and `compared` where two ways were asked for."""
+    """All that was found out, for the texts and the report. `second` and `compared` are there with --compare."""
 
     about: About
     truth: Truth
     resamples: Resamples
-    first: Way
-    second: Way | None = None
-    compared: tuple[Compared, ...] = ()
+    first: LabelingResult
+    second: LabelingResult | None = None
+    compared: tuple[FigureComparison, ...] = ()
     goal: Goal | None = None
-    fitted: tuple[Fitted, ...] = ()
-    translated: Translated | None = None
+    fitted: tuple[FittedThreshold, ...] = ()
+    translated: TranslatedThresholds | None = None
+    agreement: Agreement | None = None
 
     def thresholds(self, target: int) -> list[float]:
-        """The thresholds of a target's labels."""
-        return [self.first.settings.labels[member].threshold for member in self.truth.targets[target].members]
+        """The different thresholds of a target's labels, lowest first."""
+        labels = self.first.settings.labels
+        return sorted({labels[member].threshold for member in self.truth.targets[target].members})

@@ -11,7 +11,7 @@ from block import decisions
 from block.decisions import Scores
 from block.evaluation.bootstrap import Bools, Floats
 from block.evaluation.ground_truth import Truth
-from block.evaluation.predictions import Clip, Decided, of_targets
+from block.evaluation.predictions import Clip, Prediction, of_targets
 from block.labels import LabelOfInterest
 from block.settings import DecisionSettings
 
@@ -35,7 +35,7 @@ class Moment:
 
 
 def mistakes(
-    clips: Sequence[Clip], decided: Sequence[Decided], truth: Truth, settings: DecisionSettings
+    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: Truth, settings: DecisionSettings
 ) -> list[Moment]:
     """The most confident mistakes, one a clip: labels given where they are not noted, the highest score first.
 
@@ -44,7 +44,7 @@ def mistakes(
     """
     wrong: list[Moment] = []
     missed: list[tuple[float, Moment]] = []
-    for at, moments in enumerate(_moments(clips, decided, truth, settings)):
+    for at, moments in enumerate(_moments(clips, predictions, truth, settings)):
         places = {target.name: place for place, target in enumerate(truth.targets)}
         false = [
             moment for moment in moments
@@ -57,7 +57,7 @@ def mistakes(
         lost = [name for name in _noted(truth, at) if name not in given]
         if not lost:
             continue
-        scores = of_targets(decided[at].scores, truth.targets).max(axis=0)
+        scores = of_targets(predictions[at].scores, truth.targets).max(axis=0)
         where = [moment for moment in moments if set(lost) & set(moment.annotated)] or moments
         missed.append((min(float(scores[places[name]]) for name in lost), max(where, key=lambda one: one.margin)))
     wrong.sort(key=lambda moment: -moment.score)
@@ -66,12 +66,12 @@ def mistakes(
 
 
 def least_certain(
-    clips: Sequence[Clip], decided: Sequence[Decided], truth: Truth, settings: DecisionSettings
+    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: Truth, settings: DecisionSettings
 ) -> list[Moment]:
     """The places, one a clip, where the smallest change of the scores would give another label."""
     found = [
         min(moments, key=lambda moment: moment.margin)
-        for moments in _moments(clips, decided, truth, settings)
+        for moments in _moments(clips, predictions, truth, settings)
         if moments
     ]
     return sorted(found, key=lambda moment: moment.margin)[:SHOWN]
@@ -82,12 +82,11 @@ def _noted(truth: Truth, clip: int) -> list[str]:
 
 
 def _moments(
-    clips: Sequence[Clip], decided: Sequence[Decided], truth: Truth, settings: DecisionSettings
+    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: Truth, settings: DecisionSettings
 ) -> Iterator[list[Moment]]:
     """The cells of each clip that are not silent, each decided by itself."""
-    for at, (clip, one) in enumerate(zip(clips, decided, strict=True)):
-        cells, heard = clip.layout.cells, one.heard(clip)
-        loud = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])
+    for at, (clip, one) in enumerate(zip(clips, predictions, strict=True)):
+        cells, loud = clip.layout.cells, one.audible_cells(clip)
         means = decisions.cell_scores(one.scores, cells)
         got = decisions.decide(means, loud, settings.labels, settings.other_label)
         far = margins(means, settings.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
@@ -33,6 +34,16 @@ def interval(estimate: Estimate, places: int = 3) -> str:
     if math.isnan(estimate.low):
         return ""
     return f"{number(estimate.low, places)}…{number(estimate.high, places)}"
+
+
+def signed_interval(estimate: Estimate) -> str:
+    """Return the 95 % interval of a difference; empty where there is none."""
+    return f"{signed(estimate.low)}…{signed(estimate.high)}" if interval(estimate) else ""
+
+
+def threshold_list(thresholds: Iterable[float]) -> str:
+    """Return the thresholds of a label, which are several where classes share a name."""
+    return ", ".join(f"{value:.4g}" for value in thresholds)
 
 
 def with_interval(estimate: Estimate, places: int = 3) -> str:

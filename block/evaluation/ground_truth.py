@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from block.evaluation.annotations import Annotations, Row
+from block.evaluation.annotations import Annotation, Annotations
 from block.evaluation.bootstrap import Bools
 from block.evaluation.segment_based import Event
 from block.labels import ClassNames, LabelError, LabelOfInterest, parse_labels
@@ -15,19 +15,19 @@ from block.ontology import key
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetLabel:
     """One name in the output, and the labels of interest that are written as it: their places in the user's list."""
 
     name: str
     members: tuple[int, ...]
 
 
-def targets_of(labels: Sequence[LabelOfInterest]) -> tuple[Target, ...]:
+def targets_of(labels: Sequence[LabelOfInterest]) -> tuple[TargetLabel, ...]:
     """The names in the output, in the user's order. Classes renamed to one name are one."""
     members: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         members.setdefault(label.name, []).append(place)
-    return tuple(Target(name, tuple(places)) for name, places in members.items())
+    return tuple(TargetLabel(name, tuple(places)) for name, places in members.items())
 
 
 def labels_named(
@@ -67,7 +67,17 @@ class Names:
                 for index in label.indices:
                     self._by_class.setdefault(index, set()).add(at)
 
-    def of(self, row: Row) -> frozenset[int]:
+    def any_of(self, typed: Iterable[str]) -> bool:
+        """Return True if any of these names stands for a target."""
+        for name in typed:
+            try:
+                if self.of(Annotation("", "", name)):
+                    return True
+            except LabelError:
+                continue
+        return False
+
+    def of(self, row: Annotation) -> frozenset[int]:
         """The targets that this row says are heard; none for the other label, and for a class nobody asked for.
 
         Raises LabelError, naming file and line, for a name that is neither a class nor an output name, or that is
@@ -99,7 +109,7 @@ class _Classes:
         self._names = ClassNames(names)
         self.names = self._names.names
 
-    def find(self, row: Row) -> int | None:
+    def find(self, row: Annotation) -> int | None:
         """The class that a row names, None if it names none. Raises LabelError if it is not clear which."""
         if row.label not in self._names:
             return None
@@ -108,14 +118,14 @@ class _Classes:
         except LabelError as error:
             raise LabelError(f"{row.place}: {error}") from None
 
-    def index(self, row: Row) -> int:
+    def index(self, row: Annotation) -> int:
         """The class that a row names. Raises LabelError if it names none."""
         index = self.find(row)
         if index is None:
             raise self.unknown(row)
         return index
 
-    def unknown(self, row: Row) -> LabelError:
+    def unknown(self, row: Annotation) -> LabelError:
         near = self._names.nearest(row.label)
         hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
         return LabelError(f"{row.place}: {row.label!r} is neither a class of this checkpoint nor a new name{hint}")
@@ -131,7 +141,7 @@ class Truth:
     """
 
     files: tuple[str, ...]
-    targets: tuple[Target, ...]
+    targets: tuple[TargetLabel, ...]
     present: Bools
     judged: Bools
     events: tuple[tuple[Event, ...], ...]

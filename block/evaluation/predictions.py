@@ -13,7 +13,7 @@ from block import decisions
 from block.decisions import Scores
 from block.evaluation import segment_based
 from block.evaluation.bootstrap import Bools
-from block.evaluation.ground_truth import Target, targets_of
+from block.evaluation.ground_truth import TargetLabel, targets_of
 from block.evaluation.metrics import Answers
 from block.evaluation.segment_based import Event
 from block.recording import LabeledRecording
@@ -40,22 +40,27 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
-class Decided:
+class Prediction:
     """A clip's labels, and the scores of its windows that they come from, shape `(windows, labels of interest)`."""
 
     scores: Scores
     labeled: LabeledRecording
 
-    def heard(self, clip: Clip) -> Bools:
+    def audible(self, clip: Clip) -> Bools:
         """Which windows were not left out as silent."""
         return np.array(clip.piece_counts) > 0
 
+    def audible_cells(self, clip: Clip) -> Bools:
+        """Which cells have a window that was not left out. Shape: `(cells,)`."""
+        windows = self.audible(clip)
+        return np.array([windows[cell.windows.start : cell.windows.stop].any() for cell in clip.layout.cells])
 
-def decide(clip: Clip, settings: DecisionSettings) -> Decided:
+
+def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
     """The labels of a clip."""
     scores = decisions.score_labels(clip.logits, clip.piece_counts, settings)
     labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.piece_counts, scores, settings)
-    return Decided(scores, labeled)
+    return Prediction(scores, labeled)
 
 
 def reached_by(scores: Scores, settings: DecisionSettings) -> Bools:
@@ -63,14 +68,14 @@ def reached_by(scores: Scores, settings: DecisionSettings) -> Bools:
     return np.asarray(scores >= np.array([label.threshold for label in settings.labels]))
 
 
-def of_targets(values: npt.NDArray[np.generic], targets: Sequence[Target]) -> npt.NDArray[np.generic]:
+def of_targets(values: npt.NDArray[np.generic], targets: Sequence[TargetLabel]) -> npt.NDArray[np.generic]:
     """The highest of the labels of interest that share a name. Shape: `(…, labels)` in, `(…, targets)` out."""
     return np.stack([values[..., list(target.members)].max(axis=-1) for target in targets], axis=-1)
 
 
 def answers(
     clips: Sequence[Clip],
-    decided: Sequence[Decided],
+    predictions: Sequence[Prediction],
     settings: DecisionSettings,
     events: Sequence[Sequence[Event]] | None = None,
     segment_s: float = segment_based.SEGMENT_S,
@@ -82,10 +87,10 @@ def answers(
     reached = np.zeros(scores.shape, dtype=bool)
     given = np.zeros(scores.shape, dtype=bool)
     top = np.full(len(clips), -1, dtype=np.intp)
-    for at, one in enumerate(decided):
+    for at, one in enumerate(predictions):
         scores[at] = of_targets(one.scores, targets).max(axis=0)
-        heard = one.scores[one.heard(clips[at])]
-        reached[at] = of_targets(reached_by(heard, settings), targets).any(axis=0)
+        audible = one.scores[one.audible(clips[at])]
+        reached[at] = of_targets(reached_by(audible, settings), targets).any(axis=0)
         found = [segment for segment in one.labeled.segments if segment.label in places]
         given[at, [places[segment.label] for segment in found]] = True
         if found:
@@ -95,7 +100,7 @@ def answers(
     reference = [
         segment_based.roll(one, clip.seconds, len(targets), segment_s) for one, clip in zip(events, clips, strict=True)
     ]
-    pairs = list(zip(clips, decided, strict=True))
+    pairs = list(zip(clips, predictions, strict=True))
     detected = [
         segment_based.roll(detections(clip, one, settings), clip.seconds, len(targets), segment_s)
         for clip, one in pairs
@@ -109,23 +114,23 @@ def answers(
     )  # fmt: skip
 
 
-def detections(clip: Clip, decided: Decided, settings: DecisionSettings) -> list[Event]:
+def detections(clip: Clip, prediction: Prediction, settings: DecisionSettings) -> list[Event]:
     """Where each target reaches its own threshold, whatever the others do: an event a cell."""
     cells = clip.layout.cells
-    heard = decided.heard(clip)
-    loud = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])
-    means = decisions.cell_scores(decided.scores, cells)
-    reached = of_targets(reached_by(means, settings) & loud[:, None], targets_of(settings.labels))
+    means = decisions.cell_scores(prediction.scores, cells)
+    reached = of_targets(
+        reached_by(means, settings) & prediction.audible_cells(clip)[:, None], targets_of(settings.labels)
+    )
     return [
         Event(int(target), clip.at_s(cells[cell].start), clip.at_s(cells[cell].end))
         for cell, target in zip(*np.nonzero(reached), strict=True)
     ]
 
 
-def labels(clip: Clip, decided: Decided, places: dict[str, int]) -> list[Event]:
+def labels(clip: Clip, prediction: Prediction, places: dict[str, int]) -> list[Event]:
     """The segments that got a label of interest."""
     return [
         Event(places[segment.label], clip.at_s(segment.start), clip.at_s(segment.end))
-        for segment in decided.labeled.segments
+        for segment in prediction.labeled.segments
         if segment.label in places
     ]

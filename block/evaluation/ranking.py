@@ -96,9 +96,10 @@ def _metrics() -> Any:
 
 
 def require() -> None:
-    """Raises SettingsError if scikit-learn is not installed."""
+    """Raise SettingsError if scikit-learn or Jinja is not installed."""
     try:
+        import jinja2  # noqa: F401
         import sklearn.metrics
         import sklearn.model_selection  # noqa: F401
     except (ImportError, OSError) as error:
-        raise SettingsError(f"evaluate needs scikit-learn ({error}): {INSTALL}") from None
+        raise SettingsError(f"evaluate needs scikit-learn and Jinja ({error}): {INSTALL}") from None

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from block.evaluation.evaluation import Evaluation
-from block.evaluation.formatting import completeness, count, number, signed, with_interval
+from block.evaluation.formatting import (
+    completeness,
+    count,
+    number,
+    signed,
+    signed_interval,
+    threshold_list,
+    with_interval,
+)
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
 from block.recording import printable
@@ -65,9 +73,8 @@ def _ranking(evaluation: Evaluation) -> str:
 def _rates(evaluation: Evaluation, title: str, rates: RateTable) -> str:
     rows = []
     for place, name in enumerate(_names(evaluation)):
-        thresholds = evaluation.thresholds(evaluation.first.figures.columns[place])
-        told = ", ".join(f"{value:.4g}" for value in sorted(set(thresholds)))
-        rows.append([name, told, *_three(rates.labels[place])])
+        thresholds = threshold_list(evaluation.thresholds(evaluation.first.figures.columns[place]))
+        rows.append([name, thresholds, *_three(rates.labels[place])])
     rows += [["mean", "", *_three(rates.macro)], ["all together", "", *_three(rates.micro)]]
     return f"{title}\n{table(('label', 'threshold', 'precision', 'recall', 'F1'), rows)}"
 
@@ -80,6 +87,8 @@ def _compared(evaluation: Evaluation) -> list[str]:
     if evaluation.second is None:
         return []
     parts = [f"A: {evaluation.first.name} (all of the above)\nB: {evaluation.second.name}"]
+    if evaluation.agreement:
+        parts.append("\n".join(evaluation.agreement.lines()))
     names = [*_names(evaluation), "mean"]
     for kind in evaluation.compared:
         rows = [[name, *_difference(one)] for name, one in zip(names, (*kind.labels, kind.together), strict=True)]
@@ -88,8 +97,8 @@ def _compared(evaluation: Evaluation) -> list[str]:
 
 
 def _difference(one: Difference) -> list[str]:
-    span = f" [{signed(one.more.low)}…{signed(one.more.high)}]" if one.more.low == one.more.low else ""
-    return [number(one.first), number(one.second), f"{signed(one.more.value)}{span}"]
+    span = signed_interval(one.more)
+    return [number(one.first), number(one.second), signed(one.more.value) + (f" [{span}]" if span else "")]
 
 
 def _fitted(evaluation: Evaluation) -> list[str]:
@@ -123,7 +132,7 @@ def _translated(evaluation: Evaluation) -> list[str]:
     labels = evaluation.first.settings.labels
     rows = [
         [printable(label.name), f"{label.threshold:.6g}", f"{one.threshold:.6g}", str(one.kept), str(one.differ),
-         "" if one.determined else f"{'no' if not one.kept else 'every'} window reaches it: not determined"]
+         one.note]
         for label, one in zip(labels, found.labels, strict=True)
     ]  # fmt: skip
     head = ("label", evaluation.first.settings.score_function, found.into, "windows that reach it", "that differ", "")

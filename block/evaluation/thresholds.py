@@ -142,6 +142,13 @@ class Translation:
     def determined(self) -> bool:
         return 0 < self.kept < self.windows
 
+    @property
+    def note(self) -> str:
+        """Why the data do not determine it; empty where they do."""
+        if self.determined:
+            return ""
+        return f"{'every' if self.kept else 'no'} window reaches it: not determined"
+
 
 def translate(kept: Bools, scores: Floats) -> Translation:
     """The threshold on `scores` that agrees with `kept` on most windows. Shape: `(windows,)` for both.

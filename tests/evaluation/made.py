@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from block.evaluation.annotations import Annotations, Row
+from block.evaluation.annotations import Annotation, Annotations
 from block.evaluation.ground_truth import Names, Truth, truth
 from block.evaluation.predictions import Clip
 from block.labels import parse_labels
@@ -37,7 +37,7 @@ def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, ex
     """Truth from rows of file and label, or of file, start, end and label."""
     strong = any(len(row) == 4 for row in rows)
     made = tuple(
-        Row(f"made, line {at}", str(row[0]), str(row[-1]), *(row[1:3] if len(row) == 4 else ()))
+        Annotation(f"made, line {at}", str(row[0]), str(row[-1]), *(row[1:3] if len(row) == 4 else ()))
         for at, row in enumerate(rows, start=2)
     )
     names = Names(decisions.labels, NAMES, decisions.other_label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,44 @@ def test_two_checkpoints_and_two_modes_can_be_compared(evaluate, checkpoint_fold
         "--compare", f"model={checkpoint_folder}", f"model={make_checkpoint(names=NAMES[::-1])}", "--bootstrap", "100"
     )
     assert list(found["compared"]["figures_b"]["labels"]) == list(found["figures"]["labels"])
+
+
+def test_without_annotations_two_ways_are_compared_by_agreement_alone(evaluate, recordings, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    flat = tmp_path / "flat"
+    shutil.copytree(recordings, flat / "monday")  # `monday` names no class
+    arguments = ("--win-size-ms", "1000", "--compare", "mode=exact", "mode=fast")
+    code, found = evaluate(*arguments, folder=flat)
+    assert code == 0
+    agreement = found["compared"]["agreement"]
+    assert (found["compared"]["a"], found["compared"]["b"]) == ("mode=exact", "mode=fast")
+    # With so few windows fast mode computes all of them exactly; `alone.wav` is silent and 1 s long.
+    assert (agreement["windows"], agreement["same_label"]) == (46, 1.0)
+    assert agreement["largest_score_difference"] == pytest.approx(0, abs=1e-5)
+    assert agreement["speedup"] > 0
+    assert "figures" not in found
+    told = capsys.readouterr().out
+    assert "Same label: 46 of 46 (100.0 %) windows." in told
+    assert "B is " in told
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Same label: 46 of 46 (100.0 %) windows." in page
+    assert "annotations</dt>" not in page
+    again = evaluate(*arguments, folder=flat)[1]["compared"]["agreement"]
+    assert again == {**agreement, "speedup": None}, "scores that were kept say nothing of speed"
+    other = evaluate("--compare", "fill=pad", "fill=repeat", "--audioset-labels", "Dog", folder=flat)[1]
+    assert other["compared"]["agreement"]["largest_score_difference"] > 0
+
+
+def test_folders_that_name_a_label_of_interest_are_annotations(evaluate, recordings) -> None:  # type: ignore[no-untyped-def]
+    compare = ("--bootstrap", "100", "--compare", "fill=pad", "fill=repeat")
+    found = evaluate(*compare)[1]
+    assert found["compared"]["agreement"]["windows"] == 15
+    assert "figures" in found
+    assert "figures" not in evaluate(*compare, "--audioset-labels", "Silence")[1]
+    for option in (("--fit-thresholds", "f1"), ("--translate-thresholds",)):
+        with pytest.raises(SettingsError, match=f"{option[0]} needs annotations"):
+            evaluate(*compare, "--audioset-labels", "Silence", *option)
+    with pytest.raises(SettingsError, match="agreement needs the same windows"):
+        evaluate("--audioset-labels", "Silence", "--compare", "win-size-ms=1000", "win-size-ms=2000")
 
 
 def test_what_cannot_be_evaluated_is_refused_in_a_line(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]

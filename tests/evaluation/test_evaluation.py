@@ -9,9 +9,9 @@ import pytest
 
 from block.decisions import score
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.evaluation import compare, entry, fit_thresholds, translate_thresholds, way
+from block.evaluation.evaluation import compare, entry, evaluate_labels, fit_thresholds, translate_thresholds
 from block.evaluation.examples import least_certain, margins, mistakes
-from block.evaluation.predictions import answers, decide, detections
+from block.evaluation.predictions import answers, detections, predict
 from block.evaluation.segment_based import Event
 from block.evaluation.thresholds import Goal
 from block.labels import parse_labels
@@ -39,7 +39,7 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
     clips, rows = many(120, decisions)
     rows.append((rows[0][0], "Music"))
     truth = truth_of(rows, decisions)
-    found = way("", clips, decisions, truth, Resamples(120, 50), None).figures
+    found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None).figures
     columns = [NAMES.index(label.class_name) for label in decisions.labels]
     scores = score(np.stack([one.logits[0] for one in clips]), function)[:, columns]
     present = truth.present
@@ -73,7 +73,7 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
 def test_every_interval_holds_its_figure_and_every_mean_is_of_the_labels() -> None:
     decisions = settings()
     clips, rows = many(150, decisions)
-    found = way("", clips, decisions, truth_of(rows, decisions), Resamples(150, 300), None).figures
+    found = evaluate_labels("", clips, decisions, truth_of(rows, decisions), Resamples(150, 300), None).figures
     for one in (*found.average_precision.labels, *found.roc_auc.labels, *found.d_prime, found.mean_d_prime):
         assert one.low < one.value < one.high
     for rates in (*found.detector.labels, *found.decided.labels, found.detector.macro, found.decided.micro):
@@ -87,7 +87,7 @@ def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part
     decisions = settings("Speech, Music, Dog")
     windows = WindowSettings(1000, 1000)
     one = clip(np.stack([logits(Speech=1.0, Dog=0.5), logits(Music=2.0), logits()]), 3.0, windows)
-    found = answers([one], [decide(one, decisions)], decisions)
+    found = answers([one], [predict(one, decisions)], decisions)
     assert found.scores[0] == pytest.approx(score(np.array([1.0, 2.0, 0.5]), "sigmoid"), abs=1e-6)
     assert found.reached[0].tolist() == [True, True, True]
     assert found.given[0].tolist() == [True, True, False]  # Dog reached its threshold, and speech won
@@ -98,7 +98,7 @@ def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
     decisions = settings("Speech, Music", threshold=0.0)
     one = clip(logits(Speech=3.0))
     silent = replace(one, piece_counts=(0,), logits=one.logits[:0])
-    found = answers([silent], [decide(silent, decisions)], decisions)
+    found = answers([silent], [predict(silent, decisions)], decisions)
     assert not found.reached.any()
     assert not found.given.any()
     assert found.top.tolist() == [-1]
@@ -109,10 +109,10 @@ def test_strong_labels_are_held_to_segments_as_detector_and_as_labelled() -> Non
     windows = WindowSettings(1000, 1000)
     one = clip(np.stack([logits(Speech=2.0, Dog=1.0), logits(Dog=1.0), logits()]), 3.0, windows)
     truth = truth_of([("a", 0.5, 2.0, "Dog"), ("a", 2.5, 3.0, "Speech")], decisions)
-    assert detections(one, decide(one, decisions), decisions) == [
+    assert detections(one, predict(one, decisions), decisions) == [
         Event(0, 0.0, 1.0), Event(1, 0.0, 1.0), Event(1, 1.0, 2.0)
     ]  # fmt: skip
-    found = way("", [one], decisions, truth, Resamples(1, 100), 1.0).figures
+    found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), 1.0).figures
     assert found.detector_segments is not None
     assert found.decided_segments is not None
     dog, labelled = found.detector_segments.labels[1], found.decided_segments.labels[1]
@@ -126,15 +126,19 @@ def test_a_label_that_never_occurs_is_left_out_and_no_answer_of_it_is_a_mistake(
     clips = [clip(logits(Music=3.0)), clip(logits(Dog=3.0)), clip(logits(Speech=1.0, Dog=2.0))]
     rows = [("a", "Speech"), ("b", "Dog"), ("c", "Dog")]
     truth = truth_of(rows, decisions)
-    found = way("", clips, decisions, truth, Resamples(3, 100), None)
+    found = evaluate_labels("", clips, decisions, truth, Resamples(3, 100), None)
     assert found.figures.columns == (0, 2)
     assert found.figures.confusion.tolist() == [[0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
     # Speech was missed in the first clip; that music was given there may well be right.
-    assert [(one.clip, one.label, one.annotated) for one in mistakes(clips, found.decided, truth, decisions)] == [
+    assert [(one.clip, one.label, one.annotated) for one in mistakes(clips, found.predictions, truth, decisions)] == [
         (0, "Music", ("Speech",))
     ]
     exhaustive = truth_of(rows, decisions, exhaustive=True)
-    assert way("", clips, decisions, exhaustive, Resamples(3, 100), None).figures.columns == (0, 1, 2)
+    assert evaluate_labels("", clips, decisions, exhaustive, Resamples(3, 100), None).figures.columns == (
+        0,
+        1,
+        2,
+    )
 
 
 def test_the_most_confident_mistakes_come_first_and_misses_last() -> None:
@@ -142,9 +146,9 @@ def test_the_most_confident_mistakes_come_first_and_misses_last() -> None:
     clips = [clip(logits(Dog=at)) for at in (1.0, 3.0, 2.0, -5.0, -1.0)]
     rows = [("a", "Speech"), ("b", "Speech"), ("c", "Dog"), ("d", "Dog"), ("e", "Dog")]
     truth = truth_of(rows, decisions)
-    decided = [decide(one, decisions) for one in clips]
-    assert [one.clip for one in mistakes(clips, decided, truth, decisions)] == [1, 0, 3, 4]
-    assert [one.clip for one in least_certain(clips, decided, truth, decisions)][:2] == [0, 4]
+    predictions = [predict(one, decisions) for one in clips]
+    assert [one.clip for one in mistakes(clips, predictions, truth, decisions)] == [1, 0, 3, 4]
+    assert [one.clip for one in least_certain(clips, predictions, truth, decisions)][:2] == [0, 4]
 
 
 def test_margins_are_the_smallest_change_that_gives_another_label() -> None:
@@ -168,13 +172,13 @@ def test_comparing_pairs_the_clips_so_that_a_way_is_never_different_from_itself(
     decisions = settings()
     clips, rows = many(80, decisions)
     truth, resamples = truth_of(rows, decisions), Resamples(80, 100)
-    same = compare(*(way(name, clips, decisions, truth, resamples, None) for name in "ab"))
+    same = compare(*(evaluate_labels(name, clips, decisions, truth, resamples, None) for name in "ab"))
     assert [kind.name for kind in same] == ["AP", "ROC AUC", "F1 as detector", "F1 as labelled"]
     for kind in same:
         for one in (*kind.labels, kind.together):
             assert (one.more.value, one.more.low, one.more.high) == (0, 0, 0)
     worse = [replace(one, logits=one.logits + RNG.normal(0, 6, one.logits.shape).astype(np.float32)) for one in clips]
-    noisy = compare(*(way("", ones, decisions, truth, resamples, None) for ones in (clips, worse)))
+    noisy = compare(*(evaluate_labels("", ones, decisions, truth, resamples, None) for ones in (clips, worse)))
     assert noisy[0].together.more.high < 0
     assert noisy[0].together.more.value == pytest.approx(noisy[0].together.second - noisy[0].together.first)
 
@@ -194,7 +198,7 @@ def test_fitted_thresholds_are_told_for_every_label_and_those_left_alone_with_a_
     clips, rows = many(120, settings("Speech, Music, Dog"))
     rows.append((rows[0][0], "Whimper"))
     truth = truth_of(rows, decisions)
-    found = way("", clips, decisions, truth, Resamples(120, 50), None)
+    found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None)
     fitted = {one.name: one for one in fit_thresholds(found, truth, Goal("f1"), Resamples(120, 50))}
     assert list(fitted) == ["Speech", "tune", "Dog", "Silence"]
     assert fitted["Silence"].fit.reason == "it is not annotated"
@@ -212,10 +216,12 @@ def test_translated_thresholds_keep_the_labels_where_only_one_class_is_ever_loud
     clips += [clip(logits(Dog=value)) for value in RNG.uniform(-8, 8, 40)]
     rows = [(f"{at}", "Speech" if at < 40 else "Dog") for at in range(80)]
     truth = truth_of(rows, decisions)
-    before = way("", clips, decisions, truth, Resamples(80, 100), None)
+    before = evaluate_labels("", clips, decisions, truth, Resamples(80, 100), None)
     found = translate_thresholds(before)
     assert (found.into, found.differ, found.windows) == (other, 0, 80)
     assert all(one.determined and not one.differ for one in found.labels)
     labels = parse_labels("\n".join(found.lines), NAMES, 0.5)
-    after = way("", clips, replace(decisions, labels=labels, score_function=other), truth, Resamples(80, 100), None)
+    after = evaluate_labels(
+        "", clips, replace(decisions, labels=labels, score_function=other), truth, Resamples(80, 100), None
+    )
     assert (after.answers.given == before.answers.given).all()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from block.commands import evaluate
-from block.commands.evaluate_options import changed, read, ways, with_windows
+from block.commands.evaluate_options import changed, configurations, read, with_windows
 from block.evaluation import ranking
 from block.evaluation.thresholds import Goal
 from block.settings import SettingsError
@@ -29,11 +29,11 @@ def test_defaults_leave_labels_and_windows_to_the_annotations() -> None:
 def test_goals_and_comparisons_are_read() -> None:
     options = read(["clips", "--fit-thresholds", "precision=0.9", "--compare", "fill=pad", "fill=repeat, mode=fast"])
     assert options.fit_thresholds == Goal("precision", 0.9)
-    names, found = zip(*ways(options), strict=True)
+    names, found = zip(*configurations(options), strict=True)
     assert names == ("fill=pad", "fill=repeat, mode=fast")
     assert [(one.fill, one.mode) for one in found] == [("pad", "exact"), ("repeat", "fast")]
     assert options.mode == "exact"
-    assert [name for name, _ in ways(read(["clips"]))] == [""]
+    assert [name for name, _ in configurations(read(["clips"]))] == [""]
     assert changed(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
 
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_refused(argv: list[str], told: str) -> None:
 )
 def test_ways_that_cannot_be_compared_are_refused(a: str, b: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        ways(read(["clips", "--compare", a, b]))
+        configurations(read(["clips", "--compare", a, b]))
 
 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

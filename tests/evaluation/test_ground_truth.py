@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from block.evaluation.annotations import Annotations, Row
+from block.evaluation.annotations import Annotation, Annotations
 from block.evaluation.ground_truth import Names, labels_named, targets_of
 from block.evaluation.segment_based import Event
 from block.labels import LabelError, parse_labels
@@ -17,7 +17,7 @@ def names(text: str, of: tuple[str, ...] = NAMES, other: str = "other") -> Names
 
 
 def found(resolver: Names, label: str) -> set[str]:
-    return {resolver.targets[at].name for at in resolver.of(Row("notes.csv, line 7", "a.wav", label))}
+    return {resolver.targets[at].name for at in resolver.of(Annotation("notes.csv, line 7", "a.wav", label))}
 
 
 def test_a_label_may_be_annotated_by_its_class_or_by_its_new_name_in_any_case() -> None:
@@ -63,7 +63,7 @@ def test_a_class_below_one_that_is_rolled_up_counts_for_it_and_for_itself() -> N
 
 def test_without_labels_of_interest_all_classes_that_are_annotated_are_meant() -> None:
     rows = tuple(
-        Row(f"notes.csv, line {at}", "a.wav", name)
+        Annotation(f"notes.csv, line {at}", "a.wav", name)
         for at, name in enumerate(["dog", "Male speech, man speaking", "", "Dog", "other", "Whimper (dog)"], start=2)
     )
     labels = labels_named(Annotations("notes.csv", False, rows), NAMES, 0.3, "other")
@@ -71,7 +71,7 @@ def test_without_labels_of_interest_all_classes_that_are_annotated_are_meant() -
         ("Dog", 0.3), ("Male speech, man speaking", 0.3), ("Whimper (dog)", 0.3),
     ]  # fmt: skip
     with pytest.raises(LabelError, match="line 2: 'Hund' is neither"):
-        labels_named(Annotations("x", False, (Row("notes.csv, line 2", "a", "Hund"),)), NAMES, 0.3, "other")
+        labels_named(Annotations("x", False, (Annotation("notes.csv, line 2", "a", "Hund"),)), NAMES, 0.3, "other")
     with pytest.raises(LabelError, match="names no class; name the labels of interest"):
         labels_named(Annotations("notes.csv", False, rows[2:3]), NAMES, 0.3, "other")
 

@@ -19,12 +19,18 @@ import soundfile
 from block.evaluation.as_json import as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.charts import histogram, precision_recall
-from block.evaluation.evaluation import About, Evaluation, compare, fit_thresholds, translate_thresholds, way
+from block.evaluation.evaluation import (
+    About,
+    Evaluation,
+    compare,
+    evaluate_labels,
+    fit_thresholds,
+    translate_thresholds,
+)
 from block.evaluation.examples import least_certain, mistakes
 from block.evaluation.excerpts import excerpt, loudest
 from block.evaluation.formatting import interval, number, signed
-from block.evaluation.markup import VOID, Markup, join, tag
-from block.evaluation.report import Heard, report
+from block.evaluation.report import ReportExample, environment, report
 from block.evaluation.text_report import files, text
 from block.evaluation.thresholds import Goal
 from block.spectrogram import mel_levels, png
@@ -32,6 +38,7 @@ from tests.evaluation.made import many, settings, truth_of
 
 pytest.importorskip("sklearn")
 
+VOID = ("meta",)  # the others close themselves
 HOSTILE = '<script src="//x.example/y.js">alert(1)</script> & "\'<b>'
 RNG = np.random.default_rng(1)
 
@@ -68,7 +75,7 @@ def evaluation() -> Evaluation:
     clips, rows = many(90, settings())
     rows = [(f"{HOSTILE}/{file}", label) for file, label in rows]
     truth, resamples = truth_of(rows, decisions), Resamples(90, 100)
-    first = way(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
+    first = evaluate_labels(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
     about = About(f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),))
     goal = Goal("f1")
     return Evaluation(
@@ -85,12 +92,12 @@ def found() -> Evaluation:
 @pytest.fixture(scope="module")
 def page(found: Evaluation) -> str:
     sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
-    way = found.first
+    result = found.first
     shown = [
-        [Heard(moment, excerpt(sound, 16000, 0.5, 1.5) if at else None) for at, moment in enumerate(moments)]
+        [ReportExample(moment, excerpt(sound, 16000, 0.5, 1.5) if at else None) for at, moment in enumerate(moments)]
         for moments in (
-            mistakes(way.clips, way.decided, found.truth, way.settings),
-            least_certain(way.clips, way.decided, found.truth, way.settings),
+            mistakes(result.clips, result.predictions, found.truth, result.settings),
+            least_certain(result.clips, result.predictions, found.truth, result.settings),
         )
     ]
     return report(found, *shown)
@@ -153,11 +160,16 @@ def test_the_json_holds_the_same_figures_and_nothing_that_is_no_json(found: Eval
     assert sum(map(sum, content["figures"]["confusion"]["clips"])) == 90
 
 
+def svg(macro: str, chart: object) -> str:
+    """The drawing of a chart's data."""
+    return str(getattr(environment().get_template("charts.html").module, macro)(chart))
+
+
 def test_the_curve_of_labels_that_are_told_apart_is_flat_at_1_however_many_clips_there_are() -> None:
     for clips in (20, 2000):
         truth = np.arange(clips) < clips // 2
         drawn = precision_recall(truth, np.where(truth, 0.6, 0.2) + RNG.uniform(0, 0.1, clips), (1.0, 1.0))
-        points = [pair.split(",") for pair in re.search(r'points="([^"]+)"', drawn)[1].split()]
+        points = [pair.split(",") for pair in re.search(r'points="([^"]+)"', svg("precision_recall", drawn))[1].split()]
         assert len(points) <= 800
         assert {y for x, y in points if x != "290.0"} == {"18.0"}, "the upper end of the axis"
         assert (points[0][0], points[-1][0]) == ("290.0", "40.0")
@@ -169,7 +181,7 @@ def test_the_threshold_in_use_lies_on_the_curve() -> None:
     for threshold in (0.05, 0.3, 0.6):
         kept = scores >= threshold
         point = (float((kept & truth).sum() / truth.sum()), float((kept & truth).sum() / kept.sum()))
-        drawn = precision_recall(truth, scores, point)
+        drawn = svg("precision_recall", precision_recall(truth, scores, point))
         points = [tuple(map(float, pair.split(","))) for pair in re.search(r'points="([^"]+)"', drawn)[1].split()]
         x, y = (float(re.search(rf'<circle[^>]* {name}="([\d.]+)"', drawn)[1]) for name in ("cx", "cy"))
         assert any(
@@ -180,22 +192,24 @@ def test_the_threshold_in_use_lies_on_the_curve() -> None:
 
 def test_bars_show_shares_of_each_group_and_the_threshold_stands_between_them() -> None:
     truth = np.array([True] * 4 + [False] * 12)
-    drawn = histogram(truth, np.where(truth, 0.9, 0.1), [0.5])
+    drawn = svg("histogram", histogram(truth, np.where(truth, 0.9, 0.1), [0.5]))
     bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)"', drawn)
     assert [(name, height) for _, height, name in bars] == [("with", bars[0][1]), ("without", bars[0][1])]
     threshold = float(re.search(r'<line x1="([\d.]+)"[^>]+class="threshold"', drawn)[1])
     assert float(bars[1][0]) < threshold < float(bars[0][0])
-    assert histogram(truth, np.zeros(16), [0.0, 1.0]).count('class="threshold"') == 2
+    assert svg("histogram", histogram(truth, np.zeros(16), [0.0, 1.0])).count('class="threshold"') == 2
 
 
-def test_markup_escapes_what_is_not_markup() -> None:
-    assert tag("p", "<&>", title='"x"') == '<p title="&quot;x&quot;">&lt;&amp;&gt;</p>'
-    assert tag("p", tag("b", "x"), None, ["a", Markup("<i/>")]) == "<p><b>x</b>a<i/></p>"
-    assert (
-        tag("line", x1=1.0, x2=0.126, class_="a", hidden=True, title=None)
-        == '<line x1="1" x2="0.13" class="a" hidden/>'
+def test_templates_escape_what_is_not_markup() -> None:
+    def render(source: str, **values: object) -> str:
+        return environment().from_string(source).render(**values)
+
+    assert render('<p title="{{ title }}">{{ text }}</p>', title='"x"', text="<&>") == (
+        '<p title="&#34;x&#34;">&lt;&amp;&gt;</p>'
     )
-    assert join(["<", ["<"]]) == "&lt;&lt;"
+    assert render("{% macro b(x) %}<b>{{ x }}</b>{% endmacro %}<p>{{ b('x') }}</p>") == "<p><b>x</b></p>"
+    assert render("{{ 1.0|coordinate }} {{ 0.126|coordinate }} {{ 10|coordinate }}") == "1 0.13 10"
+    assert render("{{ parts|join }}", parts=["<", "<"]) == "&lt;&lt;"
 
 
 def test_figures_in_words() -> None:
