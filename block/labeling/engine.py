@@ -11,7 +11,7 @@ from block.labeling.fast_labeler import AuditedLabeler
 from block.labeling.job import Job, announce, faster, warn_of_other_weights
 from block.labeling.labeler import Labeler
 from block.labeling.progress import Progress
-from block.model.classifier import Classifier, SteadyClassifier
+from block.model.classifier import Classifier
 from block.model.device import Device, choose_device
 from block.model.features import FilterBanks
 from block.score_store import Key, ScoreStore
@@ -52,10 +52,7 @@ class Engine:
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
-        if stored and not fast:
-            classifier: Classifier = SteadyClassifier(job.checkpoint, device, job.compute.batch_size)
-        else:
-            classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast=fast)
+        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, steady=stored and not fast)
         filter_banks = FilterBanks(job.checkpoint.front_end, device.device)
         exact = Labeler(
             classifier,

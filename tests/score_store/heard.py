@@ -15,7 +15,7 @@ from block import audio
 from block.labeling.labeler import Labeler
 from block.labels import parse_labels
 from block.model import checkpoint
-from block.model.classifier import Classifier, Logits, SteadyClassifier
+from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import Recording, Waveform, Window
@@ -50,9 +50,9 @@ def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **setti
 
 
 @functools.cache
-def steady(folder: Path) -> SteadyClassifier:
+def steady(folder: Path) -> Classifier:
     """One for all tests: it remembers nothing of what it was asked."""
-    return SteadyClassifier(checkpoint.find(str(folder)), choose_device(ComputeSettings("cpu")))
+    return Classifier(checkpoint.find(str(folder)), choose_device(ComputeSettings("cpu")), steady=True)
 
 
 @dataclass(frozen=True)
