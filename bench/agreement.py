@@ -26,7 +26,7 @@ from block.recording import RecordingError
 from block.settings import EXACT, SCORE_FUNCTIONS, ComputeSettings, DecisionSettings, SettingsError
 
 if TYPE_CHECKING:
-    from block.labeling.labeler import Labeler
+    from block.labeling.labeler import ExactLabeler
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 GROUPS = (16, 32, 64, 128, 256)
@@ -72,14 +72,14 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(f"--audio is {options.audio}; expected a folder of recordings")
     import torch
 
-    from block.labeling.labeler import Labeler
+    from block.labeling.labeler import ExactLabeler
     from block.model.classifier import Classifier
     from block.model.device import choose_device
     from block.model.features import FilterBanks
     from block.settings import WindowSettings
 
     device = choose_device(ComputeSettings(options.device))
-    labeler = Labeler(
+    labeler = ExactLabeler(
         Classifier(checkpoint, device, fast=True), FilterBanks(checkpoint.front_end, device.device), WindowSettings(),
         DecisionSettings(labels, score_function=options.score_function), print,
     )  # fmt: skip
@@ -138,7 +138,7 @@ def windows_of(folder: Path, seconds: float, count: int, seed: int) -> list[npt.
 
 
 def compared(
-    labeler: Labeler, windows: Sequence[npt.NDArray[np.float32]], seconds: float, groups: Sequence[int]
+    labeler: ExactLabeler, windows: Sequence[npt.NDArray[np.float32]], seconds: float, groups: Sequence[int]
 ) -> Iterator[Row]:
     """Every fast path at every number of groups against the exact path."""
     from block.recording import Window

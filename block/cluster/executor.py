@@ -14,7 +14,7 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
 from block.cluster.worker_setup import here
 from block.edge_impulse.executor import Labeled, Orders
-from block.folder.compute import Done, ToDo, Work
+from block.folder.compute import Done, Work
 from block.folder.location import LocalFolder
 from block.folder.manifest import Told
 from block.labeling.interfaces import Reporter
@@ -54,14 +54,14 @@ class Crew:
         class_names = self.job.checkpoint.class_names
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
+    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
         """As `block.folder.compute.Crew.compute`. Raises ValueError without a store."""
         if work.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
         place = LocalFolder(work.place.name) if isinstance(work.place, LocalFolder) else work.place
         site = FolderSite(place, self.job.checkpoint.front_end.rate_hz)
-        items = [Item(number, work.size(number), work.files.entry(number)) for number in todo.ids]
+        items = [Item(number, work.size(number), work.files.entry(number)) for number in ids]
         work.store.flush_pieces = FLUSH_PIECES
         taker = _Folder(work, {})
         driver = self._driver(site, work.store, taker, Told(progress, work.files), progress, work.place.name)

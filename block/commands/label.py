@@ -18,7 +18,6 @@ from block.commands.job_options import read_job
 from block.commands.label_options import read_label, recorded
 from block.folder import decide, manifest, output_folder
 from block.folder.compute import Crew, Work
-from block.folder.groups_file import Journal
 from block.folder.listing import Listing, Stamp, shown
 from block.folder.location import Place
 from block.folder.manifest import Manifest
@@ -112,7 +111,6 @@ def _label_by(
         place.name, checkpoint.name, checkpoint.class_names, key, recorded(options),
         not options.no_score_store,
     )  # fmt: skip
-    journal = Journal(target / output_folder.SCORES / f"groups-{key.digest}.jsonl")
     store: ScoreStore | None = None
     try:
         # First: this is how a folder is known as one that may be written into again.
@@ -120,7 +118,7 @@ def _label_by(
         files.save()
         if not options.no_score_store:
             store = ScoreStore(target / output_folder.SCORES, key, checkpoint.class_names, _warn)
-        done = Work(place, job, crew, files, store, journal, options.verbose, options.max_hours, stamps).done()
+        done = Work(place, job, crew, files, store, options.verbose, options.max_hours, stamps).done()
         if store is None:
             found = decide.outcome(files, done.labeled)
         else:

@@ -6,19 +6,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from block.edge_impulse.journal import Journal, Journaled
 from block.edge_impulse.project import Project
-from block.labeling.interfaces import Reporter, Summary
+from block.labeling.interfaces import Labeler, Reporter, Summary
 from block.labeling.progress import Progress
 from block.labeling.run import Run
 from block.score_store import ScoreStore
-from block.settings import FAST
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine
-    from block.labeling.fast_labeler import AuditedLabeler
 
 
 @dataclass(frozen=True)
@@ -100,17 +98,18 @@ class Alone:
 
     def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
         """As `Crew.label_project`."""
-        labeler = self.engine.labeler(orders.progress, stored=orders.store is not None, explain=orders.explain)
-        stored = self.engine.stored(labeler, orders.store) if orders.store is not None else None
+        store, lines = orders.store, []
+        computing = self.engine.labeler(orders.progress, stored=store is not None, explain=orders.explain)
+        labeler: Labeler = computing
+        if store is not None:
+            from block.labeling.cached_labeler import CachedLabeler  # imports torch
+
+            labeler = cached = CachedLabeler(computing, store)
         sink = Journaled(orders.project, orders.journal) if orders.journal is not None else orders.project
-        summary = Run(orders.project, sink, stored or labeler, orders.reporter, orders.stop).label(ids)
-        lines = []
-        if orders.store is not None and stored is not None:
-            lines.append(f"score store {orders.store.folder}: {stored.told()}")
-        if self.engine.job.compute.mode != FAST:
-            return Labeled(summary, lines)
-        audited = cast("AuditedLabeler", labeler)
-        return Labeled(summary, [*lines, *audited.report()], audited.fast_ids, audited.fell_back)
+        summary = Run(orders.project, sink, labeler, orders.reporter, orders.stop).label(ids)
+        if store is not None:
+            lines.append(f"score store {store.folder}: {cached.describe()}")
+        return Labeled(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.fell_back)
 
     def leave(self) -> None:
         """Nobody else is waiting."""

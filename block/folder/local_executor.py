@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from block.folder.compute import Done, ToDo, Work
-from block.folder.groups import GroupedLabeler
+from block.folder.compute import Done, Work
 from block.folder.manifest import Told
 from block.folder.source import Folder
-from block.labeling.cached_labeler import StoredLabeler
+from block.labeling.cached_labeler import CachedLabeler
 from block.labeling.engine import Engine
-from block.labeling.fast_labeler import AuditedLabeler
-from block.labeling.interfaces import Judge
+from block.labeling.interfaces import Labeler
 from block.labeling.progress import Progress
 from block.labeling.run import Run
 
@@ -30,26 +29,20 @@ class Alone:
         """As the engine's."""
         return self.engine.progress(total, verbose, max_hours)
 
-    def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
+    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
         """As `Crew.compute`."""
-        labeler = self.engine.labeler(progress, stored=work.store is not None)
-        used: Judge = labeler
-        if work.store is not None and not work.exact:
-            used = StoredLabeler(labeler, work.store)
-        elif work.store is not None:
-            paths = [entry.path for entry in work.files.entries]
-            used = GroupedLabeler(labeler, work.store, work.journal, paths, todo.again)
+        computing = self.engine.labeler(progress, stored=work.store is not None)
+        labeler: Labeler = CachedLabeler(computing, work.store) if work.store is not None else computing
         rate_hz = self.engine.job.checkpoint.front_end.rate_hz
         folder = Folder(work.place, work.files, progress.warn_once, work.store is None, rate_hz)
-        summary = Run(folder, folder, used, Told(progress, work.files), folder.stop).label(todo.ids)
-        if isinstance(labeler, AuditedLabeler):
-            for line in labeler.report():
-                progress.say(line)
-            if labeler.fell_back:
-                progress.say(
-                    f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
-                    f"computes all of them exactly"
-                )
+        summary = Run(folder, folder, labeler, Told(progress, work.files), folder.stop).label(ids)
+        for line in labeler.report():
+            progress.say(line)
+        if labeler.fell_back:
+            progress.say(
+                f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
+                f"computes all of them exactly"
+            )
         return Done(summary, folder.labeled)
 
     def leave(self) -> None:

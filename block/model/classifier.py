@@ -44,7 +44,7 @@ class Classifier:
     - `merged`: the tokens of padding merged in groups (`Forward.merged`), in the device's dtype.
     - `merged-int8`: the same, with the linear layers in 8-bit integers; on a CPU that multiplies these fast.
 
-    `fill` is how many windows a batch shared by several recordings aims for.
+    `batch_windows` is how many windows a batch shared by several recordings aims for.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Classifier:
         """
         self.checkpoint = checkpoint
         self.device = device
-        self.fill = batch_size or FILL_WINDOWS[device.device.type]
+        self.batch_windows = batch_size or FILL_WINDOWS[device.device.type]
         self.groups = dict(GROUPS)
         self._batch_size, self._fast, self._steady = batch_size, fast, steady
         front_end = checkpoint.front_end

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from block import audio
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model import checkpoint
 from block.model.classifier import Classifier, Logits
@@ -56,7 +56,7 @@ def steady(folder: Path) -> Classifier:
 
 
 @dataclass(frozen=True)
-class Counting(Labeler):
+class Counting(ExactLabeler):
     """Counts what the model is asked; with `memory`, asks it only once for each span of sound."""
 
     asked: list[int] = field(default_factory=list)
@@ -82,5 +82,5 @@ def make_labeler(
     return Counting(classifier, banks, windows, settings, warn=lambda text: None, memory=memory)
 
 
-def key(labeler: Labeler, mode: str = "exact") -> Key:
+def key(labeler: ExactLabeler, mode: str = "exact") -> Key:
     return Key.of(labeler.classifier.checkpoint, labeler.windows, "pad", mode, "float32")
