@@ -1,4 +1,4 @@
-"""A cluster as the crew of a job: joined, its workers' device chosen, its coordinator started."""
+"""A cluster as the executor of a job: joined, its workers' device chosen, its coordinator started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FLUSH_PIECES = 8000
 
 
 @dataclass(frozen=True)
-class Crew:
+class ClusterExecutor:
     """The workers of a cluster that was joined. `job` says on which device and in which dtype they compute."""
 
     job: Job
@@ -55,7 +55,7 @@ class Crew:
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
     def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
-        """As `block.folder.compute.Crew.compute`. Raises ValueError without a store."""
+        """Compute the recordings `ids` of a folder. Raises ValueError without a store."""
         if work.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
@@ -76,7 +76,7 @@ class Crew:
         return Done(summary, taker.labeled)
 
     def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
-        """As `block.edge_impulse.executor.Crew.label_project`."""
+        """Label the samples `ids` of a project."""
         project = orders.project
         site = StudioSite(
             project.client.endpoint, project.id, project.metadata, project.job, project.dry_run, project.model_rate_hz,
@@ -142,7 +142,7 @@ class _Studio:
             self.orders.journal.labeled(outcome.id)
 
 
-def join(job: Job, settings: ClusterSettings, what: str) -> Crew:
+def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     """Join the cluster, and say on standard output what is going to be done there.
 
     Raises SettingsError where there is no cluster, or none with what `settings` ask for.
@@ -173,7 +173,7 @@ def join(job: Job, settings: ClusterSettings, what: str) -> Crew:
         print(f"dashboard: {cluster.dashboard}")
     print(f"device: {device}, {dtype}, mode {job.compute.mode}")
     announce(job, digest)
-    return Crew(job, digest, cluster, settings, key)
+    return ClusterExecutor(job, digest, cluster, settings, key)
 
 
 def _half(cpus: int, gpus: float) -> str:

@@ -1,10 +1,9 @@
-"""The part of a folder's job that takes audio and the model: what there is to do, and who does it."""
+"""The part of a folder's job that takes audio and the model: what there is to do, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from block.folder import decide
 from block.folder.listing import Stamp
@@ -12,7 +11,6 @@ from block.folder.location import Place
 from block.folder.manifest import Manifest
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
-from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
 
@@ -25,39 +23,17 @@ class Done:
     labeled: dict[str, LabeledRecording]
 
 
-class Crew(Protocol):
-    """Who computes: this process, or a cluster. `dtype_name` is what the model's weights are there."""
-
-    @property
-    def dtype_name(self) -> str: ...
-
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Who reports a run over `total` recordings."""
-        ...
-
-    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
-        """Do what is to do. Never raises for what happens to a recording."""
-        ...
-
-    def leave(self) -> None:
-        """There is nothing more to do."""
-        ...
-
-
 @dataclass(frozen=True)
 class Work:
-    """Computes the scores of `files`, in `place`, that `store` lacks; without one, the labels of all files.
+    """To compute the scores of `files`, in `place`, that `store` lacks; without one, the labels of all files.
 
     `stamps` are those of the files, by path, where their listing came with them.
     """
 
     place: Place
     job: Job
-    crew: Crew
     files: Manifest
     store: ScoreStore | None
-    verbose: bool
-    max_hours: float | None
     stamps: Mapping[str, Stamp] | None = None
 
     def size(self, recording_id: int) -> int:
@@ -70,25 +46,7 @@ class Work:
         except OSError:
             return 0
 
-    def done(self) -> Done:
-        """Do it. Never raises for what happens to a recording."""
-        ids, total = self._ids(), len(self.files.entries)
-        if len(ids) < total:
-            print(f"{total - len(ids)} of {total} recordings are unchanged and have their scores", flush=True)
-        if not ids:
-            return Done(Summary(), {})
-        progress = self.crew.progress(len(ids), self.verbose, self.max_hours)
-        progress.failures_in = "failed.csv gets all"
-        done = self.crew.compute(self, ids, progress)
-        summary = done.summary
-        for recording_id in summary.not_reached:
-            self.files.fail(self.files.entries[recording_id - 1].path, decide.NO_SCORES)
-        if self.store is not None:
-            self.store.flush()
-        progress.finish(summary, None)
-        return done
-
-    def _ids(self) -> list[int]:
+    def ids(self) -> list[int]:
         """The recordings that have to be read, and listened to unless the store knows their content."""
         entries = self.files.entries
         if self.store is None:

@@ -1,9 +1,8 @@
-"""This process as the one that computes a folder's scores. Imports torch."""
+"""Compute a folder's scores in this process. Imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from block.folder.compute import Done, Work
 from block.folder.manifest import Told
@@ -15,35 +14,18 @@ from block.labeling.progress import Progress
 from block.labeling.run import Run
 
 
-@dataclass(frozen=True)
-class Alone:
-    """A crew of one: the model of `engine`, in this process."""
-
-    engine: Engine
-
-    @property
-    def dtype_name(self) -> str:
-        return self.engine.device.dtype_name
-
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """As the engine's."""
-        return self.engine.progress(total, verbose, max_hours)
-
-    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
-        """As `Crew.compute`."""
-        computing = self.engine.labeler(progress, stored=work.store is not None)
-        labeler: Labeler = CachedLabeler(computing, work.store) if work.store is not None else computing
-        rate_hz = self.engine.job.checkpoint.front_end.rate_hz
-        folder = Folder(work.place, work.files, progress.warn_once, work.store is None, rate_hz)
-        summary = Run(folder, folder, labeler, Told(progress, work.files), folder.stop).label(ids)
-        for line in labeler.report():
-            progress.say(line)
-        if labeler.fell_back:
-            progress.say(
-                f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
-                f"computes all of them exactly"
-            )
-        return Done(summary, folder.labeled)
-
-    def leave(self) -> None:
-        """Nobody else is waiting."""
+def compute(engine: Engine, work: Work, ids: Sequence[int], progress: Progress) -> Done:
+    """Compute the recordings `ids` with the model of `engine`. Never raise for what happens to a recording."""
+    computing = engine.labeler(progress, stored=work.store is not None)
+    labeler: Labeler = CachedLabeler(computing, work.store) if work.store is not None else computing
+    rate_hz = engine.job.checkpoint.front_end.rate_hz
+    folder = Folder(work.place, work.files, progress.warn_once, work.store is None, rate_hz)
+    summary = Run(folder, folder, labeler, Told(progress, work.files), folder.stop).label(ids)
+    for line in labeler.report():
+        progress.say(line)
+    if labeler.fell_back:
+        progress.say(
+            f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
+            f"computes all of them exactly"
+        )
+    return Done(summary, folder.labeled)

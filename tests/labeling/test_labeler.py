@@ -356,9 +356,7 @@ def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(
 
 
 @pytest.mark.parametrize("rate", [4410, 22050, 44100, 7919])
-def test_windows_of_25_ms_work_at_rates_where_rounding_leaves_them_short(
-    make_labeler: MakeLabeler, rate: int
-) -> None:
+def test_windows_of_25_ms_work_at_rates_where_rounding_leaves_them_short(make_labeler: MakeLabeler, rate: int) -> None:
     labeler = make_labeler(windows=WindowSettings(25, 25))
     sound = recording(0.3, rate)
     assert told(label(labeler, sound)[0])[-1][1] == sound.values
