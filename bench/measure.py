@@ -184,7 +184,7 @@ class Measure:
         name = f"peak memory on {on.name}"
         best = on.rate(TRANSFORMERS)
         kinds = [(TRANSFORMERS, best.batch)] if best is not None else []
-        kinds += [(path, field.classifier.fill) for path in field.paths]
+        kinds += [(path, field.classifier.batch_windows) for path in field.paths]
         kinds += [(kind, rate.batch) for kind in EXPORTED if (rate := on.rate(kind)) is not None]
         without = []
         for kind, batch in kinds:

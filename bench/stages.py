@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
 from block.labeling.agreement import BLOCK_WINDOWS
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.labeling.run import Run
 from block.labels import parse_labels
 from block.model.classifier import Classifier, Logits
@@ -136,7 +136,7 @@ class Counter:
     def skipped(self, recording_id: int, reason: str) -> None:
         self.failure = self.failure or reason
 
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
         pass
 
 
@@ -170,15 +170,15 @@ class TimedClassifier:
 
 
 @dataclass(frozen=True)
-class TimedLabeler(Labeler):
+class TimedLabeler(ExactLabeler):
     """A labeler with a stopwatch that takes one path with all windows, without an audit."""
 
     watch: Stopwatch
     path: str
 
     @property
-    def fill(self) -> int:
-        return super().fill if self.path == EXACT else BLOCK_WINDOWS
+    def batch_windows(self) -> int:
+        return super().batch_windows if self.path == EXACT else BLOCK_WINDOWS
 
     def prepare(self, recording: Recording) -> Prepared:
         with self.watch.on(DECIDE):

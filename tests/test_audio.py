@@ -334,13 +334,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 import torchaudio
 from block.model.checkpoint import FrontEnd
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.settings import DecisionSettings, WindowSettings
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.project import Project
 
 project = Project(StudioClient(sys.argv[1], "ei_k"), 1, {}, None, False, print, print)
-labeler = Labeler(None, SimpleNamespace(front_end=FrontEnd()), WindowSettings(2000, 2000), DecisionSettings(()), print)
+banks = SimpleNamespace(front_end=FrontEnd())
+labeler = ExactLabeler(None, banks, WindowSettings(2000, 2000), DecisionSettings(()), print)
 with ThreadPoolExecutor(4) as pool:
     prepared = pool.submit(lambda: labeler.prepare(project.fetch(7, lambda values: None))).result()
 print(len(prepared.waveform), re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])

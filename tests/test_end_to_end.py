@@ -295,14 +295,14 @@ def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
 def test_after_a_fall_back_the_ids_labelled_the_fast_way_are_written(
     studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from block.labeling.fast_labeler import AuditedLabeler
+    from block.labeling.fast_labeler import FastLabeler
 
     for index in range(3):
         soundfile.write(studio.project.root / f"{index}.wav", sound(4, 16000), 16000)
     studio.project.scan()
     ids = [sample.id for sample in studio.project.samples()]
-    monkeypatch.setattr(AuditedLabeler, "fell_back", True)
-    monkeypatch.setattr(AuditedLabeler, "__init__", _with_fast_ids(AuditedLabeler.__init__, [*ids[:2], 99]))
+    monkeypatch.setattr(FastLabeler, "fell_back", True)
+    monkeypatch.setattr(FastLabeler, "__init__", _with_fast_ids(FastLabeler.__init__, [*ids[:2], 99]))
     path = studio.folder / "fast.json"
     assert studio.run(ids, "--model", str(EMBEDDED), "--mode", "fast", "--fast-ids-file", str(path)) == 0
     assert json.loads(path.read_text()) == {"ids": ids[:2]}

@@ -12,16 +12,16 @@ from block.cluster.exclusive_lock import Company
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, Outcome, Report, Stages
 from block.cluster.task import Context, Item, Task
 from block.edge_impulse.rate_limit import Gate
-from block.labeling.cached_labeler import StoredLabeler
-from block.labeling.fast_labeler import AuditedLabeler
-from block.labeling.interfaces import Judge, Sink, Source, Summary
+from block.labeling.cached_labeler import CachedLabeler
+from block.labeling.interfaces import Labeler, LabelerAround, Sink, Source, Summary
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored
 from block.windows import Prepared
 
 if TYPE_CHECKING:
-    from block.labeling.labeler import Labeler
+    from block.labeling.fast_labeler import FastLabeler
+    from block.labeling.labeler import ExactLabeler
 
 Tell = Callable[[Outcome | None], None]
 
@@ -31,7 +31,7 @@ class Tools:
     """What the chunks of a worker share: the model and the `turn` to use it, what the driver's store holds, the key."""
 
     task: Task
-    labeler: Labeler | AuditedLabeler
+    labeler: ExactLabeler | FastLabeler
     turn: threading.Lock
     company: Company
     held: Collection[str]
@@ -71,10 +71,9 @@ class Chunk:
         report.warnings += ours.warnings
         report.said += ours.said
         report.ended = ours.ended
-        report.once_s = self._tools.labeler.once_s
-        if isinstance(self._tools.labeler, AuditedLabeler):
-            report.audit = self._tools.labeler.report()
-            report.fell_back = self._tools.labeler.fell_back
+        report.startup_s = self._tools.labeler.startup_s
+        report.audit = self._tools.labeler.report()
+        report.fell_back = self._tools.labeler.fell_back
 
     def _label(self, tell: Tell) -> None:
         import ray
@@ -99,14 +98,14 @@ class Chunk:
         context = Context(self._entries, self._say, self._warn, stop, tools.key, tools.gate)
         source, sink = tools.task.site.opened(context)
         scores: CarriedScores | None = None
-        judge: Judge = tools.labeler
+        labeler: Labeler = tools.labeler
         if tools.task.keeps:
             class_names = tools.task.job.checkpoint.class_names
             scores = CarriedScores(tools.task.key, class_names, tools.held, tools.ask)
-            judge = StoredLabeler(tools.labeler, scores)
-        timed = _Timed(self, source, sink, judge, tools.turn)
+            labeler = CachedLabeler(tools.labeler, scores)
+        timed = _TimedLabeler(self, labeler, tools.turn)
         told = _Outcomes(self, tell, timed, scores)
-        summary = Run(timed, timed, timed, told, stop).label(ids)
+        summary = Run(_TimedSource(self, source), _TimedSink(self, sink), timed, told, stop).label(ids)
         told.end(summary)
         if summary.ended:
             self._end(summary.ended)
@@ -138,22 +137,11 @@ class Chunk:
             self._report.ended, self._over = reason, True
 
 
-class _Timed:
-    """Source, sink and judge in one, with a clock on each; two chunks take turns with the judge."""
+class _TimedSource:
+    """A source with a clock on it."""
 
-    def __init__(self, chunk: Chunk, source: Source, sink: Sink, judge: Judge, turn: threading.Lock) -> None:
-        self._chunk = chunk
-        self._source, self._sink, self._judge = source, sink, judge
-        self._turn = turn
-        self.contents: dict[int, str] = {}
-
-    @property
-    def fill(self) -> int:
-        return self._judge.fill
-
-    @property
-    def once_s(self) -> float:
-        return self._judge.once_s
+    def __init__(self, chunk: Chunk, source: Source) -> None:
+        self._chunk, self._source = chunk, source
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         started, waited_s = time.perf_counter(), 0.0
@@ -169,21 +157,13 @@ class _Timed:
         finally:
             self._chunk.count(read_s=time.perf_counter() - started - waited_s)
 
-    def prepare(self, recording: Recording) -> Prepared:
-        started = time.perf_counter()
-        self.contents[recording.id] = recording.content
-        try:
-            return self._judge.prepare(recording)
-        finally:
-            self._chunk.count(prepare_s=time.perf_counter() - started)
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
-        with self._turn:
-            started = time.perf_counter()
-            try:
-                return self._judge.label(batch)
-            finally:
-                self._chunk.count(model_s=time.perf_counter() - started)
+class _TimedSink:
+    """A sink with a clock on it."""
+
+    def __init__(self, chunk: Chunk, sink: Sink) -> None:
+        self._chunk, self._sink = chunk, sink
+        self.give_up = sink.give_up
 
     def write(self, labeled: LabeledRecording) -> None:
         started = time.perf_counter()
@@ -192,14 +172,36 @@ class _Timed:
         finally:
             self._chunk.count(write_s=time.perf_counter() - started)
 
-    def give_up(self, recording_id: int) -> None:
-        self._sink.give_up(recording_id)
+
+class _TimedLabeler(LabelerAround):
+    """A labeler with a clock on it, with which two chunks take turns. `contents` are those of recordings, by id."""
+
+    def __init__(self, chunk: Chunk, labeler: Labeler, turn: threading.Lock) -> None:
+        super().__init__(labeler)
+        self._chunk, self._turn = chunk, turn
+        self.contents: dict[int, str] = {}
+
+    def prepare(self, recording: Recording) -> Prepared:
+        started = time.perf_counter()
+        self.contents[recording.id] = recording.content
+        try:
+            return super().prepare(recording)
+        finally:
+            self._chunk.count(prepare_s=time.perf_counter() - started)
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        with self._turn:
+            started = time.perf_counter()
+            try:
+                return super().label(batch)
+            finally:
+                self._chunk.count(model_s=time.perf_counter() - started)
 
 
 class _Outcomes:
     """Tells `tell` what a run reports."""
 
-    def __init__(self, chunk: Chunk, tell: Tell, timed: _Timed, scores: CarriedScores | None) -> None:
+    def __init__(self, chunk: Chunk, tell: Tell, timed: _TimedLabeler, scores: CarriedScores | None) -> None:
         self._chunk, self._tell, self._timed, self._scores = chunk, tell, timed, scores
         self._skipped: dict[int, str] = {}
 
@@ -217,7 +219,7 @@ class _Outcomes:
         self._chunk.count(recordings=1)
         self._skipped[recording_id] = reason  # which of two kinds it is, the summary says
 
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
         self._chunk.batch(recordings, windows)
 
     def end(self, summary: Summary) -> None:

@@ -60,7 +60,7 @@ class Driver:
         self.fast_ids: list[int] = []
         self.fell_back = False
         self._throughput = Throughput(self.progress.say)
-        self._once_s: dict[str, float] = {}
+        self._startup_s: dict[str, float] = {}
         self._started = time.monotonic()
         self._start_s: float | None = None  # until the first worker was at work
 
@@ -131,10 +131,10 @@ class Driver:
         if self._start_s is None:
             self._start_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
         # Workers spend this at the same time: the run is longer by the mean of it.
-        self._once_s[report.worker] = report.once_s
-        once_s = self._start_s + sum(self._once_s.values()) / len(self._once_s)
+        self._startup_s[report.worker] = report.startup_s
+        startup_s = self._start_s + sum(self._startup_s.values()) / len(self._startup_s)
         for recordings, windows in report.batches:
-            self.reporter.batch_done(recordings, windows, once_s)
+            self.reporter.batch_done(recordings, windows, startup_s)
         self._throughput.add(report.worker, report.stages, kept_s)
 
     def _dataset(self, items: list[Item]) -> Any:

@@ -1,4 +1,4 @@
-"""A cluster as the crew of a job: joined, its workers' device chosen, its coordinator started."""
+"""A cluster as the executor of a job: joined, its workers' device chosen, its coordinator started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
 from block.cluster.versions import here
 from block.edge_impulse.executor import Labeled, Orders
-from block.folder.compute import Done, ToDo, Work
+from block.folder.compute import Done, Work
 from block.folder.location import LocalFolder
 from block.folder.manifest import Told
 from block.labeling.interfaces import Reporter
@@ -31,7 +31,7 @@ FLUSH_PIECES = 8000
 
 
 @dataclass(frozen=True)
-class Crew:
+class ClusterExecutor:
     """The workers of a cluster that was joined. `job` says on which device and in which dtype they compute."""
 
     job: Job
@@ -54,14 +54,14 @@ class Crew:
         class_names = self.job.checkpoint.class_names
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def compute(self, work: Work, todo: ToDo, progress: Progress) -> Done:
-        """As `block.folder.compute.Crew.compute`. Raises ValueError without a store."""
+    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
+        """Compute the recordings `ids` of a folder. Raises ValueError without a store."""
         if work.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
         place = LocalFolder(work.place.name) if isinstance(work.place, LocalFolder) else work.place
         site = FolderSite(place, self.job.checkpoint.front_end.rate_hz)
-        items = [Item(number, work.size(number), work.files.entry(number)) for number in todo.ids]
+        items = [Item(number, work.size(number), work.files.entry(number)) for number in ids]
         work.store.flush_pieces = FLUSH_PIECES
         taker = _Folder(work, {})
         driver = self._driver(site, work.store, taker, Told(progress, work.files), progress, work.place.name)
@@ -76,7 +76,7 @@ class Crew:
         return Done(summary, taker.labeled)
 
     def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
-        """As `block.edge_impulse.executor.Crew.label_project`."""
+        """Label the samples `ids` of a project."""
         project = orders.project
         site = StudioSite(
             project.client.endpoint, project.id, project.metadata, project.job, project.dry_run, project.model_rate_hz,
@@ -142,7 +142,7 @@ class _Studio:
             self.orders.journal.labeled(outcome.id)
 
 
-def join(job: Job, settings: ClusterSettings, what: str) -> Crew:
+def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     """Join the cluster, and say on standard output what is going to be done there.
 
     Raises SettingsError where there is no cluster, or none with what `settings` ask for.
@@ -173,7 +173,7 @@ def join(job: Job, settings: ClusterSettings, what: str) -> Crew:
         print(f"dashboard: {cluster.dashboard}")
     print(f"device: {device}, {dtype}, mode {job.compute.mode}")
     announce(job, digest)
-    return Crew(job, digest, cluster, settings, key)
+    return ClusterExecutor(job, digest, cluster, settings, key)
 
 
 def _half(cpus: int, gpus: float) -> str:

@@ -69,7 +69,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     audit: list[str] = field(default_factory=list)
-    once_s: float = 0.0
+    startup_s: float = 0.0
     fell_back: bool = False
     ended: str = ""
 

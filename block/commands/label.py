@@ -10,21 +10,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from block.cluster.settings import ClusterSettings, read_cluster
+from block.cluster.settings import read_cluster
+from block.commands.executor import Executor, start_executor
 from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.job_options import read_job
 from block.commands.label_options import read_label, recorded
 from block.folder import decide, manifest, output_folder
-from block.folder.compute import Crew, Work
-from block.folder.groups_file import Journal
+from block.folder.compute import Done, Work
 from block.folder.listing import Listing, Stamp, shown
 from block.folder.location import Place
 from block.folder.manifest import Manifest
 from block.folder.object_store import place_of
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
+from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.runtime.cancel import CANCELLED
 from block.score_store import Key, ScoreStore
@@ -48,7 +50,75 @@ def main(argv: Sequence[str]) -> int:
         _tell(listing, place)
         known = manifest.load(target / output_folder.MANIFEST, warn=_warn)
         files = known.relisted(listing.files, listing.unreadable, lambda entry: is_unchanged(place, entry, listing))
-        return _label(options, job, place, target, files, listing.stamps, cluster)
+        executor = start_executor(job, cluster, f"label {shown(place.name)}")
+        try:
+            return FolderJob(options, job, place, target, files, listing.stamps).run(executor)
+        finally:
+            executor.leave()
+
+
+@dataclass(frozen=True)
+class FolderJob:
+    """Label the recordings `files` of `place` as `job` says, into the folder `target`."""
+
+    options: argparse.Namespace
+    job: Job
+    place: Place
+    target: Path
+    files: Manifest
+    stamps: Mapping[str, Stamp] | None
+
+    def run(self, executor: Executor) -> int:
+        """Compute what is missing and write the label files. Return the exit code."""
+        job, target, files, checkpoint = self.job, self.target, self.files, self.job.checkpoint
+        key = Key.of(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
+        keep = not self.options.no_score_store
+        run = RunFile(self.place.name, checkpoint.name, checkpoint.class_names, key, recorded(self.options), keep)
+        store: ScoreStore | None = None
+        try:
+            # First: this is how a folder is known as one that may be written into again.
+            run.save(target)
+            files.save()
+            if keep:
+                store = ScoreStore(target / output_folder.SCORES, key, checkpoint.class_names, _warn)
+            done = self._compute(executor, store)
+            if store is None:
+                found = decide.outcome(files, done.labeled)
+            else:
+                found = decide.decide_all(files, store, job.decisions, store.broken, done.labeled)
+            files.save()
+            decide.write(target, run, job.decisions, found)
+        except OSError as error:
+            print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
+            return SOME_FAILED
+        finally:
+            if store is not None:
+                store.close()
+        decide.tell(target, run, found)
+        if done.summary.cancelled:
+            print("the same command again goes on from here")
+            return CANCELLED
+        if done.summary.ended and not found.labeled:
+            return NOTHING_STARTED
+        return SOME_FAILED if found.failed else ALL_LABELED
+
+    def _compute(self, executor: Executor, store: ScoreStore | None) -> Done:
+        """Compute what `store` lacks. Never raise for what happens to a recording."""
+        work = Work(self.place, self.job, self.files, store, self.stamps)
+        ids, total = work.ids(), len(self.files.entries)
+        if len(ids) < total:
+            print(f"{total - len(ids)} of {total} recordings are unchanged and have their scores", flush=True)
+        if not ids:
+            return Done(Summary(), {})
+        progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
+        progress.failures_in = "failed.csv gets all"
+        done = executor.compute(work, ids, progress)
+        for recording_id in done.summary.not_reached:
+            self.files.fail(self.files.entry(recording_id).path, decide.NO_SCORES)
+        if store is not None:
+            store.flush()
+        progress.finish(done.summary, None)
+        return done
 
 
 def _warn(text: str) -> None:
@@ -62,81 +132,3 @@ def _tell(listing: Listing, place: Place) -> None:
     told += [f"{listing.linked} folders that are links, which are not followed"] * bool(listing.linked)
     told += [f"{len(listing.unreadable)} folders that cannot be read"] * bool(listing.unreadable)
     print("; ".join(told), flush=True)
-
-
-def _label(
-    options: argparse.Namespace,
-    job: Job,
-    place: Place,
-    target: Path,
-    files: Manifest,
-    stamps: Mapping[str, Stamp] | None,
-    cluster: ClusterSettings | None,
-) -> int:
-    crew = _alone(job) if cluster is None else _joined(job, cluster, place)
-    try:
-        return _label_by(crew, options, job, place, target, files, stamps)
-    finally:
-        crew.leave()
-
-
-def _alone(job: Job) -> Crew:
-    try:
-        from block.folder.local_executor import Alone
-        from block.labeling.engine import start
-    except (ImportError, OSError) as error:
-        raise SettingsError(
-            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
-        ) from None
-    return Alone(start(job))
-
-
-def _joined(job: Job, cluster: ClusterSettings, place: Place) -> Crew:
-    from block.cluster.executor import join
-
-    return join(job, cluster, f"label {shown(place.name)}")
-
-
-def _label_by(
-    crew: Crew,
-    options: argparse.Namespace,
-    job: Job,
-    place: Place,
-    target: Path,
-    files: Manifest,
-    stamps: Mapping[str, Stamp] | None,
-) -> int:
-    checkpoint = job.checkpoint
-    key = Key.of(checkpoint, job.windows, job.compute.fill, job.compute.mode, crew.dtype_name)
-    run = RunFile(
-        place.name, checkpoint.name, checkpoint.class_names, key, recorded(options),
-        not options.no_score_store,
-    )  # fmt: skip
-    journal = Journal(target / output_folder.SCORES / f"groups-{key.digest}.jsonl")
-    store: ScoreStore | None = None
-    try:
-        # First: this is how a folder is known as one that may be written into again.
-        run.save(target)
-        files.save()
-        if not options.no_score_store:
-            store = ScoreStore(target / output_folder.SCORES, key, checkpoint.class_names, _warn)
-        done = Work(place, job, crew, files, store, journal, options.verbose, options.max_hours, stamps).done()
-        if store is None:
-            found = decide.outcome(files, done.labeled)
-        else:
-            found = decide.decide_all(files, store, job.decisions, store.broken, done.labeled)
-        files.save()
-        decide.write(target, run, job.decisions, found)
-    except OSError as error:
-        print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
-        return SOME_FAILED
-    finally:
-        if store is not None:
-            store.close()
-    decide.tell(target, run, found)
-    if done.summary.cancelled:
-        print("the same command again goes on from here")
-        return CANCELLED
-    if done.summary.ended and not found.labeled:
-        return NOTHING_STARTED
-    return SOME_FAILED if found.failed else ALL_LABELED

@@ -10,16 +10,18 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from block.cluster.settings import ClusterSettings, read_cluster
+from block.cluster.settings import read_cluster
+from block.commands.executor import Executor, start_executor
 from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.job_options import read_job
 from block.commands.options import parse
 from block.edge_impulse.access import Access, read_access, read_ids, write_ids
 from block.edge_impulse.client import StudioClient, in_the_open
 from block.edge_impulse.details import VARIABLE, Detailing, Details
-from block.edge_impulse.executor import Alone, Crew, Labeled, Orders
+from block.edge_impulse.executor import Labeled, Orders
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
@@ -54,7 +56,111 @@ def run_action(argv: Sequence[str]) -> int:
         return ALL_LABELED
     stop = threading.Event()
     client = StudioClient(access.endpoint, access.key, stop=stop)
-    return _label(options, ids, job, cluster, client, access.key, _project_id(client, access), stop)
+    project_id = _project_id(client, access)
+    executor = start_executor(job, cluster, f"label project {project_id}")
+    try:
+        return ProjectJob(options, ids, job, client, access.key, project_id, stop).run(executor)
+    finally:
+        with cancel.deferred():
+            executor.leave()
+
+
+@dataclass(frozen=True)
+class ProjectJob:
+    """Label the samples `ids` of a project as `job` says. `stop` is set once the run is over; `key` is the API key."""
+
+    options: argparse.Namespace
+    ids: list[int]
+    job: Job
+    client: StudioClient
+    key: str = field(repr=False)
+    project_id: int
+    stop: threading.Event
+
+    def run(self, executor: Executor) -> int:
+        """Label them; say what became of them. Return the exit code."""
+        options, job, ids = self.options, self.job, self.ids
+        checkpoint = job.checkpoint
+        progress = executor.progress(len(ids), options.verbose, options.max_hours)
+        store = executor.store(Path(options.score_store), progress) if options.score_store else None
+        described = metadata(
+            job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
+        )
+        described[JOB] = fingerprint(job, executor.digest, executor.dtype_name)
+        project = Project(
+            self.client, self.project_id, described, options.propose_actions, options.dry_run,
+            progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
+            options.skip_labeled, options.overwrite_hand_labels,
+        )  # fmt: skip
+        journal = self._journal(project, progress.warn_once)
+        details = self._details(progress.warn_once)
+        reporter = Detailing(progress, details) if details is not None else progress
+        done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
+        left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
+        if journal is not None and done:
+            progress.before(len(done), f"by the journal {journal.path}")
+        labeled = Labeled(Summary())
+        if left:
+            orders = Orders(project, journal, store, progress, reporter, details is not None, self.stop, self.key)
+            labeled = executor.label_project(orders, left)
+        summary = labeled.summary
+        summary.done += done
+        # The run is over: what is left are its last words, and a signal is no reason to swallow them.
+        with cancel.deferred():
+            if journal is not None:
+                if not summary.not_reached:
+                    journal.ended()
+                journal.close()
+            if details is not None:
+                details.close()
+            if store is not None:
+                # Making one file of many can wait until nobody does.
+                store.flush() if summary.cancelled else store.close()
+            # Before the last words: these may go to somebody who no longer listens.
+            wrote_failed = bool(options.failed_ids_file) and _write_ids(
+                "--failed-ids-file", options.failed_ids_file, summary.unlabeled
+            )
+            for line in labeled.lines:
+                progress.say(line)
+            if labeled.fell_back:
+                self._tell_of_fall_back(labeled, progress.say)
+            progress.finish(summary, options.failed_ids_file if wrote_failed else None)
+        if summary.cancelled:
+            return CANCELLED
+        if summary.ended and not summary.labeled and not summary.done:
+            return NOTHING_STARTED
+        return SOME_FAILED if summary.unlabeled else ALL_LABELED
+
+    def _journal(self, project: Project, warn: Callable[[str], None]) -> Journal | None:
+        """Where to note what is labelled; nowhere in a dry run, which labels nothing. Raises SettingsError."""
+        options = self.options
+        path = options.journal or (str(Path(options.score_store) / JOURNAL_NAME) if options.score_store else None)
+        if path is None or options.dry_run:
+            return None
+        run = {
+            "endpoint": project.client.endpoint,
+            "project": project.id,
+            "job": project.metadata[JOB],
+            "proposed": project.job,
+        }
+        return Journal(Path(path), run, warn)
+
+    def _details(self, warn: Callable[[str], None]) -> Details | None:
+        """Where to say why; the local Studio names a file by the environment. Raises SettingsError."""
+        path = self.options.details or os.environ.get(VARIABLE)
+        return Details(Path(path), warn) if path else None
+
+    def _tell_of_fall_back(self, labeled: Labeled, say: Callable[[str], None]) -> None:
+        """Which recordings had been labelled the fast way before fast mode fell back to exact, and are final."""
+        path = self.options.fast_ids_file
+        posted = set(labeled.summary.labeled)
+        fast = [recording_id for recording_id in labeled.fast_ids if recording_id in posted]
+        where = (
+            f"; ids written to {path}, to label again with --mode exact"
+            if _write_ids("--fast-ids-file", path, fast)
+            else ""
+        )
+        say(f"labelled the fast way before the fall-back: {len(fast)} recordings{where}")
 
 
 def _project_id(client: StudioClient, access: Access) -> int:
@@ -69,133 +175,6 @@ def _project_id(client: StudioClient, access: Access) -> int:
 
 def _told(projects: Sequence[int]) -> str:
     return f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
-
-
-def _label(
-    options: argparse.Namespace,
-    ids: list[int],
-    job: Job,
-    cluster: ClusterSettings | None,
-    client: StudioClient,
-    key: str,
-    project_id: int,
-    stop: threading.Event,
-) -> int:
-    crew = _alone(job) if cluster is None else _joined(job, cluster, f"label project {project_id}")
-    try:
-        return _label_by(crew, options, ids, job, client, key, project_id, stop)
-    finally:
-        with cancel.deferred():
-            crew.leave()
-
-
-def _alone(job: Job) -> Crew:
-    # From here on torch is needed, which takes seconds to import.
-    try:
-        from block.labeling.engine import start
-    except (ImportError, OSError) as error:
-        raise SettingsError(
-            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
-        ) from None
-    return Alone(start(job))
-
-
-def _joined(job: Job, cluster: ClusterSettings, what: str) -> Crew:
-    from block.cluster.executor import join
-
-    return join(job, cluster, what)
-
-
-def _label_by(
-    crew: Crew,
-    options: argparse.Namespace,
-    ids: list[int],
-    job: Job,
-    client: StudioClient,
-    key: str,
-    project_id: int,
-    stop: threading.Event,
-) -> int:
-    checkpoint = job.checkpoint
-    progress = crew.progress(len(ids), options.verbose, options.max_hours)
-    store = crew.store(Path(options.score_store), progress) if options.score_store else None
-    described = metadata(job.decisions, job.windows, job.compute.fill, checkpoint.name, crew.digest, crew.dtype_name)
-    described[JOB] = fingerprint(job, crew.digest, crew.dtype_name)
-    project = Project(
-        client, project_id, described, options.propose_actions, options.dry_run,
-        progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
-        options.skip_labeled, options.overwrite_hand_labels,
-    )  # fmt: skip
-    journal = _journal(options, project, progress.warn_once)
-    details = _details(options, progress.warn_once)
-    reporter = Detailing(progress, details) if details is not None else progress
-    done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
-    left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
-    if journal is not None and done:
-        progress.before(len(done), f"by the journal {journal.path}")
-    labeled = Labeled(Summary())
-    if left:
-        orders = Orders(project, journal, store, progress, reporter, details is not None, stop, key)
-        labeled = crew.label_project(orders, left)
-    summary = labeled.summary
-    summary.done += done
-    # The run is over: what is left are its last words, and a signal is no reason to swallow them.
-    with cancel.deferred():
-        if journal is not None:
-            if not summary.not_reached:
-                journal.ended()
-            journal.close()
-        if details is not None:
-            details.close()
-        if store is not None:
-            # Making one file of many can wait until nobody does.
-            store.flush() if summary.cancelled else store.close()
-        # Before the last words: these may go to somebody who no longer listens.
-        wrote_failed = bool(options.failed_ids_file) and _write_ids(
-            "--failed-ids-file", options.failed_ids_file, summary.unlabeled
-        )
-        for line in labeled.lines:
-            progress.say(line)
-        if labeled.fell_back:
-            _tell_of_fall_back(labeled, options.fast_ids_file, progress.say)
-        progress.finish(summary, options.failed_ids_file if wrote_failed else None)
-    if summary.cancelled:
-        return CANCELLED
-    if summary.ended and not summary.labeled and not summary.done:
-        return NOTHING_STARTED
-    return SOME_FAILED if summary.unlabeled else ALL_LABELED
-
-
-def _journal(options: argparse.Namespace, project: Project, warn: Callable[[str], None]) -> Journal | None:
-    """Where to note what is labelled; nowhere in a dry run, which labels nothing. Raises SettingsError."""
-    path = options.journal or (str(Path(options.score_store) / JOURNAL_NAME) if options.score_store else None)
-    if path is None or options.dry_run:
-        return None
-    run = {
-        "endpoint": project.client.endpoint,
-        "project": project.id,
-        "job": project.metadata[JOB],
-        "proposed": project.job,
-    }
-    return Journal(Path(path), run, warn)
-
-
-def _details(options: argparse.Namespace, warn: Callable[[str], None]) -> Details | None:
-    """Where to say why; the local Studio names a file by the environment. Raises SettingsError."""
-    path = options.details or os.environ.get(VARIABLE)
-    return Details(Path(path), warn) if path else None
-
-
-def _tell_of_fall_back(labeled: Labeled, path: str, say: Callable[[str], None]) -> None:
-    """Which recordings had been labelled the fast way before fast mode fell back to exact, and are final."""
-    posted = set(labeled.summary.labeled)
-    fast = [recording_id for recording_id in labeled.fast_ids if recording_id in posted]
-    where = (
-        f"; ids written to {path}, to label again with --mode exact"
-        if _write_ids("--fast-ids-file", path, fast)
-        else ""
-    )
-    say(f"labelled the fast way before the fall-back: {len(fast)} recordings{where}")
 
 
 def _write_ids(option: str, path: str, ids: list[int]) -> bool:

@@ -97,8 +97,8 @@ class Detailing:
     def skipped(self, recording_id: int, reason: str) -> None:
         self.to.skipped(recording_id, reason)
 
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
-        self.to.batch_done(recordings, windows, once_s)
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+        self.to.batch_done(recordings, windows, startup_s)
 
 
 def _spoken(spoke: Evidence) -> dict[str, object]:

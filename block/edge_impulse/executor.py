@@ -1,24 +1,21 @@
-"""Who labels the samples of a project: this process (`Alone`), or a cluster (`block.cluster.executor`)."""
+"""Label the samples of a project in this process, and what a cluster is told to label them, too."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from block.edge_impulse.journal import Journal, Journaled
 from block.edge_impulse.project import Project
-from block.labeling.interfaces import Reporter, Summary
+from block.labeling.interfaces import Labeler, Reporter, Summary
 from block.labeling.progress import Progress
 from block.labeling.run import Run
 from block.score_store import ScoreStore
-from block.settings import FAST
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine
-    from block.labeling.fast_labeler import AuditedLabeler
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Labeled:
 
 @dataclass(frozen=True)
 class Orders:
-    """What is asked of a crew: label `project`, note it in `journal`, keep scores in `store`, tell `reporter`.
+    """What is asked of an executor: label `project`, note it in `journal`, keep scores in `store`, tell `reporter`.
 
     With `explain`, labels come with what speaks for them. `stop` is set once the run is over. `key` is the API key.
     """
@@ -51,66 +48,17 @@ class Orders:
     key: str = field(default="", repr=False)
 
 
-class Crew(Protocol):
-    """Who labels. `digest` is the SHA-256 of the model's weights, `dtype_name` what they are there."""
+def label_project(engine: Engine, orders: Orders, ids: Sequence[int]) -> Labeled:
+    """Label the samples `ids` with the model of `engine`, in this process. Never raise for what happens to a sample."""
+    store, lines = orders.store, []
+    computing = engine.labeler(orders.progress, stored=store is not None, explain=orders.explain)
+    labeler: Labeler = computing
+    if store is not None:
+        from block.labeling.cached_labeler import CachedLabeler  # imports torch
 
-    @property
-    def digest(self) -> str: ...
-    @property
-    def dtype_name(self) -> str: ...
-
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Who reports a run over `total` recordings."""
-        ...
-
-    def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """The scores that `folder` holds for the job. Raises SettingsError where it cannot be written."""
-        ...
-
-    def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
-        """Label the samples `ids`. Never raises for what happens to one of them."""
-        ...
-
-    def leave(self) -> None:
-        """There is nothing more to do."""
-        ...
-
-
-@dataclass(frozen=True)
-class Alone:
-    """A crew of one: the model of `engine`, in this process."""
-
-    engine: Engine
-
-    @property
-    def digest(self) -> str:
-        return self.engine.digest
-
-    @property
-    def dtype_name(self) -> str:
-        return self.engine.device.dtype_name
-
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """As the engine's."""
-        return self.engine.progress(total, verbose, max_hours)
-
-    def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """As the engine's."""
-        return self.engine.store(folder, progress)
-
-    def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
-        """As `Crew.label_project`."""
-        labeler = self.engine.labeler(orders.progress, stored=orders.store is not None, explain=orders.explain)
-        stored = self.engine.stored(labeler, orders.store) if orders.store is not None else None
-        sink = Journaled(orders.project, orders.journal) if orders.journal is not None else orders.project
-        summary = Run(orders.project, sink, stored or labeler, orders.reporter, orders.stop).label(ids)
-        lines = []
-        if orders.store is not None and stored is not None:
-            lines.append(f"score store {orders.store.folder}: {stored.told()}")
-        if self.engine.job.compute.mode != FAST:
-            return Labeled(summary, lines)
-        audited = cast("AuditedLabeler", labeler)
-        return Labeled(summary, [*lines, *audited.report()], audited.fast_ids, audited.fell_back)
-
-    def leave(self) -> None:
-        """Nobody else is waiting."""
+        labeler = cached = CachedLabeler(computing, store)
+    sink = Journaled(orders.project, orders.journal) if orders.journal is not None else orders.project
+    summary = Run(orders.project, sink, labeler, orders.reporter, orders.stop).label(ids)
+    if store is not None:
+        lines.append(f"score store {store.folder}: {cached.describe()}")
+    return Labeled(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.fell_back)

@@ -68,12 +68,12 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
             print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
         summary, seconds = Summary(), None
         if ids:
-            from block.labeling.cached_labeler import StoredLabeler
+            from block.labeling.cached_labeler import CachedLabeler
             from block.labeling.run import Run
 
             progress = engine.progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose
-            labeler = StoredLabeler(engine.labeler(progress, stored=True), store)
+            labeler = CachedLabeler(engine.labeler(progress, stored=True), store)
             folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
             summary = Run(folder, folder, labeler, Told(progress, held), folder.stop).label(ids)

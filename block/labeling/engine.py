@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from block.labeling.cached_labeler import Scores, StoredLabeler
-from block.labeling.fast_labeler import AuditedLabeler
+from block.labeling.fast_labeler import FastLabeler
 from block.labeling.job import Job, announce, faster, warn_of_other_weights
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.labeling.progress import Progress
-from block.model.classifier import Classifier, SteadyClassifier
+from block.model.classifier import Classifier
 from block.model.device import Device, choose_device
 from block.model.features import FilterBanks
 from block.score_store import Key, ScoreStore
@@ -43,7 +42,7 @@ class Engine:
         key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def labeler(self, progress: Teller, stored: bool = False, explain: bool = False) -> Labeler | AuditedLabeler:
+    def labeler(self, progress: Teller, stored: bool = False, explain: bool = False) -> ExactLabeler | FastLabeler:
         """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
 
         `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a
@@ -52,12 +51,9 @@ class Engine:
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
-        if stored and not fast:
-            classifier: Classifier = SteadyClassifier(job.checkpoint, device, job.compute.batch_size)
-        else:
-            classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast=fast)
+        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, steady=stored and not fast)
         filter_banks = FilterBanks(job.checkpoint.front_end, device.device)
-        exact = Labeler(
+        exact = ExactLabeler(
             classifier,
             filter_banks,
             job.windows,
@@ -66,11 +62,7 @@ class Engine:
             filling=job.compute.fill,
             explain=explain,
         )
-        return AuditedLabeler(exact, job.audit, progress.say) if fast else exact
-
-    def stored(self, labeler: Labeler | AuditedLabeler, store: Scores) -> StoredLabeler:
-        """`labeler` with the help of `store`."""
-        return StoredLabeler(labeler, store)
+        return FastLabeler(exact, job.audit, progress.say) if fast else exact
 
 
 def start(job: Job) -> Engine:

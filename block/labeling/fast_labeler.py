@@ -12,11 +12,12 @@ import numpy as np
 from block import decisions
 from block.decisions import Scores
 from block.labeling.agreement import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, fastest
-from block.labeling.labeler import Judged, Labeler
+from block.labeling.labeler import ExactLabeler, Judged
+from block.labeling.partial_logits import PartialLogits
 from block.labeling.window_batch import WindowBatch, Windows
 from block.labels import LabelOfInterest
 from block.recording import LabeledRecording, Recording
-from block.settings import EXACT, REPEAT, AuditSettings
+from block.settings import EXACT, FAST, REPEAT, AuditSettings
 from block.windows import Prepared
 
 
@@ -53,8 +54,8 @@ class _State:
     ways: dict[str, _Way] = field(default_factory=dict)
 
 
-class AuditedLabeler:
-    """Labels blocks of recordings like a `Labeler`, by the cheapest path that keeps their labels.
+class FastLabeler:
+    """Labels blocks of recordings like a `ExactLabeler`, by the cheapest path that keeps their labels.
 
     The first 64 windows, drawn from the first block, are computed in every way; the cheapest path that passes does
     the rest, and one window in a hundred goes on being computed both ways. Windows computed exactly keep their exact
@@ -64,7 +65,9 @@ class AuditedLabeler:
     `say` is told what the audit finds, in words. `fast_ids` are the recordings with scores that are not exact.
     """
 
-    def __init__(self, labeler: Labeler, settings: AuditSettings, say: Callable[[str], None]) -> None:
+    mode = FAST
+
+    def __init__(self, labeler: ExactLabeler, settings: AuditSettings, say: Callable[[str], None]) -> None:
         self.labeler = labeler
         self.settings = settings
         self.fast_ids: list[int] = []
@@ -79,9 +82,9 @@ class AuditedLabeler:
             say(f"fast mode: {why}; labelling exactly")
 
     @property
-    def fill(self) -> int:
+    def batch_windows(self) -> int:
         """How many pieces a block aims for: what is posted together, after its audit."""
-        return self.labeler.fill if self._state.path == EXACT else BLOCK_WINDOWS
+        return self.labeler.batch_windows if self._state.path == EXACT else BLOCK_WINDOWS
 
     @property
     def fell_back(self) -> bool:
@@ -89,12 +92,12 @@ class AuditedLabeler:
         return self._state.fell_back
 
     @property
-    def once_s(self) -> float:
+    def startup_s(self) -> float:
         """Seconds spent on the opening audit, which does not come again."""
         return self._state.opening_s
 
     def prepare(self, recording: Recording) -> Prepared:
-        """As `Labeler.prepare`."""
+        """As `ExactLabeler.prepare`."""
         return self.labeler.prepare(recording)
 
     def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
@@ -121,11 +124,25 @@ class AuditedLabeler:
         self.fast_ids += [one.recording_id for one, fast in zip(batch, windows.fast(), strict=True) if fast]
         modes = [f"fast {state.path}" if fast else EXACT for fast in windows.fast()]
         return [
-            Judged(
-                self.labeler.decided(one, windows.scores[rows], mode, windows.logits[pieces]), windows.logits[pieces]
-            )
+            Judged(self.labeler.decide(one, windows.scores[rows], mode, windows.logits[pieces]), windows.logits[pieces])
             for one, rows, pieces, mode in zip(batch, windows.rows, windows.pieces, modes, strict=True)
         ]
+
+    def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
+        """Compute the recordings of which a piece is missing, and label; which path they take is the audit's matter."""
+        rest = [one.prepared for one in batch if one.lacking]
+        judged = iter(self.judge(rest) if rest else [])
+        labeled = []
+        for one in batch:
+            if one.lacking:
+                new = next(judged)
+                one.replace(new.logits, new.labeled.mode)
+                labeled.append(new.labeled)
+                continue
+            labeled.append(self.labeler.decide_known(one))
+            if one.mode != EXACT:
+                self.fast_ids.append(one.prepared.recording_id)
+        return labeled
 
     def report(self) -> list[str]:
         """What the run found out about its own faithfulness, in words."""

@@ -33,16 +33,22 @@ class Sink(Protocol):
         ...
 
 
-class Judge(Protocol):
-    """What makes labels of recordings: a `Labeler`, or one with a store or an audit around it.
+class Labeler(Protocol):
+    """What makes labels of recordings: exactly, the fast way, or with a store around either.
 
-    `fill` is how many windows a group that several recordings share aims for; `once_s` as in `Reporter.batch_done`.
+    `batch_windows` is how many windows a group that several recordings share aims for; `startup_s` as in
+    `Reporter.batch_done`. `fast_ids` are the recordings with scores that are not exact; `fell_back` tells whether the
+    fast way failed an audit, so that the rest was computed exactly.
     """
 
     @property
-    def fill(self) -> int: ...
+    def batch_windows(self) -> int: ...
     @property
-    def once_s(self) -> float: ...
+    def startup_s(self) -> float: ...
+    @property
+    def fast_ids(self) -> Sequence[int]: ...
+    @property
+    def fell_back(self) -> bool: ...
     def prepare(self, recording: Recording) -> Prepared:
         """Called from several threads. Raises RecordingError."""
         ...
@@ -51,6 +57,42 @@ class Judge(Protocol):
         """Raises RecordingError if one of the batch cannot be labelled, or RunEnded."""
         ...
 
+    def report(self) -> list[str]:
+        """Return what the run found out about its own faithfulness, a line each."""
+        ...
+
+
+class LabelerAround:
+    """A labeler that leaves to `labeler` what it does not do itself."""
+
+    def __init__(self, labeler: Labeler) -> None:
+        self.labeler = labeler
+
+    @property
+    def batch_windows(self) -> int:
+        return self.labeler.batch_windows
+
+    @property
+    def startup_s(self) -> float:
+        return self.labeler.startup_s
+
+    @property
+    def fast_ids(self) -> Sequence[int]:
+        return self.labeler.fast_ids
+
+    @property
+    def fell_back(self) -> bool:
+        return self.labeler.fell_back
+
+    def prepare(self, recording: Recording) -> Prepared:
+        return self.labeler.prepare(recording)
+
+    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+        return self.labeler.label(batch)
+
+    def report(self) -> list[str]:
+        return self.labeler.report()
+
 
 class Reporter(Protocol):
     """Is told what became of each recording, from the thread that runs, in the order of the ids."""
@@ -58,8 +100,8 @@ class Reporter(Protocol):
     def labeled(self, labeled: LabeledRecording) -> None: ...
     def failed(self, recording_id: int, reason: str) -> None: ...
     def skipped(self, recording_id: int, reason: str) -> None: ...
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
-        """A batch was labelled; of all the time until now, `once_s` seconds were spent on what does not come again."""
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+        """A batch was labelled; of all the time so far, `startup_s` seconds went into what does not come again."""
         ...
 
 

@@ -6,12 +6,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from block.decisions import Scores, is_silent, label_recording, score_labels
 from block.explanation import evidence
+from block.labeling.partial_logits import PartialLogits
 from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.model.features import FilterBanks, repeated
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
@@ -31,7 +33,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Labeler:
+class ExactLabeler:
     """Labels recordings with one classifier and one set of settings.
 
     `prepare` may run in other threads; `label` may not. `warn` is told of what a user should know, in words.
@@ -47,10 +49,15 @@ class Labeler:
     filling: Fill = field(default=PAD, kw_only=True)
     explain: bool = field(default=False, kw_only=True)
 
+    mode: ClassVar[str] = EXACT
+    startup_s: ClassVar[float] = 0.0
+    fast_ids: ClassVar[tuple[int, ...]] = ()
+    fell_back: ClassVar[bool] = False
+
     @property
-    def fill(self) -> int:
+    def batch_windows(self) -> int:
         """How many pieces a batch that several recordings share aims for."""
-        return self.classifier.fill
+        return self.classifier.batch_windows
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -58,10 +65,9 @@ class Labeler:
         # Merging padding where there is none is the exact path by another name.
         return tuple(path for path in self.classifier.paths if not (path == MERGED and self.filling == REPEAT))
 
-    @property
-    def once_s(self) -> float:
-        """Seconds spent so far on what does not come again in a run: nothing."""
-        return 0.0
+    def report(self) -> list[str]:
+        """Return nothing: there is no audit."""
+        return []
 
     def prepare(self, recording: Recording) -> Prepared:
         """Lay out the windows of `recording`. Raises RecordingError if it cannot be labelled."""
@@ -103,9 +109,18 @@ class Labeler:
         ends = np.cumsum([len(prepared.pieces) for prepared in batch])
         parts = np.split(logits, ends[:-1])
         return [
-            Judged(self.decided(prepared, self.scores(part, prepared.piece_counts), logits=part), part)
+            Judged(self.decide(prepared, self.scores(part, prepared.piece_counts), logits=part), part)
             for prepared, part in zip(batch, parts, strict=True)
         ]
+
+    def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
+        """Compute the pieces that are missing, of all recordings together, and label."""
+        items = [(one.prepared.waveform, one.prepared.pieces[at]) for one in batch for at in one.missing]
+        ends = np.cumsum([len(one.missing) for one in batch])
+        if items:
+            for one, logits in zip(batch, np.split(self.logits_of(items), ends[:-1]), strict=True):
+                one.complete(logits)
+        return [self.decide_known(one) for one in batch]
 
     def logits(self, batch: Sequence[Prepared], path: str = EXACT) -> Logits:
         """Logits of all pieces of the batch, in order. Shape: `(pieces, classes)`, float32."""
@@ -168,7 +183,12 @@ class Labeler:
         """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces; 0 for silent ones."""
         return score_labels(logits, piece_counts, self.decisions)
 
-    def decided(
+    def decide_known(self, known: PartialLogits) -> LabeledRecording:
+        """Return the recording's segments from logits of which none is missing."""
+        prepared, logits = known.prepared, known.heard
+        return self.decide(prepared, self.scores(logits, prepared.piece_counts), known.mode, logits)
+
+    def decide(
         self, prepared: Prepared, scores: Scores, mode: str = EXACT, logits: Logits | None = None
     ) -> LabeledRecording:
         """The recording's segments from the scores of its windows, shape `(windows, labels)`, 0 for silent ones.

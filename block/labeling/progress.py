@@ -57,7 +57,7 @@ class Progress:
         self._done = 0
         self._batched = self._unlabeled = 0
         self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
-        self._once_s = 0.0
+        self._startup_s = 0.0
         self._told: tuple[float, float] | None = None  # when an estimate was last said, and of which length
         self._max_hours, self._faster = max_hours, faster
         self.failures_in = "--failed-ids-file gets the ids of all"
@@ -124,16 +124,16 @@ class Progress:
             self.say(f"{recording_id} skipped: {printable(reason, 300)}")
         self._advance()
 
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
         """How long the rest will take, if it is like what was last seen: after the first batch, and as that changes.
 
-        `once_s`: seconds spent so far on what does not come again.
+        `startup_s`: seconds spent so far on what does not come again.
         """
         now = self._clock()
         first = self._batched == 0
         self._batched += recordings
         # What was spent once is taken out of the past, as if the run had started later.
-        shift, self._once_s = once_s - self._once_s, once_s
+        shift, self._startup_s = startup_s - self._startup_s, startup_s
         self._batches = deque(((at + shift, done) for at, done in self._batches), maxlen=BATCHES_REMEMBERED)
         left_s = self._left_s(now)
         self._batches.append((now, self._batched))

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block.labeling.interfaces import Judge, Reporter, Sink, Source, Summary
+from block.labeling.interfaces import Labeler, Reporter, Sink, Source, Summary
 from block.labeling.prefetch import Budget, ahead
 from block.recording import (
     LabeledRecording,
@@ -66,7 +66,7 @@ class Run:
         self,
         source: Source,
         sink: Sink,
-        labeler: Judge,
+        labeler: Labeler,
         reporter: Reporter,
         stop: threading.Event | None = None,
     ) -> None:
@@ -159,9 +159,9 @@ class Run:
     def _fits(self, group: Sequence[Prepared | _Unfetched], another: Prepared) -> bool:
         together = [*(one for one in group if isinstance(one, Prepared)), another]
         return (
-            sum(len(prepared.pieces) for prepared in together) <= self.labeler.fill
+            sum(len(prepared.pieces) for prepared in together) <= self.labeler.batch_windows
             and sum(prepared.size_bytes for prepared in together) <= GROUP_BYTES
-            and len(group) < max(GROUP_RECORDINGS, self.labeler.fill)
+            and len(group) < max(GROUP_RECORDINGS, self.labeler.batch_windows)
         )
 
     def _label_group(self, group: Sequence[Prepared | _Unfetched]) -> None:
@@ -190,7 +190,7 @@ class Run:
                 return {batch[0].recording_id: error}
             # One of them spoiled the batch: alone, each shows whether it was the one.
             return {id_: outcome for prepared in batch for id_, outcome in self._labels([prepared]).items()}
-        self.reporter.batch_done(len(labeled), sum(one.windows for one in labeled), self.labeler.once_s)
+        self.reporter.batch_done(len(labeled), sum(one.windows for one in labeled), self.labeler.startup_s)
         return {one.id: one for one in labeled}
 
     def _settle(self, pending: int) -> None:

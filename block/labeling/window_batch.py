@@ -12,7 +12,7 @@ import numpy.typing as npt
 from block import decisions
 from block.decisions import Scores
 from block.labeling.agreement import SHARE, Tally, draw
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.model.classifier import Logits
 from block.settings import EXACT
 from block.windows import Prepared
@@ -40,7 +40,7 @@ class WindowBatch:
     all classes for each piece, the one that the scores kept here come from.
     """
 
-    def __init__(self, labeler: Labeler, batch: Sequence[Prepared]) -> None:
+    def __init__(self, labeler: ExactLabeler, batch: Sequence[Prepared]) -> None:
         self.labeler, self.batch = labeler, batch
         counts = np.array([count for prepared in batch for count in prepared.piece_counts])
         self._counts = counts

@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,38 +44,72 @@ class Classifier:
     - `merged`: the tokens of padding merged in groups (`Forward.merged`), in the device's dtype.
     - `merged-int8`: the same, with the linear layers in 8-bit integers; on a CPU that multiplies these fast.
 
-    `capacity` is how many windows go through one forward pass at most: as many as fit in the memory budget, and no
-    more than keep the device busy; it shrinks after running out of memory. `fill` is how many windows a batch shared
-    by several recordings aims for.
+    `batch_windows` is how many windows a batch shared by several recordings aims for.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False) -> None:
-        """`fast` also makes ready what the paths other than the exact one need."""
+    def __init__(
+        self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False, steady: bool = False
+    ) -> None:
+        """Load the model. Raise CheckpointError if that is impossible.
+
+        `fast` also makes ready what the paths other than the exact one need. `steady` is for scores that are kept: the
+        first use of the model loads it, and raises that error; and on a CPU a pass holds one window unless `batch_size`
+        says otherwise. How a product of matrices is rounded depends on its size, so what else is in a pass shows in
+        the last bits of the logits: a run that goes on from stored scores would not end with the bits of one that was
+        never interrupted. A GPU is too slow with small passes; there the last bits may differ.
+        """
         self.checkpoint = checkpoint
         self.device = device
+        self.batch_windows = batch_size or FILL_WINDOWS[device.device.type]
+        self.groups = dict(GROUPS)
+        self._batch_size, self._fast, self._steady = batch_size, fast, steady
+        front_end = checkpoint.front_end
+        self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
+        self._merged: dict[tuple[int, int], Tokens] = {}
+        if not steady:
+            _ = self.capacity
+
+    @property
+    def loaded(self) -> bool:
+        """Return True if the model has been needed."""
+        return "_forwards" in vars(self)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths that this device offers."""
+        return tuple(self._forwards)
+
+    @cached_property
+    def capacity(self) -> int:
+        """How many windows go through one forward pass at most; set it lower after running out of memory.
+
+        As many as fit in the memory budget, and no more than keep the device busy.
+        """
+        forward = self._forwards[EXACT]  # loaded first: it takes memory
+        kind = self.device.device.type
+        if self._batch_size or (self._steady and kind == "cpu"):
+            return self._batch_size or 1
+        return min(self._windows_in_memory(forward), PASS_WINDOWS[kind])
+
+    @cached_property
+    def _forwards(self) -> dict[str, Forward]:
+        device = self.device
         # Exact means exact: no reduced-precision products inside float32.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
         if device.device.type == "cpu":
             _set_threads()
-        model = _load(checkpoint, device)
+        model = _load(self.checkpoint, device)
         with torch.inference_mode():
             exact = Forward(model, self._linear)
-            self._forwards = {EXACT: exact}
-            if fast:
-                self._forwards[MERGED] = exact
+            forwards = {EXACT: exact}
+            if self._fast:
+                forwards[MERGED] = exact
                 limit = int8_limit() if device.device.type == "cpu" and device.dtype is torch.float32 else 0
                 if limit:
-                    self._forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
-        self.paths = tuple(self._forwards)
-        self.groups = dict(GROUPS)
-        front_end = checkpoint.front_end
-        self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
-        self._merged: dict[tuple[int, int], Tokens] = {}
-        kind = device.device.type
-        self.capacity = batch_size or min(self._capacity(model.config), PASS_WINDOWS[kind])
-        self.fill = batch_size or FILL_WINDOWS[kind]
+                    forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
+        return forwards
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
         """One forward pass, waited for. Shapes and errors: as `begin`, float32 out."""
@@ -123,15 +158,13 @@ class Classifier:
         if self.device.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _capacity(self, config: Any) -> int:
-        patches = 1
-        for length, step in ((config.num_mel_bins, config.frequency_stride), (config.max_length, config.time_stride)):
-            patches *= (length - config.patch_size) // step + 1
+    def _windows_in_memory(self, forward: Forward) -> int:
         # The widest moment of a layer: residual, normed, query, key, value, attention's output and its copies, then
         # both sides of the MLP's activation; and the front end's frames on the same device.
-        per_token = 12 * config.hidden_size + 2 * config.intermediate_size
+        per_token = 12 * forward.positions.shape[1] + 2 * forward.wide
         item = torch.empty((), dtype=self.device.dtype).element_size()
-        per_window = (patches + 2) * per_token * item + config.max_length * 512 * 4 * 6
+        frames = self.checkpoint.front_end.max_frames
+        per_window = forward.all_tokens.count * per_token * item + frames * 512 * 4 * 6
         if self.device.device.type == "cuda":
             budget = torch.cuda.mem_get_info(self.device.device)[0] // 2
         else:
@@ -202,35 +235,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     signs = ("not enough memory", "can't allocate memory", "out of memory", "cublas_status_alloc_failed")
     return any(sign in text for sign in signs)
-
-
-class SteadyClassifier(Classifier):
-    """Like a `Classifier`, but its constructor returns at once; the first use of the model loads it.
-
-    That use may then raise the CheckpointError that the constructor of a `Classifier` raises.
-
-    On a CPU a pass holds one window unless `batch_size` says otherwise. How a product of matrices is rounded depends on
-    its size, so what else is in a pass shows in the last bits of the logits: a run that goes on from stored scores
-    would not end with the bits of one that was never interrupted. A GPU is too slow with small passes; there the last
-    bits may differ.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, device: Device, batch_size: int = 0) -> None:
-        self.checkpoint = checkpoint
-        self.device = device
-        self.fill = batch_size or FILL_WINDOWS[device.device.type]
-        self._batch_size = batch_size
-
-    @property
-    def loaded(self) -> bool:
-        """Has it been needed?"""
-        return "capacity" in vars(self)
-
-    def __getattr__(self, name: str) -> Any:
-        # Asked only for what is not there: before the model is loaded that is all that loading sets.
-        if name.startswith("__") or self.loaded:
-            raise AttributeError(f"a classifier has no {name!r}")
-        super().__init__(self.checkpoint, self.device, self._batch_size)
-        if self.device.device.type == "cpu" and not self._batch_size:
-            self.capacity = 1
-        return getattr(self, name)

@@ -89,7 +89,7 @@ class Forward:
             config.patch_size, config.frequency_stride, config.time_stride,
         )  # fmt: skip
         self._heads = config.num_attention_heads
-        self._wide = config.intermediate_size
+        self.wide = config.intermediate_size
         # GELU by another name (a tanh, say) is left to the model's own function.
         self._activation = None if config.hidden_act == "gelu" else body.layers[0].mlp.activation_fn
         embeddings = body.embeddings
@@ -108,7 +108,7 @@ class Forward:
         """
         tokens = tokens or self.all_tokens
         on_cpu = inputs.device.type == "cpu"
-        step = max(1, CPU_ACTIVATIONS // (tokens.count * self._wide)) if on_cpu else len(inputs)
+        step = max(1, CPU_ACTIVATIONS // (tokens.count * self.wide)) if on_cpu else len(inputs)
         parts = [self._logits(part, tokens) for part in torch.split(inputs, step)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 

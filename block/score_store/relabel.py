@@ -75,7 +75,7 @@ def relabel(
 def decide(
     scored: Scored, windows: WindowSettings, decisions: DecisionSettings, recording_id: int = 0, name: str = ""
 ) -> LabeledRecording:
-    """A recording's labels from its stored logits, by the path that `Labeler` takes.
+    """A recording's labels from its stored logits, by the path that `ExactLabeler` takes.
 
     `windows` are those of the store's key. Raises SettingsError where a window that was left out as silent is needed.
     """

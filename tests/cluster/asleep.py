@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.model.classifier import Logits
 from block.recording import Waveform, Window
 from block.settings import EXACT
 
 
 @dataclass(frozen=True)
-class Asleep(Labeler):
-    """As `Labeler`, with a model that sleeps `SLEEP_S_A_WINDOW` seconds and hears nothing."""
+class Asleep(ExactLabeler):
+    """As `ExactLabeler`, with a model that sleeps `SLEEP_S_A_WINDOW` seconds and hears nothing."""
 
     def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         time.sleep(float(os.environ["SLEEP_S_A_WINDOW"]) * len(items))

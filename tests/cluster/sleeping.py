@@ -44,13 +44,13 @@ class LabelRecordingsAsleep(LabelRecordings):
     """A worker whose model sleeps. It says when it is ready."""
 
     def _made(self) -> Any:
-        from block.labeling.labeler import Labeler
+        from block.labeling.labeler import ExactLabeler
         from tests.cluster.asleep import Asleep
 
         tools = super()._made()
         awake = tools.labeler
-        if not isinstance(awake, Labeler):
-            raise TypeError(f"the labeler is of type {type(awake).__name__}, expected Labeler; use the exact mode")
+        if not isinstance(awake, ExactLabeler):
+            raise TypeError(f"the labeler is of type {type(awake).__name__}, expected ExactLabeler; use the exact mode")
         labeler = Asleep(**{one.name: getattr(awake, one.name) for one in dataclasses.fields(awake)})
         self._told.say(f"ready at {time.time():.3f}")
         return dataclasses.replace(tools, labeler=labeler)

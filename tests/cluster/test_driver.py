@@ -45,7 +45,7 @@ class Told:
     def skipped(self, recording_id: int, reason: str) -> None:
         self.told.append((f"skipped: {reason}", recording_id))
 
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
         self.batches.append((recordings, windows))
 
 

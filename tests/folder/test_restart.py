@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.folder.groups_file import Journal
 from block.score_store import ScoreStore
 from tests.conftest import ROOT
 from tests.folder.conftest import tones
@@ -51,8 +50,7 @@ sys.exit(code)
 def started(audio: Path, out: Path, checkpoint: Path, last: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(out), str(last), str(audio), "--model", str(checkpoint), "--device", "cpu",
-         "--audioset-labels", "speech, music (tune), dog", "--win-size-ms", "1000", "--win-stride-ms", "1000",
-         "--batch-size", "4"],
+         "--audioset-labels", "speech, music (tune), dog", "--win-size-ms", "1000", "--win-stride-ms", "1000"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -133,29 +131,27 @@ def test_a_run_killed_at_moments_of_the_clock_ends_with_the_same_files(
     assert_same(out, tmp_path / "undisturbed")
 
 
-def test_what_a_killed_run_left_of_a_group_is_computed_again_to_the_last_bit(
-    recordings: Path, label: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_killed_run_left_is_completed_to_the_last_bit(
+    recordings: Path, label: Callable[..., int], tmp_path: Path
 ) -> None:
-    options = ("--win-size-ms", "1000", "--win-stride-ms", "1000", "--batch-size", "4")
+    options = ("--win-size-ms", "1000", "--win-stride-ms", "1000")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "end", lambda self: None)
-        assert label(recordings, whole, *options) == 1
-    (path,) = (whole / "scores").glob("groups-*")
-    groups = [json.loads(line) for line in path.read_text().splitlines() if line]
+    assert label(recordings, whole, *options) == 1
     (key,) = ScoreStore.keys_in(whole / "scores")
     expected = ScoreStore.reading(whole / "scores", key)
-    assert len(groups[0]["computed"]) == 3
-    # What was on the disk when the run was killed: one recording of three, and nothing yet in the manifest.
+    contents = sorted(expected.contents())
+    assert len(contents) == 14
+    # What was on the disk when the run was killed: one recording, nothing yet in the manifest, and what block 0.1.0
+    # noted of recordings that it computed together.
     (cut / "scores").mkdir(parents=True)
     shutil.copy(whole / "run.json", cut)
-    (cut / "scores" / path.name).write_text(json.dumps(groups[0]) + "\n")
+    noted = cut / "scores" / f"groups-{key.digest}.jsonl"
+    noted.write_text(json.dumps({"paths": ["00.wav", "01.wav"], "computed": contents[:2]}) + "\n")
     with ScoreStore(cut / "scores", key, expected.class_names) as store:
-        store.add(expected.find(groups[0]["computed"][0]))
+        store.add(expected.find(contents[0]))
     assert label(recordings, cut, *options) == 1
     found = ScoreStore.reading(cut / "scores", key)
-    for group in groups:
-        for content in group["computed"]:
-            assert np.array_equal(found.find(content).logits, expected.find(content).logits)
-    assert not (cut / "scores" / path.name).exists()
+    assert found.contents() == expected.contents()
+    for content in contents:
+        assert np.array_equal(found.find(content).logits, expected.find(content).logits)
     assert_same(cut, whole)

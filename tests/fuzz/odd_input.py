@@ -21,7 +21,7 @@ from block.commands.job_options import read_job
 from block.commands.options import parse
 from block.edge_impulse.access import read_ids
 from block.edge_impulse.project import Project
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.labels import LabelError, parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.checkpoint import EMBEDDED, CheckpointError
@@ -60,12 +60,12 @@ class Place:
 
 
 @cache
-def labeler(silence_dbfs: float | None) -> Labeler:
+def labeler(silence_dbfs: float | None) -> ExactLabeler:
     """The embedded checkpoint on the CPU, with windows of 1 s."""
     checkpoint = checkpoints.find(EMBEDDED)
     device = choose_device(ComputeSettings("cpu", "float32"))
     labels = parse_labels(LABELS, checkpoint.class_names, 0.2)
-    return Labeler(
+    return ExactLabeler(
         Classifier(checkpoint, device), FilterBanks(checkpoint.front_end, device.device), WindowSettings(1000, 500),
         DecisionSettings(labels, silence_dbfs=silence_dbfs), warn=print,
     )  # fmt: skip

@@ -14,8 +14,8 @@ import pytest
 
 from block.decisions import score
 from block.labeling.agreement import SHARE, draw
-from block.labeling.fast_labeler import AuditedLabeler
-from block.labeling.labeler import Labeler, Logits
+from block.labeling.fast_labeler import FastLabeler
+from block.labeling.labeler import ExactLabeler, Logits
 from block.labels import LabelOfInterest
 from block.model.checkpoint import FrontEnd
 from block.recording import RecordingError, Waveform, Window
@@ -28,7 +28,7 @@ FAST = "merged"
 
 
 @dataclass(frozen=True)
-class StubLabeler(Labeler):
+class StubLabeler(ExactLabeler):
     """A labeler whose logits are made up from the windows themselves; the fast path's have `noise(window)` added."""
 
     noise: Callable[[int], float] = lambda window: 0.0
@@ -58,7 +58,7 @@ def true_logits(window: int) -> tuple[float, float]:
 
 
 def stub(noise: Callable[[int], float] = lambda window: 0.0, **more: Any) -> StubLabeler:
-    classifier = SimpleNamespace(paths=(EXACT, FAST), fill=8)
+    classifier = SimpleNamespace(paths=(EXACT, FAST), batch_windows=8)
     return StubLabeler(
         classifier,  # type: ignore[arg-type]
         SimpleNamespace(front_end=FrontEnd()),  # type: ignore[arg-type]
@@ -82,9 +82,9 @@ def told(labeled: Sequence[Any]) -> list[list[tuple[int, int, str]]]:
     return [[(one.start, one.end, one.label) for one in recording.segments] for recording in labeled]
 
 
-def audited(labeler: StubLabeler, **settings: Any) -> tuple[AuditedLabeler, list[str]]:
+def audited(labeler: StubLabeler, **settings: Any) -> tuple[FastLabeler, list[str]]:
     said: list[str] = []
-    return AuditedLabeler(labeler, AuditSettings(**settings), said.append), said
+    return FastLabeler(labeler, AuditSettings(**settings), said.append), said
 
 
 def block(first: int, recordings: int = 50) -> list[Prepared]:
@@ -137,7 +137,7 @@ def test_a_path_that_gives_other_labels_is_never_taken() -> None:
     assert told(labeled) == told(stub().label(block(1)))
     assert {one.mode for one in labeled} == {EXACT}
     assert "no path that passes is faster; labelling exactly" in said[-1]
-    assert fast.fill == labeler.fill
+    assert fast.batch_windows == labeler.batch_windows
     fast.label(block(51))
     assert all(window < 510_000 for path, window in labeler.asked if path == FAST)
 
@@ -156,7 +156,7 @@ def test_a_path_that_turns_bad_is_left_with_the_block_in_hand_and_what_was_poste
     assert {one.mode for one in labeled} == {EXACT}
     assert any("falls back to exact" in line for line in said)
     assert fast.fast_ids == fast_ids
-    assert fast.fill == 8
+    assert fast.batch_windows == 8
 
 
 def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
@@ -199,7 +199,7 @@ def test_a_block_that_fails_leaves_no_trace() -> None:
     fast, said = audited(labeler)
     with pytest.raises(RecordingError):
         fast.label(block(1))
-    assert (said, fast.fast_ids, fast.once_s) == ([], [], 0.0)
+    assert (said, fast.fast_ids, fast.startup_s) == ([], [], 0.0)
     labeler.broken.clear()
     assert told(fast.label(block(1))) == told(stub().label(block(1)))
     assert "64 of 64 audited windows" in said[0]
@@ -231,7 +231,7 @@ def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> No
     fast, said = audited(stub(filling=REPEAT))
     assert said == ["fast mode: --fill repeat leaves no padding to merge; labelling exactly"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
-    assert (fast.report(), fast.fast_ids, fast.fill) == ([], [], 8)
+    assert (fast.report(), fast.fast_ids, fast.batch_windows) == ([], [], 8)
 
     labeler = stub(filling=REPEAT, slow_s=3e-3)
     labeler.classifier.paths = (EXACT, FAST, "merged-int8")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from block import audio
 from block.decisions import score, window_scores
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model import checkpoint as checkpoints
 from block.model.classifier import Classifier, is_out_of_memory
@@ -47,19 +47,22 @@ def of(sound: audio.Sound, identity: int = 1) -> Recording:
     )  # fmt: skip
 
 
+MakeLabeler = Callable[..., ExactLabeler]
+
+
 @pytest.fixture(scope="module")
-def make_labeler(checkpoint_folder: Path) -> Callable[..., Labeler]:
+def make_labeler(checkpoint_folder: Path) -> MakeLabeler:
     def make(
         text: str = "Speech, Music, Dog, Whimper",
         windows: WindowSettings = WindowSettings(1000, 700),
         batch_size: int = 0,
         folder: Path = checkpoint_folder,
         **decisions: object,
-    ) -> Labeler:
+    ) -> ExactLabeler:
         checkpoint = checkpoints.find(str(folder))
         device = choose_device(ComputeSettings("cpu"))
         labels = parse_labels(text, checkpoint.class_names, 0.15)
-        return Labeler(
+        return ExactLabeler(
             Classifier(checkpoint, device, batch_size),
             FilterBanks(checkpoint.front_end, device.device),
             windows,
@@ -70,7 +73,7 @@ def make_labeler(checkpoint_folder: Path) -> Callable[..., Labeler]:
     return make
 
 
-def label(labeler: Labeler, *recordings: Recording) -> list[LabeledRecording]:
+def label(labeler: ExactLabeler, *recordings: Recording) -> list[LabeledRecording]:
     return labeler.label([labeler.prepare(one) for one in recordings])
 
 
@@ -120,7 +123,11 @@ def by_pipeline(
     ],
 )
 def test_labels_agree_cell_for_cell_with_the_pipeline(
-    make_labeler: Callable[..., Labeler], checkpoint_folder: Path, rate: int, seconds: float, windows: WindowSettings
+    make_labeler: MakeLabeler,
+    checkpoint_folder: Path,
+    rate: int,
+    seconds: float,
+    windows: WindowSettings,
 ) -> None:
     sound = recording(seconds, rate)
     labeler = make_labeler(windows=windows, merge=False)
@@ -138,7 +145,7 @@ def test_labels_agree_cell_for_cell_with_the_pipeline(
     ],
 )
 def test_repeated_windows_are_labelled_as_the_pipeline_labels_tiled_slices(
-    make_labeler: Callable[..., Labeler], checkpoint_folder: Path, seconds: float, windows: WindowSettings
+    make_labeler: MakeLabeler, checkpoint_folder: Path, seconds: float, windows: WindowSettings
 ) -> None:
     sound = recording(seconds)
     labeler = replace(make_labeler(windows=windows, merge=False), filling=REPEAT)
@@ -149,7 +156,9 @@ def test_repeated_windows_are_labelled_as_the_pipeline_labels_tiled_slices(
     assert told(label(labeler, sound)[0]) == expected
 
 
-def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(make_labeler: Callable[..., Labeler]) -> None:
+def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
+    make_labeler: MakeLabeler,
+) -> None:
     for seconds, same in ((2.0, False), (164_080 / 16000, True)):
         labeler = make_labeler(windows=WindowSettings(0, 0))
         prepared = labeler.prepare(recording(seconds))
@@ -158,7 +167,9 @@ def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(make_lab
         assert bool((padded == again).all()) is same
 
 
-def test_repeated_windows_of_several_lengths_do_not_depend_on_company(make_labeler: Callable[..., Labeler]) -> None:
+def test_repeated_windows_of_several_lengths_do_not_depend_on_company(
+    make_labeler: MakeLabeler,
+) -> None:
     sounds = [recording(seconds, identity=i) for i, seconds in enumerate((3.2, 0.4, 0.07, 12.0))]
     for batch_size in (0, 2):
         labeler = replace(make_labeler(merge=False, batch_size=batch_size), filling=REPEAT)
@@ -167,7 +178,9 @@ def test_repeated_windows_of_several_lengths_do_not_depend_on_company(make_label
         assert score(labeler.logits(prepared), "softmax") == pytest.approx(score(alone, "softmax"), abs=1e-5)
 
 
-def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(make_labeler: Callable[..., Labeler]) -> None:
+def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(
+    make_labeler: MakeLabeler,
+) -> None:
     sound = recording(30.0)
     windows = WindowSettings(15_000, 5000)  # two pieces a window, and cells that three windows cover
     labeler = make_labeler("Animal* (0), Speech* (0)", windows=windows, merge=False)
@@ -184,13 +197,13 @@ def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(make_l
     assert [one.label for one in segments] == [("Animal", "Speech")[row.argmax()] for row in expected]
 
 
-def test_the_recordings_of_the_parity_test_get_more_than_one_label(make_labeler: Callable[..., Labeler]) -> None:
+def test_the_recordings_of_the_parity_test_get_more_than_one_label(make_labeler: MakeLabeler) -> None:
     labeled = label(make_labeler(), recording(6.3))[0]
     assert len({segment.label for segment in labeled.segments}) > 2
 
 
 def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
-    make_labeler: Callable[..., Labeler], checkpoint_folder: Path
+    make_labeler: MakeLabeler, checkpoint_folder: Path
 ) -> None:
     from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
 
@@ -208,7 +221,7 @@ def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
         assert row == pytest.approx([expected[name] for name in labeler.classifier.checkpoint.class_names], abs=1e-4)
 
 
-def test_scores_do_not_depend_on_batch_size_order_or_company(make_labeler: Callable[..., Labeler]) -> None:
+def test_scores_do_not_depend_on_batch_size_order_or_company(make_labeler: MakeLabeler) -> None:
     sounds = [recording(seconds, rate, i) for i, (seconds, rate) in enumerate([(3.2, 16000), (0.4, 8000), (7, 44100)])]
     alone = [label(make_labeler(merge=False), sound)[0] for sound in sounds]
     for batch_size in (1, 3, 100):
@@ -220,9 +233,9 @@ def test_scores_do_not_depend_on_batch_size_order_or_company(make_labeler: Calla
 
 
 def test_windows_that_fit_the_budget_share_one_forward_pass_and_others_get_equal_ones(
-    make_labeler: Callable[..., Labeler],
+    make_labeler: MakeLabeler,
 ) -> None:
-    def passes(labeler: Labeler, *recordings: Recording) -> list[int]:
+    def passes(labeler: ExactLabeler, *recordings: Recording) -> list[int]:
         sizes: list[int] = []
         forward = labeler.classifier.begin
 
@@ -240,7 +253,9 @@ def test_windows_that_fit_the_budget_share_one_forward_pass_and_others_get_equal
     assert passes(make_labeler(windows=every_second, batch_size=4), recording(10.0)) == [4, 3, 3]
 
 
-def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labeler: Callable[..., Labeler]) -> None:
+def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(
+    make_labeler: MakeLabeler,
+) -> None:
     warnings: list[str] = []
     labeler = replace(make_labeler(merge=False, batch_size=8), warn=warnings.append)
     forward = labeler.classifier.begin
@@ -259,7 +274,7 @@ def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(make_labe
     assert warnings == ["out of memory on cpu with a batch of 5 windows; going on with 2"]
 
 
-def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: Callable[..., Labeler]) -> None:
+def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: MakeLabeler) -> None:
     labeler = make_labeler()
 
     def none(inputs: Tensor, *how: object) -> object:
@@ -271,7 +286,7 @@ def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: Ca
 
 
 def test_running_out_of_memory_while_computing_features_halves_the_batch_too(
-    make_labeler: Callable[..., Labeler],
+    make_labeler: MakeLabeler,
 ) -> None:
     labeler = make_labeler(merge=False, batch_size=8)
 
@@ -302,12 +317,14 @@ def test_every_way_of_running_out_of_memory_is_recognised_and_nothing_else(error
     assert is_out_of_memory(error) is expected
 
 
-def test_any_other_error_of_the_model_is_not_taken_for_a_lack_of_memory(make_labeler: Callable[..., Labeler]) -> None:
+def test_any_other_error_of_the_model_is_not_taken_for_a_lack_of_memory(
+    make_labeler: MakeLabeler,
+) -> None:
     with pytest.raises((RuntimeError, ValueError)):
         make_labeler().classifier.logits(torch.zeros(3, 7, 128))
 
 
-def test_silent_windows_get_the_other_label_without_asking_the_model(make_labeler: Callable[..., Labeler]) -> None:
+def test_silent_windows_get_the_other_label_without_asking_the_model(make_labeler: MakeLabeler) -> None:
     sound = recording(4.0)
     sound.waveform[16000:32000] = 1e-4  # a constant of -80 dBFS
     labeler = make_labeler(windows=WindowSettings(1000, 1000), silence_dbfs=-60.0, merge=False)
@@ -322,14 +339,16 @@ def test_silent_windows_get_the_other_label_without_asking_the_model(make_labele
     ]
 
 
-def test_a_recording_that_is_silent_throughout_needs_no_model(make_labeler: Callable[..., Labeler]) -> None:
+def test_a_recording_that_is_silent_throughout_needs_no_model(make_labeler: MakeLabeler) -> None:
     labeler = make_labeler(silence_dbfs=-60.0)
     sound = recording(3.0)
     sound.waveform[:] = 0
     assert told(label(labeler, sound)[0]) == [(0, 48000, "other")]
 
 
-def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(make_labeler: Callable[..., Labeler]) -> None:
+def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(
+    make_labeler: MakeLabeler,
+) -> None:
     sound = recording(3.0)
     sound.waveform[:] = 0
     labeler = make_labeler("Speech (0), Music (0)", silence_dbfs=-60.0)
@@ -337,16 +356,14 @@ def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(make_l
 
 
 @pytest.mark.parametrize("rate", [4410, 22050, 44100, 7919])
-def test_windows_of_25_ms_work_at_rates_where_rounding_leaves_them_short(
-    make_labeler: Callable[..., Labeler], rate: int
-) -> None:
+def test_windows_of_25_ms_work_at_rates_where_rounding_leaves_them_short(make_labeler: MakeLabeler, rate: int) -> None:
     labeler = make_labeler(windows=WindowSettings(25, 25))
     sound = recording(0.3, rate)
     assert told(label(labeler, sound)[0])[-1][1] == sound.values
 
 
 def test_a_recording_delivered_at_another_rate_is_labelled_in_its_own_values(
-    make_labeler: Callable[..., Labeler],
+    make_labeler: MakeLabeler,
 ) -> None:
     sound = recording(5.0, 16000)
     at_8k = replace(sound, values=40000, stretch=Fraction(2))
@@ -355,12 +372,12 @@ def test_a_recording_delivered_at_another_rate_is_labelled_in_its_own_values(
     assert told(label(labeler, at_8k)[0]) == halves
 
 
-def test_a_waveform_that_is_not_at_the_models_rate_is_refused(make_labeler: Callable[..., Labeler]) -> None:
+def test_a_waveform_that_is_not_at_the_models_rate_is_refused(make_labeler: MakeLabeler) -> None:
     with pytest.raises(ValueError, match="a waveform at 8000 Hz; the model hears 16000 Hz"):
         make_labeler().prepare(replace(recording(2.0), rate_hz=8000))
 
 
-def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: Callable[..., Labeler]) -> None:
+def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: MakeLabeler) -> None:
     sound = recording(70.0)  # more than is squared at once
     sound.waveform[:] = 1e-4
     sound.waveform[-16000:] = 0.1  # -38.5 dBFS over the whole
@@ -370,7 +387,7 @@ def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: Callable[.
         assert (prepared.piece_counts == (0,)) is silent
 
 
-def test_min_segment_ms_counts_the_recordings_own_milliseconds(make_labeler: Callable[..., Labeler]) -> None:
+def test_min_segment_ms_counts_the_recordings_own_milliseconds(make_labeler: MakeLabeler) -> None:
     sound = recording(8.0, 8000)
     labeler = make_labeler(windows=WindowSettings(500, 500), min_segment_ms=1500)
     found = label(labeler, sound)[0].segments
@@ -379,7 +396,7 @@ def test_min_segment_ms_counts_the_recordings_own_milliseconds(make_labeler: Cal
 
 
 def test_a_second_checkpoint_with_other_labels_frames_and_bins_works_by_its_folder(
-    make_labeler: Callable[..., Labeler], make_checkpoint: Callable[..., Path]
+    make_labeler: MakeLabeler, make_checkpoint: Callable[..., Path]
 ) -> None:
     folder = make_checkpoint(("yes", "no", "go, now"), seed=1, max_length=128)
     labeler = make_labeler("go, now (start), yes", folder=folder, windows=WindowSettings(2000, 1000))
@@ -408,7 +425,7 @@ def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_
     for merge in (True, False):
         settings = DecisionSettings(labels, merge=merge)
         banks = FilterBanks(checkpoint.front_end, device.device)
-        labeled = label(Labeler(Classifier(checkpoint, device), banks, windows, settings, warn=print), one)[0]
+        labeled = label(ExactLabeler(Classifier(checkpoint, device), banks, windows, settings, warn=print), one)[0]
         if merge:
             spans = [(s.start / sound.rate_hz, s.end / sound.rate_hz, s.label) for s in labeled.segments]
             assert spans == demo_truth()[name]
@@ -436,7 +453,7 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
     assert classifier.paths[:2] == ("exact", "merged")
     assert Classifier(checkpoint, device).paths == ("exact",)
     labels = parse_labels("Speech, Music, Dog", checkpoint.class_names, 0.2)
-    labeler = Labeler(
+    labeler = ExactLabeler(
         classifier, FilterBanks(checkpoint.front_end, device.device), WindowSettings(1000, 500),
         DecisionSettings(labels), lambda text: None,
     )  # fmt: skip

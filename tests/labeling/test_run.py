@@ -62,10 +62,10 @@ class FakeLabeler:
     """Two pieces a recording, four a batch; groups with a poisoned recording in them fail."""
 
     poisoned: dict[int, BaseException] = field(default_factory=dict)
-    fill: int = 4
+    batch_windows: int = 4
     groups: list[list[int]] = field(default_factory=list)
     silent: bool = False
-    once_s: float = 0.0
+    startup_s: float = 0.0
 
     def prepare(self, recording: Recording) -> Prepared:
         spans = () if self.silent else (Window(0, 8000), Window(8000, 16000))
@@ -99,7 +99,7 @@ class Told:
     def skipped(self, recording_id: int, reason: str) -> None:
         self.lines.append(("skipped", recording_id, reason))
 
-    def batch_done(self, recordings: int, windows: int, once_s: float) -> None:
+    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
         self.batches.append((recordings, windows))
 
 
@@ -185,7 +185,7 @@ def test_an_interruption_keeps_count_of_every_recording() -> None:
 def test_three_recordings_in_a_row_that_the_key_may_not_read_end_the_run() -> None:
     forbidden = RecordingForbidden("HTTP 403")
     studio = FakeStudio(trouble=dict.fromkeys((2, 3, 5, 6, 7, 8), forbidden))
-    summary, _ = run(studio, FakeLabeler(fill=2), list(range(1, 301)))
+    summary, _ = run(studio, FakeLabeler(batch_windows=2), list(range(1, 301)))
     assert summary.ended == "3 recordings in a row were refused with HTTP 403"
     assert summary.failed[:5] == [2, 3, 5, 6, 7]
     assert summary.labeled[:2] == [1, 4]
@@ -203,7 +203,7 @@ def test_two_in_a_row_and_again_two_do_not() -> None:
 
 def test_a_key_that_may_read_but_not_write_ends_the_run_after_a_few_recordings() -> None:
     studio = FakeStudio(write_trouble=dict.fromkeys(range(1, 301), RecordingForbidden("HTTP 403")))
-    labeler = FakeLabeler(fill=2)
+    labeler = FakeLabeler(batch_windows=2)
     summary, _ = run(studio, labeler, list(range(1, 301)))
     assert summary.ended == "3 recordings in a row were refused with HTTP 403"
     assert summary.labeled == []

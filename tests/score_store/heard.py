@@ -12,10 +12,10 @@ import numpy as np
 import soundfile
 
 from block import audio
-from block.labeling.labeler import Labeler
+from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model import checkpoint
-from block.model.classifier import Classifier, Logits, SteadyClassifier
+from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import Recording, Waveform, Window
@@ -50,13 +50,13 @@ def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **setti
 
 
 @functools.cache
-def steady(folder: Path) -> SteadyClassifier:
+def steady(folder: Path) -> Classifier:
     """One for all tests: it remembers nothing of what it was asked."""
-    return SteadyClassifier(checkpoint.find(str(folder)), choose_device(ComputeSettings("cpu")))
+    return Classifier(checkpoint.find(str(folder)), choose_device(ComputeSettings("cpu")), steady=True)
 
 
 @dataclass(frozen=True)
-class Counting(Labeler):
+class Counting(ExactLabeler):
     """Counts what the model is asked; with `memory`, asks it only once for each span of sound."""
 
     asked: list[int] = field(default_factory=list)
@@ -82,5 +82,5 @@ def make_labeler(
     return Counting(classifier, banks, windows, settings, warn=lambda text: None, memory=memory)
 
 
-def key(labeler: Labeler, mode: str = "exact") -> Key:
+def key(labeler: ExactLabeler, mode: str = "exact") -> Key:
     return Key.of(labeler.classifier.checkpoint, labeler.windows, "pad", mode, "float32")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from block.labeling.cached_labeler import StoredLabeler
+from block.labeling.cached_labeler import CachedLabeler
 from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored, ScoreStore
@@ -42,7 +42,7 @@ def stored(tmp_path: Path, checkpoint: Path, windows: WindowSettings, settings: 
     labeler = make_labeler(checkpoint, windows, settings)
     store = ScoreStore(tmp_path / "scores", key(labeler), labeler.classifier.checkpoint.class_names)
     with store:
-        StoredLabeler(labeler, store).label([labeler.prepare(one) for one in SOUNDS])
+        CachedLabeler(labeler, store).label([labeler.prepare(one) for one in SOUNDS])
     return ScoreStore.reading(tmp_path / "scores", key(labeler))
 
 

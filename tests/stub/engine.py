@@ -24,12 +24,17 @@ DIGEST = "0" * 64
 
 @dataclass
 class StubLabeler:
-    """Labels a batch at a time as `block.labeling.labeler.Labeler` does. `hear` is called with each batch."""
+    """Labels a batch at a time as `block.labeling.labeler.ExactLabeler` does. `hear` is called with each batch."""
 
     job: Job
     hear: Callable[[Sequence[Prepared]], None] = lambda batch: None
-    fill: int = 8
-    once_s: float = 0.0
+    batch_windows: int = 8
+    startup_s: float = 0.0
+    fast_ids: tuple[int, ...] = ()
+    fell_back: bool = False
+
+    def report(self) -> list[str]:
+        return []
 
     def prepare(self, recording: Recording) -> Prepared:
         windows = self.job.windows
