@@ -28,7 +28,6 @@ from block.settings import EXACT, SCORE_FUNCTIONS, ComputeSettings, DecisionSett
 if TYPE_CHECKING:
     from block.labeling.labeler import Labeler
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 GROUPS = (16, 32, 64, 128, 256)
 LABELS = "Speech, Music, Dog, Chicken, rooster, Rain, Waves, surf, Fire, Baby cry, infant cry, Sneeze, Tick-tock, "
 LABELS += "Helicopter, Chainsaw"
@@ -122,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 def windows_of(folder: Path, seconds: float, count: int, seed: int) -> list[npt.NDArray[np.float32]]:
     """At most `count` windows at 16 kHz, one a recording, drawn with `seed`; recordings that are shorter give none."""
     chance = random.Random(seed)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio.ENDINGS)
     chance.shuffle(files)
     length = round(seconds * checkpoints.RATE_HZ)
     windows: list[npt.NDArray[np.float32]] = []
