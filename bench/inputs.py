@@ -19,7 +19,6 @@ from block.recording import RecordingError, Waveform
 FULL_SIZE = "ast-full-size-random"
 RATES_HZ = (16000, 44100)
 SECONDS = (5, 8, 13, 21, 34, 60)  # of the recordings made, each at both rates
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 BLOCK_S = 10
 
 
@@ -83,9 +82,9 @@ def found_recordings(folder: Path) -> list[Path]:
     """The user's own recordings, by name. Raises BenchError if there are none."""
     if not folder.is_dir():
         raise BenchError(f"--audio {folder} is not a folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in audio.ENDINGS and path.is_file())
     if not paths:
-        raise BenchError(f"--audio {folder} holds no recordings ({', '.join(sorted(SUFFIXES))})")
+        raise BenchError(f"--audio {folder} holds no recordings ({', '.join(sorted(audio.ENDINGS))})")
     return paths
 
 

@@ -21,6 +21,8 @@ from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, resampled, resampled_length, resampling_ratio
 from block.runtime.limits import THREADS, available_bytes
 
+# Of the files that are taken for recordings, in lower case.
+ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 LOUDEST = 1e12  # full scale is 1; of values beyond 1e15, the power spectrum no longer fits in float32
 LENGTH_TOLERANCE_MS = 10
 READ_VALUES = 1 << 16  # decoded at once, of all channels together

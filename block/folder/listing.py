@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
-
+from block.audio import ENDINGS
 
 UNKNOWN = -1  # a time of change that a store does not tell
 

@@ -82,7 +82,7 @@ class Folder:
         file, before = opened.file, opened.stamp
         if before.size == 0:
             raise RecordingError("the file is empty: it has 0 bytes")
-        promised = _promised(file)
+        promised = promised_values(file)
         check_wav(file)
         expect(promised)
         content = known.content if _is_same(known, before) else sha256_of(file)
@@ -122,7 +122,7 @@ def _is_same(known: Entry, now: Stamp) -> bool:
     return bool(known.content) and now.mtime_ns != UNKNOWN and Stamp(known.size, known.mtime_ns) == now
 
 
-def _promised(file: BinaryIO) -> int:
+def promised_values(file: BinaryIO) -> int:
     """The number of values that the header promises. Raises RecordingError where there is no header to read."""
     try:
         with soundfile.SoundFile(file) as opened:

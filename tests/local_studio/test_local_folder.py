@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from block.audio import ENDINGS
+from block.folder import listing
 from block.local_studio.data import folder
 from block.local_studio.data.project import DATABASE, Project, ProjectError
 from block.local_studio.data.sample import StructuredLabel
@@ -35,6 +37,20 @@ def test_audio_is_found_at_any_depth_in_the_order_of_paths(tmp_path: Path):
     for name in ("b.wav", "a/z.FLAC", "a/b/c.ogg", "d.mp3", "e.aif", "f.aiff", "notes.txt", "wav"):
         put(tmp_path, name, b"x")
     assert names(tmp_path) == ["a/b/c.ogg", "a/z.FLAC", "b.wav", "d.mp3", "e.aif", "f.aiff"]
+
+
+def test_every_sound_file_that_label_takes_is_a_sample(tmp_path: Path):
+    for number, ending in enumerate(ENDINGS):
+        put(tmp_path, f"{number}{ending}", b"x")
+    assert names(tmp_path) == list(listing.find(tmp_path, without=tmp_path / "out").files)
+    assert len(names(tmp_path)) == len(ENDINGS)
+
+
+def test_an_opus_file_has_its_rate_and_length(project: Project, audio_bytes: MakeWav):
+    put(project.root, "a.opus", audio_bytes(48000, 48000, container="OGG", subtype="OPUS"))
+    project.scan()
+    (sample,) = project.samples()
+    assert (sample.frequency_hz, sample.values_count, sample.processing_error) == (48000, 48000, None)
 
 
 def test_hidden_files_and_directories_are_skipped(tmp_path: Path):

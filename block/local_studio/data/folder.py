@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from block.audio import ENDINGS
 from block.local_studio.data import wav
-
-ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 
 
 @dataclass(frozen=True)

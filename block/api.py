@@ -1,0 +1,152 @@
+"""The Python API: label sound files and arrays as the commands do."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from block import audio
+from block.folder.source import check_wav, check_whole, promised_values
+from block.labeling.engine import Engine
+from block.labeling.job import Job
+from block.labels import never_written, parse_labels
+from block.model import checkpoint as checkpoints
+from block.model.device import choose_device
+from block.recording import Recording, RecordingError
+from block.settings import (
+    DTYPES,
+    SCORE_FUNCTIONS,
+    AuditSettings,
+    ComputeSettings,
+    DecisionSettings,
+    ScoreFunction,
+    SettingsError,
+    WindowSettings,
+)
+
+Audio = str | os.PathLike[str] | npt.NDArray[Any]
+ENCODINGS = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64": "DOUBLE"}
+
+
+class TimeSegment(NamedTuple):
+    """A part of a recording with one label: `start` and `end` in seconds, `score` in 0…1."""
+
+    start: float
+    end: float
+    label: str
+    score: float
+
+
+class Labeler:
+    """Label recordings with one model, which is loaded once, in exact mode.
+
+    `labels` are class names, or one text as `--audioset-labels` takes it; the other options are named as in the
+    commands. Raises SettingsError, LabelError or CheckpointError for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        labels: str | Sequence[str],
+        *,
+        model: str | os.PathLike[str] = checkpoints.DEFAULT,
+        win_size_ms: int = 2000,
+        win_stride_ms: int = 2000,
+        min_confidence: float = 0.2,
+        score_function: ScoreFunction = "softmax",
+        other_label: str = "other",
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        if not 0 <= min_confidence <= 1:
+            raise SettingsError(f"min_confidence is {min_confidence!r}; expected a number from 0 to 1")
+        for name, value, choices in (("score_function", score_function, SCORE_FUNCTIONS), ("dtype", dtype, DTYPES)):
+            if value not in choices:
+                raise SettingsError(f"{name} is {value!r}; expected {' or '.join(choices)}")
+        checkpoint = checkpoints.find(os.fspath(model))
+        text = labels if isinstance(labels, str) else "\n".join(labels)
+        chosen = parse_labels(text, checkpoint.class_names, min_confidence)
+        for line in never_written(chosen):
+            warnings.warn(line, stacklevel=2)
+        compute = ComputeSettings(device, dtype)
+        decisions = DecisionSettings(chosen, other_label, score_function)
+        job = Job(checkpoint, WindowSettings(win_size_ms, win_stride_ms), decisions, compute, AuditSettings())
+        engine = Engine(job, choose_device(compute), checkpoint.sha256())
+        self._rate_hz = checkpoint.front_end.rate_hz
+        # As where scores are kept: what a window gets does not depend on what is computed beside it.
+        self._labeler = engine.labeler(_Warnings(), stored=True)
+
+    def label(self, recording: Audio, rate_hz: int | None = None) -> list[TimeSegment]:
+        """Return the segments of a recording, in order, from its start to its end.
+
+        `recording` is the path of a sound file, or an array of shape `(values,)` or `(values, channels)` at `rate_hz`:
+        float in ±1, or int16 or int32. Raises RecordingError if it cannot be labeled.
+        """
+        sound = _decode(recording, rate_hz, self._rate_hz)
+        one = Recording(1, "", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio)
+        [labeled] = self._labeler.label([self._labeler.prepare(one)])
+        return [
+            TimeSegment(part.start / sound.rate_hz, part.end / sound.rate_hz, part.label, part.score)
+            for part in labeled.segments
+        ]
+
+    def label_all(self, recordings: Iterable[Audio], rate_hz: int | None = None) -> list[list[TimeSegment]]:
+        """Return the segments of each recording, in order. Arrays all have `rate_hz`. Raises as `label` does."""
+        return [
+            self.label(recording, None if isinstance(recording, (str, os.PathLike)) else rate_hz)
+            for recording in recordings
+        ]
+
+
+def label(
+    recording: Audio, labels: str | Sequence[str], rate_hz: int | None = None, **options: Any
+) -> list[TimeSegment]:
+    """Return the segments of one recording; `options` are those of `Labeler`, which labels several faster."""
+    return Labeler(labels, **options).label(recording, rate_hz)
+
+
+class _Warnings:
+    """Pass on what a user should know as Python's warnings."""
+
+    def say(self, line: str) -> None:
+        warnings.warn(line, stacklevel=2)
+
+    warn_once = say
+
+
+def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.Sound:
+    """Return the mono waveform at `to_hz`. Raises RecordingError for a file or an array that cannot be used."""
+    if not isinstance(recording, (str, os.PathLike)):
+        return audio.decode(_as_file(np.asarray(recording), rate_hz), to_hz)
+    if rate_hz is not None:
+        raise RecordingError(f"rate_hz is {rate_hz} for {recording}; a file has a rate of its own")
+    try:
+        with open(recording, "rb") as file:
+            promised = promised_values(file)
+            check_wav(file)
+            sound = audio.decode(file, to_hz)
+            check_whole(sound.positions, promised, sound.rate_hz)
+            return sound
+    except OSError as error:
+        raise RecordingError(f"{recording} cannot be read: {error.strerror or error}") from None
+    except RecordingError as error:
+        raise RecordingError(f"{recording}: {error}") from None
+
+
+def _as_file(values: npt.NDArray[Any], rate_hz: int | None) -> bytes:
+    """Return the array as a sound file, so that it takes the way of files."""
+    if rate_hz is None or rate_hz <= 0 or rate_hz != int(rate_hz):
+        raise RecordingError(f"rate_hz is {rate_hz}; an array needs its rate, a whole number of values a second")
+    if values.dtype.name not in ENCODINGS:
+        raise RecordingError(f"an array of {values.dtype}; expected {', '.join(ENCODINGS)}")
+    if values.ndim not in (1, 2) or not values.size or (values.ndim == 2 and values.shape[0] < values.shape[1]):
+        raise RecordingError(f"an array of shape {values.shape}; expected (values,) or (values, channels)")
+    file = io.BytesIO()
+    soundfile.write(file, values, int(rate_hz), ENCODINGS[values.dtype.name], format="RF64")
+    return file.getvalue()
