@@ -271,6 +271,7 @@ def test_a_class_and_all_below_it_are_one_label_and_what_never_wins_is_told(
     assert "warning: 'Dog' is never written: 'Animal*' stands before it" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
     studio: Studio, capsys: pytest.CaptureFixture[str]
 ) -> None:

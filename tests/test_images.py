@@ -225,6 +225,7 @@ def test_the_form_as_it_is_filled_in_first_starts_the_block_that_is_pushed(tmp_p
     assert "ARG MODELS=fetch" in (folder / "Dockerfile").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_of_a_trial_outside_an_image_gives_the_demos_labels(tmp_path: Path) -> None:
     outcome = Runs(tmp_path).label(run_outside, "--model", EMBEDDED.name, "--device", "cpu")
     assert (outcome.code, outcome.errors) == (0, "")

@@ -26,6 +26,7 @@ def imported(*packages: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_every_module_of_the_repository_can_be_imported() -> None:
     found = imported(*PACKAGES)
     assert found["failed"] == {}

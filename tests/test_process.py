@@ -87,6 +87,7 @@ def test_a_run_cancelled_while_a_write_is_tried_again_still_leaves_its_summary(
     assert took < 10
 
 
+@pytest.mark.slow
 def test_a_refused_key_ends_a_run_although_other_requests_still_wait(tmp_path: Path, checkpoint_folder: Path) -> None:
     ids = tmp_path / "ids.json"
     ids.write_text("[1, 2]")

@@ -84,6 +84,7 @@ def short_of_files(limit_bytes: int) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_recording_that_does_not_fit_into_memory_fails_alone(studio: Studio) -> None:
     # 160 MB of audio and twice that for its waveform; the process itself starts with about 100 MB.
     seconds = 160e6 / 2 / 16000

@@ -60,7 +60,8 @@ def assert_equal(out: Path, alone: Path, named: tuple[str, ...] = ()) -> None:
     assert set(stored(out).values()) == {1}
 
 
-@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_cluster_writes_the_files_that_a_single_machine_writes(
     workers: str, two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:

@@ -179,6 +179,7 @@ def test_names_and_labels_run_nothing(windows: Windows):
     assert page.locator("img[src=x]").count() == 0
 
 
+@pytest.mark.slow
 def test_elsewhere_the_pages_ask_for_the_key(serve: Serve):
     windows = serve(host="0.0.0.0")
     page = windows.open("/jobs")

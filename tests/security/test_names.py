@@ -54,6 +54,7 @@ def test_no_name_of_a_sample_or_label_becomes_a_path_or_talks_to_the_terminal(tm
     assert all("escaped" not in path and "/.." not in path for _, path, _, _ in server.asked)
 
 
+@pytest.mark.slow
 @given(st.one_of(st.sampled_from(ALL), st.text(min_size=1)))
 def test_the_track_of_a_recording_stays_in_its_folder(name: str) -> None:
     name = name.replace("\0", "").replace("\ud800", "") or "x"

@@ -24,6 +24,7 @@ def broken(soaked: Soaked) -> list[str]:
     return [check.name for check in soaked.checks() if not check.kept]
 
 
+@pytest.mark.slow
 def test_two_hundred_recordings_through_two_processes_keep_what_the_soak_holds_ten_thousand_to() -> None:
     soaked = recordings.main(200)
     assert broken(soaked) == []
