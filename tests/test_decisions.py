@@ -191,6 +191,7 @@ def test_giving_away_short_segments_is_the_rule_word_for_word(
     assert [(s.start, s.end, s.label) for s in found] == expected
 
 
+@pytest.mark.slow
 def test_a_long_recording_of_short_segments_takes_no_time_to_speak_of() -> None:
     cells = lay_out(100_000, 1, 1).cells
     decisions = [Decision("abc"[i * 7 % 3], 0.5) for i in range(len(cells))]

@@ -123,6 +123,7 @@ def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anythin
     assert not studio.labelled()
 
 
+@pytest.mark.slow
 def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labelled(studio: Studio) -> None:
     setting = "import torch; from block import score_store; " + short_of_files(2000) + RUN
     done = studio.run(setting, "--score-store", "scores")

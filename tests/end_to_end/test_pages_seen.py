@@ -105,6 +105,7 @@ def test_what_is_not_saved_is_not_left_by_mistake(windows: Windows):
     assert labels(windows) == ["hum", "tone"]
 
 
+@pytest.mark.slow
 def test_zoomed_in_a_click_seeks_to_what_is_drawn_there(windows: Windows):
     page = windows.open("/recordings/1")
     page.locator("#current .segment").nth(1).click(position={"x": 1, "y": 5})

@@ -105,7 +105,18 @@ def undisturbed(
     return undisturbed
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.slug for row in ROWS])
+# Rows that take seconds, since the block waits in them.
+LONG = (
+    "studio-stays-silent-from-some-moment-on",
+    "studio-goes-away-in-mid-run-for-good",
+    "a-download-of-192-kb-takes-90-s-steadily",
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.slug, marks=[pytest.mark.slow] if row.slug in LONG else []) for row in ROWS],
+)
 def test_a_fault_has_the_outcome_that_the_table_says(
     row: Row,
     tmp_path: Path,
@@ -135,6 +146,7 @@ def test_the_names_of_the_rows_are_distinct() -> None:
     assert len({row.slug for row in ROWS}) == len(ROWS)
 
 
+@pytest.mark.slow
 def test_a_retry_after_holds_all_threads(tmp_path: Path, run: Callable[..., Outcome]) -> None:
     from tests.faults import effects
 

@@ -308,6 +308,7 @@ def has_namespaces() -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_namespaces(), reason="no network namespaces here")
 def test_a_machine_without_a_network_and_without_a_key_labels(audio: Path, checkpoint_folder: Path) -> None:
     out = audio.parent / "out"

@@ -33,8 +33,7 @@ def record(out: Path, *options: str) -> Path:
 
 
 # One or two of each kind, held in `make test` too; the others wait for `make test-all`.
-FAST = ("exact", "preview_then_apply", "journal", "overlap_sigmoid", "renames_and_roll_ups", "fast_merged", "refused",
-        "folder")  # fmt: skip
+FAST = ("exact", "preview_then_apply", "overlap_sigmoid", "renames_and_roll_ups", "fast_merged", "refused", "folder")
 ALL = [*actions(), *folders()]
 
 

@@ -274,6 +274,7 @@ def test_labels_are_not_taken_from_another_site(folder: Project, address: Addres
     assert labels_of(folder, 1) == []
 
 
+@pytest.mark.slow
 def test_a_file_of_megabytes_is_taken(folder: Project, address: Address) -> None:
     many = [entry(f"gone/{i}.wav", "dog") for i in range(20_000)]
     fields = {"token": token(address), "labels": file_of(*many, entry("a.wav", "dog"))}

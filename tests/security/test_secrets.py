@@ -79,6 +79,7 @@ def test_a_server_that_quotes_the_key_everywhere_gets_it_into_no_output_and_no_f
         assert TOKEN.encode() not in body
 
 
+@pytest.mark.slow
 def test_the_score_store_and_the_ids_files_of_a_real_run_hold_no_key(tmp_path: Path, checkpoint_folder: Path) -> None:
     pytest.importorskip("pyarrow")
     (tmp_path / "ids.json").write_text("[1, 9, 11, 2]")
