@@ -55,7 +55,7 @@ class _State:
 
 
 class FastLabeler:
-    """Labels blocks of recordings like a `ExactLabeler`, by the cheapest path that keeps their labels.
+    """Labels blocks of recordings like an `ExactLabeler`, by the cheapest path that keeps their labels.
 
     The first 64 windows, drawn from the first block, are computed in every way; the cheapest path that passes does
     the rest, and one window in a hundred goes on being computed both ways. Windows computed exactly keep their exact
