@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.plan import FULL, QUICK, BenchError, Clock, Plan
 from block import __version__
-from block.model import checkpoint as checkpoints
+from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import ComputeSettings, SettingsError
 
 OUT = Path("build/bench")
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
     device = choose_device(compute)
     if device.device.type == "cuda":
         plan = plan.on_cuda()
-    embedded = checkpoints.find(checkpoints.EMBEDDED)
+    embedded = find_checkpoint(EMBEDDED)
     if options.audio is not None:
         recordings, told = inputs.found_recordings(options.audio), f"{options.audio}"
     else:
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
     work.mkdir(parents=True, exist_ok=True)
     measure = Measure(plan, clock, device, options.device, recordings, scratch, work, results, _say)
     measure.starts()
-    chosen = [checkpoints.find(name) for name in options.model or ()]
+    chosen = [find_checkpoint(name) for name in options.model or ()]
     if not chosen:
         chosen = [embedded, inputs.full_size_checkpoint(work, embedded)]
     for number, checkpoint in enumerate(chosen):

@@ -13,7 +13,7 @@ import soundfile
 
 from bench.plan import BenchError
 from block import audio
-from block.model.checkpoint import Checkpoint, CheckpointError, find
+from block.model.checkpoint import Checkpoint, CheckpointError, find_checkpoint
 from block.recording import RecordingError, Waveform
 
 FULL_SIZE = "ast-full-size-random"
@@ -29,7 +29,7 @@ def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
     """
     place = folder / FULL_SIZE
     try:
-        return find(str(place))
+        return find_checkpoint(str(place))
     except CheckpointError:
         pass
     import torch
@@ -48,7 +48,7 @@ def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
         )
     model.save_pretrained(place)
     ASTFeatureExtractor().save_pretrained(place)
-    return find(str(place))
+    return find_checkpoint(str(place))
 
 
 def recordings(folder: Path, seconds: Sequence[int] = SECONDS) -> list[Path]:

@@ -94,12 +94,12 @@ def main(argv: Sequence[str]) -> None:
 
     from bench import inputs, stages
     from bench.contenders import Field
-    from block.model import checkpoint as checkpoints
+    from block.model.checkpoint import find_checkpoint
     from block.model.device import choose_device
     from block.settings import EXACT, ComputeSettings
 
     device = choose_device(ComputeSettings(options.device, options.dtype))
-    field = Field(checkpoints.find(str(options.checkpoint)), device, options.export_to, options.contender != EXACT)
+    field = Field(find_checkpoint(str(options.checkpoint)), device, options.export_to, options.contender != EXACT)
     if options.contender:
         rate_hz = field.checkpoint.front_end.rate_hz
         windows = inputs.windows([options.audio], 2 * rate_hz, options.batch, rate_hz)

@@ -17,7 +17,7 @@ from block.folder.source import check_wav, check_whole, promised_values
 from block.labeling.engine import Engine
 from block.labeling.job import Job
 from block.labels import never_written, parse_labels
-from block.model import checkpoint as checkpoints
+from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.model.device import choose_device
 from block.recording import Recording, RecordingError
 from block.settings import (
@@ -55,7 +55,7 @@ class Labeler:
         self,
         labels: str | Sequence[str],
         *,
-        model: str | os.PathLike[str] = checkpoints.DEFAULT,
+        model: str | os.PathLike[str] = DEFAULT,
         win_size_ms: int = 2000,
         win_stride_ms: int = 2000,
         min_confidence: float = 0.2,
@@ -69,7 +69,7 @@ class Labeler:
         for name, value, choices in (("score_function", score_function, SCORE_FUNCTIONS), ("dtype", dtype, DTYPES)):
             if value not in choices:
                 raise SettingsError(f"{name} is {value!r}; expected {' or '.join(choices)}")
-        checkpoint = checkpoints.find(os.fspath(model))
+        checkpoint = find_checkpoint(os.fspath(model))
         text = labels if isinstance(labels, str) else "\n".join(labels)
         chosen = parse_labels(text, checkpoint.class_names, min_confidence)
         for line in never_written(chosen):
@@ -80,7 +80,7 @@ class Labeler:
         engine = Engine(job, choose_device(compute), checkpoint.sha256())
         self._rate_hz = checkpoint.front_end.rate_hz
         # As where scores are kept: what a window gets does not depend on what is computed beside it.
-        self._labeler = engine.labeler(_Warnings(), stored=True)
+        self._labeler = engine.labeler(_WarningsNotifier(), stored=True)
 
     def label(self, recording: Audio, rate_hz: int | None = None) -> list[TimeSegment]:
         """Return the segments of a recording, in order, from its start to its end.
@@ -111,7 +111,7 @@ def label(
     return Labeler(labels, **options).label(recording, rate_hz)
 
 
-class _Warnings:
+class _WarningsNotifier:
     """Pass on what a user should know as Python's warnings."""
 
     def say(self, line: str) -> None:

@@ -65,13 +65,13 @@ def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000
 def _decode(file: BinaryIO, to_hz: int) -> Sound:
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
-    calm = CalmFile(file)
+    calm = QuietFile(file)
     try:
         with soundfile.SoundFile(calm) as opened:
             mono = _Mono(opened)
             ratio = resampling_ratio(mono.rate_hz, to_hz)
             # A header may promise anything: it is believed as far as the file could hold it, a byte a value.
-            growing = Growing(resampled_length(mono.promised, ratio) if mono.promised <= size_bytes else 0)
+            growing = GrowingWaveform(resampled_length(mono.promised, ratio) if mono.promised <= size_bytes else 0)
             if ratio == 1:
                 while got := mono.read(growing.room(min(READ_VALUES, mono.promised - mono.positions))):
                     growing.length += got
@@ -160,7 +160,7 @@ def stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> F
     )
 
 
-class CalmFile:
+class QuietFile:
     """`file`, whose trouble is not raised: a seek out of it gives -1 as in C, a read that fails gives its end.
 
     `problem` is the first OSError that reading gave.
@@ -197,7 +197,7 @@ BYTES_PER_VALUE = 4
 ASK_BYTES = 64 << 20  # to take less than this, nobody asks how much is free
 
 
-class Growing:
+class GrowingWaveform:
     """A float32 waveform of `length` values so far, `expected` in the end, or more. `free`: the bytes that are free."""
 
     def __init__(self, expected: int = 0, free: Callable[[], int] = available_bytes) -> None:

@@ -122,7 +122,7 @@ def unsettled(
 
 
 @dataclass(eq=False, repr=False)
-class _Run:
+class _CellRun:
     """Neighbouring cells on their way to a segment; `weight` is the length that the `weighted` score comes from.
 
     `place` tells equally short runs apart; `before` and `after` are the neighbours; `gone` once it was given away.
@@ -134,8 +134,8 @@ class _Run:
     weighted: float
     weight: int
     place: int = 0
-    before: _Run | None = None
-    after: _Run | None = None
+    before: _CellRun | None = None
+    after: _CellRun | None = None
     gone: bool = False
 
     @property
@@ -152,20 +152,20 @@ def segments(cells: Sequence[Cell], decisions: Sequence[Decision], merge: bool, 
     With `merge` neighbours of one label become one; then segments shorter than `min_length` values are given, the
     shortest first, to their longer neighbour (the earlier one of equals), whose label and score stay.
     """
-    runs: list[_Run] = []
+    runs: list[_CellRun] = []
     for cell, decision in zip(cells, decisions, strict=True):
         if merge and runs and runs[-1].label == decision.label:
             runs[-1].end = cell.end
             runs[-1].weighted += decision.score * cell.length
             runs[-1].weight += cell.length
         else:
-            runs.append(_Run(cell.start, cell.end, decision.label, decision.score * cell.length, cell.length))
+            runs.append(_CellRun(cell.start, cell.end, decision.label, decision.score * cell.length, cell.length))
     if merge and min_length > 0:
         _give_away_short(runs, min_length)
     return [run.segment() for run in runs if not run.gone]
 
 
-def _give_away_short(runs: list[_Run], min_length: int) -> None:
+def _give_away_short(runs: list[_CellRun], min_length: int) -> None:
     """Give each run under `min_length` to its longer neighbour, the shortest first, until none is left but the last."""
     for place, run in enumerate(runs):
         run.place = place
@@ -191,7 +191,7 @@ def _give_away_short(runs: list[_Run], min_length: int) -> None:
             heapq.heappush(queue, (taker.length, taker.place))
 
 
-def _take_over(taker: _Run, other: _Run) -> None:
+def _take_over(taker: _CellRun, other: _CellRun) -> None:
     """`taker` gets the span of `other`, its neighbour, and its place between the others."""
     taker.start, taker.end = min(taker.start, other.start), max(taker.end, other.end)
     if taker.after is other:

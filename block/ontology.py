@@ -31,7 +31,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Line:
+class TreeLine:
     """A node as it is printed: `depth` levels below the top."""
 
     depth: int
@@ -66,13 +66,13 @@ class Ontology:
         del found[node.id]
         return tuple(found.values())
 
-    def lines(self, nodes: Iterable[Node] | None = None) -> Iterator[Line]:
+    def lines(self, nodes: Iterable[Node] | None = None) -> Iterator[TreeLine]:
         """`nodes` (all roots) and what is below them, from the top, a node under each of its parents."""
-        stack = [Line(0, node) for node in (self.roots if nodes is None else nodes)][::-1]
+        stack = [TreeLine(0, node) for node in (self.roots if nodes is None else nodes)][::-1]
         while stack:
             line = stack.pop()
             yield line
-            stack += [Line(line.depth + 1, self.nodes[child]) for child in reversed(line.node.children)]
+            stack += [TreeLine(line.depth + 1, self.nodes[child]) for child in reversed(line.node.children)]
 
 
 def tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:

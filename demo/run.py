@@ -23,16 +23,16 @@ sys.path.insert(0, str(ROOT))
 import requests  # noqa: E402
 
 from block.local_studio.address import Address  # noqa: E402
-from block.local_studio.data.project import Project  # noqa: E402
+from block.local_studio.data.project import LocalProject  # noqa: E402
 from block.local_studio.jobs.jobs import Jobs  # noqa: E402
 from block.local_studio.jobs.store import RUN  # noqa: E402
-from block.local_studio.server import DEFAULT_PORT, CannotServe, running  # noqa: E402
+from block.local_studio.server import DEFAULT_PORT, ServeError, running  # noqa: E402
 from block.model.checkpoint import EMBEDDED  # noqa: E402
 
 FOLDER = ROOT / "build" / "demo"
 
 
-def label(project: Project, address: Address, ids: list[int], model: str) -> int:
+def label(project: LocalProject, address: Address, ids: list[int], model: str) -> int:
     """Run the block in a process of its own, as the local Studio does, its log as it comes; returns its exit code."""
     jobs = Jobs(project, ROOT, address)
     job = jobs.start(RUN, {"model": model}, {}, ids)
@@ -73,7 +73,7 @@ def expected() -> dict[str, list[tuple[float, float, str]]]:
     return spans
 
 
-def show(project: Project, address: Address, model: str) -> int:
+def show(project: LocalProject, address: Address, model: str) -> int:
     """Label the recordings and hold the labels to what is in them; returns the exit code."""
     truth = expected()
     ids = [sample.id for sample in project.samples()]
@@ -103,12 +103,12 @@ def main() -> int:
     model = parser.parse_args().model
     shutil.rmtree(FOLDER, ignore_errors=True)
     shutil.copytree(HERE / "recordings", FOLDER)
-    project = Project(FOLDER)
+    project = LocalProject(FOLDER)
     project.scan()
     try:
         with running(project, port=DEFAULT_PORT) as address:
             return stay(show(project, address, model), address)
-    except CannotServe:  # somebody else is at the usual address
+    except ServeError:  # somebody else is at the usual address
         with running(project) as address:
             return stay(show(project, address, model), address)
     finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.form import arguments as form_arguments
 from block.local_studio.server import running
@@ -51,7 +51,7 @@ class Runs:
         job = place / "job"
         job.mkdir()
         as_it_comes = form_arguments(read_block(ROOT), {})
-        project = Project(recordings)
+        project = LocalProject(recordings)
         try:
             project.scan()
             ids = [sample.id for sample in project.samples()]

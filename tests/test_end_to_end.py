@@ -15,8 +15,8 @@ import soundfile
 
 from block import cli
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Sample, Sensor, StructuredLabel
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import LocalSample, Sensor, StructuredLabel
 from block.local_studio.server import running
 from block.model import checkpoint
 from tests.conftest import EMBEDDED, NAMES, SHARED
@@ -41,7 +41,7 @@ def wav(values: np.ndarray, rate: int, subtype: str = "PCM_16") -> bytes:
 class Studio:
     """A project that is being served, and the block run on it."""
 
-    project: Project
+    project: LocalProject
     address: Address
     folder: Path
     monkeypatch: pytest.MonkeyPatch
@@ -68,7 +68,7 @@ class Studio:
 def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     folder = tmp_path / "audio"
     folder.mkdir()
-    project = Project(folder)
+    project = LocalProject(folder)
     with running(project) as address:
         yield Studio(project, address, tmp_path, monkeypatch)
     project.close()
@@ -387,9 +387,9 @@ def test_fifty_real_recordings_are_labelled_in_one_run_by_two_checkpoints(
         target = folder / file.relative_to(SHARED / "audio")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read_bytes())
-    project = Project(folder)
+    project = LocalProject(folder)
     project.scan()
-    samples: list[Sample] = project.samples()
+    samples: list[LocalSample] = project.samples()
     assert len(samples) == 50
     with running(project) as address:
         studio = Studio(project, address, tmp_path, monkeypatch)

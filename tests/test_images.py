@@ -21,7 +21,7 @@ from block import __version__
 from block.commands.options import parse
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.form import arguments
-from block.model import checkpoint
+from block.model.checkpoint import DEFAULT
 from demo.run import expected
 from images.ignore import context_files, is_kept_out, read_rules
 from images.push import BLOCK_CONFIG, MAX_BYTES, VARIANTS, archive, lay_out
@@ -29,7 +29,7 @@ from images.runs import Outcome, Runs
 from images.trial import run_outside
 from tests.conftest import EMBEDDED, ROOT
 
-FETCHED = f"models/{checkpoint.DEFAULT}"
+FETCHED = f"models/{DEFAULT}"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def test_no_secret_is_asked_for_or_kept(dockerfile: Path) -> None:
 
 
 def test_the_checkpoint_that_is_taken_from_the_context_is_the_default_one(dockerfile: Path) -> None:
-    assert f"big={checkpoint.DEFAULT} " in " ".join(texts(steps(dockerfile), "RUN"))
+    assert f"big={DEFAULT} " in " ".join(texts(steps(dockerfile), "RUN"))
 
 
 def test_what_the_first_stage_installs_is_all_that_it_needs_to_fetch_and_to_look_at_a_checkpoint() -> None:
@@ -220,7 +220,7 @@ def test_laying_out_again_leaves_nothing_old_but_the_blocks_configuration(source
 def test_the_form_as_it_is_filled_in_first_starts_the_block_that_is_pushed(tmp_path: Path) -> None:
     folder = lay_out("cpu", tmp_path / "push")
     options = parse([*arguments(read_block(folder), {}), "--data-ids-file", "ids.json"], warn=pytest.fail)
-    assert options.model == checkpoint.DEFAULT
+    assert options.model == DEFAULT
     # What the form names by default is what the image gets by default.
     assert "ARG MODELS=fetch" in (folder / "Dockerfile").read_text()
 

@@ -12,7 +12,7 @@ import pytest
 from block import cli
 from block.labeling.job import describe
 from block.labels import LabelError, parse_labels
-from block.model import checkpoint
+from block.model.checkpoint import find_checkpoint
 from block.ontology import Node, Ontology, audioset, tree
 from tests.conftest import EMBEDDED, NAMES, SHARED
 
@@ -138,5 +138,5 @@ def test_the_tree_of_audiosets_classes_holds_each_of_them_and_only_what_can_be_a
 def test_the_labels_command_prints_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_command(["labels", "--tree", "--model", str(EMBEDDED)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == list(tree(checkpoint.find(str(EMBEDDED)).class_names, audioset()))
+    assert lines == list(tree(find_checkpoint(str(EMBEDDED)).class_names, audioset()))
     assert lines[:3] == ["Human sounds*", "  Human voice*", "    Speech"]

@@ -116,7 +116,7 @@ from block.model.classifier import Classifier
 from block.model.device import choose_device
 from block.settings import ComputeSettings
 
-Classifier(checkpoint.find(sys.argv[1]), choose_device(ComputeSettings("cpu")))
+Classifier(checkpoint.find_checkpoint(sys.argv[1]), choose_device(ComputeSettings("cpu")))
 import huggingface_hub.constants
 
 print("offline", huggingface_hub.constants.HF_HUB_OFFLINE)

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 from tests.conftest import EMBEDDED, ROOT
 
@@ -34,7 +34,7 @@ def wav(seconds: float, rate: int = 16000, seed: int = 0) -> bytes:
 
 @dataclass
 class Studio:
-    project: Project
+    project: LocalProject
     address: Address
     folder: Path
 
@@ -62,7 +62,7 @@ class Studio:
 def serving(folder: Path) -> Iterator[Studio]:
     audio = folder / "audio"
     audio.mkdir()
-    project = Project(audio)
+    project = LocalProject(audio)
     with running(project) as address:
         yield Studio(project, address, folder)
     project.close()

@@ -19,14 +19,14 @@ import soundfile
 
 from bench.scaling.costs import LOGITS_BYTES
 from block.cluster.executor import FLUSH_PIECES
-from block.cluster.report import LABELED, Outcome, Report, unpacked
+from block.cluster.report import LABELED, RecordingResult, Report, unpacked
 from block.folder import decide as folder_decide
 from block.folder.location import LocalFolder
-from block.folder.manifest import Entry, Manifest
+from block.folder.manifest import FileEntry, Manifest
 from block.folder.output_folder import RunFile
 from block.folder.source import Folder
 from block.labels import parse_labels
-from block.model import checkpoint as checkpoints
+from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.score_store import Key, Scored, ScoreStore
 from block.score_store.relabel import decide
 from block.settings import DecisionSettings, WindowSettings
@@ -66,14 +66,14 @@ def _scored(number: int, windows: int, logits: Logits) -> Scored:
     return Scored(content, windows * WINDOW_VALUES, Fraction(RATE_HZ), (1,) * windows, levels, logits[:windows])
 
 
-def _entry(number: int, one: Scored) -> Entry:
+def _entry(number: int, one: Scored) -> FileEntry:
     path = f"site {number // 1000:04d}/2026-01-01/recording {number:07d}.wav"
-    return Entry(path, 2 * one.values + 44, 1_700_000_000_000_000_000 + number, one.content, one.values, RATE_HZ)
+    return FileEntry(path, 2 * one.values + 44, 1_700_000_000_000_000_000 + number, one.content, one.values, RATE_HZ)
 
 
 def _logits(windows: int) -> Logits:
     """As they come: a few windows in which something is heard, many in which nothing is."""
-    classes = len(checkpoints.find(checkpoints.EMBEDDED).class_names)
+    classes = len(find_checkpoint(EMBEDDED).class_names)
     found = np.random.default_rng(0).normal(-6, 2, (windows, classes)).astype(np.float32)
     found[::5, 0] += 10
     return found
@@ -101,7 +101,7 @@ def _outcomes() -> dict[str, float]:
         for number in range(50):
             one = _scored(number, windows, logits)
             report.outcomes.append(
-                Outcome(number, LABELED, "", decide(one, WINDOWS, settings), _entry(number, one), one)
+                RecordingResult(number, LABELED, "", decide(one, WINDOWS, settings), _entry(number, one), one)
             )
         packed = report.packed()
         return _seconds(lambda: unpacked(packed)) / 50
@@ -111,13 +111,13 @@ def _outcomes() -> dict[str, float]:
 
 
 def _decisions() -> DecisionSettings:
-    names = checkpoints.find(checkpoints.EMBEDDED).class_names
+    names = find_checkpoint(EMBEDDED).class_names
     return DecisionSettings(parse_labels("Speech, Music (tune), Dog (0.4)", names, 0.2))
 
 
 def _store(scratch: Path) -> dict[str, float]:
     """Adding to the store, deciding from it, writing label files."""
-    checkpoint, logits, settings = checkpoints.find(checkpoints.EMBEDDED), _logits(LONG), _decisions()
+    checkpoint, logits, settings = find_checkpoint(EMBEDDED), _logits(LONG), _decisions()
     key = Key("0" * 64, WINDOWS, "pad", "exact", "float32")
     adding: dict[int, float] = {}
     deciding: dict[int, float] = {}
@@ -171,7 +171,7 @@ def _preparing(scratch: Path) -> dict[str, float]:
             soundfile.write(Path(folder, name), minute, RATE_HZ, subtype="PCM_16")
 
         def read() -> None:
-            source = Folder(LocalFolder(folder), Manifest(Path(folder, "manifest.json"), map(Entry, names)), print)
+            source = Folder(LocalFolder(folder), Manifest(Path(folder, "manifest.json"), map(FileEntry, names)), print)
             for number in range(1, len(names) + 1):
                 source.fetch(number, lambda values: None)
 

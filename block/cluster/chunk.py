@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from block.cluster.exclusive_lock import Company
-from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, Outcome, Report, Stages
-from block.cluster.task import Context, Item, Task
-from block.edge_impulse.rate_limit import Gate
+from block.cluster.exclusive_lock import SharedLock
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, RecordingResult, Report, StageTimes
+from block.cluster.task import ClusterJob, ConnectorContext, WorkItem
+from block.edge_impulse.rate_limit import RateLimit
 from block.labeling.cached_labeler import CachedLabeler
-from block.labeling.interfaces import Labeler, LabelerAround, Sink, Source, Summary
+from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source, Summary
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from block.labeling.fast_labeler import FastLabeler
     from block.labeling.labeler import ExactLabeler
 
-Tell = Callable[[Outcome | None], None]
+Tell = Callable[[RecordingResult | None], None]
 
 
 @dataclass(frozen=True)
 class Tools:
     """What the chunks of a worker share: the model and the `turn` to use it, what the driver's store holds, the key."""
 
-    task: Task
+    task: ClusterJob
     labeler: ExactLabeler | FastLabeler
     turn: threading.Lock
-    company: Company
+    company: SharedLock
     held: Collection[str]
     ask: Callable[[str], Scored | None]
     key: str = field(default="", repr=False)
-    gate: Gate | None = None
+    gate: RateLimit | None = None
 
 
 class Chunk:
     """Recordings `items`, the chunk `number` of a run."""
 
-    def __init__(self, tools: Tools, coordinator: Any, number: int, items: Sequence[Item]) -> None:
+    def __init__(self, tools: Tools, coordinator: Any, number: int, items: Sequence[WorkItem]) -> None:
         self._tools = tools
         self._coordinator = coordinator
         self._number = number
@@ -81,7 +81,7 @@ class Chunk:
         company = self._tools.company
         plan = ray.get(self._coordinator.begin.remote(self._number, [item.id for item in self._items]))
         for recording_id, reason in plan.poisoned.items():
-            tell(Outcome(recording_id, FAILED, reason))
+            tell(RecordingResult(recording_id, FAILED, reason))
         for recording_id in plan.alone:
             if self._over:
                 return
@@ -95,16 +95,16 @@ class Chunk:
 
     def _run(self, ids: list[int], tell: Tell) -> None:
         tools, stop = self._tools, threading.Event()
-        context = Context(self._entries, self._say, self._warn, stop, tools.key, tools.gate)
+        context = ConnectorContext(self._entries, self._say, self._warn, stop, tools.key, tools.gate)
         source, sink = tools.task.site.opened(context)
         scores: CarriedScores | None = None
-        labeler: Labeler = tools.labeler
+        labeler: RecordingLabeler = tools.labeler
         if tools.task.keeps:
             class_names = tools.task.job.checkpoint.class_names
             scores = CarriedScores(tools.task.key, class_names, tools.held, tools.ask)
             labeler = CachedLabeler(tools.labeler, scores)
         timed = _TimedLabeler(self, labeler, tools.turn)
-        told = _Outcomes(self, tell, timed, scores)
+        told = _ResultReporter(self, tell, timed, scores)
         summary = Run(_TimedSource(self, source), _TimedSink(self, sink), timed, told, stop).label(ids)
         told.end(summary)
         if summary.ended:
@@ -117,7 +117,7 @@ class Chunk:
     def count(self, **amounts: float) -> None:
         """Add to what stages took."""
         with self._lock:
-            self._report.stages.add(Stages(**amounts))  # type: ignore[arg-type]
+            self._report.stages.add(StageTimes(**amounts))  # type: ignore[arg-type]
 
     def batch(self, recordings: int, windows: int) -> None:
         """A group was labelled."""
@@ -173,10 +173,10 @@ class _TimedSink:
             self._chunk.count(write_s=time.perf_counter() - started)
 
 
-class _TimedLabeler(LabelerAround):
+class _TimedLabeler(LabelerWrapper):
     """A labeler with a clock on it, with which two chunks take turns. `contents` are those of recordings, by id."""
 
-    def __init__(self, chunk: Chunk, labeler: Labeler, turn: threading.Lock) -> None:
+    def __init__(self, chunk: Chunk, labeler: RecordingLabeler, turn: threading.Lock) -> None:
         super().__init__(labeler)
         self._chunk, self._turn = chunk, turn
         self.contents: dict[int, str] = {}
@@ -198,7 +198,7 @@ class _TimedLabeler(LabelerAround):
                 self._chunk.count(model_s=time.perf_counter() - started)
 
 
-class _Outcomes:
+class _ResultReporter:
     """Tells `tell` what a run reports."""
 
     def __init__(self, chunk: Chunk, tell: Tell, timed: _TimedLabeler, scores: CarriedScores | None) -> None:
@@ -209,11 +209,11 @@ class _Outcomes:
         content = self._timed.contents.get(labeled.id, "")
         scored = self._scores.new(content) if self._scores is not None and content else None
         self._chunk.count(recordings=1, windows=labeled.windows, audio_s=labeled.seconds)
-        self._tell(Outcome(labeled.id, LABELED, "", labeled, self._chunk.entry(labeled.id), scored))
+        self._tell(RecordingResult(labeled.id, LABELED, "", labeled, self._chunk.entry(labeled.id), scored))
 
     def failed(self, recording_id: int, reason: str) -> None:
         self._chunk.count(recordings=1)
-        self._tell(Outcome(recording_id, FAILED, reason))
+        self._tell(RecordingResult(recording_id, FAILED, reason))
 
     def skipped(self, recording_id: int, reason: str) -> None:
         self._chunk.count(recordings=1)
@@ -226,4 +226,4 @@ class _Outcomes:
         """The run is over."""
         done = set(summary.done)
         for recording_id, reason in self._skipped.items():
-            self._tell(Outcome(recording_id, DONE if recording_id in done else SKIPPED, reason))
+            self._tell(RecordingResult(recording_id, DONE if recording_id in done else SKIPPED, reason))

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from block.cluster.crash_tracker import Attempts, Plan
-from block.cluster.throttle import Lease, State, Throttle
-from block.edge_impulse.rate_limit import Outcome
+from block.cluster.crash_tracker import CrashTracker, RetryPlan
+from block.cluster.throttle import Lease, Throttle, ThrottleState
+from block.edge_impulse.rate_limit import RequestOutcome
 
 if TYPE_CHECKING:
     from block.score_store import Key, Scored, ScoreStore
@@ -30,7 +30,7 @@ CALLS_AT_ONCE = 100_000  # those that wait their turn count: some ten for each w
 
 
 @dataclass(frozen=True)
-class Given:
+class CoordinatorInputs:
     """What the driver gives a coordinator; the parameters of `start`."""
 
     checkpoint: Path | None = None
@@ -48,8 +48,8 @@ class Coordinator:
     """
 
     def __init__(self) -> None:
-        self._given = Given()
-        self._attempts = Attempts()
+        self._given = CoordinatorInputs()
+        self._attempts = CrashTracker()
         self._throttle = Throttle(1)
         self._askers: dict[Lease, asyncio.Future[None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
@@ -61,7 +61,7 @@ class Coordinator:
     def __repr__(self) -> str:
         return NAME  # Ray puts it before lines of the log and of tracebacks
 
-    async def configure(self, given: Given) -> None:
+    async def configure(self, given: CoordinatorInputs) -> None:
         """Raises ValueError for a limit below 1."""
         self._throttle = Throttle(given.requests)
         self._given = given
@@ -100,16 +100,16 @@ class Coordinator:
             store = await asyncio.to_thread(self._stored)
         return None if store is None else await asyncio.to_thread(store.find, content)
 
-    async def begin(self, chunk: int, ids: Sequence[int]) -> Plan:
-        """As `Attempts.begin`."""
+    async def begin(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
+        """As `CrashTracker.begin`."""
         return self._attempts.begin(chunk, ids)
 
     async def trying(self, chunk: int, recording_id: int) -> None:
-        """As `Attempts.trying`. Wait for the answer before going on."""
+        """As `CrashTracker.trying`. Wait for the answer before going on."""
         self._attempts.trying(chunk, recording_id)
 
     async def finished(self, chunk: int, recording_id: int) -> None:
-        """As `Attempts.finished`. Wait for the answer before going on."""
+        """As `CrashTracker.finished`. Wait for the answer before going on."""
         self._attempts.finished(chunk, recording_id)
 
     async def ask(self, worker: str, number: int) -> bool:
@@ -126,7 +126,7 @@ class Coordinator:
             del self._askers[lease]
         return self._throttle.has(lease)
 
-    async def give_back(self, worker: str, number: int, outcome: Outcome, asked_s: float | None = None) -> None:
+    async def give_back(self, worker: str, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
         """As `Throttle.give_back`."""
         lease = Lease(worker, number)
         self._throttle.give_back(lease, outcome, asked_s)
@@ -138,7 +138,7 @@ class Coordinator:
         self._throttle.renew(worker, numbers, before)
         self._turn()
 
-    async def requests(self) -> State:
+    async def requests(self) -> ThrottleState:
         """How it stands with requests now."""
         return self._throttle.state
 
@@ -193,7 +193,7 @@ def start(checkpoint: Path | None, held: Path | None, key: Key | None, api_key: 
     `key` are handed out. `api_key` is empty where none is needed. At most `requests` are under way at once. Raises
     ValueError.
     """
-    given = Given(checkpoint, held, key, api_key, requests)
+    given = CoordinatorInputs(checkpoint, held, key, api_key, requests)
     Throttle(requests)  # here, what is wrong is told without Ray's traceback
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -10,7 +10,7 @@ LOST_ENOUGH = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetryPlan:
     """How a chunk is to be labelled now; each id is in exactly one of the three.
 
     `alone` are to be tried first, one at a time in this order, with nothing else going on in the worker's process. Then
@@ -32,7 +32,7 @@ class _Chunk:
 
 
 @dataclass
-class Attempts:
+class CrashTracker:
     """Beginnings of the chunks of a run, each of which has a number that no other has. For one thread.
 
     A chunk that is begun again has lost its worker, or its machine. Twice it is labelled as usual, all together. From
@@ -49,7 +49,7 @@ class Attempts:
     _lost: dict[int, int] = field(default_factory=dict)
     _sound: set[int] = field(default_factory=set)
 
-    def begin(self, chunk: int, ids: Sequence[int]) -> Plan:
+    def begin(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
         """A worker begins with `chunk`, which holds `ids`; it has lost the one before, if any."""
         known = self._chunks.setdefault(chunk, _Chunk())
         if known.trying is not None:
@@ -62,9 +62,9 @@ class Attempts:
         poisoned = {id_: reason(self._lost[id_]) for id_ in ids if self._lost.get(id_, 0) >= LOST_ENOUGH}
         left = tuple(id_ for id_ in ids if id_ not in poisoned)
         if known.begun <= TOGETHER_TWICE:
-            return Plan((), left, poisoned)
+            return RetryPlan((), left, poisoned)
         known.sound = tuple(id_ for id_ in left if id_ in self._sound)
-        return Plan(tuple(id_ for id_ in left if id_ not in self._sound), known.sound, poisoned)
+        return RetryPlan(tuple(id_ for id_ in left if id_ not in self._sound), known.sound, poisoned)
 
     def trying(self, chunk: int, recording_id: int) -> None:
         """From now on its worker is busy with that recording of `chunk`, and with nothing else."""

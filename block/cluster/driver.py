@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from block.cluster.connection import Cluster, named
-from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, unpacked
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, unpacked
 from block.cluster.settings import ClusterSettings
-from block.cluster.task import Item, Task
+from block.cluster.task import ClusterJob, WorkItem
 from block.cluster.throughput import Throughput
 from block.cluster.worker import CHUNKS_AT_ONCE, LabelRecordings
 from block.labeling.interfaces import Reporter, Summary
@@ -28,10 +28,10 @@ LISTEN_EVERY_S = 0.2
 REPORT_EVERY_S, REPORTERS_A_SECOND = 2.0, 8
 
 
-class Taker(Protocol):
+class ReportHandler(Protocol):
     """Keeps what comes back, in the thread that runs."""
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: RecordingResult) -> None:
         """Keep an outcome, before it is reported. Does not raise."""
         ...
 
@@ -44,13 +44,13 @@ class Driver:
     told the rest.
     """
 
-    task: Task
+    task: ClusterJob
     cluster: Cluster
     settings: ClusterSettings
     coordinator: Any
     device: str
     name: str
-    taker: Taker
+    taker: ReportHandler
     reporter: Reporter
     progress: Progress
 
@@ -64,7 +64,7 @@ class Driver:
         self._started = time.monotonic()
         self._start_s: float | None = None  # until the first worker was at work
 
-    def label(self, items: Sequence[Item]) -> Summary:
+    def label(self, items: Sequence[WorkItem]) -> Summary:
         """Label `items`, whose ids are distinct. Never raises for what happens to a recording or a machine."""
         summary = self.summary
         left = {item.id: item for item in items}
@@ -90,9 +90,9 @@ class Driver:
         """What fast mode has found out, in each worker by itself."""
         return [f"{worker}: {line}" for worker, lines in self.audits.items() for line in lines]
 
-    def _round(self, left: dict[int, Item]) -> None:
+    def _round(self, left: dict[int, WorkItem]) -> None:
         """Hand out what is `left`, and take from it what comes back."""
-        with _Results(self._dataset(list(left.values()))) as results:
+        with _ReportStream(self._dataset(list(left.values()))) as results:
             for content in results:
                 report = unpacked(content)
                 started = time.perf_counter()
@@ -105,7 +105,7 @@ class Driver:
                     self.summary.ended = report.ended
                     return
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: RecordingResult) -> None:
         summary = self.summary
         self.taker.take(outcome)
         if outcome.kind == LABELED and outcome.labeled is not None:
@@ -137,7 +137,7 @@ class Driver:
             self.reporter.batch_done(recordings, windows, startup_s)
         self._throughput.add(report.worker, report.stages, kept_s)
 
-    def _dataset(self, items: list[Item]) -> Any:
+    def _dataset(self, items: list[WorkItem]) -> Any:
         import pyarrow as pa
         import ray
         from ray.data import ActorPoolStrategy
@@ -191,7 +191,7 @@ class Driver:
         return max(1, room, self.settings.least)
 
 
-class _Results:
+class _ReportStream:
     """The packed reports of a dataset, as they come; read in a thread, so that a signal is heard at once."""
 
     def __init__(self, dataset: Any) -> None:
@@ -200,7 +200,7 @@ class _Results:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="results", daemon=True)
 
-    def __enter__(self) -> _Results:
+    def __enter__(self) -> _ReportStream:
         self._thread.start()
         return self
 

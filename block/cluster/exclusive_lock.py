@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Company:
+class SharedLock:
     """Lets any number in together, or one alone. Whoever waits to be alone comes before those who come later."""
 
     def __init__(self) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from block.cluster import connection, coordinator
 from block.cluster.connection import Cluster
-from block.cluster.driver import Driver, Taker
-from block.cluster.report import LABELED, Outcome
+from block.cluster.driver import Driver, ReportHandler
+from block.cluster.report import LABELED, RecordingResult
 from block.cluster.settings import ClusterSettings
-from block.cluster.task import FolderSite, Item, Site, StudioSite, Task
+from block.cluster.task import ClusterJob, Connector, FolderConnector, ProjectConnector, WorkItem
 from block.cluster.versions import here
-from block.edge_impulse.executor import Labeled, Orders
-from block.folder.compute import Done, Work
+from block.edge_impulse.executor import ProjectResult, ProjectRun
+from block.folder.compute import FolderResult, FolderRun
 from block.folder.location import LocalFolder
-from block.folder.manifest import Told
+from block.folder.manifest import ManifestReporter
 from block.labeling.interfaces import Reporter
 from block.labeling.job import Job, announce, faster, warn_of_other_weights
 from block.labeling.progress import Progress
@@ -54,17 +54,19 @@ class ClusterExecutor:
         class_names = self.job.checkpoint.class_names
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
+    def compute(self, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
         """Compute the recordings `ids` of a folder. Raises ValueError without a store."""
         if work.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
         place = LocalFolder(work.place.name) if isinstance(work.place, LocalFolder) else work.place
-        site = FolderSite(place, self.job.checkpoint.front_end.rate_hz)
-        items = [Item(number, work.size(number), work.files.entry(number)) for number in ids]
+        site = FolderConnector(place, self.job.checkpoint.front_end.rate_hz)
+        items = [WorkItem(number, work.size(number), work.files.entry(number)) for number in ids]
         work.store.flush_pieces = FLUSH_PIECES
-        taker = _Folder(work, {})
-        driver = self._driver(site, work.store, taker, Told(progress, work.files), progress, work.place.name)
+        taker = _FolderReports(work, {})
+        driver = self._driver(
+            site, work.store, taker, ManifestReporter(progress, work.files), progress, work.place.name
+        )
         summary = driver.label(items)
         for line in driver.audit_lines():
             progress.say(line)
@@ -73,21 +75,21 @@ class ClusterExecutor:
                 f"fast mode fell back to exact in some workers; labelled the fast way: {len(driver.fast_ids)} "
                 f"recordings; --mode exact computes all of them exactly"
             )
-        return Done(summary, taker.labeled)
+        return FolderResult(summary, taker.labeled)
 
-    def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
+    def label_project(self, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
         """Label the samples `ids` of a project."""
         project = orders.project
-        site = StudioSite(
+        site = ProjectConnector(
             project.client.endpoint, project.id, project.metadata, project.job, project.dry_run, project.model_rate_hz,
             project.skip_labeled, project.overwrite_hand_labels,
         )  # fmt: skip
         driver = self._driver(
-            site, orders.store, _Studio(orders), orders.reporter, orders.progress, f"project {project.id}", orders.key,
-            orders.explain,
+            site, orders.store, _ProjectReports(orders), orders.reporter, orders.progress, f"project {project.id}",
+            orders.key, orders.explain,
         )  # fmt: skip
-        summary = driver.label([Item(recording_id) for recording_id in ids])
-        return Labeled(summary, driver.audit_lines(), driver.fast_ids, driver.fell_back)
+        summary = driver.label([WorkItem(recording_id) for recording_id in ids])
+        return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.fell_back)
 
     def leave(self) -> None:
         """Leave the cluster; end it, if it was started here."""
@@ -95,9 +97,9 @@ class ClusterExecutor:
 
     def _driver(
         self,
-        site: Site,
+        site: Connector,
         store: ScoreStore | None,
-        taker: Taker,
+        taker: ReportHandler,
         reporter: Reporter,
         progress: Progress,
         name: str,
@@ -108,19 +110,19 @@ class ClusterExecutor:
         handle = coordinator.start(
             self.job.checkpoint.folder.resolve(), held, self.key, api_key, self.settings.requests
         )
-        task = Task(self.job, self.digest, self.key, site, store is not None, explain, here())
+        task = ClusterJob(self.job, self.digest, self.key, site, store is not None, explain, here())
         device = self.job.compute.device
         return Driver(task, self.cluster, self.settings, handle, device, f"label {name}", taker, reporter, progress)
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _FolderReports:
     """Puts scores into the store, and what was learnt of files into the manifest. `labeled` are labels by path."""
 
-    work: Work
+    work: FolderRun
     labeled: dict[str, LabeledRecording]
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: RecordingResult) -> None:
         if outcome.scored is not None and self.work.store is not None:
             self.work.store.add(outcome.scored)
         if outcome.labeled is not None and outcome.entry is not None:
@@ -130,12 +132,12 @@ class _Folder:
 
 
 @dataclass(frozen=True)
-class _Studio:
+class _ProjectReports:
     """Puts scores into the store, and notes in the journal what Studio has taken."""
 
-    orders: Orders
+    orders: ProjectRun
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: RecordingResult) -> None:
         if outcome.scored is not None and self.orders.store is not None:
             self.orders.store.add(outcome.scored)
         if outcome.kind == LABELED and self.orders.journal is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from block.folder.manifest import Entry
+from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording
 from block.score_store import Key, Scored
 
@@ -16,7 +16,7 @@ LABELED, FAILED, SKIPPED, DONE = "labeled", "failed", "skipped", "done"
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class RecordingResult:
     """What became of a recording: `kind` is one of the four above, `reason` why it has no labels.
 
     `entry` is what was learnt of a file, `scored` the logits that were not stored yet.
@@ -26,12 +26,12 @@ class Outcome:
     kind: str
     reason: str = ""
     labeled: LabeledRecording | None = None
-    entry: Entry | None = None
+    entry: FileEntry | None = None
     scored: Scored | None = None
 
 
 @dataclass
-class Stages:
+class StageTimes:
     """Seconds and amounts by stage, of one worker or of many together.
 
     `read_s` is waiting for a file or for Edge Impulse, `prepare_s` laying out windows, `model_s` the forward passes and
@@ -47,7 +47,7 @@ class Stages:
     model_s: float = 0.0
     write_s: float = 0.0
 
-    def add(self, other: Stages) -> None:
+    def add(self, other: StageTimes) -> None:
         """Count `other` in."""
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
@@ -63,8 +63,8 @@ class Report:
     """
 
     worker: str
-    outcomes: list[Outcome] = field(default_factory=list)
-    stages: Stages = field(default_factory=Stages)
+    outcomes: list[RecordingResult] = field(default_factory=list)
+    stages: StageTimes = field(default_factory=StageTimes)
     batches: list[tuple[int, int]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)

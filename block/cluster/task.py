@@ -9,9 +9,9 @@ from typing import Protocol
 
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.project import Project
-from block.edge_impulse.rate_limit import Gate
-from block.folder.location import Place
-from block.folder.manifest import Entry
+from block.edge_impulse.rate_limit import RateLimit
+from block.folder.location import Location
+from block.folder.manifest import FileEntry
 from block.folder.source import Folder
 from block.labeling.interfaces import Sink, Source
 from block.labeling.job import Job
@@ -19,30 +19,30 @@ from block.score_store import Key
 
 
 @dataclass(frozen=True)
-class Item:
+class WorkItem:
     """A recording to label: its id, the bytes of its file if that is known, and what is known of it."""
 
     id: int
     size: int = 0
-    entry: Entry | None = None
+    entry: FileEntry | None = None
 
 
 @dataclass
-class Context:
+class ConnectorContext:
     """What a site gets of a worker. `entries` are those of a chunk, by id, and are brought up to date.
 
     `say` and `warn` reach the user. `key` and `gate` are the API key and the limit on requests, where there are any.
     """
 
-    entries: dict[int, Entry]
+    entries: dict[int, FileEntry]
     say: Callable[[str], None]
     warn: Callable[[str], None]
     stop: Event
     key: str = field(default="", repr=False)
-    gate: Gate | None = None
+    gate: RateLimit | None = None
 
 
-class Site(Protocol):
+class Connector(Protocol):
     """Where recordings come from and labels go, as a worker sees it."""
 
     @property
@@ -52,29 +52,29 @@ class Site(Protocol):
         """Raises SettingsError where this machine cannot work there."""
         ...
 
-    def opened(self, context: Context) -> tuple[Source, Sink]:
+    def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
         """Both, for one chunk."""
         ...
 
 
 @dataclass(frozen=True)
-class FolderSite:
+class FolderConnector:
     """Recordings below a `place` that every machine sees. Their labels are decided by the driver, from scores."""
 
-    place: Place
+    place: Location
     model_rate_hz: int
     needs_key: bool = False
 
     def check(self) -> None:
         self.place.check()
 
-    def opened(self, context: Context) -> tuple[Source, Sink]:
-        folder = Folder(self.place, _Entries(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
+    def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
+        folder = Folder(self.place, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
         return folder, folder
 
 
 @dataclass(frozen=True)
-class StudioSite:
+class ProjectConnector:
     """A project of Edge Impulse, read and written by the workers. The fields are those of `Project`."""
 
     endpoint: str
@@ -90,7 +90,7 @@ class StudioSite:
     def check(self) -> None:
         pass
 
-    def opened(self, context: Context) -> tuple[Source, Sink]:
+    def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
         client = StudioClient(self.endpoint, context.key, stop=context.stop, gate=context.gate)
         project = Project(
             client, self.project_id, dict(self.metadata), self.job, self.dry_run, context.say, context.warn,
@@ -100,7 +100,7 @@ class StudioSite:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClusterJob:
     """The job, as the driver knows it; its checkpoint's folder is the driver's. `digest` is the SHA-256 of its weights.
 
     With `keeps`, scores come back, computed as `key` says. With `explain`, labels come with what speaks for them.
@@ -110,24 +110,24 @@ class Task:
     job: Job
     digest: str
     key: Key
-    site: Site
+    site: Connector
     keeps: bool
     explain: bool
     versions: Mapping[str, str]
     report_every_s: float = 2.0
 
 
-class _Entries:
+class _ChunkFiles:
     """What is known of a chunk's files, by id."""
 
-    def __init__(self, entries: dict[int, Entry]) -> None:
+    def __init__(self, entries: dict[int, FileEntry]) -> None:
         self._entries = entries
         self._ids = {entry.path: recording_id for recording_id, entry in entries.items()}
 
-    def entry(self, recording_id: int) -> Entry:
+    def entry(self, recording_id: int) -> FileEntry:
         return self._entries[recording_id]
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: FileEntry) -> None:
         self._entries[self._ids[entry.path]] = entry
 
     def save_if_due(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
-from block.edge_impulse.rate_limit import GOOD, SLOWED, Outcome
+from block.edge_impulse.rate_limit import GOOD, SLOWED, RequestOutcome
 
 UNHEARD_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
@@ -26,7 +26,7 @@ class Lease(NamedTuple):
 
 
 @dataclass(frozen=True)
-class State:
+class ThrottleState:
     """What is going on: requests `allowed` at once, `under_way`, and `waiting`; seconds until the `pause` is over."""
 
     allowed: int
@@ -100,7 +100,7 @@ class Throttle:
             return 0.0
         return max(0.0, min(self._heard[lease.worker] for lease in self._under_way) + UNHEARD_S - now)
 
-    def give_back(self, lease: Lease, outcome: Outcome, asked_s: float | None = None) -> None:
+    def give_back(self, lease: Lease, outcome: RequestOutcome, asked_s: float | None = None) -> None:
         """The request is over, or is no longer waited for. What is not under way (any more) says nothing of the server.
 
         `asked_s` is for how many seconds the server wants to be left alone, None where it named none. What it names
@@ -125,10 +125,10 @@ class Throttle:
             self._drop(ours - known)
 
     @property
-    def state(self) -> State:
+    def state(self) -> ThrottleState:
         """How it stands now."""
         pause_s = max(0.0, self._closed_until - self._now())
-        return State(self._allowed, len(self._under_way), len(self._waiting), pause_s)
+        return ThrottleState(self._allowed, len(self._under_way), len(self._waiting), pause_s)
 
     def _slow_down(self, asked_s: float | None, known: bool) -> None:
         """`known`: the request was under way at the last slow-down, and says the same thing once more."""

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from block.edge_impulse.rate_limit import FAILED, Outcome
+from block.edge_impulse.rate_limit import FAILED, RequestOutcome
 from block.recording import RunEnded
 
 RENEW_EVERY_S = 10.0
@@ -16,7 +16,7 @@ LISTEN_EVERY_S = 0.1
 UNAVAILABLE_S = 60.0  # a coordinator that cannot be reached may be back; Ray itself says when it is gone
 
 
-class ClusterGate:
+class ThrottleClient:
     """Asks the coordinator behind `handle` before each request. One for a worker's process, for all of its threads.
 
     `worker` is its name. As long as a request is under way or waits, a thread tells the coordinator that the worker
@@ -47,7 +47,7 @@ class ClusterGate:
         self.leave(number, FAILED)
         return None
 
-    def leave(self, number: int, outcome: Outcome, asked_s: float | None = None) -> None:
+    def leave(self, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
         """The request is over. `asked_s` is for how many seconds the server wants to be left alone. Does not raise."""
         self._drop(number)
         # Nobody waits for the answer: what goes wrong here, `enter` finds out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from block.cluster.report import Stages
+from block.cluster.report import StageTimes
 
 SAY_EVERY_S = 30.0
 SHOWN_SHARE = 0.001  # of the run: a stage that takes less is none, such as writing where the driver writes
@@ -18,11 +18,11 @@ class Throughput:
         self._say = say
         self._clock = clock
         self._started = self._said_at = clock()
-        self._all, self._since = Stages(), Stages()
+        self._all, self._since = StageTimes(), StageTimes()
         self._kept_s = 0.0
         self.workers: dict[str, float] = {}  # when each was last heard of
 
-    def add(self, worker: str, stages: Stages, kept_s: float) -> None:
+    def add(self, worker: str, stages: StageTimes, kept_s: float) -> None:
         """A report of `worker` came, and was kept in `kept_s` seconds."""
         now = self._clock()
         self.workers[worker] = now
@@ -31,7 +31,7 @@ class Throughput:
         self._kept_s += kept_s
         if now - self._said_at >= SAY_EVERY_S:
             self._say(self._line(now))
-            self._said_at, self._since = now, Stages()
+            self._said_at, self._since = now, StageTimes()
 
     def _line(self, now: float) -> str:
         """The last half minute or so."""
@@ -62,7 +62,7 @@ class Throughput:
         return lines
 
 
-def _shares(stages: Stages) -> str:
+def _shares(stages: StageTimes) -> str:
     """Where the workers' time went."""
     parts = {"read": stages.read_s, "prepare": stages.prepare_s, "model": stages.model_s, "write": stages.write_s}
     whole = sum(parts.values()) or 1.0

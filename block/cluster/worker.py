@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from block.cluster.coordinator import checkpoint_bytes, held_contents
-from block.cluster.exclusive_lock import Company
+from block.cluster.exclusive_lock import SharedLock
 from block.cluster.report import Report
-from block.cluster.task import Item, Task
+from block.cluster.task import ClusterJob, WorkItem
 from block.cluster.versions import differences, here
 from block.cluster.worker_setup import checkpoint_here
 from block.settings import SettingsError
@@ -33,14 +33,14 @@ CHUNKS_AT_ONCE = 2
 class LabelRecordings:
     """Labels chunks of recordings with one model. The name is what Ray's dashboard shows."""
 
-    def __init__(self, task: Task, coordinator: Any) -> None:
+    def __init__(self, task: ClusterJob, coordinator: Any) -> None:
         """`coordinator` is the handle of the run's `Coordinator`. What goes wrong here ends the run, in words."""
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
         self._task = task
         self._coordinator = coordinator
         self._problem = ""
         self._tools: Tools | None = None
-        self._told = _Told()
+        self._told = _ReportNotifier()
         try:
             self._tools = self._made()
         except Exception as error:
@@ -51,7 +51,7 @@ class LabelRecordings:
         import pyarrow as pa
 
         number: int = batch.column("chunk")[0].as_py()
-        items: list[Item] = pickle.loads(batch.column("items")[0].as_py())  # noqa: S301
+        items: list[WorkItem] = pickle.loads(batch.column("items")[0].as_py())  # noqa: S301
         for report in self._reports(number, items):
             yield pa.table({"report": pa.array([report.packed()], pa.large_binary())})
 
@@ -79,10 +79,10 @@ class LabelRecordings:
         key = ray.get(self._coordinator.access.remote()) if task.site.needs_key else ""
         gate = None
         if task.site.needs_key:
-            from block.cluster.throttle_client import ClusterGate
+            from block.cluster.throttle_client import ThrottleClient
 
-            gate = ClusterGate(self._coordinator, self._name)
-        return Tools(task, labeler, threading.Lock(), Company(), held, self._scored, key, gate)
+            gate = ThrottleClient(self._coordinator, self._name)
+        return Tools(task, labeler, threading.Lock(), SharedLock(), held, self._scored, key, gate)
 
     def _asked(self, name: str) -> bytes:
         return checkpoint_bytes(self._coordinator, name)
@@ -92,7 +92,7 @@ class LabelRecordings:
 
         return ray.get(self._coordinator.scored.remote(content))
 
-    def _reports(self, number: int, items: list[Item]) -> Iterator[Report]:
+    def _reports(self, number: int, items: list[WorkItem]) -> Iterator[Report]:
         """What becomes of a chunk, as it becomes known."""
         from block.cluster.chunk import Chunk
 
@@ -117,7 +117,7 @@ class LabelRecordings:
                 report, since = Report(self._name), time.monotonic()
 
 
-class _Told:
+class _ReportNotifier:
     """What is to be told to the user with the next report."""
 
     def __init__(self) -> None:

@@ -20,16 +20,16 @@ from block.evaluation.as_json import agreement_as_json, as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.compute_scores import ComputedScores, compute_scores
 from block.evaluation.evaluation import (
-    About,
     Evaluation,
     LabelingResult,
+    ReportFacts,
     compare,
     evaluate_labels,
     fit_thresholds,
     translate_thresholds,
 )
 from block.evaluation.examples import Moment, least_certain, mistakes
-from block.evaluation.ground_truth import Names, Truth, labels_named, truth
+from block.evaluation.ground_truth import GroundTruth, Names, labels_named, truth
 from block.evaluation.report import ReportExample, agreement_report, report
 from block.evaluation.text_report import files as file_lines
 from block.evaluation.text_report import text
@@ -37,8 +37,7 @@ from block.folder.listing import find, shown
 from block.folder.output_folder import locked
 from block.labeling.job import Job, describe
 from block.labels import ClassNames, parse_labels
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import Checkpoint
+from block.model.checkpoint import Checkpoint, find_checkpoint
 from block.recording import RecordingError
 from block.runtime import atomic_file
 from block.runtime.cancel import CANCELLED
@@ -49,7 +48,7 @@ REPORT, JSON = "report.html", "evaluation.json"
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Configuration:
     """One way to label, checked; `options` are those that it comes from."""
 
     name: str
@@ -87,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         heard = _scores(plans, paths, out)
         if heard is None:
             return CANCELLED
-        about = About(
+        about = ReportFacts(
             f"Labels of {root.resolve().name} held to {Path(annotations.source).name}",
             _facts(root, annotations, plans[0].job, heard[0]), options.exhaustive,
             options.segment_s if annotations.strong else None, missing, not_annotated, _failed(heard),
@@ -125,7 +124,7 @@ def _annotations(options: argparse.Namespace, root: Path, present: dict[str, str
 
 def _folders_name_labels(options: argparse.Namespace, present: Iterable[str]) -> bool:
     """Whether any topmost folder is named for a label of interest, or for any class where none are given."""
-    class_names = checkpoints.find(reading.configurations(options)[0][1].model).class_names
+    class_names = find_checkpoint(reading.configurations(options)[0][1].model).class_names
     folders = {file.partition("/")[0] for file in present if "/" in file}
     if options.audioset_labels is None:
         known = ClassNames(class_names)
@@ -134,7 +133,7 @@ def _folders_name_labels(options: argparse.Namespace, present: Iterable[str]) ->
     return Names(labels, class_names, options.other_label).any_of(folders)
 
 
-def _scores(plans: Sequence[_Plan], paths: Sequence[str], out: Path) -> list[ComputedScores] | None:
+def _scores(plans: Sequence[_Configuration], paths: Sequence[str], out: Path) -> list[ComputedScores] | None:
     """The scores that each plan gives the recordings; None if it was cancelled."""
     found = []
     for plan in plans:
@@ -153,7 +152,7 @@ def _speedup(first: ComputedScores, second: ComputedScores) -> float | None:
     return first.seconds / second.seconds if first.seconds and second.seconds else None
 
 
-def _agreement(plans: Sequence[_Plan], root: Path, out: Path, paths: Sequence[str]) -> int:
+def _agreement(plans: Sequence[_Configuration], root: Path, out: Path, paths: Sequence[str]) -> int:
     """Report how far two ways agree, without annotations."""
     a, b = plans
     for option in ("fit-thresholds", "translate-thresholds"):
@@ -179,7 +178,7 @@ def _agreement(plans: Sequence[_Plan], root: Path, out: Path, paths: Sequence[st
     agreement = measure_agreement(clips_a, clips_b, a.job.decisions, b.job.decisions, _speedup(*heard))
     if agreement is None:
         raise SettingsError("--compare: the two models get different windows of the same recordings")
-    about = About(
+    about = ReportFacts(
         f"Agreement on the recordings of {root.resolve().name}", _facts(root, None, a.job, heard[0]), False, None,
         failed=failed,
     )  # fmt: skip
@@ -200,19 +199,19 @@ def _write(out: Path, page: str, content: str) -> None:
     print(f"written: {out / REPORT}, to read in a browser, and {out / JSON}", flush=True)
 
 
-def _plan(name: str, options: argparse.Namespace, annotations: Annotations | None) -> _Plan:
+def _plan(name: str, options: argparse.Namespace, annotations: Annotations | None) -> _Configuration:
     options = reading.with_windows(options, annotations is None or annotations.strong)
-    checkpoint: Checkpoint = checkpoints.find(options.model)
+    checkpoint: Checkpoint = find_checkpoint(options.model)
     if options.audioset_labels is None:
         options.audioset_labels = reading.label_defaults()
         if annotations is not None:
             named = labels_named(annotations, checkpoint.class_names, options.min_confidence, options.other_label)
             options.audioset_labels = "\n".join(label.entry for label in named)
     job = read_job(options)
-    return _Plan(name, options, job, Names(job.decisions.labels, checkpoint.class_names, options.other_label))
+    return _Configuration(name, options, job, Names(job.decisions.labels, checkpoint.class_names, options.other_label))
 
 
-def _check_same(plans: Sequence[_Plan]) -> None:
+def _check_same(plans: Sequence[_Configuration]) -> None:
     """Two checkpoints may know a label by other classes, but it has to have the same name."""
     first, *others = [[target.name for target in plan.names.targets] for plan in plans]
     for names in others:
@@ -246,11 +245,11 @@ def _facts(root: Path, annotations: Annotations | None, job: Job, heard: Compute
 
 def _evaluated(
     options: argparse.Namespace,
-    plans: Sequence[_Plan],
+    plans: Sequence[_Configuration],
     heard: Sequence[ComputedScores],
-    truth: Truth,
+    truth: GroundTruth,
     present: dict[str, str],
-    about: About,
+    about: ReportFacts,
 ) -> Evaluation:
     resamples = Resamples(len(truth.files), options.bootstrap, options.seed)
     found: list[LabelingResult] = []

@@ -6,10 +6,9 @@ import argparse
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
 
 from block.commands.label_options import LABEL
-from block.commands.options import Option, add_options, fill_in
+from block.commands.options import CommandParser, Option, add_options, fill_in
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
 from block.recording import printable
@@ -91,14 +90,9 @@ OWN = (
 )  # fmt: skip
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
-
-
 def read(argv: Sequence[str]) -> argparse.Namespace:
     """The options of `evaluate`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="python -m block evaluate", allow_abbrev=False,
         description="How good the labels of a folder of recordings are, by annotations of your own: figures with "
         "intervals, thresholds, comparisons, and a report to read in a browser.",

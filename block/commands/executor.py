@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from block.cluster.settings import ClusterSettings
-from block.edge_impulse.executor import Labeled, Orders, label_project
-from block.folder.compute import Done, Work
+from block.edge_impulse.executor import ProjectResult, ProjectRun, label_project
+from block.folder.compute import FolderResult, FolderRun
 from block.labeling.job import Job
 from block.labeling.progress import Progress
 from block.score_store import ScoreStore
@@ -35,11 +35,11 @@ class Executor(Protocol):
         """Return the scores that `folder` holds for the job. Raise SettingsError where it cannot be written."""
         ...
 
-    def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
+    def label_project(self, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
         """Label the samples `ids` of a project. Never raise for what happens to one of them."""
         ...
 
-    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
+    def compute(self, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
         """Compute the recordings `ids` of a folder. Never raise for what happens to one of them."""
         ...
 
@@ -70,11 +70,11 @@ class LocalExecutor:
         """As the engine's."""
         return self.engine.store(folder, progress)
 
-    def label_project(self, orders: Orders, ids: Sequence[int]) -> Labeled:
+    def label_project(self, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
         """As `Executor.label_project`."""
         return label_project(self.engine, orders, ids)
 
-    def compute(self, work: Work, ids: Sequence[int], progress: Progress) -> Done:
+    def compute(self, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
         """As `Executor.compute`."""
         from block.folder.local_executor import compute  # imports torch
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from block.labeling.job import Job
 from block.labels import never_written, parse_labels
-from block.model import checkpoint as checkpoints
+from block.model.checkpoint import find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 
@@ -16,7 +16,7 @@ def read_job(options: argparse.Namespace) -> Job:
     windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
     compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
     audit = AuditSettings(options.min_agreement, options.audit_seed)
-    checkpoint = checkpoints.find(options.model)
+    checkpoint = find_checkpoint(options.model)
     return Job(checkpoint, windows, read_decisions(options, checkpoint.class_names), compute, audit)
 
 

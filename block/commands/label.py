@@ -19,9 +19,9 @@ from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.job_options import read_job
 from block.commands.label_options import read_label, recorded
 from block.folder import decide, manifest, output_folder
-from block.folder.compute import Done, Work
-from block.folder.listing import Listing, Stamp, shown
-from block.folder.location import Place
+from block.folder.compute import FolderResult, FolderRun
+from block.folder.listing import FileStamp, FolderListing, shown
+from block.folder.location import Location
 from block.folder.manifest import Manifest
 from block.folder.object_store import place_of
 from block.folder.output_folder import RunFile
@@ -63,10 +63,10 @@ class FolderJob:
 
     options: argparse.Namespace
     job: Job
-    place: Place
+    place: Location
     target: Path
     files: Manifest
-    stamps: Mapping[str, Stamp] | None
+    stamps: Mapping[str, FileStamp] | None
 
     def run(self, executor: Executor) -> int:
         """Compute what is missing and write the label files. Return the exit code."""
@@ -102,14 +102,14 @@ class FolderJob:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED
 
-    def _compute(self, executor: Executor, store: ScoreStore | None) -> Done:
+    def _compute(self, executor: Executor, store: ScoreStore | None) -> FolderResult:
         """Compute what `store` lacks. Never raise for what happens to a recording."""
-        work = Work(self.place, self.job, self.files, store, self.stamps)
+        work = FolderRun(self.place, self.job, self.files, store, self.stamps)
         ids, total = work.ids(), len(self.files.entries)
         if len(ids) < total:
             print(f"{total - len(ids)} of {total} recordings are unchanged and have their scores", flush=True)
         if not ids:
-            return Done(Summary(), {})
+            return FolderResult(Summary(), {})
         progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
         progress.failures_in = "failed.csv gets all"
         done = executor.compute(work, ids, progress)
@@ -125,7 +125,7 @@ def _warn(text: str) -> None:
     print(f"warning: {text}", flush=True)
 
 
-def _tell(listing: Listing, place: Place) -> None:
+def _tell(listing: FolderListing, place: Location) -> None:
     """What the walk found, on one line."""
     told = [f"{len(listing.files)} sound files in {shown(str(place))}"]
     told += [f"{listing.others} other files"] * bool(listing.others)

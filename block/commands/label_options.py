@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from block.commands.options import OPTIONS, Option, add_options, fill_in
+from block.commands.options import OPTIONS, CommandParser, Option, add_options, fill_in
 from block.settings import SettingsError
 
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")
@@ -44,14 +44,9 @@ LABEL_ALONE = (
 MERGE = Option("merge", "flag", False, "take back --no-merge")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
-
-
 def read_label(argv: Sequence[str]) -> argparse.Namespace:
     """The options of `label`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="python -m block label", allow_abbrev=False,
         description="Label a folder of audio (WAV, FLAC, OGG, MP3), without Edge Impulse. The same command again goes "
         "on where it was interrupted.",
@@ -70,7 +65,7 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
     Given empty, an option has its default. Raises SettingsError, by name for an option that cannot change;
     `--help` prints and exits.
     """
-    parser = _Parser(
+    parser = CommandParser(
         prog="python -m block relabel", allow_abbrev=False,
         description="Decide again which labels the recordings get, from the scores in OUT: without the audio and "
         "without the model. What is not given stays as it was.",

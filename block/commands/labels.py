@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from block.commands.exit_codes import ALL_LABELED
-from block.model import checkpoint
+from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.ontology import audioset, tree
 from block.recording import printable
 
@@ -15,11 +15,11 @@ def main(argv: Sequence[str]) -> int:
     """Print the names; return the exit code. Raises CheckpointError."""
     parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
                                      description="Print the class names of a checkpoint, one a line.")  # fmt: skip
-    parser.add_argument("--model", default=checkpoint.DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
     parser.add_argument("--tree", action="store_true", help="in AudioSet's hierarchy, two spaces a level; a name with "
                         "a * is no class itself and stands for those below it")  # fmt: skip
     options = parser.parse_args(argv)
-    names = checkpoint.find(options.model).class_names
+    names = find_checkpoint(options.model).class_names
     for line in tree(names, audioset()) if options.tree else names:
         print(printable(line, 1000))
     return ALL_LABELED

@@ -8,19 +8,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from block.commands.options import CommandParser
 from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
 from block.model_store.listing import lines, table
 from block.model_store.pack import pack, record
-from block.model_store.store import Store
+from block.model_store.store import ModelStore
 from block.recording import printable
 from block.settings import SettingsError
 
 DONE, NOT_SOUND = 0, 1
 
 
-def main(argv: Sequence[str], store: Store | None = None) -> int:
+def main(argv: Sequence[str], store: ModelStore | None = None) -> int:
     """Run one sub-command on `store`, which is models/ if not given. Returns the exit code.
 
     Codes: 0 done or sound, 1 verified and not sound. Raises CheckpointError or SettingsError for what could not be
@@ -28,7 +28,7 @@ def main(argv: Sequence[str], store: Store | None = None) -> int:
     """
     options = parser().parse_args(list(argv))
     try:
-        return _run(store or Store(), options)
+        return _run(store or ModelStore(), options)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str], store: Store | None = None) -> int:
         raise CheckpointError(f"{where}{error.strerror or error}") from None
 
 
-def _run(store: Store, options: argparse.Namespace) -> int:
+def _run(store: ModelStore, options: argparse.Namespace) -> int:
     if options.command == "list":
         print("\n".join(printable(line, 400) for line in table(lines(store, options.deep)).splitlines()))
         return DONE
@@ -54,7 +54,7 @@ def _run(store: Store, options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of `models`. Raises SettingsError for arguments that cannot be used."""
-    top = _Parser(prog="python -m block models", allow_abbrev=False,
+    top = CommandParser(prog="python -m block models", allow_abbrev=False,
                   description="The checkpoints in models/: what is there, and getting more.")  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -99,12 +99,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
-
-
-def _fetch(store: Store, options: argparse.Namespace) -> int:
+def _fetch(store: ModelStore, options: argparse.Namespace) -> int:
     # Imported here: it brings an HTTP client, which the other commands have no use for.
     from block.model_store.fetch import fetch, read_target
 
@@ -114,7 +109,7 @@ def _fetch(store: Store, options: argparse.Namespace) -> int:
     return DONE
 
 
-def _verify(store: Store, options: argparse.Namespace) -> int:
+def _verify(store: ModelStore, options: argparse.Namespace) -> int:
     from block.model_store.verify import read_clip, read_subject, verify
 
     subject = read_subject(store, options.name)

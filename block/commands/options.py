@@ -171,7 +171,7 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
 
     Raises SettingsError, with one line, for what cannot be used. `warn` is told once of unknown options.
     """
-    parser = _Parser(
+    parser = CommandParser(
         prog="transform.py",
         description="Label the audio of an Edge Impulse project with an Audio Spectrogram Transformer that runs on "
         "this machine. The environment gives EI_PROJECT_API_KEY and, where needed, EI_PROJECT_ID and EI_API_ENDPOINT.",
@@ -224,7 +224,9 @@ def _unless_empty(option: Option) -> Callable[[str], Any]:
     return read
 
 
-class _Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
+    """A parser that raises SettingsError where argparse would end the process."""
+
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message)
 

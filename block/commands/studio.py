@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from block.local_studio.address import LOOPBACK
-from block.local_studio.server import DEFAULT_PORT, HERE, CannotServe, serve
+from block.local_studio.server import DEFAULT_PORT, HERE, ServeError, serve
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     arguments = get_parser().parse_args(argv)
     try:
         serve(arguments)
-    except CannotServe as error:
+    except ServeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down

@@ -20,8 +20,8 @@ from block.commands.job_options import read_job
 from block.commands.options import parse
 from block.edge_impulse.access import Access, read_access, read_ids, write_ids
 from block.edge_impulse.client import StudioClient, in_the_open
-from block.edge_impulse.details import VARIABLE, Detailing, Details
-from block.edge_impulse.executor import Labeled, Orders
+from block.edge_impulse.details import VARIABLE, DetailsReporter, DetailsWriter
+from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
@@ -94,14 +94,14 @@ class ProjectJob:
         )  # fmt: skip
         journal = self._journal(project, progress.warn_once)
         details = self._details(progress.warn_once)
-        reporter = Detailing(progress, details) if details is not None else progress
+        reporter = DetailsReporter(progress, details) if details is not None else progress
         done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
         left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
         if journal is not None and done:
             progress.before(len(done), f"by the journal {journal.path}")
-        labeled = Labeled(Summary())
+        labeled = ProjectResult(Summary())
         if left:
-            orders = Orders(project, journal, store, progress, reporter, details is not None, self.stop, self.key)
+            orders = ProjectRun(project, journal, store, progress, reporter, details is not None, self.stop, self.key)
             labeled = executor.label_project(orders, left)
         summary = labeled.summary
         summary.done += done
@@ -145,12 +145,12 @@ class ProjectJob:
         }
         return Journal(Path(path), run, warn)
 
-    def _details(self, warn: Callable[[str], None]) -> Details | None:
+    def _details(self, warn: Callable[[str], None]) -> DetailsWriter | None:
         """Where to say why; the local Studio names a file by the environment. Raises SettingsError."""
         path = self.options.details or os.environ.get(VARIABLE)
-        return Details(Path(path), warn) if path else None
+        return DetailsWriter(Path(path), warn) if path else None
 
-    def _tell_of_fall_back(self, labeled: Labeled, say: Callable[[str], None]) -> None:
+    def _tell_of_fall_back(self, labeled: ProjectResult, say: Callable[[str], None]) -> None:
         """Which recordings had been labelled the fast way before fast mode fell back to exact, and are final."""
         path = self.options.fast_ids_file
         posted = set(labeled.summary.labeled)

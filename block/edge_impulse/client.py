@@ -22,7 +22,7 @@ import requests
 
 from block.edge_impulse.endpoint import is_loopback, normal_endpoint, origin
 from block.edge_impulse.errors import BadAnswer, ConnectionFailed, Redirected, Refused, StudioError, Unreachable
-from block.edge_impulse.rate_limit import FAILED, GOOD, SLOWED, Gate, Outcome
+from block.edge_impulse.rate_limit import FAILED, GOOD, SLOWED, RateLimit, RequestOutcome
 from block.edge_impulse.response import (
     BodyError,
     BodyTooLarge,
@@ -36,7 +36,7 @@ from block.edge_impulse.response import (
     parsed,
     reason_in,
 )
-from block.edge_impulse.retries import Patience, RetryPolicy, Timeouts
+from block.edge_impulse.retries import RetryBudget, RetryPolicy, Timeouts
 from block.recording import printable
 
 # What no further try can mend.
@@ -102,7 +102,7 @@ class StudioClient:
         stop: threading.Event | None = None,
         sleep: Callable[[float], object] | None = None,
         timeouts: Timeouts | None = None,
-        gate: Gate | None = None,
+        gate: RateLimit | None = None,
     ) -> None:
         self.endpoint = normal_endpoint(endpoint)
         self._key = key
@@ -130,7 +130,7 @@ class StudioClient:
 
     def _request(self, call: _Call, read: Callable[[requests.Response, bytes, str], Answer]) -> Answer:
         """Send until it is answered, or nothing speaks for another try. Raises those errors."""
-        patience = Patience(self._retries)
+        patience = RetryBudget(self._retries)
         self._wait_for_all()
         while True:
             try:
@@ -158,7 +158,7 @@ class StudioClient:
         number = self._gate.enter(self._stop)
         if number is None:
             raise ConnectionFailed(f"{call}: not asked, as the run is over")
-        outcome: Outcome = FAILED
+        outcome: RequestOutcome = FAILED
         asked_s = None
         try:
             answer = self._try_once(call, read)

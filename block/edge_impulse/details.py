@@ -26,7 +26,7 @@ from block.settings import SettingsError
 VARIABLE = "LOCAL_STUDIO_DETAILS"  # names the file, where no option does
 
 
-class Details:
+class DetailsWriter:
     """The file at `path`. Raises SettingsError where it cannot be written; `warn` is told if that comes later."""
 
     def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
@@ -80,11 +80,11 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Detailing:
+class DetailsReporter:
     """Tells `to` what became of each recording, and `details` why."""
 
     to: Reporter
-    details: Details
+    details: DetailsWriter
 
     def labeled(self, labeled: LabeledRecording) -> None:
         self.details.labeled(labeled)

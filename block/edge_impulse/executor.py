@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from block.edge_impulse.journal import Journal, Journaled
+from block.edge_impulse.journal import Journal, JournaledSink
 from block.edge_impulse.project import Project
-from block.labeling.interfaces import Labeler, Reporter, Summary
+from block.labeling.interfaces import RecordingLabeler, Reporter, Summary
 from block.labeling.progress import Progress
 from block.labeling.run import Run
 from block.score_store import ScoreStore
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Labeled:
+class ProjectResult:
     """What became of a run. `lines` are for its end.
 
     Where fast mode `fell_back` to exact, `fast_ids` were labelled the fast way before.
@@ -32,7 +32,7 @@ class Labeled:
 
 
 @dataclass(frozen=True)
-class Orders:
+class ProjectRun:
     """What is asked of an executor: label `project`, note it in `journal`, keep scores in `store`, tell `reporter`.
 
     With `explain`, labels come with what speaks for them. `stop` is set once the run is over. `key` is the API key.
@@ -48,17 +48,17 @@ class Orders:
     key: str = field(default="", repr=False)
 
 
-def label_project(engine: Engine, orders: Orders, ids: Sequence[int]) -> Labeled:
+def label_project(engine: Engine, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
     """Label the samples `ids` with the model of `engine`, in this process. Never raise for what happens to a sample."""
     store, lines = orders.store, []
     computing = engine.labeler(orders.progress, stored=store is not None, explain=orders.explain)
-    labeler: Labeler = computing
+    labeler: RecordingLabeler = computing
     if store is not None:
         from block.labeling.cached_labeler import CachedLabeler  # imports torch
 
         labeler = cached = CachedLabeler(computing, store)
-    sink = Journaled(orders.project, orders.journal) if orders.journal is not None else orders.project
+    sink = JournaledSink(orders.project, orders.journal) if orders.journal is not None else orders.project
     summary = Run(orders.project, sink, labeler, orders.reporter, orders.stop).label(ids)
     if store is not None:
         lines.append(f"score store {store.folder}: {cached.describe()}")
-    return Labeled(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.fell_back)
+    return ProjectResult(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.fell_back)

@@ -156,7 +156,7 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Journaled:
+class JournaledSink:
     """A sink that notes in `journal` what `sink` has taken."""
 
     sink: Sink

@@ -23,7 +23,7 @@ PEOPLE = ("human", "hand", "manual", "user")
 NO_LABELS = "none"
 
 
-class Held(Enum):
+class LabelOwner(Enum):
     """Whose labels a sample has: `NONE` has none at all; `OTHER` are neither this job's nor known to be a person's.
 
     `UNFINISHED` are this block's own, but a run was cut off before it could say so.
@@ -55,19 +55,19 @@ def fingerprint(labels: Sequence[Mapping[str, Any]] | None) -> str:
     return hashlib.sha256(json.dumps(spans).encode()).hexdigest()[:16]
 
 
-def held_by(sample: Sample, job: str) -> Held:
+def held_by(sample: Sample, job: str) -> LabelOwner:
     """Whose labels `sample` has, seen from the job with the fingerprint `job`."""
     metadata, labels = sample.metadata, sample.structured_labels
     writer = metadata.get("labeled_by", "").strip().lower()
     if writer in PEOPLE:
-        return Held.PERSON
+        return LabelOwner.PERSON
     if not labels:
-        return Held.OTHER if sample.label else Held.NONE
+        return LabelOwner.OTHER if sample.label else LabelOwner.NONE
     now = fingerprint(labels)
     if now == metadata.get(REPLACING) != metadata.get(SEGMENTS):
-        return Held.UNFINISHED
+        return LabelOwner.UNFINISHED
     if writer != LABELED_BY or SEGMENTS not in metadata:
-        return Held.OTHER
+        return LabelOwner.OTHER
     if now != metadata[SEGMENTS]:
-        return Held.PERSON
-    return Held.THIS_JOB if metadata.get(JOB) == job else Held.OTHER
+        return LabelOwner.PERSON
+    return LabelOwner.THIS_JOB if metadata.get(JOB) == job else LabelOwner.OTHER

@@ -25,7 +25,7 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, Held, fingerprint, held_by
+from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, LabelOwner, fingerprint, held_by
 from block.edge_impulse.sample import Sample
 from block.recording import (
     LabeledRecording,
@@ -140,11 +140,11 @@ class Project:
         """Raises RecordingDone or RecordingSkipped for a sample whose labels are to stay."""
         held = held_by(sample, self.metadata.get(JOB, ""))
         # A preview is there to be looked at: it shows what is done, too.
-        if held is Held.THIS_JOB and self.job is None:
+        if held is LabelOwner.THIS_JOB and self.job is None:
             raise RecordingDone("labelled before, with the same settings")
-        if self.skip_labeled and held not in (Held.NONE, Held.UNFINISHED):
+        if self.skip_labeled and held not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
             raise RecordingSkipped("it is labelled already (--skip-labeled)")
-        if held is Held.PERSON and not self.overwrite_hand_labels:
+        if held is LabelOwner.PERSON and not self.overwrite_hand_labels:
             raise RecordingSkipped("its labels were set or changed by hand; --overwrite-hand-labels replaces them")
 
     def _warn_of_low_rate(self, rate_hz: int) -> None:

@@ -6,20 +6,20 @@ import threading
 from typing import Literal, Protocol
 
 # How a try ended: with an answer, whatever it says; with a plea to slow down; or with neither.
-Outcome = Literal["good", "slowed", "failed"]
-GOOD: Outcome = "good"
-SLOWED: Outcome = "slowed"
-FAILED: Outcome = "failed"
+RequestOutcome = Literal["good", "slowed", "failed"]
+GOOD: RequestOutcome = "good"
+SLOWED: RequestOutcome = "slowed"
+FAILED: RequestOutcome = "failed"
 
 
-class Gate(Protocol):
+class RateLimit(Protocol):
     """Lets requests through, as many at once as the server bears. May be used from several threads."""
 
     def enter(self, stop: threading.Event) -> int | None:
         """Wait until a request may be sent; a number to `leave` with. None once `stop` is set. Raises RunEnded."""
         ...
 
-    def leave(self, number: int, outcome: Outcome, asked_s: float | None = None) -> None:
+    def leave(self, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
         """The request is over, its answer read. `asked_s` is for how many seconds the server wants to be left alone,
         where it was `slowed` and the server named them. Does not raise."""
         ...

@@ -43,7 +43,7 @@ class RetryPolicy:
         return asked if asked is not None and asked <= self.longest_asked_wait_s else None
 
 
-class Patience:
+class RetryBudget:
     """How often one call has been tried, by the rules of `policy`."""
 
     def __init__(self, policy: RetryPolicy) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from block import __version__
 from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Estimate
-from block.evaluation.evaluation import About, Evaluation, LabelingResult
+from block.evaluation.evaluation import Evaluation, LabelingResult, ReportFacts
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
 
@@ -73,7 +73,7 @@ def as_json(evaluation: Evaluation) -> str:
     return _dump(content)
 
 
-def agreement_as_json(about: About, name_a: str, name_b: str, agreement: Agreement) -> str:
+def agreement_as_json(about: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
     """Return the content of evaluation.json where there are no annotations."""
     return _dump({
         "version": __version__,

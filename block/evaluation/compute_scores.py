@@ -17,7 +17,7 @@ from block.evaluation.predictions import Clip
 from block.folder import manifest
 from block.folder.decide import is_enough
 from block.folder.location import LocalFolder
-from block.folder.manifest import Manifest, Told
+from block.folder.manifest import Manifest, ManifestReporter
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
 from block.labeling.interfaces import Summary
@@ -76,7 +76,7 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
             labeler = CachedLabeler(engine.labeler(progress, stored=True), store)
             folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
-            summary = Run(folder, folder, labeler, Told(progress, held), folder.stop).label(ids)
+            summary = Run(folder, folder, labeler, ManifestReporter(progress, held), folder.stop).label(ids)
             store.flush()
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started

@@ -12,8 +12,8 @@ from block import decisions
 from block.decisions import Scores
 from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.ground_truth import Truth
-from block.evaluation.metrics import Answers, Difference, Figures, difference, figures
+from block.evaluation.ground_truth import GroundTruth
+from block.evaluation.metrics import Detections, Difference, Metrics, difference, figures
 from block.evaluation.predictions import Clip, Prediction, answers, predict, reached_by
 from block.evaluation.rates import Rates, whole
 from block.evaluation.segment_based import SEGMENT_S
@@ -31,15 +31,15 @@ class LabelingResult:
     settings: DecisionSettings
     clips: tuple[Clip, ...]
     predictions: tuple[Prediction, ...]
-    answers: Answers
-    figures: Figures
+    answers: Detections
+    figures: Metrics
 
 
 def evaluate_labels(
     name: str,
     clips: Sequence[Clip],
     settings: DecisionSettings,
-    truth: Truth,
+    truth: GroundTruth,
     resamples: Resamples,
     segment_s: float | None = SEGMENT_S,
 ) -> LabelingResult:
@@ -53,7 +53,7 @@ def evaluate_labels(
 
 
 @dataclass(frozen=True)
-class FigureComparison:
+class MetricComparison:
     """One figure under both configurations: of each judged label, and of all together."""
 
     name: str
@@ -61,7 +61,7 @@ class FigureComparison:
     together: Difference
 
 
-def compare(first: LabelingResult, second: LabelingResult) -> tuple[FigureComparison, ...]:
+def compare(first: LabelingResult, second: LabelingResult) -> tuple[MetricComparison, ...]:
     """Return both side by side on the same clips, figure by figure; intervals are of paired draws."""
     a, b = first.figures, second.figures
     found = []
@@ -72,7 +72,7 @@ def compare(first: LabelingResult, second: LabelingResult) -> tuple[FigureCompar
             difference(x, y, one.draws[:, at], other.draws[:, at])
             for at, (x, y) in enumerate(zip(one.labels, other.labels, strict=True))
         )
-        found.append(FigureComparison(name, labels, difference(one.mean, other.mean, one.mean_draws, other.mean_draws)))
+        found.append(MetricComparison(name, labels, difference(one.mean, other.mean, one.mean_draws, other.mean_draws)))
     for name, one_table, other_table in (
         ("F1 as detector", a.detector, b.detector),
         ("F1 as labelled", a.decided, b.decided),
@@ -88,7 +88,7 @@ def compare(first: LabelingResult, second: LabelingResult) -> tuple[FigureCompar
         together = difference(
             one_table.macro.f1, other_table.macro.f1, one_table.macro_f1_draws, other_table.macro_f1_draws
         )
-        found.append(FigureComparison(name, labels, together))
+        found.append(MetricComparison(name, labels, together))
     return tuple(found)
 
 
@@ -109,7 +109,7 @@ class FittedThreshold:
 
 
 def fit_thresholds(
-    result: LabelingResult, truth: Truth, goal: Goal, resamples: Resamples
+    result: LabelingResult, truth: GroundTruth, goal: Goal, resamples: Resamples
 ) -> tuple[FittedThreshold, ...]:
     """Choose a threshold for each target; one that is not judged stays."""
     scores, kept = result.answers.scores, result.answers.reached.copy()
@@ -182,7 +182,7 @@ def _winners(scores: Scores, labels: Sequence[LabelOfInterest]) -> npt.NDArray[n
 
 
 @dataclass(frozen=True)
-class About:
+class ReportFacts:
     """What the report says besides figures. `facts` are settings, in order; lists are paths of files.
 
     `failed` holds a reason a file.
@@ -201,12 +201,12 @@ class About:
 class Evaluation:
     """All that was found out, for the texts and the report. `second` and `compared` are there with --compare."""
 
-    about: About
-    truth: Truth
+    about: ReportFacts
+    truth: GroundTruth
     resamples: Resamples
     first: LabelingResult
     second: LabelingResult | None = None
-    compared: tuple[FigureComparison, ...] = ()
+    compared: tuple[MetricComparison, ...] = ()
     goal: Goal | None = None
     fitted: tuple[FittedThreshold, ...] = ()
     translated: TranslatedThresholds | None = None

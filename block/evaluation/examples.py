@@ -10,7 +10,7 @@ import numpy as np
 from block import decisions
 from block.decisions import Scores
 from block.evaluation.bootstrap import Bools, Floats
-from block.evaluation.ground_truth import Truth
+from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.predictions import Clip, Prediction, of_targets
 from block.labels import LabelOfInterest
 from block.settings import DecisionSettings
@@ -35,7 +35,7 @@ class Moment:
 
 
 def mistakes(
-    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: Truth, settings: DecisionSettings
+    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: GroundTruth, settings: DecisionSettings
 ) -> list[Moment]:
     """The most confident mistakes, one a clip: labels given where they are not noted, the highest score first.
 
@@ -66,7 +66,7 @@ def mistakes(
 
 
 def least_certain(
-    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: Truth, settings: DecisionSettings
+    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: GroundTruth, settings: DecisionSettings
 ) -> list[Moment]:
     """The places, one a clip, where the smallest change of the scores would give another label."""
     found = [
@@ -77,12 +77,12 @@ def least_certain(
     return sorted(found, key=lambda moment: moment.margin)[:SHOWN]
 
 
-def _noted(truth: Truth, clip: int) -> list[str]:
+def _noted(truth: GroundTruth, clip: int) -> list[str]:
     return [target.name for target, there in zip(truth.targets, truth.present[clip], strict=True) if there]
 
 
 def _moments(
-    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: Truth, settings: DecisionSettings
+    clips: Sequence[Clip], predictions: Sequence[Prediction], truth: GroundTruth, settings: DecisionSettings
 ) -> Iterator[list[Moment]]:
     """The cells of each clip that are not silent, each decided by itself."""
     for at, (clip, one) in enumerate(zip(clips, predictions, strict=True)):

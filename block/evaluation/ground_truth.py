@@ -132,7 +132,7 @@ class _Classes:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """What is heard in which of `files`.
 
     `present`, shape `(files, targets)`. `judged`, shape `(targets,)`: the labels of which it is known where they are
@@ -147,9 +147,9 @@ class Truth:
     events: tuple[tuple[Event, ...], ...]
     not_asked: tuple[str, ...] = ()
 
-    def only(self, keep: Sequence[int]) -> Truth:
+    def only(self, keep: Sequence[int]) -> GroundTruth:
         """The same for some of the files, by their places. What is judged stays: it is a matter of the annotations."""
-        return Truth(
+        return GroundTruth(
             tuple(self.files[at] for at in keep), self.targets, self.present[list(keep)], self.judged,
             tuple(self.events[at] for at in keep), self.not_asked,
         )  # fmt: skip
@@ -161,7 +161,7 @@ class _File:
     events: list[Event] = field(default_factory=list)
 
 
-def truth(annotations: Annotations, names: Names, exhaustive: bool) -> Truth:
+def truth(annotations: Annotations, names: Names, exhaustive: bool) -> GroundTruth:
     """Raises LabelError, naming file and line, for names that stand for nothing.
 
     Annotations are rarely complete. A label that occurs in them was listened for: where it is not noted it counts as
@@ -183,4 +183,4 @@ def truth(annotations: Annotations, names: Names, exhaustive: bool) -> Truth:
         present[at, sorted(file.targets)] = True
     judged = np.asarray(present.any(axis=0) | exhaustive)
     events = tuple(tuple(file.events) for file in files.values())
-    return Truth(tuple(files), names.targets, present, judged, events, tuple(not_asked))
+    return GroundTruth(tuple(files), names.targets, present, judged, events, tuple(not_asked))

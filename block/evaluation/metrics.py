@@ -15,7 +15,7 @@ from block.evaluation.segment_based import Counts
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Detections:
     """What was answered about each clip. The columns are the targets, in the user's order.
 
     `scores`, shape `(clips, targets)`: the highest of any window. `reached`, the same shape: the label's own threshold
@@ -43,7 +43,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, eq=False)
-class Figures:
+class Metrics:
     """Everything that is said of one way to label. Labels are the judged `columns` of the targets, in their order.
 
     `clips` are behind every figure, `positives` of them have the label. `detector` holds each label to its own
@@ -65,14 +65,14 @@ class Figures:
     decided_segments: RateTable | None = None
 
 
-def figures(present: Bools, judged: Bools, answers: Answers, resamples: Resamples) -> Figures:
+def figures(present: Bools, judged: Bools, answers: Detections, resamples: Resamples) -> Metrics:
     """Hold `answers` to `present`, shape `(clips, targets)`; only targets that are `judged`, shape `(targets,)`."""
     columns = np.flatnonzero(judged)
     truth, scores = present[:, columns], answers.scores[:, columns]
     precision = _ranking(truth, scores, average_precision, Ranked.average_precision, resamples)
     area = _ranking(truth, scores, roc_auc, Ranked.roc_auc, resamples)
     d_labels = tuple(estimate(d_prime(one.value), d_primes(area.draws[:, at])) for at, one in enumerate(area.labels))
-    return Figures(
+    return Metrics(
         tuple(columns.tolist()),
         len(truth),
         tuple(truth.sum(axis=0).tolist()),

@@ -14,7 +14,7 @@ from block.decisions import Scores
 from block.evaluation import segment_based
 from block.evaluation.bootstrap import Bools
 from block.evaluation.ground_truth import TargetLabel, targets_of
-from block.evaluation.metrics import Answers
+from block.evaluation.metrics import Detections
 from block.evaluation.segment_based import Event
 from block.recording import LabeledRecording
 from block.settings import DecisionSettings
@@ -79,7 +79,7 @@ def answers(
     settings: DecisionSettings,
     events: Sequence[Sequence[Event]] | None = None,
     segment_s: float = segment_based.SEGMENT_S,
-) -> Answers:
+) -> Detections:
     """Gather what was decided; `events`, each clip's annotated ones, for strong labels."""
     targets = targets_of(settings.labels)
     places = {target.name: at for at, target in enumerate(targets)}
@@ -96,7 +96,7 @@ def answers(
         if found:
             top[at] = places[max(found, key=lambda segment: segment.score).label]
     if events is None:
-        return Answers(scores, reached, given, top)
+        return Detections(scores, reached, given, top)
     reference = [
         segment_based.roll(one, clip.seconds, len(targets), segment_s) for one, clip in zip(events, clips, strict=True)
     ]
@@ -108,7 +108,7 @@ def answers(
     labelled = [
         segment_based.roll(labels(clip, one, places), clip.seconds, len(targets), segment_s) for clip, one in pairs
     ]
-    return Answers(
+    return Detections(
         scores, reached, given, top,
         segment_based.counts(reference, detected), segment_based.counts(reference, labelled),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from block.evaluation import charts, formatting
 from block.evaluation.agreement import Agreement
-from block.evaluation.evaluation import About, Evaluation
+from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
 from block.evaluation.excerpts import Excerpt
 
@@ -46,7 +46,7 @@ def report(evaluation: Evaluation, mistakes: Sequence[ReportExample], uncertain:
     )  # fmt: skip
 
 
-def agreement_report(about: About, name_a: str, name_b: str, agreement: Agreement) -> str:
+def agreement_report(about: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
     """Return the page where there are no annotations to compare with."""
     page = environment().get_template("agreement.html")
     return page.render(about=about, name_a=name_a, name_b=name_b, agreement=agreement)

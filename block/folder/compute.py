@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from block.folder import decide
-from block.folder.listing import Stamp
-from block.folder.location import Place
+from block.folder.listing import FileStamp
+from block.folder.location import Location
 from block.folder.manifest import Manifest
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
@@ -16,7 +16,7 @@ from block.score_store import ScoreStore
 
 
 @dataclass(frozen=True)
-class Done:
+class FolderResult:
     """What became of a run, and its labels by path, where no scores are kept or where they came with the scores."""
 
     summary: Summary
@@ -24,17 +24,17 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Work:
+class FolderRun:
     """To compute the scores of `files`, in `place`, that `store` lacks; without one, the labels of all files.
 
     `stamps` are those of the files, by path, where their listing came with them.
     """
 
-    place: Place
+    place: Location
     job: Job
     files: Manifest
     store: ScoreStore | None
-    stamps: Mapping[str, Stamp] | None = None
+    stamps: Mapping[str, FileStamp] | None = None
 
     def size(self, recording_id: int) -> int:
         """Bytes of a recording's file; 0 where nothing is known of it."""

@@ -9,21 +9,21 @@ from pathlib import Path
 from block.decisions import is_silent
 from block.folder.info_labels import is_uploaded
 from block.folder.label_files import FAILED, write_outputs
-from block.folder.labeled_file import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import shown
-from block.folder.manifest import Entry, Manifest
+from block.folder.manifest import FileEntry, Manifest
 from block.folder.output_folder import RunFile
 from block.labeling.job import describe, metadata
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
-from block.score_store.relabel import Named, relabel
+from block.score_store.relabel import NamedRecording, relabel
 from block.settings import DecisionSettings, SettingsError
 
 NO_SCORES = "not labelled yet: label the folder again"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FolderDecisions:
     """The files of a folder: those with labels, and by name, in order, why the others have none."""
 
     labeled: list[LabeledFile]
@@ -44,7 +44,7 @@ def decide_all(
     decisions: DecisionSettings,
     broken: str = "",
     decided: Mapping[str, LabeledRecording] | None = None,
-) -> Outcome:
+) -> FolderDecisions:
     """Decide the labels of all files of `manifest` that `store` holds scores of; `broken` as in `outcome`.
 
     `decided` are labels, by path, that were decided in this run from the same scores: that is not done again. Raises
@@ -53,7 +53,7 @@ def decide_all(
     held = store.contents()
     before = decided or {}
     named = [
-        Named(number, entry.path, entry.content)
+        NamedRecording(number, entry.path, entry.content)
         for number, entry in enumerate(manifest.entries, start=1)
         if not entry.problem and entry.content in held
     ]
@@ -62,7 +62,7 @@ def decide_all(
     return outcome(manifest, {**labeled, **{one.name: one for one in relabel(store, rest, decisions)}}, broken)
 
 
-def outcome(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken: str = "") -> Outcome:
+def outcome(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken: str = "") -> FolderDecisions:
     """The files of `manifest` with the labels in `labeled`, by path. `broken` is why scores could not be kept."""
     lacking = f"its scores could not be stored: {broken}" if broken else NO_SCORES
     files: list[LabeledFile] = []
@@ -73,19 +73,19 @@ def outcome(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken:
             files.append(LabeledFile(entry.path, entry.size, one.values, _rate_hz(entry), one.segments, one.mode))
         else:
             failed[shown(entry.path)] = entry.problem or lacking
-    return Outcome(files, failed)
+    return FolderDecisions(files, failed)
 
 
-def write(out: Path, run: RunFile, decisions: DecisionSettings, found: Outcome) -> None:
+def write(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:
     """Write the label files of `found` into `out`. Raises OSError."""
     names = dict.fromkeys([label.name for label in decisions.labels] + [decisions.other_label])
     key = run.key
     described = metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
-    surroundings = Surroundings(run.folder, str(out.resolve()), described, tuple(names))
+    surroundings = OutputContext(run.folder, str(out.resolve()), described, tuple(names))
     write_outputs(out, run.options["formats"], found.labeled, found.failed, surroundings)
 
 
-def tell(out: Path, run: RunFile, found: Outcome) -> None:
+def tell(out: Path, run: RunFile, found: FolderDecisions) -> None:
     """Say what is in `out`, and what to make of it."""
     print(f"{len(found.labeled)} recordings with labels in {shown(str(out))}")
     refused = sum(not is_uploaded(file) for file in found.labeled)
@@ -105,7 +105,7 @@ def check_text(decisions: DecisionSettings) -> None:
             raise SettingsError(f"the label {name!r} is no text in UTF-8") from None
 
 
-def _rate_hz(entry: Entry) -> int:
+def _rate_hz(entry: FileEntry) -> int:
     if entry.rate_hz < 1:
         raise ValueError(f"a rate of {entry.rate_hz} Hz for {entry.path!r}")
     return entry.rate_hz

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from block.folder.listing import UNKNOWN, Stamp
-from block.folder.object_store_uri import Address
+from block.folder.listing import UNKNOWN, FileStamp
+from block.folder.object_store_uri import ObjectStoreUri
 from block.recording import RecordingError, printable
 from block.runtime.redact import INSTEAD, secrets_in
 from block.score_store.shard import need_pyarrow
@@ -32,10 +32,10 @@ ONE_FILE = "it is one file; expected a folder"
 Unreadable = dict[str, str]
 
 
-class Store(Protocol):
+class FileSystem(Protocol):
     """An open file system. Paths are relative to where recordings are. Used from several threads."""
 
-    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, Stamp]]:
+    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
         """All that is no folder, with its stamp. Folders that cannot be listed are noted, with a "/" at the end."""
         ...
 
@@ -43,7 +43,7 @@ class Store(Protocol):
         """Raises FileNotFoundError or another error where there is no folder that can be read."""
         ...
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         """Of a file. Raises RecordingError for what is none."""
         ...
 
@@ -52,15 +52,15 @@ class Store(Protocol):
         ...
 
 
-def open_store(address: Address) -> Store:
+def open_store(address: ObjectStoreUri) -> FileSystem:
     """The store at `address`. Raises SettingsError where pyarrow is missing, and what the makers of stores chose."""
-    return ArrowStore(address) if address.is_arrows else FsspecStore(address)
+    return ArrowFileSystem(address) if address.is_arrows else FsspecFileSystem(address)
 
 
-class ArrowStore:
+class ArrowFileSystem:
     """One of Arrow's own file systems."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: ObjectStoreUri) -> None:
         need_pyarrow()
         self._fs: Any = importlib.import_module("pyarrow.fs")
         self._store, root = self._fs.FileSystem.from_uri(address.full)
@@ -68,7 +68,7 @@ class ArrowStore:
         # Object stores tell times more exactly in listings than of one object: by these, everything would have changed.
         self._grain = 1 if address.scheme == "file" else SECOND_NS
 
-    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, Stamp]]:
+    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
         folder = self._fs.FileType.Directory
         start = len(self._root) + 1
         for infos in self._listings():
@@ -101,7 +101,7 @@ class ArrowStore:
         if kind == self._fs.FileType.File:
             raise NotADirectoryError(ONE_FILE)
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         info = self._store.get_file_info(f"{self._root}/{path}")
         if info.type == self._fs.FileType.NotFound:
             raise FileNotFoundError
@@ -113,15 +113,15 @@ class ArrowStore:
         with self._store.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
             yield from _parts(lambda start, count: stream.read(count), size, part)
 
-    def _stamp(self, info: Any) -> Stamp:
+    def _stamp(self, info: Any) -> FileStamp:
         mtime_ns = info.mtime_ns
-        return Stamp(-1 if info.size is None else info.size, _coarse(mtime_ns, self._grain))
+        return FileStamp(-1 if info.size is None else info.size, _coarse(mtime_ns, self._grain))
 
 
-class FsspecStore:
+class FsspecFileSystem:
     """One of fsspec's file systems, asked itself: behind Arrow's wrapper, most of them tell no time of change."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: ObjectStoreUri) -> None:
         fsspec: Any = importlib.import_module("fsspec")
         if address.scheme not in fsspec.available_protocols():
             raise SettingsError(
@@ -131,7 +131,7 @@ class FsspecStore:
         self._store, root = fsspec.core.url_to_fs(address.plain)
         self._root = root.rstrip("/")
 
-    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, Stamp]]:
+    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
         # Not by `find` or `walk`: they pass over what cannot be listed, and say nothing.
         folders = [""]
         self._store.invalidate_cache()
@@ -154,7 +154,7 @@ class FsspecStore:
         self._store.invalidate_cache()
         self._below("")
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         self._store.invalidate_cache(self._of(path))
         info = self._store.info(self._of(path))
         if info["type"] == "directory":
@@ -188,10 +188,10 @@ def _parts(read: Callable[[int, int], bytes], size: int, part: int) -> Iterator[
         yield got
 
 
-def _stamp(info: dict[str, Any]) -> Stamp:
+def _stamp(info: dict[str, Any]) -> FileStamp:
     size = info.get("size")
     time = next((info[name] for name in TIMES if info.get(name) is not None), None)
-    return Stamp(-1 if size is None else int(size), _coarse(_in_ns(time), SECOND_NS))
+    return FileStamp(-1 if size is None else int(size), _coarse(_in_ns(time), SECOND_NS))
 
 
 def _in_ns(time: object) -> int | None:

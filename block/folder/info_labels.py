@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from block.folder.labeled_file import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import shown
 from block.recording import structured_labels
 
@@ -18,7 +18,7 @@ UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
 HEAD, TAIL = '{"version": 1, "files": [', "\n]}\n"
 
 
-def entry(file: LabeledFile, surroundings: Surroundings) -> str:
+def entry(file: LabeledFile, surroundings: OutputContext) -> str:
     """The recording's object in the array `files`."""
     described = {**surroundings.metadata, "ast_mode": file.mode}
     return json.dumps(

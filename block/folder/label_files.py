@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from block.folder import audacity, info_labels, label_files, label_studio
-from block.folder.labeled_file import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, OutputContext
 from block.runtime.atomic_file import write, written
 
 FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
@@ -22,7 +22,7 @@ def write_outputs(
     formats: Collection[str],
     files: Sequence[LabeledFile],
     failed: Mapping[str, str],
-    surroundings: Surroundings,
+    surroundings: OutputContext,
 ) -> None:
     """Write the label files of `files`, in their order, into `out`, and `failed`: names and why they have no labels.
 

@@ -38,7 +38,7 @@ class LabeledFile:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class OutputContext:
     """What label files say besides the labels, the same for all files of a run.
 
     `folder` is where the recordings are, an absolute path or the URI of an object store, and `out` the absolute path

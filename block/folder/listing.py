@@ -18,7 +18,7 @@ UNKNOWN = -1  # a time of change that a store does not tell
 
 
 @dataclass(frozen=True)
-class Stamp:
+class FileStamp:
     """By what a change of a file is noticed: its size in bytes, and its time of change in ns since 1970 or UNKNOWN."""
 
     size: int
@@ -26,7 +26,7 @@ class Stamp:
 
 
 @dataclass(frozen=True)
-class Listing:
+class FolderListing:
     """What a walk found, all as paths relative to the folder, with "/" between parts.
 
     `files` are the sound files; `unreadable` the folders, with a "/" at the end, that could not be listed, and why.
@@ -38,10 +38,10 @@ class Listing:
     unreadable: dict[str, str]
     linked: int
     others: int
-    stamps: Mapping[str, Stamp] | None = None
+    stamps: Mapping[str, FileStamp] | None = None
 
 
-def find(root: Path, without: Path) -> Listing:
+def find(root: Path, without: Path) -> FolderListing:
     """The sound files below `root`, an existing folder; nothing below `without`.
 
     Paths are as the operating system gives them: bytes that are no text stand there as lone surrogates.
@@ -73,7 +73,7 @@ def find(root: Path, without: Path) -> Listing:
                 files.append(above + name)
             else:
                 others += 1
-    return Listing(tuple(sorted(files, key=os.fsencode)), dict(sorted(unreadable.items())), linked, others)
+    return FolderListing(tuple(sorted(files, key=os.fsencode)), dict(sorted(unreadable.items())), linked, others)
 
 
 def is_sound(name: str) -> bool:

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from block.folder.listing import Listing, Stamp, find
+from block.folder.listing import FileStamp, FolderListing, find
 from block.recording import RecordingError
 from block.settings import SettingsError
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenRecording:
     """An open recording: `file` can seek; `stamp` is what it had before it was read, `stamp_now` asks again.
 
     `stamp_now` raises OSError.
     """
 
     file: BinaryIO
-    stamp: Stamp
-    stamp_now: Callable[[], Stamp]
+    stamp: FileStamp
+    stamp_now: Callable[[], FileStamp]
 
 
-class Place(Protocol):
+class Location(Protocol):
     """Where recordings are. Can be pickled: another process reads the same ones. Used from several threads.
 
     Paths are relative to the place, with "/" between parts. `str()` of it is for messages.
@@ -47,15 +47,15 @@ class Place(Protocol):
         """Raises SettingsError where it cannot be read."""
         ...
 
-    def find(self, without: Path) -> Listing:
+    def find(self, without: Path) -> FolderListing:
         """The sound files, but for those below the folder `without`. Raises SettingsError."""
         ...
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         """A recording's. Raises OSError."""
         ...
 
-    def opened(self, path: str) -> AbstractContextManager[Opened]:
+    def opened(self, path: str) -> AbstractContextManager[OpenRecording]:
         """A recording, open for as long as the block runs.
 
         Raises RecordingError for what is no regular file, OSError for what cannot be read: a ConnectionError where
@@ -87,22 +87,22 @@ class LocalFolder:
         except OSError as error:
             raise SettingsError(f"{self.root} cannot be read as a folder: {error.strerror or error}") from None
 
-    def find(self, without: Path) -> Listing:
+    def find(self, without: Path) -> FolderListing:
         return find(self.folder, without)
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         return _stamp(os.stat(os.path.join(self.root, path)))
 
     @contextmanager
-    def opened(self, path: str) -> Iterator[Opened]:
+    def opened(self, path: str) -> Iterator[OpenRecording]:
         # A pipe with the name of a sound file would make whoever opens it wait.
         handle = os.open(os.path.join(self.root, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(handle, "rb") as file:
             now = os.fstat(file.fileno())
             if not stat.S_ISREG(now.st_mode):
                 raise RecordingError("it is no regular file")
-            yield Opened(file, _stamp(now), lambda: _stamp(os.fstat(file.fileno())))
+            yield OpenRecording(file, _stamp(now), lambda: _stamp(os.fstat(file.fileno())))
 
 
-def _stamp(found: os.stat_result) -> Stamp:
-    return Stamp(found.st_size, found.st_mtime_ns)
+def _stamp(found: os.stat_result) -> FileStamp:
+    return FileStamp(found.st_size, found.st_mtime_ns)

@@ -26,7 +26,7 @@ SAVE_SHARE = 0.02  # of the time goes into saving, at most
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """One sound file. `path` is relative, as the operating system gives it; `size` and `mtime_ns` are its stamp.
 
     `content` is the SHA-256 of its bytes, of which there are `values` values a channel at `rate_hz`; empty and 0
@@ -55,7 +55,7 @@ class Manifest:
     def __init__(
         self,
         path: Path,
-        entries: Iterable[Entry] = (),
+        entries: Iterable[FileEntry] = (),
         unreadable: dict[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,24 +69,24 @@ class Manifest:
         self._due = clock() + SAVE_EVERY_S
 
     def relisted(
-        self, files: Iterable[str], unreadable: dict[str, str], is_unchanged: Callable[[Entry], bool]
+        self, files: Iterable[str], unreadable: dict[str, str], is_unchanged: Callable[[FileEntry], bool]
     ) -> Manifest:
         """A manifest of `files`, in this order, with what is known here of those that are unchanged."""
         known = {entry.path: entry for entry in self.entries if not entry.problem and is_unchanged(entry)}
-        return Manifest(self.path, [known.get(path, Entry(path)) for path in files], unreadable, self._clock)
+        return Manifest(self.path, [known.get(path, FileEntry(path)) for path in files], unreadable, self._clock)
 
-    def entry(self, recording_id: int) -> Entry:
+    def entry(self, recording_id: int) -> FileEntry:
         """What is known of a recording."""
         return self.entries[recording_id - 1]
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: FileEntry) -> None:
         """Replace what is known of a file."""
         with self._lock:
             self.entries[self._at[entry.path]] = entry
 
     def fail(self, path: str, problem: str) -> None:
         """A file gets no labels. What was known of it is forgotten: it may be another file by now."""
-        self.put(Entry(path, problem=problem))
+        self.put(FileEntry(path, problem=problem))
 
     def save_if_due(self) -> None:
         """Save, unless that was done a moment ago, somebody is at it, or it fails: at the end it will be said."""
@@ -130,21 +130,21 @@ def load(path: Path, warn: Callable[[str], None]) -> Manifest:
         return Manifest(path)
 
 
-def _to_json(entry: Entry) -> dict[str, Any]:
+def _to_json(entry: FileEntry) -> dict[str, Any]:
     known = {name: value for name, value in vars(entry).items() if value not in ("", 0, -1)}
     return {**known, "duration_s": round(entry.seconds, 6)} if entry.content else known
 
 
-def _from_json(fields: dict[str, Any]) -> Entry:
+def _from_json(fields: dict[str, Any]) -> FileEntry:
     fields.pop("duration_s", None)
     for name, value in fields.items():
         if type(value) is not (str if name in ("path", "content", "problem") else int):
             raise ValueError(f"{name} is {value!r}")
-    return Entry(**fields)
+    return FileEntry(**fields)
 
 
 @dataclass(frozen=True)
-class Told:
+class ManifestReporter:
     """Tells `to` what became of each recording, and the manifest why one could not be had."""
 
     to: Reporter

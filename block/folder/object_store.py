@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from block.folder.filesystems import Store, open_store, told
-from block.folder.listing import Listing, Stamp, find, is_sound
-from block.folder.location import LocalFolder, Opened, Place
-from block.folder.object_store_uri import Address, is_uri, read_address
+from block.folder.filesystems import FileSystem, open_store, told
+from block.folder.listing import FileStamp, FolderListing, find, is_sound
+from block.folder.location import LocalFolder, Location, OpenRecording
+from block.folder.object_store_uri import ObjectStoreUri, is_uri, read_address
 from block.recording import RecordingError
 from block.settings import SettingsError
 
@@ -26,7 +26,7 @@ from block.settings import SettingsError
 # longer is held in a file without a name, which is gone when it is closed, however the process ends.
 MEMORY_BYTES = 64 << 20
 
-_stores: dict[Address, Store] = {}
+_stores: dict[ObjectStoreUri, FileSystem] = {}
 _opening = threading.Lock()
 
 
@@ -34,7 +34,7 @@ _opening = threading.Lock()
 class Bucket:
     """An object store, or a folder in one. It is opened when it is first asked, once in a process."""
 
-    address: Address
+    address: ObjectStoreUri
 
     @classmethod
     def of(cls, uri: str) -> Bucket:
@@ -56,11 +56,11 @@ class Bucket:
         with self._at_start():
             self._store().check()
 
-    def find(self, without: Path) -> Listing:
+    def find(self, without: Path) -> FolderListing:
         if self.folder is not None:
             # Arrow would follow links in circles there, and knows no names that are not UTF-8.
             return find(self.folder, without)
-        stamps: dict[str, Stamp] = {}
+        stamps: dict[str, FileStamp] = {}
         unreadable: dict[str, str] = {}
         others = 0
         with self._at_start():
@@ -75,25 +75,25 @@ class Bucket:
                 else:
                     others += not path.endswith("/")  # an object that stands for a folder
         files = tuple(sorted(stamps, key=os.fsencode))
-        return Listing(files, dict(sorted(unreadable.items())), 0, others, stamps)
+        return FolderListing(files, dict(sorted(unreadable.items())), 0, others, stamps)
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         try:
             return self._stamp(path)
         except RecordingError as error:
             raise OSError(str(error)) from None
 
     @contextmanager
-    def opened(self, path: str) -> Iterator[Opened]:
+    def opened(self, path: str) -> Iterator[OpenRecording]:
         stamp = self._stamp(path)
         with self._fetched(path, stamp) as file:
-            yield Opened(file, stamp, lambda: self._stamp(path))
+            yield OpenRecording(file, stamp, lambda: self._stamp(path))
 
-    def _stamp(self, path: str) -> Stamp:
+    def _stamp(self, path: str) -> FileStamp:
         with told():
             return self._store().stamp(path)
 
-    def _fetched(self, path: str, stamp: Stamp) -> BinaryIO:
+    def _fetched(self, path: str, stamp: FileStamp) -> BinaryIO:
         """All of an object, at its start."""
         with told():
             parts = self._store().parts(path, stamp.size, MEMORY_BYTES)
@@ -108,7 +108,7 @@ class Bucket:
             raise ConnectionError(f"{came} of {stamp.size} bytes came")
         return file
 
-    def _store(self) -> Store:
+    def _store(self) -> FileSystem:
         with _opening:
             if self.address not in _stores:
                 _stores[self.address] = open_store(self.address)
@@ -142,7 +142,7 @@ def _unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-def place_of(source: str) -> Place:
+def place_of(source: str) -> Location:
     """The place that a user means: `source` is the path of a folder, or a URI, `scheme://…`.
 
     Raises SettingsError for a URI that nobody should read, or that cannot be understood. Nothing is opened yet.

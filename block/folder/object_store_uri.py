@@ -35,7 +35,7 @@ def object_uri(place: str, path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Address:
+class ObjectStoreUri:
     """A URI, taken apart. `path` is decoded, begins with a "/" unless it is empty, and does not end with one."""
 
     scheme: str
@@ -64,7 +64,7 @@ class Address:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-def read_address(uri: str) -> Address:
+def read_address(uri: str) -> ObjectStoreUri:
     """`uri`, checked. What is encoded with percent signs is decoded; what would have to be encoded need not be.
 
     Raises SettingsError for one that cannot be understood or that holds what looks like a secret, which is not quoted.
@@ -82,7 +82,7 @@ def read_address(uri: str) -> Address:
     if not parts.netloc and scheme != "file" and not parts.path.strip("/"):
         raise SettingsError(f"{scheme}:// names no bucket; expected {scheme}://bucket/path")
     path = unquote(parts.path, errors="surrogateescape").rstrip("/")
-    return Address(scheme, parts.netloc, path, parts.query)
+    return ObjectStoreUri(scheme, parts.netloc, path, parts.query)
 
 
 def _check_authority(scheme: str, authority: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from block import __version__
 from block.folder import output_folder
-from block.folder.location import Place
+from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
 from block.runtime.atomic_file import temporary_for, write
 from block.score_store import Key
@@ -30,7 +30,7 @@ def folder_of(given: str) -> Path:
     return Path(given)
 
 
-def check_folders(place: Place, out: Path) -> None:
+def check_folders(place: Location, out: Path) -> None:
     """Raises SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
     place.check()
     recordings = place.folder

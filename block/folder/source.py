@@ -13,21 +13,21 @@ import soundfile
 
 from block import audio
 from block.audio import LENGTH_TOLERANCE_MS
-from block.folder.listing import UNKNOWN, Listing, Stamp, shown
-from block.folder.location import Opened, Place
-from block.folder.manifest import Entry
+from block.folder.listing import UNKNOWN, FileStamp, FolderListing, shown
+from block.folder.location import Location, OpenRecording
+from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
 from block.runtime.hashing import sha256_of
 
 
-class Known(Protocol):
+class KnownFiles(Protocol):
     """What is known of the files of a folder, a manifest for one. Used from several threads."""
 
-    def entry(self, recording_id: int) -> Entry:
+    def entry(self, recording_id: int) -> FileEntry:
         """What is known of a recording."""
         ...
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: FileEntry) -> None:
         """Replace what is known of a file."""
         ...
 
@@ -44,8 +44,8 @@ class Folder:
     are kept in `labeled`; else they are decided again from the score store.
     """
 
-    place: Place
-    manifest: Known
+    place: Location
+    manifest: KnownFiles
     warn: Callable[[str], None]
     keep: bool = False
     model_rate_hz: int = 16000
@@ -53,7 +53,7 @@ class Folder:
     stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def entry(self, recording_id: int) -> Entry:
+    def entry(self, recording_id: int) -> FileEntry:
         """What is known of a recording."""
         return self.manifest.entry(recording_id)
 
@@ -78,7 +78,9 @@ class Folder:
     def give_up(self, recording_id: int) -> None:
         """Nothing: why a recording has no labels is told to whoever reports."""
 
-    def _read(self, recording_id: int, known: Entry, opened: Opened, expect: Callable[[int], None]) -> Recording:
+    def _read(
+        self, recording_id: int, known: FileEntry, opened: OpenRecording, expect: Callable[[int], None]
+    ) -> Recording:
         file, before = opened.file, opened.stamp
         if before.size == 0:
             raise RecordingError("the file is empty: it has 0 bytes")
@@ -95,14 +97,14 @@ class Folder:
                 f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "
                 f"empty for them, and it may hear less than it could"
             )
-        self.manifest.put(Entry(known.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
+        self.manifest.put(FileEntry(known.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
         return Recording(
             recording_id, shown(known.path), sound.rate_hz, sound.positions, sound.waveform,
             ratio=sound.ratio, content=content,
         )  # fmt: skip
 
 
-def is_unchanged(place: Place, known: Entry, listing: Listing | None = None) -> bool:
+def is_unchanged(place: Location, known: FileEntry, listing: FolderListing | None = None) -> bool:
     """Is the content of a file known, and has the file the size and time of change it had then?
 
     `listing` is asked before the place where it has stamps: that costs no request.
@@ -118,8 +120,8 @@ def is_unchanged(place: Place, known: Entry, listing: Listing | None = None) -> 
         return False
 
 
-def _is_same(known: Entry, now: Stamp) -> bool:
-    return bool(known.content) and now.mtime_ns != UNKNOWN and Stamp(known.size, known.mtime_ns) == now
+def _is_same(known: FileEntry, now: FileStamp) -> bool:
+    return bool(known.content) and now.mtime_ns != UNKNOWN and FileStamp(known.size, known.mtime_ns) == now
 
 
 def promised_values(file: BinaryIO) -> int:

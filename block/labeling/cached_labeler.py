@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from block.labeling.fast_labeler import FastLabeler
-from block.labeling.interfaces import LabelerAround
+from block.labeling.interfaces import LabelerWrapper
 from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
 from block.model.checkpoint import CheckpointError
@@ -15,7 +15,7 @@ from block.score_store import Key, Scored
 from block.windows import Prepared
 
 
-class Scores(Protocol):
+class ScoreCache(Protocol):
     """Where scores are found and kept: a `ScoreStore`, or what carries them to one."""
 
     @property
@@ -26,7 +26,7 @@ class Scores(Protocol):
     def add(self, scored: Scored) -> None: ...
 
 
-class CachedLabeler(LabelerAround):
+class CachedLabeler(LabelerWrapper):
     """Labels recordings as `labeler` does, with the help of a store whose key says how `labeler` computes.
 
     The store changes no label. In exact mode, windows that it holds are not computed again; in fast mode, recordings
@@ -36,7 +36,7 @@ class CachedLabeler(LabelerAround):
 
     labeler: ExactLabeler | FastLabeler
 
-    def __init__(self, labeler: ExactLabeler | FastLabeler, store: Scores) -> None:
+    def __init__(self, labeler: ExactLabeler | FastLabeler, store: ScoreCache) -> None:
         if store.key.mode != labeler.mode:
             raise ValueError(f"a store of mode {store.key.mode} for a labeler of mode {labeler.mode}")
         super().__init__(labeler)

@@ -17,7 +17,7 @@ from block.score_store import Key, ScoreStore
 from block.settings import FAST
 
 
-class Teller(Protocol):
+class Notifier(Protocol):
     """Who is told what a user should know, in words."""
 
     def say(self, line: str) -> None: ...
@@ -42,7 +42,7 @@ class Engine:
         key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def labeler(self, progress: Teller, stored: bool = False, explain: bool = False) -> ExactLabeler | FastLabeler:
+    def labeler(self, progress: Notifier, stored: bool = False, explain: bool = False) -> ExactLabeler | FastLabeler:
         """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
 
         `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a

@@ -12,7 +12,7 @@ import numpy as np
 from block import decisions
 from block.decisions import Scores
 from block.labeling.agreement import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, fastest
-from block.labeling.labeler import ExactLabeler, Judged
+from block.labeling.labeler import Decided, ExactLabeler
 from block.labeling.partial_logits import PartialLogits
 from block.labeling.window_batch import WindowBatch, Windows
 from block.labels import LabelOfInterest
@@ -21,7 +21,7 @@ from block.settings import EXACT, FAST, REPEAT, AuditSettings
 from block.windows import Prepared
 
 
-class _Way:
+class _PathTrial:
     """What the opening audit knows of one path: its tally, its scores of each window, and the seconds they took."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class _Way:
 
 
 @dataclass
-class _State:
+class _AuditState:
     """What has been learnt so far; copied for each block, so that a block that fails leaves no trace.
 
     `path` is None before the opening audit is over; after it the path taken, EXACT if none is, or no longer.
@@ -51,7 +51,7 @@ class _State:
     opening_windows: int = 0
     opening_s: float = 0.0
     exact_s: float = 0.0
-    ways: dict[str, _Way] = field(default_factory=dict)
+    ways: dict[str, _PathTrial] = field(default_factory=dict)
 
 
 class FastLabeler:
@@ -73,7 +73,7 @@ class FastLabeler:
         self.fast_ids: list[int] = []
         self._say = say
         self._paths = labeler.paths[1:]
-        self._state = _State(path=None if self._paths else EXACT)
+        self._state = _AuditState(path=None if self._paths else EXACT)
         no_padding = "--fill repeat leaves no padding to merge"
         if self._paths and labeler.filling == REPEAT:
             say(f"fast mode: {no_padding}; what is left to try: {', '.join(self._paths)}")
@@ -104,7 +104,7 @@ class FastLabeler:
         """Label a block of recordings. Raises RecordingError if one cannot be labelled; then nothing is counted."""
         return [judged.labeled for judged in self.judge(batch)]
 
-    def judge(self, batch: Sequence[Prepared]) -> list[Judged]:
+    def judge(self, batch: Sequence[Prepared]) -> list[Decided]:
         """As `label`, with the logits that each piece ended up with."""
         if self._state.path == EXACT:
             return self.labeler.judge(batch)
@@ -124,7 +124,9 @@ class FastLabeler:
         self.fast_ids += [one.recording_id for one, fast in zip(batch, windows.fast(), strict=True) if fast]
         modes = [f"fast {state.path}" if fast else EXACT for fast in windows.fast()]
         return [
-            Judged(self.labeler.decide(one, windows.scores[rows], mode, windows.logits[pieces]), windows.logits[pieces])
+            Decided(
+                self.labeler.decide(one, windows.scores[rows], mode, windows.logits[pieces]), windows.logits[pieces]
+            )
             for one, rows, pieces, mode in zip(batch, windows.rows, windows.pieces, modes, strict=True)
         ]
 
@@ -158,12 +160,12 @@ class FastLabeler:
             "exactly, close to a threshold or a rival"
         ]
 
-    def _open(self, state: _State, windows: WindowBatch) -> list[str]:
+    def _open(self, state: _AuditState, windows: WindowBatch) -> list[str]:
         started = time.perf_counter()
         audited = windows.drawn(self.settings.seed, OPENING_WINDOWS - state.opening_windows)
         state.exact_s += windows.compute(audited, EXACT)
         for path in self._paths:
-            way = state.ways.setdefault(path, _Way())
+            way = state.ways.setdefault(path, _PathTrial())
             computed = windows.computed(audited, path)
             way.seconds += computed.seconds
             way.scores.append(computed.scores)
@@ -172,7 +174,7 @@ class FastLabeler:
         state.opening_s += time.perf_counter() - started
         return self._choose(state) if state.opening_windows >= OPENING_WINDOWS else []
 
-    def _choose(self, state: _State) -> list[str]:
+    def _choose(self, state: _AuditState) -> list[str]:
         exact_s = state.exact_s / state.opening_windows
         trials = [way.trial(path, self.labeler.decisions.labels) for path, way in state.ways.items()]
         said = [
@@ -188,7 +190,7 @@ class FastLabeler:
         state.path, state.tally = chosen.path, chosen.tally
         return [*said, f"fast mode: labelling by {chosen.path}"]
 
-    def _audit(self, state: _State, path: str, windows: WindowBatch) -> list[str]:
+    def _audit(self, state: _AuditState, path: str, windows: WindowBatch) -> list[str]:
         audited = windows.drawn(self.settings.seed)
         windows.compute(audited, EXACT)
         state.tally = windows.compare(state.tally, audited, windows.computed(audited, path).scores)
@@ -201,7 +203,7 @@ class FastLabeler:
         ]
 
     @staticmethod
-    def _rest(state: _State, path: str, windows: WindowBatch) -> None:
+    def _rest(state: _AuditState, path: str, windows: WindowBatch) -> None:
         """Compute what the audit left, and once more exactly what lies too close."""
         rest: Windows = np.flatnonzero(windows.heard & ~windows.exact)
         windows.compute(rest, path)

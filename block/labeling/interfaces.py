@@ -33,7 +33,7 @@ class Sink(Protocol):
         ...
 
 
-class Labeler(Protocol):
+class RecordingLabeler(Protocol):
     """What makes labels of recordings: exactly, the fast way, or with a store around either.
 
     `batch_windows` is how many windows a group that several recordings share aims for; `startup_s` as in
@@ -62,10 +62,10 @@ class Labeler(Protocol):
         ...
 
 
-class LabelerAround:
+class LabelerWrapper:
     """A labeler that leaves to `labeler` what it does not do itself."""
 
-    def __init__(self, labeler: Labeler) -> None:
+    def __init__(self, labeler: RecordingLabeler) -> None:
         self.labeler = labeler
 
     @property

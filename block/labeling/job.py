@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from block import __version__
 from block.labels import LabelOfInterest
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import Checkpoint
+from block.model.checkpoint import EMBEDDED, Checkpoint
 from block.recording import printable
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
@@ -57,8 +56,8 @@ def faster(job: Job, device: str) -> list[str]:
         ways.append(f"--win-stride-ms {job.windows.size_ms}, so that windows do not overlap")
     if job.windows.size_ms and job.windows.size_ms < job.checkpoint.front_end.limit_values / 16:
         ways.append("larger windows" if job.compute.mode != FAST else "larger windows, in exact mode")
-    if job.checkpoint.name != checkpoints.EMBEDDED:
-        ways.append(f"--model {checkpoints.EMBEDDED}, which is small and errs more")
+    if job.checkpoint.name != EMBEDDED:
+        ways.append(f"--model {EMBEDDED}, which is small and errs more")
     if device == "cpu":
         ways.append("a machine with more cores or a GPU")
     return ways
@@ -100,11 +99,11 @@ def metadata(
 def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     """Say so where a checkpoint of the store is not the one that is known, or was recorded, under its name."""
     from block.model_store.catalog import WEIGHTS
-    from block.model_store.store import Store
+    from block.model_store.store import ModelStore
 
-    if checkpoint.folder.parent != checkpoints.STORE:
+    if not checkpoint.is_in_store:
         return
-    expected = Store().expected(checkpoint.name).get(WEIGHTS)
+    expected = ModelStore().expected(checkpoint.name).get(WEIGHTS)
     if expected is not None and expected.sha256 != digest:
         print(
             f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "

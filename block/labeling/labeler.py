@@ -25,7 +25,7 @@ SQUARED_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Decided:
     """A recording's labels and the logits of its pieces that they were decided by, shape `(pieces, classes)`."""
 
     labeled: LabeledRecording
@@ -103,13 +103,13 @@ class ExactLabeler:
         """Label recordings whose windows share forward passes. Raises RecordingError if one cannot be labelled."""
         return [judged.labeled for judged in self.judge(batch)]
 
-    def judge(self, batch: Sequence[Prepared]) -> list[Judged]:
+    def judge(self, batch: Sequence[Prepared]) -> list[Decided]:
         """As `label`, with the logits."""
         logits = self.logits(batch)
         ends = np.cumsum([len(prepared.pieces) for prepared in batch])
         parts = np.split(logits, ends[:-1])
         return [
-            Judged(self.decide(prepared, self.scores(part, prepared.piece_counts), logits=part), part)
+            Decided(self.decide(prepared, self.scores(part, prepared.piece_counts), logits=part), part)
             for prepared, part in zip(batch, parts, strict=True)
         ]
 

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block.labeling.interfaces import Labeler, Reporter, Sink, Source, Summary
+from block.labeling.interfaces import RecordingLabeler, Reporter, Sink, Source, Summary
 from block.labeling.prefetch import Budget, ahead
 from block.recording import (
     LabeledRecording,
@@ -42,7 +42,7 @@ FINISH_CANCELLED_S, FINISH_ENDED_S = 3.5, 60.0
 
 
 @dataclass(frozen=True)
-class _Unfetched:
+class _FetchFailure:
     """A recording that could not be had, and why."""
 
     recording_id: int
@@ -50,7 +50,7 @@ class _Unfetched:
 
 
 @dataclass(frozen=True)
-class _Writing:
+class _PendingWrite:
     """A recording on its way out: `labeled` if it has labels, else `cause`, why it has none."""
 
     recording_id: int
@@ -66,7 +66,7 @@ class Run:
         self,
         source: Source,
         sink: Sink,
-        labeler: Labeler,
+        labeler: RecordingLabeler,
         reporter: Reporter,
         stop: threading.Event | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class Run:
         self.stop = stop or threading.Event()
         self.summary = Summary()
         self._budget = Budget()
-        self._writing: deque[_Writing] = deque()
+        self._writing: deque[_PendingWrite] = deque()
         self._forbidden = self._lost = 0
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._fetchers = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
@@ -131,9 +131,9 @@ class Run:
             self.stop.set()
             raise
 
-    def _groups(self, ids: Sequence[int]) -> Iterator[list[Prepared | _Unfetched]]:
+    def _groups(self, ids: Sequence[int]) -> Iterator[list[Prepared | _FetchFailure]]:
         """Recordings in order, as many together as fill a batch. The same for every run over the same ids."""
-        group: list[Prepared | _Unfetched] = []
+        group: list[Prepared | _FetchFailure] = []
         for recording_id, fetched in ahead(self._fetch, ids, self._fetchers, self._budget):
             try:
                 prepared = fetched.result()
@@ -143,9 +143,9 @@ class Run:
                     yield group
                 raise
             except Exception as error:
-                group.append(_Unfetched(recording_id, error))
+                group.append(_FetchFailure(recording_id, error))
                 # Nobody waits for bad news behind good recordings that would fill up a batch.
-                if all(isinstance(one, _Unfetched) for one in group[-FORBIDDEN_IN_A_ROW:]):
+                if all(isinstance(one, _FetchFailure) for one in group[-FORBIDDEN_IN_A_ROW:]):
                     yield group
                     group = []
                 continue
@@ -156,7 +156,7 @@ class Run:
         if group:
             yield group
 
-    def _fits(self, group: Sequence[Prepared | _Unfetched], another: Prepared) -> bool:
+    def _fits(self, group: Sequence[Prepared | _FetchFailure], another: Prepared) -> bool:
         together = [*(one for one in group if isinstance(one, Prepared)), another]
         return (
             sum(len(prepared.pieces) for prepared in together) <= self.labeler.batch_windows
@@ -164,15 +164,15 @@ class Run:
             and len(group) < max(GROUP_RECORDINGS, self.labeler.batch_windows)
         )
 
-    def _label_group(self, group: Sequence[Prepared | _Unfetched]) -> None:
+    def _label_group(self, group: Sequence[Prepared | _FetchFailure]) -> None:
         labeled = self._labels([one for one in group if isinstance(one, Prepared)])
         for one in group:
-            outcome = one.cause if isinstance(one, _Unfetched) else labeled[one.recording_id]
+            outcome = one.cause if isinstance(one, _FetchFailure) else labeled[one.recording_id]
             if isinstance(outcome, LabeledRecording):
-                writing = _Writing(one.recording_id, self._writers.submit(self._write, outcome), labeled=outcome)
+                writing = _PendingWrite(one.recording_id, self._writers.submit(self._write, outcome), labeled=outcome)
             else:
                 future = self._writers.submit(self.sink.give_up, one.recording_id)
-                writing = _Writing(one.recording_id, future, cause=outcome)
+                writing = _PendingWrite(one.recording_id, future, cause=outcome)
             self._writing.append(writing)
             self._settle(WRITES_PENDING)
 
@@ -207,7 +207,7 @@ class Run:
             if self._lost >= LOST_IN_A_ROW and not self.stop.is_set():
                 raise RunEnded(f"{self._lost} recordings in a row were lost to the network or the server")
 
-    def _count(self, writing: _Writing, problem: BaseException | None) -> None:
+    def _count(self, writing: _PendingWrite, problem: BaseException | None) -> None:
         causes = [error for error in (writing.cause, problem) if error is not None]
         self._forbidden = self._forbidden + 1 if any(isinstance(e, RecordingForbidden) for e in causes) else 0
         self._lost = self._lost + 1 if any(isinstance(e, RecordingLost) for e in causes) else 0

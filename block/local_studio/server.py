@@ -20,7 +20,7 @@ from block.local_studio.address import LOOPBACK, Address
 if TYPE_CHECKING:
     import uvicorn
 
-    from block.local_studio.data.project import Project
+    from block.local_studio.data.project import LocalProject
     from block.local_studio.jobs.jobs import Jobs
 
 DEFAULT_PORT = 4810
@@ -29,13 +29,13 @@ KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # what a header can carry unchanged
 START_S = 30.0  # how long `running` waits for the server to answer
 
 
-class CannotServe(Exception):
+class ServeError(Exception):
     """A reason why nothing was served; one line of text."""
 
 
 @contextmanager
 def running(
-    project: Project, *, key: str | None = None, port: int = 0, host: str = LOOPBACK, block: Path | None = None
+    project: LocalProject, *, key: str | None = None, port: int = 0, host: str = LOOPBACK, block: Path | None = None
 ) -> Iterator[Address]:
     """Serve `project`, API and pages, in a thread for as long as the context lasts. `port` 0 takes a free one.
 
@@ -47,7 +47,7 @@ def running(
     address = Address(host, listener.getsockname()[1], demanded)
     try:
         served = _served(project, address, block or HERE)
-    except CannotServe:
+    except ServeError:
         listener.close()
         raise
     server = served.server
@@ -57,7 +57,7 @@ def running(
         deadline = time.monotonic() + START_S
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:
-                raise CannotServe(f"the server at {address.url} did not start")
+                raise ServeError(f"the server at {address.url} did not start")
             time.sleep(0.005)
         yield address
     finally:
@@ -70,9 +70,9 @@ def running(
 def serve(arguments: argparse.Namespace) -> None:
     """Serve a folder as the options of `studio` say, until a signal ends it. Raises CannotServe."""
     if not 0 <= arguments.port <= 65535:
-        raise CannotServe(f"--port must be 0…65535, got {arguments.port}")
+        raise ServeError(f"--port must be 0…65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):
-        raise CannotServe("--key must be printable ASCII without spaces around it, and not empty")
+        raise ServeError("--key must be printable ASCII without spaces around it, and not empty")
     project = _open(arguments.folder)
     try:
         with _listener(arguments.host, arguments.port) as listener:
@@ -94,7 +94,7 @@ def serve(arguments: argparse.Namespace) -> None:
         project.close()
 
 
-def _greeting(project: Project, address: Address, count: int, ids_file: Path | None) -> Sequence[str]:
+def _greeting(project: LocalProject, address: Address, count: int, ids_file: Path | None) -> Sequence[str]:
     """The lines printed at the start: the address, and what to paste in the shell that runs the block."""
     ids = f'curl -sSf -H "x-api-key: $EI_PROJECT_API_KEY" {address.url}/ids.json -o ids.json'
     if ids_file is not None:
@@ -108,19 +108,19 @@ def _greeting(project: Project, address: Address, count: int, ids_file: Path | N
     )
 
 
-def _open(root: Path) -> Project:
+def _open(root: Path) -> LocalProject:
     try:
-        from block.local_studio.data.project import Project, ProjectError
+        from block.local_studio.data.project import LocalProject, ProjectError
     except ImportError as error:
         raise _not_installed(error) from None
     try:
-        return Project(root)
+        return LocalProject(root)
     except ProjectError as error:
-        raise CannotServe(str(error)) from None
+        raise ServeError(str(error)) from None
 
 
 @dataclass(frozen=True)
-class _Served:
+class _JobServer:
     """A server, and the jobs that end with it."""
 
     server: uvicorn.Server
@@ -130,22 +130,22 @@ class _Served:
         self.jobs.close()
 
 
-def _served(project: Project, address: Address, block: Path) -> _Served:
+def _served(project: LocalProject, address: Address, block: Path) -> _JobServer:
     try:
         import uvicorn
 
         from block.local_studio.api.app import create_app
         from block.local_studio.jobs.jobs import BlockError, Jobs
         from block.local_studio.web.pages import pages
-        from block.local_studio.web.site import Site
+        from block.local_studio.web.site import WebSite
     except ImportError as error:
         raise _not_installed(error) from None
     try:
         jobs = Jobs(project, block, address)
     except BlockError as error:
-        raise CannotServe(str(error)) from None
+        raise ServeError(str(error)) from None
     is_open = address.is_loopback
-    site = Site(project, jobs, address.key, is_open)
+    site = WebSite(project, jobs, address.key, is_open)
     hosts = frozenset((LOOPBACK, "localhost", "[::1]", address.host)) if is_open else None
     config = uvicorn.Config(
         create_app(project, address.key, pages(site, hosts)),
@@ -157,11 +157,11 @@ def _served(project: Project, address: Address, block: Path) -> _Served:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    return _Served(uvicorn.Server(config), jobs)
+    return _JobServer(uvicorn.Server(config), jobs)
 
 
-def _not_installed(error: ImportError) -> CannotServe:
-    return CannotServe(f"the local Studio needs the extra 'studio': {error.name} is not installed")
+def _not_installed(error: ImportError) -> ServeError:
+    return ServeError(f"the local Studio needs the extra 'studio': {error.name} is not installed")
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -173,7 +173,7 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
 
 
@@ -181,4 +181,4 @@ def _write_ids(path: Path, ids: Sequence[int]) -> None:
     try:
         path.write_text(json.dumps({"ids": ids}) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CannotServe(f"cannot write the ids file {path}: {error.strerror}") from None
+        raise ServeError(f"cannot write the ids file {path}: {error.strerror}") from None

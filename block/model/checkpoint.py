@@ -79,6 +79,10 @@ class Checkpoint:
     def weights(self) -> Path:
         return self.folder / "model.safetensors"
 
+    @property
+    def is_in_store(self) -> bool:
+        return self.folder.parent == STORE
+
     def sha256(self) -> str:
         """The SHA-256 of the weights, in hexadecimal. Reads the whole file, or remembers it from the last time.
 
@@ -90,7 +94,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.weights} cannot be read: {error.strerror or error}") from None
 
 
-def find(name_or_folder: str, store: Path | None = None) -> Checkpoint:
+def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoint:
     """The checkpoint of that name in `store` (`models/`), or in that folder. Raises CheckpointError if unusable."""
     store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
@@ -99,7 +103,7 @@ def find(name_or_folder: str, store: Path | None = None) -> Checkpoint:
         folder = Path(name_or_folder)
     if not _is_folder(folder):
         raise CheckpointError(_how_to_get(name_or_folder, store))
-    checkpoint = describe(folder)
+    checkpoint = read_checkpoint(folder)
     _check_weights(folder, len(checkpoint.class_names))
     return checkpoint
 
@@ -111,7 +115,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def describe(folder: Path) -> Checkpoint:
+def read_checkpoint(folder: Path) -> Checkpoint:
     """What the two JSON files in `folder` say, the weights unseen. Raises CheckpointError if that is unusable."""
     config = _read_json(folder / "config.json")
     class_names = _class_names(config, folder)

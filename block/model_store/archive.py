@@ -15,7 +15,7 @@ from typing import IO
 
 from block.model.checkpoint import PICKLES, CheckpointError
 from block.model_store.catalog import FILES, MAX_BYTES, WEIGHTS
-from block.model_store.download_progress import Meter
+from block.model_store.download_progress import DownloadProgress
 from block.model_store.records import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums
 
 MAX_MEMBERS = 1000
@@ -65,7 +65,7 @@ class Archive:
     def size(self, name: str) -> int:
         return self._members[name].size
 
-    def extract(self, name: str, to: Path, meter: Meter) -> None:
+    def extract(self, name: str, to: Path, meter: DownloadProgress) -> None:
         """Copy the content of a member into the file `to`. Raises CheckpointError if the archive is cut short."""
         with meter, to.open("wb") as file:
             meter.begin(0, self.size(name))

@@ -24,7 +24,7 @@ class ExpectedFile:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownCheckpoint:
     """A checkpoint known beforehand.
 
     `repository` and `revision` (a full commit) are where it can be fetched; None for the one kept in git. `files` are
@@ -43,7 +43,7 @@ class Known:
 
 
 KNOWN = (
-    Known(
+    KnownCheckpoint(
         DEFAULT,
         "MIT/ast-finetuned-audioset-10-10-0.4593",
         "f826b80d28226b62986cc218e5cec390b1096902",
@@ -54,5 +54,5 @@ KNOWN = (
         MIT_GOLDEN,
     ),
     # Its digests are in models/ast-tiny-audioset/SHA256SUMS, which git keeps beside it.
-    Known(EMBEDDED),
+    KnownCheckpoint(EMBEDDED),
 )

@@ -16,7 +16,7 @@ def in_words(size: int) -> str:
     return f"{size} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB"
 
 
-class Meter:
+class DownloadProgress:
     """Shows the transfer of the file called `name`, from `with` to its end. Counts are bytes."""
 
     def __init__(self, name: str, stream: TextIO | None = None) -> None:
@@ -26,7 +26,7 @@ class Meter:
         self._done = 0
         self._total: int | None = None
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> DownloadProgress:
         return self
 
     def __exit__(

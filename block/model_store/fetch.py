@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import CheckpointError, find_checkpoint, read_checkpoint
 from block.model_store import hub
 from block.model_store.catalog import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
 from block.model_store.records import Record, write_record
-from block.model_store.sources import Hub, Source, open_place, origin_of
+from block.model_store.sources import CheckpointSource, HubSource, open_place, origin_of
 from block.model_store.staging import Staging, check_replaceable, restore, staging
-from block.model_store.store import Store, mismatch, problem_of, within
-from block.model_store.transfer import Patience, shown
+from block.model_store.store import ModelStore, mismatch, problem_of, within
+from block.model_store.transfer import DownloadTimeouts, shown
 from block.runtime.hashing import remember, sha256_of
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class Target:
+class FetchTarget:
     """What to fetch: `name` in the store and, where it has one, its place on the hub."""
 
     name: str
@@ -31,7 +30,7 @@ class Target:
     revision: str | None = None
 
 
-def read_target(store: Store, text: str, name: str | None = None) -> Target:
+def read_target(store: ModelStore, text: str, name: str | None = None) -> FetchTarget:
     """What `NAME` or `OWNER/REPO[@REVISION]` stands for. Raises CheckpointError if it cannot be fetched.
 
     A repository that was fetched before is fetched at the commit recorded then, unless a revision is given.
@@ -42,13 +41,13 @@ def read_target(store: Store, text: str, name: str | None = None) -> Target:
             raise CheckpointError(f"{text!r}: a revision and --name belong to a repository; expected OWNER/REPO")
         known, record = store.find_known(place), store.record(place)
         if known is not None:
-            return Target(place, known.repository, known.revision)
-        return Target(place, record.repository, record.revision) if record is not None else Target(place)
+            return FetchTarget(place, known.repository, known.revision)
+        return FetchTarget(place, record.repository, record.revision) if record is not None else FetchTarget(place)
     if not REPOSITORY.fullmatch(place) or (at and not revision):
         raise CheckpointError(f"{text!r} is no repository; expected OWNER/REPO or OWNER/REPO@REVISION")
     for one in store.known:
         if one.repository == place and revision in ("", one.revision) and name in (None, one.name):
-            return Target(one.name, one.repository, one.revision)
+            return FetchTarget(one.name, one.repository, one.revision)
     name = name or place.rpartition("/")[2]
     if store.find_known(name) is not None:
         raise CheckpointError(f"{name} stands for another checkpoint than {text}; give this one a name with --name")
@@ -60,15 +59,15 @@ def read_target(store: Store, text: str, name: str | None = None) -> Target:
             )
         revision = revision or record.revision or ""
     store.path(name)
-    return Target(name, place, revision or "main")
+    return FetchTarget(name, place, revision or "main")
 
 
 def fetch(
-    store: Store,
-    target: Target,
+    store: ModelStore,
+    target: FetchTarget,
     place: str | None = None,
     force: bool = False,
-    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    patience: DownloadTimeouts = DownloadTimeouts(),  # noqa: B008 (frozen)
     say: Callable[[str], object] = print,
 ) -> None:
     """Bring `target` into `store`, from the hub or from `place`. Raises CheckpointError.
@@ -97,31 +96,35 @@ def fetch(
 
 
 @dataclass(frozen=True)
-class _Opening:
+class _OpenSource:
     """A source that is open. `origin` is in words; `record` is what will be recorded, its files still missing."""
 
     staging: Staging
-    source: Source
+    source: CheckpointSource
     origin: str
     record: Record
 
 
 @contextmanager
-def _opened(store: Store, target: Target, place: str | None, patience: Patience) -> Iterator[_Opening]:
+def _opened(
+    store: ModelStore, target: FetchTarget, place: str | None, patience: DownloadTimeouts
+) -> Iterator[_OpenSource]:
     if place is not None:
         origin = origin_of(place)
         with staging(store, target.name, origin) as stage, open_place(place, stage, patience) as source:
             # A record of the hub stays one: the files are held to it, wherever they come from this time.
             before = store.record(target.name)
-            yield _Opening(stage, source, origin, before or Record(origin, ()))
+            yield _OpenSource(stage, source, origin, before or Record(origin, ()))
         return
     located = _locate(store, target, patience)
     origin = f"{shown(hub.endpoint())}/{target.repository}@{located.commit}"
     with staging(store, target.name, origin) as stage:
-        yield _Opening(stage, Hub(located, patience), origin, Record(origin, (), target.repository, located.commit))
+        yield _OpenSource(
+            stage, HubSource(located, patience), origin, Record(origin, (), target.repository, located.commit)
+        )
 
 
-def _locate(store: Store, target: Target, patience: Patience) -> hub.Located:
+def _locate(store: ModelStore, target: FetchTarget, patience: DownloadTimeouts) -> hub.HubFiles:
     if target.repository is None or target.revision is None:
         names = ", ".join(one.name for one in store.known if not one.embedded)
         raise CheckpointError(
@@ -139,7 +142,11 @@ def _locate(store: Store, target: Target, patience: Patience) -> hub.Located:
 
 
 def _bring(
-    store: Store, target: Target, opening: _Opening, expected: Mapping[str, ExpectedFile], say: Callable[[str], object]
+    store: ModelStore,
+    target: FetchTarget,
+    opening: _OpenSource,
+    expected: Mapping[str, ExpectedFile],
+    say: Callable[[str], object],
 ) -> None:
     stage, source, record = opening.staging, opening.source, opening.record
     wanted = _agreed(expected, source.stated(), opening.origin)
@@ -153,8 +160,8 @@ def _bring(
         files.append(ExpectedFile(name, digest, (stage.whole / name).stat().st_size))
         if name == PREPROCESSOR:
             # Before the large file is waited for: is this an AST at all, and one that can be used?
-            _usable(stage, lambda: checkpoint.describe(stage.whole))
-    _usable(stage, lambda: checkpoint.find(str(stage.whole)))
+            _usable(stage, lambda: read_checkpoint(stage.whole))
+    _usable(stage, lambda: find_checkpoint(str(stage.whole)))
     folder = store.path(target.name)
     seen = [file.name for file in files if file.name not in expected]
     write_record(store.hidden(target.name, "json"), Record(record.origin, tuple(files), record.repository,
@@ -178,7 +185,7 @@ def _agreed(
     return {**stated, **expected}
 
 
-def _whole_already(name: str, expected: ExpectedFile | None, stage: Staging, source: Source) -> str | None:
+def _whole_already(name: str, expected: ExpectedFile | None, stage: Staging, source: CheckpointSource) -> str | None:
     """The digest of a file that an earlier fetch, cut short later on, made whole; None if it has to be brought."""
     path = stage.whole / name
     if not path.is_file():

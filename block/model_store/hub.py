@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from block import __version__
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import CONFIG, FILES, WEIGHTS
-from block.model_store.transfer import BUSY, Interrupted, NotFound, Patience, Remote, patiently, shown
+from block.model_store.transfer import BUSY, DownloadTimeouts, FileNotFound, Interrupted, Remote, patiently, shown
 
 ENDPOINT = "https://huggingface.co"
 ATTEMPTS = 3
@@ -25,7 +25,7 @@ TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads it
 
 
 @dataclass(frozen=True)
-class Located:
+class HubFiles:
     """The files of a repository at one commit. `commit` is as the hub names it, or as it was asked for."""
 
     commit: str
@@ -40,7 +40,7 @@ def endpoint() -> str:
     return given.rstrip("/")
 
 
-def locate(repository: str, revision: str, patience: Patience) -> Located:
+def locate(repository: str, revision: str, patience: DownloadTimeouts) -> HubFiles:
     """Ask the hub for the files of `repository` at `revision`, which is a branch, a tag or a commit.
 
     Raises CheckpointError, saying which of repository, revision or file is not there.
@@ -63,14 +63,14 @@ def locate(repository: str, revision: str, patience: Patience) -> Located:
         if name not in files:
             try:
                 files[name] = _ask(repository, commit, name, patience).remote
-            except NotFound:
+            except FileNotFound:
                 if name == WEIGHTS and _has(repository, commit, PICKLE, patience):
                     raise CheckpointError(
                         f"{repository} holds pickled weights only ({PICKLE}), which are never loaded; {WEIGHTS} is "
                         "needed"
                     ) from None
                 raise
-    return Located(commit, files)
+    return HubFiles(commit, files)
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ class _Answer:
     commit: str | None
 
 
-def _has(repository: str, commit: str, name: str, patience: Patience) -> bool:
+def _has(repository: str, commit: str, name: str, patience: DownloadTimeouts) -> bool:
     try:
         _ask(repository, commit, name, patience)
-    except NotFound:
+    except FileNotFound:
         return False
     return True
 
 
-def _ask(repository: str, revision: str, name: str, patience: Patience) -> _Answer:
+def _ask(repository: str, revision: str, name: str, patience: DownloadTimeouts) -> _Answer:
     answers: list[_Answer] = []
     what = f"{repository} at {shown(endpoint())}"
     # Nothing is lost by asking again later: who has no network should hear so soon.
@@ -96,7 +96,7 @@ def _ask(repository: str, revision: str, name: str, patience: Patience) -> _Answ
     return answers[0]
 
 
-def _ask_once(repository: str, revision: str, name: str, patience: Patience) -> _Answer:
+def _ask_once(repository: str, revision: str, name: str, patience: DownloadTimeouts) -> _Answer:
     # No statistics on whoever fetches, and no request for what would go into them.
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import httpx2
@@ -127,13 +127,13 @@ def _ask_once(repository: str, revision: str, name: str, patience: Patience) -> 
     except RevisionNotFoundError:
         raise CheckpointError(f"{repository} {where} has no revision {revision!r}") from None
     except RemoteEntryNotFoundError:
-        raise NotFound(f"{repository} {where} has no file {name} at revision {revision}") from None
+        raise FileNotFound(f"{repository} {where} has no file {name} at revision {revision}") from None
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in BUSY:
             raise Interrupted(f"the hub answered {status}") from None
         if status == 404:
-            raise NotFound(f"{repository}, revision {revision}, {name}: not found {where} (404)") from None
+            raise FileNotFound(f"{repository}, revision {revision}, {name}: not found {where} (404)") from None
         hint = "; set HF_TOKEN, or check it" if status in (401, 403) else ""
         raise CheckpointError(f"{repository}, {name}: the hub {where} answered {status}{hint}") from None
     except OfflineModeIsEnabled:

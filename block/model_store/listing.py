@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from block.model.checkpoint import DEFAULT, CheckpointError
-from block.model_store.catalog import FILES, WEIGHTS, Known
+from block.model_store.catalog import FILES, WEIGHTS, KnownCheckpoint
 from block.model_store.download_progress import in_words
-from block.model_store.store import Store, problem_of
+from block.model_store.store import ModelStore, problem_of
 from block.runtime.hashing import LARGE_BYTES, recall
 
 
 @dataclass(frozen=True)
-class Line:
+class ListedCheckpoint:
     """A checkpoint as `list` shows it. `size` is in bytes, None if not known; `note` says why, or where from."""
 
     name: str
@@ -22,12 +22,12 @@ class Line:
     note: str
 
 
-def lines(store: Store, deep: bool = False) -> list[Line]:
+def lines(store: ModelStore, deep: bool = False) -> list[ListedCheckpoint]:
     """The known checkpoints and the other folders in `store`. With `deep` every file is read and hashed."""
     return [_line(store, name, deep) for name in store.names()]
 
 
-def _line(store: Store, name: str, deep: bool) -> Line:
+def _line(store: ModelStore, name: str, deep: bool) -> ListedCheckpoint:
     known = store.find_known(name)
     marks = tuple(
         mark for mark, holds in (("default", name == DEFAULT), ("embedded", known and known.embedded)) if holds
@@ -37,29 +37,29 @@ def _line(store: Store, name: str, deep: bool) -> Line:
         expected = store.expected(name)
         record = store.record(name)
     except CheckpointError as error:
-        return Line(name, "unclear", None, marks, str(error))
+        return ListedCheckpoint(name, "unclear", None, marks, str(error))
     origin = _origin(known) if known is not None else record.origin if record is not None else "put here by hand"
     if not folder.is_dir():
         size = expected[WEIGHTS].size if WEIGHTS in expected else None
-        return Line(name, "not here", size, marks, origin)
+        return ListedCheckpoint(name, "not here", size, marks, origin)
     size = sum(path.stat().st_size for path in (folder / file for file in FILES) if path.is_file())
     problem = problem_of(folder, expected, deep)
     if problem is not None:
-        return Line(name, "NOT SOUND", size, marks, problem)
+        return ListedCheckpoint(name, "NOT SOUND", size, marks, problem)
     unheld = [file for file in FILES if file not in expected]
     if unheld:
         origin += f"; no digest known of {', '.join(unheld)} (`models record {name}` keeps them)"
     weights = folder / WEIGHTS
     if not deep and not unheld and weights.stat().st_size >= LARGE_BYTES and recall(weights) is None:
         origin += f"; {WEIGHTS} not hashed yet (--deep does)"
-    return Line(name, "sound", size, marks, origin)
+    return ListedCheckpoint(name, "sound", size, marks, origin)
 
 
-def _origin(known: Known) -> str:
+def _origin(known: KnownCheckpoint) -> str:
     return "in git" if known.embedded else f"{known.repository}@{(known.revision or '')[:12]}"
 
 
-def table(rows: list[Line]) -> str:
+def table(rows: list[ListedCheckpoint]) -> str:
     """The lines as text in columns, with a heading."""
     cells = [("checkpoint", "state", "size", "", "from")]
     for row in rows:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import CheckpointError, find_checkpoint
 from block.model_store.archive import write_archive
 from block.model_store.catalog import FILES, ExpectedFile
 from block.model_store.records import SUMS, Record, format_sums, write_record
-from block.model_store.store import Store, problem_of
+from block.model_store.store import ModelStore, problem_of
 from block.runtime.hashing import sha256_of
 
 
-def record(store: Store, name: str, force: bool = False) -> Path:
+def record(store: ModelStore, name: str, force: bool = False) -> Path:
     """Keep the digests of the checkpoint of that name; returns the file that holds them.
 
     Those of the embedded one go into its own SHA256SUMS, for git. Raises CheckpointError if the checkpoint cannot be
     used, or is not what was recorded before, unless `force`; what the block itself knows is always held to.
     """
     folder = store.path(name)
-    checkpoint.find(str(folder.absolute()) if folder.is_dir() else name, store.folder)
+    find_checkpoint(str(folder.absolute()) if folder.is_dir() else name, store.folder)
     files = _files(folder)
     known = store.find_known(name)
     must_be = {file.name: file for file in known.files} if force and known else {} if force else store.expected(name)
@@ -45,7 +44,7 @@ def record(store: Store, name: str, force: bool = False) -> Path:
         raise CheckpointError(f"{error.filename} cannot be written: {error.strerror or error}") from None
 
 
-def pack(store: Store, name: str, out: Path | None = None, force: bool = False) -> Path:
+def pack(store: ModelStore, name: str, out: Path | None = None, force: bool = False) -> Path:
     """Write the archive of the checkpoint of that name, NAME.tar here if not said otherwise; returns its path.
 
     Raises CheckpointError if the checkpoint is not sound, or if the archive is there already, unless `force`.
@@ -55,7 +54,7 @@ def pack(store: Store, name: str, out: Path | None = None, force: bool = False) 
     if out.is_dir():
         out /= f"{name}.tar"
     if not folder.is_dir():
-        checkpoint.find(name, store.folder)  # says what is missing and how to get it
+        find_checkpoint(name, store.folder)  # says what is missing and how to get it
     problem = problem_of(folder, store.expected(name))
     if problem is not None:
         raise CheckpointError(f"{name} is not packed, as it is not sound: {problem}")

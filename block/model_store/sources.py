@@ -15,17 +15,17 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from block.model.checkpoint import PICKLES, CheckpointError
 from block.model_store.archive import Archive, open_archive
 from block.model_store.catalog import FILES, MAX_BYTES, WEIGHTS, ExpectedFile
-from block.model_store.download_progress import Meter
-from block.model_store.hub import PICKLE, Located
+from block.model_store.download_progress import DownloadProgress
+from block.model_store.hub import PICKLE, HubFiles
 from block.model_store.staging import NoRoom, Staging
 from block.model_store.store import read_sums
-from block.model_store.transfer import NotFound, Patience, Remote, receive, shown
+from block.model_store.transfer import DownloadTimeouts, FileNotFound, Remote, receive, shown
 from block.runtime.hashing import SHA256
 
 ARCHIVE = "archive.tar"
 
 
-class Source(Protocol):
+class CheckpointSource(Protocol):
     """A place that has the three files of a checkpoint."""
 
     def stated(self) -> Mapping[str, ExpectedFile]:
@@ -38,10 +38,10 @@ class Source(Protocol):
         """Put the file into `staging.part(name)`; `size` in bytes is what it must have, where that is known."""
 
 
-class Hub:
+class HubSource:
     """The files of a repository at one commit, as `hub.locate` found them."""
 
-    def __init__(self, located: Located, patience: Patience) -> None:
+    def __init__(self, located: HubFiles, patience: DownloadTimeouts) -> None:
         self._located = located
         self._patience = patience
 
@@ -64,10 +64,10 @@ class Hub:
         _receive(remote, name, staging, self._patience)
 
 
-class UrlFolder:
+class UrlSource:
     """A folder on a web server that holds the files."""
 
-    def __init__(self, url: str, patience: Patience) -> None:
+    def __init__(self, url: str, patience: DownloadTimeouts) -> None:
         self._url = url
         self._patience = patience
 
@@ -80,7 +80,7 @@ class UrlFolder:
     def bring(self, name: str, size: int | None, staging: Staging) -> None:
         try:
             _receive(Remote(self._below(name), size), name, staging, self._patience)
-        except NotFound:
+        except FileNotFound:
             if name == WEIGHTS and self._has_pickle(staging):
                 raise CheckpointError(
                     f"{shown(self._url)} holds pickled weights only ({PICKLE}), which are never loaded; {WEIGHTS} is "
@@ -105,7 +105,7 @@ class UrlFolder:
         return answer.status_code == 200
 
 
-class LocalFolder:
+class FolderSource:
     """A folder on this machine, a USB stick say."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,7 +130,7 @@ class LocalFolder:
         there = source.stat().st_size
         _check_size(source, there, size, name)
         staging.has_room(there, staging.part(name))
-        with source.open("rb") as file, staging.part(name).open("wb") as part, Meter(name) as meter:
+        with source.open("rb") as file, staging.part(name).open("wb") as part, DownloadProgress(name) as meter:
             meter.begin(0, there)
             while block := file.read(1 << 20):
                 part.write(block)
@@ -156,7 +156,7 @@ class ArchiveSource:
         part = staging.part(name)
         part.unlink(missing_ok=True)
         staging.has_room(there, part)
-        self._archive.extract(name, part, Meter(name))
+        self._archive.extract(name, part, DownloadProgress(name))
 
 
 def is_url(place: str) -> bool:
@@ -178,14 +178,14 @@ def origin_of(place: str) -> str:
 
 
 @contextmanager
-def open_place(place: str, staging: Staging, patience: Patience) -> Iterator[Source]:
+def open_place(place: str, staging: Staging, patience: DownloadTimeouts) -> Iterator[CheckpointSource]:
     """The source that `--from place` names. A URL whose path ends in .tar is an archive, any other a folder.
 
     Raises CheckpointError if there is nothing of the kind.
     """
     if is_url(place):
         if not urlsplit(place).path.lower().endswith(".tar"):
-            yield UrlFolder(place, patience)
+            yield UrlSource(place, patience)
             return
         _receive(Remote(place), ARCHIVE, staging, patience)
         try:
@@ -200,7 +200,7 @@ def open_place(place: str, staging: Staging, patience: Patience) -> Iterator[Sou
         return
     path = Path(place)
     if path.is_dir():
-        yield LocalFolder(path)
+        yield FolderSource(path)
     elif path.is_file():
         with open_archive(path) as archive:
             yield ArchiveSource(archive)
@@ -208,9 +208,9 @@ def open_place(place: str, staging: Staging, patience: Patience) -> Iterator[Sou
         raise CheckpointError(f"--from {place}: expected a folder, an archive, or a URL of http:// or https://")
 
 
-def _receive(remote: Remote, name: str, staging: Staging, patience: Patience) -> None:
+def _receive(remote: Remote, name: str, staging: Staging, patience: DownloadTimeouts) -> None:
     limit = MAX_BYTES.get(name, sum(MAX_BYTES.values()))
-    receive(remote, staging.part(name), staging.etag(name), limit, patience, Meter(name), staging.has_room)
+    receive(remote, staging.part(name), staging.etag(name), limit, patience, DownloadProgress(name), staging.has_room)
 
 
 def _check_size(what: object, there: int, size: int | None, name: str) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import FILES, ExpectedFile
-from block.model_store.store import OWN_FILES, Store, mismatch
+from block.model_store.store import OWN_FILES, ModelStore, mismatch
 from block.runtime.hashing import sha256_of
 
 SPARE_BYTES = 1 << 20  # for folders and small files
@@ -108,7 +108,7 @@ def check_replaceable(target: Path) -> None:
 
 
 @contextmanager
-def staging(store: Store, name: str, origin: str) -> Iterator[Staging]:
+def staging(store: ModelStore, name: str, origin: str) -> Iterator[Staging]:
     """The staging folder of `name` for what comes from `origin`, locked against other fetches of it.
 
     Raises CheckpointError if another process fetches it, or if the store cannot be written to.
@@ -119,7 +119,7 @@ def staging(store: Store, name: str, origin: str) -> Iterator[Staging]:
         yield Staging(folder)
 
 
-def restore(store: Store, name: str) -> None:
+def restore(store: ModelStore, name: str) -> None:
     """Undo an exchange that was cut short between its two renames: the old checkpoint is better than none."""
     target, folder = store.path(name), store.hidden(name, "partial")
     replaced = folder / "replaced"
@@ -133,7 +133,7 @@ def restore(store: Store, name: str) -> None:
 
 
 @contextmanager
-def _locked(store: Store, name: str) -> Iterator[None]:
+def _locked(store: ModelStore, name: str) -> Iterator[None]:
     lock, folder = store.hidden(name, "lock"), store.hidden(name, "partial")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

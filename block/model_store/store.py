@@ -9,7 +9,7 @@ from pathlib import Path
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, KNOWN, ExpectedFile, Known
+from block.model_store.catalog import FILES, KNOWN, ExpectedFile, KnownCheckpoint
 from block.model_store.records import SUMS, Record, parse_sums, read_record
 from block.runtime.hashing import LARGE_BYTES, MEMORY, recall, sha256_of
 
@@ -22,11 +22,11 @@ def _models() -> Path:
 
 
 @dataclass(frozen=True)
-class Store:
+class ModelStore:
     """The checkpoints in `folder`, and those that are known whether they are there or not."""
 
     folder: Path = field(default_factory=_models)
-    known: tuple[Known, ...] = KNOWN
+    known: tuple[KnownCheckpoint, ...] = KNOWN
 
     def path(self, name: str) -> Path:
         """The folder of the checkpoint of that name. Raises CheckpointError for what cannot be a name."""
@@ -41,7 +41,7 @@ class Store:
         """Where something about the checkpoint of that name is kept out of sight."""
         return self.folder / HIDDEN / f"{self.path(name).name}.{suffix}"
 
-    def find_known(self, name: str) -> Known | None:
+    def find_known(self, name: str) -> KnownCheckpoint | None:
         """What is known of that name; None for somebody's own."""
         return next((known for known in self.known if known.name == name), None)
 
@@ -116,7 +116,7 @@ def problem_of(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool = 
     Unless `deep`, a large file's digest is only compared where it is remembered.
     """
     try:
-        checkpoint.find(str(folder.absolute()))
+        checkpoint.find_checkpoint(str(folder.absolute()))
         for name in FILES:
             problem = mismatch(folder / name, expected.get(name), trust_memory=not deep)
             if problem is not None:

@@ -20,7 +20,7 @@ import requests
 
 from block import __version__
 from block.model.checkpoint import CheckpointError
-from block.model_store.download_progress import Meter
+from block.model_store.download_progress import DownloadProgress
 from block.model_store.session import FileSession
 
 BLOCK_BYTES = 1 << 16  # at most this much of what was received is lost when the connection breaks off
@@ -29,7 +29,7 @@ USER_AGENT = f"ast-ai-action/{__version__}"
 
 
 @dataclass(frozen=True)
-class Patience:
+class DownloadTimeouts:
     """How long to wait for a server, in seconds, and how many attempts in a row may bring nothing new."""
 
     connect_s: float = 10.0
@@ -53,7 +53,7 @@ class Interrupted(Exception):
     """A transfer that may go better next time; the message says what happened, without any URL."""
 
 
-class NotFound(CheckpointError):
+class FileNotFound(CheckpointError):
     """The server has no such file."""
 
 
@@ -66,7 +66,7 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def patiently(attempt: Callable[[], None], progress: Callable[[], int], patience: Patience, what: str) -> None:
+def patiently(attempt: Callable[[], None], progress: Callable[[], int], patience: DownloadTimeouts, what: str) -> None:
     """Repeat `attempt` while it is Interrupted, until `patience` is at its end: then raises CheckpointError.
 
     `progress` tells how many bytes there are; an attempt that adds to them costs no patience.
@@ -91,8 +91,8 @@ def receive(
     part: Path,
     etag: Path,
     max_bytes: int,
-    patience: Patience,
-    meter: Meter,
+    patience: DownloadTimeouts,
+    meter: DownloadProgress,
     make_room: Callable[[int, Path], None],
 ) -> None:
     """Receive `remote` into `part`, continuing what is there if the file `etag` says that it is the same version.
@@ -111,8 +111,8 @@ class _Transfer:
     part: Path
     etag: Path
     max_bytes: int
-    patience: Patience
-    meter: Meter
+    patience: DownloadTimeouts
+    meter: DownloadProgress
     make_room: Callable[[int, Path], None]
 
     def offset(self) -> int:
@@ -211,14 +211,14 @@ def _check_status(response: requests.Response, url: str) -> None:
     if status in BUSY:
         raise Interrupted(f"the server answered {status} {response.reason}")
     if status in (404, 410):
-        raise NotFound(f"{shown(url)} is not there: the server answered {status}")
+        raise FileNotFound(f"{shown(url)} is not there: the server answered {status}")
     if status in (401, 403):
         raise CheckpointError(f"{shown(url)}: the server answered {status}, access refused")
     raise CheckpointError(f"{shown(url)}: the server answered {status} {response.reason}; expected 200")
 
 
 @contextmanager
-def _errors(patience: Patience) -> Iterator[None]:
+def _errors(patience: DownloadTimeouts) -> Iterator[None]:
     """requests' errors in our words; theirs may hold the URL with its secrets."""
     try:
         yield

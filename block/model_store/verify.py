@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import Checkpoint, CheckpointError
-from block.model_store.catalog import FILES, WEIGHTS, ExpectedFile, Known
+from block.model.checkpoint import Checkpoint, CheckpointError, find_checkpoint
+from block.model_store.catalog import FILES, WEIGHTS, ExpectedFile, KnownCheckpoint
 from block.model_store.golden import Golden, compare
-from block.model_store.store import Store, read_sums, within
+from block.model_store.store import ModelStore, read_sums, within
 from block.runtime.hashing import remember, sha256_of
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Subject:
     golden: Golden | None
 
 
-def read_subject(store: Store, name_or_folder: str) -> Subject:
+def read_subject(store: ModelStore, name_or_folder: str) -> Subject:
     """The checkpoint of that name in `store`, or in that folder; a folder is known by its name and its SHA256SUMS.
 
     Raises CheckpointError if there is no such folder.
@@ -48,7 +47,7 @@ def read_subject(store: Store, name_or_folder: str) -> Subject:
     if Path(name_or_folder).name != name_or_folder or not folder.is_dir():
         folder = Path(name_or_folder)
     if not folder.is_dir():
-        checkpoints.find(name_or_folder, store.folder)  # says what is missing and how to get it
+        find_checkpoint(name_or_folder, store.folder)  # says what is missing and how to get it
     name = folder.resolve().name
     known = store.find_known(name)
     if folder.resolve().parent == store.folder.resolve():
@@ -58,7 +57,7 @@ def read_subject(store: Store, name_or_folder: str) -> Subject:
     return Subject(folder.absolute(), expected, known.golden if known is not None else None)
 
 
-def _files(known: Known | None) -> tuple[ExpectedFile, ...]:
+def _files(known: KnownCheckpoint | None) -> tuple[ExpectedFile, ...]:
     return known.files if known is not None else ()
 
 
@@ -85,7 +84,7 @@ def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
     `clip` is the golden clip, as `read_clip` gives it. Takes seconds: the model is loaded on the CPU in float32.
     """
     try:
-        checkpoint = checkpoints.find(str(subject.folder))
+        checkpoint = find_checkpoint(str(subject.folder))
     except CheckpointError as error:
         yield Check(False, within(subject.folder, error))
         return

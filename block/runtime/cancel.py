@@ -23,7 +23,7 @@ LISTEN_EVERY_S = 0.2
 Result = TypeVar("Result")
 
 
-class _State:
+class _SignalState:
     """Of this process: has a signal come, and is the main thread in a part that is let finish?"""
 
     asked = False
@@ -55,22 +55,22 @@ def done(future: Future[Result]) -> Future[Result]:
 @contextmanager
 def deferred() -> Iterator[None]:
     """A first signal in here interrupts nothing: it would cut off the last words of a run that is over."""
-    _State.deferred += 1
+    _SignalState.deferred += 1
     try:
         yield
     finally:
-        _State.deferred -= 1
+        _SignalState.deferred -= 1
 
 
 def _asked(signal_number: int, frame: Any) -> None:
-    if _State.asked:
+    if _SignalState.asked:
         _leave("cancelled again: ended at once")
-    _State.asked = True
+    _SignalState.asked = True
     # The main thread may be in a call that takes long and cannot be interrupted.
     timer = threading.Timer(LEAVE_WITHIN_S, _leave, ["cancelled: ended without waiting any longer"])
     timer.daemon = True
     timer.start()
-    if not _State.deferred:
+    if not _SignalState.deferred:
         raise KeyboardInterrupt
 
 

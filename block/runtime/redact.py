@@ -42,7 +42,7 @@ def _password_in(address: str) -> Iterable[str]:
     return (password, unquote(password))
 
 
-class Redacted:
+class RedactedStream:
     """A text stream that writes `<key>` in place of each of `secrets`, and of the first 8 or more characters of one.
 
     So little of it is enough, because texts that are too long are cut. The case does not matter: names of hosts lose
@@ -87,10 +87,10 @@ def redact_output(environment: Mapping[str, str]) -> None:
     secrets = secrets_in(environment)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if isinstance(stream, Redacted):
+        if isinstance(stream, RedactedStream):
             stream = stream._stream
         if stream is not None:
-            setattr(sys, name, Redacted(stream, secrets) if secrets else stream)
+            setattr(sys, name, RedactedStream(stream, secrets) if secrets else stream)
 
 
 def leave_no_core() -> None:

@@ -16,7 +16,7 @@ GROUPS_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ShardRow:
     """A recording's row, the `at`-th of a row group, and how many pieces it has."""
 
     shard: Shard
@@ -35,7 +35,7 @@ class Index:
     def __init__(self, folder: Path, key: Key, class_names: tuple[str, ...], warn: Callable[[str], None]) -> None:
         self.folder, self.key, self.class_names = folder, key, class_names
         self._warn = warn
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, ShardRow] = {}
         self._recent: dict[tuple[Path, int], list[Scored]] = {}
         self._read_all()
 
@@ -62,7 +62,7 @@ class Index:
         for group in range(shard.groups):
             for at, row in enumerate(shard.rows(group)):
                 if self.pieces(shard.contents[row]) < shard.pieces[row]:
-                    self.places[shard.contents[row]] = Place(shard, group, at, shard.pieces[row])
+                    self.places[shard.contents[row]] = ShardRow(shard, group, at, shard.pieces[row])
         shard.forget_rows()
 
     def _read_all(self) -> None:
@@ -84,7 +84,7 @@ class Index:
     def _pass_over(self, path: Path, reason: str) -> None:
         self._warn(f"the score store's file {path} is ignored: {reason}")
 
-    def _rows(self, place: Place) -> list[Scored] | None:
+    def _rows(self, place: ShardRow) -> list[Scored] | None:
         """The rows of a row group, the last few kept. None where they cannot be read: they are forgotten then."""
         shard, name = place.shard, (place.shard.path, place.group)
         if name in self._recent:

@@ -18,7 +18,7 @@ from block.windows import Layout, lay_out_ms
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedRecording:
     """A recording by its name and the SHA-256 of its bytes; `id` is handed on."""
 
     id: int
@@ -26,7 +26,7 @@ class Named:
     content: str
 
 
-class NotStored(SettingsError):
+class MissingScores(SettingsError):
     """Recordings whose scores the store does not hold. `names` are theirs."""
 
     def __init__(self, message: str, names: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class NotStored(SettingsError):
 
 def relabel(
     store: ScoreStore,
-    recordings: Sequence[Named],
+    recordings: Sequence[NamedRecording],
     decisions: DecisionSettings,
     progress: Callable[[int], None] = lambda count: None,
 ) -> list[LabeledRecording]:
@@ -51,7 +51,7 @@ def relabel(
     for at, recording in enumerate(recordings):
         by_content.setdefault(recording.content, []).append(at)
     labeled: list[LabeledRecording | None] = [None] * len(recordings)
-    needs = _Needs()
+    needs = _MissingWindows()
     # In the order in which they can be read fastest, and each kind of length laid out once.
     for scored in store.all(by_content):
         if needs.add(scored, decisions):
@@ -64,7 +64,7 @@ def relabel(
     needs.check(decisions)
     missing = [one.name for one, found in zip(recordings, labeled, strict=True) if found is None]
     if missing:
-        raise NotStored(
+        raise MissingScores(
             f"the score store {store.folder} holds no scores of {len(missing)} of {len(recordings)} recordings, "
             f"{missing[0]!r} for one; label them first",
             missing,
@@ -82,7 +82,7 @@ def decide(
     layout = _layout(scored.values, scored.value_rate_hz, windows)
     if len(layout.windows) != scored.windows:
         raise ValueError(f"scores of {scored.windows} windows; {windows} make {len(layout.windows)}")
-    needs = _Needs()
+    needs = _MissingWindows()
     needs.add(scored, decisions)
     needs.check(decisions)
     heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
@@ -99,7 +99,7 @@ def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> La
     return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
-class _Needs:
+class _MissingWindows:
     """Windows that were left out as silent when the logits were computed and that are to be heard now."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from bench.measure import Measure
 from bench.plan import BenchError, Clock, Effort, Plan
 from bench.results import Results
 from bench.table import text
-from block.model import checkpoint
+from block.model.checkpoint import find_checkpoint
 from block.model.device import Device, choose_device
 from block.settings import ComputeSettings, SettingsError
 from tests.conftest import ROOT
@@ -48,8 +48,8 @@ def test_a_run_measures_every_contender_and_says_what_it_left_out(
     checkpoint_folder: Path, device: Device, paths: list[Path], tmp_path: Path
 ) -> None:
     bench = measure(TINY, device, paths, tmp_path)
-    bench.checkpoint(checkpoint.find(str(checkpoint_folder)), 0)
-    bench.long_recording(checkpoint.find(str(checkpoint_folder)))
+    bench.checkpoint(find_checkpoint(str(checkpoint_folder)), 0)
+    bench.long_recording(find_checkpoint(str(checkpoint_folder)))
     (on,) = bench.results.checkpoints
     ways = {(rate.kind, rate.batch, rate.window_ms) for rate in on.rates}
     assert {("transformers", 1, 1000), ("transformers", 1, 2000), ("transformers", 2, 2000)} <= ways
@@ -72,7 +72,7 @@ def test_runtimes_that_are_not_installed_are_named_with_the_way_to_get_them(
     monkeypatch.setattr(exported, "missing", lambda kind: ("onnx", kind))
     plan = Plan("tiny", 20, 0, LITTLE, LITTLE, (1,), exported=True, hour=False, window_ms=(2000,))
     bench = measure(plan, device, paths, tmp_path)
-    bench.checkpoint(checkpoint.find(str(checkpoint_folder)), 0)
+    bench.checkpoint(find_checkpoint(str(checkpoint_folder)), 0)
     assert "openvino: onnx, openvino not installed; pip install -r locked/bench.txt" in bench.results.left_out
     assert {rate.kind for rate in bench.results.checkpoints[0].rates} >= {"transformers", "exact"}
 
@@ -86,7 +86,7 @@ def test_exported_models_give_the_same_logits(
     import numpy as np
     import torch
 
-    field = Field(checkpoint.find(str(checkpoint_folder)), device, tmp_path / "model.onnx")
+    field = Field(find_checkpoint(str(checkpoint_folder)), device, tmp_path / "model.onnx")
     windows = made.windows(paths, 32000, 3, 16000)
     field.contender(kind, 2).run(windows)
     forward = exported.FORWARDS[kind](tmp_path / "model.onnx", 1)
@@ -95,7 +95,7 @@ def test_exported_models_give_the_same_logits(
 
 
 def test_a_contender_that_is_none_is_refused(checkpoint_folder: Path, device: Device, tmp_path: Path) -> None:
-    field = Field(checkpoint.find(str(checkpoint_folder)), device, tmp_path / "model.onnx")
+    field = Field(find_checkpoint(str(checkpoint_folder)), device, tmp_path / "model.onnx")
     with pytest.raises(BenchError, match="frozen is none of this block's ways here: exact, merged"):
         field.contender("frozen", 1)
 

@@ -22,7 +22,7 @@ class Asking:
         throttle_client.RENEW_EVERY_S = renew_every_s
         self.key = ray.get(coordinator.access.remote())
         self.name = name
-        self.gate = throttle_client.ClusterGate(coordinator, name)
+        self.gate = throttle_client.ThrottleClient(coordinator, name)
 
     def ready(self) -> str:
         return self.name

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
@@ -35,10 +35,10 @@ def wav(values: np.ndarray, rate: int) -> bytes:
 
 
 @contextmanager
-def project(folder: Path) -> Iterator[tuple[Project, Address, list[int]]]:
+def project(folder: Path) -> Iterator[tuple[LocalProject, Address, list[int]]]:
     """A project of twelve recordings and one that is damaged, served on loopback."""
     folder.mkdir()
-    made = Project(folder)
+    made = LocalProject(folder)
     for number in range(12):
         rate = (16000, 44100, 8000)[number % 3]
         values = tones(2.5 + number % 4, rate, number)
@@ -62,7 +62,7 @@ def transform(
     )  # fmt: skip
 
 
-def written(made: Project, ids: list[int], job: int | None = None) -> list[Any]:
+def written(made: LocalProject, ids: list[int], job: int | None = None) -> list[Any]:
     """Labels and metadata of samples, or what is proposed for them."""
     samples = [made.sample(sample_id, job) for sample_id in ids]
     return [(sample.structured_labels, sample.metadata) for sample in samples]

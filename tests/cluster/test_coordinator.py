@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from block.cluster import coordinator, throttle
-from block.cluster.coordinator import Coordinator, Given
+from block.cluster.coordinator import Coordinator, CoordinatorInputs
 from block.score_store import ScoreStore
 from tests.score_store.made import KEY, NAMES, content, made, same
 
@@ -20,7 +20,7 @@ def run(what: Coroutine[Any, Any, None]) -> None:
 
 async def begun(**given: Any) -> Coordinator:
     one = Coordinator()
-    await one.configure(Given(**given))
+    await one.configure(CoordinatorInputs(**given))
     return one
 
 

@@ -6,75 +6,75 @@ from collections.abc import Collection, Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.cluster.crash_tracker import Attempts, Plan, reason
+from block.cluster.crash_tracker import CrashTracker, RetryPlan, reason
 
 
-def begun(attempts: Attempts, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0) -> Plan:
+def begun(attempts: CrashTracker, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0) -> RetryPlan:
     """The plan of the last of so many beginnings."""
     return [attempts.begin(chunk, ids) for _ in range(times)][-1]
 
 
-def tried(attempts: Attempts, *ids: int, chunk: int = 0) -> None:
+def tried(attempts: CrashTracker, *ids: int, chunk: int = 0) -> None:
     for one in ids:
         attempts.trying(chunk, one)
         attempts.finished(chunk, one)
 
 
 def test_the_first_and_second_time_a_chunk_is_labelled_all_together() -> None:
-    attempts = Attempts()
-    assert attempts.begin(0, [1, 2]) == attempts.begin(0, [1, 2]) == Plan((), (1, 2), {})
+    attempts = CrashTracker()
+    assert attempts.begin(0, [1, 2]) == attempts.begin(0, [1, 2]) == RetryPlan((), (1, 2), {})
 
 
 def test_a_chunk_that_lost_its_worker_twice_is_tried_one_after_another() -> None:
-    attempts = Attempts()
-    assert begun(attempts, 3) == Plan((1, 2, 3, 4), (), {})
-    assert attempts.begin(1, [5, 6]) == Plan((), (5, 6), {}), "another chunk has lost none"
+    attempts = CrashTracker()
+    assert begun(attempts, 3) == RetryPlan((1, 2, 3, 4), (), {})
+    assert attempts.begin(1, [5, 6]) == RetryPlan((), (5, 6), {}), "another chunk has lost none"
 
 
 def test_a_recording_that_takes_its_worker_down_twice_while_it_is_alone_is_poisoned_wherever_it_is() -> None:
-    attempts = Attempts()
+    attempts = CrashTracker()
     begun(attempts, 3)
     tried(attempts, 1)
     attempts.trying(0, 2)
-    assert attempts.begin(0, [1, 2, 3, 4]) == Plan((2, 3, 4), (1,), {})
+    assert attempts.begin(0, [1, 2, 3, 4]) == RetryPlan((2, 3, 4), (1,), {})
     attempts.trying(0, 2)
     plan = attempts.begin(0, [1, 2, 3, 4])
-    assert plan == Plan((3, 4), (1,), {2: reason(2)})
+    assert plan == RetryPlan((3, 4), (1,), {2: reason(2)})
     assert plan.poisoned[2].startswith("the worker process was lost 2 times while it labelled this recording;")
-    assert attempts.begin(7, [2, 9]) == Plan((), (9,), {2: reason(2)})
+    assert attempts.begin(7, [2, 9]) == RetryPlan((), (9,), {2: reason(2)})
 
 
 def test_what_was_finished_alone_is_not_tried_alone_again_but_comes_last_together() -> None:
-    attempts = Attempts()
+    attempts = CrashTracker()
     begun(attempts, 3)
     tried(attempts, 1, 2)
     attempts.trying(0, 3)
-    assert attempts.begin(0, [1, 2, 3, 4]) == Plan((3, 4), (1, 2), {})
+    assert attempts.begin(0, [1, 2, 3, 4]) == RetryPlan((3, 4), (1, 2), {})
     tried(attempts, 3, 4)
-    assert attempts.begin(1, [1, 2, 3, 4]) == Plan((), (1, 2, 3, 4), {})
+    assert attempts.begin(1, [1, 2, 3, 4]) == RetryPlan((), (1, 2, 3, 4), {})
 
 
 def test_recordings_that_are_too_much_together_though_each_is_sound_are_tried_alone_again() -> None:
-    attempts = Attempts()
+    attempts = CrashTracker()
     begun(attempts, 3)
     tried(attempts, 1, 2)
     attempts.trying(0, 3)
     assert attempts.begin(0, [1, 2, 3, 4]).together == (1, 2)
     tried(attempts, 3, 4)
     # The worker is lost while 1 and 2 are labelled together.
-    assert attempts.begin(0, [1, 2, 3, 4]) == Plan((1, 2), (3, 4), {})
+    assert attempts.begin(0, [1, 2, 3, 4]) == RetryPlan((1, 2), (3, 4), {})
 
 
 def test_losses_while_nothing_is_tried_alone_are_held_against_nobody() -> None:
-    attempts = Attempts()
+    attempts = CrashTracker()
     for _ in range(20):
         plan = attempts.begin(0, [1, 2])
         assert plan.poisoned == {}
-    assert plan == Plan((1, 2), (), {})
+    assert plan == RetryPlan((1, 2), (), {})
 
 
 def test_a_recording_whose_worker_was_lost_by_chance_is_cleared_once_it_is_finished() -> None:
-    attempts = Attempts()
+    attempts = CrashTracker()
     begun(attempts, 3)
     for _ in range(5):
         attempts.trying(0, 1)  # its machine vanishes
@@ -88,7 +88,7 @@ def test_a_recording_whose_worker_was_lost_by_chance_is_cleared_once_it_is_finis
 
 
 def test_an_older_word_does_not_end_a_newer_try() -> None:
-    attempts = Attempts()
+    attempts = CrashTracker()
     begun(attempts, 3)
     attempts.trying(0, 2)
     attempts.finished(0, 1)
@@ -104,7 +104,7 @@ class Lost(Exception):
 class Workers:
     """Label a chunk after the rules, and are lost: to `poison`, or to fewer than `spare` accidents at any step."""
 
-    def __init__(self, attempts: Attempts, poison: Collection[int], spare: int, chance: random.Random) -> None:
+    def __init__(self, attempts: CrashTracker, poison: Collection[int], spare: int, chance: random.Random) -> None:
         self.attempts, self.poison, self.spare, self.chance = attempts, poison, spare, chance
         self.beginnings = 0
 
@@ -145,7 +145,7 @@ def subsets() -> Iterator[set[int]]:
 
 def test_whichever_recordings_are_poisoned_these_fail_and_no_others_and_no_worker_is_lost_in_vain() -> None:
     for poison in subsets():
-        workers = Workers(Attempts(), poison, 0, random.Random(0))
+        workers = Workers(CrashTracker(), poison, 0, random.Random(0))
         assert workers.label(0, [0, 1, 2, 3]) == ({0, 1, 2, 3} - poison, dict.fromkeys(poison, reason(2)))
         # Twice together, then twice alone each.
         assert workers.beginnings == (1 + 2 + 2 * len(poison) if poison else 1)
@@ -157,6 +157,6 @@ def test_whichever_recordings_are_poisoned_these_fail_and_no_others_and_no_worke
 def test_machines_that_vanish_between_recordings_make_no_good_recording_fail(
     poison: set[int], spare: int, seed: int
 ) -> None:
-    workers = Workers(Attempts(), poison, spare, random.Random(seed))
+    workers = Workers(CrashTracker(), poison, spare, random.Random(seed))
     assert workers.label(0, list(range(16))) == (set(range(16)) - poison, dict.fromkeys(poison, reason(2)))
     assert workers.beginnings <= 1 + 2 + 2 * len(poison) + spare

@@ -11,18 +11,18 @@ import pytest
 
 from block.cluster.connection import Cluster
 from block.cluster.driver import ROUNDS, Driver
-from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, Outcome, Report, Stages
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, StageTimes
 from block.cluster.settings import ClusterSettings
-from block.cluster.task import Item
+from block.cluster.task import WorkItem
 from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Segment
 
 
-def outcome(recording_id: int, kind: str = LABELED, mode: str = "exact") -> Outcome:
+def outcome(recording_id: int, kind: str = LABELED, mode: str = "exact") -> RecordingResult:
     if kind != LABELED:
-        return Outcome(recording_id, kind, "a reason")
+        return RecordingResult(recording_id, kind, "a reason")
     segments = (Segment(0, 10, "dog", 0.5),)
-    return Outcome(recording_id, kind, "", LabeledRecording(recording_id, "x", 10, 1.0, segments, 1, mode))
+    return RecordingResult(recording_id, kind, "", LabeledRecording(recording_id, "x", 10, 1.0, segments, 1, mode))
 
 
 class Told:
@@ -33,7 +33,7 @@ class Told:
         self.told: list[tuple[str, int]] = []
         self.batches: list[tuple[int, int]] = []
 
-    def take(self, one: Outcome) -> None:
+    def take(self, one: RecordingResult) -> None:
         self.taken.append(one.id)
 
     def labeled(self, labeled: LabeledRecording) -> None:
@@ -55,7 +55,7 @@ class Rounds(Driver):
     rounds: list[list[Report | BaseException]]
     handed: list[list[int]]
 
-    def _dataset(self, items: Sequence[Item]) -> Any:
+    def _dataset(self, items: Sequence[WorkItem]) -> Any:
         self.handed.append([item.id for item in items])
         reports = self.rounds.pop(0) if self.rounds else []
 
@@ -82,15 +82,15 @@ def driver(told: Told, *rounds: list[Report | BaseException]) -> Rounds:
     return made
 
 
-def items(*ids: int) -> list[Item]:
-    return [Item(one) for one in ids]
+def items(*ids: int) -> list[WorkItem]:
+    return [WorkItem(one) for one in ids]
 
 
 def test_each_kind_of_outcome_is_kept_reported_and_counted_in_the_order_of_the_ids(told: Told) -> None:
     run = driver(
         told,
         [
-            Report("b", [outcome(7), outcome(5, FAILED)], Stages(recordings=2), [(1, 3)]),
+            Report("b", [outcome(7), outcome(5, FAILED)], StageTimes(recordings=2), [(1, 3)]),
             Report("a", [outcome(4), outcome(9, SKIPPED), outcome(2, DONE)]),
         ],
     )

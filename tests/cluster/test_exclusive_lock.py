@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import threading
 
-from block.cluster.exclusive_lock import Company
+from block.cluster.exclusive_lock import SharedLock
 
 
 def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
-    company = Company()
+    company = SharedLock()
     inside: list[str] = []
     seen: list[list[str]] = []
     beside, go = threading.Event(), threading.Event()
@@ -38,7 +38,7 @@ def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
 
 
 def test_whoever_waits_to_be_alone_is_not_put_off_by_those_who_come_later() -> None:
-    company = Company()
+    company = SharedLock()
     order: list[str] = []
     go = threading.Event()
 

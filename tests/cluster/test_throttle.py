@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from block.cluster.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, UNHEARD_S, Lease, State, Throttle
+from block.cluster.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, UNHEARD_S, Lease, Throttle, ThrottleState
 
 
 class Clock:
@@ -220,7 +220,7 @@ def test_what_was_taken_back_and_is_given_back_late_frees_no_second_place(clock:
     assert through(throttle, first, second) == [first]
     throttle.give_back(late, "good")
     assert throttle.turn() == []
-    assert throttle.state == State(allowed=1, under_way=1, waiting=1, pause_s=0.0)
+    assert throttle.state == ThrottleState(allowed=1, under_way=1, waiting=1, pause_s=0.0)
 
 
 def test_a_late_word_that_the_server_wants_to_be_left_alone_is_heeded(clock: Clock) -> None:

@@ -38,13 +38,13 @@ class Cluster:
 
     def begin(self, requests: int) -> None:
         """A new run, with so many requests at once."""
-        ray.get(self.handle.configure.remote(coordinator.Given(api_key=KEY, requests=requests)))
+        ray.get(self.handle.configure.remote(coordinator.CoordinatorInputs(api_key=KEY, requests=requests)))
 
-    def state(self) -> throttle.State:
-        state: throttle.State = ray.get(self.handle.requests.remote())
+    def state(self) -> throttle.ThrottleState:
+        state: throttle.ThrottleState = ray.get(self.handle.requests.remote())
         return state
 
-    def until(self, fits: Callable[[throttle.State], bool]) -> None:
+    def until(self, fits: Callable[[throttle.ThrottleState], bool]) -> None:
         """Wait until the coordinator's state fits."""
         deadline = time.monotonic() + 60
         while not fits(self.state()):

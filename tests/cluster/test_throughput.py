@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from block.cluster.report import Stages
+from block.cluster.report import StageTimes
 from block.cluster.throughput import SAY_EVERY_S, Throughput
 
 
@@ -12,8 +12,8 @@ class Clock:
         return self.now
 
 
-def stages(recordings: int = 30) -> Stages:
-    return Stages(
+def stages(recordings: int = 30) -> StageTimes:
+    return StageTimes(
         recordings=recordings, windows=3 * recordings, audio_s=6.0 * recordings, read_s=2.0, prepare_s=1.0, model_s=17.0
     )
 

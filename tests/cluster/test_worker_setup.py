@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from block.cluster.worker_setup import FILES, checkpoint_here
-from block.model import checkpoint
-from block.model.checkpoint import Checkpoint
+from block.model.checkpoint import Checkpoint, read_checkpoint
 from block.settings import SettingsError
 
 
@@ -18,11 +17,11 @@ def elsewhere(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    return dataclasses.replace(checkpoint.describe(checkpoint_folder), folder=tmp_path / "on another machine")
+    return dataclasses.replace(read_checkpoint(checkpoint_folder), folder=tmp_path / "on another machine")
 
 
 def test_a_checkpoint_that_is_here_is_used_where_it_is(checkpoint_folder: Path) -> None:
-    here = checkpoint.describe(checkpoint_folder)
+    here = read_checkpoint(checkpoint_folder)
 
     def ask(name: str) -> bytes:
         raise AssertionError(name)
@@ -39,7 +38,7 @@ def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
         asked.append(name)
         return (checkpoint_folder / name).read_bytes()
 
-    digest = checkpoint.describe(checkpoint_folder).sha256()
+    digest = read_checkpoint(checkpoint_folder).sha256()
     brought = checkpoint_here(elsewhere, digest, ask)
     assert brought.sha256() == digest
     assert brought.class_names == elsewhere.class_names

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from block.edge_impulse.journal import Journal, Journaled
+from block.edge_impulse.journal import Journal, JournaledSink
 from block.recording import LabeledRecording, RecordingError, Segment
 from block.settings import SettingsError
 
@@ -160,7 +160,7 @@ def test_only_what_was_taken_is_noted(tmp_path: Path) -> None:
             pass
 
     journal = opened(tmp_path / "journal")
-    sink = Journaled(Sink(), journal)
+    sink = JournaledSink(Sink(), journal)
     for recording_id in (1, 2):
         labeled = LabeledRecording(recording_id, "a", 1, 1.0, (Segment(0, 1, "a", 1.0),), 1)
         try:

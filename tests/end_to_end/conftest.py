@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.server import running
 
@@ -57,7 +57,7 @@ class Windows:
     """Browser windows on one served project; `faults` is what went wrong in them and was not `expected`."""
 
     browser: Any
-    project: Project
+    project: LocalProject
     url: str
     faults: list[str] = field(default_factory=list)
     expected: set[int] = field(default_factory=set)  # statuses from 400 on that a test provokes
@@ -149,7 +149,7 @@ def serve(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     with ExitStack() as stack:
 
         def start(block: Path | None = TOY, host: str = "127.0.0.1") -> Windows:
-            project = Project(tmp_path)
+            project = LocalProject(tmp_path)
             stack.callback(project.close)
             project.scan()
             address = stack.enter_context(running(project, block=block, host=host))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from block.local_studio.data.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.jobs.store import PREVIEW, JobStore
 from tests.end_to_end.conftest import PICTURES, Serve, Windows
 from tests.local_studio.conftest import make_audio_bytes
@@ -163,7 +163,7 @@ def test_names_and_labels_run_nothing(windows: Windows):
     job = jobs.create(PREVIEW, "toy", {"label": HOSTILE}, [sample_id])
     why = {"startIndex": 0, "endIndex": VALUES - 1, "label": HOSTILE, "score": 0.5, "runnersUp": [[HOSTILE, 0.4]]}
     jobs.add_details(job.id, {sample_id: {"segments": [why]}})
-    changes = Changes(structured_labels=(StructuredLabel(0, VALUES - 1, HOSTILE),))
+    changes = ProposedChanges(structured_labels=(StructuredLabel(0, VALUES - 1, HOSTILE),))
     project.store.propose(Proposal(job.id, sample_id, changes))
     page = windows.open()
     expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from tests.end_to_end.conftest import ROOT, Serve
 
 RECORDINGS = ROOT / "demo" / "recordings"
@@ -23,7 +23,7 @@ PLAYS = """audio => new Promise((done) => {
 })"""
 
 
-def labels(project: Project) -> dict[str, list[str]]:
+def labels(project: LocalProject) -> dict[str, list[str]]:
     return {sample.name: [one.label for one in sample.structured_labels or ()] for sample in project.samples()}
 
 

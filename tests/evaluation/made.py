@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from block.evaluation.annotations import Annotation, Annotations
-from block.evaluation.ground_truth import Names, Truth, truth
+from block.evaluation.ground_truth import GroundTruth, Names, truth
 from block.evaluation.predictions import Clip
 from block.labels import parse_labels
 from block.settings import DecisionSettings, WindowSettings
@@ -33,7 +33,7 @@ def settings(text: str = "Speech, Music, Dog", threshold: float = 0.5, **other: 
     return DecisionSettings(labels, **{"score_function": "sigmoid", **other})  # type: ignore[arg-type]
 
 
-def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, exhaustive: bool = False) -> Truth:
+def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, exhaustive: bool = False) -> GroundTruth:
     """Truth from rows of file and label, or of file, start, end and label."""
     strong = any(len(row) == 4 for row in rows)
     made = tuple(

@@ -20,8 +20,8 @@ from block.evaluation.as_json import as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.charts import histogram, precision_recall
 from block.evaluation.evaluation import (
-    About,
     Evaluation,
+    ReportFacts,
     compare,
     evaluate_labels,
     fit_thresholds,
@@ -76,7 +76,9 @@ def evaluation() -> Evaluation:
     rows = [(f"{HOSTILE}/{file}", label) for file, label in rows]
     truth, resamples = truth_of(rows, decisions), Resamples(90, 100)
     first = evaluate_labels(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
-    about = About(f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),))
+    about = ReportFacts(
+        f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),)
+    )
     goal = Goal("f1")
     return Evaluation(
         about, truth, resamples, first, first, compare(first, first), goal,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 
 RATE_HZ = 16000
@@ -32,7 +32,7 @@ class State:
 class Stage:
     """A project that is being served; its samples have the ids 1, 2, 3 …"""
 
-    project: Project
+    project: LocalProject
     address: Address
 
     @property
@@ -75,7 +75,7 @@ def staged(folder: Path, lengths_s: Sequence[float] = LENGTHS_S) -> Iterator[Sta
     folder.mkdir(parents=True)
     for index, seconds in enumerate(lengths_s, start=1):
         soundfile.write(folder / f"recording {index:03}.wav", sound(index, seconds), RATE_HZ, "PCM_16")
-    project = Project(folder)
+    project = LocalProject(folder)
     try:
         project.scan()
         with running(project) as address:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from block.folder import info_labels, label_files, label_studio
 from block.folder.audacity import track, track_path
 from block.folder.label_files import write_outputs
-from block.folder.labeled_file import LabeledFile, Surroundings
+from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import shown
 from block.recording import Segment
 from tests.folder import readers
@@ -38,8 +38,8 @@ def labeled_files(draw: st.DrawFn) -> LabeledFile:
     return LabeledFile(path, 1, ends[-1], draw(st.sampled_from([8000, 16000, 22050, 44100, 96000])), segments, "exact")
 
 
-def surroundings(folder: str = "/data/rec ü", out: str = "/data/out") -> Surroundings:
-    return Surroundings(folder, out, METADATA, tuple(ODD))
+def surroundings(folder: str = "/data/rec ü", out: str = "/data/out") -> OutputContext:
+    return OutputContext(folder, out, METADATA, tuple(ODD))
 
 
 @given(st.lists(labeled_files(), max_size=4, unique_by=lambda file: file.name))
@@ -116,7 +116,7 @@ FILE = LabeledFile("a.wav", 1, 20, 10, (Segment(0, 12, "tune", 0.5), Segment(12,
 
 
 def test_the_formats_word_for_word(tmp_path: Path) -> None:
-    around = Surroundings("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", 'a "<b>"', "other"))
+    around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", 'a "<b>"', "other"))
     write_outputs(tmp_path, ["csv", "info.labels", "audacity", "label-studio"], [FILE], {"b.wav": "x, y"}, around)
     assert (tmp_path / "labels.csv").read_bytes() == (
         b"file,start_s,end_s,start_index,end_index,label,score\r\n"
@@ -141,7 +141,7 @@ def test_the_formats_word_for_word(tmp_path: Path) -> None:
 
 
 def test_formats_that_are_not_asked_for_are_removed_and_nobody_elses_files(tmp_path: Path) -> None:
-    around = Surroundings("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", "other"))
+    around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", "other"))
     deep = LabeledFile("b/c/d.wav", 1, 20, 10, FILE.segments, "exact")
     everything = ["csv", "info.labels", "audacity", "label-studio"]
     write_outputs(tmp_path, everything, [FILE, deep], {}, around)
@@ -160,7 +160,7 @@ def test_formats_that_are_not_asked_for_are_removed_and_nobody_elses_files(tmp_p
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    around = Surroundings("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", "other"))
+    around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", "other"))
     write_outputs(tmp_path, ["csv"], [FILE], {}, around)
     before = (tmp_path / "labels.csv").read_bytes()
     broken = LabeledFile("a.wav", 1, 20, 10, (Segment(0, 20, "\udcff", 0.5),), "exact")

@@ -17,10 +17,10 @@ import soundfile
 from block.folder import filesystems, object_store
 from block.folder.filesystems import in_words, told
 from block.folder.label_studio import task
-from block.folder.labeled_file import LabeledFile, Surroundings
-from block.folder.listing import UNKNOWN, Listing, Stamp
+from block.folder.labeled_file import LabeledFile, OutputContext
+from block.folder.listing import UNKNOWN, FileStamp, FolderListing
 from block.folder.location import LocalFolder
-from block.folder.manifest import Entry, Manifest
+from block.folder.manifest import FileEntry, Manifest
 from block.folder.object_store import Bucket, place_of
 from block.folder.object_store_uri import object_uri, read_address
 from block.folder.output_folder import folder_of
@@ -51,19 +51,19 @@ class FakeStore:
         self.asked: list[str] = []
         self.after_a_part = lambda: None
 
-    def listed(self, unreadable: dict[str, str]) -> Iterator[tuple[str, Stamp]]:
+    def listed(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
         self._ask("list")
         for path in self.objects:
-            yield path, Stamp(len(self.objects[path]), self.times[path])
+            yield path, FileStamp(len(self.objects[path]), self.times[path])
 
     def check(self) -> None:
         self._ask("check")
 
-    def stamp(self, path: str) -> Stamp:
+    def stamp(self, path: str) -> FileStamp:
         self._ask(f"stamp {path}")
         if path not in self.objects:
             raise FileNotFoundError
-        return Stamp(len(self.objects[path]), self.times[path])
+        return FileStamp(len(self.objects[path]), self.times[path])
 
     def parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
         for start in range(0, size, part):
@@ -100,10 +100,10 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeSt
 
 
 def entries(*paths: str) -> Manifest:
-    return Manifest(Path("x"), [Entry(path) for path in paths])
+    return Manifest(Path("x"), [FileEntry(path) for path in paths])
 
 
-def fetched(place: Bucket, path: str) -> Entry:
+def fetched(place: Bucket, path: str) -> FileEntry:
     """What is known of a recording once it was fetched."""
     known = entries(path)
     Folder(place, known, lambda text: None).fetch(1, lambda values: None)
@@ -188,7 +188,7 @@ def test_an_object_that_vanishes_before_it_is_read_fails_and_the_others_do_not(
         memory.pipe_file(f"/b/{number}.wav", wav(1, number))
     find = Bucket.find
 
-    def find_and_lose(self: Bucket, without: Path) -> Listing:
+    def find_and_lose(self: Bucket, without: Path) -> FolderListing:
         found = find(self, without)
         memory.rm("/b/1.wav")
         return found
@@ -368,9 +368,9 @@ def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_ex
     assert stamp.mtime_ns > 10**18
     assert stamp.mtime_ns % 10**9 == 0
     for time in ("2026-01-02T03:04:05.678Z", 1767323045.678, 1767323045):
-        assert filesystems._stamp({"size": 1, "LastModified": time}) == Stamp(1, 1767323045 * 10**9)
+        assert filesystems._stamp({"size": 1, "LastModified": time}) == FileStamp(1, 1767323045 * 10**9)
     for info in ({"size": 1}, {"size": 1, "mtime": "some day"}, {"size": 1, "mtime": None}):
-        assert filesystems._stamp(info) == Stamp(1, UNKNOWN)
+        assert filesystems._stamp(info) == FileStamp(1, UNKNOWN)
 
 
 def test_a_stamp_is_no_older_than_the_question(
@@ -394,8 +394,8 @@ def test_what_the_listing_says_is_not_asked_for_again(faked: Callable[..., tuple
     listing = place.find(NOWHERE)
     store.asked.clear()
     assert is_unchanged(place, known, listing)
-    assert not is_unchanged(place, Entry("a.wav"), listing)
-    assert not is_unchanged(place, Entry("gone.wav", content="ab"), listing)
+    assert not is_unchanged(place, FileEntry("a.wav"), listing)
+    assert not is_unchanged(place, FileEntry("gone.wav", content="ab"), listing)
     assert store.asked == []
     assert is_unchanged(place, known)
     store.times["a.wav"] += 10**9
@@ -518,10 +518,10 @@ def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_com
         memory.pipe_file(f"/b/{number:02}.wav", wav(1, number % 3))
     with monkeypatch.context() as patch:
 
-        def away(self: filesystems.FsspecStore, path: str) -> Stamp:
+        def away(self: filesystems.FsspecFileSystem, path: str) -> FileStamp:
             raise OSError(NETWORK)
 
-        patch.setattr(filesystems.FsspecStore, "stamp", away)
+        patch.setattr(filesystems.FsspecFileSystem, "stamp", away)
         assert label("memory://b", tmp_path / "out") != 0
     assert "8 recordings in a row were lost to the network" in "".join(capsys.readouterr())
     assert label("memory://b", tmp_path / "out") == 0
@@ -547,7 +547,7 @@ def test_what_was_meant_for_the_user_is_not_told_again() -> None:
 def test_label_studio_is_given_the_key_as_it_is() -> None:
     # Its storages take what follows the bucket for the key, and decode nothing.
     assert object_uri("s3://bucket/a%20b", "c d#%?é.wav") == "s3://bucket/a b/c d#%?é.wav"
-    around = Surroundings("s3://bucket/a%20b", "/out", {"ast_model": "m"}, ("x",))
+    around = OutputContext("s3://bucket/a%20b", "/out", {"ast_model": "m"}, ("x",))
     file = LabeledFile("c d.wav", 1, 10, 10, (Segment(0, 10, "x", 0.5),), "exact")
     assert json.loads(task(file, around))["data"] == {"audio": "s3://bucket/a b/c d.wav"}
 

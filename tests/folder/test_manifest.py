@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from block.folder import manifest
-from block.folder.manifest import Entry, Manifest
+from block.folder.manifest import FileEntry, Manifest
 
 ENTRIES = [
-    Entry("a.wav", 10, 123456789, "ab" * 32, 100, 16000),
-    Entry("\udcff\n.wav", 5, 7, "cd" * 32, 44100, 44100),
-    Entry("c.wav", problem="it is empty"),
-    Entry("d.wav"),
+    FileEntry("a.wav", 10, 123456789, "ab" * 32, 100, 16000),
+    FileEntry("\udcff\n.wav", 5, 7, "cd" * 32, 44100, 44100),
+    FileEntry("c.wav", problem="it is empty"),
+    FileEntry("d.wav"),
 ]
 
 
@@ -36,13 +36,13 @@ def test_files_that_changed_or_failed_are_forgotten_and_those_that_have_gone_dro
     again = known.relisted(
         ["a.wav", "b.wav", "c.wav", "\udcff\n.wav"], {}, lambda entry: bool(entry.content) and entry.path != "a.wav"
     )
-    assert again.entries == [Entry("a.wav"), Entry("b.wav"), Entry("c.wav"), ENTRIES[1]]
+    assert again.entries == [FileEntry("a.wav"), FileEntry("b.wav"), FileEntry("c.wav"), ENTRIES[1]]
 
 
 def test_a_file_that_fails_is_no_longer_the_one_that_was_known() -> None:
     known = Manifest(Path("x"), ENTRIES)
     known.fail("a.wav", "damaged")
-    assert known.entries[0] == Entry("a.wav", problem="damaged")
+    assert known.entries[0] == FileEntry("a.wav", problem="damaged")
 
 
 @pytest.mark.parametrize(

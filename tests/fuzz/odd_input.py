@@ -23,8 +23,7 @@ from block.edge_impulse.access import read_ids
 from block.edge_impulse.project import Project
 from block.labeling.labeler import ExactLabeler
 from block.labels import LabelError, parse_labels
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import EMBEDDED, CheckpointError
+from block.model.checkpoint import EMBEDDED, CheckpointError, find_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device
 from block.model.features import FilterBanks
@@ -62,7 +61,7 @@ class Place:
 @cache
 def labeler(silence_dbfs: float | None) -> ExactLabeler:
     """The embedded checkpoint on the CPU, with windows of 1 s."""
-    checkpoint = checkpoints.find(EMBEDDED)
+    checkpoint = find_checkpoint(EMBEDDED)
     device = choose_device(ComputeSettings("cpu", "float32"))
     labels = parse_labels(LABELS, checkpoint.class_names, 0.2)
     return ExactLabeler(
@@ -177,7 +176,7 @@ def windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], s
 def checkpoint(act_on: Callable[[Path], object]) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         act_on(place.checkpoint)
-        Classifier(checkpoints.find(str(place.checkpoint)), choose_device(ComputeSettings("cpu")))
+        Classifier(find_checkpoint(str(place.checkpoint)), choose_device(ComputeSettings("cpu")))
         return "loaded"
 
     return act

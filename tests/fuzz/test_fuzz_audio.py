@@ -16,7 +16,7 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.audio import ASK_BYTES, LOUDEST, CalmFile, Growing, decode
+from block.audio import ASK_BYTES, LOUDEST, GrowingWaveform, QuietFile, decode
 from block.recording import RecordingError
 from tests.conftest import ROOT
 from tests.fuzz import riff
@@ -191,7 +191,7 @@ def test_a_small_file_that_unfolds_to_more_than_memory_is_refused(tmp_path: Path
 
 
 def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
-    growing = Growing()
+    growing = GrowingWaveform()
     for number in range(100):
         growing.room(1000)[:700] = number
         growing.length += 700
@@ -201,12 +201,12 @@ def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
 def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken() -> None:
     values = ASK_BYTES // 4
     with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more; 0\.0 GB are free"):
-        Growing(values + 1, free=lambda: ASK_BYTES // 2)
-    growing = Growing(free=lambda: ASK_BYTES // 2)
+        GrowingWaveform(values + 1, free=lambda: ASK_BYTES // 2)
+    growing = GrowingWaveform(free=lambda: ASK_BYTES // 2)
     growing.room(1000)
     with pytest.raises(RecordingError, match="GB are free"):
         growing.room(values + 1)
-    Growing(values + 1, free=lambda: 5 * ASK_BYTES)
+    GrowingWaveform(values + 1, free=lambda: 5 * ASK_BYTES)
 
 
 def test_a_disk_that_fails_in_the_middle_is_told_as_such() -> None:
@@ -221,7 +221,7 @@ def test_a_disk_that_fails_in_the_middle_is_told_as_such() -> None:
 
 
 def test_a_seek_out_of_the_file_is_refused_as_in_c_and_forgotten() -> None:
-    calm = CalmFile(io.BytesIO(b"12345"))
+    calm = QuietFile(io.BytesIO(b"12345"))
     calm.seek(3)
     assert calm.seek(-1) == calm.tell() == -1
     assert calm.seek(2**70) == -1

@@ -16,8 +16,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import Checkpoint, CheckpointError
+from block.model.checkpoint import Checkpoint, CheckpointError, find_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device
 from block.model.features import FilterBanks
@@ -36,7 +35,7 @@ def copy(checkpoint_folder: Path, tmp_path: Path) -> Path:
 def loaded(folder: Path) -> Checkpoint | None:
     """Find and load as a run does; None where that is refused."""
     try:
-        checkpoint = checkpoints.find(str(folder))
+        checkpoint = find_checkpoint(str(folder))
         Classifier(checkpoint, DEVICE)
     except CheckpointError:
         return None
@@ -165,7 +164,7 @@ HEADERS: dict[str, Any] = {
 def test_a_header_that_makes_no_sense_is_refused_before_torch_sees_it(copy: Path, case: str) -> None:
     put_together(copy / WEIGHTS, HEADERS[case], b"1234")
     with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
-        checkpoints.find(str(copy))
+        find_checkpoint(str(copy))
 
 
 def test_tensors_that_are_large_in_the_header_alone_are_refused(copy: Path) -> None:
@@ -179,7 +178,7 @@ def test_tensors_that_are_large_in_the_header_alone_are_refused(copy: Path) -> N
     config = json.loads((copy / CONFIG).read_text())
     (copy / CONFIG).write_text(json.dumps({**config, "hidden_size": wide}))
     with pytest.raises(CheckpointError, match="is damaged or no safetensors file: its header gives"):
-        checkpoints.find(str(copy))
+        find_checkpoint(str(copy))
 
 
 def in_place_of(name: str, put: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -205,7 +204,7 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
 def test_what_is_no_file_in_a_files_place_is_refused(copy: Path, name: str, case: str) -> None:
     in_place_of(name, ODD_FILES[case])(copy)
     with pytest.raises(CheckpointError, match=name):
-        checkpoints.find(str(copy))
+        find_checkpoint(str(copy))
 
 
 def test_links_to_the_files_are_followed(copy: Path, tmp_path: Path) -> None:
@@ -222,6 +221,6 @@ def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded(copy: Path
     tensors = load_file(copy / WEIGHTS)
     tensors["classifier.dense.bias"][0] = value
     save_file(tensors, copy / WEIGHTS, metadata={"format": "pt"})
-    checkpoint = checkpoints.find(str(copy))
+    checkpoint = find_checkpoint(str(copy))
     with pytest.raises(CheckpointError, match="holds values that are not finite numbers, first in classifier.dense.bi"):
         Classifier(checkpoint, DEVICE)

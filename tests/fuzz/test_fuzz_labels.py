@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from block.labeling.job import describe
 from block.labels import LabelError, never_written, parse_labels
-from block.model import checkpoint
+from block.model.checkpoint import read_checkpoint
 from block.ontology import audioset
 from tests.conftest import EMBEDDED
 from tests.fuzz.drawn import any_text, examples
 
-NAMES = checkpoint.describe(EMBEDDED).class_names
+NAMES = read_checkpoint(EMBEDDED).class_names
 STARRED = [f"{node.name}*" for node in audioset().nodes.values()]
 pieces = (
     st.sampled_from([*NAMES, *STARRED])

@@ -11,8 +11,7 @@ import pytest
 
 from block.labeling.cached_labeler import CachedLabeler
 from block.labeling.fast_labeler import FastLabeler
-from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import CheckpointError, find_checkpoint
 from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
 from block.recording import LabeledRecording, Recording, RecordingError, RunEnded
@@ -205,7 +204,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_before(
     make: Callable[..., tuple[CachedLabeler, Counting]], checkpoint_folder: Path
 ) -> None:
     run(make("one")[0])
-    classifier = Classifier(checkpoint.find(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), steady=True)
+    classifier = Classifier(find_checkpoint(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), steady=True)
     stored, own = make("one")
     stored.labeler = replace(own, classifier=classifier)
     assert stored.batch_windows == 8

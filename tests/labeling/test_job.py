@@ -8,13 +8,12 @@ from block.commands.job_options import read_job
 from block.commands.options import parse
 from block.labeling.job import Job, faster, metadata
 from block.labels import parse_labels
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import EMBEDDED
+from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
 
 
 def job(mode: str = "exact", fill: Fill = "pad") -> Job:
-    checkpoint = checkpoints.find(EMBEDDED)
+    checkpoint = find_checkpoint(EMBEDDED)
     decisions = DecisionSettings(parse_labels("Dog", checkpoint.class_names, 0.2))
     return Job(checkpoint, WindowSettings(), decisions, ComputeSettings(mode=mode, fill=fill), AuditSettings())
 

@@ -19,7 +19,7 @@ from block import audio
 from block.decisions import score, window_scores
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
-from block.model import checkpoint as checkpoints
+from block.model.checkpoint import find_checkpoint
 from block.model.classifier import Classifier, is_out_of_memory
 from block.model.device import choose_device
 from block.model.features import FilterBanks
@@ -59,7 +59,7 @@ def make_labeler(checkpoint_folder: Path) -> MakeLabeler:
         folder: Path = checkpoint_folder,
         **decisions: object,
     ) -> ExactLabeler:
-        checkpoint = checkpoints.find(str(folder))
+        checkpoint = find_checkpoint(str(folder))
         device = choose_device(ComputeSettings("cpu"))
         labels = parse_labels(text, checkpoint.class_names, 0.15)
         return ExactLabeler(
@@ -418,7 +418,7 @@ def demo_truth() -> dict[str, list[tuple[float, float, str]]]:
 def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_pipeline_does(name: str) -> None:
     sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
     one = of(sound)
-    checkpoint = checkpoints.find(str(EMBEDDED))
+    checkpoint = find_checkpoint(str(EMBEDDED))
     labels = parse_labels("speech\nmusic", checkpoint.class_names, 0.2)
     windows = WindowSettings(2000, 2000)
     device = choose_device(ComputeSettings("cpu"))
@@ -447,7 +447,7 @@ def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
 
 
 def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_length() -> None:
-    checkpoint = checkpoints.find(str(EMBEDDED))
+    checkpoint = find_checkpoint(str(EMBEDDED))
     device = choose_device(ComputeSettings("cpu"))
     classifier = Classifier(checkpoint, device, fast=True)
     assert classifier.paths[:2] == ("exact", "merged")
@@ -474,7 +474,7 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
 
 
 def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundredth() -> None:
-    checkpoint = checkpoints.find(str(EMBEDDED))
+    checkpoint = find_checkpoint(str(EMBEDDED))
     windows = []
     for name in sorted(demo_truth()):
         sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())

@@ -14,7 +14,7 @@ import requests
 import soundfile
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 
 MakeWav = Callable[..., bytes]
@@ -35,7 +35,7 @@ def make_audio_bytes(
 class Studio:
     """A served project, and requests to it with the right key unless told otherwise."""
 
-    project: Project
+    project: LocalProject
     address: Address
     session: requests.Session
 
@@ -94,7 +94,7 @@ def refused() -> Callable[..., None]:
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    project = Project(tmp_path_factory.mktemp("project"))
+    project = LocalProject(tmp_path_factory.mktemp("project"))
     with running(project) as address, requests.Session() as session:
         session.trust_env = False  # no proxy stands between a test and the loopback
         yield Studio(project, address, session)
@@ -102,7 +102,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    project = Project(tmp_path)
+def project(tmp_path: Path) -> Iterator[LocalProject]:
+    project = LocalProject(tmp_path)
     yield project
     project.close()

@@ -12,16 +12,16 @@ import pytest
 import requests
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import StructuredLabel
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.validation import RequestError
 from block.local_studio.server import running
 from block.local_studio.web import info_labels
 from block.local_studio.web.info_labels import exported, planned
 
 
 @pytest.fixture
-def folder(tmp_path: Path, project: Project, audio_bytes: Callable[..., bytes]) -> Project:
+def folder(tmp_path: Path, project: LocalProject, audio_bytes: Callable[..., bytes]) -> LocalProject:
     """A project with the recordings a.wav, sub/b.wav and sub/c.wav, of 100 values each and ids in this order."""
     (tmp_path / "sub").mkdir()
     for name in ("a.wav", "sub/b.wav", "sub/c.wav"):
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, project: Project, audio_bytes: Callable[..., bytes]) 
 
 
 @pytest.fixture
-def address(folder: Project) -> Iterator[Address]:
+def address(folder: LocalProject) -> Iterator[Address]:
     with running(folder) as address:
         yield address
 
@@ -52,13 +52,13 @@ def entry(path: str, *labels: str, last: int = 99, **more: Any) -> dict[str, Any
     return {"path": path, "category": "training", "label": {"type": "multi-label", "labels": made}, **more}
 
 
-def read_in(project: Project, text: str, replace_hand: bool = False) -> info_labels.Plan:
+def read_in(project: LocalProject, text: str, replace_hand: bool = False) -> info_labels.ImportPlan:
     plan = planned(text, project.samples(), replace_hand=replace_hand)
     assert info_labels.write(project.store, plan.settings) == []
     return plan
 
 
-def labels_of(project: Project, sample_id: int) -> list[str]:
+def labels_of(project: LocalProject, sample_id: int) -> list[str]:
     return [one.label for one in project.sample(sample_id).structured_labels or ()]
 
 
@@ -67,7 +67,7 @@ def token(address: Address) -> str:
     return re.search(r'name="token" value="([0-9a-f]+)"', page)[1]  # type: ignore[index]
 
 
-def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: Project) -> None:
+def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: LocalProject) -> None:
     folder.store.set_structured_labels(1, [StructuredLabel(0, 49, "dog"), StructuredLabel(50, 99, "<rain>")])
     folder.store.add_metadata(1, {"site": "Zürich", "labeled_by": "human"})
     folder.store.set_label(2, "rain")
@@ -92,17 +92,17 @@ def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: Project
     }
 
 
-def test_a_recording_without_a_file_gets_no_path_that_leaves_the_folder(project: Project) -> None:
+def test_a_recording_without_a_file_gets_no_path_that_leaves_the_folder(project: LocalProject) -> None:
     project.add_sample(name="../../etc/passwd", frequency=1, values_count=1, category="anomaly")
     (file,) = json.loads(exported(project.samples()))["files"]
     assert (file["path"], file["name"], file["category"]) == ("samples/1.wav", "../../etc/passwd", "testing")
 
 
-def test_no_recordings_make_an_empty_file(project: Project) -> None:
+def test_no_recordings_make_an_empty_file(project: LocalProject) -> None:
     assert json.loads(exported([])) == {"version": 1, "files": []}
 
 
-def test_what_is_written_can_be_read_in_again(folder: Project) -> None:
+def test_what_is_written_can_be_read_in_again(folder: LocalProject) -> None:
     folder.store.set_structured_labels(1, [StructuredLabel(0, 9, "dog"), StructuredLabel(10, 99, "rain")])
     folder.store.set_label(2, "wind")
     folder.store.add_metadata(1, {"labeled_by": "some block", "site": "yard"})
@@ -120,7 +120,7 @@ def test_what_is_written_can_be_read_in_again(folder: Project) -> None:
     assert after[2].revision == before[2].revision
 
 
-def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: Project) -> None:
+def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: LocalProject) -> None:
     folder.store.add_metadata(1, {"site": "yard", "labeled_by": "some block"})
     read_in(folder, file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat", metadata={"labeled_by": "x", "n": "1"})))
     assert folder.sample(1).metadata == {"site": "yard", "labeled_by": "human"}
@@ -143,7 +143,7 @@ def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: Project
     ],
 )
 def test_a_recording_is_found_by_path_or_by_a_name_of_its_own(
-    folder: Project, path: str, sample_id: int | None
+    folder: LocalProject, path: str, sample_id: int | None
 ) -> None:
     plan = planned(file_of(entry(path, "dog")), folder.samples(), replace_hand=False)
     assert [one.sample_id for one in plan.settings] == ([] if sample_id is None else [sample_id])
@@ -152,7 +152,7 @@ def test_a_recording_is_found_by_path_or_by_a_name_of_its_own(
 
 
 def test_a_name_that_more_than_one_has_is_not_guessed(
-    tmp_path: Path, folder: Project, audio_bytes: Callable[..., bytes]
+    tmp_path: Path, folder: LocalProject, audio_bytes: Callable[..., bytes]
 ) -> None:
     (tmp_path / "b.wav").write_bytes(audio_bytes(100))
     folder.scan()
@@ -162,7 +162,7 @@ def test_a_name_that_more_than_one_has_is_not_guessed(
     assert len(planned(both, folder.samples(), replace_hand=False).refused) == 2
 
 
-def test_one_recording_is_labelled_once_by_a_file(folder: Project) -> None:
+def test_one_recording_is_labelled_once_by_a_file(folder: LocalProject) -> None:
     plan = read_in(folder, file_of(entry("a.wav", "dog"), entry("./a.wav", "cat")))
     assert labels_of(folder, 1) == ["dog"]
     assert "again" in plan.refused[0].reason
@@ -182,7 +182,9 @@ def test_one_recording_is_labelled_once_by_a_file(folder: Project) -> None:
         ({"label": {"type": "label", "label": "\ud800"}}, "surrogate"),
     ],
 )
-def test_labels_that_break_a_rule_are_refused_for_themselves(folder: Project, change: dict[str, Any], why: str) -> None:
+def test_labels_that_break_a_rule_are_refused_for_themselves(
+    folder: LocalProject, change: dict[str, Any], why: str
+) -> None:
     plan = read_in(folder, file_of({**entry("a.wav", "dog"), **change}, entry("sub/b.wav", "cat")))
     assert [one.path for one in plan.refused] == ["a.wav"]
     assert why in plan.refused[0].reason
@@ -195,12 +197,12 @@ def test_labels_that_break_a_rule_are_refused_for_themselves(folder: Project, ch
     ["", "no", "[]", "{}", '{"version": 2, "files": []}', '{"version": 1, "files": {}}', file_of({"x": 1}),
      '{"version": 1, "files": [5]}', '{"__ndjson":true,"version":1}\n{}', "[" * 100_000],
 )  # fmt: skip
-def test_a_file_that_is_none_changes_nothing(folder: Project, text: str) -> None:
-    with pytest.raises(Refused):
+def test_a_file_that_is_none_changes_nothing(folder: LocalProject, text: str) -> None:
+    with pytest.raises(RequestError):
         planned(text, folder.samples(), replace_hand=False)
 
 
-def test_labels_set_by_hand_stay_unless_asked(folder: Project) -> None:
+def test_labels_set_by_hand_stay_unless_asked(folder: LocalProject) -> None:
     folder.store.set_by_hand(1, [StructuredLabel(0, 99, "mine")], 0)
     plan = read_in(folder, file_of(entry("a.wav", "theirs")))
     assert "by hand" in plan.refused[0].reason
@@ -210,7 +212,7 @@ def test_labels_set_by_hand_stay_unless_asked(folder: Project) -> None:
     assert labels_of(folder, 1) == ["theirs"]
 
 
-def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: Project) -> None:
+def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: LocalProject) -> None:
     plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
     folder.store.set_label(1, "changed")
     assert [one.path for one in info_labels.write(folder.store, plan.settings)] == ["a.wav"]
@@ -218,10 +220,10 @@ def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: Proj
     assert labels_of(folder, 2) == ["cat"]
 
 
-def test_an_import_that_breaks_off_leaves_nothing_half_done(folder: Project) -> None:
+def test_an_import_that_breaks_off_leaves_nothing_half_done(folder: LocalProject) -> None:
     plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
 
-    def breaking() -> Iterator[info_labels.Setting]:
+    def breaking() -> Iterator[info_labels.LabelChange]:
         yield plan.settings[0]
         raise OSError("no space left")
 
@@ -237,7 +239,7 @@ def test_the_file_is_downloaded_under_its_name(address: Address) -> None:
     assert [one["path"] for one in answer.json()["files"]] == ["a.wav", "sub/b.wav", "sub/c.wav"]
 
 
-def test_the_report_says_what_became_of_each_entry(folder: Project, address: Address) -> None:
+def test_the_report_says_what_became_of_each_entry(folder: LocalProject, address: Address) -> None:
     evil = '<script>alert("x")</script>\u202e.wav'
     text = file_of(entry("a.wav", "dog"), entry(evil, "dog"), entry("sub/b.wav", "dog", last=200), entry("sub/c.wav"))
     fields = {"token": token(address), "labels": text}
@@ -253,7 +255,7 @@ def test_the_report_says_what_became_of_each_entry(folder: Project, address: Add
     assert "1</b> by hand" in requests.get(f"{address.url}/", timeout=10).text
 
 
-def test_the_box_for_labels_by_hand_is_heeded(folder: Project, address: Address) -> None:
+def test_the_box_for_labels_by_hand_is_heeded(folder: LocalProject, address: Address) -> None:
     folder.store.set_by_hand(1, [StructuredLabel(0, 99, "mine")], 0)
     fields = {"token": token(address), "labels": file_of(entry("a.wav", "theirs"))}
     requests.post(f"{address.url}/labels/import", data=fields, timeout=10)
@@ -262,7 +264,7 @@ def test_the_box_for_labels_by_hand_is_heeded(folder: Project, address: Address)
     assert labels_of(folder, 1) == ["theirs"]
 
 
-def test_labels_are_not_taken_from_another_site(folder: Project, address: Address) -> None:
+def test_labels_are_not_taken_from_another_site(folder: LocalProject, address: Address) -> None:
     fields = {"token": token(address), "labels": file_of(entry("a.wav", "dog"))}
     for headers, sent in (
         ({"Origin": "http://evil.example"}, fields),
@@ -275,7 +277,7 @@ def test_labels_are_not_taken_from_another_site(folder: Project, address: Addres
 
 
 @pytest.mark.slow
-def test_a_file_of_megabytes_is_taken(folder: Project, address: Address) -> None:
+def test_a_file_of_megabytes_is_taken(folder: LocalProject, address: Address) -> None:
     many = [entry(f"gone/{i}.wav", "dog") for i in range(20_000)]
     fields = {"token": token(address), "labels": file_of(*many, entry("a.wav", "dog"))}
     answer = requests.post(f"{address.url}/labels/import", data=fields, timeout=30)

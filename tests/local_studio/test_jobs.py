@@ -17,19 +17,19 @@ from typing import Any
 import pytest
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Changes, Proposal
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import Proposal, ProposedChanges
 from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.jobs import log as log_file
 from block.local_studio.jobs import process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
 from block.local_studio.jobs.form import filled
-from block.local_studio.jobs.jobs import Busy, CannotStart, Jobs
+from block.local_studio.jobs.jobs import BusyError, Jobs, StartError
 from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
 from block.local_studio.jobs.process import end_orphan
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, Job
-from block.local_studio.server import CannotServe, running
+from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
+from block.local_studio.server import ServeError, running
 
 TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
@@ -50,7 +50,7 @@ def parameters(**typed: str) -> Mapping[str, str]:
     return form.parameters
 
 
-def ended(jobs: Jobs, job: Job) -> Job:
+def ended(jobs: Jobs, job: StudioJob) -> StudioJob:
     def is_over() -> bool:
         found = jobs.store.get(job.id)
         return found is not None and not found.is_running
@@ -62,7 +62,7 @@ def ended(jobs: Jobs, job: Job) -> Job:
 
 
 @contextmanager
-def jobs_of(project: Project, host: str = "127.0.0.1") -> Iterator[Jobs]:
+def jobs_of(project: LocalProject, host: str = "127.0.0.1") -> Iterator[Jobs]:
     """The jobs of a served project; a second set of them, so that tests can call it."""
     with running(project) as address:
         jobs = Jobs(project, TOY, Address(host, address.port, address.key))
@@ -73,7 +73,7 @@ def jobs_of(project: Project, host: str = "127.0.0.1") -> Iterator[Jobs]:
 
 
 @pytest.fixture
-def jobs(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def jobs(project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
     for name in ("one", "two", "three"):
         project.add_sample(name=name, frequency=100, values_count=1000)
@@ -94,7 +94,7 @@ def group_of(pid: int) -> list[int]:
     return found
 
 
-def test_a_run_labels_and_says_why(project: Project, jobs: Jobs):
+def test_a_run_labels_and_says_why(project: LocalProject, jobs: Jobs):
     job = ended(jobs, jobs.start(RUN, parameters(), {}, [1, 3]))
     assert (job.kind, job.state, job.exit_code, job.sample_ids) == (RUN, FINISHED, 0, (1, 3))
     assert job.started <= job.ended
@@ -110,15 +110,15 @@ def test_a_run_labels_and_says_why(project: Project, jobs: Jobs):
     assert jobs.files.log(job.id, None, is_over=True).text.endswith("done\n")
 
 
-def test_a_preview_proposes_under_its_own_id_and_writes_nothing(project: Project, jobs: Jobs):
-    project.store.propose(Proposal(7, 1, Changes(label="x")))
+def test_a_preview_proposes_under_its_own_id_and_writes_nothing(project: LocalProject, jobs: Jobs):
+    project.store.propose(Proposal(7, 1, ProposedChanges(label="x")))
     job = ended(jobs, jobs.start(PREVIEW, parameters(), {}, [2]))
     assert job.id == 8  # above what others have proposed under
     assert [item.sample_id for item in project.store.proposals(job.id)] == [2]
     assert all(sample.structured_labels is None for sample in project.samples())
 
 
-def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, project: Project):
+def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, project: LocalProject):
     for name in ("OTHER_SECRET", "HTTP_PROXY", "PYTHONPATH", "EI_LAST"):
         monkeypatch.setenv(name, "nothing of the block's")
     job = ended(jobs, jobs.start(PREVIEW, parameters(label="a\nb"), {"TOY_TOKEN": "0123456789"}, [3, 1]))
@@ -143,13 +143,13 @@ def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.Mon
     assert b"0123456789" not in b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())
 
 
-def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: Project):
+def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: LocalProject):
     project.add_sample(name="one", frequency=100, values_count=10)
     with jobs_of(project, host="0.0.0.0") as jobs:
         assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
 
 
-def test_the_folder_of_jobs_holds_no_recordings(project: Project, jobs: Jobs):
+def test_the_folder_of_jobs_holds_no_recordings(project: LocalProject, jobs: Jobs):
     job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
     (jobs.files.log_file(job.id).parent / "made.wav").write_bytes(b"by a block")
     assert project.scan().new == 0
@@ -160,16 +160,16 @@ def test_a_failure_keeps_its_exit_code(jobs: Jobs):
     assert (job.state, job.exit_code) == (FAILED, 3)
 
 
-def test_one_job_runs_at_a_time_also_beside_another_server(project: Project, jobs: Jobs):
+def test_one_job_runs_at_a_time_also_beside_another_server(project: LocalProject, jobs: Jobs):
     job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(BusyError) as caught:
         jobs.start(PREVIEW, parameters(), {}, [2])
     assert caught.value.job_id == job.id
     with jobs_of(project) as others:
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(BusyError) as caught:
             others.start(PREVIEW, parameters(), {}, [2])
         assert caught.value.job_id == job.id
-        with pytest.raises(jobs_module.Refused, match="another server"):
+        with pytest.raises(jobs_module.RequestError, match="another server"):
             others.cancel(job.id)
     found = jobs.store.get(job.id)
     assert found is not None
@@ -207,7 +207,7 @@ def test_what_a_block_leaves_behind_ends_with_it(jobs: Jobs):
     assert jobs.log(job.id).text.endswith("done\n")
 
 
-def test_a_server_that_ends_takes_its_job_along(project: Project, jobs: Jobs):
+def test_a_server_that_ends_takes_its_job_along(project: LocalProject, jobs: Jobs):
     job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
     jobs.close()
     found = jobs.store.get(job.id)
@@ -215,20 +215,20 @@ def test_a_server_that_ends_takes_its_job_along(project: Project, jobs: Jobs):
     assert found.state == INTERRUPTED
     assert found.pid is not None
     assert group_of(found.pid) == []
-    with pytest.raises(CannotStart, match="stopping"):
+    with pytest.raises(StartError, match="stopping"):
         jobs.start(RUN, parameters(), {}, [1])
 
 
-def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: Project):
+def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: LocalProject):
     project.add_sample(name="one", frequency=100, values_count=10)
     code = f"""
 import os, signal, sys
 from pathlib import Path
 from block.local_studio.jobs.jobs import Jobs
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Changes, Proposal
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import ProposedChanges, Proposal
 from block.local_studio.server import Address
-project = Project(Path(sys.argv[1]))
+project = LocalProject(Path(sys.argv[1]))
 jobs = Jobs(project, Path({str(TOY)!r}), Address("127.0.0.1", 9, "key"))
 print(jobs.start("run", {dict(parameters(pause_ms="60000"))!r}, {{}}, [1]).pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -251,7 +251,9 @@ def test_a_number_that_is_another_process_by_now_is_left_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize("broken", ["folder", "link", "database", "python", "pid"])
-def test_what_cannot_start_leaves_nothing(project: Project, jobs: Jobs, broken: str, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_start_leaves_nothing(
+    project: LocalProject, jobs: Jobs, broken: str, monkeypatch: pytest.MonkeyPatch
+):
     state = project.root / ".local-studio"
 
     def full(*arguments: object) -> Any:
@@ -267,7 +269,7 @@ def test_what_cannot_start_leaves_nothing(project: Project, jobs: Jobs, broken: 
         monkeypatch.setattr(process, "command", lambda block, arguments, python="": ["/no/such/program"])
     else:
         monkeypatch.setattr(jobs.store, "set_pid", full)
-    with pytest.raises(CannotStart, match="nothing was changed"):
+    with pytest.raises(StartError, match="nothing was changed"):
         jobs.start(RUN, parameters(), {}, [1])
     monkeypatch.undo()
     assert jobs.store.latest() == []
@@ -298,8 +300,8 @@ def test_a_full_disk_does_not_lose_the_end_of_a_job(jobs: Jobs, monkeypatch: pyt
     assert "segments" in jobs.store.details(1, job.id)
 
 
-def test_the_server_says_in_one_line_that_a_folder_is_no_block(project: Project, tmp_path: Path):
-    with pytest.raises(CannotServe, match=r"parameters\.json"):
+def test_the_server_says_in_one_line_that_a_folder_is_no_block(project: LocalProject, tmp_path: Path):
+    with pytest.raises(ServeError, match=r"parameters\.json"):
         with running(project, block=tmp_path):
             pass
 

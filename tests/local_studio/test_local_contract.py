@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.local_studio.data import validation
-from block.local_studio.data.sample import Changes, StructuredLabel
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.sample import ProposedChanges, StructuredLabel
+from block.local_studio.data.validation import RequestError
 
 
 def entry(start: object, end: object, label: object = "a") -> dict[str, object]:
@@ -81,14 +81,14 @@ def test_hundreds_of_millions_of_values_are_judged_at_once():
     ],
 )
 def test_what_is_no_partition_is_refused_with_its_reason(entries: object, said: str):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         partition(entries)
     assert said in caught.value.message
     assert caught.value.status == 400
 
 
 def test_an_empty_sample_takes_no_entry():
-    with pytest.raises(Refused, match="has 0 values"):
+    with pytest.raises(RequestError, match="has 0 values"):
         partition([entry(0, 0)], values_count=0)
 
 
@@ -102,7 +102,7 @@ def test_labels_are_those_of_painting_value_by_value(data: st.DataObject, values
         for i in range(min(a, b), max(a, b) + 1):
             painted[i] = label
     if None in painted:
-        with pytest.raises(Refused, match="without a label"):
+        with pytest.raises(RequestError, match="without a label"):
             partition(entries, values_count)
         return
     found = partition(entries, values_count)
@@ -112,7 +112,7 @@ def test_labels_are_those_of_painting_value_by_value(data: st.DataObject, values
 
 @pytest.mark.parametrize("value", [{"a": 1}, {"a": None}, {"a": ["b"]}, {"": "b"}, {"a": "\udfff"}, [], "a", None])
 def test_metadata_is_a_map_of_strings_only(value: object):
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         validation.metadata_map(value, "metadata")
 
 
@@ -139,12 +139,12 @@ def test_metadata_may_be_empty_and_hold_any_text():
     ],
 )
 def test_proposals_keep_the_rules_of_direct_changes(value: object):
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         validation.proposed_changes(value, 10, "proposedChanges")
 
 
 def test_a_proposal_may_be_empty_or_say_everything():
-    assert validation.proposed_changes({}, 10, "p") == Changes()
+    assert validation.proposed_changes({}, 10, "p") == ProposedChanges()
     value = {
         "label": "x",
         "isDisabled": False,
@@ -152,7 +152,7 @@ def test_a_proposal_may_be_empty_or_say_everything():
         "metadata": {"a": "b"},
         "structuredLabels": [entry(0, 9)],
     }
-    expected = Changes("x", False, {"a": "b"}, (StructuredLabel(0, 9, "a"),))
+    expected = ProposedChanges("x", False, {"a": "b"}, (StructuredLabel(0, 9, "a"),))
     assert validation.proposed_changes(value, 10, "p") == expected
 
 
@@ -172,12 +172,12 @@ def test_a_proposal_may_be_empty_or_say_everything():
     ],
 )
 def test_a_body_is_one_well_formed_json_object(body: bytes):
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         validation.json_object(body)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.0", "1e3", "٣", "abc", "", "9" * 5000, str(2**53)])
 def test_ids_that_cannot_exist_are_not_found(text: str):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         validation.path_id(text, "sample")
     assert caught.value.status == 404

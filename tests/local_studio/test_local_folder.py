@@ -11,7 +11,7 @@ import pytest
 from block.audio import ENDINGS
 from block.folder import listing
 from block.local_studio.data import folder
-from block.local_studio.data.project import DATABASE, Project, ProjectError
+from block.local_studio.data.project import DATABASE, LocalProject, ProjectError
 from block.local_studio.data.sample import StructuredLabel
 
 MakeWav = Callable[..., bytes]
@@ -28,7 +28,7 @@ def names(root: Path) -> list[str]:
     return [file.name for file in folder.find(root)]
 
 
-def ids(project: Project) -> dict[str, int]:
+def ids(project: LocalProject) -> dict[str, int]:
     project.scan()
     return {sample.name: sample.id for sample in project.samples()}
 
@@ -46,7 +46,7 @@ def test_every_sound_file_that_label_takes_is_a_sample(tmp_path: Path):
     assert len(names(tmp_path)) == len(ENDINGS)
 
 
-def test_an_opus_file_has_its_rate_and_length(project: Project, audio_bytes: MakeWav):
+def test_an_opus_file_has_its_rate_and_length(project: LocalProject, audio_bytes: MakeWav):
     put(project.root, "a.opus", audio_bytes(48000, 48000, container="OGG", subtype="OPUS"))
     project.scan()
     (sample,) = project.samples()
@@ -93,7 +93,7 @@ def test_names_that_are_no_utf8_are_samples_too(tmp_path: Path, audio_bytes: Mak
         Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.wav")).write_bytes(audio_bytes(10))
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    project = Project(root)
+    project = LocalProject(root)
     project.scan()
     (sample,) = project.samples()
     assert (sample.name, sample.values_count) == ("caf\ufffd.wav", 10)
@@ -112,7 +112,7 @@ def test_names_that_are_no_utf8_are_samples_too(tmp_path: Path, audio_bytes: Mak
     ],
 )
 def test_rate_and_length_come_from_the_header(
-    project: Project, audio_bytes: MakeWav, ending: str, container: str, subtype: str
+    project: LocalProject, audio_bytes: MakeWav, ending: str, container: str, subtype: str
 ):
     put(project.root, f"a.{ending}", audio_bytes(4001, 44100, container=container, subtype=subtype))
     project.scan()
@@ -122,7 +122,7 @@ def test_rate_and_length_come_from_the_header(
     assert len(sample.sha256) == 64
 
 
-def test_a_file_that_cannot_be_read_is_a_sample_with_its_reason(project: Project):
+def test_a_file_that_cannot_be_read_is_a_sample_with_its_reason(project: LocalProject):
     put(project.root, "a.wav", b"this is no audio")
     put(project.root, "b.wav", b"")
     project.scan()
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_read_is_a_sample_with_its_reason(project: Project
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(
-    project: Project, audio_bytes: MakeWav, monkeypatch: pytest.MonkeyPatch
+    project: LocalProject, audio_bytes: MakeWav, monkeypatch: pytest.MonkeyPatch
 ):
     put(project.root, "a.wav", audio_bytes(10))
 
@@ -149,7 +149,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert (sample.processing_error, sample.values_count) == (None, 10)
 
 
-def test_a_wav_without_frames_is_a_sample_of_no_values(project: Project, audio_bytes: MakeWav):
+def test_a_wav_without_frames_is_a_sample_of_no_values(project: LocalProject, audio_bytes: MakeWav):
     put(project.root, "a.wav", audio_bytes(0, 22050))
     project.scan()
     (sample,) = project.samples()
@@ -159,11 +159,11 @@ def test_a_wav_without_frames_is_a_sample_of_no_values(project: Project, audio_b
 def test_ids_stay_when_the_project_is_opened_again_and_files_are_added(tmp_path: Path, audio_bytes: MakeWav):
     put(tmp_path, "b.wav", audio_bytes(10))
     put(tmp_path, "c.wav", audio_bytes(10))
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     first, key = ids(project), project.key
     project.close()
     put(tmp_path, "a.wav", audio_bytes(10))
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     second = ids(project)
     assert {name: second[name] for name in first} == first
     assert second["a.wav"] not in first.values()
@@ -171,7 +171,7 @@ def test_ids_stay_when_the_project_is_opened_again_and_files_are_added(tmp_path:
     project.close()
 
 
-def test_a_file_that_goes_and_comes_back_keeps_id_and_labels(project: Project, audio_bytes: MakeWav):
+def test_a_file_that_goes_and_comes_back_keeps_id_and_labels(project: LocalProject, audio_bytes: MakeWav):
     path = put(project.root, "a.wav", audio_bytes(10))
     (sample_id,) = ids(project).values()
     project.store.set_structured_labels(sample_id, [StructuredLabel(0, 9, "x")])
@@ -185,7 +185,7 @@ def test_a_file_that_goes_and_comes_back_keeps_id_and_labels(project: Project, a
     assert project.sample(sample_id).structured_labels == (StructuredLabel(0, 9, "x"),)
 
 
-def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(project: Project, audio_bytes: MakeWav):
+def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(project: LocalProject, audio_bytes: MakeWav):
     path = put(project.root, "a.wav", audio_bytes(10))
     (sample_id,) = ids(project).values()
     project.store.set_structured_labels(sample_id, [StructuredLabel(0, 9, "x")])
@@ -197,7 +197,7 @@ def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(projec
     assert project.scan().changed == 0
 
 
-def test_serving_leaves_the_audio_and_the_rest_of_the_folder_as_it_was(project: Project, audio_bytes: MakeWav):
+def test_serving_leaves_the_audio_and_the_rest_of_the_folder_as_it_was(project: LocalProject, audio_bytes: MakeWav):
     data = audio_bytes(10)
     path = put(project.root, "a.wav", data)
     before = path.stat().st_mtime_ns
@@ -210,34 +210,34 @@ def test_serving_leaves_the_audio_and_the_rest_of_the_folder_as_it_was(project: 
 
 def test_what_cannot_be_a_project_says_why(tmp_path: Path):
     with pytest.raises(ProjectError, match="does not exist"):
-        Project(tmp_path / "nothing")
+        LocalProject(tmp_path / "nothing")
     with pytest.raises(ProjectError, match="is not a directory"):
-        Project(put(tmp_path, "a.wav", b"x"))
+        LocalProject(put(tmp_path, "a.wav", b"x"))
     put(tmp_path, f"damaged/{DATABASE}", b"no database" * 100)
     with pytest.raises(ProjectError, match="cannot open the project's database"):
-        Project(tmp_path / "damaged")
+        LocalProject(tmp_path / "damaged")
 
 
 def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path):
     import sqlite3
 
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     project.close()
     database = sqlite3.connect(tmp_path / DATABASE)
     database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(ProjectError, match="schema version 99, expected at most 2"):
-        Project(tmp_path)
+        LocalProject(tmp_path)
 
 
-def test_ids_are_never_used_twice(project: Project):
+def test_ids_are_never_used_twice(project: LocalProject):
     first = project.add_sample(name="a", frequency=16000, values_count=0)
     with project.store.transaction() as database:
         database.execute("DELETE FROM samples WHERE id = ?", (first,))
     assert project.add_sample(name="b", frequency=16000, values_count=0) > first
 
 
-def test_samples_that_make_no_sense_cannot_be_added(project: Project):
+def test_samples_that_make_no_sense_cannot_be_added(project: LocalProject):
     with pytest.raises(ValueError, match="category='unknown'"):
         project.add_sample(name="a", frequency=16000, values_count=1, category="unknown")
     with pytest.raises(ValueError, match="values_count=-1"):

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from block.local_studio.api.list_query import DEFAULT_LIMIT, Listing
-from block.local_studio.data.sample import AUDIO_SENSOR, Sample, Sensor, StructuredLabel
-from block.local_studio.data.validation import Refused
+from block.local_studio.api.list_query import DEFAULT_LIMIT, ListQuery
+from block.local_studio.data.sample import AUDIO_SENSOR, LocalSample, Sensor, StructuredLabel
+from block.local_studio.data.validation import RequestError
 
-SAMPLE = Sample(
+SAMPLE = LocalSample(
     id=7,
     name="Dogs/bark.wav",
     category="training",
@@ -33,8 +33,8 @@ SAMPLE = Sample(
 )
 
 
-def listing(**parameters: str) -> Listing:
-    return Listing.of(list({"category": "all", **parameters}.items()))
+def listing(**parameters: str) -> ListQuery:
+    return ListQuery.of(list({"category": "all", **parameters}.items()))
 
 
 @pytest.mark.parametrize(
@@ -113,23 +113,23 @@ def test_a_page_is_small_unless_asked_for_otherwise():
     ],
 )
 def test_values_out_of_range_are_refused_by_name(parameter: str, value: str):
-    with pytest.raises(Refused, match=parameter):
+    with pytest.raises(RequestError, match=parameter):
         listing(**{parameter: value})
 
 
-@pytest.mark.parametrize("parameter", Listing.UNSUPPORTED)
+@pytest.mark.parametrize("parameter", ListQuery.UNSUPPORTED)
 def test_documented_filters_that_are_missing_here_are_refused_not_ignored(parameter: str):
-    with pytest.raises(Refused, match=f"{parameter} is not supported"):
+    with pytest.raises(RequestError, match=f"{parameter} is not supported"):
         listing(**{parameter: "1"})
 
 
 def test_unknown_repeated_and_absent_parameters_are_refused():
-    with pytest.raises(Refused, match="unknown query parameter 'ids'"):
+    with pytest.raises(RequestError, match="unknown query parameter 'ids'"):
         listing(ids="[1]")
-    with pytest.raises(Refused, match="limit is given 2 times"):
-        Listing.of([("category", "all"), ("limit", "1"), ("limit", "2")])
-    with pytest.raises(Refused, match="category is required"):
-        Listing.of([])
+    with pytest.raises(RequestError, match="limit is given 2 times"):
+        ListQuery.of([("category", "all"), ("limit", "1"), ("limit", "2")])
+    with pytest.raises(RequestError, match="category is required"):
+        ListQuery.of([])
 
 
 def test_booleans_are_read_as_the_python_bindings_write_them():

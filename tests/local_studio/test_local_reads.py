@@ -13,7 +13,7 @@ import pytest
 import requests
 import soundfile
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Sensor, StructuredLabel
 from block.local_studio.server import running
 
@@ -36,7 +36,7 @@ def test_the_key_has_one_project(studio: Any):
 
 
 def test_the_project_knows_how_much_training_data_it_has(tmp_path: Path):
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     labels = (StructuredLabel(0, 99, "a"), StructuredLabel(100, 15999, "b"))
     project.add_sample(name="1", frequency=16000, values_count=16000, label="x", structured_labels=labels)
     project.add_sample(name="2", frequency=16000, values_count=8000, label="c")
@@ -94,7 +94,7 @@ def test_a_list_with_a_job_shows_and_filters_what_the_job_proposes(studio: Any):
 
 
 def test_a_thousand_recordings_are_listed_in_a_fifth_of_a_second(tmp_path: Path):
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     labels = [StructuredLabel(i * 10, i * 10 + 9, str(i)) for i in range(20)]
     for i in range(1000):
         project.add_sample(name=f"{i}", frequency=16000, values_count=200, structured_labels=labels)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from block.local_studio.api import app
-from block.local_studio.api.app import Span, Unsatisfiable
+from block.local_studio.api.app import ByteRange, Unsatisfiable
 from block.local_studio.data import wav
 from block.local_studio.data.wav import Slice, UnreadableAudio
 
@@ -96,11 +96,11 @@ def test_payload_values_are_16_bit_integers_averaged_over_channels():
     ("header", "expected"),
     [
         (None, None),
-        ("bytes=0-9", Span(0, 10)),
-        ("bytes=90-", Span(90, 100)),
-        ("bytes=90-1000", Span(90, 100)),
-        ("bytes=-10", Span(90, 100)),
-        ("bytes=-1000", Span(0, 100)),
+        ("bytes=0-9", ByteRange(0, 10)),
+        ("bytes=90-", ByteRange(90, 100)),
+        ("bytes=90-1000", ByteRange(90, 100)),
+        ("bytes=-10", ByteRange(90, 100)),
+        ("bytes=-1000", ByteRange(0, 100)),
         ("bytes=-", None),
         ("bytes=9-3", None),
         ("bytes=0-1,5-6", None),
@@ -108,7 +108,7 @@ def test_payload_values_are_16_bit_integers_averaged_over_channels():
         ("bytes=a-b", None),
     ],
 )
-def test_one_range_of_bytes_is_understood_and_others_are_ignored(header: str | None, expected: Span | None):
+def test_one_range_of_bytes_is_understood_and_others_are_ignored(header: str | None, expected: ByteRange | None):
     assert app.requested(header, 100) == expected
 
 

@@ -176,12 +176,12 @@ def test_a_proposal_names_job_and_changes(studio: Any, refused: Refused):
 
 
 def test_what_was_written_is_there_when_the_project_is_opened_again(studio: Any):
-    from block.local_studio.data.project import Project
+    from block.local_studio.data.project import LocalProject
 
     sample_id, job = studio.add(100), next(JOBS)
     studio.post(studio.raw_data(sample_id, "metadata"), {"metadata": {"a": "b"}})
     propose(studio, sample_id, job, {"label": "x"})
-    again = Project(studio.project.root)
+    again = LocalProject(studio.project.root)
     assert again.sample(sample_id).metadata == {"a": "b"}
     assert again.sample(sample_id, job).label == "x"
     assert again.audio(again.sample(sample_id)).size == 244

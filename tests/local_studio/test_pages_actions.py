@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import StructuredLabel
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.jobs.store import JobStore
 from block.local_studio.server import running
@@ -79,7 +79,7 @@ class Browser:
 
 
 @pytest.fixture
-def browser(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+def browser(project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
     monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
     for name in ("one.wav", "<b>two</b>", "three"):
         project.add_sample(name=name, frequency=100, values_count=1000)
@@ -89,11 +89,11 @@ def browser(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brows
         browser.session.close()
 
 
-def labels(project: Project) -> dict[int, str]:
+def labels(project: LocalProject) -> dict[int, str]:
     return {sample.id: sample.structured_labels[0].label for sample in project.samples() if sample.structured_labels}
 
 
-def by_hand(project: Project, sample_id: int) -> None:
+def by_hand(project: LocalProject, sample_id: int) -> None:
     sample = project.sample(sample_id)
     project.store.set_by_hand(sample_id, [StructuredLabel(0, 999, "mine")], sample.revision)
 
@@ -123,7 +123,7 @@ def test_the_form_has_all_items_with_what_is_said_of_them(browser: Browser):
         assert f'for="{control}"' in text or f'id="{control}"' in text
 
 
-def test_a_preview_is_looked_at_and_its_proposals_decided(browser: Browser, project: Project):
+def test_a_preview_is_looked_at_and_its_proposals_decided(browser: Browser, project: LocalProject):
     browser.start("preview", p_label="x")  # no such field: passed over
     text = browser.ended()
     assert browser.path == "/jobs/1"
@@ -142,7 +142,7 @@ def test_a_preview_is_looked_at_and_its_proposals_decided(browser: Browser, proj
     assert "None is open." in browser.text
 
 
-def test_all_are_rejected_at_once(browser: Browser, project: Project):
+def test_all_are_rejected_at_once(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.ended()
     browser.post("/jobs/1/proposals", decision="reject")
@@ -150,7 +150,7 @@ def test_all_are_rejected_at_once(browser: Browser, project: Project):
     assert labels(project) == {}
 
 
-def test_accepting_all_leaves_what_a_person_has_labelled_since(browser: Browser, project: Project):
+def test_accepting_all_leaves_what_a_person_has_labelled_since(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.ended()
     by_hand(project, 2)
@@ -161,7 +161,7 @@ def test_accepting_all_leaves_what_a_person_has_labelled_since(browser: Browser,
     assert labels(project)[2] == "toy"
 
 
-def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browser: Browser, project: Project):
+def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.ended()
     button = browser.button("accept", 2)
@@ -174,7 +174,7 @@ def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browse
     assert labels(project) == {2: "mine"}
 
 
-def test_what_a_person_has_labelled_is_not_given_to_a_block_unless_asked(browser: Browser, project: Project):
+def test_what_a_person_has_labelled_is_not_given_to_a_block_unless_asked(browser: Browser, project: LocalProject):
     by_hand(project, 1)
     browser.start()
     browser.ended()
@@ -186,7 +186,7 @@ def test_what_a_person_has_labelled_is_not_given_to_a_block_unless_asked(browser
     assert "--overwrite-hand-labels" in browser.text
 
 
-def test_only_labelled_by_hand_is_told_and_not_started(browser: Browser, project: Project):
+def test_only_labelled_by_hand_is_told_and_not_started(browser: Browser, project: LocalProject):
     by_hand(project, 1)
     browser.start(which="given", ids="1")
     assert browser.status == 422
@@ -200,7 +200,7 @@ def test_only_labelled_by_hand_is_told_and_not_started(browser: Browser, project
     [("all", "1", (1, 2, 3)), ("unlabelled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (3, 1, 2))],
 )
 def test_it_is_given_those_recordings_that_were_chosen(
-    browser: Browser, project: Project, which: str, ids: str, expected: tuple[int, ...]
+    browser: Browser, project: LocalProject, which: str, ids: str, expected: tuple[int, ...]
 ):
     store = JobStore(project.store)
     project.store.set_structured_labels(2, [StructuredLabel(0, 999, "there")])
@@ -212,7 +212,7 @@ def test_it_is_given_those_recordings_that_were_chosen(
     assert store.latest()[0].sample_ids == expected
 
 
-def test_a_preview_takes_a_few_at_random(browser: Browser, project: Project):
+def test_a_preview_takes_a_few_at_random(browser: Browser, project: LocalProject):
     browser.start("preview", **{"at-most": "2"})
     browser.ended()
     (job,) = JobStore(project.store).latest()
@@ -230,7 +230,7 @@ def test_the_form_begins_with_the_recordings_in_the_address(browser: Browser):
     assert "<script>alert" not in browser.get("/actions?ids=<script>alert(1)</script>")
 
 
-def test_what_is_wrong_is_told_by_its_field_and_above_all(browser: Browser, project: Project):
+def test_what_is_wrong_is_told_by_its_field_and_above_all(browser: Browser, project: LocalProject):
     text = browser.start(
         **{"p.pause-ms": "soon", "p.label": "", "p.TOY_TOKEN": "my secret", "which": "given", "ids": "9"}
     )
@@ -325,7 +325,7 @@ def test_there_is_no_such_job(browser: Browser, path: str):
 
 
 @pytest.mark.parametrize("path", ["/actions", "/jobs/1/cancel", "/jobs/1/proposals"])
-def test_nothing_is_done_for_another_page(browser: Browser, project: Project, path: str):
+def test_nothing_is_done_for_another_page(browser: Browser, project: LocalProject, path: str):
     browser.start("preview")
     browser.ended()
     for fields, headers in (({}, {}), ({"token": "x"}, {}), ({}, {"Origin": "http://elsewhere.example"})):
@@ -337,7 +337,7 @@ def test_nothing_is_done_for_another_page(browser: Browser, project: Project, pa
 
 
 def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = tmp_path / "block"
     folder.mkdir()
@@ -359,12 +359,12 @@ def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
 
 @pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999", "1.5", "99999999999999999", "-1"])
 def test_what_is_no_id_is_refused(wrong: str):
-    with pytest.raises(Refused, match="no id"):
+    with pytest.raises(RequestError, match="no id"):
         named(wrong)
 
 
 def test_a_disk_that_is_full_is_a_page_and_starts_nothing(
-    browser: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, project: LocalProject, monkeypatch: pytest.MonkeyPatch
 ):
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")

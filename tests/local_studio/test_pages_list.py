@@ -16,14 +16,14 @@ from block.edge_impulse.label_owner import SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio.address import Address
 from block.local_studio.api import assumptions, reads, writes
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Changes, Proposal, StructuredLabel
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.store import PREVIEW, JobStore
 from block.local_studio.server import running
 from block.local_studio.web import template_filters
-from block.local_studio.web.list_page import LONGEST_IDS, KeptRows, action_link, spans, values
-from block.local_studio.web.recordings_list import Entry, Filter, chosen, given_by, natural
+from block.local_studio.web.list_page import LONGEST_IDS, RowCache, action_link, spans, values
+from block.local_studio.web.recordings_list import Filter, RecordingRow, chosen, given_by, natural
 from block.local_studio.web.segments import is_unsure
 
 TEXTS = (
@@ -40,7 +40,7 @@ DISGUISES = "\u202e\u2028\x00\x1b"
 
 @dataclass(frozen=True)
 class Pages:
-    project: Project
+    project: LocalProject
     address: Address
 
     def get(self, path: str, status: int = 200, **options: Any) -> str:
@@ -50,25 +50,25 @@ class Pages:
 
 
 @pytest.fixture
-def pages(project: Project) -> Iterator[Pages]:
+def pages(project: LocalProject) -> Iterator[Pages]:
     with running(project) as address:
         yield Pages(project, address)
 
 
-def add(project: Project, name: str, *labels: str, frequency: float = 100, **options: Any) -> int:
+def add(project: LocalProject, name: str, *labels: str, frequency: float = 100, **options: Any) -> int:
     """A recording of one second a label, of one second without any."""
     structured = [StructuredLabel(100 * i, 100 * i + 99, label) for i, label in enumerate(labels)]
     values = {"values_count": 100 * max(1, len(labels)), "structured_labels": structured or None, **options}
     return project.add_sample(name=name, frequency=frequency, **values)
 
 
-def names(project: Project, **filters: Any) -> list[str]:
+def names(project: LocalProject, **filters: Any) -> list[str]:
     """The names that the list shows under a filter."""
     return [row.sample.name for row in chosen(rows_of(project), Filter(**filters))]
 
 
-def rows_of(project: Project) -> list[Entry]:
-    return KeptRows(project.store, JobStore(project.store)).now()
+def rows_of(project: LocalProject) -> list[RecordingRow]:
+    return RowCache(project.store, JobStore(project.store)).now()
 
 
 def row_of(page: str, sample_id: int) -> str:
@@ -112,7 +112,9 @@ def test_states_are_told_apart_by_words(pages: Pages) -> None:
     project.store.set_label(loose, "rain")
     job = jobs.create(PREVIEW, "block", {}, [failed, proposed])
     jobs.add_details(job.id, {failed: {"error": "it is silent"}, **unsure(proposed, "dog")})
-    project.store.propose(Proposal(job.id, proposed, Changes(structured_labels=(StructuredLabel(0, 99, "dog"),))))
+    project.store.propose(
+        Proposal(job.id, proposed, ProposedChanges(structured_labels=(StructuredLabel(0, 99, "dog"),)))
+    )
     page = pages.get("/")
     assert "failed</span>" in row_of(page, failed)
     assert "it is silent" in row_of(page, failed)
@@ -123,7 +125,7 @@ def test_states_are_told_apart_by_words(pages: Pages) -> None:
     assert "unlabelled" not in row_of(page, loose)
 
 
-def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: Project) -> None:
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: LocalProject) -> None:
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     project.scan()
     with running(project) as address:
@@ -132,7 +134,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: Project) ->
     assert "broken.wav" in page
 
 
-def test_each_filter_lets_through_what_it_names(project: Project) -> None:
+def test_each_filter_lets_through_what_it_names(project: LocalProject) -> None:
     jobs = JobStore(project.store)
     add(project, "none")
     add(project, "hand", "dog", metadata={"labeled_by": "human"})
@@ -140,7 +142,7 @@ def test_each_filter_lets_through_what_it_names(project: Project) -> None:
     failed = add(project, "failed")
     job = jobs.create(PREVIEW, "block", {}, [block, failed])
     jobs.add_details(job.id, {failed: {"error": "no"}, **unsure(block, "dog")})
-    project.store.propose(Proposal(job.id, failed, Changes()))
+    project.store.propose(Proposal(job.id, failed, ProposedChanges()))
     assert names(project) == ["block", "failed", "hand", "none"]
     assert names(project, state="unlabelled") == ["failed", "none"]
     assert names(project, state="labelled") == ["block", "hand"]
@@ -154,7 +156,7 @@ def test_each_filter_lets_through_what_it_names(project: Project) -> None:
     assert names(project, search="n", label="dog") == ["hand"]
 
 
-def test_orders_are_those_of_people_and_of_lengths(project: Project) -> None:
+def test_orders_are_those_of_people_and_of_lengths(project: LocalProject) -> None:
     for name, labels in (("Take 10", "ab"), ("take 9", "abc"), ("take", "a")):
         add(project, name, *labels)
     project.store.set_label(2, "x")
@@ -169,7 +171,7 @@ def test_names_of_digits_without_end_can_be_ordered() -> None:
     assert sorted(["9" * 9000, "1" + "0" * 9000], key=natural)
 
 
-def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: Project) -> None:
+def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalProject) -> None:
     sample_id = add(project, "a", "dog")
     sample = project.sample(sample_id)
     written = fingerprint([one.to_json() for one in sample.structured_labels or ()])
@@ -195,13 +197,13 @@ def test_a_segment_is_unsure_where_a_rival_is_close_or_a_window_disagrees(entry:
     assert is_unsure(entry) is is_it
 
 
-def test_what_was_said_of_labels_that_are_no_more_does_not_make_uncertain(project: Project) -> None:
+def test_what_was_said_of_labels_that_are_no_more_does_not_make_uncertain(project: LocalProject) -> None:
     jobs = JobStore(project.store)
     sample_id = add(project, "a", "dog")
     job = jobs.create(PREVIEW, "block", {}, [sample_id])
     jobs.add_details(job.id, unsure(sample_id, "cat"))
     assert names(project, state="uncertain") == []
-    project.store.propose(Proposal(job.id, sample_id, Changes()))
+    project.store.propose(Proposal(job.id, sample_id, ProposedChanges()))
     assert names(project, state="uncertain") == ["a"]
     project.store.reject(job.id, sample_id)
     jobs.add_details(job.id, unsure(sample_id, "dog"))
@@ -244,7 +246,7 @@ def test_what_is_chosen_goes_to_the_action(pages: Pages) -> None:
     pages.get("/chosen?id=../1", 404)
 
 
-def test_an_action_can_be_had_for_all_that_a_filter_shows(project: Project) -> None:
+def test_an_action_can_be_had_for_all_that_a_filter_shows(project: LocalProject) -> None:
     for name in ("a", "ab", "b", "ac", "ad"):
         add(project, name)
     project.store.set_disabled(5, True)
@@ -286,7 +288,7 @@ def test_the_page_holds_no_style_and_no_script_of_its_own(pages: Pages) -> None:
             pages.get(f"/static/{name}")
 
 
-def test_a_thousand_recordings_take_three_queries(project: Project) -> None:
+def test_a_thousand_recordings_take_three_queries(project: LocalProject) -> None:
     store = project.store
     for i in range(1000):
         add(project, f"take {i}", "dog", "rain", "dog")
@@ -300,9 +302,9 @@ def test_a_thousand_recordings_take_three_queries(project: Project) -> None:
     assert len(queries) == 3, queries
 
 
-def test_rows_that_are_kept_follow_every_change(project: Project) -> None:
+def test_rows_that_are_kept_follow_every_change(project: LocalProject) -> None:
     jobs = JobStore(project.store)
-    kept = KeptRows(project.store, jobs)
+    kept = RowCache(project.store, jobs)
     first, second = add(project, "a", "dog"), add(project, "b")
     before = kept.now()
     assert [(row.sample.id, row.given_by) for row in before] == [(first, "other"), (second, "nobody")]
@@ -315,7 +317,7 @@ def test_rows_that_are_kept_follow_every_change(project: Project) -> None:
     assert not kept.now()[0].is_uncertain
     jobs.add_details(job.id, unsure(first, "dog"))
     assert kept.now()[0].is_uncertain
-    project.store.propose(Proposal(job.id, first, Changes()))
+    project.store.propose(Proposal(job.id, first, ProposedChanges()))
     assert kept.now()[0].job_id == job.id
     project.store.reject(job.id, first)
     assert kept.now()[0].job_id is None
@@ -323,7 +325,7 @@ def test_rows_that_are_kept_follow_every_change(project: Project) -> None:
     assert [row.sample.id for row in kept.now()] == [second]
 
 
-def test_the_page_number_is_cut_to_those_there_are(project: Project) -> None:
+def test_the_page_number_is_cut_to_those_there_are(project: LocalProject) -> None:
     add(project, "a")
     assert values(rows_of(project), Filter(page=7))["number"] == 1
 
@@ -392,5 +394,5 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_a_choice_that_is_no_choice_is_refused_with_those_there_are() -> None:
-    with pytest.raises(Refused, match="unlabelled, labelled"):
+    with pytest.raises(RequestError, match="unlabelled, labelled"):
         Filter.of([("state", "x")])

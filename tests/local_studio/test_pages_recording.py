@@ -15,8 +15,8 @@ import pytest
 import requests
 import soundfile
 
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Changes, Proposal, StructuredLabel
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.jobs.store import PREVIEW, RUN, JobStore
 from block.local_studio.server import running
 from tests.local_studio.conftest import make_audio_bytes
@@ -29,7 +29,7 @@ RATE, COUNT = 16000, 48000
 class Pages:
     """The pages of a project, as a browser asks for them."""
 
-    project: Project
+    project: LocalProject
     url: str
 
     def get(self, path: str, **options: Any) -> requests.Response:
@@ -70,7 +70,7 @@ class Pages:
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Iterator[Pages]:
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     try:
         with running(project) as address:
             yield Pages(project, address.url)
@@ -97,7 +97,7 @@ def say(pages: Pages, sample_id: int, kind: str, details: Mapping[str, object]) 
     return job.id
 
 
-def propose(pages: Pages, sample_id: int, job_id: int, changes: Changes) -> None:
+def propose(pages: Pages, sample_id: int, job_id: int, changes: ProposedChanges) -> None:
     pages.project.store.propose(Proposal(job_id, sample_id, changes))
 
 
@@ -137,7 +137,7 @@ def test_hostile_names_labels_and_metadata_are_text_and_nothing_else(pages: Page
     these = labels((0, COUNT - 1, HOSTILE))
     sample_id = pages.add(name=HOSTILE, metadata={HOSTILE: HOSTILE}, structured_labels=these)
     job_id = say(pages, sample_id, PREVIEW, {"segments": [entry(these[0], runnersUp=[[HOSTILE, 0.2]])]})
-    propose(pages, sample_id, job_id, Changes(label=HOSTILE, structured_labels=these, metadata={HOSTILE: "x"}))
+    propose(pages, sample_id, job_id, ProposedChanges(label=HOSTILE, structured_labels=these, metadata={HOSTILE: "x"}))
     answer = pages.get(f"/recordings/{sample_id}")
     assert "<img src=x" not in answer.text
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
@@ -153,7 +153,7 @@ def test_the_details_of_the_job_that_fits_are_shown_for_the_labels_there_are(pag
     fitting = say(pages, sample_id, PREVIEW, {"segments": [entry(one, score=0.7) for one in HALVES]})
     other = labels((0, COUNT - 1, "wind"))
     newer = say(pages, sample_id, RUN, {"segments": [entry(other[0], score=0.9)]})
-    propose(pages, sample_id, newer, Changes(structured_labels=other))
+    propose(pages, sample_id, newer, ProposedChanges(structured_labels=other))
     data = pages.data(sample_id)
     assert [one["why"]["job"] for one in data["current"]] == [fitting, fitting]
     assert data["current"][0]["why"]["same"] is True
@@ -200,7 +200,7 @@ def test_the_reason_why_the_newest_job_failed_is_shown(pages: Pages) -> None:
 def test_the_newest_proposal_is_shown_unless_another_job_is_asked_for(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
     for job_id, name in ((4, "older"), (9, "newer")):
-        propose(pages, sample_id, job_id, Changes(structured_labels=labels((0, COUNT - 1, name))))
+        propose(pages, sample_id, job_id, ProposedChanges(structured_labels=labels((0, COUNT - 1, name))))
     assert pages.data(sample_id)["proposed"][0]["label"] == "newer"
     assert pages.data(sample_id, "?job=4")["proposed"][0]["label"] == "older"
     assert pages.data(sample_id, "?job=5")["proposed"] is None
@@ -306,7 +306,7 @@ def test_text_that_is_no_partition_is_given_back_with_the_reason(pages: Pages, l
 def test_a_proposal_is_accepted_and_rejected_by_plain_forms(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
     for job_id in (1, 2):
-        propose(pages, sample_id, job_id, Changes(structured_labels=labels((0, COUNT - 1, f"of {job_id}"))))
+        propose(pages, sample_id, job_id, ProposedChanges(structured_labels=labels((0, COUNT - 1, f"of {job_id}"))))
     path = f"/recordings/{sample_id}/proposal"
     assert "rejected" in pages.form(path, job=2, decision="reject").text
     assert pages.project.sample(sample_id).structured_labels == HALVES
@@ -318,7 +318,7 @@ def test_a_proposal_is_accepted_and_rejected_by_plain_forms(pages: Pages) -> Non
 
 def test_a_proposal_is_not_accepted_over_labels_that_were_never_seen(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
-    propose(pages, sample_id, 1, Changes(structured_labels=labels((0, COUNT - 1, "new"))))
+    propose(pages, sample_id, 1, ProposedChanges(structured_labels=labels((0, COUNT - 1, "new"))))
     assert pages.save(sample_id, 0, as_json(labels((0, COUNT - 1, "mine")))).ok
     answer = pages.form(f"/recordings/{sample_id}/proposal", job=1, decision="accept", revision=0)
     assert answer.status_code == 409
@@ -328,7 +328,7 @@ def test_a_proposal_is_not_accepted_over_labels_that_were_never_seen(pages: Page
 def test_accepting_over_labels_by_hand_is_announced_and_takes_their_mark_away(pages: Pages) -> None:
     sample_id = pages.add()
     assert pages.save(sample_id, 0, as_json(HALVES)).ok
-    propose(pages, sample_id, 1, Changes(structured_labels=labels((0, COUNT - 1, "new"))))
+    propose(pages, sample_id, 1, ProposedChanges(structured_labels=labels((0, COUNT - 1, "new"))))
     assert "Accept, and replace labels by hand" in pages.page(f"/recordings/{sample_id}")
     revision = pages.data(sample_id)["revision"]
     assert pages.form(f"/recordings/{sample_id}/proposal", job=1, decision="accept", revision=revision).ok

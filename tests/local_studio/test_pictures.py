@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from block.local_studio.data.playback import Decoded, opened, playable
+from block.local_studio.data.playback import DecodedWav, opened, playable
 from block.local_studio.data.wav import Bytes, UnreadableAudio
 from block.local_studio.web import pictures
-from block.local_studio.web.pictures import Span, peaks, spectrogram, ticks
+from block.local_studio.web.pictures import TimeSpan, peaks, spectrogram, ticks
 from block.spectrogram import COLOURS
 
 RATE = 16000
@@ -46,20 +46,20 @@ def pixels(picture: bytes) -> npt.NDArray[np.uint8]:
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
 def test_a_tone_is_drawn_beside_its_frequency_on_the_axis(rate: int) -> None:
     places = {tick.hz: tick.place for tick in ticks(rate, 128)}
-    shown = pixels(spectrogram(encoded(tone(1000, 2, rate), rate), Span(0, 2, 100), 128))
+    shown = pixels(spectrogram(encoded(tone(1000, 2, rate), rate), TimeSpan(0, 2, 100), 128))
     assert abs(int(shown[:, 50].argmax()) + 0.5 - 128 * places[1000]) <= 2
 
 
 def test_a_tone_is_drawn_when_it_sounds_and_at_no_other_time() -> None:
     values = np.concatenate([np.zeros(RATE), tone(1000, 1), np.zeros(2 * RATE)])
-    loudest = pixels(spectrogram(encoded(values), Span(0, 4, 400), 64)).max(axis=0)
+    loudest = pixels(spectrogram(encoded(values), TimeSpan(0, 4, 400), 64)).max(axis=0)
     assert loudest[102:198].min() > 240
     assert max(loudest[:98].max(), loudest[202:].max()) == 0
 
 
 def test_a_part_is_drawn_as_the_part_that_it_is() -> None:
     values = np.concatenate([tone(500, 2), tone(4000, 2)])
-    shown = pixels(spectrogram(encoded(values), Span(1.5, 2.5, 100), 64)).astype(int)
+    shown = pixels(spectrogram(encoded(values), TimeSpan(1.5, 2.5, 100), 64)).astype(int)
     low, high = shown[:, 20].argmax(), shown[:, 80].argmax()
     assert low > high + 20
     assert shown[:, :45].argmax(axis=0).min() == low
@@ -68,18 +68,18 @@ def test_a_part_is_drawn_as_the_part_that_it_is() -> None:
 
 def test_what_lies_beyond_the_end_is_drawn_as_silence() -> None:
     data = encoded(tone(1000, 1))
-    assert pixels(spectrogram(data, Span(0, 2, 100), 32))[:, 55:].max() == 0
-    drawn = peaks(data, Span(0, 2, 100))
+    assert pixels(spectrogram(data, TimeSpan(0, 2, 100), 32))[:, 55:].max() == 0
+    drawn = peaks(data, TimeSpan(0, 2, 100))
     assert drawn.high[51:].max() == 0
     assert drawn.high[:49].min() > 0.49
 
 
 def test_digital_silence_is_drawn_quiet_and_not_loud() -> None:
-    assert pixels(spectrogram(encoded(np.zeros(RATE)), Span(0, 1, 50), 32)).max() == 0
+    assert pixels(spectrogram(encoded(np.zeros(RATE)), TimeSpan(0, 1, 50), 32)).max() == 0
 
 
 def test_the_picture_is_as_large_as_was_asked_and_its_palette_is_that_of_the_report() -> None:
-    picture = spectrogram(encoded(tone(440, 0.2)), Span(0, 0.2, 321), 77)
+    picture = spectrogram(encoded(tone(440, 0.2)), TimeSpan(0, 0.2, 321), 77)
     assert pixels(picture).shape == (77, 321)
     assert bytes(COLOURS[0]) in picture
 
@@ -100,7 +100,7 @@ def test_a_spectrogram_of_a_long_recording_reads_a_bounded_part_of_it(tmp_path: 
 def test_peaks_are_the_extremes_of_every_value_in_a_column() -> None:
     values = np.random.default_rng(1).uniform(-1, 1, 48000)
     exact = soundfile.read(io.BytesIO(encoded(values)))[0]
-    drawn = peaks(encoded(values), Span(0, 3, 37))
+    drawn = peaks(encoded(values), TimeSpan(0, 3, 37))
     edges = np.floor(np.linspace(0, 3, 38) * RATE).astype(int)
     for column, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         assert drawn.low[column] == exact[start:end].min()
@@ -110,30 +110,30 @@ def test_peaks_are_the_extremes_of_every_value_in_a_column() -> None:
 
 def test_peaks_do_not_depend_on_the_blocks_in_which_the_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(np.random.default_rng(2).uniform(-1, 1, (20000, 2)))
-    whole = peaks(data, Span(0.1, 1.2, 111))
+    whole = peaks(data, TimeSpan(0.1, 1.2, 111))
     monkeypatch.setattr(pictures, "BLOCK_VALUES", 1234)
-    blocks = peaks(data, Span(0.1, 1.2, 111))
+    blocks = peaks(data, TimeSpan(0.1, 1.2, 111))
     np.testing.assert_array_equal(whole.low, blocks.low)
     np.testing.assert_array_equal(whole.high, blocks.high)
 
 
 def test_columns_narrower_than_a_value_show_that_value() -> None:
     values = np.array([0.5, -0.5, 0.25, 0.0])
-    drawn = peaks(encoded(values, rate=4), Span(0, 1, 16))
+    drawn = peaks(encoded(values, rate=4), TimeSpan(0, 1, 16))
     np.testing.assert_array_equal(drawn.high, np.repeat(values, 4))
     np.testing.assert_array_equal(drawn.low, np.repeat(values, 4))
 
 
 def test_each_channel_counts_for_the_peaks_also_where_they_cancel_out() -> None:
     half = tone(100, 1)
-    drawn = peaks(encoded(np.stack([half, -half], axis=1)), Span(0, 1, 10))
+    drawn = peaks(encoded(np.stack([half, -half], axis=1)), TimeSpan(0, 1, 10))
     assert drawn.high.min() > 0.49
     assert drawn.low.max() < -0.49
 
 
 def test_too_many_values_are_probed_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MOST_VALUES", 1000)
-    drawn = peaks(encoded(tone(440, 2)), Span(0, 2, 16))
+    drawn = peaks(encoded(tone(440, 2)), TimeSpan(0, 2, 16))
     assert not drawn.is_exact
     assert drawn.high.min() > 0.4
 
@@ -142,7 +142,7 @@ def test_too_many_values_are_probed_and_said_to_be(monkeypatch: pytest.MonkeyPat
 def test_compressed_recordings_are_drawn_like_plain_ones(container: str, subtype: str) -> None:
     values = np.concatenate([np.zeros(RATE), tone(1000, 1), np.zeros(RATE)])
     plain, compressed = (
-        pixels(spectrogram(data, Span(0, 3, 60), 64)).astype(int)
+        pixels(spectrogram(data, TimeSpan(0, 3, 60), 64)).astype(int)
         for data in (encoded(values), encoded(values, container=container, subtype=subtype))
     )
     assert plain[:, 30].argmax() == compressed[:, 30].argmax()
@@ -151,7 +151,7 @@ def test_compressed_recordings_are_drawn_like_plain_ones(container: str, subtype
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 def test_every_width_is_drawn_at_its_own_level(subtype: str) -> None:
-    drawn = peaks(encoded(tone(440, 0.5), subtype=subtype), Span(0, 0.5, 4))
+    drawn = peaks(encoded(tone(440, 0.5), subtype=subtype), TimeSpan(0, 0.5, 4))
     np.testing.assert_allclose(drawn.high, 0.5, atol=0.01)
 
 
@@ -160,18 +160,18 @@ def test_values_that_are_no_numbers_spoil_nothing_around_them() -> None:
     values[8000] = np.nan
     values[8001] = np.inf
     data = encoded(values, subtype="FLOAT")
-    assert pixels(spectrogram(data, Span(0, 1, 50), 32))[:, 10].max() > 200
-    assert np.isfinite(peaks(data, Span(0, 1, 50)).high).all()
+    assert pixels(spectrogram(data, TimeSpan(0, 1, 50), 32))[:, 10].max() > 200
+    assert np.isfinite(peaks(data, TimeSpan(0, 1, 50)).high).all()
 
 
 @pytest.mark.parametrize("rate", [40, 100, 192000])
 def test_unusual_rates_can_be_drawn(rate: int) -> None:
-    assert pixels(spectrogram(encoded(tone(rate / 8, 2, rate), rate), Span(0, 2, 20), 32)).max() == 255
+    assert pixels(spectrogram(encoded(tone(rate / 8, 2, rate), rate), TimeSpan(0, 2, 20), 32)).max() == 255
     assert all(0 <= tick.place <= 1 for tick in ticks(rate, 32))
 
 
 def test_damaged_audio_is_told_apart_from_silence() -> None:
-    for draw in (lambda data: peaks(data, Span(0, 1, 16)), lambda data: spectrogram(data, Span(0, 1, 16), 32)):
+    for draw in (lambda data: peaks(data, TimeSpan(0, 1, 16)), lambda data: spectrogram(data, TimeSpan(0, 1, 16), 32)):
         with pytest.raises(UnreadableAudio, match="cannot be read as audio"):
             draw(b"RIFF but no audio")
 
@@ -194,7 +194,7 @@ def test_a_decoded_recording_is_a_wav_with_the_same_sound(container: str, subtyp
     values = np.stack([tone(440, 1), tone(880, 1)], axis=1)
     data = encoded(values, container=container, subtype=subtype)
     found = playable(data)
-    assert isinstance(found, Decoded)
+    assert isinstance(found, DecodedWav)
     whole = b"".join(found.read(0, found.size))
     assert len(whole) == found.size
     heard, rate = soundfile.read(io.BytesIO(whole))

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from block.model import checkpoint as checkpoints
-from block.model.checkpoint import CheckpointError, FrontEnd
+from block.model.checkpoint import DEFAULT, Checkpoint, CheckpointError, FrontEnd, find_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device
 from block.runtime.hashing import LARGE_BYTES, MEMORY
@@ -33,27 +32,27 @@ def edit(path: Path, **changes: object) -> None:
 
 
 def test_a_checkpoint_is_found_by_folder_and_by_name_in_the_store(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_folder = checkpoints.find(str(copy))
-    assert by_folder == checkpoints.find("mine", store=copy.parent)
+    by_folder = find_checkpoint(str(copy))
+    assert by_folder == find_checkpoint("mine", store=copy.parent)
     assert by_folder.name == "mine"
     assert by_folder.class_names == NAMES
     assert by_folder.front_end == FrontEnd()
     monkeypatch.chdir(copy.parent)
-    assert checkpoints.find("mine").class_names == NAMES
+    assert find_checkpoint("mine").class_names == NAMES
     monkeypatch.chdir(copy)
-    assert checkpoints.find(".").name == "mine"
+    assert find_checkpoint(".").name == "mine"
 
 
 def test_the_digest_is_that_of_the_weights(copy: Path) -> None:
     expected = hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest()
-    assert checkpoints.find(str(copy)).sha256() == expected
+    assert find_checkpoint(str(copy)).sha256() == expected
 
 
-def large_weights(folder: Path) -> checkpoints.Checkpoint:
+def large_weights(folder: Path) -> Checkpoint:
     """A checkpoint whose weights are large enough to be remembered, all zeros."""
     with (folder / "model.safetensors").open("wb") as file:
         file.truncate(LARGE_BYTES)
-    return checkpoints.Checkpoint(folder, "large", NAMES, FrontEnd())
+    return Checkpoint(folder, "large", NAMES, FrontEnd())
 
 
 def test_the_digest_of_a_large_file_is_computed_once_and_remembered(tmp_path: Path) -> None:
@@ -101,12 +100,12 @@ def test_where_nothing_can_be_written_the_digest_is_computed_each_time_and_nothi
 
 def test_the_digest_of_a_small_file_leaves_nothing_behind(copy: Path) -> None:
     before = sorted(copy.iterdir())
-    checkpoints.find(str(copy)).sha256()
+    find_checkpoint(str(copy)).sha256()
     assert sorted(copy.iterdir()) == before
 
 
 def test_weights_that_have_gone_have_no_digest(copy: Path) -> None:
-    checkpoint = checkpoints.find(str(copy))
+    checkpoint = find_checkpoint(str(copy))
     checkpoint.weights.unlink()
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         checkpoint.sha256()
@@ -116,13 +115,13 @@ def test_where_the_default_is_missing_it_is_said_how_to_get_it_and_which_one_is_
     with pytest.raises(
         CheckpointError, match=r"models fetch`.*huggingface\.co/MIT/ast.*or use the embedded one: --model ast-tiny"
     ):
-        checkpoints.find(checkpoints.DEFAULT, store=tmp_path)
+        find_checkpoint(DEFAULT, store=tmp_path)
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are(copy: Path) -> None:
     (copy.parent / ".store").mkdir()
     with pytest.raises(CheckpointError, match="present in .*: mine"):
-        checkpoints.find("yours", store=copy.parent)
+        find_checkpoint("yours", store=copy.parent)
 
 
 def damage_weights(folder: Path) -> None:
@@ -177,7 +176,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_the_file_named(copy: Pa
     act, said = DAMAGES[damage]
     act(copy)
     with pytest.raises(CheckpointError, match=said):
-        checkpoints.find(str(copy))
+        find_checkpoint(str(copy))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_weights_that_do_not_fit_their_config_are_refused_before_torch_could_fil
 ) -> None:
     edit(copy / "config.json", **changes)
     with pytest.raises(CheckpointError, match=f"model.safetensors does not fit its config.json: .*{said}"):
-        checkpoints.find(str(copy))
+        find_checkpoint(str(copy))
 
 
 def test_weights_that_lack_a_tensor_are_refused_when_they_are_loaded(copy: Path) -> None:
@@ -207,19 +206,19 @@ def test_weights_that_lack_a_tensor_are_refused_when_they_are_loaded(copy: Path)
     del tensors["audio_spectrogram_transformer.encoder.layer.1.layernorm_after.weight"]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="missing keys .*layernorm_after.weight"):
-        Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
+        Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
 
 
 def test_a_config_that_transformers_cannot_take_is_refused_in_its_words(copy: Path) -> None:
     edit(copy / "config.json", quantization_config={"quant_method": "awq"})
     with pytest.raises(CheckpointError, match="cannot be loaded on cpu: "):
-        Classifier(checkpoints.find(str(copy)), choose_device(ComputeSettings("cpu")))
+        Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/" + "y" * 5000])
 def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        checkpoints.find(name)
+        find_checkpoint(name)
 
 
 def test_a_device_that_is_not_there_is_refused_with_the_reason() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from block.model_store.catalog import FILES, WEIGHTS, Known
-from block.model_store.store import Store
-from block.model_store.transfer import Patience
+from block.model_store.catalog import FILES, WEIGHTS, KnownCheckpoint
+from block.model_store.store import ModelStore
+from block.model_store.transfer import DownloadTimeouts
 from tests.model_store.standin import COMMIT, StandIn, served
 
-HASTE = Patience(connect_s=5, read_s=5, attempts=3, wait_s=0.01)
+HASTE = DownloadTimeouts(connect_s=5, read_s=5, attempts=3, wait_s=0.01)
 REPOSITORY = "somebody/small-ast"
 
 
@@ -62,8 +62,8 @@ def hub(contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> ModelStore:
     """An empty store that knows one checkpoint of the hub and an embedded one."""
     folder = tmp_path / "models"
     folder.mkdir()
-    return Store(folder, (Known("small", REPOSITORY, COMMIT), Known("tiny")))
+    return ModelStore(folder, (KnownCheckpoint("small", REPOSITORY, COMMIT), KnownCheckpoint("tiny")))

@@ -12,11 +12,11 @@ import pytest
 
 from block.commands.models import main
 from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import DEFAULT, CheckpointError, find_checkpoint
 from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS
 from block.model_store.listing import lines
 from block.model_store.records import SUMS
-from block.model_store.store import Store
+from block.model_store.store import ModelStore
 from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import SettingsError
 from tests.conftest import EMBEDDED, ROOT
@@ -25,7 +25,7 @@ from tests.model_store.standin import COMMIT, StandIn
 
 
 def test_list_shows_a_line_for_each_checkpoint(
-    store: Store, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+    store: ModelStore, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("tiny", "cut", "mine"):
         shutil.copytree(checkpoint_folder, store.path(name))
@@ -48,8 +48,8 @@ def test_list_shows_a_line_for_each_checkpoint(
 
 
 def test_list_knows_the_default_and_the_embedded_one(tmp_path: Path) -> None:
-    default, embedded = lines(Store(tmp_path / "nothing", KNOWN))
-    assert (default.name, default.marks, default.size) == (checkpoint.DEFAULT, ("default",), 346_404_948)
+    default, embedded = lines(ModelStore(tmp_path / "nothing", KNOWN))
+    assert (default.name, default.marks, default.size) == (DEFAULT, ("default",), 346_404_948)
     assert default.note == "MIT/ast-finetuned-audioset-10-10-0.4593@f826b80d2822"
     assert (embedded.name, embedded.marks, embedded.state) == (checkpoint.EMBEDDED, ("embedded",), "not here")
 
@@ -57,14 +57,14 @@ def test_list_knows_the_default_and_the_embedded_one(tmp_path: Path) -> None:
 def test_the_embedded_checkpoint_is_what_git_says_it_is() -> None:
     if not (EMBEDDED / SUMS).is_file():
         pytest.skip(f"its digests are not recorded yet: python -m block models record {EMBEDDED.name}")
-    (line,) = [one for one in lines(Store(), deep=True) if "embedded" in one.marks]
+    (line,) = [one for one in lines(ModelStore(), deep=True) if "embedded" in one.marks]
     assert (line.state, line.note) == ("sound", "in git")
     assert line.size is not None
     assert line.size <= 15_000_000
 
 
 def test_list_takes_a_large_digest_as_remembered_unless_it_is_to_look_deep(
-    store: Store, hub: StandIn, contents: dict[str, bytes]
+    store: ModelStore, hub: StandIn, contents: dict[str, bytes]
 ) -> None:
     hub.files[f"/{REPOSITORY}/{WEIGHTS}"] = with_ballast(contents[WEIGHTS], bytes(LARGE_BYTES))
     main(["fetch", "small"], store)
@@ -86,13 +86,13 @@ def test_list_takes_a_large_digest_as_remembered_unless_it_is_to_look_deep(
 
 
 def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
-    store: Store, hub: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: ModelStore, hub: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fetch", "small"], store) == 0
     archive = tmp_path / "carried.tar"
     assert main(["pack", "small", "--out", str(archive)], store) == 0
     assert f"models fetch small --from {archive}" in capsys.readouterr().out
-    other = Store(tmp_path / "air-gapped", store.known)
+    other = ModelStore(tmp_path / "air-gapped", store.known)
     count = len(hub.asked)
     assert main(["fetch", "small", "--from", str(archive)], other) == 0
     assert len(hub.asked) == count
@@ -100,12 +100,12 @@ def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "small is sound"
     assert "FAILED" not in out
-    first, second = (checkpoint.find("small", one.folder) for one in (store, other))
+    first, second = (find_checkpoint("small", one.folder) for one in (store, other))
     assert first.sha256() == second.sha256()
 
 
 def test_verify_exits_with_1_for_what_is_not_sound(
-    store: Store, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+    store: ModelStore, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(checkpoint_folder, store.path("mine"))
     (store.path("mine") / WEIGHTS).write_bytes(b"")
@@ -123,18 +123,18 @@ def test_verify_exits_with_1_for_what_is_not_sound(
         (["pack", "--out"], "expected one argument"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_settings_errors(store: Store, arguments: list[str], said: str) -> None:
+def test_arguments_that_cannot_be_used_are_settings_errors(store: ModelStore, arguments: list[str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         main(arguments, store)
 
 
-def test_what_could_not_be_done_is_a_checkpoint_error(store: Store) -> None:
+def test_what_could_not_be_done_is_a_checkpoint_error(store: ModelStore) -> None:
     for arguments in (["verify", "small"], ["pack", "small"], ["record", "small"], ["fetch", "mine"]):
         with pytest.raises(CheckpointError):
             main(arguments, store)
 
 
-def test_a_disk_that_fails_is_one_clear_error(store: Store, checkpoint_folder: Path) -> None:
+def test_a_disk_that_fails_is_one_clear_error(store: ModelStore, checkpoint_folder: Path) -> None:
     (store.folder / ".store").write_text("a file in the folder's place")
     with pytest.raises(CheckpointError, match=r"\.store.*: (File exists|Not a directory)"):
         main(["fetch", "mine", "--from", str(checkpoint_folder)], store)
@@ -144,9 +144,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from block.commands.models import main
-from block.model_store.store import Store
+from block.model_store.store import ModelStore
 try:
-    main(sys.argv[2:], Store(Path(sys.argv[1])))
+    main(sys.argv[2:], ModelStore(Path(sys.argv[1])))
 except (Exception, SystemExit) as error:
     print(type(error).__name__)
 heavy = {"torch", "transformers", "huggingface_hub", "soundfile"} & set(sys.modules)

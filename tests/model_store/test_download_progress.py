@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from block.model_store.download_progress import LARGE_BYTES, Meter, in_words
+from block.model_store.download_progress import LARGE_BYTES, DownloadProgress, in_words
 
 
 class Terminal(io.StringIO):
@@ -12,7 +12,7 @@ class Terminal(io.StringIO):
 
 def test_a_log_gets_a_line_every_tenth_of_a_large_file() -> None:
     log = io.StringIO()
-    with Meter("model.safetensors", log) as meter:
+    with DownloadProgress("model.safetensors", log) as meter:
         meter.begin(LARGE_BYTES // 2, LARGE_BYTES)
         for _ in range(LARGE_BYTES // 2 >> 16):
             meter.advance(1 << 16)
@@ -24,7 +24,7 @@ def test_a_log_gets_a_line_every_tenth_of_a_large_file() -> None:
 def test_a_log_gets_one_line_of_a_small_file_and_of_one_of_unknown_size() -> None:
     log = io.StringIO()
     for total in (891, None):
-        with Meter("config.json", log) as meter:
+        with DownloadProgress("config.json", log) as meter:
             meter.begin(0, total)
             meter.advance(891)
     assert log.getvalue().splitlines() == ["config.json: 891 bytes", "config.json: size unknown"]
@@ -32,7 +32,7 @@ def test_a_log_gets_one_line_of_a_small_file_and_of_one_of_unknown_size() -> Non
 
 def test_a_terminal_gets_a_bar_that_goes_on_where_the_transfer_does() -> None:
     terminal = Terminal()
-    with Meter("model.safetensors", terminal) as meter:
+    with DownloadProgress("model.safetensors", terminal) as meter:
         meter.begin(0, 2_000_000)
         meter.advance(500_000)
         meter.begin(500_000, 2_000_000)

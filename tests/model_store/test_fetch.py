@@ -5,11 +5,10 @@ import shutil
 
 import pytest
 
-from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
-from block.model_store.fetch import Target, fetch, read_target
-from block.model_store.store import Store
+from block.model.checkpoint import CheckpointError, find_checkpoint
+from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, KnownCheckpoint
+from block.model_store.fetch import FetchTarget, fetch, read_target
+from block.model_store.store import ModelStore
 from tests.conftest import NAMES
 from tests.model_store.conftest import HASTE, REPOSITORY
 from tests.model_store.standin import COMMIT, StandIn, served
@@ -18,45 +17,45 @@ OTHER_COMMIT = "f" * 40
 
 
 def bring(
-    store: Store, text: str = "small", place: str | None = None, force: bool = False, name: str | None = None
+    store: ModelStore, text: str = "small", place: str | None = None, force: bool = False, name: str | None = None
 ) -> list[str]:
     said: list[str] = []
     fetch(store, read_target(store, text, name), place, force, HASTE, said.append)
     return said
 
 
-def is_empty(store: Store, name: str = "small") -> bool:
+def is_empty(store: ModelStore, name: str = "small") -> bool:
     return not store.path(name).exists()
 
 
-def leftovers(store: Store) -> list[str]:
+def leftovers(store: ModelStore) -> list[str]:
     return sorted(path.name for path in (store.folder / ".store").glob("*.partial"))
 
 
 def test_the_three_files_and_nothing_else_are_fetched_at_the_pinned_commit(
-    store: Store, hub: StandIn, contents: dict[str, bytes]
+    store: ModelStore, hub: StandIn, contents: dict[str, bytes]
 ) -> None:
     hub.files[f"/{REPOSITORY}/README.md"] = b"a card"
     hub.files[f"/{REPOSITORY}/pytorch_model.bin"] = b"a pickle"
     bring(store)
     folder = store.path("small")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
-    assert checkpoint.find("small", store.folder).class_names == NAMES
+    assert find_checkpoint("small", store.folder).class_names == NAMES
     assert {one.path for one in hub.asked} == {f"/{REPOSITORY}/resolve/{COMMIT}/{name}" for name in FILES}
     assert leftovers(store) == []
 
 
-def test_a_sound_checkpoint_is_left_alone_unless_forced(store: Store, hub: StandIn) -> None:
+def test_a_sound_checkpoint_is_left_alone_unless_forced(store: ModelStore, hub: StandIn) -> None:
     bring(store)
     count = len(hub.asked)
     assert bring(store) == ["small is there and sound: left alone (--force fetches it again)"]
     assert len(hub.asked) == count
     bring(store, force=True)
     assert len(hub.asked) > count
-    assert checkpoint.find("small", store.folder).class_names == NAMES
+    assert find_checkpoint("small", store.folder).class_names == NAMES
 
 
-def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: Store, hub: StandIn) -> None:
+def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: ModelStore, hub: StandIn) -> None:
     bring(store)
     weights = store.path("small") / WEIGHTS
     content = bytearray(weights.read_bytes())
@@ -64,10 +63,10 @@ def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: Store
     weights.write_bytes(content)
     said = bring(store)
     assert said[0].startswith("small is there but not sound: model.safetensors has SHA-256 ")
-    assert checkpoint.find("small", store.folder).sha256() in said[3]
+    assert find_checkpoint("small", store.folder).sha256() in said[3]
 
 
-def test_what_else_lies_in_the_folder_is_never_lost(store: Store, hub: StandIn) -> None:
+def test_what_else_lies_in_the_folder_is_never_lost(store: ModelStore, hub: StandIn) -> None:
     folder = store.path("small")
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
@@ -82,10 +81,10 @@ def test_what_else_lies_in_the_folder_is_never_lost(store: Store, hub: StandIn) 
 
 
 def test_a_wrong_digest_is_refused_and_nothing_of_it_is_kept(
-    store: Store, hub: StandIn, contents: dict[str, bytes]
+    store: ModelStore, hub: StandIn, contents: dict[str, bytes]
 ) -> None:
     known = ExpectedFile(WEIGHTS, "0" * 64, len(contents[WEIGHTS]))
-    strict = Store(store.folder, (Known("small", REPOSITORY, COMMIT, (known,)),))
+    strict = ModelStore(store.folder, (KnownCheckpoint("small", REPOSITORY, COMMIT, (known,)),))
     with pytest.raises(
         CheckpointError, match=r"model\.safetensors in http.*/small-ast@.* has SHA-256 .*; expected 0000"
     ):
@@ -97,15 +96,17 @@ def test_a_wrong_digest_is_refused_and_nothing_of_it_is_kept(
     assert not list(store.folder.rglob("model.safetensors*"))
 
 
-def test_a_wrong_size_is_refused_before_the_transfer(store: Store, hub: StandIn) -> None:
-    strict = Store(store.folder, (Known("small", REPOSITORY, COMMIT, (ExpectedFile(WEIGHTS, "0" * 64, 7),)),))
+def test_a_wrong_size_is_refused_before_the_transfer(store: ModelStore, hub: StandIn) -> None:
+    strict = ModelStore(
+        store.folder, (KnownCheckpoint("small", REPOSITORY, COMMIT, (ExpectedFile(WEIGHTS, "0" * 64, 7),)),)
+    )
     hub.etags = False
     with pytest.raises(CheckpointError, match=r"model\.safetensors has \d+ bytes; expected 7"):
         bring(strict)
     assert hub.sent(WEIGHTS) == 0
 
 
-def test_digests_are_recorded_on_first_sight_and_held_to_afterwards(store: Store, hub: StandIn) -> None:
+def test_digests_are_recorded_on_first_sight_and_held_to_afterwards(store: ModelStore, hub: StandIn) -> None:
     assert sum("(recorded)" in line for line in bring(store)) == 3
     config = json.loads(hub.files[f"/{REPOSITORY}/{CONFIG}"])
     hub.files[f"/{REPOSITORY}/{CONFIG}"] = json.dumps({**config, "transformers_version": "0"}).encode()
@@ -115,8 +116,10 @@ def test_digests_are_recorded_on_first_sight_and_held_to_afterwards(store: Store
     assert is_empty(store)
 
 
-def test_another_repository_is_fetched_at_the_commit_that_its_branch_stands_for(store: Store, hub: StandIn) -> None:
-    plain = Store(store.folder, ())
+def test_another_repository_is_fetched_at_the_commit_that_its_branch_stands_for(
+    store: ModelStore, hub: StandIn
+) -> None:
+    plain = ModelStore(store.folder, ())
     bring(plain, REPOSITORY)
     record = plain.record("small-ast")
     assert record is not None
@@ -124,53 +127,53 @@ def test_another_repository_is_fetched_at_the_commit_that_its_branch_stands_for(
     # The branch moves on; what was recorded is still what is fetched, by either name.
     hub.revisions |= {"main": OTHER_COMMIT, OTHER_COMMIT: OTHER_COMMIT}
     for text in (REPOSITORY, "small-ast"):
-        assert read_target(plain, text) == Target("small-ast", REPOSITORY, COMMIT)
+        assert read_target(plain, text) == FetchTarget("small-ast", REPOSITORY, COMMIT)
         bring(plain, text, force=True)
     for force in (False, True):
         with pytest.raises(CheckpointError, match=f"recorded at commit {COMMIT}.*fetch it under another name"):
             bring(plain, f"{REPOSITORY}@main", force=force)
     bring(plain, f"{REPOSITORY}@main", name="newer")
-    assert checkpoint.find("newer", plain.folder).class_names == NAMES
+    assert find_checkpoint("newer", plain.folder).class_names == NAMES
 
 
-def test_what_was_recorded_at_a_revision_pinned_before_no_longer_holds(store: Store, hub: StandIn) -> None:
+def test_what_was_recorded_at_a_revision_pinned_before_no_longer_holds(store: ModelStore, hub: StandIn) -> None:
     bring(store)
     hub.revisions[OTHER_COMMIT] = OTHER_COMMIT
     config = json.loads(hub.files[f"/{REPOSITORY}/{CONFIG}"])
     hub.files[f"/{REPOSITORY}/{CONFIG}"] = json.dumps({**config, "transformers_version": "0"}).encode()
-    later = Store(store.folder, (Known("small", REPOSITORY, OTHER_COMMIT),))
+    later = ModelStore(store.folder, (KnownCheckpoint("small", REPOSITORY, OTHER_COMMIT),))
     bring(later, force=True)
     record = later.record("small")
     assert record is not None
     assert record.revision == OTHER_COMMIT
 
 
-def test_a_known_name_does_not_come_to_stand_for_another_checkpoint(store: Store) -> None:
-    assert read_target(store, REPOSITORY) == Target("small", REPOSITORY, COMMIT)
-    assert read_target(store, f"{REPOSITORY}@{COMMIT}") == Target("small", REPOSITORY, COMMIT)
+def test_a_known_name_does_not_come_to_stand_for_another_checkpoint(store: ModelStore) -> None:
+    assert read_target(store, REPOSITORY) == FetchTarget("small", REPOSITORY, COMMIT)
+    assert read_target(store, f"{REPOSITORY}@{COMMIT}") == FetchTarget("small", REPOSITORY, COMMIT)
     with pytest.raises(CheckpointError, match="small stands for another checkpoint than else/small; give this one a"):
         read_target(store, "else/small")
-    assert read_target(store, "else/small", "mine") == Target("mine", "else/small", "main")
+    assert read_target(store, "else/small", "mine") == FetchTarget("mine", "else/small", "main")
 
 
 @pytest.mark.parametrize(
     "text", ["../small", "a/b/c", "a//b", "/etc", "owner/repo@", "-x/y", "..", ".hidden", "a b", "é", "small@v1"]
 )
-def test_what_cannot_be_a_name_or_a_repository_is_refused(store: Store, text: str) -> None:
+def test_what_cannot_be_a_name_or_a_repository_is_refused(store: ModelStore, text: str) -> None:
     with pytest.raises(CheckpointError, match="expected"):
         fetch(store, read_target(store, text), patience=HASTE)
     with pytest.raises(CheckpointError, match="cannot be a checkpoint's name"):
         read_target(store, "owner/repo", "../../etc")
 
 
-def test_an_unknown_name_says_how_to_say_where_it_comes_from(store: Store) -> None:
+def test_an_unknown_name_says_how_to_say_where_it_comes_from(store: ModelStore) -> None:
     with pytest.raises(
         CheckpointError, match=r"where mine comes from is not known; name it as OWNER/REPO, or say --from"
     ):
         bring(store, "mine")
 
 
-def test_the_embedded_checkpoint_is_not_fetched(store: Store, contents: dict[str, bytes]) -> None:
+def test_the_embedded_checkpoint_is_not_fetched(store: ModelStore, contents: dict[str, bytes]) -> None:
     with pytest.raises(CheckpointError, match="tiny is kept in git, not fetched"):
         bring(store, "tiny")
     store.path("tiny").mkdir()
@@ -179,8 +182,8 @@ def test_the_embedded_checkpoint_is_not_fetched(store: Store, contents: dict[str
     assert "left alone" in bring(store, "tiny")[0]
 
 
-def test_a_missing_repository_revision_and_file_are_told_apart(store: Store, hub: StandIn) -> None:
-    plain = Store(store.folder, ())
+def test_a_missing_repository_revision_and_file_are_told_apart(store: ModelStore, hub: StandIn) -> None:
+    plain = ModelStore(store.folder, ())
     with pytest.raises(CheckpointError, match=f"no repository no/such at {hub.url}; if it is private, set HF_TOKEN"):
         bring(plain, "no/such")
     with pytest.raises(CheckpointError, match="has no revision 'v9'"):
@@ -191,7 +194,7 @@ def test_a_missing_repository_revision_and_file_are_told_apart(store: Store, hub
     assert plain.names() == []
 
 
-def test_a_repository_with_pickled_weights_alone_is_refused_as_such(store: Store, hub: StandIn) -> None:
+def test_a_repository_with_pickled_weights_alone_is_refused_as_such(store: ModelStore, hub: StandIn) -> None:
     hub.files[f"/{REPOSITORY}/pytorch_model.bin"] = hub.files.pop(f"/{REPOSITORY}/{WEIGHTS}")
     with pytest.raises(CheckpointError, match=r"holds pickled weights only \(pytorch_model\.bin\), which are never"):
         bring(store)
@@ -213,7 +216,7 @@ def test_a_repository_with_pickled_weights_alone_is_refused_as_such(store: Store
     ],
 )
 def test_what_is_no_usable_ast_is_refused_before_its_weights_are_waited_for(
-    store: Store, hub: StandIn, file: str, change: dict[str, object], said: str
+    store: ModelStore, hub: StandIn, file: str, change: dict[str, object], said: str
 ) -> None:
     content = json.loads(hub.files[f"/{REPOSITORY}/{file}"])
     hub.files[f"/{REPOSITORY}/{file}"] = json.dumps({**content, **change}).encode()
@@ -224,7 +227,9 @@ def test_what_is_no_usable_ast_is_refused_before_its_weights_are_waited_for(
     assert store.record("small") is None
 
 
-def test_truncated_weights_are_refused_although_the_server_thinks_they_are_whole(store: Store, hub: StandIn) -> None:
+def test_truncated_weights_are_refused_although_the_server_thinks_they_are_whole(
+    store: ModelStore, hub: StandIn
+) -> None:
     hub.files[f"/{REPOSITORY}/{WEIGHTS}"] = hub.files[f"/{REPOSITORY}/{WEIGHTS}"][:-1]
     with pytest.raises(
         CheckpointError,
@@ -235,14 +240,14 @@ def test_truncated_weights_are_refused_although_the_server_thinks_they_are_whole
     assert store.record("small") is None
 
 
-def test_where_the_hub_names_no_commit_one_has_to_be_given(store: Store, hub: StandIn) -> None:
+def test_where_the_hub_names_no_commit_one_has_to_be_given(store: ModelStore, hub: StandIn) -> None:
     hub.names_commits = False
     bring(store)  # a pinned commit is one
     with pytest.raises(CheckpointError, match="does not say which commit 'main' is"):
-        bring(Store(store.folder, ()), REPOSITORY)
+        bring(ModelStore(store.folder, ()), REPOSITORY)
 
 
-def test_a_hub_that_answers_with_another_commit_than_the_pinned_one_is_refused(store: Store, hub: StandIn) -> None:
+def test_a_hub_that_answers_with_another_commit_than_the_pinned_one_is_refused(store: ModelStore, hub: StandIn) -> None:
     hub.revisions[COMMIT] = OTHER_COMMIT
     with pytest.raises(CheckpointError, match=f"answered with commit {OTHER_COMMIT}; asked for {COMMIT}"):
         bring(store)
@@ -250,7 +255,7 @@ def test_a_hub_that_answers_with_another_commit_than_the_pinned_one_is_refused(s
 
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
 def test_who_has_forbidden_the_hub_is_told_so(
-    store: Store, hub: StandIn, variable: str, monkeypatch: pytest.MonkeyPatch
+    store: ModelStore, hub: StandIn, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "1")
     with pytest.raises(CheckpointError, match=f"{variable} is set, which forbids the hub"):
@@ -258,14 +263,14 @@ def test_who_has_forbidden_the_hub_is_told_so(
     assert hub.asked == []
 
 
-def test_an_endpoint_that_is_no_url_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_no_url_is_refused(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "mirror.example")
     with pytest.raises(CheckpointError, match=r"HF_ENDPOINT is 'mirror\.example'; expected http://"):
         bring(store)
 
 
 def test_the_token_opens_a_gated_repository_and_goes_nowhere_else(
-    store: Store,
+    store: ModelStore,
     hub: StandIn,
     contents: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
@@ -290,7 +295,7 @@ def test_the_token_opens_a_gated_repository_and_goes_nowhere_else(
     )
 
 
-def test_two_fetches_of_one_checkpoint_at_once_do_not_mix(store: Store, hub: StandIn) -> None:
+def test_two_fetches_of_one_checkpoint_at_once_do_not_mix(store: ModelStore, hub: StandIn) -> None:
     from block.model_store.staging import staging
 
     with (
@@ -300,17 +305,17 @@ def test_two_fetches_of_one_checkpoint_at_once_do_not_mix(store: Store, hub: Sta
         bring(store)
 
 
-def test_an_exchange_cut_short_is_undone_without_the_hub(store: Store, hub: StandIn) -> None:
+def test_an_exchange_cut_short_is_undone_without_the_hub(store: ModelStore, hub: StandIn) -> None:
     bring(store)
     partial = store.hidden("small", "partial")
     partial.mkdir()
     store.path("small").rename(partial / "replaced")
     hub.files.clear()
     assert "left alone" in bring(store)[0]
-    assert checkpoint.find("small", store.folder).class_names == NAMES
+    assert find_checkpoint("small", store.folder).class_names == NAMES
 
 
-def test_one_that_was_finished_is_only_tidied_up(store: Store, hub: StandIn) -> None:
+def test_one_that_was_finished_is_only_tidied_up(store: ModelStore, hub: StandIn) -> None:
     bring(store)
     (store.hidden("small", "partial") / "replaced").mkdir(parents=True)
     assert "left alone" in bring(store)[0]

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, Known
-from block.model_store.fetch import Target, fetch
+from block.model.checkpoint import CheckpointError, find_checkpoint
+from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, KnownCheckpoint
+from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.pack import pack, record
 from block.model_store.records import SUMS, format_sums, parse_sums
-from block.model_store.store import Store
+from block.model_store.store import ModelStore
 from tests.conftest import NAMES
 from tests.model_store.conftest import HASTE
 from tests.model_store.standin import StandIn, served
@@ -36,9 +35,9 @@ def folder(contents: dict[str, bytes], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def packed(store: Store, folder: Path, tmp_path: Path) -> Path:
+def packed(store: ModelStore, folder: Path, tmp_path: Path) -> Path:
     """The archive of a checkpoint, made by another store than the one it is fetched into."""
-    other = Store(tmp_path / "elsewhere", ())
+    other = ModelStore(tmp_path / "elsewhere", ())
     shutil.copytree(folder, other.path("mine"))
     return pack(other, "mine", tmp_path / "mine.tar")
 
@@ -50,13 +49,13 @@ def put(folder: Path, contents: dict[str, bytes]) -> Path:
     return folder
 
 
-def bring(store: Store, place: Path | str, name: str = "mine", force: bool = False) -> list[str]:
+def bring(store: ModelStore, place: Path | str, name: str = "mine", force: bool = False) -> list[str]:
     said: list[str] = []
-    fetch(store, Target(name), str(place), force, HASTE, said.append)
+    fetch(store, FetchTarget(name), str(place), force, HASTE, said.append)
     return said
 
 
-def files_of(store: Store, name: str = "mine") -> dict[str, bytes]:
+def files_of(store: ModelStore, name: str = "mine") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in store.path(name).iterdir()}
 
 
@@ -71,18 +70,18 @@ def archive(path: Path, *members: tuple[tarfile.TarInfo | str, bytes]) -> Path:
 
 
 def test_a_checkpoint_comes_from_a_folder_with_no_network(
-    store: Store, folder: Path, contents: dict[str, bytes]
+    store: ModelStore, folder: Path, contents: dict[str, bytes]
 ) -> None:
     (folder / "README.md").write_text("not needed")
     bring(store, folder)
     assert files_of(store) == contents
-    assert checkpoint.find("mine", store.folder).class_names == NAMES
+    assert find_checkpoint("mine", store.folder).class_names == NAMES
     found = store.record("mine")
     assert found is not None
     assert (found.origin, found.repository) == (str(folder), None)
 
 
-def test_a_folder_is_held_to_its_own_sums(store: Store, folder: Path) -> None:
+def test_a_folder_is_held_to_its_own_sums(store: ModelStore, folder: Path) -> None:
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
     (folder / SUMS).write_text(format_sums({**digests, WEIGHTS: "0" * 64, "README.md": "1" * 64}))
     with pytest.raises(
@@ -92,7 +91,7 @@ def test_a_folder_is_held_to_its_own_sums(store: Store, folder: Path) -> None:
     assert not store.path("mine").exists()
 
 
-def test_a_folder_that_lacks_files_or_holds_pickles_is_refused(store: Store, folder: Path) -> None:
+def test_a_folder_that_lacks_files_or_holds_pickles_is_refused(store: ModelStore, folder: Path) -> None:
     (folder / PREPROCESSOR).unlink()
     with pytest.raises(CheckpointError, match=r"stick does not hold preprocessor_config\.json"):
         bring(store, folder)
@@ -104,25 +103,29 @@ def test_a_folder_that_lacks_files_or_holds_pickles_is_refused(store: Store, fol
 
 
 def test_known_digests_hold_wherever_the_files_come_from(
-    store: Store, folder: Path, contents: dict[str, bytes]
+    store: ModelStore, folder: Path, contents: dict[str, bytes]
 ) -> None:
     wrong = ExpectedFile(WEIGHTS, "0" * 64, len(contents[WEIGHTS]))
-    strict = Store(store.folder, (Known("mine", "a/b", "0" * 40, (wrong,)),))
+    strict = ModelStore(store.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (wrong,)),))
     with pytest.raises(CheckpointError, match="expected 0000"):
         bring(strict, folder)
-    wrong_size = Store(store.folder, (Known("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64, 5),)),))
+    wrong_size = ModelStore(
+        store.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64, 5),)),)
+    )
     with pytest.raises(CheckpointError, match=r"model\.safetensors has \d+ bytes; expected 5"):
         bring(wrong_size, folder)
 
 
-def test_an_archive_goes_there_and_back(store: Store, packed: Path, contents: dict[str, bytes]) -> None:
+def test_an_archive_goes_there_and_back(store: ModelStore, packed: Path, contents: dict[str, bytes]) -> None:
     bring(store, packed)
     assert files_of(store) == contents
     out = pack(store, "mine", packed.with_name("again.tar"))
     assert out.read_bytes() == packed.read_bytes()
 
 
-def test_an_archive_is_the_same_bytes_whoever_packs_it_and_when(store: Store, folder: Path, tmp_path: Path) -> None:
+def test_an_archive_is_the_same_bytes_whoever_packs_it_and_when(
+    store: ModelStore, folder: Path, tmp_path: Path
+) -> None:
     shutil.copytree(folder, store.path("mine"))
     first = pack(store, "mine", tmp_path / "first.tar").read_bytes()
     for path in store.path("mine").iterdir():
@@ -137,7 +140,7 @@ def test_an_archive_is_the_same_bytes_whoever_packs_it_and_when(store: Store, fo
         assert set(parse_sums(sums.read().decode(), "it")) == set(FILES)
 
 
-def test_pack_does_not_pack_what_is_not_sound_nor_over_a_file(store: Store, folder: Path, tmp_path: Path) -> None:
+def test_pack_does_not_pack_what_is_not_sound_nor_over_a_file(store: ModelStore, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, store.path("mine"))
     out = pack(store, "mine", tmp_path)
     assert out == tmp_path / "mine.tar"
@@ -157,7 +160,7 @@ def test_pack_does_not_pack_what_is_not_sound_nor_over_a_file(store: Store, fold
     assert not list(tmp_path.glob(".*.part"))
 
 
-def test_an_archive_whose_content_does_not_fit_its_sums_is_refused(store: Store, packed: Path) -> None:
+def test_an_archive_whose_content_does_not_fit_its_sums_is_refused(store: ModelStore, packed: Path) -> None:
     content = bytearray(packed.read_bytes())
     content[-12000] ^= 1  # in the weights, before the padding at the end
     packed.write_bytes(content)
@@ -197,7 +200,7 @@ STRANGE: dict[str, tuple[Callable[[dict[str, bytes]], list[tuple[tarfile.TarInfo
 
 @pytest.mark.parametrize("what", STRANGE)
 def test_a_strange_archive_is_refused_and_nothing_leaves_the_store(
-    store: Store, contents: dict[str, bytes], tmp_path: Path, what: str
+    store: ModelStore, contents: dict[str, bytes], tmp_path: Path, what: str
 ) -> None:
     members, said = STRANGE[what]
     path = archive(tmp_path / "strange.tar", *members(contents))
@@ -209,7 +212,7 @@ def test_a_strange_archive_is_refused_and_nothing_leaves_the_store(
 
 
 def test_members_that_no_checkpoint_has_are_left_alone(
-    store: Store, contents: dict[str, bytes], tmp_path: Path
+    store: ModelStore, contents: dict[str, bytes], tmp_path: Path
 ) -> None:
     members: list[tuple[tarfile.TarInfo | str, bytes]] = [(f"./{name}", content) for name, content in contents.items()]
     path = archive(tmp_path / "by-hand.tar", ("./", b""), ("./README.md", b"hello"), *members)
@@ -217,7 +220,7 @@ def test_members_that_no_checkpoint_has_are_left_alone(
     assert files_of(store) == contents
 
 
-def test_a_compressed_archive_and_what_is_no_archive_are_told_apart(store: Store, packed: Path) -> None:
+def test_a_compressed_archive_and_what_is_no_archive_are_told_apart(store: ModelStore, packed: Path) -> None:
     squeezed = packed.with_name("mine.tar.gz")
     squeezed.write_bytes(gzip.compress(packed.read_bytes()))
     with pytest.raises(CheckpointError, match=r"mine\.tar\.gz is compressed; expected an uncompressed tar"):
@@ -227,7 +230,7 @@ def test_a_compressed_archive_and_what_is_no_archive_are_told_apart(store: Store
         bring(store, squeezed)
 
 
-def test_an_archive_that_is_cut_short_is_refused(store: Store, packed: Path) -> None:
+def test_an_archive_that_is_cut_short_is_refused(store: ModelStore, packed: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match=r"is cut short|is damaged"):
         bring(store, packed)
@@ -235,7 +238,7 @@ def test_an_archive_that_is_cut_short_is_refused(store: Store, packed: Path) -> 
 
 
 def test_a_checkpoint_comes_from_an_archive_behind_a_url_and_a_break_is_carried_on(
-    store: Store, web: StandIn, packed: Path, contents: dict[str, bytes]
+    store: ModelStore, web: StandIn, packed: Path, contents: dict[str, bytes]
 ) -> None:
     web.files["/models/mine.tar"] = packed.read_bytes()
     web.break_after, web.breaks = 150_000, 1
@@ -247,17 +250,19 @@ def test_a_checkpoint_comes_from_an_archive_behind_a_url_and_a_break_is_carried_
     assert found.origin == f"{web.url}/models/mine.tar"
 
 
-def test_a_damaged_archive_behind_a_url_is_not_read_again_and_again(store: Store, web: StandIn, packed: Path) -> None:
+def test_a_damaged_archive_behind_a_url_is_not_read_again_and_again(
+    store: ModelStore, web: StandIn, packed: Path
+) -> None:
     web.files["/mine.tar"] = b"hello" * 1000
     with pytest.raises(CheckpointError, match=f"^{web.url}/mine.tar is no tar archive"):
         bring(store, f"{web.url}/mine.tar")
     web.files["/mine.tar"] = packed.read_bytes()
     bring(store, f"{web.url}/mine.tar")
-    assert checkpoint.find("mine", store.folder).class_names == NAMES
+    assert find_checkpoint("mine", store.folder).class_names == NAMES
 
 
 def test_a_checkpoint_comes_from_a_folder_behind_a_url_even_where_the_hub_is_forbidden(
-    store: Store, web: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    store: ModelStore, web: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     web.add(large, "/models/mine")
@@ -268,12 +273,12 @@ def test_a_checkpoint_comes_from_a_folder_behind_a_url_even_where_the_hub_is_for
 
 
 def test_a_file_behind_a_url_that_has_changed_is_not_patched_together(
-    store: Store, web: StandIn, large: dict[str, bytes]
+    store: ModelStore, web: StandIn, large: dict[str, bytes]
 ) -> None:
     web.add(large, "/mine")
     web.break_after, web.breaks = 400_000, 3
     with pytest.raises(CheckpointError, match="carry on"):
-        fetch(store, Target("mine"), f"{web.url}/mine", patience=type(HASTE)(attempts=1), say=lambda line: None)
+        fetch(store, FetchTarget("mine"), f"{web.url}/mine", patience=type(HASTE)(attempts=1), say=lambda line: None)
     changed = {**large, WEIGHTS: large[WEIGHTS][:-8] + b"changed!"}
     web.breaks = 0
     web.add(changed, "/mine")
@@ -284,7 +289,7 @@ def test_a_file_behind_a_url_that_has_changed_is_not_patched_together(
 
 
 def test_without_a_word_on_the_version_nothing_is_continued(
-    store: Store, web: StandIn, large: dict[str, bytes]
+    store: ModelStore, web: StandIn, large: dict[str, bytes]
 ) -> None:
     web.etags = False
     web.add(large, "/mine")
@@ -294,7 +299,7 @@ def test_without_a_word_on_the_version_nothing_is_continued(
 
 
 def test_a_url_with_nothing_behind_it_says_which_file_is_missing(
-    store: Store, web: StandIn, contents: dict[str, bytes]
+    store: ModelStore, web: StandIn, contents: dict[str, bytes]
 ) -> None:
     with pytest.raises(CheckpointError, match=f"{web.url}/mine/config.json is not there: the server answered 404"):
         bring(store, f"{web.url}/mine?key=secret")
@@ -307,12 +312,12 @@ def test_a_url_with_nothing_behind_it_says_which_file_is_missing(
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[x", "https://host:99999999/a", "http://user:secret@host:x/a.tar"])
-def test_what_only_looks_like_a_url_is_refused_without_its_secrets(store: Store, url: str) -> None:
+def test_what_only_looks_like_a_url_is_refused_without_its_secrets(store: ModelStore, url: str) -> None:
     with pytest.raises(CheckpointError, match="--from is no URL; expected"):
         bring(store, url)
 
 
-def test_the_digests_of_a_checkpoint_put_there_by_hand_can_be_recorded(store: Store, folder: Path) -> None:
+def test_the_digests_of_a_checkpoint_put_there_by_hand_can_be_recorded(store: ModelStore, folder: Path) -> None:
     shutil.copytree(folder, store.path("mine"))
     path = record(store, "mine")
     assert path == store.hidden("mine", "json")
@@ -328,7 +333,7 @@ def test_the_digests_of_a_checkpoint_put_there_by_hand_can_be_recorded(store: St
     assert found.origin == "put here by hand"
 
 
-def test_the_digests_of_the_embedded_one_go_into_its_folder_for_git(store: Store, folder: Path) -> None:
+def test_the_digests_of_the_embedded_one_go_into_its_folder_for_git(store: ModelStore, folder: Path) -> None:
     shutil.copytree(folder, store.path("tiny"))
     path = record(store, "tiny")
     assert path == store.path("tiny") / SUMS
@@ -337,15 +342,15 @@ def test_the_digests_of_the_embedded_one_go_into_its_folder_for_git(store: Store
     assert {name: file.sha256 for name, file in store.expected("tiny").items()} == expected
 
 
-def test_what_the_block_itself_knows_cannot_be_recorded_otherwise(store: Store, folder: Path) -> None:
-    strict = Store(store.folder, (Known("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64),)),))
+def test_what_the_block_itself_knows_cannot_be_recorded_otherwise(store: ModelStore, folder: Path) -> None:
+    strict = ModelStore(store.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64),)),))
     shutil.copytree(folder, store.path("mine"))
     for force in (False, True):
         with pytest.raises(CheckpointError, match=r"model\.safetensors has SHA-256 .*; expected 0000"):
             record(strict, "mine", force)
 
 
-def test_a_damaged_record_is_not_taken_for_none(store: Store, folder: Path) -> None:
+def test_a_damaged_record_is_not_taken_for_none(store: ModelStore, folder: Path) -> None:
     shutil.copytree(folder, store.path("mine"))
     path = record(store, "mine")
     for content in ("{", "[]", '{"origin": "x", "files": {"config.json": {"sha256": "?", "size": 1}}}',

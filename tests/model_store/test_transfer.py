@@ -14,14 +14,14 @@ import pytest
 
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import FILES, WEIGHTS
-from block.model_store.fetch import Target, fetch
-from block.model_store.store import Store
-from block.model_store.transfer import Patience, shown
+from block.model_store.fetch import FetchTarget, fetch
+from block.model_store.store import ModelStore
+from block.model_store.transfer import DownloadTimeouts, shown
 from tests.conftest import ROOT
 from tests.model_store.conftest import HASTE, REPOSITORY
 from tests.model_store.standin import COMMIT, StandIn, wait_until
 
-TARGET = Target("small", REPOSITORY, COMMIT)
+TARGET = FetchTarget("small", REPOSITORY, COMMIT)
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def hub(hub: StandIn, large: dict[str, bytes]) -> StandIn:
     return hub
 
 
-def bring(store: Store, patience: Patience = HASTE) -> None:
+def bring(store: ModelStore, patience: DownloadTimeouts = HASTE) -> None:
     fetch(store, TARGET, patience=patience, say=lambda line: None)
 
 
-def is_whole(store: Store, contents: dict[str, bytes]) -> bool:
+def is_whole(store: ModelStore, contents: dict[str, bytes]) -> bool:
     return {path.name: path.read_bytes() for path in store.path("small").iterdir()} == contents
 
 
 def test_a_broken_transfer_is_carried_on_with_where_it_broke_off(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks = 400_000, 2
     bring(store)
@@ -49,7 +49,7 @@ def test_a_broken_transfer_is_carried_on_with_where_it_broke_off(
 
 
 def test_a_transfer_that_brings_nothing_new_is_given_up_and_the_next_fetch_carries_on(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks = 100_000, 1000
     with pytest.raises(CheckpointError, match="carry on"):
@@ -67,7 +67,7 @@ def test_a_transfer_that_brings_nothing_new_is_given_up_and_the_next_fetch_carri
 
 
 def test_a_server_that_knows_no_ranges_is_asked_for_all_again(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks, hub.ranges = 400_000, 1, False
     bring(store)
@@ -76,7 +76,7 @@ def test_a_server_that_knows_no_ranges_is_asked_for_all_again(
 
 
 def test_what_was_received_of_another_version_is_not_continued(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks = 400_000, 1000
     with pytest.raises(CheckpointError, match="carry on"):
@@ -89,20 +89,20 @@ def test_what_was_received_of_another_version_is_not_continued(
     assert hub.got(WEIGHTS)[-1].range is None
 
 
-def test_a_busy_server_is_asked_again(store: Store, hub: StandIn, large: dict[str, bytes]) -> None:
+def test_a_busy_server_is_asked_again(store: ModelStore, hub: StandIn, large: dict[str, bytes]) -> None:
     hub.busy = 2
     bring(store)
     assert is_whole(store, large)
 
 
-def test_a_server_that_stays_busy_ends_in_one_clear_error(store: Store, hub: StandIn) -> None:
+def test_a_server_that_stays_busy_ends_in_one_clear_error(store: ModelStore, hub: StandIn) -> None:
     hub.busy = 1000
     with pytest.raises(CheckpointError, match=r"small-ast at http.*: the hub answered 503, 3 times in a row"):
         bring(store)
 
 
 def test_a_slow_server_is_waited_for_as_long_as_something_comes(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     # In all longer than the patience for no data at all.
     hub.pause_s = 0.008
@@ -112,7 +112,7 @@ def test_a_slow_server_is_waited_for_as_long_as_something_comes(
 
 
 def test_a_server_that_falls_silent_is_left_after_a_while_and_the_transfer_carried_on(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.stall = True
     with pytest.raises(CheckpointError, match=r"no data for 1 s, 1 times in a row; \d+ bytes are kept"):
@@ -123,13 +123,13 @@ def test_a_server_that_falls_silent_is_left_after_a_while_and_the_transfer_carri
     assert hub.got(WEIGHTS)[-1].status == 206
 
 
-def test_a_hub_that_is_not_there_ends_in_one_clear_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_is_not_there_ends_in_one_clear_error(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://user:secret@127.0.0.1:9/")
     with pytest.raises(CheckpointError, match=r"at http://127\.0\.0\.1:9: the hub cannot be reached \(ConnectError\)"):
         bring(store)
 
 
-def test_a_server_whose_sizes_do_not_agree_is_refused(store: Store, hub: StandIn) -> None:
+def test_a_server_whose_sizes_do_not_agree_is_refused(store: ModelStore, hub: StandIn) -> None:
     hub.etags = False
     hub.lie_about_size = 5
     with pytest.raises(CheckpointError, match=r"broke off at \d+ of \d+ bytes|the connection broke off"):
@@ -145,22 +145,21 @@ def test_a_url_is_shown_without_its_secrets() -> None:
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from block.model import checkpoint as checkpoints
 from block.model.checkpoint import CheckpointError
 from block.commands.models import main
-from block.model_store.store import Store
+from block.model_store.store import ModelStore
 
 limit = int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    sys.exit(main(["fetch", sys.argv[3], "--name", "small"], Store(Path(sys.argv[1]), ())))
+    sys.exit(main(["fetch", sys.argv[3], "--name", "small"], ModelStore(Path(sys.argv[1]), ())))
 except CheckpointError as error:
     sys.exit(f"refused: {error}")
 """
 
 
-def start(store: Store, limit: int = 0) -> subprocess.Popen[str]:
+def start(store: ModelStore, limit: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(store.folder), str(limit), f"{REPOSITORY}@{COMMIT}"],
         cwd=ROOT,
@@ -172,7 +171,7 @@ def start(store: Store, limit: int = 0) -> subprocess.Popen[str]:
 
 
 def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_carries_on(
-    store: Store, hub: StandIn, large: dict[str, bytes]
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.pause_s = 0.02
     part = store.hidden("small", "partial") / f"{WEIGHTS}.part"
@@ -198,7 +197,9 @@ def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_carries_on
     assert served[0].sent == len(large[WEIGHTS]) - received
 
 
-def test_a_full_disk_is_said_and_what_was_received_is_kept(store: Store, hub: StandIn, large: dict[str, bytes]) -> None:
+def test_a_full_disk_is_said_and_what_was_received_is_kept(
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
+) -> None:
     with start(store, limit=300_000) as full:
         _, errors = full.communicate(timeout=60)
     assert full.returncode == 1
@@ -232,7 +233,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_too_small_for_it_is_said_before_anything_is_transferred(
     small_disk: Path, hub: StandIn, large: dict[str, bytes]
 ) -> None:
-    store = Store(small_disk / "models", ())
+    store = ModelStore(small_disk / "models", ())
     with pytest.raises(CheckpointError, match=r"MB free; 2\.3 MB are needed"):
         bring(store)
     assert not hub.got(WEIGHTS)

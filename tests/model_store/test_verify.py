@@ -14,10 +14,10 @@ import soundfile
 
 from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS, Known
+from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS, KnownCheckpoint
 from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
 from block.model_store.pack import record
-from block.model_store.store import Store
+from block.model_store.store import ModelStore
 from block.model_store.verify import Check, read_clip, read_subject, verify
 from tests.conftest import NAMES, SHARED
 
@@ -25,7 +25,7 @@ RATE_HZ = 16000
 
 
 @pytest.fixture
-def mine(store: Store, checkpoint_folder: Path) -> Store:
+def mine(store: ModelStore, checkpoint_folder: Path) -> ModelStore:
     shutil.copytree(checkpoint_folder, store.path("mine"))
     return store
 
@@ -54,11 +54,11 @@ def golden(checkpoint_folder: Path, clip: Path) -> Golden:
     return Golden("a tone", hashlib.sha256(clip.read_bytes()).hexdigest(), readings)
 
 
-def found(store: Store, name: str = "mine", clip: bytes | None = None) -> list[Check]:
+def found(store: ModelStore, name: str = "mine", clip: bytes | None = None) -> list[Check]:
     return list(verify(read_subject(store, name), clip))
 
 
-def test_a_sound_checkpoint_passes_every_check(mine: Store) -> None:
+def test_a_sound_checkpoint_passes_every_check(mine: ModelStore) -> None:
     checks = found(mine)
     assert all(check.passed for check in checks)
     text = "\n".join(check.found for check in checks)
@@ -70,7 +70,7 @@ def test_a_sound_checkpoint_passes_every_check(mine: Store) -> None:
 
 
 def test_a_folder_outside_of_the_store_is_verified_by_its_path(
-    mine: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(mine.path("mine"), tmp_path / "other")
     assert all(check.passed for check in found(mine, str(tmp_path / "other")))
@@ -80,7 +80,7 @@ def test_a_folder_outside_of_the_store_is_verified_by_its_path(
         read_subject(mine, "nowhere")
 
 
-def test_one_flipped_bit_in_the_weights_is_found_before_they_are_loaded(mine: Store) -> None:
+def test_one_flipped_bit_in_the_weights_is_found_before_they_are_loaded(mine: ModelStore) -> None:
     record(mine, "mine")
     path = mine.path("mine") / WEIGHTS
     content = bytearray(path.read_bytes())
@@ -91,14 +91,14 @@ def test_one_flipped_bit_in_the_weights_is_found_before_they_are_loaded(mine: St
     assert checks[-1].found.startswith("model.safetensors has SHA-256 ")
 
 
-def test_damage_is_named_without_a_traceback(mine: Store) -> None:
+def test_damage_is_named_without_a_traceback(mine: ModelStore) -> None:
     path = mine.path("mine") / WEIGHTS
     path.write_bytes(path.read_bytes()[:-1])
     (check,) = found(mine)
     assert (check.passed, check.found.split(":")[0]) == (False, "model.safetensors is damaged or no safetensors file")
 
 
-def test_weights_that_do_not_fit_their_config_are_found(mine: Store) -> None:
+def test_weights_that_do_not_fit_their_config_are_found(mine: ModelStore) -> None:
     path = mine.path("mine") / CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 3}))
     last = found(mine)[-1]
@@ -113,7 +113,7 @@ def test_weights_that_do_not_fit_their_config_are_found(mine: Store) -> None:
         (3e38, "silence gives logits that are not finite numbers"),
     ],
 )
-def test_weights_that_are_or_give_no_numbers_are_found(mine: Store, value: float, said: str) -> None:
+def test_weights_that_are_or_give_no_numbers_are_found(mine: ModelStore, value: float, said: str) -> None:
     from safetensors.torch import load_file, save_file
 
     path = mine.path("mine") / WEIGHTS
@@ -124,29 +124,29 @@ def test_weights_that_are_or_give_no_numbers_are_found(mine: Store, value: float
     assert (last.passed, last.found) == (False, said)
 
 
-def test_the_golden_clip_holds_the_logits_to_the_readings(mine: Store, golden: Golden, clip: Path) -> None:
-    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), golden),))
+def test_the_golden_clip_holds_the_logits_to_the_readings(mine: ModelStore, golden: Golden, clip: Path) -> None:
+    known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), golden),))
     last = found(known, clip=read_clip(read_subject(known, "mine"), clip))[-1]
     assert last.passed, last.found
     assert last.found.startswith("golden clip: logits within ")
     shifted = tuple(replace(one, logit=one.logit + 0.02) for one in golden.readings)
-    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), replace(golden, readings=shifted)),))
+    known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), replace(golden, readings=shifted)),))
     last = found(known, clip=clip.read_bytes())[-1]
     assert not last.passed
     assert "logits within 2.0e-02 (at most 0.01)" in last.found
 
 
-def test_golden_readings_of_other_classes_are_not_compared(mine: Store, golden: Golden, clip: Path) -> None:
+def test_golden_readings_of_other_classes_are_not_compared(mine: ModelStore, golden: Golden, clip: Path) -> None:
     others = replace(golden, readings=(replace(golden.readings[0], name="Yodel"),))
-    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), others),))
+    known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), others),))
     last = found(known, clip=clip.read_bytes())[-1]
     assert (last.passed, "is not 'Yodel'" in last.found) == (False, True)
 
 
 def test_another_clip_and_a_clip_for_another_checkpoint_are_refused(
-    mine: Store, golden: Golden, clip: Path, tmp_path: Path
+    mine: ModelStore, golden: Golden, clip: Path, tmp_path: Path
 ) -> None:
-    known = Store(mine.folder, (Known("mine", "a/b", "0" * 40, (), golden),))
+    known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), golden),))
     subject = read_subject(known, "mine")
     other = tmp_path / "other.wav"
     other.write_bytes(b"another")

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from block import __version__, cli
-from block.local_studio.data.project import DATABASE, Project
+from block.local_studio.data.project import DATABASE, LocalProject
 from block.local_studio.server import running
 from tests.conftest import EMBEDDED
 from tests.old_state.options import ENDPOINT, FAST, LABELS, PLACE, PREVIEW, RELABELED
@@ -238,7 +238,7 @@ class Studio:
 @contextmanager
 def served(audio: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """A local Studio over the folder `audio`, and the environment of a block that labels its samples."""
-    project = Project(audio)
+    project = LocalProject(audio)
     try:
         project.scan()
         with running(project) as address, Reader(address.url, address.key) as reader:

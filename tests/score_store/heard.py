@@ -14,7 +14,7 @@ import soundfile
 from block import audio
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
-from block.model import checkpoint
+from block.model.checkpoint import find_checkpoint
 from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
 from block.model.features import FilterBanks
@@ -45,14 +45,14 @@ def sound(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
 
 
 def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **settings: object) -> DecisionSettings:
-    labels = parse_labels(text, checkpoint.find(str(folder)).class_names, threshold)
+    labels = parse_labels(text, find_checkpoint(str(folder)).class_names, threshold)
     return DecisionSettings(labels, **settings)  # type: ignore[arg-type]
 
 
 @functools.cache
 def steady(folder: Path) -> Classifier:
     """One for all tests: it remembers nothing of what it was asked."""
-    return Classifier(checkpoint.find(str(folder)), choose_device(ComputeSettings("cpu")), steady=True)
+    return Classifier(find_checkpoint(str(folder)), choose_device(ComputeSettings("cpu")), steady=True)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from block.labeling.cached_labeler import CachedLabeler
 from block.model.classifier import Logits
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored, ScoreStore
-from block.score_store.relabel import Named, NotStored, decide, relabel
+from block.score_store.relabel import MissingScores, NamedRecording, decide, relabel
 from block.settings import DecisionSettings, SettingsError, WindowSettings
 from tests.conftest import ROOT
 from tests.score_store.heard import decisions, key, make_labeler, sound
@@ -34,8 +34,8 @@ SETTINGS: tuple[dict[str, object], ...] = (
 )
 
 
-def named(sounds: tuple[Recording, ...]) -> list[Named]:
-    return [Named(one.id, one.name, one.content) for one in sounds]
+def named(sounds: tuple[Recording, ...]) -> list[NamedRecording]:
+    return [NamedRecording(one.id, one.name, one.content) for one in sounds]
 
 
 def stored(tmp_path: Path, checkpoint: Path, windows: WindowSettings, settings: DecisionSettings) -> ScoreStore:
@@ -96,7 +96,11 @@ def test_copies_of_a_file_get_its_labels_under_their_own_names_in_the_order_aske
 ) -> None:
     settings = decisions(checkpoint_folder)
     store = stored(tmp_path, checkpoint_folder, WINDOWS[0], settings)
-    asked = [Named(7, "b/copy", SOUNDS[3].content), *named(SOUNDS[:2]), Named(9, "a", SOUNDS[3].content)]
+    asked = [
+        NamedRecording(7, "b/copy", SOUNDS[3].content),
+        *named(SOUNDS[:2]),
+        NamedRecording(9, "a", SOUNDS[3].content),
+    ]
     got = relabel(store, asked, settings)
     assert [(one.id, one.name) for one in got] == [(7, "b/copy"), (1, "r1"), (2, "r2"), (9, "a")]
     assert got[0] == replace(got[3], id=7, name="b/copy")
@@ -105,8 +109,8 @@ def test_copies_of_a_file_get_its_labels_under_their_own_names_in_the_order_aske
 def test_recordings_without_scores_are_named(tmp_path: Path, checkpoint_folder: Path) -> None:
     settings = decisions(checkpoint_folder)
     store = stored(tmp_path, checkpoint_folder, WINDOWS[0], settings)
-    asked = [*named(SOUNDS), Named(5, "new", "0" * 64), Named(6, "newer", "1" * 64)]
-    with pytest.raises(NotStored, match="no scores of 2 of 6 recordings, 'new' for one") as missing:
+    asked = [*named(SOUNDS), NamedRecording(5, "new", "0" * 64), NamedRecording(6, "newer", "1" * 64)]
+    with pytest.raises(MissingScores, match="no scores of 2 of 6 recordings, 'new' for one") as missing:
         relabel(store, asked, settings)
     assert missing.value.names == ("new", "newer")
 
@@ -132,14 +136,14 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from block.labels import parse_labels
-from block.score_store.relabel import Named, ScoreStore, relabel
+from block.score_store.relabel import NamedRecording, ScoreStore, relabel
 from block.settings import DecisionSettings
 from tests.score_store.made import KEY, NAMES, made
 scored = replace(made(0, windows=4), values=5000, value_rate_hz=Fraction(1000))
 with ScoreStore(Path({str(tmp_path)!r}), KEY, NAMES) as store:
     store.add(scored)
 settings = DecisionSettings(parse_labels("dog", NAMES, 0.2))
-print(relabel(ScoreStore.reading(store.folder, KEY), [Named(1, "a", scored.content)], settings)[0].windows)
+print(relabel(ScoreStore.reading(store.folder, KEY), [NamedRecording(1, "a", scored.content)], settings)[0].windows)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr

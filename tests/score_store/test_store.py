@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from block.model import checkpoint
+from block.model.checkpoint import find_checkpoint
 from block.score_store import Key, Scored, ScoreStore, check_folder
 from block.score_store import store as store_module
 from block.settings import SettingsError, WindowSettings
@@ -99,7 +99,7 @@ def test_the_stride_of_a_window_over_everything_means_nothing() -> None:
 
 
 def test_a_key_knows_an_unusual_front_end(tmp_path: Path) -> None:
-    usual = checkpoint.find(str(EMBEDDED))
+    usual = find_checkpoint(str(EMBEDDED))
     key = Key.of(usual, WindowSettings(), "pad", "exact", "float32")
     assert key == Key(usual.sha256(), WindowSettings(), "pad", "exact", "float32")
     unusual = replace(usual, front_end=replace(usual.front_end, mean=-4.0))

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import CheckpointError, find_checkpoint
 from block.model_store.catalog import FILES, WEIGHTS
-from block.model_store.fetch import Target, fetch
-from block.model_store.store import Store
-from block.model_store.transfer import Patience
+from block.model_store.fetch import FetchTarget, fetch
+from block.model_store.store import ModelStore
+from block.model_store.transfer import DownloadTimeouts
 from tests.conftest import ROOT
 from tests.security.commanded import CANARY, Commanded, Payload
 from tests.security.hostile import snapshot
@@ -54,9 +53,9 @@ def test_pickled_weights_are_refused_unread(hostile: Path, canary: Path, kind: s
     (hostile / WEIGHTS).unlink()
     (hostile / name).write_bytes(pickled(canary)[kind])
     with pytest.raises(CheckpointError):
-        checkpoint.find(str(hostile))
+        find_checkpoint(str(hostile))
     with pytest.raises(CheckpointError):
-        fetch(Store(canary.parent / "store", ()), Target("mine"), str(hostile), say=lambda text: None)
+        fetch(ModelStore(canary.parent / "store", ()), FetchTarget("mine"), str(hostile), say=lambda text: None)
     assert not canary.exists()
 
 
@@ -64,9 +63,9 @@ def test_pickled_weights_are_refused_unread(hostile: Path, canary: Path, kind: s
 def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(hostile: Path, canary: Path, kind: str) -> None:
     (hostile / WEIGHTS).write_bytes(pickled(canary)[kind])
     with pytest.raises(CheckpointError):
-        checkpoint.find(str(hostile))
+        find_checkpoint(str(hostile))
     with pytest.raises(CheckpointError):
-        fetch(Store(canary.parent / "store", ()), Target("mine"), str(hostile), say=lambda text: None)
+        fetch(ModelStore(canary.parent / "store", ()), FetchTarget("mine"), str(hostile), say=lambda text: None)
     assert not canary.exists()
 
 
@@ -120,7 +119,13 @@ def test_no_member_of_an_archive_gets_out_of_the_store(kind: str, tmp_path: Path
         for name in FILES:
             tar.add(checkpoint_folder / name, name)
     before = snapshot(tmp_path)
-    fetch(Store(tmp_path / "store", ()), Target("mine"), str(archive), patience=Patience(), say=lambda text: None)
+    fetch(
+        ModelStore(tmp_path / "store", ()),
+        FetchTarget("mine"),
+        str(archive),
+        patience=DownloadTimeouts(),
+        say=lambda text: None,
+    )
     new = snapshot(tmp_path) - before
     assert {path for path in new if not path.startswith("store/.store/")} == {f"store/mine/{name}" for name in FILES}
     assert not Path("/tmp/escaped-from-an-archive").exists()
@@ -148,7 +153,7 @@ def test_a_file_of_a_checkpoint_that_is_none_in_the_archive_is_refused(
             else:
                 tar.add(checkpoint_folder / one, one)
     with pytest.raises(CheckpointError):
-        fetch(Store(tmp_path / "store", ()), Target("mine"), str(archive), say=lambda text: None)
+        fetch(ModelStore(tmp_path / "store", ()), FetchTarget("mine"), str(archive), say=lambda text: None)
     assert not (tmp_path / "store" / "mine").exists()
 
 
@@ -170,7 +175,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused_by_its_headers(tmp_path:
         with archive.open("r+b") as file:
             file.truncate(archive.stat().st_size + size)  # as large as it says, and empty: this takes no room
         with pytest.raises(CheckpointError, match="at most"):
-            fetch(Store(tmp_path / "store", ()), Target("mine"), str(archive), say=lambda text: None)
+            fetch(ModelStore(tmp_path / "store", ()), FetchTarget("mine"), str(archive), say=lambda text: None)
         archive.unlink()
 
 
@@ -180,7 +185,7 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path, checkpoint_folder:
         for name in FILES:
             tar.add(checkpoint_folder / name, name)
     with pytest.raises(CheckpointError, match="compressed"):
-        fetch(Store(tmp_path / "store", ()), Target("mine"), str(archive), say=lambda text: None)
+        fetch(ModelStore(tmp_path / "store", ()), FetchTarget("mine"), str(archive), say=lambda text: None)
 
 
 def test_a_header_of_weights_that_asks_for_all_memory_is_refused(hostile: Path) -> None:
@@ -188,12 +193,12 @@ def test_a_header_of_weights_that_asks_for_all_memory_is_refused(hostile: Path) 
     for length in (1 << 62, 1 << 33, len(weights)):
         (hostile / WEIGHTS).write_bytes(struct.pack("<Q", length) + weights[8:])
         with pytest.raises(CheckpointError):
-            checkpoint.find(str(hostile))
+            find_checkpoint(str(hostile))
 
 
 @pytest.mark.parametrize("name", ["../mine", "/tmp/mine", ".", "..", ".store", "a/b/c", "", "x\0y", "x" * 300])
 def test_the_name_of_a_checkpoint_stays_in_the_store(name: str, tmp_path: Path, checkpoint_folder: Path) -> None:
     store = tmp_path / "below" / "store"
     with pytest.raises((CheckpointError, OSError, ValueError)):
-        fetch(Store(store, ()), Target(name), str(checkpoint_folder), say=lambda text: None)
+        fetch(ModelStore(store, ()), FetchTarget(name), str(checkpoint_folder), say=lambda text: None)
     assert {path for path in snapshot(tmp_path) if not path.startswith("below/store/.store/")} == set()

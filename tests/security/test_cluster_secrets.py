@@ -58,7 +58,7 @@ def arguments(folder: Path) -> list[str]:
 
 
 def test_neither_the_coordinator_nor_what_it_is_given_shows_the_key() -> None:
-    given = coordinator.Given(api_key=KEY, requests=2)
+    given = coordinator.CoordinatorInputs(api_key=KEY, requests=2)
     made = coordinator.Coordinator()
 
     async def asked() -> str:

@@ -120,7 +120,7 @@ def test_names_in_other_formats_stay_in_their_fields(commanded: Commanded) -> No
 
 def test_the_local_studio_serves_no_file_by_its_path(tmp_path: Path) -> None:
     pytest.importorskip("uvicorn")
-    from block.local_studio.data.project import Project
+    from block.local_studio.data.project import LocalProject
     from block.local_studio.server import running
 
     (tmp_path / "project").mkdir()
@@ -128,7 +128,7 @@ def test_the_local_studio_serves_no_file_by_its_path(tmp_path: Path) -> None:
     soundfile.write(outside, np.zeros(1600), 16000, subtype="PCM_16")
     (tmp_path / "project" / "linked.wav").symlink_to(outside)
     soundfile.write(tmp_path / "project" / "inside.wav", np.zeros(1600), 16000, subtype="PCM_16")
-    project = Project(tmp_path / "project")
+    project = LocalProject(tmp_path / "project")
     project.scan()
     try:
         with running(project) as address, requests.Session() as session:

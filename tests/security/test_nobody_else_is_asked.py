@@ -52,10 +52,10 @@ def test_the_ai_action_asks_its_endpoint_alone(tmp_path: Path) -> None:
 
 def test_the_local_studio_listens_on_loopback_alone(tmp_path: Path) -> None:
     pytest.importorskip("uvicorn")
-    from block.local_studio.data.project import Project
+    from block.local_studio.data.project import LocalProject
     from block.local_studio.server import running
 
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     try:
         with running(project) as address:
             listening = [

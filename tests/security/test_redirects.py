@@ -12,8 +12,8 @@ from block.edge_impulse.errors import StudioError
 from block.edge_impulse.retries import RetryPolicy
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import CONFIG
-from block.model_store.download_progress import Meter
-from block.model_store.transfer import Patience, Remote, receive
+from block.model_store.download_progress import DownloadProgress
+from block.model_store.transfer import DownloadTimeouts, Remote, receive
 from tests.edge_impulse.scripted import Answer, Server, scripted
 from tests.security.hostile import KEY, TOKEN, run_python
 from tests.security.web import CALL_STUDIO, NAME, served
@@ -69,7 +69,13 @@ def received(remote: Remote, folder: Path) -> str:
     """What went wrong, if anything did."""
     try:
         receive(
-            remote, folder / "part", folder / "etag", 1 << 20, Patience(attempts=1), Meter(CONFIG), lambda *args: None
+            remote,
+            folder / "part",
+            folder / "etag",
+            1 << 20,
+            DownloadTimeouts(attempts=1),
+            DownloadProgress(CONFIG),
+            lambda *args: None,
         )
     except CheckpointError as error:
         return str(error)
@@ -88,10 +94,10 @@ def test_no_redirect_takes_the_hubs_token_to_another_server(pattern: str, tmp_pa
 LOCATE = """
 import sys
 from block.model_store.hub import locate
-from block.model_store.transfer import Patience
+from block.model_store.transfer import DownloadTimeouts
 
 try:
-    locate("somebody/small", "0" * 40, Patience(connect_s=5, read_s=5, attempts=1))
+    locate("somebody/small", "0" * 40, DownloadTimeouts(connect_s=5, read_s=5, attempts=1))
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from block.commands.options import parse
-from block.runtime.redact import Redacted, redact_output, secrets_in
+from block.runtime.redact import RedactedStream, redact_output, secrets_in
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.hostile import KEY, SECRETS, TOKEN, Said, environment, run_python, sample, studio, told
 
@@ -210,12 +210,12 @@ def test_every_command_begins_by_hiding_secrets_and_leaving_no_core(tmp_path: Pa
         "    print(resource.getrlimit(resource.RLIMIT_CORE), type(sys.stdout).__name__, type(sys.stderr).__name__)\n"
     )
     done = run_python([script, EMBEDDED], tmp_path, **SECRETS)
-    assert done.stdout.splitlines()[-1] == "(0, 0) Redacted Redacted", done.stderr
+    assert done.stdout.splitlines()[-1] == "(0, 0) RedactedStream RedactedStream", done.stderr
 
 
 def test_a_stream_that_hides_secrets_is_else_the_stream_itself() -> None:
     written = io.StringIO()
-    stream = Redacted(written, [KEY])
+    stream = RedactedStream(written, [KEY])
     assert stream.write(f"a {KEY}\n") == len(f"a {KEY}\n")
     stream.writelines([KEY[:8], " ", KEY[:7], "\n", KEY.lower() * 2, json.dumps({"k": KEY})])
     print("ä ☃", file=stream, flush=True)
@@ -230,7 +230,7 @@ def test_secrets_with_odd_characters_are_found_however_they_are_quoted(secret: s
     from urllib.parse import quote
 
     written = io.StringIO()
-    stream = Redacted(written, [secret])
+    stream = RedactedStream(written, [secret])
     stream.write(f"{secret} {secret!r} {json.dumps(secret)} {quote(secret)} {quote(secret, safe='')}")
     assert written.getvalue().replace("<key>", "").strip(" '\"").replace("'", "").replace('"', "").split() == []
 

@@ -10,13 +10,13 @@ import pytest
 import requests
 
 from block.local_studio.address import Address
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[Address]:
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     with running(project) as address:
         yield address
     project.close()
@@ -25,7 +25,7 @@ def address(tmp_path: Path) -> Iterator[Address]:
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Address]:
     """A server that others can reach, too."""
-    project = Project(tmp_path)
+    project = LocalProject(tmp_path)
     with running(project, host="0.0.0.0") as address:
         yield Address("127.0.0.1", address.port, address.key)
     project.close()

@@ -19,12 +19,13 @@ FETCH = (
     RESOLVING
     + """
 from pathlib import Path
-from block.model_store.fetch import Target, fetch
-from block.model_store.store import Store
-from block.model_store.transfer import Patience
+from block.model_store.fetch import FetchTarget, fetch
+from block.model_store.store import ModelStore
+from block.model_store.transfer import DownloadTimeouts
 
 try:
-    fetch(Store(Path("store"), ()), Target("mine", *sys.argv[2:4]), sys.argv[1] or None, patience=Patience(attempts=1))
+    target = FetchTarget("mine", *sys.argv[2:4])
+    fetch(ModelStore(Path("store"), ()), target, sys.argv[1] or None, patience=DownloadTimeouts(attempts=1))
 except Exception as error:
     print(type(error).__name__, error)
 """

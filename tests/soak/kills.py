@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 from block.runtime.limits import THREADS
 
@@ -128,15 +128,15 @@ def make_project(folder: Path, seed: int = 0) -> None:
     for number in range(RECORDINGS):
         values = noise.normal(0, 0.1, int(noise.integers(RATE_HZ // 5, RATE_HZ * 5 // 2)))
         soundfile.write(folder / f"recording {number:02d}.wav", values, RATE_HZ, subtype="PCM_16")
-    project = Project(folder)
+    project = LocalProject(folder)
     project.scan()
     project.close()
 
 
 @contextmanager
-def opened(folder: Path, tell: Callable[[bool], None]) -> Iterator[tuple[Project, Watched, dict[str, str]]]:
+def opened(folder: Path, tell: Callable[[bool], None]) -> Iterator[tuple[LocalProject, Watched, dict[str, str]]]:
     """The project in `folder`, served; its store watched; and the environment for a block that labels it."""
-    project = Project(folder)
+    project = LocalProject(folder)
     watched = Watched(project.store, tell)
     project.store = watched  # type: ignore[assignment]
     with running(project) as address:
@@ -154,7 +154,7 @@ def start(folder: Path, environment: dict[str, str], *arguments: str) -> subproc
     )
 
 
-def state(project: Project, scenario: Scenario) -> dict[int, Any]:
+def state(project: LocalProject, scenario: Scenario) -> dict[int, Any]:
     """What every sample holds, as the scenario's run left or proposed it."""
     samples = project.samples(JOB if scenario.is_preview else None)
     return {

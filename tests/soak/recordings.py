@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from tests.conftest import EMBEDDED, ROOT
 from tests.soak.check import Check, at_most
 from tests.soak.faults import environment
@@ -118,7 +118,7 @@ def main(count: int = COUNT) -> Soaked:
         writes = Counter(path for path in made if path.endswith("/structured-labels"))
         if not writes:
             raise RuntimeError(f"{calls.name} names no call that writes labels; its first line: {made[:1]}")
-        project = Project(folder)
+        project = LocalProject(folder)
         try:
             labeled = sum(bool(one.structured_labels and one.metadata) for one in project.samples())
         finally:

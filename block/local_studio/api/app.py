@@ -27,9 +27,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from block.local_studio.api import app as byte_range
 from block.local_studio.api import reads, writes
 from block.local_studio.api.endpoint import Call, Handler, read_body
-from block.local_studio.data.playback import Decoded
-from block.local_studio.data.project import Project
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.playback import DecodedWav
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.validation import RequestError
 from block.local_studio.data.wav import Bytes
 
 KEYED = ("/v1", "/ids.json")
@@ -38,13 +38,13 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
 
 
-def create_app(project: Project, key: str, pages: Pages | None = None) -> Starlette:
+def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
     """The application that serves `project` to whoever sends `key` in the header ``x-api-key``; and its `pages`."""
     routes: list[BaseRoute] = [
         Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
     ]
-    handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _http_error, Exception: _unexpected}
+    handlers: dict[Any, Any] = {RequestError: _refused, HTTPException: _http_error, Exception: _unexpected}
     app = Starlette(
         routes=[*routes, Route("/ids.json", _ids(project)), *(pages.routes if pages else ())],
         middleware=[Middleware(KeyDemanded, key=key), *(pages.middleware if pages else ())],
@@ -55,7 +55,7 @@ def create_app(project: Project, key: str, pages: Pages | None = None) -> Starle
 
 
 @dataclass(frozen=True)
-class Pages:
+class WebPages:
     """What the pages add to the API: their routes, what looks at requests before these, and their own errors.
 
     `handlers` is given those of the API, to be called for its paths, and returns those for all paths.
@@ -85,7 +85,7 @@ class KeyDemanded:
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
 
 
-def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         call = Call(
             ids={name: str(value) for name, value in request.path_params.items()},
@@ -95,7 +95,7 @@ def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[
         )
         try:
             answer = await run_in_threadpool(handler, project, call)
-        except Refused:
+        except RequestError:
             raise
         except Exception as error:
             # An exception that leaves the application makes the server hang up, which the client's next
@@ -110,7 +110,7 @@ def _route(project: Project, handler: Handler) -> Callable[[Request], Awaitable[
     return endpoint
 
 
-def _ids(project: Project) -> Callable[[Request], Awaitable[Response]]:
+def _ids(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
     """The stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
 
     async def endpoint(request: Request) -> Response:
@@ -125,7 +125,7 @@ def _caching(request: Request) -> str:
     return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
 
 
-def audio_answer(audio: Bytes | Decoded, wanted: str | None, headers: dict[str, str]) -> Response:
+def audio_answer(audio: Bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
     """All of a WAV, or the range of its bytes that the header Range asks for: 200, 206 or 416."""
     try:
         span = byte_range.requested(wanted, audio.size)
@@ -143,7 +143,7 @@ def _failure(status: int, message: str, headers: dict[str, str] | None = None) -
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RequestError)
     return _failure(error.status, error.message)
 
 
@@ -165,14 +165,14 @@ class Unsatisfiable(Exception):
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteRange:
     """The bytes `start` … `stop` - 1."""
 
     start: int
     stop: int
 
 
-def requested(header: str | None, size: int) -> Span | None:
+def requested(header: str | None, size: int) -> ByteRange | None:
     """The part of `size` bytes that the header asks for, None for all of them.
 
     As the RFC allows, a malformed header and one with several ranges are ignored. Raises Unsatisfiable.
@@ -189,4 +189,4 @@ def requested(header: str | None, size: int) -> Span | None:
             return None
     if start >= stop:
         raise Unsatisfiable(f"the range {header!r} holds none of the {size} bytes")
-    return Span(start, stop)
+    return ByteRange(start, stop)

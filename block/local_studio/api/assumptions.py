@@ -23,7 +23,7 @@ NO_HANDLER = "no handler"
 
 
 @dataclass(frozen=True)
-class Described:
+class DescribedCall:
     """A call below /v1: what it does, and what was chosen for it, empty where nothing had to be."""
 
     method: str
@@ -32,7 +32,7 @@ class Described:
     chosen: str
 
 
-def calls() -> list[Described]:
+def calls() -> list[DescribedCall]:
     """All calls that are answered."""
     return [_described(endpoint) for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)]
 
@@ -50,15 +50,15 @@ def for_all_calls() -> list[str]:
 def unsupported() -> list[str]:
     """What is known of the service and not served here: sentences, then query parameters of the list call."""
     said = [sentence for sentence in _sentences(call) if NO_HANDLER in sentence]
-    names = ", ".join(f"`{name}`" for name in list_query.Listing.UNSUPPORTED)
+    names = ", ".join(f"`{name}`" for name in list_query.ListQuery.UNSUPPORTED)
     return [*said, f"The list of samples refuses these query parameters: {names}."]
 
 
-def _described(endpoint: Endpoint) -> Described:
+def _described(endpoint: Endpoint) -> DescribedCall:
     paragraphs = inspect.cleandoc(endpoint.handler.__doc__ or "").split("\n\n")
     chosen = [match.group(1) for text in paragraphs if (match := CHOSEN.search(text))]
     path = re.sub(r"\{(\w+)\}", r"{\1Id}", endpoint.path)
-    return Described(endpoint.method, f"/v1{path}", _one_line(paragraphs[0]), " ".join(map(_sentence, chosen)))
+    return DescribedCall(endpoint.method, f"/v1{path}", _one_line(paragraphs[0]), " ".join(map(_sentence, chosen)))
 
 
 def _sentences(module: ModuleType) -> list[str]:

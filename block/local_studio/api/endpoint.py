@@ -1,7 +1,7 @@
 """One call of Edge Impulse's API: what its handler gets and gives, and what all handlers check first.
 
 A handler takes the project and a call, and returns the answer without its envelope, or audio; what it
-refuses it raises as `Refused`. Unless a call says otherwise, an unknown query parameter is
+refuses it raises as `RequestError`. Unless a call says otherwise, an unknown query parameter is
 refused (400), another project's id too (403: the key belongs to this project only; the service's status
 is not established), and an unknown sample is 404. Calls that no handler is made for are answered by 404,
 among them jobs and the actions themselves.
@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from block.local_studio.api.list_query import Query
 from block.local_studio.data import validation
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Sample
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.validation import RequestError
 from block.local_studio.data.wav import Bytes
 
 
@@ -33,7 +33,7 @@ class Call:
 
 
 Answer = Mapping[str, object] | Bytes
-Handler = Callable[[Project, Call], Answer]
+Handler = Callable[[LocalProject, Call], Answer]
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Endpoint:
     handler: Handler
 
 
-def check_project(project: Project, call: Call) -> None:
+def check_project(project: LocalProject, call: Call) -> None:
     """Refuse the id of another project."""
     wanted = validation.path_id(call.ids["project"], "project")
     if wanted != project.id:
-        raise Refused(f"this key gives no access to project {wanted}, only to {project.id}", 403)
+        raise RequestError(f"this key gives no access to project {wanted}, only to {project.id}", 403)
 
 
-def sample_of(project: Project, call: Call, job_id: int | None = None) -> Sample:
+def sample_of(project: LocalProject, call: Call, job_id: int | None = None) -> LocalSample:
     """The sample that the path names, as the job `job_id` proposes it when one is given."""
     return project.sample(validation.path_id(call.ids["sample"], "sample"), job_id)
 
 
-def sample_to_write(project: Project, call: Call) -> Sample:
+def sample_to_write(project: LocalProject, call: Call) -> LocalSample:
     """The sample that a writing call is about; such calls take no query parameters."""
     check_project(project, call)
     Query.of(call.query, ())
@@ -67,7 +67,7 @@ def sample_to_write(project: Project, call: Call) -> Sample:
 def body_of(call: Call, *known: str) -> dict[str, object]:
     """The JSON object in the body, with no keys but the `known` ones; the content type must be JSON (415)."""
     if call.content_type.partition(";")[0].strip().lower() != "application/json":
-        raise Refused(f"the content type must be application/json, got {call.content_type[:80]!r}", 415)
+        raise RequestError(f"the content type must be application/json, got {call.content_type[:80]!r}", 415)
     body = validation.json_object(call.body)
     validation.only_keys(body, known, "the request body")
     return body
@@ -80,7 +80,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         async for block in request.stream():
             body += block
             if len(body) > limit:
-                raise Refused(f"the request body is larger than {limit} bytes", 413)
+                raise RequestError(f"the request body is larger than {limit} bytes", 413)
     except ClientDisconnect:
-        raise Refused("the client hung up before its request was complete") from None
+        raise RequestError("the client hung up before its request was complete") from None
     return bytes(body)

@@ -13,8 +13,8 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from block.local_studio.data.sample import CATEGORIES, Sample, is_audio
-from block.local_studio.data.validation import LARGEST_ID, Refused
+from block.local_studio.data.sample import CATEGORIES, LocalSample, is_audio
+from block.local_studio.data.validation import LARGEST_ID, RequestError
 
 DEFAULT_LIMIT = 100
 """Samples in a page when no `limit` is given. The service's own default is not established; a small
@@ -33,11 +33,11 @@ class Query:
         names = [name for name, _ in pairs]
         for name in names:
             if name in unsupported:
-                raise Refused(f"the query parameter {name} is not supported by the local Studio")
+                raise RequestError(f"the query parameter {name} is not supported by the local Studio")
             if name not in known:
-                raise Refused(f"unknown query parameter {name!r}; known are {sorted(known)}")
+                raise RequestError(f"unknown query parameter {name!r}; known are {sorted(known)}")
             if names.count(name) > 1:
-                raise Refused(f"the query parameter {name} is given {names.count(name)} times")
+                raise RequestError(f"the query parameter {name} is given {names.count(name)} times")
         return Query(dict(pairs))
 
     def text(self, name: str) -> str | None:
@@ -51,7 +51,7 @@ class Query:
             return None
         if value.isascii() and value.isdigit() and len(value) <= 16 and least <= int(value) <= LARGEST_ID:
             return int(value)
-        raise Refused(f"the query parameter {name} must be an integer of at least {least}, got {value[:40]!r}")
+        raise RequestError(f"the query parameter {name} must be an integer of at least {least}, got {value[:40]!r}")
 
     def number(self, name: str) -> float | None:
         """The parameter as a finite number of at least 0, None when absent."""
@@ -63,21 +63,21 @@ class Query:
         except ValueError:
             number = math.nan
         if not (math.isfinite(number) and number >= 0):
-            raise Refused(f"the query parameter {name} must be a number of at least 0, got {value[:40]!r}")
+            raise RequestError(f"the query parameter {name} must be a number of at least 0, got {value[:40]!r}")
         return number
 
     def boolean(self, name: str) -> bool:
         """The parameter as a boolean, False when absent. The Python bindings write True and False."""
         value = self.values.get(name, "false")
         if value.lower() not in ("true", "false"):
-            raise Refused(f"the query parameter {name} must be true or false, got {value[:40]!r}")
+            raise RequestError(f"the query parameter {name} must be true or false, got {value[:40]!r}")
         return value.lower() == "true"
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         """The parameter if it is one of `choices`, `default` when absent."""
         value = self.values.get(name, default)
         if value not in choices:
-            raise Refused(f"the query parameter {name} must be one of {list(choices)}, got {value[:40]!r}")
+            raise RequestError(f"the query parameter {name} must be one of {list(choices)}, got {value[:40]!r}")
         return value
 
     def texts(self, name: str) -> frozenset[str] | None:
@@ -90,12 +90,12 @@ class Query:
         except (ValueError, RecursionError):
             items = None
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise Refused(f"the query parameter {name} must be a JSON array of strings, got {value[:40]!r}")
+            raise RequestError(f"the query parameter {name} must be a JSON array of strings, got {value[:40]!r}")
         return frozenset(items)
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListQuery:
     """One list call: which samples, in which order, which page. Lengths in ms, frequencies in Hz.
 
     As documented, the length and frequency bounds are exclusive ("longer than", "higher than"),
@@ -134,13 +134,13 @@ class Listing:
     )  # fmt: skip
 
     @staticmethod
-    def of(pairs: Sequence[tuple[str, str]]) -> Listing:
+    def of(pairs: Sequence[tuple[str, str]]) -> ListQuery:
         """The list call with the query parameters `pairs`."""
-        query = Query.of(pairs, Listing.KNOWN, Listing.UNSUPPORTED)
+        query = Query.of(pairs, ListQuery.KNOWN, ListQuery.UNSUPPORTED)
         if "category" not in query.values:
-            raise Refused("the query parameter category is required")
+            raise RequestError("the query parameter category is required")
         limit = query.integer("limit", least=1)
-        return Listing(
+        return ListQuery(
             category=query.choice("category", (*CATEGORIES, "all"), ""),
             limit=DEFAULT_LIMIT if limit is None else limit,
             offset=query.integer("offset") or 0,
@@ -161,7 +161,7 @@ class Listing:
             job_id=query.integer("proposedActionsJobId", least=1),
         )
 
-    def accepts(self, sample: Sample) -> bool:
+    def accepts(self, sample: LocalSample) -> bool:
         """Whether the filter lets `sample` through."""
         labels = {item.label for item in sample.structured_labels or ()} or {sample.label}
         return (
@@ -180,7 +180,7 @@ class Listing:
             and self.data_type in (None, "audio" if is_audio(sample) else sample.chart_type)
         )
 
-    def chosen(self, samples: Iterable[Sample]) -> list[Sample]:
+    def chosen(self, samples: Iterable[LocalSample]) -> list[LocalSample]:
         """All samples the filter lets through, in the order of `sort_by`, before they are cut in pages."""
         kept = [sample for sample in samples if self.accepts(sample)]
         if self.sort_by == "random":

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from block.local_studio.api import serializers
 from block.local_studio.api.endpoint import Answer, Call, Endpoint, check_project, sample_of
-from block.local_studio.api.list_query import Listing, Query
+from block.local_studio.api.list_query import ListQuery, Query
 from block.local_studio.data import validation
-from block.local_studio.data.project import Project
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.validation import RequestError
 from block.local_studio.data.wav import Slice
 
 LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this process down
 
 
-def list_projects(project: Project, call: Call) -> Answer:
+def list_projects(project: LocalProject, call: Call) -> Answer:
     """The one project that the key belongs to."""
     Query.of(call.query, ())
     return {"projects": [serializers.project(project)]}
 
 
-def get_project(project: Project, call: Call) -> Answer:
+def get_project(project: LocalProject, call: Call) -> Answer:
     """Facts of the project. `impulseId` is refused: there are no impulses."""
     check_project(project, call)
     Query.of(call.query, (), ("impulseId",))
     return serializers.project_info(project, project.samples())
 
 
-def list_samples(project: Project, call: Call) -> Answer:
+def list_samples(project: LocalProject, call: Call) -> Answer:
     """A page of samples; `totalCount` counts all that the filter lets through.
 
     Chosen, for want of facts: the page is of 100 when `limit` is absent, `excludeSensors` leaves the
     (required) array of sensors empty, and the filter sees the proposals of `proposedActionsJobId`.
     """
     check_project(project, call)
-    listing = Listing.of(call.query)
+    listing = ListQuery.of(call.query)
     chosen = listing.chosen(project.samples(listing.job_id))
     page = chosen[listing.offset : listing.offset + listing.limit]
     return {
@@ -44,7 +44,7 @@ def list_samples(project: Project, call: Call) -> Answer:
     }
 
 
-def get_sample(project: Project, call: Call) -> Answer:
+def get_sample(project: LocalProject, call: Call) -> Answer:
     """One sample with its payload, as proposed by the job `proposedActionsJobId` when that is given.
 
     The payload holds the first `limitPayloadValues` intervals, or at most 1,000,000 when that is absent;
@@ -68,7 +68,7 @@ def get_sample(project: Project, call: Call) -> Answer:
     }
 
 
-def get_wav(project: Project, call: Call) -> Answer:
+def get_wav(project: LocalProject, call: Call) -> Answer:
     """The sample's audio as a WAV file; a sample without readable audio is refused (400).
 
     Chosen, for want of facts: a file of several channels is one axis and keeps its channels and its own
@@ -79,17 +79,17 @@ def get_wav(project: Project, call: Call) -> Answer:
     query = Query.of(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
     axis = query.integer("axisIx")
     if axis is None:
-        raise Refused("the query parameter axisIx is required")
+        raise RequestError("the query parameter axisIx is required")
     start, stop = query.integer("sliceStart"), query.integer("sliceEnd")
     item = sample_of(project, call)
     if axis >= len(item.sensors):
-        raise Refused(f"sample {item.id} has no axis {axis}: expected 0…{len(item.sensors) - 1}")
+        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…{len(item.sensors) - 1}")
     if item.sensors[axis].units != "wav":
-        raise Refused(f"axis {axis} of sample {item.id} is not audio: its units are {item.sensors[axis].units!r}")
+        raise RequestError(f"axis {axis} of sample {item.id} is not audio: its units are {item.sensors[axis].units!r}")
     return project.audio(item, None if start is None and stop is None else Slice(start, stop))
 
 
-def get_proposed_changes(project: Project, call: Call) -> Answer:
+def get_proposed_changes(project: LocalProject, call: Call) -> Answer:
     """All that a job has proposed, by sample id; nothing for a job that is not known.
 
     Chosen, for want of facts: `step` is 0, because every job here has one step.

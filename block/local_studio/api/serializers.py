@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Sample, Sensor
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import LocalSample, Sensor
 
 DEVICE_TYPE = "LOCAL_STUDIO"
 
@@ -21,8 +21,8 @@ def sensors(items: Sequence[Sensor]) -> list[Json]:
     return [{"index": i, "name": item.name, "units": item.units} for i, item in enumerate(items)]
 
 
-def sample(project: Project, item: Sample, *, axes: Sequence[Sensor]) -> Json:
-    """One `Sample`; `axes` are the sensors to name in it. `metadata` is absent when there is none."""
+def sample(project: LocalProject, item: LocalSample, *, axes: Sequence[Sensor]) -> Json:
+    """One `LocalSample`; `axes` are the sensors to name in it. `metadata` is absent when there is none."""
     interval_ms = 1000 / item.frequency_hz if item.frequency_hz else 0.0
     answer: Json = {
         "id": item.id,
@@ -75,7 +75,7 @@ def sample(project: Project, item: Sample, *, axes: Sequence[Sensor]) -> Json:
     return answer
 
 
-def payload(item: Sample, values: list[list[int]]) -> Json:
+def payload(item: LocalSample, values: list[list[int]]) -> Json:
     """The `payload` of one sample: its axes, and the values that were asked for."""
     return {
         "device_type": DEVICE_TYPE,
@@ -86,8 +86,8 @@ def payload(item: Sample, values: list[list[int]]) -> Json:
     }
 
 
-def project(item: Project) -> Json:
-    """One `Project`, an Enterprise one, for only those have custom blocks."""
+def project(item: LocalProject) -> Json:
+    """One `LocalProject`, an Enterprise one, for only those have custom blocks."""
     return {
         "id": item.id,
         "name": item.name,
@@ -109,7 +109,7 @@ def project(item: Project) -> Json:
     }
 
 
-def project_info(item: Project, samples: Sequence[Sample]) -> Json:
+def project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
     """All of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
 
     def summary(category: str) -> Json:

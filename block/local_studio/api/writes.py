@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from block.local_studio.api.endpoint import Answer, Call, Endpoint, body_of, sample_to_write
 from block.local_studio.data import validation
-from block.local_studio.data.project import Project
+from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal
-from block.local_studio.data.validation import LARGEST_ID, Refused
+from block.local_studio.data.validation import LARGEST_ID, RequestError
 
 
-def set_structured_labels(project: Project, call: Call) -> Answer:
+def set_structured_labels(project: LocalProject, call: Call) -> Answer:
     """Replace the structured labels; they must cover every value, and are stored merged."""
     item = sample_to_write(project, call)
     body = body_of(call, "structuredLabels")
     if "structuredLabels" not in body:
-        raise Refused("the request body lacks structuredLabels")
+        raise RequestError("the request body lacks structuredLabels")
     labels = validation.structured_labels(body["structuredLabels"], item.values_count, "structuredLabels")
     project.store.set_structured_labels(item.id, labels)
     return {}
 
 
-def edit_label(project: Project, call: Call) -> Answer:
+def edit_label(project: LocalProject, call: Call) -> Answer:
     """Replace the single label.
 
     Chosen, for want of facts: structured labels stay, and go on hiding the single label. The API calls
@@ -29,12 +29,12 @@ def edit_label(project: Project, call: Call) -> Answer:
     item = sample_to_write(project, call)
     body = body_of(call, "label")
     if "label" not in body:
-        raise Refused("the request body lacks label")
+        raise RequestError("the request body lacks label")
     project.store.set_label(item.id, validation.text(body["label"], "label"))
     return {}
 
 
-def set_metadata(project: Project, call: Call) -> Answer:
+def set_metadata(project: LocalProject, call: Call) -> Answer:
     """Add or update metadata.
 
     Chosen, for want of facts: keys that the body does not name stay as they are. The API calls
@@ -43,12 +43,12 @@ def set_metadata(project: Project, call: Call) -> Answer:
     item = sample_to_write(project, call)
     body = body_of(call, "metadata")
     if "metadata" not in body:
-        raise Refused("the request body lacks metadata")
+        raise RequestError("the request body lacks metadata")
     project.store.add_metadata(item.id, validation.metadata_map(body["metadata"], "metadata"))
     return {}
 
 
-def propose_changes(project: Project, call: Call) -> Answer:
+def propose_changes(project: LocalProject, call: Call) -> Answer:
     """Keep what a job proposes for the sample, in place of its earlier proposal.
 
     Chosen, for want of facts: proposed labels keep the same rules as labels that are set, and any positive integer is
@@ -58,29 +58,29 @@ def propose_changes(project: Project, call: Call) -> Answer:
     body = body_of(call, "jobId", "proposedChanges")
     for key in ("jobId", "proposedChanges"):
         if key not in body:
-            raise Refused(f"the request body lacks {key}")
+            raise RequestError(f"the request body lacks {key}")
     job_id = validation.integer(body["jobId"], "jobId")
     if not 1 <= job_id <= LARGEST_ID:
-        raise Refused(f"jobId must be a positive integer, got {job_id}")
+        raise RequestError(f"jobId must be a positive integer, got {job_id}")
     changes = validation.proposed_changes(body["proposedChanges"], item.values_count, "proposedChanges")
     project.store.propose(Proposal(job_id, item.id, changes))
     return {}
 
 
-def enable(project: Project, call: Call) -> Answer:
+def enable(project: LocalProject, call: Call) -> Answer:
     """Include the sample again. A body is refused, except for an empty object."""
     return _set_disabled(project, call, False)
 
 
-def disable(project: Project, call: Call) -> Answer:
+def disable(project: LocalProject, call: Call) -> Answer:
     """Exclude the sample from use. A body is refused, except for an empty object."""
     return _set_disabled(project, call, True)
 
 
-def _set_disabled(project: Project, call: Call, is_disabled: bool) -> Answer:
+def _set_disabled(project: LocalProject, call: Call, is_disabled: bool) -> Answer:
     item = sample_to_write(project, call)
     if call.body.strip() not in (b"", b"{}"):
-        raise Refused("this call takes no request body")
+        raise RequestError("this call takes no request body")
     project.store.set_disabled(item.id, is_disabled)
     return {}
 

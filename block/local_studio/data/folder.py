@@ -31,7 +31,7 @@ class AudioFile:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class InspectedFile:
     """A file and what it holds. `problem` says why it cannot be read, and then rate and frames are 0."""
 
     file: AudioFile
@@ -69,11 +69,11 @@ def locate(root: Path, relative: bytes) -> Path | None:
     return real if real.is_relative_to(top) and real.is_file() else None
 
 
-def inspect(root: Path, file: AudioFile) -> Inspected:
+def inspect(root: Path, file: AudioFile) -> InspectedFile:
     """Read the hash and the header of `file`. Never raises: what is wrong goes into `problem`."""
     real = locate(root, file.path)
     if real is None:
-        return Inspected(file, "", 0, 0, "the file has gone")
+        return InspectedFile(file, "", 0, 0, "the file has gone")
     digest = ""
     try:
         with real.open("rb") as stream:
@@ -81,10 +81,10 @@ def inspect(root: Path, file: AudioFile) -> Inspected:
             stream.seek(0)
             header = wav.facts(stream)
     except OSError as error:
-        return Inspected(file, digest, 0, 0, f"the file cannot be opened ({error.strerror})")
+        return InspectedFile(file, digest, 0, 0, f"the file cannot be opened ({error.strerror})")
     except wav.UnreadableAudio as error:
-        return Inspected(file, digest, 0, 0, f"the file {error}")
-    return Inspected(file, digest, header.frequency_hz, header.frames, None)
+        return InspectedFile(file, digest, 0, 0, f"the file {error}")
+    return InspectedFile(file, digest, header.frequency_hz, header.frames, None)
 
 
 def _sha256(stream: BinaryIO) -> str:

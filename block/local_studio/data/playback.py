@@ -17,9 +17,9 @@ import numpy as np
 import soundfile
 
 from block.local_studio.data import folder, wav
-from block.local_studio.data.project import Project
-from block.local_studio.data.sample import Sample
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.validation import RequestError
 
 Source = Path | bytes
 HEADER_BYTES = 44
@@ -39,23 +39,23 @@ def opened(source: Source) -> Iterator[soundfile.SoundFile]:
         raise wav.UnreadableAudio(f"cannot be decoded ({error.error_string})") from None
 
 
-def source_of(project: Project, sample: Sample) -> Source:
+def source_of(project: LocalProject, sample: LocalSample) -> Source:
     """Where the audio of a sample is. Raises Refused where it has none that can be read."""
     if sample.processing_error is not None:
-        raise Refused(f"this recording cannot be shown or heard: {sample.processing_error}")
+        raise RequestError(f"this recording cannot be shown or heard: {sample.processing_error}")
     if sample.path is None:
         data = project.store.wav(sample.id)
         if not data:
-            raise Refused("this sample has no audio")
+            raise RequestError("this sample has no audio")
         return data
     real = folder.locate(project.root, sample.path)
     if real is None:
-        raise Refused("the file of this recording has gone", 404)
+        raise RequestError("the file of this recording has gone", 404)
     return real
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedWav:
     """An audio file as the bytes of a WAV of 16-bit PCM, at its own rate and with its own channels."""
 
     source: Source
@@ -95,11 +95,11 @@ class Decoded:
         return struct.pack("<4sI8sI16s4sI", b"RIFF", length + 36, b"WAVEfmt ", 16, form, b"data", length)
 
 
-def playable(source: Source) -> wav.Bytes | Decoded:
+def playable(source: Source) -> wav.Bytes | DecodedWav:
     """A WAV that browsers play: the file itself where it is a plain one. Raises wav.UnreadableAudio."""
     with opened(source) as sound:
         is_plain = sound.format in ("WAV", "WAVEX") and sound.subtype in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")
-        decoded = Decoded(source, sound.samplerate, sound.channels, sound.frames)
+        decoded = DecodedWav(source, sound.samplerate, sound.channels, sound.frames)
     if not is_plain:
         if decoded.size > LARGEST_WAV:
             raise wav.UnreadableAudio("is too long to be played")

@@ -17,14 +17,14 @@ from block.local_studio.data.sample import (
     AUDIO_SENSOR,
     CATEGORIES,
     CHART_TYPES,
-    Changes,
-    Sample,
+    LocalSample,
+    ProposedChanges,
     Sensor,
     StructuredLabel,
     is_audio,
 )
-from block.local_studio.data.store import Stamp, Store, StoreError, SyncReport
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.store import SampleStore, Stamp, StoreError, SyncReport
+from block.local_studio.data.validation import RequestError
 
 DATABASE = ".local-studio.sqlite3"
 PROJECT_ID = 1
@@ -34,7 +34,7 @@ class ProjectError(Exception):
     """A folder that cannot be a project; the text says which and why."""
 
 
-class Project:
+class LocalProject:
     """The project in the folder `root`; opening it makes the database when there is none.
 
     The folder itself is read only by `scan`. Raises ProjectError.
@@ -45,7 +45,7 @@ class Project:
             raise ProjectError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
         self.root = root.resolve()
         try:
-            self.store = Store(self.root / DATABASE)
+            self.store = SampleStore(self.root / DATABASE)
         except StoreError as error:
             raise ProjectError(str(error)) from None
         self.id = PROJECT_ID
@@ -97,7 +97,7 @@ class Project:
             entries = [item.to_json() for item in structured_labels]
             labels = validation.structured_labels(entries, values_count, "structured_labels")
         moment = now()
-        sample = Sample(
+        sample = LocalSample(
             id=0,
             name=name,
             category=category,
@@ -120,37 +120,37 @@ class Project:
         )
         return self.store.add(sample, wav)
 
-    def sample(self, sample_id: int, job_id: int | None = None) -> Sample:
+    def sample(self, sample_id: int, job_id: int | None = None) -> LocalSample:
         """A sample, as the job `job_id` proposes it when one is given. Raises Refused (404)."""
         sample = self.store.sample(sample_id)
         if sample is None or (sample.path is not None and folder.locate(self.root, sample.path) is None):
-            raise Refused(f"there is no sample {sample_id}", 404)
+            raise RequestError(f"there is no sample {sample_id}", 404)
         return sample if job_id is None else self.store.changes(job_id, sample_id).applied_to(sample)
 
-    def samples(self, job_id: int | None = None) -> list[Sample]:
+    def samples(self, job_id: int | None = None) -> list[LocalSample]:
         """All samples by id, as the job `job_id` proposes them when one is given."""
         samples = self.store.samples()
         if job_id is None:
             return samples
         changes = {item.sample_id: item.changes for item in self.store.proposals(job_id)}
-        return [changes.get(sample.id, Changes()).applied_to(sample) for sample in samples]
+        return [changes.get(sample.id, ProposedChanges()).applied_to(sample) for sample in samples]
 
-    def audio(self, sample: Sample, part: wav.Slice | None = None) -> wav.Bytes:
+    def audio(self, sample: LocalSample, part: wav.Slice | None = None) -> wav.Bytes:
         """The sample's audio as WAV bytes, or those of a part of it. Raises Refused (400, 404)."""
         if not is_audio(sample) or not (sample.has_wav or sample.path is not None):
-            raise Refused(f"sample {sample.id} has no audio")
+            raise RequestError(f"sample {sample.id} has no audio")
         if sample.is_processing:
-            raise Refused(f"sample {sample.id} is still being processed")
+            raise RequestError(f"sample {sample.id} is still being processed")
         if sample.processing_error is not None:
-            raise Refused(f"sample {sample.id} has no audio: {sample.processing_error}")
+            raise RequestError(f"sample {sample.id} has no audio: {sample.processing_error}")
         try:
             if sample.path is None:
                 return wav.of_bytes(self.store.wav(sample.id), part)
             return wav.of_file(self._file(sample, sample.path), part)
         except wav.UnreadableAudio as error:
-            raise Refused(f"sample {sample.id} {error}") from None
+            raise RequestError(f"sample {sample.id} {error}") from None
 
-    def values(self, sample: Sample, limit: int) -> list[list[int]]:
+    def values(self, sample: LocalSample, limit: int) -> list[list[int]]:
         """The first `limit` values as 16-bit integers; none where there is no readable audio."""
         try:
             if sample.path is None:
@@ -160,8 +160,8 @@ class Project:
         except (wav.UnreadableAudio, OSError):
             return []
 
-    def _file(self, sample: Sample, path: bytes) -> Path:
+    def _file(self, sample: LocalSample, path: bytes) -> Path:
         real = folder.locate(self.root, path)
         if real is None:
-            raise Refused(f"the file of sample {sample.id} has gone", 404)
+            raise RequestError(f"the file of sample {sample.id} has gone", 404)
         return real

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from block.local_studio.data.folder import Inspected
-from block.local_studio.data.sample import AUDIO_SENSOR, Changes, Sample, Sensor, StructuredLabel
+from block.local_studio.data.folder import InspectedFile
+from block.local_studio.data.sample import AUDIO_SENSOR, LocalSample, ProposedChanges, Sensor, StructuredLabel
 
 SCHEMA = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -57,10 +57,10 @@ SELECT_SAMPLES = """
 """
 
 
-def sample_of(row: sqlite3.Row) -> Sample:
+def sample_of(row: sqlite3.Row) -> LocalSample:
     """The sample in a row of SELECT_SAMPLES."""
     labels = row["structured_labels"]
-    return Sample(
+    return LocalSample(
         id=row["id"],
         name=row["name"],
         category=row["category"],
@@ -84,7 +84,7 @@ def sample_of(row: sqlite3.Row) -> Sample:
     )
 
 
-def columns_of(sample: Sample) -> dict[str, object]:
+def columns_of(sample: LocalSample) -> dict[str, object]:
     """The columns of a sample that is to be inserted; its id and path are left out."""
     labels = sample.structured_labels
     return {
@@ -107,7 +107,7 @@ def columns_of(sample: Sample) -> dict[str, object]:
     }
 
 
-def file_columns_of(item: Inspected) -> dict[str, object]:
+def file_columns_of(item: InspectedFile) -> dict[str, object]:
     """The columns that a file decides, each time it is read."""
     return {
         "size": item.file.size,
@@ -119,10 +119,10 @@ def file_columns_of(item: Inspected) -> dict[str, object]:
     }
 
 
-def sample_of_file(item: Inspected) -> Sample:
+def sample_of_file(item: InspectedFile) -> LocalSample:
     """A new, unlabelled sample of the category `training` for a file. Its id is not known yet."""
     moment = now()
-    return Sample(
+    return LocalSample(
         id=0,
         name=item.file.name,
         category="training",
@@ -145,11 +145,11 @@ def sample_of_file(item: Inspected) -> Sample:
     )
 
 
-def changes_of(text: str) -> Changes:
-    """The changes in a row's JSON text, as `Changes.to_json` wrote it."""
+def changes_of(text: str) -> ProposedChanges:
+    """The changes in a row's JSON text, as `ProposedChanges.to_json` wrote it."""
     value = json.loads(text)
     labels = value.get("structuredLabels")
-    return Changes(
+    return ProposedChanges(
         label=value.get("label"),
         is_disabled=value.get("isDisabled"),
         metadata=value.get("metadata"),

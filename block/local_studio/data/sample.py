@@ -36,7 +36,7 @@ class StructuredLabel:
 
 
 @dataclass(frozen=True)
-class Sample:
+class LocalSample:
     """One recording of the project, without its audio.
 
     `values_count` is the number of readings per axis, `frequency_hz` their rate (0 when unknown).
@@ -74,7 +74,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Changes:
+class ProposedChanges:
     """Changes that a job proposes for a sample; None means "leave as it is".
 
     `metadata`, when given, replaces the sample's whole map.
@@ -85,7 +85,7 @@ class Changes:
     metadata: Mapping[str, str] | None = None
     structured_labels: tuple[StructuredLabel, ...] | None = None
 
-    def applied_to(self, sample: Sample) -> Sample:
+    def applied_to(self, sample: LocalSample) -> LocalSample:
         """The sample as it would be once these changes were accepted."""
         if self.label is not None:
             sample = replace(sample, label=self.label)
@@ -117,9 +117,9 @@ class Proposal:
 
     job_id: int
     sample_id: int
-    changes: Changes = field(default_factory=Changes)
+    changes: ProposedChanges = field(default_factory=ProposedChanges)
 
 
-def is_audio(sample: Sample) -> bool:
+def is_audio(sample: LocalSample) -> bool:
     """Whether the sample has an axis of audio."""
     return any(sensor.units == "wav" for sensor in sample.sensors)

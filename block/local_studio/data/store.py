@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block.local_studio.data import rows
-from block.local_studio.data.folder import Inspected
-from block.local_studio.data.sample import Changes, Proposal, Sample, StructuredLabel
+from block.local_studio.data.folder import InspectedFile
+from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel
 
 VERSION = 2  # of the schema, kept in the database's user_version
 
@@ -25,7 +25,7 @@ VERSION = 2  # of the schema, kept in the database's user_version
 BY_HAND = {"labeled_by": "human"}
 
 
-class Stale(Exception):
+class StaleError(Exception):
     """Something has changed since it was looked at."""
 
 
@@ -51,7 +51,7 @@ class SyncReport:
     labels_dropped: int
 
 
-class Store:
+class SampleStore:
     """The database at `path`, made when it does not exist. Raises StoreError."""
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ class Store:
         )
         return {row["path"]: Stamp(row["size"], row["mtime_ns"]) for row in found}
 
-    def sync(self, present: Sequence[bytes], inspected: Sequence[Inspected]) -> SyncReport:
+    def sync(self, present: Sequence[bytes], inspected: Sequence[InspectedFile]) -> SyncReport:
         """Take over the folder: the files `present`, of which `inspected` may be new or have changed.
 
         Structured labels of a file whose number of values has changed are dropped with its proposals,
@@ -123,16 +123,16 @@ class Store:
                     self._set(row["id"], "is_missing", is_missing)
         return SyncReport(new, changed, gone, dropped)
 
-    def add(self, sample: Sample, wav: bytes | None) -> int:
+    def add(self, sample: LocalSample, wav: bytes | None) -> int:
         """Store a sample that has no file and give it an id (that of `sample` is ignored)."""
         with self.transaction():
             return self._insert({**rows.columns_of(sample), "wav": wav})
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[LocalSample]:
         """All samples but those whose file has gone, by id."""
         return [rows.sample_of(row) for row in self.read(f"{rows.SELECT_SAMPLES} ORDER BY id")]
 
-    def sample(self, sample_id: int) -> Sample | None:
+    def sample(self, sample_id: int) -> LocalSample | None:
         """One sample, None if there is none or its file has gone."""
         found = self.read(f"{rows.SELECT_SAMPLES} AND id = ?", sample_id)
         return rows.sample_of(found[0]) if found else None
@@ -165,7 +165,7 @@ class Store:
         with self.transaction():
             (row,) = self.read("SELECT metadata, revision FROM samples WHERE id = ?", sample_id)
             if row["revision"] != revision:
-                raise Stale
+                raise StaleError
             self._set(sample_id, "structured_labels", rows.dump_labels(labels))
             self._set(sample_id, "metadata", rows.dump({**json.loads(row["metadata"]), **BY_HAND}))
             (row,) = self.read("SELECT revision FROM samples WHERE id = ?", sample_id)
@@ -183,7 +183,7 @@ class Store:
             if revision is not None:
                 (row,) = self.read("SELECT revision FROM samples WHERE id = ?", sample_id)
                 if row["revision"] != revision:
-                    raise Stale
+                    raise StaleError
             changes = rows.changes_of(found[0]["changes"])
             columns: dict[str, object] = {}
             if changes.label is not None:
@@ -230,10 +230,10 @@ class Store:
         )
         return [Proposal(job_id, row["sample_id"], rows.changes_of(row["changes"])) for row in found]
 
-    def changes(self, job_id: int, sample_id: int) -> Changes:
+    def changes(self, job_id: int, sample_id: int) -> ProposedChanges:
         """What a job proposes for one sample; no changes where it has proposed nothing."""
         found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
-        return rows.changes_of(found[0]["changes"]) if found else Changes()
+        return rows.changes_of(found[0]["changes"]) if found else ProposedChanges()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,6 +1,6 @@
 """The rules a request's body and ids must keep; pure functions, no I/O.
 
-Every rule raises `Refused` with the HTTP status and a sentence that says what was got and what was
+Every rule raises `RequestError` with the HTTP status and a sentence that says what was got and what was
 expected. Chosen where Edge Impulse's behaviour is not established: bodies and labels may hold no keys
 but the documented ones, 1.0 is not an integer, and texts must be encodable as UTF-8.
 """
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from block.local_studio.data.sample import Changes, StructuredLabel
+from block.local_studio.data.sample import ProposedChanges, StructuredLabel
 
 LARGEST_ID = 2**53 - 1  # beyond it JavaScript, and so the real service, loses integers
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that breaks a rule. `status` is the HTTP status of the answer, `message` its error."""
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -29,7 +29,7 @@ class Refused(Exception):
 def path_id(text: str, what: str) -> int:
     """The id in a URL: 1 … 2^53 - 1 in plain digits. Anything else names nothing that exists (404)."""
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= LARGEST_ID):
-        raise Refused(f"there is no {what} {text[:40]!r}", 404)
+        raise RequestError(f"there is no {what} {text[:40]!r}", 404)
     return int(text)
 
 
@@ -40,9 +40,9 @@ def json_object(body: bytes) -> dict[str, object]:
             body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeated_keys
         )
     except (ValueError, RecursionError) as error:
-        raise Refused(f"the request body is not valid JSON: {error}") from None
+        raise RequestError(f"the request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise Refused(f"the request body must be a JSON object, got {_kind(value)}")
+        raise RequestError(f"the request body must be a JSON object, got {_kind(value)}")
     return value
 
 
@@ -50,34 +50,34 @@ def only_keys(value: Mapping[str, object], known: Iterable[str], where: str) -> 
     """Refuse keys of `value` that are not `known`."""
     unknown = sorted(set(value) - set(known))
     if unknown:
-        raise Refused(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
+        raise RequestError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
 
 
 def text(value: object, where: str) -> str:
     """`value` as a string that can be stored and sent."""
     if not isinstance(value, str):
-        raise Refused(f"{where} must be a string, got {_kind(value)}")
+        raise RequestError(f"{where} must be a string, got {_kind(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise Refused(f"{where} holds a lone surrogate and cannot be encoded as UTF-8") from None
+        raise RequestError(f"{where} holds a lone surrogate and cannot be encoded as UTF-8") from None
     return value
 
 
 def integer(value: object, where: str) -> int:
     """`value` as an integer; booleans and floats (1.0 too) are none."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Refused(f"{where} must be an integer, got {_kind(value)}")
+        raise RequestError(f"{where} must be an integer, got {_kind(value)}")
     return value
 
 
 def metadata_map(value: object, where: str) -> dict[str, str]:
     """`value` as a map of non-empty string keys to strings."""
     if not isinstance(value, dict):
-        raise Refused(f"{where} must be an object of strings, got {_kind(value)}")
+        raise RequestError(f"{where} must be an object of strings, got {_kind(value)}")
     for key, item in value.items():
         if not text(key, f"a key of {where}"):
-            raise Refused(f"{where} has an empty key")
+            raise RequestError(f"{where} has an empty key")
         text(item, f"{where}[{key!r}]")
     return dict(value)
 
@@ -90,26 +90,26 @@ def structured_labels(value: object, values_count: int, where: str) -> tuple[Str
     (`values_count` 0) has the empty list as its only partition.
     """
     if not isinstance(value, list):
-        raise Refused(f"{where} must be an array, got {_kind(value)}")
+        raise RequestError(f"{where} must be an array, got {_kind(value)}")
     entries = [_one_label(item, values_count, f"{where}[{i}]") for i, item in enumerate(value)]
     return _merged(_painted(entries, values_count, where))
 
 
-def proposed_changes(value: object, values_count: int, where: str) -> Changes:
+def proposed_changes(value: object, values_count: int, where: str) -> ProposedChanges:
     """A `SampleProposedChanges` for a sample of `values_count` values.
 
     Its structured labels keep the same rule as those that are set directly. `boundingBoxes` may be
     present but only empty: a recording has none, and replacing none by none changes nothing.
     """
     if not isinstance(value, dict):
-        raise Refused(f"{where} must be an object, got {_kind(value)}")
+        raise RequestError(f"{where} must be an object, got {_kind(value)}")
     only_keys(value, ("label", "isDisabled", "boundingBoxes", "metadata", "structuredLabels"), where)
     if value.get("boundingBoxes", []) != []:
-        raise Refused(f"{where}.boundingBoxes must be an empty array: a recording has no bounding boxes")
+        raise RequestError(f"{where}.boundingBoxes must be an empty array: a recording has no bounding boxes")
     disabled = value.get("isDisabled")
     if "isDisabled" in value and not isinstance(disabled, bool):
-        raise Refused(f"{where}.isDisabled must be a boolean, got {_kind(disabled)}")
-    return Changes(
+        raise RequestError(f"{where}.isDisabled must be a boolean, got {_kind(disabled)}")
+    return ProposedChanges(
         label=text(value["label"], f"{where}.label") if "label" in value else None,
         is_disabled=disabled if isinstance(disabled, bool) else None,
         metadata=metadata_map(value["metadata"], f"{where}.metadata") if "metadata" in value else None,
@@ -121,16 +121,16 @@ def proposed_changes(value: object, values_count: int, where: str) -> Changes:
 
 def _one_label(item: object, values_count: int, where: str) -> StructuredLabel:
     if not isinstance(item, dict):
-        raise Refused(f"{where} must be an object, got {_kind(item)}")
+        raise RequestError(f"{where} must be an object, got {_kind(item)}")
     only_keys(item, ("startIndex", "endIndex", "label"), where)
     for key in ("startIndex", "endIndex", "label"):
         if key not in item:
-            raise Refused(f"{where} lacks {key}")
+            raise RequestError(f"{where} lacks {key}")
     start = integer(item["startIndex"], f"{where}.startIndex")
     end = integer(item["endIndex"], f"{where}.endIndex")
     label = text(item["label"], f"{where}.label")
     if not 0 <= start <= end <= values_count - 1:
-        raise Refused(
+        raise RequestError(
             f"{where} spans {start}…{end}; expected 0 ≤ startIndex ≤ endIndex ≤ {values_count - 1}, "
             f"because the sample has {values_count} values"
         )
@@ -152,7 +152,7 @@ def _painted(entries: Sequence[StructuredLabel], values_count: int, where: str) 
         while over and entries[-over[0]].end_index < start:
             heappop(over)
         if not over:
-            raise Refused(
+            raise RequestError(
                 f"{where} leaves the values {start}…{stop - 1} without a label; "
                 f"expected labels for all of 0…{values_count - 1}"
             )

@@ -42,7 +42,7 @@ NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][+
 
 
 @dataclass(frozen=True)
-class Option:
+class Choice:
     """One of the values of a select, and how the form calls it."""
 
     value: str
@@ -59,7 +59,7 @@ class ShowIf:
 
 
 @dataclass(frozen=True)
-class Item:
+class Parameter:
     """One parameter. `default` is its value as text; of flags and booleans `true` or `false`."""
 
     name: str
@@ -69,7 +69,7 @@ class Item:
     help: str = ""
     hint: str = ""
     placeholder: str = ""
-    options: tuple[Option, ...] = ()
+    options: tuple[Choice, ...] = ()
     is_optional: bool = False
     is_readonly: bool = False
     is_multiline: bool = False
@@ -93,12 +93,12 @@ class Block:
     folder: Path
     name: str
     description: str
-    items: tuple[Item, ...]
+    items: tuple[Parameter, ...]
     entry: tuple[str, ...]
     variables: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def item(self, param: str) -> Item | None:
+    def item(self, param: str) -> Parameter | None:
         """The item with this `param`."""
         return next((item for item in self.items if item.param == param), None)
 
@@ -140,7 +140,7 @@ def read_block(folder: Path) -> Block:
     )
 
 
-def default_problem(item: Item) -> str:
+def default_problem(item: Parameter) -> str:
     """What is wrong with a default that is not empty; an empty one is for whoever fills in the form."""
     if item.type == INT and item.default and not INTEGER.fullmatch(item.default):
         return f"value is {shown(item.default)}, expected a whole number"
@@ -153,7 +153,7 @@ def default_problem(item: Item) -> str:
     return ""
 
 
-def _item(value: object, where: str, notes: list[str]) -> Item:
+def _item(value: object, where: str, notes: list[str]) -> Parameter:
     given = as_object(value, where)
     param = required_text(given, "param", where)
     where = f"{where} ({param})"
@@ -167,7 +167,7 @@ def _item(value: object, where: str, notes: list[str]) -> Item:
     unknown = sorted(set(given) - set(ITEM_KEYS))
     if unknown:
         notes.append(f"{param}: {', '.join(unknown)} in {PARAMETERS} means nothing here")
-    item = Item(
+    item = Parameter(
         name=required_text(given, "name", where),
         type=str(kind),
         param=param,
@@ -204,7 +204,7 @@ def _default(given: Mapping[str, Any], kind: str, where: str) -> str:
     raise BlockError(f"{where}: value is {shown(value)}, expected a string, a number, true or false")
 
 
-def _options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Option, ...]:
+def _options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Choice, ...]:
     valid = given.get("valid")
     if kind != SELECT:
         if valid is not None:
@@ -215,11 +215,11 @@ def _options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Option, .
     options = []
     for at, one in enumerate(valid):
         if isinstance(one, str):
-            options.append(Option(one, one))
+            options.append(Choice(one, one))
         else:
             entry = as_object(one, f"{where}: valid[{at}]")
             value = text_of(entry, "value", f"{where}: valid[{at}]")
-            options.append(Option(value, required_text(entry, "label", f"{where}: valid[{at}]")))
+            options.append(Choice(value, required_text(entry, "label", f"{where}: valid[{at}]")))
     if len({option.value for option in options}) < len(options):
         raise BlockError(f"{where}: valid holds a value twice")
     return tuple(options)
@@ -236,7 +236,7 @@ def _show_if(value: object, where: str) -> ShowIf | None:
     return ShowIf(required_text(given, "parameter", where), given["operator"] == "eq", given["value"])
 
 
-def _check_together(items: Sequence[Item], where: str) -> None:
+def _check_together(items: Sequence[Parameter], where: str) -> None:
     params = [item.param for item in items]
     for item in items:
         if params.count(item.param) > 1:

@@ -20,14 +20,14 @@ from block.local_studio.jobs.block import (
     SECRET,
     SELECT,
     Block,
-    Item,
+    Parameter,
 )
 
 LARGEST_ARGUMENT = 128 * 1024 - 1  # bytes that Linux hands over in one argument
 
 
 @dataclass(frozen=True)
-class Filled:
+class FormValues:
     """A form as it was filled in. `problems` has a sentence for each item that cannot be so, by its `param`."""
 
     parameters: Mapping[str, str]
@@ -35,7 +35,7 @@ class Filled:
     problems: Mapping[str, str]
 
 
-def filled(block: Block, typed: Mapping[str, str], environment: Mapping[str, str]) -> Filled:
+def filled(block: Block, typed: Mapping[str, str], environment: Mapping[str, str]) -> FormValues:
     """Check what was `typed`, by `param`; a switch that is off is not there, as in forms of browsers.
 
     `environment` is where secrets are found that were not typed.
@@ -54,10 +54,10 @@ def filled(block: Block, typed: Mapping[str, str], environment: Mapping[str, str
         problem = _problem(item, secrets[item.param] if item.type == SECRET else parameters.get(item.param, ""))
         if problem:
             problems[item.param] = problem
-    return Filled(parameters, {name: value for name, value in secrets.items() if value}, problems)
+    return FormValues(parameters, {name: value for name, value in secrets.items() if value}, problems)
 
 
-def is_shown(block: Block, item: Item, parameters: Mapping[str, str]) -> bool:
+def is_shown(block: Block, item: Parameter, parameters: Mapping[str, str]) -> bool:
     """Is the item on the form while it holds these parameters?"""
     if item.show_if is None:
         return True
@@ -85,14 +85,14 @@ def arguments(block: Block, parameters: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _value(item: Item, typed: Mapping[str, str]) -> str:
+def _value(item: Parameter, typed: Mapping[str, str]) -> str:
     if item.is_switch:
         return "true" if typed.get(item.param) in ("true", "on") else "false"
     value = typed.get(item.param, "").replace("\r\n", "\n").replace("\r", "\n")
     return value.strip() if item.type in (INT, FLOAT) else value
 
 
-def _problem(item: Item, value: str) -> str:
+def _problem(item: Parameter, value: str) -> str:
     """What is wrong with a value that is shown; nothing if it can be so."""
     if item.type in ELSEWHERE:
         there_is = "" if item.is_optional else ", and this block needs it"

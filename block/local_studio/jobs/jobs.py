@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block.local_studio.data.project import Project
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import process as block_process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile
@@ -28,7 +28,7 @@ from block.local_studio.jobs.form import arguments
 from block.local_studio.jobs.log import Log
 from block.local_studio.jobs.parsing import BlockError as BlockError
 from block.local_studio.jobs.process import BlockProcess
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, Job, JobStore
+from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, JobStore, StudioJob
 
 if TYPE_CHECKING:
     from block.local_studio.address import Address
@@ -37,7 +37,7 @@ TICK_S = 1.0  # between two looks at what a job has said
 CLOSE_S = 6.0  # that a block has to end in when the server does
 
 
-class Busy(Refused):
+class BusyError(RequestError):
     """Another job runs: `job_id`, 0 where it is not known which."""
 
     def __init__(self, job_id: int) -> None:
@@ -46,7 +46,7 @@ class Busy(Refused):
         self.job_id = job_id
 
 
-class CannotStart(Refused):
+class StartError(RequestError):
     """A job that could not be started; nothing of it is left."""
 
     def __init__(self, why: str) -> None:
@@ -54,10 +54,10 @@ class CannotStart(Refused):
 
 
 @dataclass
-class _Run:
+class _RunningJob:
     """A job that this server runs. `stopping` is the state that it ends in because somebody stopped it."""
 
-    job: Job
+    job: StudioJob
     process: BlockProcess
     lock: int
     details: DetailsFile
@@ -68,7 +68,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """Of how many samples a job has `done` how many, and at how many of them it `failed`."""
 
     done: int
@@ -79,7 +79,7 @@ class Progress:
 class Jobs:
     """The jobs of `project`, which run the block in the folder `block`. Raises BlockError."""
 
-    def __init__(self, project: Project, block: Path, address: Address) -> None:
+    def __init__(self, project: LocalProject, block: Path, address: Address) -> None:
         self.block = read_block(block)
         self.store = JobStore(project.store)
         self.files = JobFiles(project.root)
@@ -87,25 +87,25 @@ class Jobs:
         self._address = address
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._run: _Run | None = None
+        self._run: _RunningJob | None = None
         if self.store.running():
-            with contextlib.suppress(Refused, OSError, sqlite3.Error):
+            with contextlib.suppress(RequestError, OSError, sqlite3.Error):
                 os.close(self._take_over())
 
     def start(
         self, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str], sample_ids: Sequence[int]
-    ) -> Job:
+    ) -> StudioJob:
         """Start the block as a job of this kind. `secrets` go into its environment and nowhere else.
 
         Raises Busy; CannotStart, after which nothing of the job is left.
         """
         with self._lock:
             if self._closing.is_set():
-                raise CannotStart("the server is stopping")
+                raise StartError("the server is stopping")
             try:
                 lock = self._take_over()
             except (OSError, sqlite3.Error) as error:
-                raise CannotStart(_said(error)) from None
+                raise StartError(_said(error)) from None
             try:
                 run = self._started(kind, parameters, secrets, sample_ids, lock)
             except BaseException:
@@ -116,7 +116,7 @@ class Jobs:
             run.thread.start()
             return run.job
 
-    def running(self) -> Job | None:
+    def running(self) -> StudioJob | None:
         """The job that runs."""
         return next(iter(self.store.running()), None)
 
@@ -125,11 +125,11 @@ class Jobs:
         run = self._run
         job = self.store.get(job_id)
         if job is None:
-            raise Refused(f"there is no job {job_id}", 404)
+            raise RequestError(f"there is no job {job_id}", 404)
         if run is not None and run.job.id == job_id and not run.process.over.is_set():
             self._stop(run, CANCELLED)
         elif job.is_running and (run is None or run.job.id != job_id):
-            raise Refused(f"job {job_id} is run by another server on this folder: cancel it there", 409)
+            raise RequestError(f"job {job_id} is run by another server on this folder: cancel it there", 409)
 
     def log(self, job_id: int, offset: int | None = None) -> Log:
         """A job's log from `offset` on; its end where that is None."""
@@ -137,12 +137,12 @@ class Jobs:
         is_over = job is None or not job.is_running
         return self.files.log(job_id, offset, is_over=is_over)
 
-    def progress(self, job: Job) -> Progress | None:
+    def progress(self, job: StudioJob) -> JobProgress | None:
         """How far a job is, or was when it ended; None where that is not known any more."""
         if job.is_running:
             return self._counted(job)
         done = self.files.done(job.id)
-        return None if done is None else Progress(done, len(job.sample_ids), len(self.store.errors(job.id)))
+        return None if done is None else JobProgress(done, len(job.sample_ids), len(self.store.errors(job.id)))
 
     def close(self) -> None:
         """End what runs, because the server ends; returns when it has."""
@@ -158,11 +158,11 @@ class Jobs:
 
     def _started(
         self, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str], ids: Sequence[int], lock: int
-    ) -> _Run:
+    ) -> _RunningJob:
         try:
             job = self.store.create(kind, self.block.name, parameters, ids)
         except sqlite3.Error as error:
-            raise CannotStart(_said(error)) from None
+            raise StartError(_said(error)) from None
         process = None
         try:
             self.files.make(job.id, ids)
@@ -188,9 +188,9 @@ class Jobs:
             self.files.remove(job.id)
             with contextlib.suppress(sqlite3.Error):
                 self.store.remove(job.id)
-            raise CannotStart(_said(error)) from None
+            raise StartError(_said(error)) from None
         details = DetailsFile(self.files.details_file(job.id), ids)
-        return _Run(replace(job, pid=process.pid), process, lock, details)
+        return _RunningJob(replace(job, pid=process.pid), process, lock, details)
 
     def _endpoint(self) -> str:
         """Where the block reaches this server: the address that means "all" is none to connect to."""
@@ -206,7 +206,7 @@ class Jobs:
             lock = self.files.lock()
         except BlockingIOError:
             running = self.running()
-            raise Busy(running.id if running else 0) from None
+            raise BusyError(running.id if running else 0) from None
         try:
             for job in self.store.interrupt_running():
                 if job.pid is not None:
@@ -216,14 +216,14 @@ class Jobs:
             raise
         return lock
 
-    def _stop(self, run: _Run, state: str) -> None:
+    def _stop(self, run: _RunningJob, state: str) -> None:
         with self._lock:
             if run.stopping:
                 return
             run.stopping, run.stopped_at = state, time.monotonic()
         run.process.terminate()
 
-    def _watch(self, run: _Run) -> None:
+    def _watch(self, run: _RunningJob) -> None:
         while not run.process.over.wait(TICK_S):
             self._take_details(run)
             if run.stopping and time.monotonic() >= run.stopped_at + block_process.GRACE_S:
@@ -235,7 +235,7 @@ class Jobs:
             self._run = None
         os.close(run.lock)
 
-    def _take_details(self, run: _Run) -> bool:
+    def _take_details(self, run: _RunningJob) -> bool:
         """Take over what the block has said since; False if it has to be tried again, as when the disk is full."""
         while said := run.details.new():
             run.pending.update(said)
@@ -247,7 +247,7 @@ class Jobs:
             run.pending.clear()
         return True
 
-    def _record_end(self, run: _Run) -> bool:
+    def _record_end(self, run: _RunningJob) -> bool:
         code = run.process.exit_code
         state = FINISHED if code == 0 else run.stopping or FAILED
         try:
@@ -264,8 +264,8 @@ class Jobs:
         while not self._closing.wait(TICK_S):
             yield
 
-    def _counted(self, job: Job) -> Progress:
-        return Progress(len(self.store.done(job)), len(job.sample_ids), len(self.store.errors(job.id)))
+    def _counted(self, job: StudioJob) -> JobProgress:
+        return JobProgress(len(self.store.done(job)), len(job.sample_ids), len(self.store.errors(job.id)))
 
 
 def _said(error: OSError | sqlite3.Error) -> str:

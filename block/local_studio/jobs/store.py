@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from block.local_studio.data import rows
-from block.local_studio.data.store import Store
+from block.local_studio.data.store import SampleStore
 
 RUNNING, FINISHED, FAILED, CANCELLED, INTERRUPTED = "running", "finished", "failed", "cancelled", "interrupted"
 PREVIEW, RUN = "preview", "run"
 
 
 @dataclass(frozen=True)
-class Job:
+class StudioJob:
     """One start of a block on `sample_ids`. `kind` is `preview` or `run`; `parameters` are those of its form.
 
     `state` is `running`, `finished` (exit code 0), `failed` (another), `cancelled`, or `interrupted`: the server went
@@ -45,10 +45,10 @@ class Job:
 class JobStore:
     """The jobs of the project that `store` keeps. May be used from several threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SampleStore) -> None:
         self._store = store
 
-    def create(self, kind: str, block: str, parameters: Mapping[str, str], sample_ids: Sequence[int]) -> Job:
+    def create(self, kind: str, block: str, parameters: Mapping[str, str], sample_ids: Sequence[int]) -> StudioJob:
         """A new job, running. Its id is above those of all jobs and proposals there are."""
         with self._store.transaction() as db:
             (highest,) = db.execute(
@@ -79,14 +79,14 @@ class JobStore:
                 (state, exit_code, rows.now(), job_id),
             )
 
-    def interrupt_running(self) -> list[Job]:
+    def interrupt_running(self) -> list[StudioJob]:
         """Mark jobs that a server before this one left running; returns them as they were."""
         running = self.running()
         for job in running:
             self.end(job.id, INTERRUPTED, None)
         return running
 
-    def running(self) -> list[Job]:
+    def running(self) -> list[StudioJob]:
         """The jobs that run, or ran when their server went away."""
         return [_job(row) for row in self._store.read("SELECT * FROM jobs WHERE state = ? ORDER BY id", RUNNING)]
 
@@ -95,7 +95,7 @@ class JobStore:
         with self._store.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def done(self, job: Job) -> set[int]:
+    def done(self, job: StudioJob) -> set[int]:
         """The samples of a job that it has said something about, proposed something for or, in a run, changed."""
         found = self._store.read(
             "SELECT sample_id FROM details WHERE job_id = ? UNION SELECT sample_id FROM proposals WHERE job_id = ?",
@@ -114,12 +114,12 @@ class JobStore:
         )
         return {row["sample_id"]: json.loads(row["details"])["error"] for row in found}
 
-    def get(self, job_id: int) -> Job | None:
+    def get(self, job_id: int) -> StudioJob | None:
         """The job with this id."""
         found = self._store.read("SELECT * FROM jobs WHERE id = ?", job_id)
         return _job(found[0]) if found else None
 
-    def latest(self, limit: int = 50) -> list[Job]:
+    def latest(self, limit: int = 50) -> list[StudioJob]:
         """The newest jobs, newest first."""
         return [_job(row) for row in self._store.read("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)]
 
@@ -167,8 +167,8 @@ class JobStore:
         return {row["job_id"]: row["count"] for row in found}
 
 
-def _job(row: sqlite3.Row) -> Job:
-    return Job(
+def _job(row: sqlite3.Row) -> StudioJob:
+    return StudioJob(
         id=row["id"],
         kind=row["kind"],
         block=row["block"],

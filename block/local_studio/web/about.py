@@ -8,10 +8,10 @@ from starlette.routing import BaseRoute, Route
 
 from block import __version__
 from block.local_studio.api import assumptions
-from block.local_studio.web.site import Site
+from block.local_studio.web.site import WebSite
 
 
-def routes(site: Site) -> list[BaseRoute]:
+def routes(site: WebSite) -> list[BaseRoute]:
     """The page."""
 
     async def page(request: Request) -> Response:

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from block.local_studio.data.validation import Refused, path_id
-from block.local_studio.jobs.block import ADVANCED, ELSEWHERE, SECRET, Block, Item
+from block.local_studio.data.validation import RequestError, path_id
+from block.local_studio.jobs.block import ADVANCED, ELSEWHERE, SECRET, Block, Parameter
 from block.local_studio.jobs.form import filled, is_shown
-from block.local_studio.jobs.jobs import Busy
-from block.local_studio.jobs.store import PREVIEW, RUN, Job
+from block.local_studio.jobs.jobs import BusyError
+from block.local_studio.jobs.store import PREVIEW, RUN, StudioJob
 from block.local_studio.web import selection
 from block.local_studio.web.selection import ALL, FAILED, GIVEN, UNLABELLED
-from block.local_studio.web.site import Site, in_thread
+from block.local_studio.web.site import WebSite, in_thread
 
 PREFIX = "p."  # of the names of the block's own fields
 OVERWRITE = "overwrite-hand-labels"  # a block's flag with this name is what the box about labels by hand means
@@ -27,7 +27,7 @@ MOST_PICKED = 20  # recordings in the address that were surely picked one by one
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RecordingChoice:
     """What the form says about recordings, as typed."""
 
     which: str = ALL
@@ -37,10 +37,10 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Row:
+class FormRow:
     """An item on the form, its value and what is wrong with it. `is_set_outside`: the server's environment has it."""
 
-    item: Item
+    item: Parameter
     value: str
     problem: str
     is_shown: bool
@@ -51,7 +51,7 @@ class Row:
         return PREFIX + self.item.param
 
 
-def routes(site: Site) -> list[BaseRoute]:
+def routes(site: WebSite) -> list[BaseRoute]:
     """The form, and what it is sent to."""
 
     async def show(request: Request) -> Response:
@@ -64,28 +64,28 @@ def routes(site: Site) -> list[BaseRoute]:
     return [Route("/actions", show, methods=["GET"]), Route("/actions", start, methods=["POST"])]
 
 
-def _empty(site: Site, request: Request) -> Response:
+def _empty(site: WebSite, request: Request) -> Response:
     query = request.query_params
     ids = ", ".join(part for part in query.getlist("ids") if part)[: selection.LONGEST_TEXT]
     which = GIVEN if ids else query.get("filter", ALL)
     count = len(selection.named(ids))
     at_most = count if count and count <= MOST_PICKED else FEW
-    chosen = Chosen(which if which in selection.WHICH else ALL, ids, at_most=str(at_most))
+    chosen = RecordingChoice(which if which in selection.WHICH else ALL, ids, at_most=str(at_most))
     job = _like(site, query.get("job"))
     parameters = job.parameters if job is not None else {}
     return _page(site, request, parameters, chosen, {}, like=job)
 
 
-def _like(site: Site, job_id: str | None) -> Job | None:
+def _like(site: WebSite, job_id: str | None) -> StudioJob | None:
     """The job whose values the form begins with: the one asked for, or the newest of this block."""
     if job_id is not None:
         return site.jobs.store.get(path_id(job_id, "job"))
     return next((job for job in site.jobs.store.latest() if job.block == site.jobs.block.name), None)
 
 
-def _start(site: Site, request: Request, fields: Mapping[str, str]) -> Response:
+def _start(site: WebSite, request: Request, fields: Mapping[str, str]) -> Response:
     block = site.jobs.block
-    chosen = Chosen(
+    chosen = RecordingChoice(
         fields.get("which", ""), fields.get("ids", ""), fields.get("with-hand") == "on", fields.get("at-most", "")
     )
     typed = {name.removeprefix(PREFIX): value for name, value in fields.items() if name.startswith(PREFIX)}
@@ -103,29 +103,29 @@ def _start(site: Site, request: Request, fields: Mapping[str, str]) -> Response:
             count = int(chosen.at_most.strip()[:9])
     try:
         ids = selection.chosen(site.project, site.jobs.store, chosen.which, chosen.ids, with_hand=chosen.with_hand)
-    except Refused as error:
+    except RequestError as error:
         problems["ids" if chosen.which == GIVEN else "which"] = f"{error.message[:1].upper()}{error.message[1:]}."
     missing = _missing_variables(block)
     if problems or missing:
         return _page(site, request, form.parameters, chosen, problems, status=422)
     try:
         job = site.jobs.start(kind, form.parameters, form.secrets, selection.few(ids, count))
-    except Busy as error:
+    except BusyError as error:
         return _page(site, request, form.parameters, chosen, {}, status=409, busy=error.job_id)
-    except Refused as error:
+    except RequestError as error:
         return _page(site, request, form.parameters, chosen, {}, status=error.status, failure=error.message)
     return site.to(f"/jobs/{job.id}")
 
 
 def _page(
-    site: Site,
+    site: WebSite,
     request: Request,
     parameters: Mapping[str, str],
-    chosen: Chosen,
+    chosen: RecordingChoice,
     problems: Mapping[str, str],
     *,
     status: int = 200,
-    like: Job | None = None,
+    like: StudioJob | None = None,
     busy: int | None = None,
     failure: str = "",
 ) -> Response:
@@ -152,7 +152,7 @@ def _page(
     return site.page(request, "action.html", status, **values)
 
 
-def _choices(site: Site, chosen: Chosen) -> dict[str, Any]:
+def _choices(site: WebSite, chosen: RecordingChoice) -> dict[str, Any]:
     found = selection.offer(site.project, site.jobs.store)
     of = found.counts
     return {
@@ -167,10 +167,10 @@ def _choices(site: Site, chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _row(block: Block, item: Item, parameters: Mapping[str, str], problems: Mapping[str, str]) -> Row:
+def _row(block: Block, item: Parameter, parameters: Mapping[str, str], problems: Mapping[str, str]) -> FormRow:
     # Secrets are not kept, so there is none to show.
     value = "" if item.type in (SECRET, *ELSEWHERE) else parameters.get(item.param, item.default)
-    return Row(
+    return FormRow(
         item=item,
         value=item.default if item.is_readonly else value,
         problem=problems.get(PREFIX + item.param, ""),

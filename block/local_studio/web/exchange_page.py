@@ -8,13 +8,13 @@ from starlette.routing import BaseRoute, Route
 
 from block.local_studio.web import info_labels
 from block.local_studio.web.info_labels import Refusal
-from block.local_studio.web.site import HEADERS, Site, in_thread
+from block.local_studio.web.site import HEADERS, WebSite, in_thread
 
 LARGEST_IMPORT = 64 << 20  # bytes of a form, in which quotes and braces take three each
 MOST_NAMED = 200  # recordings that a report names
 
 
-def routes(site: Site) -> list[BaseRoute]:
+def routes(site: WebSite) -> list[BaseRoute]:
     """The file to download, and the form that takes one."""
 
     async def out(request: Request) -> Response:
@@ -34,7 +34,7 @@ def routes(site: Site) -> list[BaseRoute]:
     ]
 
 
-def _read_in(site: Site, text: str, is_replacing: bool) -> dict[str, object]:
+def _read_in(site: WebSite, text: str, is_replacing: bool) -> dict[str, object]:
     plan = info_labels.planned(text, site.project.samples(), replace_hand=is_replacing)
     stale: list[Refusal] = info_labels.write(site.project.store, plan.settings)
     return {

@@ -18,16 +18,16 @@ from dataclasses import dataclass
 
 from block.folder.info_labels import HEAD, TAIL
 from block.local_studio.data import rows, validation
-from block.local_studio.data.sample import Sample, StructuredLabel
-from block.local_studio.data.store import BY_HAND, Store
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.sample import LocalSample, StructuredLabel
+from block.local_studio.data.store import BY_HAND, SampleStore
+from block.local_studio.data.validation import RequestError
 from block.local_studio.web.recordings_list import HAND, given_by
 
 CATEGORIES = ("training", "testing", "validation", "post-processing")
 
 
 @dataclass(frozen=True)
-class Setting:
+class LabelChange:
     """What is to be written on a sample, as it was at `revision`; one of `label` and `structured_labels` is None."""
 
     path: str
@@ -47,32 +47,32 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportPlan:
     """What a file would do: `settings`; `unlabelled` entries, for nothing; `unknown` paths; `refused` entries."""
 
-    settings: tuple[Setting, ...]
+    settings: tuple[LabelChange, ...]
     unlabelled: int
     unknown: tuple[str, ...]
     refused: tuple[Refusal, ...]
 
 
-def exported(samples: Iterable[Sample]) -> str:
+def exported(samples: Iterable[LocalSample]) -> str:
     """The file for `samples`."""
     return HEAD + "\n" + ",\n".join(json.dumps(_entry(sample), ensure_ascii=False) for sample in samples) + TAIL
 
 
-def path_of(sample: Sample) -> str:
+def path_of(sample: LocalSample) -> str:
     """The path of a sample in the file, "/" between parts."""
     if sample.path is None:
         return f"samples/{sample.id}.wav"
     return sample.path.decode("utf-8", "backslashreplace")
 
 
-def planned(text: str, samples: Sequence[Sample], *, replace_hand: bool) -> Plan:
+def planned(text: str, samples: Sequence[LocalSample], *, replace_hand: bool) -> ImportPlan:
     """What the file `text` says of `samples`. Labels set by hand stay unless `replace_hand`. Raises Refused."""
     entries = _entries(text)
-    names = _Names(samples, [path for path, _ in entries])
-    settings: dict[int, Setting] = {}
+    names = _SampleNames(samples, [path for path, _ in entries])
+    settings: dict[int, LabelChange] = {}
     unlabelled, unknown, refused = 0, [], []
     for path, entry in entries:
         try:
@@ -85,16 +85,18 @@ def planned(text: str, samples: Sequence[Sample], *, replace_hand: bool) -> Plan
                 unlabelled += 1
                 continue
             if sample.id in settings:
-                raise Refused(f"the file says this of {settings[sample.id].path} and again, for the same recording")
+                raise RequestError(
+                    f"the file says this of {settings[sample.id].path} and again, for the same recording"
+                )
             if given_by(sample) == HAND and not replace_hand and not _is_same(setting, sample):
-                raise Refused("other labels were set here by hand")
+                raise RequestError("other labels were set here by hand")
             settings[sample.id] = setting
-        except Refused as error:
+        except RequestError as error:
             refused.append(Refusal(path, error.message))
-    return Plan(tuple(settings.values()), unlabelled, tuple(unknown), tuple(refused))
+    return ImportPlan(tuple(settings.values()), unlabelled, tuple(unknown), tuple(refused))
 
 
-def write(store: Store, settings: Iterable[Setting]) -> list[Refusal]:
+def write(store: SampleStore, settings: Iterable[LabelChange]) -> list[Refusal]:
     """Write `settings` in one transaction; returns those whose sample has changed since they were planned."""
     stale = []
     with store.transaction() as db:
@@ -110,17 +112,17 @@ def write(store: Store, settings: Iterable[Setting]) -> list[Refusal]:
     return stale
 
 
-class _Names:
+class _SampleNames:
     """Finds the sample that a path in the file means."""
 
-    def __init__(self, samples: Sequence[Sample], paths: Iterable[str]) -> None:
+    def __init__(self, samples: Sequence[LocalSample], paths: Iterable[str]) -> None:
         self._by_path = {path_of(sample): sample for sample in samples}
-        self._by_name: dict[str, list[Sample]] = {}
+        self._by_name: dict[str, list[LocalSample]] = {}
         for path, sample in self._by_path.items():
             self._by_name.setdefault(_last(path), []).append(sample)
         self._meant = Counter(_last(path) for path in paths)
 
-    def find(self, path: str) -> Sample | None:
+    def find(self, path: str) -> LocalSample | None:
         """By its path; by the end of it where the file lies outside the folder; else by a name that only it has."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         is_outside = path.startswith("/") or ".." in parts
@@ -129,11 +131,11 @@ class _Names:
                 return found
         found_by_name = self._by_name.get(_last(path), [])
         if len(found_by_name) > 1 or (found_by_name and self._meant[_last(path)] > 1):
-            raise Refused("no recording has this path, and the name alone is that of more than one")
+            raise RequestError("no recording has this path, and the name alone is that of more than one")
         return found_by_name[0] if found_by_name else None
 
 
-def _entry(sample: Sample) -> dict[str, object]:
+def _entry(sample: LocalSample) -> dict[str, object]:
     entry: dict[str, object] = {"path": path_of(sample)}
     if sample.path is None:
         entry["name"] = sample.name
@@ -144,7 +146,7 @@ def _entry(sample: Sample) -> dict[str, object]:
     return entry
 
 
-def _label(sample: Sample) -> dict[str, object]:
+def _label(sample: LocalSample) -> dict[str, object]:
     if sample.structured_labels:
         return {"type": "multi-label", "labels": [one.to_json() for one in sample.structured_labels]}
     return {"type": "label", "label": sample.label} if sample.label else {"type": "unlabeled"}
@@ -153,43 +155,45 @@ def _label(sample: Sample) -> dict[str, object]:
 def _entries(text: str) -> list[tuple[str, Mapping[str, object]]]:
     """The entries of the file by their paths."""
     if text.lstrip("\ufeff \r\n\t").startswith('{"__ndjson"'):
-        raise Refused("this is a large export, with a line of JSON a recording, which the local Studio does not read")
+        raise RequestError(
+            "this is a large export, with a line of JSON a recording, which the local Studio does not read"
+        )
     try:
         value = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise Refused(f"this is no info.labels: it is not valid JSON ({error})") from None
+        raise RequestError(f"this is no info.labels: it is not valid JSON ({error})") from None
     if not isinstance(value, dict) or value.get("version") != 1 or not isinstance(value.get("files"), list):
-        raise Refused('this is no info.labels: it must be {"version": 1, "files": […]}')
+        raise RequestError('this is no info.labels: it must be {"version": 1, "files": […]}')
     entries: list[tuple[str, Mapping[str, object]]] = []
     for i, item in enumerate(value["files"]):
         if not isinstance(item, dict) or not isinstance(item.get("path"), str):
-            raise Refused(f"this is no info.labels: files[{i}] has no path")
+            raise RequestError(f"this is no info.labels: files[{i}] has no path")
         entries.append((validation.text(item["path"], f"files[{i}].path"), item))
     return entries
 
 
-def _setting(path: str, entry: Mapping[str, object], sample: Sample) -> Setting | None:
+def _setting(path: str, entry: Mapping[str, object], sample: LocalSample) -> LabelChange | None:
     """What an entry sets, None where it has no labels. Raises Refused."""
     if entry.get("boundingBoxes", []) != []:
-        raise Refused("a recording has no bounding boxes")
+        raise RequestError("a recording has no bounding boxes")
     said = entry.get("label")
     if not isinstance(said, dict):
-        raise Refused("it has no label, not even one that says unlabeled")
+        raise RequestError("it has no label, not even one that says unlabeled")
     label, labels = None, None
     if said.get("type") == "label":
         label = validation.text(said.get("label"), "label.label")
     elif said.get("type") == "multi-label":
         labels = validation.structured_labels(said.get("labels"), sample.values_count, "label.labels")
     elif said.get("type") != "unlabeled":
-        raise Refused(f"label.type must be unlabeled, label or multi-label, got {str(said.get('type'))[:40]!r}")
+        raise RequestError(f"label.type must be unlabeled, label or multi-label, got {str(said.get('type'))[:40]!r}")
     if not label and not labels:
         return None
     given = validation.metadata_map(entry.get("metadata", {}), "metadata")
     metadata = {**sample.metadata, **BY_HAND, **given}
-    return Setting(path, sample.id, sample.revision, label, labels, metadata)
+    return LabelChange(path, sample.id, sample.revision, label, labels, metadata)
 
 
-def _is_same(setting: Setting, sample: Sample) -> bool:
+def _is_same(setting: LabelChange, sample: LocalSample) -> bool:
     if setting.structured_labels is not None:
         return setting.structured_labels == sample.structured_labels
     return not sample.structured_labels and setting.label == sample.label

@@ -13,14 +13,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from block.local_studio.data.rows import now
-from block.local_studio.data.sample import Changes, Sample
-from block.local_studio.data.store import Stale
-from block.local_studio.data.validation import LARGEST_ID, Refused, path_id
+from block.local_studio.data.sample import LocalSample, ProposedChanges
+from block.local_studio.data.store import StaleError
+from block.local_studio.data.validation import LARGEST_ID, RequestError, path_id
 from block.local_studio.jobs.block import SECRET
-from block.local_studio.jobs.jobs import Progress
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, Job
+from block.local_studio.jobs.jobs import JobProgress
+from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
 from block.local_studio.web.selection import is_by_hand
-from block.local_studio.web.site import HEADERS, Site, in_thread
+from block.local_studio.web.site import HEADERS, WebSite, in_thread
 from block.local_studio.web.template_filters import length
 
 LISTED = 200  # jobs on the page of all
@@ -37,16 +37,16 @@ EXITS = {
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposalSummary:
     """A proposal as the page shows it: seconds of each label, longest first; or what else it would change."""
 
-    sample: Sample
+    sample: LocalSample
     seconds: Sequence[tuple[str, float]]
     others: str
     is_by_hand: bool
 
 
-def routes(site: Site) -> list[BaseRoute]:
+def routes(site: WebSite) -> list[BaseRoute]:
     """The list, a job, its state for the script, and what can be done to it."""
 
     async def listed(request: Request) -> Response:
@@ -77,15 +77,15 @@ def routes(site: Site) -> list[BaseRoute]:
     ]
 
 
-def _job(site: Site, request: Request) -> Job:
+def _job(site: WebSite, request: Request) -> StudioJob:
     job_id = path_id(str(request.path_params["job"]), "job")
     job = site.jobs.store.get(job_id)
     if job is None:
-        raise Refused(f"There is no job {job_id}.", 404)
+        raise RequestError(f"There is no job {job_id}.", 404)
     return job
 
 
-def _list(site: Site, request: Request) -> Response:
+def _list(site: WebSite, request: Request) -> Response:
     store = site.jobs.store
     jobs = store.latest(LISTED)
     open_of = store.open_counts()
@@ -93,7 +93,7 @@ def _list(site: Site, request: Request) -> Response:
     return site.page(request, "jobs.html", rows=rows, block=site.jobs.block)
 
 
-def _one(site: Site, request: Request, job: Job) -> Response:
+def _one(site: WebSite, request: Request, job: StudioJob) -> Response:
     block = site.jobs.block
     samples = {sample.id: sample for sample in site.project.samples()}
     proposed = [
@@ -123,10 +123,10 @@ def _one(site: Site, request: Request, job: Job) -> Response:
     return site.page(request, "job.html", **values)
 
 
-def _state(site: Site, request: Request, job: Job) -> Response:
+def _state(site: WebSite, request: Request, job: StudioJob) -> Response:
     given = request.query_params.get("offset", "0")
     if not (given.isascii() and given.isdigit() and len(given) <= 16 and int(given) <= LARGEST_ID):
-        raise Refused("offset must be a whole number")
+        raise RequestError("offset must be a whole number")
     log = site.jobs.log(job.id, int(given))
     progress = site.jobs.progress(job)
     answer = {
@@ -144,7 +144,7 @@ def _state(site: Site, request: Request, job: Job) -> Response:
     return JSONResponse(answer, headers=HEADERS)
 
 
-def _decide(site: Site, job: Job, fields: Mapping[str, str]) -> Response:
+def _decide(site: WebSite, job: StudioJob, fields: Mapping[str, str]) -> Response:
     """Accept or reject one proposal, or all (`decision`).
 
     `reject` is a sample's id, `accept` one with the revision that was seen. Together, proposals for recordings that
@@ -155,11 +155,13 @@ def _decide(site: Site, job: Job, fields: Mapping[str, str]) -> Response:
     if "accept" in fields:
         sample_id, _, revision = fields["accept"].partition(":")
         if not (revision.isascii() and revision.isdigit() and len(revision) <= 16):
-            raise Refused("it is not said which state of the recording was seen")
+            raise RequestError("it is not said which state of the recording was seen")
         try:
             store.accept(job.id, path_id(sample_id, "sample"), int(revision))
-        except Stale:
-            raise Refused("The recording has been changed meanwhile: look at it again, then decide.", 409) from None
+        except StaleError:
+            raise RequestError(
+                "The recording has been changed meanwhile: look at it again, then decide.", 409
+            ) from None
     elif "reject" in fields:
         store.reject(job.id, path_id(fields["reject"], "sample"))
     elif decision == "reject":
@@ -169,14 +171,14 @@ def _decide(site: Site, job: Job, fields: Mapping[str, str]) -> Response:
         for item in store.proposals(job.id):
             sample = store.sample(item.sample_id)
             if sample is not None and not is_by_hand(sample):
-                with contextlib.suppress(Stale):  # labelled by hand at this moment
+                with contextlib.suppress(StaleError):  # labelled by hand at this moment
                     store.accept(job.id, sample.id, sample.revision)
     else:
-        raise Refused("neither accepted nor rejected")
+        raise RequestError("neither accepted nor rejected")
     return site.to(f"/jobs/{job.id}#proposals")
 
 
-def _proposed(sample: Sample, changes: Changes) -> Proposed:
+def _proposed(sample: LocalSample, changes: ProposedChanges) -> ProposalSummary:
     seconds: dict[str, float] = {}
     for one in changes.structured_labels or ():
         values = one.end_index + 1 - one.start_index
@@ -189,15 +191,15 @@ def _proposed(sample: Sample, changes: Changes) -> Proposed:
     if not seconds and not others:
         others.append("metadata" if changes.metadata else "nothing")
     longest = sorted(seconds.items(), key=lambda item: -item[1])
-    return Proposed(sample, longest, ", ".join(others), is_by_hand(sample))
+    return ProposalSummary(sample, longest, ", ".join(others), is_by_hand(sample))
 
 
-def _name(site: Site, param: str) -> str:
+def _name(site: WebSite, param: str) -> str:
     item = site.jobs.block.item(param)
     return item.name if item else param
 
 
-def duration(job: Job) -> str:
+def duration(job: StudioJob) -> str:
     """How long a job ran, or has been running."""
     try:
         started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
@@ -211,7 +213,7 @@ def meaning(exit_code: int | None) -> str:
     return "" if exit_code is None else EXITS.get(exit_code, "failure: the log may say why")
 
 
-def said(progress: Progress | None) -> str:
+def said(progress: JobProgress | None) -> str:
     """Progress in words."""
     if progress is None:
         return ""

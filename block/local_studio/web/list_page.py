@@ -10,29 +10,29 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from block.local_studio.data import rows, validation
-from block.local_studio.data.store import Store
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.store import SampleStore
+from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.store import JobStore
 from block.local_studio.web.recordings_list import (
     PAGE,
     SORTS,
     STATES,
-    Entry,
     Filter,
+    RecordingRow,
     Totals,
     chosen,
     entry,
     label_counts,
 )
-from block.local_studio.web.site import Site, in_thread
+from block.local_studio.web.site import WebSite, in_thread
 
 LONGEST_IDS = 32_000  # characters; the server takes 64 KiB of a request's head
 
 
-def routes(site: Site) -> list[BaseRoute]:
+def routes(site: WebSite) -> list[BaseRoute]:
     """The list, and where its choice of recordings goes."""
 
-    kept = KeptRows(site.project.store, site.jobs.store)
+    kept = RowCache(site.project.store, site.jobs.store)
 
     async def page(request: Request) -> Response:
         wanted = Filter.of(request.query_params.multi_items())
@@ -42,13 +42,13 @@ def routes(site: Site) -> list[BaseRoute]:
         given = request.query_params.getlist("id")
         ids = [validation.path_id(one, "sample") for one in given]
         if not ids:
-            raise Refused("Choose at least one recording first, by its box.")
+            raise RequestError("Choose at least one recording first, by its box.")
         return site.to(f"/actions?ids={spans(ids)}")
 
     return [Route("/", page, methods=["GET"]), Route("/chosen", choice, methods=["GET"])]
 
 
-def action_link(wanted: Filter, found: Sequence[Entry]) -> str:
+def action_link(wanted: Filter, found: Sequence[RecordingRow]) -> str:
     """Where an action on all that the list shows begins; empty where the ids are too many for an address.
 
     Disabled recordings are left out of the ids, as a block leaves them alone.
@@ -74,7 +74,7 @@ def spans(ids: Iterable[int]) -> str:
     return ",".join(words)
 
 
-def values(rows: Sequence[Entry], wanted: Filter) -> dict[str, object]:
+def values(rows: Sequence[RecordingRow], wanted: Filter) -> dict[str, object]:
     """What the page says of `rows` under a filter; its page number is cut to those there are."""
     found = chosen(rows, wanted)
     pages = max(1, -(-len(found) // PAGE))
@@ -103,15 +103,15 @@ NEWEST_DETAILS = """
 _State = tuple[int, int, int | None]
 
 
-class KeptRows:
+class RowCache:
     """The rows of one project. May be used from several threads."""
 
-    def __init__(self, store: Store, jobs: JobStore) -> None:
+    def __init__(self, store: SampleStore, jobs: JobStore) -> None:
         self._store = store
         self._jobs = jobs
-        self._kept: dict[int, tuple[_State, Entry]] = {}
+        self._kept: dict[int, tuple[_State, RecordingRow]] = {}
 
-    def now(self) -> list[Entry]:
+    def now(self) -> list[RecordingRow]:
         """A row for every recording, by id: three queries, however many there are."""
         said = {row["sample_id"]: row["details"] for row in self._store.read(NEWEST_DETAILS)}
         proposals = self._jobs.open_proposals()

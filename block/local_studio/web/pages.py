@@ -16,15 +16,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from block.local_studio.api.app import KEYED, Pages
-from block.local_studio.data.validation import Refused
+from block.local_studio.api.app import KEYED, WebPages
+from block.local_studio.data.validation import RequestError
 from block.local_studio.web import about, actions, exchange_page, job_pages, list_page, recording_page
-from block.local_studio.web.site import COOKIE, HEADERS, Site
+from block.local_studio.web.site import COOKIE, HEADERS, WebSite
 
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
-def pages(site: Site, hosts: frozenset[str] | None) -> Pages:
+def pages(site: WebSite, hosts: frozenset[str] | None) -> WebPages:
     """The pages of `site`. `hosts` are the names that the server answers to; None: to any."""
     routes: list[BaseRoute] = [
         *list_page.routes(site),
@@ -36,19 +36,19 @@ def pages(site: Site, hosts: frozenset[str] | None) -> Pages:
         Route("/login", _login(site), methods=["GET", "POST"]),
         Route("/static/{name}", _static, methods=["GET"]),
     ]
-    middleware = [Middleware(HostNamed, hosts=hosts), Middleware(LoggedIn, site=site)]
+    middleware = [Middleware(HostCheck, hosts=hosts), Middleware(LoginCheck, site=site)]
 
     def handlers(of_api: Mapping[Any, Any]) -> Mapping[Any, Any]:
         return {
-            Refused: _refused(site, of_api[Refused]),
+            RequestError: _refused(site, of_api[RequestError]),
             HTTPException: _http_error(site, of_api[HTTPException]),
-            sqlite3.Error: _database_error(site, of_api[Refused]),
+            sqlite3.Error: _database_error(site, of_api[RequestError]),
         }
 
-    return Pages(routes, middleware, handlers)
+    return WebPages(routes, middleware, handlers)
 
 
-class HostNamed:
+class HostCheck:
     """Answers 421 to requests under a name that is not the server's: somebody may have made theirs lead here."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str] | None) -> None:
@@ -66,10 +66,10 @@ class HostNamed:
         await self._app(scope, receive, send)
 
 
-class LoggedIn:
+class LoginCheck:
     """Sends whoever has not given the key to the login, where the pages demand it."""
 
-    def __init__(self, app: ASGIApp, site: Site) -> None:
+    def __init__(self, app: ASGIApp, site: WebSite) -> None:
         self._app = app
         self._site = site
 
@@ -87,7 +87,7 @@ def _name(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
 
 
-def _login(site: Site) -> Any:
+def _login(site: WebSite) -> Any:
     async def endpoint(request: Request) -> Response:
         if request.method == "GET":
             return site.page(request, "login.html", wrong=False)
@@ -112,9 +112,9 @@ async def _static(request: Request) -> Response:
     raise HTTPException(404)
 
 
-def _refused(site: Site, of_api: Any) -> Any:
+def _refused(site: WebSite, of_api: Any) -> Any:
     async def handler(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
+        assert isinstance(error, RequestError)
         if _is_for_a_program(request):
             answer: Response = await of_api(request, error)
             return answer
@@ -123,7 +123,7 @@ def _refused(site: Site, of_api: Any) -> Any:
     return handler
 
 
-def _http_error(site: Site, of_api: Any) -> Any:
+def _http_error(site: WebSite, of_api: Any) -> Any:
     async def handler(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if _is_for_a_program(request):
@@ -135,13 +135,13 @@ def _http_error(site: Site, of_api: Any) -> Any:
     return handler
 
 
-def _database_error(site: Site, of_api: Any) -> Any:
+def _database_error(site: WebSite, of_api: Any) -> Any:
     refused = _refused(site, of_api)
 
     async def handler(request: Request, error: Exception) -> Response:
         # Such as a full disk. What was to be written was one transaction, so that nothing of it was.
         answer: Response = await refused(
-            request, Refused(f"The project's database cannot be used: {error}. Nothing was changed.", 507)
+            request, RequestError(f"The project's database cannot be used: {error}. Nothing was changed.", 507)
         )
         return answer
 

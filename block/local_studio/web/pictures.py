@@ -34,7 +34,7 @@ _at_once = threading.BoundedSemaphore(2)  # pictures; more would only share the 
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeSpan:
     """A part of a recording in seconds, drawn `width` pixels wide."""
 
     start_s: float
@@ -62,7 +62,7 @@ class Tick:
     place: float
 
 
-def spectrogram(source: Source, span: Span, height: int) -> bytes:
+def spectrogram(source: Source, span: TimeSpan, height: int) -> bytes:
     """A PNG of `span`, `height` mel bands high, over 70 dB down from its loudest place; black beyond the audio's end.
 
     Channels are averaged. Each column is the mean power of up to six frames of 25 ms, evenly spread over it.
@@ -89,7 +89,7 @@ def spectrogram(source: Source, span: Span, height: int) -> bytes:
     return png(np.clip((decibels - decibels.max()) / RANGE_DB + 1, 0, 1)[::-1] if columns.max() > 0 else decibels * 0)
 
 
-def peaks(source: Source, span: Span) -> Peaks:
+def peaks(source: Source, span: TimeSpan) -> Peaks:
     """The waveform of `span`, 0 beyond the audio's end. Raises wav.UnreadableAudio."""
     with _at_once, opened(source) as sound:
         edges = np.floor(np.linspace(span.start_s, span.end_s, span.width + 1) * sound.samplerate).astype(np.int64)

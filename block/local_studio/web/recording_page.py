@@ -11,18 +11,18 @@ from starlette.routing import BaseRoute, Route
 from block.local_studio.api.app import audio_answer
 from block.local_studio.data import validation, wav
 from block.local_studio.data.playback import playable, source_of
-from block.local_studio.data.sample import Sample
-from block.local_studio.data.store import Stale
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.store import StaleError
+from block.local_studio.data.validation import RequestError
 from block.local_studio.web import pictures
 from block.local_studio.web.recording_view import OVERVIEW, can_draw, values_of, version
 from block.local_studio.web.segments import checked_by_hand, of_lines
-from block.local_studio.web.site import HEADERS, Site, as_json, in_thread
+from block.local_studio.web.site import HEADERS, WebSite, as_json, in_thread
 
 STALE = "this recording was changed meanwhile, in another window or by an action: load it again"
 
 
-def routes(site: Site) -> list[BaseRoute]:
+def routes(site: WebSite) -> list[BaseRoute]:
     """The page of a recording, its pictures and its sound, and what can be done there."""
 
     async def page(request: Request) -> Response:
@@ -32,14 +32,14 @@ def routes(site: Site) -> list[BaseRoute]:
         )
 
     async def spectrogram(request: Request) -> Response:
-        def draw(sample: Sample, span: pictures.Span, height: int) -> Response:
+        def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
             data = pictures.spectrogram(source_of(site.project, sample), span, height)
             return Response(data, media_type="image/png")
 
         return await _picture(site, request, draw)
 
     async def waveform(request: Request) -> Response:
-        def draw(sample: Sample, span: pictures.Span, height: int) -> Response:
+        def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
             peaks = pictures.peaks(source_of(site.project, sample), span)
             answer = {
                 "low": [round(value, 4) for value in peaks.low.tolist()],
@@ -55,7 +55,7 @@ def routes(site: Site) -> list[BaseRoute]:
         try:
             found = await in_thread(lambda: playable(source_of(site.project, sample)))
         except wav.UnreadableAudio as error:
-            raise Refused(f"this recording {error}") from None
+            raise RequestError(f"this recording {error}") from None
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": _etag(sample)}
         return audio_answer(found, request.headers.get("range"), headers)
 
@@ -71,7 +71,7 @@ def routes(site: Site) -> list[BaseRoute]:
         text = fields.get("lines", "")
         try:
             await in_thread(_save_lines, site, sample_id, text, _whole(fields.get("revision", "")))
-        except Refused as error:
+        except RequestError as error:
             values = await in_thread(values_of, site, sample_id, None)
             values.update(wrong=error.message, lines=text)
             return site.page(request, "recording.html", error.status, notice="", **values)
@@ -102,55 +102,55 @@ NOTICES = {
 }
 
 
-def _save(site: Site, sample_id: int, given: object, revision: int) -> int:
+def _save(site: WebSite, sample_id: int, given: object, revision: int) -> int:
     """Keep a person's labels; the sample's new revision. Raises Refused (400, 404, 409)."""
     sample = site.project.sample(sample_id)
     if not can_draw(sample):
-        raise Refused("this recording has no values that could be labelled")
+        raise RequestError("this recording has no values that could be labelled")
     labels = validation.structured_labels(given, sample.values_count, "labels")
     assert isinstance(given, list)
     checked_by_hand(given, sample.frequency_hz, sample.values_count)
     try:
         return site.project.store.set_by_hand(sample_id, labels, revision)
-    except Stale:
-        raise Refused(STALE, 409) from None
+    except StaleError:
+        raise RequestError(STALE, 409) from None
 
 
-def _save_lines(site: Site, sample_id: int, text: str, revision: int) -> int:
+def _save_lines(site: WebSite, sample_id: int, text: str, revision: int) -> int:
     sample = site.project.sample(sample_id)
     if not can_draw(sample):
-        raise Refused("this recording has no values that could be labelled")
+        raise RequestError("this recording has no values that could be labelled")
     labels = of_lines(text, sample.frequency_hz, sample.values_count)
     checked_by_hand(labels, sample.frequency_hz, sample.values_count)
     return _save(site, sample_id, labels, revision)
 
 
-def _decide(site: Site, sample_id: int, job_id: int, decision: str | None, revision: str | None) -> str:
+def _decide(site: WebSite, sample_id: int, job_id: int, decision: str | None, revision: str | None) -> str:
     """Accept or reject what a job proposes; says which. Raises Refused (400, 404, 409)."""
     sample = site.project.sample(sample_id)
     if decision not in ("accept", "reject"):
-        raise Refused("the decision must be accept or reject")
+        raise RequestError("the decision must be accept or reject")
     store = site.project.store
     # Who accepts has seen what is replaced; to reject replaces nothing.
     seen = None if revision is None else _whole(revision)
     try:
         was_there = store.accept(job_id, sample.id, seen) if decision == "accept" else store.reject(job_id, sample.id)
-    except Stale:
-        raise Refused(STALE, 409) from None
+    except StaleError:
+        raise RequestError(STALE, 409) from None
     if not was_there:
-        raise Refused(f"job {job_id} proposes nothing for this recording (any more)", 409)
+        raise RequestError(f"job {job_id} proposes nothing for this recording (any more)", 409)
     return f"{decision}ed"
 
 
-async def _picture(site: Site, request: Request, draw: Any) -> Response:
+async def _picture(site: WebSite, request: Request, draw: Any) -> Response:
     """The answer that `draw` gives of a sample, a span and a height; not even drawn where the browser has it."""
     sample = await in_thread(site.project.sample, _id(request))
     query = request.query_params
     length_s = sample.values_count / sample.frequency_hz if sample.frequency_hz else 0.0
     start_s, end_s = _second(query.get("start"), 0.0), _second(query.get("end"), length_s)
     if not 0 <= start_s < end_s <= length_s + 1:
-        raise Refused(f"expected 0 ≤ start < end ≤ {length_s:g} s, got {start_s:g} and {end_s:g}")
-    span = pictures.Span(start_s, end_s, _pixels(query.get("width"), OVERVIEW["width"], *pictures.WIDTHS))
+        raise RequestError(f"expected 0 ≤ start < end ≤ {length_s:g} s, got {start_s:g} and {end_s:g}")
+    span = pictures.TimeSpan(start_s, end_s, _pixels(query.get("width"), OVERVIEW["width"], *pictures.WIDTHS))
     height = _pixels(query.get("height"), OVERVIEW["height"], *pictures.HEIGHTS)
     etag = _etag(sample)
     # An address with the version of the audio in it never means another picture.
@@ -161,12 +161,12 @@ async def _picture(site: Site, request: Request, draw: Any) -> Response:
     try:
         answer: Response = await in_thread(draw, sample, span, height)
     except wav.UnreadableAudio as error:
-        raise Refused(f"this recording {error}") from None
+        raise RequestError(f"this recording {error}") from None
     answer.headers.update(headers)
     return answer
 
 
-def _etag(sample: Sample) -> str:
+def _etag(sample: LocalSample) -> str:
     return f'"{version(sample)}"'
 
 
@@ -181,7 +181,7 @@ def _job(request: Request) -> int | None:
 
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
-        raise Refused("the form lacks the revision of the recording: load the page again")
+        raise RequestError("the form lacks the revision of the recording: load the page again")
     return int(text)
 
 
@@ -189,12 +189,12 @@ def _second(text: str | None, default: float) -> float:
     try:
         return default if text is None else float(text)
     except ValueError:
-        raise Refused(f"expected seconds, got {text[:40] if text else text!r}") from None
+        raise RequestError(f"expected seconds, got {text[:40] if text else text!r}") from None
 
 
 def _pixels(text: str | None, default: int, least: int, most: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
-        raise Refused(f"expected {least}…{most} pixels, got {text[:40]!r}")
+        raise RequestError(f"expected {least}…{most} pixels, got {text[:40]!r}")
     return int(text)

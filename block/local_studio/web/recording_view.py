@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from block.local_studio.data.sample import Changes, Sample, StructuredLabel
+from block.local_studio.data.sample import LocalSample, ProposedChanges, StructuredLabel
 from block.local_studio.web import pictures
 from block.local_studio.web.recordings_list import HAND, given_by, natural
-from block.local_studio.web.segments import Said, as_lines, best, shown
-from block.local_studio.web.site import Site, as_json
+from block.local_studio.web.segments import BlockLabels, as_lines, best, shown
+from block.local_studio.web.site import WebSite, as_json
 
 OVERVIEW = {"width": 1200, "height": 128}  # pixels of the spectrogram that the page begins with
 PICTURES = "1"  # changes whenever the same request gives another picture
@@ -18,17 +18,17 @@ MOST_ROWS = 1000  # of the table of segments
 MOST_NAMES = 500  # of labels, to choose from
 
 
-def version(sample: Sample) -> str:
+def version(sample: LocalSample) -> str:
     """Names the sample's audio, and how pictures are made of it."""
     return f"{sample.sha256[:16]}-{PICTURES}"
 
 
-def values_of(site: Site, sample_id: int, job_id: int | None) -> dict[str, Any]:
+def values_of(site: WebSite, sample_id: int, job_id: int | None) -> dict[str, Any]:
     """All that the template needs of a sample; `job_id` is the job whose proposal is asked for. Raises Refused."""
     project = site.project
     sample = project.sample(sample_id)
     proposing = _proposing(site, sample_id, job_id)
-    changes = project.store.changes(proposing, sample_id) if proposing is not None else Changes()
+    changes = project.store.changes(proposing, sample_id) if proposing is not None else ProposedChanges()
     said, errors = _said(site, sample_id)
     before, after = _neighbours(site, sample_id)
     rate_hz, is_drawn = sample.frequency_hz, can_draw(sample)
@@ -70,21 +70,21 @@ def values_of(site: Site, sample_id: int, job_id: int | None) -> dict[str, Any]:
     }
 
 
-def _shown(labels: Sequence[StructuredLabel], rate_hz: float, said: Sequence[Said]) -> list[dict[str, Any]]:
+def _shown(labels: Sequence[StructuredLabel], rate_hz: float, said: Sequence[BlockLabels]) -> list[dict[str, Any]]:
     return shown(labels, rate_hz, best(said, labels)) if rate_hz else []
 
 
-def _starting(sample: Sample) -> Sequence[StructuredLabel]:
+def _starting(sample: LocalSample) -> Sequence[StructuredLabel]:
     """The labels that a person begins with: those there are, or one that still lacks its name."""
     return sample.structured_labels or (StructuredLabel(0, sample.values_count - 1, sample.label),)
 
 
-def can_draw(sample: Sample) -> bool:
+def can_draw(sample: LocalSample) -> bool:
     """Has it a time axis: values, and a rate?"""
     return sample.frequency_hz > 0 and sample.values_count > 0
 
 
-def _proposing(site: Site, sample_id: int, job_id: int | None) -> int | None:
+def _proposing(site: WebSite, sample_id: int, job_id: int | None) -> int | None:
     """The job whose proposal is shown: `job_id` if that proposes anything, without one the newest that does."""
     found = site.project.store.read("SELECT job_id FROM proposals WHERE sample_id = ? ORDER BY job_id DESC", sample_id)
     jobs = [int(row["job_id"]) for row in found]
@@ -93,21 +93,21 @@ def _proposing(site: Site, sample_id: int, job_id: int | None) -> int | None:
     return jobs[0] if jobs else None
 
 
-def _said(site: Site, sample_id: int) -> tuple[list[Said], list[dict[str, object]]]:
+def _said(site: WebSite, sample_id: int) -> tuple[list[BlockLabels], list[dict[str, object]]]:
     """What jobs said of a sample, newest first; and the error of the newest, if that failed."""
     query = "SELECT job_id FROM details WHERE sample_id = ? ORDER BY job_id DESC LIMIT ?"
     found = site.project.store.read(query, sample_id, MOST_JOBS)
-    said: list[Said] = []
+    said: list[BlockLabels] = []
     errors: list[dict[str, object]] = []
     for newest, row in enumerate(found):
         details = site.jobs.store.details(sample_id, row["job_id"])
-        said.append(Said.of(row["job_id"], details))
+        said.append(BlockLabels.of(row["job_id"], details))
         if newest == 0 and isinstance(details.get("error"), str):
             errors.append({"job": row["job_id"], "message": details["error"]})
     return [one for one in said if one.entries], errors
 
 
-def _also(sample: Sample, changes: Changes) -> list[tuple[str, str]]:
+def _also(sample: LocalSample, changes: ProposedChanges) -> list[tuple[str, str]]:
     """What a proposal changes beside the segments: name and new value."""
     also = [("label", changes.label)] if changes.label is not None and changes.label != sample.label else []
     if changes.is_disabled is not None and changes.is_disabled != sample.is_disabled:
@@ -119,7 +119,7 @@ def _also(sample: Sample, changes: Changes) -> list[tuple[str, str]]:
     return also
 
 
-def _names(site: Site, segments: Sequence[Mapping[str, Any]]) -> list[str]:
+def _names(site: WebSite, segments: Sequence[Mapping[str, Any]]) -> list[str]:
     """Labels that a person may want to give: those of this recording, and of all others."""
     query = (
         "SELECT DISTINCT json_extract(one.value, '$.label') AS label "
@@ -129,7 +129,7 @@ def _names(site: Site, segments: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(({one["label"] for one in segments} | stored) - {""})
 
 
-def _neighbours(site: Site, sample_id: int) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+def _neighbours(site: WebSite, sample_id: int) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
     """The recordings before and after this one in the order that the list begins with."""
     found = site.project.store.read("SELECT id, name FROM samples WHERE NOT is_missing")
     ordered = sorted(found, key=lambda row: (natural(row["name"]), row["id"]))

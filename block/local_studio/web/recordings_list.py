@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 from block.edge_impulse.label_owner import PEOPLE, SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio.api.list_query import Query
-from block.local_studio.data.sample import Sample
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.validation import RequestError
 from block.local_studio.web.segments import is_uncertain
 
 PAGE = 200  # recordings
@@ -89,10 +89,10 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecordingRow:
     """A row. `job_id` is that of an open proposal; `error` says why a block failed at it, empty where none did."""
 
-    sample: Sample
+    sample: LocalSample
     given_by: str
     job_id: int | None
     is_uncertain: bool
@@ -147,7 +147,7 @@ class Totals:
     seconds: float
 
     @staticmethod
-    def of(entries: Iterable[Entry]) -> Totals:
+    def of(entries: Iterable[RecordingRow]) -> Totals:
         there = list(entries)
         return Totals(
             len(there),
@@ -157,13 +157,13 @@ class Totals:
         )
 
 
-def entry(sample: Sample, said: Mapping[str, object], job_id: int | None) -> Entry:
+def entry(sample: LocalSample, said: Mapping[str, object], job_id: int | None) -> RecordingRow:
     """The row of a sample, of which the newest details are `said`; `job_id` is that of an open proposal for it."""
     by = given_by(sample)
     error = said.get("error")
     # What a person has labelled is settled, whatever a block had to say of it; an open proposal is not.
     is_settled = by == HAND and job_id is None
-    return Entry(
+    return RecordingRow(
         sample,
         by,
         job_id,
@@ -173,13 +173,13 @@ def entry(sample: Sample, said: Mapping[str, object], job_id: int | None) -> Ent
 
 
 def entries(
-    samples: Iterable[Sample], details: Mapping[int, Mapping[str, object]], proposals: Mapping[int, int]
-) -> list[Entry]:
+    samples: Iterable[LocalSample], details: Mapping[int, Mapping[str, object]], proposals: Mapping[int, int]
+) -> list[RecordingRow]:
     """A row for each sample. `details` and `proposals` are the newest that jobs said and proposed, by sample id."""
     return [entry(sample, details.get(sample.id, {}), proposals.get(sample.id)) for sample in samples]
 
 
-def chosen(rows: Iterable[Entry], wanted: Filter) -> list[Entry]:
+def chosen(rows: Iterable[RecordingRow], wanted: Filter) -> list[RecordingRow]:
     """The rows that the filter lets through, in its order, on all pages."""
     kept = [row for row in rows if _accepts(wanted, row)]
     kept.sort(key=lambda row: (natural(row.sample.name), row.sample.id))
@@ -195,13 +195,13 @@ def natural(name: str) -> tuple[tuple[str, int], ...]:
     return tuple((text.casefold(), int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))
 
 
-def label_counts(rows: Iterable[Entry]) -> list[tuple[str, int]]:
+def label_counts(rows: Iterable[RecordingRow]) -> list[tuple[str, int]]:
     """Every label and how many recordings have it, in the order of names."""
     counts = Counter(label for row in rows for label in row.labels if label)
     return sorted(counts.items(), key=lambda item: natural(item[0]))
 
 
-def given_by(sample: Sample) -> str:
+def given_by(sample: LocalSample) -> str:
     """Who gave a sample its labels: NOBODY, HAND, BLOCK, or OTHER where nothing says so.
 
     As the block that labels understands it: labels that are no longer those it wrote were changed by hand.
@@ -219,7 +219,7 @@ def given_by(sample: Sample) -> str:
     return BLOCK
 
 
-def _accepts(wanted: Filter, row: Entry) -> bool:
+def _accepts(wanted: Filter, row: RecordingRow) -> bool:
     is_in_state = {
         "": True,
         "unlabelled": not row.is_labelled,
@@ -239,5 +239,5 @@ def _accepts(wanted: Filter, row: Entry) -> bool:
 def _choice(query: Query, name: str, known: Mapping[str, str]) -> str:
     value = query.text(name) or ""
     if value not in known:
-        raise Refused(f"{name} must be one of {', '.join(one for one in known if one)}, got {value[:40]!r}")
+        raise RequestError(f"{name} must be one of {', '.join(one for one in known if one)}, got {value[:40]!r}")
     return value

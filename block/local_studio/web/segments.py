@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from block.local_studio.data.sample import Sample, StructuredLabel
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.sample import LocalSample, StructuredLabel
+from block.local_studio.data.validation import RequestError
 from block.local_studio.web.template_filters import colour
 
 LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S.*)")
@@ -17,18 +17,18 @@ CLOSE_S = 0.001  # this much beyond the end of the recording still means its end
 
 
 @dataclass(frozen=True)
-class Said:
+class BlockLabels:
     """What job `job_id` said of a sample: the block's own entries, one for each segment that it found."""
 
     job_id: int
     entries: Sequence[Mapping[str, Any]]
 
     @staticmethod
-    def of(job_id: int, details: Mapping[str, Any]) -> Said:
+    def of(job_id: int, details: Mapping[str, Any]) -> BlockLabels:
         """Of what a block has written, the entries that can be understood; another block may write anything."""
         entries = details.get("segments")
         kept = [one for one in entries if _is_entry(one)] if isinstance(entries, list) else []
-        return Said(job_id, kept)
+        return BlockLabels(job_id, kept)
 
     def fit(self, labels: Sequence[StructuredLabel]) -> int:
         """How many of `labels` are just what the job found."""
@@ -36,12 +36,12 @@ class Said:
         return sum((one.start_index, one.end_index, one.label) in found for one in labels)
 
 
-def best(said: Sequence[Said], labels: Sequence[StructuredLabel]) -> Said | None:
+def best(said: Sequence[BlockLabels], labels: Sequence[StructuredLabel]) -> BlockLabels | None:
     """Of what several jobs said, newest first, that which fits `labels` best; the newest of equals."""
     return max(said, key=lambda one: one.fit(labels), default=None)
 
 
-def shown(labels: Sequence[StructuredLabel], rate_hz: float, said: Said | None) -> list[dict[str, Any]]:
+def shown(labels: Sequence[StructuredLabel], rate_hz: float, said: BlockLabels | None) -> list[dict[str, Any]]:
     """The segments of `labels` for the page: seconds, indices (the end not included), colour, and why, or None."""
     whys = _whys(labels, said) if said else [None] * len(labels)
     return [
@@ -58,7 +58,7 @@ def shown(labels: Sequence[StructuredLabel], rate_hz: float, said: Said | None) 
     ]
 
 
-def _whys(labels: Sequence[StructuredLabel], said: Said) -> list[dict[str, Any] | None]:
+def _whys(labels: Sequence[StructuredLabel], said: BlockLabels) -> list[dict[str, Any] | None]:
     """For each label the entry that covers the most of it, where that is at least half."""
     entries = sorted(said.entries, key=lambda one: int(one["startIndex"]))
     first, found = 0, []
@@ -113,10 +113,10 @@ def of_lines(text: str, rate_hz: float, values_count: int) -> list[dict[str, obj
             continue
         match = LINE.fullmatch(line.strip())
         if match is None:
-            raise Refused(f"line {number} must hold a start, an end and a label, got {line.strip()[:80]!r}")
+            raise RequestError(f"line {number} must hold a start, an end and a label, got {line.strip()[:80]!r}")
         start, end = (_index(match.group(i), rate_hz, values_count, f"line {number}") for i in (1, 2))
         if not start < end:
-            raise Refused(f"line {number}: the end must come after the start, got {line.strip()[:80]!r}")
+            raise RequestError(f"line {number}: the end must come after the start, got {line.strip()[:80]!r}")
         labels.append({"startIndex": start, "endIndex": end - 1, "label": match.group(3)})
     return labels
 
@@ -127,14 +127,14 @@ def checked_by_hand(labels: Sequence[Mapping[str, Any]], rate_hz: float, values_
     for label in labels:
         start = int(label["startIndex"])
         if start < at:
-            raise Refused(f"the label at {seconds(start, rate_hz)} s begins before the one above it ends")
+            raise RequestError(f"the label at {seconds(start, rate_hz)} s begins before the one above it ends")
         if start > at:
-            raise Refused(f"{seconds(at, rate_hz)}–{seconds(start, rate_hz)} s have no label")
+            raise RequestError(f"{seconds(at, rate_hz)}–{seconds(start, rate_hz)} s have no label")
         if not str(label["label"]).strip():
-            raise Refused(f"the segment from {seconds(start, rate_hz)} s on has no label yet")
+            raise RequestError(f"the segment from {seconds(start, rate_hz)} s on has no label yet")
         at = int(label["endIndex"]) + 1
     if at < values_count:
-        raise Refused(f"{seconds(at, rate_hz)}–{seconds(values_count, rate_hz)} s have no label")
+        raise RequestError(f"{seconds(at, rate_hz)}–{seconds(values_count, rate_hz)} s have no label")
 
 
 def seconds(index: int, rate_hz: float) -> str:
@@ -149,7 +149,7 @@ def _index(text: str, rate_hz: float, values_count: int, where: str) -> int:
     except ValueError:
         value = math.nan
     if not 0 <= value <= values_count / rate_hz + CLOSE_S:
-        raise Refused(f"{where}: expected seconds from 0 to {seconds(values_count, rate_hz)}, got {text[:40]!r}")
+        raise RequestError(f"{where}: expected seconds from 0 to {seconds(values_count, rate_hz)}, got {text[:40]!r}")
     return min(round(value * rate_hz), values_count)
 
 
@@ -171,7 +171,7 @@ def _count(value: object) -> int | None:
 CLOSE = 0.1  # to another label, of a score
 
 
-def is_uncertain(said: Mapping[str, object], sample: Sample, *, has_proposal: bool) -> bool:
+def is_uncertain(said: Mapping[str, object], sample: LocalSample, *, has_proposal: bool) -> bool:
     """Was a block unsure of a segment that the sample has, or, with `has_proposal`, of one that it proposes?
 
     `said` are details as the README describes them; those of a proposal that was rejected, or of labels that were

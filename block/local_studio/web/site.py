@@ -24,8 +24,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from block.local_studio.api.endpoint import read_body
 from block.local_studio.data import validation
-from block.local_studio.data.project import Project
-from block.local_studio.data.validation import Refused
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.validation import RequestError
 from block.local_studio.web.template_filters import FILTERS
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ LARGEST_FORM = 1 << 20  # bytes; labels of a long recording come as JSON, with a
 
 
 @dataclass(frozen=True)
-class Site:
+class WebSite:
     """The pages of `project`. `key` is what the API demands; with `is_open` the pages demand nothing, else a login."""
 
-    project: Project
+    project: LocalProject
     jobs: Jobs
     key: str
     is_open: bool
@@ -80,15 +80,15 @@ class Site:
         """The fields of a form that was posted, each at most once. Raises Refused."""
         _same_origin(request)
         if _media_type(request) != "application/x-www-form-urlencoded":
-            raise Refused("expected a form", 415)
+            raise RequestError("expected a form", 415)
         body = await read_body(request, limit)
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=1000)
         except ValueError as error:
-            raise Refused(f"the form cannot be read: {error}") from None
+            raise RequestError(f"the form cannot be read: {error}") from None
         fields = dict(pairs)
         if len(fields) != len(pairs):
-            raise Refused("the form holds a field twice")
+            raise RequestError("the form holds a field twice")
         self._check_token(fields.pop("token", ""))
         return fields
 
@@ -96,7 +96,7 @@ class Site:
         """The JSON object that a script of ours posted; the token is in the header x-csrf-token. Raises Refused."""
         _same_origin(request)
         if _media_type(request) != "application/json":
-            raise Refused("expected JSON", 415)
+            raise RequestError("expected JSON", 415)
         self._check_token(request.headers.get("x-csrf-token", ""))
         return validation.json_object(await read_body(request, limit))
 
@@ -111,7 +111,9 @@ class Site:
 
     def _check_token(self, given: str) -> None:
         if not hmac.compare_digest(given.encode(), self.token.encode()):
-            raise Refused("this form is not from this page, or the key has changed since: load the page again", 403)
+            raise RequestError(
+                "this form is not from this page, or the key has changed since: load the page again", 403
+            )
 
 
 def _media_type(request: Request) -> str:
@@ -121,10 +123,10 @@ def _media_type(request: Request) -> str:
 def _same_origin(request: Request) -> None:
     """Refuse what a page of another origin sends. Browsers say so in one header or the other; both must fit."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Refused("this was sent by a page of another site", 403)
+        raise RequestError("this was sent by a page of another site", 403)
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Refused("this was sent by a page of another site", 403)
+        raise RequestError("this was sent by a page of another site", 403)
 
 
 def _environment() -> jinja2.Environment:

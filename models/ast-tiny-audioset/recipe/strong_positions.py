@@ -177,7 +177,7 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
     torch.manual_seed(args.seed)
-    checkpoint = checkpoints.find(checkpoints.EMBEDDED)
+    checkpoint = checkpoints.find_checkpoint(checkpoints.EMBEDDED)
     banks = FilterBanks(checkpoint.front_end, torch.device("cpu"))
     model = ASTForAudioClassification.from_pretrained(checkpoint.folder)
     clips = all_clips(args.audio)
