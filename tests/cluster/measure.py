@@ -235,10 +235,10 @@ def table(found: Found) -> str:
     """The figures, in Markdown."""
     plain = found.ways[PLAIN]
     lines = [
-        f"{found.recordings:,} recordings, {found.audio_s / 3600:.1f} hours of audio, {len(plain.whole_s)} rounds in "
-        "turns; medians.",
+        f"{found.recordings:,} recordings, {found.audio_s / 3600:.1f} hours of audio; medians of {len(plain.whole_s)} "
+        "alternating rounds.",
         "",
-        "| | seconds | of these to start and to end | recordings/s in between |",
+        "| | seconds | of which startup and shutdown | recordings/s in between |",
         "|---|---|---|---|",
     ]
     for way, words in IN_WORDS.items():
@@ -247,18 +247,20 @@ def table(found: Found) -> str:
     killed = found.killed
     lines += [
         "",
-        "| | whole run | without start and end |",
+        "| | whole run | without startup and shutdown |",
         "|---|---|---|",
         f"| two workers against one | {found.speedup:.2f} | {found.speedup_of_rest:.2f} |",
         f"| one worker over the plain run | {found.overhead:+.1f} % | {found.overhead_of_rest:+.1f} % |",
         "",
-        f"A node was killed after {killed.at_s:.0f} s, with {killed.labeled_before} recordings labelled. Nothing was "
-        f"heard for {killed.silence_s:.0f} s at the longest; after {killed.seconds:.0f} s {killed.labeled} were "
-        f"labelled, {killed.twice} of them twice.",
+        f"One node was killed after {killed.at_s:.0f} s, when {killed.labeled_before} recordings were labeled. The "
+        f"longest pause without new results was {killed.silence_s:.0f} s. After {killed.seconds:.0f} s,",
+        f"{killed.labeled} recordings were labeled, {killed.twice} of them twice.",
     ]
     same = not found.problems and not killed.problems
     lines += [
-        "Label files of all runs were the same byte for byte, and scores bit for bit." if same else "FILES DIFFER."
+        "All runs wrote the same label files, byte for byte, and the same scores, bit for bit."
+        if same
+        else "FILES DIFFER."
     ]
     return "\n".join(lines)
 
