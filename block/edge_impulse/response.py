@@ -38,7 +38,7 @@ def bytes_answer(response: requests.Response, content: bytes, call: str) -> byte
     if not response.ok:
         raise _refused(response.status_code, parsed(content), call)
     if content.lstrip()[:1] == b"<":
-        raise WrongBodyError(f"HTTP {response.status_code} with a page in place of audio")
+        raise WrongBodyError(f"HTTP {response.status_code} with a web page instead of audio")
     if content.lstrip()[:1] == b"{" or "json" in response.headers.get("Content-Type", ""):
         answer = json_answer(response, content, call)
         raise BadAnswer(f"{call}: got JSON with the keys {sorted(answer)}; expected audio")

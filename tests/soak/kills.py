@@ -54,8 +54,8 @@ class Scenario:
 SCENARIOS = (
     Scenario("no journal"),
     Scenario("a journal", ("--journal", "journal.jsonl")),
-    Scenario("other labels before", is_labelled=True),
-    Scenario("other labels before, and a journal", ("--journal", "journal.jsonl"), is_labelled=True),
+    Scenario("earlier labels", is_labelled=True),
+    Scenario("earlier labels and a journal", ("--journal", "journal.jsonl"), is_labelled=True),
     Scenario("--skip-labeled", ("--skip-labeled",)),
     Scenario("a preview with a journal", ("--journal", "journal.jsonl", "--propose-actions", str(JOB))),
 )

@@ -70,14 +70,14 @@ def recordings_table(soaked: Soaked) -> str:
     hours = soaked.audio_s / 3600
     figures = [
         ("recordings", f"{soaked.count:,}, {hours:.1f} hours of audio"),
-        ("time", f"{soaked.seconds:.0f} s, {soaked.count / soaked.seconds:.0f} recordings a second"),
-        ("labelled, by Studio; written more than once", f"{soaked.labeled:,}; {soaked.doubled}"),
-        ("memory, at its peak", f"{soaked.peak_mb:.0f} MB"),
-        ("memory, growth over the last 80 % of the run (straight line)", f"{soaked.growth_mb:+.1f} MB"),
-        ("memory, peak of the second half above that of the first", f"{soaked.halves_mb:+.1f} MB"),
-        ("a call, median in ms, by tenths of the run", " · ".join(f"{one.median_ms:.1f}" for one in soaked.tenths)),
-        ("a call, 99th percentile in ms, by tenths", " · ".join(f"{one.p99_ms:.0f}" for one in soaked.tenths)),
-        ("lines of log", f"{soaked.log_lines:,}"),
+        ("time", f"{soaked.seconds:.0f} s, {soaked.count / soaked.seconds:.0f} recordings per second"),
+        ("labeled in Studio; written more than once", f"{soaked.labeled:,}; {soaked.doubled}"),
+        ("peak memory", f"{soaked.peak_mb:.0f} MB"),
+        ("memory growth over the last 80 % of the run (linear fit)", f"{soaked.growth_mb:+.1f} MB"),
+        ("peak memory of the second half minus that of the first", f"{soaked.halves_mb:+.1f} MB"),
+        ("median call in ms, by tenths of the run", " · ".join(f"{one.median_ms:.1f}" for one in soaked.tenths)),
+        ("99th percentile of calls in ms, by tenths", " · ".join(f"{one.p99_ms:.0f}" for one in soaked.tenths)),
+        ("log lines", f"{soaked.log_lines:,}"),
     ]
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in figures)])
 
@@ -85,10 +85,10 @@ def recordings_table(soaked: Soaked) -> str:
 def kills_table(found: Mapping[str, Any]) -> str:
     """How runs that were killed went on, a line a scenario."""
     lines = [f"| {name} | {one['points']} | {one['most_written_again']} |" for name, one in found["scenarios"].items()]
-    head = "| run with | killed | recordings that a second run wrote again, at most |"
-    told = f"{found['points']} runs, of which {found['killed']} were still under way when the signal came."
+    head = "| run with | killed | most recordings that a second run rewrote |"
+    told = f"{found['points']} runs, of which {found['killed']} were still running when the signal came."
     wrong = len(found["problems"])
-    outcome = f"{wrong} of them went wrong" if wrong else "After each, Studio held what an undisturbed run leaves there"
+    outcome = f"{wrong} of them went wrong" if wrong else "After each restart, Studio held the same as after an undisturbed run"
     return "\n".join([f"{told} {outcome}.", "", head, "|---|---|---|", *lines])
 
 

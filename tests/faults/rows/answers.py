@@ -5,21 +5,21 @@ from __future__ import annotations
 from tests.faults import effects
 from tests.faults.row import TRIES, VICTIM, Asked, Row, always, once
 
-GROUP = "Answers of another kind"
+GROUP = "Unexpected answers"
 
 ROWS = (
     Row(
         GROUP,
-        "a page in place of JSON, once",
-        "tries again after a second",
+        "a web page instead of JSON, once",
+        "retries after 1 s",
         "",
         once(effects.shows_a_page, "get-sample"),
         (Asked("get-sample", 2, 2),),
     ),
     Row(
         GROUP,
-        "a page in place of JSON, always",
-        "tries five times, gives the recording up, labels the others",
+        "a web page instead of JSON, always",
+        "tries five times; the recording fails, the others are labeled",
         "3 failed: GET /api/1/raw-data/3: HTTP 200 with a body that is not a JSON object; tried 5 times",
         always(effects.shows_a_page, "get-sample"),
         (Asked("get-sample", TRIES, TRIES), Asked("wav", 0, 0)),
@@ -28,7 +28,7 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "a page in place of JSON at the start, always",
+        "a web page instead of JSON at the start, always",
         "tries five times; nothing starts",
         "error: GET /api/projects: HTTP 200 with a body that is not a JSON object; tried 5 times",
         always(effects.shows_a_page, "projects", None),
@@ -37,17 +37,17 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "a page in place of audio, once",
-        "tries again after a second",
+        "a web page instead of audio, once",
+        "retries after 1 s",
         "",
         once(effects.shows_a_page, "wav"),
         (Asked("wav", 2, 2),),
     ),
     Row(
         GROUP,
-        "a page in place of audio, always",
-        "tries five times, gives the recording up, labels the others",
-        "3 failed: GET /api/1/raw-data/3/wav: HTTP 200 with a page in place of audio; tried 5 times",
+        "a web page instead of audio, always",
+        "tries five times; the recording fails, the others are labeled",
+        "3 failed: GET /api/1/raw-data/3/wav: HTTP 200 with a web page instead of audio; tried 5 times",
         always(effects.shows_a_page, "wav"),
         (Asked("wav", TRIES, TRIES), Asked("structured-labels", 0, 0)),
         code=1,
@@ -55,16 +55,16 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "a page in place of the answer to a write, once",
-        "writes the same once more",
+        "a web page instead of the answer to a write, once",
+        "writes the same again",
         "",
         once(effects.shows_a_page, "structured-labels"),
         (Asked("structured-labels", 2, 2),),
     ),
     Row(
         GROUP,
-        "an empty answer in place of audio",
-        "gives the recording up, labels the others",
+        "an empty answer instead of audio",
+        "the recording fails, the others are labeled",
         "3 failed: the audio cannot be decoded (0 bytes): …",
         always(effects.answers(200), "wav"),
         (Asked("wav", 1, TRIES), Asked("structured-labels", 0, 0)),
@@ -73,8 +73,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "success: false with 200 to a reading",
-        "takes the refusal as final, gives the recording up, labels the others",
+        "success: false with 200 to a read",
+        "doesn't retry; the recording fails, the others are labeled",
         "3 failed: GET /api/1/raw-data/3: HTTP 200: it is not yours",
         always(effects.refuses(200, "it is not yours"), "get-sample"),
         (Asked("get-sample", 1, 1), Asked("wav", 0, 0)),
@@ -83,8 +83,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "success: false with 200 in place of audio",
-        "takes the refusal as final, gives the recording up, labels the others",
+        "success: false with 200 instead of audio",
+        "doesn't retry; the recording fails, the others are labeled",
         "3 failed: it has no audio that Studio gives out: GET /api/1/raw-data/3/wav: HTTP 200: no audio here",
         always(effects.refuses(200, "no audio here"), "wav"),
         (Asked("wav", 1, 1), Asked("structured-labels", 0, 0)),
@@ -93,8 +93,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "success: false with 200 to the writing of labels",
-        "takes the refusal as final, leaves the recording as it was, labels the others",
+        "success: false with 200 to writing labels",
+        "doesn't retry; the recording stays as it was and fails, the others are labeled",
         "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: not today",
         always(effects.refuses(200, "not today"), "structured-labels"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
@@ -103,8 +103,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "success: false with 200 to the writing of metadata",
-        "takes the refusal as final; the labels stand without metadata, and count as failed",
+        "success: false with 200 to writing metadata",
+        "doesn't retry; the recording keeps its labels without metadata and counts as failed",
         "3 failed: POST /api/1/raw-data/3/metadata: HTTP 200: not today",
         always(effects.refuses(200, "not today"), "metadata"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 1, 1)),
@@ -115,7 +115,7 @@ ROWS = (
     Row(
         GROUP,
         "success: false with 200 at the start",
-        "takes the refusal as final; nothing starts",
+        "doesn't retry; nothing starts",
         "error: GET /api/projects: HTTP 200: closed",
         always(effects.refuses(200, "closed"), "projects", None),
         (Asked("projects", 1, 1, None),),

@@ -11,7 +11,7 @@ ANOTHER_HOST = "redirected to another host, '127.0.0.2'; the key is not sent the
 ROWS = (
     Row(
         GROUP,
-        "a reading is redirected within the same scheme, host and port",
+        "a read is redirected within the same scheme, host and port",
         "follows, with the key",
         "",
         once(effects.redirects(302, effects.itself), "wav"),
@@ -20,7 +20,7 @@ ROWS = (
     Row(
         GROUP,
         "a write is redirected within the same host by HTTP 307",
-        "follows, with the key and what is written",
+        "follows, with the key and the body",
         "",
         once(effects.redirects(307, effects.itself), "structured-labels"),
         (Asked("structured-labels", 2, 2),),
@@ -28,7 +28,7 @@ ROWS = (
     Row(
         GROUP,
         "a write is redirected by HTTP 302, which drops what is written",
-        "does not follow, leaves the recording as it was, labels the others",
+        "doesn't follow; the recording stays as it was and fails, the others are labeled",
         "3 failed: POST /api/1/raw-data/3/structured-labels: redirected with HTTP 302, which drops what is written",
         always(effects.redirects(302, effects.itself), "structured-labels"),
         (Asked("structured-labels", 1, 1),),
@@ -38,7 +38,7 @@ ROWS = (
     Row(
         GROUP,
         "redirects in a loop",
-        "follows five times, gives the recording up, labels the others",
+        "follows five redirects; the recording fails, the others are labeled",
         "3 failed: GET /api/1/raw-data/3/wav: redirected more than 5 times",
         always(effects.redirects(302, effects.itself), "wav"),
         (Asked("wav", 5, 5), Asked("structured-labels", 0, 0)),
@@ -47,8 +47,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "a reading is redirected to another host",
-        "asks nothing there, gives the recording up, labels the others",
+        "a read is redirected to another host",
+        "sends nothing there; the recording fails, the others are labeled",
         f"3 failed: GET /api/1/raw-data/3/wav: {ANOTHER_HOST}",
         always(effects.redirects(302, effects.another_host), "wav"),
         (Asked("wav", 1, 1),),
@@ -58,7 +58,7 @@ ROWS = (
     Row(
         GROUP,
         "a write is redirected to another host",
-        "sends nothing there, leaves the recording as it was, labels the others",
+        "sends nothing there; the recording stays as it was and fails, the others are labeled",
         f"3 failed: POST /api/1/raw-data/3/structured-labels: {ANOTHER_HOST}",
         always(effects.redirects(307, effects.another_host), "structured-labels"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
@@ -68,7 +68,7 @@ ROWS = (
     Row(
         GROUP,
         "everything is redirected to another host from the start",
-        "asks nothing there; nothing starts",
+        "sends nothing there; nothing starts",
         f"error: GET /api/projects: {ANOTHER_HOST}",
         always(effects.redirects(301, effects.another_host), "projects", None),
         (Asked("projects", 1, 1, None),),

@@ -22,8 +22,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "the key expires in mid-run",
-        "ends the run at once; what has labels keeps them",
+        "the key expires during the run",
+        "ends the run at once; labeled recordings keep their labels",
         "the run ended early: the key is not accepted: … HTTP 401: the key has expired",
         lambda _: [Fault(EXPIRED, after=SOME)],
         (Asked("get-sample", 1, len(MANY_S), None),),
@@ -34,7 +34,7 @@ ROWS = (
     Row(
         GROUP,
         "the key expires between the labels of a recording and its metadata",
-        "ends the run at once; labels without metadata count as failed",
+        "ends the run at once; the recording with labels but no metadata counts as failed",
         "the run ended early: the key is not accepted: POST … HTTP 401: the key has expired",
         lambda _: [Fault(EXPIRED, ("metadata",), after=SOME)],
         code=1,
@@ -43,8 +43,8 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "the key is not good for one recording (HTTP 403)",
-        "takes the refusal as final, gives the recording up, labels the others",
+        "the key has no access to one recording (HTTP 403)",
+        "doesn't retry; the recording fails, the others are labeled",
         "3 failed: GET /api/1/raw-data/3: HTTP 403: not for you",
         always(effects.refuses(403, "not for you"), "get-sample"),
         (Asked("get-sample", 1, 1),),
@@ -53,7 +53,7 @@ ROWS = (
     ),
     Row(
         GROUP,
-        "the key loses its rights in mid-run (HTTP 403)",
+        "the key loses its permissions during the run (HTTP 403)",
         "ends the run after three refused recordings in a row",
         "the run ended early: 3 recordings in a row were refused with HTTP 403",
         lambda _: [Fault(effects.refuses(403, "not for you"), ("get-sample",), since=17)],
@@ -65,7 +65,7 @@ ROWS = (
     Row(
         GROUP,
         "a sample is deleted before it is read",
-        "gives the recording up, labels the others",
+        "the recording fails, the others are labeled",
         "3 failed: GET /api/1/raw-data/3: HTTP 404: there is no sample 3",
         once(effects.deletes_first, "get-sample"),
         (Asked("get-sample", 1, 1), Asked("wav", 0, 0)),
@@ -75,7 +75,7 @@ ROWS = (
     Row(
         GROUP,
         "a sample is deleted between its description and its audio",
-        "gives the recording up, labels the others",
+        "the recording fails, the others are labeled",
         "3 failed: it has no audio that Studio gives out: GET /api/1/raw-data/3/wav: HTTP 404: there is no sample 3",
         once(effects.deletes_first, "wav"),
         (Asked("wav", 1, 1), Asked("structured-labels", 0, 0)),
@@ -85,7 +85,7 @@ ROWS = (
     Row(
         GROUP,
         "a sample is deleted between reading and writing",
-        "gives the recording up, labels the others",
+        "the recording fails, the others are labeled",
         "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 404: there is no sample 3",
         once(effects.deletes_then, "wav"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
@@ -95,7 +95,7 @@ ROWS = (
     Row(
         GROUP,
         "a sample is deleted between reading and writing, and the refusal comes with 200",
-        "takes the refusal as final, gives the recording up, labels the others",
+        "doesn't retry; the recording fails, the others are labeled",
         "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: No sample found with this id",
         lambda _: [
             Fault(effects.deletes_then, ("wav",), VICTIM, 1),
@@ -108,7 +108,7 @@ ROWS = (
     Row(
         GROUP,
         "a sample is deleted between its labels and its metadata",
-        "gives the recording up, labels the others",
+        "the recording fails, the others are labeled",
         "3 failed: POST /api/1/raw-data/3/metadata: HTTP 404: there is no sample 3",
         once(effects.deletes_then, "structured-labels"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 1, 1)),
