@@ -107,7 +107,7 @@ def heard(data: bytes, silence_dbfs: float | None = None) -> Callable[[Place], s
         if silence_dbfs is not None:
             assert [segment.label for segment in labeled.segments] == ["other"]
             return "the other label"
-        return "labelled" if labeled.values != CUT_OFF else "labelled, as far as it goes"
+        return "labeled" if labeled.values != CUT_OFF else "labeled up to the end of the data"
 
     return act
 
@@ -124,7 +124,7 @@ def fetched(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         client = Client({"sample": {**FOUND, **fields}}, audio or wav(np.zeros(1600), "PCM_16"))
         Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None)  # type: ignore[arg-type]
-        return "labelled"
+        return "labeled"
 
     return act
 
@@ -210,7 +210,7 @@ def copied_checkpoint(folder: Path) -> Path:
 
 
 AUDIO = {
-    "a value that is NaN": heard(with_values(np.nan)),
+    "a NaN value": heard(with_values(np.nan)),
     "infinite values": heard(with_values(0, np.inf, -np.inf)),
     "NaN in one channel of two": heard(wav(np.stack([tone(), np.where(tone() > 0.499, np.nan, 0)], axis=1))),
     "values beyond ±1e12": heard(with_values(2e12)),
@@ -218,35 +218,35 @@ AUDIO = {
     "a float WAV beyond full scale": heard(wav(tone(3.0))),
     "a float WAV of 16-bit numbers, up to ±32768": heard(wav(tone(32768.0))),
     "clipped audio": heard(wav(np.clip(tone(50.0), -1, 1), "PCM_16")),
-    "one value throughout (DC only)": heard(wav(np.full(24000, 0.7), "PCM_16")),
-    "full scale throughout": heard(wav(np.full(24000, 1.0))),
-    "zeros throughout": heard(wav(np.zeros(24000), "PCM_16")),
-    "zeros throughout, with `--silence-dbfs`": heard(wav(np.zeros(24000), "PCM_16"), silence_dbfs=-90.0),
-    "values too small for normal numbers (1e-40)": heard(wav(tone(1e-40))),
-    "no values at all": heard(wav(np.zeros(0), "PCM_16")),
+    "a constant value (DC only)": heard(wav(np.full(24000, 0.7), "PCM_16")),
+    "constant full scale": heard(wav(np.full(24000, 1.0))),
+    "all zeros": heard(wav(np.zeros(24000), "PCM_16")),
+    "all zeros, with `--silence-dbfs`": heard(wav(np.zeros(24000), "PCM_16"), silence_dbfs=-90.0),
+    "subnormal values (1e-40)": heard(wav(tone(1e-40))),
+    "no values": heard(wav(np.zeros(0), "PCM_16")),
     "a single value": heard(wav(np.zeros(1), "PCM_16")),
     "less than 25 ms": heard(wav(np.zeros(399), "PCM_16")),
     "25 ms": heard(wav(np.zeros(400), "PCM_16")),
     "1,024 channels": heard(wav(np.zeros((1600, 1024)), "PCM_16")),
     "a rate of 8 Hz": heard(wav(np.zeros(100), "PCM_16", 8)),
     "a rate of 3 Hz": heard(wav(np.zeros(100), "PCM_16", 3)),
-    "a WAV header that promises 4 GB": heard(promising()),
-    "an RF64 header that promises 1 TB": heard(riff.rf64(2**40, bytes(2 * CUT_OFF))),
-    "a FLAC header that promises 2^36 - 1 values": heard(lying_flac(2**36 - 1)),
+    "a WAV header that claims 4 GB": heard(promising()),
+    "an RF64 header that claims 1 TB": heard(riff.rf64(2**40, bytes(2 * CUT_OFF))),
+    "a FLAC header that claims 2^36 - 1 values": heard(lying_flac(2**36 - 1)),
     "text": heard(b"hello, this is text"),
     "an empty file": heard(b""),
 }
 ANSWERS = {
-    "audio of another length than the sample's": fetched(valuesCount=16000),
+    "audio that is longer or shorter than the sample": fetched(valuesCount=16000),
     "`valuesCount` of 10^15": fetched(valuesCount=10**15),
     "`valuesCount` of 0": fetched(valuesCount=0),
-    "`valuesCount` that is no whole number": fetched(valuesCount="1600"),
+    "`valuesCount` that isn't a whole number": fetched(valuesCount="1600"),
     "`frequency` of 0": fetched(frequency=0),
-    "`frequency` that is infinite": fetched(frequency=float("inf")),
-    "`frequency` that is no number": fetched(frequency=["16000"]),
+    "an infinite `frequency`": fetched(frequency=float("inf")),
+    "`frequency` that isn't a number": fetched(frequency=["16000"]),
     "no sample": no_sample,
-    "`sensors` of any other kind": fetched(sensors=[5, {"units": ["wav"]}, None]),
-    "a name of a million lone surrogates": fetched(filename="\ud800" * 1_000_000),
+    "malformed `sensors`": fetched(sensors=[5, {"units": ["wav"]}, None]),
+    "a name with a million lone surrogates": fetched(filename="\ud800" * 1_000_000),
 }
 IDS = {
     "an empty ids file": ids(b""),
@@ -257,17 +257,17 @@ IDS = {
     "an id of 5,000 digits": ids(b"[" + b"9" * 5000 + b"]"),
     "NaN as an id": ids(b"[NaN]"),
     "`ids` twice": ids(b'{"ids": [1], "ids": [2]}'),
-    "lists in lists, 100,000 deep": ids(b"[" * 100_000),
+    "100,000 nested lists": ids(b"[" * 100_000),
     "a byte order mark": ids(b"\xef\xbb\xbf[1]"),
     "UTF-16": ids("[1]".encode("utf-16")),
-    "a folder as ids file": ids_in(lambda path: path.mkdir()),
-    "a pipe that stays silent": ids_in(os.mkfifo),
+    "a folder": ids_in(lambda path: path.mkdir()),
+    "a pipe that sends nothing": ids_in(os.mkfifo),
     "more than 64 MiB": ids_in(make_huge),
 }
 ARGUMENTS = {
     "an unknown label": asked("--audioset-labels", "speach"),
-    "a parenthesis left open": asked("--audioset-labels", "Speech (voice"),
-    "a list of labels without a label": asked("--audioset-labels", ",,,"),
+    "an unclosed parenthesis": asked("--audioset-labels", "Speech (voice"),
+    "a label list without labels": asked("--audioset-labels", ",,,"),
     "`--win-size-ms` of 10^30": windows(10, 10**30, 1),
     "`--win-stride-ms 1` over three hours": windows(3 * 3600, 25, 1),
     "`--batch-size` of 10^12": asked("--batch-size", str(10**12)),
@@ -276,7 +276,7 @@ ARGUMENTS = {
     "a number of 5,000 digits": asked("--win-size-ms", "9" * 5000),
 }
 CHECKPOINTS = {
-    "`config.json` missing": checkpoint(lambda folder: (folder / "config.json").unlink()),
+    "no `config.json`": checkpoint(lambda folder: (folder / "config.json").unlink()),
     "`config.json` is a pipe": replaced("config.json", os.mkfifo),
     "`config.json` is a device": replaced("config.json", lambda path: path.symlink_to("/dev/zero")),
     "`config.json` is a folder": replaced("config.json", lambda path: path.mkdir()),
@@ -285,11 +285,11 @@ CHECKPOINTS = {
     "`intermediate_size` of 10^12": edited("config.json", intermediate_size=10**12),
     "`num_labels` of 10^12": edited("config.json", num_labels=10**12),
     "`std` of 0": edited("preprocessor_config.json", std=0),
-    "weights cut off": checkpoint(lambda folder: os.truncate(folder / "model.safetensors", 5000)),
+    "truncated weights": checkpoint(lambda folder: os.truncate(folder / "model.safetensors", 5000)),
     "a header of 2^63 bytes": checkpoint(
         lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 7 + b"\x80")
     ),
-    "weights that are NaN": checkpoint(spoil_weights),
+    "NaN weights": checkpoint(spoil_weights),
 }
 TABLES = {
     "Audio": AUDIO, "Answers about a sample": ANSWERS, "The ids file": IDS, "Arguments": ARGUMENTS,

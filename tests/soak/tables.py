@@ -88,7 +88,8 @@ def kills_table(found: Mapping[str, Any]) -> str:
     head = "| run with | killed | most recordings that a second run rewrote |"
     told = f"{found['points']} runs, of which {found['killed']} were still running when the signal came."
     wrong = len(found["problems"])
-    outcome = f"{wrong} of them went wrong" if wrong else "After each restart, Studio held the same as after an undisturbed run"
+    same = "After each restart, Studio held the same as after an undisturbed run"
+    outcome = f"{wrong} of them went wrong" if wrong else same
     return "\n".join([f"{told} {outcome}.", "", head, "|---|---|---|", *lines])
 
 
