@@ -24,7 +24,7 @@ from block.model.classifier import Classifier, Logits
 from block.model.features import FilterBanks
 from block.recording import LabeledRecording, Recording
 from block.settings import EXACT, DecisionSettings, WindowSettings
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 DECODE, FEATURES, FORWARD, DECIDE, WRITE = "decode, resample", "features", "forward", "windows, decisions", "writes"
 STAGES = (DECODE, FEATURES, FORWARD, DECIDE, WRITE)
@@ -126,17 +126,17 @@ class Counter:
         self.audio_s = 0.0
         self.failure = ""
 
-    def labeled(self, labeled: LabeledRecording) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         self.windows += labeled.windows
         self.audio_s += labeled.seconds
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self.failure = self.failure or reason
 
-    def skipped(self, recording_id: int, reason: str) -> None:
+    def report_skipped(self, recording_id: int, reason: str) -> None:
         self.failure = self.failure or reason
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         pass
 
 
@@ -180,11 +180,11 @@ class TimedLabeler(ExactLabeler):
     def batch_windows(self) -> int:
         return super().batch_windows if self.path == EXACT else BLOCK_WINDOWS
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         with self.watch.on(DECIDE):
             return super().prepare(recording)
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         before = self._model_s()
         start = time.perf_counter()
         labeled = super().label(batch)
@@ -192,7 +192,7 @@ class TimedLabeler(ExactLabeler):
         self.watch.add(DECIDE, time.perf_counter() - start - (self._model_s() - before))
         return labeled
 
-    def logits(self, batch: Sequence[Prepared], path: str = EXACT) -> Logits:
+    def logits(self, batch: Sequence[PreparedRecording], path: str = EXACT) -> Logits:
         return super().logits(batch, self.path)
 
     def _model_s(self) -> float:
@@ -235,10 +235,10 @@ def measure(
         start = time.perf_counter()
         summary = Run(source, JsonLines(file, watch), labeler, counter).label(range(recordings))
         wall_s = time.perf_counter() - start
-    if summary.cancelled:
+    if summary.canceled:
         raise KeyboardInterrupt
-    if summary.unlabeled or summary.ended:
-        raise BenchError(f"a recording could not be labelled: {counter.failure or summary.ended}")
+    if summary.unlabeled or summary.end_reason:
+        raise BenchError(f"a recording could not be labelled: {counter.failure or summary.end_reason}")
     if not watch.seconds[FORWARD]:
         raise BenchError("the labeler did not go through the classifier that is timed")
     return EndToEnd(path, window_ms, recordings, counter.windows, counter.audio_s, wall_s, watch.seconds)

@@ -10,7 +10,7 @@ from bench.contenders import TRANSFORMERS
 from bench.machine import MUCH
 from bench.plan import MODEL_WINDOW_MS
 from bench.results import OnCheckpoint, Rate, Results
-from block.labeling.progress import duration
+from block.labeling.progress import format_duration
 
 LONG_GOAL_MIB = 400 * 1e6 / (1 << 20)
 
@@ -125,7 +125,7 @@ def _long_runs(on: OnCheckpoint) -> Iterator[str]:
     rows = [["", "recomputed for margins", "audited", "time", "times transformers"]]
     for run in on.long_runs:
         rows.append([
-            f"block {run.path}", f"{run.recomputed_share:.0%}", str(run.audited), duration(run.seconds),
+            f"block {run.path}", f"{run.recomputed_share:.0%}", str(run.audited), format_duration(run.seconds),
             f"{run.ratio:.2f}×",
         ])  # fmt: skip
     yield from columns(rows)
@@ -152,7 +152,7 @@ def _long_recording(results: Results) -> Iterator[str]:
 def _tail(results: Results) -> Iterator[str]:
     for line in results.left_out:
         yield f"left out: {line}"
-    yield f"took {duration(results.took_s)}"
+    yield f"took {format_duration(results.took_s)}"
     if results.others_share is not None and results.others_share > MUCH:
         yield (
             f"warning: other processes took {results.others_share:.0%} of the cores' time, so these figures are rough; "

@@ -16,7 +16,7 @@ from block import audio
 from block.folder.source import check_wav, check_whole, promised_values
 from block.labeling.engine import Engine
 from block.labeling.job import Job
-from block.labels import never_written, parse_labels
+from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.model.device import choose_device
 from block.recording import Recording, RecordingError
@@ -72,7 +72,7 @@ class Labeler:
         checkpoint = find_checkpoint(os.fspath(model))
         text = labels if isinstance(labels, str) else "\n".join(labels)
         chosen = parse_labels(text, checkpoint.class_names, min_confidence)
-        for line in never_written(chosen):
+        for line in describe_unreachable_labels(chosen):
             warnings.warn(line, stacklevel=2)
         compute = ComputeSettings(device, dtype)
         decisions = DecisionSettings(chosen, other_label, score_function)
@@ -80,7 +80,7 @@ class Labeler:
         engine = Engine(job, choose_device(compute), checkpoint.sha256())
         self._rate_hz = checkpoint.front_end.rate_hz
         # As where scores are kept: what a window gets does not depend on what is computed beside it.
-        self._labeler = engine.labeler(_WarningsNotifier(), stored=True)
+        self._labeler = engine.load_labeler(_WarningsNotifier(), stored=True)
 
     def label(self, recording: Audio, rate_hz: int | None = None) -> list[TimeSegment]:
         """Return the segments of a recording, in order, from its start to its end.
@@ -120,7 +120,7 @@ class _WarningsNotifier:
     warn_once = say
 
 
-def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.Sound:
+def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedAudio:
     """Return the mono waveform at `to_hz`. Raises RecordingError for a file or an array that cannot be used."""
     if not isinstance(recording, (str, os.PathLike)):
         return audio.decode(_as_file(np.asarray(recording), rate_hz), to_hz)

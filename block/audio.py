@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from block.recording import RecordingError, Waveform
-from block.resampling import RATIO_TOLERANCE, resampled, resampled_length, resampling_ratio
+from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
 from block.runtime.limits import THREADS, available_bytes
 
 # Of the files that are taken for recordings, in lower case.
@@ -32,7 +32,7 @@ BLOCK_VALUES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class DecodedAudio:
     """A decoded sound file: mono `waveform` in ±1, shape `(values,)`, at the model's rate.
 
     The file holds `positions` values at `rate_hz`; `ratio` values of the waveform stand for each of them.
@@ -44,7 +44,7 @@ class Sound:
     ratio: Fraction
 
 
-def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000) -> Sound:
+def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000) -> DecodedAudio:
     """Decode a WAV (any PCM width or float, any rate), or whatever else libsndfile reads, and bring it to `to_hz`.
 
     `source` is the file's content, its path, or an open file that can seek. Several channels are averaged. Raises
@@ -62,22 +62,23 @@ def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000
         raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
 
 
-def _decode(file: BinaryIO, to_hz: int) -> Sound:
+def _decode(file: BinaryIO, to_hz: int) -> DecodedAudio:
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     calm = QuietFile(file)
     try:
         with soundfile.SoundFile(calm) as opened:
             mono = _Mono(opened)
-            ratio = resampling_ratio(mono.rate_hz, to_hz)
+            ratio = find_resampling_ratio(mono.rate_hz, to_hz)
             # A header may promise anything: it is believed as far as the file could hold it, a byte a value.
-            growing = GrowingWaveform(resampled_length(mono.promised, ratio) if mono.promised <= size_bytes else 0)
+            promised = mono.promised if mono.promised <= size_bytes else 0
+            growing = GrowingWaveform(compute_resampled_length(promised, ratio))
             if ratio == 1:
                 while got := mono.read(growing.room(min(READ_VALUES, mono.promised - mono.positions))):
                     growing.length += got
             else:
                 block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), mono.promised))
-                for part in resampled(mono.read, ratio, block):
+                for part in resample(mono.read, ratio, block):
                     growing.room(len(part))[:] = part
                     growing.length += len(part)
     except MemoryError as error:
@@ -93,7 +94,7 @@ def _decode(file: BinaryIO, to_hz: int) -> Sound:
             f"the audio holds values that are not finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
             f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / mono.rate_hz:g} s"
         )
-    return Sound(growing.whole(), mono.rate_hz, mono.positions, ratio)
+    return DecodedAudio(growing.whole(), mono.rate_hz, mono.positions, ratio)
 
 
 class _Mono:
@@ -140,7 +141,7 @@ class _Mono:
         self.unusable += count
 
 
-def stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
+def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
     """How many positions of the delivered audio stand for one value of the sample.
 
     `positions` at `rate_hz` is what the sound file holds; `values` at `frequency_hz` is what the sample is said to

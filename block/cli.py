@@ -16,7 +16,7 @@ from block.commands.transform import run_action
 from block.edge_impulse.errors import StudioError
 from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
-from block.recording import printable
+from block.recording import make_printable
 from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.runtime.redact import leave_no_core, redact_output
@@ -90,7 +90,7 @@ def run_command(argv: Sequence[str]) -> int:
 
 
 def _refuse(program: str, reason: str) -> int:
-    print(f"{program}: error: {printable(reason, 1000)}", file=sys.stderr)
+    print(f"{program}: error: {make_printable(reason, 1000)}", file=sys.stderr)
     return NOTHING_STARTED
 
 

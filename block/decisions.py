@@ -29,7 +29,7 @@ class Decision:
     score: float
 
 
-def score(logits: npt.ArrayLike, function: ScoreFunction) -> Scores:
+def apply_score_function(logits: npt.ArrayLike, function: ScoreFunction) -> Scores:
     """Scores in 0…1 of logits, shape `(..., classes)` for both; softmax runs over the classes.
 
     softmax is what transformers' audio-classification pipeline applies to a checkpoint without `problem_type`;
@@ -44,17 +44,17 @@ def score(logits: npt.ArrayLike, function: ScoreFunction) -> Scores:
     return np.asarray(np.where(x >= 0, 1, e) / (1 + e), dtype=np.float64)
 
 
-def window_scores(logits: npt.ArrayLike, piece_counts: Sequence[int], function: ScoreFunction) -> Scores:
+def score_classes(logits: npt.ArrayLike, chunk_counts: Sequence[int], function: ScoreFunction) -> Scores:
     """Scores of windows that were heard in pieces: the score function on each piece, then the maximum per class.
 
-    Shape: `(pieces, classes)` in, the pieces of a window standing together; `piece_counts`, each at least 1, adds
+    Shape: `(pieces, classes)` in, the pieces of a window standing together; `chunk_counts`, each at least 1, adds
     up to `pieces`; returns `(windows, classes)`.
     """
-    starts = np.concatenate(([0], np.cumsum(piece_counts)[:-1])).astype(np.intp)
-    return np.asarray(np.maximum.reduceat(score(logits, function), starts, axis=0))
+    starts = np.concatenate(([0], np.cumsum(chunk_counts)[:-1])).astype(np.intp)
+    return np.asarray(np.maximum.reduceat(apply_score_function(logits, function), starts, axis=0))
 
 
-def label_scores(scores: Scores, labels: Sequence[LabelOfInterest]) -> Scores:
+def reduce_to_labels(scores: Scores, labels: Sequence[LabelOfInterest]) -> Scores:
     """Scores of labels of interest, each the highest of its classes.
 
     Shape: `(..., classes)` in, `(..., labels)` out, in the user's order.
@@ -66,7 +66,7 @@ def label_scores(scores: Scores, labels: Sequence[LabelOfInterest]) -> Scores:
     return np.asarray(np.maximum.reduceat(scores[..., columns], starts, axis=-1))
 
 
-def cell_scores(scores: Scores, cells: Sequence[Cell]) -> Scores:
+def score_cells(scores: Scores, cells: Sequence[Cell]) -> Scores:
     """The mean over the windows that cover a cell. Shape: `(windows, classes)` in, `(cells, classes)` out."""
     # The mean of one is that one; most cells have one window, and there are very many.
     return np.stack(
@@ -79,7 +79,7 @@ def cell_scores(scores: Scores, cells: Sequence[Cell]) -> Scores:
     )
 
 
-def decide(
+def decide_cells(
     scores: Scores, heard: npt.NDArray[np.bool_], labels: Sequence[LabelOfInterest], other_label: str
 ) -> list[Decision]:
     """One label a cell: of those at or above their threshold the highest score wins, ties in the user's order.
@@ -100,13 +100,13 @@ def decide(
     ]
 
 
-def unsettled(
+def find_uncertain_cells(
     scores: Scores, heard: npt.NDArray[np.bool_], labels: Sequence[LabelOfInterest], errors: Scores
 ) -> npt.NDArray[np.bool_]:
     """Cells whose label could be another one if each score were up to `errors` higher or lower.
 
-    Shape: as for `decide`; `errors`, shape `(cells,)`, each 0 or more; returns `(cells,)`. Where the error is 0, and
-    where a cell is silent, the label is settled.
+    Shape: as for `decide_cells`; `errors`, shape `(cells,)`, each 0 or more; returns `(cells,)`. Where the error is 0,
+    and where a cell is silent, the label is settled.
     """
     thresholds = np.array([label.threshold for label in labels])
     low, high = scores - errors[:, None], scores + errors[:, None]
@@ -146,7 +146,7 @@ class _CellRun:
         return Segment(self.start, self.end, self.label, self.weighted / self.weight)
 
 
-def segments(cells: Sequence[Cell], decisions: Sequence[Decision], merge: bool, min_length: int) -> list[Segment]:
+def build_segments(cells: Sequence[Cell], decisions: Sequence[Decision], merge: bool, min_length: int) -> list[Segment]:
     """Segments that tile what the cells tile, in order.
 
     With `merge` neighbours of one label become one; then segments shorter than `min_length` values are given, the
@@ -205,7 +205,7 @@ def _take_over(taker: _CellRun, other: _CellRun) -> None:
     other.gone = True
 
 
-def decide_recording(
+def decide_segments(
     scores: Scores,
     heard: npt.NDArray[np.bool_],
     cells: Sequence[Cell],
@@ -218,35 +218,35 @@ def decide_recording(
     as such in the mean of a cell that other windows cover too; a cell that only silent windows cover is silent.
     """
     cells_heard = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])
-    decisions = decide(cell_scores(scores, cells), cells_heard, settings.labels, settings.other_label)
-    return tuple(segments(cells, decisions, settings.merge, min_length))
+    decisions = decide_cells(score_cells(scores, cells), cells_heard, settings.labels, settings.other_label)
+    return tuple(build_segments(cells, decisions, settings.merge, min_length))
 
 
-def score_labels(logits: npt.ArrayLike, piece_counts: Sequence[int], settings: DecisionSettings) -> Scores:
+def score_labels(logits: npt.ArrayLike, chunk_counts: Sequence[int], settings: DecisionSettings) -> Scores:
     """Return scores of windows, shape `(windows, labels of interest)`, from logits of their pieces, in order.
 
     A window without pieces, left out as silent, has scores of 0.
     """
-    heard = np.array(piece_counts) > 0
+    heard = np.array(chunk_counts) > 0
     scores = np.zeros((len(heard), len(settings.labels)))
     if heard.any():
-        counts = [count for count in piece_counts if count]
-        of_classes = window_scores(logits, counts, settings.score_function)
-        scores[heard] = label_scores(of_classes, settings.labels)
+        counts = [count for count in chunk_counts if count]
+        of_classes = score_classes(logits, counts, settings.score_function)
+        scores[heard] = reduce_to_labels(of_classes, settings.labels)
     return scores
 
 
 def label_recording(
-    recording_id: int, name: str, value_rate_hz: Fraction, layout: Layout, piece_counts: Sequence[int],
+    recording_id: int, name: str, value_rate_hz: Fraction, layout: Layout, chunk_counts: Sequence[int],
     scores: Scores, settings: DecisionSettings, mode: str = EXACT,
 ) -> LabeledRecording:  # fmt: skip
     """Return a recording with its segments.
 
     `scores` are those of its windows, shape `(windows, labels)`, 0 for silent ones.
     """
-    heard = np.array(piece_counts) > 0
+    heard = np.array(chunk_counts) > 0
     min_length = round_half_up(settings.min_segment_ms * value_rate_hz / 1000)
-    found = decide_recording(scores, heard, layout.cells, settings, min_length)
+    found = decide_segments(scores, heard, layout.cells, settings, min_length)
     seconds = float(layout.values / value_rate_hz)
     return LabeledRecording(recording_id, name, layout.values, seconds, found, len(heard), mode)
 

@@ -16,10 +16,10 @@ from block.windows import Layout
 RUNNERS_UP = 3
 
 
-def evidence(
+def explain(
     segments: Sequence[Segment],
     layout: Layout,
-    piece_counts: Sequence[int],
+    chunk_counts: Sequence[int],
     logits: npt.ArrayLike,
     levels_dbfs: npt.ArrayLike,
     settings: DecisionSettings,
@@ -27,16 +27,16 @@ def evidence(
 ) -> tuple[Evidence, ...]:
     """What speaks for each of `segments`, in order.
 
-    `logits`, shape `(pieces, classes)`, are those of the pieces of all windows, `piece_counts` tells how many each
+    `logits`, shape `(pieces, classes)`, are those of the pieces of all windows, `chunk_counts` tells how many each
     window has, 0 where it was left out as silent; `levels_dbfs`, shape `(windows,)`, is each window's RMS level.
     """
-    heard = np.array(piece_counts) > 0
+    heard = np.array(chunk_counts) > 0
     of_classes = np.zeros((len(heard), len(class_names)))
     if heard.any():
-        counts = [count for count in piece_counts if count]
-        of_classes[heard] = decisions.window_scores(logits, counts, settings.score_function)
-    of_labels = decisions.score_labels(logits, piece_counts, settings)
-    alone = [one.label for one in decisions.decide(of_labels, heard, settings.labels, settings.other_label)]
+        counts = [count for count in chunk_counts if count]
+        of_classes[heard] = decisions.score_classes(logits, counts, settings.score_function)
+    of_labels = decisions.score_labels(logits, chunk_counts, settings)
+    alone = [one.label for one in decisions.decide_cells(of_labels, heard, settings.labels, settings.other_label)]
     power = 10 ** (np.asarray(levels_dbfs, np.float64) / 10)
     own = {label.name: label.indices for label in settings.labels}
     found = []

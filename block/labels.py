@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from block.ontology import audioset, key
+from block.ontology import load_audioset, normalize_name
 
 NEWLINE = re.compile(r"\\n|\r\n|\n|\r")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -64,32 +64,32 @@ class ClassNames:
         self.names = tuple(names)
         self._by_key: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
-            self._by_key.setdefault(key(name), []).append(index)
+            self._by_key.setdefault(normalize_name(name), []).append(index)
         self._plain = _pattern(self._by_key, "")
 
     def __contains__(self, typed: str) -> bool:
-        return key(typed) in self._by_key
+        return normalize_name(typed) in self._by_key
 
     def match(self, line: str, start: int) -> re.Match[str] | None:
         """The longest class name at `start` that an entry may begin with."""
         found = self._plain.match(line, start)
         # Case-insensitive patterns know pairs that lower() does not, such as the long s; these match nothing.
-        return found if found and key(found.group(1)) in self._by_key else None
+        return found if found and normalize_name(found.group(1)) in self._by_key else None
 
     def match_rolled_up(self, line: str, start: int) -> re.Match[str] | None:
         """The longest name at `start`, of a class or in AudioSet's hierarchy, with a `*` behind it."""
         found = self._rolled_up.match(line, start) if "*" in line else None
-        known = found and (key(found.group(1)) in self._by_key or audioset().find(found.group(1)))
+        known = found and (normalize_name(found.group(1)) in self._by_key or load_audioset().find(found.group(1)))
         return found if known else None
 
     @cached_property
     def _rolled_up(self) -> re.Pattern[str]:
-        names = {key(node.name) for node in audioset().nodes.values()}
+        names = {normalize_name(node.name) for node in load_audioset().nodes.values()}
         return _pattern(names | self._by_key.keys(), r"\s*\*")
 
     def index(self, typed: str) -> int:
         """The class that `typed` names; exact spelling decides between names that differ only in case."""
-        candidates = self._by_key[key(typed)]
+        candidates = self._by_key[normalize_name(typed)]
         exact = [index for index in candidates if self.names[index] == typed]
         if len(exact or candidates) > 1:
             raise LabelError(f"the checkpoint has {len(candidates)} classes named {typed!r}; it cannot be told which")
@@ -97,21 +97,21 @@ class ClassNames:
 
     def below(self, typed: str) -> tuple[int, ...]:
         """The classes below `typed` in AudioSet's hierarchy, itself left out."""
-        node = audioset().find(typed)
-        names = (key(one.name) for one in (audioset().below(node) if node else ()))
+        node = load_audioset().find(typed)
+        names = (normalize_name(one.name) for one in (load_audioset().below(node) if node else ()))
         return tuple(index for name in names for index in self._by_key.get(name, ()))
 
     def nearest(self, text: str, count: int = 3) -> list[str]:
         """Up to `count` class names spelled like `text`."""
-        keys = difflib.get_close_matches(key(text), list(self._by_key), n=count, cutoff=0.6)
+        keys = difflib.get_close_matches(normalize_name(text), list(self._by_key), n=count, cutoff=0.6)
         return [self.names[self._by_key[one][0]] for one in keys]
 
     def nearest_rolled_up(self, text: str, count: int = 3) -> list[str]:
         """Up to `count` names spelled like `text` that a `*` may follow, with the `*`."""
         # What holds a comma itself is no slip of the pen for a name that holds none: another entry follows there.
-        names = [node.name for node in audioset().nodes.values() if "," in node.name or "," not in text]
-        near = difflib.get_close_matches(key(text), [key(name) for name in names], n=len(names), cutoff=0.6)
-        by_key = {key(name): name for name in names}
+        names = [node.name for node in load_audioset().nodes.values() if "," in node.name or "," not in text]
+        by_key = {normalize_name(name): name for name in names}
+        near = difflib.get_close_matches(normalize_name(text), by_key, n=len(names), cutoff=0.6)
         return [f"{by_key[one]}*" for one in near if self.below(one)][:count]
 
 
@@ -144,7 +144,7 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
     return tuple(labels)
 
 
-def never_written(labels: Sequence[LabelOfInterest]) -> list[str]:
+def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:
     """What to tell the user of labels that no part of a recording can get, in words; one line a label.
 
     A label whose classes are all among those of an earlier one, which asks for no higher score, never wins.
@@ -196,7 +196,7 @@ def _rolled_up(typed: str, classes: ClassNames) -> tuple[str, tuple[int, ...]]:
     """The name that `typed` with a `*` stands for, and the classes, its own first if it is one."""
     own = (classes.index(typed),) if typed in classes else ()
     below = classes.below(typed)
-    node = audioset().find(typed)
+    node = load_audioset().find(typed)
     name = classes.names[own[0]] if own else node.name if node else typed
     if not below:
         hint = "; leave out the * to mean the class alone" if own else f", and {name!r} is none itself"
@@ -232,7 +232,7 @@ def _rename_and_threshold(inner: str, typed: str, threshold: float) -> tuple[str
 def _unknown(rest: str, classes: ClassNames) -> str:
     typed = rest.split(",")[0].split("(")[0].strip()
     for name in (typed, rest.strip()):
-        node, below = audioset().find(name), classes.below(name)
+        node, below = load_audioset().find(name), classes.below(name)
         if node and below:
             return f"{name!r} is no class by itself; '{node.name}*' stands for the {len(below)} below it"
     # A name that holds a comma or a parenthesis is best compared whole, any other up to the next of these.

@@ -16,7 +16,7 @@ from pathlib import Path
 AUDIOSET = Path(__file__).with_name("audioset_ontology.csv")
 
 
-def key(name: str) -> str:
+def normalize_name(name: str) -> str:
     """What names are compared by: without regard to case or to the length of spaces."""
     return " ".join(name.split()).lower()
 
@@ -46,7 +46,7 @@ class Ontology:
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
-        self._by_key = {key(node.name): node for node in self.nodes.values()}
+        self._by_key = {normalize_name(node.name): node for node in self.nodes.values()}
         children = {child for node in self.nodes.values() for child in node.children}
         if unknown := children - self.nodes.keys():
             raise ValueError(f"children that are no nodes: {sorted(unknown)[:3]}")
@@ -56,7 +56,7 @@ class Ontology:
 
     def find(self, name: str) -> Node | None:
         """The node of that name, without regard to case."""
-        return self._by_key.get(key(name))
+        return self._by_key.get(normalize_name(name))
 
     def below(self, node: Node) -> tuple[Node, ...]:
         """The descendants of `node`, itself left out, each once; a node comes before what is below it first."""
@@ -75,7 +75,7 @@ class Ontology:
             stack += [TreeLine(line.depth + 1, self.nodes[child]) for child in reversed(line.node.children)]
 
 
-def tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:
+def format_tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:
     """The hierarchy of a checkpoint's classes, a line a class under each of its parents, two spaces a level.
 
     What is no class, but has classes below it, ends in `*`: it can be asked for like that alone. Classes that the
@@ -83,16 +83,16 @@ def tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:
     """
     by_key: dict[str, list[str]] = {}
     for name in class_names:
-        by_key.setdefault(key(name), []).append(name)
+        by_key.setdefault(normalize_name(name), []).append(name)
     for line in ontology.lines():
-        own: Sequence[str] = by_key.get(key(line.node.name), ())
-        if not own and any(key(node.name) in by_key for node in ontology.below(line.node)):
+        own: Sequence[str] = by_key.get(normalize_name(line.node.name), ())
+        if not own and any(normalize_name(node.name) in by_key for node in ontology.below(line.node)):
             own = (f"{line.node.name}*",)
         yield from (f"{'  ' * line.depth}{name}" for name in own)
     yield from (name for name in class_names if ontology.find(name) is None)
 
 
-def read(path: Path) -> Ontology:
+def read_ontology(path: Path) -> Ontology:
     """The hierarchy in a CSV file: id, name, and the ids of the children with spaces between; `#` opens a remark."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
@@ -100,6 +100,6 @@ def read(path: Path) -> Ontology:
 
 
 @cache
-def audioset() -> Ontology:
+def load_audioset() -> Ontology:
     """AudioSet's hierarchy, read on first use."""
-    return read(AUDIOSET)
+    return read_ontology(AUDIOSET)

@@ -143,7 +143,7 @@ class LabeledRecording:
     mode: str = "exact"
     evidence: tuple[Evidence, ...] = ()
 
-    def found(self) -> dict[str, float]:
+    def seconds_by_label(self) -> dict[str, float]:
         """Seconds per label, in order of first appearance."""
         seconds: dict[str, float] = {}
         for segment in self.segments:
@@ -152,7 +152,7 @@ class LabeledRecording:
         return seconds
 
 
-def printable(text: Any, limit: int = 80) -> str:
+def make_printable(text: Any, limit: int = 80) -> str:
     """`text` on one line for a log: control characters become `?`, anything over `limit` characters is cut.
 
     Names come from other people's projects and may hold newlines or terminal commands.
@@ -161,6 +161,6 @@ def printable(text: Any, limit: int = 80) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
+def build_structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
     """Segments as Edge Impulse has them: `endIndex` is the last value that belongs to the label."""
     return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]

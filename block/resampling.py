@@ -15,7 +15,7 @@ RATIO_TOLERANCE = Fraction(1, 1000)
 ZERO_CROSSINGS, ROLLOFF = 6, 0.99  # the resampling filter's shape: torchaudio's defaults
 
 
-def resampling_ratio(from_hz: int, to_hz: int) -> Fraction:
+def find_resampling_ratio(from_hz: int, to_hz: int) -> Fraction:
     """`to_hz / from_hz`, or the closest ratio with both terms at most 2000 that lies within 0.1 % of it.
 
     Raises RecordingError where there is none.
@@ -32,12 +32,12 @@ def resampling_ratio(from_hz: int, to_hz: int) -> Fraction:
     return near
 
 
-def resampled_length(positions: int, ratio: Fraction) -> int:
+def compute_resampled_length(positions: int, ratio: Fraction) -> int:
     """How many values at the new rate `positions` values give: `positions · ratio`, rounded up."""
     return math.ceil(positions * ratio)
 
 
-def context(ratio: Fraction) -> int:
+def compute_context(ratio: Fraction) -> int:
     """How many values before and after a group of `ratio.denominator` values the resampled group depends on.
 
     The filter is a sinc under a Hann window that ends at its sixth zero crossing, with 99 % of the lower of the two
@@ -48,13 +48,13 @@ def context(ratio: Fraction) -> int:
     return math.ceil(ZERO_CROSSINGS * old / (min(new, old) * ROLLOFF))
 
 
-def resampled(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
+def resample(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
     """What `read` gives, `ratio` values for each of its values, `block` of these or a little more at a time.
 
     `read` fills an array from its start and returns how many values there were, fewer than asked for at the end alone.
     The blocks, one after another, are within 1e-6 of what `torchaudio.functional.resample` makes of a whole in ±1.
-    Their length is `resampled_length`; torchaudio rounds in float32 first, which moves it by a value or a few where
-    there are more than 65,536.
+    Their length is `compute_resampled_length`; torchaudio rounds in float32 first, which moves it by a value or a few
+    where there are more than 65,536.
     """
     # Here and not above: whoever only decodes at the model's rate does not wait for torch.
     import torch
@@ -66,7 +66,7 @@ def resampled(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> I
     )
     # One period of the two rates is `ratio.denominator` values: blocks that start at its multiples have the grid of the
     # whole. The context before is a multiple too, so that its share of the result can be cut off.
-    period, after = ratio.denominator, context(ratio)
+    period, after = ratio.denominator, compute_context(ratio)
     before = period * -(-after // period)
     step = period * max(1, -(-block // period))
     held = np.zeros(before + step + after, np.float32)
@@ -80,10 +80,10 @@ def resampled(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> I
         positions += got
         out: Waveform = resample(torch.from_numpy(held)).numpy()[skip : skip + size]
         if got < wanted:
-            out = out[: resampled_length(positions, ratio) - given]
+            out = out[: compute_resampled_length(positions, ratio) - given]
         yield out
         given += len(out)
-        if got < wanted and given == resampled_length(positions, ratio):
+        if got < wanted and given == compute_resampled_length(positions, ratio):
             return
         kept = before + after
         held[:kept] = held[step:]

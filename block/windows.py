@@ -47,7 +47,7 @@ def round_half_up(x: Fraction | int) -> int:
     return floor(x + Fraction(1, 2))
 
 
-def lay_out(values: int, size: int, stride: int) -> Layout:
+def lay_out_windows(values: int, size: int, stride: int) -> Layout:
     """Windows of `size` values every `stride` values over a recording of `values` values.
 
     Windows start at 0, stride, 2·stride … while they fit; if values are left behind the last, one more window
@@ -83,8 +83,8 @@ def lay_out(values: int, size: int, stride: int) -> Layout:
     return Layout(values, tuple(windows), tuple(cells))
 
 
-def lay_out_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: int) -> Layout:
-    """`lay_out` for sizes in milliseconds at `value_rate_hz`; `size_ms` 0 is one window over everything.
+def lay_out_windows_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: int) -> Layout:
+    """`lay_out_windows` for sizes in milliseconds at `value_rate_hz`; `size_ms` 0 is one window over everything.
 
     Raises RecordingError for a recording that is empty or under 25 ms, that has over a million windows, or so slow
     that a stride rounds to no value.
@@ -95,14 +95,14 @@ def lay_out_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: in
         length_ms = float(values * 1000 / value_rate_hz)
         raise RecordingError(f"the recording is {length_ms:.1f} ms long; at least {MIN_WINDOW_MS} ms are needed")
     if size_ms == 0:
-        return lay_out(values, values, values)
+        return lay_out_windows(values, values, values)
     size = round_half_up(size_ms * value_rate_hz / 1000)
     stride = round_half_up(stride_ms * value_rate_hz / 1000)
     if stride < 1:
         raise RecordingError(f"a stride of {stride_ms} ms is less than one value at {float(value_rate_hz):g} Hz")
     if (count := max(0, values - size) // stride + 1) > MAX_WINDOWS:
         raise RecordingError(f"a stride of {stride_ms} ms gives {count} windows; at most {MAX_WINDOWS} can be laid out")
-    return lay_out(values, size, stride)
+    return lay_out_windows(values, size, stride)
 
 
 def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: int = 1) -> Window:
@@ -117,7 +117,7 @@ def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: 
     return Window(start, start + length)
 
 
-def pieces(length: int, limit: int) -> Iterator[Window]:
+def split_into_chunks(length: int, limit: int) -> Iterator[Window]:
     """`[0, length)` cut into the fewest spans of at most `limit`, their lengths equal within one."""
     count = -(-length // limit)
     for index in range(count):
@@ -125,11 +125,11 @@ def pieces(length: int, limit: int) -> Iterator[Window]:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedRecording:
     """A recording ready for the model.
 
-    `waveform` is at the model's rate; `pieces` are its spans to be heard, those of one window standing together;
-    `piece_counts` has an entry a window, 0 for a window left out as silent; `levels_dbfs`, float32, is each window's
+    `waveform` is at the model's rate; `chunks` are its spans to be heard, those of one window standing together;
+    `chunk_counts` has an entry a window, 0 for a window left out as silent; `levels_dbfs`, float32, is each window's
     RMS level. `content` is that of the recording.
     """
 
@@ -139,8 +139,8 @@ class Prepared:
     value_rate_hz: Fraction
     layout: Layout
     waveform: Waveform
-    pieces: tuple[Window, ...]
-    piece_counts: tuple[int, ...]
+    chunks: tuple[Window, ...]
+    chunk_counts: tuple[int, ...]
     levels_dbfs: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     content: str = ""
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from torchaudio.functional import resample as whole_resample
 
 from block import audio
-from block.audio import decode, stretch
+from block.audio import compute_stretch, decode
 from block.recording import RecordingError, Waveform
-from block.resampling import context, resampled, resampled_length, resampling_ratio
+from block.resampling import compute_context, compute_resampled_length, find_resampling_ratio, resample
 from tests.conftest import ROOT
 from tests.edge_impulse.scripted import Answer, envelope, scripted
 
@@ -66,7 +66,7 @@ def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None
     assert len(decode(bytes(data)).waveform) == 8000
     with pytest.raises(RecordingError, match="holds 4000 values at 16000 Hz, the sample is said to have 8000"):
         sound = decode(wav(tone(440, 16000, 0.5))[: 44 + 8000])
-        stretch(sound.positions, sound.rate_hz, 8000, 16000.0)
+        compute_stretch(sound.positions, sound.rate_hz, 8000, 16000.0)
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"hello, this is text", wav(np.zeros(100))[:30]])
@@ -98,7 +98,7 @@ def test_values_that_are_not_finite_are_refused_and_counted() -> None:
 def test_lengths_fit_within_10_ms_or_in_the_ratio_of_the_rates(
     positions: int, rate: int, values: int, frequency: float, expected: Fraction
 ) -> None:
-    assert stretch(positions, rate, values, frequency) == expected
+    assert compute_stretch(positions, rate, values, frequency) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_lengths_fit_within_10_ms_or_in_the_ratio_of_the_rates(
 )  # fmt: skip
 def test_lengths_that_do_not_fit_fail_and_name_both(positions: int, rate: int, values: int, frequency: float) -> None:
     with pytest.raises(RecordingError, match=f"{positions} values at {rate} Hz, .* {values} values"):
-        stretch(positions, rate, values, frequency)
+        compute_stretch(positions, rate, values, frequency)
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_lengths_that_do_not_fit_fail_and_name_both(positions: int, rate: int, v
      (48000, Fraction(1, 3)), (11025, Fraction(640, 441)), (192000, Fraction(1, 12))],
 )  # fmt: skip
 def test_common_rates_are_resampled_exactly(rate: int, expected: Fraction) -> None:
-    assert resampling_ratio(rate, 16000) == expected
+    assert find_resampling_ratio(rate, 16000) == expected
 
 
 @pytest.mark.parametrize("rate", [44101, 12345, 7919, 16001, 15999, 47999])
 def test_an_odd_rate_gets_the_closest_ratio_with_terms_up_to_2000(rate: int) -> None:
-    near = resampling_ratio(rate, 16000)
+    near = find_resampling_ratio(rate, 16000)
     assert max(near.numerator, near.denominator) <= 2000
     exact = Fraction(16000, rate)
     best = min(abs(Fraction(round(exact * d), d) - exact) for d in range(1, 2001) if round(exact * d) <= 2000)
@@ -133,13 +133,13 @@ def test_an_odd_rate_gets_the_closest_ratio_with_terms_up_to_2000(rate: int) -> 
 @pytest.mark.parametrize("rate", [3, 100_000_007])
 def test_a_rate_that_no_small_ratio_reaches_fails(rate: int) -> None:
     with pytest.raises(RecordingError, match=f"{rate} Hz cannot be brought to 16000 Hz"):
-        resampling_ratio(rate, 16000)
+        find_resampling_ratio(rate, 16000)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 44101])
 def test_a_tone_keeps_its_pitch_and_its_level(rate: int) -> None:
     sound = decode(wav(tone(1000, rate, 1.0), rate, "FLOAT"))
-    assert sound.ratio == resampling_ratio(rate, 16000)
+    assert sound.ratio == find_resampling_ratio(rate, 16000)
     assert (sound.rate_hz, sound.positions) == (rate, rate)
     out = sound.waveform
     assert abs(len(out) - 16000) <= 3
@@ -170,14 +170,14 @@ def reader(values: Waveform) -> Callable[[Waveform], int]:
 
 
 def in_blocks(values: Waveform, ratio: Fraction, block: int) -> Waveform:
-    return np.concatenate([part.copy() for part in resampled(reader(values), ratio, block)])
+    return np.concatenate([part.copy() for part in resample(reader(values), ratio, block)])
 
 
 def in_one(values: Waveform, ratio: Fraction) -> Waveform:
     """All at once by torchaudio. The silence added, as there is behind any end, keeps it from rounding the length."""
     padded = np.concatenate([values, np.zeros(ratio.denominator + 100, np.float32)])
     whole = whole_resample(torch.from_numpy(padded), ratio.denominator, ratio.numerator).numpy()
-    return whole[: resampled_length(len(values), ratio)]
+    return whole[: compute_resampled_length(len(values), ratio)]
 
 
 RATES = [8000, 11025, 22050, 44100, 48000, 96000, 192000, 4410, 7350, 15999, 16001, 44101, 12345]
@@ -191,7 +191,7 @@ RATES = [8000, 11025, 22050, 44100, 48000, 96000, 192000, 4410, 7350, 15999, 160
 @example(rate=8000, length=1, block=1)
 @example(rate=15999, length=8000, block=1)
 def test_blocks_give_what_the_whole_gives(rate: int, length: int, block: int) -> None:
-    ratio = resampling_ratio(rate, 16000)
+    ratio = find_resampling_ratio(rate, 16000)
     got, expected = in_blocks(noise(length), ratio, block), in_one(noise(length), ratio)
     assert len(got) == len(expected)
     assert np.abs(got - expected).max() <= 1e-6
@@ -200,15 +200,15 @@ def test_blocks_give_what_the_whole_gives(rate: int, length: int, block: int) ->
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("length", [1, 100, 4000])
 def test_short_recordings_get_as_many_values_as_torchaudio_gives(rate: int, length: int) -> None:
-    ratio = resampling_ratio(rate, 16000)
+    ratio = find_resampling_ratio(rate, 16000)
     whole = whole_resample(torch.from_numpy(noise(length)), ratio.denominator, ratio.numerator)
-    assert len(whole) == resampled_length(length, ratio)
+    assert len(whole) == compute_resampled_length(length, ratio)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 192000, 44101])
 def test_a_group_depends_on_its_context_and_on_nothing_beyond(rate: int) -> None:
-    ratio = resampling_ratio(rate, 16000)
-    group, width = ratio.denominator, context(ratio)
+    ratio = find_resampling_ratio(rate, 16000)
+    group, width = ratio.denominator, compute_context(ratio)
     start = group * -(-(width + 1) // group)
     end = start + group
     values = np.zeros(end + width + 1, np.float32)
@@ -275,11 +275,11 @@ def test_a_low_rate_is_brought_up_in_blocks_of_the_same_size(monkeypatch: pytest
     sizes = []
 
     def watched(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
-        for part in resampled(read, ratio, block):
+        for part in resample(read, ratio, block):
             sizes.append(len(part))
             yield part
 
-    monkeypatch.setattr(audio, "resampled", watched)
+    monkeypatch.setattr(audio, "resample", watched)
     sound = decode(wav(np.zeros(2000), 8))
     assert len(sound.waveform) == sum(sizes) == 2000 * 2000
     assert max(sizes) <= audio.BLOCK_VALUES

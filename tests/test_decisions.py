@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from block.decisions import (
     Decision,
-    cell_scores,
-    decide,
-    decide_recording,
-    label_scores,
-    score,
-    segments,
-    unsettled,
-    window_scores,
+    apply_score_function,
+    build_segments,
+    decide_cells,
+    decide_segments,
+    find_uncertain_cells,
+    reduce_to_labels,
+    score_cells,
+    score_classes,
 )
 from block.labels import LabelOfInterest
 from block.settings import DecisionSettings
-from block.windows import lay_out
+from block.windows import lay_out_windows
 
 ALL_HEARD = np.ones(4, dtype=bool)
 
@@ -29,21 +29,21 @@ def label(index: int, name: str, threshold: float = 0.2) -> LabelOfInterest:
 
 def test_softmax_makes_classes_compete_and_sigmoid_does_not() -> None:
     three_present = np.array([3.0, 3.0, 3.0] + [-11.0] * 524)
-    assert score(three_present, "softmax")[:3] == pytest.approx([1 / 3] * 3, abs=1e-3)
-    assert score(three_present, "sigmoid")[:3] == pytest.approx([0.9526] * 3, abs=1e-4)
+    assert apply_score_function(three_present, "softmax")[:3] == pytest.approx([1 / 3] * 3, abs=1e-3)
+    assert apply_score_function(three_present, "sigmoid")[:3] == pytest.approx([0.9526] * 3, abs=1e-4)
 
 
 @pytest.mark.parametrize("function", ["softmax", "sigmoid"])
 def test_scores_stay_finite_for_extreme_logits(function: str) -> None:
-    scores = score(np.array([[-1e4, 1e4, 0.0], [700.0, 701.0, -700.0]]), function)  # type: ignore[arg-type]
+    scores = apply_score_function(np.array([[-1e4, 1e4, 0.0], [700.0, 701.0, -700.0]]), function)  # type: ignore[arg-type]
     assert np.isfinite(scores).all()
     assert ((scores >= 0) & (scores <= 1)).all()
-    assert score(np.array([-30.0, 30.0]), "sigmoid") == pytest.approx([9.36e-14, 1 - 9.36e-14], rel=1e-2)
+    assert apply_score_function(np.array([-30.0, 30.0]), "sigmoid") == pytest.approx([9.36e-14, 1 - 9.36e-14], rel=1e-2)
 
 
 def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maximum() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
-    scores = window_scores(logits, [2, 1], "softmax")
+    scores = score_classes(logits, [2, 1], "softmax")
     assert scores == pytest.approx(
         np.array([[np.exp(2) / (np.exp(2) + 1), np.exp(5) / (np.exp(5) + 1)], [0.5, 0.5]]), abs=1e-12
     )
@@ -52,13 +52,13 @@ def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maxi
 def test_a_label_gets_the_highest_score_of_its_classes_in_any_piece() -> None:
     logits = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])
     labels = [label(1, "b"), LabelOfInterest(0, "a*", "a", 0.2, "a*", (0, 2)), label(0, "a")]
-    of_windows = window_scores(logits, [2, 1], "softmax")
-    scores = label_scores(of_windows, labels)
+    of_windows = score_classes(logits, [2, 1], "softmax")
+    scores = reduce_to_labels(of_windows, labels)
     assert scores == pytest.approx(np.stack([of_windows[:, 1], of_windows[:, [0, 2]].max(axis=1), of_windows[:, 0]], 1))
     # The highest of each piece, then of the pieces, is the same.
-    of_pieces = label_scores(score(logits, "softmax"), labels)
+    of_pieces = reduce_to_labels(apply_score_function(logits, "softmax"), labels)
     assert (scores == np.stack([of_pieces[:2].max(axis=0), of_pieces[2]])).all()
-    assert label_scores(of_windows, []).shape == (2, 0)
+    assert reduce_to_labels(of_windows, []).shape == (2, 0)
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=5), min_size=1, max_size=6))
@@ -66,19 +66,19 @@ def test_the_highest_of_a_labels_classes_equals_one_taken_class_by_class(classes
     scores = np.random.default_rng(1).random((7, 5))
     labels = [LabelOfInterest(own[0], "x*", "x", 0.2, "x*", tuple(own)) for own in classes]
     expected = [[max(row[index] for index in own) for own in classes] for row in scores]
-    assert label_scores(scores, labels).tolist() == expected
+    assert reduce_to_labels(scores, labels).tolist() == expected
 
 
 def test_a_cell_gets_the_mean_of_the_windows_that_cover_it() -> None:
-    cells = lay_out(10, 5, 3).cells
+    cells = lay_out_windows(10, 5, 3).cells
     scores = np.array([[0.0, 1.0], [0.4, 0.2], [0.8, 0.0]])
-    assert cell_scores(scores, cells) == pytest.approx(np.array([[0, 1], [0.4, 0.2], [0.6, 0.1], [0.8, 0]]))
+    assert score_cells(scores, cells) == pytest.approx(np.array([[0, 1], [0.4, 0.2], [0.6, 0.1], [0.8, 0]]))
 
 
 def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
     labels = [label(0, "a", 0.5), label(1, "b", 0.2), label(2, "c", 0.9)]
     scores = np.array([[0.4, 0.3, 0.8], [0.5, 0.5, 0.0], [0.49, 0.19, 0.89], [0.0, 0.2, 0.0]])
-    assert decide(scores, ALL_HEARD[:4], labels, "other") == [
+    assert decide_cells(scores, ALL_HEARD[:4], labels, "other") == [
         Decision("b", 0.3),  # a and c are higher but below their thresholds
         Decision("a", 0.5),  # a tie goes to the label named first
         Decision("other", 0.89),
@@ -87,48 +87,50 @@ def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
 
 
 def test_a_threshold_of_0_is_reached_by_a_score_of_0() -> None:
-    assert decide(np.array([[0.0]]), ALL_HEARD[:1], [label(0, "a", 0.0)], "other") == [Decision("a", 0.0)]
+    assert decide_cells(np.array([[0.0]]), ALL_HEARD[:1], [label(0, "a", 0.0)], "other") == [Decision("a", 0.0)]
 
 
 def test_a_silent_cell_gets_the_other_label_even_where_a_threshold_is_0() -> None:
     heard = np.array([True, False])
-    decisions = decide(np.array([[0.0], [0.0]]), heard, [label(0, "a", 0.0)], "other")
+    decisions = decide_cells(np.array([[0.0], [0.0]]), heard, [label(0, "a", 0.0)], "other")
     assert decisions == [Decision("a", 0.0), Decision("other", 0.0)]
 
 
 def test_a_cell_that_a_silent_and_a_loud_window_cover_gets_the_mean_with_0() -> None:
-    cells = lay_out(10, 5, 3).cells
+    cells = lay_out_windows(10, 5, 3).cells
     scores = np.array([[0.0], [0.8], [0.0]])
     settings = DecisionSettings((label(0, "a", 0.4),), merge=False)
-    found = decide_recording(scores, np.array([False, True, False]), cells, settings, 0)
+    found = decide_segments(scores, np.array([False, True, False]), cells, settings, 0)
     assert [s.label for s in found] == ["other", "a", "a", "other"]
     assert [s.score for s in found] == pytest.approx([0, 0.8, 0.4, 0])
 
 
 def test_classes_renamed_to_one_name_compete_singly() -> None:
     labels = [label(0, "sound"), label(1, "sound"), label(2, "dog")]
-    assert decide(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
+    assert decide_cells(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
 
 def test_neighbours_of_one_label_merge_with_the_length_weighted_mean_score() -> None:
-    cells = lay_out(10, 4, 4).cells
+    cells = lay_out_windows(10, 4, 4).cells
     decisions = [Decision("a", 0.5), Decision("a", 0.9), Decision("b", 0.7)]
-    merged = segments(cells, decisions, merge=True, min_length=0)
+    merged = build_segments(cells, decisions, merge=True, min_length=0)
     assert [(s.start, s.end, s.label) for s in merged] == [(0, 8, "a"), (8, 10, "b")]
     assert merged[0].score == pytest.approx(0.7)
-    apart = segments(cells, decisions, merge=False, min_length=0)
+    apart = build_segments(cells, decisions, merge=False, min_length=0)
     assert [(s.start, s.end, s.label, s.score) for s in apart] == [
         (0, 4, "a", 0.5), (4, 8, "a", 0.9), (8, 10, "b", 0.7),
     ]  # fmt: skip
-    uneven = segments(lay_out(6, 4, 4).cells, [Decision("a", 0.9), Decision("a", 0.3)], merge=True, min_length=0)
+    uneven = build_segments(
+        lay_out_windows(6, 4, 4).cells, [Decision("a", 0.9), Decision("a", 0.3)], merge=True, min_length=0
+    )
     assert uneven[0].score == pytest.approx((4 * 0.9 + 2 * 0.3) / 6)
 
 
 def test_a_short_segment_goes_to_its_longer_neighbour_which_keeps_its_score() -> None:
-    cells = lay_out(24, 4, 4).cells
+    cells = lay_out_windows(24, 4, 4).cells
     names = ["a", "b", "c", "c", "a", "a"]
     decisions = [Decision(name, 0.5 if name == "c" else 0.3) for name in names]
-    kept = segments(cells, decisions, merge=True, min_length=5)
+    kept = build_segments(cells, decisions, merge=True, min_length=5)
     # a (4) and b (4) are short: a, the earlier, goes to b, its only neighbour; the two are long enough together.
     assert [(s.start, s.end, s.label, s.score) for s in kept] == [
         (0, 8, "b", 0.3), (8, 16, "c", 0.5), (16, 24, "a", 0.3),
@@ -136,10 +138,10 @@ def test_a_short_segment_goes_to_its_longer_neighbour_which_keeps_its_score() ->
 
 
 def test_giving_away_a_segment_between_two_of_one_label_joins_them() -> None:
-    cells = lay_out(20, 4, 4).cells
+    cells = lay_out_windows(20, 4, 4).cells
     decisions = [Decision(name, {"a": 0.4, "b": 0.9, "A": 0.6}[name]) for name in "aabAA"]
     decisions = [Decision(decision.label.lower(), decision.score) for decision in decisions]
-    kept = segments(cells, decisions, merge=True, min_length=5)
+    kept = build_segments(cells, decisions, merge=True, min_length=5)
     assert [(s.start, s.end, s.label) for s in kept] == [(0, 20, "a")]
     assert kept[0].score == pytest.approx(0.5)
 
@@ -148,9 +150,9 @@ def test_giving_away_a_segment_between_two_of_one_label_joins_them() -> None:
 def test_segments_cover_the_recording_once_and_in_order(
     data: st.DataObject, values: int, size: int, merge: bool, min_length: int
 ) -> None:
-    cells = lay_out(values, size, data.draw(st.integers(1, size))).cells
+    cells = lay_out_windows(values, size, data.draw(st.integers(1, size))).cells
     names = data.draw(st.lists(st.sampled_from("abc"), min_size=len(cells), max_size=len(cells)))
-    found = segments(cells, [Decision(name, 0.5) for name in names], merge, min_length)
+    found = build_segments(cells, [Decision(name, 0.5) for name in names], merge, min_length)
     assert found[0].start == 0
     assert found[-1].end == values
     assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
@@ -184,18 +186,18 @@ def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[in
 def test_giving_away_short_segments_is_the_rule_word_for_word(
     data: st.DataObject, values: int, size: int, min_length: int
 ) -> None:
-    cells = lay_out(values, size, data.draw(st.integers(1, size))).cells
+    cells = lay_out_windows(values, size, data.draw(st.integers(1, size))).cells
     names = data.draw(st.lists(st.sampled_from("abc"), min_size=len(cells), max_size=len(cells)))
-    found = segments(cells, [Decision(name, 0.5) for name in names], True, min_length)
+    found = build_segments(cells, [Decision(name, 0.5) for name in names], True, min_length)
     expected = by_hand([(c.start, c.end, n) for c, n in zip(cells, names, strict=True)], min_length)
     assert [(s.start, s.end, s.label) for s in found] == expected
 
 
 @pytest.mark.slow
 def test_a_long_recording_of_short_segments_takes_no_time_to_speak_of() -> None:
-    cells = lay_out(100_000, 1, 1).cells
+    cells = lay_out_windows(100_000, 1, 1).cells
     decisions = [Decision("abc"[i * 7 % 3], 0.5) for i in range(len(cells))]
-    assert len(segments(cells, decisions, True, 1000)) < 200
+    assert len(build_segments(cells, decisions, True, 1000)) < 200
 
 
 @given(st.data())
@@ -206,15 +208,15 @@ def test_a_settled_label_survives_any_errors_that_are_not_larger(data: st.DataOb
     scores = np.array([data.draw(st.lists(grid, min_size=count, max_size=count))])
     error = data.draw(st.sampled_from([0.0, 0.05, 0.1, 0.3]))
     heard = np.array([True])
-    is_open = unsettled(scores, heard, labels, np.array([error]))[0]
-    before = decide(scores, heard, labels, "other")[0].label
+    is_open = find_uncertain_cells(scores, heard, labels, np.array([error]))[0]
+    before = decide_cells(scores, heard, labels, "other")[0].label
     moves = np.array(np.meshgrid(*[[-1.0, -0.5, 0.0, 0.5, 1.0]] * count)).reshape(count, -1).T
-    after = {decide(scores + 0.999 * error * move, heard, labels, "other")[0].label for move in moves}
+    after = {decide_cells(scores + 0.999 * error * move, heard, labels, "other")[0].label for move in moves}
     if not is_open:
         assert after == {before}
     else:
         # Nothing is asked again for nothing: a little more error than that would do.
-        wider = {decide(scores + (error + 0.001) * move, heard, labels, "other")[0].label for move in moves}
+        wider = {decide_cells(scores + (error + 0.001) * move, heard, labels, "other")[0].label for move in moves}
         assert len(wider) > 1
 
 
@@ -223,4 +225,4 @@ def test_exact_and_silent_cells_are_settled() -> None:
     scores = np.array([[0.2, 0.2], [0.2, 0.2], [0.2, 0.2]])
     errors = np.array([0.1, 0.0, 0.1])
     heard = np.array([True, True, False])
-    assert unsettled(scores, heard, labels, errors).tolist() == [True, False, False]
+    assert find_uncertain_cells(scores, heard, labels, errors).tolist() == [True, False, False]

@@ -302,7 +302,7 @@ def test_after_a_fall_back_the_ids_labelled_the_fast_way_are_written(
         soundfile.write(studio.project.root / f"{index}.wav", sound(4, 16000), 16000)
     studio.project.scan()
     ids = [sample.id for sample in studio.project.samples()]
-    monkeypatch.setattr(FastLabeler, "fell_back", True)
+    monkeypatch.setattr(FastLabeler, "has_fallen_back", True)
     monkeypatch.setattr(FastLabeler, "__init__", _with_fast_ids(FastLabeler.__init__, [*ids[:2], 99]))
     path = studio.folder / "fast.json"
     assert studio.run(ids, "--model", str(EMBEDDED), "--mode", "fast", "--fast-ids-file", str(path)) == 0

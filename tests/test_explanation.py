@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from block import decisions
-from block.explanation import evidence
+from block.explanation import explain
 from block.labels import parse_labels
 from block.recording import Evidence, Segment
 from block.settings import DecisionSettings
-from block.windows import lay_out
+from block.windows import lay_out_windows
 
 NAMES = ("Speech", "Music", "Dog", "Silence")
 
@@ -30,11 +30,11 @@ def logits(*scores: tuple[float, ...]) -> np.ndarray:
 def explained(
     rows: np.ndarray, counts: list[int], levels: list[float], stride: int = 10, values: int = 30
 ) -> list[tuple[Segment, Evidence]]:
-    layout = lay_out(values, 10, stride)
+    layout = lay_out_windows(values, 10, stride)
     chosen = settings()
     scores = decisions.score_labels(rows, counts, chosen)
     labeled = decisions.label_recording(1, "a", Fraction(1000), layout, counts, scores, chosen)
-    spoke = evidence(labeled.segments, layout, counts, rows, levels, chosen, NAMES)
+    spoke = explain(labeled.segments, layout, counts, rows, levels, chosen, NAMES)
     return list(zip(labeled.segments, spoke, strict=True))
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.labeling.job import describe
-from block.labels import LabelError, LabelOfInterest, never_written, parse_labels
+from block.labeling.job import format_labels
+from block.labels import LabelError, LabelOfInterest, describe_unreachable_labels, parse_labels
 from tests.conftest import NAMES, SHARED
 
 
@@ -106,7 +106,7 @@ def test_any_text_is_read_or_refused_and_what_was_read_reads_back_the_same(text:
         labels = parse_labels(text, NAMES, 0.2)
     except LabelError:
         return
-    assert parse_labels(describe(labels), NAMES, 0.2) == labels
+    assert parse_labels(format_labels(labels), NAMES, 0.2) == labels
     assert len({label.class_name for label in labels}) == len(labels)
     assert all(label.index == label.indices[0] for label in labels)
     assert all(0 <= label.threshold <= 1 and label.name == label.name.strip() != "" for label in labels)
@@ -147,7 +147,7 @@ def test_classes_that_differ_only_in_case_are_below_what_either_is_below() -> No
     ],
 )
 def test_a_label_that_a_wider_one_before_it_leaves_nothing_is_told(text: str, said: list[str]) -> None:
-    told = never_written(parse_labels(text, NAMES, 0.2))
+    told = describe_unreachable_labels(parse_labels(text, NAMES, 0.2))
     assert len(told) == len(said)
     assert all(part in line for part, line in zip(said, told, strict=True))
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 import pytest
 
 from block import cli
-from block.labeling.job import describe
+from block.labeling.job import format_labels
 from block.labels import LabelError, parse_labels
 from block.model.checkpoint import find_checkpoint
-from block.ontology import Node, Ontology, audioset, tree
+from block.ontology import Node, Ontology, format_tree, load_audioset
 from tests.conftest import EMBEDDED, NAMES, SHARED
 
 PUBLISHED = pytest.mark.skipif(not SHARED.is_dir(), reason="needs AudioSet's published files")
@@ -39,18 +39,18 @@ def descendants(of: str) -> set[str]:
 @PUBLISHED
 def test_the_hierarchy_is_the_published_one() -> None:
     expected = {node_id: (one["name"], tuple(one["child_ids"])) for node_id, one in published().items()}  # type: ignore[arg-type]
-    assert {node.id: (node.name, node.children) for node in audioset().nodes.values()} == expected
-    assert list(audioset().nodes) == list(expected)
+    assert {node.id: (node.name, node.children) for node in load_audioset().nodes.values()} == expected
+    assert list(load_audioset().nodes) == list(expected)
 
 
 def test_seven_sounds_are_at_the_top_and_every_other_is_below_one_of_them() -> None:
-    roots = audioset().roots
+    roots = load_audioset().roots
     assert [root.name for root in roots] == [
         "Human sounds", "Animal", "Music", "Natural sounds", "Sounds of things", "Source-ambiguous sounds",
         "Channel, environment and background",
     ]  # fmt: skip
-    assert {node.id for root in roots for node in (root, *audioset().below(root))} == audioset().nodes.keys()
-    assert all(node not in audioset().below(node) for node in audioset().nodes.values())
+    assert {node.id for root in roots for node in (root, *load_audioset().below(root))} == load_audioset().nodes.keys()
+    assert all(node not in load_audioset().below(node) for node in load_audioset().nodes.values())
 
 
 @PUBLISHED
@@ -79,13 +79,13 @@ def test_every_name_with_a_star_means_the_class_and_its_descendants_or_is_refuse
 @pytest.mark.parametrize("separator", ["\n", "\\n", ", ", ","])
 def test_all_names_with_and_without_a_star_can_be_listed_at_once(separator: str) -> None:
     names = class_names()
-    with_star = [line.strip() for line in tree(names, audioset()) if line.endswith("*")]
-    with_star += [node.name + "*" for node in audioset().nodes.values()
-                  if node.name in names and set(names) & {one.name for one in audioset().below(node)}]  # fmt: skip
+    with_star = [line.strip() for line in format_tree(names, load_audioset()) if line.endswith("*")]
+    with_star += [node.name + "*" for node in load_audioset().nodes.values()
+                  if node.name in names and set(names) & {one.name for one in load_audioset().below(node)}]  # fmt: skip
     entries = [*names, *dict.fromkeys(with_star)]
     labels = parse_labels(separator.join(entries), names, 0.2)
     assert [label.class_name for label in labels] == entries
-    assert parse_labels(describe(labels), names, 0.2) == labels
+    assert parse_labels(format_labels(labels), names, 0.2) == labels
 
 
 def test_what_stands_below_several_is_below_each_and_counted_once() -> None:
@@ -107,7 +107,7 @@ def test_a_hierarchy_that_holds_together_badly_is_refused() -> None:
 
 
 def test_the_tree_shows_classes_below_what_holds_them_and_strangers_last() -> None:
-    assert list(tree((*NAMES, "Engine ok"), audioset())) == [
+    assert list(format_tree((*NAMES, "Engine ok"), load_audioset())) == [
         "Human sounds*",
         "  Human voice*",
         "    Speech",
@@ -127,7 +127,7 @@ def test_the_tree_shows_classes_below_what_holds_them_and_strangers_last() -> No
 
 @PUBLISHED
 def test_the_tree_of_audiosets_classes_holds_each_of_them_and_only_what_can_be_asked_for() -> None:
-    lines = list(tree(class_names(), audioset()))
+    lines = list(format_tree(class_names(), load_audioset()))
     assert {line.strip() for line in lines if not line.endswith("*")} == set(class_names())
     parse_labels("\n".join(dict.fromkeys(line.strip() for line in lines)), class_names(), 0.2)
     depths = [(len(line) - len(line.lstrip())) / 2 for line in lines]
@@ -138,5 +138,5 @@ def test_the_tree_of_audiosets_classes_holds_each_of_them_and_only_what_can_be_a
 def test_the_labels_command_prints_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_command(["labels", "--tree", "--model", str(EMBEDDED)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == list(tree(find_checkpoint(str(EMBEDDED)).class_names, audioset()))
+    assert lines == list(format_tree(find_checkpoint(str(EMBEDDED)).class_names, load_audioset()))
     assert lines[:3] == ["Human sounds*", "  Human voice*", "    Speech"]

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.recording import RecordingError, Window
-from block.windows import Layout, lay_out, lay_out_ms, pieces, round_half_up, slice_at_model_rate
+from block.windows import (
+    Layout,
+    lay_out_windows,
+    lay_out_windows_ms,
+    round_half_up,
+    slice_at_model_rate,
+    split_into_chunks,
+)
 
 
 def told(layout: Layout) -> list[tuple[int, int, list[int]]]:
@@ -31,7 +38,7 @@ def told(layout: Layout) -> list[tuple[int, int, list[int]]]:
 def test_windows_and_cells_are_those_of_the_design(
     values: int, size: int, stride: int, windows: list[tuple[int, int]], cells: list[tuple[int, int, list[int]]]
 ) -> None:
-    layout = lay_out(values, size, stride)
+    layout = lay_out_windows(values, size, stride)
     assert [(window.start, window.end) for window in layout.windows] == windows
     assert told(layout) == cells
 
@@ -41,7 +48,7 @@ def test_cells_tile_the_recording_and_know_exactly_the_windows_that_cover_them(
     values: int, size: int, data: st.DataObject
 ) -> None:
     stride = data.draw(st.integers(1, size))
-    layout = lay_out(values, size, stride)
+    layout = lay_out_windows(values, size, stride)
     assert layout.cells[0].start == 0
     assert layout.cells[-1].end == values
     for cell, following in zip(layout.cells, layout.cells[1:], strict=False):
@@ -59,7 +66,7 @@ def test_every_value_of_every_length_rate_size_and_stride_is_heard_in_windows_of
 ) -> None:
     stride_ms = data.draw(st.integers(max(1, size_ms // 50), size_ms))
     try:
-        layout = lay_out_ms(values, Fraction(rate), size_ms, stride_ms)
+        layout = lay_out_windows_ms(values, Fraction(rate), size_ms, stride_ms)
     except RecordingError:
         assert values * 1000 < 25 * rate or stride_ms * rate < 500
         return
@@ -71,33 +78,33 @@ def test_every_value_of_every_length_rate_size_and_stride_is_heard_in_windows_of
 
 
 def test_sizes_in_milliseconds_round_half_up() -> None:
-    layout = lay_out_ms(22050, Fraction(22050), 25, 10)
+    layout = lay_out_windows_ms(22050, Fraction(22050), 25, 10)
     assert layout.windows[0].length == 551  # 551.25
     assert layout.windows[1].start == 221  # 220.5
 
 
 def test_a_window_size_of_0_is_one_window_whatever_the_stride() -> None:
-    assert told(lay_out_ms(1000, Fraction(16000), 0, 7)) == [(0, 1000, [0])]
+    assert told(lay_out_windows_ms(1000, Fraction(16000), 0, 7)) == [(0, 1000, [0])]
 
 
 @pytest.mark.parametrize(("values", "rate"), [(0, 16000), (399, 16000), (1102, 44100)])
 def test_an_empty_recording_or_one_under_25_ms_fails(values: int, rate: int) -> None:
     with pytest.raises(RecordingError, match=r"empty|25 ms"):
-        lay_out_ms(values, Fraction(rate), 2000, 2000)
+        lay_out_windows_ms(values, Fraction(rate), 2000, 2000)
 
 
 def test_a_recording_of_25_ms_is_enough() -> None:
-    assert len(lay_out_ms(400, Fraction(16000), 2000, 2000).windows) == 1
+    assert len(lay_out_windows_ms(400, Fraction(16000), 2000, 2000).windows) == 1
 
 
 def test_a_stride_of_less_than_a_value_fails_and_names_the_rate() -> None:
     with pytest.raises(RecordingError, match="less than one value at 100 Hz"):
-        lay_out_ms(1000, Fraction(100), 1000, 1)
+        lay_out_windows_ms(1000, Fraction(100), 1000, 1)
 
 
 @given(st.integers(1, 10**6), st.integers(1, 5000))
 def test_pieces_are_the_fewest_that_fit_and_tile_the_window_evenly(length: int, limit: int) -> None:
-    parts = list(pieces(length, limit))
+    parts = list(split_into_chunks(length, limit))
     assert len(parts) == -(-length // limit)
     assert parts[0].start == 0
     assert parts[-1].end == length
@@ -108,7 +115,7 @@ def test_pieces_are_the_fewest_that_fit_and_tile_the_window_evenly(length: int, 
 
 def test_slices_at_the_model_rate_keep_one_length_and_end_in_the_waveform() -> None:
     ratio = Fraction(160, 441)
-    layout = lay_out_ms(44100 * 3 + 7, Fraction(44100), 1000, 700)
+    layout = lay_out_windows_ms(44100 * 3 + 7, Fraction(44100), 1000, 700)
     positions = 48003
     slices = [slice_at_model_rate(window, ratio, positions) for window in layout.windows]
     assert {piece.length for piece in slices} == {16000}

@@ -17,7 +17,7 @@ from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, So
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 if TYPE_CHECKING:
     from block.labeling.fast_labeler import FastLabeler
@@ -73,7 +73,7 @@ class Chunk:
         report.ended = ours.ended
         report.startup_s = self._tools.labeler.startup_s
         report.audit = self._tools.labeler.report()
-        report.fell_back = self._tools.labeler.fell_back
+        report.has_fallen_back = self._tools.labeler.has_fallen_back
 
     def _label(self, tell: Tell) -> None:
         import ray
@@ -107,8 +107,8 @@ class Chunk:
         told = _ResultReporter(self, tell, timed, scores)
         summary = Run(_TimedSource(self, source), _TimedSink(self, sink), timed, told, stop).label(ids)
         told.end(summary)
-        if summary.ended:
-            self._end(summary.ended)
+        if summary.end_reason:
+            self._end(summary.end_reason)
 
     def entry(self, recording_id: int) -> Any:
         """What is known of a recording's file; None where it is no file."""
@@ -181,7 +181,7 @@ class _TimedLabeler(LabelerWrapper):
         self._chunk, self._turn = chunk, turn
         self.contents: dict[int, str] = {}
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         started = time.perf_counter()
         self.contents[recording.id] = recording.content
         try:
@@ -189,7 +189,7 @@ class _TimedLabeler(LabelerWrapper):
         finally:
             self._chunk.count(prepare_s=time.perf_counter() - started)
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         with self._turn:
             started = time.perf_counter()
             try:
@@ -205,21 +205,21 @@ class _ResultReporter:
         self._chunk, self._tell, self._timed, self._scores = chunk, tell, timed, scores
         self._skipped: dict[int, str] = {}
 
-    def labeled(self, labeled: LabeledRecording) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         content = self._timed.contents.get(labeled.id, "")
         scored = self._scores.new(content) if self._scores is not None and content else None
         self._chunk.count(recordings=1, windows=labeled.windows, audio_s=labeled.seconds)
         self._tell(RecordingResult(labeled.id, LABELED, "", labeled, self._chunk.entry(labeled.id), scored))
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self._chunk.count(recordings=1)
         self._tell(RecordingResult(recording_id, FAILED, reason))
 
-    def skipped(self, recording_id: int, reason: str) -> None:
+    def report_skipped(self, recording_id: int, reason: str) -> None:
         self._chunk.count(recordings=1)
         self._skipped[recording_id] = reason  # which of two kinds it is, the summary says
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         self._chunk.batch(recordings, windows)
 
     def end(self, summary: Summary) -> None:

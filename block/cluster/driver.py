@@ -58,7 +58,7 @@ class Driver:
         self.summary = Summary()
         self.audits: dict[str, list[str]] = {}
         self.fast_ids: list[int] = []
-        self.fell_back = False
+        self.has_fallen_back = False
         self._throughput = Throughput(self.progress.say)
         self._startup_s: dict[str, float] = {}
         self._started = time.monotonic()
@@ -70,18 +70,18 @@ class Driver:
         left = {item.id: item for item in items}
         try:
             for _ in range(ROUNDS):
-                if left and not summary.ended:
+                if left and not summary.end_reason:
                     self._round(left)
         except KeyboardInterrupt:
-            summary.cancelled = True
+            summary.canceled = True
         except Exception as error:
-            summary.ended = _reason(error)
+            summary.end_reason = _reason(error)
         order = {item.id: at for at, item in enumerate(items)}
         for ids in (summary.labeled, summary.failed, summary.skipped, summary.done):
             ids.sort(key=order.__getitem__)
         summary.not_reached = list(left)
-        if left and not summary.ended and not summary.cancelled:
-            summary.ended = f"{len(left)} recordings came back from no worker, handed out {ROUNDS} times"
+        if left and not summary.end_reason and not summary.canceled:
+            summary.end_reason = f"{len(left)} recordings came back from no worker, handed out {ROUNDS} times"
         for line in self._throughput.report():
             self.progress.say(line)
         return summary
@@ -102,7 +102,7 @@ class Driver:
                         self._take(outcome)
                 self._hear(report, time.perf_counter() - started)
                 if report.ended:
-                    self.summary.ended = report.ended
+                    self.summary.end_reason = report.ended
                     return
 
     def _take(self, outcome: RecordingResult) -> None:
@@ -112,29 +112,29 @@ class Driver:
             summary.labeled.append(outcome.id)
             if outcome.labeled.mode != EXACT:
                 self.fast_ids.append(outcome.id)
-            self.reporter.labeled(outcome.labeled)
+            self.reporter.report_labeled(outcome.labeled)
         elif outcome.kind == FAILED:
             summary.failed.append(outcome.id)
-            self.reporter.failed(outcome.id, outcome.reason)
+            self.reporter.report_failed(outcome.id, outcome.reason)
         elif outcome.kind in (SKIPPED, DONE):
             (summary.done if outcome.kind == DONE else summary.skipped).append(outcome.id)
-            self.reporter.skipped(outcome.id, outcome.reason)
+            self.reporter.report_skipped(outcome.id, outcome.reason)
 
     def _hear(self, report: Report, kept_s: float) -> None:
         for text in report.warnings:
             self.progress.warn_once(text)
         for line in report.said:
-            self.progress.say_some(f"{report.worker}: {line}")
+            self.progress.say_limited(f"{report.worker}: {line}")
         if report.audit:
             self.audits[report.worker] = report.audit
-        self.fell_back = self.fell_back or report.fell_back
+        self.has_fallen_back = self.has_fallen_back or report.has_fallen_back
         if self._start_s is None:
             self._start_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
         # Workers spend this at the same time: the run is longer by the mean of it.
         self._startup_s[report.worker] = report.startup_s
         startup_s = self._start_s + sum(self._startup_s.values()) / len(self._startup_s)
         for recordings, windows in report.batches:
-            self.reporter.batch_done(recordings, windows, startup_s)
+            self.reporter.report_batch(recordings, windows, startup_s)
         self._throughput.add(report.worker, report.stages, kept_s)
 
     def _dataset(self, items: list[WorkItem]) -> Any:

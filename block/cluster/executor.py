@@ -18,7 +18,7 @@ from block.folder.compute import FolderResult, FolderRun
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter
 from block.labeling.interfaces import Reporter
-from block.labeling.job import Job, announce, faster, warn_of_other_weights
+from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
 from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
@@ -46,7 +46,7 @@ class ClusterExecutor:
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         """Who reports a run of this job over `total` recordings."""
-        ways = [way for way in faster(self.job, self.job.compute.device) if not way.startswith("a machine")]
+        ways = [way for way in suggest_speedups(self.job, self.job.compute.device) if not way.startswith("a machine")]
         return Progress(total, verbose, max_hours=max_hours, faster=[*ways, "more workers"])
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
@@ -70,7 +70,7 @@ class ClusterExecutor:
         summary = driver.label(items)
         for line in driver.audit_lines():
             progress.say(line)
-        if driver.fell_back:
+        if driver.has_fallen_back:
             progress.say(
                 f"fast mode fell back to exact in some workers; labelled the fast way: {len(driver.fast_ids)} "
                 f"recordings; --mode exact computes all of them exactly"
@@ -89,7 +89,7 @@ class ClusterExecutor:
             orders.key, orders.explain,
         )  # fmt: skip
         summary = driver.label([WorkItem(recording_id) for recording_id in ids])
-        return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.fell_back)
+        return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.has_fallen_back)
 
     def leave(self) -> None:
         """Leave the cluster; end it, if it was started here."""
@@ -174,7 +174,7 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     if cluster.dashboard:
         print(f"dashboard: {cluster.dashboard}")
     print(f"device: {device}, {dtype}, mode {job.compute.mode}")
-    announce(job, digest)
+    print_job(job, digest)
     return ClusterExecutor(job, digest, cluster, settings, key)
 
 

@@ -58,8 +58,8 @@ class Report:
     """Some of a chunk's outcomes, as soon as they are there. `worker` is its name, the machine in it.
 
     `batches` are recordings and windows of groups that were labelled, `warnings` and `said` are for the user. `audit`
-    is what fast mode has found out so far, and `fell_back` whether it went on exactly. `ended` is why nothing more can
-    be labelled, by any worker.
+    is what fast mode has found out so far, and `has_fallen_back` whether it went on exactly. `ended` is why nothing
+    more can be labelled, by any worker.
     """
 
     worker: str
@@ -70,7 +70,7 @@ class Report:
     said: list[str] = field(default_factory=list)
     audit: list[str] = field(default_factory=list)
     startup_s: float = 0.0
-    fell_back: bool = False
+    has_fallen_back: bool = False
     ended: str = ""
 
     def packed(self) -> bytes:

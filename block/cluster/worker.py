@@ -74,7 +74,7 @@ class LabelRecordings:
         if device.dtype_name != task.key.dtype:
             raise SettingsError(f"a worker would compute in {device.dtype_name}, the others in {task.key.dtype}")
         engine = Engine(job, device, task.digest)
-        labeler = engine.labeler(self._told, stored=task.keeps, explain=task.explain)
+        labeler = engine.load_labeler(self._told, stored=task.keeps, explain=task.explain)
         held = held_contents(self._coordinator) if task.keeps else set()
         key = ray.get(self._coordinator.access.remote()) if task.site.needs_key else ""
         gate = None

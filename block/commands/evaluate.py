@@ -35,7 +35,7 @@ from block.evaluation.text_report import files as file_lines
 from block.evaluation.text_report import text
 from block.folder.listing import find, shown
 from block.folder.output_folder import locked
-from block.labeling.job import Job, describe
+from block.labeling.job import Job, format_labels
 from block.labels import ClassNames, parse_labels
 from block.model.checkpoint import Checkpoint, find_checkpoint
 from block.recording import RecordingError
@@ -236,7 +236,7 @@ def _facts(root: Path, annotations: Annotations | None, job: Job, heard: Compute
         ("recordings", f"{len(heard.clips)} in {root}, {seconds / 60:.1f} min"),
         *annotated,
         ("model", f"{job.checkpoint.name}, sha256 {job.checkpoint.sha256()[:12]}"),
-        ("labels of interest", f"{describe(decisions.labels)}; otherwise {decisions.other_label}"),
+        ("labels of interest", f"{format_labels(decisions.labels)}; otherwise {decisions.other_label}"),
         ("scores", f"{decisions.score_function}, {compute.mode} mode, {heard.dtype}, filled by {compute.fill}"),
         ("windows", windows),
         ("block", __version__),

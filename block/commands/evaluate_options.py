@@ -11,7 +11,7 @@ from block.commands.label_options import LABEL
 from block.commands.options import CommandParser, Option, add_options, fill_in
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
-from block.recording import printable
+from block.recording import make_printable
 from block.settings import SettingsError
 
 OUT = "build/evaluation"
@@ -116,7 +116,7 @@ def configurations(options: argparse.Namespace) -> list[tuple[str, argparse.Name
         return [("", options)]
     texts = [" ".join(text.split()) for text in options.compare]
     if texts[0] == texts[1]:
-        raise SettingsError(f"--compare is given {printable(texts[0])} twice; there is nothing to compare")
+        raise SettingsError(f"--compare is given {make_printable(texts[0])} twice; there is nothing to compare")
     return [(text, changed(options, text)) for text in texts]
 
 
@@ -128,7 +128,7 @@ def changed(options: argparse.Namespace, text: str) -> argparse.Namespace:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in COMPARABLE or not equals or not value:
             raise SettingsError(
-                f"--compare: {printable(part)!r}; expected name=value with one of {', '.join(COMPARABLE)}"
+                f"--compare: {make_printable(part)!r}; expected name=value with one of {', '.join(COMPARABLE)}"
             )
         try:
             setattr(found, by_name[name].field, by_name[name].read(value))

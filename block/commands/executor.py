@@ -64,11 +64,11 @@ class LocalExecutor:
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         """As the engine's."""
-        return self.engine.progress(total, verbose, max_hours)
+        return self.engine.create_progress(total, verbose, max_hours)
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
         """As the engine's."""
-        return self.engine.store(folder, progress)
+        return self.engine.open_store(folder, progress)
 
     def label_project(self, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
         """As `Executor.label_project`."""

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from block.labeling.job import Job
-from block.labels import never_written, parse_labels
+from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
@@ -26,7 +26,7 @@ def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> D
     Says on standard output which labels are asked for in vain.
     """
     labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
-    for line in never_written(labels):
+    for line in describe_unreachable_labels(labels):
         print(f"warning: {line}", flush=True)
     return DecisionSettings(
         labels, options.other_label, options.score_function, not options.no_merge,

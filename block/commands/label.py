@@ -95,10 +95,10 @@ class FolderJob:
             if store is not None:
                 store.close()
         decide.tell(target, run, found)
-        if done.summary.cancelled:
+        if done.summary.canceled:
             print("the same command again goes on from here")
             return CANCELLED
-        if done.summary.ended and not found.labeled:
+        if done.summary.end_reason and not found.labeled:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED
 

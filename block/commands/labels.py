@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from block.commands.exit_codes import ALL_LABELED
 from block.model.checkpoint import DEFAULT, find_checkpoint
-from block.ontology import audioset, tree
-from block.recording import printable
+from block.ontology import format_tree, load_audioset
+from block.recording import make_printable
 
 
 def main(argv: Sequence[str]) -> int:
@@ -20,6 +20,6 @@ def main(argv: Sequence[str]) -> int:
                         "a * is no class itself and stands for those below it")  # fmt: skip
     options = parser.parse_args(argv)
     names = find_checkpoint(options.model).class_names
-    for line in tree(names, audioset()) if options.tree else names:
-        print(printable(line, 1000))
+    for line in format_tree(names, load_audioset()) if options.tree else names:
+        print(make_printable(line, 1000))
     return ALL_LABELED

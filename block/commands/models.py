@@ -14,7 +14,7 @@ from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
 from block.model_store.listing import lines, table
 from block.model_store.pack import pack, record
 from block.model_store.store import ModelStore
-from block.recording import printable
+from block.recording import make_printable
 from block.settings import SettingsError
 
 DONE, NOT_SOUND = 0, 1
@@ -38,7 +38,7 @@ def main(argv: Sequence[str], store: ModelStore | None = None) -> int:
 
 def _run(store: ModelStore, options: argparse.Namespace) -> int:
     if options.command == "list":
-        print("\n".join(printable(line, 400) for line in table(lines(store, options.deep)).splitlines()))
+        print("\n".join(make_printable(line, 400) for line in table(lines(store, options.deep)).splitlines()))
         return DONE
     if options.command == "fetch":
         return _fetch(store, options)
@@ -117,6 +117,6 @@ def _verify(store: ModelStore, options: argparse.Namespace) -> int:
     sound = True
     for check in verify(subject, clip):
         sound = sound and check.passed
-        print(f"{'ok    ' if check.passed else 'FAILED'}  {printable(check.found, 400)}", flush=True)
+        print(f"{'ok    ' if check.passed else 'FAILED'}  {make_printable(check.found, 400)}", flush=True)
     print(f"{subject.folder.name} is {'sound' if sound else 'NOT SOUND'}")
     return DONE if sound else NOT_SOUND

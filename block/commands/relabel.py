@@ -11,7 +11,7 @@ from block.commands.exit_codes import ALL_LABELED, SOME_FAILED
 from block.commands.job_options import read_decisions
 from block.commands.label_options import CHOICE, RELABEL, read_relabel
 from block.folder import decide, manifest, output_folder
-from block.labeling.job import named
+from block.labeling.job import format_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         except OSError as error:
             print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
-    print(f"labels: {named(decisions)}")
+    print(f"labels: {format_decisions(decisions)}")
     print(f"decided again in {time.monotonic() - started:.1f} s")
     decide.tell(target, run, found)
     return SOME_FAILED if found.failed else ALL_LABELED

@@ -27,7 +27,7 @@ from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.project import Project, projects_of
 from block.labeling.interfaces import Summary
-from block.labeling.job import Job, fingerprint, metadata
+from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
 from block.runtime.cancel import CANCELLED
 from block.score_store import check_folder
@@ -83,13 +83,13 @@ class ProjectJob:
         checkpoint = job.checkpoint
         progress = executor.progress(len(ids), options.verbose, options.max_hours)
         store = executor.store(Path(options.score_store), progress) if options.score_store else None
-        described = metadata(
+        described = build_metadata(
             job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
         )
-        described[JOB] = fingerprint(job, executor.digest, executor.dtype_name)
+        described[JOB] = compute_fingerprint(job, executor.digest, executor.dtype_name)
         project = Project(
             self.client, self.project_id, described, options.propose_actions, options.dry_run,
-            progress.say_some, progress.warn_once, checkpoint.front_end.rate_hz,
+            progress.say_limited, progress.warn_once, checkpoint.front_end.rate_hz,
             options.skip_labeled, options.overwrite_hand_labels,
         )  # fmt: skip
         journal = self._journal(project, progress.warn_once)
@@ -98,7 +98,7 @@ class ProjectJob:
         done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
         left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
         if journal is not None and done:
-            progress.before(len(done), f"by the journal {journal.path}")
+            progress.report_labeled_before(len(done), f"by the journal {journal.path}")
         labeled = ProjectResult(Summary())
         if left:
             orders = ProjectRun(project, journal, store, progress, reporter, details is not None, self.stop, self.key)
@@ -115,19 +115,19 @@ class ProjectJob:
                 details.close()
             if store is not None:
                 # Making one file of many can wait until nobody does.
-                store.flush() if summary.cancelled else store.close()
+                store.flush() if summary.canceled else store.close()
             # Before the last words: these may go to somebody who no longer listens.
             wrote_failed = bool(options.failed_ids_file) and _write_ids(
                 "--failed-ids-file", options.failed_ids_file, summary.unlabeled
             )
             for line in labeled.lines:
                 progress.say(line)
-            if labeled.fell_back:
+            if labeled.has_fallen_back:
                 self._tell_of_fall_back(labeled, progress.say)
             progress.finish(summary, options.failed_ids_file if wrote_failed else None)
-        if summary.cancelled:
+        if summary.canceled:
             return CANCELLED
-        if summary.ended and not summary.labeled and not summary.done:
+        if summary.end_reason and not summary.labeled and not summary.done:
             return NOTHING_STARTED
         return SOME_FAILED if summary.unlabeled else ALL_LABELED
 

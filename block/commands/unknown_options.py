@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from block.recording import printable
+from block.recording import make_printable
 from block.settings import SettingsError
 
 SLIP_EDITS = 2
@@ -45,11 +45,12 @@ def known_arguments(argv: Sequence[str], options: Mapping[str, str], warn: Calla
         elif argument[:1] in DASHES and (argument.startswith("--") or _near(name, kinds) or after or not ignored):
             if nearest := _near(name, kinds):
                 raise SettingsError(f"unknown option {name}; did you mean {nearest}?")
-            ignored.append(printable(name, 40))
+            ignored.append(make_printable(name, 40))
             after = ""
         elif after:
             raise SettingsError(
-                f"{printable(argument, 40)!r} stands by itself after {after}; put a value that holds spaces in quotes"
+                f"{make_printable(argument, 40)!r} stands by itself after {after}; "
+                "put a value that holds spaces in quotes"
             )
         else:
             values += 1

@@ -37,7 +37,7 @@ from block.edge_impulse.response import (
     reason_in,
 )
 from block.edge_impulse.retries import RetryBudget, RetryPolicy, Timeouts
-from block.recording import printable
+from block.recording import make_printable
 
 # What no further try can mend.
 NEVER_BETTER = (
@@ -143,7 +143,7 @@ class StudioClient:
                 raise (Unreachable if out_of_reach else ConnectionFailed)(f"{problem}; {told}")
             wait_s = patience.wait_s(failed.retry_after, failed.date)
             if wait_s is None:
-                asked = printable(failed.retry_after)
+                asked = make_printable(failed.retry_after)
                 raise ConnectionFailed(f"{problem}; it asks to wait until {asked}, which is too long")
             if failed.retry_after is not None:
                 self._held_until = max(self._held_until, time.monotonic() + wait_s)
@@ -255,7 +255,7 @@ class StudioClient:
 
     def _clean(self, text: str) -> str:
         """`text` without the key, which a server may quote back; then on one line and cut, in this order."""
-        return printable(text.replace(self._key, "<key>"), 400)
+        return make_printable(text.replace(self._key, "<key>"), 400)
 
 
 def _nothing_more(request: requests.PreparedRequest) -> requests.PreparedRequest:

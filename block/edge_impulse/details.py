@@ -86,19 +86,19 @@ class DetailsReporter:
     to: Reporter
     details: DetailsWriter
 
-    def labeled(self, labeled: LabeledRecording) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         self.details.labeled(labeled)
-        self.to.labeled(labeled)
+        self.to.report_labeled(labeled)
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self.details.failed(recording_id, reason)
-        self.to.failed(recording_id, reason)
+        self.to.report_failed(recording_id, reason)
 
-    def skipped(self, recording_id: int, reason: str) -> None:
-        self.to.skipped(recording_id, reason)
+    def report_skipped(self, recording_id: int, reason: str) -> None:
+        self.to.report_skipped(recording_id, reason)
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.to.batch_done(recordings, windows, startup_s)
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
+        self.to.report_batch(recordings, windows, startup_s)
 
 
 def _spoken(spoke: Evidence) -> dict[str, object]:

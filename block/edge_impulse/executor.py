@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class ProjectResult:
     """What became of a run. `lines` are for its end.
 
-    Where fast mode `fell_back` to exact, `fast_ids` were labelled the fast way before.
+    Where fast mode `has_fallen_back` to exact, `fast_ids` were labelled the fast way before.
     """
 
     summary: Summary
     lines: list[str] = field(default_factory=list)
     fast_ids: list[int] = field(default_factory=list)
-    fell_back: bool = False
+    has_fallen_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ProjectRun:
 def label_project(engine: Engine, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
     """Label the samples `ids` with the model of `engine`, in this process. Never raise for what happens to a sample."""
     store, lines = orders.store, []
-    computing = engine.labeler(orders.progress, stored=store is not None, explain=orders.explain)
+    computing = engine.load_labeler(orders.progress, stored=store is not None, explain=orders.explain)
     labeler: RecordingLabeler = computing
     if store is not None:
         from block.labeling.cached_labeler import CachedLabeler  # imports torch
@@ -61,4 +61,4 @@ def label_project(engine: Engine, orders: ProjectRun, ids: Sequence[int]) -> Pro
     summary = Run(orders.project, sink, labeler, orders.reporter, orders.stop).label(ids)
     if store is not None:
         lines.append(f"score store {store.folder}: {cached.describe()}")
-    return ProjectResult(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.fell_back)
+    return ProjectResult(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.has_fallen_back)

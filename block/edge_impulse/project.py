@@ -36,7 +36,7 @@ from block.recording import (
     RecordingLost,
     RecordingSkipped,
     RunEnded,
-    structured_labels,
+    build_structured_labels,
 )
 from block.runtime.hashing import sha256_of
 
@@ -103,7 +103,7 @@ class Project:
         sound = audio.decode(wav, self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
-        stretch = audio.stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
+        stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
             recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
             sha256_of(wav),
@@ -112,7 +112,7 @@ class Project:
     def write(self, labeled: LabeledRecording) -> None:
         """Set, or propose, the labels of a recording that was fetched."""
         sample = self._take(labeled.id)
-        labels = structured_labels(labeled.segments)
+        labels = build_structured_labels(labeled.segments)
         before = sample.metadata if sample else {}
         ours = {**self.metadata, "ast_mode": labeled.mode, SEGMENTS: fingerprint(labels)}
         metadata = {**before, **ours}

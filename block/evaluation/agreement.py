@@ -67,9 +67,9 @@ def measure_agreement(
     windows = same = found = same_found = 0
     largest = 0.0
     for one, other in zip(a, b, strict=True):
-        if len(one.piece_counts) != len(other.piece_counts):
+        if len(one.chunk_counts) != len(other.chunk_counts):
             return None
-        audible = (np.array(one.piece_counts) > 0) & (np.array(other.piece_counts) > 0)
+        audible = (np.array(one.chunk_counts) > 0) & (np.array(other.chunk_counts) > 0)
         scores_a, labels_a = _label_windows(one, settings_a)
         scores_b, labels_b = _label_windows(other, settings_b)
         equal = (labels_a == labels_b) & audible
@@ -85,7 +85,7 @@ def measure_agreement(
 def _label_windows(clip: Clip, settings: DecisionSettings) -> tuple[decisions.Scores, np.ndarray[Any, Any]]:
     """Return each window's scores, shape `(windows, targets)`, and its label, shape `(windows,)`."""
     prediction = predict(clip, settings)
-    labels = decisions.decide(prediction.scores, prediction.audible(clip), settings.labels, settings.other_label)
+    labels = decisions.decide_cells(prediction.scores, prediction.audible(clip), settings.labels, settings.other_label)
     scores = of_targets(prediction.scores, targets_of(settings.labels))
     return np.asarray(scores, dtype=np.float64), np.array([one.label for one in labels])
 

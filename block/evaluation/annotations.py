@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from block.recording import printable
+from block.recording import make_printable
 from block.settings import SettingsError
 
 FILE, LABEL, START, END = "file", "label", "start_s", "end_s"
@@ -91,7 +91,7 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     columns = {name: names.index(name) for name in (FILE, START, END, LABEL) if name in names}
     if FILE not in columns or LABEL not in columns or (START in columns) != (END in columns):
         raise SettingsError(
-            f"{path}, line 1: the columns are {printable(', '.join(header), 200)}; expected {FILE} and {LABEL}, "
+            f"{path}, line 1: the columns are {make_printable(', '.join(header), 200)}; expected {FILE} and {LABEL}, "
             f"and for strong labels {START} and {END} too"
         )
     return columns
@@ -125,7 +125,7 @@ def _seconds(place: str, column: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise SettingsError(f"{place}: {column} is {printable(text)!r}; expected seconds, 0 or more")
+        raise SettingsError(f"{place}: {column} is {make_printable(text)!r}; expected seconds, 0 or more")
     return value
 
 

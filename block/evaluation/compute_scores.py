@@ -24,7 +24,7 @@ from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
-from block.windows import Layout, lay_out_ms
+from block.windows import Layout, lay_out_windows_ms
 
 FILES = "evaluation-files.json"
 NOT_REACHED = "the run ended before it"
@@ -60,9 +60,9 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
     place = LocalFolder(options.folder)
     known = manifest.load(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
     held = known.relisted(files, {}, lambda entry: is_unchanged(place, entry))
-    progress = engine.progress(len(files), options.verbose, options.max_hours)
+    progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
-    with engine.store(out / SCORES, progress) as store:
+    with engine.open_store(out / SCORES, progress) as store:
         ids = _missing(held, store, job.decisions)
         if len(ids) < len(files):
             print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
@@ -71,9 +71,9 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
             from block.labeling.cached_labeler import CachedLabeler
             from block.labeling.run import Run
 
-            progress = engine.progress(len(ids), options.verbose, options.max_hours)
+            progress = engine.create_progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose
-            labeler = CachedLabeler(engine.labeler(progress, stored=True), store)
+            labeler = CachedLabeler(engine.load_labeler(progress, stored=True), store)
             folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
             summary = Run(folder, folder, labeler, ManifestReporter(progress, held), folder.stop).label(ids)
@@ -89,24 +89,24 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
         for entry in held.entries:
             scored = None if entry.problem or not entry.content else store.find(entry.content)
             if scored is None:
-                failed[entry.path] = entry.problem or summary.ended or NOT_REACHED
+                failed[entry.path] = entry.problem or summary.end_reason or NOT_REACHED
             else:
                 clips[entry.path] = clip_of(scored, job.windows, job.decisions)
-    return ComputedScores(clips, failed, summary.cancelled, engine.device.dtype_name, seconds)
+    return ComputedScores(clips, failed, summary.canceled, engine.device.dtype_name, seconds)
 
 
 def clip_of(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:
     """A clip as `decisions` hear it: without the windows that are silent under them."""
     layout = _layout(scored.values, scored.value_rate_hz, windows)
     heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
-    counts = tuple(count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True))
-    logits = scored.logits[np.repeat(heard, scored.piece_counts)]
+    counts = tuple(count if here else 0 for count, here in zip(scored.chunk_counts, heard, strict=True))
+    logits = scored.logits[np.repeat(heard, scored.chunk_counts)]
     return Clip(scored.value_rate_hz, layout, counts, logits)
 
 
 @functools.lru_cache(maxsize=256)
 def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
-    return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
+    return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
 def _missing(files: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:

@@ -19,7 +19,7 @@ from block.evaluation.rates import Rates, whole
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Fit, Goal, Translation, fit, translate
 from block.labels import LabelOfInterest
-from block.ontology import key
+from block.ontology import normalize_name
 from block.settings import SCORE_FUNCTIONS, DecisionSettings
 
 
@@ -137,7 +137,7 @@ def entry(label: LabelOfInterest, threshold: float) -> str:
     """The entry of `label` for --audioset-labels with another threshold: the same classes, written as the same name."""
     star = "*" if len(label.indices) > 1 else ""
     number = f"{threshold:.6g}" if float(f"{threshold:.6g}") == threshold else repr(threshold)
-    if key(label.name) == key(label.class_name.removesuffix(star)):
+    if normalize_name(label.name) == normalize_name(label.class_name.removesuffix(star)):
         return f"{label.name}{star} ({number})"
     return f"{label.class_name} ({label.name}, {number})"
 
@@ -177,7 +177,7 @@ def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
 
 def _winners(scores: Scores, labels: Sequence[LabelOfInterest]) -> npt.NDArray[np.str_]:
     """Return the name that each window gets; empty for none."""
-    found = decisions.decide(scores, np.ones(len(scores), dtype=bool), labels, "")
+    found = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), labels, "")
     return np.array([one.label for one in found])
 
 

@@ -87,8 +87,8 @@ def _moments(
     """The cells of each clip that are not silent, each decided by itself."""
     for at, (clip, one) in enumerate(zip(clips, predictions, strict=True)):
         cells, loud = clip.layout.cells, one.audible_cells(clip)
-        means = decisions.cell_scores(one.scores, cells)
-        got = decisions.decide(means, loud, settings.labels, settings.other_label)
+        means = decisions.score_cells(one.scores, cells)
+        got = decisions.decide_cells(means, loud, settings.labels, settings.other_label)
         far = margins(means, settings.labels)
         moments = []
         for cell, decision, margin, is_loud in zip(cells, got, far, loud, strict=True):

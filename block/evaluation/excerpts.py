@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from block.recording import Waveform
-from block.spectrogram import LOW_HZ, mel_levels, png
+from block.spectrogram import LOW_HZ, compute_mel_levels, encode_png
 
 EXCERPT_S = 6.0
 AROUND_S = 0.5  # before and after a short span, so that it can be told from what surrounds it
@@ -37,8 +37,8 @@ def excerpt(waveform: Waveform, rate_hz: int, start_s: float, end_s: float) -> E
     around = min(round(AROUND_S * rate_hz), (most - (end - start)) // 2)
     start, end = max(0, start - around), min(len(waveform), end + around)
     shown = waveform[start:end]
-    levels = mel_levels(shown, rate_hz)
-    image = _uri("image/png", png(levels[::-1]))
+    levels = compute_mel_levels(shown, rate_hz)
+    image = _uri("image/png", encode_png(levels[::-1]))
     return Excerpt(
         start / rate_hz, len(shown) / rate_hz, LOW_HZ, rate_hz / 2, image, _uri("audio/flac", _flac(shown, rate_hz))
     )

@@ -11,7 +11,7 @@ from block.evaluation.annotations import Annotation, Annotations
 from block.evaluation.bootstrap import Bools
 from block.evaluation.segment_based import Event
 from block.labels import ClassNames, LabelError, LabelOfInterest, parse_labels
-from block.ontology import key
+from block.ontology import normalize_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def labels_named(
     classes = _Classes(class_names)
     typed: dict[int, str] = {}
     for row in annotations.rows:
-        if row.label and key(row.label) != key(other):
+        if row.label and normalize_name(row.label) != normalize_name(other):
             index = classes.index(row)
             typed.setdefault(index, classes.names[index])
     if not typed:
@@ -54,16 +54,16 @@ class Names:
     def __init__(self, labels: Sequence[LabelOfInterest], class_names: Sequence[str], other: str) -> None:
         self.targets = targets_of(labels)
         self._classes = _Classes(class_names)
-        self._none = {"", key(other)}
+        self._none = {"", normalize_name(other)}
         self._by_name: dict[str, set[int]] = {}
         self._by_class: dict[int, set[int]] = {}
         for at, target in enumerate(self.targets):
-            self._by_name.setdefault(key(target.name), set()).add(at)
+            self._by_name.setdefault(normalize_name(target.name), set()).add(at)
             for member in target.members:
                 label = labels[member]
                 if len(label.indices) > 1:  # `Animal*`, which is no class, may be annotated as such
                     for name in (label.class_name, label.class_name.removesuffix("*")):
-                        self._by_name.setdefault(key(name), set()).add(at)
+                        self._by_name.setdefault(normalize_name(name), set()).add(at)
                 for index in label.indices:
                     self._by_class.setdefault(index, set()).add(at)
 
@@ -83,7 +83,7 @@ class Names:
         Raises LabelError, naming file and line, for a name that is neither a class nor an output name, or that is
         both, of different labels.
         """
-        typed = key(row.label)
+        typed = normalize_name(row.label)
         if typed in self._none and typed not in self._by_name:
             return frozenset()
         by_name = self._by_name.get(typed, set())

@@ -27,7 +27,7 @@ class Clip:
 
     value_rate_hz: Fraction
     layout: Layout
-    piece_counts: tuple[int, ...]
+    chunk_counts: tuple[int, ...]
     logits: npt.NDArray[np.float32]
 
     @property
@@ -48,7 +48,7 @@ class Prediction:
 
     def audible(self, clip: Clip) -> Bools:
         """Which windows were not left out as silent."""
-        return np.array(clip.piece_counts) > 0
+        return np.array(clip.chunk_counts) > 0
 
     def audible_cells(self, clip: Clip) -> Bools:
         """Which cells have a window that was not left out. Shape: `(cells,)`."""
@@ -58,8 +58,8 @@ class Prediction:
 
 def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
     """The labels of a clip."""
-    scores = decisions.score_labels(clip.logits, clip.piece_counts, settings)
-    labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.piece_counts, scores, settings)
+    scores = decisions.score_labels(clip.logits, clip.chunk_counts, settings)
+    labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.chunk_counts, scores, settings)
     return Prediction(scores, labeled)
 
 
@@ -117,7 +117,7 @@ def answers(
 def detections(clip: Clip, prediction: Prediction, settings: DecisionSettings) -> list[Event]:
     """Where each target reaches its own threshold, whatever the others do: an event a cell."""
     cells = clip.layout.cells
-    means = decisions.cell_scores(prediction.scores, cells)
+    means = decisions.score_cells(prediction.scores, cells)
     reached = of_targets(
         reached_by(means, settings) & prediction.audible_cells(clip)[:, None], targets_of(settings.labels)
     )

@@ -16,7 +16,7 @@ from block.evaluation.formatting import (
 )
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
-from block.recording import printable
+from block.recording import make_printable
 
 LISTED = 10
 
@@ -47,13 +47,13 @@ def files(evaluation: Evaluation) -> list[str]:
     ):
         if items:
             more = f" and {len(items) - LISTED} more, all in evaluation.json" if len(items) > LISTED else ""
-            shown = ", ".join(printable(item) for item in items[:LISTED])
+            shown = ", ".join(make_printable(item) for item in items[:LISTED])
             lines.append(f"{len(items)} {name}: {shown}{more}")
     return lines
 
 
 def _names(evaluation: Evaluation) -> list[str]:
-    return [printable(evaluation.truth.targets[at].name) for at in evaluation.first.figures.columns]
+    return [make_printable(evaluation.truth.targets[at].name) for at in evaluation.first.figures.columns]
 
 
 def _ranking(evaluation: Evaluation) -> str:
@@ -107,9 +107,9 @@ def _fitted(evaluation: Evaluation) -> list[str]:
     detector, labelled, left = [], [], []
     for one in evaluation.fitted:
         if one.fit.expected is None or one.fit.threshold is None:
-            left.append(f"{printable(one.name)}: left as it is: {one.fit.reason}")
+            left.append(f"{make_printable(one.name)}: left as it is: {one.fit.reason}")
             continue
-        start = [printable(one.name), str(one.positives), f"{one.fit.threshold:.6g}"]
+        start = [make_printable(one.name), str(one.positives), f"{one.fit.threshold:.6g}"]
         detector.append([*start, *_three(one.fit.expected)])
         labelled.append([*start, *_three(one.labelled)])
     parts = []
@@ -131,7 +131,7 @@ def _translated(evaluation: Evaluation) -> list[str]:
         return []
     labels = evaluation.first.settings.labels
     rows = [
-        [printable(label.name), f"{label.threshold:.6g}", f"{one.threshold:.6g}", str(one.kept), str(one.differ),
+        [make_printable(label.name), f"{label.threshold:.6g}", f"{one.threshold:.6g}", str(one.kept), str(one.differ),
          one.note]
         for label, one in zip(labels, found.labels, strict=True)
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import shown
 from block.folder.manifest import FileEntry, Manifest
 from block.folder.output_folder import RunFile
-from block.labeling.job import describe, metadata
+from block.labeling.job import build_metadata, format_labels
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.score_store.relabel import NamedRecording, relabel
@@ -34,7 +34,7 @@ def is_enough(scored: Scored, decisions: DecisionSettings) -> bool:
     """Were all the windows that `decisions` wants heard also heard when the scores were computed?"""
     return all(
         count or is_silent(float(level), decisions)
-        for count, level in zip(scored.piece_counts, scored.levels_dbfs, strict=True)
+        for count, level in zip(scored.chunk_counts, scored.levels_dbfs, strict=True)
     )
 
 
@@ -80,7 +80,7 @@ def write(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDec
     """Write the label files of `found` into `out`. Raises OSError."""
     names = dict.fromkeys([label.name for label in decisions.labels] + [decisions.other_label])
     key = run.key
-    described = metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
+    described = build_metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
     surroundings = OutputContext(run.folder, str(out.resolve()), described, tuple(names))
     write_outputs(out, run.options["formats"], found.labeled, found.failed, surroundings)
 
@@ -98,7 +98,7 @@ def tell(out: Path, run: RunFile, found: FolderDecisions) -> None:
 
 def check_text(decisions: DecisionSettings) -> None:
     """Raises SettingsError for labels that no file in UTF-8 can hold."""
-    for name in (decisions.other_label, describe(decisions.labels), *(label.name for label in decisions.labels)):
+    for name in (decisions.other_label, format_labels(decisions.labels), *(label.name for label in decisions.labels)):
         try:
             name.encode()
         except UnicodeEncodeError:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from block.folder.listing import UNKNOWN, FileStamp
 from block.folder.object_store_uri import ObjectStoreUri
-from block.recording import RecordingError, printable
+from block.recording import RecordingError, make_printable
 from block.runtime.redact import INSTEAD, secrets_in
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
@@ -239,7 +239,7 @@ def in_words(error: Exception) -> str:
         text = text.replace(secret, INSTEAD)
     text = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
     text = re.sub(r"://[^/\s@]*@", "://", text)
-    return printable(text or type(error).__name__, LONGEST)
+    return make_printable(text or type(error).__name__, LONGEST)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import shown
-from block.recording import structured_labels
+from block.recording import build_structured_labels
 
 UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
 HEAD, TAIL = '{"version": 1, "files": [', "\n]}\n"
@@ -25,7 +25,7 @@ def entry(file: LabeledFile, surroundings: OutputContext) -> str:
         {
             "path": shown(surroundings.from_out(file.path)),
             "category": "split",
-            "label": {"type": "multi-label", "labels": structured_labels(file.segments)},
+            "label": {"type": "multi-label", "labels": build_structured_labels(file.segments)},
             "metadata": {key: _ascii(value) for key, value in described.items()},
         },
         ensure_ascii=False,

@@ -16,14 +16,14 @@ from block.labeling.run import Run
 
 def compute(engine: Engine, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
     """Compute the recordings `ids` with the model of `engine`. Never raise for what happens to a recording."""
-    computing = engine.labeler(progress, stored=work.store is not None)
+    computing = engine.load_labeler(progress, stored=work.store is not None)
     labeler: RecordingLabeler = CachedLabeler(computing, work.store) if work.store is not None else computing
     rate_hz = engine.job.checkpoint.front_end.rate_hz
     folder = Folder(work.place, work.files, progress.warn_once, work.store is None, rate_hz)
     summary = Run(folder, folder, labeler, ManifestReporter(progress, work.files), folder.stop).label(ids)
     for line in labeler.report():
         progress.say(line)
-    if labeler.fell_back:
+    if labeler.has_fallen_back:
         progress.say(
             f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
             f"computes all of them exactly"

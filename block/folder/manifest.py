@@ -150,16 +150,16 @@ class ManifestReporter:
     to: Reporter
     files: Manifest
 
-    def labeled(self, labeled: LabeledRecording) -> None:
-        self.to.labeled(labeled)
+    def report_labeled(self, labeled: LabeledRecording) -> None:
+        self.to.report_labeled(labeled)
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         path = self.files.entries[recording_id - 1].path
         self.files.fail(path, reason)
-        self.to.failed(recording_id, f"{shown(path)}: {reason}")
+        self.to.report_failed(recording_id, f"{shown(path)}: {reason}")
 
-    def skipped(self, recording_id: int, reason: str) -> None:
-        self.to.skipped(recording_id, reason)
+    def report_skipped(self, recording_id: int, reason: str) -> None:
+        self.to.report_skipped(recording_id, reason)
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.to.batch_done(recordings, windows, startup_s)
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
+        self.to.report_batch(recordings, windows, startup_s)

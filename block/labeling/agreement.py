@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 BISECTIONS = 50
 
 
-def draw(recording_id: int, window: int, seed: int) -> float:
+def draw_number(recording_id: int, window: int, seed: int) -> float:
     """A number in 0…1, exclusive of 1, that depends on nothing else: a window is audited in every run or in none."""
     digest = hashlib.blake2b(f"{seed}:{recording_id}:{window}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53  # as many bits as a float holds
@@ -45,12 +45,12 @@ class Tally:
     @property
     def lower_bound(self) -> float:
         """The share of windows that agree is at least this, with 95 % confidence."""
-        return lower_bound(self.agreed, self.windows)
+        return compute_lower_bound(self.agreed, self.windows)
 
     @property
     def upper_bound(self) -> float:
         """The share of windows that agree is at most this, with 95 % confidence."""
-        return 1 - lower_bound(self.windows - self.agreed, self.windows)
+        return 1 - compute_lower_bound(self.windows - self.agreed, self.windows)
 
     def __str__(self) -> str:
         return (
@@ -60,7 +60,7 @@ class Tally:
         )
 
 
-def lower_bound(successes: int, trials: int) -> float:
+def compute_lower_bound(successes: int, trials: int) -> float:
     """The exact one-sided 95 % lower confidence bound on a share, in 0…1, of which `successes` of `trials` were seen.
 
     The p for which as many successes or more have a probability of 5 % (Clopper and Pearson 1934,
@@ -103,7 +103,7 @@ class Trial:
         return self.seconds + (SHARE + self.near) * exact_seconds
 
 
-def fastest(trials: Sequence[Trial], exact_seconds: float, min_agreement: float) -> Trial | None:
+def choose_fastest(trials: Sequence[Trial], exact_seconds: float, min_agreement: float) -> Trial | None:
     """The cheapest of the paths that may well agree as asked for; None where none is cheaper than the exact one."""
     passed = [trial for trial in trials if trial.tally.upper_bound >= min_agreement]
     best = min(passed, key=lambda trial: trial.cost(exact_seconds), default=None)

@@ -12,7 +12,7 @@ from block.labeling.partial_logits import PartialLogits
 from block.model.checkpoint import CheckpointError
 from block.recording import LabeledRecording, RunEnded
 from block.score_store import Key, Scored
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 
 class ScoreCache(Protocol):
@@ -47,7 +47,7 @@ class CachedLabeler(LabelerWrapper):
         """Return what the store was good for, in words."""
         return f"{self.found_windows} windows were there already, {self.computed_windows} were computed"
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """As the labeler's. Raises RecordingError if a recording cannot be labelled; then none is stored.
 
         Raises RunEnded where the model turns out unusable only now, since it is loaded late.
@@ -65,13 +65,13 @@ class CachedLabeler(LabelerWrapper):
         self.computed_windows += sum(one.windows for one in known) - found
         return labeled
 
-    def _find(self, prepared: Prepared) -> Scored | None:
+    def _find(self, prepared: PreparedRecording) -> Scored | None:
         """What the store holds of a recording, if it was cut into the same windows and pieces."""
         scored = self.store.find(prepared.content) if prepared.content else None
         if scored is None or (scored.values, scored.value_rate_hz, scored.windows) != (
-            prepared.layout.values, prepared.value_rate_hz, len(prepared.piece_counts)
+            prepared.layout.values, prepared.value_rate_hz, len(prepared.chunk_counts)
         ):  # fmt: skip
             return None
         # A window that only one of them left out as silent is the same window all the same.
-        same = all(a == b or not a * b for a, b in zip(scored.piece_counts, prepared.piece_counts, strict=True))
+        same = all(a == b or not a * b for a, b in zip(scored.chunk_counts, prepared.chunk_counts, strict=True))
         return scored if same else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from block.labeling.fast_labeler import FastLabeler
-from block.labeling.job import Job, announce, faster, warn_of_other_weights
+from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
 from block.labeling.labeler import ExactLabeler
 from block.labeling.progress import Progress
 from block.model.classifier import Classifier
@@ -32,17 +32,19 @@ class Engine:
     device: Device
     digest: str
 
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
+    def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         """Who reports a run of this job over `total` recordings."""
-        return Progress(total, verbose, max_hours=max_hours, faster=faster(self.job, self.device.device.type))
+        return Progress(total, verbose, max_hours=max_hours, faster=suggest_speedups(self.job, self.device.device.type))
 
-    def store(self, folder: Path, progress: Progress) -> ScoreStore:
+    def open_store(self, folder: Path, progress: Progress) -> ScoreStore:
         """The scores that `folder` holds for this job. Raises SettingsError where it cannot be written."""
         job = self.job
         key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def labeler(self, progress: Notifier, stored: bool = False, explain: bool = False) -> ExactLabeler | FastLabeler:
+    def load_labeler(
+        self, progress: Notifier, stored: bool = False, explain: bool = False
+    ) -> ExactLabeler | FastLabeler:
         """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
 
         `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a
@@ -75,5 +77,5 @@ def start(job: Job) -> Engine:
     digest = checkpoint.sha256()
     warn_of_other_weights(checkpoint, digest)
     print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
-    announce(job, digest)
+    print_job(job, digest)
     return Engine(job, device, digest)

@@ -11,14 +11,14 @@ import numpy as np
 
 from block import decisions
 from block.decisions import Scores
-from block.labeling.agreement import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, fastest
+from block.labeling.agreement import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, choose_fastest
 from block.labeling.labeler import Decided, ExactLabeler
 from block.labeling.partial_logits import PartialLogits
 from block.labeling.window_batch import WindowBatch, Windows
 from block.labels import LabelOfInterest
 from block.recording import LabeledRecording, Recording
 from block.settings import EXACT, FAST, REPEAT, AuditSettings
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 
 class _PathTrial:
@@ -32,7 +32,7 @@ class _PathTrial:
     def trial(self, path: str, labels: Sequence[LabelOfInterest]) -> Trial:
         scores = np.concatenate(self.scores)
         errors = np.full(len(scores), self.tally.largest_error)
-        near = decisions.unsettled(scores, np.ones(len(scores), dtype=bool), labels, errors)
+        near = decisions.find_uncertain_cells(scores, np.ones(len(scores), dtype=bool), labels, errors)
         return Trial(path, self.tally, self.seconds / len(scores), float(near.mean()))
 
 
@@ -45,7 +45,7 @@ class _AuditState:
 
     path: str | None
     tally: Tally = field(default_factory=Tally)
-    fell_back: bool = False
+    has_fallen_back: bool = False
     windows: int = 0
     recomputed: int = 0
     opening_windows: int = 0
@@ -87,24 +87,24 @@ class FastLabeler:
         return self.labeler.batch_windows if self._state.path == EXACT else BLOCK_WINDOWS
 
     @property
-    def fell_back(self) -> bool:
+    def has_fallen_back(self) -> bool:
         """Did the path taken fail an audit, so that the rest was computed exactly?"""
-        return self._state.fell_back
+        return self._state.has_fallen_back
 
     @property
     def startup_s(self) -> float:
         """Seconds spent on the opening audit, which does not come again."""
         return self._state.opening_s
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         """As `ExactLabeler.prepare`."""
         return self.labeler.prepare(recording)
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label a block of recordings. Raises RecordingError if one cannot be labelled; then nothing is counted."""
         return [judged.labeled for judged in self.judge(batch)]
 
-    def judge(self, batch: Sequence[Prepared]) -> list[Decided]:
+    def judge(self, batch: Sequence[PreparedRecording]) -> list[Decided]:
         """As `label`, with the logits that each piece ended up with."""
         if self._state.path == EXACT:
             return self.labeler.judge(batch)
@@ -182,7 +182,7 @@ class FastLabeler:
             f"audit and {trial.near * 100:.0f} % computed again: {trial.tally}"
             for trial in trials
         ]
-        chosen = fastest(trials, exact_s, self.settings.min_agreement)
+        chosen = choose_fastest(trials, exact_s, self.settings.min_agreement)
         state.ways = {}
         if chosen is None:
             state.path = EXACT
@@ -196,7 +196,7 @@ class FastLabeler:
         state.tally = windows.compare(state.tally, audited, windows.computed(audited, path).scores)
         if state.tally.upper_bound >= self.settings.min_agreement:
             return []
-        state.path, state.fell_back = EXACT, True
+        state.path, state.has_fallen_back = EXACT, True
         return [
             f"fast mode falls back to exact: {state.tally}; at most {state.tally.upper_bound * 100:.1f} % do, and "
             f"--min-agreement is {self.settings.min_agreement:g}"

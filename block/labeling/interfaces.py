@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from block.recording import LabeledRecording, Recording
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 
 class Source(Protocol):
@@ -37,8 +37,8 @@ class RecordingLabeler(Protocol):
     """What makes labels of recordings: exactly, the fast way, or with a store around either.
 
     `batch_windows` is how many windows a group that several recordings share aims for; `startup_s` as in
-    `Reporter.batch_done`. `fast_ids` are the recordings with scores that are not exact; `fell_back` tells whether the
-    fast way failed an audit, so that the rest was computed exactly.
+    `Reporter.report_batch`. `fast_ids` are the recordings with scores that are not exact; `has_fallen_back` tells
+    whether the fast way failed an audit, so that the rest was computed exactly.
     """
 
     @property
@@ -48,12 +48,12 @@ class RecordingLabeler(Protocol):
     @property
     def fast_ids(self) -> Sequence[int]: ...
     @property
-    def fell_back(self) -> bool: ...
-    def prepare(self, recording: Recording) -> Prepared:
+    def has_fallen_back(self) -> bool: ...
+    def prepare(self, recording: Recording) -> PreparedRecording:
         """Called from several threads. Raises RecordingError."""
         ...
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Raises RecordingError if one of the batch cannot be labelled, or RunEnded."""
         ...
 
@@ -81,13 +81,13 @@ class LabelerWrapper:
         return self.labeler.fast_ids
 
     @property
-    def fell_back(self) -> bool:
-        return self.labeler.fell_back
+    def has_fallen_back(self) -> bool:
+        return self.labeler.has_fallen_back
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         return self.labeler.prepare(recording)
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         return self.labeler.label(batch)
 
     def report(self) -> list[str]:
@@ -97,10 +97,10 @@ class LabelerWrapper:
 class Reporter(Protocol):
     """Is told what became of each recording, from the thread that runs, in the order of the ids."""
 
-    def labeled(self, labeled: LabeledRecording) -> None: ...
-    def failed(self, recording_id: int, reason: str) -> None: ...
-    def skipped(self, recording_id: int, reason: str) -> None: ...
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None: ...
+    def report_failed(self, recording_id: int, reason: str) -> None: ...
+    def report_skipped(self, recording_id: int, reason: str) -> None: ...
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         """A batch was labelled; of all the time so far, `startup_s` seconds went into what does not come again."""
         ...
 
@@ -114,8 +114,8 @@ class Summary:
     skipped: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     not_reached: list[int] = field(default_factory=list)
-    ended: str = ""
-    cancelled: bool = False
+    end_reason: str = ""
+    canceled: bool = False
 
     @property
     def unlabeled(self) -> list[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from block import __version__
 from block.labels import LabelOfInterest
 from block.model.checkpoint import EMBEDDED, Checkpoint
-from block.recording import printable
+from block.recording import make_printable
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
@@ -27,26 +27,26 @@ class Job:
     audit: AuditSettings
 
 
-def describe(labels: Sequence[LabelOfInterest]) -> str:
+def format_labels(labels: Sequence[LabelOfInterest]) -> str:
     """The labels of interest as the user typed them, on one line that can be given to `--audioset-labels` again."""
     return ", ".join(label.entry for label in labels)
 
 
-def named(decisions: DecisionSettings) -> str:
+def format_decisions(decisions: DecisionSettings) -> str:
     """Which labels are given, for a log: names of classes are a checkpoint's, and may hold terminal commands."""
-    text = f"{describe(decisions.labels)}; otherwise {decisions.other_label}"
-    return printable(text, len(text))
+    text = f"{format_labels(decisions.labels)}; otherwise {decisions.other_label}"
+    return make_printable(text, len(text))
 
 
-def announce(job: Job, sha256: str) -> None:
+def print_job(job: Job, sha256: str) -> None:
     """Say on standard output with which model, of weights with this SHA-256, and for which labels a job runs."""
     checkpoint = job.checkpoint
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
     filling = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
-    print(f"labels: {named(job.decisions)}; windows: {job.windows}{filling}", flush=True)
+    print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{filling}", flush=True)
 
 
-def faster(job: Job, device: str) -> list[str]:
+def suggest_speedups(job: Job, device: str) -> list[str]:
     """Settings with which this job would take less time, in words; `device` is the type of the one it runs on."""
     ways = []
     # Without padding to merge, fast mode has only a CPU's 8-bit integers left.
@@ -63,7 +63,7 @@ def faster(job: Job, device: str) -> list[str]:
     return ways
 
 
-def fingerprint(job: Job, sha256: str, dtype: str) -> str:
+def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
     """12 hexadecimal digits for all that decides which labels a recording gets; `sha256` is of the weights."""
     decisions, compute = job.decisions, job.compute
     said = {
@@ -79,13 +79,13 @@ def fingerprint(job: Job, sha256: str, dtype: str) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def metadata(
+def build_metadata(
     decisions: DecisionSettings, windows: WindowSettings, fill: str, model: str, sha256: str, dtype: str
 ) -> dict[str, str]:
     """What is written beside the labels, so that they can be told from others: all strings."""
     return {
         "labeled_by": LABELED_BY,
-        "ast_labels": describe(decisions.labels),
+        "ast_labels": format_labels(decisions.labels),
         "ast_model": f"{model} sha256:{sha256[:12]}",
         "ast_score_function": decisions.score_function,
         "ast_windows": str(windows),

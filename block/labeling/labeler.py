@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from block.decisions import Scores, is_silent, label_recording, score_labels
-from block.explanation import evidence
+from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
 from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.model.features import FilterBanks, repeated
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
-from block.windows import Prepared, lay_out_ms, pieces, slice_at_model_rate
+from block.windows import PreparedRecording, lay_out_windows_ms, slice_at_model_rate, split_into_chunks
 
 SQUARED_VALUES = 1 << 20
 
@@ -52,7 +52,7 @@ class ExactLabeler:
     mode: ClassVar[str] = EXACT
     startup_s: ClassVar[float] = 0.0
     fast_ids: ClassVar[tuple[int, ...]] = ()
-    fell_back: ClassVar[bool] = False
+    has_fallen_back: ClassVar[bool] = False
 
     @property
     def batch_windows(self) -> int:
@@ -69,10 +69,11 @@ class ExactLabeler:
         """Return nothing: there is no audit."""
         return []
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         """Lay out the windows of `recording`. Raises RecordingError if it cannot be labelled."""
         front_end = self.filter_banks.front_end
-        layout = lay_out_ms(recording.values, recording.value_rate_hz, self.windows.size_ms, self.windows.stride_ms)
+        size_ms, stride_ms = self.windows.size_ms, self.windows.stride_ms
+        layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, size_ms, stride_ms)
         rate_hz = recording.rate_hz * recording.ratio
         if abs(rate_hz / front_end.rate_hz - 1) > RATIO_TOLERANCE:
             raise ValueError(f"a waveform at {float(rate_hz):g} Hz; the model hears {front_end.rate_hz} Hz")
@@ -87,44 +88,44 @@ class ExactLabeler:
                     f"a window of {heard.length} values at {front_end.rate_hz} Hz; at least "
                     f"{front_end.frame_values} are needed"
                 )
-            levels.append(level_dbfs(waveform[heard.start : heard.end]))
+            levels.append(measure_level_dbfs(waveform[heard.start : heard.end]))
             if is_silent(levels[-1], self.decisions):
                 counts.append(0)
                 continue
-            parts = list(pieces(heard.length, front_end.limit_values))
+            parts = list(split_into_chunks(heard.length, front_end.limit_values))
             spans += [Window(heard.start + part.start, heard.start + part.end) for part in parts]
             counts.append(len(parts))
-        return Prepared(
+        return PreparedRecording(
             recording.id, recording.name, recording.seconds, recording.value_rate_hz,
             layout, waveform, tuple(spans), tuple(counts), np.array(levels, np.float32), recording.content,
         )  # fmt: skip
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label recordings whose windows share forward passes. Raises RecordingError if one cannot be labelled."""
         return [judged.labeled for judged in self.judge(batch)]
 
-    def judge(self, batch: Sequence[Prepared]) -> list[Decided]:
+    def judge(self, batch: Sequence[PreparedRecording]) -> list[Decided]:
         """As `label`, with the logits."""
         logits = self.logits(batch)
-        ends = np.cumsum([len(prepared.pieces) for prepared in batch])
+        ends = np.cumsum([len(prepared.chunks) for prepared in batch])
         parts = np.split(logits, ends[:-1])
         return [
-            Decided(self.decide(prepared, self.scores(part, prepared.piece_counts), logits=part), part)
+            Decided(self.decide(prepared, self.scores(part, prepared.chunk_counts), logits=part), part)
             for prepared, part in zip(batch, parts, strict=True)
         ]
 
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
         """Compute the pieces that are missing, of all recordings together, and label."""
-        items = [(one.prepared.waveform, one.prepared.pieces[at]) for one in batch for at in one.missing]
+        items = [(one.prepared.waveform, one.prepared.chunks[at]) for one in batch for at in one.missing]
         ends = np.cumsum([len(one.missing) for one in batch])
         if items:
             for one, logits in zip(batch, np.split(self.logits_of(items), ends[:-1]), strict=True):
                 one.complete(logits)
         return [self.decide_known(one) for one in batch]
 
-    def logits(self, batch: Sequence[Prepared], path: str = EXACT) -> Logits:
+    def logits(self, batch: Sequence[PreparedRecording], path: str = EXACT) -> Logits:
         """Logits of all pieces of the batch, in order. Shape: `(pieces, classes)`, float32."""
-        return self.logits_of([(prepared.waveform, piece) for prepared in batch for piece in prepared.pieces], path)
+        return self.logits_of([(prepared.waveform, piece) for prepared in batch for piece in prepared.chunks], path)
 
     def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         """Logits of spans of waveforms. Shape: `(len(items), classes)`, float32.
@@ -179,36 +180,36 @@ class ExactLabeler:
         front_end = self.filter_banks.front_end
         return front_end.max_frames if self.filling == REPEAT else front_end.frames(piece.length)
 
-    def scores(self, logits: Logits, piece_counts: Sequence[int]) -> Scores:
+    def scores(self, logits: Logits, chunk_counts: Sequence[int]) -> Scores:
         """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces; 0 for silent ones."""
-        return score_labels(logits, piece_counts, self.decisions)
+        return score_labels(logits, chunk_counts, self.decisions)
 
     def decide_known(self, known: PartialLogits) -> LabeledRecording:
         """Return the recording's segments from logits of which none is missing."""
         prepared, logits = known.prepared, known.heard
-        return self.decide(prepared, self.scores(logits, prepared.piece_counts), known.mode, logits)
+        return self.decide(prepared, self.scores(logits, prepared.chunk_counts), known.mode, logits)
 
     def decide(
-        self, prepared: Prepared, scores: Scores, mode: str = EXACT, logits: Logits | None = None
+        self, prepared: PreparedRecording, scores: Scores, mode: str = EXACT, logits: Logits | None = None
     ) -> LabeledRecording:
         """The recording's segments from the scores of its windows, shape `(windows, labels)`, 0 for silent ones.
 
         `logits` are those of its pieces, from which these scores come; without them nothing is explained.
         """
         labeled = label_recording(
-            prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.piece_counts,
+            prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.chunk_counts,
             scores, self.decisions, mode,
         )  # fmt: skip
         if not self.explain or logits is None:
             return labeled
-        spoke = evidence(
-            labeled.segments, prepared.layout, prepared.piece_counts, logits, prepared.levels_dbfs, self.decisions,
+        spoke = explain(
+            labeled.segments, prepared.layout, prepared.chunk_counts, logits, prepared.levels_dbfs, self.decisions,
             self.classifier.checkpoint.class_names,
         )  # fmt: skip
         return replace(labeled, evidence=spoke)
 
 
-def level_dbfs(waveform: Waveform) -> float:
+def measure_level_dbfs(waveform: Waveform) -> float:
     """The RMS level in dBFS, 20·log10(RMS) with full scale 1.0, rounded to float32; −infinity for digital silence."""
     # In parts: the squares of an hour would take twice the room of the hour.
     parts = (waveform[start : start + SQUARED_VALUES] for start in range(0, len(waveform), SQUARED_VALUES))

@@ -7,22 +7,22 @@ import numpy as np
 from block.model.classifier import Logits
 from block.score_store import Scored
 from block.settings import EXACT
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 
 class PartialLogits:
     """The logits of the pieces that are heard now, or were when stored: some windows are silent for only one.
 
     `scored` is what the store held of `prepared`, if anything. `counts` has an entry a window, `rows` a row a piece;
-    `missing` tells which of `prepared.pieces` are not known; their rows are empty until `complete` or `replace`.
+    `missing` tells which of `prepared.chunks` are not known; their rows are empty until `complete` or `replace`.
     `windows` are heard now, `found_windows` of them were held; `lacking` tells whether anything has to be computed.
     `mode` is how the logits were computed.
     """
 
-    def __init__(self, prepared: Prepared, scored: Scored | None, classes: int) -> None:
+    def __init__(self, prepared: PreparedRecording, scored: Scored | None, classes: int) -> None:
         self.prepared = prepared
-        now = np.array(prepared.piece_counts)
-        then = np.array(scored.piece_counts) if scored is not None else np.zeros_like(now)
+        now = np.array(prepared.chunk_counts)
+        then = np.array(scored.chunk_counts) if scored is not None else np.zeros_like(now)
         self.counts = np.maximum(now, then)
         self._heard = np.repeat(now > 0, self.counts)
         self._held = np.repeat(then > 0, self.counts)
@@ -37,7 +37,7 @@ class PartialLogits:
 
     @property
     def heard(self) -> Logits:
-        """The logits of `prepared.pieces`, shape `(pieces, classes)`."""
+        """The logits of `prepared.chunks`, shape `(pieces, classes)`."""
         return self.rows[self._heard]
 
     def complete(self, logits: Logits) -> None:
@@ -45,9 +45,9 @@ class PartialLogits:
         self.rows[~self._held] = logits
 
     def replace(self, logits: Logits, mode: str) -> None:
-        """Take `logits` of all of `prepared.pieces`, computed in `mode`, for whatever was held."""
-        self.counts = np.array(self.prepared.piece_counts)
-        self.rows = logits.reshape(len(self.prepared.pieces), self.rows.shape[1])
+        """Take `logits` of all of `prepared.chunks`, computed in `mode`, for whatever was held."""
+        self.counts = np.array(self.prepared.chunk_counts)
+        self.rows = logits.reshape(len(self.prepared.chunks), self.rows.shape[1])
         self._heard = np.ones(len(self.rows), dtype=bool)
         self.mode, self.found_windows = mode, 0
 

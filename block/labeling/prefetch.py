@@ -54,7 +54,7 @@ class Budget:
             self._changed.notify_all()
 
 
-def ahead(
+def prefetch(
     work: Callable[[Item, Callable[[int], None]], Result],
     items: Iterable[Item],
     pool: ThreadPoolExecutor,

@@ -15,7 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from block.labeling.interfaces import Summary
-from block.recording import LabeledRecording, printable
+from block.recording import LabeledRecording, make_printable
 
 LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
@@ -25,7 +25,7 @@ REASONS = 20  # for skipping that are told apart
 REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`seconds` as a reader takes it in at a glance: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -80,7 +80,7 @@ class Progress:
         except OSError:
             pass  # a full disk, or nobody reads any more: that is no reason to stop labelling
 
-    def say_some(self, line: str) -> None:
+    def say_limited(self, line: str) -> None:
         """One line of many: in a long run the first ones alone."""
         self._some += 1
         if self.each or self._some <= LINES_FOR_OTHERS:
@@ -94,22 +94,24 @@ class Progress:
             self._warned.add(text)
             self.say(f"warning: {text}")
 
-    def labeled(self, labeled: LabeledRecording) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         if self.each:
-            found = ", ".join(f"{printable(label)} {seconds:.1f} s" for label, seconds in labeled.found().items())
-            self.say(f"{labeled.id} {printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
+            found = ", ".join(
+                f"{make_printable(label)} {seconds:.1f} s" for label, seconds in labeled.seconds_by_label().items()
+            )
+            self.say(f"{labeled.id} {make_printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
         self._advance()
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self._failures += 1
         self._unlabeled += 1
         if self.each or self._failures <= LINES_FOR_FAILURES:
-            self.say(f"{recording_id} failed: {printable(reason, 300)}")
+            self.say(f"{recording_id} failed: {make_printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
             self.say(f"further failures are only counted here; {self.failures_in}")
         self._advance()
 
-    def before(self, count: int, how: str) -> None:
+    def report_labeled_before(self, count: int, how: str) -> None:
         """So many recordings of the total were labelled before; `how` that is known."""
         self.say(f"{count} of {self.total} recordings were labelled before, {how}")
         self._done += count
@@ -117,14 +119,14 @@ class Progress:
         if self._bar is not None:
             self._bar.update(count)
 
-    def skipped(self, recording_id: int, reason: str) -> None:
+    def report_skipped(self, recording_id: int, reason: str) -> None:
         self._unlabeled += 1
         self._reasons[reason if reason in self._reasons or len(self._reasons) < REASONS else "other reasons"] += 1
         if self.each:
-            self.say(f"{recording_id} skipped: {printable(reason, 300)}")
+            self.say(f"{recording_id} skipped: {make_printable(reason, 300)}")
         self._advance()
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         """How long the rest will take, if it is like what was last seen: after the first batch, and as that changes.
 
         `startup_s`: seconds spent so far on what does not come again.
@@ -142,12 +144,12 @@ class Progress:
         others = self.total - self._batched - self._unlabeled
         if first:
             self.say(
-                f"first batch: {windows} windows in {now - self._started:.1f} s; about {duration(left_s)} more for the "
-                f"other {others} recordings"
+                f"first batch: {windows} windows in {now - self._started:.1f} s; about {format_duration(left_s)} more "
+                f"for the other {others} recordings"
             )
             self._told = (now, now + left_s)
         elif self._told and now - self._told[0] >= REVISE_AFTER_S and self._is_off(now + left_s):
-            self.say(f"estimate revised: about {duration(left_s)} more for the other {others} recordings")
+            self.say(f"estimate revised: about {format_duration(left_s)} more for the other {others} recordings")
             self._told = (now, now + left_s)
         whole_s = now + left_s - self._started
         if self._max_hours is not None and whole_s > self._max_hours * 3600:
@@ -171,21 +173,21 @@ class Progress:
         """The last lines of a run: what became of it, and which ids to run again."""
         if self._bar is not None:
             self._bar.close()
-        if summary.ended:
-            self.say(f"the run ended early: {printable(summary.ended, 300)}")
-        if summary.cancelled:
+        if summary.end_reason:
+            self.say(f"the run ended early: {make_printable(summary.end_reason, 300)}")
+        if summary.canceled:
             self.say("cancelled")
         if summary.unlabeled:
             where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
             self.say(f"without labels: {_listed(summary.unlabeled)}{where}")
         if not self.each:
             for reason, count in self._reasons.most_common():
-                self.say(f"skipped: {count}: {printable(reason, 300)}")
+                self.say(f"skipped: {count}: {make_printable(reason, 300)}")
         counts = [(len(summary.labeled), "labelled"), (len(summary.failed), "failed")]
         counts += [(len(summary.done), "labelled before"), (len(summary.skipped), "skipped")]
         counts += [(len(summary.not_reached), "not reached")]
         told = ", ".join(f"{count} {word}" for count, word in counts if count or word in ("labelled", "failed"))
-        self.say(f"{self.total} recordings in {duration(self._clock() - self._started)}: {told}")
+        self.say(f"{self.total} recordings in {format_duration(self._clock() - self._started)}: {told}")
 
     def _advance(self) -> None:
         before, self._done = self._done, self._done + 1
@@ -196,7 +198,7 @@ class Progress:
             left = elapsed / self._done * (self.total - self._done)
             self.say(
                 f"{self._done * 100 // self.total} %: {self._done} of {self.total} recordings, "
-                f"{self._failures} failed, about {duration(left)} left"
+                f"{self._failures} failed, about {format_duration(left)} left"
             )
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from block.labeling.interfaces import RecordingLabeler, Reporter, Sink, Source, Summary
-from block.labeling.prefetch import Budget, ahead
+from block.labeling.prefetch import Budget, prefetch
 from block.recording import (
     LabeledRecording,
     RecordingDone,
@@ -29,7 +29,7 @@ from block.recording import (
 )
 from block.runtime import cancel
 from block.runtime.limits import THREADS
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3
@@ -90,13 +90,13 @@ class Run:
                 self._label_group(group)
             self._settle(0)
         except RunEnded as error:
-            self.summary.ended = str(error)
+            self.summary.end_reason = str(error)
         except KeyboardInterrupt:
-            self.summary.cancelled = True
+            self.summary.canceled = True
         except Exception as error:
-            self.summary.ended = _reason(error)
+            self.summary.end_reason = _reason(error)
         with cancel.deferred():
-            self._end(self.summary.cancelled or bool(self.summary.ended))
+            self._end(self.summary.canceled or bool(self.summary.end_reason))
         summary = self.summary
         reached = {*summary.labeled, *summary.failed, *summary.skipped, *summary.done}
         summary.not_reached = [recording_id for recording_id in ids if recording_id not in reached]
@@ -110,10 +110,10 @@ class Run:
         self._model.shutdown(wait=False, cancel_futures=True)
         self._fetchers.shutdown(wait=False, cancel_futures=True)
         if over_early:
-            self._finish_writing(FINISH_CANCELLED_S if self.summary.cancelled else FINISH_ENDED_S)
+            self._finish_writing(FINISH_CANCELLED_S if self.summary.canceled else FINISH_ENDED_S)
         self._writers.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch(self, recording_id: int, reserve: Callable[[int], None]) -> Prepared:
+    def _fetch(self, recording_id: int, reserve: Callable[[int], None]) -> PreparedRecording:
         with self._end_at_once():
             recording = self.source.fetch(recording_id, lambda values: reserve(values * BYTES_PER_VALUE))
         return self.labeler.prepare(recording)
@@ -131,10 +131,10 @@ class Run:
             self.stop.set()
             raise
 
-    def _groups(self, ids: Sequence[int]) -> Iterator[list[Prepared | _FetchFailure]]:
+    def _groups(self, ids: Sequence[int]) -> Iterator[list[PreparedRecording | _FetchFailure]]:
         """Recordings in order, as many together as fill a batch. The same for every run over the same ids."""
-        group: list[Prepared | _FetchFailure] = []
-        for recording_id, fetched in ahead(self._fetch, ids, self._fetchers, self._budget):
+        group: list[PreparedRecording | _FetchFailure] = []
+        for recording_id, fetched in prefetch(self._fetch, ids, self._fetchers, self._budget):
             try:
                 prepared = fetched.result()
             except RunEnded:
@@ -156,16 +156,16 @@ class Run:
         if group:
             yield group
 
-    def _fits(self, group: Sequence[Prepared | _FetchFailure], another: Prepared) -> bool:
-        together = [*(one for one in group if isinstance(one, Prepared)), another]
+    def _fits(self, group: Sequence[PreparedRecording | _FetchFailure], another: PreparedRecording) -> bool:
+        together = [*(one for one in group if isinstance(one, PreparedRecording)), another]
         return (
-            sum(len(prepared.pieces) for prepared in together) <= self.labeler.batch_windows
+            sum(len(prepared.chunks) for prepared in together) <= self.labeler.batch_windows
             and sum(prepared.size_bytes for prepared in together) <= GROUP_BYTES
             and len(group) < max(GROUP_RECORDINGS, self.labeler.batch_windows)
         )
 
-    def _label_group(self, group: Sequence[Prepared | _FetchFailure]) -> None:
-        labeled = self._labels([one for one in group if isinstance(one, Prepared)])
+    def _label_group(self, group: Sequence[PreparedRecording | _FetchFailure]) -> None:
+        labeled = self._labels([one for one in group if isinstance(one, PreparedRecording)])
         for one in group:
             outcome = one.cause if isinstance(one, _FetchFailure) else labeled[one.recording_id]
             if isinstance(outcome, LabeledRecording):
@@ -176,7 +176,7 @@ class Run:
             self._writing.append(writing)
             self._settle(WRITES_PENDING)
 
-    def _labels(self, batch: list[Prepared]) -> dict[int, LabeledRecording | Exception]:
+    def _labels(self, batch: list[PreparedRecording]) -> dict[int, LabeledRecording | Exception]:
         """What the model makes of each recording, by id: its labels, or why it has none."""
         if not batch:
             return {}
@@ -190,7 +190,7 @@ class Run:
                 return {batch[0].recording_id: error}
             # One of them spoiled the batch: alone, each shows whether it was the one.
             return {id_: outcome for prepared in batch for id_, outcome in self._labels([prepared]).items()}
-        self.reporter.batch_done(len(labeled), sum(one.windows for one in labeled), self.labeler.startup_s)
+        self.reporter.report_batch(len(labeled), sum(one.windows for one in labeled), self.labeler.startup_s)
         return {one.id: one for one in labeled}
 
     def _settle(self, pending: int) -> None:
@@ -213,15 +213,15 @@ class Run:
         self._lost = self._lost + 1 if any(isinstance(e, RecordingLost) for e in causes) else 0
         if writing.labeled is not None and problem is None:
             self.summary.labeled.append(writing.recording_id)
-            self.reporter.labeled(writing.labeled)
+            self.reporter.report_labeled(writing.labeled)
         elif isinstance(writing.cause, RecordingSkipped) and problem is None:
             counted = self.summary.done if isinstance(writing.cause, RecordingDone) else self.summary.skipped
             counted.append(writing.recording_id)
-            self.reporter.skipped(writing.recording_id, str(writing.cause))
+            self.reporter.report_skipped(writing.recording_id, str(writing.cause))
         else:
             reasons = dict.fromkeys(_reason(error) for error in causes)
             self.summary.failed.append(writing.recording_id)
-            self.reporter.failed(writing.recording_id, "; and that could not be proposed: ".join(reasons))
+            self.reporter.report_failed(writing.recording_id, "; and that could not be proposed: ".join(reasons))
 
     def _finish_writing(self, patience_s: float) -> None:
         """The run is over early: take the word of the writes under way, for at most `patience_s` seconds."""
@@ -231,7 +231,7 @@ class Run:
             try:
                 wait([writing.future], timeout=max(0.0, deadline - time.monotonic()))
             except KeyboardInterrupt:
-                self.summary.cancelled = True
+                self.summary.canceled = True
                 deadline = 0.0
             done = writing.future.done()
             problem = writing.future.exception() if done else RecordingError("it was being written when the run ended")

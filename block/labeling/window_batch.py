@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from block import decisions
 from block.decisions import Scores
-from block.labeling.agreement import SHARE, Tally, draw
+from block.labeling.agreement import SHARE, Tally, draw_number
 from block.labeling.labeler import ExactLabeler
 from block.model.classifier import Logits
 from block.settings import EXACT
-from block.windows import Prepared
+from block.windows import PreparedRecording
 
 Windows = npt.NDArray[np.intp]
 
@@ -40,11 +40,11 @@ class WindowBatch:
     all classes for each piece, the one that the scores kept here come from.
     """
 
-    def __init__(self, labeler: ExactLabeler, batch: Sequence[Prepared]) -> None:
+    def __init__(self, labeler: ExactLabeler, batch: Sequence[PreparedRecording]) -> None:
         self.labeler, self.batch = labeler, batch
-        counts = np.array([count for prepared in batch for count in prepared.piece_counts])
+        counts = np.array([count for prepared in batch for count in prepared.chunk_counts])
         self._counts = counts
-        self._items = [(prepared.waveform, piece) for prepared in batch for piece in prepared.pieces]
+        self._items = [(prepared.waveform, piece) for prepared in batch for piece in prepared.chunks]
         self._first = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(int)
         self.heard = counts > 0
         self.scores = np.zeros((len(counts), len(labeler.decisions.labels)))
@@ -55,9 +55,9 @@ class WindowBatch:
         self._names: list[tuple[int, int]] = []
         for prepared in batch:
             first = self.pieces[-1].stop if self.pieces else 0
-            self.pieces.append(slice(first, first + len(prepared.pieces)))
-            self.rows.append(slice(len(self._names), len(self._names) + len(prepared.piece_counts)))
-            self._names += [(prepared.recording_id, window) for window in range(len(prepared.piece_counts))]
+            self.pieces.append(slice(first, first + len(prepared.chunks)))
+            self.rows.append(slice(len(self._names), len(self._names) + len(prepared.chunk_counts)))
+            self._names += [(prepared.recording_id, window) for window in range(len(prepared.chunk_counts))]
 
     def fast(self) -> list[bool]:
         """For each recording: did any window keep a score that is not exact?"""
@@ -65,7 +65,7 @@ class WindowBatch:
 
     def drawn(self, seed: int, wanted: int | None = None) -> Windows:
         """Windows to audit: the `wanted` that are drawn lowest, or all that are drawn below the usual share."""
-        draws = np.array([draw(*name, seed) for name in self._names])
+        draws = np.array([draw_number(*name, seed) for name in self._names])
         draws[~self.heard] = np.inf
         if wanted is None:
             return np.flatnonzero(draws < SHARE)
@@ -100,7 +100,7 @@ class WindowBatch:
         settings = self.labeler.decisions
         heard = np.ones(len(windows), dtype=bool)
         both = [
-            decisions.decide(scores, heard, settings.labels, settings.other_label)
+            decisions.decide_cells(scores, heard, settings.labels, settings.other_label)
             for scores in (self.scores[windows], by_path)
         ]
         errors = np.abs(self.scores[windows] - by_path).max(axis=1, initial=0.0)
@@ -119,8 +119,8 @@ class WindowBatch:
             spans = [slice(cell.windows.start, cell.windows.stop) for cell in cells]
             errors = np.array([error * inexact[span].mean() for span in spans])
             cells_heard = np.array([heard[span].any() for span in spans])
-            means = decisions.cell_scores(self.scores[rows], cells)
-            open_cells = decisions.unsettled(means, cells_heard, self.labeler.decisions.labels, errors)
+            means = decisions.score_cells(self.scores[rows], cells)
+            open_cells = decisions.find_uncertain_cells(means, cells_heard, self.labeler.decisions.labels, errors)
             for at in np.flatnonzero(open_cells):
                 chosen[rows][spans[at]] |= inexact[spans[at]]
         return np.flatnonzero(chosen)

@@ -15,7 +15,7 @@ from block.model_store.store import ModelStore, read_sums, within
 from block.runtime.hashing import remember, sha256_of
 
 if TYPE_CHECKING:
-    from block.audio import Sound
+    from block.audio import DecodedAudio
     from block.model.classifier import Classifier, Logits
 
 SILENCE_S = 1.0
@@ -158,7 +158,7 @@ def _golden(classifier: Classifier, clip: bytes, golden: Golden) -> Check:
     return Check(result.passed, found)
 
 
-def _decoded(clip: bytes) -> Sound:
+def _decoded(clip: bytes) -> DecodedAudio:
     from block.audio import decode
     from block.recording import RecordingError
 

@@ -80,7 +80,7 @@ class Scored:
     """One recording's logits.
 
     `content` is the SHA-256 of the file's bytes in hexadecimal. The recording has `values` values at `value_rate_hz`.
-    `piece_counts` has an entry a window, 0 for one that was left out as silent; `levels_dbfs`, float32 of shape
+    `chunk_counts` has an entry a window, 0 for one that was left out as silent; `levels_dbfs`, float32 of shape
     `(windows,)`, is each window's RMS level, full scale 0. `logits`, float32 of shape `(pieces, classes)`: the pieces
     of one window stand together. `mode` is as in `LabeledRecording`. Raises ValueError where these do not fit.
     """
@@ -88,7 +88,7 @@ class Scored:
     content: str
     values: int
     value_rate_hz: Fraction
-    piece_counts: tuple[int, ...]
+    chunk_counts: tuple[int, ...]
     levels_dbfs: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     mode: str = "exact"
@@ -96,16 +96,16 @@ class Scored:
     def __post_init__(self) -> None:
         if not HEX_SHA256.fullmatch(self.content):
             raise ValueError(f"the content is {self.content!r}; expected a SHA-256 in hexadecimal")
-        if self.logits.ndim != 2 or len(self.logits) != sum(self.piece_counts):
-            raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.piece_counts)} pieces")
-        if self.levels_dbfs.shape != (len(self.piece_counts),):
-            raise ValueError(f"levels of shape {self.levels_dbfs.shape} for {len(self.piece_counts)} windows")
+        if self.logits.ndim != 2 or len(self.logits) != sum(self.chunk_counts):
+            raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.chunk_counts)} pieces")
+        if self.levels_dbfs.shape != (len(self.chunk_counts),):
+            raise ValueError(f"levels of shape {self.levels_dbfs.shape} for {len(self.chunk_counts)} windows")
         for name, array in (("logits", self.logits), ("levels", self.levels_dbfs)):
             _check_float32(name, array)
 
     @property
     def windows(self) -> int:
-        return len(self.piece_counts)
+        return len(self.chunk_counts)
 
     @property
     def pieces(self) -> int:

@@ -14,7 +14,7 @@ from block.decisions import is_silent, label_recording, score_labels
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
-from block.windows import Layout, lay_out_ms
+from block.windows import Layout, lay_out_windows_ms
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,17 @@ def decide(
     needs.add(scored, decisions)
     needs.check(decisions)
     heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
-    counts = [count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True)]
+    counts = [count if here else 0 for count, here in zip(scored.chunk_counts, heard, strict=True)]
     logits = scored.logits
     if sum(counts) < len(logits):
-        logits = logits[np.repeat(heard, scored.piece_counts)]
+        logits = logits[np.repeat(heard, scored.chunk_counts)]
     scores = score_labels(logits, counts, decisions)
     return label_recording(recording_id, name, scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
 
 
 @functools.lru_cache(maxsize=256)
 def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
-    return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
+    return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
 class _MissingWindows:
@@ -108,7 +108,7 @@ class _MissingWindows:
 
     def add(self, scored: Scored, decisions: DecisionSettings) -> int:
         """How many there are in `scored`; they are counted."""
-        left_out = np.array(scored.piece_counts) == 0
+        left_out = np.array(scored.chunk_counts) == 0
         if not left_out.any():
             return 0
         levels = [float(level) for level in scored.levels_dbfs[left_out]]

@@ -192,7 +192,7 @@ def _table(rows: Sequence[Scored], schema: Any) -> Any:
         [row.content for row in rows], [row.values for row in rows],
         [row.value_rate_hz.numerator for row in rows], [row.value_rate_hz.denominator for row in rows],
         [row.mode for row in rows], [row.pieces for row in rows],
-        [row.piece_counts for row in rows], [row.levels_dbfs for row in rows],
+        [row.chunk_counts for row in rows], [row.levels_dbfs for row in rows],
     ]  # fmt: skip
     arrays = [pa.array(column, schema.field(at).type) for at, column in enumerate(columns)]
     return pa.Table.from_arrays([*arrays, logits], schema=schema)

@@ -30,7 +30,7 @@ def scores(out: Path) -> dict[str, tuple[object, ...]]:
 
 def _bits(one: Scored) -> tuple[object, ...]:
     return (
-        one.values, one.value_rate_hz, one.piece_counts, one.mode, one.levels_dbfs.tobytes(), one.logits.shape,
+        one.values, one.value_rate_hz, one.chunk_counts, one.mode, one.levels_dbfs.tobytes(), one.logits.shape,
         one.logits.tobytes(),
     )  # fmt: skip
 

@@ -36,16 +36,16 @@ class Told:
     def take(self, one: RecordingResult) -> None:
         self.taken.append(one.id)
 
-    def labeled(self, labeled: LabeledRecording) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         self.told.append(("labeled", labeled.id))
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self.told.append((f"failed: {reason}", recording_id))
 
-    def skipped(self, recording_id: int, reason: str) -> None:
+    def report_skipped(self, recording_id: int, reason: str) -> None:
         self.told.append((f"skipped: {reason}", recording_id))
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         self.batches.append((recordings, windows))
 
 
@@ -97,7 +97,7 @@ def test_each_kind_of_outcome_is_kept_reported_and_counted_in_the_order_of_the_i
     summary = run.label(items(4, 7, 5, 9, 2))
     assert (summary.labeled, summary.failed, summary.skipped, summary.done) == ([4, 7], [5], [9], [2])
     assert summary.not_reached == []
-    assert not summary.ended
+    assert not summary.end_reason
     assert told.taken == [7, 5, 4, 9, 2]
     assert told.told[1] == ("failed: a reason", 5)
     assert told.batches == [(1, 3)]
@@ -120,7 +120,7 @@ def test_what_never_comes_back_is_not_reached_and_said(told: Told) -> None:
     run = driver(told, [Report("a", [outcome(1)])])
     summary = run.label(items(1, 2))
     assert summary.not_reached == [2]
-    assert summary.ended == f"1 recordings came back from no worker, handed out {ROUNDS} times"
+    assert summary.end_reason == f"1 recordings came back from no worker, handed out {ROUNDS} times"
     assert len(run.handed) == ROUNDS
 
 
@@ -129,7 +129,7 @@ def test_a_worker_that_knows_that_nothing_more_can_be_labelled_ends_the_run(told
         told, [Report("a", [outcome(1)]), Report("b", ended="the key is not accepted"), Report("a", [outcome(2)])]
     )
     summary = run.label(items(1, 2))
-    assert (summary.labeled, summary.not_reached, summary.ended) == ([1], [2], "the key is not accepted")
+    assert (summary.labeled, summary.not_reached, summary.end_reason) == ([1], [2], "the key is not accepted")
     assert len(run.handed) == 1
 
 
@@ -137,13 +137,13 @@ def test_a_cluster_that_fails_is_told_in_a_line(told: Told) -> None:
     run = driver(told, [Report("a", [outcome(1)]), RuntimeError("Traceback:\n  many lines\nall workers are gone\n")])
     summary = run.label(items(1, 2))
     assert summary.labeled == [1]
-    assert summary.ended == "the cluster failed: RuntimeError: all workers are gone"
+    assert summary.end_reason == "the cluster failed: RuntimeError: all workers are gone"
 
 
 def test_a_signal_ends_it_and_leaves_the_rest(told: Told) -> None:
     run = driver(told, [Report("a", [outcome(1)]), KeyboardInterrupt()])
     summary = run.label(items(1, 2))
-    assert summary.cancelled
+    assert summary.canceled
     assert (summary.labeled, summary.not_reached) == ([1], [2])
 
 
@@ -152,12 +152,12 @@ def test_what_was_labelled_the_fast_way_is_known_and_each_workers_audit_told(tol
         told,
         [
             Report("a", [outcome(1, mode="fast merged")], audit=["fast mode: 64 windows agree"]),
-            Report("a", [outcome(2)], audit=["fast mode: 70 windows agree"], fell_back=True),
+            Report("a", [outcome(2)], audit=["fast mode: 70 windows agree"], has_fallen_back=True),
         ],
     )
     run.label(items(1, 2))
     assert run.fast_ids == [1]
-    assert run.fell_back
+    assert run.has_fallen_back
     assert run.audit_lines() == ["a: fast mode: 70 windows agree"]
 
 

@@ -13,7 +13,7 @@ from block.evaluation.ground_truth import GroundTruth, Names, truth
 from block.evaluation.predictions import Clip
 from block.labels import parse_labels
 from block.settings import DecisionSettings, WindowSettings
-from block.windows import lay_out_ms
+from block.windows import lay_out_windows_ms
 from tests.conftest import NAMES
 
 RATE_HZ = 1000
@@ -21,7 +21,7 @@ RATE_HZ = 1000
 
 def clip(logits: npt.ArrayLike, seconds: float = 2.0, windows: WindowSettings = WindowSettings(0, 0)) -> Clip:
     """A clip with a piece a window. Shape of `logits`: `(windows, classes)`."""
-    layout = lay_out_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), windows.size_ms, windows.stride_ms)
+    layout = lay_out_windows_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), windows.size_ms, windows.stride_ms)
     found = np.atleast_2d(np.asarray(logits, np.float32))
     assert len(found) == len(layout.windows)
     return Clip(Fraction(RATE_HZ), layout, (1,) * len(found), found)

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from block.commands import evaluate as command
-from block.decisions import score
+from block.decisions import apply_score_function
 from block.labels import LabelError
 from block.score_store import ScoreStore
 from block.settings import SettingsError
@@ -78,7 +78,7 @@ def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
 
     files = [recordings / label / f"{at}.wav" for label in LABELS for at in range(5)]
     logits = np.stack([store.find(sha256_of(file)).logits.max(axis=0) for file in files])
-    scores = score(logits, "softmax")
+    scores = apply_score_function(logits, "softmax")
     for at, label in enumerate(LABELS):
         there = np.arange(15) // 5 == at
         values = scores[:, NAMES.index(label)]

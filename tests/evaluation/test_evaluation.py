@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from block.decisions import score
+from block.decisions import apply_score_function
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.evaluation import compare, entry, evaluate_labels, fit_thresholds, translate_thresholds
 from block.evaluation.examples import least_certain, margins, mistakes
@@ -41,7 +41,7 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
     truth = truth_of(rows, decisions)
     found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None).figures
     columns = [NAMES.index(label.class_name) for label in decisions.labels]
-    scores = score(np.stack([one.logits[0] for one in clips]), function)[:, columns]
+    scores = apply_score_function(np.stack([one.logits[0] for one in clips]), function)[:, columns]
     present = truth.present
     for at, label in enumerate(decisions.labels):
         there, values = present[:, at], scores[:, at]
@@ -88,7 +88,7 @@ def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part
     windows = WindowSettings(1000, 1000)
     one = clip(np.stack([logits(Speech=1.0, Dog=0.5), logits(Music=2.0), logits()]), 3.0, windows)
     found = answers([one], [predict(one, decisions)], decisions)
-    assert found.scores[0] == pytest.approx(score(np.array([1.0, 2.0, 0.5]), "sigmoid"), abs=1e-6)
+    assert found.scores[0] == pytest.approx(apply_score_function(np.array([1.0, 2.0, 0.5]), "sigmoid"), abs=1e-6)
     assert found.reached[0].tolist() == [True, True, True]
     assert found.given[0].tolist() == [True, True, False]  # Dog reached its threshold, and speech won
     assert found.top.tolist() == [1]
@@ -97,7 +97,7 @@ def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part
 def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
     decisions = settings("Speech, Music", threshold=0.0)
     one = clip(logits(Speech=3.0))
-    silent = replace(one, piece_counts=(0,), logits=one.logits[:0])
+    silent = replace(one, chunk_counts=(0,), logits=one.logits[:0])
     found = answers([silent], [predict(silent, decisions)], decisions)
     assert not found.reached.any()
     assert not found.given.any()

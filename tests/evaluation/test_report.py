@@ -33,7 +33,7 @@ from block.evaluation.formatting import interval, number, signed
 from block.evaluation.report import ReportExample, environment, report
 from block.evaluation.text_report import files, text
 from block.evaluation.thresholds import Goal
-from block.spectrogram import mel_levels, png
+from block.spectrogram import compute_mel_levels, encode_png
 from tests.evaluation.made import many, settings, truth_of
 
 pytest.importorskip("sklearn")
@@ -247,15 +247,15 @@ def test_of_a_long_span_the_loudest_part_is_shown() -> None:
 
 def test_a_tone_is_bright_in_its_band_and_nowhere_else() -> None:
     time = np.arange(32000) / 16000
-    levels = mel_levels((0.5 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32), 16000)
+    levels = compute_mel_levels((0.5 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32), 16000)
     mel = np.linspace(1127 * np.log1p(50 / 700), 1127 * np.log1p(8000 / 700), 98)[1:-1]
     assert abs(mel[levels.mean(axis=1).argmax()] - 1127 * np.log1p(1000 / 700)) < mel[1] - mel[0]
     assert levels[-1].max() < 0.3
-    assert np.isfinite(mel_levels(np.zeros(100, np.float32), 16000)).all()
+    assert np.isfinite(compute_mel_levels(np.zeros(100, np.float32), 16000)).all()
 
 
 def test_a_picture_holds_its_levels_row_by_row() -> None:
-    content = png(np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0]]))
+    content = encode_png(np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0]]))
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = {}, 8
     while at < len(content):

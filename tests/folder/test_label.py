@@ -69,7 +69,7 @@ def test_labels_are_those_of_the_windows_of_the_ai_action(audio: Path, label: Co
     assert label(audio, out, "--no-merge", "--win-size-ms", "1000", "--win-stride-ms", "500") == 0
     found = rows(out / "labels.csv")
     for name, (values, rate) in FILES.items():
-        cells = windows.lay_out(values, windows.round_half_up(rate), windows.round_half_up(rate // 2)).cells
+        cells = windows.lay_out_windows(values, windows.round_half_up(rate), windows.round_half_up(rate // 2)).cells
         here = [(int(row["start_index"]), int(row["end_index"]) + 1) for row in found if row["file"] == name]
         assert here == [(cell.start, cell.end) for cell in cells]
 

@@ -29,7 +29,7 @@ from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
-from block.windows import lay_out_ms
+from block.windows import lay_out_windows_ms
 from tests.conftest import EMBEDDED as EMBEDDED_FOLDER
 from tests.fuzz import riff
 from tests.fuzz.test_fuzz_answers import FOUND, Client
@@ -167,7 +167,7 @@ def asked(*arguments: str) -> Callable[[Place], str]:
 
 def windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], str]:
     def act(place: Place) -> str:
-        count = len(lay_out_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), size_ms, stride_ms).windows)
+        count = len(lay_out_windows_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), size_ms, stride_ms).windows)
         return f"{count} window over the whole recording"
 
     return act

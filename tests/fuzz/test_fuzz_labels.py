@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.labeling.job import describe
-from block.labels import LabelError, never_written, parse_labels
+from block.labeling.job import format_labels
+from block.labels import LabelError, describe_unreachable_labels, parse_labels
 from block.model.checkpoint import read_checkpoint
-from block.ontology import audioset
+from block.ontology import load_audioset
 from tests.conftest import EMBEDDED
 from tests.fuzz.drawn import any_text, examples
 
 NAMES = read_checkpoint(EMBEDDED).class_names
-STARRED = [f"{node.name}*" for node in audioset().nodes.values()]
+STARRED = [f"{node.name}*" for node in load_audioset().nodes.values()]
 pieces = (
     st.sampled_from([*NAMES, *STARRED])
     | st.sampled_from(
@@ -36,9 +36,9 @@ def test_any_text_is_read_or_refused(text: str, threshold: float) -> None:
         labels = parse_labels(text, NAMES, threshold)
     except LabelError:
         return
-    assert parse_labels(describe(labels), NAMES, threshold) == labels
+    assert parse_labels(format_labels(labels), NAMES, threshold) == labels
     assert all(0 <= label.threshold <= 1 and label.name and set(label.indices) <= set(range(527)) for label in labels)
-    never_written(labels)
+    describe_unreachable_labels(labels)
 
 
 @examples(100)

@@ -21,7 +21,7 @@ from block.labels import LabelError
 from block.model.checkpoint import EMBEDDED, CheckpointError
 from block.recording import RecordingError
 from block.settings import MAX_BATCH_SIZE, SettingsError
-from block.windows import MAX_WINDOWS, lay_out_ms
+from block.windows import MAX_WINDOWS, lay_out_windows_ms
 from tests.fuzz.drawn import any_text, examples
 
 # Reading --failed-ids-file makes the file: it is left to tests that choose its place.
@@ -88,7 +88,7 @@ HUGE = st.sampled_from([25, 26, 1000, 10**6, 10**9, 10**12, 10**30]) | st.intege
 @example(size_ms=25, stride_ms=1, values=10**10, rate_hz=16000)
 def test_windows_of_any_size_are_few_enough_or_refused(size_ms: int, stride_ms: int, values: int, rate_hz: int) -> None:
     try:
-        layout = lay_out_ms(values, Fraction(rate_hz), size_ms, min(stride_ms, size_ms))
+        layout = lay_out_windows_ms(values, Fraction(rate_hz), size_ms, min(stride_ms, size_ms))
     except RecordingError:
         return
     assert len(layout.windows) <= MAX_WINDOWS + 1

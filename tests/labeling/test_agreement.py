@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.labeling.agreement import SHARE, Tally, Trial, draw, fastest, lower_bound
+from block.labeling.agreement import SHARE, Tally, Trial, choose_fastest, compute_lower_bound, draw_number
 from block.settings import AuditSettings, SettingsError
 
 
 @given(st.integers(1, 400), st.data())
 def test_at_the_lower_bound_so_many_successes_have_a_probability_of_5_percent(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
-    p = lower_bound(successes, trials)
+    p = compute_lower_bound(successes, trials)
     if successes == 0:
         assert p == 0
         return
@@ -25,13 +25,13 @@ def test_at_the_lower_bound_so_many_successes_have_a_probability_of_5_percent(tr
 
 
 def test_bounds_that_can_be_worked_out_by_hand() -> None:
-    assert lower_bound(64, 64) == pytest.approx(0.05 ** (1 / 64))
-    assert lower_bound(1, 64) == pytest.approx(1 - 0.95 ** (1 / 64))
+    assert compute_lower_bound(64, 64) == pytest.approx(0.05 ** (1 / 64))
+    assert compute_lower_bound(1, 64) == pytest.approx(1 - 0.95 ** (1 / 64))
     assert Tally(64, 64).upper_bound == 1
     # Two windows of 64 that differ leave 99 % possible, three do not.
     assert Tally(64, 62).upper_bound > 0.99 > Tally(64, 61).upper_bound
     with pytest.raises(ValueError, match="65 successes in 64 trials"):
-        lower_bound(65, 64)
+        compute_lower_bound(65, 64)
 
 
 def test_bounds_of_nothing_say_nothing() -> None:
@@ -39,14 +39,14 @@ def test_bounds_of_nothing_say_nothing() -> None:
 
 
 def test_windows_are_drawn_evenly_and_by_nothing_but_recording_window_and_seed() -> None:
-    draws = [draw(recording, window, 0) for recording in range(200) for window in range(100)]
+    draws = [draw_number(recording, window, 0) for recording in range(200) for window in range(100)]
     assert len(set(draws)) == len(draws)
     for share in (SHARE, 0.25, 0.5):
         found = sum(one < share for one in draws) / len(draws)
         assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / len(draws))
     # Frozen: another run, on another machine and in another year, audits the same windows.
-    assert draw(1234, 5, 0) == pytest.approx(0.4947459957, abs=1e-9)
-    assert draw(1234, 5, 1) != draw(1234, 5, 0) != draw(12345, 0, 0)
+    assert draw_number(1234, 5, 0) == pytest.approx(0.4947459957, abs=1e-9)
+    assert draw_number(1234, 5, 1) != draw_number(1234, 5, 0) != draw_number(12345, 0, 0)
 
 
 def test_a_tally_counts_what_agrees_and_what_was_heard() -> None:
@@ -61,13 +61,13 @@ def test_a_tally_counts_what_agrees_and_what_was_heard() -> None:
 def test_the_cheapest_path_that_may_agree_is_taken_with_what_it_costs_to_be_sure() -> None:
     good, poor = Tally(64, 64), Tally(64, 50)
     quick, slow = Trial("int8", good, 0.1, 0.0), Trial("merged", good, 0.3, 0.0)
-    assert fastest([slow, quick], 2.0, 0.99) == quick
-    assert fastest([slow, Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) == slow
+    assert choose_fastest([slow, quick], 2.0, 0.99) == quick
+    assert choose_fastest([slow, Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) == slow
     # Quick, but every seventh window would be computed again.
-    assert fastest([slow, Trial("int8", good, 0.1, 0.15)], 2.0, 0.99) == slow
-    assert fastest([Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) is None
-    assert fastest([Trial("int8", good, 1.99, 0.0)], 2.0, 0.99) is None
-    assert fastest([], 2.0, 0.99) is None
+    assert choose_fastest([slow, Trial("int8", good, 0.1, 0.15)], 2.0, 0.99) == slow
+    assert choose_fastest([Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) is None
+    assert choose_fastest([Trial("int8", good, 1.99, 0.0)], 2.0, 0.99) is None
+    assert choose_fastest([], 2.0, 0.99) is None
 
 
 def test_an_agreement_that_is_no_share_is_refused() -> None:

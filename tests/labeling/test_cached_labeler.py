@@ -90,7 +90,7 @@ def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
         assert scored is not None
         cut.store.add(scored)
     cut.label(batch)
-    assert counted.asked == [sum(len(one.pieces) for one in batch[reached:])]
+    assert counted.asked == [sum(len(one.chunks) for one in batch[reached:])]
     for one in SOUNDS[:4]:
         found, expected = cut.store.find(one.content), whole.store.find(one.content)
         assert found is not None
@@ -99,7 +99,7 @@ def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
         assert found.mode == expected.mode == EXACT
     counted.asked.clear()
     cut.label([batch[1], own.prepare(SOUNDS[4])])
-    assert counted.asked == [len(own.prepare(SOUNDS[4]).pieces)], "once computed, a recording is taken from the store"
+    assert counted.asked == [len(own.prepare(SOUNDS[4]).chunks)], "once computed, a recording is taken from the store"
     assert cut.store.contents() == {one.content for one in SOUNDS}
 
 
@@ -112,7 +112,7 @@ def test_windows_that_were_silent_then_are_computed_now_and_those_that_are_silen
     expected = run(make_like(own))
     assert run(stored) == expected
     silent = {
-        level: [own.prepare(one).piece_counts.count(0) for one in SOUNDS]
+        level: [own.prepare(one).chunk_counts.count(0) for one in SOUNDS]
         for own, level in ((make("one", silence_dbfs=then)[1], "then"), (own, "now"))
     }
     assert sum(own.asked) == max(0, sum(silent["then"]) - sum(silent["now"]))
@@ -137,7 +137,7 @@ def test_long_windows_are_held_by_the_piece(make: Callable[..., tuple[CachedLabe
     assert run(stored, long) == expected
     scored = make("long", windows)[0].store.find(long[0].content)
     assert scored is not None
-    assert scored.piece_counts == (2, 2)
+    assert scored.chunk_counts == (2, 2)
     stored, own = make("long", windows)
     assert run(stored, long) == expected
     assert own.asked == []
@@ -244,7 +244,7 @@ def fast(folder: Path, labeler: StubLabeler) -> CachedLabeler:
 def block(first: int, count: int = 50, **more: object) -> list[object]:
     made = [recording(identity, **more) for identity in range(first, first + count)]  # type: ignore[arg-type]
     return [
-        replace(one, content=f"{one.recording_id:064x}", levels_dbfs=np.zeros(len(one.piece_counts), np.float32))
+        replace(one, content=f"{one.recording_id:064x}", levels_dbfs=np.zeros(len(one.chunk_counts), np.float32))
         for one in made
     ]
 
@@ -279,7 +279,7 @@ def test_logits_kept_in_fast_mode_are_those_that_the_scores_come_from(tmp_path: 
             if not len(judged.logits):
                 assert {segment.label for segment in judged.labeled.segments} == {"other"}
                 continue
-            scores = labeler.scores(judged.logits, one.piece_counts)  # type: ignore[attr-defined]
+            scores = labeler.scores(judged.logits, one.chunk_counts)  # type: ignore[attr-defined]
             assert labeler.decide(one, scores, judged.labeled.mode) == judged.labeled  # type: ignore[arg-type]
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block.decisions import score
-from block.labeling.agreement import SHARE, draw
+from block.decisions import apply_score_function
+from block.labeling.agreement import SHARE, draw_number
 from block.labeling.fast_labeler import FastLabeler
 from block.labeling.labeler import ExactLabeler, Logits
 from block.labels import LabelOfInterest
 from block.model.checkpoint import FrontEnd
 from block.recording import RecordingError, Waveform, Window
 from block.settings import EXACT, REPEAT, AuditSettings, DecisionSettings, WindowSettings
-from block.windows import Prepared, lay_out
+from block.windows import PreparedRecording, lay_out_windows
 
 CLASSES = 4
 LABELS = tuple(LabelOfInterest(i, name, name, 0.5, name) for i, name in enumerate(("dog", "rain")))
@@ -70,12 +70,12 @@ def stub(noise: Callable[[int], float] = lambda window: 0.0, **more: Any) -> Stu
     )
 
 
-def recording(identity: int, windows: int = 10, stride: int = 100, silent: tuple[int, ...] = ()) -> Prepared:
-    layout = lay_out(100 + stride * (windows - 1), 100, stride)
+def recording(identity: int, windows: int = 10, stride: int = 100, silent: tuple[int, ...] = ()) -> PreparedRecording:
+    layout = lay_out_windows(100 + stride * (windows - 1), 100, stride)
     counts = tuple(0 if index in silent else 1 for index in range(windows))
     spans = tuple(window for window, count in zip(layout.windows, counts, strict=True) if count)
     waveform = np.full(layout.values, identity, np.float32)
-    return Prepared(identity, f"r{identity}", 1.0, Fraction(16000), layout, waveform, spans, counts)
+    return PreparedRecording(identity, f"r{identity}", 1.0, Fraction(16000), layout, waveform, spans, counts)
 
 
 def told(labeled: Sequence[Any]) -> list[list[tuple[int, int, str]]]:
@@ -87,7 +87,7 @@ def audited(labeler: StubLabeler, **settings: Any) -> tuple[FastLabeler, list[st
     return FastLabeler(labeler, AuditSettings(**settings), said.append), said
 
 
-def block(first: int, recordings: int = 50) -> list[Prepared]:
+def block(first: int, recordings: int = 50) -> list[PreparedRecording]:
     return [recording(identity) for identity in range(first, first + recordings)]
 
 
@@ -105,7 +105,7 @@ def test_a_path_that_agrees_is_taken_and_audited_windows_stay_exact() -> None:
         identity * 10_000 + window
         for identity in range(51, 151)
         for window in range(10)
-        if draw(identity, window, 0) < SHARE
+        if draw_number(identity, window, 0) < SHARE
     }
     assert len([window for window in both if window < 510_000]) >= 64
     assert drawn <= both
@@ -147,7 +147,7 @@ def test_a_path_that_turns_bad_is_left_with_the_block_in_hand_and_what_was_poste
     good = fast.label(block(1))
     assert {one.mode for one in good} == {"fast merged"}
     first, fast_ids = 51, [one.id for one in good]
-    while not fast.fell_back:
+    while not fast.has_fallen_back:
         labeled = fast.label(block(first))
         fast_ids += [one.id for one in labeled if one.mode != EXACT]
         first += 50
@@ -169,9 +169,9 @@ def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
     assert told(labeled) == told(stub().label(block(51)))
     again = {window for path, window in labeler.asked if path == EXACT}
     assert 3 < len(again) < 60
-    near = [window for window in again if draw(window // 10_000, window % 10_000, 0) >= SHARE]
+    near = [window for window in again if draw_number(window // 10_000, window % 10_000, 0) >= SHARE]
     for window in near:
-        dog, rain = score(true_logits(window), "sigmoid")
+        dog, rain = apply_score_function(true_logits(window), "sigmoid")
         assert min(abs(dog - 0.5), abs(rain - 0.5), abs(dog - rain)) < 0.04, "why was it computed again?"
     assert "other windows were computed again exactly" in fast.report()[0]
 

@@ -6,7 +6,7 @@ import pytest
 
 from block.commands.job_options import read_job
 from block.commands.options import parse
-from block.labeling.job import Job, faster, metadata
+from block.labeling.job import Job, build_metadata, suggest_speedups
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
@@ -31,7 +31,7 @@ def job(mode: str = "exact", fill: Fill = "pad") -> Job:
 def test_fast_mode_is_named_as_faster_where_it_has_something_to_save(
     fill: Fill, mode: str, device: str, named: bool
 ) -> None:
-    assert ("--mode fast" in faster(job(mode, fill), device)) is named
+    assert ("--mode fast" in suggest_speedups(job(mode, fill), device)) is named
 
 
 def test_the_fill_asked_for_is_computed_with_and_written_beside_the_labels() -> None:
@@ -40,7 +40,10 @@ def test_the_fill_asked_for_is_computed_with_and_written_beside_the_labels() -> 
         read = read_job(parse([*arguments, *more], warn=lambda text: None))
         assert read.compute.fill == fill
         # Of both, since what an earlier run wrote stays unless it is written over.
-        assert metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"] == fill
+        assert (
+            build_metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"]
+            == fill
+        )
 
 
 def test_labels_that_cannot_win_are_told_once_read(capsys: pytest.CaptureFixture[str]) -> None:

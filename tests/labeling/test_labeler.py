@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from block import audio
-from block.decisions import score, window_scores
+from block.decisions import apply_score_function, score_classes
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
@@ -25,7 +25,7 @@ from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
 from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
-from block.windows import Prepared, lay_out_ms, pieces, slice_at_model_rate
+from block.windows import PreparedRecording, lay_out_windows_ms, slice_at_model_rate, split_into_chunks
 from tests.conftest import EMBEDDED, ROOT
 
 RNG = np.random.default_rng(3)
@@ -41,7 +41,7 @@ def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording
     return of(audio.decode(file.getvalue()), identity)
 
 
-def of(sound: audio.Sound, identity: int = 1) -> Recording:
+def of(sound: audio.DecodedAudio, identity: int = 1) -> Recording:
     return Recording(
         identity, f"r{identity}", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio
     )  # fmt: skip
@@ -94,12 +94,12 @@ def by_pipeline(
         feature_extractor=ASTFeatureExtractor.from_pretrained(folder),
     )
     heard = sound.waveform
-    layout = lay_out_ms(sound.values, Fraction(sound.rate_hz), windows.size_ms, windows.stride_ms)
+    layout = lay_out_windows_ms(sound.values, Fraction(sound.rate_hz), windows.size_ms, windows.stride_ms)
     scores = []
     for window in layout.windows:
         span = slice_at_model_rate(window, Fraction(16000, sound.rate_hz), len(heard))
         best: dict[str, float] = {}
-        for piece in pieces(span.length, 164_080):
+        for piece in split_into_chunks(span.length, 164_080):
             part = fill_up(heard[span.start + piece.start : span.start + piece.end])
             for one in classify({"raw": part, "sampling_rate": 16000}, top_k=None):
                 best[one["label"]] = max(best.get(one["label"], 0.0), one["score"])
@@ -162,7 +162,7 @@ def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
     for seconds, same in ((2.0, False), (164_080 / 16000, True)):
         labeler = make_labeler(windows=WindowSettings(0, 0))
         prepared = labeler.prepare(recording(seconds))
-        assert prepared.piece_counts == (1,)
+        assert prepared.chunk_counts == (1,)
         padded, again = (replace(labeler, filling=filling).logits([prepared]) for filling in FILLS)
         assert bool((padded == again).all()) is same
 
@@ -175,7 +175,9 @@ def test_repeated_windows_of_several_lengths_do_not_depend_on_company(
         labeler = replace(make_labeler(merge=False, batch_size=batch_size), filling=REPEAT)
         prepared = [labeler.prepare(sound) for sound in sounds]
         alone = np.concatenate([labeler.logits([one]) for one in prepared])
-        assert score(labeler.logits(prepared), "softmax") == pytest.approx(score(alone, "softmax"), abs=1e-5)
+        assert apply_score_function(labeler.logits(prepared), "softmax") == pytest.approx(
+            apply_score_function(alone, "softmax"), abs=1e-5
+        )
 
 
 def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(
@@ -185,8 +187,8 @@ def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(
     windows = WindowSettings(15_000, 5000)  # two pieces a window, and cells that three windows cover
     labeler = make_labeler("Animal* (0), Speech* (0)", windows=windows, merge=False)
     prepared = labeler.prepare(sound)
-    assert set(prepared.piece_counts) == {2}
-    of_pieces = score(labeler.logits([prepared]), "softmax")
+    assert set(prepared.chunk_counts) == {2}
+    of_pieces = apply_score_function(labeler.logits([prepared]), "softmax")
     names = labeler.classifier.checkpoint.class_names
     groups = [("Dog", "Whimper (dog)"), ("Speech", "Male speech, man speaking")]
     best = np.stack([of_pieces[:, [names.index(name) for name in group]].max(axis=1) for group in groups], axis=1)
@@ -214,8 +216,8 @@ def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
     )
     labeler = make_labeler(windows=WindowSettings(1500, 1500))
     prepared = labeler.prepare(recording(9.0))
-    scores = window_scores(labeler.logits([prepared]), prepared.piece_counts, "softmax")
-    for row, span in zip(scores, prepared.pieces, strict=True):
+    scores = score_classes(labeler.logits([prepared]), prepared.chunk_counts, "softmax")
+    for row, span in zip(scores, prepared.chunks, strict=True):
         part = prepared.waveform[span.start : span.end]
         expected = {one["label"]: one["score"] for one in classify({"raw": part, "sampling_rate": 16000}, top_k=None)}
         assert row == pytest.approx([expected[name] for name in labeler.classifier.checkpoint.class_names], abs=1e-4)
@@ -329,7 +331,7 @@ def test_silent_windows_get_the_other_label_without_asking_the_model(make_labele
     sound.waveform[16000:32000] = 1e-4  # a constant of -80 dBFS
     labeler = make_labeler(windows=WindowSettings(1000, 1000), silence_dbfs=-60.0, merge=False)
     prepared = labeler.prepare(sound)
-    assert prepared.piece_counts == (1, 0, 1, 1)
+    assert prepared.chunk_counts == (1, 0, 1, 1)
     labeled = labeler.label([prepared])[0]
     assert labeled.segments[1].label == "other"
     assert labeled.segments[1].score == 0
@@ -384,7 +386,7 @@ def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: MakeLabele
     windows = WindowSettings(0, 0)
     for silence_dbfs, silent in ((-38.4, True), (-38.6, False)):
         prepared = make_labeler(windows=windows, silence_dbfs=silence_dbfs).prepare(sound)
-        assert (prepared.piece_counts == (0,)) is silent
+        assert (prepared.chunk_counts == (0,)) is silent
 
 
 def test_min_segment_ms_counts_the_recordings_own_milliseconds(make_labeler: MakeLabeler) -> None:
@@ -400,9 +402,9 @@ def test_a_second_checkpoint_with_other_labels_frames_and_bins_works_by_its_fold
 ) -> None:
     folder = make_checkpoint(("yes", "no", "go, now"), seed=1, max_length=128)
     labeler = make_labeler("go, now (start), yes", folder=folder, windows=WindowSettings(2000, 1000))
-    prepared: Prepared = labeler.prepare(recording(5.0))
+    prepared: PreparedRecording = labeler.prepare(recording(5.0))
     assert labeler.classifier.checkpoint.front_end.limit_values == 400 + 160 * 127
-    assert set(prepared.piece_counts) == {2}  # 32000 values in pieces of at most 20720
+    assert set(prepared.chunk_counts) == {2}  # 32000 values in pieces of at most 20720
     assert {segment.label for segment in labeler.label([prepared])[0].segments} <= {"start", "yes", "other"}
 
 
@@ -458,8 +460,11 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
         DecisionSettings(labels), lambda text: None,
     )  # fmt: skip
     prepared = [labeler.prepare(recording(seconds, identity=i)) for i, seconds in enumerate((3.2, 0.4, 0.07, 1.0))]
-    exact = score(labeler.logits(prepared), "softmax")
-    errors = [np.abs(score(labeler.logits(prepared, path), "softmax") - exact).max() for path in classifier.paths[1:]]
+    exact = apply_score_function(labeler.logits(prepared), "softmax")
+    errors = [
+        np.abs(apply_score_function(labeler.logits(prepared, path), "softmax") - exact).max()
+        for path in classifier.paths[1:]
+    ]
     assert all(0 < error < 0.03 for error in errors)
     assert errors == sorted(errors)
     assert labeler.logits(prepared, "merged")[0] == pytest.approx(labeler.logits(prepared[:1], "merged")[0], abs=1e-4)
@@ -468,7 +473,9 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
     repeating = replace(labeler, filling=REPEAT)
     assert repeating.paths == tuple(path for path in classifier.paths if path != "merged")
     short = prepared[1:3]
-    exact, merged, *others = (score(repeating.logits(short, path), "softmax") for path in classifier.paths)
+    exact, merged, *others = (
+        apply_score_function(repeating.logits(short, path), "softmax") for path in classifier.paths
+    )
     assert merged == pytest.approx(exact, abs=1e-5)
     assert all(1e-5 < np.abs(other - exact).max() < 0.05 for other in others)
 
@@ -486,4 +493,4 @@ def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundre
         for dtype in ("float32", "bfloat16")
     )
     for function in ("softmax", "sigmoid"):
-        assert np.abs(score(exact, function) - score(rounded, function)).max() < 0.01
+        assert np.abs(apply_score_function(exact, function) - apply_score_function(rounded, function)).max() < 0.01

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from block.labeling.interfaces import Summary
-from block.labeling.progress import Progress, duration
+from block.labeling.progress import Progress, format_duration
 from block.recording import LabeledRecording, Segment
 
 
@@ -25,10 +25,10 @@ def job_log(total: int, failures: int = 0, verbose: bool = False) -> list[str]:
     summary = Summary()
     for identity in range(total):
         if identity < failures:
-            progress.failed(identity, "it is empty")
+            progress.report_failed(identity, "it is empty")
             summary.failed.append(identity)
         else:
-            progress.labeled(labeled(identity))
+            progress.report_labeled(labeled(identity))
             summary.labeled.append(identity)
     progress.finish(summary, None)
     return stream.getvalue().splitlines()
@@ -56,10 +56,10 @@ def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_
     stream = io.StringIO()
     progress = Progress(1000, False, stream, Clock())
     summary = Summary()
-    progress.before(300, "by the journal j")
+    progress.report_labeled_before(300, "by the journal j")
     summary.done += range(300)
     for identity in range(300, 1000):
-        progress.skipped(identity, "it is disabled" if identity % 2 else "labelled by hand")
+        progress.report_skipped(identity, "it is disabled" if identity % 2 else "labelled by hand")
         summary.skipped.append(identity)
     progress.finish(summary, None)
     lines = stream.getvalue().splitlines()
@@ -72,7 +72,7 @@ def test_reasons_that_are_all_different_do_not_fill_the_log() -> None:
     stream = io.StringIO()
     progress = Progress(1000, False, stream, Clock())
     for identity in range(1000):
-        progress.skipped(identity, f"reason {identity}")
+        progress.report_skipped(identity, f"reason {identity}")
     progress.finish(Summary(skipped=list(range(1000))), None)
     assert len(stream.getvalue().splitlines()) < 130
     assert "skipped: 980: other reasons" in stream.getvalue()
@@ -84,7 +84,7 @@ def test_verbose_gives_every_recording_its_line() -> None:
 
 def test_a_name_cannot_write_lines_of_its_own() -> None:
     stream = io.StringIO()
-    Progress(1, False, stream, Clock()).labeled(labeled(1, "a\nb\x1b[31m\u2028" + "c" * 200))
+    Progress(1, False, stream, Clock()).report_labeled(labeled(1, "a\nb\x1b[31m\u2028" + "c" * 200))
     assert stream.getvalue().count("\n") == 1
     assert "a?b?[31m?ccc" in stream.getvalue()
     assert len(stream.getvalue()) < 150
@@ -94,9 +94,9 @@ def test_after_the_first_batch_the_time_left_is_estimated() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
     clock.now = 30.0
-    progress.batch_done(5, 20, 0.0)
+    progress.report_batch(5, 20, 0.0)
     clock.now = 60.0
-    progress.batch_done(5, 20, 0.0)
+    progress.report_batch(5, 20, 0.0)
     assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min more for the other 95 recordings\n"
 
 
@@ -105,11 +105,11 @@ def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -
     progress = Progress(1000, False, stream, clock)
     for _ in range(60):
         clock.now += 2.0
-        progress.batch_done(5, 20, 0.0)
+        progress.report_batch(5, 20, 0.0)
     assert stream.getvalue().count("\n") == 1
     for _ in range(60):
         clock.now += 20.0
-        progress.batch_done(5, 20, 0.0)
+        progress.report_batch(5, 20, 0.0)
     lines = stream.getvalue().splitlines()
     assert 2 <= len(lines) <= 8
     assert all(line.startswith("estimate revised: about ") for line in lines[1:])
@@ -120,9 +120,9 @@ def test_what_is_spent_once_and_what_failed_is_not_expected_again() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
     for recording in range(10):
-        progress.failed(recording, "it is empty")
+        progress.report_failed(recording, "it is empty")
     clock.now = 130.0
-    progress.batch_done(10, 500, 100.0)  # 3 s a recording, once the audit is over
+    progress.report_batch(10, 500, 100.0)  # 3 s a recording, once the audit is over
     assert "about 4 min more for the other 80 recordings" in stream.getvalue()
 
 
@@ -131,7 +131,7 @@ def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_fast
     progress = Progress(1000, False, stream, clock, max_hours=1.0, faster=["--mode fast", "a GPU"])
     for _ in range(3):
         clock.now += 10.0
-        progress.batch_done(1, 5, 0.0)
+        progress.report_batch(1, 5, 0.0)
     warnings = [line for line in stream.getvalue().splitlines() if line.startswith("warning")]
     assert warnings == [
         "warning: at this rate the run takes longer than the 1 h of --max-hours; what would take less: "
@@ -140,13 +140,13 @@ def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_fast
     stream = io.StringIO()
     progress = Progress(100, False, stream, clock, max_hours=1.0, faster=["--mode fast"])
     clock.now += 10.0
-    progress.batch_done(1, 5, 0.0)
+    progress.report_batch(1, 5, 0.0)
     assert "max-hours" not in stream.getvalue()
 
 
 def test_the_summary_names_what_is_without_labels_and_where_it_was_written() -> None:
     stream = io.StringIO()
-    summary = Summary(labeled=[1], failed=[2], skipped=[3], not_reached=[4, 5], ended="the key is not accepted")
+    summary = Summary(labeled=[1], failed=[2], skipped=[3], not_reached=[4, 5], end_reason="the key is not accepted")
     Progress(5, False, stream, Clock()).finish(summary, "failed.json")
     assert stream.getvalue().splitlines() == [
         "the run ended early: the key is not accepted",
@@ -162,8 +162,8 @@ def test_a_terminal_gets_a_bar_and_the_lines_above_it() -> None:
 
     stream = Terminal()
     progress = Progress(2, False, stream, Clock())
-    progress.labeled(labeled(1))
-    progress.failed(2, "it is empty")
+    progress.report_labeled(labeled(1))
+    progress.report_failed(2, "it is empty")
     progress.finish(Summary(labeled=[1], failed=[2]), None)
     assert "0/2" in stream.getvalue()
     assert "1 dog.wav (2.0 s)" in stream.getvalue()
@@ -179,14 +179,14 @@ def test_a_warning_is_said_once() -> None:
 
 
 def test_durations_read_well() -> None:
-    assert [duration(s) for s in (0.4, 89, 100, 3000, 12000)] == ["0 s", "89 s", "2 min", "50 min", "3 h 20 min"]
+    assert [format_duration(s) for s in (0.4, 89, 100, 3000, 12000)] == ["0 s", "89 s", "2 min", "50 min", "3 h 20 min"]
 
 
 def test_a_long_dry_run_tells_only_the_first_of_what_it_would_send() -> None:
     stream = io.StringIO()
     progress = Progress(300, False, stream, Clock())
     for _ in range(600):
-        progress.say_some("dry run, not sent: POST")
+        progress.say_limited("dry run, not sent: POST")
     assert len(stream.getvalue().splitlines()) == 51
     assert stream.getvalue().splitlines()[-1] == "further lines of this kind only with --verbose"
 
@@ -196,4 +196,4 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_run() -> None:
         def flush(self) -> None:
             raise OSError(28, "No space left on device")
 
-    Progress(1, False, Full(), Clock()).labeled(labeled(1))
+    Progress(1, False, Full(), Clock()).report_labeled(labeled(1))

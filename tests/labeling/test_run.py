@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from block.labeling.interfaces import Summary
-from block.labeling.prefetch import Budget, ahead
+from block.labeling.prefetch import Budget, prefetch
 from block.labeling.run import GROUP_RECORDINGS, Run
 from block.recording import (
     LabeledRecording,
@@ -27,7 +27,7 @@ from block.recording import (
     Segment,
     Window,
 )
-from block.windows import Prepared, lay_out
+from block.windows import PreparedRecording, lay_out_windows
 
 
 @dataclass
@@ -67,14 +67,14 @@ class FakeLabeler:
     silent: bool = False
     startup_s: float = 0.0
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         spans = () if self.silent else (Window(0, 8000), Window(8000, 16000))
-        layout = lay_out(16000, 8000, 8000)
-        return Prepared(
+        layout = lay_out_windows(16000, 8000, 8000)
+        return PreparedRecording(
             recording.id, recording.name, 1.0, Fraction(16000), layout, recording.waveform, spans, (1, 1)
         )  # fmt: skip
 
-    def label(self, batch: list[Prepared]) -> list[LabeledRecording]:
+    def label(self, batch: list[PreparedRecording]) -> list[LabeledRecording]:
         self.groups.append([prepared.recording_id for prepared in batch])
         for prepared in batch:
             if prepared.recording_id in self.poisoned:
@@ -90,16 +90,16 @@ class Told:
     lines: list[tuple[str, int, str]] = field(default_factory=list)
     batches: list[tuple[int, int]] = field(default_factory=list)
 
-    def labeled(self, labeled: LabeledRecording) -> None:
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         self.lines.append(("labeled", labeled.id, ""))
 
-    def failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self.lines.append(("failed", recording_id, reason))
 
-    def skipped(self, recording_id: int, reason: str) -> None:
+    def report_skipped(self, recording_id: int, reason: str) -> None:
         self.lines.append(("skipped", recording_id, reason))
 
-    def batch_done(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         self.batches.append((recordings, windows))
 
 
@@ -152,7 +152,7 @@ def test_labels_that_cannot_be_written_fail_their_recording() -> None:
 def test_the_end_of_the_run_keeps_what_was_labelled_and_names_what_was_not_reached() -> None:
     studio = FakeStudio(trouble={4: RunEnded("the key is not accepted")})
     summary, _ = run(studio, FakeLabeler(), [1, 2, 3, 4, 5, 6])
-    assert summary.ended == "the key is not accepted"
+    assert summary.end_reason == "the key is not accepted"
     assert summary.labeled == [1, 2, 3]
     assert summary.unlabeled == [4, 5, 6]
 
@@ -160,7 +160,7 @@ def test_the_end_of_the_run_keeps_what_was_labelled_and_names_what_was_not_reach
 def test_a_key_that_expires_while_writing_ends_the_run() -> None:
     studio = FakeStudio(write_trouble={3: RunEnded("the key is not accepted")})
     summary, _ = run(studio, FakeLabeler(), list(range(1, 101)))
-    assert summary.ended == "the key is not accepted"
+    assert summary.end_reason == "the key is not accepted"
     assert 3 in summary.failed
     assert set(summary.labeled) == set(studio.written)
     assert sorted(summary.labeled + summary.unlabeled) == list(range(1, 101))
@@ -168,7 +168,7 @@ def test_a_key_that_expires_while_writing_ends_the_run() -> None:
 
 def test_a_labeler_that_can_label_nothing_more_ends_the_run() -> None:
     summary, _ = run(FakeStudio(), FakeLabeler(poisoned={5: RunEnded("the model cannot be loaded")}), list(range(1, 9)))
-    assert summary.ended == "the model cannot be loaded"
+    assert summary.end_reason == "the model cannot be loaded"
     assert (summary.labeled, summary.unlabeled) == ([1, 2, 3, 4], [5, 6, 7, 8])
 
 
@@ -176,7 +176,7 @@ def test_an_interruption_keeps_count_of_every_recording() -> None:
     labeler = FakeLabeler(poisoned={5: KeyboardInterrupt()})
     studio = FakeStudio()
     summary, _ = run(studio, labeler, list(range(1, 9)))
-    assert summary.cancelled
+    assert summary.canceled
     assert summary.labeled == [1, 2, 3, 4]
     assert set(studio.written) == {1, 2, 3, 4}
     assert summary.unlabeled == [5, 6, 7, 8]
@@ -186,7 +186,7 @@ def test_three_recordings_in_a_row_that_the_key_may_not_read_end_the_run() -> No
     forbidden = RecordingForbidden("HTTP 403")
     studio = FakeStudio(trouble=dict.fromkeys((2, 3, 5, 6, 7, 8), forbidden))
     summary, _ = run(studio, FakeLabeler(batch_windows=2), list(range(1, 301)))
-    assert summary.ended == "3 recordings in a row were refused with HTTP 403"
+    assert summary.end_reason == "3 recordings in a row were refused with HTTP 403"
     assert summary.failed[:5] == [2, 3, 5, 6, 7]
     assert summary.labeled[:2] == [1, 4]
 
@@ -197,7 +197,7 @@ def test_two_in_a_row_and_again_two_do_not() -> None:
         give_up_trouble=dict.fromkeys((2, 3, 5, 6), RecordingForbidden("HTTP 403")),
     )
     summary, _ = run(studio, FakeLabeler(), list(range(1, 9)))
-    assert summary.ended == ""
+    assert summary.end_reason == ""
     assert summary.failed == [2, 3, 5, 6]
 
 
@@ -205,7 +205,7 @@ def test_a_key_that_may_read_but_not_write_ends_the_run_after_a_few_recordings()
     studio = FakeStudio(write_trouble=dict.fromkeys(range(1, 301), RecordingForbidden("HTTP 403")))
     labeler = FakeLabeler(batch_windows=2)
     summary, _ = run(studio, labeler, list(range(1, 301)))
-    assert summary.ended == "3 recordings in a row were refused with HTTP 403"
+    assert summary.end_reason == "3 recordings in a row were refused with HTTP 403"
     assert summary.labeled == []
     assert len(labeler.groups) < 30
 
@@ -216,13 +216,13 @@ def test_eight_recordings_in_a_row_that_the_network_loses_end_the_run_and_are_na
     assert summary.labeled == [1, 2]
     assert summary.failed == list(range(3, 11))
     assert summary.not_reached == list(range(11, 30))
-    assert "8 recordings in a row" in summary.ended
+    assert "8 recordings in a row" in summary.end_reason
 
 
 def test_a_recording_that_comes_through_shows_that_the_network_is_there() -> None:
     studio = FakeStudio(trouble={n: RecordingLost("gone") for n in range(1, 40) if n % 8})
     summary, _ = run(studio, FakeLabeler(), list(range(1, 40)))
-    assert not summary.ended
+    assert not summary.end_reason
     assert summary.labeled == [8, 16, 24, 32]
 
 
@@ -238,7 +238,7 @@ def test_a_signal_is_heard_while_the_model_is_at_work() -> None:
     at_work, release = threading.Event(), threading.Event()
 
     class SlowLabeler(FakeLabeler):
-        def label(self, batch: list[Prepared]) -> list[LabeledRecording]:
+        def label(self, batch: list[PreparedRecording]) -> list[LabeledRecording]:
             at_work.set()
             release.wait(30)
             return super().label(batch)
@@ -246,7 +246,7 @@ def test_a_signal_is_heard_while_the_model_is_at_work() -> None:
     threading.Thread(target=lambda: (at_work.wait(30), os.kill(os.getpid(), signal.SIGINT))).start()
     summary, _ = run(FakeStudio(), SlowLabeler(), [1, 2, 3])
     release.set()
-    assert summary.cancelled
+    assert summary.canceled
     assert summary.not_reached == [1, 2, 3]
 
 
@@ -285,19 +285,19 @@ def test_a_write_that_hangs_does_not_hold_up_a_cancelled_run(monkeypatch: pytest
     hanging.set()
     assert took < 5
     assert stop.is_set()
-    assert summary.cancelled
+    assert summary.canceled
     assert summary.labeled == [1, 3, 4]
     assert summary.unlabeled == [2, 5, 6, 7, 8]
 
 
 def test_an_error_of_the_reporter_ends_the_run_with_its_name_and_keeps_count() -> None:
     class Broken(Told):
-        def labeled(self, labeled: LabeledRecording) -> None:
+        def report_labeled(self, labeled: LabeledRecording) -> None:
             raise ZeroDivisionError("oops")
 
     studio = FakeStudio()
     summary = Run(studio, studio, FakeLabeler(), Broken()).label([1, 2, 3, 4, 5, 6])  # type: ignore[arg-type]
-    assert summary.ended == "unexpected ZeroDivisionError: oops"
+    assert summary.end_reason == "unexpected ZeroDivisionError: oops"
 
 
 def test_work_ahead_keeps_the_order_and_holds_no_more_than_the_budget_even_where_sizes_grow() -> None:
@@ -317,7 +317,7 @@ def test_work_ahead_keeps_the_order_and_holds_no_more_than_the_budget_even_where
 
     seen = []
     with ThreadPoolExecutor(4) as pool:
-        for item, future in ahead(work, range(80), pool, Budget(2500), depth=16):
+        for item, future in prefetch(work, range(80), pool, Budget(2500), depth=16):
             assert future.done()
             seen.append(item)
             time.sleep(0.001)
@@ -333,7 +333,7 @@ def test_one_that_alone_exceeds_the_budget_passes_when_its_turn_comes() -> None:
         return item
 
     with ThreadPoolExecutor(4) as pool:
-        found = [future.result() for _, future in ahead(work, range(20), pool, Budget(100))]
+        found = [future.result() for _, future in prefetch(work, range(20), pool, Budget(100))]
     assert found == list(range(20))
 
 
@@ -354,6 +354,6 @@ def test_a_failed_fetch_is_handed_over_in_its_place() -> None:
         return item
 
     with ThreadPoolExecutor(2) as pool:
-        results = [(item, future.exception()) for item, future in ahead(work, range(3), pool, Budget())]
+        results = [(item, future.exception()) for item, future in prefetch(work, range(3), pool, Budget())]
     assert [item for item, _ in results] == [0, 1, 2]
     assert [type(error) for _, error in results] == [type(None), RecordingError, type(None)]

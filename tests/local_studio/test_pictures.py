@@ -16,7 +16,7 @@ from block.local_studio.data.playback import DecodedWav, opened, playable
 from block.local_studio.data.wav import Bytes, UnreadableAudio
 from block.local_studio.web import pictures
 from block.local_studio.web.pictures import TimeSpan, peaks, spectrogram, ticks
-from block.spectrogram import COLOURS
+from block.spectrogram import COLORS
 
 RATE = 16000
 
@@ -81,7 +81,7 @@ def test_digital_silence_is_drawn_quiet_and_not_loud() -> None:
 def test_the_picture_is_as_large_as_was_asked_and_its_palette_is_that_of_the_report() -> None:
     picture = spectrogram(encoded(tone(440, 0.2)), TimeSpan(0, 0.2, 321), 77)
     assert pixels(picture).shape == (77, 321)
-    assert bytes(COLOURS[0]) in picture
+    assert bytes(COLORS[0]) in picture
 
 
 def test_a_spectrogram_of_a_long_recording_reads_a_bounded_part_of_it(tmp_path: Path) -> None:

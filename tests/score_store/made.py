@@ -33,8 +33,8 @@ def same(one: Scored | None, other: Scored | None) -> bool:
     if one is None or other is None:
         return one is other
     return (
-        (one.content, one.values, one.value_rate_hz, one.piece_counts, one.mode)
-        == (other.content, other.values, other.value_rate_hz, other.piece_counts, other.mode)
+        (one.content, one.values, one.value_rate_hz, one.chunk_counts, one.mode)
+        == (other.content, other.values, other.value_rate_hz, other.chunk_counts, other.mode)
         and one.levels_dbfs.tobytes() == other.levels_dbfs.tobytes()
         and one.logits.tobytes() == other.logits.tobytes()
         and one.logits.shape == other.logits.shape

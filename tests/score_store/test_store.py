@@ -69,8 +69,8 @@ def test_another_parquet_reader_finds_every_logit_under_the_documented_columns(t
         expected = next(one for one in ROWS if one.content == row["content"])
         assert row["values"] == expected.values
         assert Fraction(row["rate_numerator"], row["rate_denominator"]) == expected.value_rate_hz
-        assert tuple(row["piece_counts"]) == expected.piece_counts
-        assert row["pieces"] == len(row["logits"]) == sum(expected.piece_counts)
+        assert tuple(row["piece_counts"]) == expected.chunk_counts
+        assert row["pieces"] == len(row["logits"]) == sum(expected.chunk_counts)
         assert np.array_equal(np.array(row["logits"], np.float32).reshape(-1, len(NAMES)), expected.logits)
         assert row["mode"] == expected.mode
 

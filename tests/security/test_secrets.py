@@ -265,8 +265,8 @@ redact_output(os.environ)
 from block.labeling.progress import Progress
 
 progress = Progress(2, verbose=True)
-progress.skipped(1, os.environ["EI_API_KEY"])
-progress.skipped(2, "why not")
+progress.report_skipped(1, os.environ["EI_API_KEY"])
+progress.report_skipped(2, "why not")
 progress._bar.close()
 print(sys.stdout.isatty(), sys.stdout.encoding, sys.stdout.fileno())
 """

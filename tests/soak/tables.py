@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from block.labeling.progress import duration
+from block.labeling.progress import format_duration
 from tests.faults.row import Row
 from tests.soak.recordings import Soaked
 
@@ -41,7 +41,7 @@ def took(seconds: float) -> str:
     """A length of time, as roughly as it is worth telling."""
     if seconds < 0.95:
         return "under 1 s"
-    return f"{seconds:.0f} s" if seconds < 119.5 else duration(seconds)
+    return f"{seconds:.0f} s" if seconds < 119.5 else format_duration(seconds)
 
 
 def fault_tables(timed: Sequence[tuple[Row, float]]) -> str:

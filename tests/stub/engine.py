@@ -17,7 +17,7 @@ from typing import Any
 from block.labeling.job import Job
 from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Recording, Segment
-from block.windows import Prepared, lay_out_ms
+from block.windows import PreparedRecording, lay_out_windows_ms
 
 DIGEST = "0" * 64
 
@@ -27,29 +27,29 @@ class StubLabeler:
     """Labels a batch at a time as `block.labeling.labeler.ExactLabeler` does. `hear` is called with each batch."""
 
     job: Job
-    hear: Callable[[Sequence[Prepared]], None] = lambda batch: None
+    hear: Callable[[Sequence[PreparedRecording]], None] = lambda batch: None
     batch_windows: int = 8
     startup_s: float = 0.0
     fast_ids: tuple[int, ...] = ()
-    fell_back: bool = False
+    has_fallen_back: bool = False
 
     def report(self) -> list[str]:
         return []
 
-    def prepare(self, recording: Recording) -> Prepared:
+    def prepare(self, recording: Recording) -> PreparedRecording:
         windows = self.job.windows
-        layout = lay_out_ms(recording.values, recording.value_rate_hz, windows.size_ms, windows.stride_ms)
-        return Prepared(
+        layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, windows.size_ms, windows.stride_ms)
+        return PreparedRecording(
             recording.id, recording.name, recording.seconds, recording.value_rate_hz, layout, recording.waveform,
             tuple(layout.windows), (1,) * len(layout.windows), content=recording.content,
         )  # fmt: skip
 
-    def label(self, batch: Sequence[Prepared]) -> list[LabeledRecording]:
-        time.sleep(float(os.environ.get("STUB_SECONDS_PER_WINDOW", "0")) * sum(len(one.pieces) for one in batch))
+    def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
+        time.sleep(float(os.environ.get("STUB_SECONDS_PER_WINDOW", "0")) * sum(len(one.chunks) for one in batch))
         self.hear(batch)
         return [self._labeled(one) for one in batch]
 
-    def _labeled(self, one: Prepared) -> LabeledRecording:
+    def _labeled(self, one: PreparedRecording) -> LabeledRecording:
         decisions = self.job.decisions
         names = (decisions.labels[0].name, decisions.other_label)
         first = zlib.crc32(one.waveform.tobytes())
@@ -69,10 +69,10 @@ class StubEngine:
     device: Any = None
     digest: str = DIGEST
 
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
+    def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         return Progress(total, verbose, max_hours=max_hours)
 
-    def labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> StubLabeler:
+    def load_labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> StubLabeler:
         return StubLabeler(self.job)
 
 

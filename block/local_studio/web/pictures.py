@@ -15,7 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from block.local_studio.data.playback import Source, opened
-from block.spectrogram import LOW_HZ, mel, mel_bands, png
+from block.spectrogram import LOW_HZ, build_mel_bands, encode_png, hz_to_mel
 
 WIDTHS, HEIGHTS = (16, 2400), (16, 256)  # pixels
 FRAME_S = 0.025
@@ -77,7 +77,7 @@ def spectrogram(source: Source, span: TimeSpan, height: int) -> bytes:
         each = max(1, min(most, math.ceil(2 * step / size)))
         middles = span.start_s * rate + (np.arange(span.width * each) + 0.5) * step / each
         starts = np.floor(middles - size / 2).astype(np.int64)
-        bands = mel_bands(fft, rate, _low_hz(rate), height).T
+        bands = build_mel_bands(fft, rate, _low_hz(rate), height).T
         window = np.hanning(size)
         power = np.zeros((len(starts), height))
         batch = max(1, BATCH_BYTES // (8 * fft * 3))
@@ -86,7 +86,9 @@ def spectrogram(source: Source, span: TimeSpan, height: int) -> bytes:
             power[first : first + batch] = np.square(np.abs(np.fft.rfft(frames * window, fft))) @ bands
     columns = power.reshape(span.width, each, height).mean(axis=1)
     decibels = 10 * np.log10(np.maximum(columns.T, 1e-12))
-    return png(np.clip((decibels - decibels.max()) / RANGE_DB + 1, 0, 1)[::-1] if columns.max() > 0 else decibels * 0)
+    return encode_png(
+        np.clip((decibels - decibels.max()) / RANGE_DB + 1, 0, 1)[::-1] if columns.max() > 0 else decibels * 0
+    )
 
 
 def peaks(source: Source, span: TimeSpan) -> Peaks:
@@ -111,11 +113,11 @@ def peaks(source: Source, span: TimeSpan) -> Peaks:
 def ticks(rate_hz: float, height: int) -> list[Tick]:
     """Frequencies to write beside a spectrogram, the lowest first; those that would touch the next are left out."""
     low_hz = _low_hz(rate_hz)
-    low, high = mel([low_hz, rate_hz / 2])
+    low, high = hz_to_mel([low_hz, rate_hz / 2])
     chosen: list[Tick] = []
     for hz in TICKS_HZ:
         # The middles of the lowest and the highest band lie one band inside both ends.
-        place = 1 - (float(mel(hz) - low) / float(high - low) * (height + 1) - 0.5) / height
+        place = 1 - (float(hz_to_mel(hz) - low) / float(high - low) * (height + 1) - 0.5) / height
         if 0.02 <= place <= 0.98 and (not chosen or chosen[-1].place - place >= TICKS_APART):
             chosen.append(Tick(hz, place))
     return chosen
