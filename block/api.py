@@ -13,7 +13,7 @@ import numpy.typing as npt
 import soundfile
 
 from block import audio
-from block.folder.source import check_wav, check_whole, promised_values
+from block.folder.source import check_length, check_wav_length, read_value_count
 from block.labeling.engine import Engine
 from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
@@ -128,10 +128,10 @@ def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedA
         raise RecordingError(f"rate_hz is {rate_hz} for {recording}; a file has a rate of its own")
     try:
         with open(recording, "rb") as file:
-            promised = promised_values(file)
-            check_wav(file)
+            promised = read_value_count(file)
+            check_wav_length(file)
             sound = audio.decode(file, to_hz)
-            check_whole(sound.positions, promised, sound.rate_hz)
+            check_length(sound.positions, promised, sound.rate_hz)
             return sound
     except OSError as error:
         raise RecordingError(f"{recording} cannot be read: {error.strerror or error}") from None

@@ -59,13 +59,13 @@ class ClusterExecutor:
         if work.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
-        place = LocalFolder(work.place.name) if isinstance(work.place, LocalFolder) else work.place
-        site = FolderConnector(place, self.job.checkpoint.front_end.rate_hz)
-        items = [WorkItem(number, work.size(number), work.files.entry(number)) for number in ids]
+        location = LocalFolder(work.location.name) if isinstance(work.location, LocalFolder) else work.location
+        site = FolderConnector(location, self.job.checkpoint.front_end.rate_hz)
+        items = [WorkItem(number, work.size(number), work.files.get_entry(number)) for number in ids]
         work.store.flush_pieces = FLUSH_PIECES
         taker = _FolderReports(work, {})
         driver = self._driver(
-            site, work.store, taker, ManifestReporter(progress, work.files), progress, work.place.name
+            site, work.store, taker, ManifestReporter(progress, work.files), progress, work.location.name
         )
         summary = driver.label(items)
         for line in driver.audit_lines():
@@ -163,7 +163,7 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     if dtype == "auto":
         dtype = "float32" if device == CPU else _half(settings.cpus, gpus)
     job = replace(job, compute=replace(job.compute, device=device, dtype=dtype))
-    key = Key.of(checkpoint, job.windows, job.compute.fill, job.compute.mode, dtype)
+    key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, dtype)
     where = "started here" if cluster.started_here else f"at {cluster.address}"
     most = "as many as there is room for" if settings.most is None else str(settings.most)
     each = f"{settings.cpus} CPU" + (f" and {gpus:g} GPU" if device == CUDA else "")

@@ -59,17 +59,17 @@ class Connector(Protocol):
 
 @dataclass(frozen=True)
 class FolderConnector:
-    """Recordings below a `place` that every machine sees. Their labels are decided by the driver, from scores."""
+    """Recordings below a `location` that every machine sees. Their labels are decided by the driver, from scores."""
 
-    place: Location
+    location: Location
     model_rate_hz: int
     needs_key: bool = False
 
     def check(self) -> None:
-        self.place.check()
+        self.location.check()
 
     def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        folder = Folder(self.place, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
+        folder = Folder(self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
         return folder, folder
 
 
@@ -124,7 +124,7 @@ class _ChunkFiles:
         self._entries = entries
         self._ids = {entry.path: recording_id for recording_id, entry in entries.items()}
 
-    def entry(self, recording_id: int) -> FileEntry:
+    def get_entry(self, recording_id: int) -> FileEntry:
         return self._entries[recording_id]
 
     def put(self, entry: FileEntry) -> None:

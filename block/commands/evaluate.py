@@ -33,8 +33,8 @@ from block.evaluation.ground_truth import GroundTruth, Names, labels_named, trut
 from block.evaluation.report import ReportExample, agreement_report, report
 from block.evaluation.text_report import files as file_lines
 from block.evaluation.text_report import text
-from block.folder.listing import find, shown
-from block.folder.output_folder import locked
+from block.folder.listing import find_recordings, format_path
+from block.folder.output_folder import lock
 from block.labeling.job import Job, format_labels
 from block.labels import ClassNames, parse_labels
 from block.model.checkpoint import Checkpoint, find_checkpoint
@@ -64,8 +64,8 @@ def main(argv: Sequence[str]) -> int:
     need_pyarrow()
     root, out = Path(options.folder), Path(options.out)
     _check_folders(root, out)
-    with locked(out):
-        listing = find(root, without=out)
+    with lock(out):
+        listing = find_recordings(root, without=out)
         # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
         present = {_name(file): file for file in listing.files}
         annotations = _annotations(options, root, present)
@@ -110,7 +110,7 @@ def _check_folders(root: Path, out: Path) -> None:
 
 
 def _name(file: str) -> str:
-    return unicodedata.normalize("NFC", shown(file))
+    return unicodedata.normalize("NFC", format_path(file))
 
 
 def _annotations(options: argparse.Namespace, root: Path, present: dict[str, str]) -> Annotations | None:
@@ -145,7 +145,7 @@ def _scores(plans: Sequence[_Configuration], paths: Sequence[str], out: Path) ->
 
 
 def _failed(heard: Sequence[ComputedScores]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted({shown(path): why for one in heard for path, why in one.failed.items()}.items()))
+    return tuple(sorted({format_path(path): why for one in heard for path, why in one.failed.items()}.items()))
 
 
 def _speedup(first: ComputedScores, second: ComputedScores) -> float | None:

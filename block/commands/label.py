@@ -20,10 +20,10 @@ from block.commands.job_options import read_job
 from block.commands.label_options import read_label, recorded
 from block.folder import decide, manifest, output_folder
 from block.folder.compute import FolderResult, FolderRun
-from block.folder.listing import FileStamp, FolderListing, shown
+from block.folder.listing import FileStamp, FolderListing, format_path
 from block.folder.location import Location
 from block.folder.manifest import Manifest
-from block.folder.object_store import place_of
+from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
 from block.labeling.interfaces import Summary
@@ -37,33 +37,35 @@ from block.settings import SettingsError
 def main(argv: Sequence[str]) -> int:
     """Label a folder. Returns the exit code; raises SettingsError, LabelError or CheckpointError."""
     options = read_label(argv)
-    place, target = place_of(options.folder), output_folder.folder_of(options.out)
+    location, target = parse_location(options.folder), output_folder.parse_out(options.out)
     job, cluster = read_job(options), read_cluster(options)
     if cluster is not None and options.no_score_store:
         raise SettingsError("--no-score-store and --ray: what comes from many machines is kept as it comes; give one")
-    decide.check_text(job.decisions)
-    output_folder.check_folders(place, target)
+    decide.check_labels(job.decisions)
+    output_folder.check_folders(location, target)
     if not options.no_score_store:
         need_pyarrow()
-    with output_folder.locked(target):
-        listing = place.find(without=target)
-        _tell(listing, place)
+    with output_folder.lock(target):
+        listing = location.find_recordings(without=target)
+        _tell(listing, location)
         known = manifest.load(target / output_folder.MANIFEST, warn=_warn)
-        files = known.relisted(listing.files, listing.unreadable, lambda entry: is_unchanged(place, entry, listing))
-        executor = start_executor(job, cluster, f"label {shown(place.name)}")
+        files = known.with_files(
+            listing.files, listing.unreadable, lambda entry: is_unchanged(location, entry, listing)
+        )
+        executor = start_executor(job, cluster, f"label {format_path(location.name)}")
         try:
-            return FolderJob(options, job, place, target, files, listing.stamps).run(executor)
+            return FolderJob(options, job, location, target, files, listing.stamps).run(executor)
         finally:
             executor.leave()
 
 
 @dataclass(frozen=True)
 class FolderJob:
-    """Label the recordings `files` of `place` as `job` says, into the folder `target`."""
+    """Label the recordings `files` of `location` as `job` says, into the folder `target`."""
 
     options: argparse.Namespace
     job: Job
-    place: Location
+    location: Location
     target: Path
     files: Manifest
     stamps: Mapping[str, FileStamp] | None
@@ -71,9 +73,9 @@ class FolderJob:
     def run(self, executor: Executor) -> int:
         """Compute what is missing and write the label files. Return the exit code."""
         job, target, files, checkpoint = self.job, self.target, self.files, self.job.checkpoint
-        key = Key.of(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
+        key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
         keep = not self.options.no_score_store
-        run = RunFile(self.place.name, checkpoint.name, checkpoint.class_names, key, recorded(self.options), keep)
+        run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, recorded(self.options), keep)
         store: ScoreStore | None = None
         try:
             # First: this is how a folder is known as one that may be written into again.
@@ -83,18 +85,18 @@ class FolderJob:
                 store = ScoreStore(target / output_folder.SCORES, key, checkpoint.class_names, _warn)
             done = self._compute(executor, store)
             if store is None:
-                found = decide.outcome(files, done.labeled)
+                found = decide.collect_files(files, done.labeled)
             else:
                 found = decide.decide_all(files, store, job.decisions, store.broken, done.labeled)
             files.save()
-            decide.write(target, run, job.decisions, found)
+            decide.write_label_files(target, run, job.decisions, found)
         except OSError as error:
             print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
         finally:
             if store is not None:
                 store.close()
-        decide.tell(target, run, found)
+        decide.print_summary(target, run, found)
         if done.summary.canceled:
             print("the same command again goes on from here")
             return CANCELLED
@@ -104,7 +106,7 @@ class FolderJob:
 
     def _compute(self, executor: Executor, store: ScoreStore | None) -> FolderResult:
         """Compute what `store` lacks. Never raise for what happens to a recording."""
-        work = FolderRun(self.place, self.job, self.files, store, self.stamps)
+        work = FolderRun(self.location, self.job, self.files, store, self.stamps)
         ids, total = work.ids(), len(self.files.entries)
         if len(ids) < total:
             print(f"{total - len(ids)} of {total} recordings are unchanged and have their scores", flush=True)
@@ -114,7 +116,7 @@ class FolderJob:
         progress.failures_in = "failed.csv gets all"
         done = executor.compute(work, ids, progress)
         for recording_id in done.summary.not_reached:
-            self.files.fail(self.files.entry(recording_id).path, decide.NO_SCORES)
+            self.files.mark_failed(self.files.get_entry(recording_id).path, decide.NO_SCORES)
         if store is not None:
             store.flush()
         progress.finish(done.summary, None)
@@ -125,9 +127,9 @@ def _warn(text: str) -> None:
     print(f"warning: {text}", flush=True)
 
 
-def _tell(listing: FolderListing, place: Location) -> None:
+def _tell(listing: FolderListing, location: Location) -> None:
     """What the walk found, on one line."""
-    told = [f"{len(listing.files)} sound files in {shown(str(place))}"]
+    told = [f"{len(listing.files)} sound files in {format_path(str(location))}"]
     told += [f"{listing.others} other files"] * bool(listing.others)
     told += [f"{listing.linked} folders that are links, which are not followed"] * bool(listing.linked)
     told += [f"{len(listing.unreadable)} folders that cannot be read"] * bool(listing.unreadable)

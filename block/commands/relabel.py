@@ -24,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
     if not before.stored:
         raise SettingsError(f"{target} holds no scores: it was written with --no-score-store")
     decisions = read_decisions(options, before.class_names)
-    decide.check_text(decisions)
+    decide.check_labels(decisions)
     started = time.monotonic()
-    with output_folder.locked(target):
+    with output_folder.lock(target):
         files = manifest.load(target / output_folder.MANIFEST, warn=lambda text: print(f"warning: {text}", flush=True))
         if not files.entries and not files.unreadable:
             raise SettingsError(
@@ -35,12 +35,12 @@ def main(argv: Sequence[str]) -> int:
         found = decide.decide_all(files, ScoreStore.reading(target / output_folder.SCORES, before.key), decisions)
         run = before.with_options({one.name: getattr(options, one.field) for one in (*RELABEL, CHOICE)})
         try:
-            decide.write(target, run, decisions, found)
+            decide.write_label_files(target, run, decisions, found)
             run.save(target)
         except OSError as error:
             print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
     print(f"decided again in {time.monotonic() - started:.1f} s")
-    decide.tell(target, run, found)
+    decide.print_summary(target, run, found)
     return SOME_FAILED if found.failed else ALL_LABELED

@@ -57,9 +57,9 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
         ) from None
 
     engine = start(job)
-    place = LocalFolder(options.folder)
+    location = LocalFolder(options.folder)
     known = manifest.load(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
-    held = known.relisted(files, {}, lambda entry: is_unchanged(place, entry))
+    held = known.with_files(files, {}, lambda entry: is_unchanged(location, entry))
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:
@@ -74,7 +74,7 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
             progress = engine.create_progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose
             labeler = CachedLabeler(engine.load_labeler(progress, stored=True), store)
-            folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
+            folder = Folder(location, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
             summary = Run(folder, folder, labeler, ManifestReporter(progress, held), folder.stop).label(ids)
             store.flush()

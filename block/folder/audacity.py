@@ -21,7 +21,7 @@ REPLACED = "\ufffd"
 TROUBLE = re.compile(r'[<>:"|?*\\]')  # other systems, to which OUT may be copied, take none of these
 
 
-def track(file: LabeledFile) -> str:
+def format_track(file: LabeledFile) -> str:
     """The recording's labels. Control characters in a label, a tab for example, become spaces."""
     return "".join(
         f"{file.seconds(segment.start):.6f}\t{file.seconds(segment.end):.6f}\t{_on_one_line(segment.label)}\n"
@@ -76,7 +76,7 @@ def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # There may be very many; what a power failure leaves unfinished is written by the next run.
-        write(path, track(file), durable=False)
+        write(path, format_track(file), durable=False)
     for name in before - now.keys():
         _remove(folder, name)
     _list(folder, now.keys())

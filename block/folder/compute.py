@@ -25,12 +25,12 @@ class FolderResult:
 
 @dataclass(frozen=True)
 class FolderRun:
-    """To compute the scores of `files`, in `place`, that `store` lacks; without one, the labels of all files.
+    """To compute the scores of `files`, in `location`, that `store` lacks; without one, the labels of all files.
 
     `stamps` are those of the files, by path, where their listing came with them.
     """
 
-    place: Location
+    location: Location
     job: Job
     files: Manifest
     store: ScoreStore | None
@@ -38,11 +38,11 @@ class FolderRun:
 
     def size(self, recording_id: int) -> int:
         """Bytes of a recording's file; 0 where nothing is known of it."""
-        entry = self.files.entry(recording_id)
+        entry = self.files.get_entry(recording_id)
         if self.stamps is not None and entry.path in self.stamps:
             return self.stamps[entry.path].size
         try:
-            return entry.size if entry.size >= 0 else self.place.stamp(entry.path).size
+            return entry.size if entry.size >= 0 else self.location.read_stamp(entry.path).size
         except OSError:
             return 0
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block.decisions import is_silent
-from block.folder.info_labels import is_uploaded
+from block.folder.info_labels import is_uploadable
 from block.folder.label_files import FAILED, write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import shown
+from block.folder.listing import format_path
 from block.folder.manifest import FileEntry, Manifest
 from block.folder.output_folder import RunFile
 from block.labeling.job import build_metadata, format_labels
@@ -45,7 +45,7 @@ def decide_all(
     broken: str = "",
     decided: Mapping[str, LabeledRecording] | None = None,
 ) -> FolderDecisions:
-    """Decide the labels of all files of `manifest` that `store` holds scores of; `broken` as in `outcome`.
+    """Decide the labels of all files of `manifest` that `store` holds scores of; `broken` as in `collect_files`.
 
     `decided` are labels, by path, that were decided in this run from the same scores: that is not done again. Raises
     SettingsError where windows are needed that were left out as silent.
@@ -59,24 +59,24 @@ def decide_all(
     ]
     labeled = {one.name: before[one.name] for one in named if one.name in before}
     rest = [one for one in named if one.name not in before]
-    return outcome(manifest, {**labeled, **{one.name: one for one in relabel(store, rest, decisions)}}, broken)
+    return collect_files(manifest, {**labeled, **{one.name: one for one in relabel(store, rest, decisions)}}, broken)
 
 
-def outcome(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken: str = "") -> FolderDecisions:
+def collect_files(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken: str = "") -> FolderDecisions:
     """The files of `manifest` with the labels in `labeled`, by path. `broken` is why scores could not be kept."""
     lacking = f"its scores could not be stored: {broken}" if broken else NO_SCORES
     files: list[LabeledFile] = []
-    failed = {shown(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
+    failed = {format_path(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
     for entry in manifest.entries:
         if entry.path in labeled:
             one = labeled[entry.path]
             files.append(LabeledFile(entry.path, entry.size, one.values, _rate_hz(entry), one.segments, one.mode))
         else:
-            failed[shown(entry.path)] = entry.problem or lacking
+            failed[format_path(entry.path)] = entry.problem or lacking
     return FolderDecisions(files, failed)
 
 
-def write(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:
+def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:
     """Write the label files of `found` into `out`. Raises OSError."""
     names = dict.fromkeys([label.name for label in decisions.labels] + [decisions.other_label])
     key = run.key
@@ -85,18 +85,18 @@ def write(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDec
     write_outputs(out, run.options["formats"], found.labeled, found.failed, surroundings)
 
 
-def tell(out: Path, run: RunFile, found: FolderDecisions) -> None:
+def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
     """Say what is in `out`, and what to make of it."""
-    print(f"{len(found.labeled)} recordings with labels in {shown(str(out))}")
-    refused = sum(not is_uploaded(file) for file in found.labeled)
+    print(f"{len(found.labeled)} recordings with labels in {format_path(str(out))}")
+    refused = sum(not is_uploadable(file) for file in found.labeled)
     if refused and "info.labels" in run.options["formats"]:
         print(f"{refused} of them edge-impulse-uploader does not take: it takes .wav, under 100 MiB")
     if found.failed:
-        print(f"{len(found.failed)} without labels are listed in {shown(str(out / FAILED))}")
+        print(f"{len(found.failed)} without labels are listed in {format_path(str(out / FAILED))}")
     print(end="", flush=True)
 
 
-def check_text(decisions: DecisionSettings) -> None:
+def check_labels(decisions: DecisionSettings) -> None:
     """Raises SettingsError for labels that no file in UTF-8 can hold."""
     for name in (decisions.other_label, format_labels(decisions.labels), *(label.name for label in decisions.labels)):
         try:

@@ -35,7 +35,7 @@ Unreadable = dict[str, str]
 class FileSystem(Protocol):
     """An open file system. Paths are relative to where recordings are. Used from several threads."""
 
-    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
+    def list_files(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
         """All that is no folder, with its stamp. Folders that cannot be listed are noted, with a "/" at the end."""
         ...
 
@@ -43,32 +43,32 @@ class FileSystem(Protocol):
         """Raises FileNotFoundError or another error where there is no folder that can be read."""
         ...
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         """Of a file. Raises RecordingError for what is none."""
         ...
 
-    def parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
+    def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
         """The first `size` bytes of a file, `part` bytes to a request. Ends early where the file does."""
         ...
 
 
-def open_store(address: ObjectStoreUri) -> FileSystem:
-    """The store at `address`. Raises SettingsError where pyarrow is missing, and what the makers of stores chose."""
-    return ArrowFileSystem(address) if address.is_arrows else FsspecFileSystem(address)
+def open_filesystem(uri: ObjectStoreUri) -> FileSystem:
+    """The store at `uri`. Raises SettingsError where pyarrow is missing, and what the makers of stores chose."""
+    return ArrowFileSystem(uri) if uri.uses_arrow else FsspecFileSystem(uri)
 
 
 class ArrowFileSystem:
     """One of Arrow's own file systems."""
 
-    def __init__(self, address: ObjectStoreUri) -> None:
+    def __init__(self, uri: ObjectStoreUri) -> None:
         need_pyarrow()
         self._fs: Any = importlib.import_module("pyarrow.fs")
-        self._store, root = self._fs.FileSystem.from_uri(address.full)
+        self._store, root = self._fs.FileSystem.from_uri(uri.for_arrow)
         self._root = root.rstrip("/")
         # Object stores tell times more exactly in listings than of one object: by these, everything would have changed.
-        self._grain = 1 if address.scheme == "file" else SECOND_NS
+        self._grain = 1 if uri.scheme == "file" else SECOND_NS
 
-    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
+    def list_files(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
         folder = self._fs.FileType.Directory
         start = len(self._root) + 1
         for infos in self._listings():
@@ -101,7 +101,7 @@ class ArrowFileSystem:
         if kind == self._fs.FileType.File:
             raise NotADirectoryError(ONE_FILE)
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         info = self._store.get_file_info(f"{self._root}/{path}")
         if info.type == self._fs.FileType.NotFound:
             raise FileNotFoundError
@@ -109,7 +109,7 @@ class ArrowFileSystem:
             raise RecordingError("it is no regular file")
         return self._stamp(info)
 
-    def parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
+    def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
         with self._store.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
             yield from _parts(lambda start, count: stream.read(count), size, part)
 
@@ -121,17 +121,17 @@ class ArrowFileSystem:
 class FsspecFileSystem:
     """One of fsspec's file systems, asked itself: behind Arrow's wrapper, most of them tell no time of change."""
 
-    def __init__(self, address: ObjectStoreUri) -> None:
+    def __init__(self, uri: ObjectStoreUri) -> None:
         fsspec: Any = importlib.import_module("fsspec")
-        if address.scheme not in fsspec.available_protocols():
+        if uri.scheme not in fsspec.available_protocols():
             raise SettingsError(
-                f"{address.scheme}:// is no place to read recordings from; expected a folder, s3://, gs://, abfs://, "
+                f"{uri.scheme}:// is no place to read recordings from; expected a folder, s3://, gs://, abfs://, "
                 f"hdfs:// or one of fsspec's"
             )
-        self._store, root = fsspec.core.url_to_fs(address.plain)
+        self._store, root = fsspec.core.url_to_fs(uri.for_fsspec)
         self._root = root.rstrip("/")
 
-    def listed(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
+    def list_files(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
         # Not by `find` or `walk`: they pass over what cannot be listed, and say nothing.
         folders = [""]
         self._store.invalidate_cache()
@@ -142,7 +142,7 @@ class FsspecFileSystem:
             except Exception as error:
                 if not above:
                     raise
-                unreadable[above] = in_words(error)
+                unreadable[above] = describe_error(error)
                 continue
             for name, info in infos:
                 if info["type"] != "directory":
@@ -154,14 +154,14 @@ class FsspecFileSystem:
         self._store.invalidate_cache()
         self._below("")
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         self._store.invalidate_cache(self._of(path))
         info = self._store.info(self._of(path))
         if info["type"] == "directory":
             raise RecordingError("it is no regular file")
         return _stamp(info)
 
-    def parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
+    def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
         of = self._of(path)
         return _parts(lambda start, count: self._store.cat_file(of, start=start, end=start + count), size, part)
 
@@ -225,7 +225,7 @@ LOST_NUMBERS = (
 )  # fmt: skip
 
 
-def in_words(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Why, on one line of at most 300 characters, with no secret of the environment and no part of an address that
     may hold one.
     """
@@ -243,7 +243,7 @@ def in_words(error: Exception) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Whatever the block raises becomes an OSError in words: a ConnectionError where no one recording is to blame.
 
     RecordingError and SettingsError stay what they are.
@@ -253,7 +253,7 @@ def told() -> Iterator[None]:
     except (RecordingError, SettingsError):
         raise
     except Exception as error:
-        text = in_words(error)
+        text = describe_error(error)
         lost = isinstance(error, (ConnectionError, TimeoutError)) or LOST.search(text) is not None
         lost = lost or (isinstance(error, OSError) and error.errno in LOST_NUMBERS)
         raise (ConnectionError if lost else OSError)(text) from None

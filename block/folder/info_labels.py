@@ -11,19 +11,19 @@ import json
 from functools import lru_cache
 
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import shown
+from block.folder.listing import format_path
 from block.recording import build_structured_labels
 
 UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
 HEAD, TAIL = '{"version": 1, "files": [', "\n]}\n"
 
 
-def entry(file: LabeledFile, surroundings: OutputContext) -> str:
+def format_entry(file: LabeledFile, surroundings: OutputContext) -> str:
     """The recording's object in the array `files`."""
     described = {**surroundings.metadata, "ast_mode": file.mode}
     return json.dumps(
         {
-            "path": shown(surroundings.from_out(file.path)),
+            "path": format_path(surroundings.from_out(file.path)),
             "category": "split",
             "label": {"type": "multi-label", "labels": build_structured_labels(file.segments)},
             "metadata": {key: _ascii(value) for key, value in described.items()},
@@ -32,7 +32,7 @@ def entry(file: LabeledFile, surroundings: OutputContext) -> str:
     )
 
 
-def is_uploaded(file: LabeledFile) -> bool:
+def is_uploadable(file: LabeledFile) -> bool:
     """Does the uploader take this kind of file, and one of this size? It passes over others and names them."""
     return file.path.lower().endswith(UPLOADED_ENDINGS) and file.size < UPLOADED_BYTES
 

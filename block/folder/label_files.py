@@ -33,12 +33,12 @@ def write_outputs(
     with ExitStack() as stack:
         if "csv" in formats:
             table = stack.enter_context(written(out / CSV))
-            table.write(label_files.header())
+            table.write(label_files.format_header())
             for file in files:
-                table.write(label_files.labels_of(file))
+                table.write(label_files.format_segments(file))
         for chosen, name, module, one in (
-            ("info.labels", INFO, info_labels, info_labels.entry),
-            ("label-studio", TASKS, label_studio, label_studio.task),
+            ("info.labels", INFO, info_labels, info_labels.format_entry),
+            ("label-studio", TASKS, label_studio, label_studio.format_task),
         ):
             if chosen not in formats:
                 continue
@@ -49,7 +49,7 @@ def write_outputs(
                 array.write(one(file, surroundings))
             array.write(module.TAIL)
         if "label-studio" in formats:
-            stack.enter_context(written(out / INTERFACE)).write(label_studio.interface(surroundings))
+            stack.enter_context(written(out / INTERFACE)).write(label_studio.format_interface(surroundings))
     audacity.write_tracks(out, files if "audacity" in formats else ())
     for chosen, names in OF_FORMAT.items():
         for name in names if chosen not in formats else ():
@@ -59,12 +59,12 @@ def write_outputs(
 COLUMNS = ("file", "start_s", "end_s", "start_index", "end_index", "label", "score")
 
 
-def header() -> str:
+def format_header() -> str:
     """The first line."""
     return rows([COLUMNS])
 
 
-def labels_of(file: LabeledFile) -> str:
+def format_segments(file: LabeledFile) -> str:
     """A row a segment. `end_index` is the last value of the segment; `end_s` is the time at which the next begins."""
     return rows(
         (

@@ -14,13 +14,13 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import shown
+from block.folder.listing import format_path
 
 HEAD, TAIL = "[", "\n]\n"
 CONTROL, SOUND = "label", "audio"
 
 
-def task(file: LabeledFile, surroundings: OutputContext) -> str:
+def format_task(file: LabeledFile, surroundings: OutputContext) -> str:
     """The recording's task, its segments a prediction. Times are in seconds; a region's score lies in 0…1."""
     # Ids have to differ within a project, and stay the same when labels are written again.
     track = hashlib.sha256(os.fsencode(file.path)).hexdigest()[:12]
@@ -56,13 +56,13 @@ def task(file: LabeledFile, surroundings: OutputContext) -> str:
 
 def _address(file: LabeledFile, surroundings: OutputContext) -> str:
     if surroundings.is_remote:
-        return shown(surroundings.from_out(file.path))
+        return format_path(surroundings.from_out(file.path))
     below = os.path.join(os.path.basename(surroundings.folder), file.path)
     # Of the bytes of the name: they need not be text.
     return "/data/local-files/?d=" + quote(os.fsencode(below.replace(os.sep, "/")), safe="/")
 
 
-def interface(surroundings: OutputContext) -> str:
+def format_interface(surroundings: OutputContext) -> str:
     """The labelling interface, for a project's settings, Labeling Interface, Code."""
     labels = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in surroundings.labels)
     return (

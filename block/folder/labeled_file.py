@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from block.folder.listing import shown
+from block.folder.listing import format_path
 from block.folder.object_store_uri import is_uri, object_uri
 from block.recording import Segment
 
@@ -30,7 +30,7 @@ class LabeledFile:
     @property
     def name(self) -> str:
         """The path as text that every reader takes."""
-        return shown(self.path)
+        return format_path(self.path)
 
     def seconds(self, position: int) -> float:
         """The time of a value of this file."""

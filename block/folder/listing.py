@@ -41,7 +41,7 @@ class FolderListing:
     stamps: Mapping[str, FileStamp] | None = None
 
 
-def find(root: Path, without: Path) -> FolderListing:
+def find_recordings(root: Path, without: Path) -> FolderListing:
     """The sound files below `root`, an existing folder; nothing below `without`.
 
     Paths are as the operating system gives them: bytes that are no text stand there as lone surrogates.
@@ -69,19 +69,19 @@ def find(root: Path, without: Path) -> FolderListing:
         for name in names:
             if name.startswith("."):
                 continue
-            if is_sound(name):
+            if is_audio_file(name):
                 files.append(above + name)
             else:
                 others += 1
     return FolderListing(tuple(sorted(files, key=os.fsencode)), dict(sorted(unreadable.items())), linked, others)
 
 
-def is_sound(name: str) -> bool:
+def is_audio_file(name: str) -> bool:
     """Has a file the ending of one that can be read?"""
     return name.lower().endswith(ENDINGS)
 
 
-def shown(path: str) -> str:
+def format_path(path: str) -> str:
     r"""A path as text that every reader takes: a byte that is no UTF-8 becomes `\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 

@@ -19,7 +19,7 @@ def compute(engine: Engine, work: FolderRun, ids: Sequence[int], progress: Progr
     computing = engine.load_labeler(progress, stored=work.store is not None)
     labeler: RecordingLabeler = CachedLabeler(computing, work.store) if work.store is not None else computing
     rate_hz = engine.job.checkpoint.front_end.rate_hz
-    folder = Folder(work.place, work.files, progress.warn_once, work.store is None, rate_hz)
+    folder = Folder(work.location, work.files, progress.warn_once, work.store is None, rate_hz)
     summary = Run(folder, folder, labeler, ManifestReporter(progress, work.files), folder.stop).label(ids)
     for line in labeler.report():
         progress.say(line)

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from block.folder.listing import FileStamp, FolderListing, find
+from block.folder.listing import FileStamp, FolderListing, find_recordings
 from block.recording import RecordingError
 from block.settings import SettingsError
 
 
 @dataclass(frozen=True)
 class OpenRecording:
-    """An open recording: `file` can seek; `stamp` is what it had before it was read, `stamp_now` asks again.
+    """An open recording: `file` can seek; `stamp` is what it had before it was read, `read_stamp` asks again.
 
-    `stamp_now` raises OSError.
+    `read_stamp` raises OSError.
     """
 
     file: BinaryIO
     stamp: FileStamp
-    stamp_now: Callable[[], FileStamp]
+    read_stamp: Callable[[], FileStamp]
 
 
 class Location(Protocol):
@@ -47,15 +47,15 @@ class Location(Protocol):
         """Raises SettingsError where it cannot be read."""
         ...
 
-    def find(self, without: Path) -> FolderListing:
+    def find_recordings(self, without: Path) -> FolderListing:
         """The sound files, but for those below the folder `without`. Raises SettingsError."""
         ...
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         """A recording's. Raises OSError."""
         ...
 
-    def opened(self, path: str) -> AbstractContextManager[OpenRecording]:
+    def open_recording(self, path: str) -> AbstractContextManager[OpenRecording]:
         """A recording, open for as long as the block runs.
 
         Raises RecordingError for what is no regular file, OSError for what cannot be read: a ConnectionError where
@@ -87,14 +87,14 @@ class LocalFolder:
         except OSError as error:
             raise SettingsError(f"{self.root} cannot be read as a folder: {error.strerror or error}") from None
 
-    def find(self, without: Path) -> FolderListing:
-        return find(self.folder, without)
+    def find_recordings(self, without: Path) -> FolderListing:
+        return find_recordings(self.folder, without)
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         return _stamp(os.stat(os.path.join(self.root, path)))
 
     @contextmanager
-    def opened(self, path: str) -> Iterator[OpenRecording]:
+    def open_recording(self, path: str) -> Iterator[OpenRecording]:
         # A pipe with the name of a sound file would make whoever opens it wait.
         handle = os.open(os.path.join(self.root, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(handle, "rb") as file:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.folder.listing import shown
+from block.folder.listing import format_path
 from block.labeling.interfaces import Reporter
 from block.recording import LabeledRecording
 from block.runtime.atomic_file import write
@@ -68,14 +68,14 @@ class Manifest:
         self._clock = clock
         self._due = clock() + SAVE_EVERY_S
 
-    def relisted(
+    def with_files(
         self, files: Iterable[str], unreadable: dict[str, str], is_unchanged: Callable[[FileEntry], bool]
     ) -> Manifest:
         """A manifest of `files`, in this order, with what is known here of those that are unchanged."""
         known = {entry.path: entry for entry in self.entries if not entry.problem and is_unchanged(entry)}
         return Manifest(self.path, [known.get(path, FileEntry(path)) for path in files], unreadable, self._clock)
 
-    def entry(self, recording_id: int) -> FileEntry:
+    def get_entry(self, recording_id: int) -> FileEntry:
         """What is known of a recording."""
         return self.entries[recording_id - 1]
 
@@ -84,7 +84,7 @@ class Manifest:
         with self._lock:
             self.entries[self._at[entry.path]] = entry
 
-    def fail(self, path: str, problem: str) -> None:
+    def mark_failed(self, path: str, problem: str) -> None:
         """A file gets no labels. What was known of it is forgotten: it may be another file by now."""
         self.put(FileEntry(path, problem=problem))
 
@@ -155,8 +155,8 @@ class ManifestReporter:
 
     def report_failed(self, recording_id: int, reason: str) -> None:
         path = self.files.entries[recording_id - 1].path
-        self.files.fail(path, reason)
-        self.to.report_failed(recording_id, f"{shown(path)}: {reason}")
+        self.files.mark_failed(path, reason)
+        self.to.report_failed(recording_id, f"{format_path(path)}: {reason}")
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.to.report_skipped(recording_id, reason)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from block.folder.filesystems import FileSystem, open_store, told
-from block.folder.listing import FileStamp, FolderListing, find, is_sound
+from block.folder.filesystems import FileSystem, open_filesystem, translate_errors
+from block.folder.listing import FileStamp, FolderListing, find_recordings, is_audio_file
 from block.folder.location import LocalFolder, Location, OpenRecording
-from block.folder.object_store_uri import ObjectStoreUri, is_uri, read_address
+from block.folder.object_store_uri import ObjectStoreUri, is_uri, parse_uri
 from block.recording import RecordingError
 from block.settings import SettingsError
 
@@ -34,15 +34,15 @@ _opening = threading.Lock()
 class Bucket:
     """An object store, or a folder in one. It is opened when it is first asked, once in a process."""
 
-    address: ObjectStoreUri
+    uri: ObjectStoreUri
 
     @classmethod
-    def of(cls, uri: str) -> Bucket:
+    def from_uri(cls, uri: str) -> Bucket:
         """The one at `uri`. Raises SettingsError for a URI that cannot be understood, or holds a secret."""
-        return cls(read_address(uri))
+        return cls(parse_uri(uri))
 
     def __str__(self) -> str:
-        return self.address.name
+        return self.uri.name
 
     @property
     def name(self) -> str:
@@ -50,53 +50,53 @@ class Bucket:
 
     @property
     def folder(self) -> Path | None:
-        return Path(self.address.path or "/") if self.address.scheme == "file" else None
+        return Path(self.uri.path or "/") if self.uri.scheme == "file" else None
 
     def check(self) -> None:
         with self._at_start():
             self._store().check()
 
-    def find(self, without: Path) -> FolderListing:
+    def find_recordings(self, without: Path) -> FolderListing:
         if self.folder is not None:
             # Arrow would follow links in circles there, and knows no names that are not UTF-8.
-            return find(self.folder, without)
+            return find_recordings(self.folder, without)
         stamps: dict[str, FileStamp] = {}
         unreadable: dict[str, str] = {}
         others = 0
         with self._at_start():
-            for path, stamp in self._store().listed(unreadable):
+            for path, stamp in self._store().list_files(unreadable):
                 if path.startswith(".") or "/." in path:
                     continue
                 if path.startswith("/") or "//" in path:
                     # Object stores alone have such folders: nothing that is written of it could be named like it.
                     unreadable[path[: f"/{path}".index("//") + 1]] = "it has no name"
-                elif is_sound(path):
+                elif is_audio_file(path):
                     stamps[path] = stamp
                 else:
                     others += not path.endswith("/")  # an object that stands for a folder
         files = tuple(sorted(stamps, key=os.fsencode))
         return FolderListing(files, dict(sorted(unreadable.items())), 0, others, stamps)
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         try:
             return self._stamp(path)
         except RecordingError as error:
             raise OSError(str(error)) from None
 
     @contextmanager
-    def opened(self, path: str) -> Iterator[OpenRecording]:
+    def open_recording(self, path: str) -> Iterator[OpenRecording]:
         stamp = self._stamp(path)
         with self._fetched(path, stamp) as file:
             yield OpenRecording(file, stamp, lambda: self._stamp(path))
 
     def _stamp(self, path: str) -> FileStamp:
-        with told():
-            return self._store().stamp(path)
+        with translate_errors():
+            return self._store().read_stamp(path)
 
     def _fetched(self, path: str, stamp: FileStamp) -> BinaryIO:
         """All of an object, at its start."""
-        with told():
-            parts = self._store().parts(path, stamp.size, MEMORY_BYTES)
+        with translate_errors():
+            parts = self._store().read_parts(path, stamp.size, MEMORY_BYTES)
             # A single part is shared, not copied.
             file = io.BytesIO(b"".join(parts)) if stamp.size <= MEMORY_BYTES else _unnamed(parts, stamp.size)
         came = file.seek(0, os.SEEK_END)
@@ -110,14 +110,14 @@ class Bucket:
 
     def _store(self) -> FileSystem:
         with _opening:
-            if self.address not in _stores:
-                _stores[self.address] = open_store(self.address)
-            return _stores[self.address]
+            if self.uri not in _stores:
+                _stores[self.uri] = open_filesystem(self.uri)
+            return _stores[self.uri]
 
     @contextmanager
     def _at_start(self) -> Iterator[None]:
         try:
-            with told():
+            with translate_errors():
                 yield
         except OSError as error:
             raise SettingsError(f"{self} cannot be read: {error}") from None
@@ -142,7 +142,7 @@ def _unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-def place_of(source: str) -> Location:
+def parse_location(source: str) -> Location:
     """The place that a user means: `source` is the path of a folder, or a URI, `scheme://…`.
 
     Raises SettingsError for a URI that nobody should read, or that cannot be understood. Nothing is opened yet.
@@ -151,4 +151,4 @@ def place_of(source: str) -> Location:
         return LocalFolder(os.fspath(Path(source)))
     from block.folder.object_store import Bucket
 
-    return Bucket.of(source)
+    return Bucket.from_uri(source)

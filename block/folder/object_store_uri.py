@@ -26,12 +26,12 @@ def is_uri(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
-def object_uri(place: str, path: str) -> str:
-    """The URI of the object at `path`, "/" between parts, below the place with this name.
+def object_uri(location: str, path: str) -> str:
+    """The URI of the object at `path`, "/" between parts, below the location with this name.
 
     Nothing is percent-encoded in it: tools of object stores, and Label Studio, take what follows the bucket as the key.
     """
-    return f"{unquote(place, errors='surrogateescape')}/{path}"
+    return f"{unquote(location, errors='surrogateescape')}/{path}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ObjectStoreUri:
     query: str
 
     @property
-    def is_arrows(self) -> bool:
+    def uses_arrow(self) -> bool:
         return self.scheme in ARROW
 
     @property
@@ -53,18 +53,18 @@ class ObjectStoreUri:
         return f"{self.scheme}://{self.authority}{quote(self.path, errors='surrogateescape')}"
 
     @property
-    def full(self) -> str:
+    def for_arrow(self) -> str:
         """The URI with its query, percent-encoded, for Arrow."""
         # Arrow takes the root of this machine's files for no path unless it is written out.
         return self.name + "/" * (not self.path) + f"?{self.query}" * bool(self.query)
 
     @property
-    def plain(self) -> str:
+    def for_fsspec(self) -> str:
         """The URI as fsspec has it, where nothing is encoded."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-def read_address(uri: str) -> ObjectStoreUri:
+def parse_uri(uri: str) -> ObjectStoreUri:
     """`uri`, checked. What is encoded with percent signs is decoded; what would have to be encoded need not be.
 
     Raises SettingsError for one that cannot be understood or that holds what looks like a secret, which is not quoted.

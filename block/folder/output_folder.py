@@ -23,17 +23,17 @@ from block.settings import SettingsError
 LOCK, SCORES, MANIFEST = ".lock", "scores", "manifest.json"
 
 
-def folder_of(given: str) -> Path:
+def parse_out(given: str) -> Path:
     """The folder that a user means. Raises SettingsError for a URI: as a path, it would become an odd folder here."""
     if is_uri(given):
         raise SettingsError("--out is a folder of this machine, also where the recordings are in an object store")
     return Path(given)
 
 
-def check_folders(place: Location, out: Path) -> None:
+def check_folders(location: Location, out: Path) -> None:
     """Raises SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
-    place.check()
-    recordings = place.folder
+    location.check()
+    recordings = location.folder
     if recordings is not None and out.resolve() == recordings.resolve():
         raise SettingsError(f"--out {out} is the folder of recordings itself; name one in it, or another")
     if recordings is not None and recordings.resolve().is_relative_to(out.resolve()):
@@ -48,7 +48,7 @@ def check_folders(place: Location, out: Path) -> None:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def lock(out: Path) -> Iterator[None]:
     """`out`, made if it is not there, for one process at a time. Raises SettingsError if another is at it."""
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import soundfile
 
 from block import audio
 from block.audio import LENGTH_TOLERANCE_MS
-from block.folder.listing import UNKNOWN, FileStamp, FolderListing, shown
+from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path
 from block.folder.location import Location, OpenRecording
 from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
@@ -23,7 +23,7 @@ from block.runtime.hashing import sha256_of
 class KnownFiles(Protocol):
     """What is known of the files of a folder, a manifest for one. Used from several threads."""
 
-    def entry(self, recording_id: int) -> FileEntry:
+    def get_entry(self, recording_id: int) -> FileEntry:
         """What is known of a recording."""
         ...
 
@@ -38,13 +38,13 @@ class KnownFiles(Protocol):
 
 @dataclass
 class Folder:
-    """The files of `manifest` at `place`. Ids are their positions, counted from 1.
+    """The files of `manifest` at `location`. Ids are their positions, counted from 1.
 
     What is learnt of a file goes into the manifest. `warn` is told of what a user should know. With `keep`, labels
     are kept in `labeled`; else they are decided again from the score store.
     """
 
-    place: Location
+    location: Location
     manifest: KnownFiles
     warn: Callable[[str], None]
     keep: bool = False
@@ -53,15 +53,15 @@ class Folder:
     stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def entry(self, recording_id: int) -> FileEntry:
+    def get_entry(self, recording_id: int) -> FileEntry:
         """What is known of a recording."""
-        return self.manifest.entry(recording_id)
+        return self.manifest.get_entry(recording_id)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         """Read a file. Raises RecordingError if it cannot be read, or is being changed."""
-        known = self.entry(recording_id)
+        known = self.get_entry(recording_id)
         try:
-            with self.place.opened(known.path) as opened:
+            with self.location.open_recording(known.path) as opened:
                 return self._read(recording_id, known, opened, expect)
         except ConnectionError as error:
             raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
@@ -72,7 +72,7 @@ class Folder:
         """Note that a recording has its labels."""
         if self.keep:
             with self._lock:
-                self.labeled[self.entry(labeled.id).path] = labeled
+                self.labeled[self.get_entry(labeled.id).path] = labeled
         self.manifest.save_if_due()
 
     def give_up(self, recording_id: int) -> None:
@@ -84,13 +84,13 @@ class Folder:
         file, before = opened.file, opened.stamp
         if before.size == 0:
             raise RecordingError("the file is empty: it has 0 bytes")
-        promised = promised_values(file)
-        check_wav(file)
+        promised = read_value_count(file)
+        check_wav_length(file)
         expect(promised)
         content = known.content if _is_same(known, before) else sha256_of(file)
         sound = audio.decode(file, self.model_rate_hz)
-        check_whole(sound.positions, promised, sound.rate_hz)
-        if opened.stamp_now() != before:
+        check_length(sound.positions, promised, sound.rate_hz)
+        if opened.read_stamp() != before:
             raise RecordingError("the file was changed while it was read")
         if sound.rate_hz < self.model_rate_hz:
             self.warn(
@@ -99,12 +99,12 @@ class Folder:
             )
         self.manifest.put(FileEntry(known.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
         return Recording(
-            recording_id, shown(known.path), sound.rate_hz, sound.positions, sound.waveform,
+            recording_id, format_path(known.path), sound.rate_hz, sound.positions, sound.waveform,
             ratio=sound.ratio, content=content,
         )  # fmt: skip
 
 
-def is_unchanged(place: Location, known: FileEntry, listing: FolderListing | None = None) -> bool:
+def is_unchanged(location: Location, known: FileEntry, listing: FolderListing | None = None) -> bool:
     """Is the content of a file known, and has the file the size and time of change it had then?
 
     `listing` is asked before the place where it has stamps: that costs no request.
@@ -115,7 +115,7 @@ def is_unchanged(place: Location, known: FileEntry, listing: FolderListing | Non
         now = listing.stamps.get(known.path)
         return now is not None and _is_same(known, now)
     try:
-        return _is_same(known, place.stamp(known.path))
+        return _is_same(known, location.read_stamp(known.path))
     except OSError:
         return False
 
@@ -124,7 +124,7 @@ def _is_same(known: FileEntry, now: FileStamp) -> bool:
     return bool(known.content) and now.mtime_ns != UNKNOWN and FileStamp(known.size, known.mtime_ns) == now
 
 
-def promised_values(file: BinaryIO) -> int:
+def read_value_count(file: BinaryIO) -> int:
     """The number of values that the header promises. Raises RecordingError where there is no header to read."""
     try:
         with soundfile.SoundFile(file) as opened:
@@ -142,13 +142,13 @@ def promised_values(file: BinaryIO) -> int:
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
 
 
-def check_whole(decoded: int, promised: int, rate_hz: int) -> None:
+def check_length(decoded: int, promised: int, rate_hz: int) -> None:
     """Raises RecordingError if a decoder gave fewer values than the header promised, by more than 10 ms."""
     if (promised - decoded) * 1000 > LENGTH_TOLERANCE_MS * rate_hz:
         raise RecordingError(f"the audio is damaged: {decoded} of the {promised} values its header promises are there")
 
 
-def check_wav(file: BinaryIO) -> None:
+def check_wav_length(file: BinaryIO) -> None:
     """Raises RecordingError if `file` is a WAV cut off before the end of its audio; leaves it at its start.
 
     Chunks as in Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0": four letters, a

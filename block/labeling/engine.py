@@ -39,7 +39,9 @@ class Engine:
     def open_store(self, folder: Path, progress: Progress) -> ScoreStore:
         """The scores that `folder` holds for this job. Raises SettingsError where it cannot be written."""
         job = self.job
-        key = Key.of(job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name)
+        key = Key.from_checkpoint(
+            job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name
+        )
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
     def load_labeler(

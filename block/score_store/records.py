@@ -24,7 +24,7 @@ class Key:
 
     `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` exact or fast, `dtype`
     that of the weights on the device, float32 for example. `front_end` is empty for the usual one, else says what is
-    unusual about it; `Key.of` knows.
+    unusual about it; `Key.from_checkpoint` knows.
     """
 
     checkpoint: str
@@ -39,7 +39,7 @@ class Key:
             object.__setattr__(self, "windows", WindowSettings(0, 0))
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, windows: WindowSettings, fill: str, mode: str, dtype: str) -> Key:
+    def from_checkpoint(cls, checkpoint: Checkpoint, windows: WindowSettings, fill: str, mode: str, dtype: str) -> Key:
         """The key for a checkpoint on disk; `dtype` is the resolved one (`Device.dtype_name`), not auto."""
         usual, found = asdict(FrontEnd()), asdict(checkpoint.front_end)
         unusual = {name: value for name, value in found.items() if value != usual[name]}

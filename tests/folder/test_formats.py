@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.folder import info_labels, label_files, label_studio
-from block.folder.audacity import track, track_path
+from block.folder.audacity import format_track, track_path
 from block.folder.label_files import write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import shown
+from block.folder.listing import format_path
 from block.recording import Segment
 from tests.folder import readers
 
@@ -45,14 +45,14 @@ def surroundings(folder: str = "/data/rec ü", out: str = "/data/out") -> Output
 @given(st.lists(labeled_files(), max_size=4, unique_by=lambda file: file.name))
 def test_every_format_gives_back_the_same_partition_whatever_names_and_labels_hold(files: list[LabeledFile]) -> None:
     around = surroundings()
-    table = label_files.header() + "".join(label_files.labels_of(file) for file in files)
+    table = label_files.format_header() + "".join(label_files.format_segments(file) for file in files)
     read = list(csv.DictReader(io.StringIO(table, newline=""), strict=True))
     info = readers.info_labels(
-        info_labels.HEAD + ",\n".join(info_labels.entry(file, around) for file in files) + info_labels.TAIL
+        info_labels.HEAD + ",\n".join(info_labels.format_entry(file, around) for file in files) + info_labels.TAIL
     )
     tasks = readers.label_studio(
-        label_studio.HEAD + ",\n".join(label_studio.task(file, around) for file in files) + label_studio.TAIL,
-        label_studio.interface(around),
+        label_studio.HEAD + ",\n".join(label_studio.format_task(file, around) for file in files) + label_studio.TAIL,
+        label_studio.format_interface(around),
     )
     assert [row["file"] for row in read] == [file.name for file in files for _ in file.segments]
     table.encode("utf-8")
@@ -64,11 +64,11 @@ def test_every_format_gives_back_the_same_partition_whatever_names_and_labels_ho
             assert round(float(row["start_s"]) * file.rate_hz) == segment.start
             assert round(float(row["end_s"]) * file.rate_hz) == segment.end
             assert abs(float(row["score"]) - segment.score) <= 0.00005 + 1e-9
-        spans = info[shown("../rec ü/" + file.path)]
+        spans = info[format_path("../rec ü/" + file.path)]
         assert readers.covers(spans, file.values)
         assert [(span.start, span.end + 1, span.label) for span in spans] == expected
         regions = tasks["rec ü/" + file.path]
-        for seconds in (regions, readers.audacity(track(file))):
+        for seconds in (regions, readers.audacity(format_track(file))):
             rounded = [(round(span.start * file.rate_hz), round(span.end * file.rate_hz)) for span in seconds]
             assert rounded == [(start, end) for start, end, _ in expected]
         assert [span.label for span in regions] == [label for _, _, label in expected]

@@ -274,7 +274,7 @@ def test_what_cannot_start_is_refused_before_torch_and_changes_nothing(audio: Pa
 
 def test_two_runs_do_not_write_into_one_folder_at_once(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
-    with out_folder.locked(out), pytest.raises(SettingsError, match="another run is writing"):
+    with out_folder.lock(out), pytest.raises(SettingsError, match="another run is writing"):
         label(audio, out)
     assert label(audio, out) == 0
 

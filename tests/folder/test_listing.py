@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from block.folder.listing import find, shown
+from block.folder.listing import find_recordings, format_path
 
 
 def touch(root: Path, *names: bytes) -> None:
@@ -21,14 +21,14 @@ def touch(root: Path, *names: bytes) -> None:
 def test_sound_files_are_found_at_any_depth_in_the_order_of_their_bytes(tmp_path: Path) -> None:
     names = [b"b.wav", b"B.WAV", b"a/z.flac", b"a-b.ogg", b"\xc3\xa9.mp3", b"\xff.wav", b"new\nline.wav", b"a/b/c.opus"]
     touch(tmp_path, *names, b"x.txt", b"wav", b"c.wav.bak")
-    listing = find(tmp_path, tmp_path / "out")
+    listing = find_recordings(tmp_path, tmp_path / "out")
     assert [os.fsencode(path) for path in listing.files] == sorted(names)
     assert (listing.others, listing.linked, listing.unreadable) == (3, 0, {})
 
 
 def test_hidden_files_and_folders_and_the_output_are_left_alone(tmp_path: Path) -> None:
     touch(tmp_path, b".a.wav", b".git/b.wav", b"out/c.wav", b"d/.e/f.wav", b"g.wav", b"._g.wav")
-    assert find(tmp_path, tmp_path / "out").files == ("g.wav",)
+    assert find_recordings(tmp_path, tmp_path / "out").files == ("g.wav",)
 
 
 def test_links_to_folders_are_not_followed_and_links_to_files_are_files(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are_files(tmp_path
     (root / "link.wav").symlink_to("../elsewhere/b.wav")
     (root / "gone.wav").symlink_to("nowhere")
     (root / "self.wav").symlink_to("self.wav")
-    listing = find(root, tmp_path / "out")
+    listing = find_recordings(root, tmp_path / "out")
     assert listing.files == ("a.wav", "gone.wav", "link.wav", "self.wav")
     assert listing.linked == 3
 
@@ -57,11 +57,11 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    listing = find(tmp_path, tmp_path / "out")
+    listing = find_recordings(tmp_path, tmp_path / "out")
     assert listing.files == ("a/b.wav", "d.wav")
     assert listing.unreadable == {"locked/": "Permission denied"}
 
 
 def test_names_are_shown_as_text() -> None:
-    assert shown(os.fsdecode("ä/b.wav".encode())) == "ä/b.wav"
-    assert shown(os.fsdecode(b"\xff\xfe.wav")) == r"\xff\xfe.wav"
+    assert format_path(os.fsdecode("ä/b.wav".encode())) == "ä/b.wav"
+    assert format_path(os.fsdecode(b"\xff\xfe.wav")) == r"\xff\xfe.wav"

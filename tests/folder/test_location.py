@@ -15,15 +15,15 @@ import pytest
 import soundfile
 
 from block.folder import filesystems, object_store
-from block.folder.filesystems import in_words, told
-from block.folder.label_studio import task
+from block.folder.filesystems import describe_error, translate_errors
+from block.folder.label_studio import format_task
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import UNKNOWN, FileStamp, FolderListing
 from block.folder.location import LocalFolder
 from block.folder.manifest import FileEntry, Manifest
-from block.folder.object_store import Bucket, place_of
-from block.folder.object_store_uri import object_uri, read_address
-from block.folder.output_folder import folder_of
+from block.folder.object_store import Bucket, parse_location
+from block.folder.object_store_uri import object_uri, parse_uri
+from block.folder.output_folder import parse_out
 from block.folder.source import Folder, is_unchanged
 from block.recording import RecordingError, RecordingLost, Segment
 from block.settings import SettingsError
@@ -51,7 +51,7 @@ class FakeStore:
         self.asked: list[str] = []
         self.after_a_part = lambda: None
 
-    def listed(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
+    def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
         self._ask("list")
         for path in self.objects:
             yield path, FileStamp(len(self.objects[path]), self.times[path])
@@ -59,13 +59,13 @@ class FakeStore:
     def check(self) -> None:
         self._ask("check")
 
-    def stamp(self, path: str) -> FileStamp:
+    def read_stamp(self, path: str) -> FileStamp:
         self._ask(f"stamp {path}")
         if path not in self.objects:
             raise FileNotFoundError
         return FileStamp(len(self.objects[path]), self.times[path])
 
-    def parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
+    def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
         for start in range(0, size, part):
             self._ask(f"read {path}")
             if got := self.objects[path][start : start + part]:
@@ -92,9 +92,9 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeSt
     """A bucket with these objects in it."""
 
     def fill(objects: dict[str, bytes]) -> tuple[Bucket, FakeStore]:
-        place, store = Bucket.of("s3://fake/a%20b"), FakeStore(objects)
-        monkeypatch.setattr(object_store, "_stores", {place.address: store})
-        return place, store
+        location, store = Bucket.from_uri("s3://fake/a%20b"), FakeStore(objects)
+        monkeypatch.setattr(object_store, "_stores", {location.uri: store})
+        return location, store
 
     return fill
 
@@ -103,19 +103,19 @@ def entries(*paths: str) -> Manifest:
     return Manifest(Path("x"), [FileEntry(path) for path in paths])
 
 
-def fetched(place: Bucket, path: str) -> FileEntry:
+def fetched(location: Bucket, path: str) -> FileEntry:
     """What is known of a recording once it was fetched."""
     known = entries(path)
-    Folder(place, known, lambda text: None).fetch(1, lambda values: None)
-    return known.entry(1)
+    Folder(location, known, lambda text: None).fetch(1, lambda values: None)
+    return known.get_entry(1)
 
 
 def test_a_path_is_a_folder_and_a_uri_is_a_bucket() -> None:
-    assert place_of("a//b/") == LocalFolder("a/b")
-    assert place_of("odd:/name") == LocalFolder("odd:/name")
-    assert isinstance(place_of("s3://bucket/x"), Bucket)
-    assert place_of("/tmp/../usr").name == "/usr"
-    assert place_of("file:///tmp/../usr").name == "/usr"
+    assert parse_location("a//b/") == LocalFolder("a/b")
+    assert parse_location("odd:/name") == LocalFolder("odd:/name")
+    assert isinstance(parse_location("s3://bucket/x"), Bucket)
+    assert parse_location("/tmp/../usr").name == "/usr"
+    assert parse_location("file:///tmp/../usr").name == "/usr"
 
 
 def test_a_file_uri_gives_the_files_of_a_run_on_the_path_byte_for_byte(audio: Path, label: Command) -> None:
@@ -186,14 +186,14 @@ def test_an_object_that_vanishes_before_it_is_read_fails_and_the_others_do_not(
 ) -> None:
     for number in range(3):
         memory.pipe_file(f"/b/{number}.wav", wav(1, number))
-    find = Bucket.find
+    find = Bucket.find_recordings
 
     def find_and_lose(self: Bucket, without: Path) -> FolderListing:
         found = find(self, without)
         memory.rm("/b/1.wav")
         return found
 
-    monkeypatch.setattr(Bucket, "find", find_and_lose)
+    monkeypatch.setattr(Bucket, "find_recordings", find_and_lose)
     assert label("memory://b", tmp_path / "out") == 1
     assert rows(tmp_path / "out" / "failed.csv") == [
         {"file": "1.wav", "reason": "the file cannot be read: No such file or directory"}
@@ -223,7 +223,7 @@ def test_a_place_that_cannot_be_read_is_named_before_anything_is_written(
 def test_a_bucket_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt"):
-        Bucket.of("s3://never-opened-before/x").check()
+        Bucket.from_uri("s3://never-opened-before/x").check()
 
 
 def test_one_file_is_no_place(tmp_path: Path, memory: fsspec.AbstractFileSystem) -> None:
@@ -231,7 +231,7 @@ def test_one_file_is_no_place(tmp_path: Path, memory: fsspec.AbstractFileSystem)
     memory.pipe_file("/b/a.wav", b"x")
     for uri in (f"file://{tmp_path}/a.wav", "memory://b/a.wav"):
         with pytest.raises(SettingsError, match="it is one file; expected a folder"):
-            Bucket.of(uri).check()
+            Bucket.from_uri(uri).check()
 
 
 SECRET = "hush-hush"
@@ -250,7 +250,7 @@ SECRET = "hush-hush"
 )  # fmt: skip
 def test_a_secret_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(SettingsError, match=r"leave it out, and give credentials as") as caught:
-        place_of(uri)
+        parse_location(uri)
     assert SECRET not in str(caught.value)
 
 
@@ -269,29 +269,29 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
     ],
 )  # fmt: skip
 def test_an_address_is_kept_without_its_options(uri: str, name: str, full: str) -> None:
-    address = read_address(uri)
-    assert (address.name, address.full) == (name, full)
+    uri = parse_uri(uri)
+    assert (uri.name, uri.for_arrow) == (name, full)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///", "memory://", "memory://b?x=1", "s3://[bad/x"])
 def test_an_address_that_nobody_understands_is_refused(uri: str) -> None:
     with pytest.raises(SettingsError):
-        place_of(uri)
+        parse_location(uri)
 
 
 def test_out_is_a_folder_of_this_machine() -> None:
     with pytest.raises(SettingsError, match="--out is a folder of this machine"):
-        folder_of("s3://bucket/labels")
-    assert folder_of("s3:/bucket") == Path("s3:/bucket")
+        parse_out("s3://bucket/labels")
+    assert parse_out("s3:/bucket") == Path("s3:/bucket")
 
 
 def test_a_bucket_goes_to_another_process_unopened(memory: fsspec.AbstractFileSystem) -> None:
     memory.pipe_file("/b/1.wav", b"x")
-    place = Bucket.of("memory://b")
-    assert place.find(NOWHERE).files == ("1.wav",)
-    sent = pickle.dumps(place)
+    location = Bucket.from_uri("memory://b")
+    assert location.find_recordings(NOWHERE).files == ("1.wav",)
+    sent = pickle.dumps(location)
     assert b"fsspec" not in sent
-    assert pickle.loads(sent).find(NOWHERE) == place.find(NOWHERE)
+    assert pickle.loads(sent).find_recordings(NOWHERE) == location.find_recordings(NOWHERE)
 
 
 def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFileSystem) -> None:
@@ -300,7 +300,7 @@ def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFile
     for name in names + left_alone:
         memory.pipe_file(f"/b/.c/{name}", b"x" * len(name))
     memory.mkdir("/b/.c/folder.wav")
-    listing = Bucket.of("memory://b/.c").find(NOWHERE)
+    listing = Bucket.from_uri("memory://b/.c").find_recordings(NOWHERE)
     assert list(listing.files) == sorted(names, key=os.fsencode)
     assert (listing.others, listing.linked, listing.unreadable) == (3, 0, {})
     assert {path: stamp.size for path, stamp in (listing.stamps or {}).items()} == {name: len(name) for name in names}
@@ -309,10 +309,10 @@ def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFile
 def test_objects_that_stand_for_folders_are_passed_over_and_folders_without_a_name_are_told(
     faked: Callable[..., tuple[Bucket, FakeStore]],
 ) -> None:
-    place, _ = faked(
+    location, _ = faked(
         dict.fromkeys(["a.wav", "b.wav/", "c/", "d//e.wav", "/f.wav", "g/h//i//j.wav", "d//.k.wav", "n/.o/p.wav"], b"")
     )
-    listing = place.find(NOWHERE)
+    listing = location.find_recordings(NOWHERE)
     assert listing.files == ("a.wav",)
     assert listing.others == 0
     assert listing.unreadable == dict.fromkeys(["/", "d//", "g/h//"], "it has no name")
@@ -331,16 +331,16 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_listed(
         return ls(self, path, **rest)
 
     monkeypatch.setattr(type(memory), "ls", refusing)
-    listing = Bucket.of("memory://b").find(NOWHERE)
+    listing = Bucket.from_uri("memory://b").find_recordings(NOWHERE)
     assert listing.files == ("a/b.wav", "d.wav")
     assert listing.unreadable == {"locked/": "Permission denied"}
 
 
 def test_arrow_lists_what_the_walk_finds_with_the_stamps_that_files_have(audio: Path) -> None:
     local = LocalFolder(str(audio))
-    listed = dict(filesystems.open_store(read_address(f"file://{audio}")).listed({}))
+    listed = dict(filesystems.open_filesystem(parse_uri(f"file://{audio}")).list_files({}))
     assert listed.pop("notes.txt").size == 9
-    assert listed == {path: local.stamp(path) for path in local.find(NOWHERE).files}
+    assert listed == {path: local.read_stamp(path) for path in local.find_recordings(NOWHERE).files}
 
 
 @pytest.mark.parametrize("folders", [0, 1, 2, 40])
@@ -356,7 +356,7 @@ def test_arrow_lists_folders_side_by_side_and_finds_the_same(
             expected.add(f"{number}/{name}")
     for most in (1000, 3):
         monkeypatch.setattr(filesystems, "FOLDERS", most)
-        found = [path for path, _ in filesystems.open_store(read_address(f"file://{tmp_path}")).listed({})]
+        found = [path for path, _ in filesystems.open_filesystem(parse_uri(f"file://{tmp_path}")).list_files({})]
         assert sorted(found) == sorted(expected)
 
 
@@ -364,7 +364,7 @@ def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_ex
     memory: fsspec.AbstractFileSystem,
 ) -> None:
     memory.pipe_file("/b/1.wav", b"x")
-    stamp = Bucket.of("memory://b").stamp("1.wav")
+    stamp = Bucket.from_uri("memory://b").read_stamp("1.wav")
     assert stamp.mtime_ns > 10**18
     assert stamp.mtime_ns % 10**9 == 0
     for time in ("2026-01-02T03:04:05.678Z", 1767323045.678, 1767323045):
@@ -383,38 +383,38 @@ def test_a_stamp_is_no_older_than_the_question(
     monkeypatch.setattr(
         type(memory), "info", lambda self, path, **rest: order.append("ask") or info(self, path, **rest)
     )
-    Bucket.of("memory://b").stamp("1.wav")
+    Bucket.from_uri("memory://b").read_stamp("1.wav")
     # Stores behind fsspec answer out of their last listing otherwise.
     assert order == ["forget", "ask"]
 
 
 def test_what_the_listing_says_is_not_asked_for_again(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
-    place, store = faked({"a.wav": wav()})
-    known = fetched(place, "a.wav")
-    listing = place.find(NOWHERE)
+    location, store = faked({"a.wav": wav()})
+    known = fetched(location, "a.wav")
+    listing = location.find_recordings(NOWHERE)
     store.asked.clear()
-    assert is_unchanged(place, known, listing)
-    assert not is_unchanged(place, FileEntry("a.wav"), listing)
-    assert not is_unchanged(place, FileEntry("gone.wav", content="ab"), listing)
+    assert is_unchanged(location, known, listing)
+    assert not is_unchanged(location, FileEntry("a.wav"), listing)
+    assert not is_unchanged(location, FileEntry("gone.wav", content="ab"), listing)
     assert store.asked == []
-    assert is_unchanged(place, known)
+    assert is_unchanged(location, known)
     store.times["a.wav"] += 10**9
-    assert not is_unchanged(place, known, place.find(NOWHERE))
-    assert not is_unchanged(place, known)
+    assert not is_unchanged(location, known, location.find_recordings(NOWHERE))
+    assert not is_unchanged(location, known)
 
 
 def test_an_object_without_a_time_of_change_is_never_taken_for_unchanged(
     faked: Callable[..., tuple[Bucket, FakeStore]],
 ) -> None:
-    place, store = faked({"a.wav": wav(1, 1)})
+    location, store = faked({"a.wav": wav(1, 1)})
     store.times["a.wav"] = UNKNOWN
-    known = fetched(place, "a.wav")
+    known = fetched(location, "a.wav")
     assert known.content
-    assert not is_unchanged(place, known)
+    assert not is_unchanged(location, known)
     store.objects["a.wav"] = wav(1, 2)
     held = Manifest(Path("x"), [known])
-    Folder(place, held, lambda text: None).fetch(1, lambda values: None)
-    assert held.entry(1).content not in ("", known.content)
+    Folder(location, held, lambda text: None).fetch(1, lambda values: None)
+    assert held.get_entry(1).content not in ("", known.content)
 
 
 @pytest.mark.parametrize(("memory_bytes", "reads"), [(1 << 20, 1), (10_000, 4)])
@@ -422,8 +422,8 @@ def test_an_object_is_read_once_from_end_to_end_whether_it_fits_in_memory_or_not
     faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch, memory_bytes: int, reads: int
 ) -> None:
     monkeypatch.setattr(object_store, "MEMORY_BYTES", memory_bytes)
-    place, store = faked({"a.wav": wav()})
-    known = fetched(place, "a.wav")
+    location, store = faked({"a.wav": wav()})
+    known = fetched(location, "a.wav")
     assert (known.size, known.values, known.rate_hz) == (32044, 16000, 16000)
     assert store.asked == ["stamp a.wav", *["read a.wav"] * reads, "stamp a.wav"]
 
@@ -436,24 +436,24 @@ def test_an_object_for_which_there_is_no_room_fails_alone(
 
     monkeypatch.setattr(object_store, "MEMORY_BYTES", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full)
-    place, _ = faked({"a.wav": wav()})
+    location, _ = faked({"a.wav": wav()})
     with pytest.raises(RecordingError, match="there is no room for its 32044 bytes in .*: No space left on device"):
-        fetched(place, "a.wav")
+        fetched(location, "a.wav")
 
 
 def test_an_object_that_is_empty_or_changes_while_it_is_read_fails(
     faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, store = faked({"a.wav": wav(), "empty.wav": b""})
+    location, store = faked({"a.wav": wav(), "empty.wav": b""})
     with pytest.raises(RecordingError, match="the file is empty: it has 0 bytes"):
-        fetched(place, "empty.wav")
+        fetched(location, "empty.wav")
 
     def touch() -> None:
         store.times["a.wav"] += 10**9
 
     store.after_a_part = touch
     with pytest.raises(RecordingError, match="changed while it was read"):
-        fetched(place, "a.wav")
+        fetched(location, "a.wav")
 
     def replace() -> None:
         store.objects["a.wav"] = wav(0.5)
@@ -461,16 +461,16 @@ def test_an_object_that_is_empty_or_changes_while_it_is_read_fails(
     monkeypatch.setattr(object_store, "MEMORY_BYTES", 10_000)
     store.after_a_part = replace
     with pytest.raises(RecordingError, match="changed while it was read"):
-        fetched(place, "a.wav")
+        fetched(location, "a.wav")
 
 
 def test_a_download_that_ends_early_is_lost_and_not_labelled(
     faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, _ = faked({"a.wav": wav()})
-    monkeypatch.setattr(FakeStore, "parts", lambda self, path, size, part: iter([self.objects[path][:9000]]))
+    location, _ = faked({"a.wav": wav()})
+    monkeypatch.setattr(FakeStore, "read_parts", lambda self, path, size, part: iter([self.objects[path][:9000]]))
     with pytest.raises(RecordingLost, match="9000 of 32044 bytes came"):
-        fetched(place, "a.wav")
+        fetched(location, "a.wav")
 
 
 NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server"
@@ -495,19 +495,19 @@ NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7
 def test_whatever_a_store_raises_is_told_on_one_line_and_the_network_is_told_apart(
     faked: Callable[..., tuple[Bucket, FakeStore]], trouble: Exception, kind: type[Exception], said: str
 ) -> None:
-    place, store = faked({"a.wav": wav()})
+    location, store = faked({"a.wav": wav()})
     store.trouble = trouble
     with pytest.raises(RecordingError) as caught:
-        fetched(place, "a.wav")
+        fetched(location, "a.wav")
     assert type(caught.value) is kind
     assert str(caught.value).startswith("the file cannot be read: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    for ask in (place.check, lambda: place.find(NOWHERE)):
+    for ask in (location.check, lambda: location.find_recordings(NOWHERE)):
         with pytest.raises(SettingsError, match="^s3://fake/a%20b cannot be read: "):
             ask()
     with pytest.raises(OSError, match=r".+"):
-        place.stamp("a.wav")
+        location.read_stamp("a.wav")
 
 
 def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_command(
@@ -521,7 +521,7 @@ def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_com
         def away(self: filesystems.FsspecFileSystem, path: str) -> FileStamp:
             raise OSError(NETWORK)
 
-        patch.setattr(filesystems.FsspecFileSystem, "stamp", away)
+        patch.setattr(filesystems.FsspecFileSystem, "read_stamp", away)
         assert label("memory://b", tmp_path / "out") != 0
     assert "8 recordings in a row were lost to the network" in "".join(capsys.readouterr())
     assert label("memory://b", tmp_path / "out") == 0
@@ -530,7 +530,7 @@ def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_com
 
 def test_what_an_error_says_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    text = in_words(
+    text = describe_error(
         OSError(f"{SECRET} https://me:{SECRET}2@host/a?X-Amz-Signature=0123abcd&b=c 's3://b?x=y' " + "z" * 999)
     )
     assert text.startswith("<key> https://host/a 's3://b' zzz")
@@ -540,7 +540,7 @@ def test_what_an_error_says_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_was_meant_for_the_user_is_not_told_again() -> None:
     for error in (RecordingError("x"), SettingsError("y")):
-        with pytest.raises(type(error)), told():
+        with pytest.raises(type(error)), translate_errors():
             raise error
 
 
@@ -549,12 +549,12 @@ def test_label_studio_is_given_the_key_as_it_is() -> None:
     assert object_uri("s3://bucket/a%20b", "c d#%?é.wav") == "s3://bucket/a b/c d#%?é.wav"
     around = OutputContext("s3://bucket/a%20b", "/out", {"ast_model": "m"}, ("x",))
     file = LabeledFile("c d.wav", 1, 10, 10, (Segment(0, 10, "x", 0.5),), "exact")
-    assert json.loads(task(file, around))["data"] == {"audio": "s3://bucket/a b/c d.wav"}
+    assert json.loads(format_task(file, around))["data"] == {"audio": "s3://bucket/a b/c d.wav"}
 
 
 def test_a_bucket_holds_the_budget_before_it_decodes(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
-    place, _ = faked({"a.wav": wav(2)})
+    location, _ = faked({"a.wav": wav(2)})
     told_values: list[int] = []
-    recording = Folder(place, entries("a.wav"), lambda text: None).fetch(1, told_values.append)
+    recording = Folder(location, entries("a.wav"), lambda text: None).fetch(1, told_values.append)
     assert told_values == [32000]
     assert np.array_equal(recording.waveform, soundfile.read(io.BytesIO(wav(2)), dtype="float32")[0])

@@ -33,7 +33,7 @@ def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_files_that_changed_or_failed_are_forgotten_and_those_that_have_gone_dropped() -> None:
     known = Manifest(Path("x"), ENTRIES)
-    again = known.relisted(
+    again = known.with_files(
         ["a.wav", "b.wav", "c.wav", "\udcff\n.wav"], {}, lambda entry: bool(entry.content) and entry.path != "a.wav"
     )
     assert again.entries == [FileEntry("a.wav"), FileEntry("b.wav"), FileEntry("c.wav"), ENTRIES[1]]
@@ -41,7 +41,7 @@ def test_files_that_changed_or_failed_are_forgotten_and_those_that_have_gone_dro
 
 def test_a_file_that_fails_is_no_longer_the_one_that_was_known() -> None:
     known = Manifest(Path("x"), ENTRIES)
-    known.fail("a.wav", "damaged")
+    known.mark_failed("a.wav", "damaged")
     assert known.entries[0] == FileEntry("a.wav", problem="damaged")
 
 

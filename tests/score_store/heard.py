@@ -83,4 +83,4 @@ def make_labeler(
 
 
 def key(labeler: ExactLabeler, mode: str = "exact") -> Key:
-    return Key.of(labeler.classifier.checkpoint, labeler.windows, "pad", mode, "float32")
+    return Key.from_checkpoint(labeler.classifier.checkpoint, labeler.windows, "pad", mode, "float32")

@@ -100,10 +100,10 @@ def test_the_stride_of_a_window_over_everything_means_nothing() -> None:
 
 def test_a_key_knows_an_unusual_front_end(tmp_path: Path) -> None:
     usual = find_checkpoint(str(EMBEDDED))
-    key = Key.of(usual, WindowSettings(), "pad", "exact", "float32")
+    key = Key.from_checkpoint(usual, WindowSettings(), "pad", "exact", "float32")
     assert key == Key(usual.sha256(), WindowSettings(), "pad", "exact", "float32")
     unusual = replace(usual, front_end=replace(usual.front_end, mean=-4.0))
-    other = Key.of(unusual, WindowSettings(), "pad", "exact", "float32")
+    other = Key.from_checkpoint(unusual, WindowSettings(), "pad", "exact", "float32")
     assert other != key
     assert Key.from_json(other.to_json()) == other
     assert other.digest != key.digest
