@@ -1,9 +1,11 @@
-# make demo · make test · make test-all · make check · make bench · make soak · make images · make push-cpu · make push-gpu · make audit;
-# what is missing is installed into .venv first, and every file of it held to its SHA-256 in locked/.
+# make demo · make test · make test-all · make check · make bench · make soak · make images · make push-cpu ·
+# make push-gpu · make audit
 #
-# TORCH_INDEX: where torch and torchaudio come from, if not from the default package index. PyTorch's own CPU-only
-# wheels are a tenth of the size:  make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# These two, and what CUDA brings along there, are then held to a version but to no SHA-256; all the rest is.
+# Each command first installs what it needs into .venv and checks every file against its SHA-256 in locked/.
+#
+# TORCH_INDEX: another source for torch and torchaudio than the default package index. PyTorch's own CPU-only wheels are
+# ten times smaller:  make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# These two and their CUDA libraries are then pinned to a version, but not to a SHA-256.
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
@@ -14,7 +16,7 @@ JOBS ?= 2
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 AUDIT := build/audit
-# A file's tests stay in one process, so what they share is made once.
+# Keep the tests of a file in one process, so that they share their fixtures.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all check fix bench soak images push-cpu push-gpu lock audit clean
@@ -23,12 +25,12 @@ SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 demo: $(VENV)/.demo
 	$(PY) demo/run.py
 
-# At most 4 minutes on two cores.
+# Takes at most 4 minutes on two cores.
 test: $(VENV)/.dev
 	$(PY) -m pytest $(SIDE_BY_SIDE)
 
-# Those tests too that are slow, such as clusters, browser journeys and kills, and more examples for the fuzz tests: at
-# most half an hour on two cores.
+# Includes the slow tests (clusters, browser, killed runs) and more examples in the fuzz tests. Takes at most half an hour
+# on two cores.
 test-all: $(VENV)/.dev
 	FUZZ=1 $(PY) -m pytest $(SIDE_BY_SIDE) -m ""
 
@@ -42,34 +44,34 @@ fix: $(VENV)/.dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# This block beside transformers, ONNX Runtime and OpenVINO on this machine: a table, JSON and a plot in build/bench.
-# It takes about twenty minutes on two cores; BENCH=--quick takes three.
+# Compare this block with transformers, ONNX Runtime and OpenVINO on this machine; writes a table, JSON and a plot to
+# build/bench. Takes about twenty minutes on two cores, or three with BENCH=--quick.
 bench: $(VENV)/.bench
 	$(PY) -m bench --out build/bench $(BENCH)
 
-# What takes too long for tests: ten thousand recordings, two hundred kills, and every fault with the times that ship.
-# About twenty minutes on two cores; SOAK=--docs puts the figures into docs/faults.md.
+# Run what takes too long for tests: ten thousand recordings, two hundred killed runs, and every fault with its real time
+# limits. Takes about twenty minutes on two cores; SOAK=--docs writes the figures into docs/faults.md.
 soak: $(VENV)/.dev
 	$(PY) -m tests.soak $(SOAK)
 
-# Build both images with buildah, without a daemon, then run the block inside each without a network and hold its labels
-# to those of a run outside. Root, on Debian: apt-get install buildah debootstrap. images/build.sh says what can be set.
+# Build both images with buildah (no daemon), then run the block inside each without a network and compare its labels with
+# those of a run outside. Needs root and, on Debian, apt-get install buildah debootstrap. See images/build.sh for options.
 images: $(VENV)/.demo
 	images/build.sh cpu
 	images/build.sh gpu
 	$(PY) -m images.trial cpu
 	$(PY) -m images.trial gpu
 
-# What `edge-impulse-blocks push` sends, in build/push-cpu and build/push-gpu.
+# Prepare what `edge-impulse-blocks push` sends, in build/push-cpu and build/push-gpu.
 push-cpu push-gpu: push-%:
 	$(PYTHON) -m images.push $*
 
-# Pin what the packages that pyproject.toml names bring along, for every Python from 3.11 to 3.14, with the SHA-256 of every
-# file, in locked/. Run it after changing a pin; it needs uv.
+# Pin all packages, with their dependencies and the SHA-256 of every file, for Python 3.11 to 3.14, in locked/. Run this
+# after changing a version in pyproject.toml; it needs uv.
 lock:
 	$(PYTHON) locked/lock.py
 
-# Which pinned packages have known vulnerabilities, by the database of the Python Packaging Authority, which is asked.
+# List known vulnerabilities in the pinned packages. Queries the database of the Python Packaging Authority.
 audit: $(AUDIT)/.installed
 	$(PYTHON) locked/audit.py $(AUDIT)/bin/python
 
@@ -77,18 +79,18 @@ clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(PY):
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 14) or sys.exit("Python 3.11 to 3.14 is needed, %s is %d.%d; name another: make PYTHON=python3.12" % ((sys.executable,) + v))'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 14) or sys.exit("Python 3.11 to 3.14 is required, but %s is %d.%d; choose another: make PYTHON=python3.12" % ((sys.executable,) + v))'
 	$(PYTHON) -m venv $(VENV)
 
-# Stamps: what has been installed, renewed when a part of locked/ changes.
+# Stamp files record what is installed; they are renewed when a file in locked/ changes.
 $(VENV)/.run: locked/run.txt | $(PY)
-	@echo "Installing what the block needs into $(VENV)."
+	@echo "Installing the block's dependencies into $(VENV)."
 	$(PIP) install --quiet -r locked/run.txt
 	touch $@
 
-# After the rest, so that nothing of it comes from PyTorch's own index.
+# Installed last, so that nothing else comes from PyTorch's own index.
 $(VENV)/.torch: locked/torch.txt $(VENV)/.run
-	@echo "Installing PyTorch into $(VENV); with the CUDA libraries it brings along this takes some minutes."
+	@echo "Installing PyTorch into $(VENV); with its CUDA libraries, this takes a few minutes."
 ifeq ($(TORCH_INDEX),)
 	$(PIP) install --quiet -r locked/run.txt -r locked/torch.txt
 else
@@ -97,17 +99,17 @@ endif
 	touch $@
 
 $(VENV)/.demo: locked/studio.txt $(VENV)/.torch
-	@echo "Installing what the local Studio needs."
+	@echo "Installing the dependencies of the local Studio."
 	$(PIP) install --quiet -r locked/studio.txt
 	touch $@
 
 $(VENV)/.dev: locked/dev.txt locked/folder.txt locked/ray.txt $(VENV)/.demo
-	@echo "Installing what the tests and checks need."
+	@echo "Installing the dependencies of the tests and checks."
 	$(PIP) install --quiet -r locked/folder.txt -r locked/ray.txt -r locked/dev.txt
 	touch $@
 
 $(VENV)/.bench: locked/bench.txt $(VENV)/.demo
-	@echo "Installing what the benchmark's other contenders and its plot need."
+	@echo "Installing the other runtimes and matplotlib for the benchmark."
 	$(PIP) install --quiet -r locked/bench.txt
 	touch $@
 
