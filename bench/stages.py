@@ -22,7 +22,7 @@ from block.labeling.run import Run
 from block.labels import parse_labels
 from block.model.classifier import Classifier, Logits
 from block.model.features import FilterBanks
-from block.recording import LabeledRecording, Recording
+from block.recording import LabeledRecording, Recording, Waveform, Window
 from block.settings import EXACT, DecisionSettings, WindowSettings
 from block.windows import PreparedRecording
 
@@ -192,8 +192,8 @@ class TimedLabeler(ExactLabeler):
         self.watch.add(DECIDE, time.perf_counter() - start - (self._model_s() - before))
         return labeled
 
-    def logits(self, batch: Sequence[PreparedRecording], path: str = EXACT) -> Logits:
-        return super().logits(batch, self.path)
+    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+        return super().compute_logits(items, self.path)
 
     def _model_s(self) -> float:
         return self.watch.seconds[FEATURES] + self.watch.seconds[FORWARD]

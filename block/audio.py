@@ -1,6 +1,6 @@
-"""A sound file to a mono float32 waveform at the model's rate.
+"""Decode a sound file into a mono float32 waveform at the model's rate.
 
-Decoding, mixing down and resampling go block by block: beside the file and the waveform, some MB are held however
+Decoding, mixing down and resampling go block by block: besides the file and the waveform they take a few MB, however
 long the recording is. Waveforms are in ±1 with full scale 1.0, shape `(values,)`.
 """
 
@@ -21,21 +21,21 @@ from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
 from block.runtime.limits import THREADS, available_bytes
 
-# Of the files that are taken for recordings, in lower case.
-ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
-LOUDEST = 1e12  # full scale is 1; of values beyond 1e15, the power spectrum no longer fits in float32
+ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")  # of recordings, in lower case
+LOUDEST = 1e12  # full scale is 1; beyond 1e15, the power spectrum no longer fits in float32
 LENGTH_TOLERANCE_MS = 10
-READ_VALUES = 1 << 16  # decoded at once, of all channels together
-BLOCK_VALUES = (
-    1 << 20
-)  # resampled at once, before or after; in smaller blocks, handing the work to threads takes longer than the work
+READ_VALUES = 1 << 16  # decoded at once, all channels together
+# Resampled at once, before or after; in smaller blocks, handing work to threads takes longer than the work itself.
+BLOCK_VALUES = 1 << 20
+BYTES_PER_VALUE = 4
+ASK_BYTES = 64 << 20  # an array smaller than this is created without asking how much memory is free
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedAudio:
     """A decoded sound file: mono `waveform` in ±1, shape `(values,)`, at the model's rate.
 
-    The file holds `positions` values at `rate_hz`; `ratio` values of the waveform stand for each of them.
+    The file has `positions` values at `rate_hz`; the waveform has `ratio` values for each of them.
     """
 
     waveform: Waveform
@@ -45,11 +45,11 @@ class DecodedAudio:
 
 
 def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000) -> DecodedAudio:
-    """Decode a WAV (any PCM width or float, any rate), or whatever else libsndfile reads, and bring it to `to_hz`.
+    """Decode a WAV (any PCM width or float, any rate), or anything else that libsndfile reads, and resample to `to_hz`.
 
-    `source` is the file's content, its path, or an open file that can seek. Several channels are averaged. Raises
-    RecordingError for data that cannot be read, is damaged, of no known format or of a rate out of reach, that
-    holds values which are not finite numbers within ±1e12, or that takes more memory than is free.
+    `source` is the content of a file, its path, or an open file that can seek. Several channels are averaged. Raises
+    RecordingError if the data cannot be read, is damaged or of no known format, has a rate that cannot be resampled or
+    values that are not finite numbers within ±1e12, or takes more memory than is free.
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), to_hz)  # shares the bytes
@@ -65,44 +65,44 @@ def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000
 def _decode(file: BinaryIO, to_hz: int) -> DecodedAudio:
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
-    calm = QuietFile(file)
+    quiet = QuietFile(file)
     try:
-        with soundfile.SoundFile(calm) as opened:
-            mono = _Mono(opened)
+        with soundfile.SoundFile(quiet) as sound_file:
+            mono = _MonoReader(sound_file)
             ratio = find_resampling_ratio(mono.rate_hz, to_hz)
-            # A header may promise anything: it is believed as far as the file could hold it, a byte a value.
-            promised = mono.promised if mono.promised <= size_bytes else 0
-            growing = GrowingWaveform(compute_resampled_length(promised, ratio))
+            # A header may promise anything; believe it only up to one value per byte of the file.
+            expected = mono.promised if mono.promised <= size_bytes else 0
+            waveform = GrowingWaveform(compute_resampled_length(expected, ratio))
             if ratio == 1:
-                while got := mono.read(growing.room(min(READ_VALUES, mono.promised - mono.positions))):
-                    growing.length += got
+                while count := mono.read(waveform.reserve(min(READ_VALUES, mono.promised - mono.positions))):
+                    waveform.length += count
             else:
                 block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), mono.promised))
                 for part in resample(mono.read, ratio, block):
-                    growing.room(len(part))[:] = part
-                    growing.length += len(part)
+                    waveform.reserve(len(part))[:] = part
+                    waveform.length += len(part)
     except MemoryError as error:
         raise RecordingError(f"there is not enough memory to decode it ({size_bytes} bytes): {error}") from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"the audio cannot be decoded ({size_bytes} bytes): {reason}") from None
     finally:
-        if (trouble := calm.problem) is not None:
-            raise RecordingError(f"the audio cannot be read: {trouble.strerror or trouble}") from None
+        if (problem := quiet.problem) is not None:
+            raise RecordingError(f"the audio cannot be read: {problem.strerror or problem}") from None
     if mono.unusable:
         raise RecordingError(
             f"the audio holds values that are not finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
             f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / mono.rate_hz:g} s"
         )
-    return DecodedAudio(growing.whole(), mono.rate_hz, mono.positions, ratio)
+    return DecodedAudio(waveform.finish(), mono.rate_hz, mono.positions, ratio)
 
 
-class _Mono:
-    """The mean of an open sound file's channels, from the file's start to its end.
+class _MonoReader:
+    """Reads the mean of the channels of an open sound file.
 
-    `promised` is the number of values by the header, which may be more than there are; libsndfile never gives more.
-    `positions` were read so far; `unusable` of them are no finite numbers within ±1e12: `first_unusable`, at the
-    position `first_unusable_at`, and others.
+    `promised` is the number of values by the header; there may be fewer, and libsndfile never returns more. `positions`
+    have been read so far. `unusable` of them are not finite numbers within ±1e12; the first is `first_unusable`, at
+    position `first_unusable_at`.
     """
 
     def __init__(self, file: soundfile.SoundFile) -> None:
@@ -114,26 +114,26 @@ class _Mono:
         self._channels = np.empty((max(1, READ_VALUES // file.channels), file.channels), np.float32)
 
     def read(self, out: Waveform) -> int:
-        """Fill `out`, shape `(values,)`, from its start. How many there were: fewer than asked for only at the end."""
+        """Fill `out`, shape `(values,)`, from its start. Return the number of values, which is less only at the end."""
         start = 0
         while start < len(out):
-            room = out[start : start + min(len(self._channels), self.promised - self.positions)]
+            part = out[start : start + min(len(self._channels), self.promised - self.positions)]
             if self._file.channels == 1:
-                got = len(self._file.read(out=room))
+                count = len(self._file.read(out=part))
             else:
-                channels = self._file.read(out=self._channels[: len(room)])
-                got = len(channels)
-                with np.errstate(invalid="ignore"):  # ∞ − ∞ is told of below
-                    room[:got] = channels.mean(axis=1, dtype=np.float64)
-            if not got:
+                channels = self._file.read(out=self._channels[: len(part)])
+                count = len(channels)
+                with np.errstate(invalid="ignore"):  # ∞ − ∞ is reported by _check
+                    part[:count] = channels.mean(axis=1, dtype=np.float64)
+            if not count:
                 break
-            self._check(room[:got])
-            self.positions += got
-            start += got
+            self._check(part[:count])
+            self.positions += count
+            start += count
         return start
 
     def _check(self, values: Waveform) -> None:
-        usable = np.abs(values) <= LOUDEST  # NaN is at most nothing
+        usable = np.abs(values) <= LOUDEST  # False for NaN
         count = len(values) - int(np.count_nonzero(usable))
         if count and not self.unusable:
             at = int(usable.argmin())
@@ -142,11 +142,11 @@ class _Mono:
 
 
 def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
-    """How many positions of the delivered audio stand for one value of the sample.
+    """Return how many positions of the delivered audio there are per value of the sample.
 
-    `positions` at `rate_hz` is what the sound file holds; `values` at `frequency_hz` is what the sample is said to
-    have. They fit when they differ by at most 10 ms (then the answer is 1) or when their lengths are in the ratio
-    of their rates within 0.1 %. Anything else raises RecordingError: labels would land in the wrong place.
+    The sound file has `positions` at `rate_hz`; the sample is said to have `values` at `frequency_hz`. The answer is 1
+    if their lengths differ by at most 10 ms as counts, and their ratio if it equals that of the rates within 0.1 %.
+    Otherwise labels would land in the wrong place: raises RecordingError.
     """
     if abs(positions - values) * 1000 <= LENGTH_TOLERANCE_MS * rate_hz:
         return Fraction(1)
@@ -162,27 +162,27 @@ def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: flo
 
 
 class QuietFile:
-    """`file`, whose trouble is not raised: a seek out of it gives -1 as in C, a read that fails gives its end.
+    """A file that raises nothing: a bad seek returns -1 as in C, and a read that fails returns no bytes.
 
-    `problem` is the first OSError that reading gave.
+    `problem` is the first OSError of a read.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self.problem: OSError | None = None
         self._file = file
-        self._astray = False
+        self._seek_failed = False
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):
-            self._astray = True
+            self._seek_failed = True
             return -1
 
     def tell(self) -> int:
-        """The position, or -1 once after a seek that failed: libsndfile's binding asks here how it went."""
-        if self._astray:
-            self._astray = False
+        """Return the position, or -1 once after a failed seek, since libsndfile's binding ignores what seek returns."""
+        if self._seek_failed:
+            self._seek_failed = False
             return -1
         return self._file.tell()
 
@@ -194,51 +194,49 @@ class QuietFile:
             return b""
 
 
-BYTES_PER_VALUE = 4
-ASK_BYTES = 64 << 20  # to take less than this, nobody asks how much is free
-
-
 class GrowingWaveform:
-    """A float32 waveform of `length` values so far, `expected` in the end, or more. `free`: the bytes that are free."""
+    """A float32 waveform that grows while it is filled: `length` values so far, of `expected` ones or more.
+
+    `free` returns the bytes of memory that are free. Raises RecordingError where the waveform needs more.
+    """
 
     def __init__(self, expected: int = 0, free: Callable[[], int] = available_bytes) -> None:
-        """Raises RecordingError where `expected` values take more memory than is free."""
         self._free = free
         self._values: Waveform = np.empty(0, np.float32)
-        self._check(expected)
-        # What is not filled of it is never touched, and takes no memory.
+        self._check_memory(expected)
+        # Pages that are never touched take no memory.
         self._values = np.empty(expected, np.float32)
         self.length = 0
 
-    def room(self, values: int) -> Waveform:
-        """Where the next `values` values go; whoever has filled some of it adds these to `length`.
+    def reserve(self, values: int) -> Waveform:
+        """Return an array for the next `values` values, and add what was filled of it to `length` yourself.
 
-        What was given before is no longer valid. Raises RecordingError where that takes more memory than is free.
+        Arrays returned before become invalid.
         """
         end = self.length + values
         if end > len(self._values):
             longer = end + end // 4
-            self._check(longer - len(self._values))
-            # The operating system moves the pages of large arrays: nothing is held twice.
+            self._check_memory(longer - len(self._values))
+            # The operating system moves the pages of large arrays, so this does not take the memory twice.
             self._values.resize(longer, refcheck=False)
         return self._values[self.length : end]
 
-    def whole(self) -> Waveform:
-        """All values. Nothing can be added after that."""
+    def finish(self) -> Waveform:
+        """Return all values. Nothing can be added afterwards."""
         self._values.resize(self.length, refcheck=False)
         return self._values
 
-    def _check(self, more: int) -> None:
-        """Raises RecordingError if there is no memory for so many values more.
+    def _check_memory(self, more: int) -> None:
+        """Raise RecordingError if there is no memory for `more` values.
 
-        Not all that is free may be taken: several recordings are decoded at once, and a small file may hold hours of
-        nothing, or say so.
+        Each of the recordings that are decoded at once may take its share of what is free: a small file can contain
+        hours of silence, or claim to.
         """
-        held_bytes = self._values.nbytes
-        size_bytes = held_bytes + more * BYTES_PER_VALUE
+        own_bytes = self._values.nbytes
+        size_bytes = own_bytes + more * BYTES_PER_VALUE
         if size_bytes <= ASK_BYTES:
             return
-        free_bytes = held_bytes + self._free()
+        free_bytes = own_bytes + self._free()
         if size_bytes > free_bytes // THREADS:
             raise RecordingError(
                 f"its waveform takes {size_bytes / 1e9:.1f} GB of memory or more; {free_bytes / 1e9:.1f} GB are free "

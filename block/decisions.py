@@ -1,11 +1,12 @@
-"""Logits to scores, scores to one label a cell, cells to merged segments: the one path that all commands share.
+"""Turn logits into scores, scores into one label per cell, and cells into segments.
 
-Pure functions on arrays: no torch and no audio.
+Every command takes this path. Pure functions on arrays: no torch and no audio.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,17 +24,17 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Decision:
-    """The label of one cell and the score it was decided by, in 0…1."""
+    """The label of one cell, and the score behind it, in 0…1."""
 
     label: str
     score: float
 
 
 def apply_score_function(logits: npt.ArrayLike, function: ScoreFunction) -> Scores:
-    """Scores in 0…1 of logits, shape `(..., classes)` for both; softmax runs over the classes.
+    """Return scores in 0…1. Shape: `(..., classes)` in and out; softmax runs over the classes.
 
-    softmax is what transformers' audio-classification pipeline applies to a checkpoint without `problem_type`;
-    sigmoid is the reading AST was trained for.
+    Softmax is what transformers' audio-classification pipeline applies to a checkpoint without `problem_type`;
+    sigmoid is what AST was trained with.
     """
     x = np.asarray(logits, dtype=np.float64)
     if function == "softmax":
@@ -45,17 +46,22 @@ def apply_score_function(logits: npt.ArrayLike, function: ScoreFunction) -> Scor
 
 
 def score_classes(logits: npt.ArrayLike, chunk_counts: Sequence[int], function: ScoreFunction) -> Scores:
-    """Scores of windows that were heard in pieces: the score function on each piece, then the maximum per class.
+    """Return each window's score for every class: the maximum over the window's chunks.
 
-    Shape: `(pieces, classes)` in, the pieces of a window standing together; `chunk_counts`, each at least 1, adds
-    up to `pieces`; returns `(windows, classes)`.
+    Shape: `(chunks, classes)` in, the chunks of a window together; `(windows, classes)` out. `chunk_counts` has the
+    number of chunks of each window; silent windows have none and score 0.
     """
-    starts = np.concatenate(([0], np.cumsum(chunk_counts)[:-1])).astype(np.intp)
-    return np.asarray(np.maximum.reduceat(apply_score_function(logits, function), starts, axis=0))
+    logits, counts = np.asarray(logits), np.asarray(chunk_counts)
+    heard = counts > 0
+    scores = np.zeros((len(counts), logits.shape[-1]))
+    if heard.any():
+        starts = np.cumsum(counts[heard]) - counts[heard]
+        scores[heard] = np.maximum.reduceat(apply_score_function(logits, function), starts, axis=0)
+    return scores
 
 
 def reduce_to_labels(scores: Scores, labels: Sequence[LabelOfInterest]) -> Scores:
-    """Scores of labels of interest, each the highest of its classes.
+    """Return the scores of the labels of interest, each the highest of its classes.
 
     Shape: `(..., classes)` in, `(..., labels)` out, in the user's order.
     """
@@ -66,9 +72,14 @@ def reduce_to_labels(scores: Scores, labels: Sequence[LabelOfInterest]) -> Score
     return np.asarray(np.maximum.reduceat(scores[..., columns], starts, axis=-1))
 
 
+def score_labels(logits: npt.ArrayLike, chunk_counts: Sequence[int], settings: DecisionSettings) -> Scores:
+    """Return each window's score for every label of interest, `(windows, labels)`; see `score_classes`."""
+    return reduce_to_labels(score_classes(logits, chunk_counts, settings.score_function), settings.labels)
+
+
 def score_cells(scores: Scores, cells: Sequence[Cell]) -> Scores:
-    """The mean over the windows that cover a cell. Shape: `(windows, classes)` in, `(cells, classes)` out."""
-    # The mean of one is that one; most cells have one window, and there are very many.
+    """Average the scores of the windows that cover each cell. Shape: `(windows, n)` in, `(cells, n)` out."""
+    # Most cells have one window, and a long recording has very many cells: skip the mean of one.
     return np.stack(
         [
             scores[cell.windows.start]
@@ -82,14 +93,14 @@ def score_cells(scores: Scores, cells: Sequence[Cell]) -> Scores:
 def decide_cells(
     scores: Scores, heard: npt.NDArray[np.bool_], labels: Sequence[LabelOfInterest], other_label: str
 ) -> list[Decision]:
-    """One label a cell: of those at or above their threshold the highest score wins, ties in the user's order.
+    """Choose one label per cell: the highest score at or above its threshold wins; ties go to the first in `labels`.
 
-    Shape: `(cells, labels)`, one column a label of interest, and `(cells,)`: False where a cell is silent, which gets
-    `other_label` whatever the thresholds. With no label at its threshold a cell gets `other_label` too, and the best
-    score that stayed below.
+    Shape: `(cells, labels)`, and `(cells,)` for `heard`, which is False where a cell is silent: such a cell gets
+    `other_label` even if a threshold is 0. A cell with no label at its threshold gets `other_label` and the best score
+    that stayed below.
     """
     reached = (scores >= np.array([label.threshold for label in labels])) & heard[:, None]
-    # argmax takes the first of equals, and columns stand in the user's order.
+    # argmax returns the first of equals, and the columns are in the user's order.
     winners = np.where(reached, scores, -1.0).argmax(axis=1)
     best = scores.max(axis=1)
     return [
@@ -103,17 +114,17 @@ def decide_cells(
 def find_uncertain_cells(
     scores: Scores, heard: npt.NDArray[np.bool_], labels: Sequence[LabelOfInterest], errors: Scores
 ) -> npt.NDArray[np.bool_]:
-    """Cells whose label could be another one if each score were up to `errors` higher or lower.
+    """Return which cells could get another label if each of their scores were off by up to `errors`.
 
-    Shape: as for `decide_cells`; `errors`, shape `(cells,)`, each 0 or more; returns `(cells,)`. Where the error is 0,
-    and where a cell is silent, the label is settled.
+    Shape: as for `decide_cells`; `errors`, 0 or more, and the result are `(cells,)`. Silent cells, and those with an
+    error of 0, are certain.
     """
     thresholds = np.array([label.threshold for label in labels])
     low, high = scores - errors[:, None], scores + errors[:, None]
     winners = np.where(scores >= thresholds, scores, -1.0).argmax(axis=1)
     rows = np.arange(len(scores))
     found = scores[rows, winners] >= thresholds[winners]
-    # A rival counts if it may reach its threshold and, where there is a winner, what that surely has.
+    # A rival has to be able to reach its threshold and, if there is a winner, the lowest score the winner may have.
     rivals = high >= thresholds
     rivals[found] &= high[found] >= low[rows, winners][found, None]
     rivals[rows[found], winners[found]] = False
@@ -123,9 +134,9 @@ def find_uncertain_cells(
 
 @dataclass(eq=False, repr=False)
 class _CellRun:
-    """Neighbouring cells on their way to a segment; `weight` is the length that the `weighted` score comes from.
+    """A run of neighboring cells that becomes a segment, in a linked list of runs.
 
-    `place` tells equally short runs apart; `before` and `after` are the neighbours; `gone` once it was given away.
+    The score of the segment is `weighted / weight`: scores weighted by the lengths of the cells that got this label.
     """
 
     start: int
@@ -133,24 +144,36 @@ class _CellRun:
     label: str
     weighted: float
     weight: int
-    place: int = 0
-    before: _CellRun | None = None
-    after: _CellRun | None = None
-    gone: bool = False
+    previous: _CellRun | None = None
+    next: _CellRun | None = None
+    is_absorbed: bool = False
 
     @property
     def length(self) -> int:
         return self.end - self.start
 
-    def segment(self) -> Segment:
-        return Segment(self.start, self.end, self.label, self.weighted / self.weight)
+    def absorb(self, neighbor: _CellRun) -> None:
+        """Take over the span of `neighbor` and its place in the list."""
+        self.start, self.end = min(self.start, neighbor.start), max(self.end, neighbor.end)
+        if neighbor is self.next:
+            self.next = neighbor.next
+        else:
+            self.previous = neighbor.previous
+        if self.next is not None:
+            self.next.previous = self
+        if self.previous is not None:
+            self.previous.next = self
+        neighbor.is_absorbed = True
 
 
-def build_segments(cells: Sequence[Cell], decisions: Sequence[Decision], merge: bool, min_length: int) -> list[Segment]:
-    """Segments that tile what the cells tile, in order.
+def build_segments(
+    cells: Sequence[Cell], decisions: Sequence[Decision], merge: bool, min_length: int
+) -> tuple[Segment, ...]:
+    """Return segments that tile the same span as `cells`, in order.
 
-    With `merge` neighbours of one label become one; then segments shorter than `min_length` values are given, the
-    shortest first, to their longer neighbour (the earlier one of equals), whose label and score stay.
+    With `merge`, neighboring cells with one label become one segment. Then segments shorter than `min_length` values
+    are given away, the shortest first, to their longer neighbor (the earlier one of equals), which keeps its label
+    and score.
     """
     runs: list[_CellRun] = []
     for cell, decision in zip(cells, decisions, strict=True):
@@ -161,96 +184,58 @@ def build_segments(cells: Sequence[Cell], decisions: Sequence[Decision], merge: 
         else:
             runs.append(_CellRun(cell.start, cell.end, decision.label, decision.score * cell.length, cell.length))
     if merge and min_length > 0:
-        _give_away_short(runs, min_length)
-    return [run.segment() for run in runs if not run.gone]
+        _give_away_short_runs(runs, min_length)
+    remaining = [run for run in runs if not run.is_absorbed]
+    return tuple(Segment(run.start, run.end, run.label, run.weighted / run.weight) for run in remaining)
 
 
-def _give_away_short(runs: list[_CellRun], min_length: int) -> None:
-    """Give each run under `min_length` to its longer neighbour, the shortest first, until none is left but the last."""
-    for place, run in enumerate(runs):
-        run.place = place
-        run.before = runs[place - 1] if place else None
-        run.after = runs[place + 1] if place + 1 < len(runs) else None
-    # A run that grows leaves its entry behind: entries whose length is no longer right are passed over.
-    queue = [(run.length, run.place) for run in runs if run.length < min_length]
+def _give_away_short_runs(runs: list[_CellRun], min_length: int) -> None:
+    """Let longer neighbors absorb the runs under `min_length`, the shortest first, until no run can be absorbed."""
+    for left, right in itertools.pairwise(runs):
+        left.next, right.previous = right, left
+    # No two entries have the same length and start, so runs are never compared with each other.
+    queue = [(run.length, run.start, run) for run in runs if run.length < min_length]
     heapq.heapify(queue)
     while queue:
-        length, place = heapq.heappop(queue)
-        short = runs[place]
-        neighbours = [run for run in (short.before, short.after) if run is not None]
-        if short.gone or short.length != length or not neighbours:
+        length, _, short = heapq.heappop(queue)
+        neighbors = [run for run in (short.previous, short.next) if run is not None]
+        # A run that grew has left an entry with its old length behind.
+        if short.is_absorbed or short.length != length or not neighbors:
             continue
-        taker = max(neighbours, key=lambda run: run.length)
-        _take_over(taker, short)
-        # Its own score spoke for another label, so it is not averaged in; what it stood between may now be one.
-        other = taker.after if taker.after is not None and taker.after.label == taker.label else taker.before
-        if other is not None and other.label == taker.label:
-            taker.weighted, taker.weight = taker.weighted + other.weighted, taker.weight + other.weight
-            _take_over(taker, other)
-        if taker.length < min_length:
-            heapq.heappush(queue, (taker.length, taker.place))
-
-
-def _take_over(taker: _CellRun, other: _CellRun) -> None:
-    """`taker` gets the span of `other`, its neighbour, and its place between the others."""
-    taker.start, taker.end = min(taker.start, other.start), max(taker.end, other.end)
-    if taker.after is other:
-        taker.after = other.after
-        if other.after is not None:
-            other.after.before = taker
-    else:
-        taker.before = other.before
-        if other.before is not None:
-            other.before.after = taker
-    other.gone = True
-
-
-def decide_segments(
-    scores: Scores,
-    heard: npt.NDArray[np.bool_],
-    cells: Sequence[Cell],
-    settings: DecisionSettings,
-    min_length: int,
-) -> tuple[Segment, ...]:
-    """Segments of one recording from its windows' scores, shape `(windows, labels of interest)`.
-
-    `heard`, shape `(windows,)`, is False for the windows that were left out as silent. Their scores are 0 and count
-    as such in the mean of a cell that other windows cover too; a cell that only silent windows cover is silent.
-    """
-    cells_heard = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])
-    decisions = decide_cells(score_cells(scores, cells), cells_heard, settings.labels, settings.other_label)
-    return tuple(build_segments(cells, decisions, settings.merge, min_length))
-
-
-def score_labels(logits: npt.ArrayLike, chunk_counts: Sequence[int], settings: DecisionSettings) -> Scores:
-    """Return scores of windows, shape `(windows, labels of interest)`, from logits of their pieces, in order.
-
-    A window without pieces, left out as silent, has scores of 0.
-    """
-    heard = np.array(chunk_counts) > 0
-    scores = np.zeros((len(heard), len(settings.labels)))
-    if heard.any():
-        counts = [count for count in chunk_counts if count]
-        of_classes = score_classes(logits, counts, settings.score_function)
-        scores[heard] = reduce_to_labels(of_classes, settings.labels)
-    return scores
+        longer = max(neighbors, key=lambda run: run.length)
+        longer.absorb(short)
+        # The short run's score was for another label, so it is not averaged in. The runs on both sides of it may now
+        # be neighbors with one label.
+        for neighbor in (longer.next, longer.previous):
+            if neighbor is not None and neighbor.label == longer.label:
+                longer.weighted += neighbor.weighted
+                longer.weight += neighbor.weight
+                longer.absorb(neighbor)
+        if longer.length < min_length:
+            heapq.heappush(queue, (longer.length, longer.start, longer))
 
 
 def label_recording(
     recording_id: int, name: str, value_rate_hz: Fraction, layout: Layout, chunk_counts: Sequence[int],
     scores: Scores, settings: DecisionSettings, mode: str = EXACT,
 ) -> LabeledRecording:  # fmt: skip
-    """Return a recording with its segments.
+    """Decide the segments of a recording from the scores of its windows, shape `(windows, labels)`.
 
-    `scores` are those of its windows, shape `(windows, labels)`, 0 for silent ones.
+    Silent windows have no chunks. Their scores are 0 and count as such in the mean of a cell that other windows cover
+    too; a cell that only silent windows cover is silent.
     """
     heard = np.array(chunk_counts) > 0
+    cells_heard = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in layout.cells])
+    decisions = decide_cells(score_cells(scores, layout.cells), cells_heard, settings.labels, settings.other_label)
     min_length = round_half_up(settings.min_segment_ms * value_rate_hz / 1000)
-    found = decide_segments(scores, heard, layout.cells, settings, min_length)
+    segments = build_segments(layout.cells, decisions, settings.merge, min_length)
     seconds = float(layout.values / value_rate_hz)
-    return LabeledRecording(recording_id, name, layout.values, seconds, found, len(heard), mode)
+    return LabeledRecording(recording_id, name, layout.values, seconds, segments, len(heard), mode)
 
 
 def is_silent(level_dbfs: float, settings: DecisionSettings) -> bool:
-    """Return True if a window of this RMS level is left out. Give the float32 that is stored, so that all agree."""
+    """Return True if a window of this RMS level is left out as silent.
+
+    Pass the float32 that is stored, so that deciding again gives the same answer.
+    """
     return settings.silence_dbfs is not None and level_dbfs < settings.silence_dbfs

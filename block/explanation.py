@@ -1,4 +1,4 @@
-"""Why a recording has its labels: for each segment what else was heard, how loud it was, and which windows agreed."""
+"""Explain labels: what else each segment sounded like, how loud it was, and how many of its windows agreed."""
 
 from __future__ import annotations
 
@@ -25,58 +25,47 @@ def explain(
     settings: DecisionSettings,
     class_names: Sequence[str],
 ) -> tuple[Evidence, ...]:
-    """What speaks for each of `segments`, in order.
+    """Return the evidence for each of `segments`, in order.
 
-    `logits`, shape `(pieces, classes)`, are those of the pieces of all windows, `chunk_counts` tells how many each
-    window has, 0 where it was left out as silent; `levels_dbfs`, shape `(windows,)`, is each window's RMS level.
+    `chunk_counts` has the number of chunks of each window, 0 for a silent one; `logits`, shape `(chunks, classes)`, are
+    those of all chunks. `levels_dbfs`, shape `(windows,)`, are the RMS levels of the windows.
     """
+    class_scores = decisions.score_classes(logits, chunk_counts, settings.score_function)
+    label_scores = decisions.reduce_to_labels(class_scores, settings.labels)
     heard = np.array(chunk_counts) > 0
-    of_classes = np.zeros((len(heard), len(class_names)))
-    if heard.any():
-        counts = [count for count in chunk_counts if count]
-        of_classes[heard] = decisions.score_classes(logits, counts, settings.score_function)
-    of_labels = decisions.score_labels(logits, chunk_counts, settings)
-    alone = [one.label for one in decisions.decide_cells(of_labels, heard, settings.labels, settings.other_label)]
+    window_labels = [
+        decision.label
+        for decision in decisions.decide_cells(label_scores, heard, settings.labels, settings.other_label)
+    ]
     power = 10 ** (np.asarray(levels_dbfs, np.float64) / 10)
-    own = {label.name: label.indices for label in settings.labels}
+    own_classes = {label.name: label.indices for label in settings.labels}
     found = []
     for segment in segments:
-        spoke = _windows(segment, layout)
-        margin = _margin(segment, of_labels[spoke], settings)
-        found.append(_of_segment(segment, spoke, alone, of_classes, power, own, class_names, margin))
+        windows = _find_windows(segment, layout)
+        means = class_scores[windows].mean(axis=0)
+        others = [at for at in np.argsort(-means, kind="stable") if at not in own_classes.get(segment.label, ())]
+        mean_power = float(power[windows].mean())
+        found.append(
+            Evidence(
+                runners_up=tuple(RunnerUp(class_names[at], float(means[at])) for at in others[:RUNNERS_UP]),
+                loudness_dbfs=10 * math.log10(mean_power) if mean_power > 0 else -math.inf,
+                windows=len(windows),
+                agreeing=sum(window_labels[window] == segment.label for window in windows),
+                margin=_margin(segment, label_scores[windows], settings),
+            )
+        )
     return tuple(found)
 
 
-def _windows(segment: Segment, layout: Layout) -> list[int]:
-    """The windows that spoke for the cells of a segment, in order."""
-    spoke = {
-        window
-        for cell in layout.cells
-        if cell.start < segment.end and segment.start < cell.end
-        for window in cell.windows
-    }
-    return sorted(spoke)
-
-
-def _of_segment(
-    segment: Segment,
-    windows: Sequence[int],
-    alone: Sequence[str],
-    of_classes: npt.NDArray[np.float64],
-    power: npt.NDArray[np.float64],
-    own: dict[str, tuple[int, ...]],
-    class_names: Sequence[str],
-    margin: float,
-) -> Evidence:
-    means = of_classes[windows].mean(axis=0)
-    others = [at for at in np.argsort(-means, kind="stable") if at not in own.get(segment.label, ())]
-    mean_power = float(power[windows].mean())
-    return Evidence(
-        tuple(RunnerUp(class_names[at], float(means[at])) for at in others[:RUNNERS_UP]),
-        10 * math.log10(mean_power) if mean_power > 0 else -math.inf,
-        len(windows),
-        sum(alone[window] == segment.label for window in windows),
-        margin,
+def _find_windows(segment: Segment, layout: Layout) -> list[int]:
+    """Return the indices of the windows behind the cells of a segment, in order."""
+    return sorted(
+        {
+            window
+            for cell in layout.cells
+            if cell.start < segment.end and segment.start < cell.end
+            for window in cell.windows
+        }
     )
 
 

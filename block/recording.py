@@ -1,7 +1,7 @@
-"""What passes between the rooms of the block: recordings, windows, segments, and why one could not be had.
+"""The nouns of the block: recordings, windows, segments, labels, and what can go wrong with a recording.
 
-Positions are integers that count values of a recording from 0; spans are half-open, `[start, end)`.
-The inclusive `endIndex` of Edge Impulse exists only in `block.edge_impulse`.
+Positions are integers that count the values of a recording from 0. Spans are half-open, `[start, end)`; only Edge
+Impulse has an inclusive `endIndex`, see `build_structured_labels`.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ Waveform = npt.NDArray[np.float32]
 
 
 class RecordingError(Exception):
-    """One recording cannot be labelled. The message says what was got and what was expected."""
+    """One recording cannot be labeled. The message says what was found and what was expected."""
 
 
 class RecordingForbidden(RecordingError):
-    """The source or the sink does not let this key read or write one recording."""
+    """The API key may not read or write one recording."""
 
 
 class RecordingLost(RecordingError):
-    """A call about one recording did not come through, tried again as often as that makes sense."""
+    """A request about one recording failed, retries included."""
 
 
 class RecordingSkipped(Exception):
-    """One recording is left alone on purpose (a disabled sample, say); this is no failure."""
+    """One recording is left alone on purpose, for example a disabled sample. This is not a failure."""
 
 
 class RecordingDone(RecordingSkipped):
-    """One recording has the labels already that this run would give it."""
+    """One recording already has the labels that this run would give it."""
 
 
 class RunEnded(Exception):
-    """Nothing more can be labelled in this run: a refused key, for example."""
+    """This run cannot label anything more, for example because the API key was refused."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A half-open span `[start, end)` of a recording, in values, that is judged in one piece."""
+    """A half-open span `[start, end)` of a recording, in values, that gets one set of scores."""
 
     start: int
     end: int
@@ -54,11 +54,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Segment:
-    """Neighbouring cells with one label.
+    """Neighboring cells with one label, `[start, end)` in values.
 
-    `start` and `end` count values, half-open. `score` lies in 0…1: the length-weighted mean over the cells that
-    were given this label of the winning score; for the other label, of the best score among the labels of
-    interest, each of which stayed below its threshold.
+    `score`, in 0…1, is the mean over the cells that were given this label, weighted by length, of the winning score;
+    for the other label, of the best score among the labels of interest, all of which stayed below their thresholds.
     """
 
     start: int
@@ -73,12 +72,12 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One audio sample as its source hands it over.
+    """One audio sample as its source delivers it.
 
-    `values` is the number of readings that the source counts; labels are given for these. The audio came as positions
-    at `rate_hz`; `stretch` is its positions per value, 1 unless it was delivered at another rate than the one the
-    values are counted at. `waveform` is mono, in ±1, shape `(length,)`, at the model's rate, with `ratio` of its values
-    per position (`block.audio.Sound`). `content` is the SHA-256 of the file, or empty.
+    Labels are for `values`, as the source counts them. The sound file has positions at `rate_hz`, `stretch` of them per
+    value: 1 unless the file's rate differs from the one that values are counted at. `waveform` is mono, in ±1, shape
+    `(length,)`, at the model's rate, with `ratio` of its values per position. `content` is the SHA-256 of the file, or
+    empty.
     """
 
     id: int
@@ -92,7 +91,7 @@ class Recording:
 
     @property
     def value_rate_hz(self) -> Fraction:
-        """How many values make a second."""
+        """Values per second."""
         return self.rate_hz / self.stretch
 
     @property
@@ -102,7 +101,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class RunnerUp:
-    """A class of the checkpoint, asked for or not, and its mean score over the windows of a segment, in 0…1."""
+    """A class of the checkpoint, of interest or not, and its mean score over the windows of a segment, in 0…1."""
 
     name: str
     score: float
@@ -110,13 +109,12 @@ class RunnerUp:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for a segment's label.
+    """Why a segment has its label.
 
-    `windows` are those that cover a part of it that gets one label, `agreeing` those of them that alone would have
-    given it the same label. `loudness_dbfs` is the level of these windows, by the mean of their power; −infinity for
-    digital silence. `runners_up` are the classes with the highest scores that are not the label's own. `margin` is by
-    how much some mean score of a label of interest would have to change for another label; below 0 where the means over
-    the whole segment would give another one than its parts.
+    `windows` is the number of windows behind its cells; `agreeing` of them would have got the same label singly.
+    `loudness_dbfs` is the level of their mean power, −infinity for digital silence. `runners_up` are the classes with
+    the highest scores, without the label's own. `margin` is how much a label's mean score would have to change to
+    change the label; it is below 0 if the means over the whole segment give another label than its cells.
     """
 
     runners_up: tuple[RunnerUp, ...]
@@ -128,10 +126,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LabeledRecording:
-    """A recording's labels: `segments` tile `[0, values)` in order. `windows` were judged for them.
+    """The labels of a recording: `segments` tile `[0, values)` in order. They come from `windows` windows.
 
-    `mode` is how: `exact`, or `fast` and the path that some of the windows took. `evidence` has an entry a segment,
-    where it was asked for.
+    `mode` is `exact`, or `fast` and the path that some of the windows took. `evidence` has an entry per segment if it
+    was asked for.
     """
 
     id: int
@@ -144,7 +142,7 @@ class LabeledRecording:
     evidence: tuple[Evidence, ...] = ()
 
     def seconds_by_label(self) -> dict[str, float]:
-        """Seconds per label, in order of first appearance."""
+        """Return the seconds of each label, in order of first appearance."""
         seconds: dict[str, float] = {}
         for segment in self.segments:
             share = segment.length / self.values * self.seconds
@@ -153,14 +151,14 @@ class LabeledRecording:
 
 
 def make_printable(text: Any, limit: int = 80) -> str:
-    """`text` on one line for a log: control characters become `?`, anything over `limit` characters is cut.
+    """Return `text` as one line for a log: control characters become `?`, and over `limit` characters it is cut.
 
-    Names come from other people's projects and may hold newlines or terminal commands.
+    Names come from other people's projects and may contain newlines or terminal commands.
     """
     line = "".join(character if character.isprintable() else "?" for character in str(text))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def build_structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
-    """Segments as Edge Impulse has them: `endIndex` is the last value that belongs to the label."""
+    """Return segments in the format of Edge Impulse, where `endIndex` is the last value that has the label."""
     return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]

@@ -1,6 +1,6 @@
-"""Integer arithmetic from a recording's length to its windows, the cells they speak for, and their pieces.
+"""Divide a recording into windows, the cells that get labels, and chunks that fit the model.
 
-No torch and no I/O. All positions count values of the recording unless a name says otherwise.
+Integer arithmetic only: no torch and no I/O. Positions count values of the recording unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from block.recording import RecordingError, Waveform, Window
 
-MAX_WINDOWS = 1_000_000  # of one recording: a day every 100 ms; more take GB to lay out and weeks to hear
-MIN_WINDOW_MS = 25  # one frame of the front end: less than that has no spectrum
+MAX_WINDOWS = 1_000_000  # of one recording: a day every 100 ms; more take gigabytes to lay out and weeks to score
+MIN_WINDOW_MS = 25  # one frame of the front end: anything shorter has no spectrum
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layout:
-    """The windows of a recording of `values` values, and the cells that tile it."""
+    """The windows of a recording that has `values` values, and the cells that tile it."""
 
     values: int
     windows: tuple[Window, ...]
@@ -43,39 +43,35 @@ class Layout:
 
 
 def round_half_up(x: Fraction | int) -> int:
-    """The integer nearest to `x`; halves go up."""
+    """Return the integer nearest to `x`; halves go up."""
     return floor(x + Fraction(1, 2))
 
 
 def lay_out_windows(values: int, size: int, stride: int) -> Layout:
-    """Windows of `size` values every `stride` values over a recording of `values` values.
+    """Lay out windows of `size` values every `stride` values over a recording of `values` values.
 
-    Windows start at 0, stride, 2·stride … while they fit; if values are left behind the last, one more window
-    ends at the last value. A recording shorter than `size` is one window. The cells are cut at the multiples of
-    the stride below the end of the last fitting window, at that end, and at the recording's end.
+    Windows start at 0, stride, 2·stride … as long as they fit. If values are left over, one more window ends at the
+    last value. A recording shorter than `size` is one window. Cells are cut at the multiples of the stride below the
+    end of the last fitting window, at that end, and at the end of the recording.
 
     Requires `values ≥ 1` and `1 ≤ stride ≤ size`.
     """
     if values < 1 or not 1 <= stride <= size:
         raise ValueError(f"got {values} values, size {size}, stride {stride}; need values ≥ 1, 1 ≤ stride ≤ size")
-    if values < size:
-        windows = [Window(0, values)]
-    else:
-        windows = [Window(start, start + size) for start in range(0, values - size + 1, stride)]
+    size = min(size, values)
+    windows = [Window(start, start + size) for start in range(0, values - size + 1, stride)]
     fitting_end = windows[-1].end
     regular = len(windows)
-    if fitting_end < values:
-        windows.append(Window(values - size, values))
     cuts = [*range(0, fitting_end, stride), fitting_end]
     if fitting_end < values:
+        windows.append(Window(values - size, values))
         cuts.append(values)
     cells = []
     for start, end in itertools.pairwise(cuts):
-        # Regular window i spans [i·stride, i·stride + length): it covers the cell when i·stride ≤ start and
-        # end ≤ i·stride + length. The added window starts behind every regular one, so where it covers the cell
-        # too, the covering windows are still neighbours.
-        length = windows[0].length
-        first = max(0, -((length - end) // stride))
+        # Regular window i spans [i·stride, i·stride + size), so it covers the cell if i·stride ≤ start and
+        # end ≤ i·stride + size. The added window starts after all regular ones: if it covers the cell too, the
+        # covering windows are still consecutive.
+        first = max(0, -((size - end) // stride))
         last = min(start // stride, regular - 1)
         if len(windows) > regular and windows[-1].start <= start:
             first, last = min(first, regular), regular
@@ -84,10 +80,10 @@ def lay_out_windows(values: int, size: int, stride: int) -> Layout:
 
 
 def lay_out_windows_ms(values: int, value_rate_hz: Fraction, size_ms: int, stride_ms: int) -> Layout:
-    """`lay_out_windows` for sizes in milliseconds at `value_rate_hz`; `size_ms` 0 is one window over everything.
+    """Lay out windows whose size and stride are in milliseconds; `size_ms` 0 is one window over everything.
 
-    Raises RecordingError for a recording that is empty or under 25 ms, that has over a million windows, or so slow
-    that a stride rounds to no value.
+    Raises RecordingError if the recording is empty or shorter than 25 ms, gets over a million windows, or has such a
+    low rate that a stride rounds to 0 values.
     """
     if values < 1:
         raise RecordingError("the recording is empty: it has 0 values")
@@ -106,11 +102,11 @@ def lay_out_windows_ms(values: int, value_rate_hz: Fraction, size_ms: int, strid
 
 
 def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: int = 1) -> Window:
-    """Where `window` lies in the resampled waveform of `positions` values.
+    """Return where `window` lies in the resampled waveform, which has `positions` values, `ratio` per recorded value.
 
-    `ratio` is model-rate values per value. Windows of one length stay of one length; starts are clipped so that
-    the slice ends in the waveform. A slice has at least `least` values where there are as many: rounding, twice, can
-    leave a window of 25 ms a value short of a frame.
+    Windows of one length give slices of one length, with starts clipped so that they end within the waveform. A slice
+    has at least `least` values if the waveform does: rounding twice can leave a 25 ms window one value short of a
+    frame.
     """
     length = min(max(round_half_up(window.length * ratio), least), positions)
     start = min(round_half_up(window.start * ratio), positions - length)
@@ -118,7 +114,7 @@ def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: 
 
 
 def split_into_chunks(length: int, limit: int) -> Iterator[Window]:
-    """`[0, length)` cut into the fewest spans of at most `limit`, their lengths equal within one."""
+    """Yield `[0, length)` cut into the fewest spans of at most `limit` values, equal in length to within one."""
     count = -(-length // limit)
     for index in range(count):
         yield Window(index * length // count, (index + 1) * length // count)
@@ -128,9 +124,9 @@ def split_into_chunks(length: int, limit: int) -> Iterator[Window]:
 class PreparedRecording:
     """A recording ready for the model.
 
-    `waveform` is at the model's rate; `chunks` are its spans to be heard, those of one window standing together;
-    `chunk_counts` has an entry a window, 0 for a window left out as silent; `levels_dbfs`, float32, is each window's
-    RMS level. `content` is that of the recording.
+    `waveform` is at the model's rate. `chunks` are the spans of it that the model gets, window by window;
+    `chunk_counts` has the number for each window, 0 if it is silent. `levels_dbfs`, float32, has the RMS level of each
+    window. `content` is as in `Recording`.
     """
 
     recording_id: int

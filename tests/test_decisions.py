@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,8 +12,8 @@ from block.decisions import (
     apply_score_function,
     build_segments,
     decide_cells,
-    decide_segments,
     find_uncertain_cells,
+    label_recording,
     reduce_to_labels,
     score_cells,
     score_classes,
@@ -97,10 +99,10 @@ def test_a_silent_cell_gets_the_other_label_even_where_a_threshold_is_0() -> Non
 
 
 def test_a_cell_that_a_silent_and_a_loud_window_cover_gets_the_mean_with_0() -> None:
-    cells = lay_out_windows(10, 5, 3).cells
+    layout = lay_out_windows(10, 5, 3)
     scores = np.array([[0.0], [0.8], [0.0]])
     settings = DecisionSettings((label(0, "a", 0.4),), merge=False)
-    found = decide_segments(scores, np.array([False, True, False]), cells, settings, 0)
+    found = label_recording(1, "r1", Fraction(1000), layout, [0, 1, 0], scores, settings).segments
     assert [s.label for s in found] == ["other", "a", "a", "other"]
     assert [s.score for s in found] == pytest.approx([0, 0.8, 0.4, 0])
 

@@ -6,22 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from block.cluster.exclusive_lock import SharedLock
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, RecordingResult, Report, StageTimes
 from block.cluster.task import ClusterJob, ConnectorContext, WorkItem
 from block.edge_impulse.rate_limit import RateLimit
-from block.labeling.cached_labeler import CachedLabeler
+from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source, Summary
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored
 from block.windows import PreparedRecording
-
-if TYPE_CHECKING:
-    from block.labeling.fast_labeler import FastLabeler
-    from block.labeling.labeler import ExactLabeler
 
 Tell = Callable[[RecordingResult | None], None]
 
@@ -31,7 +27,7 @@ class Tools:
     """What the chunks of a worker share: the model and the `turn` to use it, what the driver's store holds, the key."""
 
     task: ClusterJob
-    labeler: ExactLabeler | FastLabeler
+    labeler: CompletingLabeler
     turn: threading.Lock
     company: SharedLock
     held: Collection[str]
@@ -72,7 +68,7 @@ class Chunk:
         report.said += ours.said
         report.ended = ours.ended
         report.startup_s = self._tools.labeler.startup_s
-        report.audit = self._tools.labeler.report()
+        report.audit = self._tools.labeler.describe_audit()
         report.has_fallen_back = self._tools.labeler.has_fallen_back
 
     def _label(self, tell: Tell) -> None:

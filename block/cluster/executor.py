@@ -19,7 +19,7 @@ from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter
 from block.labeling.interfaces import Reporter
 from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
-from block.labeling.progress import Progress
+from block.labeling.progress import Progress, TimeBudget
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
 from block.settings import SettingsError
@@ -47,7 +47,7 @@ class ClusterExecutor:
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         """Who reports a run of this job over `total` recordings."""
         ways = [way for way in suggest_speedups(self.job, self.job.compute.device) if not way.startswith("a machine")]
-        return Progress(total, verbose, max_hours=max_hours, faster=[*ways, "more workers"])
+        return Progress(total, verbose, budget=TimeBudget(max_hours, [*ways, "more workers"]))
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
         """The scores that `folder` holds for the job. Raises SettingsError where it cannot be written."""

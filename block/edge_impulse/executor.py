@@ -60,5 +60,5 @@ def label_project(engine: Engine, orders: ProjectRun, ids: Sequence[int]) -> Pro
     sink = JournaledSink(orders.project, orders.journal) if orders.journal is not None else orders.project
     summary = Run(orders.project, sink, labeler, orders.reporter, orders.stop).label(ids)
     if store is not None:
-        lines.append(f"score store {store.folder}: {cached.describe()}")
-    return ProjectResult(summary, [*lines, *labeler.report()], list(labeler.fast_ids), labeler.has_fallen_back)
+        lines.append(f"score store {store.folder}: {cached.describe_reuse()}")
+    return ProjectResult(summary, [*lines, *labeler.describe_audit()], list(labeler.fast_ids), labeler.has_fallen_back)

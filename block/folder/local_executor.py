@@ -21,7 +21,7 @@ def compute(engine: Engine, work: FolderRun, ids: Sequence[int], progress: Progr
     rate_hz = engine.job.checkpoint.front_end.rate_hz
     folder = Folder(work.location, work.files, progress.warn_once, work.store is None, rate_hz)
     summary = Run(folder, folder, labeler, ManifestReporter(progress, work.files), folder.stop).label(ids)
-    for line in labeler.report():
+    for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:
         progress.say(

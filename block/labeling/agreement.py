@@ -1,4 +1,4 @@
-"""Does a faster path give the same labels? Which windows are asked both ways, and what can be said from these."""
+"""Does a faster path give the same labels? Which windows to compute both ways, and what can be said from these."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 OPENING_WINDOWS = 64
-SHARE = 0.01  # of the windows after the opening
+SHARE = 0.01  # of the windows after the opening audit
 BLOCK_WINDOWS = 500
 CONFIDENCE = 0.95
 BISECTIONS = 50
 
 
 def draw_number(recording_id: int, window: int, seed: int) -> float:
-    """A number in 0…1, exclusive of 1, that depends on nothing else: a window is audited in every run or in none."""
+    """Return a number in [0, 1) that depends on nothing else, so that every run audits the same windows."""
     digest = hashlib.blake2b(f"{seed}:{recording_id}:{window}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / 2**53  # as many bits as a float holds
+    return (int.from_bytes(digest, "big") >> 11) / 2**53  # as many bits as a float has
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What audited windows say of one path against the exact one.
+    """How audited windows agree by a path and exactly.
 
-    `agreed` of `windows` got the same label; of those where either way found a label of interest, `heard_agreed` of
-    `heard`. `largest_error` is the largest difference of any score of a label of interest, in 0…1.
+    `agreed` of `windows` got the same label; so did `heard_agreed` of the `heard` ones, where either way found a label
+    of interest. `largest_error` is the largest difference of any score of a label of interest, in 0…1.
     """
 
     windows: int = 0
@@ -34,22 +34,26 @@ class Tally:
     heard_agreed: int = 0
     largest_error: float = 0.0
 
-    def and_window(self, exact: str, fast: str, other: str, error: float) -> Tally:
-        """With one more window, labelled `exact` and `fast` by the two ways, `error` apart; `other`: nothing found."""
+    def add_window(self, exact: str, fast: str, other: str, error: float) -> Tally:
+        """Add a window with the labels `exact` and `fast`, whose scores differ by `error`; `other` means none found."""
         same, heard = exact == fast, exact != other or fast != other
         return replace(
-            self, windows=self.windows + 1, agreed=self.agreed + same, heard=self.heard + heard,
-            heard_agreed=self.heard_agreed + (same and heard), largest_error=max(self.largest_error, error),
-        )  # fmt: skip
+            self,
+            windows=self.windows + 1,
+            agreed=self.agreed + same,
+            heard=self.heard + heard,
+            heard_agreed=self.heard_agreed + (same and heard),
+            largest_error=max(self.largest_error, error),
+        )
 
     @property
     def lower_bound(self) -> float:
-        """The share of windows that agree is at least this, with 95 % confidence."""
+        """At least this share of windows agrees, with 95 % confidence."""
         return compute_lower_bound(self.agreed, self.windows)
 
     @property
     def upper_bound(self) -> float:
-        """The share of windows that agree is at most this, with 95 % confidence."""
+        """At most this share of windows agrees, with 95 % confidence."""
         return 1 - compute_lower_bound(self.windows - self.agreed, self.windows)
 
     def __str__(self) -> str:
@@ -61,9 +65,9 @@ class Tally:
 
 
 def compute_lower_bound(successes: int, trials: int) -> float:
-    """The exact one-sided 95 % lower confidence bound on a share, in 0…1, of which `successes` of `trials` were seen.
+    """Return the exact one-sided 95 % lower confidence bound on a share, in 0…1, from `successes` in `trials`.
 
-    The p for which as many successes or more have a probability of 5 % (Clopper and Pearson 1934,
+    It is the p at which as many successes or more have a probability of 5 % (Clopper and Pearson 1934,
     https://doi.org/10.1093/biomet/26.4.404); 0 without successes.
     """
     if not 0 <= successes <= trials:
@@ -73,25 +77,26 @@ def compute_lower_bound(successes: int, trials: int) -> float:
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS):
         p = (low + high) / 2
-        low, high = (p, high) if _at_least(successes, trials, p) < 1 - CONFIDENCE else (low, p)
+        low, high = (p, high) if _tail_probability(successes, trials, p) < 1 - CONFIDENCE else (low, p)
     return low
 
 
-def _at_least(successes: int, trials: int, p: float) -> float:
-    """The probability of `successes` or more in `trials` independent trials that succeed with probability `p`."""
-    if p in (0.0, 1.0):
-        return p
+def _tail_probability(successes: int, trials: int, p: float) -> float:
+    """Return the probability of at least `successes` in `trials` independent trials, each with probability `p`."""
     logs = (
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        + k * math.log(p) + (trials - k) * math.log1p(-p)
+        math.lgamma(trials + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(trials - k + 1)
+        + k * math.log(p)
+        + (trials - k) * math.log1p(-p)
         for k in range(successes, trials + 1)
-    )  # fmt: skip
+    )
     return math.fsum(map(math.exp, logs))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How one path did in the opening audit: `seconds` a window, and the share `near` of windows to ask again."""
+    """How one path did in the opening audit: `seconds` per window, and the share `near` of windows to compute again."""
 
     path: str
     tally: Tally
@@ -99,12 +104,12 @@ class Trial:
     near: float
 
     def cost(self, exact_seconds: float) -> float:
-        """Seconds a window with this path, its continued audit and its windows near a threshold, computed exactly."""
+        """Return seconds per window by this path, with its later audits and what is computed again exactly."""
         return self.seconds + (SHARE + self.near) * exact_seconds
 
 
 def choose_fastest(trials: Sequence[Trial], exact_seconds: float, min_agreement: float) -> Trial | None:
-    """The cheapest of the paths that may well agree as asked for; None where none is cheaper than the exact one."""
+    """Return the cheapest path that may well agree as asked for, or None if none is cheaper than the exact one."""
     passed = [trial for trial in trials if trial.tally.upper_bound >= min_agreement]
     best = min(passed, key=lambda trial: trial.cost(exact_seconds), default=None)
     return best if best is not None and best.cost(exact_seconds) < exact_seconds else None

@@ -1,4 +1,4 @@
-"""A job's model on its device, and the labeler that uses it. Imports torch, which takes seconds."""
+"""Load the model of a job onto its device. Imports torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from block.labeling.cached_labeler import CompletingLabeler
 from block.labeling.fast_labeler import FastLabeler
 from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
 from block.labeling.labeler import ExactLabeler
-from block.labeling.progress import Progress
+from block.labeling.progress import Progress, TimeBudget
 from block.model.classifier import Classifier
 from block.model.device import Device, choose_device
 from block.model.features import FilterBanks
@@ -18,7 +19,7 @@ from block.settings import FAST
 
 
 class Notifier(Protocol):
-    """Who is told what a user should know, in words."""
+    """Receives lines and warnings for the user."""
 
     def say(self, line: str) -> None: ...
     def warn_once(self, text: str) -> None: ...
@@ -26,32 +27,31 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """Where a job runs, and the SHA-256 of the weights it runs with. The model is loaded by `labeler`."""
+    """A job, the device it runs on, and the SHA-256 of its weights, which `load_labeler` loads."""
 
     job: Job
     device: Device
     digest: str
 
     def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Who reports a run of this job over `total` recordings."""
-        return Progress(total, verbose, max_hours=max_hours, faster=suggest_speedups(self.job, self.device.device.type))
+        """Return a reporter for a run of this job over `total` recordings."""
+        budget = TimeBudget(max_hours, suggest_speedups(self.job, self.device.device.type))
+        return Progress(total, verbose, budget=budget)
 
     def open_store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """The scores that `folder` holds for this job. Raises SettingsError where it cannot be written."""
+        """Open the score store in `folder` for this job. Raises SettingsError if it cannot be written."""
         job = self.job
         key = Key.from_checkpoint(
             job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name
         )
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def load_labeler(
-        self, progress: Notifier, stored: bool = False, explain: bool = False
-    ) -> ExactLabeler | FastLabeler:
-        """Load the model: what labels recordings as the job says. `progress` is told what a user should know.
+    def load_labeler(self, notifier: Notifier, stored: bool = False, explain: bool = False) -> CompletingLabeler:
+        """Load the model, and return what labels recordings as the job asks.
 
-        `stored` is for scores that are kept: exact mode then loads the model once a window has to be computed, and on a
-        CPU the scores of a window are the same to the last bit whatever is computed beside it. With `explain`, labels
-        come with what speaks for them.
+        Set `stored` if scores are kept: exact mode then loads the model when the first window has to be computed, and
+        on a CPU the scores of a window are the same to the last bit whatever else is in its batch. With `explain`,
+        labels come with evidence.
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
@@ -62,17 +62,17 @@ class Engine:
             filter_banks,
             job.windows,
             job.decisions,
-            progress.warn_once,
-            filling=job.compute.fill,
+            notifier.warn_once,
+            fill=job.compute.fill,
             explain=explain,
         )
-        return FastLabeler(exact, job.audit, progress.say) if fast else exact
+        return FastLabeler(exact, job.audit, notifier.say) if fast else exact
 
 
 def start(job: Job) -> Engine:
-    """Choose the device, name the checkpoint, and say on standard output what is going to be done.
+    """Choose the device, hash the weights, and print what is going to be done.
 
-    Raises SettingsError if the device cannot be had, CheckpointError if the weights cannot be read.
+    Raises SettingsError if the device is not available, CheckpointError if the weights cannot be read.
     """
     checkpoint = job.checkpoint
     device = choose_device(job.compute)

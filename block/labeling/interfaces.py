@@ -1,4 +1,4 @@
-"""Whom a run deals with: where recordings come from, where labels go, who is told, and what is told in the end."""
+"""What a run works with: a source of recordings, a sink for labels, a labeler, a reporter, and its summary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Source(Protocol):
     """Where recordings come from. `fetch` is called from several threads."""
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """The recording; `expect` is told its number of values, once, before they are loaded.
+        """Return the recording. Calls `expect` once, with the number of its values, before it loads them.
 
         Raises RecordingError, RecordingSkipped or RunEnded.
         """
@@ -22,23 +22,23 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where labels go. Both methods are called from several threads, once a recording."""
+    """Where labels go. Both methods are called from several threads, one of them once per recording."""
 
     def write(self, labeled: LabeledRecording) -> None:
         """Keep the labels of a recording. Raises RecordingError or RunEnded."""
         ...
 
     def give_up(self, recording_id: int) -> None:
-        """A recording that was fetched, or tried, gets no labels. Raises RecordingError or RunEnded."""
+        """Note that a recording gets no labels. Raises RecordingError or RunEnded."""
         ...
 
 
 class RecordingLabeler(Protocol):
-    """What makes labels of recordings: exactly, the fast way, or with a store around either.
+    """Turns recordings into labels: exactly, by a faster path, or with a score store around either.
 
-    `batch_windows` is how many windows a group that several recordings share aims for; `startup_s` as in
-    `Reporter.report_batch`. `fast_ids` are the recordings with scores that are not exact; `has_fallen_back` tells
-    whether the fast way failed an audit, so that the rest was computed exactly.
+    `batch_windows` is the number of windows to aim for in a batch; `startup_s` is as in `Reporter.report_batch`.
+    `fast_ids` are the recordings with scores that are not exact. `has_fallen_back` if the faster path failed an audit,
+    so that the rest was computed exactly.
     """
 
     @property
@@ -50,20 +50,20 @@ class RecordingLabeler(Protocol):
     @property
     def has_fallen_back(self) -> bool: ...
     def prepare(self, recording: Recording) -> PreparedRecording:
-        """Called from several threads. Raises RecordingError."""
+        """Make a recording ready for `label`; called from several threads. Raises RecordingError."""
         ...
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        """Raises RecordingError if one of the batch cannot be labelled, or RunEnded."""
+        """Label a batch. Raises RecordingError if one of it cannot be labeled, or RunEnded."""
         ...
 
-    def report(self) -> list[str]:
-        """Return what the run found out about its own faithfulness, a line each."""
+    def describe_audit(self) -> list[str]:
+        """Return what the run found out about a faster path, a line each."""
         ...
 
 
 class LabelerWrapper:
-    """A labeler that leaves to `labeler` what it does not do itself."""
+    """A labeler that leaves to another, `labeler`, what a subclass does not override."""
 
     def __init__(self, labeler: RecordingLabeler) -> None:
         self.labeler = labeler
@@ -90,24 +90,27 @@ class LabelerWrapper:
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         return self.labeler.label(batch)
 
-    def report(self) -> list[str]:
-        return self.labeler.report()
+    def describe_audit(self) -> list[str]:
+        return self.labeler.describe_audit()
 
 
 class Reporter(Protocol):
-    """Is told what became of each recording, from the thread that runs, in the order of the ids."""
+    """Is called with what became of each recording, from one thread and in the order of the ids."""
 
     def report_labeled(self, labeled: LabeledRecording) -> None: ...
     def report_failed(self, recording_id: int, reason: str) -> None: ...
     def report_skipped(self, recording_id: int, reason: str) -> None: ...
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        """A batch was labelled; of all the time so far, `startup_s` seconds went into what does not come again."""
+        """Take note of a labeled batch. The run has so far spent `startup_s` seconds on what happens only once."""
         ...
 
 
 @dataclass
 class Summary:
-    """What became of a run. Each id is in exactly one of the lists; `done` were labelled before, by the same job."""
+    """What became of a run. Each id is in one of the lists; `done` had been labeled before, by the same job.
+
+    `end_reason` says why the run ended early, if it did; `canceled` if the user ended it.
+    """
 
     labeled: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
@@ -119,5 +122,5 @@ class Summary:
 
     @property
     def unlabeled(self) -> list[int]:
-        """The ids to name in another run."""
+        """The ids to label in another run."""
         return self.failed + self.not_reached

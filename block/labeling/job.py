@@ -1,4 +1,4 @@
-"""How to label, read from options and checked before torch is imported: what the AI Action and folder runs share."""
+"""How to label, read from options and checked before torch is imported. Every command that labels shares it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABELED_BY = "audio-spectrogram-transformer"
 
 @dataclass(frozen=True)
 class Job:
-    """How to label; all of it checked."""
+    """How to label; all settings have been checked."""
 
     checkpoint: Checkpoint
     windows: WindowSettings
@@ -28,45 +28,45 @@ class Job:
 
 
 def format_labels(labels: Sequence[LabelOfInterest]) -> str:
-    """The labels of interest as the user typed them, on one line that can be given to `--audioset-labels` again."""
+    """Return labels of interest as the user typed them, on one line that `--audioset-labels` takes again."""
     return ", ".join(label.entry for label in labels)
 
 
 def format_decisions(decisions: DecisionSettings) -> str:
-    """Which labels are given, for a log: names of classes are a checkpoint's, and may hold terminal commands."""
+    """Return the possible labels for a log. Class names come with a checkpoint, and may hold terminal commands."""
     text = f"{format_labels(decisions.labels)}; otherwise {decisions.other_label}"
     return make_printable(text, len(text))
 
 
 def print_job(job: Job, sha256: str) -> None:
-    """Say on standard output with which model, of weights with this SHA-256, and for which labels a job runs."""
+    """Print the model, whose weights have this SHA-256, the labels and the windows of a job."""
     checkpoint = job.checkpoint
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
-    filling = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
-    print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{filling}", flush=True)
+    fill = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
+    print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{fill}", flush=True)
 
 
 def suggest_speedups(job: Job, device: str) -> list[str]:
-    """Settings with which this job would take less time, in words; `device` is the type of the one it runs on."""
-    ways = []
+    """Return settings, in words, that would make this job faster; `device` is the type of the one it runs on."""
+    speedups = []
     # Without padding to merge, fast mode has only a CPU's 8-bit integers left.
     if job.compute.mode != FAST and (job.compute.fill == PAD or device == "cpu"):
-        ways.append("--mode fast")
+        speedups.append("--mode fast")
     if job.windows.size_ms and job.windows.stride_ms < job.windows.size_ms:
-        ways.append(f"--win-stride-ms {job.windows.size_ms}, so that windows do not overlap")
+        speedups.append(f"--win-stride-ms {job.windows.size_ms}, so that windows do not overlap")
     if job.windows.size_ms and job.windows.size_ms < job.checkpoint.front_end.limit_values / 16:
-        ways.append("larger windows" if job.compute.mode != FAST else "larger windows, in exact mode")
+        speedups.append("larger windows" if job.compute.mode != FAST else "larger windows, in exact mode")
     if job.checkpoint.name != EMBEDDED:
-        ways.append(f"--model {EMBEDDED}, which is small and errs more")
+        speedups.append(f"--model {EMBEDDED}, which is small and errs more")
     if device == "cpu":
-        ways.append("a machine with more cores or a GPU")
-    return ways
+        speedups.append("a machine with more cores or a GPU")
+    return speedups
 
 
 def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
-    """12 hexadecimal digits for all that decides which labels a recording gets; `sha256` is of the weights."""
+    """Return 12 hexadecimal digits for everything that decides the labels; `sha256` is that of the weights."""
     decisions, compute = job.decisions, job.compute
-    said = {
+    content = {
         "labels": [[label.class_name, label.name, label.threshold] for label in decisions.labels],
         "decisions": {name: value for name, value in vars(decisions).items() if name != "labels"},
         "windows": str(job.windows),
@@ -76,20 +76,20 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
         "dtype": dtype,
         "version": __version__,
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def build_metadata(
     decisions: DecisionSettings, windows: WindowSettings, fill: str, model: str, sha256: str, dtype: str
 ) -> dict[str, str]:
-    """What is written beside the labels, so that they can be told from others: all strings."""
+    """Return what is written beside the labels to say where they come from. All values are strings."""
     return {
         "labeled_by": LABELED_BY,
         "ast_labels": format_labels(decisions.labels),
         "ast_model": f"{model} sha256:{sha256[:12]}",
         "ast_score_function": decisions.score_function,
         "ast_windows": str(windows),
-        # Written for pad, too: keys of an earlier run stay, and that may have repeated.
+        # Written even if it is the default: keys of an earlier run stay, and that may have used another.
         "ast_fill": fill,
         "ast_dtype": dtype,
         "ast_version": __version__,
@@ -97,7 +97,7 @@ def build_metadata(
 
 
 def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
-    """Say so where a checkpoint of the store is not the one that is known, or was recorded, under its name."""
+    """Warn if a checkpoint of the model store is not the one that is known, or was recorded, by its name."""
     from block.model_store.catalog import WEIGHTS
     from block.model_store.store import ModelStore
 

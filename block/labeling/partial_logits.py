@@ -1,4 +1,4 @@
-"""The logits of a recording as far as they are known: what a store held, and what was computed beside it."""
+"""The logits of a recording as far as they are known: those that a store had, and those computed since."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from block.windows import PreparedRecording
 
 
 class PartialLogits:
-    """The logits of the pieces that are heard now, or were when stored: some windows are silent for only one.
+    """The logits of the chunks of `prepared`, some of which may be missing.
 
-    `scored` is what the store held of `prepared`, if anything. `counts` has an entry a window, `rows` a row a piece;
-    `missing` tells which of `prepared.chunks` are not known; their rows are empty until `complete` or `replace`.
-    `windows` are heard now, `found_windows` of them were held; `lacking` tells whether anything has to be computed.
-    `mode` is how the logits were computed.
+    A window may be silent under the present settings and not under those it was stored with, or the other way around.
+    `chunk_counts` has an entry per window, and `rows` a row per chunk, for every window heard under either; the rows of
+    missing chunks are empty until `fill` or `replace`. `missing` are the indices of these chunks in `prepared.chunks`.
+    `windows` of the recording are heard now; the store had `found_windows` of them. `is_incomplete` if anything has to
+    be computed, or the store had nothing. `mode` is how the logits were computed.
     """
 
-    def __init__(self, prepared: PreparedRecording, scored: Scored | None, classes: int) -> None:
+    def __init__(self, prepared: PreparedRecording, classes: int, stored: Scored | None = None) -> None:
         self.prepared = prepared
         now = np.array(prepared.chunk_counts)
-        then = np.array(scored.chunk_counts) if scored is not None else np.zeros_like(now)
-        self.counts = np.maximum(now, then)
-        self._heard = np.repeat(now > 0, self.counts)
-        self._held = np.repeat(then > 0, self.counts)
-        self.missing = np.flatnonzero(~self._held[self._heard])
+        then = np.zeros_like(now) if stored is None else np.array(stored.chunk_counts)
+        self.chunk_counts = np.maximum(now, then)
+        self._heard = np.repeat(now > 0, self.chunk_counts)
+        self._stored = np.repeat(then > 0, self.chunk_counts)
+        self.missing = np.flatnonzero(~self._stored[self._heard])
         self.windows = int((now > 0).sum())
         self.found_windows = int(((now > 0) & (then > 0)).sum())
-        self.lacking = scored is None or len(self.missing) > 0
-        self.mode = EXACT if scored is None else scored.mode
+        self.is_incomplete = stored is None or len(self.missing) > 0
+        self.mode = EXACT if stored is None else stored.mode
         self.rows: Logits = np.empty((len(self._heard), classes), np.float32)
-        if scored is not None:
-            self.rows[self._held] = scored.logits
+        if stored is not None:
+            self.rows[self._stored] = stored.logits
 
     @property
-    def heard(self) -> Logits:
-        """The logits of `prepared.chunks`, shape `(pieces, classes)`."""
+    def logits(self) -> Logits:
+        """The logits of `prepared.chunks`, shape `(chunks, classes)`."""
         return self.rows[self._heard]
 
-    def complete(self, logits: Logits) -> None:
-        """Fill in the rows of what was missing."""
-        self.rows[~self._held] = logits
+    def fill(self, logits: Logits) -> None:
+        """Add the logits of the missing chunks."""
+        self.rows[~self._stored] = logits
 
     def replace(self, logits: Logits, mode: str) -> None:
-        """Take `logits` of all of `prepared.chunks`, computed in `mode`, for whatever was held."""
-        self.counts = np.array(self.prepared.chunk_counts)
-        self.rows = logits.reshape(len(self.prepared.chunks), self.rows.shape[1])
-        self._heard = np.ones(len(self.rows), dtype=bool)
+        """Drop what the store had in favor of `logits` of all of `prepared.chunks`, computed in `mode`."""
+        self.chunk_counts = np.array(self.prepared.chunk_counts)
+        self.rows = logits
+        self._heard = np.ones(len(logits), dtype=bool)
         self.mode, self.found_windows = mode, 0
 
-    def scored(self) -> Scored:
-        """Return what a store keeps of it."""
-        one = self.prepared
-        counts = tuple(self.counts.tolist())
+    def to_scored(self) -> Scored:
+        """Return what a store keeps of the recording."""
+        one, counts = self.prepared, tuple(self.chunk_counts.tolist())
         return Scored(
             one.content, one.layout.values, one.value_rate_hz, counts, one.levels_dbfs, self.rows, self.mode
         )  # fmt: skip

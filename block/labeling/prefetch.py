@@ -1,4 +1,4 @@
-"""Work done ahead of its use: results in order, as much of it in memory as a budget allows."""
+"""Work ahead of use: results come in order, and a memory budget limits how many wait."""
 
 from __future__ import annotations
 
@@ -18,64 +18,64 @@ DEPTH = 16
 BUDGET_BYTES = 256 << 20
 
 
-class Budget:
-    """Bytes that work ahead may hold. Whoever's turn is next is let through whatever it needs, so nothing locks up.
+class MemoryBudget:
+    """Limit the bytes of results that wait to be used.
 
-    Turns are numbered from 0 in the order of use. Held at most: `limit_bytes`, or one item that alone needs more,
-    and the item whose turn it is.
+    Items are numbered from 0 in the order of use. The next one to be used may take what it needs, so that nothing
+    deadlocks: at most `limit_bytes`, or one item that alone needs more, are held besides it.
     """
 
     def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
         self.limit_bytes = limit_bytes
-        self._held: dict[int, int] = {}
+        self._reserved: dict[int, int] = {}
         self._next = 0
-        self._over = False
+        self._closed = False
         self._changed = threading.Condition()
 
-    def reserve(self, turn: int, size_bytes: int) -> None:
-        """Wait until `size_bytes` may be taken for `turn`, or everything is over."""
+    def reserve(self, index: int, size_bytes: int) -> None:
+        """Wait until item `index` may take `size_bytes`, or the budget is closed."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._over or turn <= self._next or sum(self._held.values()) + size_bytes <= self.limit_bytes
+                lambda: (
+                    self._closed or index <= self._next or sum(self._reserved.values()) + size_bytes <= self.limit_bytes
+                )
             )
-            self._held[turn] = size_bytes
+            self._reserved[index] = size_bytes
 
-    def used(self, turn: int) -> None:
-        """The result of `turn` is no longer held; the next one's turn has come."""
+    def release(self, index: int) -> None:
+        """Give back the bytes of item `index`, which has been used; the one after it is next."""
         with self._changed:
-            self._held.pop(turn, None)
-            self._next = turn + 1
+            self._reserved.pop(index, None)
+            self._next = index + 1
             self._changed.notify_all()
 
-    def end(self) -> None:
-        """Nobody waits any longer."""
+    def close(self) -> None:
+        """Let everybody who waits go on."""
         with self._changed:
-            self._over = True
+            self._closed = True
             self._changed.notify_all()
 
 
 def prefetch(
-    work: Callable[[Item, Callable[[int], None]], Result],
+    function: Callable[[Item, Callable[[int], None]], Result],
     items: Iterable[Item],
     pool: ThreadPoolExecutor,
-    budget: Budget,
+    budget: MemoryBudget,
     depth: int = DEPTH,
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """`work` on `items` in the threads of `pool`, yielded in order as futures that are done.
+    """Call `function` on `items` in the threads of `pool`; yield futures that are done, in order.
 
-    `work` gets an item and a function to call, once, with the bytes it is about to need; that may have to wait for
-    earlier results to be used. At most `depth` results are worked on or wait.
+    `function` gets an item, and a function to call once with the bytes it is about to take, which may wait until
+    earlier results have been used. At most `depth` results are in progress or waiting.
     """
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    waiting: deque[tuple[int, Item, Future[Result]]] = deque()
     rest = enumerate(items)
-    turn = 0
     while True:
         while len(waiting) < depth and (following := next(rest, None)) is not None:
             index, item = following
-            waiting.append((item, pool.submit(work, item, partial(budget.reserve, index))))
+            waiting.append((index, item, pool.submit(function, item, partial(budget.reserve, index))))
         if not waiting:
             return
-        item, future = waiting.popleft()
+        index, item, future = waiting.popleft()
         yield item, cancel.done(future)
-        budget.used(turn)
-        turn += 1
+        budget.release(index)

@@ -1,7 +1,7 @@
-"""What a run says: a progress bar on a terminal, few enough lines in a job log.
+"""Report a run: a progress bar on a terminal, and few enough lines in a job log.
 
-Edge Impulse keeps the last 1,000 lines of a job's log. Up to 200 recordings get a line each; longer runs say one line
-a per cent and the first 50 failures, and the rest of these go to `--failed-ids-file` alone.
+Edge Impulse keeps the last 1,000 lines of a job's log. Up to 200 recordings get a line each. A longer run prints one
+line per percent and its first 50 failures; all others are only in `--failed-ids-file`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
@@ -21,23 +22,31 @@ LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
 LINES_FOR_OTHERS = 50
 BATCHES_REMEMBERED = 20
-REASONS = 20  # for skipping that are told apart
+REASONS = 20  # for skipping that are counted apart
 REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` as a reader takes it in at a glance: `40 s`, `12 min`, `3 h 20 min`."""
+    """Return `seconds` rounded for a reader: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-class Progress:
-    """Reports a run over `total` recordings to `stream`. Times come from `clock`, in seconds.
+@dataclass(frozen=True)
+class TimeBudget:
+    """How long a run may take before the user is warned, and the settings, in words, that would make it faster."""
 
-    A run that is going to take longer than `max_hours` is told so once, with the settings that are `faster`.
-    `failures_in` says where all failures are found, when only the first ones are told.
+    max_hours: float | None = None
+    speedups: Sequence[str] = ()
+
+
+class Progress:
+    """Report a run over `total` recordings to `stream`. Times come from `clock`, in seconds.
+
+    The user is warned once if the run is going to take longer than `budget` allows. `failures_in` says where all
+    failures are found once only the first ones are printed.
     """
 
     def __init__(
@@ -46,59 +55,54 @@ class Progress:
         verbose: bool = False,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
-        max_hours: float | None = None,
-        faster: Sequence[str] = (),
+        budget: TimeBudget = TimeBudget(),
     ) -> None:
         self.total = total
         self.stream = stream or sys.stdout
         self.each = verbose or total <= LINES_FOR_RECORDINGS
+        self.failures_in = "--failed-ids-file gets the ids of all"
+        self._budget = budget
         self._clock = clock
         self._started = clock()
-        self._done = 0
-        self._batched = self._unlabeled = 0
+        self._done = self._batched = self._unlabeled = self._failures = self._limited_lines = 0
         self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
         self._startup_s = 0.0
-        self._told: tuple[float, float] | None = None  # when an estimate was last said, and of which length
-        self._max_hours, self._faster = max_hours, faster
-        self.failures_in = "--failed-ids-file gets the ids of all"
-        self._failures = 0
-        self._some = 0
-        self._reasons: Counter[str] = Counter()  # why recordings were skipped
+        self._estimate: tuple[float, float] | None = None  # when the last one was printed, and the end that it gave
+        self._skip_reasons: Counter[str] = Counter()
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
         self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
 
     def say(self, line: str) -> None:
-        """One line, above the bar if there is one."""
+        """Print a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(line, file=self.stream)
             return
         try:
-            # In one piece: other threads speak too, and print() writes the end of the line by itself.
+            # In one piece: other threads print too, and print() writes the end of the line separately.
             self.stream.write(f"{line}\n")
             self.stream.flush()
         except OSError:
-            pass  # a full disk, or nobody reads any more: that is no reason to stop labelling
+            pass  # a full disk, or nobody reads any more: no reason to stop labeling
 
     def say_limited(self, line: str) -> None:
-        """One line of many: in a long run the first ones alone."""
-        self._some += 1
-        if self.each or self._some <= LINES_FOR_OTHERS:
+        """Print one of many lines; in a long run, only the first ones."""
+        self._limited_lines += 1
+        if self.each or self._limited_lines <= LINES_FOR_OTHERS:
             self.say(line)
-        if not self.each and self._some == LINES_FOR_OTHERS:
+        if not self.each and self._limited_lines == LINES_FOR_OTHERS:
             self.say("further lines of this kind only with --verbose")
 
     def warn_once(self, text: str) -> None:
-        """A warning that is said once a run, however often it is given."""
+        """Print a warning, but only the first time it is given."""
         if text not in self._warned:
             self._warned.add(text)
             self.say(f"warning: {text}")
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
         if self.each:
-            found = ", ".join(
-                f"{make_printable(label)} {seconds:.1f} s" for label, seconds in labeled.seconds_by_label().items()
-            )
+            times = labeled.seconds_by_label().items()
+            found = ", ".join(f"{make_printable(label)} {seconds:.1f} s" for label, seconds in times)
             self.say(f"{labeled.id} {make_printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
         self._advance()
 
@@ -112,7 +116,7 @@ class Progress:
         self._advance()
 
     def report_labeled_before(self, count: int, how: str) -> None:
-        """So many recordings of the total were labelled before; `how` that is known."""
+        """Report that `count` recordings of the total need no labels; `how` says by what this is known."""
         self.say(f"{count} of {self.total} recordings were labelled before, {how}")
         self._done += count
         self._unlabeled += count
@@ -121,56 +125,55 @@ class Progress:
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self._unlabeled += 1
-        self._reasons[reason if reason in self._reasons or len(self._reasons) < REASONS else "other reasons"] += 1
+        is_counted = reason in self._skip_reasons or len(self._skip_reasons) < REASONS
+        self._skip_reasons[reason if is_counted else "other reasons"] += 1
         if self.each:
             self.say(f"{recording_id} skipped: {make_printable(reason, 300)}")
         self._advance()
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        """How long the rest will take, if it is like what was last seen: after the first batch, and as that changes.
+        """Estimate the remaining time from the last batches, and print it after the first and when it changes much.
 
-        `startup_s`: seconds spent so far on what does not come again.
+        The run has so far spent `startup_s` seconds on what happens only once.
         """
         now = self._clock()
-        first = self._batched == 0
+        is_first = self._batched == 0
         self._batched += recordings
-        # What was spent once is taken out of the past, as if the run had started later.
+        # Take what happens only once out of the past, as if the run had started later.
         shift, self._startup_s = startup_s - self._startup_s, startup_s
         self._batches = deque(((at + shift, done) for at, done in self._batches), maxlen=BATCHES_REMEMBERED)
-        left_s = self._left_s(now)
+        others = self.total - self._batched - self._unlabeled
+        at, done = self._batches[0]
+        left_s = max(0.0, now - at) / max(1, self._batched - done) * others
         self._batches.append((now, self._batched))
         if left_s <= 0:
             return
-        others = self.total - self._batched - self._unlabeled
-        if first:
+        end = now + left_s
+        if is_first:
             self.say(
                 f"first batch: {windows} windows in {now - self._started:.1f} s; about {format_duration(left_s)} more "
                 f"for the other {others} recordings"
             )
-            self._told = (now, now + left_s)
-        elif self._told and now - self._told[0] >= REVISE_AFTER_S and self._is_off(now + left_s):
+            self._estimate = (now, end)
+        elif self._is_estimate_off(now, end):
             self.say(f"estimate revised: about {format_duration(left_s)} more for the other {others} recordings")
-            self._told = (now, now + left_s)
-        whole_s = now + left_s - self._started
-        if self._max_hours is not None and whole_s > self._max_hours * 3600:
+            self._estimate = (now, end)
+        max_hours = self._budget.max_hours
+        if max_hours is not None and end - self._started > max_hours * 3600:
             self.warn_once(
-                f"at this rate the run takes longer than the {self._max_hours:g} h of --max-hours; what would take "
-                f"less: {'; '.join(self._faster) or 'fewer recordings'}"
+                f"at this rate the run takes longer than the {max_hours:g} h of --max-hours; what would take "
+                f"less: {'; '.join(self._budget.speedups) or 'fewer recordings'}"
             )
 
-    def _is_off(self, end: float) -> bool:
-        """Is the end that was last told, compared with this one, wrong by over a quarter of the run?"""
-        assert self._told is not None
-        return abs(end - self._told[1]) > REVISE_SHARE * (self._told[1] - self._started)
-
-    def _left_s(self, now: float) -> float:
-        """Seconds that the recordings not labelled yet take, at the rate of the last batches."""
-        at, done = self._batches[0]
-        others = self.total - self._batched - self._unlabeled
-        return max(0.0, now - at) / max(1, self._batched - done) * others
+    def _is_estimate_off(self, now: float, end: float) -> bool:
+        """Return True if the last estimate is a minute old and misses `end` by over a quarter of the run."""
+        if self._estimate is None:
+            return False
+        at, estimated_end = self._estimate
+        return now - at >= REVISE_AFTER_S and abs(end - estimated_end) > REVISE_SHARE * (estimated_end - self._started)
 
     def finish(self, summary: Summary, failed_ids_file: str | None) -> None:
-        """The last lines of a run: what became of it, and which ids to run again."""
+        """Print what became of the run, and which ids to run again."""
         if self._bar is not None:
             self._bar.close()
         if summary.end_reason:
@@ -179,15 +182,14 @@ class Progress:
             self.say("cancelled")
         if summary.unlabeled:
             where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
-            self.say(f"without labels: {_listed(summary.unlabeled)}{where}")
+            self.say(f"without labels: {_format_ids(summary.unlabeled)}{where}")
         if not self.each:
-            for reason, count in self._reasons.most_common():
+            for reason, count in self._skip_reasons.most_common():
                 self.say(f"skipped: {count}: {make_printable(reason, 300)}")
-        counts = [(len(summary.labeled), "labelled"), (len(summary.failed), "failed")]
-        counts += [(len(summary.done), "labelled before"), (len(summary.skipped), "skipped")]
-        counts += [(len(summary.not_reached), "not reached")]
-        told = ", ".join(f"{count} {word}" for count, word in counts if count or word in ("labelled", "failed"))
-        self.say(f"{self.total} recordings in {format_duration(self._clock() - self._started)}: {told}")
+        counts = [f"{len(summary.labeled)} labelled", f"{len(summary.failed)} failed"]
+        others = {"labelled before": summary.done, "skipped": summary.skipped, "not reached": summary.not_reached}
+        counts += [f"{len(ids)} {word}" for word, ids in others.items() if ids]
+        self.say(f"{self.total} recordings in {format_duration(self._clock() - self._started)}: {', '.join(counts)}")
 
     def _advance(self) -> None:
         before, self._done = self._done, self._done + 1
@@ -202,7 +204,7 @@ class Progress:
             )
 
 
-def _listed(ids: Sequence[int]) -> str:
-    shown = ", ".join(str(recording_id) for recording_id in ids[:LINES_FOR_FAILURES])
+def _format_ids(ids: Sequence[int]) -> str:
+    listed = ", ".join(str(recording_id) for recording_id in ids[:LINES_FOR_FAILURES])
     more = len(ids) - LINES_FOR_FAILURES
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{listed} and {more} more" if more > 0 else listed

@@ -1,4 +1,4 @@
-"""The windows of several recordings by what is known of their scores: which are exact, which may stay as they are."""
+"""The windows of several recordings together, and which of their scores are exact."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from block.decisions import Scores
 from block.labeling.agreement import SHARE, Tally, draw_number
 from block.labeling.labeler import ExactLabeler
 from block.model.classifier import Logits
-from block.settings import EXACT
+from block.settings import EXACT, FAST
 from block.windows import PreparedRecording
 
 Windows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Computed:
-    """What one path makes of some windows: scores, shape `(windows, labels)`, from logits, shape `(pieces, classes)`.
+class PathScores:
+    """Windows by one path: `scores`, shape `(windows, labels)`, from `logits`, shape `(chunks, classes)`.
 
     `seconds` is how long it took.
     """
@@ -33,94 +33,90 @@ class Computed:
 
 
 class WindowBatch:
-    """The windows of a batch of recordings, one behind the other, and what is known of their scores.
+    """The windows of a batch of recordings, numbered through, and their scores so far.
 
-    `scores`, shape `(windows, labels of interest)`: 0 where not computed yet, and for silent windows. `exact` and
-    `heard`, shape `(windows,)`. `rows`: each recording's windows; `pieces`: its rows of `logits`, which has a row of
-    all classes for each piece, the one that the scores kept here come from.
+    `scores`, shape `(windows, labels of interest)`, are 0 for silent windows and until they are computed. `exact` and
+    `heard` have shape `(windows,)`. `logits` has a row per chunk, which the scores come from. `window_slices` and
+    `chunk_slices` say which windows and which chunks belong to each recording.
     """
 
     def __init__(self, labeler: ExactLabeler, batch: Sequence[PreparedRecording]) -> None:
         self.labeler, self.batch = labeler, batch
-        counts = np.array([count for prepared in batch for count in prepared.chunk_counts])
-        self._counts = counts
-        self._items = [(prepared.waveform, piece) for prepared in batch for piece in prepared.chunks]
-        self._first = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(int)
-        self.heard = counts > 0
-        self.scores = np.zeros((len(counts), len(labeler.decisions.labels)))
-        self.exact = np.zeros(len(counts), dtype=bool)
-        self.logits = np.zeros((len(self._items), 0), np.float32)  # as many columns as there turn out to be classes
-        self.rows: list[slice] = []
-        self.pieces: list[slice] = []
-        self._names: list[tuple[int, int]] = []
-        for prepared in batch:
-            first = self.pieces[-1].stop if self.pieces else 0
-            self.pieces.append(slice(first, first + len(prepared.chunks)))
-            self.rows.append(slice(len(self._names), len(self._names) + len(prepared.chunk_counts)))
-            self._names += [(prepared.recording_id, window) for window in range(len(prepared.chunk_counts))]
+        self._counts = np.array([count for prepared in batch for count in prepared.chunk_counts])
+        self._first_chunks = np.cumsum(self._counts) - self._counts
+        self._items = [(prepared.waveform, chunk) for prepared in batch for chunk in prepared.chunks]
+        self._names = [(one.recording_id, window) for one in batch for window in range(len(one.chunk_counts))]
+        self.heard = self._counts > 0
+        self.exact = np.zeros(len(self._counts), dtype=bool)
+        self.scores = np.zeros((len(self._counts), len(labeler.decisions.labels)))
+        self.logits = np.zeros((len(self._items), len(labeler.class_names)), np.float32)
+        self.window_slices = _slice_by_lengths([len(prepared.chunk_counts) for prepared in batch])
+        self.chunk_slices = _slice_by_lengths([len(prepared.chunks) for prepared in batch])
 
-    def fast(self) -> list[bool]:
-        """For each recording: did any window keep a score that is not exact?"""
-        return [bool((self.heard[rows] & ~self.exact[rows]).any()) for rows in self.rows]
+    def get_mode(self, windows: slice, path: str) -> str:
+        """Return the mode of the recording with these windows: fast if a score, by `path`, is not exact."""
+        return f"{FAST} {path}" if (self.heard[windows] & ~self.exact[windows]).any() else EXACT
 
-    def drawn(self, seed: int, wanted: int | None = None) -> Windows:
-        """Windows to audit: the `wanted` that are drawn lowest, or all that are drawn below the usual share."""
-        draws = np.array([draw_number(*name, seed) for name in self._names])
-        draws[~self.heard] = np.inf
-        if wanted is None:
-            return np.flatnonzero(draws < SHARE)
-        return np.sort(np.argsort(draws, kind="stable")[: min(wanted, int(self.heard.sum()))])
+    def draw(self, seed: int, count: int | None = None) -> Windows:
+        """Draw windows to audit: the `count` with the lowest numbers, or all whose number is below the usual share."""
+        numbers = np.array([draw_number(*name, seed) for name in self._names])
+        numbers[~self.heard] = np.inf
+        if count is None:
+            return np.flatnonzero(numbers < SHARE)
+        return np.sort(np.argsort(numbers, kind="stable")[: min(count, int(self.heard.sum()))])
 
-    def computed(self, windows: Windows, path: str) -> Computed:
-        """`windows` by `path`, without keeping anything."""
+    def score(self, windows: Windows, path: str) -> PathScores:
+        """Score `windows` by `path`, without keeping anything."""
         started = time.perf_counter()
-        counts = self._counts[windows].tolist()
         if not len(windows):
-            return Computed(self.scores[windows], self.logits[:0], 0.0)
-        logits = self.labeler.logits_of([self._items[at] for at in self._pieces_of(windows)], path)
-        scores = self.labeler.scores(logits, counts)
-        return Computed(scores, logits, time.perf_counter() - started)
+            return PathScores(self.scores[windows], self.logits[:0], 0.0)
+        logits = self.labeler.compute_logits([self._items[at] for at in self._find_chunks(windows)], path)
+        scores = decisions.score_labels(logits, self._counts[windows].tolist(), self.labeler.decisions)
+        return PathScores(scores, logits, time.perf_counter() - started)
 
-    def compute(self, windows: Windows, path: str) -> float:
-        """Keep the scores and logits of `windows` by `path`; returns the seconds that it took."""
-        computed = self.computed(windows, path)
-        self.scores[windows] = computed.scores
+    def score_and_keep(self, windows: Windows, path: str) -> float:
+        """Score `windows` by `path` and keep scores and logits; return the seconds it took."""
+        by_path = self.score(windows, path)
+        self.scores[windows] = by_path.scores
         self.exact[windows] = path == EXACT
-        if len(windows):
-            if not self.logits.shape[1]:
-                self.logits = np.zeros((len(self._items), computed.logits.shape[1]), np.float32)
-            self.logits[self._pieces_of(windows)] = computed.logits
-        return computed.seconds
+        self.logits[self._find_chunks(windows)] = by_path.logits
+        return by_path.seconds
 
-    def _pieces_of(self, windows: Windows) -> list[int]:
-        return [int(self._first[at]) + piece for at in windows for piece in range(self._counts[at])]
+    def _find_chunks(self, windows: Windows) -> list[int]:
+        return [int(self._first_chunks[at]) + chunk for at in windows for chunk in range(self._counts[at])]
 
-    def compare(self, tally: Tally, windows: Windows, by_path: Scores) -> Tally:
-        """`tally` with `windows`, whose exact scores are kept here and whose scores by a path are given."""
+    def compare(self, tally: Tally, windows: Windows, path_scores: Scores) -> Tally:
+        """Return `tally` with `windows` added, which have exact scores here and `path_scores` by a faster path."""
         settings = self.labeler.decisions
         heard = np.ones(len(windows), dtype=bool)
-        both = [
+        exact_scores = self.scores[windows]
+        exact, fast = (
             decisions.decide_cells(scores, heard, settings.labels, settings.other_label)
-            for scores in (self.scores[windows], by_path)
-        ]
-        errors = np.abs(self.scores[windows] - by_path).max(axis=1, initial=0.0)
-        for exact, fast, error in zip(*both, errors, strict=True):
-            tally = tally.and_window(exact.label, fast.label, settings.other_label, float(error))
+            for scores in (exact_scores, path_scores)
+        )
+        errors = np.abs(exact_scores - path_scores).max(axis=1, initial=0.0)
+        for one, other, error in zip(exact, fast, errors, strict=True):
+            tally = tally.add_window(one.label, other.label, settings.other_label, float(error))
         return tally
 
-    def near(self, error: float) -> Windows:
-        """Windows not computed exactly that cover a cell whose label would not survive `error` in their scores."""
+    def find_uncertain(self, error: float) -> Windows:
+        """Return the inexact windows of cells whose label could change if inexact scores were off by up to `error`."""
         chosen = np.zeros(len(self.heard), dtype=bool)
-        for prepared, rows in zip(self.batch, self.rows, strict=True):
-            cells, heard = prepared.layout.cells, self.heard[rows]
-            inexact = heard & ~self.exact[rows]
+        for prepared, windows in zip(self.batch, self.window_slices, strict=True):
+            cells, heard = prepared.layout.cells, self.heard[windows]
+            inexact = heard & ~self.exact[windows]
             if not inexact.any():
                 continue
             spans = [slice(cell.windows.start, cell.windows.stop) for cell in cells]
             errors = np.array([error * inexact[span].mean() for span in spans])
             cells_heard = np.array([heard[span].any() for span in spans])
-            means = decisions.score_cells(self.scores[rows], cells)
-            open_cells = decisions.find_uncertain_cells(means, cells_heard, self.labeler.decisions.labels, errors)
-            for at in np.flatnonzero(open_cells):
-                chosen[rows][spans[at]] |= inexact[spans[at]]
+            means = decisions.score_cells(self.scores[windows], cells)
+            uncertain = decisions.find_uncertain_cells(means, cells_heard, self.labeler.decisions.labels, errors)
+            for at in np.flatnonzero(uncertain):
+                chosen[windows][spans[at]] |= inexact[spans[at]]
         return np.flatnonzero(chosen)
+
+
+def _slice_by_lengths(lengths: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(lengths)
+    return [slice(int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True)]

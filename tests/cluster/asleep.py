@@ -19,6 +19,6 @@ from block.settings import EXACT
 class Asleep(ExactLabeler):
     """As `ExactLabeler`, with a model that sleeps `SLEEP_S_A_WINDOW` seconds and hears nothing."""
 
-    def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         time.sleep(float(os.environ["SLEEP_S_A_WINDOW"]) * len(items))
         return np.full((len(items), len(self.classifier.checkpoint.class_names)), -4, np.float32)

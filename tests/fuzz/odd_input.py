@@ -22,6 +22,7 @@ from block.commands.options import parse
 from block.edge_impulse.access import read_ids
 from block.edge_impulse.project import Project
 from block.labeling.labeler import ExactLabeler
+from block.labeling.partial_logits import PartialLogits
 from block.labels import LabelError, parse_labels
 from block.model.checkpoint import EMBEDDED, CheckpointError, find_checkpoint
 from block.model.classifier import Classifier
@@ -75,13 +76,14 @@ def label(data: bytes, silence_dbfs: float | None = None) -> LabeledRecording:
     sound = decode(data)
     recording = Recording(1, "a", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio)
     one = labeler(silence_dbfs)
-    judged = one.judge([one.prepare(recording)])[0]
-    segments = judged.labeled.segments
-    assert np.isfinite(judged.logits).all()
+    known = PartialLogits(one.prepare(recording), len(one.class_names))
+    [labeled] = one.complete([known])
+    segments = labeled.segments
+    assert np.isfinite(known.logits).all()
     assert [segment.start for segment in segments] == [0, *(segment.end for segment in segments[:-1])]
     assert segments[-1].end == sound.positions
     assert all(0 <= segment.score <= 1 and segment.label in ("Speech", "tune", "Dog", "other") for segment in segments)
-    return judged.labeled
+    return labeled
 
 
 def wav(values: Any, subtype: str = "FLOAT", rate: int = RATE_HZ) -> bytes:

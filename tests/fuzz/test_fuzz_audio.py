@@ -193,9 +193,9 @@ def test_a_small_file_that_unfolds_to_more_than_memory_is_refused(tmp_path: Path
 def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
     growing = GrowingWaveform()
     for number in range(100):
-        growing.room(1000)[:700] = number
+        growing.reserve(1000)[:700] = number
         growing.length += 700
-    assert growing.whole().tolist() == [number for number in range(100) for _ in range(700)]
+    assert growing.finish().tolist() == [number for number in range(100) for _ in range(700)]
 
 
 def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken() -> None:
@@ -203,9 +203,9 @@ def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken()
     with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more; 0\.0 GB are free"):
         GrowingWaveform(values + 1, free=lambda: ASK_BYTES // 2)
     growing = GrowingWaveform(free=lambda: ASK_BYTES // 2)
-    growing.room(1000)
+    growing.reserve(1000)
     with pytest.raises(RecordingError, match="GB are free"):
-        growing.room(values + 1)
+        growing.reserve(values + 1)
     GrowingWaveform(values + 1, free=lambda: 5 * ASK_BYTES)
 
 

@@ -52,7 +52,7 @@ def test_windows_are_drawn_evenly_and_by_nothing_but_recording_window_and_seed()
 def test_a_tally_counts_what_agrees_and_what_was_heard() -> None:
     tally = Tally()
     for exact, fast, error in [("dog", "dog", 0.01), ("other", "other", 0.002), ("dog", "other", 0.2)]:
-        tally = tally.and_window(exact, fast, "other", error)
+        tally = tally.add_window(exact, fast, "other", error)
     assert tally == Tally(windows=3, agreed=2, heard=2, heard_agreed=1, largest_error=0.2)
     assert "2 of 3 audited windows got the same label (1 of 2 of those where" in str(tally)
     assert "0.2000" in str(tally)

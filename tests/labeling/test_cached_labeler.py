@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from block.decisions import label_recording, score_labels
 from block.labeling.cached_labeler import CachedLabeler
 from block.labeling.fast_labeler import FastLabeler
+from block.labeling.partial_logits import PartialLogits
 from block.model.checkpoint import CheckpointError, find_checkpoint
 from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
@@ -210,7 +212,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_before(
     assert stored.batch_windows == 8
     assert run(stored) == run(make_like(own))
     assert not classifier.loaded
-    stored.labeler.logits([own.prepare(SOUNDS[1])])
+    stored.labeler.label([own.prepare(SOUNDS[1])])
     assert classifier.loaded
     assert classifier.capacity == 1
     assert classifier.paths == (EXACT,)
@@ -267,7 +269,7 @@ def test_a_fast_store_gives_recordings_back_in_the_mode_and_with_the_scores_they
     assert labeler.asked == []
     assert isinstance(again.labeler, FastLabeler)
     assert again.labeler.fast_ids == plain.fast_ids
-    assert again.labeler.report() == []
+    assert again.labeler.describe_audit() == []
 
 
 def test_logits_kept_in_fast_mode_are_those_that_the_scores_come_from(tmp_path: Path) -> None:
@@ -275,12 +277,17 @@ def test_logits_kept_in_fast_mode_are_those_that_the_scores_come_from(tmp_path: 
     audited = FastLabeler(labeler, AuditSettings(min_agreement=0.0), lambda text: None)
     batches = [block(1), block(51, silent=(3,)), block(101, count=2, silent=tuple(range(10)))]
     for batch in batches:
-        for one, judged in zip(batch, audited.judge(batch), strict=True):  # type: ignore[arg-type]
-            if not len(judged.logits):
-                assert {segment.label for segment in judged.labeled.segments} == {"other"}
+        partials = [PartialLogits(one, 4) for one in batch]  # type: ignore[arg-type]
+        for one, labeled in zip(partials, audited.complete(partials), strict=True):
+            prepared = one.prepared
+            if not len(one.logits):
+                assert {segment.label for segment in labeled.segments} == {"other"}
                 continue
-            scores = labeler.scores(judged.logits, one.chunk_counts)  # type: ignore[attr-defined]
-            assert labeler.decide(one, scores, judged.labeled.mode) == judged.labeled  # type: ignore[arg-type]
+            scores = score_labels(one.logits, prepared.chunk_counts, labeler.decisions)
+            assert labeled == label_recording(
+                prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.chunk_counts,
+                scores, labeler.decisions, one.mode,
+            )  # fmt: skip
 
 
 def test_silent_recordings_are_stored_in_fast_mode_too(tmp_path: Path) -> None:

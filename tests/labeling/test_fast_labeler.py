@@ -36,7 +36,7 @@ class StubLabeler(ExactLabeler):
     asked: list[tuple[str, int]] = field(default_factory=list)
     broken: set[int] = field(default_factory=set)
 
-    def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         logits = np.full((len(items), CLASSES), -9.0, np.float32)
         for row, (waveform, span) in zip(logits, items, strict=True):
             window = int(waveform[0]) * 10_000 + span.start // 100
@@ -58,7 +58,9 @@ def true_logits(window: int) -> tuple[float, float]:
 
 
 def stub(noise: Callable[[int], float] = lambda window: 0.0, **more: Any) -> StubLabeler:
-    classifier = SimpleNamespace(paths=(EXACT, FAST), batch_windows=8)
+    classifier = SimpleNamespace(
+        paths=(EXACT, FAST), batch_windows=8, checkpoint=SimpleNamespace(class_names=("dog", "rain", "c", "d"))
+    )
     return StubLabeler(
         classifier,  # type: ignore[arg-type]
         SimpleNamespace(front_end=FrontEnd()),  # type: ignore[arg-type]
@@ -126,7 +128,7 @@ def test_all_windows_of_a_short_run_are_exact() -> None:
         assert told(labeled) == told(stub().label(batch))
         assert {one.mode for one in labeled} == {EXACT}
     assert said == []
-    assert fast.report() == ["fast mode: all 50 windows were needed for the opening audit and are exact"]
+    assert fast.describe_audit() == ["fast mode: all 50 windows were needed for the opening audit and are exact"]
     assert fast.fast_ids == []
 
 
@@ -173,7 +175,7 @@ def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
     for window in near:
         dog, rain = apply_score_function(true_logits(window), "sigmoid")
         assert min(abs(dog - 0.5), abs(rain - 0.5), abs(dog - rain)) < 0.04, "why was it computed again?"
-    assert "other windows were computed again exactly" in fast.report()[0]
+    assert "other windows were computed again exactly" in fast.describe_audit()[0]
 
 
 def test_windows_that_overlap_are_all_exact_where_their_cell_is_open() -> None:
@@ -224,16 +226,16 @@ def test_without_another_path_fast_mode_says_so_and_is_exact() -> None:
     fast, said = audited(labeler)
     assert said == ["fast mode: no path but the exact one on this device; labelling exactly"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
-    assert fast.report() == []
+    assert fast.describe_audit() == []
 
 
 def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> None:
-    fast, said = audited(stub(filling=REPEAT))
+    fast, said = audited(stub(fill=REPEAT))
     assert said == ["fast mode: --fill repeat leaves no padding to merge; labelling exactly"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
-    assert (fast.report(), fast.fast_ids, fast.batch_windows) == ([], [], 8)
+    assert (fast.describe_audit(), fast.fast_ids, fast.batch_windows) == ([], [], 8)
 
-    labeler = stub(filling=REPEAT, slow_s=3e-3)
+    labeler = stub(fill=REPEAT, slow_s=3e-3)
     labeler.classifier.paths = (EXACT, FAST, "merged-int8")
     fast, said = audited(labeler)
     fast.label(block(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from block.decisions import apply_score_function, score_classes
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
-from block.model.classifier import Classifier, is_out_of_memory
+from block.model.classifier import Classifier, Logits, is_out_of_memory
 from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
@@ -39,6 +39,10 @@ def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording
     file = io.BytesIO()
     soundfile.write(file, waveform, rate, format="WAV", subtype="FLOAT")
     return of(audio.decode(file.getvalue()), identity)
+
+
+def compute_logits(labeler: ExactLabeler, batch: Sequence[PreparedRecording], path: str = "exact") -> Logits:
+    return labeler.compute_logits([(one.waveform, chunk) for one in batch for chunk in one.chunks], path)
 
 
 def of(sound: audio.DecodedAudio, identity: int = 1) -> Recording:
@@ -148,7 +152,7 @@ def test_repeated_windows_are_labelled_as_the_pipeline_labels_tiled_slices(
     make_labeler: MakeLabeler, checkpoint_folder: Path, seconds: float, windows: WindowSettings
 ) -> None:
     sound = recording(seconds)
-    labeler = replace(make_labeler(windows=windows, merge=False), filling=REPEAT)
+    labeler = replace(make_labeler(windows=windows, merge=False), fill=REPEAT)
     expected = by_pipeline(
         checkpoint_folder, sound, windows, ["Speech", "Music", "Dog", "Whimper"],
         fill_up=lambda part: np.tile(part, 164_080 // len(part) + 1)[:164_080],
@@ -163,7 +167,7 @@ def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
         labeler = make_labeler(windows=WindowSettings(0, 0))
         prepared = labeler.prepare(recording(seconds))
         assert prepared.chunk_counts == (1,)
-        padded, again = (replace(labeler, filling=filling).logits([prepared]) for filling in FILLS)
+        padded, again = (compute_logits(replace(labeler, fill=fill), [prepared]) for fill in FILLS)
         assert bool((padded == again).all()) is same
 
 
@@ -172,10 +176,10 @@ def test_repeated_windows_of_several_lengths_do_not_depend_on_company(
 ) -> None:
     sounds = [recording(seconds, identity=i) for i, seconds in enumerate((3.2, 0.4, 0.07, 12.0))]
     for batch_size in (0, 2):
-        labeler = replace(make_labeler(merge=False, batch_size=batch_size), filling=REPEAT)
+        labeler = replace(make_labeler(merge=False, batch_size=batch_size), fill=REPEAT)
         prepared = [labeler.prepare(sound) for sound in sounds]
-        alone = np.concatenate([labeler.logits([one]) for one in prepared])
-        assert apply_score_function(labeler.logits(prepared), "softmax") == pytest.approx(
+        alone = np.concatenate([compute_logits(labeler, [one]) for one in prepared])
+        assert apply_score_function(compute_logits(labeler, prepared), "softmax") == pytest.approx(
             apply_score_function(alone, "softmax"), abs=1e-5
         )
 
@@ -188,7 +192,7 @@ def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(
     labeler = make_labeler("Animal* (0), Speech* (0)", windows=windows, merge=False)
     prepared = labeler.prepare(sound)
     assert set(prepared.chunk_counts) == {2}
-    of_pieces = apply_score_function(labeler.logits([prepared]), "softmax")
+    of_pieces = apply_score_function(compute_logits(labeler, [prepared]), "softmax")
     names = labeler.classifier.checkpoint.class_names
     groups = [("Dog", "Whimper (dog)"), ("Speech", "Male speech, man speaking")]
     best = np.stack([of_pieces[:, [names.index(name) for name in group]].max(axis=1) for group in groups], axis=1)
@@ -216,7 +220,7 @@ def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
     )
     labeler = make_labeler(windows=WindowSettings(1500, 1500))
     prepared = labeler.prepare(recording(9.0))
-    scores = score_classes(labeler.logits([prepared]), prepared.chunk_counts, "softmax")
+    scores = score_classes(compute_logits(labeler, [prepared]), prepared.chunk_counts, "softmax")
     for row, span in zip(scores, prepared.chunks, strict=True):
         part = prepared.waveform[span.start : span.end]
         expected = {one["label"]: one["score"] for one in classify({"raw": part, "sampling_rate": 16000}, top_k=None)}
@@ -460,21 +464,23 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
         DecisionSettings(labels), lambda text: None,
     )  # fmt: skip
     prepared = [labeler.prepare(recording(seconds, identity=i)) for i, seconds in enumerate((3.2, 0.4, 0.07, 1.0))]
-    exact = apply_score_function(labeler.logits(prepared), "softmax")
+    exact = apply_score_function(compute_logits(labeler, prepared), "softmax")
     errors = [
-        np.abs(apply_score_function(labeler.logits(prepared, path), "softmax") - exact).max()
+        np.abs(apply_score_function(compute_logits(labeler, prepared, path), "softmax") - exact).max()
         for path in classifier.paths[1:]
     ]
     assert all(0 < error < 0.03 for error in errors)
     assert errors == sorted(errors)
-    assert labeler.logits(prepared, "merged")[0] == pytest.approx(labeler.logits(prepared[:1], "merged")[0], abs=1e-4)
+    assert compute_logits(labeler, prepared, "merged")[0] == pytest.approx(
+        compute_logits(labeler, prepared[:1], "merged")[0], abs=1e-4
+    )
 
     # A repeated window has no padding: nothing is merged, and 8-bit integers go on being a way of their own.
-    repeating = replace(labeler, filling=REPEAT)
+    repeating = replace(labeler, fill=REPEAT)
     assert repeating.paths == tuple(path for path in classifier.paths if path != "merged")
     short = prepared[1:3]
     exact, merged, *others = (
-        apply_score_function(repeating.logits(short, path), "softmax") for path in classifier.paths
+        apply_score_function(compute_logits(repeating, short, path), "softmax") for path in classifier.paths
     )
     assert merged == pytest.approx(exact, abs=1e-5)
     assert all(1e-5 < np.abs(other - exact).max() < 0.05 for other in others)

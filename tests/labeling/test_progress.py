@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from block.labeling.interfaces import Summary
-from block.labeling.progress import Progress, format_duration
+from block.labeling.progress import Progress, TimeBudget, format_duration
 from block.recording import LabeledRecording, Segment
 
 
@@ -128,7 +128,7 @@ def test_what_is_spent_once_and_what_failed_is_not_expected_again() -> None:
 
 def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_faster() -> None:
     stream, clock = io.StringIO(), Clock()
-    progress = Progress(1000, False, stream, clock, max_hours=1.0, faster=["--mode fast", "a GPU"])
+    progress = Progress(1000, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast", "a GPU"]))
     for _ in range(3):
         clock.now += 10.0
         progress.report_batch(1, 5, 0.0)
@@ -138,7 +138,7 @@ def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_fast
         "--mode fast; a GPU"
     ]
     stream = io.StringIO()
-    progress = Progress(100, False, stream, clock, max_hours=1.0, faster=["--mode fast"])
+    progress = Progress(100, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast"]))
     clock.now += 10.0
     progress.report_batch(1, 5, 0.0)
     assert "max-hours" not in stream.getvalue()

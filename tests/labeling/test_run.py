@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from block.labeling.interfaces import Summary
-from block.labeling.prefetch import Budget, prefetch
+from block.labeling.prefetch import MemoryBudget, prefetch
 from block.labeling.run import GROUP_RECORDINGS, Run
 from block.recording import (
     LabeledRecording,
@@ -267,7 +267,7 @@ def test_recordings_that_need_no_model_do_not_pile_up() -> None:
 
 
 def test_a_write_that_hangs_does_not_hold_up_a_cancelled_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("block.labeling.run.FINISH_CANCELLED_S", 0.2)
+    monkeypatch.setattr("block.labeling.run.FINISH_CANCELED_S", 0.2)
     hanging = threading.Event()
 
     class Hanging(FakeStudio):
@@ -317,7 +317,7 @@ def test_work_ahead_keeps_the_order_and_holds_no_more_than_the_budget_even_where
 
     seen = []
     with ThreadPoolExecutor(4) as pool:
-        for item, future in prefetch(work, range(80), pool, Budget(2500), depth=16):
+        for item, future in prefetch(work, range(80), pool, MemoryBudget(2500), depth=16):
             assert future.done()
             seen.append(item)
             time.sleep(0.001)
@@ -333,16 +333,16 @@ def test_one_that_alone_exceeds_the_budget_passes_when_its_turn_comes() -> None:
         return item
 
     with ThreadPoolExecutor(4) as pool:
-        found = [future.result() for _, future in prefetch(work, range(20), pool, Budget(100))]
+        found = [future.result() for _, future in prefetch(work, range(20), pool, MemoryBudget(100))]
     assert found == list(range(20))
 
 
 def test_whoever_waits_for_the_budget_is_let_go_when_everything_is_over() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     budget.reserve(0, 100)
     waiting = threading.Thread(target=budget.reserve, args=(1, 50))
     waiting.start()
-    budget.end()
+    budget.close()
     waiting.join(5)
     assert not waiting.is_alive()
 
@@ -354,6 +354,6 @@ def test_a_failed_fetch_is_handed_over_in_its_place() -> None:
         return item
 
     with ThreadPoolExecutor(2) as pool:
-        results = [(item, future.exception()) for item, future in prefetch(work, range(3), pool, Budget())]
+        results = [(item, future.exception()) for item, future in prefetch(work, range(3), pool, MemoryBudget())]
     assert [item for item, _ in results] == [0, 1, 2]
     assert [type(error) for _, error in results] == [type(None), RecordingError, type(None)]

@@ -62,14 +62,14 @@ class Counting(ExactLabeler):
     asked: list[int] = field(default_factory=list)
     memory: dict[bytes, Logits] | None = None
 
-    def logits_of(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         self.asked.append(len(items))
         if self.memory is None or not items:
-            return super().logits_of(items, path)
+            return super().compute_logits(items, path)
         names = [waveform[span.start : span.end].tobytes() for waveform, span in items]
         for name, item in zip(names, items, strict=True):
             if name not in self.memory:
-                self.memory[name] = super().logits_of([item], path)
+                self.memory[name] = super().compute_logits([item], path)
         return np.concatenate([self.memory[name] for name in names])
 
 

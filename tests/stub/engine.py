@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from block.labeling.job import Job
-from block.labeling.progress import Progress
+from block.labeling.progress import Progress, TimeBudget
 from block.recording import LabeledRecording, Recording, Segment
 from block.windows import PreparedRecording, lay_out_windows_ms
 
@@ -33,7 +33,7 @@ class StubLabeler:
     fast_ids: tuple[int, ...] = ()
     has_fallen_back: bool = False
 
-    def report(self) -> list[str]:
+    def describe_audit(self) -> list[str]:
         return []
 
     def prepare(self, recording: Recording) -> PreparedRecording:
@@ -70,7 +70,7 @@ class StubEngine:
     digest: str = DIGEST
 
     def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        return Progress(total, verbose, max_hours=max_hours)
+        return Progress(total, verbose, budget=TimeBudget(max_hours))
 
     def load_labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> StubLabeler:
         return StubLabeler(self.job)
