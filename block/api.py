@@ -13,7 +13,7 @@ import numpy.typing as npt
 import soundfile
 
 from block import audio
-from block.folder.source import check_length, check_wav_length, read_value_count
+from block.folder.source import decode_whole
 from block.labeling.engine import Engine
 from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
@@ -128,11 +128,7 @@ def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedA
         raise RecordingError(f"rate_hz is {rate_hz} for {recording}; a file has a rate of its own")
     try:
         with open(recording, "rb") as file:
-            promised = read_value_count(file)
-            check_wav_length(file)
-            sound = audio.decode(file, to_hz)
-            check_length(sound.positions, promised, sound.rate_hz)
-            return sound
+            return decode_whole(file, to_hz)
     except OSError as error:
         raise RecordingError(f"{recording} cannot be read: {error.strerror or error}") from None
     except RecordingError as error:

@@ -167,8 +167,8 @@ class Coordinator:
         if not self._store_opened and folder is not None and key is not None:
             from block.score_store import ScoreStore
 
-            if key in ScoreStore.keys_in(folder):
-                self._store = ScoreStore.reading(folder, key)
+            if key in ScoreStore.list_keys(folder):
+                self._store = ScoreStore.open_read_only(folder, key)
         self._store_opened = True
         return self._store
 

@@ -14,7 +14,7 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.task import ClusterJob, Connector, FolderConnector, ProjectConnector, WorkItem
 from block.cluster.versions import here
 from block.edge_impulse.executor import ProjectResult, ProjectRun
-from block.folder.compute import FolderResult, FolderRun
+from block.folder.executor import FolderResult, FolderRun
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter
 from block.labeling.interfaces import Reporter
@@ -54,18 +54,18 @@ class ClusterExecutor:
         class_names = self.job.checkpoint.class_names
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def compute(self, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """Compute the recordings `ids` of a folder. Raises ValueError without a store."""
-        if work.store is None:
+    def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
+        """Label the recordings `ids` of a folder. Raises ValueError without a store."""
+        if run.store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
         # What is relative here is elsewhere on other machines.
-        location = LocalFolder(work.location.name) if isinstance(work.location, LocalFolder) else work.location
+        location = LocalFolder(run.location.name) if isinstance(run.location, LocalFolder) else run.location
         site = FolderConnector(location, self.job.checkpoint.front_end.rate_hz)
-        items = [WorkItem(number, work.size(number), work.files.get_entry(number)) for number in ids]
-        work.store.flush_pieces = FLUSH_PIECES
-        taker = _FolderReports(work, {})
+        items = [WorkItem(number, run.size(number), run.manifest.get_entry(number)) for number in ids]
+        run.store.flush_pieces = FLUSH_PIECES
+        taker = _FolderReports(run, {})
         driver = self._driver(
-            site, work.store, taker, ManifestReporter(progress, work.files), progress, work.location.name
+            site, run.store, taker, ManifestReporter(progress, run.manifest), progress, run.location.name
         )
         summary = driver.label(items)
         for line in driver.audit_lines():
@@ -119,16 +119,16 @@ class ClusterExecutor:
 class _FolderReports:
     """Puts scores into the store, and what was learnt of files into the manifest. `labeled` are labels by path."""
 
-    work: FolderRun
+    run: FolderRun
     labeled: dict[str, LabeledRecording]
 
     def take(self, outcome: RecordingResult) -> None:
-        if outcome.scored is not None and self.work.store is not None:
-            self.work.store.add(outcome.scored)
+        if outcome.scored is not None and self.run.store is not None:
+            self.run.store.add(outcome.scored)
         if outcome.labeled is not None and outcome.entry is not None:
-            self.work.files.put(outcome.entry)
+            self.run.manifest.put(outcome.entry)
             self.labeled[outcome.entry.path] = outcome.labeled
-        self.work.files.save_if_due()
+        self.run.manifest.save_if_due()
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     root, out = Path(options.folder), Path(options.out)
     _check_folders(root, out)
     with lock(out):
-        listing = find_recordings(root, without=out)
+        listing = find_recordings(root, exclude=out)
         # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
         present = {_name(file): file for file in listing.files}
         annotations = _annotations(options, root, present)

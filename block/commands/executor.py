@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from block.cluster.settings import ClusterSettings
 from block.edge_impulse.executor import ProjectResult, ProjectRun, label_project
-from block.folder.compute import FolderResult, FolderRun
+from block.folder.executor import FolderResult, FolderRun, label_folder
 from block.labeling.job import Job
 from block.labeling.progress import Progress
 from block.score_store import ScoreStore
@@ -39,8 +39,8 @@ class Executor(Protocol):
         """Label the samples `ids` of a project. Never raise for what happens to one of them."""
         ...
 
-    def compute(self, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """Compute the recordings `ids` of a folder. Never raise for what happens to one of them."""
+    def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
+        """Label the recordings `ids` of a folder. Never raise for what happens to one of them."""
         ...
 
     def leave(self) -> None:
@@ -74,11 +74,9 @@ class LocalExecutor:
         """As `Executor.label_project`."""
         return label_project(self.engine, orders, ids)
 
-    def compute(self, work: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """As `Executor.compute`."""
-        from block.folder.local_executor import compute  # imports torch
-
-        return compute(self.engine, work, ids, progress)
+    def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
+        """As `Executor.label_folder`."""
+        return label_folder(self.engine, run, ids, progress)
 
     def leave(self) -> None:
         """Do nothing: nobody else is waiting."""

@@ -1,8 +1,8 @@
 """`python -m block label DIR --out OUT`: label a folder of recordings.
 
-The run of the AI Action with a folder for Studio. Scores go into `OUT/scores`, what is known of the files into
-`OUT/manifest.json`; the label files are written from these two at the end, and from nothing else, so that a run that
-was interrupted and began again ends with the same files as one that was not.
+The run of the AI Action with a folder instead of Studio. Scores go into `OUT/scores`, facts about the files into
+`OUT/manifest.json`. The label files are written at the end from these two alone, so a run that was interrupted and
+started again ends with the same files as one that was not.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from block.cluster.settings import read_cluster
 from block.commands.executor import Executor, start_executor
 from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.job_options import read_job
-from block.commands.label_options import read_label, recorded
-from block.folder import decide, manifest, output_folder
-from block.folder.compute import FolderResult, FolderRun
+from block.commands.label_options import collect_run_options, read_label
+from block.folder import decide, output_folder
+from block.folder.executor import FolderResult, FolderRun
 from block.folder.listing import FileStamp, FolderListing, format_path
 from block.folder.location import Location
-from block.folder.manifest import Manifest
+from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
@@ -35,102 +35,108 @@ from block.settings import SettingsError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Label a folder. Returns the exit code; raises SettingsError, LabelError or CheckpointError."""
+    """Label a folder. Return the exit code; raise SettingsError, LabelError or CheckpointError."""
     options = read_label(argv)
-    location, target = parse_location(options.folder), output_folder.parse_out(options.out)
+    location, out = parse_location(options.folder), output_folder.parse_out(options.out)
     job, cluster = read_job(options), read_cluster(options)
     if cluster is not None and options.no_score_store:
         raise SettingsError("--no-score-store and --ray: what comes from many machines is kept as it comes; give one")
     decide.check_labels(job.decisions)
-    output_folder.check_folders(location, target)
+    output_folder.check_folders(location, out)
     if not options.no_score_store:
         need_pyarrow()
-    with output_folder.lock(target):
-        listing = location.find_recordings(without=target)
-        _tell(listing, location)
-        known = manifest.load(target / output_folder.MANIFEST, warn=_warn)
-        files = known.with_files(
+    with output_folder.lock(out):
+        listing = location.find_recordings(exclude=out)
+        _print_listing(listing, location)
+        manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
             listing.files, listing.unreadable, lambda entry: is_unchanged(location, entry, listing)
         )
         executor = start_executor(job, cluster, f"label {format_path(location.name)}")
         try:
-            return FolderJob(options, job, location, target, files, listing.stamps).run(executor)
+            return FolderJob(options, job, location, out, manifest, listing.stamps).run(executor)
         finally:
             executor.leave()
 
 
 @dataclass(frozen=True)
 class FolderJob:
-    """Label the recordings `files` of `location` as `job` says, into the folder `target`."""
+    """Label the recordings of `manifest`, at `location`, as `job` says, into the folder `out`."""
 
     options: argparse.Namespace
     job: Job
     location: Location
-    target: Path
-    files: Manifest
+    out: Path
+    manifest: Manifest
     stamps: Mapping[str, FileStamp] | None
 
     def run(self, executor: Executor) -> int:
-        """Compute what is missing and write the label files. Return the exit code."""
-        job, target, files, checkpoint = self.job, self.target, self.files, self.job.checkpoint
+        """Compute missing scores and write the label files. Return the exit code."""
+        job, out, manifest, checkpoint = self.job, self.out, self.manifest, self.job.checkpoint
         key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
         keep = not self.options.no_score_store
-        run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, recorded(self.options), keep)
+        options = collect_run_options(self.options)
+        run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, options, keep)
         store: ScoreStore | None = None
         try:
-            # First: this is how a folder is known as one that may be written into again.
-            run.save(target)
-            files.save()
+            # First, because a later run recognizes by it a folder that it may write into.
+            run.save(out)
+            manifest.save()
             if keep:
-                store = ScoreStore(target / output_folder.SCORES, key, checkpoint.class_names, _warn)
-            done = self._compute(executor, store)
+                store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, _warn)
+            result = self._compute(executor, store)
             if store is None:
-                found = decide.collect_files(files, done.labeled)
+                found = decide.collect_files(manifest, result.labeled)
             else:
-                found = decide.decide_all(files, store, job.decisions, store.broken, done.labeled)
-            files.save()
-            decide.write_label_files(target, run, job.decisions, found)
+                found = decide.decide_all(manifest, store, job.decisions, store.write_error, result.labeled)
+            manifest.save()
+            decide.write_label_files(out, run, job.decisions, found)
         except OSError as error:
-            print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
+            print(f"{out} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
         finally:
             if store is not None:
                 store.close()
-        decide.print_summary(target, run, found)
-        if done.summary.canceled:
+        decide.print_summary(out, run, found)
+        if result.summary.canceled:
             print("the same command again goes on from here")
             return CANCELLED
-        if done.summary.end_reason and not found.labeled:
+        if result.summary.end_reason and not found.labeled:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED
 
     def _compute(self, executor: Executor, store: ScoreStore | None) -> FolderResult:
-        """Compute what `store` lacks. Never raise for what happens to a recording."""
-        work = FolderRun(self.location, self.job, self.files, store, self.stamps)
-        ids, total = work.ids(), len(self.files.entries)
+        """Compute scores that `store` lacks. Never raise for what happens to a recording."""
+        manifest, total = self.manifest, len(self.manifest.entries)
+        ids = list(range(1, total + 1))
+        if store is not None:
+            ids = decide.find_unscored(manifest, store, self.job.decisions)
         if len(ids) < total:
             print(f"{total - len(ids)} of {total} recordings are unchanged and have their scores", flush=True)
         if not ids:
             return FolderResult(Summary(), {})
         progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
         progress.failures_in = "failed.csv gets all"
-        done = executor.compute(work, ids, progress)
-        for recording_id in done.summary.not_reached:
-            self.files.mark_failed(self.files.get_entry(recording_id).path, decide.NO_SCORES)
+        result = executor.label_folder(FolderRun(self.location, manifest, store, self.stamps), ids, progress)
+        for recording_id in result.summary.not_reached:
+            manifest.mark_failed(manifest.get_entry(recording_id).path, decide.NO_SCORES)
         if store is not None:
             store.flush()
-        progress.finish(done.summary, None)
-        return done
+        progress.finish(result.summary, None)
+        return result
 
 
 def _warn(text: str) -> None:
     print(f"warning: {text}", flush=True)
 
 
-def _tell(listing: FolderListing, location: Location) -> None:
-    """What the walk found, on one line."""
-    told = [f"{len(listing.files)} sound files in {format_path(str(location))}"]
-    told += [f"{listing.others} other files"] * bool(listing.others)
-    told += [f"{listing.linked} folders that are links, which are not followed"] * bool(listing.linked)
-    told += [f"{len(listing.unreadable)} folders that cannot be read"] * bool(listing.unreadable)
-    print("; ".join(told), flush=True)
+def _print_listing(listing: FolderListing, location: Location) -> None:
+    """Print what `listing` found, on one line."""
+    found = [f"{len(listing.files)} sound files in {format_path(str(location))}"]
+    for count, what in (
+        (listing.other_files, "other files"),
+        (listing.linked_folders, "folders that are links, which are not followed"),
+        (len(listing.unreadable), "folders that cannot be read"),
+    ):
+        if count:
+            found.append(f"{count} {what}")
+    print("; ".join(found), flush=True)

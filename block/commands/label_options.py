@@ -17,7 +17,7 @@ STUDIO = (
 DECIDING = (
     "audioset-labels", "other-label", "min-confidence", "score-function", "no-merge", "min-segment-ms", "silence-dbfs",
 )  # fmt: skip
-# What labels do not depend on, if the key of the score store is the same.
+# Labels do not depend on these, as long as the key of the score store is the same.
 SURROUNDING = (
     "device", "dtype", "batch-size", "max-hours", "verbose", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus",
 )  # fmt: skip
@@ -32,20 +32,22 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 LABEL = tuple(option for option in OPTIONS if option.name not in STUDIO)
-RELABEL = tuple(option for option in LABEL if option.name in DECIDING)
-CHOICE = Option("formats", "string", FORMATS, "which label files to write, separated by commas (default: all)",
-                _formats, "NAMES")  # fmt: skip
-LABEL_ALONE = (
+DECISION_OPTIONS = tuple(option for option in LABEL if option.name in DECIDING)
+FORMATS_OPTION = Option(
+    "formats", "string", None, "which label files to write, separated by commas (default: all)", _formats, "NAMES"
+)
+FOLDER_OPTIONS = (
     Option("out", "string", None, "folder for the label files and the scores", metavar="OUT", required=True),
-    CHOICE,
     Option("no-score-store", "flag", False,
            "keep no scores: an interrupted run begins anew, and labels cannot be decided again"),
+    FORMATS_OPTION,
 )  # fmt: skip
+RELABEL = (*DECISION_OPTIONS, FORMATS_OPTION)
 MERGE = Option("merge", "flag", False, "take back --no-merge")
 
 
 def read_label(argv: Sequence[str]) -> argparse.Namespace:
-    """The options of `label`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
+    """Return the options of `label`, with defaults. Raise SettingsError; `--help` prints and exits."""
     parser = CommandParser(
         prog="python -m block label", allow_abbrev=False,
         description="Label a folder of audio (WAV, FLAC, OGG, MP3), without Edge Impulse. The same command again goes "
@@ -53,16 +55,17 @@ def read_label(argv: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("folder", metavar="SOURCE", help="folder of recordings, with folders in it, or an object store "
                         "such as s3://bucket/recordings")  # fmt: skip
-    _add(parser, (*LABEL, *LABEL_ALONE))
+    add_options(parser, (*LABEL, *FOLDER_OPTIONS))
     options = parser.parse_args(list(argv))
-    fill_in(options, (*LABEL, *LABEL_ALONE))
+    fill_in(options, (*LABEL, *FOLDER_OPTIONS))
+    options.formats = options.formats or FORMATS
     return options
 
 
 def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -> argparse.Namespace:
-    """The options of `relabel`. What is not given is as `before`, a run's options by name, says.
+    """Return the options of `relabel`. Those not given keep their value in `before`, a run's options by name.
 
-    Given empty, an option has its default. Raises SettingsError, by name for an option that cannot change;
+    An option that is given empty gets its default. Raise SettingsError for an option that cannot change, by name;
     `--help` prints and exits.
     """
     parser = CommandParser(
@@ -71,39 +74,33 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
         "without the model. What is not given stays as it was.",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT", help="what label --out wrote")
-    _add(parser, (*RELABEL, CHOICE, MERGE))
+    add_options(parser, (*DECISION_OPTIONS, MERGE, FORMATS_OPTION))
     _refuse_others(argv)
     options = parser.parse_args(list(argv))
     if before is None:
         return options
-    for option in (*RELABEL, CHOICE):
+    for option in RELABEL:
         given = getattr(options, option.field)
         if given is None or (option.kind == "flag" and not given):
             setattr(options, option.field, before[option.name])
     if options.merge:
         options.no_merge = False
-    options.formats = tuple(options.formats)
-    fill_in(options, (*RELABEL, CHOICE))
+    fill_in(options, RELABEL)
+    options.formats = tuple(options.formats or FORMATS)
     return options
 
 
-def recorded(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of `label` that its outputs depend on, by name."""
+def collect_run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `label` that its label files depend on, by name."""
     return {
-        option.name: getattr(options, option.field) for option in (*LABEL, CHOICE) if option.name not in SURROUNDING
+        option.name: getattr(options, option.field)
+        for option in (*LABEL, FORMATS_OPTION)
+        if option.name not in SURROUNDING
     }
 
 
-def _add(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
-    # The formats' default is told in their help.
-    add_options(parser, [option for option in options if option is not CHOICE])
-    if CHOICE in options:
-        parser.add_argument(f"--{CHOICE.name}", type=lambda text: _formats(text) if text else FORMATS,
-                            metavar=CHOICE.metavar, help=CHOICE.help)  # fmt: skip
-
-
 def _refuse_others(argv: Sequence[str]) -> None:
-    fixed = {f"--{option.name}": option.name for option in (*LABEL, *LABEL_ALONE) if option not in (*RELABEL, CHOICE)}
+    fixed = [f"--{option.name}" for option in (*LABEL, *FOLDER_OPTIONS) if option not in RELABEL]
     for argument in argv:
         name = argument.partition("=")[0]
         if name in fixed:

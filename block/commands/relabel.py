@@ -9,38 +9,39 @@ from pathlib import Path
 
 from block.commands.exit_codes import ALL_LABELED, SOME_FAILED
 from block.commands.job_options import read_decisions
-from block.commands.label_options import CHOICE, RELABEL, read_relabel
-from block.folder import decide, manifest, output_folder
+from block.commands.label_options import RELABEL, read_relabel
+from block.folder import decide, output_folder
+from block.folder.manifest import load_manifest
 from block.labeling.job import format_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Relabel a folder. Returns the exit code; raises SettingsError or LabelError."""
-    target = Path(read_relabel(argv).out)
-    before = output_folder.load(target)
+    """Relabel a folder. Return the exit code; raise SettingsError or LabelError."""
+    out = Path(read_relabel(argv).out)
+    before = output_folder.load_run(out)
     options = read_relabel(argv, before.options)
     if not before.stored:
-        raise SettingsError(f"{target} holds no scores: it was written with --no-score-store")
+        raise SettingsError(f"{out} holds no scores: it was written with --no-score-store")
     decisions = read_decisions(options, before.class_names)
     decide.check_labels(decisions)
     started = time.monotonic()
-    with output_folder.lock(target):
-        files = manifest.load(target / output_folder.MANIFEST, warn=lambda text: print(f"warning: {text}", flush=True))
-        if not files.entries and not files.unreadable:
-            raise SettingsError(
-                f"{target} knows of no recordings: it has no usable {output_folder.MANIFEST}; label again"
-            )
-        found = decide.decide_all(files, ScoreStore.reading(target / output_folder.SCORES, before.key), decisions)
-        run = before.with_options({one.name: getattr(options, one.field) for one in (*RELABEL, CHOICE)})
+    with output_folder.lock(out):
+        path = out / output_folder.MANIFEST
+        manifest = load_manifest(path, warn=lambda text: print(f"warning: {text}", flush=True))
+        if not manifest.entries and not manifest.unreadable:
+            raise SettingsError(f"{out} knows of no recordings: it has no usable {path.name}; label again")
+        store = ScoreStore.open_read_only(out / output_folder.SCORES, before.key)
+        found = decide.decide_all(manifest, store, decisions)
+        run = before.with_options({option.name: getattr(options, option.field) for option in RELABEL})
         try:
-            decide.write_label_files(target, run, decisions, found)
-            run.save(target)
+            decide.write_label_files(out, run, decisions, found)
+            run.save(out)
         except OSError as error:
-            print(f"{target} cannot be written: {error.strerror or error}", file=sys.stderr)
+            print(f"{out} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
     print(f"decided again in {time.monotonic() - started:.1f} s")
-    decide.print_summary(target, run, found)
+    decide.print_summary(out, run, found)
     return SOME_FAILED if found.failed else ALL_LABELED

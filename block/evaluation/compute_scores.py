@@ -15,14 +15,14 @@ import numpy as np
 from block.decisions import is_silent
 from block.evaluation.predictions import Clip
 from block.folder import manifest
-from block.folder.decide import is_enough
+from block.folder.decide import find_unscored
 from block.folder.location import LocalFolder
-from block.folder.manifest import Manifest, ManifestReporter
+from block.folder.manifest import ManifestReporter
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
-from block.score_store import Scored, ScoreStore
+from block.score_store import Scored
 from block.settings import DecisionSettings, SettingsError, WindowSettings
 from block.windows import Layout, lay_out_windows_ms
 
@@ -58,12 +58,12 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
 
     engine = start(job)
     location = LocalFolder(options.folder)
-    known = manifest.load(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
+    known = manifest.load_manifest(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
     held = known.with_files(files, {}, lambda entry: is_unchanged(location, entry))
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:
-        ids = _missing(held, store, job.decisions)
+        ids = find_unscored(held, store, job.decisions)
         if len(ids) < len(files):
             print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
         summary, seconds = Summary(), None
@@ -107,10 +107,3 @@ def clip_of(scored: Scored, windows: WindowSettings, decisions: DecisionSettings
 @functools.lru_cache(maxsize=256)
 def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
     return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
-
-
-def _missing(files: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
-    """The recordings that have to be read, and listened to unless the store knows their content."""
-    contents = {entry.content for entry in files.entries if entry.content}
-    enough = {one.content for one in store.all(contents) if is_enough(one, decisions)}
-    return [number for number, entry in enumerate(files.entries, start=1) if entry.content not in enough]

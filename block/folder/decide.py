@@ -1,4 +1,4 @@
-"""From what a run knows, its manifest and its scores, to what its label files say: no audio, no model, no torch."""
+"""Decide what label files say from a manifest and stored scores: no audio, no model, no torch."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.decisions import is_silent
 from block.folder.info_labels import is_uploadable
 from block.folder.label_files import FAILED, write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import format_path
-from block.folder.manifest import FileEntry, Manifest
+from block.folder.manifest import Manifest
 from block.folder.output_folder import RunFile
 from block.labeling.job import build_metadata, format_labels
 from block.recording import LabeledRecording
-from block.score_store import Scored, ScoreStore
-from block.score_store.relabel import NamedRecording, relabel
+from block.score_store import ScoreStore
+from block.score_store.relabel import NamedRecording, missing_windows, relabel
 from block.settings import DecisionSettings, SettingsError
 
 NO_SCORES = "not labelled yet: label the folder again"
@@ -24,55 +23,63 @@ NO_SCORES = "not labelled yet: label the folder again"
 
 @dataclass(frozen=True)
 class FolderDecisions:
-    """The files of a folder: those with labels, and by name, in order, why the others have none."""
+    """The labeled files of a folder, and by name, in order, why the others have no labels."""
 
     labeled: list[LabeledFile]
     failed: dict[str, str]
 
 
-def is_enough(scored: Scored, decisions: DecisionSettings) -> bool:
-    """Were all the windows that `decisions` wants heard also heard when the scores were computed?"""
-    return all(
-        count or is_silent(float(level), decisions)
-        for count, level in zip(scored.chunk_counts, scored.levels_dbfs, strict=True)
-    )
+def find_unscored(manifest: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
+    """Return the ids of files to read: `store` lacks a window that `decisions` needs, or their content is unknown."""
+    contents = {entry.content for entry in manifest.entries if entry.content}
+    scored = {one.content for one in store.find_all(contents) if not missing_windows(one, decisions)}
+    return [number for number, entry in enumerate(manifest.entries, start=1) if entry.content not in scored]
 
 
 def decide_all(
     manifest: Manifest,
     store: ScoreStore,
     decisions: DecisionSettings,
-    broken: str = "",
+    write_error: str = "",
     decided: Mapping[str, LabeledRecording] | None = None,
 ) -> FolderDecisions:
-    """Decide the labels of all files of `manifest` that `store` holds scores of; `broken` as in `collect_files`.
+    """Decide the labels of all files of `manifest` that `store` holds scores of.
 
-    `decided` are labels, by path, that were decided in this run from the same scores: that is not done again. Raises
-    SettingsError where windows are needed that were left out as silent.
+    `write_error` is as in `collect_files`. `decided` are labels, by path, that this run has already decided from the
+    same scores. Raises SettingsError if windows are needed that were left out as silent.
     """
-    held = store.contents()
-    before = decided or {}
-    named = [
-        NamedRecording(number, entry.path, entry.content)
-        for number, entry in enumerate(manifest.entries, start=1)
-        if not entry.problem and entry.content in held
-    ]
-    labeled = {one.name: before[one.name] for one in named if one.name in before}
-    rest = [one for one in named if one.name not in before]
-    return collect_files(manifest, {**labeled, **{one.name: one for one in relabel(store, rest, decisions)}}, broken)
+    decided, stored = decided or {}, store.contents()
+    labeled: dict[str, LabeledRecording] = {}
+    undecided: list[NamedRecording] = []
+    for number, entry in enumerate(manifest.entries, start=1):
+        if entry.problem or entry.content not in stored:
+            continue
+        if entry.path in decided:
+            labeled[entry.path] = decided[entry.path]
+        else:
+            undecided.append(NamedRecording(number, entry.path, entry.content))
+    labeled |= {one.name: one for one in relabel(store, undecided, decisions)}
+    return collect_files(manifest, labeled, write_error)
 
 
-def collect_files(manifest: Manifest, labeled: Mapping[str, LabeledRecording], broken: str = "") -> FolderDecisions:
-    """The files of `manifest` with the labels in `labeled`, by path. `broken` is why scores could not be kept."""
-    lacking = f"its scores could not be stored: {broken}" if broken else NO_SCORES
+def collect_files(
+    manifest: Manifest, labeled: Mapping[str, LabeledRecording], write_error: str = ""
+) -> FolderDecisions:
+    """Return the files of `manifest`, with the labels in `labeled`, by path.
+
+    `write_error` is why the score store could not be written, empty if it could.
+    """
+    no_scores = f"its scores could not be stored: {write_error}" if write_error else NO_SCORES
     files: list[LabeledFile] = []
     failed = {format_path(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
     for entry in manifest.entries:
-        if entry.path in labeled:
-            one = labeled[entry.path]
-            files.append(LabeledFile(entry.path, entry.size, one.values, _rate_hz(entry), one.segments, one.mode))
-        else:
-            failed[format_path(entry.path)] = entry.problem or lacking
+        if entry.path not in labeled:
+            failed[format_path(entry.path)] = entry.problem or no_scores
+            continue
+        if entry.rate_hz < 1:
+            raise ValueError(f"a rate of {entry.rate_hz} Hz for {entry.path!r}")
+        one = labeled[entry.path]
+        files.append(LabeledFile(entry.path, entry.size, one.values, entry.rate_hz, one.segments, one.mode))
     return FolderDecisions(files, failed)
 
 
@@ -81,12 +88,12 @@ def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, foun
     names = dict.fromkeys([label.name for label in decisions.labels] + [decisions.other_label])
     key = run.key
     described = build_metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
-    surroundings = OutputContext(run.folder, str(out.resolve()), described, tuple(names))
-    write_outputs(out, run.options["formats"], found.labeled, found.failed, surroundings)
+    context = OutputContext(run.folder, str(out.resolve()), described, tuple(names))
+    write_outputs(out, run.options["formats"], found.labeled, found.failed, context)
 
 
 def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
-    """Say what is in `out`, and what to make of it."""
+    """Print what is in `out`, and what to do about files without labels."""
     print(f"{len(found.labeled)} recordings with labels in {format_path(str(out))}")
     refused = sum(not is_uploadable(file) for file in found.labeled)
     if refused and "info.labels" in run.options["formats"]:
@@ -97,15 +104,9 @@ def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
 
 
 def check_labels(decisions: DecisionSettings) -> None:
-    """Raises SettingsError for labels that no file in UTF-8 can hold."""
+    """Raise SettingsError if a label cannot be written in UTF-8."""
     for name in (decisions.other_label, format_labels(decisions.labels), *(label.name for label in decisions.labels)):
         try:
             name.encode()
         except UnicodeEncodeError:
             raise SettingsError(f"the label {name!r} is no text in UTF-8") from None
-
-
-def _rate_hz(entry: FileEntry) -> int:
-    if entry.rate_hz < 1:
-        raise ValueError(f"a rate of {entry.rate_hz} Hz for {entry.path!r}")
-    return entry.rate_hz

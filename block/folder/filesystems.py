@@ -1,12 +1,13 @@
-"""The file systems behind object stores, Arrow's and fsspec's: what is there, what a thing is stamped, its bytes.
+"""The file systems behind object stores, Arrow's and fsspec's: list files, read their stamps and their bytes.
 
-They raise whatever their makers chose; `block.folder.filesystems` makes one kind of error of it.
+They raise whatever their authors chose; `translate_errors` makes OSErrors of it.
 """
 
 from __future__ import annotations
 
 import errno
 import importlib
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from block.folder.listing import UNKNOWN, FileStamp
-from block.folder.object_store_uri import ObjectStoreUri
+from block.folder.object_store_uri import ARROW, ObjectStoreUri
 from block.recording import RecordingError, make_printable
 from block.runtime.redact import INSTEAD, secrets_in
 from block.score_store.shard import need_pyarrow
@@ -24,37 +25,35 @@ from block.settings import SettingsError
 
 SECOND_NS = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Where fsspec's file systems tell when a file changed; "created" where one is never changed, but written anew.
+# Names of the modification time in fsspec's file systems; "created" where objects are replaced, never modified.
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 LISTED_AT_ONCE, FOLDERS = 16, 1000
 ONE_FILE = "it is one file; expected a folder"
-# name → what is the matter with a folder
-Unreadable = dict[str, str]
 
 
 class FileSystem(Protocol):
-    """An open file system. Paths are relative to where recordings are. Used from several threads."""
+    """An open file system. Paths are relative to the recordings' location. Used from several threads."""
 
-    def list_files(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
-        """All that is no folder, with its stamp. Folders that cannot be listed are noted, with a "/" at the end."""
+    def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
+        """Yield all files and their stamps. Add folders, with a "/" at the end, to `unreadable`, and why."""
         ...
 
     def check(self) -> None:
-        """Raises FileNotFoundError or another error where there is no folder that can be read."""
+        """Raise FileNotFoundError or another error if there is no folder that can be read."""
         ...
 
     def read_stamp(self, path: str) -> FileStamp:
-        """Of a file. Raises RecordingError for what is none."""
+        """Return a file's stamp. Raise RecordingError if it is not a file."""
         ...
 
     def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
-        """The first `size` bytes of a file, `part` bytes to a request. Ends early where the file does."""
+        """Yield the first `size` bytes of a file, `part` bytes in each request; fewer if the file is shorter."""
         ...
 
 
 def open_filesystem(uri: ObjectStoreUri) -> FileSystem:
-    """The store at `uri`. Raises SettingsError where pyarrow is missing, and what the makers of stores chose."""
-    return ArrowFileSystem(uri) if uri.uses_arrow else FsspecFileSystem(uri)
+    """Open the store at `uri`. Raise SettingsError if pyarrow is missing, or what the store's authors chose."""
+    return ArrowFileSystem(uri) if uri.scheme in ARROW else FsspecFileSystem(uri)
 
 
 class ArrowFileSystem:
@@ -65,32 +64,30 @@ class ArrowFileSystem:
         self._fs: Any = importlib.import_module("pyarrow.fs")
         self._store, root = self._fs.FileSystem.from_uri(uri.for_arrow)
         self._root = root.rstrip("/")
-        # Object stores tell times more exactly in listings than of one object: by these, everything would have changed.
-        self._grain = 1 if uri.scheme == "file" else SECOND_NS
+        # Object stores give more exact times in listings than for one object, which would look like a change.
+        self._precision_ns = 1 if uri.scheme == "file" else SECOND_NS
 
-    def list_files(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
-        folder = self._fs.FileType.Directory
-        start = len(self._root) + 1
-        for infos in self._listings():
+    def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
+        for infos in self._list_folders():
             for info in infos:
-                if info.type != folder:
-                    yield info.path[start:], self._stamp(info)
+                if info.type != self._fs.FileType.Directory:
+                    yield info.path[len(self._root) + 1 :], self._to_stamp(info)
 
-    def _listings(self) -> Iterator[list[Any]]:
-        """All that is there, in parts. Stores give out a thousand names at a time: folders are listed side by side."""
+    def _list_folders(self) -> Iterator[list[Any]]:
+        """Yield everything, in lists. Stores return a thousand names at a time, so folders are listed in parallel."""
         root = self._root or "/"
         top = self._store.get_file_info(self._fs.FileSelector(root))
         folders = [info.path for info in top if info.type == self._fs.FileType.Directory]
-        # Of very many, most hold little, and one listing of everything takes fewer requests. One without a name, which
-        # object stores alone have, could not be listed by itself.
+        # Many folders mostly hold little each, and one listing of everything takes fewer requests. A folder without a
+        # name, which only object stores have, could not be listed by itself.
         if not 2 <= len(folders) <= FOLDERS or not all(path.rpartition("/")[2] for path in folders):
-            yield self._below(root)
+            yield self._list_tree(root)
             return
         yield top
         with ThreadPoolExecutor(LISTED_AT_ONCE, thread_name_prefix="list") as pool:
-            yield from pool.map(self._below, folders)
+            yield from pool.map(self._list_tree, folders)
 
-    def _below(self, folder: str) -> list[Any]:
+    def _list_tree(self, folder: str) -> list[Any]:
         found: list[Any] = self._store.get_file_info(self._fs.FileSelector(folder, recursive=True))
         return found
 
@@ -107,19 +104,18 @@ class ArrowFileSystem:
             raise FileNotFoundError
         if info.type != self._fs.FileType.File:
             raise RecordingError("it is no regular file")
-        return self._stamp(info)
+        return self._to_stamp(info)
 
     def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
         with self._store.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
-            yield from _parts(lambda start, count: stream.read(count), size, part)
+            yield from _read_parts(lambda start, count: stream.read(count), size, part)
 
-    def _stamp(self, info: Any) -> FileStamp:
-        mtime_ns = info.mtime_ns
-        return FileStamp(-1 if info.size is None else info.size, _coarse(mtime_ns, self._grain))
+    def _to_stamp(self, info: Any) -> FileStamp:
+        return _to_stamp(info.size, info.mtime_ns, self._precision_ns)
 
 
 class FsspecFileSystem:
-    """One of fsspec's file systems, asked itself: behind Arrow's wrapper, most of them tell no time of change."""
+    """One of fsspec's file systems, used directly: behind Arrow's wrapper, most of them give no modification time."""
 
     def __init__(self, uri: ObjectStoreUri) -> None:
         fsspec: Any = importlib.import_module("fsspec")
@@ -131,14 +127,14 @@ class FsspecFileSystem:
         self._store, root = fsspec.core.url_to_fs(uri.for_fsspec)
         self._root = root.rstrip("/")
 
-    def list_files(self, unreadable: Unreadable) -> Iterator[tuple[str, FileStamp]]:
-        # Not by `find` or `walk`: they pass over what cannot be listed, and say nothing.
+    def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
+        # Not with `find` or `walk`, which silently skip what cannot be listed.
         folders = [""]
         self._store.invalidate_cache()
         while folders:
             above = folders.pop()
             try:
-                infos = self._below(above)
+                infos = self._list_folder(above)
             except Exception as error:
                 if not above:
                     raise
@@ -146,27 +142,30 @@ class FsspecFileSystem:
                 continue
             for name, info in infos:
                 if info["type"] != "directory":
-                    yield above + name, _stamp(info)
+                    yield above + name, _read_info(info)
                 elif not name.startswith("."):
                     folders.append(f"{above}{name}/")
 
     def check(self) -> None:
         self._store.invalidate_cache()
-        self._below("")
+        self._list_folder("")
 
     def read_stamp(self, path: str) -> FileStamp:
-        self._store.invalidate_cache(self._of(path))
-        info = self._store.info(self._of(path))
+        full_path = f"{self._root}/{path}"
+        self._store.invalidate_cache(full_path)
+        info = self._store.info(full_path)
         if info["type"] == "directory":
             raise RecordingError("it is no regular file")
-        return _stamp(info)
+        return _read_info(info)
 
     def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
-        of = self._of(path)
-        return _parts(lambda start, count: self._store.cat_file(of, start=start, end=start + count), size, part)
+        full_path = f"{self._root}/{path}"
+        return _read_parts(
+            lambda start, count: self._store.cat_file(full_path, start=start, end=start + count), size, part
+        )
 
-    def _below(self, above: str) -> list[tuple[str, dict[str, Any]]]:
-        """What is in a folder, by its name there."""
+    def _list_folder(self, above: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return what is in a folder, with its name there."""
         folder = f"{self._root}/{above}".rstrip("/") or "/"
         found = self._store.ls(folder, detail=True)
         itself = [info for info in found if info["name"].strip("/") == folder.strip("/")]
@@ -174,45 +173,36 @@ class FsspecFileSystem:
             raise NotADirectoryError(ONE_FILE)
         return [(info["name"].rstrip("/").rpartition("/")[2], info) for info in found if info not in itself]
 
-    def _of(self, path: str) -> str:
-        return f"{self._root}/{path}"
 
-
-def _parts(read: Callable[[int, int], bytes], size: int, part: int) -> Iterator[bytes]:
+def _read_parts(read: Callable[[int, int], bytes], size: int, part: int) -> Iterator[bytes]:
     start = 0
-    while start < size:
-        got = read(start, min(part, size - start))
-        if not got:
-            return
+    while start < size and (got := read(start, min(part, size - start))):
         start += len(got)
         yield got
 
 
-def _stamp(info: dict[str, Any]) -> FileStamp:
-    size = info.get("size")
+def _to_stamp(size: int | None, mtime_ns: int | None, precision_ns: int) -> FileStamp:
+    rounded = UNKNOWN if mtime_ns is None else mtime_ns - mtime_ns % precision_ns
+    return FileStamp(-1 if size is None else int(size), rounded)
+
+
+def _read_info(info: dict[str, Any]) -> FileStamp:
+    """Return the stamp in what one of fsspec's file systems says about a file. Unknown times are left out."""
     time = next((info[name] for name in TIMES if info.get(name) is not None), None)
-    return FileStamp(-1 if size is None else int(size), _coarse(_in_ns(time), SECOND_NS))
-
-
-def _in_ns(time: object) -> int | None:
-    """A time as one of fsspec's file systems tells it, in ns since 1970. None for one that cannot be understood."""
     if isinstance(time, str):
         try:
             time = datetime.fromisoformat(time)
         except ValueError:
-            return None
+            time = None
     if isinstance(time, datetime):
         aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-        return (aware - EPOCH) // timedelta(microseconds=1) * 1000
-    return int(time * SECOND_NS) if isinstance(time, (int, float)) else None
-
-
-def _coarse(mtime_ns: int | None, grain: int) -> int:
-    return UNKNOWN if mtime_ns is None else mtime_ns - mtime_ns % grain
+        time = (aware - EPOCH) / timedelta(seconds=1)
+    mtime_ns = math.floor(time) * SECOND_NS if isinstance(time, (int, float)) else None
+    return _to_stamp(info.get("size"), mtime_ns, SECOND_NS)
 
 
 LONGEST = 300
-# The network's state, or the server's, and no one object's; as Amazon's, Google's and Microsoft's libraries put it.
+# Errors of the network or the server rather than of an object, as Amazon's, Google's and Microsoft's libraries say it.
 LOST = re.compile(
     r"NETWORK_CONNECTION|curlCode|SLOW_?DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|THROTTLING"
     r"|time[sd]?[ -]?out|connect(ion)? (to|refused|reset|aborted|error|closed)|could ?n.t connect"
@@ -226,9 +216,7 @@ LOST_NUMBERS = (
 
 
 def describe_error(error: Exception) -> str:
-    """Why, on one line of at most 300 characters, with no secret of the environment and no part of an address that
-    may hold one.
-    """
+    """Return why on one line of at most 300 characters, without secrets of the environment or in URLs."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, FileNotFoundError):
         number = errno.ENOENT
@@ -244,7 +232,7 @@ def describe_error(error: Exception) -> str:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Whatever the block raises becomes an OSError in words: a ConnectionError where no one recording is to blame.
+    """Raise whatever the block raises as an OSError that says why, a ConnectionError if no recording is to blame.
 
     RecordingError and SettingsError stay what they are.
     """
@@ -254,6 +242,6 @@ def translate_errors() -> Iterator[None]:
         raise
     except Exception as error:
         text = describe_error(error)
-        lost = isinstance(error, (ConnectionError, TimeoutError)) or LOST.search(text) is not None
-        lost = lost or (isinstance(error, OSError) and error.errno in LOST_NUMBERS)
-        raise (ConnectionError if lost else OSError)(text) from None
+        is_lost = isinstance(error, (ConnectionError, TimeoutError)) or LOST.search(text) is not None
+        is_lost = is_lost or (isinstance(error, OSError) and error.errno in LOST_NUMBERS)
+        raise (ConnectionError if is_lost else OSError)(text) from None

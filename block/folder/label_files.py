@@ -1,4 +1,4 @@
-"""The label files of a run: all that was asked for, each whole or as it was before, and none that was not asked for."""
+"""The label files of a run: those that were asked for, each written whole or left as it was, and no others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from block.folder import audacity, info_labels, label_files, label_studio
+from block.folder import audacity, info_labels, label_studio
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.runtime.atomic_file import write, written
 
 FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
 INTERFACE = "label-studio.xml"
 OF_FORMAT = {"csv": (CSV,), "info.labels": (INFO,), "label-studio": (TASKS, INTERFACE)}
+COLUMNS = ("file", "start_s", "end_s", "start_index", "end_index", "label", "score")
 
 
 def write_outputs(
@@ -22,21 +23,20 @@ def write_outputs(
     formats: Collection[str],
     files: Sequence[LabeledFile],
     failed: Mapping[str, str],
-    surroundings: OutputContext,
+    context: OutputContext,
 ) -> None:
     """Write the label files of `files`, in their order, into `out`, and `failed`: names and why they have no labels.
 
-    What an earlier run wrote in a format that is not among `formats` is removed: it would speak of other labels.
-    Raises OSError.
+    Files in other formats, which an earlier run wrote, are removed: their labels are out of date. Raises OSError.
     """
-    write(out / FAILED, label_files.rows([("file", "reason"), *failed.items()]))
+    write(out / FAILED, format_rows([("file", "reason"), *failed.items()]))
     with ExitStack() as stack:
         if "csv" in formats:
             table = stack.enter_context(written(out / CSV))
-            table.write(label_files.format_header())
+            table.write(format_rows([COLUMNS]))
             for file in files:
-                table.write(label_files.format_segments(file))
-        for chosen, name, module, one in (
+                table.write(format_segments(file))
+        for chosen, name, module, format_file in (
             ("info.labels", INFO, info_labels, info_labels.format_entry),
             ("label-studio", TASKS, label_studio, label_studio.format_task),
         ):
@@ -46,37 +46,29 @@ def write_outputs(
             array.write(module.HEAD)
             for number, file in enumerate(files):
                 array.write(",\n" if number else "\n")
-                array.write(one(file, surroundings))
+                array.write(format_file(file, context))
             array.write(module.TAIL)
         if "label-studio" in formats:
-            stack.enter_context(written(out / INTERFACE)).write(label_studio.format_interface(surroundings))
+            stack.enter_context(written(out / INTERFACE)).write(label_studio.format_interface(context))
     audacity.write_tracks(out, files if "audacity" in formats else ())
     for chosen, names in OF_FORMAT.items():
         for name in names if chosen not in formats else ():
             (out / name).unlink(missing_ok=True)
 
 
-COLUMNS = ("file", "start_s", "end_s", "start_index", "end_index", "label", "score")
-
-
-def format_header() -> str:
-    """The first line."""
-    return rows([COLUMNS])
-
-
 def format_segments(file: LabeledFile) -> str:
-    """A row a segment. `end_index` is the last value of the segment; `end_s` is the time at which the next begins."""
-    return rows(
+    """Return a CSV row for each segment. `end_index` is its last value; `end_s` is when the next begins."""
+    return format_rows(
         (
-            file.name, f"{file.seconds(segment.start):.6f}", f"{file.seconds(segment.end):.6f}",
+            file.name, f"{file.to_seconds(segment.start):.6f}", f"{file.to_seconds(segment.end):.6f}",
             segment.start, segment.end - 1, segment.label, f"{segment.score:.4f}",
         )
         for segment in file.segments
     )  # fmt: skip
 
 
-def rows(cells: Iterable[Sequence[object]]) -> str:
-    """Lines of CSV, each with CR LF at its end. In quotes: what holds a comma, a quote or the end of a line."""
+def format_rows(rows: Iterable[Sequence[object]]) -> str:
+    """Return lines of CSV that end in CR LF. Cells with a comma, a quote or a line end are quoted."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(cells)
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue()

@@ -1,8 +1,8 @@
-"""`label-studio.json`: tasks with predictions for Label Studio, and the labelling interface that they fit.
+"""`label-studio.json`: tasks with predictions for Label Studio, and the labeling interface that they fit.
 
-A task names its sound by `/data/local-files/?d=`, relative to the folder above the recordings: Label Studio serves
-local files from LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and wants a storage to be a folder below that. A sound in an
-object store is named by its URI, which Label Studio asks a storage with that bucket for.
+A task names a local recording by `/data/local-files/?d=`, relative to the folder above the recordings: Label Studio
+serves local files from LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and a storage has to be a folder below that. A recording
+in an object store is named by its URI, which Label Studio reads through a storage with that bucket.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ HEAD, TAIL = "[", "\n]\n"
 CONTROL, SOUND = "label", "audio"
 
 
-def format_task(file: LabeledFile, surroundings: OutputContext) -> str:
-    """The recording's task, its segments a prediction. Times are in seconds; a region's score lies in 0…1."""
-    # Ids have to differ within a project, and stay the same when labels are written again.
+def format_task(file: LabeledFile, context: OutputContext) -> str:
+    """Return the recording's task, with its segments as a prediction. Times are in seconds, scores in 0…1."""
+    # Ids must differ within a project and stay the same when labels are written again.
     track = hashlib.sha256(os.fsencode(file.path)).hexdigest()[:12]
     mean = sum(segment.score * segment.length for segment in file.segments) / file.values
     result = [
@@ -31,10 +31,10 @@ def format_task(file: LabeledFile, surroundings: OutputContext) -> str:
             "from_name": CONTROL,
             "to_name": SOUND,
             "type": "labels",
-            "original_length": round(file.seconds(file.values), 6),
+            "original_length": round(file.to_seconds(file.values), 6),
             "value": {
-                "start": round(file.seconds(segment.start), 6),
-                "end": round(file.seconds(segment.end), 6),
+                "start": round(file.to_seconds(segment.start), 6),
+                "end": round(file.to_seconds(segment.end), 6),
                 "channel": 0,
                 "labels": [segment.label],
             },
@@ -42,29 +42,26 @@ def format_task(file: LabeledFile, surroundings: OutputContext) -> str:
         }
         for number, segment in enumerate(file.segments, start=1)
     ]
-    return json.dumps(
-        {
-            "data": {SOUND: _address(file, surroundings)},
-            "meta": {"file": file.name},
-            "predictions": [
-                {"model_version": surroundings.metadata["ast_model"], "score": round(mean, 4), "result": result}
-            ],
-        },
-        ensure_ascii=False,
-    )
+    prediction = {"model_version": context.metadata["ast_model"], "score": round(mean, 4), "result": result}
+    task = {
+        "data": {SOUND: _locate(file, context)},
+        "meta": {"file": file.name},
+        "predictions": [prediction],
+    }
+    return json.dumps(task, ensure_ascii=False)
 
 
-def _address(file: LabeledFile, surroundings: OutputContext) -> str:
-    if surroundings.is_remote:
-        return format_path(surroundings.from_out(file.path))
-    below = os.path.join(os.path.basename(surroundings.folder), file.path)
-    # Of the bytes of the name: they need not be text.
+def _locate(file: LabeledFile, context: OutputContext) -> str:
+    if context.is_remote:
+        return format_path(context.locate(file.path))
+    below = os.path.join(os.path.basename(context.folder), file.path)
+    # The bytes of the name are quoted, which need not be text.
     return "/data/local-files/?d=" + quote(os.fsencode(below.replace(os.sep, "/")), safe="/")
 
 
-def format_interface(surroundings: OutputContext) -> str:
-    """The labelling interface, for a project's settings, Labeling Interface, Code."""
-    labels = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in surroundings.labels)
+def format_interface(context: OutputContext) -> str:
+    """Return the labeling interface, for a project's settings, Labeling Interface, Code."""
+    labels = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in context.labels)
     return (
         f'<View>\n  <Labels name="{CONTROL}" toName="{SOUND}">\n{labels}  </Labels>\n'
         f'  <Audio name="{SOUND}" value="${SOUND}"/>\n</View>\n'

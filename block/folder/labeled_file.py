@@ -14,10 +14,10 @@ from block.recording import Segment
 
 @dataclass(frozen=True)
 class LabeledFile:
-    """A sound file of `size` bytes and its labels: `segments` tile its `values` values at `rate_hz`.
+    """An audio file of `size` bytes and its labels: `segments` tile its `values` values at `rate_hz`.
 
-    `mode` is how they were judged, as in `LabeledRecording`. `path` is relative to the folder of recordings, "/"
-    between parts, as the operating system gives it.
+    `mode` is as in `LabeledRecording`. `path` is relative to the folder of recordings, with "/" between parts, as the
+    operating system gives it.
     """
 
     path: str
@@ -29,11 +29,11 @@ class LabeledFile:
 
     @property
     def name(self) -> str:
-        """The path as text that every reader takes."""
+        """The path as text that every reader accepts."""
         return format_path(self.path)
 
-    def seconds(self, position: int) -> float:
-        """The time of a value of this file."""
+    def to_seconds(self, position: int) -> float:
+        """Return the time of the value at `position`."""
         return position / self.rate_hz
 
 
@@ -41,9 +41,9 @@ class LabeledFile:
 class OutputContext:
     """What label files say besides the labels, the same for all files of a run.
 
-    `folder` is where the recordings are, an absolute path or the URI of an object store, and `out` the absolute path
-    of where the label files go; `metadata` describes the
-    labels, and `labels` are all that the run may give, in the user's order and with the other label last.
+    `folder` is where the recordings are: an absolute path, or the URI of an object store. `out` is the absolute path
+    of the label files. `metadata` describes the labels; `labels` are all that the run can give, in the user's order,
+    the other label last.
     """
 
     folder: str
@@ -53,15 +53,13 @@ class OutputContext:
 
     @cached_property
     def is_remote(self) -> bool:
-        """Are the recordings in an object store?"""
+        """Whether the recordings are in an object store."""
         return is_uri(self.folder)
 
-    def from_out(self, path: str) -> str:
-        """The relative path from the label files to a recording, "/" between parts; its URI in an object store."""
-        if self.is_remote:
-            return object_uri(self.folder, path)
-        return f"{self._to_folder}/{path}"
+    def locate(self, path: str) -> str:
+        """Return the path from the label files to a recording, with "/" between parts, or its URI if it is remote."""
+        return object_uri(self.folder, path) if self.is_remote else f"{self._relative_folder}/{path}"
 
     @cached_property
-    def _to_folder(self) -> str:
+    def _relative_folder(self) -> str:
         return os.path.relpath(self.folder, self.out).replace(os.sep, "/")

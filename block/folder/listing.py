@@ -1,8 +1,8 @@
-"""A folder on disk, or an object store → the sound files in it, in an order that does not change.
+"""The audio files of a folder, in an order that does not change.
 
-Regular files with the ending of a sound file, at any depth. What begins with a dot is left alone, and so are folders
-that are symbolic links: a link into a folder above would go round in circles. A file that is a link counts. The order
-is that of the bytes of the relative paths, whatever the language of the machine.
+These are regular files, or links to them, with the ending of an audio file, at any depth. Names that begin with a dot
+are skipped, and so are folders that are symbolic links: a link to a parent folder would never end. The order is that of
+the bytes of the relative paths, whatever the machine's locale.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 from block.audio import ENDINGS
 
-UNKNOWN = -1  # a time of change that a store does not tell
+UNKNOWN = -1  # a modification time that a store does not report
 
 
 @dataclass(frozen=True)
 class FileStamp:
-    """By what a change of a file is noticed: its size in bytes, and its time of change in ns since 1970 or UNKNOWN."""
+    """A file's size in bytes and modification time in ns since 1970, or UNKNOWN; it changes when the file does."""
 
     size: int
     mtime_ns: int
@@ -27,66 +27,67 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """What a walk found, all as paths relative to the folder, with "/" between parts.
+    """What is in a folder. Paths are relative to it, with "/" between parts.
 
-    `files` are the sound files; `unreadable` the folders, with a "/" at the end, that could not be listed, and why.
-    `linked` counts folders that are links, `others` files with other endings. `stamps` are those of all `files`, by
-    path, where the listing came with them; None where each file has to be asked for its own.
+    `files` are the audio files; `unreadable` the folders, with a "/" at the end, that could not be listed, and why.
+    `linked_folders` counts folders that are links, `other_files` files with other endings. `stamps` are those of all
+    `files`, by path, if the listing came with them.
     """
 
     files: tuple[str, ...]
     unreadable: dict[str, str]
-    linked: int
-    others: int
+    linked_folders: int
+    other_files: int
     stamps: Mapping[str, FileStamp] | None = None
 
 
-def find_recordings(root: Path, without: Path) -> FolderListing:
-    """The sound files below `root`, an existing folder; nothing below `without`.
+def find_recordings(root: Path, exclude: Path) -> FolderListing:
+    """Return the audio files below `root`, an existing folder, but for those below `exclude`.
 
-    Paths are as the operating system gives them: bytes that are no text stand there as lone surrogates.
+    Paths are as the operating system gives them: bytes that are not text appear as lone surrogates.
     """
     files: list[str] = []
     unreadable: dict[str, str] = {}
-    linked = others = 0
+    linked_folders = other_files = 0
 
     def note(error: OSError) -> None:
-        unreadable[_relative(os.fsdecode(error.filename), root)] = error.strerror or str(error)
+        unreadable[_relative_folder(os.fsdecode(error.filename), root)] = error.strerror or str(error)
 
-    left_out = without.resolve()
+    excluded = exclude.resolve()
     for folder, subfolders, names in os.walk(root, onerror=note):
-        above = _relative(folder, root)
-        keep = []
+        above = _relative_folder(folder, root)
+        descend = []
         for name in subfolders:
             path = Path(folder, name)
             if name.startswith("."):
                 continue
             if path.is_symlink():
-                linked += 1
-            elif path.resolve() != left_out:
-                keep.append(name)
-        subfolders[:] = keep
+                linked_folders += 1
+            elif path.resolve() != excluded:
+                descend.append(name)
+        subfolders[:] = descend
         for name in names:
             if name.startswith("."):
                 continue
             if is_audio_file(name):
                 files.append(above + name)
             else:
-                others += 1
-    return FolderListing(tuple(sorted(files, key=os.fsencode)), dict(sorted(unreadable.items())), linked, others)
+                other_files += 1
+    files.sort(key=os.fsencode)
+    return FolderListing(tuple(files), dict(sorted(unreadable.items())), linked_folders, other_files)
 
 
 def is_audio_file(name: str) -> bool:
-    """Has a file the ending of one that can be read?"""
+    """Return True if the name ends like that of an audio file that can be read."""
     return name.lower().endswith(ENDINGS)
 
 
 def format_path(path: str) -> str:
-    r"""A path as text that every reader takes: a byte that is no UTF-8 becomes `\xNN`."""
+    r"""Return a path as text that every reader accepts: a byte that is not UTF-8 becomes `\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _relative(folder: str, root: Path) -> str:
-    """A folder below `root` with "/" between parts and at the end; the root itself is the empty text."""
+def _relative_folder(folder: str, root: Path) -> str:
+    """Return a folder below `root` with "/" between parts and at the end; the root itself is empty."""
     relative = os.path.relpath(folder, root)
     return "" if relative == os.curdir else relative.replace(os.sep, "/") + "/"

@@ -17,7 +17,7 @@ from block.settings import SettingsError
 
 @dataclass(frozen=True)
 class OpenRecording:
-    """An open recording: `file` can seek; `stamp` is what it had before it was read, `read_stamp` asks again.
+    """An open recording: a seekable `file`, and its `stamp` before it was read; `read_stamp` reads it again.
 
     `read_stamp` raises OSError.
     """
@@ -28,38 +28,37 @@ class OpenRecording:
 
 
 class Location(Protocol):
-    """Where recordings are. Can be pickled: another process reads the same ones. Used from several threads.
+    """Where recordings are. Can be pickled, for other processes to read the same ones, and used from several threads.
 
-    Paths are relative to the place, with "/" between parts. `str()` of it is for messages.
+    Paths are relative to the location, with "/" between parts. `str()` of it is for messages.
     """
 
     @property
     def name(self) -> str:
-        """As it is kept beside the labels: the real path of a folder, the URI of an object store, no credentials."""
+        """The name that is stored beside the labels: a folder's real path, or an object store's URI, no credentials."""
         ...
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this machine that it is, if it is one."""
+        """The folder of this machine, if it is one."""
         ...
 
     def check(self) -> None:
-        """Raises SettingsError where it cannot be read."""
+        """Raise SettingsError if it cannot be read."""
         ...
 
-    def find_recordings(self, without: Path) -> FolderListing:
-        """The sound files, but for those below the folder `without`. Raises SettingsError."""
+    def find_recordings(self, exclude: Path) -> FolderListing:
+        """Return the audio files, but for those below the folder `exclude`. Raise SettingsError."""
         ...
 
     def read_stamp(self, path: str) -> FileStamp:
-        """A recording's. Raises OSError."""
+        """Return the stamp of a recording. Raise OSError."""
         ...
 
     def open_recording(self, path: str) -> AbstractContextManager[OpenRecording]:
-        """A recording, open for as long as the block runs.
+        """Open a recording. Raise RecordingError if it is not a regular file, OSError if it cannot be read.
 
-        Raises RecordingError for what is no regular file, OSError for what cannot be read: a ConnectionError where
-        that is for a network or a server that does not answer, and not for the recording.
+        That is a ConnectionError where a network or a server does not answer.
         """
         ...
 
@@ -87,22 +86,22 @@ class LocalFolder:
         except OSError as error:
             raise SettingsError(f"{self.root} cannot be read as a folder: {error.strerror or error}") from None
 
-    def find_recordings(self, without: Path) -> FolderListing:
-        return find_recordings(self.folder, without)
+    def find_recordings(self, exclude: Path) -> FolderListing:
+        return find_recordings(self.folder, exclude)
 
     def read_stamp(self, path: str) -> FileStamp:
-        return _stamp(os.stat(os.path.join(self.root, path)))
+        return _to_stamp(os.stat(os.path.join(self.root, path)))
 
     @contextmanager
     def open_recording(self, path: str) -> Iterator[OpenRecording]:
-        # A pipe with the name of a sound file would make whoever opens it wait.
+        # Without O_NONBLOCK, opening a pipe with the name of an audio file would wait for a writer.
         handle = os.open(os.path.join(self.root, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(handle, "rb") as file:
-            now = os.fstat(file.fileno())
+            now = os.fstat(handle)
             if not stat.S_ISREG(now.st_mode):
                 raise RecordingError("it is no regular file")
-            yield OpenRecording(file, _stamp(now), lambda: _stamp(os.fstat(file.fileno())))
+            yield OpenRecording(file, _to_stamp(now), lambda: _to_stamp(os.fstat(handle)))
 
 
-def _stamp(found: os.stat_result) -> FileStamp:
+def _to_stamp(found: os.stat_result) -> FileStamp:
     return FileStamp(found.st_size, found.st_mtime_ns)

@@ -1,7 +1,7 @@
-"""`OUT/manifest.json`: which files there were, and what each of them holds.
+"""`OUT/manifest.json`: the files of a folder and their content.
 
-A file whose size and time of change are those written here still has the content written here: its bytes are not
-read again. What is missing is learnt again, so a damaged or lost manifest costs time and nothing else.
+A file with the size and modification time written here has the content written here: its bytes are not read again.
+A damaged or lost manifest costs only the time to read the files again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SAVE_SHARE = 0.02  # of the time goes into saving, at most
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One sound file. `path` is relative, as the operating system gives it; `size` and `mtime_ns` are its stamp.
+    """One audio file. `path` is relative, as the operating system gives it; `size` and `mtime_ns` are its stamp.
 
-    `content` is the SHA-256 of its bytes, of which there are `values` values a channel at `rate_hz`; empty and 0
-    where these are not known. `problem` says why the file has no labels.
+    `content` is the SHA-256 of its bytes; each channel has `values` values at `rate_hz`. Unknown ones are empty or 0.
+    `problem` says why the file has no labels.
     """
 
     path: str
@@ -41,13 +41,9 @@ class FileEntry:
     rate_hz: int = 0
     problem: str = ""
 
-    @property
-    def seconds(self) -> float:
-        return self.values / self.rate_hz if self.rate_hz else 0.0
-
 
 class Manifest:
-    """The files of a folder in their order; entry `n` has the id `n + 1`. May be used from several threads.
+    """The files of a folder in order; entry `n` has the id `n + 1`. Safe to use from several threads.
 
     `unreadable` are the folders that could not be listed, and why.
     """
@@ -62,35 +58,35 @@ class Manifest:
         self.path = path
         self.entries = list(entries)
         self.unreadable = unreadable or {}
-        self._at = {entry.path: at for at, entry in enumerate(self.entries)}
+        self._positions = {entry.path: position for position, entry in enumerate(self.entries)}
         self._lock = threading.Lock()
-        self._saving = threading.Lock()
+        self._save_lock = threading.Lock()
         self._clock = clock
         self._due = clock() + SAVE_EVERY_S
 
     def with_files(
         self, files: Iterable[str], unreadable: dict[str, str], is_unchanged: Callable[[FileEntry], bool]
     ) -> Manifest:
-        """A manifest of `files`, in this order, with what is known here of those that are unchanged."""
+        """Return a manifest of `files`, in this order, which keeps the entries of unchanged files."""
         known = {entry.path: entry for entry in self.entries if not entry.problem and is_unchanged(entry)}
         return Manifest(self.path, [known.get(path, FileEntry(path)) for path in files], unreadable, self._clock)
 
     def get_entry(self, recording_id: int) -> FileEntry:
-        """What is known of a recording."""
+        """Return the entry of a recording."""
         return self.entries[recording_id - 1]
 
     def put(self, entry: FileEntry) -> None:
-        """Replace what is known of a file."""
+        """Replace the entry of a file."""
         with self._lock:
-            self.entries[self._at[entry.path]] = entry
+            self.entries[self._positions[entry.path]] = entry
 
     def mark_failed(self, path: str, problem: str) -> None:
-        """A file gets no labels. What was known of it is forgotten: it may be another file by now."""
+        """Note that a file gets no labels, and forget its stamp and content, which may have changed."""
         self.put(FileEntry(path, problem=problem))
 
     def save_if_due(self) -> None:
-        """Save, unless that was done a moment ago, somebody is at it, or it fails: at the end it will be said."""
-        if self._clock() < self._due or not self._saving.acquire(blocking=False):
+        """Save unless that was done a moment ago or is under way. A failure is left for the `save` at the end."""
+        if self._clock() < self._due or not self._save_lock.acquire(blocking=False):
             return
         try:
             started = self._clock()
@@ -99,11 +95,11 @@ class Manifest:
             now = self._clock()
             self._due = now + max(SAVE_EVERY_S, (now - started) / SAVE_SHARE)
         finally:
-            self._saving.release()
+            self._save_lock.release()
 
     def save(self) -> None:
         """Write the manifest. Raises OSError."""
-        with self._saving:
+        with self._save_lock:
             self._write()
 
     def _write(self) -> None:
@@ -111,12 +107,12 @@ class Manifest:
             entries = list(self.entries)
         files = ",\n".join(json.dumps(_to_json(entry)) for entry in entries)
         folders = json.dumps(self.unreadable)
-        # In ASCII: bytes of a name that are no text go there and back as lone surrogates.
+        # In ASCII, so that bytes of a name that are not text survive as lone surrogates.
         write(self.path, f'{{"version": {VERSION}, "unreadable": {folders}, "files": [\n{files}\n]}}\n')
 
 
-def load(path: Path, warn: Callable[[str], None]) -> Manifest:
-    """The manifest at `path`, empty where there is none. One that cannot be read is named to `warn`, and empty."""
+def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
+    """Return the manifest at `path`, or an empty one. `warn` is called if there is one that cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
@@ -132,7 +128,9 @@ def load(path: Path, warn: Callable[[str], None]) -> Manifest:
 
 def _to_json(entry: FileEntry) -> dict[str, Any]:
     known = {name: value for name, value in vars(entry).items() if value not in ("", 0, -1)}
-    return {**known, "duration_s": round(entry.seconds, 6)} if entry.content else known
+    if entry.content:
+        known["duration_s"] = round(entry.values / entry.rate_hz, 6) if entry.rate_hz else 0.0
+    return known
 
 
 def _from_json(fields: dict[str, Any]) -> FileEntry:
@@ -145,21 +143,21 @@ def _from_json(fields: dict[str, Any]) -> FileEntry:
 
 @dataclass(frozen=True)
 class ManifestReporter:
-    """Tells `to` what became of each recording, and the manifest why one could not be had."""
+    """Pass on to `reporter` what happened to each recording, and note in `manifest` why one failed."""
 
-    to: Reporter
-    files: Manifest
+    reporter: Reporter
+    manifest: Manifest
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
-        self.to.report_labeled(labeled)
+        self.reporter.report_labeled(labeled)
 
     def report_failed(self, recording_id: int, reason: str) -> None:
-        path = self.files.entries[recording_id - 1].path
-        self.files.mark_failed(path, reason)
-        self.to.report_failed(recording_id, f"{format_path(path)}: {reason}")
+        path = self.manifest.get_entry(recording_id).path
+        self.manifest.mark_failed(path, reason)
+        self.reporter.report_failed(recording_id, f"{format_path(path)}: {reason}")
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
-        self.to.report_skipped(recording_id, reason)
+        self.reporter.report_skipped(recording_id, reason)
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.to.report_batch(recordings, windows, startup_s)
+        self.reporter.report_batch(recordings, windows, startup_s)

@@ -1,7 +1,4 @@
-"""Recordings in an object store: each is fetched whole, in one go, before it is decoded.
-
-A decoder seeks to and fro, and each step would be a request.
-"""
+"""Recordings in an object store. Each is fetched whole before it is decoded: a decoder's seeks would be requests."""
 
 from __future__ import annotations
 
@@ -22,24 +19,19 @@ from block.folder.object_store_uri import ObjectStoreUri, is_uri, parse_uri
 from block.recording import RecordingError
 from block.settings import SettingsError
 
-# Fetched in one request, and held in memory: with four recordings at once, as much as a run may hold ahead. What is
-# longer is held in a file without a name, which is gone when it is closed, however the process ends.
+# The size of a request, and of the largest file held in memory: with four recordings at once, as much as a run may hold
+# ahead. A larger one goes into a file without a name, which disappears however the process ends.
 MEMORY_BYTES = 64 << 20
 
-_stores: dict[ObjectStoreUri, FileSystem] = {}
-_opening = threading.Lock()
+_filesystems: dict[ObjectStoreUri, FileSystem] = {}
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """An object store, or a folder in one. It is opened when it is first asked, once in a process."""
+    """An object store, or a folder in one. It is opened on first use, once in a process."""
 
     uri: ObjectStoreUri
-
-    @classmethod
-    def from_uri(cls, uri: str) -> Bucket:
-        """The one at `uri`. Raises SettingsError for a URI that cannot be understood, or holds a secret."""
-        return cls(parse_uri(uri))
 
     def __str__(self) -> str:
         return self.uri.name
@@ -53,69 +45,70 @@ class Bucket:
         return Path(self.uri.path or "/") if self.uri.scheme == "file" else None
 
     def check(self) -> None:
-        with self._at_start():
-            self._store().check()
+        with self._refuse_unreadable():
+            self._open_filesystem().check()
 
-    def find_recordings(self, without: Path) -> FolderListing:
+    def find_recordings(self, exclude: Path) -> FolderListing:
         if self.folder is not None:
             # Arrow would follow links in circles there, and knows no names that are not UTF-8.
-            return find_recordings(self.folder, without)
+            return find_recordings(self.folder, exclude)
         stamps: dict[str, FileStamp] = {}
         unreadable: dict[str, str] = {}
-        others = 0
-        with self._at_start():
-            for path, stamp in self._store().list_files(unreadable):
+        other_files = 0
+        with self._refuse_unreadable():
+            for path, stamp in self._open_filesystem().list_files(unreadable):
                 if path.startswith(".") or "/." in path:
                     continue
                 if path.startswith("/") or "//" in path:
-                    # Object stores alone have such folders: nothing that is written of it could be named like it.
+                    # A folder without a name, which only object stores have; no label file could be named after it.
                     unreadable[path[: f"/{path}".index("//") + 1]] = "it has no name"
                 elif is_audio_file(path):
                     stamps[path] = stamp
                 else:
-                    others += not path.endswith("/")  # an object that stands for a folder
+                    other_files += not path.endswith("/")  # an object that stands for a folder
         files = tuple(sorted(stamps, key=os.fsencode))
-        return FolderListing(files, dict(sorted(unreadable.items())), 0, others, stamps)
+        return FolderListing(files, dict(sorted(unreadable.items())), 0, other_files, stamps)
 
     def read_stamp(self, path: str) -> FileStamp:
         try:
-            return self._stamp(path)
+            return self._read_stamp(path)
         except RecordingError as error:
             raise OSError(str(error)) from None
 
     @contextmanager
     def open_recording(self, path: str) -> Iterator[OpenRecording]:
-        stamp = self._stamp(path)
-        with self._fetched(path, stamp) as file:
-            yield OpenRecording(file, stamp, lambda: self._stamp(path))
+        stamp = self._read_stamp(path)
+        with self._fetch(path, stamp) as file:
+            yield OpenRecording(file, stamp, lambda: self._read_stamp(path))
 
-    def _stamp(self, path: str) -> FileStamp:
+    def _read_stamp(self, path: str) -> FileStamp:
         with translate_errors():
-            return self._store().read_stamp(path)
+            return self._open_filesystem().read_stamp(path)
 
-    def _fetched(self, path: str, stamp: FileStamp) -> BinaryIO:
-        """All of an object, at its start."""
+    def _fetch(self, path: str, stamp: FileStamp) -> BinaryIO:
+        """Return a file with all of an object, at its start."""
         with translate_errors():
-            parts = self._store().read_parts(path, stamp.size, MEMORY_BYTES)
-            # A single part is shared, not copied.
-            file = io.BytesIO(b"".join(parts)) if stamp.size <= MEMORY_BYTES else _unnamed(parts, stamp.size)
-        came = file.seek(0, os.SEEK_END)
+            parts = self._open_filesystem().read_parts(path, stamp.size, MEMORY_BYTES)
+            # `join` returns a single part as it is, without a copy.
+            file = io.BytesIO(b"".join(parts)) if stamp.size <= MEMORY_BYTES else _write_unnamed(parts, stamp.size)
+        received = file.seek(0, os.SEEK_END)
         file.seek(0)
-        if came < stamp.size:
+        if received < stamp.size:
             file.close()
-            if self._stamp(path) != stamp:
+            if self._read_stamp(path) != stamp:
                 raise RecordingError("the file was changed while it was read")
-            raise ConnectionError(f"{came} of {stamp.size} bytes came")
+            raise ConnectionError(f"{received} of {stamp.size} bytes came")
         return file
 
-    def _store(self) -> FileSystem:
-        with _opening:
-            if self.uri not in _stores:
-                _stores[self.uri] = open_filesystem(self.uri)
-            return _stores[self.uri]
+    def _open_filesystem(self) -> FileSystem:
+        with _lock:
+            if self.uri not in _filesystems:
+                _filesystems[self.uri] = open_filesystem(self.uri)
+            return _filesystems[self.uri]
 
     @contextmanager
-    def _at_start(self) -> Iterator[None]:
+    def _refuse_unreadable(self) -> Iterator[None]:
+        """Raise SettingsError for whatever goes wrong."""
         try:
             with translate_errors():
                 yield
@@ -123,11 +116,8 @@ class Bucket:
             raise SettingsError(f"{self} cannot be read: {error}") from None
 
 
-def _unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
-    """A file of this machine without a name that holds `parts`, `size` bytes.
-
-    Raises RecordingError where there is no room for it.
-    """
+def _write_unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
+    """Return a file without a name that holds `parts`, `size` bytes. Raise RecordingError if there is no room."""
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         try:
@@ -136,19 +126,14 @@ def _unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
         except OSError as error:
             where = tempfile.gettempdir()
             raise RecordingError(f"there is no room for its {size} bytes in {where}: {error.strerror}") from None
-        for part in parts:
-            file.write(part)
+        file.writelines(parts)
         stack.pop_all()
     return cast(BinaryIO, file)
 
 
 def parse_location(source: str) -> Location:
-    """The place that a user means: `source` is the path of a folder, or a URI, `scheme://…`.
+    """Return the location that a user means by the path of a folder or a URI, `scheme://…`. Nothing is opened yet.
 
-    Raises SettingsError for a URI that nobody should read, or that cannot be understood. Nothing is opened yet.
+    Raise SettingsError for a URI that cannot be understood or that holds a secret.
     """
-    if not is_uri(source):
-        return LocalFolder(os.fspath(Path(source)))
-    from block.folder.object_store import Bucket
-
-    return Bucket.from_uri(source)
+    return Bucket(parse_uri(source)) if is_uri(source) else LocalFolder(os.fspath(Path(source)))

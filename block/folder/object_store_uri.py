@@ -1,7 +1,7 @@
-"""URIs of object stores: which may be read, how they are written, and which of them hold a secret.
+"""URIs of object stores: parse them, write them, and refuse those that hold a secret.
 
-A secret in an address ends in histories, process lists and label files: credentials come from the environment, as the
-store's own tools have them.
+A secret in a URI ends up in shell histories, process lists and label files. Credentials come from the environment
+instead, as for the store's own tools.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ HINT = "give credentials as the store's own tools have them, AWS_ACCESS_KEY_ID a
 
 
 def is_uri(text: str) -> bool:
-    """Is it `scheme://…`, and no path?"""
+    """Return True for `scheme://…`, False for a path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
 def object_uri(location: str, path: str) -> str:
-    """The URI of the object at `path`, "/" between parts, below the location with this name.
+    """Return the URI of the object at `path`, with "/" between parts, below the location with this name.
 
-    Nothing is percent-encoded in it: tools of object stores, and Label Studio, take what follows the bucket as the key.
+    Nothing in it is percent-encoded: tools of object stores, and Label Studio, take what follows the bucket as the key.
     """
     return f"{unquote(location, errors='surrogateescape')}/{path}"
 
 
 @dataclass(frozen=True)
 class ObjectStoreUri:
-    """A URI, taken apart. `path` is decoded, begins with a "/" unless it is empty, and does not end with one."""
+    """The parts of a URI. `path` is decoded, begins with a "/" unless it is empty, and does not end with one."""
 
     scheme: str
     authority: str
@@ -44,33 +44,29 @@ class ObjectStoreUri:
     query: str
 
     @property
-    def uses_arrow(self) -> bool:
-        return self.scheme in ARROW
-
-    @property
     def name(self) -> str:
-        """The URI without its query: nothing in it is a secret."""
+        """The URI without its query. Nothing in it is a secret."""
         return f"{self.scheme}://{self.authority}{quote(self.path, errors='surrogateescape')}"
 
     @property
     def for_arrow(self) -> str:
         """The URI with its query, percent-encoded, for Arrow."""
-        # Arrow takes the root of this machine's files for no path unless it is written out.
+        # Arrow does not take an empty path for the root of this machine's files.
         return self.name + "/" * (not self.path) + f"?{self.query}" * bool(self.query)
 
     @property
     def for_fsspec(self) -> str:
-        """The URI as fsspec has it, where nothing is encoded."""
+        """The URI for fsspec, without percent-encoding."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse_uri(uri: str) -> ObjectStoreUri:
-    """`uri`, checked. What is encoded with percent signs is decoded; what would have to be encoded need not be.
+    """Return the parts of `uri`. Percent signs are decoded; characters that need encoding may be given as they are.
 
-    Raises SettingsError for one that cannot be understood or that holds what looks like a secret, which is not quoted.
+    Raise SettingsError if it cannot be understood, or holds what looks like a secret, which the message does not quote.
     """
     try:
-        # A # is part of a name here; Arrow would drop it and what follows.
+        # A # is part of a name here; Arrow would drop it and the rest.
         parts = urlsplit(uri.replace("#", "%23"))
     except ValueError:
         raise SettingsError(
@@ -86,7 +82,7 @@ def parse_uri(uri: str) -> ObjectStoreUri:
 
 
 def _check_authority(scheme: str, authority: str) -> None:
-    """What stands between :// and the first / may hold no user and no password, whole or cut short by a slash."""
+    """Raise SettingsError for a user or a password between :// and the first /, whole or cut short by a slash."""
     user, at, host = authority.rpartition("@")
     if at and scheme in ACCOUNT_FIRST and ":" not in user:
         user = ""

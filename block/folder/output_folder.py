@@ -13,50 +13,51 @@ from pathlib import Path
 from typing import Any
 
 from block import __version__
-from block.folder import output_folder
 from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
 from block.runtime.atomic_file import temporary_for, write
 from block.score_store import Key
 from block.settings import SettingsError
 
-LOCK, SCORES, MANIFEST = ".lock", "scores", "manifest.json"
+LOCK, SCORES, MANIFEST, RUN_FILE = ".lock", "scores", "manifest.json", "run.json"
+VERSION = 1  # of run.json
 
 
 def parse_out(given: str) -> Path:
-    """The folder that a user means. Raises SettingsError for a URI: as a path, it would become an odd folder here."""
+    """Return the folder that a user means. Raise SettingsError for a URI, which would make an odd local path."""
     if is_uri(given):
         raise SettingsError("--out is a folder of this machine, also where the recordings are in an object store")
     return Path(given)
 
 
 def check_folders(location: Location, out: Path) -> None:
-    """Raises SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
+    """Raise SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
     location.check()
-    recordings = location.folder
-    if recordings is not None and out.resolve() == recordings.resolve():
-        raise SettingsError(f"--out {out} is the folder of recordings itself; name one in it, or another")
-    if recordings is not None and recordings.resolve().is_relative_to(out.resolve()):
-        raise SettingsError(f"--out {out} holds the folder of recordings; name one beside it")
+    if location.folder is not None:
+        recordings, target = location.folder.resolve(), out.resolve()
+        if target == recordings:
+            raise SettingsError(f"--out {out} is the folder of recordings itself; name one in it, or another")
+        if recordings.is_relative_to(target):
+            raise SettingsError(f"--out {out} holds the folder of recordings; name one beside it")
     try:
         names = {path.name for path in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be read as a folder: {error.strerror or error}") from None
-    at_once = {LOCK, temporary_for(out / output_folder.NAME).name}  # what a run killed at once leaves
-    if names - at_once and output_folder.NAME not in names:
+    leftovers = {LOCK, temporary_for(out / RUN_FILE).name}  # of a run that was killed early
+    if names - leftovers and RUN_FILE not in names:
         raise SettingsError(f"--out {out} holds other things; expected a new or empty folder, or an earlier run's")
 
 
 @contextmanager
 def lock(out: Path) -> Iterator[None]:
-    """`out`, made if it is not there, for one process at a time. Raises SettingsError if another is at it."""
+    """Create `out` if needed and lock it against other processes. Raise SettingsError if another one holds it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
     try:
-        # The system lets go of it when the process ends, however it ends.
+        # The operating system releases the lock however the process ends.
         with contextlib.suppress(ImportError):
             import fcntl
 
@@ -65,14 +66,10 @@ def lock(out: Path) -> Iterator[None]:
             except OSError as error:
                 if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                     raise SettingsError(f"another run is writing to {out}; wait until it has ended") from None
-                # Some mounted buckets know no locks; then nobody is kept out.
+                # Some mounted buckets have no locks; then nobody is kept out.
         yield
     finally:
         os.close(handle)
-
-
-VERSION = 1
-NAME = "run.json"
 
 
 @dataclass(frozen=True)
@@ -91,23 +88,24 @@ class RunFile:
     stored: bool
 
     def with_options(self, options: dict[str, Any]) -> RunFile:
-        """The same scores, decided with other options."""
+        """Return the same run with other values for some options."""
         return replace(self, options={**self.options, **options})
 
     def save(self, out: Path) -> None:
-        """Write it into `out`. Raises OSError."""
+        """Write it into `out`. Raise OSError."""
         content = {
             "version": VERSION, "block": __version__, "folder": self.folder, "model": self.model,
             "key": json.loads(self.key.to_json()), "stored": self.stored, "options": self.options,
             "class_names": self.class_names,
         }  # fmt: skip
-        write(out / NAME, json.dumps(content, indent=1) + "\n")
+        write(out / RUN_FILE, json.dumps(content, indent=1) + "\n")
 
 
-def load(out: Path) -> RunFile:
-    """What `save` wrote. Raises SettingsError where there is none that can be read."""
+def load_run(out: Path) -> RunFile:
+    """Return what `RunFile.save` wrote. Raise SettingsError if there is nothing that can be read."""
+    path = out / RUN_FILE
     try:
-        content = json.loads((out / NAME).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']!r}; this one reads {VERSION}")
         return RunFile(
@@ -115,8 +113,8 @@ def load(out: Path) -> RunFile:
             Key.from_json(json.dumps(content["key"])), dict(content["options"]), content["stored"],
         )  # fmt: skip
     except FileNotFoundError:
-        raise SettingsError(f"{out} was not written by `python -m block label`: it has no {NAME}") from None
+        raise SettingsError(f"{out} was not written by `python -m block label`: it has no {RUN_FILE}") from None
     except OSError as error:
-        raise SettingsError(f"{out / NAME} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{out / NAME} cannot be used: {error}") from None
+        raise SettingsError(f"{path} cannot be used: {error}") from None

@@ -1,4 +1,4 @@
-"""A folder as a source of recordings, and as a sink that remembers what became of them."""
+"""A folder as a source of recordings, and as a sink that notes what happened to them."""
 
 from __future__ import annotations
 
@@ -19,50 +19,48 @@ from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
 from block.runtime.hashing import sha256_of
 
+# Sizes that writers which cannot go back to the header, in a pipe for example, put there instead.
+UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
+
 
 class KnownFiles(Protocol):
-    """What is known of the files of a folder, a manifest for one. Used from several threads."""
+    """What is known about the files of a folder, such as its manifest. Used from several threads."""
 
     def get_entry(self, recording_id: int) -> FileEntry:
-        """What is known of a recording."""
+        """Return the entry of a recording."""
         ...
 
     def put(self, entry: FileEntry) -> None:
-        """Replace what is known of a file."""
+        """Replace the entry of a file."""
         ...
 
     def save_if_due(self) -> None:
-        """A recording has its labels: a good moment to save."""
+        """Save from time to time; called when a recording has its labels."""
         ...
 
 
 @dataclass
 class Folder:
-    """The files of `manifest` at `location`. Ids are their positions, counted from 1.
+    """The files of `manifest` at `location`. Their ids are their positions, counted from 1.
 
-    What is learnt of a file goes into the manifest. `warn` is told of what a user should know. With `keep`, labels
-    are kept in `labeled`; else they are decided again from the score store.
+    What reading a file tells goes into the manifest. `warn` reaches the user. With `keep_labels` labels are kept in
+    `labeled`, by path; else they are decided again from the score store.
     """
 
     location: Location
     manifest: KnownFiles
     warn: Callable[[str], None]
-    keep: bool = False
+    keep_labels: bool = False
     model_rate_hz: int = 16000
     labeled: dict[str, LabeledRecording] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def get_entry(self, recording_id: int) -> FileEntry:
-        """What is known of a recording."""
-        return self.manifest.get_entry(recording_id)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """Read a file. Raises RecordingError if it cannot be read, or is being changed."""
-        known = self.get_entry(recording_id)
+        """Read a file. Raise RecordingError if it cannot be read, or is being changed."""
+        entry = self.manifest.get_entry(recording_id)
         try:
-            with self.location.open_recording(known.path) as opened:
-                return self._read(recording_id, known, opened, expect)
+            with self.location.open_recording(entry.path) as opened:
+                return self._read(recording_id, entry, opened, expect)
         except ConnectionError as error:
             raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
         except OSError as error:
@@ -70,26 +68,21 @@ class Folder:
 
     def write(self, labeled: LabeledRecording) -> None:
         """Note that a recording has its labels."""
-        if self.keep:
-            with self._lock:
-                self.labeled[self.get_entry(labeled.id).path] = labeled
+        if self.keep_labels:
+            self.labeled[self.manifest.get_entry(labeled.id).path] = labeled
         self.manifest.save_if_due()
 
     def give_up(self, recording_id: int) -> None:
-        """Nothing: why a recording has no labels is told to whoever reports."""
+        """Do nothing: the reporter notes why a recording has no labels."""
 
     def _read(
-        self, recording_id: int, known: FileEntry, opened: OpenRecording, expect: Callable[[int], None]
+        self, recording_id: int, entry: FileEntry, opened: OpenRecording, expect: Callable[[int], None]
     ) -> Recording:
         file, before = opened.file, opened.stamp
         if before.size == 0:
             raise RecordingError("the file is empty: it has 0 bytes")
-        promised = read_value_count(file)
-        check_wav_length(file)
-        expect(promised)
-        content = known.content if _is_same(known, before) else sha256_of(file)
-        sound = audio.decode(file, self.model_rate_hz)
-        check_length(sound.positions, promised, sound.rate_hz)
+        content = entry.content if _is_same(entry, before) else sha256_of(file)
+        sound = decode_whole(file, self.model_rate_hz, expect)
         if opened.read_stamp() != before:
             raise RecordingError("the file was changed while it was read")
         if sound.rate_hz < self.model_rate_hz:
@@ -97,35 +90,47 @@ class Folder:
                 f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "
                 f"empty for them, and it may hear less than it could"
             )
-        self.manifest.put(FileEntry(known.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
+        self.manifest.put(FileEntry(entry.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
         return Recording(
-            recording_id, format_path(known.path), sound.rate_hz, sound.positions, sound.waveform,
+            recording_id, format_path(entry.path), sound.rate_hz, sound.positions, sound.waveform,
             ratio=sound.ratio, content=content,
         )  # fmt: skip
 
 
-def is_unchanged(location: Location, known: FileEntry, listing: FolderListing | None = None) -> bool:
-    """Is the content of a file known, and has the file the size and time of change it had then?
+def is_unchanged(location: Location, entry: FileEntry, listing: FolderListing | None = None) -> bool:
+    """Return True if a file's content is known, and its size and modification time are still those of `entry`.
 
-    `listing` is asked before the place where it has stamps: that costs no request.
+    They are taken from the stamps of `listing` if it has any, which costs no request.
     """
-    if not known.content:
+    if not entry.content:
         return False
     if listing is not None and listing.stamps is not None:
-        now = listing.stamps.get(known.path)
-        return now is not None and _is_same(known, now)
+        now = listing.stamps.get(entry.path)
+        return now is not None and _is_same(entry, now)
     try:
-        return _is_same(known, location.read_stamp(known.path))
+        return _is_same(entry, location.read_stamp(entry.path))
     except OSError:
         return False
 
 
-def _is_same(known: FileEntry, now: FileStamp) -> bool:
-    return bool(known.content) and now.mtime_ns != UNKNOWN and FileStamp(known.size, known.mtime_ns) == now
+def _is_same(entry: FileEntry, now: FileStamp) -> bool:
+    return bool(entry.content) and now.mtime_ns != UNKNOWN and FileStamp(entry.size, entry.mtime_ns) == now
 
 
-def read_value_count(file: BinaryIO) -> int:
-    """The number of values that the header promises. Raises RecordingError where there is no header to read."""
+def decode_whole(file: BinaryIO, to_hz: int, expect: Callable[[int], None] = lambda values: None) -> audio.DecodedAudio:
+    """Return the mono waveform of `file` at `to_hz`. Raise RecordingError if it cannot be decoded or was cut off.
+
+    `expect` is called with the number of values that the header promises before they are decoded.
+    """
+    promised = _read_promised_values(file)
+    check_wav_length(file)
+    expect(promised)
+    sound = audio.decode(file, to_hz)
+    check_length(sound.positions, promised, sound.rate_hz)
+    return sound
+
+
+def _read_promised_values(file: BinaryIO) -> int:
     try:
         with soundfile.SoundFile(file) as opened:
             frames = int(opened.frames)
@@ -134,25 +139,21 @@ def read_value_count(file: BinaryIO) -> int:
         raise RecordingError(f"the audio cannot be decoded: {reason}") from None
     finally:
         file.seek(0)
-    # libsndfile's word for "as many as there are", where a header does not say.
+    # libsndfile returns a huge number where a header does not say how many there are.
     return frames if 0 <= frames < 2**62 else 0
 
 
-# Sizes that writers which cannot go back to the header, in a pipe for example, put there instead.
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
-
-
 def check_length(decoded: int, promised: int, rate_hz: int) -> None:
-    """Raises RecordingError if a decoder gave fewer values than the header promised, by more than 10 ms."""
+    """Raise RecordingError if a decoder gave fewer values than the header promised, by more than 10 ms."""
     if (promised - decoded) * 1000 > LENGTH_TOLERANCE_MS * rate_hz:
         raise RecordingError(f"the audio is damaged: {decoded} of the {promised} values its header promises are there")
 
 
 def check_wav_length(file: BinaryIO) -> None:
-    """Raises RecordingError if `file` is a WAV cut off before the end of its audio; leaves it at its start.
+    """Raise RecordingError if `file` is a WAV that was cut off before the end of its audio; leave it at its start.
 
-    Chunks as in Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0": four letters, a
-    size of 32 bits, and as many bytes, padded to an even number.
+    Chunks are as in Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0": four letters,
+    a size of 32 bits, and as many bytes, padded to an even number.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(0)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO, AnyStr
 
 
 def temporary_for(path: Path) -> Path:
@@ -15,14 +15,13 @@ def temporary_for(path: Path) -> Path:
 
 
 @contextmanager
-def written(path: Path, durable: bool = True) -> Iterator[TextIO]:
-    """A text file in UTF-8 that becomes `path` once the block has ended well; before that, `path` is as it was.
+def commit(file: IO[AnyStr], temporary: Path, path: Path, durable: bool = True) -> Iterator[IO[AnyStr]]:
+    """Close `file`, just opened at `temporary`, after the block and rename it to `path`; remove it if the block raises.
 
-    `durable` waits until it is on the disk. Line ends are kept as given. Raises OSError.
+    `durable` waits until it is on the disk. Raises OSError.
     """
-    temporary = temporary_for(path)
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with file:
             yield file
             file.flush()
             if durable:
@@ -31,6 +30,17 @@ def written(path: Path, durable: bool = True) -> Iterator[TextIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def written(path: Path, durable: bool = True) -> Iterator[IO[str]]:
+    """A text file in UTF-8 that becomes `path` once the block has ended well; before that, `path` is as it was.
+
+    `durable` waits until it is on the disk. Line ends are kept as given. Raises OSError.
+    """
+    temporary = temporary_for(path)
+    with commit(temporary.open("w", encoding="utf-8", newline=""), temporary, path, durable) as file:
+        yield file
 
 
 def write(path: Path, text: str, durable: bool = True) -> None:

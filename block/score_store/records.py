@@ -1,10 +1,9 @@
-"""What the store holds of a recording, and the key that says what its logits depend on."""
+"""The logits that the store holds for a recording, and the key that says what they depend on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from block.model.checkpoint import Checkpoint, FrontEnd
+from block.runtime.hashing import SHA256
 from block.settings import WindowSettings
 
 FORMAT = 1
@@ -23,8 +23,8 @@ class Key:
     """What a recording's logits depend on.
 
     `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` exact or fast, `dtype`
-    that of the weights on the device, float32 for example. `front_end` is empty for the usual one, else says what is
-    unusual about it; `Key.from_checkpoint` knows.
+    that of the weights on the device, such as float32. `front_end` is empty for the default one, else JSON of what
+    differs.
     """
 
     checkpoint: str
@@ -40,19 +40,19 @@ class Key:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, windows: WindowSettings, fill: str, mode: str, dtype: str) -> Key:
-        """The key for a checkpoint on disk; `dtype` is the resolved one (`Device.dtype_name`), not auto."""
-        usual, found = asdict(FrontEnd()), asdict(checkpoint.front_end)
-        unusual = {name: value for name, value in found.items() if value != usual[name]}
-        front_end = json.dumps(unusual, sort_keys=True) if unusual else ""
+        """Return the key for a checkpoint on disk; `dtype` is the resolved one (`Device.dtype_name`), not auto."""
+        default = asdict(FrontEnd())
+        changed = {name: value for name, value in asdict(checkpoint.front_end).items() if value != default[name]}
+        front_end = json.dumps(changed, sort_keys=True) if changed else ""
         return cls(checkpoint.sha256(), windows, fill, mode, dtype, front_end)
 
     def to_json(self) -> str:
-        """As written into files. Equal keys give equal text."""
+        """Return the key as written into files. Equal keys give equal text."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Key:
-        """The key that `to_json` wrote. Raises ValueError for anything else."""
+        """Return the key that `to_json` wrote. Raise ValueError for anything else."""
         try:
             content: dict[str, Any] = dict(json.loads(text))
             version = content.pop("format")
@@ -64,7 +64,7 @@ class Key:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that tell keys apart, for names of files."""
+        """Twelve hexadecimal digits that tell keys apart, for file names."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
@@ -72,17 +72,14 @@ class Key:
         return f"{text}, front end {self.front_end}" if self.front_end else text
 
 
-HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
 @dataclass(frozen=True, eq=False)
 class Scored:
     """One recording's logits.
 
     `content` is the SHA-256 of the file's bytes in hexadecimal. The recording has `values` values at `value_rate_hz`.
-    `chunk_counts` has an entry a window, 0 for one that was left out as silent; `levels_dbfs`, float32 of shape
-    `(windows,)`, is each window's RMS level, full scale 0. `logits`, float32 of shape `(pieces, classes)`: the pieces
-    of one window stand together. `mode` is as in `LabeledRecording`. Raises ValueError where these do not fit.
+    `chunk_counts` has an entry for each window, 0 for one that was left out as silent. `levels_dbfs`, float32 of shape
+    `(windows,)`, is each window's RMS level relative to full scale. `logits` is float32 of shape `(pieces, classes)`,
+    with the pieces of a window together. `mode` is as in `LabeledRecording`. Raises ValueError if these do not fit.
     """
 
     content: str
@@ -94,14 +91,15 @@ class Scored:
     mode: str = "exact"
 
     def __post_init__(self) -> None:
-        if not HEX_SHA256.fullmatch(self.content):
+        if not SHA256.fullmatch(self.content):
             raise ValueError(f"the content is {self.content!r}; expected a SHA-256 in hexadecimal")
         if self.logits.ndim != 2 or len(self.logits) != sum(self.chunk_counts):
             raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.chunk_counts)} pieces")
         if self.levels_dbfs.shape != (len(self.chunk_counts),):
             raise ValueError(f"levels of shape {self.levels_dbfs.shape} for {len(self.chunk_counts)} windows")
         for name, array in (("logits", self.logits), ("levels", self.levels_dbfs)):
-            _check_float32(name, array)
+            if array.dtype != np.float32:
+                raise ValueError(f"{name} are {array.dtype}; expected float32")
 
     @property
     def windows(self) -> int:
@@ -110,8 +108,3 @@ class Scored:
     @property
     def pieces(self) -> int:
         return len(self.logits)
-
-
-def _check_float32(name: str, array: npt.NDArray[Any]) -> None:
-    if array.dtype != np.float32:
-        raise ValueError(f"{name} are {array.dtype}; expected float32")

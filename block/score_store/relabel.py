@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -19,114 +20,87 @@ from block.windows import Layout, lay_out_windows_ms
 
 @dataclass(frozen=True)
 class NamedRecording:
-    """A recording by its name and the SHA-256 of its bytes; `id` is handed on."""
+    """A recording's id and name, which go into its labels, and the SHA-256 of its bytes."""
 
     id: int
     name: str
     content: str
 
 
-class MissingScores(SettingsError):
-    """Recordings whose scores the store does not hold. `names` are theirs."""
-
-    def __init__(self, message: str, names: Sequence[str]) -> None:
-        super().__init__(message)
-        self.names = tuple(names)
-
-
 def relabel(
-    store: ScoreStore,
-    recordings: Sequence[NamedRecording],
-    decisions: DecisionSettings,
-    progress: Callable[[int], None] = lambda count: None,
+    store: ScoreStore, recordings: Sequence[NamedRecording], decisions: DecisionSettings
 ) -> list[LabeledRecording]:
-    """The labels that a run with `decisions` would give to `recordings`, in their order.
+    """Return the labels that a run with `decisions` would give to `recordings`, in their order.
 
-    Equal to those of a run that computes every window exactly. Where logits were computed the fast way (the mode says
-    so), windows near a threshold or a rival were computed exactly for the settings of that run, not for these.
-    `progress` is told, again and again, how many are done. Raises NotStored for recordings without scores, and
-    SettingsError where `decisions` needs windows that were left out as silent when the scores were computed.
+    They equal those of a run that computes every window exactly. For scores in fast mode, as `LabeledRecording.mode`
+    says, windows near a threshold or a rival were computed exactly for the settings of that run, not for these. Raises
+    SettingsError for recordings without scores, and if a window is needed that was left out as silent.
     """
     by_content: dict[str, list[int]] = {}
     for at, recording in enumerate(recordings):
         by_content.setdefault(recording.content, []).append(at)
-    labeled: list[LabeledRecording | None] = [None] * len(recordings)
-    needs = _MissingWindows()
-    # In the order in which they can be read fastest, and each kind of length laid out once.
-    for scored in store.all(by_content):
-        if needs.add(scored, decisions):
+    labeled: dict[int, LabeledRecording] = {}
+    missing: list[list[float]] = []
+    for scored in store.find_all(by_content):
+        if levels := missing_windows(scored, decisions):
+            missing.append(levels)
             continue
-        places = by_content[scored.content]
         decided = decide(scored, store.key.windows, decisions)
-        for at in places:
+        for at in by_content[scored.content]:
             labeled[at] = replace(decided, id=recordings[at].id, name=recordings[at].name)
-        progress(len(places))
-    needs.check(decisions)
-    missing = [one.name for one, found in zip(recordings, labeled, strict=True) if found is None]
-    if missing:
-        raise MissingScores(
-            f"the score store {store.folder} holds no scores of {len(missing)} of {len(recordings)} recordings, "
-            f"{missing[0]!r} for one; label them first",
-            missing,
+    _check_missing(missing, decisions)
+    without = [one.name for at, one in enumerate(recordings) if at not in labeled]
+    if without:
+        raise SettingsError(
+            f"the score store {store.folder} holds no scores of {len(without)} of {len(recordings)} recordings, "
+            f"{without[0]!r} for one; label them first"
         )
-    return [one for one in labeled if one is not None]
+    return [labeled[at] for at in range(len(recordings))]
 
 
-def decide(
-    scored: Scored, windows: WindowSettings, decisions: DecisionSettings, recording_id: int = 0, name: str = ""
-) -> LabeledRecording:
-    """A recording's labels from its stored logits, by the path that `ExactLabeler` takes.
+def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> LabeledRecording:
+    """Return a recording's labels from its stored logits, as `ExactLabeler` decides them, without an id and a name.
 
-    `windows` are those of the store's key. Raises SettingsError where a window that was left out as silent is needed.
+    `windows` are those of the store's key. Raises SettingsError if a window is needed that was left out as silent.
     """
-    layout = _layout(scored.values, scored.value_rate_hz, windows)
+    layout = _lay_out(scored.values, scored.value_rate_hz, windows)
     if len(layout.windows) != scored.windows:
         raise ValueError(f"scores of {scored.windows} windows; {windows} make {len(layout.windows)}")
-    needs = _MissingWindows()
-    needs.add(scored, decisions)
-    needs.check(decisions)
+    _check_missing([missing_windows(scored, decisions)], decisions)
     heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
     counts = [count if here else 0 for count, here in zip(scored.chunk_counts, heard, strict=True)]
     logits = scored.logits
     if sum(counts) < len(logits):
         logits = logits[np.repeat(heard, scored.chunk_counts)]
     scores = score_labels(logits, counts, decisions)
-    return label_recording(recording_id, name, scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
+    return label_recording(0, "", scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+def _lay_out(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
     return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
-class _MissingWindows:
-    """Windows that were left out as silent when the logits were computed and that are to be heard now."""
+def missing_windows(scored: Scored, decisions: DecisionSettings) -> list[float]:
+    """Return the levels, in dBFS, of windows that `decisions` needs and that were left out as silent."""
+    return [
+        float(level)
+        for count, level in zip(scored.chunk_counts, scored.levels_dbfs, strict=True)
+        if not count and not is_silent(float(level), decisions)
+    ]
 
-    def __init__(self) -> None:
-        self.windows = self.recordings = 0
-        self.loudest_dbfs = -math.inf
 
-    def add(self, scored: Scored, decisions: DecisionSettings) -> int:
-        """How many there are in `scored`; they are counted."""
-        left_out = np.array(scored.chunk_counts) == 0
-        if not left_out.any():
-            return 0
-        levels = [float(level) for level in scored.levels_dbfs[left_out]]
-        needed = [level for level in levels if not is_silent(level, decisions)]
-        if needed:
-            self.windows += len(needed)
-            self.recordings += 1
-            self.loudest_dbfs = max(self.loudest_dbfs, *needed)
-        return len(needed)
-
-    def check(self, decisions: DecisionSettings) -> None:
-        if not self.windows:
-            return
-        asked = "no --silence-dbfs" if decisions.silence_dbfs is None else f"--silence-dbfs {decisions.silence_dbfs:g}"
-        # Above the loudest of them, which was left out for being quieter than some earlier threshold.
-        enough = min(0.0, math.floor(self.loudest_dbfs * 10 + 1) / 10) if math.isfinite(self.loudest_dbfs) else -200.0
-        raise SettingsError(
-            f"{asked} needs {self.windows} window{'s' * (self.windows > 1)} of {self.recordings} "
-            f"recording{'s' * (self.recordings > 1)} that were left out as silent when the scores were computed; give "
-            f"--silence-dbfs {enough:g} or higher, or label again with {asked}, which computes these alone"
-        )
+def _check_missing(missing: Sequence[Sequence[float]], decisions: DecisionSettings) -> None:
+    """Raise SettingsError if there are any of the `missing_windows` of some recordings, a sequence for each."""
+    levels = list(itertools.chain.from_iterable(missing))
+    if not levels:
+        return
+    asked = "no --silence-dbfs" if decisions.silence_dbfs is None else f"--silence-dbfs {decisions.silence_dbfs:g}"
+    # Above the loudest of them, which was left out because it was quieter than some earlier threshold.
+    loudest = max(levels)
+    enough = min(0.0, math.floor(loudest * 10 + 1) / 10) if math.isfinite(loudest) else -200.0
+    raise SettingsError(
+        f"{asked} needs {len(levels)} window{'s' * (len(levels) > 1)} of {len(missing)} "
+        f"recording{'s' * (len(missing) > 1)} that were left out as silent when the scores were computed; give "
+        f"--silence-dbfs {enough:g} or higher, or label again with {asked}, which computes these alone"
+    )

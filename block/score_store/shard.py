@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from block.runtime.atomic_file import commit
 from block.score_store.records import Key, Scored
 from block.settings import SettingsError
 
@@ -25,11 +27,11 @@ INDEX_COLUMNS = ["content", "pieces"]
 
 
 class ShardError(Exception):
-    """A file that is no shard, or a damaged one; the message says why."""
+    """A file that is not a shard, or a damaged one; the message says why."""
 
 
 def need_pyarrow() -> Any:
-    """The module pyarrow, with pyarrow.parquet loaded. Raises SettingsError where it is not installed."""
+    """Return the module pyarrow, with pyarrow.parquet loaded. Raise SettingsError if it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -42,54 +44,47 @@ def need_pyarrow() -> Any:
 
 @dataclass(frozen=True)
 class ShardHead:
-    """What a shard says of itself: its key and the names of its classes."""
+    """The metadata of a shard: its key and the names of its classes."""
 
     key: Key
     class_names: tuple[str, ...]
 
 
 def read_head(path: Path) -> ShardHead:
-    """Raises ShardError if `path` is no shard."""
+    """Return a shard's head. Raise ShardError if `path` is not a shard."""
     pa = need_pyarrow()
     try:
         with path.open("rb") as file:
-            return _head(pa.parquet.read_schema(file).metadata)
+            return _parse_head(pa.parquet.read_schema(file).metadata)
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise ShardError(_line(error)) from None
+        raise ShardError(_format_reason(error)) from None
 
 
 def write_shard(folder: Path, key: Key, class_names: Sequence[str], rows: Sequence[Scored]) -> Path:
-    """Write `rows`, at least one, as a new shard and bring it to the disk. Raises OSError where that fails.
+    """Write `rows`, at least one, to the disk as a new shard. Raise OSError.
 
-    Names begin with the time, so that those of later files sort behind those of earlier ones.
+    Within a key, names begin with the time, so that they sort in the order of writing.
     """
     pa = need_pyarrow()
     stem = f"{PREFIX}{key.digest}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     temporary, path = folder / f"{stem}{TEMPORARY}", folder / f"{stem}{SUFFIX}"
+    schema = _make_schema(key, class_names)
+    # Logits do not repeat and hardly compress: dictionaries and codecs would only cost time.
+    options = {"use_dictionary": ["content", "mode"], "compression": "none", "write_statistics": False}
     try:
-        with temporary.open("xb") as file:
-            schema = _schema(key, class_names)
-            # Logits do not repeat and hardly compress: dictionaries and codecs would only cost time.
-            with pa.parquet.ParquetWriter(
-                file, schema, use_dictionary=["content", "mode"], compression="none", write_page_checksum=True,
-                write_statistics=False,
-            ) as writer:  # fmt: skip
-                for group in _groups(rows):
-                    writer.write_table(_table(group, schema))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(folder)
+        with (
+            commit(temporary.open("xb"), temporary, path) as file,
+            pa.parquet.ParquetWriter(file, schema, write_page_checksum=True, **options) as writer,
+        ):
+            for group in _split_into_groups(rows):
+                writer.write_table(_make_table(group, schema))
     except pa.ArrowException as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(_line(error)) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise OSError(_format_reason(error)) from None
+    _sync_folder(folder)
     return path
 
 
-def _groups(rows: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
+def _split_into_groups(rows: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
     start = pieces = 0
     for end, row in enumerate(rows):
         if end > start and pieces + row.pieces > GROUP_PIECES:
@@ -100,23 +95,19 @@ def _groups(rows: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too, where the file system can do that."""
-    try:
+    """Write the new name to the disk too. Some mounted buckets cannot; the file is there all the same."""
+    with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some mounted buckets cannot: the file is there all the same
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class Shard:
-    """An open shard. Raises ShardError, at any time, where it turns out damaged.
+    """An open shard. Any method may raise ShardError, if it turns out to be damaged.
 
-    `contents` and `pieces`: of each row, in order.
+    `contents` and `pieces` are those of each row, in order.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,41 +116,40 @@ class Shard:
         try:
             with path.open("rb") as file:
                 opened = self._pa.parquet.ParquetFile(file, page_checksum_verification=True)
-                self.head = _head(opened.schema_arrow.metadata)
-                if not opened.schema_arrow.equals(_schema(self.head.key, self.head.class_names)):
+                self.head = _parse_head(opened.schema_arrow.metadata)
+                if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names)):
                     raise ShardError("its columns are not those of a score store")
                 index = opened.read(columns=INDEX_COLUMNS)
-                self._starts = np.cumsum(
-                    [0, *(opened.metadata.row_group(at).num_rows for at in range(opened.num_row_groups))]
-                )
+                lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+                self._starts = np.cumsum([0, *lengths])
                 self.contents: list[str] = index.column("content").to_pylist()
                 self.pieces: list[int] = index.column("pieces").to_pylist()
         except (OSError, self._pa.ArrowException, ValueError) as error:
-            raise ShardError(_line(error)) from None
+            raise ShardError(_format_reason(error)) from None
 
     @property
     def groups(self) -> int:
         return len(self._starts) - 1
 
     def rows(self, group: int) -> range:
-        """The rows of a row group."""
+        """Return the numbers of the rows of a row group."""
         return range(int(self._starts[group]), int(self._starts[group + 1]))
 
     def forget_rows(self) -> None:
-        """Give back the memory of `contents` and `pieces`."""
+        """Free the memory of `contents` and `pieces`."""
         self.contents, self.pieces = [], []
 
     def read(self, group: int) -> list[Scored]:
-        """The recordings of a row group; their logits share memory."""
+        """Return the recordings of a row group; their logits share memory."""
         try:
             with self.path.open("rb") as file:
                 opened = self._pa.parquet.ParquetFile(file, page_checksum_verification=True)
-                return _scored(opened.read_row_group(group), len(self.head.class_names))
+                return _parse_rows(opened.read_row_group(group), len(self.head.class_names))
         except (OSError, self._pa.ArrowException, ValueError, ZeroDivisionError) as error:
-            raise ShardError(_line(error)) from None
+            raise ShardError(_format_reason(error)) from None
 
 
-def _head(metadata: dict[bytes, bytes] | None) -> ShardHead:
+def _parse_head(metadata: dict[bytes, bytes] | None) -> ShardHead:
     if not metadata or KEY not in metadata or CLASS_NAMES not in metadata:
         raise ShardError("it is no file of a score store")
     names = json.loads(metadata[CLASS_NAMES])
@@ -168,7 +158,7 @@ def _head(metadata: dict[bytes, bytes] | None) -> ShardHead:
     return ShardHead(Key.from_json(metadata[KEY]), tuple(names))
 
 
-def _schema(key: Key, class_names: Sequence[str]) -> Any:
+def _make_schema(key: Key, class_names: Sequence[str]) -> Any:
     pa = need_pyarrow()
     fields = [
         ("content", pa.string()), ("values", pa.int64()), ("rate_numerator", pa.int64()),
@@ -180,7 +170,7 @@ def _schema(key: Key, class_names: Sequence[str]) -> Any:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields], metadata)
 
 
-def _table(rows: Sequence[Scored], schema: Any) -> Any:
+def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
     pa = need_pyarrow()
     classes = schema.field("logits").type.value_type.list_size
     flat = np.concatenate([row.logits for row in rows]).astype(np.float32, copy=False).reshape(-1)
@@ -194,12 +184,12 @@ def _table(rows: Sequence[Scored], schema: Any) -> Any:
         [row.mode for row in rows], [row.pieces for row in rows],
         [row.chunk_counts for row in rows], [row.levels_dbfs for row in rows],
     ]  # fmt: skip
-    arrays = [pa.array(column, schema.field(at).type) for at, column in enumerate(columns)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=False)]
     return pa.Table.from_arrays([*arrays, logits], schema=schema)
 
 
-def _scored(table: Any, classes: int) -> list[Scored]:
-    columns = {name: table.column(name).to_pylist() for name in table.column_names if name not in ("logits",)}
+def _parse_rows(table: Any, classes: int) -> list[Scored]:
+    columns = {name: table.column(name).to_pylist() for name in table.column_names if name != "logits"}
     lists = table.column("logits").combine_chunks()
     flat: npt.NDArray[np.float32] = lists.flatten().flatten().to_numpy(zero_copy_only=False)
     logits = flat.reshape(-1, classes)
@@ -217,6 +207,6 @@ def _scored(table: Any, classes: int) -> list[Scored]:
     ]  # fmt: skip
 
 
-def _line(error: BaseException) -> str:
+def _format_reason(error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return " ".join(str(reason).split())[:200] or type(error).__name__

@@ -23,9 +23,9 @@ def label_files(out: Path) -> dict[str, bytes]:
 
 def scores(out: Path) -> dict[str, tuple[object, ...]]:
     """What the store in `out` holds of each recording, by the SHA-256 of its file; floats as their bits."""
-    (key,) = ScoreStore.keys_in(out / SCORES)
-    with ScoreStore.reading(out / SCORES, key) as store:
-        return {one.content: (key, *_bits(one)) for one in store.all(store.contents())}
+    (key,) = ScoreStore.list_keys(out / SCORES)
+    with ScoreStore.open_read_only(out / SCORES, key) as store:
+        return {one.content: (key, *_bits(one)) for one in store.find_all(store.contents())}
 
 
 def _bits(one: Scored) -> tuple[object, ...]:

@@ -34,9 +34,9 @@ def files(out: Path) -> dict[str, bytes]:
 
 def scores(out: Path) -> Mapping[str, bytes]:
     """The logits of each recording."""
-    (key,) = ScoreStore.keys_in(out / "scores")
-    with ScoreStore.reading(out / "scores", key) as store:
-        return {one.content: one.logits.tobytes() for one in store.all(store.contents())}
+    (key,) = ScoreStore.list_keys(out / "scores")
+    with ScoreStore.open_read_only(out / "scores", key) as store:
+        return {one.content: one.logits.tobytes() for one in store.find_all(store.contents())}
 
 
 def stored(out: Path) -> Counter[str]:

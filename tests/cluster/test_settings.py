@@ -57,7 +57,10 @@ def test_what_cannot_be_used_is_refused(arguments: list[str], said: str) -> None
 
 
 def test_options_of_the_cluster_leave_no_trace_in_what_labels_depend_on() -> None:
-    from block.commands.label_options import recorded
+    from block.commands.label_options import collect_run_options
 
-    plain = recorded(read_label(["recordings", "--out", "out"]))
-    assert recorded(read_label(["recordings", "--out", "out", "--ray", "host:1", "--ray-workers", "4"])) == plain
+    plain = collect_run_options(read_label(["recordings", "--out", "out"]))
+    assert (
+        collect_run_options(read_label(["recordings", "--out", "out", "--ray", "host:1", "--ray-workers", "4"]))
+        == plain
+    )

@@ -72,8 +72,8 @@ def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
     assert code == 0
     assert "1 in the folder, and not annotated: left out: alone.wav" in told
     assert found["present_and_not_annotated"] == ["alone.wav"]
-    (key,) = ScoreStore.keys_in(tmp_path / "out" / "scores")
-    store = ScoreStore.reading(tmp_path / "out" / "scores", key)
+    (key,) = ScoreStore.list_keys(tmp_path / "out" / "scores")
+    store = ScoreStore.open_read_only(tmp_path / "out" / "scores", key)
     from block.runtime.hashing import sha256_of
 
     files = [recordings / label / f"{at}.wav" for label in LABELS for at in range(5)]

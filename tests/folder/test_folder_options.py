@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from block import cli
-from block.commands.label_options import DECIDING, FORMATS, LABEL, STUDIO, read_label, read_relabel, recorded
+from block.commands.label_options import DECIDING, FORMATS, LABEL, STUDIO, collect_run_options, read_label, read_relabel
 from block.commands.options import OPTIONS
 from block.settings import SettingsError
 
@@ -62,7 +62,7 @@ def test_relabel_keeps_what_is_not_given_and_has_the_default_of_what_is_given_em
         "--formats",
         "csv",
     ]
-    before = recorded(read_label(["DIR", "--out", "OUT", *given]))
+    before = collect_run_options(read_label(["DIR", "--out", "OUT", *given]))
     before["formats"] = list(before["formats"])  # as JSON gives it back
     same = read_relabel(["OUT"], before)
     assert (same.audioset_labels, same.silence_dbfs, same.no_merge, same.other_label) == ("dog", -60, True, "x")

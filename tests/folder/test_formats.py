@@ -38,14 +38,16 @@ def labeled_files(draw: st.DrawFn) -> LabeledFile:
     return LabeledFile(path, 1, ends[-1], draw(st.sampled_from([8000, 16000, 22050, 44100, 96000])), segments, "exact")
 
 
-def surroundings(folder: str = "/data/rec ü", out: str = "/data/out") -> OutputContext:
+def make_context(folder: str = "/data/rec ü", out: str = "/data/out") -> OutputContext:
     return OutputContext(folder, out, METADATA, tuple(ODD))
 
 
 @given(st.lists(labeled_files(), max_size=4, unique_by=lambda file: file.name))
 def test_every_format_gives_back_the_same_partition_whatever_names_and_labels_hold(files: list[LabeledFile]) -> None:
-    around = surroundings()
-    table = label_files.format_header() + "".join(label_files.format_segments(file) for file in files)
+    around = make_context()
+    table = label_files.format_rows([label_files.COLUMNS]) + "".join(
+        label_files.format_segments(file) for file in files
+    )
     read = list(csv.DictReader(io.StringIO(table, newline=""), strict=True))
     info = readers.info_labels(
         info_labels.HEAD + ",\n".join(info_labels.format_entry(file, around) for file in files) + info_labels.TAIL

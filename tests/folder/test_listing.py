@@ -23,7 +23,7 @@ def test_sound_files_are_found_at_any_depth_in_the_order_of_their_bytes(tmp_path
     touch(tmp_path, *names, b"x.txt", b"wav", b"c.wav.bak")
     listing = find_recordings(tmp_path, tmp_path / "out")
     assert [os.fsencode(path) for path in listing.files] == sorted(names)
-    assert (listing.others, listing.linked, listing.unreadable) == (3, 0, {})
+    assert (listing.other_files, listing.linked_folders, listing.unreadable) == (3, 0, {})
 
 
 def test_hidden_files_and_folders_and_the_output_are_left_alone(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are_files(tmp_path
     (root / "self.wav").symlink_to("self.wav")
     listing = find_recordings(root, tmp_path / "out")
     assert listing.files == ("a.wav", "gone.wav", "link.wav", "self.wav")
-    assert listing.linked == 3
+    assert listing.linked_folders == 3
 
 
 def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(

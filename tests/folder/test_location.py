@@ -92,8 +92,8 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeSt
     """A bucket with these objects in it."""
 
     def fill(objects: dict[str, bytes]) -> tuple[Bucket, FakeStore]:
-        location, store = Bucket.from_uri("s3://fake/a%20b"), FakeStore(objects)
-        monkeypatch.setattr(object_store, "_stores", {location.uri: store})
+        location, store = Bucket(parse_uri("s3://fake/a%20b")), FakeStore(objects)
+        monkeypatch.setattr(object_store, "_filesystems", {location.uri: store})
         return location, store
 
     return fill
@@ -188,8 +188,8 @@ def test_an_object_that_vanishes_before_it_is_read_fails_and_the_others_do_not(
         memory.pipe_file(f"/b/{number}.wav", wav(1, number))
     find = Bucket.find_recordings
 
-    def find_and_lose(self: Bucket, without: Path) -> FolderListing:
-        found = find(self, without)
+    def find_and_lose(self: Bucket, exclude: Path) -> FolderListing:
+        found = find(self, exclude)
         memory.rm("/b/1.wav")
         return found
 
@@ -223,7 +223,7 @@ def test_a_place_that_cannot_be_read_is_named_before_anything_is_written(
 def test_a_bucket_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt"):
-        Bucket.from_uri("s3://never-opened-before/x").check()
+        Bucket(parse_uri("s3://never-opened-before/x")).check()
 
 
 def test_one_file_is_no_place(tmp_path: Path, memory: fsspec.AbstractFileSystem) -> None:
@@ -231,7 +231,7 @@ def test_one_file_is_no_place(tmp_path: Path, memory: fsspec.AbstractFileSystem)
     memory.pipe_file("/b/a.wav", b"x")
     for uri in (f"file://{tmp_path}/a.wav", "memory://b/a.wav"):
         with pytest.raises(SettingsError, match="it is one file; expected a folder"):
-            Bucket.from_uri(uri).check()
+            Bucket(parse_uri(uri)).check()
 
 
 SECRET = "hush-hush"
@@ -269,8 +269,8 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
     ],
 )  # fmt: skip
 def test_an_address_is_kept_without_its_options(uri: str, name: str, full: str) -> None:
-    uri = parse_uri(uri)
-    assert (uri.name, uri.for_arrow) == (name, full)
+    parsed = parse_uri(uri)
+    assert (parsed.name, parsed.for_arrow) == (name, full)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///", "memory://", "memory://b?x=1", "s3://[bad/x"])
@@ -287,7 +287,7 @@ def test_out_is_a_folder_of_this_machine() -> None:
 
 def test_a_bucket_goes_to_another_process_unopened(memory: fsspec.AbstractFileSystem) -> None:
     memory.pipe_file("/b/1.wav", b"x")
-    location = Bucket.from_uri("memory://b")
+    location = Bucket(parse_uri("memory://b"))
     assert location.find_recordings(NOWHERE).files == ("1.wav",)
     sent = pickle.dumps(location)
     assert b"fsspec" not in sent
@@ -300,9 +300,9 @@ def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFile
     for name in names + left_alone:
         memory.pipe_file(f"/b/.c/{name}", b"x" * len(name))
     memory.mkdir("/b/.c/folder.wav")
-    listing = Bucket.from_uri("memory://b/.c").find_recordings(NOWHERE)
+    listing = Bucket(parse_uri("memory://b/.c")).find_recordings(NOWHERE)
     assert list(listing.files) == sorted(names, key=os.fsencode)
-    assert (listing.others, listing.linked, listing.unreadable) == (3, 0, {})
+    assert (listing.other_files, listing.linked_folders, listing.unreadable) == (3, 0, {})
     assert {path: stamp.size for path, stamp in (listing.stamps or {}).items()} == {name: len(name) for name in names}
 
 
@@ -314,7 +314,7 @@ def test_objects_that_stand_for_folders_are_passed_over_and_folders_without_a_na
     )
     listing = location.find_recordings(NOWHERE)
     assert listing.files == ("a.wav",)
-    assert listing.others == 0
+    assert listing.other_files == 0
     assert listing.unreadable == dict.fromkeys(["/", "d//", "g/h//"], "it has no name")
 
 
@@ -331,7 +331,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_listed(
         return ls(self, path, **rest)
 
     monkeypatch.setattr(type(memory), "ls", refusing)
-    listing = Bucket.from_uri("memory://b").find_recordings(NOWHERE)
+    listing = Bucket(parse_uri("memory://b")).find_recordings(NOWHERE)
     assert listing.files == ("a/b.wav", "d.wav")
     assert listing.unreadable == {"locked/": "Permission denied"}
 
@@ -364,13 +364,13 @@ def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_ex
     memory: fsspec.AbstractFileSystem,
 ) -> None:
     memory.pipe_file("/b/1.wav", b"x")
-    stamp = Bucket.from_uri("memory://b").read_stamp("1.wav")
+    stamp = Bucket(parse_uri("memory://b")).read_stamp("1.wav")
     assert stamp.mtime_ns > 10**18
     assert stamp.mtime_ns % 10**9 == 0
     for time in ("2026-01-02T03:04:05.678Z", 1767323045.678, 1767323045):
-        assert filesystems._stamp({"size": 1, "LastModified": time}) == FileStamp(1, 1767323045 * 10**9)
+        assert filesystems._read_info({"size": 1, "LastModified": time}) == FileStamp(1, 1767323045 * 10**9)
     for info in ({"size": 1}, {"size": 1, "mtime": "some day"}, {"size": 1, "mtime": None}):
-        assert filesystems._stamp(info) == FileStamp(1, UNKNOWN)
+        assert filesystems._read_info(info) == FileStamp(1, UNKNOWN)
 
 
 def test_a_stamp_is_no_older_than_the_question(
@@ -383,7 +383,7 @@ def test_a_stamp_is_no_older_than_the_question(
     monkeypatch.setattr(
         type(memory), "info", lambda self, path, **rest: order.append("ask") or info(self, path, **rest)
     )
-    Bucket.from_uri("memory://b").read_stamp("1.wav")
+    Bucket(parse_uri("memory://b")).read_stamp("1.wav")
     # Stores behind fsspec answer out of their last listing otherwise.
     assert order == ["forget", "ask"]
 

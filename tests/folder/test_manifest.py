@@ -25,8 +25,8 @@ def refuse(text: str) -> None:
 def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     Manifest(path, ENTRIES, {"x/": "Permission denied"}).save()
-    assert manifest.load(path, refuse).entries == ENTRIES
-    assert manifest.load(path, refuse).unreadable == {"x/": "Permission denied"}
+    assert manifest.load_manifest(path, refuse).entries == ENTRIES
+    assert manifest.load_manifest(path, refuse).unreadable == {"x/": "Permission denied"}
     assert json.loads(path.read_text())["files"][1]["duration_s"] == 1.0
     assert path.read_bytes().isascii()
 
@@ -56,7 +56,7 @@ def test_a_damaged_manifest_is_named_and_costs_nothing_but_time(tmp_path: Path, 
     path = tmp_path / "manifest.json"
     path.write_text(content)
     warnings: list[str] = []
-    assert manifest.load(path, warnings.append).entries == []
+    assert manifest.load_manifest(path, warnings.append).entries == []
     assert len(warnings) == 1
     assert str(path) in warnings[0]
 

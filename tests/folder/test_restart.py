@@ -137,8 +137,8 @@ def test_what_a_killed_run_left_is_completed_to_the_last_bit(
     options = ("--win-size-ms", "1000", "--win-stride-ms", "1000")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert label(recordings, whole, *options) == 1
-    (key,) = ScoreStore.keys_in(whole / "scores")
-    expected = ScoreStore.reading(whole / "scores", key)
+    (key,) = ScoreStore.list_keys(whole / "scores")
+    expected = ScoreStore.open_read_only(whole / "scores", key)
     contents = sorted(expected.contents())
     assert len(contents) == 14
     # What was on the disk when the run was killed: one recording, nothing yet in the manifest, and what block 0.1.0
@@ -150,7 +150,7 @@ def test_what_a_killed_run_left_is_completed_to_the_last_bit(
     with ScoreStore(cut / "scores", key, expected.class_names) as store:
         store.add(expected.find(contents[0]))
     assert label(recordings, cut, *options) == 1
-    found = ScoreStore.reading(cut / "scores", key)
+    found = ScoreStore.open_read_only(cut / "scores", key)
     assert found.contents() == expected.contents()
     for content in contents:
         assert np.array_equal(found.find(content).logits, expected.find(content).logits)

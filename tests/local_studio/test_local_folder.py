@@ -42,7 +42,7 @@ def test_audio_is_found_at_any_depth_in_the_order_of_paths(tmp_path: Path):
 def test_every_sound_file_that_label_takes_is_a_sample(tmp_path: Path):
     for number, ending in enumerate(ENDINGS):
         put(tmp_path, f"{number}{ending}", b"x")
-    assert names(tmp_path) == list(listing.find_recordings(tmp_path, without=tmp_path / "out").files)
+    assert names(tmp_path) == list(listing.find_recordings(tmp_path, exclude=tmp_path / "out").files)
     assert len(names(tmp_path)) == len(ENDINGS)
 
 

@@ -80,7 +80,7 @@ def test_leftovers_truncated_and_foreign_files_are_named_and_passed_over(tmp_pat
     for name in ("bbbbbbbb", "cccccccc", "dddddddd", "eeeeeeee", "scores-folder"):
         assert len([line for line in said if name in line and "is ignored" in line]) == 1
     assert len([line for line in said if "1 unfinished" in line]) == 1
-    assert ScoreStore.keys_in(tmp_path) == [KEY]
+    assert ScoreStore.list_keys(tmp_path) == [KEY]
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -156,7 +156,7 @@ def test_what_waits_reaches_the_disk_without_another_addition(tmp_path: Path, mo
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.02)
     store.flush()  # waits for the other thread
-    assert same(ScoreStore.reading(tmp_path, KEY).find(content(1)), made(1))
+    assert same(ScoreStore.open_read_only(tmp_path, KEY).find(content(1)), made(1))
     store.close()
 
 
@@ -176,4 +176,4 @@ def test_files_that_vanish_are_as_if_they_had_never_been(tmp_path: Path) -> None
     assert store.find(content(1)) is None
     store.add(made(1))
     store.close()
-    assert same(ScoreStore.reading(tmp_path, KEY).find(content(1)), made(1))
+    assert same(ScoreStore.open_read_only(tmp_path, KEY).find(content(1)), made(1))

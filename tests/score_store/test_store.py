@@ -52,7 +52,7 @@ def test_all_gives_each_once_and_only_what_was_asked_for(tmp_path: Path) -> None
     store = ScoreStore(tmp_path, KEY, NAMES)
     store.add(ROWS[4])
     asked = [ROWS[4].content, ROWS[2].content, ROWS[0].content, content(99)]
-    got = list(store.all(asked))
+    got = list(store.find_all(asked))
     assert sorted(one.content for one in got) == sorted(asked[:3])
     by_content = {row.content: row for row in ROWS}
     assert all(same(one, by_content[one.content]) for one in got)
@@ -86,9 +86,9 @@ def test_another_parquet_reader_finds_every_logit_under_the_documented_columns(t
 def test_keys_share_a_folder_and_nothing_else(tmp_path: Path, other: Key) -> None:
     fill(tmp_path, ROWS[:2])
     fill(tmp_path, [replace(made(1), logits=made(2).logits)], other)
-    assert ScoreStore.keys_in(tmp_path) == [KEY, other]
+    assert ScoreStore.list_keys(tmp_path) == [KEY, other]
     assert same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), made(1))
-    mine = ScoreStore.reading(tmp_path, other)
+    mine = ScoreStore.open_read_only(tmp_path, other)
     assert mine.class_names == NAMES
     assert mine.contents() == {content(1)}
     assert not same(mine.find(content(1)), made(1))
@@ -126,7 +126,7 @@ def test_the_row_with_more_pieces_counts_and_of_equals_the_first(tmp_path: Path)
 def test_a_store_for_reading_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
     fill(tmp_path)
     before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
-    with ScoreStore.reading(tmp_path, KEY) as store:
+    with ScoreStore.open_read_only(tmp_path, KEY) as store:
         store.add(made(50))
         assert store.find(content(50)) is None
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
@@ -136,12 +136,12 @@ def test_what_is_not_there_is_named_together_with_what_is(tmp_path: Path) -> Non
     fill(tmp_path)
     other = replace(KEY, windows=WindowSettings(500, 500))
     with pytest.raises(SettingsError, match="no scores for .*500 ms every 500 ms.*it holds .*2000 ms every 1000 ms"):
-        ScoreStore.reading(tmp_path, other)
+        ScoreStore.open_read_only(tmp_path, other)
     with pytest.raises(SettingsError, match="holds no scores .*it holds nothing"):
         (tmp_path / "empty").mkdir()
-        ScoreStore.reading(tmp_path / "empty", KEY)
+        ScoreStore.open_read_only(tmp_path / "empty", KEY)
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        ScoreStore.reading(tmp_path / "nowhere", KEY)
+        ScoreStore.open_read_only(tmp_path / "nowhere", KEY)
 
 
 def test_many_small_additions_end_in_few_files_and_nothing_is_lost(
@@ -168,8 +168,8 @@ def test_a_reader_goes_on_while_a_writer_merges_the_files_under_it(tmp_path: Pat
     for row in ROWS[:3]:
         writer.add(row)
         writer.flush()
-    reader = ScoreStore.reading(tmp_path, KEY)
-    iterator = reader.all(reader.contents())
+    reader = ScoreStore.open_read_only(tmp_path, KEY)
+    iterator = reader.find_all(reader.contents())
     first = next(iterator)
     writer.close()
     assert len(list(tmp_path.iterdir())) == 1

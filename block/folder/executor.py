@@ -1,0 +1,72 @@
+"""Label the recordings of a folder in this process, and what a cluster is asked to label, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from block.folder.listing import FileStamp
+from block.folder.location import Location
+from block.folder.manifest import Manifest, ManifestReporter
+from block.folder.source import Folder
+from block.labeling.interfaces import RecordingLabeler, Summary
+from block.labeling.progress import Progress
+from block.labeling.run import Run
+from block.recording import LabeledRecording
+from block.score_store import ScoreStore
+
+if TYPE_CHECKING:
+    from block.labeling.engine import Engine
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """The result of a run. `labeled` are labels by path: all where no scores are kept, else those from a cluster."""
+
+    summary: Summary
+    labeled: dict[str, LabeledRecording]
+
+
+@dataclass(frozen=True)
+class FolderRun:
+    """What is asked of an executor: label files of `manifest`, at `location`, and keep their scores in `store`.
+
+    `stamps` are those of the files, by path, if the listing came with them.
+    """
+
+    location: Location
+    manifest: Manifest
+    store: ScoreStore | None
+    stamps: Mapping[str, FileStamp] | None = None
+
+    def size(self, recording_id: int) -> int:
+        """Return the bytes of a recording's file; 0 if unknown."""
+        entry = self.manifest.get_entry(recording_id)
+        if self.stamps is not None and entry.path in self.stamps:
+            return self.stamps[entry.path].size
+        try:
+            return entry.size if entry.size >= 0 else self.location.read_stamp(entry.path).size
+        except OSError:
+            return 0
+
+
+def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
+    """Label the recordings `ids` with the model of `engine`. Never raise for what happens to one of them."""
+    model_labeler = engine.load_labeler(progress, stored=run.store is not None)
+    labeler: RecordingLabeler = model_labeler
+    if run.store is not None:
+        from block.labeling.cached_labeler import CachedLabeler  # imports torch
+
+        labeler = CachedLabeler(model_labeler, run.store)
+    rate_hz = engine.job.checkpoint.front_end.rate_hz
+    folder = Folder(run.location, run.manifest, progress.warn_once, run.store is None, rate_hz)
+    summary = Run(folder, folder, labeler, ManifestReporter(progress, run.manifest), folder.stop).label(ids)
+    for line in labeler.describe_audit():
+        progress.say(line)
+    if labeler.has_fallen_back:
+        progress.say(
+            f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
+            f"computes all of them exactly"
+        )
+    return FolderResult(summary, folder.labeled)
