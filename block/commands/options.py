@@ -89,6 +89,10 @@ def _preview_job(text: str) -> int:
     return int(text)
 
 
+class _Unset:
+    """Stands for an option given with an empty value."""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option: `--name`, its `kind` in parameters.json, its `default`, and how to `read` its text."""
@@ -104,6 +108,9 @@ class Option:
     @property
     def field(self) -> str:
         return self.name.replace("-", "_")
+
+    def parse(self, text: str) -> Any:
+        return _Unset if text == "" and self.name != "propose-actions" else self.read(text)
 
 
 OPTIONS = (
@@ -183,10 +190,6 @@ class CommandParser(argparse.ArgumentParser):
         raise SettingsError(message)
 
 
-class _Unset:
-    """Stands for an option given with an empty value."""
-
-
 def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespace:
     """Read the options of the AI Action; `--help` prints and exits. Call `warn` once with the unknown options.
 
@@ -219,7 +222,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         # Options without `required` get None if they are not given, too, so that `fill_in` alone knows the defaults.
         may_be_bare: dict[str, Any] = {"nargs": "?", "const": ANY_CLUSTER} if option.kind == "optional" else {}
         parser.add_argument(
-            f"--{option.name}", type=_unless_empty(option), metavar=option.metavar, help=help_text, **may_be_bare
+            f"--{option.name}", type=option.parse, metavar=option.metavar, help=help_text, **may_be_bare
         )
 
 
@@ -256,13 +259,6 @@ def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> D
         labels, options.other_label, options.score_function, not options.no_merge,
         options.min_segment_ms, options.silence_dbfs,
     )  # fmt: skip
-
-
-def _unless_empty(option: Option) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        return _Unset if text == "" and option.name != "propose-actions" else option.read(text)
-
-    return read
 
 
 def _check_writable(path: str) -> None:

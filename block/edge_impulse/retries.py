@@ -63,13 +63,6 @@ class RetryPolicy:
     longest_asked_wait_s: float = 300.0
     outage_s: float = 600.0
 
-    def wait_s(self, tried: int, asked_s: float | None) -> float:
-        """Return the seconds to wait after try number `tried`, counted from 1, if the server asks for `asked_s`."""
-        doubled = self.first_wait_s * 2.0 ** min(tried - 1, 60)
-        wait_s = min(doubled, self.longest_wait_s) * random.uniform(0.5, 1.0)
-        # Never less than our own wait: a server whose clock is behind names moments that have passed.
-        return max(wait_s, asked_s or 0.0)
-
 
 class RetryBudget:
     """The failed tries of one call, counted against `policy`."""
@@ -77,29 +70,31 @@ class RetryBudget:
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._tries = self._outage_tries = 0
-        self._outage_start: float | None = None
+        self._outage_start = 0.0
 
     def spend(self, is_outage: bool) -> str:
         """Count a failed try. Return what was tried, in words, if the budget is spent, else an empty string.
 
-        In an outage a server that had answered before could not be reached; such tries are limited by time alone.
+        In an outage a server that had answered before cannot be reached; such tries are limited by time alone.
         """
         if not is_outage:
-            self._outage_start, self._outage_tries = None, 0
             self._tries += 1
+            self._outage_tries = 0
             return f"tried {self._tries} times" if self._tries >= self._policy.tries else ""
         now = time.monotonic()
-        if self._outage_start is None:
+        if not self._outage_tries:
             self._outage_start = now
         self._outage_tries += 1
-        gone_s = now - self._outage_start
-        if gone_s < self._policy.outage_s:
-            return ""
-        return f"out of reach for {gone_s:.0f} s, tried {self._outage_tries} times"
+        outage_s = now - self._outage_start
+        is_spent = outage_s >= self._policy.outage_s
+        return f"out of reach for {outage_s:.0f} s, tried {self._outage_tries} times" if is_spent else ""
 
     def wait_s(self, asked_s: float | None) -> float:
-        """Return the seconds to wait before the next try."""
-        return self._policy.wait_s(max(self._tries, self._outage_tries), asked_s)
+        """Return the seconds to wait before the next try, if the server asks for `asked_s`."""
+        doublings = max(self._tries, self._outage_tries) - 1
+        wait_s = min(self._policy.first_wait_s * 2.0 ** min(doublings, 60), self._policy.longest_wait_s)
+        # Never less than our own wait: a server whose clock is behind names moments that have passed.
+        return max(wait_s * random.uniform(0.5, 1.0), asked_s or 0.0)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
