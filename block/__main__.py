@@ -1,6 +1,6 @@
-"""`python -m block COMMAND`: what is done on this machine, besides the AI Action itself."""
+"""`python -m block COMMAND`: everything but the AI Action itself."""
 
-from block.cli import command
+from block.cli import main_command
 
 if __name__ == "__main__":
-    command()
+    main_command()

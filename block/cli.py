@@ -1,17 +1,18 @@
-"""The commands, and how each ends: in an exit code, and in one line where nothing could start."""
+"""The commands, and how each ends: with an exit code, and one line if nothing could start."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from block import __version__
-from block.commands.exit_codes import NOTHING_STARTED, SOME_FAILED
+from block.commands import NOTHING_STARTED, SOME_FAILED
 from block.commands.transform import run_action
 from block.edge_impulse.errors import StudioError
 from block.labels import LabelError
@@ -22,7 +23,7 @@ from block.runtime.cancel import CANCELLED
 from block.runtime.redact import leave_no_core, redact_output
 from block.settings import SettingsError
 
-# Each is a module of `block.commands`, imported when it is run: some take seconds.
+# Each is a module of `block.commands`, imported when it runs: some take seconds.
 COMMANDS = {
     "evaluate": "hold labels to annotations of your own",
     "label": "label a folder of audio, without Studio",
@@ -34,33 +35,28 @@ COMMANDS = {
 
 
 def main() -> NoReturn:
-    """`python transform.py …`: run as an AI Action, then exit."""
+    """Run `python transform.py …`, the AI Action, and exit."""
     exit_with(run_action, sys.argv[1:], "transform.py")
 
 
-def command() -> NoReturn:
-    """`python -m block COMMAND …`, then exit."""
+def main_command() -> NoReturn:
+    """Run `python -m block COMMAND …` and exit."""
     exit_with(run_command, sys.argv[1:], "python -m block")
 
 
 def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
-    """Run `action` on `argv` and exit with its code; say in one line of `program` why nothing could start."""
-    for stream in (sys.stdout, sys.stderr):
-        # Names may hold characters that the log's encoding does not have, and a log is read while it grows.
-        _reconfigure(stream, errors="backslashreplace", line_buffering=True)
-    redact_output(os.environ)
-    leave_no_core()
-    cancel.install()
+    """Run `action` on `argv` and exit with its code. If nothing could start, say why in one line of `program`."""
+    prepare_process()
     try:
         code = action(argv)
     except (SettingsError, LabelError, CheckpointError, StudioError) as error:
         code = _refuse(program, str(error))
     except BrokenPipeError:
-        code = SOME_FAILED  # whoever read the output has gone (`… | head`): there is nobody to tell
+        code = SOME_FAILED  # the reader of the output has gone (`… | head`)
     except KeyboardInterrupt:
         print(f"{program}: cancelled", file=sys.stderr)
         code = CANCELLED
-    except Exception as error:  # nobody foresaw this; the log of a job should still end in one line that can be read
+    except Exception as error:  # a bug; the log of a job should still end in one readable line
         if "--verbose" in argv:
             raise
         code = _refuse(program, f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
@@ -75,25 +71,31 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
     raise SystemExit(code)
 
 
-def run_command(argv: Sequence[str]) -> int:
-    """Run the command that `argv` begins with; return the exit code.
+def prepare_process() -> None:
+    """Keep secrets out of the output and of cores, write lines as they come, and let signals cancel the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names may hold characters that the log's encoding lacks, and a log is read while it grows.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    redact_output(os.environ)
+    leave_no_core()
+    cancel.install()
 
-    Raises SettingsError, LabelError, CheckpointError or StudioError where nothing could start.
+
+def run_command(argv: Sequence[str]) -> int:
+    """Run the command that `argv` begins with. Return the exit code.
+
+    Raise SettingsError, LabelError, CheckpointError or StudioError if nothing could start.
     """
     parser = argparse.ArgumentParser(prog="python -m block", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
-    described = "; ".join(f"{name}: {purpose}" for name, purpose in COMMANDS.items())
-    parser.add_argument("command", choices=COMMANDS, help=described)
-    chosen = parser.parse_args(argv[:1]).command
-    code: int = importlib.import_module(f"block.commands.{chosen}").main(list(argv[1:]))
+    purposes = "; ".join(f"{name}: {purpose}" for name, purpose in COMMANDS.items())
+    parser.add_argument("command", choices=COMMANDS, help=purposes)
+    name = parser.parse_args(argv[:1]).command
+    code: int = importlib.import_module(f"block.commands.{name}").main(list(argv[1:]))
     return code
 
 
 def _refuse(program: str, reason: str) -> int:
     print(f"{program}: error: {make_printable(reason, 1000)}", file=sys.stderr)
     return NOTHING_STARTED
-
-
-def _reconfigure(stream: Any, **how: Any) -> None:
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(**how)

@@ -117,14 +117,14 @@ def test_the_project_is_the_one_named_else_the_keys_own() -> None:
     with scripted(Answer(body=envelope(projects=[{"id": 5}]))) as server:
         for named in ({}, {"EI_PROJECT_ID": "5"}, {"EI_PROJECT_ID": ""}):
             access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **named})
-            assert action._project_id(action.StudioClient(access.endpoint, access.key), access) == 5
+            assert action.find_project(action.StudioClient(access.endpoint, access.key), access) == 5
         other = read_access({**KEY, "EI_API_ENDPOINT": server.url, "EI_PROJECT_ID": "9"})
         with pytest.raises(SettingsError, match="EI_PROJECT_ID is 9, but the key belongs to project 5"):
-            action._project_id(action.StudioClient(other.endpoint, other.key), other)
+            action.find_project(action.StudioClient(other.endpoint, other.key), other)
         server.answers = [Answer(body=envelope(projects=[{"id": 5}, {"id": 9}]))]
-        assert action._project_id(action.StudioClient(other.endpoint, other.key), other) == 9
+        assert action.find_project(action.StudioClient(other.endpoint, other.key), other) == 9
         with pytest.raises(SettingsError, match="2 projects; say which one: set EI_PROJECT_ID"):
-            action._project_id(action.StudioClient(access.endpoint, access.key), access)
+            action.find_project(action.StudioClient(access.endpoint, access.key), access)
     assert "secret" not in repr(access)
 
 

@@ -159,9 +159,9 @@ def test_what_the_first_stage_installs_is_all_that_it_needs_to_fetch_and_to_look
 import sys
 sys.modules.update(dict.fromkeys({missing}))
 import block.model_store.fetch, block.model_store.hub
-from block.cli import command
+from block.cli import main_command
 sys.argv[1:] = ["labels", "--model", "ast-tiny-audioset"]
-command()
+main_command()
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

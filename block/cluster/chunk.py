@@ -11,7 +11,7 @@ from typing import Any
 from block.cluster.exclusive_lock import SharedLock
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, RecordingResult, Report, StageTimes
 from block.cluster.task import ClusterJob, ConnectorContext, WorkItem
-from block.edge_impulse.rate_limit import RateLimit
+from block.edge_impulse.retries import RateLimit
 from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source, Summary
 from block.labeling.run import Run

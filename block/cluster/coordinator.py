@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from block.cluster.crash_tracker import CrashTracker, RetryPlan
 from block.cluster.throttle import Lease, Throttle, ThrottleState
-from block.edge_impulse.rate_limit import RequestOutcome
+from block.edge_impulse.retries import RequestOutcome
 
 if TYPE_CHECKING:
     from block.score_store import Key, Scored, ScoreStore

@@ -86,7 +86,7 @@ class ClusterExecutor:
         )  # fmt: skip
         driver = self._driver(
             site, orders.store, _ProjectReports(orders), orders.reporter, orders.progress, f"project {project.id}",
-            orders.key, orders.explain,
+            project.client.key, orders.details is not None,
         )  # fmt: skip
         summary = driver.label([WorkItem(recording_id) for recording_id in ids])
         return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.has_fallen_back)
@@ -141,7 +141,7 @@ class _ProjectReports:
         if outcome.scored is not None and self.orders.store is not None:
             self.orders.store.add(outcome.scored)
         if outcome.kind == LABELED and self.orders.journal is not None:
-            self.orders.journal.labeled(outcome.id)
+            self.orders.journal.add(outcome.id)
 
 
 def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.project import Project
-from block.edge_impulse.rate_limit import RateLimit
+from block.edge_impulse.retries import RateLimit
 from block.folder.location import Location
 from block.folder.manifest import FileEntry
 from block.folder.source import Folder
@@ -91,7 +91,7 @@ class ProjectConnector:
         pass
 
     def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        client = StudioClient(self.endpoint, context.key, stop=context.stop, gate=context.gate)
+        client = StudioClient(self.endpoint, context.key, stop=context.stop, rate_limit=context.gate)
         project = Project(
             client, self.project_id, dict(self.metadata), self.job, self.dry_run, context.say, context.warn,
             self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
-from block.edge_impulse.rate_limit import GOOD, SLOWED, RequestOutcome
+from block.edge_impulse.retries import GOOD, SLOWED, RequestOutcome
 
 UNHEARD_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0

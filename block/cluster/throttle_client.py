@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from block.edge_impulse.rate_limit import FAILED, RequestOutcome
+from block.edge_impulse.retries import FAILED, RequestOutcome
 from block.recording import RunEnded
 
 RENEW_EVERY_S = 10.0

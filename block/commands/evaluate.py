@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block import __version__
+from block.commands import ALL_LABELED, SOME_FAILED
 from block.commands import evaluate_options as reading
-from block.commands.exit_codes import ALL_LABELED, SOME_FAILED
-from block.commands.job_options import read_job
+from block.commands.options import read_job
 from block.evaluation import ranking
 from block.evaluation.agreement import measure_agreement
 from block.evaluation.annotations import Annotations, from_folders, read_csv

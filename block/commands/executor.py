@@ -1,9 +1,8 @@
-"""Where a job is computed: in this process, or on a cluster."""
+"""Executors: compute a job in this process, or on a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,14 +12,13 @@ from block.folder.executor import FolderResult, FolderRun, label_folder
 from block.labeling.job import Job
 from block.labeling.progress import Progress
 from block.score_store import ScoreStore
-from block.settings import SettingsError
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine
 
 
 class Executor(Protocol):
-    """What computes a job. `digest` is the SHA-256 of the model's weights, `dtype_name` their type there."""
+    """Computes a job. `digest` is the SHA-256 of the model's weights, `dtype_name` the type it computes in."""
 
     @property
     def digest(self) -> str: ...
@@ -28,74 +26,60 @@ class Executor(Protocol):
     def dtype_name(self) -> str: ...
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return who reports a run over `total` recordings."""
+        """Return the reporter of a run over `total` recordings."""
         ...
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Return the scores that `folder` holds for the job. Raise SettingsError where it cannot be written."""
+        """Open the scores in `folder` for this job. Raise SettingsError if it cannot be written."""
         ...
 
-    def label_project(self, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
-        """Label the samples `ids` of a project. Never raise for what happens to one of them."""
+    def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
+        """Label the samples `ids` of a project. Never raise for a single sample."""
         ...
 
     def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """Label the recordings `ids` of a folder. Never raise for what happens to one of them."""
+        """Label the recordings `ids` of a folder. Never raise for a single recording."""
         ...
 
     def leave(self) -> None:
-        """Let go of what is held: there is nothing more to do."""
+        """Release what the executor holds; it is not used again."""
         ...
 
 
-@dataclass(frozen=True)
 class LocalExecutor:
-    """The model of `engine`, in this process."""
+    """Computes in this process, with the model of `engine`."""
 
-    engine: Engine
-
-    @property
-    def digest(self) -> str:
-        return self.engine.digest
-
-    @property
-    def dtype_name(self) -> str:
-        return self.engine.device.dtype_name
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.digest = engine.digest
+        self.dtype_name = engine.device.dtype_name
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """As the engine's."""
-        return self.engine.create_progress(total, verbose, max_hours)
+        return self._engine.create_progress(total, verbose, max_hours)
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """As the engine's."""
-        return self.engine.open_store(folder, progress)
+        return self._engine.open_store(folder, progress)
 
-    def label_project(self, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
-        """As `Executor.label_project`."""
-        return label_project(self.engine, orders, ids)
+    def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
+        return label_project(self._engine, run, ids)
 
     def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """As `Executor.label_folder`."""
-        return label_folder(self.engine, run, ids, progress)
+        return label_folder(self._engine, run, ids, progress)
 
     def leave(self) -> None:
-        """Do nothing: nobody else is waiting."""
+        pass
 
 
-def start_executor(job: Job, cluster: ClusterSettings | None, what: str) -> Executor:
-    """Load what `job` needs here, or join the cluster, where `what` names the job.
+def start_executor(job: Job, cluster: ClusterSettings | None, name: str) -> Executor:
+    """Choose this process's device, or join the cluster under `name`, and print what is going to be done.
 
-    Raises SettingsError or CheckpointError where that is impossible. Imports torch, which takes seconds, for this
-    process alone.
+    Raise SettingsError or CheckpointError if the job cannot be computed there. Without a cluster this imports torch,
+    which takes seconds.
     """
     if cluster is not None:
         from block.cluster.executor import join
 
-        return join(job, cluster, what)
-    try:
-        from block.labeling.engine import start
-    except (ImportError, OSError) as error:
-        raise SettingsError(
-            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
-        ) from None
+        return join(job, cluster, name)
+    from block.labeling.engine import start
+
     return LocalExecutor(start(job))

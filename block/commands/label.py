@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block.cluster.settings import read_cluster
+from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.executor import Executor, start_executor
-from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
-from block.commands.job_options import read_job
 from block.commands.label_options import collect_run_options, read_label
+from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.executor import FolderResult, FolderRun
 from block.folder.listing import FileStamp, FolderListing, format_path

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from block.commands.exit_codes import ALL_LABELED
+from block.commands import ALL_LABELED
 from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.ontology import format_tree, load_audioset
 from block.recording import make_printable
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the names; return the exit code. Raises CheckpointError."""
+    """Print the names. Return the exit code; raise CheckpointError."""
     parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
                                      description="Print the class names of a checkpoint, one a line.")  # fmt: skip
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR", help="default: %(default)s")

@@ -1,7 +1,7 @@
 """The options of the AI Action, as one table: what the parser accepts and what parameters.json must say.
 
-Edge Impulse may add options of its own, and a form may hand over an option without a value: so unknown options are
-named and ignored unless they look like a slip of the pen, and an empty value means that the option was not given.
+Edge Impulse may add options of its own, and a form may pass an option without a value. So unknown options are named
+and ignored unless they look like a typo, and an empty value means that the option was not given.
 """
 
 from __future__ import annotations
@@ -14,11 +14,25 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from block.cluster.settings import ANY_CLUSTER
-from block.commands.unknown_options import known_arguments
-from block.model.checkpoint import DEFAULT, EMBEDDED
-from block.settings import DTYPES, EXACT, FILLS, MODES, PAD, SCORE_FUNCTIONS, SettingsError
+from block.commands.unknown_options import drop_unknown
+from block.labeling.job import Job
+from block.labels import describe_unreachable_labels, parse_labels
+from block.model.checkpoint import DEFAULT, EMBEDDED, find_checkpoint
+from block.settings import (
+    DTYPES,
+    EXACT,
+    FILLS,
+    MODES,
+    PAD,
+    SCORE_FUNCTIONS,
+    AuditSettings,
+    ComputeSettings,
+    DecisionSettings,
+    SettingsError,
+    WindowSettings,
+)
 
-# Options that Edge Impulse passes itself, or that only make sense to whoever runs the block by hand.
+# Options that Edge Impulse passes itself, or that only make sense when the block is run by hand.
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
@@ -66,7 +80,7 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
-def _job(text: str) -> int:
+def _preview_job(text: str) -> int:
     # Ignoring an empty value, as for other options, would write for real where a preview was asked for.
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError(
@@ -75,9 +89,13 @@ def _job(text: str) -> int:
     return int(text)
 
 
+class _Unset:
+    """Stands for an option given with an empty value."""
+
+
 @dataclass(frozen=True)
 class Option:
-    """One option: `--name`, its `kind` in parameters.json, its `default`, and how its text is read."""
+    """One option: `--name`, its `kind` in parameters.json, its `default`, and how to `read` its text."""
 
     name: str
     kind: str
@@ -90,6 +108,9 @@ class Option:
     @property
     def field(self) -> str:
         return self.name.replace("-", "_")
+
+    def parse(self, text: str) -> Any:
+        return _Unset if text == "" and self.name != "propose-actions" else self.read(text)
 
 
 OPTIONS = (
@@ -125,7 +146,7 @@ OPTIONS = (
            "HOURS"),
     Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
            required=True),
-    Option("propose-actions", "int", None, "only propose the labels, under this preview job", _job, "JOB"),
+    Option("propose-actions", "int", None, "only propose the labels, under this preview job", _preview_job, "JOB"),
     Option("device", "string", "auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
     Option("batch-size", "int", 0, "windows in one forward pass; 0: as many as fit", _whole_number, "N"),
@@ -162,14 +183,17 @@ OPTIONS = (
 )  # fmt: skip
 
 
-class _Unset:
-    """Stands for an option given with an empty value."""
+class CommandParser(argparse.ArgumentParser):
+    """A parser that raises SettingsError where argparse would end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
 
 
 def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespace:
-    """Read the options of the AI Action; `--help` prints and exits.
+    """Read the options of the AI Action; `--help` prints and exits. Call `warn` once with the unknown options.
 
-    Raises SettingsError, with one line, for what cannot be used. `warn` is told once of unknown options.
+    Raise SettingsError, with one line, for what cannot be used.
     """
     parser = CommandParser(
         prog="transform.py",
@@ -178,8 +202,7 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
         allow_abbrev=False,
     )
     add_options(parser, OPTIONS)
-    known = known_arguments(argv, {option.name: option.kind for option in OPTIONS}, warn)
-    options = parser.parse_args(known)
+    options = parser.parse_args(drop_unknown(argv, {option.name: option.kind for option in OPTIONS}, warn))
     fill_in(options, OPTIONS)
     if options.failed_ids_file is not None:
         _check_writable(options.failed_ids_file)
@@ -187,55 +210,62 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
 
 
 def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
-    """Make `parser` accept `options`; `fill_in` puts in the defaults afterwards."""
+    """Make `parser` accept `options`; call `fill_in` afterwards for the defaults."""
     for option in options:
-        shown = option.help.replace("%", "%%")
+        help_text = option.help.replace("%", "%%")
         if option.kind == "flag":
-            parser.add_argument(f"--{option.name}", action="store_true", help=shown)
+            parser.add_argument(f"--{option.name}", action="store_true", help=help_text)
             continue
         if option.default is not None:
             default = str(option.default).replace("\n", ", ")
-            shown += f" (default: {default})"
-        if option.kind == "optional":
-            parser.add_argument(
-                f"--{option.name}", type=_unless_empty(option), nargs="?", const=ANY_CLUSTER, metavar=option.metavar,
-                help=shown,
-            )  # fmt: skip
-            continue
-        # An item without `required` gets None for "not given" too, so that the default is put in at one place.
-        parser.add_argument(f"--{option.name}", type=_unless_empty(option), metavar=option.metavar, help=shown)
+            help_text += f" (default: {default})"
+        # Options without `required` get None if they are not given, too, so that `fill_in` alone knows the defaults.
+        may_be_bare: dict[str, Any] = {"nargs": "?", "const": ANY_CLUSTER} if option.kind == "optional" else {}
+        parser.add_argument(
+            f"--{option.name}", type=option.parse, metavar=option.metavar, help=help_text, **may_be_bare
+        )
 
 
 def fill_in(parsed: argparse.Namespace, options: Sequence[Option]) -> None:
-    """Put in the default of each option that was not given, or given empty. Raises SettingsError for required ones."""
+    """Set each option that is not given, or empty, to its default. Raise SettingsError for required ones."""
     for option in options:
-        if getattr(parsed, option.field) == []:  # what argparse makes of the value "--", up to Python 3.12
+        value = getattr(parsed, option.field)
+        if value == []:  # what argparse makes of the value "--", up to Python 3.12
             raise SettingsError(f"--{option.name}: expected one argument, got '--'")
-        if getattr(parsed, option.field) in (None, _Unset):
+        if value in (None, _Unset):
             if option.required:
                 raise SettingsError(f"--{option.name} is required: {option.help}")
             setattr(parsed, option.field, option.default)
 
 
-def _unless_empty(option: Option) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        return _Unset if text == "" and option.name != "propose-actions" else option.read(text)
+def read_job(options: argparse.Namespace) -> Job:
+    """Return the job that parsed options describe. Raise SettingsError, LabelError or CheckpointError."""
+    windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
+    compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
+    audit = AuditSettings(options.min_agreement, options.audit_seed)
+    checkpoint = find_checkpoint(options.model)
+    return Job(checkpoint, windows, read_decisions(options, checkpoint.class_names), compute, audit)
 
-    return read
 
+def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> DecisionSettings:
+    """Return how to turn scores of these classes into labels. Raise SettingsError or LabelError.
 
-class CommandParser(argparse.ArgumentParser):
-    """A parser that raises SettingsError where argparse would end the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
+    Warn on standard output of labels that can never be given.
+    """
+    labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
+    for line in describe_unreachable_labels(labels):
+        print(f"warning: {line}", flush=True)
+    return DecisionSettings(
+        labels, options.other_label, options.score_function, not options.no_merge,
+        options.min_segment_ms, options.silence_dbfs,
+    )  # fmt: skip
 
 
 def _check_writable(path: str) -> None:
-    """Raises SettingsError if no file can be written at `path`: better now than after hours."""
+    """Raise SettingsError if no file can be written at `path`: better now than after hours."""
     is_new = not os.path.lexists(path)
     try:
-        # Without waiting for whoever reads a pipe.
+        # Without waiting for the reader of a pipe.
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
         if is_new:
             os.unlink(path)  # an empty file is no list of ids, should nothing be able to start

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from block.commands.exit_codes import ALL_LABELED, SOME_FAILED
-from block.commands.job_options import read_decisions
+from block.commands import ALL_LABELED, SOME_FAILED
 from block.commands.label_options import RELABEL, read_relabel
+from block.commands.options import read_decisions
 from block.folder import decide, output_folder
 from block.folder.manifest import load_manifest
 from block.labeling.job import format_decisions

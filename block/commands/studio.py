@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from block.commands import ALL_LABELED, NOTHING_STARTED
 from block.local_studio.address import LOOPBACK
 from block.local_studio.server import DEFAULT_PORT, HERE, ServeError, serve
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """The arguments of ``python -m block studio``."""
+def main(argv: list[str]) -> int:
+    """Serve until Ctrl-C. Return the exit code; say in one line on stderr why nothing could start."""
     parser = argparse.ArgumentParser(
         prog="python -m block studio",
         description="Serve a folder of audio as an Edge Impulse project on this machine.",
@@ -36,20 +37,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples here, for --data-ids-file"
     )
-    return parser
-
-
-def main(argv: list[str]) -> int:
-    """Run the command; returns 0 after Ctrl-C and 2, with one line on stderr, when nothing could start.
-
-    Arguments that argparse cannot parse end in SystemExit(2), as everywhere in Python.
-    """
-    arguments = get_parser().parse_args(argv)
     try:
-        serve(arguments)
+        serve(parser.parse_args(argv))
     except ServeError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return NOTHING_STARTED
     except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
         print("stopped")
-    return 0
+    return ALL_LABELED

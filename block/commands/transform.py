@@ -1,6 +1,7 @@
-"""The AI Action: from arguments and environment to a run. What is wrong with them is refused before torch is imported.
+"""The AI Action: label the samples of an Edge Impulse project.
 
-Exit codes: 0 every recording labelled, 1 some failed, 2 nothing could start, 130 cancelled.
+Errors in the arguments and the environment are reported before torch is imported. Exit codes: 0 every recording
+labeled, 1 some failed, 2 nothing could start, 130 canceled.
 """
 
 from __future__ import annotations
@@ -8,24 +9,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from block.cluster.settings import read_cluster
+from block.cluster.settings import ClusterSettings, read_cluster
+from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.executor import Executor, start_executor
-from block.commands.exit_codes import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
-from block.commands.job_options import read_job
-from block.commands.options import parse
+from block.commands.options import parse, read_job
 from block.edge_impulse.access import Access, read_access, read_ids, write_ids
-from block.edge_impulse.client import StudioClient, in_the_open
-from block.edge_impulse.details import VARIABLE, DetailsReporter, DetailsWriter
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.details import VARIABLE, DetailsReporter
 from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
-from block.edge_impulse.project import Project, projects_of
+from block.edge_impulse.project import Project, list_projects
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
@@ -34,151 +33,136 @@ from block.score_store import check_folder
 from block.settings import SettingsError
 
 
-def run_action(argv: Sequence[str]) -> int:
-    """Label the samples of an Edge Impulse project. Returns the exit code.
+@dataclass(frozen=True)
+class Action:
+    """What arguments and environment ask for: label the samples `ids` as `job` says, on `cluster` if there is one."""
 
-    Raises SettingsError, LabelError, CheckpointError or StudioError where nothing could start.
+    options: argparse.Namespace
+    access: Access
+    ids: list[int]
+    job: Job
+    cluster: ClusterSettings | None
+
+
+def run_action(argv: Sequence[str]) -> int:
+    """Label the samples that `argv` names. Return the exit code.
+
+    Raise SettingsError, LabelError, CheckpointError or StudioError if nothing could start.
     """
-    options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
-    access = read_access(os.environ)
-    if in_the_open(access.endpoint):
-        print(
-            "warning: EI_API_ENDPOINT is no https:// address: the key and the audio can be read on the way", flush=True
-        )
-    ids = read_ids(options.data_ids_file)
-    job, cluster = read_job(options), read_cluster(options)
-    if options.score_store:
-        check_folder(Path(options.score_store))
-    if not ids:
-        print(f"nothing to do: {options.data_ids_file} names no samples")
-        if options.failed_ids_file:
-            _write_ids("--failed-ids-file", options.failed_ids_file, [])
+    action = read_action(argv)
+    if not action.ids:
+        print(f"nothing to do: {action.options.data_ids_file} names no samples")
+        _write_ids("--failed-ids-file", action.options.failed_ids_file, [])
         return ALL_LABELED
-    stop = threading.Event()
-    client = StudioClient(access.endpoint, access.key, stop=stop)
-    project_id = _project_id(client, access)
-    executor = start_executor(job, cluster, f"label project {project_id}")
+    client = StudioClient(action.access.endpoint, action.access.key)
+    project_id = find_project(client, action.access)
+    executor = start_executor(action.job, action.cluster, f"label project {project_id}")
     try:
-        return ProjectJob(options, ids, job, client, access.key, project_id, stop).run(executor)
+        return label_samples(action, client, project_id, executor)
     finally:
         with cancel.deferred():
             executor.leave()
 
 
-@dataclass(frozen=True)
-class ProjectJob:
-    """Label the samples `ids` of a project as `job` says. `stop` is set once the run is over; `key` is the API key."""
-
-    options: argparse.Namespace
-    ids: list[int]
-    job: Job
-    client: StudioClient
-    key: str = field(repr=False)
-    project_id: int
-    stop: threading.Event
-
-    def run(self, executor: Executor) -> int:
-        """Label them; say what became of them. Return the exit code."""
-        options, job, ids = self.options, self.job, self.ids
-        checkpoint = job.checkpoint
-        progress = executor.progress(len(ids), options.verbose, options.max_hours)
-        store = executor.store(Path(options.score_store), progress) if options.score_store else None
-        described = build_metadata(
-            job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
+def read_action(argv: Sequence[str]) -> Action:
+    """Read and check arguments and environment. Raise SettingsError, LabelError or CheckpointError."""
+    options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
+    access = read_access(os.environ)
+    if access.is_exposed:
+        print(
+            "warning: EI_API_ENDPOINT is no https:// address: the key and the audio can be read on the way", flush=True
         )
-        described[JOB] = compute_fingerprint(job, executor.digest, executor.dtype_name)
-        project = Project(
-            self.client, self.project_id, described, options.propose_actions, options.dry_run,
-            progress.say_limited, progress.warn_once, checkpoint.front_end.rate_hz,
-            options.skip_labeled, options.overwrite_hand_labels,
-        )  # fmt: skip
-        journal = self._journal(project, progress.warn_once)
-        details = self._details(progress.warn_once)
-        reporter = DetailsReporter(progress, details) if details is not None else progress
-        done = [recording_id for recording_id in ids if journal is not None and recording_id in journal.done]
-        left = [recording_id for recording_id in ids if journal is None or recording_id not in journal.done]
-        if journal is not None and done:
-            progress.report_labeled_before(len(done), f"by the journal {journal.path}")
-        labeled = ProjectResult(Summary())
-        if left:
-            orders = ProjectRun(project, journal, store, progress, reporter, details is not None, self.stop, self.key)
-            labeled = executor.label_project(orders, left)
-        summary = labeled.summary
-        summary.done += done
-        # The run is over: what is left are its last words, and a signal is no reason to swallow them.
-        with cancel.deferred():
-            if journal is not None:
-                if not summary.not_reached:
-                    journal.ended()
-                journal.close()
-            if details is not None:
-                details.close()
-            if store is not None:
-                # Making one file of many can wait until nobody does.
-                store.flush() if summary.canceled else store.close()
-            # Before the last words: these may go to somebody who no longer listens.
-            wrote_failed = bool(options.failed_ids_file) and _write_ids(
-                "--failed-ids-file", options.failed_ids_file, summary.unlabeled
-            )
-            for line in labeled.lines:
-                progress.say(line)
-            if labeled.has_fallen_back:
-                self._tell_of_fall_back(labeled, progress.say)
-            progress.finish(summary, options.failed_ids_file if wrote_failed else None)
-        if summary.canceled:
-            return CANCELLED
-        if summary.end_reason and not summary.labeled and not summary.done:
-            return NOTHING_STARTED
-        return SOME_FAILED if summary.unlabeled else ALL_LABELED
+    action = Action(options, access, read_ids(options.data_ids_file), read_job(options), read_cluster(options))
+    if options.score_store:
+        check_folder(Path(options.score_store))
+    return action
 
-    def _journal(self, project: Project, warn: Callable[[str], None]) -> Journal | None:
-        """Where to note what is labelled; nowhere in a dry run, which labels nothing. Raises SettingsError."""
-        options = self.options
-        path = options.journal or (str(Path(options.score_store) / JOURNAL_NAME) if options.score_store else None)
-        if path is None or options.dry_run:
-            return None
-        run = {
-            "endpoint": project.client.endpoint,
-            "project": project.id,
-            "job": project.metadata[JOB],
-            "proposed": project.job,
+
+def find_project(client: StudioClient, access: Access) -> int:
+    """Return the project to label. Ask the API even if the environment names it: a refused key ends the run here."""
+    projects = list_projects(client)
+    count = f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
+    if access.project_id is None:
+        if len(projects) != 1:
+            raise SettingsError(f"the key gives access to {count}; say which one: set EI_PROJECT_ID")
+        return projects[0]
+    if access.project_id not in projects:
+        raise SettingsError(f"EI_PROJECT_ID is {access.project_id}, but the key belongs to {count}")
+    return access.project_id
+
+
+def label_samples(action: Action, client: StudioClient, project_id: int, executor: Executor) -> int:
+    """Label the samples, and say what became of them. Return the exit code."""
+    run = open_run(action, client, project_id, executor)
+    done_before = run.journal.done if run.journal is not None else set()
+    done = [sample_id for sample_id in action.ids if sample_id in done_before]
+    left = [sample_id for sample_id in action.ids if sample_id not in done_before]
+    if run.journal is not None and done:
+        run.progress.report_labeled_before(len(done), f"by the journal {run.journal.path}")
+    result = executor.label_project(run, left) if left else ProjectResult(Summary())
+    summary = result.summary
+    summary.done += done
+    # The run is over: a signal is no reason to lose its last words.
+    with cancel.deferred():
+        run.close(summary)
+        # Before the last words, which may go to a closed pipe.
+        failed_path = action.options.failed_ids_file
+        has_written = _write_ids("--failed-ids-file", failed_path, summary.unlabeled)
+        for line in result.lines:
+            run.progress.say(line)
+        if result.fell_back:
+            report_fall_back(result, action.options.fast_ids_file, run)
+        run.progress.finish(summary, failed_path if has_written else None)
+    if summary.canceled:
+        return CANCELLED
+    if summary.end_reason and not summary.labeled and not summary.done:
+        return NOTHING_STARTED
+    return SOME_FAILED if summary.unlabeled else ALL_LABELED
+
+
+def open_run(action: Action, client: StudioClient, project_id: int, executor: Executor) -> ProjectRun:
+    """Open what a run writes to. Raise SettingsError if it cannot be written."""
+    options, job, checkpoint = action.options, action.job, action.job.checkpoint
+    progress = executor.progress(len(action.ids), options.verbose, options.max_hours)
+    store = executor.store(Path(options.score_store), progress) if options.score_store else None
+    labels_metadata = build_metadata(
+        job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
+    )
+    labels_metadata[JOB] = compute_fingerprint(job, executor.digest, executor.dtype_name)
+    project = Project(
+        client, project_id, labels_metadata, options.propose_actions, options.dry_run,
+        progress.say_limited, progress.warn_once, checkpoint.front_end.rate_hz,
+        options.skip_labeled, options.overwrite_hand_labels,
+    )  # fmt: skip
+    journal, details = None, None
+    journal_path = options.journal or (Path(options.score_store) / JOURNAL_NAME if options.score_store else None)
+    if journal_path is not None and not options.dry_run:  # a dry run labels nothing
+        journaled = {
+            "endpoint": client.endpoint,
+            "project": project_id,
+            "job": labels_metadata[JOB],
+            "proposed": options.propose_actions,
         }
-        return Journal(Path(path), run, warn)
-
-    def _details(self, warn: Callable[[str], None]) -> DetailsWriter | None:
-        """Where to say why; the local Studio names a file by the environment. Raises SettingsError."""
-        path = self.options.details or os.environ.get(VARIABLE)
-        return DetailsWriter(Path(path), warn) if path else None
-
-    def _tell_of_fall_back(self, labeled: ProjectResult, say: Callable[[str], None]) -> None:
-        """Which recordings had been labelled the fast way before fast mode fell back to exact, and are final."""
-        path = self.options.fast_ids_file
-        posted = set(labeled.summary.labeled)
-        fast = [recording_id for recording_id in labeled.fast_ids if recording_id in posted]
-        where = (
-            f"; ids written to {path}, to label again with --mode exact"
-            if _write_ids("--fast-ids-file", path, fast)
-            else ""
-        )
-        say(f"labelled the fast way before the fall-back: {len(fast)} recordings{where}")
+        journal = Journal(Path(journal_path), journaled, progress.warn_once)
+    # The local Studio names the file in the environment.
+    if details_path := options.details or os.environ.get(VARIABLE):
+        details = DetailsReporter(Path(details_path), progress, progress.warn_once)
+    return ProjectRun(project, progress, store, journal, details)
 
 
-def _project_id(client: StudioClient, access: Access) -> int:
-    """Which project to label. Asks the API even where the environment says it: a refused key ends the run here."""
-    projects = projects_of(client)
-    if access.project_id is not None and access.project_id not in projects:
-        raise SettingsError(f"EI_PROJECT_ID is {access.project_id}, but the key belongs to {_told(projects)}")
-    if access.project_id is None and len(projects) != 1:
-        raise SettingsError(f"the key gives access to {_told(projects)}; say which one: set EI_PROJECT_ID")
-    return projects[0] if access.project_id is None else access.project_id
+def report_fall_back(result: ProjectResult, path: str, run: ProjectRun) -> None:
+    """Write and say which recordings fast mode had labeled for good before it fell back to exact."""
+    labeled = set(result.summary.labeled)
+    fast_ids = [sample_id for sample_id in result.fast_ids if sample_id in labeled]
+    has_written = _write_ids("--fast-ids-file", path, fast_ids)
+    where = f"; ids written to {path}, to label again with --mode exact" if has_written else ""
+    run.progress.say(f"labelled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
 
 
-def _told(projects: Sequence[int]) -> str:
-    return f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
-
-
-def _write_ids(option: str, path: str, ids: list[int]) -> bool:
-    """Write an ids file; False, and a line on standard error, where that cannot be done."""
+def _write_ids(option: str, path: str | None, ids: list[int]) -> bool:
+    """Write an ids file, if the option is given. Return False if not, or if it fails, which standard error tells."""
+    if path is None:
+        return False
     try:
         write_ids(path, ids)
     except OSError as error:

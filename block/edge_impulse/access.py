@@ -1,4 +1,4 @@
-"""What Edge Impulse hands to a block besides its options: the environment, and the file of sample ids."""
+"""What Edge Impulse passes to a block besides its options: the environment, and the file of sample ids."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import select
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from block.edge_impulse.endpoint import DEFAULT_ENDPOINT, normal_endpoint
+from block.edge_impulse.endpoint import DEFAULT_ENDPOINT, is_loopback, normalize_endpoint
 from block.settings import SettingsError
 
 MAX_IDS_BYTES = 64 << 20  # millions of ids
-MAX_ID = 2**53 - 1  # the largest whole number that every reader of JSON reads alike
-PATIENCE_S = 60.0
+MAX_ID = 2**53 - 1  # the largest whole number that every JSON reader reads alike
+PIPE_TIMEOUT_S = 60.0
 READ_BYTES = 1 << 16
 
 
@@ -26,9 +27,15 @@ class Access:
     key: str = field(repr=False)
     project_id: int | None
 
+    @property
+    def is_exposed(self) -> bool:
+        """Return True if others on the network can read the key. On this machine's loopback nobody can."""
+        parts = urlsplit(self.endpoint)
+        return parts.scheme != "https" and not is_loopback(parts.hostname or "")
+
 
 def read_access(environment: Mapping[str, str]) -> Access:
-    """From the environment variables that Edge Impulse sets. Raises SettingsError; the key is never quoted."""
+    """Read the environment variables that Edge Impulse sets. Raise SettingsError, which never quotes the key."""
     key = environment.get("EI_PROJECT_API_KEY", "").strip()
     if not key:
         raise SettingsError(
@@ -38,7 +45,7 @@ def read_access(environment: Mapping[str, str]) -> Access:
         raise SettingsError(f"EI_PROJECT_API_KEY holds spaces or odd characters ({len(key)} in all); expected ei_…")
     typed = environment.get("EI_API_ENDPOINT", "").strip()
     try:
-        endpoint = normal_endpoint(typed or DEFAULT_ENDPOINT)
+        endpoint = normalize_endpoint(typed or DEFAULT_ENDPOINT)
     except ValueError as error:
         _refuse_key("EI_API_ENDPOINT", typed, key)
         raise SettingsError(f"EI_API_ENDPOINT cannot be used: {error}") from None
@@ -50,20 +57,19 @@ def read_access(environment: Mapping[str, str]) -> Access:
 
 
 def _refuse_key(name: str, text: str, key: str) -> None:
-    """Whoever mixed the variables up does not want to read the key in a log: such `text` is not quoted."""
+    """Raise SettingsError without quoting `text` if somebody mixed up the variables and it holds a key."""
     if "ei_" in text or key in text:
         raise SettingsError(f"{name} holds what looks like an API key ({len(text)} characters)")
 
 
-def read_ids(path: str, patience_s: float = PATIENCE_S) -> list[int]:
-    """Sample ids from a JSON file, a bare array or `{"ids": [...]}`; each once, in order of first appearance.
+def read_ids(path: str, timeout_s: float = PIPE_TIMEOUT_S) -> list[int]:
+    """Read sample ids from a JSON file, a bare array or `{"ids": [...]}`; each once, in order of first appearance.
 
-    A pipe that gives nothing for `patience_s` seconds is given up. Raises SettingsError for a file that cannot be read
-    or that holds anything else.
+    Wait at most `timeout_s` seconds for a pipe. Raise SettingsError if the file cannot be read or holds anything else.
     """
     expected = 'expected an array of whole numbers or {"ids": [...]}'
     try:
-        content = json.loads(_bytes(path, patience_s).decode("utf-8-sig"))
+        content = json.loads(_read_bytes(path, timeout_s).decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"--data-ids-file {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -73,38 +79,34 @@ def read_ids(path: str, patience_s: float = PATIENCE_S) -> list[int]:
         got = f"an object with the keys {sorted(content)[:5]}" if isinstance(content, dict) else type(ids).__name__
         raise SettingsError(f"--data-ids-file {path} holds {got}; {expected}")
     for position, item in enumerate(ids):
-        if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= MAX_ID:
+        if type(item) is not int or not 0 <= item <= MAX_ID:
             raise SettingsError(
-                f"--data-ids-file {path}: entry {position} is {_quoted(item)}; expected a whole number, 0 to {MAX_ID}"
+                f"--data-ids-file {path}: entry {position} is {_quote(item)}; expected a whole number, 0 to {MAX_ID}"
             )
     return list(dict.fromkeys(ids))
 
 
-def _bytes(path: str, patience_s: float) -> bytes:
-    """All that `path` gives, which may be a pipe (`/dev/stdin`, `<(…)`). Raises OSError, or ValueError if too much."""
-    # Opened without waiting: a pipe that nobody writes to would hold up the run for ever.
-    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+def _read_bytes(path: str, timeout_s: float) -> bytes:
+    """Return the content of `path`, a file or a pipe (`/dev/stdin`). Raise OSError, or ValueError if it is too long."""
+    # A pipe that nobody writes to would block a plain open for ever.
+    with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
-        content, waited = bytearray(), False
+        content, has_waited = bytearray(), False
         while len(content) <= MAX_IDS_BYTES:
-            part = file.read(READ_BYTES)
-            if part:
-                content += part
-            elif part is None or (is_pipe and not content and not waited):
-                _wait_for(file.fileno(), patience_s)
-                waited = True
+            block = file.read(READ_BYTES)
+            if block:
+                content += block
+            elif block is None or (is_pipe and not content and not has_waited):
+                if not select.select([file], [], [], timeout_s)[0]:
+                    raise TimeoutError(f"it is no file, and gave nothing for {timeout_s:g} s")
+                has_waited = True
             else:
                 return bytes(content)
     raise ValueError(f"more than {MAX_IDS_BYTES} bytes")
 
 
-def _wait_for(descriptor: int, patience_s: float) -> None:
-    if not select.select([descriptor], [], [], patience_s)[0]:
-        raise TimeoutError(f"it is no file, and gave nothing for {patience_s:g} s")
-
-
-def _quoted(item: object) -> str:
-    """The beginning of a JSON value."""
+def _quote(item: object) -> str:
+    """Return the beginning of a JSON value."""
     try:
         return json.dumps(item)[:60]
     except RecursionError:
@@ -112,11 +114,11 @@ def _quoted(item: object) -> str:
 
 
 def write_ids(path: str, ids: list[int]) -> None:
-    """Write ids in the form that `read_ids` reads. Raises OSError, also for a pipe that nobody reads."""
-    with open(path, "w", encoding="utf-8", opener=_without_waiting) as file:
+    """Write ids in the form that `read_ids` reads. Raise OSError, also for a pipe that nobody reads."""
+    with open(path, "w", encoding="utf-8", opener=_open_without_waiting) as file:
         os.set_blocking(file.fileno(), True)
         file.write(json.dumps({"ids": ids}) + "\n")
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK, 0o666)

@@ -6,7 +6,7 @@
     {"sample": 18, "error": "the recording is empty: it has 0 values"}
 
 Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows all this
-by the labels. No run depends on the file: if it cannot be written any more, that is told of once.
+beside the labels. No run depends on the file: if it can no longer be written, the user is warned once.
 """
 
 from __future__ import annotations
@@ -16,58 +16,63 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from block.labeling.interfaces import Reporter
 from block.recording import Evidence, LabeledRecording
 from block.settings import SettingsError
 
-VARIABLE = "LOCAL_STUDIO_DETAILS"  # names the file, where no option does
+VARIABLE = "LOCAL_STUDIO_DETAILS"  # names the file if no option does
 
 
-class DetailsWriter:
-    """The file at `path`. Raises SettingsError where it cannot be written; `warn` is told if that comes later."""
+class DetailsReporter:
+    """Writes to the file at `path` what became of each recording and why, and passes everything on to `reporter`.
 
-    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
-        self.path = path
+    Raises SettingsError if the file cannot be written; later it calls `warn`.
+    """
+
+    def __init__(self, path: Path, reporter: Reporter, warn: Callable[[str], None]) -> None:
+        self._path = path
+        self._reporter = reporter
         self._warn = warn
         self._lock = threading.Lock()
-        self._broken = False
+        self._is_closed = False
+        self.report_skipped = reporter.report_skipped
+        self.report_batch = reporter.report_batch
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
         except OSError as error:
             raise SettingsError(f"--details {path} cannot be written: {error.strerror or error}") from None
 
-    def labeled(self, labeled: LabeledRecording) -> None:
-        """A recording got its labels."""
+    def report_labeled(self, labeled: LabeledRecording) -> None:
         evidence: Sequence[Evidence | None] = labeled.evidence or [None] * len(labeled.segments)
         segments = [
             {
                 "startIndex": segment.start,
                 "endIndex": segment.end - 1,
                 "label": segment.label,
-                "score": _rounded(segment.score),
-                **({} if spoke is None else _spoken(spoke)),
+                "score": round(segment.score, 4),
+                **({} if one is None else _describe(one)),
             }
-            for segment, spoke in zip(labeled.segments, evidence, strict=True)
+            for segment, one in zip(labeled.segments, evidence, strict=True)
         ]
         self._write({"sample": labeled.id, "segments": segments})
+        self._reporter.report_labeled(labeled)
 
-    def failed(self, recording_id: int, reason: str) -> None:
-        """A recording got none."""
+    def report_failed(self, recording_id: int, reason: str) -> None:
         self._write({"sample": recording_id, "error": reason})
+        self._reporter.report_failed(recording_id, reason)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
-            self._broken = True
+            self._is_closed = True
             os.close(self._file)
 
     def _write(self, line: Mapping[str, object]) -> None:
         data = (json.dumps(line) + "\n").encode()
         with self._lock:
-            if self._broken:
+            if self._is_closed:
                 return
             try:
                 if os.write(self._file, data) == len(data):
@@ -75,42 +80,16 @@ class DetailsWriter:
                 reason = "the disk may be full"
             except OSError as error:
                 reason = error.strerror or str(error)
-            self._broken = True
-        self._warn(f"{self.path} cannot be written any more: {reason}; going on without details")
+            self._is_closed = True
+        self._warn(f"{self._path} cannot be written any more: {reason}; going on without details")
 
 
-@dataclass(frozen=True)
-class DetailsReporter:
-    """Tells `to` what became of each recording, and `details` why."""
-
-    to: Reporter
-    details: DetailsWriter
-
-    def report_labeled(self, labeled: LabeledRecording) -> None:
-        self.details.labeled(labeled)
-        self.to.report_labeled(labeled)
-
-    def report_failed(self, recording_id: int, reason: str) -> None:
-        self.details.failed(recording_id, reason)
-        self.to.report_failed(recording_id, reason)
-
-    def report_skipped(self, recording_id: int, reason: str) -> None:
-        self.to.report_skipped(recording_id, reason)
-
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.to.report_batch(recordings, windows, startup_s)
-
-
-def _spoken(spoke: Evidence) -> dict[str, object]:
-    loudness = spoke.loudness_dbfs
+def _describe(evidence: Evidence) -> dict[str, object]:
+    loudness = evidence.loudness_dbfs
     return {
-        "runnersUp": [[one.name, _rounded(one.score)] for one in spoke.runners_up],
+        "runnersUp": [[one.name, round(one.score, 4)] for one in evidence.runners_up],
         "loudnessDbfs": round(loudness, 1) if math.isfinite(loudness) else None,
-        "windows": spoke.windows,
-        "agreeing": spoke.agreeing,
-        "margin": _rounded(spoke.margin),
+        "windows": evidence.windows,
+        "agreeing": evidence.agreeing,
+        "margin": round(evidence.margin, 4),
     }
-
-
-def _rounded(score: float) -> float:
-    return round(score, 4)

@@ -1,4 +1,4 @@
-"""Addresses: of the API as users write it, and which of them are one server."""
+"""Addresses: the API's as users write it, and which addresses are one server."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ NETLOC = re.compile(r"[A-Za-z0-9_.:\[\]-]*")
 DEFAULT_ENDPOINT = "https://studio.edgeimpulse.com/v1"
 
 
-def normal_endpoint(text: str) -> str:
-    """The API's base with `/v1` and no trailing slash, from any of the forms users write.
+def normalize_endpoint(text: str) -> str:
+    """Return the API's base address with `/v1` and no trailing slash, from any of the forms users write.
 
-    Raises ValueError for anything that is no http or https address.
+    Raise ValueError for anything that is not an http or https address.
     """
     base = text.strip().rstrip("/")
     parts = urlsplit(base)
+    expected = f"expected an address such as {DEFAULT_ENDPOINT}"
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"got {text!r}; expected an address such as {DEFAULT_ENDPOINT}")
+        raise ValueError(f"got {text!r}; {expected}")
     try:
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"got {text!r} ({error}); expected an address such as {DEFAULT_ENDPOINT}") from None
+        raise ValueError(f"got {text!r} ({error}); {expected}") from None
     if port == 0 or not HOST.fullmatch(parts.hostname):
-        raise ValueError(f"got {text!r}; expected an address such as {DEFAULT_ENDPOINT}")
+        raise ValueError(f"got {text!r}; {expected}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it holds a user name, a query or a fragment; expected the bare address")
     return base if base.endswith("/v1") else f"{base}/v1"
 
 
 def is_loopback(host: str) -> bool:
-    """Is `host` this machine, whatever the network?"""
+    """Return True if `host` is this machine, whatever the network."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -40,10 +41,10 @@ def is_loopback(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port: what has to stay the same for the key to go along.
+    """Return scheme, host and port: the key goes along only while these stay the same.
 
-    Raises ValueError for no address, and where readers of addresses may differ on the host: of `http://a\\@b/`,
-    urllib.parse takes b for it, and urllib3, which connects, takes a.
+    Raise ValueError for what is no address, and where readers of addresses may differ on the host: for
+    `http://a\\@b/`, urllib.parse returns b, and urllib3, which connects, a.
     """
     parts = urlsplit(url)
     if not NETLOC.fullmatch(parts.netloc):

@@ -1,14 +1,14 @@
 """What can go wrong between this block and Edge Impulse.
 
-StudioError              anything below
-├── ConnectionFailed     no whole answer came, after all tries
-│   └── Unreachable      a server that had answered before has been out of reach for long
-├── BadAnswer            an answer came that is not what the API promises
-├── Redirected           the answer points elsewhere, and the key is not taken there
-└── Refused              the API said no, with HTTP `status`
-    ├── Unauthorized     401: the key is wrong or expired
-    ├── Forbidden        403: the key is good for something else
-    └── NotFound         404
+StudioError
+├── ConnectionFailed
+│   └── Unreachable
+├── BadAnswer
+├── Redirected
+└── Refused
+    ├── Unauthorized
+    ├── Forbidden
+    └── NotFound
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class StudioError(Exception):
 
 
 class ConnectionFailed(StudioError):
-    """No whole answer came, after all tries."""
+    """No complete answer came, after all tries."""
 
 
 class Unreachable(ConnectionFailed):
@@ -27,19 +27,15 @@ class Unreachable(ConnectionFailed):
 
 
 class BadAnswer(StudioError):
-    """An answer came that is not what the API promises."""
+    """The answer is not what the API promises."""
 
 
 class Redirected(StudioError):
-    """The answer points to another host, to which the key does not go."""
+    """The answer points elsewhere, where the key does not go."""
 
 
 class Refused(StudioError):
-    """The API said no, with HTTP `status`; the message holds its reason where it gave one."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+    """The API said no; the message holds the HTTP status, and the reason if it gave one."""
 
 
 class Unauthorized(Refused):

@@ -1,12 +1,12 @@
-"""Label the samples of a project in this process, and what a cluster is told to label them, too."""
+"""What an executor gets and returns when it labels a project, and how this process does it."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from block.edge_impulse.details import DetailsReporter
 from block.edge_impulse.journal import Journal, JournaledSink
 from block.edge_impulse.project import Project
 from block.labeling.interfaces import RecordingLabeler, Reporter, Summary
@@ -19,46 +19,60 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ProjectRun:
+    """A run over samples of `project`, and everything that is open during it.
+
+    `journal` notes what is labeled, `store` keeps scores, `details` gets the evidence for labels; None: nobody asked
+    for it.
+    """
+
+    project: Project
+    progress: Progress
+    store: ScoreStore | None
+    journal: Journal | None
+    details: DetailsReporter | None
+
+    @property
+    def reporter(self) -> Reporter:
+        return self.details or self.progress
+
+    def close(self, summary: Summary) -> None:
+        """Close what is open after a run that ended in `summary`."""
+        if self.journal is not None:
+            if not summary.not_reached:
+                self.journal.end()
+            self.journal.close()
+        if self.details is not None:
+            self.details.close()
+        if self.store is not None:
+            # Closing merges many files into one, which can wait if somebody wants the run to end.
+            self.store.flush() if summary.canceled else self.store.close()
+
+
+@dataclass(frozen=True)
 class ProjectResult:
     """What became of a run. `lines` are for its end.
 
-    Where fast mode `has_fallen_back` to exact, `fast_ids` were labelled the fast way before.
+    If fast mode `fell_back` to exact, `fast_ids` are the recordings it had labeled before.
     """
 
     summary: Summary
     lines: list[str] = field(default_factory=list)
     fast_ids: list[int] = field(default_factory=list)
-    has_fallen_back: bool = False
+    fell_back: bool = False
 
 
-@dataclass(frozen=True)
-class ProjectRun:
-    """What is asked of an executor: label `project`, note it in `journal`, keep scores in `store`, tell `reporter`.
-
-    With `explain`, labels come with what speaks for them. `stop` is set once the run is over. `key` is the API key.
-    """
-
-    project: Project
-    journal: Journal | None
-    store: ScoreStore | None
-    progress: Progress
-    reporter: Reporter
-    explain: bool
-    stop: threading.Event
-    key: str = field(default="", repr=False)
-
-
-def label_project(engine: Engine, orders: ProjectRun, ids: Sequence[int]) -> ProjectResult:
-    """Label the samples `ids` with the model of `engine`, in this process. Never raise for what happens to a sample."""
-    store, lines = orders.store, []
-    computing = engine.load_labeler(orders.progress, stored=store is not None, explain=orders.explain)
+def label_project(engine: Engine, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
+    """Label the samples `ids` with the model of `engine`, in this process. Never raise for a single sample."""
+    project, store, lines = run.project, run.store, []
+    computing = engine.load_labeler(run.progress, stored=store is not None, explain=run.details is not None)
     labeler: RecordingLabeler = computing
     if store is not None:
         from block.labeling.cached_labeler import CachedLabeler  # imports torch
 
         labeler = cached = CachedLabeler(computing, store)
-    sink = JournaledSink(orders.project, orders.journal) if orders.journal is not None else orders.project
-    summary = Run(orders.project, sink, labeler, orders.reporter, orders.stop).label(ids)
+    sink = JournaledSink(project, run.journal) if run.journal is not None else project
+    summary = Run(project, sink, labeler, run.reporter, project.client.stop).label(ids)
     if store is not None:
         lines.append(f"score store {store.folder}: {cached.describe_reuse()}")
     return ProjectResult(summary, [*lines, *labeler.describe_audit()], list(labeler.fast_ids), labeler.has_fallen_back)

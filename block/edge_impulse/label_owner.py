@@ -1,10 +1,9 @@
-"""What a sample holds already: this job's labels, those of a person, or others.
+"""Whose labels a sample holds: this job's, a person's, or others.
 
-The metadata that this block writes says which job gave the labels (`ast_job`) and, as a fingerprint, which labels
-these were (`ast_segments`). Labels that are no longer those were changed by somebody since; a person who wants this
-known can also write `labeled_by = human`. Before labels are replaced, the fingerprint of the new ones is announced
-(`ast_replacing`): a run that is killed between labels and metadata leaves nothing behind that looks like a person's
-work.
+The metadata that this block writes says which job set the labels (`ast_job`) and, as a fingerprint, which labels these
+were (`ast_segments`). Labels that no longer match were changed since; a person can also write `labeled_by = human` to
+claim them. Before labels are replaced, the fingerprint of the new ones is announced (`ast_replacing`), so that a run
+that is killed between labels and metadata leaves nothing behind that looks like a person's work.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ NO_LABELS = "none"
 
 
 class LabelOwner(Enum):
-    """Whose labels a sample has: `NONE` has none at all; `OTHER` are neither this job's nor known to be a person's.
+    """Whose labels a sample has. `NONE`: it has none. `OTHER`: neither this job's nor known to be a person's.
 
-    `UNFINISHED` are this block's own, but a run was cut off before it could say so.
+    `UNFINISHED`: this block's own, from a run that was interrupted before it could say so.
     """
 
     NONE = "none"
@@ -37,9 +36,9 @@ class LabelOwner(Enum):
 
 
 def fingerprint(labels: Sequence[Mapping[str, Any]] | None) -> str:
-    """16 hexadecimal digits for structured labels as the API has them; `none` without any.
+    """Return 16 hexadecimal digits for structured labels as the API has them; `none` without any.
 
-    Neighbours with one label count as one: Studio may store them so.
+    Neighbors with one label count as one, because Studio may store them merged.
     """
     if not labels:
         return NO_LABELS
@@ -55,19 +54,19 @@ def fingerprint(labels: Sequence[Mapping[str, Any]] | None) -> str:
     return hashlib.sha256(json.dumps(spans).encode()).hexdigest()[:16]
 
 
-def held_by(sample: Sample, job: str) -> LabelOwner:
-    """Whose labels `sample` has, seen from the job with the fingerprint `job`."""
-    metadata, labels = sample.metadata, sample.structured_labels
+def find_owner(sample: Sample, job: str) -> LabelOwner:
+    """Return whose labels `sample` has, seen from the job with the fingerprint `job`."""
+    metadata = sample.metadata
     writer = metadata.get("labeled_by", "").strip().lower()
     if writer in PEOPLE:
         return LabelOwner.PERSON
-    if not labels:
+    if not sample.structured_labels:
         return LabelOwner.OTHER if sample.label else LabelOwner.NONE
-    now = fingerprint(labels)
-    if now == metadata.get(REPLACING) != metadata.get(SEGMENTS):
+    present = fingerprint(sample.structured_labels)
+    if present == metadata.get(REPLACING) != metadata.get(SEGMENTS):
         return LabelOwner.UNFINISHED
     if writer != LABELED_BY or SEGMENTS not in metadata:
         return LabelOwner.OTHER
-    if now != metadata[SEGMENTS]:
+    if present != metadata[SEGMENTS]:
         return LabelOwner.PERSON
     return LabelOwner.THIS_JOB if metadata.get(JOB) == job else LabelOwner.OTHER

@@ -1,8 +1,8 @@
 """An Edge Impulse project as a source of recordings and a sink for their labels.
 
-Two ways to write: directly (structured labels, then metadata), or, in a preview job, one proposal a recording and
-nothing else. Metadata goes out as the union with what was there, since keys left out of a proposal are dropped. What a
-sample holds already (`block.edge_impulse.label_owner`) decides whether it is labelled at all.
+There are two ways to write: directly (structured labels, then metadata), or, in a preview job, one proposal per
+recording and nothing else. Metadata is sent as the union with what was there, because a proposal drops missing keys.
+Whose labels a sample holds (`block.edge_impulse.label_owner`) decides whether it is labeled at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, LabelOwner, fingerprint, held_by
+from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, LabelOwner, find_owner, fingerprint
 from block.edge_impulse.sample import Sample
 from block.recording import (
     LabeledRecording,
@@ -41,36 +41,27 @@ from block.recording import (
 from block.runtime.hashing import sha256_of
 
 Answer = TypeVar("Answer")
-# Of audio: eight bytes a value is the most that a WAV has, and a sample of several axes may come with all of them.
+# A WAV has at most eight bytes per value and axis; a sample of several axes may come with all of them.
 BYTES_PER_VALUE, BYTES_BESIDE = 64, 1 << 20
 
 
-def projects_of(client: StudioClient) -> list[int]:
-    """The ids of the projects that the key gives access to; the platform's project keys belong to one each."""
+def list_projects(client: StudioClient) -> list[int]:
+    """Return the ids of the projects that the key gives access to; the platform's project keys belong to one each."""
     projects = client.get_json("/api/projects").get("projects")
-    ids = [one.get("id") for one in projects if isinstance(one, dict)] if isinstance(projects, list) else []
-    whole = [one for one in ids if isinstance(one, int) and not isinstance(one, bool)]
-    if not isinstance(projects, list) or len(whole) != len(projects):
+    entries = projects if isinstance(projects, list) else [None]
+    ids: list[Any] = [one.get("id") if isinstance(one, dict) else None for one in entries]
+    if not all(type(one) is int for one in ids):
         raise BadAnswer("GET /api/projects: got no list of projects with their ids")
-    return whole
-
-
-def as_read(sample: Sample | None) -> dict[str, Any]:
-    """The proposal that changes nothing: the labels and metadata that were read; empty where nothing could be."""
-    if sample is None:
-        return {}
-    if sample.structured_labels is not None:
-        return {"metadata": sample.metadata, "structuredLabels": sample.structured_labels}
-    return {"metadata": sample.metadata, "label": sample.label}
+    return ids
 
 
 @dataclass
 class Project:
-    """The project `id`, its labels described by `metadata`.
+    """The project `id`, whose labels `metadata` describes.
 
-    `job` is the preview job that proposals go to; None writes directly. With `dry_run` nothing is sent that
-    changes anything: `say` is told the calls instead. `warn` is told of what a user should know. `skip_labeled` leaves
-    alone what has labels, whoever set them; labels of people are replaced with `overwrite_hand_labels` alone.
+    `job` is the preview job to propose to; None writes directly. With `dry_run` nothing is sent that changes anything,
+    and `say` gets the calls instead. `warn` gets what a user should know. `skip_labeled` leaves out samples that have
+    labels, whoever set them; people's labels are replaced only with `overwrite_hand_labels`.
     """
 
     client: StudioClient
@@ -83,23 +74,25 @@ class Project:
     model_rate_hz: int = 16000
     skip_labeled: bool = False
     overwrite_hand_labels: bool = False
-    _samples: dict[int, Sample] = field(default_factory=dict)
-    _low_rate_seen: bool = False
+    _samples: dict[int, Sample] = field(default_factory=dict)  # that were fetched, and not written yet
+    _has_warned: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """Read the sample, then its audio. Raises RecordingError, RecordingSkipped or RunEnded."""
-        # In a preview the reads show what earlier steps of the same action have proposed.
-        seen = {"proposedActionsJobId": self.job} if self.job is not None else {}
+        """Read the sample, then its audio. Raise RecordingError, RecordingSkipped or RunEnded."""
+        # In a preview, read what earlier steps of the same action have proposed.
+        query = {"proposedActionsJobId": self.job} if self.job is not None else {}
         path = f"/api/{self.id}/raw-data/{recording_id}"
-        answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **seen))
-        sample = Sample.read(answer, recording_id)
-        with self._lock:
-            self._samples[recording_id] = sample
+        answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **query))
+        sample = self._samples[recording_id] = Sample.from_answer(answer, recording_id)
         sample.check_usable()
-        self._check_labels(sample)
+        self._check_owner(sample)
         expect(sample.values)
-        wav = self._wav(path, sample)
+        limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
+        try:
+            wav = self._call(lambda: self.client.get_bytes(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
+        except _RefusedRecording as error:
+            raise RecordingError(f"it has no audio that Studio gives out: {error}") from None
         sound = audio.decode(wav, self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
@@ -111,57 +104,51 @@ class Project:
 
     def write(self, labeled: LabeledRecording) -> None:
         """Set, or propose, the labels of a recording that was fetched."""
-        sample = self._take(labeled.id)
+        sample = self._samples.pop(labeled.id, None)
         labels = build_structured_labels(labeled.segments)
-        before = sample.metadata if sample else {}
-        ours = {**self.metadata, "ast_mode": labeled.mode, SEGMENTS: fingerprint(labels)}
-        metadata = {**before, **ours}
+        digest = fingerprint(labels)
+        old = sample.metadata if sample else {}
+        new = {**old, **self.metadata, "ast_mode": labeled.mode, SEGMENTS: digest}
         if self.job is not None:
             try:
-                self._propose(labeled.id, {"structuredLabels": labels, "metadata": metadata})
+                self._propose(labeled.id, {"structuredLabels": labels, "metadata": new})
             except RecordingError:
-                self._propose(labeled.id, as_read(sample))
+                self._propose(labeled.id, sample.as_proposal() if sample else {})
                 raise
             return
         path = f"/api/{self.id}/raw-data/{labeled.id}"
-        if SEGMENTS in before or self.skip_labeled:
-            self._post(f"{path}/metadata", {"metadata": {**before, REPLACING: ours[SEGMENTS]}})
-            metadata[REPLACING] = ours[SEGMENTS]
+        if SEGMENTS in old or self.skip_labeled:
+            self._post(f"{path}/metadata", {"metadata": {**old, REPLACING: digest}})
+            new[REPLACING] = digest
         self._post(f"{path}/structured-labels", {"structuredLabels": labels})
-        self._post(f"{path}/metadata", {"metadata": metadata})
+        self._post(f"{path}/metadata", {"metadata": new})
 
     def give_up(self, recording_id: int) -> None:
-        """A recording gets no labels. In a preview it is proposed as it is, so that it is shown all the same."""
-        sample = self._take(recording_id)
+        """Leave a recording without labels. In a preview, propose it as it is, so that it is shown all the same."""
+        sample = self._samples.pop(recording_id, None)
         if self.job is not None:
-            self._propose(recording_id, as_read(sample))
+            self._propose(recording_id, sample.as_proposal() if sample else {})
 
-    def _check_labels(self, sample: Sample) -> None:
-        """Raises RecordingDone or RecordingSkipped for a sample whose labels are to stay."""
-        held = held_by(sample, self.metadata.get(JOB, ""))
-        # A preview is there to be looked at: it shows what is done, too.
-        if held is LabelOwner.THIS_JOB and self.job is None:
+    def _check_owner(self, sample: Sample) -> None:
+        """Raise RecordingDone or RecordingSkipped if the labels of `sample` are to stay."""
+        owner = find_owner(sample, self.metadata.get(JOB, ""))
+        # A preview is there to be looked at, so it shows what is done, too.
+        if owner is LabelOwner.THIS_JOB and self.job is None:
             raise RecordingDone("labelled before, with the same settings")
-        if self.skip_labeled and held not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
+        if self.skip_labeled and owner not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
             raise RecordingSkipped("it is labelled already (--skip-labeled)")
-        if held is LabelOwner.PERSON and not self.overwrite_hand_labels:
+        if owner is LabelOwner.PERSON and not self.overwrite_hand_labels:
             raise RecordingSkipped("its labels were set or changed by hand; --overwrite-hand-labels replaces them")
 
     def _warn_of_low_rate(self, rate_hz: int) -> None:
         with self._lock:
-            first, self._low_rate_seen = not self._low_rate_seen, True
-        if first:
-            self.warn(
-                f"some recordings are sampled at less than {self.model_rate_hz} Hz (the first at {rate_hz} Hz): the "
-                f"model's upper mel bands are empty for them, and it may hear less than it could"
-            )
-
-    def _wav(self, path: str, sample: Sample) -> bytes:
-        try:
-            limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
-            return self._call(lambda: self.client.get_bytes(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
-        except _RefusedRecording as error:
-            raise RecordingError(f"it has no audio that Studio gives out: {error}") from None
+            if self._has_warned:
+                return
+            self._has_warned = True
+        self.warn(
+            f"some recordings are sampled at less than {self.model_rate_hz} Hz (the first at {rate_hz} Hz): the "
+            f"model's upper mel bands are empty for them, and it may hear less than it could"
+        )
 
     def _propose(self, recording_id: int, changes: dict[str, Any]) -> None:
         body = {"jobId": self.job, "proposedChanges": changes}
@@ -169,13 +156,13 @@ class Project:
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         if self.dry_run:
-            # In ASCII: names and labels of other people's projects cannot talk to a terminal this way.
+            # JSON in ASCII, so that other people's names and labels cannot send commands to a terminal.
             self.say(f"dry run, not sent: POST {path} {json.dumps(body)}")
             return
         self._call(lambda: self.client.post_json(path, body))
 
     def _call(self, send: Callable[[], Answer]) -> Answer:
-        """Send, and sort what went wrong into this recording's trouble and the end of the run."""
+        """Call `send`, and turn its errors into this recording's failure or the end of the run."""
         try:
             return send()
         except Unauthorized as error:
@@ -190,10 +177,6 @@ class Project:
             raise RecordingLost(str(error)) from None
         except StudioError as error:
             raise RecordingError(str(error)) from None
-
-    def _take(self, recording_id: int) -> Sample | None:
-        with self._lock:
-            return self._samples.pop(recording_id, None)
 
 
 class _RefusedRecording(RecordingError):

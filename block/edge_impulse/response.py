@@ -1,130 +1,114 @@
-"""The body of an answer as it comes in, bounded and watched; its status and `success` checked; why there was none."""
+"""Answers: read the body within bounds, check status and `success`, and say why a try failed."""
 
 from __future__ import annotations
 
 import io
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import requests
 import urllib3
 
 from block.edge_impulse.errors import BY_STATUS, BadAnswer, Refused
-from block.edge_impulse.retries import Timeouts
+from block.edge_impulse.retries import Timeouts, retry_after_s
 
 Json = dict[str, Any]
+READ_BYTES = 1 << 16
 
 
-class WrongBodyError(Exception):
-    """A success whose body is of another kind, such as a proxy's page; it may be right the next time."""
+class TryFailed(Exception):
+    """A try failed that another may mend. `is_unreachable`: no connection was made, so that nothing was asked.
+
+    `answer` is the server's, if one came: it may ask to slow down (`is_slowed`), for `asked_s` seconds.
+    """
+
+    def __init__(self, problem: str, is_unreachable: bool = False, answer: requests.Response | None = None) -> None:
+        super().__init__(problem)
+        self.is_unreachable = is_unreachable
+        headers = {} if answer is None else answer.headers
+        self.retry_after: str | None = headers.get("Retry-After")
+        self.asked_s = retry_after_s(headers)
+        self.is_slowed = answer is not None and (answer.status_code == 429 or self.retry_after is not None)
 
 
-def json_answer(response: requests.Response, content: bytes, call: str) -> Json:
-    """The JSON object in an answer. Raises Refused, or WrongBodyError for anything that is no JSON object."""
-    answer = parsed(content)
-    if not response.ok:
-        raise _refused(response.status_code, answer, call)
-    if not isinstance(answer, dict):
-        raise WrongBodyError(f"HTTP {response.status_code} with a body that is not a JSON object")
-    if answer.get("success") is not True:
-        raise _refused(response.status_code, answer, call)
+def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
+    """Return the failed try that `error` stands for. The error's own text may quote headers, so it is left out."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return TryFailed("the server's certificate could not be verified")
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return TryFailed(f"no connection within {timeouts.connect_s:g} s", is_unreachable=True)
+    if isinstance(error, requests.exceptions.Timeout):
+        return TryFailed(f"no answer within {timeouts.read_s:g} s")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return TryFailed("no connection to the proxy, or none through it", is_unreachable=True)
+    if isinstance(error, requests.exceptions.ConnectionError):
+        cause = getattr(error.args[0], "reason", None) if error.args else None
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            return TryFailed("no connection could be made", is_unreachable=True)
+        return TryFailed("the connection broke off")
+    return TryFailed(type(error).__name__)
+
+
+def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int, call: str) -> bytes:
+    """Return the body of `response`, unpacked. Raise BadAnswer beyond the limit, TryFailed if it breaks off or stalls.
+
+    It stalls when `timeouts.read_s` seconds bring fewer than `timeouts.stall_bytes`, though more is to come.
+    """
+    # Block by block: `response.content` would hold an hour of audio twice, in blocks and as a whole. `read1` returns
+    # what is there; waiting for full blocks would hide that the body only drips in.
+    body = io.BytesIO()
+    start, start_size = time.monotonic(), 0
+    try:
+        while block := response.raw.read1(READ_BYTES, decode_content=True):
+            size = body.tell() + body.write(block)
+            if size > limit_bytes:
+                raise BadAnswer(f"{call}: an answer of more than {limit_bytes} bytes")
+            now = time.monotonic()
+            if size - start_size >= timeouts.stall_bytes:
+                start, start_size = now, size
+            elif now - start > timeouts.read_s:
+                raise TryFailed(f"the answer stalled: {size - start_size} bytes in {now - start:.0f} s")
+    except BaseException as error:
+        response.close()  # the rest of it would precede the next answer on this connection
+        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+            raise TryFailed(f"the answer stalled: nothing more of it in {timeouts.read_s:g} s") from None
+        if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
+            raise TryFailed(f"the answer broke off after {body.tell()} bytes") from None
+        raise
+    return body.getvalue()  # the buffer itself, not a copy
+
+
+def parse_json(response: requests.Response, content: bytes, call: str) -> Json:
+    """Return the JSON object in an answer. Raise Refused, or TryFailed for anything else, such as a proxy's page."""
+    answer: Json = _load_json(content)
+    if response.ok and not isinstance(answer, dict):
+        raise TryFailed(f"HTTP {response.status_code} with a body that is not a JSON object")
+    if not response.ok or answer.get("success") is not True:
+        raise BY_STATUS.get(response.status_code, Refused)(f"{call}: {describe_error(response, content)}")
     return answer
 
 
-def bytes_answer(response: requests.Response, content: bytes, call: str) -> bytes:
-    """The audio in an answer. Raises Refused, BadAnswer for JSON that is no refusal, WrongBodyError for a page."""
-    if not response.ok:
-        raise _refused(response.status_code, parsed(content), call)
-    if content.lstrip()[:1] == b"<":
-        raise WrongBodyError(f"HTTP {response.status_code} with a web page instead of audio")
-    if content.lstrip()[:1] == b"{" or "json" in response.headers.get("Content-Type", ""):
-        answer = json_answer(response, content, call)
+def parse_audio(response: requests.Response, content: bytes, call: str) -> bytes:
+    """Return the audio in an answer. Raise Refused, BadAnswer for JSON in its place, or TryFailed for a page."""
+    start = content.lstrip()[:1]
+    if response.ok and start == b"<":
+        raise TryFailed(f"HTTP {response.status_code} with a page in place of audio")
+    if not response.ok or start == b"{" or "json" in response.headers.get("Content-Type", ""):
+        answer = parse_json(response, content, call)
         raise BadAnswer(f"{call}: got JSON with the keys {sorted(answer)}; expected audio")
     return content
 
 
-def parsed(content: bytes) -> Any:
-    """The JSON in `content`, or None."""
+def describe_error(response: requests.Response, content: bytes) -> str:
+    """Return the status and the reason that an envelope gives. The reason may still hold the key."""
+    answer = _load_json(content)
+    reason = answer.get("error") if isinstance(answer, dict) else None
+    return f"HTTP {response.status_code}: {reason if isinstance(reason, str) and reason else 'no reason given'}"
+
+
+def _load_json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
-
-
-def _refused(status: int, answer: Any, call: str) -> Refused:
-    return BY_STATUS.get(status, Refused)(f"{call}: HTTP {status}: {reason_in(answer)}", status)
-
-
-def reason_in(answer: Any) -> str:
-    """The reason that an envelope gives, as it came: it may hold the key still."""
-    reason = answer.get("error") if isinstance(answer, dict) else None
-    return reason if isinstance(reason, str) and reason else "no reason given"
-
-
-READ_BYTES = 1 << 16
-
-
-class BodyError(Exception):
-    """A body that did not come in whole; it may the next time."""
-
-
-class BodyTooLarge(Exception):
-    """A body that goes on beyond what its call can need."""
-
-
-def body_of(
-    response: requests.Response, timeouts: Timeouts, limit_bytes: int, clock: Callable[[], float] = time.monotonic
-) -> bytes:
-    """The body of `response`, unpacked. Raises BodyError if it breaks off or stalls, BodyTooLarge beyond the limit.
-
-    It stalls when `timeouts.read_s` seconds bring fewer than `timeouts.stall_bytes`, though more is to come.
-    """
-    # Piece by piece: `response.content` would hold an hour of audio twice, in pieces and as a whole. And only what is
-    # there: whoever asks for a full block is not heard of while it drips in.
-    body = io.BytesIO()
-    since, until_then = clock(), 0
-    try:
-        while piece := response.raw.read1(READ_BYTES, decode_content=True):
-            size = body.tell() + body.write(piece)
-            if size > limit_bytes:
-                raise BodyTooLarge(f"an answer of more than {limit_bytes} bytes")
-            now = clock()
-            if size - until_then >= timeouts.stall_bytes:
-                since, until_then = now, size
-            elif now - since > timeouts.read_s:
-                raise BodyError(f"the answer stalled: {size - until_then} bytes in {now - since:.0f} s")
-    except BaseException as error:
-        response.close()  # what is left of it would stand before the next answer
-        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            raise BodyError(f"the answer stalled: nothing more of it in {timeouts.read_s:g} s") from None
-        if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
-            raise BodyError(f"the answer broke off after {body.tell()} bytes") from None
-        raise
-    return body.getvalue()  # the buffer itself, no copy of it
-
-
-def found_nobody(error: requests.RequestException) -> bool:
-    """Could no connection be made, so that nothing was asked?"""
-    if isinstance(error, requests.exceptions.SSLError):
-        return False
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
-        cause, urllib3.exceptions.NewConnectionError
-    )
-
-
-def in_words(error: requests.RequestException, timeouts: Timeouts) -> str:
-    """What went wrong with a call that waited for as long as `timeouts` says."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate could not be verified"
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return f"no connection within {timeouts.connect_s:g} s"
-    if isinstance(error, requests.exceptions.Timeout):
-        return f"no answer within {timeouts.read_s:g} s"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "no connection to the proxy, or none through it"
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return "no connection could be made" if found_nobody(error) else "the connection broke off"
-    return type(error).__name__

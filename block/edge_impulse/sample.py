@@ -16,8 +16,8 @@ NOT_AUDIO_CHARTS = ("image", "video", "table")
 class Sample:
     """A sample as the API describes it. `audio_axis` is the axis to ask a WAV for.
 
-    `values` is -1 and `frequency_hz` 0 where the answer does not give them as numbers. `structured_labels` is None
-    where the sample has a single `label` instead.
+    `values` is -1 and `frequency_hz` 0 if the answer does not give them as numbers. `structured_labels` is None if the
+    sample has a single `label` instead.
     """
 
     id: int
@@ -34,29 +34,31 @@ class Sample:
     metadata: dict[str, str]
 
     @classmethod
-    def read(cls, answer: dict[str, Any], sample_id: int) -> Sample:
-        """From the answer to get-sample. Raises RecordingError where it describes no sample at all."""
+    def from_answer(cls, answer: dict[str, Any], sample_id: int) -> Sample:
+        """Read the answer to get-sample. Raise RecordingError if it describes no sample at all."""
         fields = answer.get("sample")
         if not isinstance(fields, dict):
             raise RecordingError("the answer describes no sample")
-        failed = fields.get("processingError") is True
+        has_failed = fields.get("processingError") is True
+        values, labels = fields.get("valuesCount"), fields.get("structuredLabels")
+        has_labels = isinstance(labels, list) and labels and all(isinstance(entry, dict) for entry in labels)
         return cls(
             id=sample_id,
-            name=_text(fields.get("filename")),
-            values=_whole(fields.get("valuesCount")),
-            frequency_hz=_number(fields.get("frequency")),
-            audio_axis=_audio_axis(fields.get("sensors")),
-            chart_type=_text(fields.get("chartType")),
+            name=_read_text(fields, "filename"),
+            values=values if type(values) is int else -1,
+            frequency_hz=_read_number(fields.get("frequency")),
+            audio_axis=_find_audio_axis(fields.get("sensors")),
+            chart_type=_read_text(fields, "chartType"),
             is_disabled=fields.get("isDisabled") is True,
             is_processing=fields.get("isProcessing") is True,
-            processing_error=(_text(fields.get("processingErrorString")) or "no reason given") if failed else "",
-            label=_text(fields.get("label")),
-            structured_labels=_structured_labels(fields.get("structuredLabels")),
-            metadata=_metadata(fields.get("metadata")),
+            processing_error=(_read_text(fields, "processingErrorString") or "no reason given") if has_failed else "",
+            label=_read_text(fields, "label"),
+            structured_labels=labels if has_labels else None,
+            metadata=_read_metadata(fields.get("metadata")),
         )
 
     def check_usable(self) -> None:
-        """Raises RecordingSkipped or RecordingError, with the reason, for a sample that has no audio to label."""
+        """Raise RecordingSkipped or RecordingError, with the reason, if there is no audio to label."""
         if self.is_disabled:
             raise RecordingSkipped("it is disabled")
         if self.is_processing:
@@ -70,40 +72,36 @@ class Sample:
         if self.values < 1:
             raise RecordingError(f"the recording is empty: it has {self.values} values")
 
+    def as_proposal(self) -> dict[str, Any]:
+        """Return the proposal that changes nothing: the metadata and labels that were read."""
+        if self.structured_labels is not None:
+            return {"metadata": self.metadata, "structuredLabels": self.structured_labels}
+        return {"metadata": self.metadata, "label": self.label}
 
-def _audio_axis(sensors: Any) -> int:
-    """The first axis that is measured in units of audio; 0 where none says so."""
-    if isinstance(sensors, list):
-        for index, sensor in enumerate(sensors):
-            if isinstance(sensor, dict) and _text(sensor.get("units")).lower() == AUDIO_UNITS:
-                return index
+
+def _find_audio_axis(sensors: Any) -> int:
+    """Return the first axis that is measured in units of audio; 0 if none says so."""
+    for index, sensor in enumerate(sensors if isinstance(sensors, list) else ()):
+        if isinstance(sensor, dict) and _read_text(sensor, "units").lower() == AUDIO_UNITS:
+            return index
     return 0
 
 
-def _text(value: Any) -> str:
-    """A string as it is; empty for what is none."""
+def _read_text(fields: dict[str, Any], name: str) -> str:
+    """Return a string as it is; an empty one for anything else."""
+    value = fields.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else -1
-
-
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     try:
         return float(value) if isinstance(value, (int, float)) else 0.0
     except OverflowError:
         return 0.0
 
 
-def _structured_labels(value: Any) -> list[dict[str, Any]] | None:
-    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
-        return value
-    return None
-
-
-def _metadata(value: Any) -> dict[str, str]:
-    """Metadata as the strings it has to be written back as; a key without a value is left out."""
+def _read_metadata(value: Any) -> dict[str, str]:
+    """Return metadata as strings, in which it has to be written back, without the keys that have no value."""
     if not isinstance(value, dict):
         return {}
     try:

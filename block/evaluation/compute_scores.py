@@ -49,12 +49,7 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
 
     Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
     """
-    try:
-        from block.labeling.engine import start
-    except (ImportError, OSError) as error:
-        raise SettingsError(
-            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
-        ) from None
+    from block.labeling.engine import start
 
     engine = start(job)
     location = LocalFolder(options.folder)

@@ -1,4 +1,7 @@
-"""Load the model of a job onto its device. Imports torch, which takes seconds."""
+"""A job's model on its device, and the labeler that uses it.
+
+Imports torch, which takes seconds; without a usable PyTorch the import itself raises SettingsError.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from block.labeling.cached_labeler import CompletingLabeler
-from block.labeling.fast_labeler import FastLabeler
 from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
-from block.labeling.labeler import ExactLabeler
 from block.labeling.progress import Progress, TimeBudget
-from block.model.classifier import Classifier
-from block.model.device import Device, choose_device
-from block.model.features import FilterBanks
 from block.score_store import Key, ScoreStore
-from block.settings import FAST
+from block.settings import FAST, SettingsError
+
+try:
+    from block.labeling.cached_labeler import CompletingLabeler
+    from block.labeling.fast_labeler import FastLabeler
+    from block.labeling.labeler import ExactLabeler
+    from block.model.classifier import Classifier
+    from block.model.device import Device, choose_device
+    from block.model.features import FilterBanks
+except (ImportError, OSError) as error:
+    raise SettingsError(
+        f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
+    ) from None
 
 
 class Notifier(Protocol):

@@ -33,7 +33,7 @@ class Asking:
 
     def ask(self, url: str, times: int, threads: int) -> list[str]:
         """What came of so many calls of `url`, from so many threads."""
-        client = StudioClient(url, self.key, RetryPolicy(tries=50, first_wait_s=0.01), gate=self.gate)
+        client = StudioClient(url, self.key, RetryPolicy(tries=50, first_wait_s=0.01), rate_limit=self.gate)
 
         def one(number: int) -> str:
             try:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from block.edge_impulse.client import StudioClient
-from block.edge_impulse.endpoint import normal_endpoint
+from block.edge_impulse.endpoint import normalize_endpoint
 from block.edge_impulse.errors import (
     BadAnswer,
     ConnectionFailed,
@@ -24,7 +24,7 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.retries import RetryPolicy, Timeouts
+from block.edge_impulse.retries import RetryBudget, RetryPolicy, Timeouts, retry_after_s
 from tests.edge_impulse.scripted import Answer, Server, envelope, scripted
 
 KEY = "ei_0123456789secret"
@@ -40,7 +40,7 @@ def client_of(server: Server, waits: list[float] | None = None, tries: int = 3) 
      "https://studio.edgeimpulse.com/"],
 )  # fmt: skip
 def test_an_endpoint_is_accepted_with_and_without_v1_and_slash(text: str) -> None:
-    assert normal_endpoint(text) == "https://studio.edgeimpulse.com/v1"
+    assert normalize_endpoint(text) == "https://studio.edgeimpulse.com/v1"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_endpoint_is_accepted_with_and_without_v1_and_slash(text: str) -> Non
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
-        normal_endpoint(text)
+        normalize_endpoint(text)
 
 
 def test_the_key_travels_in_its_header_and_the_query_in_the_path() -> None:
@@ -167,7 +167,10 @@ def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock() -> None:
 
 @pytest.mark.parametrize("asked", ["0", "Sat, 01 Jan 2000 00:00:00 GMT"])
 def test_a_server_that_asks_for_no_wait_gets_the_usual_one(asked: str) -> None:
-    assert 2 <= RetryPolicy().wait_s(3, asked) <= 4
+    budget = RetryBudget(RetryPolicy())
+    for _ in range(3):
+        budget.spend(is_outage=False)
+    assert 2 <= budget.wait_s(retry_after_s({"Retry-After": asked})) <= 4
 
 
 def test_a_server_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from block.edge_impulse.details import DetailsWriter
+from block.edge_impulse.details import DetailsReporter
+from block.labeling.progress import Progress
 from block.recording import Evidence, LabeledRecording, RunnerUp, Segment
 from block.settings import SettingsError
 
@@ -27,7 +28,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(tmp_path: Path) -> None:
     path = tmp_path / "details"
-    details = DetailsWriter(path, print)
+    details = DetailsReporter(path, Progress(2), print)
     details.labeled(LABELED)
     details.failed(8, "it is empty")
     first, second = lines(path)
@@ -46,7 +47,7 @@ def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(t
 
 def test_a_full_disk_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    details = DetailsWriter(tmp_path / "details", warned.append)
+    details = DetailsReporter(tmp_path / "details", Progress(2), warned.append)
 
     def full(file: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -62,4 +63,4 @@ def test_a_full_disk_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--details .* cannot be written"):
-        DetailsWriter(tmp_path / "no" / "details", print)
+        DetailsReporter(tmp_path / "no" / "details", Progress(2), print)

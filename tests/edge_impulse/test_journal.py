@@ -28,9 +28,9 @@ def opened(path: Path, warned: list[str] | None = None, **changes: Any) -> Journ
 def noted(path: Path, *ids: int, end: bool = False, **changes: Any) -> None:
     journal = opened(path, **changes)
     for recording_id in ids:
-        journal.labeled(recording_id)
+        journal.add(recording_id)
     if end:
-        journal.ended()
+        journal.end()
     journal.close()
 
 
@@ -93,7 +93,7 @@ def test_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = opened(path)
     threads = [
-        threading.Thread(target=lambda first=first: [journal.labeled(first + at) for at in range(200)])  # type: ignore[misc]
+        threading.Thread(target=lambda first=first: [journal.add(first + at) for at in range(200)])  # type: ignore[misc]
         for first in range(0, 1000, 200)
     ]
     for thread in threads:
@@ -138,12 +138,12 @@ def test_two_runs_do_not_write_to_one_journal(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_of_once_and_what_was_noted_before_counts(tmp_path: Path, monkeypatch: Any) -> None:
     path, warned = tmp_path / "journal", []  # type: tuple[Path, list[str]]
     journal = opened(path, warned)
-    journal.labeled(1)
+    journal.add(1)
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:5]))  # as far as there is room
-    journal.labeled(2)
+    journal.add(2)
     monkeypatch.setattr(os, "write", real)
-    journal.labeled(3)
+    journal.add(3)
     journal.close()
     (word,) = warned
     assert "cannot be written any more" in word

@@ -21,7 +21,7 @@ from block.edge_impulse.errors import (
     Unreachable,
 )
 from block.edge_impulse.label_owner import fingerprint
-from block.edge_impulse.project import Project, projects_of
+from block.edge_impulse.project import Project, list_projects
 from block.labeling.job import LABELED_BY
 from block.recording import (
     LabeledRecording,
@@ -148,7 +148,7 @@ def test_a_failed_recording_that_could_be_read_is_proposed_as_it_was(fields: Any
 
 
 def test_a_failed_recording_that_could_not_be_read_gets_an_empty_proposal() -> None:
-    client = FakeClient(trouble={"raw-data/7": NotFound("no such sample", 404)})
+    client = FakeClient(trouble={"raw-data/7": NotFound("no such sample")})
     made = project(client, job=12)
     with pytest.raises(RecordingError, match="no such sample"):
         made.fetch(7, print)
@@ -198,7 +198,7 @@ def test_samples_without_usable_audio_are_left_out_with_the_reason(fields: Any, 
 
 
 def test_audio_that_studio_does_not_give_out_and_audio_that_is_damaged_fail() -> None:
-    refused = FakeClient(trouble={"/wav": Refused("HTTP 400: no audio axis", 400)})
+    refused = FakeClient(trouble={"/wav": Refused("HTTP 400: no audio axis")})
     with pytest.raises(RecordingError, match="no audio that Studio gives out: HTTP 400: no audio axis"):
         project(refused).fetch(7, print)
     with pytest.raises(RecordingError, match="cannot be decoded"):
@@ -216,11 +216,11 @@ def test_the_first_axis_that_measures_audio_is_asked_for() -> None:
 
 def test_a_refused_key_ends_the_run() -> None:
     with pytest.raises(RunEnded, match="key is not accepted"):
-        project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401", 401)})).fetch(7, print)
+        project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401")})).fetch(7, print)
 
 
 def test_what_the_key_may_not_do_is_told_apart_from_other_trouble() -> None:
-    client = FakeClient(trouble={"/metadata": Forbidden("HTTP 403", 403)})
+    client = FakeClient(trouble={"/metadata": Forbidden("HTTP 403")})
     made = project(client)
     made.fetch(7, print)
     with pytest.raises(RecordingForbidden, match="HTTP 403"):
@@ -232,7 +232,7 @@ def test_a_proposal_that_is_refused_is_replaced_by_what_was_read() -> None:
         def post_json(self, path: str, body: Any) -> dict[str, Any]:
             super().post_json(path, body)
             if any(one["label"] == "speech" for one in body["proposedChanges"].get("structuredLabels", ())):
-                raise Refused("HTTP 400: no such label", 400)
+                raise Refused("HTTP 400: no such label")
             return {"success": True}
 
     client = Picky(sample(metadata={"site": "north"}))
@@ -300,9 +300,9 @@ def test_the_keys_projects_are_found(answer: Any, found: list[int] | None) -> No
 
     if found is None:
         with pytest.raises(BadAnswer, match="no list of projects"):
-            projects_of(Projects())  # type: ignore[arg-type]
+            list_projects(Projects())  # type: ignore[arg-type]
     else:
-        assert projects_of(Projects()) == found  # type: ignore[arg-type]
+        assert list_projects(Projects()) == found  # type: ignore[arg-type]
 
 
 def labelled(**metadata: str) -> dict[str, Any]:

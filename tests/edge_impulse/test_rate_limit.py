@@ -34,7 +34,7 @@ class Gate:
 
 
 def client_of(server: Server, gate: Gate, tries: int = 3) -> StudioClient:
-    return StudioClient(server.url, KEY, RetryPolicy(tries=tries), sleep=lambda s: None, gate=gate)
+    return StudioClient(server.url, KEY, RetryPolicy(tries=tries), sleep=lambda s: None, rate_limit=gate)
 
 
 def test_the_gate_is_asked_before_each_try_and_told_how_it_ended() -> None:
@@ -82,7 +82,7 @@ def test_a_pause_that_is_too_long_to_be_waited_for_is_told_without_its_length() 
 def test_who_waits_for_another_try_is_outside_of_the_gate() -> None:
     gate, inside = Gate(), []
     with scripted(Answer(500), Answer(429, headers={"Retry-After": "1"}), Answer()) as server:
-        client = StudioClient(server.url, KEY, sleep=lambda s: inside.append(len(gate.inside)), gate=gate)
+        client = StudioClient(server.url, KEY, sleep=lambda s: inside.append(len(gate.inside)), rate_limit=gate)
         client.get_json("/api/x")
     assert inside == [0, 0]
 
@@ -97,7 +97,7 @@ def test_a_request_is_under_way_until_its_body_is_read() -> None:
         connection.sendall(b"x" * 10)
 
     with listening(slow) as url:
-        assert len(StudioClient(url, KEY, gate=gate).get_bytes("/api/1/wav", 100)) == 20
+        assert len(StudioClient(url, KEY, rate_limit=gate).get_bytes("/api/1/wav", 100)) == 20
     assert inside == [1]
     assert gate.inside == set()
 
@@ -115,7 +115,7 @@ def test_once_the_run_is_over_nobody_waits_at_the_gate_and_nothing_is_asked() ->
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
     with scripted(Answer()) as server:
-        client = StudioClient(server.url, KEY, stop=stop, gate=Closed())
+        client = StudioClient(server.url, KEY, stop=stop, rate_limit=Closed())
         with pytest.raises(ConnectionFailed, match="GET /api/x: not asked, as the run is over"):
             client.get_json("/api/x")
         assert server.asked == []

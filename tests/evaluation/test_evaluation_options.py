@@ -90,7 +90,7 @@ def test_what_is_wrong_is_refused_with_code_2_before_torch_is_imported(tmp_path:
         "import sys; from block import cli\n"
         f"sys.argv = ['block', 'evaluate', {str(tmp_path / 'clips')!r}, '--annotations', {str(notes)!r}, "
         f"'--model', 'ast-tiny-audioset', '--out', {str(tmp_path / 'out')!r}]\n"
-        "try: cli.command()\n"
+        "try: cli.main_command()\n"
         "except SystemExit as end: print(end.code, 'torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -17,8 +17,7 @@ import numpy as np
 import soundfile
 
 from block.audio import LOUDEST, decode
-from block.commands.job_options import read_job
-from block.commands.options import parse
+from block.commands.options import parse, read_job
 from block.edge_impulse.access import read_ids
 from block.edge_impulse.project import Project
 from block.labeling.labeler import ExactLabeler
@@ -153,7 +152,7 @@ def make_huge(path: Path) -> None:
 def ids_in(make: Callable[[Path], object]) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         make(place.folder / "ids.json")
-        return f"the ids {read_ids(str(place.folder / 'ids.json'), patience_s=0.05)}"
+        return f"the ids {read_ids(str(place.folder / 'ids.json'), timeout_s=0.05)}"
 
     return act
 

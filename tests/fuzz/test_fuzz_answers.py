@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from block.edge_impulse.errors import StudioError
-from block.edge_impulse.project import Project, projects_of
+from block.edge_impulse.project import Project, list_projects
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment
 from tests.fuzz.drawn import any_text, examples, flipped, json_values, nested, odd_numbers
 
@@ -120,7 +120,7 @@ def test_any_answer_is_a_recording_or_fails_in_words(answer: dict[str, Any], aud
 )
 def test_any_list_of_projects_is_ids_or_a_bad_answer(answer: dict[str, Any]) -> None:
     try:
-        ids = projects_of(Client(answer, b""))  # type: ignore[arg-type]
+        ids = list_projects(Client(answer, b""))  # type: ignore[arg-type]
     except StudioError:
         return
     assert all(type(one) is int for one in ids)

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.commands.job_options import read_job
-from block.commands.options import OPTIONS, parse
+from block.commands.options import OPTIONS, parse, read_job
 from block.labeling.job import Job
 from block.labels import LabelError
 from block.model.checkpoint import EMBEDDED, CheckpointError

@@ -137,7 +137,7 @@ def _child(folder: str, argv: list[str], environment: dict[str, str], pinned: st
     _pin(pinned)
     from block import cli
 
-    cli.command() if argv[0] in ("label", "relabel", "evaluate") else cli.main()
+    cli.main_command() if argv[0] in ("label", "relabel", "evaluate") else cli.main()
 
 
 def _pin(path: str) -> None:

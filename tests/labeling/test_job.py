@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from block.commands.job_options import read_job
-from block.commands.options import parse
+from block.commands.options import parse, read_job
 from block.labeling.job import Job, build_metadata, suggest_speedups
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint

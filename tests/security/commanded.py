@@ -66,7 +66,7 @@ from block import cli
 for line in sys.stdin.read().split("\\0"):
     sys.argv = ["x", *line.split("\\1")]
     try:
-        cli.command()
+        cli.main_command()
     except SystemExit as ended:
         print("ended with", ended.code, flush=True)
 """

@@ -206,7 +206,7 @@ def test_every_command_begins_by_hiding_secrets_and_leaving_no_core(tmp_path: Pa
     script = tmp_path / "script.py"
     script.write_text(
         "import resource, sys\nfrom block import cli\nsys.argv = ['x', 'labels', '--model', sys.argv[1]]\n"
-        "try:\n    cli.command()\nexcept SystemExit:\n"
+        "try:\n    cli.main_command()\nexcept SystemExit:\n"
         "    print(resource.getrlimit(resource.RLIMIT_CORE), type(sys.stdout).__name__, type(sys.stderr).__name__)\n"
     )
     done = run_python([script, EMBEDDED], tmp_path, **SECRETS)

@@ -20,10 +20,10 @@ def main() -> None:
     file = os.open(os.environ["SOAK_CALLS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     send = StudioClient._request
 
-    def timed(self: StudioClient, call: Any, read: Any) -> Any:
+    def timed(self: StudioClient, call: Any, parse: Any) -> Any:
         began = time.monotonic()
         try:
-            return send(self, call, read)
+            return send(self, call, parse)
         finally:
             ended = time.monotonic()
             os.write(file, f"{ended:.6f} {ended - began:.6f} {call}\n".encode())
