@@ -19,7 +19,7 @@ import soundfile
 
 from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, resampled, resampled_length, resampling_ratio
-from block.runtime.limits import THREADS, available_bytes
+from block.runtime.limits import THREADS, find_available_bytes
 
 # Of the files that are taken for recordings, in lower case.
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
@@ -200,7 +200,7 @@ ASK_BYTES = 64 << 20  # to take less than this, nobody asks how much is free
 class GrowingWaveform:
     """A float32 waveform of `length` values so far, `expected` in the end, or more. `free`: the bytes that are free."""
 
-    def __init__(self, expected: int = 0, free: Callable[[], int] = available_bytes) -> None:
+    def __init__(self, expected: int = 0, free: Callable[[], int] = find_available_bytes) -> None:
         """Raises RecordingError where `expected` values take more memory than is free."""
         self._free = free
         self._values: Waveform = np.empty(0, np.float32)

@@ -18,8 +18,8 @@ from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
 from block.recording import printable
 from block.runtime import cancel
-from block.runtime.cancel import CANCELLED
-from block.runtime.redact import leave_no_core, redact_output
+from block.runtime.cancel import CANCELED
+from block.runtime.redact import disable_core_dumps, redact_output
 from block.settings import SettingsError
 
 # Each is a module of `block.commands`, imported when it is run: some take seconds.
@@ -49,7 +49,7 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
         # Names may hold characters that the log's encoding does not have, and a log is read while it grows.
         _reconfigure(stream, errors="backslashreplace", line_buffering=True)
     redact_output(os.environ)
-    leave_no_core()
+    disable_core_dumps()
     cancel.install()
     try:
         code = action(argv)
@@ -59,7 +59,7 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
         code = SOME_FAILED  # whoever read the output has gone (`… | head`): there is nobody to tell
     except KeyboardInterrupt:
         print(f"{program}: cancelled", file=sys.stderr)
-        code = CANCELLED
+        code = CANCELED
     except Exception as error:  # nobody foresaw this; the log of a job should still end in one line that can be read
         if "--verbose" in argv:
             raise

@@ -28,7 +28,7 @@ from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
-from block.runtime.cancel import CANCELLED
+from block.runtime.cancel import CANCELED
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
@@ -97,7 +97,7 @@ class FolderJob:
         decide.tell(target, run, found)
         if done.summary.cancelled:
             print("the same command again goes on from here")
-            return CANCELLED
+            return CANCELED
         if done.summary.ended and not found.labeled:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED

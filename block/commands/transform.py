@@ -29,7 +29,7 @@ from block.edge_impulse.project import Project, projects_of
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, fingerprint, metadata
 from block.runtime import cancel
-from block.runtime.cancel import CANCELLED
+from block.runtime.cancel import CANCELED
 from block.score_store import check_folder
 from block.settings import SettingsError
 
@@ -61,7 +61,7 @@ def run_action(argv: Sequence[str]) -> int:
     try:
         return ProjectJob(options, ids, job, client, access.key, project_id, stop).run(executor)
     finally:
-        with cancel.deferred():
+        with cancel.defer():
             executor.leave()
 
 
@@ -106,7 +106,7 @@ class ProjectJob:
         summary = labeled.summary
         summary.done += done
         # The run is over: what is left are its last words, and a signal is no reason to swallow them.
-        with cancel.deferred():
+        with cancel.defer():
             if journal is not None:
                 if not summary.not_reached:
                     journal.ended()
@@ -126,7 +126,7 @@ class ProjectJob:
                 self._tell_of_fall_back(labeled, progress.say)
             progress.finish(summary, options.failed_ids_file if wrote_failed else None)
         if summary.cancelled:
-            return CANCELLED
+            return CANCELED
         if summary.ended and not summary.labeled and not summary.done:
             return NOTHING_STARTED
         return SOME_FAILED if summary.unlabeled else ALL_LABELED

@@ -38,7 +38,7 @@ from block.recording import (
     RunEnded,
     structured_labels,
 )
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 
 Answer = TypeVar("Answer")
 # Of audio: eight bytes a value is the most that a WAV has, and a sample of several axes may come with all of them.
@@ -106,7 +106,7 @@ class Project:
         stretch = audio.stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
             recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
-            sha256_of(wav),
+            compute_sha256(wav),
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:

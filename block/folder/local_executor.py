@@ -24,8 +24,5 @@ def compute(engine: Engine, work: FolderRun, ids: Sequence[int], progress: Progr
     for line in labeler.report():
         progress.say(line)
     if labeler.fell_back:
-        progress.say(
-            f"labelled the fast way before the fall-back: {len(labeler.fast_ids)} recordings; --mode exact "
-            f"computes all of them exactly"
-        )
+        progress.say_fast_count("labelled the fast way before the fall-back", labeler.fast_ids)
     return FolderResult(summary, folder.labeled)

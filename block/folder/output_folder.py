@@ -16,7 +16,7 @@ from block import __version__
 from block.folder import output_folder
 from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
-from block.runtime.atomic_file import temporary_for, write
+from block.runtime.atomic_file import temporary_path, write_atomic
 from block.score_store import Key
 from block.settings import SettingsError
 
@@ -42,7 +42,7 @@ def check_folders(place: Location, out: Path) -> None:
         names = {path.name for path in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be read as a folder: {error.strerror or error}") from None
-    at_once = {LOCK, temporary_for(out / output_folder.NAME).name}  # what a run killed at once leaves
+    at_once = {LOCK, temporary_path(out / output_folder.NAME).name}  # what a run killed at once leaves
     if names - at_once and output_folder.NAME not in names:
         raise SettingsError(f"--out {out} holds other things; expected a new or empty folder, or an earlier run's")
 
@@ -101,7 +101,7 @@ class RunFile:
             "key": json.loads(self.key.to_json()), "stored": self.stored, "options": self.options,
             "class_names": self.class_names,
         }  # fmt: skip
-        write(out / NAME, json.dumps(content, indent=1) + "\n")
+        write_atomic(out / NAME, json.dumps(content, indent=1) + "\n")
 
 
 def load(out: Path) -> RunFile:

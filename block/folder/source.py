@@ -17,7 +17,7 @@ from block.folder.listing import UNKNOWN, FileStamp, FolderListing, shown
 from block.folder.location import Location, OpenRecording
 from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 
 
 class KnownFiles(Protocol):
@@ -87,7 +87,7 @@ class Folder:
         promised = promised_values(file)
         check_wav(file)
         expect(promised)
-        content = known.content if _is_same(known, before) else sha256_of(file)
+        content = known.content if _is_same(known, before) else compute_sha256(file)
         sound = audio.decode(file, self.model_rate_hz)
         check_whole(sound.positions, promised, sound.rate_hz)
         if opened.stamp_now() != before:

@@ -76,6 +76,6 @@ def ahead(
         if not waiting:
             return
         item, future = waiting.popleft()
-        yield item, cancel.done(future)
+        yield item, cancel.wait_for(future)
         budget.used(turn)
         turn += 1

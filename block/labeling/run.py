@@ -95,7 +95,7 @@ class Run:
             self.summary.cancelled = True
         except Exception as error:
             self.summary.ended = _reason(error)
-        with cancel.deferred():
+        with cancel.defer():
             self._end(self.summary.cancelled or bool(self.summary.ended))
         summary = self.summary
         reached = {*summary.labeled, *summary.failed, *summary.skipped, *summary.done}
@@ -182,7 +182,7 @@ class Run:
             return {}
         try:
             # In a thread of its own: a forward pass takes seconds, and a signal is heard between them.
-            labeled = cancel.done(self._model.submit(self.labeler.label, batch)).result()
+            labeled = cancel.wait_for(self._model.submit(self.labeler.label, batch)).result()
         except RunEnded:
             raise
         except Exception as error:
@@ -197,7 +197,7 @@ class Run:
         """Count the oldest writes: those that are done, and as many more as leave `pending`."""
         while self._writing and (len(self._writing) > pending or self._writing[0].future.done()):
             # Left in place until it is known, so that an interruption here loses nothing.
-            problem = cancel.done(self._writing[0].future).exception()
+            problem = cancel.wait_for(self._writing[0].future).exception()
             self._count(self._writing.popleft(), problem)
             if isinstance(problem, RunEnded):
                 raise problem
