@@ -19,7 +19,7 @@ import soundfile
 
 from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
-from block.runtime.limits import THREADS, available_bytes
+from block.runtime.limits import THREADS, find_available_bytes
 
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")  # of recordings, in lower case
 LOUDEST = 1e12  # full scale is 1; beyond 1e15, the power spectrum no longer fits in float32
@@ -200,7 +200,7 @@ class GrowingWaveform:
     `free` returns the bytes of memory that are free. Raises RecordingError where the waveform needs more.
     """
 
-    def __init__(self, expected: int = 0, free: Callable[[], int] = available_bytes) -> None:
+    def __init__(self, expected: int = 0, free: Callable[[], int] = find_available_bytes) -> None:
         self._free = free
         self._values: Waveform = np.empty(0, np.float32)
         self._check_memory(expected)

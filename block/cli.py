@@ -19,8 +19,8 @@ from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
 from block.recording import make_printable
 from block.runtime import cancel
-from block.runtime.cancel import CANCELLED
-from block.runtime.redact import leave_no_core, redact_output
+from block.runtime.cancel import CANCELED
+from block.runtime.redact import disable_core_dumps, redact_output
 from block.settings import SettingsError
 
 # Each is a module of `block.commands`, imported when it runs: some take seconds.
@@ -55,7 +55,7 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
         code = SOME_FAILED  # the reader of the output has gone (`… | head`)
     except KeyboardInterrupt:
         print(f"{program}: cancelled", file=sys.stderr)
-        code = CANCELLED
+        code = CANCELED
     except Exception as error:  # a bug; the log of a job should still end in one readable line
         if "--verbose" in argv:
             raise
@@ -78,7 +78,7 @@ def prepare_process() -> None:
             # Names may hold characters that the log's encoding lacks, and a log is read while it grows.
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
     redact_output(os.environ)
-    leave_no_core()
+    disable_core_dumps()
     cancel.install()
 
 

@@ -7,12 +7,17 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from bench.scaling.workload import WINDOW_S
+from block.cluster.driver import REPORT_EVERY_S, REPORTERS_A_SECOND
+from block.cluster.worker import CHUNKS_AT_ONCE
+from block.folder.manifest import SAVE_SHARE
+from block.runtime.limits import THREADS
 
 CLASSES = 527
 LOGITS_BYTES = 4 * CLASSES  # of a window, as float32
 MEASURED = "python -m bench scaling --measure"
 RAY = "python -m tests.cluster.costs_of_ray"
 ASSUMED = "assumed"
+DRIVER = "block/cluster/driver.py"
 START = f"{ASSUMED}, from 3 s for Ray and 7 s for torch, transformers and a small model, measured"
 CPU_EXACT, CPU_FAST, GPU = "cpu-exact", "cpu-fast", "gpu"
 
@@ -31,7 +36,7 @@ class Driver:
     )  # fmt: skip
     put_s: float = _of(5e-7, "s a recording, for the manifest", MEASURED)
     save_s: float = _of(6.5e-6, "s a recording, each time that the manifest is saved", MEASURED)
-    save_share: float = _of(0.02, "of the time goes into that, at most", "block/folder/manifest.py")
+    save_share: float = _of(SAVE_SHARE, "of the time goes into that, at most", "block/folder/manifest.py")
     chunk_s: float = _of(3e-3, "s a chunk, before the first is handed out", RAY)
     task_s: float = _of(5e-3, "s a chunk, for handing it out and taking note of its end", RAY)
     report_s: float = _of(2e-3, "s a report", RAY)
@@ -71,11 +76,15 @@ class Workers:
     worker_spread: float = _of(0.05, "between workers", ASSUMED)
     chunk_spread: float = _of(0.10, "between chunks of a worker", ASSUMED)
     prepare_s: float = _of(8e-5, "s a second of audio, for reading, hashing and decoding", MEASURED)
-    threads: int = 4  # that read a chunk's recordings, block/labeling/prefetch.py
-    chunks_at_once: int = 2  # block/cluster/worker.py
-    chunks_waiting: int = 0  # block/cluster/driver.py
-    report_every_s: float = _of(2.0, "s from report to report of a chunk, at least", "block/cluster/driver.py")
-    reporters_a_second: float = _of(8.0, "workers that report within a second, at most", "block/cluster/driver.py")
+    threads: int = THREADS  # that read a chunk's recordings
+    chunks_at_once: int = CHUNKS_AT_ONCE
+    chunks_waiting: int = 0  # block/cluster/driver.py hands out no more than are worked on
+    report_every_s: float = _of(
+        REPORT_EVERY_S, "s from report to report of a chunk, at least", "block/cluster/driver.py"
+    )
+    reporters_a_second: float = _of(
+        float(REPORTERS_A_SECOND), "workers that report within a second, at most", "block/cluster/driver.py"
+    )
     losses_an_hour: float = _of(0.0, "of a worker", "none, unless set")
     noticed_s: float = _of(15.0, "s until a node's death is noticed", "measured: a node killed, Ray 2.60")
 

@@ -19,7 +19,7 @@ import soundfile
 
 from bench.scaling.costs import LOGITS_BYTES
 from block.cluster.executor import FLUSH_PIECES
-from block.cluster.report import LABELED, RecordingResult, Report, unpacked
+from block.cluster.report import LABELED, RecordingResult, Report, pack, unpack
 from block.folder import decide as folder_decide
 from block.folder.location import LocalFolder
 from block.folder.manifest import FileEntry, Manifest
@@ -100,11 +100,11 @@ def _outcomes() -> dict[str, float]:
         report = Report("a worker")
         for number in range(50):
             one = _scored(number, windows, logits)
-            report.outcomes.append(
+            report.results.append(
                 RecordingResult(number, LABELED, "", decide(one, WINDOWS, settings), _entry(number, one), one)
             )
-        packed = report.packed()
-        return _seconds(lambda: unpacked(packed)) / 50
+        packed = pack(report)
+        return _seconds(lambda: unpack(packed)) / 50
 
     recording, window = _fitted(took)
     return {"outcome_s": recording, "outcome_byte_s": window / LOGITS_BYTES}

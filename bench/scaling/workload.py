@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from block.cluster.driver import chunks
+from block.cluster.driver import split_into_chunks
 
 WINDOW_S = 2.0
 BYTES_A_SECOND = 2 * 16000  # one channel of 16 bits at 16 kHz
@@ -73,7 +73,7 @@ class Chunks:
 
 def cut(recordings: Recordings, workers: int, kind: str) -> Chunks:
     """The chunks that a driver makes of `recordings` for so many workers of a `kind`, cpu or cuda."""
-    spans = list(chunks(recordings.sizes.tolist(), workers, kind))
+    spans = list(split_into_chunks(recordings.sizes.tolist(), workers, kind))
     starts = np.array([span.start for span in spans])
     return Chunks(
         np.array([len(span) for span in spans]),

@@ -1,225 +1,210 @@
-"""A chunk of recordings in a worker: a `Run` over them, whose outcomes are told one by one."""
+"""A chunk of recordings in a worker: a `Run` over them, whose results are reported while it lasts."""
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from block.cluster.exclusive_lock import SharedLock
-from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, CarriedScores, RecordingResult, Report, StageTimes
+from block.cluster.readers_writer_lock import ReadersWriterLock
+from block.cluster.report import (
+    DONE,
+    FAILED,
+    LABELED,
+    SKIPPED,
+    CarriedScores,
+    RecordingResult,
+    Report,
+    ReportBuffer,
+    StageTimes,
+)
 from block.cluster.task import ClusterJob, ConnectorContext, WorkItem
 from block.edge_impulse.retries import RateLimit
 from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
-from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source, Summary
+from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
 from block.score_store import Scored
 from block.windows import PreparedRecording
 
-Tell = Callable[[RecordingResult | None], None]
-
 
 @dataclass(frozen=True)
-class Tools:
-    """What the chunks of a worker share: the model and the `turn` to use it, what the driver's store holds, the key."""
+class WorkerResources:
+    """What the chunks of a worker share.
 
-    task: ClusterJob
+    One of them at a time uses the model, with `model_lock`; with `isolation`, held exclusively, one has the process to
+    itself. `stored` are the contents that the driver's score store holds, `fetch_scores` brings their scores.
+    """
+
+    cluster_job: ClusterJob
+    worker: str
+    coordinator: Any
     labeler: CompletingLabeler
-    turn: threading.Lock
-    company: SharedLock
-    held: Collection[str]
-    ask: Callable[[str], Scored | None]
-    key: str = field(default="", repr=False)
-    gate: RateLimit | None = None
+    stored: Collection[str]
+    fetch_scores: Callable[[str], Scored | None]
+    api_key: str = field(default="", repr=False)
+    rate_limit: RateLimit | None = None
+    model_lock: threading.Lock = field(default_factory=threading.Lock)
+    isolation: ReadersWriterLock = field(default_factory=ReadersWriterLock)
 
 
 class Chunk:
-    """Recordings `items`, the chunk `number` of a run."""
+    """The recordings `items`, which are the chunk `number` of a run."""
 
-    def __init__(self, tools: Tools, coordinator: Any, number: int, items: Sequence[WorkItem]) -> None:
-        self._tools = tools
-        self._coordinator = coordinator
+    def __init__(self, resources: WorkerResources, number: int, items: Sequence[WorkItem]) -> None:
+        self._resources = resources
         self._number = number
-        self._items = items
-        self._entries = {item.id: item.entry for item in items if item.entry is not None}
-        self._report = Report("")
-        self._lock = threading.Lock()
-        self._over = False
+        self.entries = {item.id: item.entry for item in items if item.entry is not None}
+        self._ids = [item.id for item in items]
+        self.buffer = ReportBuffer(resources.worker)
+        self._has_ended = False
+        # An item for each result, True once there are no more.
+        self._events: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
-    def label(self, tell: Tell) -> None:
-        """Label them; `tell` gets the outcome of each, and None in the end. In the thread that calls."""
+    def label(self) -> Iterator[Report]:
+        """Label the recordings in a thread of its own, and yield reports until all are done."""
+        threading.Thread(target=self._label, name=f"chunk {self._number}", daemon=True).start()
+        labeler, every_s = self._resources.labeler, self._resources.cluster_job.report_every_s
+        reported, is_done = time.monotonic(), False
+        while not is_done:
+            is_done = self._events.get()
+            if is_done or time.monotonic() - reported >= every_s:
+                report = self.buffer.take()
+                report.startup_s, report.audit = labeler.startup_s, labeler.report()
+                report.has_fallen_back = labeler.fell_back
+                yield report
+                reported = time.monotonic()
+
+    def add_result(self, result: RecordingResult) -> None:
+        """Report what became of a recording."""
+        self.buffer.add(results=[result])
+        self._events.put(False)
+
+    def _label(self) -> None:
         try:
-            self._label(tell)
+            self._follow_plan()
         except Exception as error:
             self._end(f"unexpected {type(error).__name__}: {error}")
         finally:
-            tell(None)
+            self._events.put(True)
 
-    def finish(self, report: Report) -> None:
-        """Put what is known besides outcomes into `report`."""
-        with self._lock:
-            ours, self._report = self._report, Report("")
-        report.stages.add(ours.stages)
-        report.batches += ours.batches
-        report.warnings += ours.warnings
-        report.said += ours.said
-        report.ended = ours.ended
-        report.startup_s = self._tools.labeler.startup_s
-        report.audit = self._tools.labeler.describe_audit()
-        report.has_fallen_back = self._tools.labeler.has_fallen_back
-
-    def _label(self, tell: Tell) -> None:
+    def _follow_plan(self) -> None:
         import ray
 
-        company = self._tools.company
-        plan = ray.get(self._coordinator.begin.remote(self._number, [item.id for item in self._items]))
-        for recording_id, reason in plan.poisoned.items():
-            tell(RecordingResult(recording_id, FAILED, reason))
-        for recording_id in plan.alone:
-            if self._over:
+        coordinator, isolation = self._resources.coordinator, self._resources.isolation
+        plan = ray.get(coordinator.start_chunk.remote(self._number, self._ids))
+        for recording_id, reason in plan.failures.items():
+            self.add_result(RecordingResult(recording_id, FAILED, reason))
+        for recording_id in plan.suspects:
+            if self._has_ended:
                 return
-            with company.alone():
-                ray.get(self._coordinator.trying.remote(self._number, recording_id))
-                self._run([recording_id], tell)
-                ray.get(self._coordinator.finished.remote(self._number, recording_id))
-        if plan.together and not self._over:
-            with company.together():
-                self._run(list(plan.together), tell)
+            with isolation.lock_exclusive():
+                ray.get(coordinator.start_suspect.remote(self._number, recording_id))
+                self._run([recording_id])
+                ray.get(coordinator.clear_suspect.remote(self._number, recording_id))
+        if plan.rest and not self._has_ended:
+            with isolation.lock_shared():
+                self._run(plan.rest)
 
-    def _run(self, ids: list[int], tell: Tell) -> None:
-        tools, stop = self._tools, threading.Event()
-        context = ConnectorContext(self._entries, self._say, self._warn, stop, tools.key, tools.gate)
-        source, sink = tools.task.site.opened(context)
+    def _run(self, ids: Sequence[int]) -> None:
+        resources, cluster_job, stop = self._resources, self._resources.cluster_job, threading.Event()
+        context = ConnectorContext(
+            self.entries, self.buffer.say, self.buffer.warn_once, stop, resources.api_key, resources.rate_limit
+        )
+        source, sink = cluster_job.connector.open(context)
+        labeler: RecordingLabeler = resources.labeler
         scores: CarriedScores | None = None
-        labeler: RecordingLabeler = tools.labeler
-        if tools.task.keeps:
-            class_names = tools.task.job.checkpoint.class_names
-            scores = CarriedScores(tools.task.key, class_names, tools.held, tools.ask)
-            labeler = CachedLabeler(tools.labeler, scores)
-        timed = _TimedLabeler(self, labeler, tools.turn)
-        told = _ResultReporter(self, tell, timed, scores)
-        summary = Run(_TimedSource(self, source), _TimedSink(self, sink), timed, told, stop).label(ids)
-        told.end(summary)
+        if cluster_job.keeps_scores:
+            class_names = cluster_job.job.checkpoint.class_names
+            scores = CarriedScores(cluster_job.key, class_names, resources.stored, resources.fetch_scores)
+            labeler = CachedLabeler(resources.labeler, scores)
+        timed = _TimedLabeler(labeler, self.buffer, resources.model_lock)
+        reporter = _ResultReporter(self, timed.contents, scores)
+        run = Run(_TimedSource(source, self.buffer), _TimedSink(sink, self.buffer), timed, reporter, stop)
+        summary = run.label(ids)
+        for recording_id, reason in reporter.skips.items():
+            kind = DONE if recording_id in summary.done else SKIPPED
+            self.add_result(RecordingResult(recording_id, kind, reason))
         if summary.end_reason:
             self._end(summary.end_reason)
 
-    def entry(self, recording_id: int) -> Any:
-        """What is known of a recording's file; None where it is no file."""
-        return self._entries.get(recording_id)
-
-    def count(self, **amounts: float) -> None:
-        """Add to what stages took."""
-        with self._lock:
-            self._report.stages.add(StageTimes(**amounts))  # type: ignore[arg-type]
-
-    def batch(self, recordings: int, windows: int) -> None:
-        """A group was labelled."""
-        with self._lock:
-            self._report.batches.append((recordings, windows))
-
-    def _say(self, line: str) -> None:
-        with self._lock:
-            self._report.said.append(line)
-
-    def _warn(self, text: str) -> None:
-        with self._lock:
-            self._report.warnings.append(text)
-
     def _end(self, reason: str) -> None:
-        with self._lock:
-            self._report.ended, self._over = reason, True
+        self._has_ended = True
+        self.buffer.add(end_reason=reason)
 
 
 class _TimedSource:
-    """A source with a clock on it."""
+    """A source that measures the time spent reading, less that spent waiting for memory."""
 
-    def __init__(self, chunk: Chunk, source: Source) -> None:
-        self._chunk, self._source = chunk, source
+    def __init__(self, source: Source, buffer: ReportBuffer) -> None:
+        self._source, self._buffer = source, buffer
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        started, waited_s = time.perf_counter(), 0.0
+        def expect_values(values: int) -> None:
+            started = time.perf_counter()
+            expect(values)
+            self._buffer.add(stages=StageTimes(read_s=started - time.perf_counter()))
 
-        def expected(values: int) -> None:
-            nonlocal waited_s
-            asked = time.perf_counter()
-            expect(values)  # waits for memory, which is no reading
-            waited_s += time.perf_counter() - asked
-
-        try:
-            return self._source.fetch(recording_id, expected)
-        finally:
-            self._chunk.count(read_s=time.perf_counter() - started - waited_s)
+        with self._buffer.time("read_s"):
+            return self._source.fetch(recording_id, expect_values)
 
 
 class _TimedSink:
-    """A sink with a clock on it."""
+    """A sink that measures the time spent writing."""
 
-    def __init__(self, chunk: Chunk, sink: Sink) -> None:
-        self._chunk, self._sink = chunk, sink
+    def __init__(self, sink: Sink, buffer: ReportBuffer) -> None:
+        self._sink, self._buffer = sink, buffer
         self.give_up = sink.give_up
 
     def write(self, labeled: LabeledRecording) -> None:
-        started = time.perf_counter()
-        try:
+        with self._buffer.time("write_s"):
             self._sink.write(labeled)
-        finally:
-            self._chunk.count(write_s=time.perf_counter() - started)
 
 
 class _TimedLabeler(LabelerWrapper):
-    """A labeler with a clock on it, with which two chunks take turns. `contents` are those of recordings, by id."""
+    """A labeler that measures its time, and lets one chunk at a time use the model.
 
-    def __init__(self, chunk: Chunk, labeler: RecordingLabeler, turn: threading.Lock) -> None:
+    `contents` are the SHA-256 of the recordings' files, by id.
+    """
+
+    def __init__(self, labeler: RecordingLabeler, buffer: ReportBuffer, model_lock: threading.Lock) -> None:
         super().__init__(labeler)
-        self._chunk, self._turn = chunk, turn
+        self._buffer, self._model_lock = buffer, model_lock
         self.contents: dict[int, str] = {}
 
     def prepare(self, recording: Recording) -> PreparedRecording:
-        started = time.perf_counter()
         self.contents[recording.id] = recording.content
-        try:
+        with self._buffer.time("prepare_s"):
             return super().prepare(recording)
-        finally:
-            self._chunk.count(prepare_s=time.perf_counter() - started)
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        with self._turn:
-            started = time.perf_counter()
-            try:
-                return super().label(batch)
-            finally:
-                self._chunk.count(model_s=time.perf_counter() - started)
+        with self._model_lock, self._buffer.time("model_s"):
+            return super().label(batch)
 
 
 class _ResultReporter:
-    """Tells `tell` what a run reports."""
+    """Adds what a run reports to its chunk. `skips` are the reasons of skipped recordings, of either kind, by id."""
 
-    def __init__(self, chunk: Chunk, tell: Tell, timed: _TimedLabeler, scores: CarriedScores | None) -> None:
-        self._chunk, self._tell, self._timed, self._scores = chunk, tell, timed, scores
-        self._skipped: dict[int, str] = {}
+    def __init__(self, chunk: Chunk, contents: dict[int, str], scores: CarriedScores | None) -> None:
+        self._chunk, self._contents, self._scores = chunk, contents, scores
+        self.skips: dict[int, str] = {}
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
-        content = self._timed.contents.get(labeled.id, "")
-        scored = self._scores.new(content) if self._scores is not None and content else None
-        self._chunk.count(recordings=1, windows=labeled.windows, audio_s=labeled.seconds)
-        self._tell(RecordingResult(labeled.id, LABELED, "", labeled, self._chunk.entry(labeled.id), scored))
+        self._chunk.buffer.add(stages=StageTimes(1, labeled.windows, labeled.seconds))
+        entry = self._chunk.entries.get(labeled.id)
+        scores = self._scores.new.get(self._contents[labeled.id]) if self._scores is not None else None
+        self._chunk.add_result(RecordingResult(labeled.id, LABELED, "", labeled, entry, scores))
 
     def report_failed(self, recording_id: int, reason: str) -> None:
-        self._chunk.count(recordings=1)
-        self._tell(RecordingResult(recording_id, FAILED, reason))
+        self._chunk.buffer.add(stages=StageTimes(recordings=1))
+        self._chunk.add_result(RecordingResult(recording_id, FAILED, reason))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
-        self._chunk.count(recordings=1)
-        self._skipped[recording_id] = reason  # which of two kinds it is, the summary says
+        self._chunk.buffer.add(stages=StageTimes(recordings=1))
+        self.skips[recording_id] = reason
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self._chunk.batch(recordings, windows)
-
-    def end(self, summary: Summary) -> None:
-        """The run is over."""
-        done = set(summary.done)
-        for recording_id, reason in self._skipped.items():
-            self._tell(RecordingResult(recording_id, DONE if recording_id in done else SKIPPED, reason))
+        self._chunk.buffer.add(batches=[(recordings, windows)])

@@ -1,8 +1,8 @@
-"""The one place in a cluster that knows about all workers of a run: an actor beside the driver, without a core.
+"""The one place that knows about all workers of a run: an actor on the driver's machine, without a core.
 
-It hands out what the driver alone has (the API key, the checkpoint's files, stored scores), keeps count of recordings
-that take workers down, and is the limit on requests that are under way at once. Everything in it is lost with it, and
-the run ends then; nothing of it is written anywhere.
+It hands out what the driver alone has (the API key, the checkpoint's files, stored scores), counts the crashes of
+workers, and limits the requests that are under way at once. Nothing of it is written anywhere: if it is lost, the run
+ends.
 """
 
 from __future__ import annotations
@@ -12,168 +12,154 @@ import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from block.cluster.crash_tracker import CrashTracker, RetryPlan
-from block.cluster.throttle import Lease, Throttle, ThrottleState
+from block.cluster.throttle import Lease, Throttle
 from block.edge_impulse.retries import RequestOutcome
-
-if TYPE_CHECKING:
-    from block.score_store import Key, Scored, ScoreStore
+from block.model.checkpoint import FILES
+from block.score_store import Key, Scored, ScoreStore
 
 NAME = "ast-coordinator"
-FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
-# A worker that waits asks again after so long: what waits for nobody any more does not stay for ever.
-WAIT_S = 60.0
-CALLS_AT_ONCE = 100_000  # those that wait their turn count: some ten for each worker
+WAIT_S = 60.0  # a worker that waits asks again after so long, so that nobody stays in line who is gone
+MAX_CALLS = 100_000  # at once; those that wait in line count, some ten for each worker
 
 
 @dataclass(frozen=True)
 class CoordinatorInputs:
-    """What the driver gives a coordinator; the parameters of `start`."""
+    """What a coordinator gets from the driver, each empty where it is not needed.
+
+    `checkpoint` is the checkpoint's folder; `store` that of a score store, whose scores of `key` are handed out. At
+    most `requests` are under way at once.
+    """
 
     checkpoint: Path | None = None
-    held: Path | None = None
+    store: Path | None = None
     key: Key | None = None
     api_key: str = field(default="", repr=False)
     requests: int = 1
 
 
 class Coordinator:
-    """The actor's code. Workers call the methods of a handle by `.remote`; they all are coroutines of one thread.
+    """The actor's code. Workers call its methods by `.remote`; all are coroutines of one thread.
 
-    What is passed to a constructor is kept by Ray for as long as a cluster runs, and shown by its tools: so what the
-    driver gives, a secret among it, comes by `configure`, once, before anything else.
+    Ray keeps a constructor's arguments for as long as the cluster runs, and its tools show them. So the inputs, a
+    secret among them, come by `configure`, before any other call.
     """
 
     def __init__(self) -> None:
-        self._given = CoordinatorInputs()
-        self._attempts = CrashTracker()
+        self._inputs = CoordinatorInputs()
+        self._crash_tracker = CrashTracker()
         self._throttle = Throttle(1)
-        self._askers: dict[Lease, asyncio.Future[None]] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-        self._store: ScoreStore | None = None
-        self._store_opened = False
-        self._shared: dict[str, Any] = {}
+        self._waiters: dict[Lease, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._references: dict[str, Any] = {}
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
         return NAME  # Ray puts it before lines of the log and of tracebacks
 
-    async def configure(self, given: CoordinatorInputs) -> None:
-        """Raises ValueError for a limit below 1."""
-        self._throttle = Throttle(given.requests)
-        self._given = given
+    async def configure(self, inputs: CoordinatorInputs) -> None:
+        """Take the inputs. Raises ValueError for a limit below 1."""
+        self._throttle = Throttle(inputs.requests)
+        self._inputs = inputs
 
-    async def access(self) -> str:
-        """The API key. Raises LookupError where the driver gave none."""
-        if not self._given.api_key:
+    async def read_api_key(self) -> str:
+        """Return the API key. Raises LookupError if the driver gave none."""
+        if not self._inputs.api_key:
             raise LookupError("the driver gave no API key")
-        return self._given.api_key
+        return self._inputs.api_key
 
-    async def checkpoint_file(self, name: str) -> list[Any]:
-        """A reference, in a list, to the bytes of one of `FILES`; see `checkpoint_bytes`. Raises LookupError, OSError.
+    async def share_file(self, name: str) -> list[Any]:
+        """Return a reference, in a list, to the bytes of one of `FILES`. Raises LookupError, OSError.
 
-        All get the same one: Ray brings what it stands for to each machine once, and from one machine to the next.
+        It is the same for all workers: Ray brings the bytes to each machine once, also from one machine to the next.
         """
-        folder = self._given.checkpoint
+        folder = self._inputs.checkpoint
         if folder is None or name not in FILES:
             raise LookupError(f"the driver gave no file {name!r}")
         return await self._share(name, (folder / name).read_bytes)
 
-    async def contents(self) -> list[Any]:
-        """A reference, in a list, to the contents that scores are held of; see `held_contents`. Raises SettingsError.
+    async def share_contents(self) -> list[Any]:
+        """Return a reference, in a list, to the SHA-256 of each file with stored scores. Raises SettingsError.
 
-        They are those that were held when first asked.
+        They are those that were stored at the first call.
         """
+        return await self._share("contents", lambda: set() if self._store is None else self._store.contents())
 
-        def read() -> set[str]:
-            store = self._stored()
-            return set() if store is None else store.contents()
-
-        return await self._share("contents", read)
-
-    async def scored(self, content: str) -> Scored | None:
-        """What was held of the file with that SHA-256 when first asked. Raises SettingsError."""
+    async def find_scores(self, content: str) -> Scored | None:
+        """Return the scores stored for the file with that SHA-256. Raises SettingsError."""
         async with self._lock:
-            store = await asyncio.to_thread(self._stored)
+            store = await asyncio.to_thread(lambda: self._store)
         return None if store is None else await asyncio.to_thread(store.find, content)
 
-    async def begin(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
-        """As `CrashTracker.begin`."""
-        return self._attempts.begin(chunk, ids)
+    async def start_chunk(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
+        return self._crash_tracker.start_chunk(chunk, ids)
 
-    async def trying(self, chunk: int, recording_id: int) -> None:
-        """As `CrashTracker.trying`. Wait for the answer before going on."""
-        self._attempts.trying(chunk, recording_id)
+    async def start_suspect(self, chunk: int, recording_id: int) -> None:
+        """Callers wait for the answer before they go on."""
+        self._crash_tracker.start_suspect(chunk, recording_id)
 
-    async def finished(self, chunk: int, recording_id: int) -> None:
-        """As `CrashTracker.finished`. Wait for the answer before going on."""
-        self._attempts.finished(chunk, recording_id)
+    async def clear_suspect(self, chunk: int, recording_id: int) -> None:
+        """Callers wait for the answer before they go on."""
+        self._crash_tracker.clear_suspect(chunk, recording_id)
 
-    async def ask(self, worker: str, number: int) -> bool:
-        """Wait until that worker's request with that number may be sent. False: not yet, ask again."""
+    async def acquire(self, worker: str, number: int) -> bool:
+        """Wait until that request may be sent. Return False if the caller has to ask again."""
         lease = Lease(worker, number)
-        self._throttle.ask(lease)
-        self._turn()
-        if self._throttle.has(lease):
+        self._throttle.enqueue(lease)
+        self._admit()
+        if self._throttle.is_under_way(lease):
             return True
-        future = self._askers[lease] = asyncio.get_running_loop().create_future()
+        future = self._waiters[lease] = asyncio.get_running_loop().create_future()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(future, WAIT_S)
-        if self._askers.get(lease) is future:
-            del self._askers[lease]
-        return self._throttle.has(lease)
+        if self._waiters.get(lease) is future:
+            del self._waiters[lease]
+        return self._throttle.is_under_way(lease)
 
-    async def give_back(self, worker: str, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
-        """As `Throttle.give_back`."""
+    async def release(self, worker: str, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
+        """As `Throttle.release`."""
         lease = Lease(worker, number)
-        self._throttle.give_back(lease, outcome, asked_s)
-        self._answer(lease)
-        self._turn()
+        self._throttle.release(lease, outcome, asked_s)
+        self._wake(lease)
+        self._admit()
 
     async def renew(self, worker: str, numbers: Sequence[int], before: int) -> None:
         """As `Throttle.renew`."""
         self._throttle.renew(worker, numbers, before)
-        self._turn()
+        self._admit()
 
-    async def requests(self) -> ThrottleState:
-        """How it stands with requests now."""
-        return self._throttle.state
-
-    def _turn(self) -> None:
-        """Tell those who may send, and come back when time alone lets somebody through."""
-        for lease in self._throttle.turn():
-            self._answer(lease)
-        for lease in self._throttle.dropped():
-            self._answer(lease)  # it may live after all, and asks again
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _admit(self) -> None:
+        """Wake those that may send, and come back when time alone admits somebody."""
+        for lease in self._throttle.admit():
+            self._wake(lease)
+        for lease in self._throttle.take_dropped():
+            self._wake(lease)  # its worker may live after all, and asks again
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if (wait_s := self._throttle.wait_s()) is not None:
             # Timers may go off a little early.
-            self._alarm = asyncio.get_running_loop().call_later(wait_s + 0.001, self._turn)
+            self._timer = asyncio.get_running_loop().call_later(wait_s + 0.001, self._admit)
 
-    def _answer(self, lease: Lease) -> None:
-        """Whoever waits for that need not wait any longer."""
-        future = self._askers.pop(lease, None)
+    def _wake(self, lease: Lease) -> None:
+        future = self._waiters.pop(lease, None)
         if future is not None and not future.done():
             future.set_result(None)
 
-    def _stored(self) -> ScoreStore | None:
-        """The driver's score store, read once it is asked for; None where it holds nothing for this run."""
-        folder, key = self._given.held, self._given.key
-        if not self._store_opened and folder is not None and key is not None:
-            from block.score_store import ScoreStore
-
-            if key in ScoreStore.list_keys(folder):
-                self._store = ScoreStore.open_read_only(folder, key)
-        self._store_opened = True
-        return self._store
+    @cached_property
+    def _store(self) -> ScoreStore | None:
+        """The driver's score store; None if it holds nothing of this run's key. Read at first use, under the lock."""
+        folder, key = self._inputs.store, self._inputs.key
+        if folder is None or key is None or key not in ScoreStore.list_keys(folder):
+            return None
+        return ScoreStore.open_read_only(folder, key)
 
     async def _share(self, name: str, read: Callable[[], object]) -> list[Any]:
-        """A reference to what `read` gives, which is read once."""
+        """Return a reference to what `read` returns. It is read once."""
 
         def put() -> Any:
             import ray
@@ -181,48 +167,32 @@ class Coordinator:
             return ray.put(read())
 
         async with self._lock:
-            if name not in self._shared:
-                self._shared[name] = await asyncio.to_thread(put)
-        return [self._shared[name]]
+            if name not in self._references:
+                self._references[name] = await asyncio.to_thread(put)
+        return [self._references[name]]
 
 
-def start(checkpoint: Path | None, held: Path | None, key: Key | None, api_key: str, requests: int) -> Any:
-    """The handle of a new coordinator on this machine, which ends with this process. Ray must have been started.
+def start_coordinator(inputs: CoordinatorInputs) -> Any:
+    """Return the handle of a new coordinator on this machine, which ends with this process. Ray must be running.
 
-    `checkpoint` and `held` are folders of this machine: a checkpoint's, and a score store's, of which the scores of
-    `key` are handed out. `api_key` is empty where none is needed. At most `requests` are under way at once. Raises
-    ValueError.
+    Raises ValueError for a limit below 1.
     """
-    given = CoordinatorInputs(checkpoint, held, key, api_key, requests)
-    Throttle(requests)  # here, what is wrong is told without Ray's traceback
+    Throttle(inputs.requests)  # here, so that the error comes without Ray's traceback
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    # For the dashboard. A cluster may have several, and one that is over keeps its name for a moment.
+    # For the dashboard. A cluster may have several, and one that has ended keeps its name for a moment.
     name = f"{NAME}-{secrets.token_hex(3)}"
     here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
-    handle = (
-        ray.remote(Coordinator)
-        .options(name=name, num_cpus=0, max_concurrency=CALLS_AT_ONCE, scheduling_strategy=here)
-        .remote()
-    )
-    ray.get(handle.configure.remote(given))
+    actor = ray.remote(Coordinator).options(name=name, num_cpus=0, max_concurrency=MAX_CALLS, scheduling_strategy=here)
+    handle = actor.remote()
+    ray.get(handle.configure.remote(inputs))
     return handle
 
 
-def checkpoint_bytes(handle: Any, name: str) -> bytes:
-    """One of the checkpoint's `FILES`, from the coordinator. Called in a worker. Raises what Ray raises."""
+def fetch_shared(answer: Any) -> Any:
+    """Return, in a worker, what the reference in the answer to a `share_…` call stands for. Raises as Ray does."""
     import ray
 
-    (reference,) = ray.get(handle.checkpoint_file.remote(name))
-    content: bytes = ray.get(reference)
-    return content
-
-
-def held_contents(handle: Any) -> set[str]:
-    """The SHA-256 of every file that the driver's score store holds scores of. As `checkpoint_bytes`."""
-    import ray
-
-    (reference,) = ray.get(handle.contents.remote())
-    contents: set[str] = ray.get(reference)
-    return contents
+    (reference,) = ray.get(answer)
+    return ray.get(reference)

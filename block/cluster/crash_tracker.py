@@ -1,87 +1,87 @@
-"""Which recordings take their worker down with them. Chunks that lose their workers are looked through one by one."""
+"""Find the recordings that crash their worker: chunks that keep losing workers are tried one recording at a time."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-TOGETHER_TWICE = 2  # a machine may go for reasons of its own; only then is a chunk slow for sure, one after another
-LOST_ENOUGH = 2
+# A machine may vanish for reasons of its own, and trying one recording at a time is slow.
+BATCH_ATTEMPTS = 2
+MAX_CRASHES = 2
 
 
 @dataclass(frozen=True)
 class RetryPlan:
-    """How a chunk is to be labelled now; each id is in exactly one of the three.
+    """How to label a chunk; each id is in exactly one of the three.
 
-    `alone` are to be tried first, one at a time in this order, with nothing else going on in the worker's process. Then
-    `together`, at once as usual. `poisoned` are given up, each with the reason to tell.
+    First `suspects`, one at a time in this order, with nothing else going on in the worker's process. Then `rest`, all
+    at once as usual. `failures` are given up, each with the reason.
     """
 
-    alone: tuple[int, ...]
-    together: tuple[int, ...]
-    poisoned: dict[int, str]
+    suspects: tuple[int, ...]
+    rest: tuple[int, ...]
+    failures: dict[int, str]
 
 
 @dataclass
-class _Chunk:
-    """How often it was begun; what is being tried alone; whether others were to follow together."""
+class _ChunkState:
+    """How often a chunk was started, the suspect that is being tried, and the `rest` of its latest plan."""
 
-    begun: int = 0
-    trying: int | None = None
-    sound: tuple[int, ...] = ()
+    starts: int = 0
+    suspect: int | None = None
+    rest: tuple[int, ...] = ()
 
 
-@dataclass
 class CrashTracker:
-    """Beginnings of the chunks of a run, each of which has a number that no other has. For one thread.
+    """The starts of a run's chunks, each with a number of its own. For one thread.
 
-    A chunk that is begun again has lost its worker, or its machine. Twice it is labelled as usual, all together. From
-    then on one recording is tried at a time, and a loss is held against a recording only if it alone was being tried:
-    other losses say nothing, so that machines which vanish often make no recording fail. After `LOST_ENOUGH` of these
-    it is poisoned, in whatever chunk it is.
+    A chunk that starts again has lost its worker, or its machine. The first `BATCH_ATTEMPTS` times it is labeled as
+    usual. From then on one recording is tried at a time, and a loss counts against a recording only if it was the one
+    being tried: machines that vanish often make no recording fail. After `MAX_CRASHES` it fails, in whatever chunk.
 
-    What was finished alone has shown that it takes down nobody. Its labels went down all the same if its worker did
-    later, but it need not be alone for them again: it comes last, together with the others like it. Should a worker be
-    lost there, then it was too much at once, and these are tried alone again.
+    A suspect that finishes is cleared. Its labels are lost all the same if its worker crashes later, so it comes again,
+    last, together with others that were cleared. If a worker is lost there, they were too much at once and are suspects
+    again.
     """
 
-    _chunks: dict[int, _Chunk] = field(default_factory=dict)
-    _lost: dict[int, int] = field(default_factory=dict)
-    _sound: set[int] = field(default_factory=set)
+    def __init__(self) -> None:
+        self._chunks: defaultdict[int, _ChunkState] = defaultdict(_ChunkState)
+        self._crashes: Counter[int] = Counter()
+        self._innocent: set[int] = set()
 
-    def begin(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
-        """A worker begins with `chunk`, which holds `ids`; it has lost the one before, if any."""
-        known = self._chunks.setdefault(chunk, _Chunk())
-        if known.trying is not None:
-            self._lost[known.trying] = self._lost.get(known.trying, 0) + 1
+    def start_chunk(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
+        """Plan how a worker labels the recordings `ids` of `chunk`; it has lost the worker before, if any."""
+        state = self._chunks[chunk]
+        if state.suspect is not None:
+            self._crashes[state.suspect] += 1
         else:
-            self._sound.difference_update(known.sound)
-        known.begun += 1
-        known.trying = None
-        known.sound = ()
-        poisoned = {id_: reason(self._lost[id_]) for id_ in ids if self._lost.get(id_, 0) >= LOST_ENOUGH}
-        left = tuple(id_ for id_ in ids if id_ not in poisoned)
-        if known.begun <= TOGETHER_TWICE:
-            return RetryPlan((), left, poisoned)
-        known.sound = tuple(id_ for id_ in left if id_ in self._sound)
-        return RetryPlan(tuple(id_ for id_ in left if id_ not in self._sound), known.sound, poisoned)
+            self._innocent.difference_update(state.rest)
+        state.starts += 1
+        state.suspect, state.rest = None, ()
+        failures = {id_: describe_crashes(self._crashes[id_]) for id_ in ids if self._crashes[id_] >= MAX_CRASHES}
+        left = tuple(id_ for id_ in ids if id_ not in failures)
+        if state.starts <= BATCH_ATTEMPTS:
+            return RetryPlan((), left, failures)
+        state.rest = tuple(id_ for id_ in left if id_ in self._innocent)
+        return RetryPlan(tuple(id_ for id_ in left if id_ not in self._innocent), state.rest, failures)
 
-    def trying(self, chunk: int, recording_id: int) -> None:
-        """From now on its worker is busy with that recording of `chunk`, and with nothing else."""
-        self._chunks.setdefault(chunk, _Chunk()).trying = recording_id
+    def start_suspect(self, chunk: int, recording_id: int) -> None:
+        """Note that the worker of `chunk` is now busy with that recording alone."""
+        self._chunks[chunk].suspect = recording_id
 
-    def finished(self, chunk: int, recording_id: int) -> None:
-        """That recording was tried alone, and its worker is still there. Whether it has labels does not matter."""
-        known = self._chunks.setdefault(chunk, _Chunk())
-        if known.trying == recording_id:
-            known.trying = None
-        self._lost.pop(recording_id, None)  # it was the machine's fault
-        self._sound.add(recording_id)
+    def clear_suspect(self, chunk: int, recording_id: int) -> None:
+        """Note that the worker survived that recording, labeled or not."""
+        state = self._chunks[chunk]
+        if state.suspect == recording_id:
+            state.suspect = None
+        del self._crashes[recording_id]  # it was the machine's fault
+        self._innocent.add(recording_id)
 
 
-def reason(times: int) -> str:
-    """Why a recording was given up whose worker was lost `times` times."""
+def describe_crashes(count: int) -> str:
+    """Return why a recording failed whose worker was lost `count` times."""
     return (
-        f"the worker process was lost {times} times while it labelled this recording; it may need more memory than a "
+        f"the worker process was lost {count} times while it labelled this recording; it may need more memory than a "
         f"worker has, or make a library crash"
     )

@@ -1,4 +1,4 @@
-"""What Ray does not say, and does not learn: its words stay in its logs, the environment's secrets in this process."""
+"""Keep Ray's messages in its logs, and the environment's secrets out of its processes."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from block.runtime.redact import OWN_SECRET
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BACKEND_LEVEL = "RAY_BACKEND_LOG_LEVEL"
-NOT_SHIPPED = ["__pycache__", "*.pyc"]
+EXCLUDES = ["__pycache__", "*.pyc"]
 
 
 @contextmanager
-def without_secrets(environment: MutableMapping[str, str]) -> Iterator[None]:
-    """In here no key and no token is in `environment`: the processes of a Ray that is started inherit it.
+def hide_secrets(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """Take keys and tokens out of `environment`: the processes of a Ray that is started inherit it.
 
-    Proxies stay, with their passwords, and so does what opens object stores: workers go through them.
+    Proxies stay, with their passwords, and so do the credentials of object stores: workers need them.
     """
-    taken = {name: environment.pop(name) for name in list(environment) if OWN_SECRET.fullmatch(name)}
+    secrets = {name: environment.pop(name) for name in list(environment) if OWN_SECRET.fullmatch(name)}
     try:
         yield
     finally:
-        environment.update(taken)
+        environment.update(secrets)
 
 
 @contextmanager
-def aside() -> Iterator[None]:
-    """In here nothing that this process writes to standard error is seen, whichever language it is written in."""
+def mute_stderr() -> Iterator[None]:
+    """Drop what this process writes to standard error, from native code too."""
     try:
-        was = os.dup(2)
+        stderr = os.dup(2)
     except OSError:  # there is no standard error
         yield
         return
-    with tempfile.TemporaryFile() as unseen:
-        os.dup2(unseen.fileno(), 2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
         try:
             yield
         finally:
             if sys.__stderr__ is not None:
                 sys.__stderr__.flush()
-            os.dup2(was, 2)
-            os.close(was)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
-def job_config(name: str, *, ship: bool) -> Any:
-    """How Ray treats this process, which its dashboard calls `name`.
+def make_job_config(name: str, *, ship: bool) -> Any:
+    """Return Ray's configuration of this process, which its dashboard calls `name`.
 
-    With `ship` the machines of a cluster get this block's code, and import no other: not what lies in a folder of the
-    same name there. Without, workers import what this process has imported.
+    With `ship` the machines of a cluster get this block's code, and import no other that lies there under the same
+    name. Without, workers import what this process has imported.
     """
     from ray.job_config import JobConfig
 
-    class Quiet(JobConfig):  # type: ignore[misc]
-        """Ray's C++ tells the terminal of every worker that it starts, as an error. What it calls fatal is still told.
+    class MutedJobConfig(JobConfig):  # type: ignore[misc]
+        """Keep Ray's C++ code from announcing the start of each worker in the terminal, as an error.
 
-        It learns its level when this is called, after the processes of Ray have been started: their logs stay full.
+        It reads its level once this is serialized, after Ray's own processes were started: their logs stay complete.
         """
 
         def _serialize(self) -> Any:
@@ -72,16 +72,16 @@ def job_config(name: str, *, ship: bool) -> Any:
                 paths[:] = [path for path in paths if not (Path(path) / PACKAGE.name / "__init__.py").exists()]
             return super()._serialize()
 
-    environment = {"py_modules": [str(PACKAGE)], "excludes": NOT_SHIPPED}
-    return Quiet(
+    environment = {"py_modules": [str(PACKAGE)], "excludes": EXCLUDES}
+    return MutedJobConfig(
         metadata={"job_name": name},
         runtime_env=environment if ship else None,
         _py_driver_sys_path=None if ship else [str(PACKAGE.parent)],
     )
 
 
-def hush(ray: Any) -> None:
-    """From now on Ray warns, and says nothing else: no progress, no plans. Its logs have all of it."""
+def show_only_warnings(ray: Any) -> None:
+    """Keep Ray's progress and plans out of the terminal. Its logs have them."""
     logging.getLogger("ray").setLevel(logging.WARNING)
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):

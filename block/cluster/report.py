@@ -1,10 +1,12 @@
-"""What comes back from a worker: what became of recordings, and where its time went."""
+"""What comes back from a worker: the results of recordings, and where its time went."""
 
 from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,7 +21,7 @@ LABELED, FAILED, SKIPPED, DONE = "labeled", "failed", "skipped", "done"
 class RecordingResult:
     """What became of a recording: `kind` is one of the four above, `reason` why it has no labels.
 
-    `entry` is what was learnt of a file, `scored` the logits that were not stored yet.
+    `entry` is the manifest's entry of its file, brought up to date; `scores` are those that were not stored yet.
     """
 
     id: int
@@ -27,16 +29,15 @@ class RecordingResult:
     reason: str = ""
     labeled: LabeledRecording | None = None
     entry: FileEntry | None = None
-    scored: Scored | None = None
+    scores: Scored | None = None
 
 
 @dataclass
 class StageTimes:
-    """Seconds and amounts by stage, of one worker or of many together.
+    """Amounts, and seconds by stage, of one worker or of several together.
 
     `read_s` is waiting for a file or for Edge Impulse, `prepare_s` laying out windows, `model_s` the forward passes and
-    decisions, `write_s` setting labels in Edge Impulse; `whole_s` is the time from the beginning to the end of chunks,
-    of which a worker has two at once.
+    decisions, `write_s` setting labels in Edge Impulse.
     """
 
     recordings: int = 0
@@ -48,74 +49,111 @@ class StageTimes:
     write_s: float = 0.0
 
     def add(self, other: StageTimes) -> None:
-        """Count `other` in."""
+        """Add the amounts and times of `other`."""
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 @dataclass
 class Report:
-    """Some of a chunk's outcomes, as soon as they are there. `worker` is its name, the machine in it.
+    """Some of a chunk's results, as soon as they are there, from `worker`, whose name includes its machine.
 
-    `batches` are recordings and windows of groups that were labelled, `warnings` and `said` are for the user. `audit`
-    is what fast mode has found out so far, and `has_fallen_back` whether it went on exactly. `ended` is why nothing
-    more can be labelled, by any worker.
+    `batches` are the recordings and windows of each batch that was labeled; `warnings` and `lines` are for the user.
+    `audit` is what fast mode has found so far, `has_fallen_back` whether it went on exactly. `end_reason` is why no
+    worker can label anything more.
     """
 
     worker: str
-    outcomes: list[RecordingResult] = field(default_factory=list)
+    results: list[RecordingResult] = field(default_factory=list)
     stages: StageTimes = field(default_factory=StageTimes)
     batches: list[tuple[int, int]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     audit: list[str] = field(default_factory=list)
     startup_s: float = 0.0
     has_fallen_back: bool = False
-    ended: str = ""
+    end_reason: str = ""
 
-    def packed(self) -> bytes:
-        """As bytes."""
-        return pickle.dumps(self, protocol=5)
+    def add(self, other: Report) -> None:
+        """Add the results, times, batches, warnings and lines of `other`, and its `end_reason`."""
+        self.results += other.results
+        self.stages.add(other.stages)
+        self.batches += other.batches
+        self.warnings += other.warnings
+        self.lines += other.lines
+        self.end_reason = other.end_reason or self.end_reason
 
 
-def unpacked(content: bytes) -> Report:
-    """The report that a worker of this run packed. The cluster runs code for whoever uses it, and is trusted."""
+def pack(report: Report) -> bytes:
+    """Return `report` as bytes."""
+    return pickle.dumps(report, protocol=5)
+
+
+def unpack(content: bytes) -> Report:
+    """Return the report that a worker of this run packed. The cluster runs its users' code, and is trusted."""
     report: Any = pickle.loads(content)  # noqa: S301
     if not isinstance(report, Report):
         raise TypeError(f"a {type(report).__name__} came from a worker; expected a report")
     return report
 
 
-class CarriedScores:
-    """Stands for the driver's score store in a worker. May be used from several threads.
+class ReportBuffer:
+    """A report of `worker` that several threads fill and one takes out, part by part."""
 
-    `held` are the contents that were there when the run began; `ask` brings one of them here.
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._report = Report(worker)
+        self._lock = threading.Lock()
+
+    def add(self, **parts: Any) -> None:
+        """Add parts of a `Report`, by its fields."""
+        with self._lock:
+            self._report.add(Report(self._worker, **parts))
+
+    def say(self, line: str) -> None:
+        """Tell the user `line`, with the next report."""
+        self.add(lines=[line])
+
+    def warn_once(self, text: str) -> None:
+        """Warn the user, with the next report; the driver passes over what it has said before."""
+        self.add(warnings=[text])
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the time that is spent inside to that field of `StageTimes`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stages=StageTimes(**{stage: time.perf_counter() - started}))  # type: ignore[arg-type]
+
+    def take(self) -> Report:
+        """Return what came since the last call."""
+        with self._lock:
+            report, self._report = self._report, Report(self._worker)
+        return report
+
+
+class CarriedScores:
+    """The driver's score store as a worker sees it.
+
+    `stored` are the contents that it held when the run began; `fetch` brings one of them here. `new` are the scores
+    that were computed here, by content.
     """
 
     def __init__(
-        self, key: Key, class_names: tuple[str, ...], held: Collection[str], ask: Callable[[str], Scored | None]
+        self, key: Key, class_names: tuple[str, ...], stored: Collection[str], fetch: Callable[[str], Scored | None]
     ) -> None:
         self.key = key
         self.class_names = class_names
-        self._held = held
-        self._ask = ask
-        self._new: dict[str, Scored] = {}
-        self._lock = threading.Lock()
+        self.new: dict[str, Scored] = {}
+        self._stored = stored
+        self._fetch = fetch
 
     def find(self, content: str) -> Scored | None:
-        """What is held of a file, or was computed in this chunk."""
-        with self._lock:
-            new = self._new.get(content)
-        if new is not None:
-            return new
-        return self._ask(content) if content in self._held else None
+        if content in self.new:
+            return self.new[content]
+        return self._fetch(content) if content in self._stored else None
 
     def add(self, scored: Scored) -> None:
-        """Carry it back."""
-        with self._lock:
-            self._new[scored.content] = scored
-
-    def new(self, content: str) -> Scored | None:
-        """What was computed of a file in this chunk."""
-        with self._lock:
-            return self._new.get(content)
+        self.new[scored.content] = scored

@@ -1,4 +1,4 @@
-"""What is to be done by the workers of a run, as it is sent to them."""
+"""What the workers of a run have to do, as it is sent to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from block.score_store import Key
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A recording to label: its id, the bytes of its file if that is known, and what is known of it."""
+    """A recording to label. If it is a file: its size in bytes, 0 if unknown, and its entry in the manifest."""
 
     id: int
     size: int = 0
@@ -29,17 +29,17 @@ class WorkItem:
 
 @dataclass
 class ConnectorContext:
-    """What a site gets of a worker. `entries` are those of a chunk, by id, and are brought up to date.
+    """What a worker gives a connector. `entries` are those of a chunk, by id, and are brought up to date.
 
-    `say` and `warn` reach the user. `key` and `gate` are the API key and the limit on requests, where there are any.
+    `say` and `warn` reach the user. Where requests are sent, `api_key` goes with them and `rate_limit` holds for them.
     """
 
     entries: dict[int, FileEntry]
     say: Callable[[str], None]
     warn: Callable[[str], None]
     stop: Event
-    key: str = field(default="", repr=False)
-    gate: RateLimit | None = None
+    api_key: str = field(default="", repr=False)
+    rate_limit: RateLimit | None = None
 
 
 class Connector(Protocol):
@@ -49,17 +49,17 @@ class Connector(Protocol):
     def needs_key(self) -> bool: ...
 
     def check(self) -> None:
-        """Raises SettingsError where this machine cannot work there."""
+        """Raise SettingsError if this machine cannot work there."""
         ...
 
-    def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        """Both, for one chunk."""
+    def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
+        """Return both, for one chunk."""
         ...
 
 
 @dataclass(frozen=True)
 class FolderConnector:
-    """Recordings below a `location` that every machine sees. Their labels are decided by the driver, from scores."""
+    """Recordings below a `location` that every machine sees. The driver decides their labels from scores."""
 
     location: Location
     model_rate_hz: int
@@ -68,7 +68,7 @@ class FolderConnector:
     def check(self) -> None:
         self.location.check()
 
-    def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
+    def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
         folder = Folder(self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
         return folder, folder
 
@@ -90,8 +90,8 @@ class ProjectConnector:
     def check(self) -> None:
         pass
 
-    def opened(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        client = StudioClient(self.endpoint, context.key, stop=context.stop, rate_limit=context.gate)
+    def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
+        client = StudioClient(self.endpoint, context.api_key, stop=context.stop, rate_limit=context.rate_limit)
         project = Project(
             client, self.project_id, dict(self.metadata), self.job, self.dry_run, context.say, context.warn,
             self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels,
@@ -101,24 +101,24 @@ class ProjectConnector:
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """The job, as the driver knows it; its checkpoint's folder is the driver's. `digest` is the SHA-256 of its weights.
+    """The driver's job, with its checkpoint's folder there; `digest` is the SHA-256 of the weights.
 
-    With `keeps`, scores come back, computed as `key` says. With `explain`, labels come with what speaks for them.
-    `versions` are those of the driver's software. Chunks are reported while they last, `report_every_s` seconds apart.
+    With `keeps_scores`, scores come back, computed as `key` says. With `explain`, labels come with an explanation.
+    `versions` are those of the driver's software. A chunk's reports are `report_every_s` seconds apart.
     """
 
     job: Job
     digest: str
     key: Key
-    site: Connector
-    keeps: bool
+    connector: Connector
+    keeps_scores: bool
     explain: bool
     versions: Mapping[str, str]
     report_every_s: float = 2.0
 
 
 class _ChunkFiles:
-    """What is known of a chunk's files, by id."""
+    """The manifest's entries of a chunk's files, by id."""
 
     def __init__(self, entries: dict[int, FileEntry]) -> None:
         self._entries = entries

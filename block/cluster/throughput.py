@@ -8,62 +8,61 @@ from collections.abc import Callable
 from block.cluster.report import StageTimes
 
 SAY_EVERY_S = 30.0
-SHOWN_SHARE = 0.001  # of the run: a stage that takes less is none, such as writing where the driver writes
+MIN_SHARE = 0.001  # of the run: a stage that takes less is left out, such as writing where the driver writes
 
 
 class Throughput:
-    """Counts what workers report, and what the driver takes to keep it. Times come from `clock`, in seconds."""
+    """Adds up what workers report, and the time the driver spends keeping it. `clock` is in seconds."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
         self._started = self._said_at = clock()
-        self._all, self._since = StageTimes(), StageTimes()
-        self._kept_s = 0.0
-        self.workers: dict[str, float] = {}  # when each was last heard of
+        self._total, self._recent = StageTimes(), StageTimes()
+        self._keep_s = 0.0
+        self._last_seen: dict[str, float] = {}
 
-    def add(self, worker: str, stages: StageTimes, kept_s: float) -> None:
-        """A report of `worker` came, and was kept in `kept_s` seconds."""
+    def add(self, worker: str, stages: StageTimes, keep_s: float) -> None:
+        """Add a report of `worker`, which took `keep_s` seconds to keep. Say how it goes every half minute."""
         now = self._clock()
-        self.workers[worker] = now
-        self._all.add(stages)
-        self._since.add(stages)
-        self._kept_s += kept_s
+        self._last_seen[worker] = now
+        self._total.add(stages)
+        self._recent.add(stages)
+        self._keep_s += keep_s
         if now - self._said_at >= SAY_EVERY_S:
-            self._say(self._line(now))
-            self._said_at, self._since = now, StageTimes()
+            self._say(self._describe_recent(now))
+            self._said_at, self._recent = now, StageTimes()
 
-    def _line(self, now: float) -> str:
-        """The last half minute or so."""
-        took, since = now - self._said_at, self._since
-        heard = sum(now - at < 4 * SAY_EVERY_S for at in self.workers.values())
+    def _describe_recent(self, now: float) -> str:
+        seconds, recent = now - self._said_at, self._recent
+        workers = sum(now - at < 4 * SAY_EVERY_S for at in self._last_seen.values())
         return (
-            f"{heard} worker{'s' * (heard != 1)}: {since.recordings / took:.1f} recordings/s, "
-            f"{since.windows / took:.1f} windows/s, {since.audio_s / took:.0f} times real time; "
-            f"busy: {_shares(since)}"
+            f"{workers} worker{'s' * (workers != 1)}: {recent.recordings / seconds:.1f} recordings/s, "
+            f"{recent.windows / seconds:.1f} windows/s, {recent.audio_s / seconds:.0f} times real time; "
+            f"busy: {_describe_shares(recent)}"
         )
 
     def report(self) -> list[str]:
-        """The whole run, a line a stage: how much, how fast while at it, and how many were at it on average."""
-        whole, took = self._all, max(1e-9, self._clock() - self._started)
+        """Return a line for each stage of the run: how much, how fast, and how many worked on it on average."""
+        total, run_s = self._total, max(1e-9, self._clock() - self._started)
         lines = []
         for name, seconds, amount, unit in (
-            ("read", whole.read_s, whole.recordings, "recordings"),
-            ("prepare", whole.prepare_s, whole.recordings, "recordings"),
-            ("model", whole.model_s, whole.windows, "windows"),
-            ("write", whole.write_s, whole.recordings, "recordings"),
-            ("keep (here)", self._kept_s, whole.recordings, "recordings"),
+            ("read", total.read_s, total.recordings, "recordings"),
+            ("prepare", total.prepare_s, total.recordings, "recordings"),
+            ("model", total.model_s, total.windows, "windows"),
+            ("write", total.write_s, total.recordings, "recordings"),
+            ("keep (here)", self._keep_s, total.recordings, "recordings"),
         ):
-            if amount and seconds >= SHOWN_SHARE * took:
+            if amount and seconds >= MIN_SHARE * run_s:
                 lines.append(
                     f"stage {name}: {amount} {unit}, {amount / seconds:.1f}/s while at it; "
-                    f"{seconds / took:.2f} at it on average"
+                    f"{seconds / run_s:.2f} at it on average"
                 )
         return lines
 
 
-def _shares(stages: StageTimes) -> str:
-    """Where the workers' time went."""
+def _describe_shares(stages: StageTimes) -> str:
+    """Return where the workers' time went, in percent."""
     parts = {"read": stages.read_s, "prepare": stages.prepare_s, "model": stages.model_s, "write": stages.write_s}
-    whole = sum(parts.values()) or 1.0
-    return ", ".join(f"{name} {seconds / whole * 100:.0f} %" for name, seconds in parts.items() if seconds)
+    total = sum(parts.values()) or 1.0
+    return ", ".join(f"{name} {seconds / total * 100:.0f} %" for name, seconds in parts.items() if seconds)

@@ -1,7 +1,8 @@
-"""Which software a machine runs, as far as scores depend on it. Nothing of it is imported to find out."""
+"""The versions of the software that scores depend on. Nothing of it is imported to find out."""
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -11,21 +12,19 @@ from block import __version__
 PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "soundfile")
 
 
-def here() -> dict[str, str]:
-    """The versions of Python, of this block and of the packages that are installed, by name."""
-    found = {"python": platform.python_version(), "block": __version__}
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python, of this block and of the packages that are installed, by name."""
+    versions = {"python": platform.python_version(), "block": __version__}
     for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """What is not the same in both, in words; empty where all is. What one of them lacks is no difference.
+    """Return, in words, which versions of packages that both have are not the same; empty if none.
 
-    For whom a package was built, as in `2.11.0+cpu`, makes none either.
+    For whom a package was built, as in `2.11.0+cpu`, makes no difference.
     """
     return "; ".join(
         f"{name} {mine[name]} here, {theirs[name]} there"

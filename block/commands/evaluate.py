@@ -40,7 +40,7 @@ from block.labels import ClassNames, parse_labels
 from block.model.checkpoint import Checkpoint, find_checkpoint
 from block.recording import RecordingError
 from block.runtime import atomic_file
-from block.runtime.cancel import CANCELLED
+from block.runtime.cancel import CANCELED
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         paths = [present[_name(whole.files[at])] for at in keep]
         heard = _scores(plans, paths, out)
         if heard is None:
-            return CANCELLED
+            return CANCELED
         about = ReportFacts(
             f"Labels of {root.resolve().name} held to {Path(annotations.source).name}",
             _facts(root, annotations, plans[0].job, heard[0]), options.exhaustive,
@@ -169,7 +169,7 @@ def _agreement(plans: Sequence[_Configuration], root: Path, out: Path, paths: Se
     print("No file or folder says what is heard: only how far A and B agree is reported", flush=True)
     heard = _scores(plans, paths, out)
     if heard is None:
-        return CANCELLED
+        return CANCELED
     failed = _failed(heard)
     there = [path for path in paths if all(path in one.clips for one in heard)]
     if not there:
@@ -192,8 +192,8 @@ def _agreement(plans: Sequence[_Configuration], root: Path, out: Path, paths: Se
 
 def _write(out: Path, page: str, content: str) -> None:
     try:
-        atomic_file.write(out / REPORT, page)
-        atomic_file.write(out / JSON, content)
+        atomic_file.write_atomic(out / REPORT, page)
+        atomic_file.write_atomic(out / JSON, content)
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
     print(f"written: {out / REPORT}, to read in a browser, and {out / JSON}", flush=True)

@@ -28,7 +28,7 @@ from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
-from block.runtime.cancel import CANCELLED
+from block.runtime.cancel import CANCELED
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
@@ -99,7 +99,7 @@ class FolderJob:
         decide.print_summary(out, run, found)
         if result.summary.canceled:
             print("the same command again goes on from here")
-            return CANCELLED
+            return CANCELED
         if result.summary.end_reason and not found.labeled:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED

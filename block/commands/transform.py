@@ -28,7 +28,7 @@ from block.edge_impulse.project import Project, list_projects
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
-from block.runtime.cancel import CANCELLED
+from block.runtime.cancel import CANCELED
 from block.score_store import check_folder
 from block.settings import SettingsError
 
@@ -60,7 +60,7 @@ def run_action(argv: Sequence[str]) -> int:
     try:
         return label_samples(action, client, project_id, executor)
     finally:
-        with cancel.deferred():
+        with cancel.defer():
             executor.leave()
 
 
@@ -103,7 +103,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
     summary = result.summary
     summary.done += done
     # The run is over: a signal is no reason to lose its last words.
-    with cancel.deferred():
+    with cancel.defer():
         run.close(summary)
         # Before the last words, which may go to a closed pipe.
         failed_path = action.options.failed_ids_file
@@ -114,7 +114,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
             report_fall_back(result, action.options.fast_ids_file, run)
         run.progress.finish(summary, failed_path if has_written else None)
     if summary.canceled:
-        return CANCELLED
+        return CANCELED
     if summary.end_reason and not summary.labeled and not summary.done:
         return NOTHING_STARTED
     return SOME_FAILED if summary.unlabeled else ALL_LABELED

@@ -38,7 +38,7 @@ from block.recording import (
     RunEnded,
     build_structured_labels,
 )
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 
 Answer = TypeVar("Answer")
 # A WAV has at most eight bytes per value and axis; a sample of several axes may come with all of them.
@@ -99,7 +99,7 @@ class Project:
         stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
             recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
-            sha256_of(wav),
+            compute_sha256(wav),
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:

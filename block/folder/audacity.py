@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from block.folder.labeled_file import LabeledFile
-from block.runtime.atomic_file import temporary_for, write
+from block.runtime.atomic_file import temporary_path, write_atomic
 
 FOLDER, LIST, ENDING = "audacity", ".written.json", ".txt"
 LONGEST_BYTES = 200  # of a name; file systems take 255, and a temporary name is longer
@@ -68,7 +68,7 @@ def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # There may be very many. What a power failure leaves unfinished, the next run writes.
-        write(path, format_track(file), durable=False)
+        write_atomic(path, format_track(file), durable=False)
     for name in before - now.keys():
         _remove(folder, name)
     _write_list(folder, now.keys())
@@ -78,7 +78,7 @@ def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
 
 
 def _write_list(folder: Path, names: Iterable[str]) -> None:
-    write(folder / LIST, json.dumps(sorted(names), indent=0) + "\n")
+    write_atomic(folder / LIST, json.dumps(sorted(names), indent=0) + "\n")
 
 
 def _read_list(path: Path) -> set[str]:
@@ -93,7 +93,7 @@ def _read_list(path: Path) -> set[str]:
 def _remove(folder: Path, name: str) -> None:
     path = folder / name
     path.unlink(missing_ok=True)
-    temporary_for(path).unlink(missing_ok=True)
+    temporary_path(path).unlink(missing_ok=True)
     for parent in path.parents:
         if parent == folder or not _remove_if_empty(parent):
             return

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from block.folder.listing import UNKNOWN, FileStamp
 from block.folder.object_store_uri import ARROW, ObjectStoreUri
 from block.recording import RecordingError, make_printable
-from block.runtime.redact import INSTEAD, secrets_in
+from block.runtime.redact import PLACEHOLDER, find_secrets
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -223,8 +223,8 @@ def describe_error(error: Exception) -> str:
     if number and number != errno.EIO:
         return os.strerror(number)
     text = " ".join(str(error).split())
-    for secret in secrets_in(os.environ):
-        text = text.replace(secret, INSTEAD)
+    for secret in find_secrets(os.environ):
+        text = text.replace(secret, PLACEHOLDER)
     text = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
     text = re.sub(r"://[^/\s@]*@", "://", text)
     return make_printable(text or type(error).__name__, LONGEST)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from block.folder import audacity, info_labels, label_studio
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.runtime.atomic_file import write, written
+from block.runtime.atomic_file import open_atomic, write_atomic
 
 FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
 INTERFACE = "label-studio.xml"
@@ -29,10 +29,10 @@ def write_outputs(
 
     Files in other formats, which an earlier run wrote, are removed: their labels are out of date. Raises OSError.
     """
-    write(out / FAILED, format_rows([("file", "reason"), *failed.items()]))
+    write_atomic(out / FAILED, format_rows([("file", "reason"), *failed.items()]))
     with ExitStack() as stack:
         if "csv" in formats:
-            table = stack.enter_context(written(out / CSV))
+            table = stack.enter_context(open_atomic(out / CSV))
             table.write(format_rows([COLUMNS]))
             for file in files:
                 table.write(format_segments(file))
@@ -42,14 +42,14 @@ def write_outputs(
         ):
             if chosen not in formats:
                 continue
-            array = stack.enter_context(written(out / name))
+            array = stack.enter_context(open_atomic(out / name))
             array.write(module.HEAD)
             for number, file in enumerate(files):
                 array.write(",\n" if number else "\n")
                 array.write(format_file(file, context))
             array.write(module.TAIL)
         if "label-studio" in formats:
-            stack.enter_context(written(out / INTERFACE)).write(label_studio.format_interface(context))
+            stack.enter_context(open_atomic(out / INTERFACE)).write(label_studio.format_interface(context))
     audacity.write_tracks(out, files if "audacity" in formats else ())
     for chosen, names in OF_FORMAT.items():
         for name in names if chosen not in formats else ():

@@ -18,7 +18,7 @@ from typing import Any
 from block.folder.listing import format_path
 from block.labeling.interfaces import Reporter
 from block.recording import LabeledRecording
-from block.runtime.atomic_file import write
+from block.runtime.atomic_file import write_atomic
 
 VERSION = 1
 SAVE_EVERY_S = 5.0
@@ -108,7 +108,7 @@ class Manifest:
         files = ",\n".join(json.dumps(_to_json(entry)) for entry in entries)
         folders = json.dumps(self.unreadable)
         # In ASCII, so that bytes of a name that are not text survive as lone surrogates.
-        write(self.path, f'{{"version": {VERSION}, "unreadable": {folders}, "files": [\n{files}\n]}}\n')
+        write_atomic(self.path, f'{{"version": {VERSION}, "unreadable": {folders}, "files": [\n{files}\n]}}\n')
 
 
 def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:

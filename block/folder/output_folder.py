@@ -15,7 +15,7 @@ from typing import Any
 from block import __version__
 from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
-from block.runtime.atomic_file import temporary_for, write
+from block.runtime.atomic_file import temporary_path, write_atomic
 from block.score_store import Key
 from block.settings import SettingsError
 
@@ -43,7 +43,7 @@ def check_folders(location: Location, out: Path) -> None:
         names = {path.name for path in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be read as a folder: {error.strerror or error}") from None
-    leftovers = {LOCK, temporary_for(out / RUN_FILE).name}  # of a run that was killed early
+    leftovers = {LOCK, temporary_path(out / RUN_FILE).name}  # of a run that was killed early
     if names - leftovers and RUN_FILE not in names:
         raise SettingsError(f"--out {out} holds other things; expected a new or empty folder, or an earlier run's")
 
@@ -98,7 +98,7 @@ class RunFile:
             "key": json.loads(self.key.to_json()), "stored": self.stored, "options": self.options,
             "class_names": self.class_names,
         }  # fmt: skip
-        write(out / RUN_FILE, json.dumps(content, indent=1) + "\n")
+        write_atomic(out / RUN_FILE, json.dumps(content, indent=1) + "\n")
 
 
 def load_run(out: Path) -> RunFile:

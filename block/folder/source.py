@@ -17,7 +17,7 @@ from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path
 from block.folder.location import Location, OpenRecording
 from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 
 # Sizes that writers which cannot go back to the header, in a pipe for example, put there instead.
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
@@ -81,7 +81,7 @@ class Folder:
         file, before = opened.file, opened.stamp
         if before.size == 0:
             raise RecordingError("the file is empty: it has 0 bytes")
-        content = entry.content if _is_same(entry, before) else sha256_of(file)
+        content = entry.content if _is_same(entry, before) else compute_sha256(file)
         sound = decode_whole(file, self.model_rate_hz, expect)
         if opened.read_stamp() != before:
             raise RecordingError("the file was changed while it was read")

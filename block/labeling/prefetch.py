@@ -77,5 +77,5 @@ def prefetch(
         if not waiting:
             return
         index, item, future = waiting.popleft()
-        yield item, cancel.done(future)
+        yield item, cancel.wait_for(future)
         budget.release(index)

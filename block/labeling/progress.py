@@ -99,6 +99,10 @@ class Progress:
             self._warned.add(text)
             self.say(f"warning: {text}")
 
+    def say_fast_count(self, before: str, fast_ids: Sequence[int]) -> None:
+        """Say, after `before`, how many recordings were labeled in fast mode before it fell back to exact."""
+        self.say(f"{before}: {len(fast_ids)} recordings; --mode exact computes all of them exactly")
+
     def report_labeled(self, labeled: LabeledRecording) -> None:
         if self.each:
             times = labeled.seconds_by_label().items()

@@ -89,7 +89,7 @@ class Run:
             summary.canceled = True
         except Exception as error:
             summary.end_reason = _describe_error(error)
-        with cancel.deferred():
+        with cancel.defer():
             self._shut_down(ended_early=summary.canceled or bool(summary.end_reason))
         reached = {*summary.labeled, *summary.failed, *summary.skipped, *summary.done}
         summary.not_reached = [recording_id for recording_id in ids if recording_id not in reached]
@@ -174,7 +174,7 @@ class Run:
             return {}
         try:
             # In a thread: a forward pass takes seconds, and this thread has to notice signals.
-            labeled = cancel.done(self._model.submit(self.labeler.label, batch)).result()
+            labeled = cancel.wait_for(self._model.submit(self.labeler.label, batch)).result()
         except RunEnded:
             raise
         except Exception as error:
@@ -189,7 +189,7 @@ class Run:
         """Count the oldest writes: those that are done, and as many more as it takes to leave `leave` pending."""
         while self._pending and (len(self._pending) > leave or self._pending[0].future.done()):
             # Removed only once its result is known, so that an interruption here loses nothing.
-            error = cancel.done(self._pending[0].future).exception()
+            error = cancel.wait_for(self._pending[0].future).exception()
             self._count(self._pending.popleft(), error)
             if isinstance(error, RunEnded):
                 raise error

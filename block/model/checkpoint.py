@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from block.model.safetensors_header import misfit, read_shapes
-from block.runtime.hashing import remembered_sha256
+from block.runtime.hashing import find_sha256
 
 STORE = Path(__file__).resolve().parents[2] / "models"
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 MODEL_TYPE = "audio-spectrogram-transformer"
+# In the order in which they are fetched: a problem with a small one shows before the large one is transferred.
+FILES = (CONFIG, PREPROCESSOR, WEIGHTS) = ("config.json", "preprocessor_config.json", "model.safetensors")
 RATE_HZ = 16000  # at which AST was trained, and all that recordings are brought to
 MAX_JSON_BYTES = 16 << 20
 # Beyond these, a front end asks for memory and not for sense: 257 bins of the spectrum, an hour and a half of frames.
@@ -89,7 +91,7 @@ class Checkpoint:
         Raises CheckpointError if the file cannot be read.
         """
         try:
-            return remembered_sha256(self.weights)
+            return find_sha256(self.weights)
         except OSError as error:
             raise CheckpointError(f"{self.weights} cannot be read: {error.strerror or error}") from None
 

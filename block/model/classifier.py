@@ -19,7 +19,7 @@ from block.model.checkpoint import Checkpoint, CheckpointError
 from block.model.device import Device
 from block.model.forward import Forward, Tokens
 from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
-from block.runtime.limits import available_bytes, processors
+from block.runtime.limits import count_processors, find_available_bytes
 from block.settings import EXACT
 
 Logits = npt.NDArray[np.float32]
@@ -168,13 +168,13 @@ class Classifier:
         if self.device.device.type == "cuda":
             budget = torch.cuda.mem_get_info(self.device.device)[0] // 2
         else:
-            budget = min(available_bytes() // 4, CPU_BUDGET_BYTES)
+            budget = min(find_available_bytes() // 4, CPU_BUDGET_BYTES)
         return max(1, int(budget // per_window))
 
 
 def _set_threads() -> None:
     """As many threads as processors, where a container has a share of many: more would wait for one another."""
-    allowed = processors()
+    allowed = count_processors()
     if allowed is not None and "OMP_NUM_THREADS" not in os.environ and allowed < torch.get_num_threads():
         torch.set_num_threads(allowed)
 

@@ -16,7 +16,7 @@ from block.model_store.sources import CheckpointSource, HubSource, open_place, o
 from block.model_store.staging import Staging, check_replaceable, restore, staging
 from block.model_store.store import ModelStore, mismatch, problem_of, within
 from block.model_store.transfer import DownloadTimeouts, shown
-from block.runtime.hashing import remember, sha256_of
+from block.runtime.hashing import compute_sha256, remember
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -192,7 +192,7 @@ def _whole_already(name: str, expected: ExpectedFile | None, stage: Staging, sou
         return None
     if expected is not None:
         return expected.sha256 if mismatch(path, expected) is None else None
-    return sha256_of(path) if source.is_current(name, stage) else None
+    return compute_sha256(path) if source.is_current(name, stage) else None
 
 
 def _usable(stage: Staging, check: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from block.model_store.archive import write_archive
 from block.model_store.catalog import FILES, ExpectedFile
 from block.model_store.records import SUMS, Record, format_sums, write_record
 from block.model_store.store import ModelStore, problem_of
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 
 
 def record(store: ModelStore, name: str, force: bool = False) -> Path:
@@ -70,6 +70,8 @@ def pack(store: ModelStore, name: str, out: Path | None = None, force: bool = Fa
 
 def _files(folder: Path) -> tuple[ExpectedFile, ...]:
     try:
-        return tuple(ExpectedFile(name, sha256_of(folder / name), (folder / name).stat().st_size) for name in FILES)
+        return tuple(
+            ExpectedFile(name, compute_sha256(folder / name), (folder / name).stat().st_size) for name in FILES
+        )
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be read: {error.strerror or error}") from None

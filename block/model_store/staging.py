@@ -27,7 +27,7 @@ from pathlib import Path
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import FILES, ExpectedFile
 from block.model_store.store import OWN_FILES, ModelStore, mismatch
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 
 SPARE_BYTES = 1 << 20  # for folders and small files
 
@@ -59,7 +59,7 @@ class Staging:
         if problem is not None:
             self.discard(name)
             raise CheckpointError(f"what was received is wrong and was deleted: {problem}")
-        digest = expected.sha256 if expected is not None else sha256_of(part)
+        digest = expected.sha256 if expected is not None else compute_sha256(part)
         with part.open("rb") as file:
             # A rename may reach the disk before the data does; after a power cut the file would look whole.
             os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from block.model import checkpoint
 from block.model.checkpoint import CheckpointError
 from block.model_store.catalog import FILES, KNOWN, ExpectedFile, KnownCheckpoint
 from block.model_store.records import SUMS, Record, parse_sums, read_record
-from block.runtime.hashing import LARGE_BYTES, MEMORY, recall, sha256_of
+from block.runtime.hashing import LARGE_BYTES, MEMORY, compute_sha256, recall
 
 HIDDEN = ".store"  # records, locks and what is under way, in the same file system as the checkpoints
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -100,7 +100,7 @@ def mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = Fal
     size = path.stat().st_size
     if expected.size is not None and size != expected.size:
         return f"{expected.name} has {size} bytes; expected {expected.size}"
-    digest = recall(path) if trust_memory and size >= LARGE_BYTES else sha256_of(path)
+    digest = recall(path) if trust_memory and size >= LARGE_BYTES else compute_sha256(path)
     if digest is not None and digest != expected.sha256:
         return f"{expected.name} has SHA-256 {digest}; expected {expected.sha256}"
     return None

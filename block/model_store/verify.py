@@ -12,7 +12,7 @@ from block.model.checkpoint import Checkpoint, CheckpointError, find_checkpoint
 from block.model_store.catalog import FILES, WEIGHTS, ExpectedFile, KnownCheckpoint
 from block.model_store.golden import Golden, compare
 from block.model_store.store import ModelStore, read_sums, within
-from block.runtime.hashing import remember, sha256_of
+from block.runtime.hashing import compute_sha256, remember
 
 if TYPE_CHECKING:
     from block.audio import DecodedAudio
@@ -66,7 +66,7 @@ def read_clip(subject: Subject, path: Path) -> bytes:
     if subject.golden is None:
         raise CheckpointError(f"--clip: no golden readings are known of {subject.folder.name}; leave it out")
     try:
-        digest = sha256_of(path)
+        digest = compute_sha256(path)
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"--clip {path} cannot be read: {error.strerror or error}") from None
@@ -118,7 +118,7 @@ def _held(subject: Subject, name: str) -> Check:
     path = subject.folder / name
     try:
         before = path.stat()
-        digest = sha256_of(path)
+        digest = compute_sha256(path)
     except OSError as error:
         return Check(False, f"{name} cannot be read: {error.strerror or error}")
     expected = subject.expected.get(name)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever happens to the process or the machine."""
+"""Write files that appear whole or not at all, whatever happens to the process or the machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, AnyStr
 
 
-def temporary_for(path: Path) -> Path:
-    """Where `path` is written before it is renamed; the same every time, so that what a killed run left is reused."""
+def temporary_path(path: Path) -> Path:
+    """Return where `path` is written before the rename. Always the same, so that a later run reuses what is left."""
     return path.with_name(f".{path.name}.tmp")
 
 
@@ -33,17 +33,17 @@ def commit(file: IO[AnyStr], temporary: Path, path: Path, durable: bool = True) 
 
 
 @contextmanager
-def written(path: Path, durable: bool = True) -> Iterator[IO[str]]:
-    """A text file in UTF-8 that becomes `path` once the block has ended well; before that, `path` is as it was.
+def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[str]]:
+    """Open a text file in UTF-8 that replaces `path` when the block ends without an exception.
 
     `durable` waits until it is on the disk. Line ends are kept as given. Raises OSError.
     """
-    temporary = temporary_for(path)
+    temporary = temporary_path(path)
     with commit(temporary.open("w", encoding="utf-8", newline=""), temporary, path, durable) as file:
         yield file
 
 
-def write(path: Path, text: str, durable: bool = True) -> None:
-    """`written`, with all of `text`."""
-    with written(path, durable) as file:
+def write_atomic(path: Path, text: str, durable: bool = True) -> None:
+    """Write `text` as `open_atomic` does."""
+    with open_atomic(path, durable) as file:
         file.write(text)

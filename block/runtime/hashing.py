@@ -1,12 +1,13 @@
-"""SHA-256 of files; that of a large file is remembered beside it, so that it is computed once and not before every run.
+"""SHA-256 of files. That of a large file is kept beside it, so that it is not computed before every run.
 
-The memory is the file `.sha256.json` in the file's own folder: for each file name a size in bytes, a time of change
-in nanoseconds and the digest. It is believed only while size and time are what they were. It is a convenience, no
-proof: whoever can write the weights can write it too, so `models verify` and `models pack` always read the file.
+The file `.sha256.json` in the same folder has, for each file name, the size in bytes, the time of change in nanoseconds
+and the digest, which holds only while size and time are the same. It is a convenience, no proof: whoever can write the
+weights can write it too, so `models verify` and `models pack` always read the weights.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,41 +18,38 @@ from typing import Any, BinaryIO
 MEMORY = ".sha256.json"
 # Below this, reading the file again costs less than 0.1 s; and the embedded checkpoint's folder stays as git has it.
 LARGE_BYTES = 32 << 20
-BLOCK_BYTES = 1 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def sha256_of(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
-    """Return the SHA-256, in hexadecimal, of bytes, of the file at a path, or of all that an open file holds.
+def compute_sha256(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
+    """Return the SHA-256, in hexadecimal, of bytes, of the file at a path, or of all of an open file.
 
-    An open file is left at its start. Raises OSError where a file cannot be read.
+    An open file is left at its start. Raises OSError if a file cannot be read.
     """
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
-            return sha256_of(file)
-    digest = hashlib.sha256()
+            return compute_sha256(file)
     source.seek(0)
-    while block := source.read(BLOCK_BYTES):
-        digest.update(block)
+    digest = hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
     source.seek(0)
-    return digest.hexdigest()
+    return digest
 
 
-def remembered_sha256(path: Path) -> str:
-    """As `sha256_of`, but a large file is read only if it is not known by its size and time. Raises OSError."""
+def find_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, computed only if it is not known. Raises OSError."""
     known = recall(path)
     if known is not None:
         return known
     before = path.stat()
-    digest = sha256_of(path)
+    digest = compute_sha256(path)
     remember(path, digest, before)
     return digest
 
 
 def recall(path: Path) -> str | None:
-    """What is remembered of the file as it now is; None if nothing, or if its size or time have changed."""
+    """Return the SHA-256 known of a file; None if there is none, or if its size or time have changed."""
     entry = _read(path.parent / MEMORY).get(path.name)
     if not isinstance(entry, dict):
         return None
@@ -63,9 +61,9 @@ def recall(path: Path) -> str | None:
 
 
 def remember(path: Path, digest: str, hashed: os.stat_result) -> None:
-    """Remember `digest` of a large file that was as `hashed` says when it was read.
+    """Remember `digest` of a large file, which had the status `hashed` when it was read.
 
-    Where the folder cannot be written to, or the file has changed since, nothing is remembered and nothing said.
+    Do nothing if the folder cannot be written to, or if the file has changed since.
     """
     if hashed.st_size < LARGE_BYTES:
         return
@@ -80,10 +78,8 @@ def remember(path: Path, digest: str, hashed: os.stat_result) -> None:
         temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
         temporary.replace(memory)
     except OSError:
-        try:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        except OSError:
-            return
 
 
 def _read(memory: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What this process may take of the machine: memory and processors, less where a control group limits it.
+"""How much memory and how many processors this process may use.
 
-Containers limit through control groups, and what counts a machine's processors or memory does not see that. The files:
+Containers limit them through control groups, which the usual functions do not see. The files:
 https://docs.kernel.org/admin-guide/cgroup-v2.html and, for version 1, https://docs.kernel.org/admin-guide/cgroup-v1.
 """
 
@@ -10,7 +10,7 @@ import math
 import os
 from pathlib import Path
 
-THREADS = 4  # that read, or write, recordings side by side: each takes its share of free memory
+THREADS = 4  # that read, or write, recordings at the same time: each takes its share of free memory
 CGROUP = Path("/sys/fs/cgroup")
 # Limit, use and statistics of memory, in version 2 and in version 1.
 MEMORY_FILES = (
@@ -19,15 +19,15 @@ MEMORY_FILES = (
 )
 
 
-def available_bytes(cgroup: Path = CGROUP) -> int:
-    """Memory that this process may still take: the machine's, or less where a control group limits it."""
+def find_available_bytes(cgroup: Path = CGROUP) -> int:
+    """Return the bytes that this process may still take: the machine's, or less if a control group limits it."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     try:
-        available = _numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024
+        available = _read_numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024
         for limit, used, stat in MEMORY_FILES:
             if (cgroup / limit).is_file() and (cgroup / limit).read_text().strip().isdecimal():
-                # Files read lately count as used, but make room when asked to.
-                idle = _numbers(cgroup / stat).get("inactive_file", 0)
+                # Files read lately count as used, but make room when needed.
+                idle = _read_numbers(cgroup / stat).get("inactive_file", 0)
                 left = int((cgroup / limit).read_text()) - int((cgroup / used).read_text()) + idle
                 available = min(available, left)
     except (OSError, ValueError, KeyError):
@@ -35,8 +35,8 @@ def available_bytes(cgroup: Path = CGROUP) -> int:
     return max(available, 0)
 
 
-def processors(cgroup: Path = CGROUP) -> int | None:
-    """How many processors a control group leaves this process the time of, rounded up; None where it sets no limit."""
+def count_processors(cgroup: Path = CGROUP) -> int | None:
+    """Return how many processors' time a control group allows this process, rounded up; None without a limit."""
     try:
         if (cgroup / "cpu.max").is_file():
             quota, period = (cgroup / "cpu.max").read_text().split()
@@ -47,7 +47,7 @@ def processors(cgroup: Path = CGROUP) -> int | None:
         return None  # "max", or no control groups
 
 
-def _numbers(path: Path) -> dict[str, int]:
-    """The first number of each line of a file of the kernel, by the line's first word."""
+def _read_numbers(path: Path) -> dict[str, int]:
+    """Return the first number of each line of a file of the kernel, by the line's first word."""
     words = (line.split() for line in path.read_text().splitlines())
     return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}

@@ -20,7 +20,7 @@ class Asking:
         import ray
 
         throttle_client.RENEW_EVERY_S = renew_every_s
-        self.key = ray.get(coordinator.access.remote())
+        self.key = ray.get(coordinator.read_api_key.remote())
         self.name = name
         self.gate = throttle_client.ThrottleClient(coordinator, name)
 

@@ -43,17 +43,17 @@ WORKERS = (1, 2, 4, 8)
 class LabelRecordingsAsleep(LabelRecordings):
     """A worker whose model sleeps. It says when it is ready."""
 
-    def _made(self) -> Any:
+    def _load(self) -> Any:
         from block.labeling.labeler import ExactLabeler
         from tests.cluster.asleep import Asleep
 
-        tools = super()._made()
-        awake = tools.labeler
+        resources = super()._load()
+        awake = resources.labeler
         if not isinstance(awake, ExactLabeler):
             raise TypeError(f"the labeler is of type {type(awake).__name__}, expected ExactLabeler; use the exact mode")
         labeler = Asleep(**{one.name: getattr(awake, one.name) for one in dataclasses.fields(awake)})
-        self._told.say(f"ready at {time.time():.3f}")
-        return dataclasses.replace(tools, labeler=labeler)
+        self._notices.say(f"ready at {time.time():.3f}")
+        return dataclasses.replace(resources, labeler=labeler)
 
 
 def command(argv: Sequence[str]) -> int:

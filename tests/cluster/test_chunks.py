@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.cluster.driver import BYTES, MOST, chunks
+from block.cluster.driver import MAX_BYTES, MAX_RECORDINGS, split_into_chunks
 
 
 @given(
@@ -14,19 +14,19 @@ from block.cluster.driver import BYTES, MOST, chunks
 def test_every_recording_is_in_one_chunk_in_order_and_no_chunk_is_too_large(
     sizes: list[int], workers: int, device: str
 ) -> None:
-    cut = list(chunks(sizes, workers, device))
+    cut = list(split_into_chunks(sizes, workers, device))
     assert [at for chunk in cut for at in chunk] == list(range(len(sizes)))
     for chunk in cut:
-        assert 1 <= len(chunk) <= MOST[device]
-        assert len(chunk) == 1 or sum(sizes[at] for at in chunk) <= BYTES[device]
+        assert 1 <= len(chunk) <= MAX_RECORDINGS[device]
+        assert len(chunk) == 1 or sum(sizes[at] for at in chunk) <= MAX_BYTES[device]
 
 
 def test_chunks_become_smaller_towards_the_end_so_that_workers_end_together() -> None:
-    lengths = [len(chunk) for chunk in chunks([0] * 1000, 4, "cpu")]
-    assert lengths[0] == MOST["cpu"]
+    lengths = [len(chunk) for chunk in split_into_chunks([0] * 1000, 4, "cpu")]
+    assert lengths[0] == MAX_RECORDINGS["cpu"]
     assert sorted(lengths, reverse=True) == lengths
     assert lengths[-8:] == [1] * 8
 
 
 def test_hour_long_recordings_go_alone() -> None:
-    assert [len(chunk) for chunk in chunks([115 << 20] * 5, 1, "cpu")] == [1] * 5
+    assert [len(chunk) for chunk in split_into_chunks([115 << 20] * 5, 1, "cpu")] == [1] * 5

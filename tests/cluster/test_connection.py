@@ -50,8 +50,8 @@ class LabelRecordings:
 folder, environment, files = ray.get(seen.remote())
 dataset = ray.data.from_arrow([pa.table({"number": [number]}) for number in range(4)])
 pool = ray.data.ActorPoolStrategy(min_size=1, max_size=1)
-dataset = connection.named(dataset.map_batches(LabelRecordings, batch_size=None, batch_format="pyarrow", compute=pool),
-                           "label recordings")
+dataset = dataset.map_batches(LabelRecordings, batch_size=None, batch_format="pyarrow", compute=pool)
+dataset = connection.set_dataset_name(dataset, "label recordings")
 rows = sum(table.num_rows for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 jobs = ray._private.worker.global_worker.gcs_client.get_all_job_info()
 (config,) = [job.config for id, job in jobs.items() if id.hex() == ray.get_runtime_context().get_job_id()]
@@ -102,7 +102,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 @pytest.fixture
 def unreached(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked for, Ray is not looked for."""
-    monkeypatch.setattr(connection, "need_ray", lambda: pytest.fail("Ray was imported"))
+    monkeypatch.setattr(connection, "import_ray", lambda: pytest.fail("Ray was imported"))
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +148,7 @@ def test_an_address_in_the_environment_is_held_to_the_same(address: str, monkeyp
 def test_where_ray_is_not_installed_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SettingsError, match=r"pip install -r locked/ray\.txt"):
-        connection.need_ray()
+        connection.import_ray()
     assert (ROOT / "locked" / "ray.txt").exists()
 
 
@@ -220,7 +220,7 @@ def test_a_cluster_that_never_lets_anybody_in_is_given_up(monkeypatch: pytest.Mo
     import ray
 
     waiting = threading.Event()
-    monkeypatch.setattr(connection, "_answers", lambda address, looked_for: None)
+    monkeypatch.setattr(connection, "_check_answer", lambda address, is_searched: None)
     monkeypatch.setattr(connection, "JOIN_WITHIN_S", 0.5)
     monkeypatch.setattr(ray, "init", lambda **how: waiting.wait())
     try:
@@ -268,7 +268,7 @@ def test_workers_of_a_cluster_import_the_code_that_they_are_sent_and_no_other(
     assert seen["mine"]["EI_PROJECT_API_KEY"] == KEY
     assert (seen["rows"], seen["handlers"], seen["name"], seen["left"]) == (4, True, "label recordings", False)
     assert seen["cluster"] == {"address": two.address, "dashboard": "", "nodes": 3, "cpus": 2.0, "gpus": 0.0,
-                               "started_here": False}  # fmt: skip
+                               "is_own": False}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ def test_a_ray_that_is_started_here_runs_this_code_knows_no_key_and_says_nothing
     assert seen["environment"]["RAY_USAGE_STATS_ENABLED"] == "0"
     assert (seen["mine"]["HF_TOKEN"], "RAY_BACKEND_LOG_LEVEL" in seen["mine"]) == (KEY, False)
     assert (seen["rows"], seen["handlers"], seen["name"], seen["left"]) == (4, True, "label recordings", False)
-    assert (seen["cluster"]["nodes"], seen["cluster"]["started_here"]) == (1, True)
+    assert (seen["cluster"]["nodes"], seen["cluster"]["is_own"]) == (1, True)
 
 
 def test_a_signal_interrupts_the_start_and_leaves_no_process_behind(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_the_token_is_nobody_elses_to_read(tmp_path: Path, monkeypatch: pytest.M
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    connection._token_of_ones_own()
+    connection._ensure_token()
     assert (tmp_path / ".ray").stat().st_mode & 0o077 == 0
     assert "RAY_AUTH_TOKEN" not in os.environ
 
@@ -322,7 +322,7 @@ def test_a_dataset_gets_a_name_that_may_stand_in_that_of_a_file() -> None:
             self.name = name
 
     dataset = Dataset()
-    assert connection.named(dataset, "label /mnt/my recordings") is dataset
+    assert connection.set_dataset_name(dataset, "label /mnt/my recordings") is dataset
     assert dataset.name == "label-mnt-my-recordings"
     plain = object()
-    assert connection.named(plain, "label") is plain
+    assert connection.set_dataset_name(plain, "label") is plain

@@ -11,7 +11,7 @@ import pytest
 
 from block.cluster.connection import Cluster
 from block.cluster.driver import ROUNDS, Driver
-from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, StageTimes
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, StageTimes, pack
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import WorkItem
 from block.labeling.progress import Progress
@@ -55,7 +55,7 @@ class Rounds(Driver):
     rounds: list[list[Report | BaseException]]
     handed: list[list[int]]
 
-    def _dataset(self, items: Sequence[WorkItem]) -> Any:
+    def _make_dataset(self, items: Sequence[WorkItem]) -> Any:
         self.handed.append([item.id for item in items])
         reports = self.rounds.pop(0) if self.rounds else []
 
@@ -63,7 +63,7 @@ class Rounds(Driver):
             for report in reports:
                 if isinstance(report, BaseException):
                     raise report
-                yield pa.table({"report": pa.array([report.packed()], pa.large_binary())})
+                yield pa.table({"report": pa.array([pack(report)], pa.large_binary())})
 
         return SimpleNamespace(iter_batches=batches)
 
@@ -76,7 +76,7 @@ def told() -> Told:
 def driver(told: Told, *rounds: list[Report | BaseException]) -> Rounds:
     cluster = Cluster("here:1", "", 1, 2.0, 0.0, True)
     made = Rounds(
-        SimpleNamespace(), cluster, ClusterSettings(), None, "cpu", "a run", told, told, Progress(4)  # type: ignore[arg-type]
+        SimpleNamespace(), cluster, ClusterSettings(), None, "a run", told.take, told, Progress(4)  # type: ignore[arg-type]
     )  # fmt: skip
     made.rounds, made.handed = list(rounds), []
     return made
@@ -126,7 +126,7 @@ def test_what_never_comes_back_is_not_reached_and_said(told: Told) -> None:
 
 def test_a_worker_that_knows_that_nothing_more_can_be_labelled_ends_the_run(told: Told) -> None:
     run = driver(
-        told, [Report("a", [outcome(1)]), Report("b", ended="the key is not accepted"), Report("a", [outcome(2)])]
+        told, [Report("a", [outcome(1)]), Report("b", end_reason="the key is not accepted"), Report("a", [outcome(2)])]
     )
     summary = run.label(items(1, 2))
     assert (summary.labeled, summary.not_reached, summary.end_reason) == ([1], [2], "the key is not accepted")
@@ -161,10 +161,10 @@ def test_what_was_labelled_the_fast_way_is_known_and_each_workers_audit_told(tol
     assert run.audit_lines() == ["a: fast mode: 70 windows agree"]
 
 
-def test_only_reports_are_unpacked() -> None:
+def test_only_reports_are_unpack() -> None:
     import pickle
 
-    from block.cluster.report import unpacked
+    from block.cluster.report import unpack
 
     with pytest.raises(TypeError, match="a dict came from a worker"):
-        unpacked(pickle.dumps({}))
+        unpack(pickle.dumps({}))

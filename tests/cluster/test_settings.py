@@ -34,7 +34,7 @@ def test_the_action_takes_them_too_and_an_option_that_follows_is_no_address() ->
 def test_workers_are_a_number_or_a_range(text: str, least: int, most: int) -> None:
     settings = read("--ray", "--ray-workers", text)
     assert settings is not None
-    assert (settings.least, settings.most) == (least, most)
+    assert (settings.min_workers, settings.max_workers) == (least, most)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from block.cluster.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, UNHEARD_S, Lease, Throttle, ThrottleState
+from block.cluster.throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, LOST_AFTER_S, Lease, Throttle
+from tests.cluster.throttle_state import ThrottleState, state_of
 
 
 class Clock:
@@ -30,8 +31,8 @@ def leases(count: int, worker: str = "w") -> list[Lease]:
 def through(throttle: Throttle, *asking: Lease) -> list[Lease]:
     """Those that may send once `asking` have asked."""
     for lease in asking:
-        throttle.ask(lease)
-    return throttle.turn()
+        throttle.enqueue(lease)
+    return throttle.admit()
 
 
 def test_a_limit_below_one_is_refused() -> None:
@@ -43,23 +44,23 @@ def test_as_many_as_the_limit_are_under_way_and_the_next_follow_in_the_order_the
     throttle = Throttle(2, clock)
     a, b, c, d = (Lease(worker, 1) for worker in "abcd")
     assert through(throttle, b, a, d, c) == [b, a]
-    assert throttle.turn() == []
-    throttle.give_back(a, "good")
-    assert throttle.turn() == [d]
-    throttle.give_back(b, "failed")
-    assert throttle.turn() == [c]
-    assert throttle.state.under_way == 2
+    assert throttle.admit() == []
+    throttle.release(a, "good")
+    assert throttle.admit() == [d]
+    throttle.release(b, "failed")
+    assert throttle.admit() == [c]
+    assert state_of(throttle).under_way == 2
 
 
 def test_asking_again_keeps_a_place_and_takes_no_second_one(clock: Clock) -> None:
     throttle = Throttle(1, clock)
     a, b, c = leases(3)
     assert through(throttle, a, b, c, b, a) == [a]
-    assert throttle.state.waiting == 2
-    assert throttle.has(a)
-    throttle.ask(a)
-    assert throttle.state.waiting == 2, "what is under way does not wait"
-    throttle.give_back(a, "good")
+    assert state_of(throttle).waiting == 2
+    assert throttle.is_under_way(a)
+    throttle.enqueue(a)
+    assert state_of(throttle).waiting == 2, "what is under way does not wait"
+    throttle.release(a, "good")
     assert through(throttle, c) == [b]
 
 
@@ -67,9 +68,9 @@ def test_whoever_no_longer_waits_leaves_the_line(clock: Clock) -> None:
     throttle = Throttle(1, clock)
     a, b, c = leases(3)
     through(throttle, a, b, c)
-    throttle.give_back(b, "failed")
-    throttle.give_back(a, "good")
-    assert throttle.turn() == [c]
+    throttle.release(b, "failed")
+    throttle.release(a, "good")
+    assert throttle.admit() == [c]
 
 
 def test_a_slow_down_stops_everyone_until_the_time_that_the_server_named_and_halves_what_is_allowed(
@@ -78,33 +79,33 @@ def test_a_slow_down_stops_everyone_until_the_time_that_the_server_named_and_hal
     throttle = Throttle(8, clock)
     asking = leases(20)
     first = through(throttle, *asking)
-    throttle.give_back(first[0], "slowed", 7.0)
+    throttle.release(first[0], "slowed", 7.0)
     for lease in first[1:]:
-        throttle.give_back(lease, "good")
-    assert throttle.turn() == []
+        throttle.release(lease, "good")
+    assert throttle.admit() == []
     assert throttle.wait_s() == 7
     clock.now += 6.999
-    assert throttle.turn() == []
+    assert throttle.admit() == []
     clock.now += 0.001
-    assert throttle.turn() == asking[8:12]
+    assert throttle.admit() == asking[8:12]
 
 
 def test_slow_downs_of_requests_that_were_under_way_together_count_once(clock: Clock) -> None:
     throttle = Throttle(16, clock)
     for lease in through(throttle, *leases(16)):
-        throttle.give_back(lease, "slowed", 2.0)
-    assert throttle.state.allowed == 8
-    assert throttle.state.pause_s == 2
+        throttle.release(lease, "slowed", 2.0)
+    assert state_of(throttle).allowed == 8
+    assert state_of(throttle).pause_s == 2
 
 
 def test_of_several_times_that_were_named_together_the_latest_holds(clock: Clock) -> None:
     throttle = Throttle(4, clock)
     a, b, c, d = through(throttle, *leases(4))
-    throttle.give_back(a, "slowed", 5.0)
-    throttle.give_back(b, "slowed", 60.0)
-    throttle.give_back(c, "slowed", 1.0)
-    throttle.give_back(d, "slowed")
-    assert throttle.state.pause_s == 60
+    throttle.release(a, "slowed", 5.0)
+    throttle.release(b, "slowed", 60.0)
+    throttle.release(c, "slowed", 1.0)
+    throttle.release(d, "slowed")
+    assert state_of(throttle).pause_s == 60
 
 
 def test_each_further_slow_down_halves_again_down_to_one(clock: Clock) -> None:
@@ -113,8 +114,8 @@ def test_each_further_slow_down_halves_again_down_to_one(clock: Clock) -> None:
     for number in range(6):
         clock.now += 100
         (lease,) = through(throttle, Lease("w", number))
-        throttle.give_back(lease, "slowed", 1.0)
-        allowed.append(throttle.state.allowed)
+        throttle.release(lease, "slowed", 1.0)
+        allowed.append(state_of(throttle).allowed)
     assert allowed == [8, 4, 2, 1, 1, 1]
 
 
@@ -123,60 +124,60 @@ def test_where_the_server_names_no_time_the_pause_is_our_own_and_doubles_until_a
     pauses = []
     for number in range(8):
         (lease,) = through(throttle, Lease("w", number))
-        throttle.give_back(lease, "slowed", [None, 0.0][number % 2])
-        pauses.append(throttle.state.pause_s)
-        clock.now += throttle.state.pause_s
+        throttle.release(lease, "slowed", [None, 0.0][number % 2])
+        pauses.append(state_of(throttle).pause_s)
+        clock.now += state_of(throttle).pause_s
     assert pauses == [min(FIRST_PAUSE_S * 2**k, LONGEST_PAUSE_S) for k in range(8)]
     assert pauses[-1] == LONGEST_PAUSE_S
     (lease,) = through(throttle, Lease("w", 100))
-    throttle.give_back(lease, "good")
+    throttle.release(lease, "good")
     (lease,) = through(throttle, Lease("w", 101))
-    throttle.give_back(lease, "slowed")
-    assert throttle.state.pause_s == FIRST_PAUSE_S
+    throttle.release(lease, "slowed")
+    assert state_of(throttle).pause_s == FIRST_PAUSE_S
 
 
 def test_a_window_of_good_answers_allows_one_more_up_to_the_limit(clock: Clock) -> None:
     throttle = Throttle(4, clock)
     (lease,) = through(throttle, Lease("w", 0))
-    throttle.give_back(lease, "slowed", 1.0)
+    throttle.release(lease, "slowed", 1.0)
     clock.now += 1
     allowed = []
     for number in range(1, 12):
         (lease,) = through(throttle, Lease("w", number))
-        throttle.give_back(lease, "good")
-        allowed.append(throttle.state.allowed)
+        throttle.release(lease, "good")
+        allowed.append(state_of(throttle).allowed)
     assert allowed == [2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4]
 
 
 def test_answers_to_requests_from_before_a_slow_down_and_failures_speak_for_nothing(clock: Clock) -> None:
     throttle = Throttle(8, clock)
     first = through(throttle, *leases(8))
-    throttle.give_back(first[0], "slowed", 1.0)
+    throttle.release(first[0], "slowed", 1.0)
     for lease in first[1:]:
-        throttle.give_back(lease, "good")
+        throttle.release(lease, "good")
     clock.now += 1
     for number in range(100, 120):
         (lease,) = through(throttle, Lease("w", number))
-        throttle.give_back(lease, "failed")
-    assert throttle.state.allowed == 4
+        throttle.release(lease, "failed")
+    assert state_of(throttle).allowed == 4
 
 
 def test_what_a_lost_worker_held_and_waited_for_comes_back(clock: Clock) -> None:
     throttle = Throttle(2, clock)
     lost, kept = leases(3, "lost"), leases(3, "kept")
     assert through(throttle, lost[0], kept[0], lost[1], kept[1], lost[2], kept[2]) == [lost[0], kept[0]]
-    clock.now += UNHEARD_S / 2
+    clock.now += LOST_AFTER_S / 2
     throttle.renew("kept")
-    assert throttle.wait_s() == UNHEARD_S / 2
-    clock.now += UNHEARD_S / 2 - 0.001
-    assert throttle.turn() == []
+    assert throttle.wait_s() == LOST_AFTER_S / 2
+    clock.now += LOST_AFTER_S / 2 - 0.001
+    assert throttle.admit() == []
     clock.now += 0.001
-    assert throttle.turn() == [kept[1]]
-    assert sorted(throttle.dropped()) == lost[1:]
-    assert throttle.dropped() == []
-    assert not throttle.has(lost[0])
-    throttle.give_back(kept[0], "good")
-    assert throttle.turn() == [kept[2]]
+    assert throttle.admit() == [kept[1]]
+    assert sorted(throttle.take_dropped()) == lost[1:]
+    assert throttle.take_dropped() == []
+    assert not throttle.is_under_way(lost[0])
+    throttle.release(kept[0], "good")
+    assert throttle.admit() == [kept[2]]
     assert throttle.wait_s() is None
 
 
@@ -186,15 +187,15 @@ def test_a_worker_that_gives_any_sign_of_life_keeps_what_it_has(clock: Clock, si
     held, other, further = leases(3)
     through(throttle, held, further)
     for _ in range(10):
-        clock.now += UNHEARD_S * 0.7
+        clock.now += LOST_AFTER_S * 0.7
         if sign == "ask":
-            throttle.ask(further)
+            throttle.enqueue(further)
         elif sign == "give back":
-            throttle.give_back(other, "failed")
+            throttle.release(other, "failed")
         else:
             throttle.renew("w")
-        throttle.turn()
-    assert throttle.has(held)
+        throttle.admit()
+    assert throttle.is_under_way(held)
 
 
 def test_a_worker_that_lives_keeps_only_what_it_knows_of(clock: Clock) -> None:
@@ -203,35 +204,35 @@ def test_a_worker_that_lives_keeps_only_what_it_knows_of(clock: Clock) -> None:
     other = Lease("other", 1)
     through(throttle, known, unknown, given_up, awaited, newer, other)
     throttle.renew("w", [known.number, awaited.number], before=newer.number)
-    assert throttle.dropped() == [given_up]
-    assert throttle.turn() == [awaited]
-    assert throttle.has(known)
-    assert not throttle.has(unknown)
+    assert throttle.take_dropped() == [given_up]
+    assert throttle.admit() == [awaited]
+    assert throttle.is_under_way(known)
+    assert not throttle.is_under_way(unknown)
     for lease in (known, awaited):
-        throttle.give_back(lease, "good")
-    assert throttle.turn() == [newer, other]
+        throttle.release(lease, "good")
+    assert throttle.admit() == [newer, other]
 
 
 def test_what_was_taken_back_and_is_given_back_late_frees_no_second_place(clock: Clock) -> None:
     throttle = Throttle(1, clock)
     late, first, second = Lease("late", 0), Lease("a", 0), Lease("b", 0)
     through(throttle, late, first)
-    clock.now += UNHEARD_S
+    clock.now += LOST_AFTER_S
     assert through(throttle, first, second) == [first]
-    throttle.give_back(late, "good")
-    assert throttle.turn() == []
-    assert throttle.state == ThrottleState(allowed=1, under_way=1, waiting=1, pause_s=0.0)
+    throttle.release(late, "good")
+    assert throttle.admit() == []
+    assert state_of(throttle) == ThrottleState(allowed=1, under_way=1, waiting=1, pause_s=0.0)
 
 
 def test_a_late_word_that_the_server_wants_to_be_left_alone_is_heeded(clock: Clock) -> None:
     throttle = Throttle(4, clock)
     late = Lease("late", 0)
     through(throttle, late)
-    clock.now += UNHEARD_S
-    throttle.turn()
-    throttle.give_back(late, "slowed", 9.0)
-    assert throttle.state.pause_s == 9
-    assert throttle.state.allowed == 4
+    clock.now += LOST_AFTER_S
+    throttle.admit()
+    throttle.release(late, "slowed", 9.0)
+    assert state_of(throttle).pause_s == 9
+    assert state_of(throttle).allowed == 4
 
 
 class Cluster(RuleBasedStateMachine):
@@ -248,7 +249,7 @@ class Cluster(RuleBasedStateMachine):
         self.closed_until = 0.0
 
     def look(self) -> None:
-        for lease in self.throttle.turn():
+        for lease in self.throttle.admit():
             assert self.clock.now >= self.closed_until, "sent while the server wants to be left alone"
             assert lease == self.line.pop(0), "first come, first served"
             self.sent.append(lease)
@@ -258,7 +259,7 @@ class Cluster(RuleBasedStateMachine):
     def ask(self, data: st.DataObject) -> None:
         self.count += 1
         lease = Lease(data.draw(st.sampled_from(sorted(self.alive))), self.count)
-        self.throttle.ask(lease)
+        self.throttle.enqueue(lease)
         self.line.append(lease)
         self.look()
 
@@ -267,7 +268,7 @@ class Cluster(RuleBasedStateMachine):
     def answer(self, data: st.DataObject, outcome: str, asked_s: float | None) -> None:
         lease = data.draw(st.sampled_from([one for one in self.sent if one.worker in self.alive]))
         self.sent.remove(lease)
-        self.throttle.give_back(lease, outcome, asked_s if outcome == "slowed" else None)
+        self.throttle.release(lease, outcome, asked_s if outcome == "slowed" else None)
         if outcome == "slowed":
             self.closed_until = max(self.closed_until, self.clock.now + (asked_s or 0))
         self.look()
@@ -285,7 +286,7 @@ class Cluster(RuleBasedStateMachine):
         dead = data.draw(st.sampled_from(sorted(self.alive)))
         self.alive.remove(dead)
         for _ in range(4):
-            self.clock.now += UNHEARD_S / 4
+            self.clock.now += LOST_AFTER_S / 4
             for worker in self.alive:
                 self.throttle.renew(worker)
         self.line = [one for one in self.line if one.worker != dead]
@@ -295,18 +296,18 @@ class Cluster(RuleBasedStateMachine):
     @invariant()
     def never_more_than_the_limit(self) -> None:
         if hasattr(self, "throttle"):
-            state = self.throttle.state
+            state = state_of(self.throttle)
             assert state.under_way == len(self.sent) <= self.throttle.limit
             assert 1 <= state.allowed <= self.throttle.limit
             assert state.waiting == len(self.line)
-            assert all(map(self.throttle.has, self.sent))
+            assert all(map(self.throttle.is_under_way, self.sent))
 
     def teardown(self) -> None:
         """Nobody starves: once answers are good, all who wait get through, whenever `wait_s` says that they may."""
         for _ in range(len(self.line) + len(self.sent) + 10 if hasattr(self, "line") else 0):
             while self.sent:
                 lease = self.sent.pop(0)
-                self.throttle.give_back(lease, "good")
+                self.throttle.release(lease, "good")
             self.clock.now += self.throttle.wait_s() or 0.0
             for worker in self.alive:
                 self.throttle.renew(worker)
@@ -324,15 +325,15 @@ def test_what_is_allowed_settles_around_what_the_server_bears(bears: int, seed: 
     throttle = Throttle(32, clock)
     number, most_at_once, under_way = 0, [], []
     for _ in range(2000):
-        while throttle.state.waiting < 40:
+        while state_of(throttle).waiting < 40:
             number += 1
-            throttle.ask(Lease("w", number))
-        under_way += throttle.turn()
+            throttle.enqueue(Lease("w", number))
+        under_way += throttle.admit()
         most_at_once.append(len(under_way))
         slowed = len(under_way) > bears
         if under_way:
             lease = under_way.pop(chance.randrange(len(under_way)))
-            throttle.give_back(lease, "slowed" if slowed else "good")
+            throttle.release(lease, "slowed" if slowed else "good")
         clock.now += 0.1 if under_way else throttle.wait_s() or 0.1
         throttle.renew("w")
     later = most_at_once[1000:]

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from block.cluster import coordinator, throttle
+from block.cluster import throttle
+from block.cluster.coordinator import CoordinatorInputs, fetch_shared, start_coordinator
+from block.model.checkpoint import FILES
 from block.score_store import ScoreStore
 from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
+from tests.cluster.throttle_state import ThrottleState, state_of
 from tests.score_store import made
 
 pytestmark = pytest.mark.slow
@@ -38,13 +41,13 @@ class Cluster:
 
     def begin(self, requests: int) -> None:
         """A new run, with so many requests at once."""
-        ray.get(self.handle.configure.remote(coordinator.CoordinatorInputs(api_key=KEY, requests=requests)))
+        ray.get(self.handle.configure.remote(CoordinatorInputs(api_key=KEY, requests=requests)))
 
-    def state(self) -> throttle.ThrottleState:
-        state: throttle.ThrottleState = ray.get(self.handle.requests.remote())
+    def state(self) -> ThrottleState:
+        state: ThrottleState = ray.get(self.handle.__ray_call__.remote(lambda actor: state_of(actor._throttle)))
         return state
 
-    def until(self, fits: Callable[[throttle.ThrottleState], bool]) -> None:
+    def until(self, fits: Callable[[ThrottleState], bool]) -> None:
         """Wait until the coordinator's state fits."""
         deadline = time.monotonic() + 60
         while not fits(self.state()):
@@ -55,7 +58,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with local_ray():
-        handle = coordinator.start(None, None, None, KEY, LIMIT)
+        handle = start_coordinator(CoordinatorInputs(api_key=KEY, requests=LIMIT))
         workers = [
             ray.remote(Asking).options(num_cpus=0, max_concurrency=8).remote(handle, name, 0.3) for name in "abcd"
         ]
@@ -65,7 +68,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _lose_after(self: Any, seconds: float) -> None:
-    throttle.UNHEARD_S = seconds
+    throttle.LOST_AFTER_S = seconds
 
 
 @dataclass
@@ -153,18 +156,18 @@ def test_the_checkpoints_files_and_what_scores_are_held_of_come_from_the_driver(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
-    for name in coordinator.FILES:
+    for name in FILES:
         (tmp_path / name).write_bytes(name.encode() * 100_000)
     with ScoreStore(tmp_path / "scores", made.KEY, made.NAMES) as store:
         for number in range(3):
             store.add(made.made(number))
-    cluster_of = coordinator.start(tmp_path, tmp_path / "scores", made.KEY, "", 1)
-    for name in coordinator.FILES:
-        assert coordinator.checkpoint_bytes(cluster_of, name) == name.encode() * 100_000
-    (first,), (again,) = ray.get([cluster_of.checkpoint_file.remote(coordinator.FILES[0]) for _ in range(2)])
+    cluster_of = start_coordinator(CoordinatorInputs(tmp_path, tmp_path / "scores", made.KEY))
+    for name in FILES:
+        assert fetch_shared(cluster_of.share_file.remote(name)) == name.encode() * 100_000
+    (first,), (again,) = ray.get([cluster_of.share_file.remote(FILES[0]) for _ in range(2)])
     assert first == again, "one copy for all workers"
-    assert coordinator.held_contents(cluster_of) == {made.content(number) for number in range(3)}
-    assert coordinator.held_contents(cluster.handle) == set()
+    assert fetch_shared(cluster_of.share_contents.remote()) == {made.content(number) for number in range(3)}
+    assert fetch_shared(cluster.handle.share_contents.remote()) == set()
 
 
 def test_a_worker_that_holds_a_request_for_long_stays_heard(cluster: Cluster) -> None:

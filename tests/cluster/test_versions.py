@@ -6,19 +6,22 @@ import subprocess
 import sys
 
 from block import __version__
-from block.cluster.versions import differences, here
+from block.cluster.versions import differences, installed_versions
 from tests.conftest import ROOT
 
 
 def test_a_machine_is_what_python_block_and_installed_packages_it_has() -> None:
-    found = here()
+    found = installed_versions()
     assert found["block"] == __version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"torch", "torchaudio", "transformers", "numpy", "soundfile"} <= set(found)
 
 
 def test_nothing_is_imported_to_find_out() -> None:
-    code = "import sys, block.cluster.versions as v; v.here(); print(*{'torch', 'numpy', 'ray'} & set(sys.modules))"
+    code = (
+        "import sys, block.cluster.versions as v; v.installed_versions(); "
+        "print(*{'torch', 'numpy', 'ray'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

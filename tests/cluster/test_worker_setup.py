@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from block.cluster.worker_setup import FILES, checkpoint_here
-from block.model.checkpoint import Checkpoint, read_checkpoint
+from block.cluster.worker_setup import find_or_fetch_checkpoint
+from block.model.checkpoint import FILES, Checkpoint, read_checkpoint
 from block.settings import SettingsError
 
 
@@ -26,7 +26,7 @@ def test_a_checkpoint_that_is_here_is_used_where_it_is(checkpoint_folder: Path) 
     def ask(name: str) -> bytes:
         raise AssertionError(name)
 
-    assert checkpoint_here(here, here.sha256(), ask) == here
+    assert find_or_fetch_checkpoint(here, here.sha256(), ask) == here
 
 
 def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
@@ -39,34 +39,34 @@ def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
         return (checkpoint_folder / name).read_bytes()
 
     digest = read_checkpoint(checkpoint_folder).sha256()
-    brought = checkpoint_here(elsewhere, digest, ask)
+    brought = find_or_fetch_checkpoint(elsewhere, digest, ask)
     assert brought.sha256() == digest
     assert brought.class_names == elsewhere.class_names
     assert {name: (brought.folder / name).read_bytes() for name in FILES} == {
         name: (checkpoint_folder / name).read_bytes() for name in FILES
     }
     assert sorted(path.name for path in brought.folder.iterdir()) == sorted(FILES)
-    assert checkpoint_here(elsewhere, digest, ask) == brought
+    assert find_or_fetch_checkpoint(elsewhere, digest, ask) == brought
     assert sorted(asked) == sorted(FILES)
 
 
 def test_other_weights_than_those_that_were_named_are_refused(elsewhere: Checkpoint, checkpoint_folder: Path) -> None:
     with pytest.raises(SettingsError, match="expected 000000000000"):
-        checkpoint_here(elsewhere, "0" * 64, lambda name: (checkpoint_folder / name).read_bytes())
+        find_or_fetch_checkpoint(elsewhere, "0" * 64, lambda name: (checkpoint_folder / name).read_bytes())
 
 
 def test_a_folder_that_others_can_write_to_is_not_trusted(elsewhere: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").mkdir(mode=0o777)
     (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").chmod(0o777)
     with pytest.raises(SettingsError, match="others can write to it"):
-        checkpoint_here(elsewhere, "0" * 64, lambda name: b"")
+        find_or_fetch_checkpoint(elsewhere, "0" * 64, lambda name: b"")
 
 
 def test_a_link_to_another_folder_is_not_trusted(elsewhere: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir(mode=0o700)
     (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").symlink_to(tmp_path / "other")
     with pytest.raises(SettingsError, match="belongs to somebody else"):
-        checkpoint_here(elsewhere, "0" * 64, lambda name: b"")
+        find_or_fetch_checkpoint(elsewhere, "0" * 64, lambda name: b"")
 
 
 def test_a_full_disk_is_told_in_a_line(elsewhere: Checkpoint) -> None:
@@ -74,4 +74,4 @@ def test_a_full_disk_is_told_in_a_line(elsewhere: Checkpoint) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(SettingsError, match="cannot be brought to this machine: No space left on device"):
-        checkpoint_here(elsewhere, "0" * 64, ask)
+        find_or_fetch_checkpoint(elsewhere, "0" * 64, ask)

@@ -74,10 +74,10 @@ def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
     assert found["present_and_not_annotated"] == ["alone.wav"]
     (key,) = ScoreStore.list_keys(tmp_path / "out" / "scores")
     store = ScoreStore.open_read_only(tmp_path / "out" / "scores", key)
-    from block.runtime.hashing import sha256_of
+    from block.runtime.hashing import compute_sha256
 
     files = [recordings / label / f"{at}.wav" for label in LABELS for at in range(5)]
-    logits = np.stack([store.find(sha256_of(file)).logits.max(axis=0) for file in files])
+    logits = np.stack([store.find(compute_sha256(file)).logits.max(axis=0) for file in files])
     scores = apply_score_function(logits, "softmax")
     for at, label in enumerate(LABELS):
         there = np.arange(15) // 5 == at

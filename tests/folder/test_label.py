@@ -143,7 +143,7 @@ def test_a_run_that_is_repeated_computes_nothing_and_writes_the_same(
 
     monkeypatch.setattr(Classifier, "__init__", never)
     reads = []
-    monkeypatch.setattr("block.folder.source.sha256_of", lambda file: reads.append(file) or "")
+    monkeypatch.setattr("block.folder.source.compute_sha256", lambda file: reads.append(file) or "")
     assert label(audio, out) == 0
     assert outputs(out) == before
     assert reads == []

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from block.runtime import cancel
 
-cancel.LEAVE_WITHIN_S = float(sys.argv[2])
+cancel.EXIT_WITHIN_S = float(sys.argv[2])
 cancel.install()
 
 
@@ -84,11 +84,11 @@ def test_what_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
 
 
 def test_last_words_are_not_cut_off(tmp_path: Path) -> None:
-    body = "\n    ".join(("with cancel.deferred():", "    ready()", "    time.sleep(0.2)", "    print('last words')"))
+    body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(0.2)", "    print('last words')"))
     done = signalled(tmp_path, body, [signal.SIGTERM])
     assert (done.returncode, done.stdout) == (0, "last words\nwent on to its end\n")
 
 
 def test_last_words_that_take_too_long_are_cut_off(tmp_path: Path) -> None:
-    body = "\n    ".join(("with cancel.deferred():", "    ready()", "    time.sleep(60)"))
+    body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(60)"))
     assert signalled(tmp_path, body, [signal.SIGTERM], leave_s=0.2).returncode == 130

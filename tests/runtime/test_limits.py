@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from block.model import classifier
-from block.runtime.limits import available_bytes, processors
+from block.runtime.limits import count_processors, find_available_bytes
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_processors_are_counted_by_the_time_a_control_group_gives(
     tmp_path: Path, files: dict[str, str], expected: int | None
 ) -> None:
     write(tmp_path, files)
-    assert processors(tmp_path) == expected
+    assert count_processors(tmp_path) == expected
 
 
 @pytest.mark.parametrize("version", [("memory.max", "memory.current", "memory.stat"), 1])
@@ -37,26 +37,26 @@ def test_memory_that_files_hold_idly_can_be_had(tmp_path: Path, version: object)
         "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"
     )  # fmt: skip
     write(tmp_path, dict(zip(names, ("30000000", "20000000", "anon 1\ninactive_file 5000000\n"), strict=True)))
-    assert available_bytes(tmp_path) == 15_000_000
+    assert find_available_bytes(tmp_path) == 15_000_000
 
 
 def test_without_a_limit_memory_is_the_machines(tmp_path: Path) -> None:
     write(tmp_path, {"memory.max": "max\n"})
-    assert available_bytes(tmp_path) > 50_000_000
+    assert find_available_bytes(tmp_path) > 50_000_000
 
 
 def test_threads_follow_the_container_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to: list[int] = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)
-    monkeypatch.setattr(classifier, "processors", lambda: 2)
+    monkeypatch.setattr(classifier, "count_processors", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     classifier._set_threads()
     assert set_to == [2]
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     classifier._set_threads()
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(classifier, "processors", lambda: None)
+    monkeypatch.setattr(classifier, "count_processors", lambda: None)
     classifier._set_threads()
     assert set_to == [2]
 

@@ -19,7 +19,7 @@ from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import Recording, Waveform, Window
-from block.runtime.hashing import sha256_of
+from block.runtime.hashing import compute_sha256
 from block.score_store import Key
 from block.settings import EXACT, ComputeSettings, DecisionSettings, WindowSettings
 
@@ -40,7 +40,7 @@ def sound(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
     read = audio.decode(data)
     return Recording(
         identity, f"r{identity}", read.rate_hz, read.positions, read.waveform, ratio=read.ratio,
-        content=sha256_of(data),
+        content=compute_sha256(data),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def test_the_key_of_a_run_on_a_cluster_is_in_no_file_of_ray_and_in_no_arguments(
     monkeypatch.setenv("EI_PROJECT_API_KEY", KEY)
     refusal = Answer(401, b'{"success": false, "error": "no: %s"}' % KEY.encode())
     with local_ray() as folder, scripted(Answer(body=b'{"success": true, "n": 1}'), refusal) as server:
-        handle = coordinator.start(None, None, None, KEY, 4)
+        handle = coordinator.start_coordinator(coordinator.CoordinatorInputs(api_key=KEY, requests=4))
         asking = ray.remote(Asking).options(num_cpus=0).remote(handle, "worker", 10.0)
         ray.get(asking.say.remote(SEEN))
         answers = ray.get(asking.ask.remote(server.url, 2, 1))
@@ -33,7 +33,7 @@ def test_the_key_of_a_run_on_a_cluster_is_in_no_file_of_ray_and_in_no_arguments(
         assert answers[0] == "1"
         assert answers[1].startswith("Unauthorized")
         with pytest.raises(ray.exceptions.RayTaskError, match="the driver gave no file") as caught:
-            ray.get(handle.checkpoint_file.remote("../secret"))
+            ray.get(handle.share_file.remote("../secret"))
         words = [*answers, str(caught.value), repr(caught.value), repr(handle), str(ray.nodes())]
         processes = arguments(folder)
         ray.shutdown()  # by now all is written
@@ -64,9 +64,9 @@ def test_neither_the_coordinator_nor_what_it_is_given_shows_the_key() -> None:
     async def asked() -> str:
         await made.configure(given)
         with pytest.raises(LookupError) as caught:
-            await made.checkpoint_file("config.json")
+            await made.share_file("config.json")
         assert told(str(caught.value)) == []
-        return await made.access()
+        return await made.read_api_key()
 
     assert asyncio.run(asked()) == KEY
     assert told(f"{given!r} {given} {made!r} {made}") == []

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from block.commands.options import parse
-from block.runtime.redact import RedactedStream, redact_output, secrets_in
+from block.runtime.redact import RedactedStream, find_secrets, redact_output
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.hostile import KEY, SECRETS, TOKEN, Said, environment, run_python, sample, studio, told
 
@@ -236,7 +236,7 @@ def test_secrets_with_odd_characters_are_found_however_they_are_quoted(secret: s
 
 
 def test_which_values_are_secrets() -> None:
-    found = secrets_in({
+    found = find_secrets({
         "EI_PROJECT_API_KEY": f" {KEY}\n", "EI_API_KEY": "short", "EI_PROJECT_ID": "1234567890", "HF_TOKEN": TOKEN,
         "HUGGING_FACE_HUB_TOKEN": "hf_older-name", "EI_API_ENDPOINT": "https://studio.example/v1",
         "HF_HOME": "/home/x/huggingface",

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import threading
 
-from block.cluster.exclusive_lock import SharedLock
+from block.cluster.readers_writer_lock import ReadersWriterLock
 
 
 def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
-    company = SharedLock()
+    company = ReadersWriterLock()
     inside: list[str] = []
     seen: list[list[str]] = []
     beside, go = threading.Event(), threading.Event()
 
     def chunk(name: str) -> None:
-        with company.together():
+        with company.lock_shared():
             inside.append(name)
             if len(inside) == 2:
                 beside.set()
@@ -20,7 +20,7 @@ def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
             inside.remove(name)
 
     def alone() -> None:
-        with company.alone():
+        with company.lock_exclusive():
             seen.append(list(inside))
 
     chunks = [threading.Thread(target=chunk, args=(name,)) for name in "ab"]
@@ -38,20 +38,20 @@ def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
 
 
 def test_whoever_waits_to_be_alone_is_not_put_off_by_those_who_come_later() -> None:
-    company = SharedLock()
+    company = ReadersWriterLock()
     order: list[str] = []
     go = threading.Event()
 
     def first() -> None:
-        with company.together():
+        with company.lock_shared():
             go.wait(10)
 
     def alone() -> None:
-        with company.alone():
+        with company.lock_exclusive():
             order.append("alone")
 
     def later() -> None:
-        with company.together():
+        with company.lock_shared():
             order.append("later")
 
     threads = [threading.Thread(target=one) for one in (first, alone, later)]
