@@ -42,8 +42,8 @@ def evidence(
     found = []
     for segment in segments:
         spoke = _windows(segment, layout)
-        margin = _margin(segment, of_labels[spoke], settings)
-        found.append(_of_segment(segment, spoke, alone, of_classes, power, own, class_names, margin))
+        margin = decisions.compute_margins(of_labels[spoke].mean(axis=0)[None], [segment.label], settings.labels)
+        found.append(_of_segment(segment, spoke, alone, of_classes, power, own, class_names, float(margin[0])))
     return tuple(found)
 
 
@@ -78,17 +78,3 @@ def _of_segment(
         sum(alone[window] == segment.label for window in windows),
         margin,
     )
-
-
-def _margin(segment: Segment, scores: decisions.Scores, settings: DecisionSettings) -> float:
-    """How far from another label the segment is, by the mean `scores`, shape `(windows, labels)`, of its windows."""
-    means = scores.mean(axis=0)
-    thresholds = np.array([label.threshold for label in settings.labels])
-    is_own = np.array([label.name == segment.label for label in settings.labels])
-    won = float(means[is_own].max()) if is_own.any() else 0.0
-    # A rival has to come to its threshold, and to the winner's score where there is a winner.
-    wanted = np.maximum(thresholds, won) if is_own.any() else thresholds
-    margins = list((wanted - means)[~is_own])
-    if is_own.any():
-        margins.append(float((means - thresholds)[is_own].max()))
-    return float(min(margins, default=1.0))

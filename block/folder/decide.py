@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from block.decisions import is_silent
 from block.folder.info_labels import is_uploaded
 from block.folder.label_files import FAILED, write_outputs
@@ -32,10 +34,8 @@ class FolderDecisions:
 
 def is_enough(scored: Scored, decisions: DecisionSettings) -> bool:
     """Were all the windows that `decisions` wants heard also heard when the scores were computed?"""
-    return all(
-        count or is_silent(float(level), decisions)
-        for count, level in zip(scored.piece_counts, scored.levels_dbfs, strict=True)
-    )
+    was_heard = np.array(scored.piece_counts) > 0
+    return bool((was_heard | is_silent(scored.levels_dbfs, decisions)).all())
 
 
 def decide_all(

@@ -79,23 +79,31 @@ def decide(
 
     `windows` are those of the store's key. Raises SettingsError where a window that was left out as silent is needed.
     """
-    layout = _layout(scored.values, scored.value_rate_hz, windows)
+    layout = lay_out_windows(scored.values, scored.value_rate_hz, windows)
     if len(layout.windows) != scored.windows:
         raise ValueError(f"scores of {scored.windows} windows; {windows} make {len(layout.windows)}")
     needs = _MissingWindows()
     needs.add(scored, decisions)
     needs.check(decisions)
-    heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
-    counts = [count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True)]
-    logits = scored.logits
-    if sum(counts) < len(logits):
-        logits = logits[np.repeat(heard, scored.piece_counts)]
-    scores = score_labels(logits, counts, decisions)
-    return label_recording(recording_id, name, scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
+    heard = select_heard(scored, decisions)
+    scores = score_labels(heard.logits, heard.piece_counts, decisions)
+    return label_recording(
+        recording_id, name, scored.value_rate_hz, layout, heard.piece_counts, scores, decisions, scored.mode
+    )
+
+
+def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:
+    """Return `scored` without the logits of windows that are silent under `decisions`."""
+    heard = ~is_silent(scored.levels_dbfs, decisions)
+    if heard.all():
+        return scored
+    counts = tuple((np.array(scored.piece_counts) * heard).tolist())
+    return replace(scored, piece_counts=counts, logits=scored.logits[np.repeat(heard, scored.piece_counts)])
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+def lay_out_windows(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+    """Return the layout of a recording; each kind of length is laid out once."""
     return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
@@ -111,12 +119,11 @@ class _MissingWindows:
         left_out = np.array(scored.piece_counts) == 0
         if not left_out.any():
             return 0
-        levels = [float(level) for level in scored.levels_dbfs[left_out]]
-        needed = [level for level in levels if not is_silent(level, decisions)]
-        if needed:
+        needed = scored.levels_dbfs[left_out & ~is_silent(scored.levels_dbfs, decisions)]
+        if len(needed):
             self.windows += len(needed)
             self.recordings += 1
-            self.loudest_dbfs = max(self.loudest_dbfs, *needed)
+            self.loudest_dbfs = max(self.loudest_dbfs, float(needed.max()))
         return len(needed)
 
     def check(self, decisions: DecisionSettings) -> None:
