@@ -94,10 +94,15 @@ def start_executor(job: Job, cluster: ClusterSettings | None, what: str) -> Exec
         from block.cluster.executor import join
 
         return join(job, cluster, what)
+    return LocalExecutor(start_engine(job))
+
+
+def start_engine(job: Job) -> Engine:
+    """Load what `job` needs in this process, which imports torch. Raises SettingsError or CheckpointError."""
     try:
         from block.labeling.engine import start
     except (ImportError, OSError) as error:
         raise SettingsError(
             f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
         ) from None
-    return LocalExecutor(start(job))
+    return start(job)

@@ -1,30 +1,28 @@
-"""The logits of annotated recordings: those that OUT holds, and those that are computed now and kept there."""
+"""The logits of annotated recordings: those that OUT holds, and those that are computed now and stored there."""
 
 from __future__ import annotations
 
 import argparse
-import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from block.decisions import is_silent
 from block.evaluation.predictions import Clip
 from block.folder import manifest
-from block.folder.decide import is_enough
+from block.folder.compute import FolderRun
 from block.folder.location import LocalFolder
-from block.folder.manifest import Manifest, ManifestReporter
+from block.folder.manifest import ManifestReporter
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
 from block.labeling.interfaces import Summary
-from block.labeling.job import Job
-from block.score_store import Scored, ScoreStore
+from block.score_store import Scored
+from block.score_store.relabel import lay_out_windows, select_heard
 from block.settings import DecisionSettings, SettingsError, WindowSettings
-from block.windows import Layout, lay_out_ms
+
+if TYPE_CHECKING:
+    from block.labeling.engine import Engine
 
 FILES = "evaluation-files.json"
 NOT_REACHED = "the run ended before it"
@@ -44,26 +42,19 @@ class ComputedScores:
     seconds: float | None = None
 
 
-def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], out: Path) -> ComputedScores:
-    """Score `files`, paths relative to the folder, as `job` says; what OUT holds already is not computed again.
+def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[str], out: Path) -> ComputedScores:
+    """Score `files`, paths relative to the folder, by the engine's job; what OUT holds already is not computed again.
 
     Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
     """
-    try:
-        from block.labeling.engine import start
-    except (ImportError, OSError) as error:
-        raise SettingsError(
-            f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
-        ) from None
-
-    engine = start(job)
-    place = LocalFolder(options.folder)
+    job = engine.job
+    location = LocalFolder(options.folder)
     known = manifest.load(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
-    held = known.relisted(files, {}, lambda entry: is_unchanged(place, entry))
+    entries = known.relisted(files, {}, lambda entry: is_unchanged(location, entry))
     progress = engine.progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.store(out / SCORES, progress) as store:
-        ids = _missing(held, store, job.decisions)
+        ids = FolderRun(location, job, entries, store).ids()
         if len(ids) < len(files):
             print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
         summary, seconds = Summary(), None
@@ -74,43 +65,29 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
             progress = engine.progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose
             labeler = CachedLabeler(engine.labeler(progress, stored=True), store)
-            folder = Folder(place, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
+            folder = Folder(location, entries, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
-            summary = Run(folder, folder, labeler, ManifestReporter(progress, held), folder.stop).label(ids)
+            summary = Run(folder, folder, labeler, ManifestReporter(progress, entries), folder.stop).label(ids)
             store.flush()
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started
             progress.finish(summary, None)
         try:
-            held.save()
+            entries.save()
         except OSError as error:
             raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
         clips, failed = {}, {}
-        for entry in held.entries:
+        for entry in entries.entries:
             scored = None if entry.problem or not entry.content else store.find(entry.content)
             if scored is None:
                 failed[entry.path] = entry.problem or summary.ended or NOT_REACHED
             else:
-                clips[entry.path] = clip_of(scored, job.windows, job.decisions)
+                clips[entry.path] = to_clip(scored, job.windows, job.decisions)
     return ComputedScores(clips, failed, summary.cancelled, engine.device.dtype_name, seconds)
 
 
-def clip_of(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:
-    """A clip as `decisions` hear it: without the windows that are silent under them."""
-    layout = _layout(scored.values, scored.value_rate_hz, windows)
-    heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
-    counts = tuple(count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True))
-    logits = scored.logits[np.repeat(heard, scored.piece_counts)]
-    return Clip(scored.value_rate_hz, layout, counts, logits)
-
-
-@functools.lru_cache(maxsize=256)
-def _layout(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
-    return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
-
-
-def _missing(files: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
-    """The recordings that have to be read, and listened to unless the store knows their content."""
-    contents = {entry.content for entry in files.entries if entry.content}
-    enough = {one.content for one in store.all(contents) if is_enough(one, decisions)}
-    return [number for number, entry in enumerate(files.entries, start=1) if entry.content not in enough]
+def to_clip(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:
+    """Return the clip of a recording, without the windows that are silent under `decisions`."""
+    heard = select_heard(scored, decisions)
+    layout = lay_out_windows(scored.values, scored.value_rate_hz, windows)
+    return Clip(scored.value_rate_hz, layout, heard.piece_counts, heard.logits)
