@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -109,6 +110,23 @@ def decide_cells(
         else Decision(other_label, float(best[cell]))
         for cell, winner in enumerate(winners)
     ]
+
+
+def compute_margins(scores: Scores, given: Sequence[str], labels: Sequence[LabelOfInterest]) -> Scores:
+    """Return how far each row of scores is from another label than the `given` one.
+
+    That is the least by which a single score would have to change: the given label falls below its threshold, or a
+    rival, a label with another name, reaches its own threshold and the score of the given label. Below 0 where the
+    scores speak for another label already, 1 without labels of interest.
+    Shape: `(cells, labels)` and `(cells,)` in, `(cells,)` out.
+    """
+    thresholds = np.array([label.threshold for label in labels])
+    is_own = np.array([[label.name == name for label in labels] for name in given]).reshape(scores.shape)
+    winners = np.where(is_own, scores, 0.0).max(axis=1, initial=0.0)
+    to_rivals = np.where(is_own, 1.0, np.maximum(thresholds, winners[:, None]) - scores)
+    to_thresholds = np.where(is_own, scores - thresholds, -np.inf).max(axis=1, initial=-np.inf)
+    to_thresholds[~is_own.any(axis=1)] = 1.0
+    return np.asarray(np.minimum(to_thresholds, to_rivals.min(axis=1, initial=1.0)))
 
 
 def find_uncertain_cells(
@@ -225,7 +243,7 @@ def label_recording(
     too; a cell that only silent windows cover is silent.
     """
     heard = np.array(chunk_counts) > 0
-    cells_heard = np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in layout.cells])
+    cells_heard = find_heard_cells(heard, layout.cells)
     decisions = decide_cells(score_cells(scores, layout.cells), cells_heard, settings.labels, settings.other_label)
     min_length = round_half_up(settings.min_segment_ms * value_rate_hz / 1000)
     segments = build_segments(layout.cells, decisions, settings.merge, min_length)
@@ -233,9 +251,15 @@ def label_recording(
     return LabeledRecording(recording_id, name, layout.values, seconds, segments, len(heard), mode)
 
 
-def is_silent(level_dbfs: float, settings: DecisionSettings) -> bool:
-    """Return True if a window of this RMS level is left out as silent.
+def is_silent(levels_dbfs: npt.ArrayLike, settings: DecisionSettings) -> npt.NDArray[np.bool_]:
+    """Return True for windows of these RMS levels that are left out as silent. Shape: `(…)` in and out.
 
     Pass the float32 that is stored, so that deciding again gives the same answer.
     """
-    return settings.silence_dbfs is not None and level_dbfs < settings.silence_dbfs
+    limit_dbfs = -math.inf if settings.silence_dbfs is None else settings.silence_dbfs
+    return np.asarray(np.asarray(levels_dbfs, np.float64) < limit_dbfs)
+
+
+def find_heard_cells(heard: npt.NDArray[np.bool_], cells: Sequence[Cell]) -> npt.NDArray[np.bool_]:
+    """Return which cells any window covers that is `heard`, not silent. Shape: `(windows,)` in, `(cells,)` out."""
+    return np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])

@@ -45,13 +45,15 @@ def explain(
         means = class_scores[windows].mean(axis=0)
         others = [at for at in np.argsort(-means, kind="stable") if at not in own_classes.get(segment.label, ())]
         mean_power = float(power[windows].mean())
+        label_means = label_scores[windows].mean(axis=0)
+        margin = decisions.compute_margins(label_means[None], [segment.label], settings.labels)
         found.append(
             Evidence(
                 runners_up=tuple(RunnerUp(class_names[at], float(means[at])) for at in others[:RUNNERS_UP]),
                 loudness_dbfs=10 * math.log10(mean_power) if mean_power > 0 else -math.inf,
                 windows=len(windows),
                 agreeing=sum(window_labels[window] == segment.label for window in windows),
-                margin=_margin(segment, label_scores[windows], settings),
+                margin=float(margin[0]),
             )
         )
     return tuple(found)
@@ -67,17 +69,3 @@ def _find_windows(segment: Segment, layout: Layout) -> list[int]:
             for window in cell.windows
         }
     )
-
-
-def _margin(segment: Segment, scores: decisions.Scores, settings: DecisionSettings) -> float:
-    """How far from another label the segment is, by the mean `scores`, shape `(windows, labels)`, of its windows."""
-    means = scores.mean(axis=0)
-    thresholds = np.array([label.threshold for label in settings.labels])
-    is_own = np.array([label.name == segment.label for label in settings.labels])
-    won = float(means[is_own].max()) if is_own.any() else 0.0
-    # A rival has to come to its threshold, and to the winner's score where there is a winner.
-    wanted = np.maximum(thresholds, won) if is_own.any() else thresholds
-    margins = list((wanted - means)[~is_own])
-    if is_own.any():
-        margins.append(float((means - thresholds)[is_own].max()))
-    return float(min(margins, default=1.0))

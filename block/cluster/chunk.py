@@ -73,8 +73,8 @@ class Chunk:
             is_done = self._events.get()
             if is_done or time.monotonic() - reported >= every_s:
                 report = self.buffer.take()
-                report.startup_s, report.audit = labeler.startup_s, labeler.report()
-                report.has_fallen_back = labeler.fell_back
+                report.startup_s, report.audit = labeler.startup_s, labeler.describe_audit()
+                report.has_fallen_back = labeler.has_fallen_back
                 yield report
                 reported = time.monotonic()
 

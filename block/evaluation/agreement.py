@@ -9,85 +9,71 @@ from typing import Any
 import numpy as np
 
 from block import decisions
-from block.evaluation.ground_truth import targets_of
-from block.evaluation.predictions import Clip, of_targets, predict
-from block.settings import DecisionSettings
+from block.evaluation.bootstrap import Bools
+from block.evaluation.ground_truth import list_targets
+from block.evaluation.predictions import Prediction, reduce_to_targets
+from block.labeling.agreement import Tally
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far A and B agree.
+    """How far A and B agree. B is `speedup` times as fast as A; None unless this run computed all scores of both."""
 
-    `same` of `windows` windows got the same label, and `same_found` of the `found` where either found a label of
-    interest. `largest_difference` is that of any score of a label of interest, 0…1. B is `speedup` times as fast as
-    A; None unless this run computed all scores of both.
-    """
-
-    windows: int
-    same: int
-    found: int
-    same_found: int
-    largest_difference: float
+    tally: Tally
     speedup: float | None = None
 
     def lines(self) -> list[str]:
         """Return what this says, a sentence each."""
-        said = [
-            f"Same label: {_share(self.same, self.windows)} windows.",
-            f"Of those where either found a label of interest: {_share(self.same_found, self.found)}.",
-            f"Largest score difference: {self.largest_difference:.4f}.",
+        tally = self.tally
+        lines = [
+            f"Same label: {_share(tally.agreed, tally.windows)} windows.",
+            f"Of those where either found a label of interest: {_share(tally.heard_agreed, tally.heard)}.",
+            f"Largest score difference: {tally.largest_error:.4f}.",
         ]
         if self.speedup is not None:
-            said.append(f"B is {self.speedup:.2f} times as fast as A, decoding and audits included.")
-        return said
+            lines.append(f"B is {self.speedup:.2f} times as fast as A, decoding and audits included.")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures for evaluation.json; shares are null where there are no windows to share."""
+        """Return what evaluation.json holds; shares are null where there are no windows."""
+        tally = self.tally
         return {
-            "windows": self.windows,
-            "same_label": self.same / self.windows if self.windows else None,
-            "windows_with_a_label_of_interest": self.found,
-            "same_label_of_these": self.same_found / self.found if self.found else None,
-            "largest_score_difference": self.largest_difference,
+            "windows": tally.windows,
+            "same_label": tally.agreed / tally.windows if tally.windows else None,
+            "windows_with_a_label_of_interest": tally.heard,
+            "same_label_of_these": tally.heard_agreed / tally.heard if tally.heard else None,
+            "largest_score_difference": tally.largest_error,
             "speedup": self.speedup,
         }
 
 
 def measure_agreement(
-    a: Sequence[Clip],
-    b: Sequence[Clip],
-    settings_a: DecisionSettings,
-    settings_b: DecisionSettings,
-    speedup: float | None = None,
+    a: Sequence[Prediction], b: Sequence[Prediction], speedup: float | None = None
 ) -> Agreement | None:
-    """Compare the labels and scores that each window of the same clips gets; None if the windows are not the same.
+    """Compare the labels and scores of each window of the same clips; None if the windows are not the same.
 
     Windows that are silent are left out.
     """
-    windows = same = found = same_found = 0
-    largest = 0.0
+    tally = Tally()
     for one, other in zip(a, b, strict=True):
-        if len(one.chunk_counts) != len(other.chunk_counts):
+        if len(one.is_heard) != len(other.is_heard):
             return None
-        audible = (np.array(one.chunk_counts) > 0) & (np.array(other.chunk_counts) > 0)
-        scores_a, labels_a = _label_windows(one, settings_a)
-        scores_b, labels_b = _label_windows(other, settings_b)
-        equal = (labels_a == labels_b) & audible
-        either = ((labels_a != settings_a.other_label) | (labels_b != settings_b.other_label)) & audible
-        windows += int(audible.sum())
-        same += int(equal.sum())
-        found += int(either.sum())
-        same_found += int((equal & either).sum())
-        largest = max(largest, float(np.abs(scores_a - scores_b)[audible].max(initial=0.0)))
-    return Agreement(windows, same, found, same_found, largest, speedup)
+        heard = one.is_heard & other.is_heard
+        scores, other_scores = (
+            reduce_to_targets(each.scores, list_targets(each.settings.labels))[heard] for each in (one, other)
+        )
+        errors = np.abs(scores - other_scores).max(axis=1, initial=0.0)
+        for label, other_label, error in zip(_label(one, heard), _label(other, heard), errors, strict=True):
+            tally = tally.add_window(label, other_label, one.settings.other_label, float(error))
+    return Agreement(tally, speedup)
 
 
-def _label_windows(clip: Clip, settings: DecisionSettings) -> tuple[decisions.Scores, np.ndarray[Any, Any]]:
-    """Return each window's scores, shape `(windows, targets)`, and its label, shape `(windows,)`."""
-    prediction = predict(clip, settings)
-    labels = decisions.decide_cells(prediction.scores, prediction.audible(clip), settings.labels, settings.other_label)
-    scores = of_targets(prediction.scores, targets_of(settings.labels))
-    return np.asarray(scores, dtype=np.float64), np.array([one.label for one in labels])
+def _label(prediction: Prediction, heard: Bools) -> list[str]:
+    """Return the label of each window that is `heard`, decided by itself."""
+    settings = prediction.settings
+    scores = prediction.scores[heard]
+    found = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), settings.labels, settings.other_label)
+    return [decision.label for decision in found]
 
 
 def _share(part: int, whole: int) -> str:

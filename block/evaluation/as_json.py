@@ -1,49 +1,47 @@
-"""All figures as JSON, for other programs. NaN is null, an infinite d′ the text "inf"."""
+"""All metrics as JSON, for other programs. NaN is null, an infinite d′ the text "inf"."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
 
 from block import __version__
 from block.evaluation.agreement import Agreement
-from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation, LabelingResult, ReportFacts
 from block.evaluation.metrics import Difference
-from block.evaluation.rates import Rates, RateTable
 
 
 def as_json(evaluation: Evaluation) -> str:
-    """The content of evaluation.json."""
-    about, truth = evaluation.about, evaluation.truth
+    """Return the content of evaluation.json."""
+    facts, ground_truth = evaluation.facts, evaluation.ground_truth
+    targets = [target.name for target in ground_truth.targets]
     content: dict[str, Any] = {
         "version": __version__,
-        "settings": dict(about.facts),
-        "exhaustive": about.exhaustive,
+        "settings": dict(facts.settings),
+        "exhaustive": facts.exhaustive,
         "bootstrap": {"draws": evaluation.resamples.count, "seed": evaluation.resamples.seed, "interval": 0.95},
-        "segment_s": about.segment_s,
-        "labels_not_judged": [target.name for target, on in zip(truth.targets, truth.judged, strict=True) if not on],
-        "annotated_and_missing": list(about.missing),
-        "present_and_not_annotated": list(about.not_annotated),
-        "failed": dict(about.failed),
-        "figures": _result(evaluation, evaluation.first),
+        "segment_s": facts.segment_s,
+        "labels_not_judged": [name for name, judged in zip(targets, ground_truth.is_judged, strict=True) if not judged],
+        "annotated_and_missing": facts.missing,
+        "present_and_not_annotated": facts.not_annotated,
+        "failed": dict(facts.failed),
+        "figures": _list_metrics(evaluation, evaluation.first),
     }
     if evaluation.second is not None:
+        columns = evaluation.first.metrics.columns
         content["compared"] = {
             "a": evaluation.first.name,
             "b": evaluation.second.name,
             "agreement": evaluation.agreement.to_json() if evaluation.agreement else None,
-            "figures_b": _result(evaluation, evaluation.second),
+            "figures_b": _list_metrics(evaluation, evaluation.second),
             "differences": {
-                kind.name: {
-                    "labels": {
-                        truth.targets[at].name: _difference(one)
-                        for at, one in zip(evaluation.first.figures.columns, kind.labels, strict=True)
-                    },
-                    "mean": _difference(kind.together),
+                one.name: {
+                    "labels": {targets[at]: _describe(label) for at, label in zip(columns, one.labels, strict=True)},
+                    "mean": _describe(one.mean),
                 }
-                for kind in evaluation.compared
+                for one in evaluation.comparisons
             },
         }
     if evaluation.fitted:
@@ -52,95 +50,98 @@ def as_json(evaluation: Evaluation) -> str:
                 "label": one.name,
                 "threshold": one.fit.threshold,
                 "left_because": one.fit.reason,
-                "expected": None if one.fit.expected is None else _rates(one.fit.expected),
-                "expected_as_labelled": None if one.fit.expected is None else _rates(one.labelled),
-                "lines": list(one.lines),
+                "expected": one.fit.expected,
+                "expected_as_labelled": None if one.fit.expected is None else one.labeled,
+                "lines": one.lines,
             }
             for one in evaluation.fitted
         ]
     if evaluation.translated is not None:
         found = evaluation.translated
         content["translated"] = {
-            "score_function": found.into,
+            "score_function": found.score_function,
             "windows": found.windows,
             "windows_with_another_label": found.differ,
             "labels": [
-                {"label": label.name, "threshold": one.threshold, "reached": one.kept, "differ": one.differ,
-                 "determined": one.determined, "line": line}
+                {
+                    "label": label.name,
+                    "threshold": one.threshold,
+                    "reached": one.reached,
+                    "differ": one.differ,
+                    "determined": one.is_determined,
+                    "line": line,
+                }
                 for label, one, line in zip(evaluation.first.settings.labels, found.labels, found.lines, strict=True)
             ],
-        }  # fmt: skip
+        }
     return _dump(content)
 
 
-def agreement_as_json(about: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
+def agreement_as_json(facts: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
     """Return the content of evaluation.json where there are no annotations."""
-    return _dump({
-        "version": __version__,
-        "settings": dict(about.facts),
-        "failed": dict(about.failed),
-        "compared": {"a": name_a, "b": name_b, "agreement": agreement.to_json()},
-    })  # fmt: skip
-
-
-def _dump(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _result(evaluation: Evaluation, result: LabelingResult) -> dict[str, Any]:
-    found, truth = result.figures, evaluation.truth
-    labels = {}
-    for place, at in enumerate(found.columns):
-        one = {
-            "clips_with_it": found.positives[place],
-            "thresholds": [result.settings.labels[member].threshold for member in truth.targets[at].members],
-            "average_precision": _estimate(found.average_precision.labels[place]),
-            "roc_auc": _estimate(found.roc_auc.labels[place]),
-            "d_prime": _estimate(found.d_prime[place]),
+    compared = {"a": name_a, "b": name_b, "agreement": agreement.to_json()}
+    return _dump(
+        {
+            "version": __version__,
+            "settings": dict(facts.settings),
+            "failed": dict(facts.failed),
+            "compared": compared,
         }
-        labels[truth.targets[at].name] = one | {
-            name: _rates(table.labels[place]) for name, table in _tables(result).items()
+    )
+
+
+def _list_metrics(evaluation: Evaluation, result: LabelingResult) -> dict[str, Any]:
+    metrics = result.metrics
+    targets = evaluation.ground_truth.targets
+    tables = {
+        "as_detector": metrics.as_detector,
+        "as_labelled": metrics.as_labeled,
+        "segments_as_detector": metrics.segments_as_detector,
+        "segments_as_labelled": metrics.segments_as_labeled,
+    }
+    used = {name: table for name, table in tables.items() if table is not None}
+    labels = {}
+    for place, at in enumerate(metrics.columns):
+        labels[targets[at].name] = {
+            "clips_with_it": metrics.positives[place],
+            "thresholds": [result.settings.labels[member].threshold for member in targets[at].members],
+            "average_precision": metrics.average_precision.labels[place],
+            "roc_auc": metrics.roc_auc.labels[place],
+            "d_prime": metrics.d_prime.labels[place],
+            **{name: table.labels[place] for name, table in used.items()},
         }
     return {
-        "clips": found.clips,
-        "mean_average_precision": _estimate(found.average_precision.mean),
-        "mean_roc_auc": _estimate(found.roc_auc.mean),
-        "d_prime_of_mean_roc_auc": _estimate(found.mean_d_prime),
-        "macro": {name: _rates(table.macro) for name, table in _tables(result).items()},
-        "micro": {name: _rates(table.micro) for name, table in _tables(result).items()},
+        "clips": metrics.clips,
+        "mean_average_precision": metrics.average_precision.mean,
+        "mean_roc_auc": metrics.roc_auc.mean,
+        "d_prime_of_mean_roc_auc": metrics.d_prime.mean,
+        "macro": {name: table.macro for name, table in used.items()},
+        "micro": {name: table.micro for name, table in used.items()},
         "labels": labels,
         "confusion": {
-            "rows": [truth.targets[at].name for at in found.columns] + [None],
-            "columns": [target.name for target in truth.targets] + [None],
-            "clips": found.confusion.tolist(),
+            "rows": [targets[at].name for at in metrics.columns] + [None],
+            "columns": [target.name for target in targets] + [None],
+            "clips": metrics.confusion.tolist(),
         },
     }
 
 
-def _tables(result: LabelingResult) -> dict[str, RateTable]:
-    found = result.figures
-    tables = {
-        "as_detector": found.detector,
-        "as_labelled": found.decided,
-        "segments_as_detector": found.detector_segments,
-        "segments_as_labelled": found.decided_segments,
-    }
-    return {name: table for name, table in tables.items() if table is not None}
+def _describe(one: Difference) -> dict[str, Any]:
+    return {"a": one.first, "b": one.second, "b_minus_a": one.change}
 
 
-def _rates(rates: Rates) -> dict[str, Any]:
-    return {"precision": _estimate(rates.precision), "recall": _estimate(rates.recall), "f1": _estimate(rates.f1)}
+def _dump(content: dict[str, Any]) -> str:
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _difference(one: Difference) -> dict[str, Any]:
-    return {"a": _number(one.first), "b": _number(one.second), "b_minus_a": _estimate(one.more)}
-
-
-def _estimate(one: Estimate) -> dict[str, Any]:
-    return {"value": _number(one.value), "low": _number(one.low), "high": _number(one.high)}
-
-
-def _number(value: float) -> float | str | None:
-    if math.isnan(value):
-        return None
-    return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: dataclasses as objects, numbers that JSON does not know as null or text."""
+    if dataclasses.is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value

@@ -1,7 +1,9 @@
-"""Bootstrap intervals over clips: how far a figure would move had other clips of the same kind been annotated.
+"""Bootstrap intervals over clips: how far a metric would move if other clips of the same kind had been annotated.
 
-Clips are drawn with replacement, as many as there are; a draw is told by how often it took each clip, its weights.
-The interval is the percentile one: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+Clips are drawn with replacement, as many as there are. A draw is described by its weights: how often it took each
+clip. The interval is the percentile one: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+
+Sampled values have the shape `(1 + draws, …)`: first the metric of the clips themselves, then that of each draw.
 """
 
 from __future__ import annotations
@@ -16,20 +18,20 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-COVERED = 0.95
-CHUNK_VALUES = 1 << 22  # weights held at once: 32 MB
+COVERAGE = 0.95
+CHUNK_VALUES = 1 << 22  # weights in memory at once: 32 MB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval `low`…`high`; all NaN where the figure is not defined."""
+    """A metric and its 95 % interval `low`…`high`; all NaN where the metric is not defined."""
 
     value: float
     low: float = math.nan
     high: float = math.nan
 
     @property
-    def defined(self) -> bool:
+    def is_defined(self) -> bool:
         return not math.isnan(self.value)
 
 
@@ -42,17 +44,17 @@ class Resamples:
     seed: int = 0
 
     def weights(self) -> Iterator[Floats]:
-        """How often each draw took each clip, some draws at a time. Shape of each: `(draws, clips)`."""
-        # Every figure asks for them: where they fit they are drawn once.
-        small = self.clips * self.count <= 2 * CHUNK_VALUES
-        yield from _kept(self) if small else _drawn(self)
+        """Yield how often each draw took each clip, some draws at a time. Shape of each: `(draws, clips)`."""
+        # Every metric asks for them: draw them once where they fit.
+        fits = self.clips * self.count <= 2 * CHUNK_VALUES
+        yield from _draw_all(self) if fits else _draw(self)
 
-    def of(self, statistic: Callable[[Floats], Floats]) -> Floats:
-        """`statistic` of every draw: it maps weights, `(draws, clips)`, to `(draws, …)`; shape `(count, …)`."""
-        return np.concatenate([statistic(weights) for weights in self.weights()])
+    def apply(self, statistic: Callable[[Floats], Floats]) -> Floats:
+        """Return the sampled values of `statistic`, which maps weights, `(draws, clips)`, to `(draws, …)`."""
+        return np.concatenate([statistic(np.ones((1, self.clips))), *map(statistic, self.weights())])
 
 
-def _drawn(resamples: Resamples) -> Iterator[Floats]:
+def _draw(resamples: Resamples) -> Iterator[Floats]:
     random = np.random.default_rng(resamples.seed)
     even = np.full(resamples.clips, 1 / resamples.clips)
     portion = max(1, CHUNK_VALUES // resamples.clips)
@@ -62,20 +64,47 @@ def _drawn(resamples: Resamples) -> Iterator[Floats]:
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(resamples: Resamples) -> tuple[Floats, ...]:
-    return tuple(_drawn(resamples))
+def _draw_all(resamples: Resamples) -> tuple[Floats, ...]:
+    return tuple(_draw(resamples))
 
 
-def estimate(value: float, replicates: Floats) -> Estimate:
-    """`value` with the interval of its `replicates`, shape `(draws,)`. NaN replicates do not count.
+def estimate(values: Floats) -> Estimate:
+    """Return the estimate of sampled values, shape `(1 + draws,)`. NaN draws do not count.
 
-    A draw may miss all clips with a label; where a figure is defined in fewer than half of the draws, an interval
-    would speak for a lucky choice of them and is left out.
+    A draw may miss all clips with a label. Where a metric is defined in fewer than half of the draws, an interval
+    would describe a lucky choice of them, and is left out.
     """
-    found = replicates[~np.isnan(replicates)]
-    if math.isnan(value) or len(found) * 2 < len(replicates) or not len(found):
+    value, draws = float(values[0]), values[1:]
+    defined = draws[~np.isnan(draws)]
+    if math.isnan(value) or len(defined) * 2 < len(draws) or not len(defined):
         return Estimate(value)
-    tail = (1 - COVERED) / 2
-    # An infinite d′ cannot be interpolated with a neighbour: take the replicates themselves.
-    low, high = np.quantile(found, [tail, 1 - tail], method="nearest")
+    tail = (1 - COVERAGE) / 2
+    # An infinite d′ cannot be interpolated with a neighbor: take the draws themselves.
+    low, high = np.quantile(defined, [tail, 1 - tail], method="nearest")
     return Estimate(value, float(low), float(high))
+
+
+def mean_over_labels(values: Floats) -> Floats:
+    """Return the mean over the defined values, NaN where there are none. Shape: `(labels, …)` in, `(…)` out."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMetric:
+    """One metric of each label, and its mean over labels.
+
+    Both are sampled values: `values` of the shape `(1 + draws, labels)`, `mean_values` of the shape `(1 + draws,)`.
+    """
+
+    values: Floats
+    mean_values: Floats
+
+    @functools.cached_property
+    def labels(self) -> tuple[Estimate, ...]:
+        return tuple(estimate(column) for column in self.values.T)
+
+    @functools.cached_property
+    def mean(self) -> Estimate:
+        return estimate(self.mean_values)

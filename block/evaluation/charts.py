@@ -1,4 +1,4 @@
-"""The data that the report's drawings show; `templates/charts.html` draws them."""
+"""The data of the report's charts; `templates/charts.html` draws them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import numpy as np
 
 from block.evaluation.bootstrap import Bools, Floats
 from block.evaluation.excerpts import Excerpt
-from block.evaluation.ranking import require
 
 POINTS = 200
 BINS = 28
 TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-END = 0.0003  # scores below it, and above 1 - END, stand in the outermost bins
+END = 0.0003  # scores below it, and above 1 - END, are in the outermost bins
 TICKS_KHZ = (0.5, 1, 2, 4, 8, 16)
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 @dataclass(frozen=True)
 class PlotArea:
-    """Where in a drawing of `width` by `height` the data lie: 0…1 to the right and upwards."""
+    """Where in a chart of `width` by `height` the data lie: 0…1 to the right and upwards."""
 
     width: int
     height: int
@@ -44,9 +43,9 @@ SPECTROGRAM = PlotArea(width=398, height=140, left=34, right=394, top=2, bottom=
 
 @dataclass(frozen=True)
 class Curve:
-    """A precision–recall curve: its corners and the threshold `in_use`, each recall and precision.
+    """A precision–recall curve: its corners, and the threshold `in_use`, each recall and precision.
 
-    `in_use` is None where the precision or the recall is not defined; `chance` is the precision of guessing.
+    `in_use` is None where precision or recall is not defined; `chance` is the precision of guessing.
     """
 
     corners: list[tuple[float, float]]
@@ -55,39 +54,38 @@ class Curve:
     area: PlotArea = PLOT
 
 
-def precision_recall(truth: Bools, scores: Floats, in_use: tuple[float, float]) -> Curve:
+def draw_curve(present: Bools, scores: Floats, in_use: tuple[float, float]) -> Curve:
     """Return the curve of one label, shape `(clips,)` both; `in_use`: recall and precision at its threshold."""
-    require()
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, _ = precision_recall_curve(truth, scores)
-    # Of the thresholds with one recall the lowest and the highest are drawn, and of many recalls some.
+    precision, recall, _ = precision_recall_curve(present, scores)
+    # Draw the lowest and the highest of the thresholds with one recall, and some of many recalls.
     ends = np.flatnonzero(np.append(recall[1:] != recall[:-1], True))
     starts = np.concatenate(([0], ends[:-1] + 1))
     chosen = np.unique(np.linspace(0, len(ends) - 1, min(POINTS, len(ends))).round().astype(int))
     keep = np.union1d(starts[chosen], ends[chosen])
     precision, recall = precision[keep], recall[keep]
-    # A step a threshold: recall falls to the next value at the precision that this one has.
+    # Each threshold is a step: recall falls to the next value at the precision of this one.
     corners = [(recall[0], precision[0])]
     for at in range(1, len(recall)):
         corners += [(recall[at], precision[at - 1]), (recall[at], precision[at])]
-    return Curve(corners, float(truth.mean()), None if any(map(math.isnan, in_use)) else in_use)
+    return Curve(corners, float(present.mean()), None if any(map(math.isnan, in_use)) else in_use)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a histogram, in the drawing's units; `positive` if it is of the clips with the label."""
+    """A bar of a histogram, in the chart's units; `is_positive` for the clips with the label."""
 
     x: float
     y: float
     width: float
     height: float
-    positive: bool
+    is_positive: bool
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars, the share that the highest has room for, and ticks and thresholds: each a place in 0…1 and its text."""
+    """Bars, the share at the axis's ends, and ticks and thresholds, each a place in 0…1 and its text."""
 
     bars: list[Bar]
     highest: float
@@ -96,31 +94,29 @@ class Histogram:
     area: PlotArea = PLOT
 
 
-def histogram(truth: Bools, scores: Floats, thresholds: Sequence[float]) -> Histogram:
+def draw_histogram(present: Bools, scores: Floats, thresholds: Sequence[float]) -> Histogram:
     """Return scores of the clips with the label upwards, of those without downwards, as shares of their own number.
 
-    The axis is that of log-odds, in which scores near 0 and near 1 are as far apart as those in the middle.
+    The axis is that of log-odds, which spreads scores near 0 and 1 as far as those in the middle.
     """
-    edge = float(_log_odds(1 - END))
-    places = np.clip(np.digitize(_log_odds(scores), np.linspace(-edge, edge, BINS + 1)) - 1, 0, BINS - 1)
-    groups = [np.bincount(places[chosen], minlength=BINS) / max(1, int(chosen.sum())) for chosen in (truth, ~truth)]
+    edge = float(_to_log_odds(1 - END))
+    places = np.clip(np.digitize(_to_log_odds(scores), np.linspace(-edge, edge, BINS + 1)) - 1, 0, BINS - 1)
+    groups = [np.bincount(places[chosen], minlength=BINS) / max(1, int(chosen.sum())) for chosen in (present, ~present)]
     highest = max(0.05, float(np.max(groups)))
     middle, step = PLOT.y(0.5), (PLOT.right - PLOT.left) / BINS
     bars = []
-    for shares, positive in zip(groups, (True, False), strict=True):
+    for shares, is_positive in zip(groups, (True, False), strict=True):
         for at in np.flatnonzero(shares).tolist():
             height = float(shares[at]) / highest * (middle - PLOT.top - 2)
-            top = middle - height if positive else middle
-            bars.append(Bar(PLOT.left + at * step + 0.5, top, step - 1, height, positive))
-    return Histogram(
-        bars, highest, [(_place(tick), f"{tick:g}") for tick in TICKS],
-        [(_place(threshold), f"{threshold:.3g}") for threshold in thresholds],
-    )  # fmt: skip
+            top = middle - height if is_positive else middle
+            bars.append(Bar(PLOT.left + at * step + 0.5, top, step - 1, height, is_positive))
+    ticks = [(_place(tick), f"{tick:g}") for tick in TICKS]
+    return Histogram(bars, highest, ticks, [(_place(threshold), f"{threshold:.3g}") for threshold in thresholds])
 
 
 @dataclass(frozen=True)
 class SpectrogramAxes:
-    """Ticks of a spectrogram, each with its text, and the `bounds` of the part judged, in the drawing's units."""
+    """Ticks of a spectrogram, each with its text, and the `bounds` of the moment, in the chart's units."""
 
     frequencies: list[tuple[float, str]]
     times: list[tuple[float, str]]
@@ -128,12 +124,12 @@ class SpectrogramAxes:
     area: PlotArea = SPECTROGRAM
 
 
-def spectrogram_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
-    """Return the axes of an excerpt; `bounds` are in seconds of the recording, and left out where out of sight."""
+def draw_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
+    """Return the axes of an excerpt; `bounds` are in seconds of the recording, and left out where not visible."""
     area = SPECTROGRAM
-    low, high = _mel(excerpt.low_hz), _mel(excerpt.high_hz)
+    low, high = _to_mel(excerpt.low_hz), _to_mel(excerpt.high_hz)
     frequencies = [
-        (area.y((_mel(khz * 1000) - low) / (high - low)), f"{khz:g}")
+        (area.y((_to_mel(khz * 1000) - low) / (high - low)), f"{khz:g}")
         for khz in TICKS_KHZ
         if khz * 1000 < excerpt.high_hz * 0.99
     ]
@@ -150,16 +146,16 @@ def spectrogram_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAx
     )
 
 
-def _mel(hz: float) -> float:
+def _to_mel(hz: float) -> float:
     return math.log1p(hz / 700)
 
 
-def _log_odds(scores: Floats | float) -> Floats:
+def _to_log_odds(scores: Floats | float) -> Floats:
     clipped = np.clip(scores, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float64)
 
 
 def _place(score: float) -> float:
     """Return where a score stands on the axis of log-odds, 0…1."""
-    edge = float(_log_odds(1 - END))
-    return float(np.clip(float(_log_odds(score)) / edge, -1, 1) + 1) / 2
+    edge = float(_to_log_odds(1 - END))
+    return float(np.clip(float(_to_log_odds(score)) / edge, -1, 1) + 1) / 2

@@ -12,12 +12,12 @@ from block.recording import Waveform
 from block.spectrogram import LOW_HZ, compute_mel_levels, encode_png
 
 EXCERPT_S = 6.0
-AROUND_S = 0.5  # before and after a short span, so that it can be told from what surrounds it
+AROUND_S = 0.5  # before and after a short span, for comparison
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """What is shown of a span: from `start_s` on for `seconds`; `image` and `sound` are data: URIs."""
+    """A part of a recording: `seconds` from `start_s` on; `image` and `sound` are data: URIs."""
 
     start_s: float
     seconds: float
@@ -27,31 +27,36 @@ class Excerpt:
     sound: str
 
 
-def excerpt(waveform: Waveform, rate_hz: int, start_s: float, end_s: float) -> Excerpt:
-    """The span of a waveform, in ±1, with a little before and after; the loudest 6 s where it is longer."""
+def cut_excerpt(waveform: Waveform, rate_hz: int, start_s: float, end_s: float) -> Excerpt:
+    """Cut a span from a waveform, in ±1, with a little before and after; the loudest 6 s where it is longer."""
     start, end = round(start_s * rate_hz), min(round(end_s * rate_hz), len(waveform))
     most = round(EXCERPT_S * rate_hz)
     if end - start > most:
-        start += loudest(waveform[start:end], most, rate_hz)
+        start += find_loudest(waveform[start:end], most, rate_hz)
         end = start + most
     around = min(round(AROUND_S * rate_hz), (most - (end - start)) // 2)
     start, end = max(0, start - around), min(len(waveform), end + around)
-    shown = waveform[start:end]
-    levels = compute_mel_levels(shown, rate_hz)
-    image = _uri("image/png", encode_png(levels[::-1]))
+    part = waveform[start:end]
+    levels = compute_mel_levels(part, rate_hz)
+    image = _to_uri("image/png", encode_png(levels[::-1]))
     return Excerpt(
-        start / rate_hz, len(shown) / rate_hz, LOW_HZ, rate_hz / 2, image, _uri("audio/flac", _flac(shown, rate_hz))
+        start / rate_hz,
+        len(part) / rate_hz,
+        LOW_HZ,
+        rate_hz / 2,
+        image,
+        _to_uri("audio/flac", _encode_flac(part, rate_hz)),
     )
 
 
-def loudest(waveform: Waveform, length: int, rate_hz: int) -> int:
-    """Where the `length` values with the most energy begin, to a tenth of a second."""
+def find_loudest(waveform: Waveform, length: int, rate_hz: int) -> int:
+    """Return where the `length` values with the most energy begin, to a tenth of a second."""
     energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
     starts = np.arange(0, len(waveform) - length + 1, max(1, rate_hz // 10))
     return int(starts[(energy[starts + length] - energy[starts]).argmax()])
 
 
-def _flac(waveform: Waveform, rate_hz: int) -> bytes:
+def _encode_flac(waveform: Waveform, rate_hz: int) -> bytes:
     import soundfile
 
     file = io.BytesIO()
@@ -59,5 +64,5 @@ def _flac(waveform: Waveform, rate_hz: int) -> bytes:
     return file.getvalue()
 
 
-def _uri(kind: str, content: bytes) -> str:
+def _to_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""All figures of one evaluation, from what is true and what was answered: arrays in, estimates out."""
+"""All metrics of one evaluation, from annotations and detections: arrays in, estimates out."""
 
 from __future__ import annotations
 
@@ -8,123 +8,128 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from block.evaluation.bootstrap import Bools, Estimate, Floats, Resamples, estimate
-from block.evaluation.ranking import Ranked, average_precision, d_prime, d_primes, roc_auc
-from block.evaluation.rates import RateTable, confusion, mean_over, table, whole
-from block.evaluation.segment_based import Counts
+from block.evaluation.bootstrap import Bools, Estimate, Floats, LabelMetric, Resamples, estimate, mean_over_labels
+from block.evaluation.ranking import ClipRanking, d_prime
+from block.evaluation.rates import LabelCounts, RateTable, compute_clip_rates, compute_rates, count_confusion
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was answered about each clip. The columns are the targets, in the user's order.
+    """What was detected in each clip. The columns are the targets, in the user's order.
 
-    `scores`, shape `(clips, targets)`: the highest of any window. `reached`, the same shape: the label's own threshold
-    was reached, whatever the others did. `given`, the same shape: a part of the clip got the label in the end. `top`,
-    shape `(clips,)`: the target that the part with the highest score got, -1 where all got the other label. `detected`
-    and `labelled` count segments, for strong labels, of `reached` and `given`.
+    `scores`, shape `(clips, targets)`: the highest of any window. `is_detected`, the same shape: the label reached its
+    own threshold, whatever the others did. `is_labeled`, the same shape: a part of the clip got the label in the end.
+    `top`, shape `(clips,)`: the target that the part with the highest score got, -1 where all got the other label.
+    `detected_segments` and `labeled_segments` count segments in the same two ways, for strong labels.
     """
 
     scores: Floats
-    reached: Bools
-    given: Bools
+    is_detected: Bools
+    is_labeled: Bools
     top: npt.NDArray[np.intp]
-    detected: Counts | None = None
-    labelled: Counts | None = None
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """A ranking figure of each label and its mean over those that have one; `draws`, shape `(draws, labels)`."""
-
-    labels: tuple[Estimate, ...]
-    mean: Estimate
-    draws: Floats
-    mean_draws: Floats
+    detected_segments: LabelCounts | None = None
+    labeled_segments: LabelCounts | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
-    """Everything that is said of one way to label. Labels are the judged `columns` of the targets, in their order.
+    """All metrics of one way to label. Labels are the judged `columns` of the targets, in their order.
 
-    `clips` are behind every figure, `positives` of them have the label. `detector` holds each label to its own
-    threshold alone, `decided` is after the single-label decision; the two `…_segments` are the same for strong labels.
+    They come from `clips` clips, of which `positives` have each label. `as_detector` compares each label with its own
+    threshold alone, `as_labeled` is after the single-label decision; `segments_…` are the same for strong labels.
     `confusion` has a row a judged label and a column a target, and one more of each, for none.
     """
 
     columns: tuple[int, ...]
     clips: int
     positives: tuple[int, ...]
-    average_precision: Ranking
-    roc_auc: Ranking
-    d_prime: tuple[Estimate, ...]
-    mean_d_prime: Estimate
-    detector: RateTable
-    decided: RateTable
+    average_precision: LabelMetric
+    roc_auc: LabelMetric
+    d_prime: LabelMetric
+    as_detector: RateTable
+    as_labeled: RateTable
     confusion: npt.NDArray[np.intp]
-    detector_segments: RateTable | None = None
-    decided_segments: RateTable | None = None
+    segments_as_detector: RateTable | None = None
+    segments_as_labeled: RateTable | None = None
 
 
-def figures(present: Bools, judged: Bools, answers: Detections, resamples: Resamples) -> Metrics:
-    """Hold `answers` to `present`, shape `(clips, targets)`; only targets that are `judged`, shape `(targets,)`."""
-    columns = np.flatnonzero(judged)
-    truth, scores = present[:, columns], answers.scores[:, columns]
-    precision = _ranking(truth, scores, average_precision, Ranked.average_precision, resamples)
-    area = _ranking(truth, scores, roc_auc, Ranked.roc_auc, resamples)
-    d_labels = tuple(estimate(d_prime(one.value), d_primes(area.draws[:, at])) for at, one in enumerate(area.labels))
+def compute_metrics(present: Bools, is_judged: Bools, detections: Detections, resamples: Resamples) -> Metrics:
+    """Compare `detections` with `present`, shape `(clips, targets)`; only targets that `is_judged`, `(targets,)`."""
+    columns = np.flatnonzero(is_judged)
+    annotated = present[:, columns]
+    rankings = [ClipRanking(present[:, column], detections.scores[:, column]) for column in columns]
+
+    def rank(metric: Callable[[ClipRanking, Floats], Floats]) -> LabelMetric:
+        values = resamples.apply(lambda weights: np.stack([metric(one, weights) for one in rankings], axis=1))
+        return LabelMetric(values, mean_over_labels(values.T))
+
+    def rate_segments(counts: LabelCounts | None) -> RateTable | None:
+        if counts is None:
+            return None
+        parts = (counts.correct, counts.predicted, counts.annotated)
+        return compute_rates(LabelCounts(*(part[:, columns] for part in parts)), resamples)
+
+    roc_auc = rank(ClipRanking.roc_auc)
+    d_primes = np.vectorize(d_prime, otypes=[np.float64])
     return Metrics(
         tuple(columns.tolist()),
-        len(truth),
-        tuple(truth.sum(axis=0).tolist()),
-        precision,
-        area,
-        d_labels,
+        len(annotated),
+        tuple(annotated.sum(axis=0).tolist()),
+        rank(ClipRanking.average_precision),
+        roc_auc,
         # As in AudioSet's own evaluations: d′ of the mean AUC, not the mean of d′, which one label makes infinite.
-        estimate(d_prime(area.mean.value), d_primes(area.mean_draws)),
-        whole(answers.reached[:, columns], truth, resamples),
-        whole(answers.given[:, columns], truth, resamples),
-        confusion(truth, answers.top, present.shape[1]),
-        _segments(answers.detected, columns, resamples),
-        _segments(answers.labelled, columns, resamples),
-    )
-
-
-def _segments(counts: Counts | None, columns: npt.NDArray[np.intp], resamples: Resamples) -> RateTable | None:
-    if counts is None:
-        return None
-    return table(counts.right[:, columns], counts.found[:, columns], counts.there[:, columns], resamples)
-
-
-def _ranking(
-    truth: Bools,
-    scores: Floats,
-    exact: Callable[[Bools, Floats], float],
-    weighted: Callable[[Ranked, Floats], Floats],
-    resamples: Resamples,
-) -> Ranking:
-    labels = range(truth.shape[1])
-    values = np.array([exact(truth[:, at], scores[:, at]) for at in labels])
-    ranked = [Ranked(truth[:, at], scores[:, at]) for at in labels]
-    draws = resamples.of(lambda weights: np.stack([weighted(one, weights) for one in ranked], axis=1))
-    means = mean_over(draws.T)
-    return Ranking(
-        tuple(estimate(float(values[at]), draws[:, at]) for at in labels),
-        estimate(float(mean_over(values)), means),
-        draws,
-        means,
+        LabelMetric(d_primes(roc_auc.values), d_primes(roc_auc.mean_values)),
+        compute_clip_rates(detections.is_detected[:, columns], annotated, resamples),
+        compute_clip_rates(detections.is_labeled[:, columns], annotated, resamples),
+        count_confusion(annotated, detections.top, present.shape[1]),
+        rate_segments(detections.detected_segments),
+        rate_segments(detections.labeled_segments),
     )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure under two ways to label, and how much more the second gives; the interval is of paired draws."""
+    """A metric of two ways to label the same clips, and the `change` from the first to the second, of paired draws."""
 
     first: float
     second: float
-    more: Estimate
+    change: Estimate
 
 
-def difference(first: Estimate, second: Estimate, first_draws: Floats, second_draws: Floats) -> Difference:
-    """Compare a figure of the same clips under two ways, from draws of the same clips, shape `(draws,)`."""
-    with np.errstate(invalid="ignore"):  # two infinite d′ have no difference
-        return Difference(first.value, second.value, estimate(second.value - first.value, second_draws - first_draws))
+@dataclass(frozen=True)
+class MetricComparison:
+    """One metric of two ways to label: of each judged label, and its mean."""
+
+    name: str
+    labels: tuple[Difference, ...]
+    mean: Difference
+
+
+def compare(first: Metrics, second: Metrics) -> tuple[MetricComparison, ...]:
+    """Compare two ways to label the same clips, metric by metric."""
+    others = _list_comparable(second)
+    return tuple(
+        MetricComparison(
+            name,
+            tuple(_subtract(a, b) for a, b in zip(metric.values.T, others[name].values.T, strict=True)),
+            _subtract(metric.mean_values, others[name].mean_values),
+        )
+        for name, metric in _list_comparable(first).items()
+    )
+
+
+def _list_comparable(metrics: Metrics) -> dict[str, LabelMetric]:
+    tables = {
+        "F1 as detector": metrics.as_detector,
+        "F1 as labelled": metrics.as_labeled,
+        "segment F1 as detector": metrics.segments_as_detector,
+        "segment F1 as labelled": metrics.segments_as_labeled,
+    }
+    rankings = {"AP": metrics.average_precision, "ROC AUC": metrics.roc_auc}
+    return rankings | {name: table.f1 for name, table in tables.items() if table is not None}
+
+
+def _subtract(first: Floats, second: Floats) -> Difference:
+    """Subtract sampled values of the same draws, shape `(1 + draws,)`."""
+    with np.errstate(invalid="ignore"):  # the difference of two infinite values is not defined
+        return Difference(float(first[0]), float(second[0]), estimate(second - first))

@@ -1,21 +1,21 @@
-"""What the block answers about each clip, decided from its logits on the path labelling takes. No audio, no torch."""
+"""The labels of each clip, decided from its logits on the path that labeling takes. No audio, no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from block import decisions
 from block.decisions import Scores
-from block.evaluation import segment_based
 from block.evaluation.bootstrap import Bools
-from block.evaluation.ground_truth import TargetLabel, targets_of
+from block.evaluation.ground_truth import TargetLabel, list_targets
 from block.evaluation.metrics import Detections
-from block.evaluation.segment_based import Event
+from block.evaluation.segment_based import Event, count_segments, mark_segments
 from block.recording import LabeledRecording
 from block.settings import DecisionSettings
 from block.windows import Layout
@@ -32,105 +32,103 @@ class Clip:
 
     @property
     def seconds(self) -> float:
-        return float(self.layout.values / self.value_rate_hz)
+        return self.seconds_at(self.layout.values)
 
-    def at_s(self, position: int) -> float:
-        """The time of a value."""
+    def seconds_at(self, position: int) -> float:
+        """Return the time of a value."""
         return float(position / self.value_rate_hz)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A clip's labels, and the scores of its windows that they come from, shape `(windows, labels of interest)`."""
+    """A clip's labels under `settings`, and the scores of its windows, shape `(windows, labels of interest)`.
 
+    `is_heard`, shape `(windows,)`, is False for windows that were left out as silent.
+    """
+
+    clip: Clip
+    settings: DecisionSettings
     scores: Scores
+    is_heard: Bools
     labeled: LabeledRecording
-
-    def audible(self, clip: Clip) -> Bools:
-        """Which windows were not left out as silent."""
-        return np.array(clip.chunk_counts) > 0
-
-    def audible_cells(self, clip: Clip) -> Bools:
-        """Which cells have a window that was not left out. Shape: `(cells,)`."""
-        windows = self.audible(clip)
-        return np.array([windows[cell.windows.start : cell.windows.stop].any() for cell in clip.layout.cells])
 
 
 def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
-    """The labels of a clip."""
+    """Label a clip."""
     scores = decisions.score_labels(clip.logits, clip.chunk_counts, settings)
     labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.chunk_counts, scores, settings)
-    return Prediction(scores, labeled)
+    return Prediction(clip, settings, scores, np.array(clip.chunk_counts) > 0, labeled)
 
 
-def reached_by(scores: Scores, settings: DecisionSettings) -> Bools:
-    """Which labels of interest, shape `(…, labels)` as the scores, reach their own threshold."""
+def find_reached(scores: Scores, settings: DecisionSettings) -> Bools:
+    """Return which labels of interest reach their own threshold. Shape: `(…, labels)`, as the scores."""
     return np.asarray(scores >= np.array([label.threshold for label in settings.labels]))
 
 
-def of_targets(values: npt.NDArray[np.generic], targets: Sequence[TargetLabel]) -> npt.NDArray[np.generic]:
-    """The highest of the labels of interest that share a name. Shape: `(…, labels)` in, `(…, targets)` out."""
+def reduce_to_targets(values: npt.NDArray[Any], targets: Sequence[TargetLabel]) -> npt.NDArray[Any]:
+    """Take the highest of the labels of interest that share a name. Shape: `(…, labels)` in, `(…, targets)` out."""
     return np.stack([values[..., list(target.members)].max(axis=-1) for target in targets], axis=-1)
 
 
-def answers(
-    clips: Sequence[Clip],
+def gather_detections(
     predictions: Sequence[Prediction],
     settings: DecisionSettings,
-    events: Sequence[Sequence[Event]] | None = None,
-    segment_s: float = segment_based.SEGMENT_S,
+    events: Sequence[Iterable[Event]] = (),
+    segment_s: float | None = None,
 ) -> Detections:
-    """Gather what was decided; `events`, each clip's annotated ones, for strong labels."""
-    targets = targets_of(settings.labels)
-    places = {target.name: at for at, target in enumerate(targets)}
-    scores = np.zeros((len(clips), len(targets)))
-    reached = np.zeros(scores.shape, dtype=bool)
-    given = np.zeros(scores.shape, dtype=bool)
-    top = np.full(len(clips), -1, dtype=np.intp)
-    for at, one in enumerate(predictions):
-        scores[at] = of_targets(one.scores, targets).max(axis=0)
-        audible = one.scores[one.audible(clips[at])]
-        reached[at] = of_targets(reached_by(audible, settings), targets).any(axis=0)
-        found = [segment for segment in one.labeled.segments if segment.label in places]
-        given[at, [places[segment.label] for segment in found]] = True
-        if found:
-            top[at] = places[max(found, key=lambda segment: segment.score).label]
-    if events is None:
-        return Detections(scores, reached, given, top)
-    reference = [
-        segment_based.roll(one, clip.seconds, len(targets), segment_s) for one, clip in zip(events, clips, strict=True)
-    ]
-    pairs = list(zip(clips, predictions, strict=True))
-    detected = [
-        segment_based.roll(detections(clip, one, settings), clip.seconds, len(targets), segment_s)
-        for clip, one in pairs
-    ]
-    labelled = [
-        segment_based.roll(labels(clip, one, places), clip.seconds, len(targets), segment_s) for clip, one in pairs
-    ]
-    return Detections(
-        scores, reached, given, top,
-        segment_based.counts(reference, detected), segment_based.counts(reference, labelled),
-    )  # fmt: skip
-
-
-def detections(clip: Clip, prediction: Prediction, settings: DecisionSettings) -> list[Event]:
-    """Where each target reaches its own threshold, whatever the others do: an event a cell."""
-    cells = clip.layout.cells
-    means = decisions.score_cells(prediction.scores, cells)
-    reached = of_targets(
-        reached_by(means, settings) & prediction.audible_cells(clip)[:, None], targets_of(settings.labels)
+    """Gather what was detected. With `segment_s`, count segments too, and those of each clip's annotated `events`."""
+    targets = list_targets(settings.labels)
+    columns = {target.name: column for column, target in enumerate(targets)}
+    scores = np.array([reduce_to_targets(one.scores, targets).max(axis=0) for one in predictions])
+    is_detected = np.array(
+        [
+            reduce_to_targets(find_reached(one.scores[one.is_heard], settings), targets).any(axis=0)
+            for one in predictions
+        ]
     )
+    is_labeled = np.zeros(scores.shape, dtype=bool)
+    top = np.full(len(predictions), -1, dtype=np.intp)
+    for row, one in enumerate(predictions):
+        segments = [segment for segment in one.labeled.segments if segment.label in columns]
+        is_labeled[row, [columns[segment.label] for segment in segments]] = True
+        if segments:
+            top[row] = columns[max(segments, key=lambda segment: segment.score).label]
+    if segment_s is None:
+        return Detections(scores, is_detected, is_labeled, top)
+
+    annotated, detected, labeled = (
+        [
+            mark_segments(found, one.clip.seconds, len(targets), segment_s)
+            for found, one in zip(source, predictions, strict=True)
+        ]
+        for source in (
+            events,
+            [find_detected_events(one) for one in predictions],
+            [find_labeled_events(one, columns) for one in predictions],
+        )
+    )
+    return Detections(
+        scores, is_detected, is_labeled, top, count_segments(annotated, detected), count_segments(annotated, labeled)
+    )
+
+
+def find_detected_events(prediction: Prediction) -> list[Event]:
+    """Return where each target reaches its own threshold, whatever the others do: an event a cell."""
+    clip, settings = prediction.clip, prediction.settings
+    cells = clip.layout.cells
+    reached = find_reached(decisions.score_cells(prediction.scores, cells), settings)
+    reached &= decisions.find_heard_cells(prediction.is_heard, cells)[:, None]
     return [
-        Event(int(target), clip.at_s(cells[cell].start), clip.at_s(cells[cell].end))
-        for cell, target in zip(*np.nonzero(reached), strict=True)
+        Event(int(target), clip.seconds_at(cells[cell].start), clip.seconds_at(cells[cell].end))
+        for cell, target in zip(*np.nonzero(reduce_to_targets(reached, list_targets(settings.labels))), strict=True)
     ]
 
 
-def labels(clip: Clip, prediction: Prediction, places: dict[str, int]) -> list[Event]:
-    """The segments that got a label of interest."""
+def find_labeled_events(prediction: Prediction, columns: dict[str, int]) -> list[Event]:
+    """Return the segments that got a label of interest."""
+    clip = prediction.clip
     return [
-        Event(places[segment.label], clip.at_s(segment.start), clip.at_s(segment.end))
+        Event(columns[segment.label], clip.seconds_at(segment.start), clip.seconds_at(segment.end))
         for segment in prediction.labeled.segments
-        if segment.label in places
+        if segment.label in columns
     ]

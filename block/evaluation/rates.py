@@ -1,24 +1,20 @@
-"""Precision, recall and F1 of yes-or-no answers, with intervals; and the confusion of single labels."""
+"""Precision, recall and F1 of yes-or-no decisions, with intervals; and the confusion of single labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from block.evaluation.bootstrap import Bools, Estimate, Floats, Resamples, estimate
-from block.evaluation.ranking import require
-
-PARTS = ("precision", "recall", "f1")
+from block.evaluation.bootstrap import Bools, Estimate, Floats, LabelMetric, Resamples, estimate, mean_over_labels
 
 
 @dataclass(frozen=True)
 class Rates:
     """Precision, recall and F1, each in 0…1 with its interval.
 
-    Precision is NaN where nothing was found, recall where nothing is there, F1 where both are so.
+    Precision is NaN where nothing was predicted, recall where nothing is annotated, F1 where both are so.
     """
 
     precision: Estimate
@@ -26,87 +22,72 @@ class Rates:
     f1: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RateTable:
-    """`Rates` of each label, their mean over labels (`macro`), and those of all answers together (`micro`)."""
+    """The rates of each label, their mean over labels (`macro`), and the rates of all decisions together (`micro`).
+
+    `f1` has the F1 of the labels and of `macro` again, with all draws.
+    """
 
     labels: tuple[Rates, ...]
     macro: Rates
     micro: Rates
-    macro_f1_draws: Floats
-    f1_draws: Floats
+    f1: LabelMetric
 
 
-def rates_of(right: Floats, found: Floats, there: Floats) -> Floats:
-    """Precision, recall, F1 from counts of right answers, answers and truths, shape `(…)`; returns `(…, 3)`."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.stack((right / found, right / there, 2 * right / (found + there)), axis=-1)
+@dataclass(frozen=True, eq=False)
+class LabelCounts:
+    """What each clip adds to the counts of correct, predicted and annotated labels. Shape of each: `(clips, labels)`.
 
-
-def table(right: Floats, found: Floats, there: Floats, resamples: Resamples) -> RateTable:
-    """Rates from what each clip adds to the counts, shape `(clips, labels)` each, with intervals over clips.
-
-    A clip adds 0 or 1 where it is judged whole, and its number of segments where it is judged in segments. The mean
-    over labels is over those that are there at all.
+    A clip that is judged as a whole adds 0 or 1, a clip that is judged in segments adds their number.
     """
-    value = rates_of(right.sum(axis=0), found.sum(axis=0), there.sum(axis=0))
-    value_micro = rates_of(right.sum(), found.sum(), there.sum())
-    draws = resamples.of(lambda weights: rates_of(weights @ right, weights @ found, weights @ there))
-    micro = resamples.of(
-        lambda weights: rates_of(
-            (weights @ right).sum(axis=1), (weights @ found).sum(axis=1), (weights @ there).sum(axis=1)
-        )
-    )
-    real = there.sum(axis=0) > 0
-    value_macro, macro = mean_over(value[real]), mean_over(draws[:, real].swapaxes(0, 1))
+
+    correct: Floats
+    predicted: Floats
+    annotated: Floats
+
+
+def compute_rates(counts: LabelCounts, resamples: Resamples) -> RateTable:
+    """Return rates with intervals over clips. The mean over labels is over those that are annotated at all."""
+    parts = (counts.correct, counts.predicted, counts.annotated)
+    labels = resamples.apply(lambda weights: _divide(*(weights @ part for part in parts)))
+    micro = resamples.apply(lambda weights: _divide(*(weights @ part.sum(axis=1) for part in parts)))
+    macro = mean_over_labels(labels[:, counts.annotated.any(axis=0)].swapaxes(0, 1))
     return RateTable(
-        tuple(_rates(value[label], draws[:, label]) for label in range(right.shape[1])),
-        _rates(value_macro, macro),
-        _rates(value_micro, micro),
-        macro[:, 2],
-        draws[:, :, 2],
+        tuple(_estimate_rates(labels[:, column]) for column in range(labels.shape[1])),
+        _estimate_rates(macro),
+        _estimate_rates(micro),
+        LabelMetric(labels[..., 2], macro[:, 2]),
     )
 
 
-def whole(given: Bools, truth: Bools, resamples: Resamples) -> RateTable:
-    """Rates of the answers `given` for whole clips against `truth`, both of the shape `(clips, labels)`.
+def compute_clip_rates(predicted: Bools, present: Bools, resamples: Resamples) -> RateTable:
+    """Return rates of whole clips, `predicted` against `present`, both of the shape `(clips, labels)`.
 
-    The same figures as scikit-learn's `precision_recall_fscore_support`.
+    The same values as scikit-learn's `precision_recall_fscore_support`.
     """
-    return table((given & truth).astype(np.float64), given.astype(np.float64), truth.astype(np.float64), resamples)
+    counts = LabelCounts(*(part.astype(np.float64) for part in (predicted & present, predicted, present)))
+    return compute_rates(counts, resamples)
 
 
-def mean_over(values: Floats) -> Floats:
-    """The mean over the first axis of what is defined, NaN where nothing is. Shape: `(labels, …)` in, `(…)` out."""
-    known = ~np.isnan(values)
+def _divide(correct: Floats, predicted: Floats, annotated: Floats) -> Floats:
+    """Return precision, recall and F1 of counts. Shape: `(…)` in, `(…, 3)` out."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(known, values, 0).sum(axis=0) / known.sum(axis=0))
+        return np.stack((correct / predicted, correct / annotated, 2 * correct / (predicted + annotated)), axis=-1)
 
 
-def _rates(value: Floats, draws: Floats) -> Rates:
-    """From precision, recall and F1, shape `(3,)`, and their draws, shape `(draws, 3)`."""
-    return Rates(*(estimate(float(value[part]), draws[:, part]) for part in range(len(PARTS))))
+def _estimate_rates(values: Floats) -> Rates:
+    """Return the estimates of sampled precision, recall and F1, shape `(1 + draws, 3)`."""
+    return Rates(*(estimate(column) for column in values.T))
 
 
-def confusion(truth: Bools, decided: npt.NDArray[np.intp], columns: int) -> npt.NDArray[np.intp]:
-    """How often clips with each label got each label. Shape: `(labels + 1, columns + 1)`.
+def count_confusion(present: Bools, top: npt.NDArray[np.intp], columns: int) -> npt.NDArray[np.intp]:
+    """Return how often clips with each label got each label. Shape: `(labels + 1, columns + 1)`.
 
-    `truth` has the shape `(clips, labels)`; `decided`, shape `(clips,)`, is the column that a clip got, -1 for none.
-    The last row are the clips without any label, the last column those that got none. A clip with several labels
-    stands in the row of each.
+    `present` has the shape `(clips, labels)`; `top`, shape `(clips,)`, is the column that a clip got, -1 for none.
+    The last row counts the clips without any label, the last column those that got none. A clip with several labels
+    counts in the row of each.
     """
-    require()
-    from sklearn.metrics import confusion_matrix
-
-    labels = truth.shape[1]
-    size = max(labels, columns) + 1
-    rows: list[int] = []
-    got: list[int] = []
-    for clip, column in enumerate(decided):
-        there: Sequence[int] = np.flatnonzero(truth[clip]).tolist() or [size - 1]
-        rows += there
-        got += [int(column) if column >= 0 else size - 1] * len(there)
-    if not rows:
-        return np.zeros((labels + 1, columns + 1), dtype=np.intp)
-    square = confusion_matrix(rows, got, labels=range(size))
-    return np.asarray(square[np.ix_([*range(labels), size - 1], [*range(columns), size - 1])], dtype=np.intp)
+    annotated = np.column_stack((present, ~present.any(axis=1))).astype(np.intp)
+    given = (top[:, None] == np.append(np.arange(columns), -1)).astype(np.intp)
+    return np.asarray(annotated.T @ given)

@@ -12,33 +12,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from block.evaluation.bootstrap import Bools, Floats
+from block.evaluation.bootstrap import Bools
+from block.evaluation.rates import LabelCounts
 
 SEGMENT_S = 1.0
-# Seconds that come from counting values at a rate, 3·(1/3) for example, may miss a border by rounding alone.
+# Seconds computed as a number of values over a rate, 3·(1/3) for example, may miss a border by rounding alone.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Event:
-    """One label heard from `start_s` to `end_s`, half-open; `label` is a column."""
+    """One label that is active from `start_s` to `end_s`, half-open; `label` is a column."""
 
     label: int
     start_s: float
     end_s: float
 
 
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """Segments per clip and label that were right, found, and there. Shape of each: `(clips, labels)`."""
-
-    right: Floats
-    found: Floats
-    there: Floats
-
-
-def roll(events: Iterable[Event], seconds: float, labels: int, segment_s: float = SEGMENT_S) -> Bools:
-    """Which label is active in which segment of a clip. Shape: `(segments, labels)`; the last may be cut short.
+def mark_segments(events: Iterable[Event], seconds: float, labels: int, segment_s: float = SEGMENT_S) -> Bools:
+    """Return which label is active in which segment of a clip. Shape: `(segments, labels)`; the last may be shorter.
 
     What lies outside the clip does not count.
     """
@@ -52,17 +44,11 @@ def roll(events: Iterable[Event], seconds: float, labels: int, segment_s: float 
     return active
 
 
-def count(reference: Bools, estimated: Bools) -> tuple[Floats, Floats, Floats]:
-    """Segments right, found and there of one clip, from two rolls of the same shape. Shape of each: `(labels,)`."""
-    return (
-        (reference & estimated).sum(axis=0).astype(np.float64),
-        estimated.sum(axis=0).astype(np.float64),
-        reference.sum(axis=0).astype(np.float64),
+def count_segments(annotated: Iterable[Bools], predicted: Iterable[Bools]) -> LabelCounts:
+    """Count segments clip by clip, each clip with two arrays of one shape from `mark_segments`."""
+    pairs = list(zip(annotated, predicted, strict=True))
+    return LabelCounts(
+        np.array([(one & other).sum(axis=0) for one, other in pairs], np.float64),
+        np.array([other.sum(axis=0) for _, other in pairs], np.float64),
+        np.array([one.sum(axis=0) for one, _ in pairs], np.float64),
     )
-
-
-def counts(references: Iterable[Bools], estimates: Iterable[Bools]) -> Counts:
-    """`count` of each clip."""
-    per_clip = [count(reference, estimated) for reference, estimated in zip(references, estimates, strict=True)]
-    right, found, there = (np.stack(part) for part in zip(*per_clip, strict=True))
-    return Counts(right, found, there)

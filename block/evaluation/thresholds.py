@@ -1,7 +1,6 @@
 """A threshold for one label, chosen on some clips and judged on others; and carried from one score to another.
 
-All functions are about one label and its scores, shape `(clips,)`; a clip is kept where its score reaches the
-threshold.
+All functions are about one label and its scores, shape `(clips,)`; it is detected where a score reaches the threshold.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from typing import Literal
 import numpy as np
 
 from block.evaluation.bootstrap import Bools, Floats, Resamples
-from block.evaluation.ranking import require
-from block.evaluation.rates import Rates, whole
+from block.evaluation.rates import Rates, compute_clip_rates
 from block.settings import SettingsError
 
 FOLDS = 5
-MIN_POSITIVES = 10  # two a fold; with fewer a threshold would follow single clips
+MIN_POSITIVES = 10  # two a fold; with fewer, single clips would decide
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,10 @@ def read_goal(text: str) -> Goal:
 
 @dataclass(frozen=True)
 class Fit:
-    """A threshold chosen for a label; None, with the `reason`, where it had to be left alone.
+    """A threshold chosen for a label; None, with the `reason`, where the one in use stays.
 
-    `expected` is what it gives on clips that it was not chosen on: each fold's clips under the threshold chosen
-    without them.
+    `expected` are its rates on clips that it was not chosen on: each fold's clips under the threshold chosen without
+    them. `held_out`, shape `(clips,)`, tells in which of these the label was detected.
     """
 
     threshold: float | None
@@ -60,52 +58,51 @@ class Fit:
     held_out: Bools | None = None
 
 
-def fit(truth: Bools, scores: Floats, goal: Goal, resamples: Resamples) -> Fit:
+def fit_threshold(present: Bools, scores: Floats, goal: Goal, resamples: Resamples) -> Fit:
     """Choose a threshold by stratified cross-validation, seeded as `resamples` are.
 
-    The clips are dealt into five folds with the same share of the label in each. A threshold is chosen on four of
+    The clips are split into five folds with the same share of the label in each. A threshold is chosen on four of
     them and tried on the fifth, five times; the median of the five is returned.
     """
-    require()
     from sklearn.model_selection import StratifiedKFold
 
-    positives, negatives = int(truth.sum()), int((~truth).sum())
+    positives, negatives = int(present.sum()), int((~present).sum())
     if positives < MIN_POSITIVES:
         return Fit(None, f"{_clips(positives)} with it; at least {MIN_POSITIVES} are needed")
     if negatives < MIN_POSITIVES:
         return Fit(None, f"{_clips(negatives)} without it; at least {MIN_POSITIVES} are needed")
-    kept = np.zeros(len(truth), dtype=bool)
+    detected = np.zeros(len(present), dtype=bool)
     chosen: list[float] = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=resamples.seed)
-    for others, held_out in folds.split(scores[:, None], truth):
-        threshold = best(truth[others], scores[others], goal)
+    for others, held_out in folds.split(scores[:, None], present):
+        threshold = choose_threshold(present[others], scores[others], goal)
         if threshold is None:
             return Fit(None, f"no threshold reaches a precision of {goal.precision:g} in every part of the clips")
         chosen.append(threshold)
-        kept[held_out] = scores[held_out] >= threshold
-    expected = whole(kept[:, None], truth[:, None], resamples).labels[0]
-    return Fit(between(float(np.median(chosen)), scores), "", expected, kept)
+        detected[held_out] = scores[held_out] >= threshold
+    expected = compute_clip_rates(detected[:, None], present[:, None], resamples).labels[0]
+    return Fit(shorten_threshold(float(np.median(chosen)), scores), "", expected, detected)
 
 
 def _clips(count: int) -> str:
     return f"{count or 'no'} clip{'s' * (count != 1)}"
 
 
-def best(truth: Bools, scores: Floats, goal: Goal) -> float | None:
-    """The threshold that serves `goal` best on these clips; None if none reaches the precision asked for.
+def choose_threshold(present: Bools, scores: Floats, goal: Goal) -> float | None:
+    """Return the best threshold for `goal` on these clips; None if none reaches the precision asked for.
 
-    It lies half way between the lowest score that it keeps and the next below; of equals the highest is taken.
+    It lies half way between the lowest score that reaches it and the next below; of equals the highest is taken.
     """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    right = np.cumsum(truth[order])[ends]
-    found = ends + 1
+    correct = np.cumsum(present[order])[ends]
+    detected = ends + 1
     if goal.kind == "f1":
-        values = 2 * right / (found + truth.sum())
+        values = 2 * correct / (detected + present.sum())
     else:
-        # Recall rises with every clip that is right: of cuts with the same, the one that keeps the fewest is first.
-        values = np.where((right / found >= goal.precision) & (right > 0), right / truth.sum(), -1.0)
+        # Recall rises with every correct clip: of cuts with the same recall, the one with the fewest clips is first.
+        values = np.where((correct / detected >= goal.precision) & (correct > 0), correct / present.sum(), -1.0)
     cut = int(values.argmax())
     if values[cut] < 0:
         return None
@@ -113,8 +110,8 @@ def best(truth: Bools, scores: Floats, goal: Goal) -> float | None:
     return float((ordered[ends[cut]] + below) / 2)
 
 
-def between(threshold: float, scores: Floats) -> float:
-    """`threshold` in as few digits, two at least, as keep the same of `scores` and meet none of them; in 0…1."""
+def shorten_threshold(threshold: float, scores: Floats) -> float:
+    """Return `threshold` with as few digits, at least two, as separate `scores` the same and equal none; in 0…1."""
     above, below = scores[scores >= threshold], scores[scores < threshold]
     high = float(above.min()) if len(above) else math.inf
     low = float(below.max()) if len(below) else -math.inf
@@ -127,47 +124,45 @@ def between(threshold: float, scores: Floats) -> float:
 
 @dataclass(frozen=True)
 class Translation:
-    """A threshold on other scores that keeps what one on the first kept, but for `differ` of `windows` windows.
+    """A threshold on other scores that the same windows reach, except for `differ` of `windows` windows.
 
-    `kept` reached the first; where none or all of them did, every threshold beyond the scores does as well, and the
-    data do not determine it.
+    `reached` windows reached the first threshold. Where none or all did, every threshold beyond the scores does as
+    well, and the data do not determine it.
     """
 
     threshold: float
-    kept: int
+    reached: int
     differ: int
     windows: int
 
     @property
-    def determined(self) -> bool:
-        return 0 < self.kept < self.windows
+    def is_determined(self) -> bool:
+        return 0 < self.reached < self.windows
 
     @property
     def note(self) -> str:
-        """Why the data do not determine it; empty where they do."""
-        if self.determined:
+        """Return why the data do not determine it; empty where they do."""
+        if self.is_determined:
             return ""
-        return f"{'every' if self.kept else 'no'} window reaches it: not determined"
+        return f"{'every' if self.reached else 'no'} window reaches it: not determined"
 
 
-def translate(kept: Bools, scores: Floats) -> Translation:
-    """The threshold on `scores` that agrees with `kept` on most windows. Shape: `(windows,)` for both.
+def translate_threshold(reached: Bools, scores: Floats) -> Translation:
+    """Return the threshold on `scores` that agrees with `reached` on most windows. Shape: `(windows,)` for both.
 
-    Where several agree alike, the one in the widest gap between scores is taken.
+    Of several that agree on as many, the one in the widest gap between scores is taken.
     """
     values, groups = np.unique(scores, return_inverse=True)
-    wanted = np.bincount(groups, weights=kept, minlength=len(values))
-    unwanted = np.bincount(groups, weights=~kept, minlength=len(values))
-    # Cut c keeps the values from c on: what it leaves of the wanted and keeps of the unwanted differs.
-    left = np.concatenate(([0.0], np.cumsum(wanted)))
-    taken = unwanted.sum() - np.concatenate(([0.0], np.cumsum(unwanted)))
-    differ = left + taken
+    wanted = np.bincount(groups, weights=reached, minlength=len(values))
+    unwanted = np.bincount(groups, weights=~reached, minlength=len(values))
+    # At cut c the values from c on reach the threshold: the wanted below it differ, and the unwanted above it.
+    differ = np.concatenate(([0.0], np.cumsum(wanted - unwanted))) + unwanted.sum()
     edges = np.concatenate(([0.0], values, [1.0]))
     gaps = np.diff(edges)
-    # A threshold above a score of 1 there is not; one of 0 keeps everything.
+    # No threshold lies above a score of 1; every window reaches a threshold of 0.
     possible = gaps > 0
     possible[0] = True
     best_cuts = np.flatnonzero((differ == differ[possible].min()) & possible)
     cut = int(best_cuts[gaps[best_cuts].argmax()])
     middle = (edges[cut] + edges[cut + 1]) / 2
-    return Translation(between(float(middle), scores), int(kept.sum()), int(differ[cut]), len(scores))
+    return Translation(shorten_threshold(float(middle), scores), int(reached.sum()), int(differ[cut]), len(scores))

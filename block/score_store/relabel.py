@@ -63,31 +63,35 @@ def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings)
 
     `windows` are those of the store's key. Raises SettingsError if a window is needed that was left out as silent.
     """
-    layout = _lay_out(scored.values, scored.value_rate_hz, windows)
+    layout = lay_out_recording(scored.values, scored.value_rate_hz, windows)
     if len(layout.windows) != scored.windows:
         raise ValueError(f"scores of {scored.windows} windows; {windows} make {len(layout.windows)}")
     _check_missing([missing_windows(scored, decisions)], decisions)
-    heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
-    counts = [count if here else 0 for count, here in zip(scored.chunk_counts, heard, strict=True)]
-    logits = scored.logits
-    if sum(counts) < len(logits):
-        logits = logits[np.repeat(heard, scored.chunk_counts)]
-    scores = score_labels(logits, counts, decisions)
-    return label_recording(0, "", scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
+    heard = select_heard(scored, decisions)
+    scores = score_labels(heard.logits, heard.chunk_counts, decisions)
+    return label_recording(0, "", scored.value_rate_hz, layout, heard.chunk_counts, scores, decisions, scored.mode)
+
+
+def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:
+    """Return `scored` without the logits of windows that are silent under `decisions`."""
+    heard = ~is_silent(scored.levels_dbfs, decisions)
+    if heard.all():
+        return scored
+    counts = tuple((np.array(scored.chunk_counts) * heard).tolist())
+    return replace(scored, chunk_counts=counts, logits=scored.logits[np.repeat(heard, scored.chunk_counts)])
 
 
 @functools.lru_cache(maxsize=256)
-def _lay_out(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+def lay_out_recording(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+    """Return the layout of a recording; each kind of length is laid out once."""
     return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
 def missing_windows(scored: Scored, decisions: DecisionSettings) -> list[float]:
     """Return the levels, in dBFS, of windows that `decisions` needs and that were left out as silent."""
-    return [
-        float(level)
-        for count, level in zip(scored.chunk_counts, scored.levels_dbfs, strict=True)
-        if not count and not is_silent(float(level), decisions)
-    ]
+    were_silent = np.array(scored.chunk_counts) == 0
+    levels: list[float] = scored.levels_dbfs[were_silent & ~is_silent(scored.levels_dbfs, decisions)].tolist()
+    return levels
 
 
 def _check_missing(missing: Sequence[Sequence[float]], decisions: DecisionSettings) -> None:

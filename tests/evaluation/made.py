@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from block.evaluation.annotations import Annotation, Annotations
-from block.evaluation.ground_truth import GroundTruth, Names, truth
+from block.evaluation.ground_truth import GroundTruth, LabelResolver, read_ground_truth
 from block.evaluation.predictions import Clip
 from block.labels import parse_labels
 from block.settings import DecisionSettings, WindowSettings
@@ -40,8 +40,8 @@ def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, ex
         Annotation(f"made, line {at}", str(row[0]), str(row[-1]), *(row[1:3] if len(row) == 4 else ()))
         for at, row in enumerate(rows, start=2)
     )
-    names = Names(decisions.labels, NAMES, decisions.other_label)
-    return truth(Annotations("made", strong, made), names, exhaustive)
+    resolver = LabelResolver(decisions.labels, NAMES, decisions.other_label)
+    return read_ground_truth(Annotations("made", strong, made), resolver, exhaustive)
 
 
 def many(

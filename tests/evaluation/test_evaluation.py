@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from block.decisions import apply_score_function
+from block.decisions import apply_score_function, compute_margins, decide_cells
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.evaluation import compare, entry, evaluate_labels, fit_thresholds, translate_thresholds
-from block.evaluation.examples import least_certain, margins, mistakes
-from block.evaluation.predictions import answers, detections, predict
+from block.evaluation.evaluation import evaluate_labels, fit_thresholds, format_entry, translate_thresholds
+from block.evaluation.examples import find_least_certain, find_mistakes
+from block.evaluation.metrics import compare
+from block.evaluation.predictions import find_detected_events, gather_detections, predict
 from block.evaluation.segment_based import Event
 from block.evaluation.thresholds import Goal
+from block.explanation import explain
 from block.labels import parse_labels
 from block.settings import WindowSettings
 from tests.conftest import NAMES
@@ -39,7 +41,7 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
     clips, rows = many(120, decisions)
     rows.append((rows[0][0], "Music"))
     truth = truth_of(rows, decisions)
-    found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None).figures
+    found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None).metrics
     columns = [NAMES.index(label.class_name) for label in decisions.labels]
     scores = apply_score_function(np.stack([one.logits[0] for one in clips]), function)[:, columns]
     present = truth.present
@@ -48,7 +50,7 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
         assert found.average_precision.labels[at].value == pytest.approx(sklearn.average_precision_score(there, values))
         assert found.roc_auc.labels[at].value == pytest.approx(sklearn.roc_auc_score(there, values))
         expected = sklearn.precision_recall_fscore_support(there, values >= label.threshold, average="binary")[:3]
-        rates = found.detector.labels[at]
+        rates = found.as_detector.labels[at]
         assert [rates.precision.value, rates.recall.value, rates.f1.value] == pytest.approx(expected)
     mean = sklearn.average_precision_score(present, scores, average="macro")
     assert found.average_precision.mean.value == pytest.approx(mean)
@@ -58,7 +60,7 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
     winner = np.where(reached.any(axis=1), np.where(reached, scores, -1).argmax(axis=1), -1)
     given = winner[:, None] == np.arange(4)
     for at in range(4):
-        assert found.decided.labels[at].f1.value == pytest.approx(sklearn.f1_score(present[:, at], given[:, at]))
+        assert found.as_labeled.labels[at].f1.value == pytest.approx(sklearn.f1_score(present[:, at], given[:, at]))
     one_label = present.sum(axis=1) == 1
     labels = np.where(one_label, present.argmax(axis=1), 4)
     expected = sklearn.confusion_matrix(labels[one_label], np.where(winner < 0, 4, winner)[one_label], labels=range(5))
@@ -73,10 +75,10 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
 def test_every_interval_holds_its_figure_and_every_mean_is_of_the_labels() -> None:
     decisions = settings()
     clips, rows = many(150, decisions)
-    found = evaluate_labels("", clips, decisions, truth_of(rows, decisions), Resamples(150, 300), None).figures
-    for one in (*found.average_precision.labels, *found.roc_auc.labels, *found.d_prime, found.mean_d_prime):
+    found = evaluate_labels("", clips, decisions, truth_of(rows, decisions), Resamples(150, 300), None).metrics
+    for one in (*found.average_precision.labels, *found.roc_auc.labels, *found.d_prime.labels, found.d_prime.mean):
         assert one.low < one.value < one.high
-    for rates in (*found.detector.labels, *found.decided.labels, found.detector.macro, found.decided.micro):
+    for rates in (*found.as_detector.labels, *found.as_labeled.labels, found.as_detector.macro, found.as_labeled.micro):
         assert rates.f1.low < rates.f1.value < rates.f1.high
     assert found.average_precision.mean.value == pytest.approx(
         np.mean([one.value for one in found.average_precision.labels])
@@ -87,20 +89,20 @@ def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part
     decisions = settings("Speech, Music, Dog")
     windows = WindowSettings(1000, 1000)
     one = clip(np.stack([logits(Speech=1.0, Dog=0.5), logits(Music=2.0), logits()]), 3.0, windows)
-    found = answers([one], [predict(one, decisions)], decisions)
+    found = gather_detections([predict(one, decisions)], decisions)
     assert found.scores[0] == pytest.approx(apply_score_function(np.array([1.0, 2.0, 0.5]), "sigmoid"), abs=1e-6)
-    assert found.reached[0].tolist() == [True, True, True]
-    assert found.given[0].tolist() == [True, True, False]  # Dog reached its threshold, and speech won
+    assert found.is_detected[0].tolist() == [True, True, True]
+    assert found.is_labeled[0].tolist() == [True, True, False]  # Dog reached its threshold, and speech won
     assert found.top.tolist() == [1]
 
 
 def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
     decisions = settings("Speech, Music", threshold=0.0)
     one = clip(logits(Speech=3.0))
-    silent = replace(one, chunk_counts=(0,), logits=one.logits[:0])
-    found = answers([silent], [predict(silent, decisions)], decisions)
-    assert not found.reached.any()
-    assert not found.given.any()
+    silent = replace(one, piece_counts=(0,), logits=one.logits[:0])
+    found = gather_detections([predict(silent, decisions)], decisions)
+    assert not found.is_detected.any()
+    assert not found.is_labeled.any()
     assert found.top.tolist() == [-1]
 
 
@@ -109,16 +111,16 @@ def test_strong_labels_are_held_to_segments_as_detector_and_as_labelled() -> Non
     windows = WindowSettings(1000, 1000)
     one = clip(np.stack([logits(Speech=2.0, Dog=1.0), logits(Dog=1.0), logits()]), 3.0, windows)
     truth = truth_of([("a", 0.5, 2.0, "Dog"), ("a", 2.5, 3.0, "Speech")], decisions)
-    assert detections(one, predict(one, decisions), decisions) == [
+    assert find_detected_events(predict(one, decisions)) == [
         Event(0, 0.0, 1.0), Event(1, 0.0, 1.0), Event(1, 1.0, 2.0)
     ]  # fmt: skip
-    found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), 1.0).figures
-    assert found.detector_segments is not None
-    assert found.decided_segments is not None
-    dog, labelled = found.detector_segments.labels[1], found.decided_segments.labels[1]
+    found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), 1.0).metrics
+    assert found.segments_as_detector is not None
+    assert found.segments_as_labeled is not None
+    dog, labelled = found.segments_as_detector.labels[1], found.segments_as_labeled.labels[1]
     assert (dog.precision.value, dog.recall.value, dog.f1.value) == (1, 1, 1)
     assert (labelled.precision.value, labelled.recall.value) == (1, 0.5)
-    assert found.decided_segments.labels[0].recall.value == 0
+    assert found.segments_as_labeled.labels[0].recall.value == 0
 
 
 def test_a_label_that_never_occurs_is_left_out_and_no_answer_of_it_is_a_mistake() -> None:
@@ -127,14 +129,12 @@ def test_a_label_that_never_occurs_is_left_out_and_no_answer_of_it_is_a_mistake(
     rows = [("a", "Speech"), ("b", "Dog"), ("c", "Dog")]
     truth = truth_of(rows, decisions)
     found = evaluate_labels("", clips, decisions, truth, Resamples(3, 100), None)
-    assert found.figures.columns == (0, 2)
-    assert found.figures.confusion.tolist() == [[0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    assert found.metrics.columns == (0, 2)
+    assert found.metrics.confusion.tolist() == [[0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
     # Speech was missed in the first clip; that music was given there may well be right.
-    assert [(one.clip, one.label, one.annotated) for one in mistakes(clips, found.predictions, truth, decisions)] == [
-        (0, "Music", ("Speech",))
-    ]
+    assert [(one.clip, one.label, one.annotated) for one in find_mistakes(found, truth)] == [(0, "Music", ("Speech",))]
     exhaustive = truth_of(rows, decisions, exhaustive=True)
-    assert evaluate_labels("", clips, decisions, exhaustive, Resamples(3, 100), None).figures.columns == (
+    assert evaluate_labels("", clips, decisions, exhaustive, Resamples(3, 100), None).metrics.columns == (
         0,
         1,
         2,
@@ -146,51 +146,65 @@ def test_the_most_confident_mistakes_come_first_and_misses_last() -> None:
     clips = [clip(logits(Dog=at)) for at in (1.0, 3.0, 2.0, -5.0, -1.0)]
     rows = [("a", "Speech"), ("b", "Speech"), ("c", "Dog"), ("d", "Dog"), ("e", "Dog")]
     truth = truth_of(rows, decisions)
-    predictions = [predict(one, decisions) for one in clips]
-    assert [one.clip for one in mistakes(clips, predictions, truth, decisions)] == [1, 0, 3, 4]
-    assert [one.clip for one in least_certain(clips, predictions, truth, decisions)][:2] == [0, 4]
+    found = evaluate_labels("", clips, decisions, truth, Resamples(5, 100), None)
+    assert [one.clip for one in find_mistakes(found, truth)] == [1, 0, 3, 4]
+    assert [one.clip for one in find_least_certain(found, truth)][:2] == [0, 4]
 
 
-def test_margins_are_the_smallest_change_that_gives_another_label() -> None:
+def test_margins_are_the_smallest_change_of_one_score_that_gives_another_label() -> None:
     labels = settings("Speech (0.5), Music (0.3), Dog (0.4)").labels
-    rng = np.random.default_rng(6)
-    scores = rng.random((200, 3))
+    scores = np.random.default_rng(6).random((200, 3))
+    heard = np.ones(1, dtype=bool)
 
-    def winner(values: np.ndarray) -> int:
-        reached = values >= np.array([0.5, 0.3, 0.4])
-        return int(np.where(reached, values, -1).argmax()) if reached.any() else -1
+    def winner(values: np.ndarray) -> str:
+        return decide_cells(values[None], heard, labels, "other")[0].label
 
-    signs = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3)
-    for values, margin in zip(scores, margins(scores, labels), strict=True):
+    given = [winner(values) for values in scores]
+    for values, before, margin in zip(scores, given, compute_margins(scores, given, labels), strict=True):
         assert margin >= 0
-        before = winner(values)
-        assert all(winner(values + sign * (margin - 1e-9)) == before for sign in signs)
-        assert any(winner(values + sign * (margin + 1e-9)) != before for sign in signs)
+        moves = np.concatenate((np.eye(3), -np.eye(3)))
+        assert all(winner(values + move * (margin - 1e-9)) == before for move in moves)
+        assert any(winner(values + move * (margin + 1e-9)) != before for move in moves)
+    assert compute_margins(scores[:2, :0], ["other", "other"], ()).tolist() == [1, 1]
+
+
+def test_the_details_and_the_report_have_the_same_margins_and_classes_of_one_name_are_no_rivals() -> None:
+    high = np.log(np.array([0.5, 0.4]) / np.array([0.5, 0.6]))
+    for text, margin in (("Speech (0.2), Dog (0.2)", 0.1), ("Speech (sound, 0.2), Dog (sound, 0.2)", 0.3)):
+        decisions = settings(text)
+        one = clip(logits(Speech=high[0], Dog=high[1]))
+        truth = truth_of([("a", "Speech")], decisions)
+        found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), None)
+        labeled = found.predictions[0].labeled
+        (detail,) = explain(labeled.segments, one.layout, one.piece_counts, one.logits, [-20.0], decisions, NAMES)
+        (moment,) = find_least_certain(found, truth)
+        assert detail.margin == pytest.approx(margin, abs=1e-6)
+        assert moment.margin == detail.margin
 
 
 def test_comparing_pairs_the_clips_so_that_a_way_is_never_different_from_itself() -> None:
     decisions = settings()
     clips, rows = many(80, decisions)
     truth, resamples = truth_of(rows, decisions), Resamples(80, 100)
-    same = compare(*(evaluate_labels(name, clips, decisions, truth, resamples, None) for name in "ab"))
+    same = compare(*(evaluate_labels(name, clips, decisions, truth, resamples, None).metrics for name in "ab"))
     assert [kind.name for kind in same] == ["AP", "ROC AUC", "F1 as detector", "F1 as labelled"]
     for kind in same:
-        for one in (*kind.labels, kind.together):
-            assert (one.more.value, one.more.low, one.more.high) == (0, 0, 0)
+        for one in (*kind.labels, kind.mean):
+            assert (one.change.value, one.change.low, one.change.high) == (0, 0, 0)
     worse = [replace(one, logits=one.logits + RNG.normal(0, 6, one.logits.shape).astype(np.float32)) for one in clips]
-    noisy = compare(*(evaluate_labels("", ones, decisions, truth, resamples, None) for ones in (clips, worse)))
-    assert noisy[0].together.more.high < 0
-    assert noisy[0].together.more.value == pytest.approx(noisy[0].together.second - noisy[0].together.first)
+    noisy = compare(*(evaluate_labels("", ones, decisions, truth, resamples, None).metrics for ones in (clips, worse)))
+    assert noisy[0].mean.change.high < 0
+    assert noisy[0].mean.change.value == pytest.approx(noisy[0].mean.second - noisy[0].mean.first)
 
 
 def test_lines_to_paste_give_the_same_classes_and_names_with_the_new_threshold() -> None:
     names = ("Animal", "Dog", "Whimper (dog)", "Male speech, man speaking")
     text = "animal*, dog (my pet, 0.4), Whimper (dog) (0.1), Male speech, man speaking, Animal (beast)"
     labels = parse_labels(text, names, 0.2)
-    again = parse_labels("\n".join(entry(label, 1 / 3) for label in labels), names, 0.9)
+    again = parse_labels("\n".join(format_entry(label, 1 / 3) for label in labels), names, 0.9)
     for label, read in zip(labels, again, strict=True):
         assert (read.indices, read.name, read.threshold) == (label.indices, label.name, 1 / 3)
-    assert [entry(label, 0.25) for label in labels][:2] == ["animal* (0.25)", "Dog (my pet, 0.25)"]
+    assert [format_entry(label, 0.25) for label in labels][:2] == ["animal* (0.25)", "Dog (my pet, 0.25)"]
 
 
 def test_fitted_thresholds_are_told_for_every_label_and_those_left_alone_with_a_reason() -> None:
@@ -218,10 +232,10 @@ def test_translated_thresholds_keep_the_labels_where_only_one_class_is_ever_loud
     truth = truth_of(rows, decisions)
     before = evaluate_labels("", clips, decisions, truth, Resamples(80, 100), None)
     found = translate_thresholds(before)
-    assert (found.into, found.differ, found.windows) == (other, 0, 80)
-    assert all(one.determined and not one.differ for one in found.labels)
+    assert (found.score_function, found.differ, found.windows) == (other, 0, 80)
+    assert all(one.is_determined and not one.differ for one in found.labels)
     labels = parse_labels("\n".join(found.lines), NAMES, 0.5)
     after = evaluate_labels(
         "", clips, replace(decisions, labels=labels, score_function=other), truth, Resamples(80, 100), None
     )
-    assert (after.answers.given == before.answers.given).all()
+    assert (after.detections.is_labeled == before.detections.is_labeled).all()

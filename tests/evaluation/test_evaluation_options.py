@@ -10,7 +10,7 @@ import pytest
 
 from block.commands import evaluate
 from block.commands.evaluate_options import changed, configurations, read, with_windows
-from block.evaluation import ranking
+from block.evaluation import check_installed
 from block.evaluation.thresholds import Goal
 from block.settings import SettingsError
 
@@ -75,7 +75,7 @@ def test_ways_that_cannot_be_compared_are_refused(a: str, b: str, told: str) -> 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r locked/folder.txt"):
-        ranking.require()
+        check_installed()
     with pytest.raises(SettingsError, match="locked/folder.txt"):
         evaluate.main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

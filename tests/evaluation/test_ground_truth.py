@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from block.evaluation.annotations import Annotation, Annotations
-from block.evaluation.ground_truth import Names, labels_named, targets_of
+from block.evaluation.ground_truth import LabelResolver, list_annotated_classes, list_targets
 from block.evaluation.segment_based import Event
 from block.labels import LabelError, parse_labels
 from tests.conftest import NAMES
 from tests.evaluation.made import settings, truth_of
 
 
-def names(text: str, of: tuple[str, ...] = NAMES, other: str = "other") -> Names:
-    return Names(parse_labels(text, of, 0.2), of, other)
+def names(text: str, of: tuple[str, ...] = NAMES, other: str = "other") -> LabelResolver:
+    return LabelResolver(parse_labels(text, of, 0.2), of, other)
 
 
-def found(resolver: Names, label: str) -> set[str]:
-    return {resolver.targets[at].name for at in resolver.of(Annotation("notes.csv, line 7", "a.wav", label))}
+def found(resolver: LabelResolver, label: str) -> set[str]:
+    return {resolver.targets[at].name for at in resolver.resolve(Annotation("notes.csv, line 7", "a.wav", label))}
 
 
 def test_a_label_may_be_annotated_by_its_class_or_by_its_new_name_in_any_case() -> None:
@@ -66,14 +66,16 @@ def test_without_labels_of_interest_all_classes_that_are_annotated_are_meant() -
         Annotation(f"notes.csv, line {at}", "a.wav", name)
         for at, name in enumerate(["dog", "Male speech, man speaking", "", "Dog", "other", "Whimper (dog)"], start=2)
     )
-    labels = labels_named(Annotations("notes.csv", False, rows), NAMES, 0.3, "other")
+    labels = list_annotated_classes(Annotations("notes.csv", False, rows), NAMES, 0.3, "other")
     assert [(label.name, label.threshold) for label in labels] == [
         ("Dog", 0.3), ("Male speech, man speaking", 0.3), ("Whimper (dog)", 0.3),
     ]  # fmt: skip
     with pytest.raises(LabelError, match="line 2: 'Hund' is neither"):
-        labels_named(Annotations("x", False, (Annotation("notes.csv, line 2", "a", "Hund"),)), NAMES, 0.3, "other")
+        list_annotated_classes(
+            Annotations("x", False, (Annotation("notes.csv, line 2", "a", "Hund"),)), NAMES, 0.3, "other"
+        )
     with pytest.raises(LabelError, match="names no class; name the labels of interest"):
-        labels_named(Annotations("notes.csv", False, rows[2:3]), NAMES, 0.3, "other")
+        list_annotated_classes(Annotations("notes.csv", False, rows[2:3]), NAMES, 0.3, "other")
 
 
 def test_labels_that_never_occur_are_judged_only_if_the_annotations_are_exhaustive() -> None:
@@ -81,18 +83,18 @@ def test_labels_that_never_occur_are_judged_only_if_the_annotations_are_exhausti
     truth = truth_of(rows, settings("Speech, Music, Dog"))
     assert truth.files == ("a.wav", "b.wav", "c.wav", "d.wav")
     assert truth.present.tolist() == [[True, False, True], [False, False, True], [False] * 3, [False] * 3]
-    assert truth.judged.tolist() == [True, False, True]
-    assert truth.not_asked == ("Silence",)
-    assert truth_of(rows, settings("Speech, Music, Dog"), exhaustive=True).judged.tolist() == [True] * 3
+    assert truth.is_judged.tolist() == [True, False, True]
+    assert truth.unused_names == ("Silence",)
+    assert truth_of(rows, settings("Speech, Music, Dog"), exhaustive=True).is_judged.tolist() == [True] * 3
 
 
 def test_strong_rows_are_events_of_every_target_that_they_stand_for() -> None:
     truth = truth_of([("a.wav", 1.0, 2.0, "Dog"), ("b.wav", None, None, "")], settings("Speech, Dog"))
     assert truth.events == ((Event(1, 1.0, 2.0),), ())
-    kept = truth.only([1])
-    assert (kept.files, kept.events, kept.judged.tolist()) == (("b.wav",), ((),), [False, True])
+    kept = truth.select([1])
+    assert (kept.files, kept.events, kept.is_judged.tolist()) == (("b.wav",), ((),), [False, True])
 
 
 def test_targets_stand_in_the_users_order() -> None:
     labels = parse_labels("Dog (a), Speech (b), Music (a)", NAMES, 0.2)
-    assert [target.name for target in targets_of(labels)] == ["a", "b"]
+    assert [target.name for target in list_targets(labels)] == ["a", "b"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from block.evaluation.bootstrap import Resamples, estimate
-from block.evaluation.ranking import Ranked, average_precision, d_prime, roc_auc
-from block.evaluation.rates import confusion, table, whole
+from block.evaluation.ranking import ClipRanking, d_prime
+from block.evaluation.rates import LabelCounts, compute_clip_rates, compute_rates, count_confusion
 
 sklearn = pytest.importorskip("sklearn.metrics")
 
@@ -28,7 +28,7 @@ def clips(count: int = 60, labels: int = 3, decimals: int | None = None) -> tupl
 def test_weighted_rankings_are_what_scikit_learn_says_of_the_same_weights(decimals: int | None) -> None:
     truth, scores = clips(decimals=decimals)
     weights = RNG.multinomial(60, np.full(60, 1 / 60), size=25).astype(float)
-    ranked = Ranked(truth[:, 0], scores[:, 0])
+    ranked = ClipRanking(truth[:, 0], scores[:, 0])
     for draw, ap, auc in zip(weights, ranked.average_precision(weights), ranked.roc_auc(weights), strict=True):
         assert ap == pytest.approx(sklearn.average_precision_score(truth[:, 0], scores[:, 0], sample_weight=draw))
         assert auc == pytest.approx(sklearn.roc_auc_score(truth[:, 0], scores[:, 0], sample_weight=draw))
@@ -36,20 +36,24 @@ def test_weighted_rankings_are_what_scikit_learn_says_of_the_same_weights(decima
 
 def test_equal_weights_give_the_figures_of_the_clips_themselves() -> None:
     truth, scores = clips(decimals=1)
-    ranked = Ranked(truth[:, 1], scores[:, 1])
-    assert ranked.average_precision(np.ones((1, 60)))[0] == pytest.approx(average_precision(truth[:, 1], scores[:, 1]))
-    assert ranked.roc_auc(np.ones((1, 60)))[0] == pytest.approx(roc_auc(truth[:, 1], scores[:, 1]))
+    there, values = truth[:, 1], scores[:, 1]
+    ranked, once = ClipRanking(there, values), np.ones((1, 60))
+    expected = sklearn.average_precision_score(there, values), sklearn.roc_auc_score(there, values)
+    assert ranked.average_precision(once)[0] == pytest.approx(expected[0], abs=1e-12)
+    assert ranked.roc_auc(once)[0] == pytest.approx(expected[1], abs=1e-12)
 
 
 def test_figures_that_have_no_meaning_are_not_numbers() -> None:
-    nobody, everybody = np.zeros(5, bool), np.ones(5, bool)
-    scores = np.linspace(0, 1, 5)
-    assert math.isnan(average_precision(nobody, scores))
-    assert math.isnan(roc_auc(nobody, scores))
-    assert math.isnan(roc_auc(everybody, scores))
-    assert average_precision(everybody, scores) == 1
-    assert np.isnan(Ranked(nobody, scores).average_precision(np.ones((1, 5)))).all()
-    assert np.isnan(Ranked(everybody, scores).roc_auc(np.ones((1, 5)))).all()
+    scores, once = np.linspace(0, 1, 5), np.ones((1, 5))
+    nobody, everybody = ClipRanking(np.zeros(5, bool), scores), ClipRanking(np.ones(5, bool), scores)
+    assert math.isnan(nobody.average_precision(once)[0])
+    assert math.isnan(nobody.roc_auc(once)[0])
+    assert math.isnan(everybody.roc_auc(once)[0])
+    assert everybody.average_precision(once)[0] == 1
+    # Draws that miss all clips with the label, or all without it.
+    some = ClipRanking(np.array([True, False, False, False, True]), scores)
+    assert np.isnan(some.average_precision(np.array([[0.0, 2, 1, 2, 0]]))).all()
+    assert np.isnan(some.roc_auc(np.array([[3.0, 0, 0, 0, 2]]))).all()
 
 
 def test_d_prime_is_the_distance_of_two_normal_distributions() -> None:
@@ -66,7 +70,7 @@ def test_rates_of_whole_clips_are_those_of_scikit_learn() -> None:
     truth[:, 3] = False
     given = scores > 0.5
     given[:, 2] = False
-    found = whole(given, truth, Resamples(60, 20))
+    found = compute_clip_rates(given, truth, Resamples(60, 20))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for average, rates in ((None, found.labels), ("micro", [found.micro])):
@@ -87,7 +91,7 @@ def test_a_draw_of_the_bootstrap_is_the_figure_of_the_clips_drawn() -> None:
     truth, scores = clips(labels=2)
     given = scores > 0.4
     resamples = Resamples(60, 8, seed=3)
-    draws = whole(given, truth, resamples).f1_draws
+    draws = compute_clip_rates(given, truth, resamples).f1.values[1:]
     for weights, draw in zip(np.concatenate(list(resamples.weights())), draws, strict=True):
         taken = np.repeat(np.arange(60), weights.astype(int))
         assert len(taken) == 60
@@ -102,8 +106,8 @@ def test_draws_are_the_same_for_the_same_seed_and_others_for_another() -> None:
 
 def test_the_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     values = RNG.normal(0, 1, 400)
-    draws = Resamples(400, 2000).of(lambda weights: weights @ values / 400)
-    found = estimate(float(values.mean()), draws)
+    found = estimate(Resamples(400, 2000).apply(lambda weights: weights @ values / 400))
+    assert found.value == pytest.approx(values.mean())
     half = 1.96 * values.std() / math.sqrt(400)
     assert found.low == pytest.approx(values.mean() - half, abs=0.02)
     assert found.high == pytest.approx(values.mean() + half, abs=0.02)
@@ -112,20 +116,20 @@ def test_the_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
 def test_an_interval_that_few_draws_speak_for_is_left_out() -> None:
     draws = np.full(100, np.nan)
     draws[:49] = 0.5
-    assert math.isnan(estimate(0.5, draws).low)
+    assert math.isnan(estimate(np.append(0.5, draws)).low)
     draws[49:60] = 0.6
-    assert estimate(0.5, draws).high == 0.6
-    assert estimate(math.inf, np.array([2.0, math.inf, math.inf])).high == math.inf
+    assert estimate(np.append(0.5, draws)).high == 0.6
+    assert estimate(np.array([math.inf, 2.0, math.inf, math.inf])).high == math.inf
 
 
 def test_counts_per_clip_add_up_before_they_are_divided() -> None:
     right, found, there = np.array([[3.0], [0.0]]), np.array([[4.0], [1.0]]), np.array([[3.0], [2.0]])
-    rates = table(right, found, there, Resamples(2, 10)).labels[0]
+    rates = compute_rates(LabelCounts(right, found, there), Resamples(2, 10)).labels[0]
     assert (rates.precision.value, rates.recall.value, rates.f1.value) == (3 / 5, 3 / 5, 6 / 10)
 
 
 def test_confusion_counts_a_clip_in_the_row_of_each_of_its_labels() -> None:
     truth = np.array([[1, 0], [1, 1], [0, 0], [0, 0], [0, 1]], bool)
-    found = confusion(truth, np.array([0, 0, -1, 1, 2]), 3)
+    found = count_confusion(truth, np.array([0, 0, -1, 1, 2]), 3)
     assert found.tolist() == [[2, 0, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]]
-    assert confusion(truth[:0], np.array([], int), 3).tolist() == [[0] * 4] * 3
+    assert count_confusion(truth[:0], np.array([], int), 3).tolist() == [[0] * 4] * 3

@@ -18,20 +18,19 @@ import soundfile
 
 from block.evaluation.as_json import as_json
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.charts import histogram, precision_recall
+from block.evaluation.charts import draw_curve, draw_histogram
 from block.evaluation.evaluation import (
     Evaluation,
     ReportFacts,
-    compare,
     evaluate_labels,
     fit_thresholds,
     translate_thresholds,
 )
-from block.evaluation.examples import least_certain, mistakes
-from block.evaluation.excerpts import excerpt, loudest
-from block.evaluation.formatting import interval, number, signed
-from block.evaluation.report import ReportExample, environment, report
-from block.evaluation.text_report import files, text
+from block.evaluation.examples import find_least_certain, find_mistakes
+from block.evaluation.excerpts import cut_excerpt, find_loudest
+from block.evaluation.formatting import format_change, format_interval, format_number
+from block.evaluation.report import ReportExample, load_environment, render_report
+from block.evaluation.text_report import format_metrics, list_files
 from block.evaluation.thresholds import Goal
 from block.spectrogram import compute_mel_levels, encode_png
 from tests.evaluation.made import many, settings, truth_of
@@ -76,12 +75,12 @@ def evaluation() -> Evaluation:
     rows = [(f"{HOSTILE}/{file}", label) for file, label in rows]
     truth, resamples = truth_of(rows, decisions), Resamples(90, 100)
     first = evaluate_labels(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
-    about = ReportFacts(
+    facts = ReportFacts(
         f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),)
     )
     goal = Goal("f1")
     return Evaluation(
-        about, truth, resamples, first, first, compare(first, first), goal,
+        facts, truth, resamples, first, first, None, goal,
         fit_thresholds(first, truth, goal, resamples), translate_thresholds(first),
     )  # fmt: skip
 
@@ -94,15 +93,17 @@ def found() -> Evaluation:
 @pytest.fixture(scope="module")
 def page(found: Evaluation) -> str:
     sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
-    result = found.first
     shown = [
-        [ReportExample(moment, excerpt(sound, 16000, 0.5, 1.5) if at else None) for at, moment in enumerate(moments)]
+        [
+            ReportExample(moment, cut_excerpt(sound, 16000, 0.5, 1.5) if at else None)
+            for at, moment in enumerate(moments)
+        ]
         for moments in (
-            mistakes(result.clips, result.predictions, found.truth, result.settings),
-            least_certain(result.clips, result.predictions, found.truth, result.settings),
+            find_mistakes(found.first, found.ground_truth),
+            find_least_certain(found.first, found.ground_truth),
         )
     ]
-    return report(found, *shown)
+    return render_report(found, *shown)
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
@@ -144,11 +145,11 @@ def test_all_sections_are_there_and_every_link_leads_to_one(page: str) -> None:
 
 
 def test_the_text_says_what_was_judged_and_what_was_left_out(found: Evaluation) -> None:
-    told = text(found)
+    told = format_metrics(found)
     assert "labels that never occur in them are not judged: Silence" in told
     for name in ("as detector", "as labelled", "B − A", "for --audioset-labels:", "thresholds for --score-function"):
         assert name in told
-    assert [line.partition(":")[0] for line in files(found)] == [
+    assert [line.partition(":")[0] for line in list_files(found)] == [
         "1 annotated, and not in the folder", "1 in the folder, and not annotated", "1 could not be read",
     ]  # fmt: skip
 
@@ -156,7 +157,7 @@ def test_the_text_says_what_was_judged_and_what_was_left_out(found: Evaluation) 
 def test_the_json_holds_the_same_figures_and_nothing_that_is_no_json(found: Evaluation) -> None:
     content = json.loads(as_json(found), parse_constant=lambda name: pytest.fail(name))
     speech = content["figures"]["labels"]["Speech"]
-    assert speech["average_precision"]["value"] == found.first.figures.average_precision.labels[0].value
+    assert speech["average_precision"]["value"] == found.first.metrics.average_precision.labels[0].value
     assert content["labels_not_judged"] == ["Silence"]
     assert content["compared"]["differences"]["AP"]["mean"]["b_minus_a"]["value"] == 0
     assert sum(map(sum, content["figures"]["confusion"]["clips"])) == 90
@@ -164,13 +165,13 @@ def test_the_json_holds_the_same_figures_and_nothing_that_is_no_json(found: Eval
 
 def svg(macro: str, chart: object) -> str:
     """The drawing of a chart's data."""
-    return str(getattr(environment().get_template("charts.html").module, macro)(chart))
+    return str(getattr(load_environment().get_template("charts.html").module, macro)(chart))
 
 
 def test_the_curve_of_labels_that_are_told_apart_is_flat_at_1_however_many_clips_there_are() -> None:
     for clips in (20, 2000):
         truth = np.arange(clips) < clips // 2
-        drawn = precision_recall(truth, np.where(truth, 0.6, 0.2) + RNG.uniform(0, 0.1, clips), (1.0, 1.0))
+        drawn = draw_curve(truth, np.where(truth, 0.6, 0.2) + RNG.uniform(0, 0.1, clips), (1.0, 1.0))
         points = [pair.split(",") for pair in re.search(r'points="([^"]+)"', svg("precision_recall", drawn))[1].split()]
         assert len(points) <= 800
         assert {y for x, y in points if x != "290.0"} == {"18.0"}, "the upper end of the axis"
@@ -183,7 +184,7 @@ def test_the_threshold_in_use_lies_on_the_curve() -> None:
     for threshold in (0.05, 0.3, 0.6):
         kept = scores >= threshold
         point = (float((kept & truth).sum() / truth.sum()), float((kept & truth).sum() / kept.sum()))
-        drawn = svg("precision_recall", precision_recall(truth, scores, point))
+        drawn = svg("precision_recall", draw_curve(truth, scores, point))
         points = [tuple(map(float, pair.split(","))) for pair in re.search(r'points="([^"]+)"', drawn)[1].split()]
         x, y = (float(re.search(rf'<circle[^>]* {name}="([\d.]+)"', drawn)[1]) for name in ("cx", "cy"))
         assert any(
@@ -194,17 +195,17 @@ def test_the_threshold_in_use_lies_on_the_curve() -> None:
 
 def test_bars_show_shares_of_each_group_and_the_threshold_stands_between_them() -> None:
     truth = np.array([True] * 4 + [False] * 12)
-    drawn = svg("histogram", histogram(truth, np.where(truth, 0.9, 0.1), [0.5]))
+    drawn = svg("histogram", draw_histogram(truth, np.where(truth, 0.9, 0.1), [0.5]))
     bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)"', drawn)
     assert [(name, height) for _, height, name in bars] == [("with", bars[0][1]), ("without", bars[0][1])]
     threshold = float(re.search(r'<line x1="([\d.]+)"[^>]+class="threshold"', drawn)[1])
     assert float(bars[1][0]) < threshold < float(bars[0][0])
-    assert svg("histogram", histogram(truth, np.zeros(16), [0.0, 1.0])).count('class="threshold"') == 2
+    assert svg("histogram", draw_histogram(truth, np.zeros(16), [0.0, 1.0])).count('class="threshold"') == 2
 
 
 def test_templates_escape_what_is_not_markup() -> None:
     def render(source: str, **values: object) -> str:
-        return environment().from_string(source).render(**values)
+        return load_environment().from_string(source).render(**values)
 
     assert render('<p title="{{ title }}">{{ text }}</p>', title='"x"', text="<&>") == (
         '<p title="&#34;x&#34;">&lt;&amp;&gt;</p>'
@@ -217,32 +218,32 @@ def test_templates_escape_what_is_not_markup() -> None:
 def test_figures_in_words() -> None:
     from block.evaluation.bootstrap import Estimate
 
-    assert [number(value) for value in (0.5, -0.0001, math.nan, math.inf, -math.inf, -0.5)] == [
+    assert [format_number(value) for value in (0.5, -0.0001, math.nan, math.inf, -math.inf, -0.5)] == [
         "0.500", "0.000", "–", "∞", "−∞", "−0.500",
     ]  # fmt: skip
-    assert (signed(0.25), signed(-0.25), signed(0.0)) == ("+0.250", "−0.250", "0.000")
-    assert interval(Estimate(0.5)) == ""
+    assert (format_change(0.25), format_change(-0.25), format_change(0.0)) == ("+0.250", "−0.250", "0.000")
+    assert format_interval(Estimate(0.5)) == ""
 
 
 def test_an_excerpt_is_what_was_recorded_there_with_a_little_around_it() -> None:
     sound = RNG.normal(0, 0.1, 10 * 16000).astype(np.float32)
-    found = excerpt(sound, 16000, 4.0, 6.0)
+    found = cut_excerpt(sound, 16000, 4.0, 6.0)
     assert (found.start_s, found.seconds) == (3.5, 3.0)
     played, rate = soundfile.read(io.BytesIO(base64.b64decode(found.sound.partition(",")[2])), dtype="float32")
     assert rate == 16000
     assert np.abs(played - sound[56000:104000]).max() < 1e-4
     # At the ends there is less around it.
-    assert (excerpt(sound, 16000, 0.0, 10.0).seconds, excerpt(sound, 16000, 9.9, 10.0).seconds) == (6.0, 0.6)
-    assert excerpt(sound[:300], 16000, 0.0, 300 / 16000).seconds == pytest.approx(300 / 16000)
+    assert (cut_excerpt(sound, 16000, 0.0, 10.0).seconds, cut_excerpt(sound, 16000, 9.9, 10.0).seconds) == (6.0, 0.6)
+    assert cut_excerpt(sound[:300], 16000, 0.0, 300 / 16000).seconds == pytest.approx(300 / 16000)
 
 
 def test_of_a_long_span_the_loudest_part_is_shown() -> None:
     sound = np.full(20 * 16000, 0.01, np.float32)
     sound[13 * 16000 : 14 * 16000] = 0.5
-    found = excerpt(sound, 16000, 1.0, 20.0)
+    found = cut_excerpt(sound, 16000, 1.0, 20.0)
     assert found.start_s <= 13
     assert found.start_s + found.seconds >= 14
-    assert loudest(sound[:32000], 32000, 16000) == 0
+    assert find_loudest(sound[:32000], 32000, 16000) == 0
 
 
 def test_a_tone_is_bright_in_its_band_and_nowhere_else() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from block.evaluation.segment_based import Event, counts, roll
+from block.evaluation.segment_based import Event, count_segments, mark_segments
 
 
 def active(events: list[Event], seconds: float, **options: float) -> list[list[int]]:
-    return [np.flatnonzero(column).tolist() for column in roll(events, seconds, 2, **options).T]
+    return [np.flatnonzero(column).tolist() for column in mark_segments(events, seconds, 2, **options).T]
 
 
 def test_an_event_is_active_in_every_segment_that_it_overlaps() -> None:
@@ -22,17 +22,17 @@ def test_an_event_that_ends_at_a_border_does_not_reach_beyond_it_for_rounding() 
 
 def test_what_lies_outside_the_clip_does_not_count() -> None:
     assert active([Event(0, 1.5, 9.0), Event(1, 2.5, 3.0)], 2.5) == [[1, 2], []]
-    assert roll([], 2.5, 2).shape == (3, 2)
-    assert roll([], 0.01, 2).shape == (1, 2)
+    assert mark_segments([], 2.5, 2).shape == (3, 2)
+    assert mark_segments([], 0.01, 2).shape == (1, 2)
 
 
 def test_segments_are_counted_clip_by_clip() -> None:
-    reference = [roll([Event(0, 0, 2)], 4, 2), roll([Event(1, 0, 1)], 1, 2)]
-    estimated = [roll([Event(0, 1, 4)], 4, 2), roll([], 1, 2)]
-    found = counts(reference, estimated)
-    assert found.right.tolist() == [[1, 0], [0, 0]]
-    assert found.found.tolist() == [[3, 0], [0, 0]]
-    assert found.there.tolist() == [[2, 0], [0, 1]]
+    reference = [mark_segments([Event(0, 0, 2)], 4, 2), mark_segments([Event(1, 0, 1)], 1, 2)]
+    estimated = [mark_segments([Event(0, 1, 4)], 4, 2), mark_segments([], 1, 2)]
+    found = count_segments(reference, estimated)
+    assert found.correct.tolist() == [[1, 0], [0, 0]]
+    assert found.predicted.tolist() == [[3, 0], [0, 0]]
+    assert found.annotated.tolist() == [[2, 0], [0, 1]]
 
 
 def test_the_counts_are_those_of_sed_eval() -> None:
@@ -51,8 +51,8 @@ def test_the_counts_are_those_of_sed_eval() -> None:
     pairs = [(events(6), events(7)) for _ in range(12)]
     for reference, estimated in pairs:
         metrics.evaluate(as_dicts(reference), as_dicts(estimated), evaluated_length_seconds=10)
-    ours = counts([roll(a, 10, 2) for a, _ in pairs], [roll(b, 10, 2) for _, b in pairs])
+    ours = count_segments([mark_segments(a, 10, 2) for a, _ in pairs], [mark_segments(b, 10, 2) for _, b in pairs])
     theirs = metrics.results_class_wise_metrics()
     for at, name in enumerate(names):
-        f1 = 2 * ours.right[:, at].sum() / (ours.found[:, at].sum() + ours.there[:, at].sum())
+        f1 = 2 * ours.correct[:, at].sum() / (ours.predicted[:, at].sum() + ours.annotated[:, at].sum())
         assert f1 == pytest.approx(theirs[name]["f_measure"]["f_measure"])

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.thresholds import Goal, best, between, fit, read_goal, translate
+from block.evaluation.thresholds import (
+    Goal,
+    choose_threshold,
+    fit_threshold,
+    read_goal,
+    shorten_threshold,
+    translate_threshold,
+)
 from block.settings import SettingsError
 
 RNG = np.random.default_rng(8)
@@ -31,9 +38,9 @@ def test_the_best_threshold_is_the_one_that_trying_all_of_them_finds() -> None:
             kept = scores >= threshold
             right = (kept & truth).sum()
             reached.append((2 * right / (kept.sum() + truth.sum()), right / kept.sum(), right / truth.sum()))
-        kept = scores >= best(truth, scores, F1)
+        kept = scores >= choose_threshold(truth, scores, F1)
         assert 2 * (kept & truth).sum() / (kept.sum() + truth.sum()) == pytest.approx(max(f1 for f1, *_ in reached))
-        threshold = best(truth, scores, Goal("precision", 0.8))
+        threshold = choose_threshold(truth, scores, Goal("precision", 0.8))
         possible = [recall for _, precision, recall in reached if precision >= 0.8 and recall > 0]
         if threshold is None:
             assert not possible
@@ -45,17 +52,17 @@ def test_the_best_threshold_is_the_one_that_trying_all_of_them_finds() -> None:
 
 def test_a_threshold_lies_half_way_to_the_next_score_below() -> None:
     truth = np.array([True, True, False, False])
-    assert best(truth, np.array([0.9, 0.8, 0.4, 0.1]), F1) == pytest.approx(0.6)
-    assert best(truth[:2], np.array([0.9, 0.8]), F1) == pytest.approx(0.4)
+    assert choose_threshold(truth, np.array([0.9, 0.8, 0.4, 0.1]), F1) == pytest.approx(0.6)
+    assert choose_threshold(truth[:2], np.array([0.9, 0.8]), F1) == pytest.approx(0.4)
 
 
 def test_a_threshold_is_written_in_as_few_digits_as_keep_the_same_clips() -> None:
-    assert between(0.6049, np.array([0.1, 0.9])) == 0.6
-    assert between(0.6049, np.array([0.6048, 0.605])) == 0.6049
+    assert shorten_threshold(0.6049, np.array([0.1, 0.9])) == 0.6
+    assert shorten_threshold(0.6049, np.array([0.6048, 0.605])) == 0.6049
     for _ in range(100):
         scores = RNG.random(200)
         threshold = float(RNG.random())
-        assert ((scores >= between(threshold, scores)) == (scores >= threshold)).all()
+        assert ((scores >= shorten_threshold(threshold, scores)) == (scores >= threshold)).all()
 
 
 def test_what_to_expect_comes_from_clips_that_the_threshold_was_not_chosen_on() -> None:
@@ -64,8 +71,8 @@ def test_what_to_expect_comes_from_clips_that_the_threshold_was_not_chosen_on() 
     gains = []
     for _ in range(60):
         truth, scores = np.arange(40) < 20, RNG.random(40)
-        found = fit(truth, scores, Goal("precision", 0.6), resamples)
-        if found.threshold is not None and found.expected is not None and found.expected.precision.defined:
+        found = fit_threshold(truth, scores, Goal("precision", 0.6), resamples)
+        if found.threshold is not None and found.expected is not None and found.expected.precision.is_defined:
             gains.append(truth[scores >= found.threshold].mean() - found.expected.precision.value)
     assert len(gains) > 10
     assert np.mean(gains) > 0.05
@@ -74,22 +81,22 @@ def test_what_to_expect_comes_from_clips_that_the_threshold_was_not_chosen_on() 
 def test_a_clear_label_gets_a_threshold_in_the_gap_and_the_same_one_again() -> None:
     truth = np.arange(60) < 20
     scores = np.where(truth, RNG.uniform(0.7, 0.9, 60), RNG.uniform(0, 0.3, 60))
-    found = fit(truth, scores, F1, Resamples(60, 50, seed=4))
+    found = fit_threshold(truth, scores, F1, Resamples(60, 50, seed=4))
     assert found.threshold is not None
     assert 0.3 < found.threshold <= 0.7
     assert found.expected is not None
     assert found.expected.f1.value == found.expected.precision.value == found.expected.recall.low == 1
-    assert fit(truth, scores, F1, Resamples(60, 50, seed=4)).threshold == found.threshold
+    assert fit_threshold(truth, scores, F1, Resamples(60, 50, seed=4)).threshold == found.threshold
 
 
 def test_labels_with_too_few_clips_and_goals_out_of_reach_are_left_alone_with_a_reason() -> None:
     scores = RNG.random(60)
-    few = fit(np.arange(60) < 9, scores, F1, Resamples(60, 10))
+    few = fit_threshold(np.arange(60) < 9, scores, F1, Resamples(60, 10))
     assert few.threshold is None
     assert few.reason == "9 clips with it; at least 10 are needed"
-    assert "no clips without it" in fit(np.ones(60, bool), scores, F1, Resamples(60, 10)).reason
+    assert "no clips without it" in fit_threshold(np.ones(60, bool), scores, F1, Resamples(60, 10)).reason
     worst = np.where(np.arange(60) < 20, 0.1, 0.9)
-    assert "no threshold reaches a precision of 0.9" in fit(
+    assert "no threshold reaches a precision of 0.9" in fit_threshold(
         np.arange(60) < 20, worst, Goal("precision", 0.9), Resamples(60, 10)
     ).reason  # fmt: skip
 
@@ -98,27 +105,27 @@ def test_a_translated_threshold_agrees_on_as_many_windows_as_any_can() -> None:
     for _ in range(60):
         kept = RNG.random(40) < 0.4
         scores = np.clip(0.4 * kept + RNG.random(40) * 0.6, 0, 1).round(2)
-        found = translate(kept, scores)
+        found = translate_threshold(kept, scores)
         differ = [int((kept != (scores >= t)).sum()) for t in [0, *np.unique(scores), 1.01]]
         assert found.differ == ((scores >= found.threshold) != kept).sum() == min(differ)
-        assert found.kept == kept.sum()
+        assert found.reached == kept.sum()
 
 
 def test_a_translation_between_scores_of_one_order_keeps_every_window() -> None:
     logits = RNG.normal(0, 3, 500)
     kept = logits > 1.5
-    found = translate(kept, 1 / (1 + np.exp(-logits)))
-    assert (found.differ, found.determined) == (0, True)
+    found = translate_threshold(kept, 1 / (1 + np.exp(-logits)))
+    assert (found.differ, found.is_determined) == (0, True)
     assert found.threshold == pytest.approx(1 / (1 + np.exp(-1.5)), abs=0.01)
 
 
 def test_where_nothing_or_everything_was_kept_the_data_do_not_determine_a_threshold() -> None:
     scores = np.array([0.2, 0.4, 1.0])
-    nothing = translate(np.zeros(3, bool), scores[:2].repeat(2)[:3])
-    assert (nothing.determined, nothing.differ) == (False, 0)
+    nothing = translate_threshold(np.zeros(3, bool), scores[:2].repeat(2)[:3])
+    assert (nothing.is_determined, nothing.differ) == (False, 0)
     assert nothing.threshold > 0.4
-    everything = translate(np.ones(3, bool), scores)
-    assert (everything.determined, everything.differ) == (False, 0)
+    everything = translate_threshold(np.ones(3, bool), scores)
+    assert (everything.is_determined, everything.differ) == (False, 0)
     assert everything.threshold <= 0.2
     # No threshold lies above a score of 1: one window must differ.
-    assert translate(np.zeros(3, bool), scores).differ == 1
+    assert translate_threshold(np.zeros(3, bool), scores).differ == 1
