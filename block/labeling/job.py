@@ -98,7 +98,7 @@ def metadata(
 
 def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     """Say so where a checkpoint of the store is not the one that is known, or was recorded, under its name."""
-    from block.model_store.catalog import WEIGHTS
+    from block.model.checkpoint import WEIGHTS
     from block.model_store.store import ModelStore
 
     if not checkpoint.is_in_store:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from block.model.checkpoint import PICKLES, CheckpointError
-from block.model_store.catalog import FILES, MAX_BYTES, WEIGHTS
+from block.model.checkpoint import FILES, PICKLES, WEIGHTS, CheckpointError
+from block.model_store.catalog import MAX_BYTES
 from block.model_store.download_progress import DownloadProgress
 from block.model_store.records import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.model.checkpoint import DEFAULT, EMBEDDED
+from block.model.checkpoint import CONFIG, DEFAULT, EMBEDDED, PREPROCESSOR, WEIGHTS
 from block.model_store.golden import MIT_GOLDEN, Golden
 
-CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
-# In the order in which they are fetched: what is wrong with the small ones is said before the large one is waited for.
-FILES = (CONFIG, PREPROCESSOR, WEIGHTS)
 # Nothing larger is ever accepted as one of these files, whatever a server or an archive claims. In bytes.
 MAX_BYTES = {CONFIG: 16 << 20, PREPROCESSOR: 1 << 20, WEIGHTS: 8 << 30}
 

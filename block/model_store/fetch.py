@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from block.model.checkpoint import CheckpointError, find_checkpoint, read_checkpoint
+from block.model.checkpoint import FILES, PREPROCESSOR, WEIGHTS, CheckpointError, find_checkpoint, read_checkpoint
 from block.model_store import hub
-from block.model_store.catalog import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
+from block.model_store.catalog import ExpectedFile
 from block.model_store.records import Record, write_record
 from block.model_store.sources import CheckpointSource, HubSource, open_place, origin_of
 from block.model_store.staging import Staging, check_replaceable, restore, staging

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from block import __version__
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, FILES, WEIGHTS
+from block.model.checkpoint import CONFIG, FILES, WEIGHTS, CheckpointError
 from block.model_store.transfer import BUSY, DownloadTimeouts, FileNotFound, Interrupted, Remote, patiently, shown
 
 ENDPOINT = "https://huggingface.co"

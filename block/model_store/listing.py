@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.model.checkpoint import DEFAULT, CheckpointError
-from block.model_store.catalog import FILES, WEIGHTS, KnownCheckpoint
+from block.model.checkpoint import DEFAULT, FILES, WEIGHTS, CheckpointError
+from block.model_store.catalog import KnownCheckpoint
 from block.model_store.download_progress import in_words
 from block.model_store.store import ModelStore, problem_of
 from block.runtime.hashing import LARGE_BYTES, recall

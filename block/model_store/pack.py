@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
+from block.model.checkpoint import FILES, CheckpointError, find_checkpoint
 from block.model_store.archive import write_archive
-from block.model_store.catalog import FILES, ExpectedFile
+from block.model_store.catalog import ExpectedFile
 from block.model_store.records import SUMS, Record, format_sums, write_record
 from block.model_store.store import ModelStore, problem_of
 from block.runtime.hashing import sha256_of

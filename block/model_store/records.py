@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, ExpectedFile
+from block.model.checkpoint import FILES, CheckpointError
+from block.model_store.catalog import ExpectedFile
 from block.runtime.hashing import SHA256
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from block.model.checkpoint import PICKLES, CheckpointError
+from block.model.checkpoint import FILES, PICKLES, WEIGHTS, CheckpointError
 from block.model_store.archive import Archive, open_archive
-from block.model_store.catalog import FILES, MAX_BYTES, WEIGHTS, ExpectedFile
+from block.model_store.catalog import MAX_BYTES, ExpectedFile
 from block.model_store.download_progress import DownloadProgress
 from block.model_store.hub import PICKLE, HubFiles
 from block.model_store.staging import NoRoom, Staging

@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, ExpectedFile
+from block.model.checkpoint import FILES, CheckpointError
+from block.model_store.catalog import ExpectedFile
 from block.model_store.store import OWN_FILES, ModelStore, mismatch
 from block.runtime.hashing import sha256_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, KNOWN, ExpectedFile, KnownCheckpoint
+from block.model.checkpoint import FILES, CheckpointError
+from block.model_store.catalog import KNOWN, ExpectedFile, KnownCheckpoint
 from block.model_store.records import SUMS, Record, parse_sums, read_record
 from block.runtime.hashing import LARGE_BYTES, MEMORY, recall, sha256_of
 

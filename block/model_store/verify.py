@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block.model.checkpoint import Checkpoint, CheckpointError, find_checkpoint
-from block.model_store.catalog import FILES, WEIGHTS, ExpectedFile, KnownCheckpoint
+from block.model.checkpoint import FILES, WEIGHTS, Checkpoint, CheckpointError, find_checkpoint
+from block.model_store.catalog import ExpectedFile, KnownCheckpoint
 from block.model_store.golden import Golden, compare
 from block.model_store.store import ModelStore, read_sums, within
 from block.runtime.hashing import remember, sha256_of

@@ -11,7 +11,8 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from block.model_store.catalog import FILES, WEIGHTS, KnownCheckpoint
+from block.model.checkpoint import FILES, WEIGHTS
+from block.model_store.catalog import KnownCheckpoint
 from block.model_store.store import ModelStore
 from block.model_store.transfer import DownloadTimeouts
 from tests.model_store.standin import COMMIT, StandIn, served

@@ -12,8 +12,8 @@ import pytest
 
 from block.commands.models import main
 from block.model import checkpoint
-from block.model.checkpoint import DEFAULT, CheckpointError, find_checkpoint
-from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS
+from block.model.checkpoint import CONFIG, DEFAULT, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import KNOWN
 from block.model_store.listing import lines
 from block.model_store.records import SUMS
 from block.model_store.store import ModelStore

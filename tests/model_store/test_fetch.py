@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
-from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, KnownCheckpoint
+from block.model.checkpoint import CONFIG, FILES, PREPROCESSOR, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import ExpectedFile, KnownCheckpoint
 from block.model_store.fetch import FetchTarget, fetch, read_target
 from block.model_store.store import ModelStore
 from tests.conftest import NAMES

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
-from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, KnownCheckpoint
+from block.model.checkpoint import CONFIG, FILES, PREPROCESSOR, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import ExpectedFile, KnownCheckpoint
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.pack import pack, record
 from block.model_store.records import SUMS, format_sums, parse_sums

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, WEIGHTS
+from block.model.checkpoint import FILES, WEIGHTS, CheckpointError
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.store import ModelStore
 from block.model_store.transfer import DownloadTimeouts, shown
@@ -145,7 +144,7 @@ def test_a_url_is_shown_without_its_secrets() -> None:
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import FILES, WEIGHTS, CheckpointError
 from block.commands.models import main
 from block.model_store.store import ModelStore
 

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS, KnownCheckpoint
+from block.model.checkpoint import CONFIG, WEIGHTS, CheckpointError
+from block.model_store.catalog import KNOWN, KnownCheckpoint
 from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
 from block.model_store.pack import record
 from block.model_store.store import ModelStore

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
-from block.model_store.catalog import FILES, WEIGHTS
+from block.model.checkpoint import FILES, WEIGHTS, CheckpointError, find_checkpoint
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.store import ModelStore
 from block.model_store.transfer import DownloadTimeouts

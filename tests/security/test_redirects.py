@@ -10,8 +10,7 @@ import pytest
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.errors import StudioError
 from block.edge_impulse.retries import RetryPolicy
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG
+from block.model.checkpoint import CONFIG, CheckpointError
 from block.model_store.download_progress import DownloadProgress
 from block.model_store.transfer import DownloadTimeouts, Remote, receive
 from tests.edge_impulse.scripted import Answer, Server, scripted
