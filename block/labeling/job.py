@@ -103,7 +103,7 @@ def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
 
     if not checkpoint.is_in_store:
         return
-    expected = ModelStore().expected(checkpoint.name).get(WEIGHTS)
+    expected = ModelStore().expected_files(checkpoint.name).get(WEIGHTS)
     if expected is not None and expected.sha256 != digest:
         print(
             f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "

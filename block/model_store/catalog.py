@@ -13,7 +13,7 @@ MAX_BYTES = {CONFIG: 16 << 20, PREPROCESSOR: 1 << 20, WEIGHTS: 8 << 30}
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """What a file must be: its SHA-256 in hexadecimal and its size in bytes, None where that is not known."""
+    """What a file must be: its SHA-256 in hexadecimal, and its size in bytes if that is known."""
 
     name: str
     sha256: str
@@ -22,10 +22,10 @@ class ExpectedFile:
 
 @dataclass(frozen=True)
 class KnownCheckpoint:
-    """A checkpoint known beforehand.
+    """A checkpoint that this block knows.
 
-    `repository` and `revision` (a full commit) are where it can be fetched; None for the one kept in git. `files` are
-    those whose digests are known here; the others are recorded on first sight.
+    `repository` and `revision` (a full commit) say where to fetch it; None for the one kept in git. `files` are those
+    whose digests are known here; the others are recorded on first sight.
     """
 
     name: str
@@ -35,11 +35,11 @@ class KnownCheckpoint:
     golden: Golden | None = None
 
     @property
-    def embedded(self) -> bool:
+    def is_embedded(self) -> bool:
         return self.repository is None
 
 
-KNOWN = (
+CATALOG = (
     KnownCheckpoint(
         DEFAULT,
         "MIT/ast-finetuned-audioset-10-10-0.4593",

@@ -1,5 +1,4 @@
-"""Golden readings: logits that a checkpoint is known to give for one clip, to tell weights that work from weights that
-merely load."""
+"""Golden readings: logits that a checkpoint gives for one clip, to tell weights that work from weights that load."""
 
 from __future__ import annotations
 
@@ -41,12 +40,12 @@ class Comparison:
     expected_top: tuple[int, ...]
 
     @property
-    def passed(self) -> bool:
+    def is_close(self) -> bool:
         return self.error <= self.tolerance and self.top == self.expected_top
 
 
 def compare(logits: Sequence[float], golden: Golden) -> Comparison:
-    """Hold `logits`, one a class, to `golden`. Not a number counts as infinitely far."""
+    """Compare `logits`, one a class, with `golden`. Not a number counts as infinitely far."""
     errors = [abs(float(logits[reading.index]) - reading.logit) for reading in golden.readings]
     error = max(float("inf") if value != value else value for value in errors)
     count = min(TOP, len(golden.readings))
