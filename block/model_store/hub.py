@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +19,13 @@ from block import __version__
 from block.model.checkpoint import CONFIG, FILES, WEIGHTS, CheckpointError
 from block.model_store.catalog import ExpectedFile
 from block.model_store.staging import check_size
-from block.model_store.web import BUSY, FileNotFound, hide_secrets
+from block.model_store.web import BUSY, PICKLE, FileNotFound, PickledWeights, hide_secrets
 from block.runtime.hashing import SHA256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
 
 ENDPOINT = "https://huggingface.co"
-PICKLE = "pytorch_model.bin"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads it
 
@@ -91,20 +90,12 @@ def find_on_hub(repository: str, revision: str) -> HubSource:
         try:
             files[name] = _ask(repository, commit, name)
         except FileNotFound:
-            if name == WEIGHTS and _has(repository, commit, PICKLE):
-                raise CheckpointError(
-                    f"{repository} holds pickled weights only ({PICKLE}), which are never loaded; {WEIGHTS} is needed"
-                ) from None
+            if name == WEIGHTS:
+                with suppress(FileNotFound):
+                    _ask(repository, commit, PICKLE)
+                    raise PickledWeights(repository) from None
             raise
     return HubSource(repository, commit, files)
-
-
-def _has(repository: str, commit: str, name: str) -> bool:
-    try:
-        _ask(repository, commit, name)
-    except FileNotFound:
-        return False
-    return True
 
 
 def _ask(repository: str, revision: str, name: str) -> HfFileMetadata:
@@ -125,15 +116,15 @@ def _ask(repository: str, revision: str, name: str) -> HfFileMetadata:
 
 
 def _configure_client() -> None:
-    """Let huggingface_hub send the token to the endpoint alone, use no host of its own choice, and log no URL."""
+    """Let huggingface_hub send the token to the endpoint alone, use no host of its own choice, and log no secrets."""
     import httpx2
     from huggingface_hub import constants, set_client_factory
-    from huggingface_hub.utils import logging as hub_logging
 
     if constants.is_offline_mode():
         raise CheckpointError("the hub's client is in offline mode, which forbids the hub")
     constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_XET = True
-    hub_logging.set_verbosity(logging.ERROR)
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        handler.addFilter(_hide_secrets_of_urls)
     try:
         home = httpx2.URL(endpoint()).origin
     except httpx2.InvalidURL:
@@ -153,6 +144,11 @@ def _configure_client() -> None:
     )
 
 
+def _hide_secrets_of_urls(record: logging.LogRecord) -> bool:
+    record.msg, record.args = re.sub(r"https?://\S+", lambda url: hide_secrets(url[0]), record.getMessage()), ()
+    return True
+
+
 @contextmanager
 def _translate_errors(repository: str, revision: str, name: str, failure: str) -> Iterator[None]:
     """Raise huggingface_hub's errors as CheckpointError; `failure` says what an error of the network means."""
@@ -160,31 +156,31 @@ def _translate_errors(repository: str, revision: str, name: str, failure: str) -
     from huggingface_hub import errors
 
     where = f"at {hide_secrets(endpoint())}"
+    messages: dict[type[Exception], str] = {
+        errors.HFValidationError: f"{repository!r} cannot be a repository's name; expected OWNER/REPO",
+        errors.GatedRepoError: f"{repository} {where} is gated: accept its terms there, and set HF_TOKEN",
+        errors.RepositoryNotFoundError: f"no repository {repository} {where}; if it is private, set HF_TOKEN",
+        errors.RevisionNotFoundError: f"{repository} {where} has no revision {revision!r}",
+    }
     try:
         try:
             yield
         except errors.LocalEntryNotFoundError as error:
             raise error.__cause__ or error from None  # what happened when it asked for the file
-    except errors.HFValidationError:
-        raise CheckpointError(f"{repository!r} cannot be a repository's name; expected OWNER/REPO") from None
-    except errors.GatedRepoError:
-        raise CheckpointError(f"{repository} {where} is gated: accept its terms there, and set HF_TOKEN") from None
-    except errors.RepositoryNotFoundError:
-        raise CheckpointError(f"no repository {repository} {where}; if it is private, set HF_TOKEN") from None
-    except errors.RevisionNotFoundError:
-        raise CheckpointError(f"{repository} {where} has no revision {revision!r}") from None
+    except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise CheckpointError(next(text for kind, text in messages.items() if isinstance(error, kind))) from None
     except errors.RemoteEntryNotFoundError:
         raise FileNotFound(f"{repository} {where} has no file {name} at revision {revision}") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        if status in BUSY:
-            raise CheckpointError(
-                f"{repository} {where}: the hub answered {status}; run the same command again later"
-            ) from None
         if status == 404:
             raise FileNotFound(f"{repository}, revision {revision}, {name}: not found {where} (404)") from None
-        hint = "; set HF_TOKEN, or check it" if status in (401, 403) else ""
-        raise CheckpointError(f"{repository}, {name}: the hub {where} answered {status}{hint}") from None
+        if status in BUSY:
+            text = f"{repository} {where}: the hub answered {status}; run the same command again later"
+        else:
+            hint = "; set HF_TOKEN, or check it" if status in (401, 403) else ""
+            text = f"{repository}, {name}: the hub {where} answered {status}{hint}"
+        raise CheckpointError(text) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk

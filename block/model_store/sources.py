@@ -12,10 +12,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from block.model.checkpoint import FILES, PICKLES, WEIGHTS, CheckpointError
 from block.model_store.archive import open_archive
 from block.model_store.catalog import ExpectedFile
-from block.model_store.hub import PICKLE
 from block.model_store.staging import check_size
 from block.model_store.store import read_sums
-from block.model_store.web import FileNotFound, download, file_exists, hide_secrets
+from block.model_store.web import PICKLE, FileNotFound, PickledWeights, download, file_exists, hide_secrets
 
 ARCHIVE = "archive.tar"
 
@@ -38,9 +37,7 @@ class FolderSource:
         missing = [name for name in FILES if not (folder / name).is_file()]
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
         if WEIGHTS in missing and pickles:
-            raise CheckpointError(
-                f"{folder} holds pickled weights only ({pickles[0]}), which are never loaded; {WEIGHTS} is needed"
-            )
+            raise PickledWeights(folder, pickles[0])
         if missing:
             raise CheckpointError(f"{folder} does not hold {', '.join(missing)}")
 
@@ -67,10 +64,7 @@ class UrlSource:
             download(self._url_of(name), folder / name, size)
         except FileNotFound:
             if name == WEIGHTS and file_exists(self._url_of(PICKLE)):
-                raise CheckpointError(
-                    f"{hide_secrets(self._url)} holds pickled weights only ({PICKLE}), which are never loaded; "
-                    f"{WEIGHTS} is needed"
-                ) from None
+                raise PickledWeights(hide_secrets(self._url)) from None
             raise
 
     def _url_of(self, name: str) -> str:

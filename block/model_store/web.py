@@ -12,18 +12,26 @@ from requests.utils import get_auth_from_url
 from tqdm import tqdm
 
 from block import __version__
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import WEIGHTS, CheckpointError
 from block.model_store.staging import check_size, size_limit
 
 CONNECT_S, READ_S = 10.0, 30.0
 ATTEMPTS, WAIT_S = 4, 1.0  # the wait doubles from attempt to attempt
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 BLOCK_BYTES = 1 << 16
+PICKLE = "pytorch_model.bin"
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"ast-ai-action/{__version__}"}
 
 
 class FileNotFound(CheckpointError):
     """The server has no such file."""
+
+
+class PickledWeights(CheckpointError):
+    """There are weights, but as a pickle, which could run code when it is loaded."""
+
+    def __init__(self, where: object, name: str = PICKLE) -> None:
+        super().__init__(f"{where} holds pickled weights only ({name}), which are never loaded; {WEIGHTS} is needed")
 
 
 def hide_secrets(url: str) -> str:

@@ -14,11 +14,10 @@ import soundfile
 
 from block.model import checkpoint
 from block.model.checkpoint import CONFIG, WEIGHTS, CheckpointError
-from block.model_store.catalog import CATALOG, KnownCheckpoint
-from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
+from block.model_store.catalog import CATALOG, MIT_GOLDEN, Golden, KnownCheckpoint, Reading
 from block.model_store.pack import record
 from block.model_store.store import ModelStore
-from block.model_store.verify import Check, read_clip, read_subject, verify
+from block.model_store.verify import Check, compare, read_clip, read_subject, verify
 from tests.conftest import NAMES, SHARED
 
 RATE_HZ = 16000
