@@ -11,7 +11,7 @@ from pathlib import Path
 
 from block.commands.options import CommandParser
 from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
-from block.model_store.listing import lines, table
+from block.model_store.listing import format_table, list_checkpoints
 from block.model_store.pack import pack, record
 from block.model_store.store import ModelStore
 from block.recording import make_printable
@@ -38,7 +38,8 @@ def main(argv: Sequence[str], store: ModelStore | None = None) -> int:
 
 def _run(store: ModelStore, options: argparse.Namespace) -> int:
     if options.command == "list":
-        print("\n".join(make_printable(line, 400) for line in table(lines(store, options.deep)).splitlines()))
+        for line in format_table(list_checkpoints(store, options.deep)).splitlines():
+            print(make_printable(line, 400))
         return DONE
     if options.command == "fetch":
         return _fetch(store, options)
@@ -116,7 +117,7 @@ def _verify(store: ModelStore, options: argparse.Namespace) -> int:
     clip = read_clip(subject, options.clip) if options.clip is not None else None
     sound = True
     for check in verify(subject, clip):
-        sound = sound and check.passed
-        print(f"{'ok    ' if check.passed else 'FAILED'}  {make_printable(check.found, 400)}", flush=True)
+        sound = sound and check.is_ok
+        print(f"{'ok    ' if check.is_ok else 'FAILED'}  {make_printable(check.finding, 400)}", flush=True)
     print(f"{subject.folder.name} is {'sound' if sound else 'NOT SOUND'}")
     return DONE if sound else NOT_SOUND

@@ -98,12 +98,12 @@ def build_metadata(
 
 def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     """Warn if a checkpoint of the model store is not the one that is known, or was recorded, by its name."""
-    from block.model_store.catalog import WEIGHTS
+    from block.model.checkpoint import WEIGHTS
     from block.model_store.store import ModelStore
 
     if not checkpoint.is_in_store:
         return
-    expected = ModelStore().expected(checkpoint.name).get(WEIGHTS)
+    expected = ModelStore().expected_files(checkpoint.name).get(WEIGHTS)
     if expected is not None and expected.sha256 != digest:
         print(
             f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "

@@ -79,7 +79,7 @@ class Checkpoint:
 
     @property
     def weights(self) -> Path:
-        return self.folder / "model.safetensors"
+        return self.folder / WEIGHTS
 
     @property
     def is_in_store(self) -> bool:
@@ -119,9 +119,9 @@ def _is_folder(path: Path) -> bool:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """What the two JSON files in `folder` say, the weights unseen. Raises CheckpointError if that is unusable."""
-    config = _read_json(folder / "config.json")
+    config = _read_json(folder / CONFIG)
     class_names = _class_names(config, folder)
-    front_end = _front_end(config, _read_json(folder / "preprocessor_config.json"), folder)
+    front_end = _front_end(config, _read_json(folder / PREPROCESSOR), folder)
     return Checkpoint(folder, folder.resolve().name, class_names, front_end)
 
 
@@ -164,15 +164,15 @@ def _class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
         raise CheckpointError(f"{folder} holds a model of type {config.get('model_type')!r}; expected {MODEL_TYPE!r}")
     id2label = config.get("id2label")
     if not isinstance(id2label, dict) or not id2label:
-        raise CheckpointError(f"{folder / 'config.json'} names no classes: id2label is missing or empty")
+        raise CheckpointError(f"{folder / CONFIG} names no classes: id2label is missing or empty")
     # transformers would forget the names, and make up as many as it says: of 10^9 it makes a list.
     if (count := config.get("num_labels", len(id2label))) is not None and count != len(id2label):
-        raise CheckpointError(f"{folder / 'config.json'}: num_labels is {count!r}; id2label names {len(id2label)}")
+        raise CheckpointError(f"{folder / CONFIG}: num_labels is {count!r}; id2label names {len(id2label)}")
     names = [id2label.get(str(index)) for index in range(len(id2label))]
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise CheckpointError(
-                f"{folder / 'config.json'}: id2label has no name for class {index}; expected one for each of "
+                f"{folder / CONFIG}: id2label has no name for class {index}; expected one for each of "
                 f"0…{len(names) - 1}"
             )
     return tuple(str(name) for name in names)
@@ -192,16 +192,16 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
         if whole and isinstance(value, float) and value.is_integer():
             given[field] = value = int(value)  # 16000.0 is a way to write 16000
         if field != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
-            raise CheckpointError(f"{folder / 'preprocessor_config.json'}: {keys[field]} is {value!r}; not a number")
+            raise CheckpointError(f"{folder / PREPROCESSOR}: {keys[field]} is {value!r}; not a number")
     front_end = FrontEnd(**given)
     if front_end.rate_hz != RATE_HZ:
         raise CheckpointError(
-            f"{folder / 'preprocessor_config.json'}: the front end works at {front_end.rate_hz} Hz; expected {RATE_HZ}"
+            f"{folder / PREPROCESSOR}: the front end works at {front_end.rate_hz} Hz; expected {RATE_HZ}"
         )
     # JSON as Python reads it may hold NaN and Infinity.
     scaled = abs(front_end.mean) <= MAX_SCALE and 1 / MAX_SCALE <= abs(front_end.std) <= MAX_SCALE
     if not (4 <= front_end.mel_bins <= MAX_MEL_BINS and 1 <= front_end.max_frames <= MAX_FRAMES and scaled):
-        raise CheckpointError(f"{folder / 'preprocessor_config.json'} describes no usable front end: {front_end}")
+        raise CheckpointError(f"{folder / PREPROCESSOR} describes no usable front end: {front_end}")
     # transformers' defaults stand for what config.json leaves out.
     expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
     if (front_end.mel_bins, front_end.max_frames) != expected:
@@ -214,7 +214,7 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
 
 def _check_weights(folder: Path, classes: int) -> None:
     """Raises CheckpointError unless the weights are there, whole, and of the shapes that config.json speaks of."""
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
     if not path.is_file():
         try:
             pickled = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
@@ -228,5 +228,5 @@ def _check_weights(folder: Path, classes: int) -> None:
         shapes = read_shapes(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
-    if problem := misfit(shapes, _read_json(folder / "config.json"), classes):
+    if problem := misfit(shapes, _read_json(folder / CONFIG), classes):
         raise CheckpointError(f"{path} does not fit its config.json: {problem}")

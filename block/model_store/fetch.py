@@ -1,22 +1,23 @@
-"""Fetch a checkpoint into the store: find its files, bring each one, hold it to its digest, and only then let the
-checkpoint appear under its name."""
+"""Fetch a checkpoint into the store: copy its files one by one, check their digests, and only then let the checkpoint
+appear under its name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from block.model.checkpoint import CheckpointError, find_checkpoint, read_checkpoint
-from block.model_store import hub
-from block.model_store.catalog import FILES, PREPROCESSOR, WEIGHTS, ExpectedFile
+from block.model.checkpoint import FILES, PREPROCESSOR, WEIGHTS, CheckpointError, find_checkpoint, read_checkpoint
+from block.model_store.catalog import ExpectedFile
+from block.model_store.hub import HubSource, endpoint, find_on_hub
 from block.model_store.records import Record, write_record
-from block.model_store.sources import CheckpointSource, HubSource, open_place, origin_of
-from block.model_store.staging import Staging, check_replaceable, restore, staging
-from block.model_store.store import ModelStore, mismatch, problem_of, within
-from block.model_store.transfer import DownloadTimeouts, shown
-from block.runtime.hashing import compute_sha256, remember
+from block.model_store.sources import CheckpointSource, describe_place, open_place
+from block.model_store.staging import Staging, check_replaceable, open_staging, restore
+from block.model_store.store import ModelStore, drop_folder, find_problem
+from block.model_store.web import hide_secrets
+from block.runtime.hashing import remember
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -31,7 +32,7 @@ class FetchTarget:
 
 
 def read_target(store: ModelStore, text: str, name: str | None = None) -> FetchTarget:
-    """What `NAME` or `OWNER/REPO[@REVISION]` stands for. Raises CheckpointError if it cannot be fetched.
+    """Return what `NAME` or `OWNER/REPO[@REVISION]` stands for. Raise CheckpointError if it cannot be fetched.
 
     A repository that was fetched before is fetched at the commit recorded then, unless a revision is given.
     """
@@ -39,26 +40,23 @@ def read_target(store: ModelStore, text: str, name: str | None = None) -> FetchT
     if "/" not in place:
         if at or name:
             raise CheckpointError(f"{text!r}: a revision and --name belong to a repository; expected OWNER/REPO")
-        known, record = store.find_known(place), store.record(place)
-        if known is not None:
-            return FetchTarget(place, known.repository, known.revision)
-        return FetchTarget(place, record.repository, record.revision) if record is not None else FetchTarget(place)
+        origin = store.find_known(place) or store.read_record(place)
+        return FetchTarget(place, origin.repository, origin.revision) if origin else FetchTarget(place)
     if not REPOSITORY.fullmatch(place) or (at and not revision):
         raise CheckpointError(f"{text!r} is no repository; expected OWNER/REPO or OWNER/REPO@REVISION")
-    for one in store.known:
-        if one.repository == place and revision in ("", one.revision) and name in (None, one.name):
-            return FetchTarget(one.name, one.repository, one.revision)
+    for known in store.catalog:
+        if known.repository == place and revision in ("", known.revision) and name in (None, known.name):
+            return FetchTarget(known.name, place, known.revision)
     name = name or place.rpartition("/")[2]
     if store.find_known(name) is not None:
         raise CheckpointError(f"{name} stands for another checkpoint than {text}; give this one a name with --name")
-    record = store.record(name)
+    record = store.read_record(name)
     if record is not None and record.repository is not None:
         if record.repository != place:
             raise CheckpointError(
                 f"{name} is recorded as {record.repository}, not {place}; give this one another name with --name"
             )
         revision = revision or record.revision or ""
-    store.path(name)
     return FetchTarget(name, place, revision or "main")
 
 
@@ -67,140 +65,97 @@ def fetch(
     target: FetchTarget,
     place: str | None = None,
     force: bool = False,
-    patience: DownloadTimeouts = DownloadTimeouts(),  # noqa: B008 (frozen)
     say: Callable[[str], object] = print,
 ) -> None:
-    """Bring `target` into `store`, from the hub or from `place`. Raises CheckpointError.
+    """Fetch `target` into `store`, from the hub or from `place`. Raise CheckpointError.
 
     A sound checkpoint that is there already is left alone unless `force`.
     """
     folder = store.path(target.name)
     restore(store, target.name)
     known = store.find_known(target.name)
-    expected = store.expected(target.name)
+    before = store.read_record(target.name)
+    expected = store.expected_files(target.name)
     if folder.is_dir():
-        problem = problem_of(folder, expected)
+        problem = find_problem(folder, expected)
         if problem is None and not force:
-            before = store.record(target.name)
             if place is None and before is not None and before.revision not in (None, target.revision):
-                _locate(store, target, patience)  # which refuses another commit than the one that is there
+                _find_on_hub(store, target)  # which refuses another commit than the one that is there
             say(f"{target.name} is there and sound: left alone (--force fetches it again)")
             return
         if problem is not None:
             say(f"{target.name} is there but not sound: {problem}")
-    if known is not None and known.embedded:
+    if known is not None and known.is_embedded:
         raise CheckpointError(f"{target.name} is kept in git, not fetched: restore it with `git checkout -- {folder}`")
     check_replaceable(folder)
-    with _opened(store, target, place, patience) as opening:
-        _bring(store, target, opening, expected, say)
+    opening: AbstractContextManager[CheckpointSource]
+    if place is None:
+        source = _find_on_hub(store, target)
+        origin = f"{hide_secrets(endpoint())}/{source.repository}@{source.commit}"
+        record = Record(origin, (), source.repository, source.commit)
+        opening = nullcontext(source)
+    else:
+        origin = describe_place(place)
+        # A record of the hub stays one: the files must match it, wherever they come from this time.
+        record = before or Record(origin, ())
+        opening = open_place(place, store.hidden_path(target.name, "partial"))
+    say(f"fetching {target.name} from {origin}")
+    with open_staging(store, target.name) as staging:
+        with opening as opened_source:
+            files = _copy_files(opened_source, origin, expected, staging)
+        write_record(store.hidden_path(target.name, "json"), replace(record, files=files))
+        staging.install()
+    remember(folder / WEIGHTS, files[-1].sha256, (folder / WEIGHTS).stat())
+    for file in files:
+        note = "" if file.name in expected else " (recorded)"
+        say(f"{file.name}: {file.size} bytes, sha256 {file.sha256}{note}")
+    say(f"{target.name} is in {folder}")
 
 
-@dataclass(frozen=True)
-class _OpenSource:
-    """A source that is open. `origin` is in words; `record` is what will be recorded, its files still missing."""
-
-    staging: Staging
-    source: CheckpointSource
-    origin: str
-    record: Record
-
-
-@contextmanager
-def _opened(
-    store: ModelStore, target: FetchTarget, place: str | None, patience: DownloadTimeouts
-) -> Iterator[_OpenSource]:
-    if place is not None:
-        origin = origin_of(place)
-        with staging(store, target.name, origin) as stage, open_place(place, stage, patience) as source:
-            # A record of the hub stays one: the files are held to it, wherever they come from this time.
-            before = store.record(target.name)
-            yield _OpenSource(stage, source, origin, before or Record(origin, ()))
-        return
-    located = _locate(store, target, patience)
-    origin = f"{shown(hub.endpoint())}/{target.repository}@{located.commit}"
-    with staging(store, target.name, origin) as stage:
-        yield _OpenSource(
-            stage, HubSource(located, patience), origin, Record(origin, (), target.repository, located.commit)
-        )
-
-
-def _locate(store: ModelStore, target: FetchTarget, patience: DownloadTimeouts) -> hub.HubFiles:
+def _find_on_hub(store: ModelStore, target: FetchTarget) -> HubSource:
     if target.repository is None or target.revision is None:
-        names = ", ".join(one.name for one in store.known if not one.embedded)
+        names = ", ".join(known.name for known in store.catalog if not known.is_embedded)
         raise CheckpointError(
             f"where {target.name} comes from is not known; name it as OWNER/REPO, or say --from DIR|ARCHIVE|URL "
             f"(known: {names})"
         )
-    located = hub.locate(target.repository, target.revision, patience)
-    record = store.record(target.name)
-    if record is not None and record.repository is not None and record.revision != located.commit:
+    source = find_on_hub(target.repository, target.revision)
+    record = store.read_record(target.name)
+    if record is not None and record.repository is not None and record.revision != source.commit:
         raise CheckpointError(
             f"{target.name} is recorded at commit {record.revision} of {record.repository}; {target.revision} is "
-            f"{located.commit}: fetch it under another name with --name"
+            f"{source.commit}: fetch it under another name with --name"
         )
-    return located
+    return source
 
 
-def _bring(
-    store: ModelStore,
-    target: FetchTarget,
-    opening: _OpenSource,
-    expected: Mapping[str, ExpectedFile],
-    say: Callable[[str], object],
-) -> None:
-    stage, source, record = opening.staging, opening.source, opening.record
-    wanted = _agreed(expected, source.stated(), opening.origin)
+def _copy_files(
+    source: CheckpointSource, origin: str, expected: Mapping[str, ExpectedFile], staging: Staging
+) -> tuple[ExpectedFile, ...]:
+    """Copy and check every file; return what they are."""
+    stated = source.read_sums()
+    for name in stated.keys() & expected.keys():
+        if stated[name].sha256 != expected[name].sha256:
+            raise CheckpointError(
+                f"{name} in {origin} has SHA-256 {stated[name].sha256}; expected {expected[name].sha256}"
+            )
+    wanted = {**stated, **expected}
     files: list[ExpectedFile] = []
     for name in FILES:
-        digest = _whole_already(name, wanted.get(name), stage, source)
-        if digest is None:
-            file = wanted.get(name)
-            source.bring(name, file.size if file is not None else None, stage)
-            digest = stage.accept(name, file)
-        files.append(ExpectedFile(name, digest, (stage.whole / name).stat().st_size))
+        file = wanted.get(name)
+        source.copy(name, staging.folder, file.size if file else None)
+        files.append(staging.accept(name, file))
         if name == PREPROCESSOR:
-            # Before the large file is waited for: is this an AST at all, and one that can be used?
-            _usable(stage, lambda: read_checkpoint(stage.whole))
-    _usable(stage, lambda: find_checkpoint(str(stage.whole)))
-    folder = store.path(target.name)
-    seen = [file.name for file in files if file.name not in expected]
-    write_record(store.hidden(target.name, "json"), Record(record.origin, tuple(files), record.repository,
-                                                           record.revision))  # fmt: skip
-    stage.install(folder)
-    weights = folder / WEIGHTS
-    remember(weights, files[-1].sha256, weights.stat())
-    for file in files:
-        say(f"{file.name}: {file.size} bytes, sha256 {file.sha256}" + (" (recorded)" if file.name in seen else ""))
-    say(f"{target.name} is in {folder}")
+            # Before the large file is transferred: is this an AST at all, and one that can be used?
+            _check_usable(staging.whole, read_checkpoint)
+    _check_usable(staging.whole, lambda folder: find_checkpoint(str(folder)))
+    return tuple(files)
 
 
-def _agreed(
-    expected: Mapping[str, ExpectedFile], stated: Mapping[str, ExpectedFile], origin: str
-) -> dict[str, ExpectedFile]:
-    """What is known and what the source says, which must not differ."""
-    for name, file in expected.items():
-        other = stated.get(name)
-        if other is not None and other.sha256 != file.sha256:
-            raise CheckpointError(f"{name} in {origin} has SHA-256 {other.sha256}; expected {file.sha256}")
-    return {**stated, **expected}
-
-
-def _whole_already(name: str, expected: ExpectedFile | None, stage: Staging, source: CheckpointSource) -> str | None:
-    """The digest of a file that an earlier fetch, cut short later on, made whole; None if it has to be brought."""
-    path = stage.whole / name
-    if not path.is_file():
-        return None
-    if expected is not None:
-        return expected.sha256 if mismatch(path, expected) is None else None
-    return compute_sha256(path) if source.is_current(name, stage) else None
-
-
-def _usable(stage: Staging, check: Callable[[], object]) -> None:
+def _check_usable(folder: Path, read: Callable[[Path], object]) -> None:
     try:
-        check()
+        read(folder)
     except CheckpointError as error:
-        for name in FILES:
-            stage.discard(name)
         raise CheckpointError(
-            f"what was received cannot be used and was deleted: {within(stage.whole, error)}"
+            f"what was received cannot be used and was deleted: {drop_folder(folder, error)}"
         ) from None

@@ -1,146 +1,188 @@
-"""Where the files of a repository on a Hugging Face hub are: the only place that uses `huggingface_hub`.
+"""Find and download the files of a repository on a Hugging Face hub: the only module that uses `huggingface_hub`.
 
-It is imported inside the functions, after the environment has been looked at: it reads HF_HUB_OFFLINE when it is
-imported. HF_ENDPOINT names a mirror, HF_TOKEN opens repositories that are not public; the token goes to that endpoint
-alone and into no message.
+That library is imported inside the functions, because it reads HF_HUB_OFFLINE when it is imported. HF_ENDPOINT names a
+mirror, HF_TOKEN opens repositories that are not public; the token goes to that endpoint alone and into no message.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from block import __version__
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, FILES, WEIGHTS
-from block.model_store.transfer import BUSY, DownloadTimeouts, FileNotFound, Interrupted, Remote, patiently, shown
+from block.model.checkpoint import CONFIG, FILES, WEIGHTS, CheckpointError
+from block.model_store.catalog import ExpectedFile
+from block.model_store.staging import check_size
+from block.model_store.web import BUSY, PICKLE, FileNotFound, PickledWeights, hide_secrets
+from block.runtime.hashing import SHA256
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
 
 ENDPOINT = "https://huggingface.co"
-ATTEMPTS = 3
-PICKLE = "pytorch_model.bin"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads it
 
 
-@dataclass(frozen=True)
-class HubFiles:
-    """The files of a repository at one commit. `commit` is as the hub names it, or as it was asked for."""
-
-    commit: str
-    files: Mapping[str, Remote]
-
-
 def endpoint() -> str:
-    """The hub to ask: HF_ENDPOINT, or huggingface.co. Raises CheckpointError if it is no URL."""
+    """Return the hub's URL: HF_ENDPOINT, or huggingface.co. Raise CheckpointError if it is no URL."""
     given = os.environ.get("HF_ENDPOINT") or ENDPOINT
     if not re.match(r"https?://[^/]", given):
         raise CheckpointError(f"HF_ENDPOINT is {given!r}; expected http:// or https:// and a host")
     return given.rstrip("/")
 
 
-def locate(repository: str, revision: str, patience: DownloadTimeouts) -> HubFiles:
+@dataclass(frozen=True)
+class HubSource:
+    """The files of a repository at one commit."""
+
+    repository: str
+    commit: str
+    files: Mapping[str, HfFileMetadata]
+
+    def read_sums(self) -> Mapping[str, ExpectedFile]:
+        """Return the SHA-256s that the hub states: the entity tag of a large file; that of a small one is git's."""
+        return {
+            name: ExpectedFile(name, file.etag, file.size)
+            for name, file in self.files.items()
+            if file.etag is not None and SHA256.fullmatch(file.etag)
+        }
+
+    def copy(self, name: str, folder: Path, size: int | None) -> None:
+        """Download the file; see `CheckpointSource`."""
+        from huggingface_hub import hf_hub_download, hf_hub_url
+
+        there = self.files[name].size
+        if there is not None:
+            url = hf_hub_url(self.repository, name, revision=self.commit, endpoint=endpoint())
+            check_size(hide_secrets(url), name, there, size, folder)
+        with _translate_errors(self.repository, self.commit, name, f"the transfer of {name} broke off"):
+            hf_hub_download(
+                self.repository, name, revision=self.commit, endpoint=endpoint(), local_dir=folder,
+                cache_dir=folder / "no-cache",  # else a file would be copied from the user's cache, if it is there
+                library_name="ast-ai-action", library_version=__version__,
+            )  # fmt: skip
+
+
+def find_on_hub(repository: str, revision: str) -> HubSource:
     """Ask the hub for the files of `repository` at `revision`, which is a branch, a tag or a commit.
 
-    Raises CheckpointError, saying which of repository, revision or file is not there.
+    Raise CheckpointError, saying which of repository, revision or file is not there.
     """
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(variable, "").upper() in TRUE:
             raise CheckpointError(
                 f"{variable} is set, which forbids the hub; unset it to fetch, or use --from with a folder or archive"
             )
-    first = _ask(repository, revision, CONFIG, patience)
-    commit = first.commit or revision
+    _configure_client()
+    config = _ask(repository, revision, CONFIG)
+    commit = str(config.commit_hash)
     if COMMIT.fullmatch(revision) and commit != revision:
         raise CheckpointError(f"{repository}: the hub answered with commit {commit}; asked for {revision}")
-    if not COMMIT.fullmatch(commit):
-        raise CheckpointError(
-            f"{repository}: {shown(endpoint())} does not say which commit {revision!r} is; give one: OWNER/REPO@COMMIT"
+    files = {CONFIG: config}
+    for name in FILES[1:]:
+        try:
+            files[name] = _ask(repository, commit, name)
+        except FileNotFound:
+            if name == WEIGHTS:
+                with suppress(FileNotFound):
+                    _ask(repository, commit, PICKLE)
+                    raise PickledWeights(repository) from None
+            raise
+    return HubSource(repository, commit, files)
+
+
+def _ask(repository: str, revision: str, name: str) -> HfFileMetadata:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    with _translate_errors(repository, revision, name, "the hub cannot be reached"):
+        url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint())
+        file = get_hf_file_metadata(
+            url, library_name="ast-ai-action", library_version=__version__, retry_on_errors=True
         )
-    files = {CONFIG: first.remote}
-    for name in FILES:
-        if name not in files:
-            try:
-                files[name] = _ask(repository, commit, name, patience).remote
-            except FileNotFound:
-                if name == WEIGHTS and _has(repository, commit, PICKLE, patience):
-                    raise CheckpointError(
-                        f"{repository} holds pickled weights only ({PICKLE}), which are never loaded; {WEIGHTS} is "
-                        "needed"
-                    ) from None
-                raise
-    return HubFiles(commit, files)
+    if file.commit_hash is None or file.etag is None:
+        raise CheckpointError(
+            f"{repository}: {hide_secrets(endpoint())} does not say which commit {revision!r} is and which version of "
+            f"{name} that has, by the headers X-Repo-Commit and ETag; expected a Hugging Face hub: check HF_ENDPOINT, "
+            "or use --from"
+        )
+    return file
 
 
-@dataclass(frozen=True)
-class _Answer:
-    remote: Remote
-    commit: str | None
+def _configure_client() -> None:
+    """Let huggingface_hub send the token to the endpoint alone, use no host of its own choice, and log no secrets."""
+    import httpx2
+    from huggingface_hub import constants, set_client_factory
 
-
-def _has(repository: str, commit: str, name: str, patience: DownloadTimeouts) -> bool:
+    if constants.is_offline_mode():
+        raise CheckpointError("the hub's client is in offline mode, which forbids the hub")
+    constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_XET = True
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        handler.addFilter(_hide_secrets_of_urls)
     try:
-        _ask(repository, commit, name, patience)
-    except FileNotFound:
-        return False
+        home = httpx2.URL(endpoint()).origin
+    except httpx2.InvalidURL:
+        raise CheckpointError(f"HF_ENDPOINT, {hide_secrets(endpoint())}, is no URL that can be asked") from None
+
+    def keep_token_at_home(request: httpx2.Request) -> None:
+        # huggingface_hub would also take it from a mirror to huggingface.co.
+        if request.url.origin != home:
+            request.headers.pop("Authorization", None)
+
+    set_client_factory(
+        lambda: httpx2.Client(
+            follow_redirects=True,
+            timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+            event_hooks={"request": [keep_token_at_home]},
+        )
+    )
+
+
+def _hide_secrets_of_urls(record: logging.LogRecord) -> bool:
+    record.msg, record.args = re.sub(r"https?://\S+", lambda url: hide_secrets(url[0]), record.getMessage()), ()
     return True
 
 
-def _ask(repository: str, revision: str, name: str, patience: DownloadTimeouts) -> _Answer:
-    answers: list[_Answer] = []
-    what = f"{repository} at {shown(endpoint())}"
-    # Nothing is lost by asking again later: who has no network should hear so soon.
-    soon = replace(patience, attempts=min(patience.attempts, ATTEMPTS))
-    patiently(lambda: answers.append(_ask_once(repository, revision, name, patience)), lambda: 0, soon, what)
-    return answers[0]
-
-
-def _ask_once(repository: str, revision: str, name: str, patience: DownloadTimeouts) -> _Answer:
-    # No statistics on whoever fetches, and no request for what would go into them.
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+@contextmanager
+def _translate_errors(repository: str, revision: str, name: str, failure: str) -> Iterator[None]:
+    """Raise huggingface_hub's errors as CheckpointError; `failure` says what an error of the network means."""
     import httpx2
-    from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_url
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RemoteEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors
 
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    where = f"at {shown(endpoint())}"
+    where = f"at {hide_secrets(endpoint())}"
+    messages: dict[type[Exception], str] = {
+        errors.HFValidationError: f"{repository!r} cannot be a repository's name; expected OWNER/REPO",
+        errors.GatedRepoError: f"{repository} {where} is gated: accept its terms there, and set HF_TOKEN",
+        errors.RepositoryNotFoundError: f"no repository {repository} {where}; if it is private, set HF_TOKEN",
+        errors.RevisionNotFoundError: f"{repository} {where} has no revision {revision!r}",
+    }
     try:
-        url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint())
-        metadata = get_hf_file_metadata(
-            url, timeout=patience.read_s, library_name="ast-ai-action", library_version=__version__
-        )
-    except HFValidationError:
-        raise CheckpointError(f"{repository!r} cannot be a repository's name; expected OWNER/REPO") from None
-    except GatedRepoError:
-        raise CheckpointError(f"{repository} {where} is gated: accept its terms there, and set HF_TOKEN") from None
-    except RepositoryNotFoundError:
-        raise CheckpointError(f"no repository {repository} {where}; if it is private, set HF_TOKEN") from None
-    except RevisionNotFoundError:
-        raise CheckpointError(f"{repository} {where} has no revision {revision!r}") from None
-    except RemoteEntryNotFoundError:
+        try:
+            yield
+        except errors.LocalEntryNotFoundError as error:
+            raise error.__cause__ or error from None  # what happened when it asked for the file
+    except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise CheckpointError(next(text for kind, text in messages.items() if isinstance(error, kind))) from None
+    except errors.RemoteEntryNotFoundError:
         raise FileNotFound(f"{repository} {where} has no file {name} at revision {revision}") from None
-    except HfHubHTTPError as error:
+    except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        if status in BUSY:
-            raise Interrupted(f"the hub answered {status}") from None
         if status == 404:
             raise FileNotFound(f"{repository}, revision {revision}, {name}: not found {where} (404)") from None
-        hint = "; set HF_TOKEN, or check it" if status in (401, 403) else ""
-        raise CheckpointError(f"{repository}, {name}: the hub {where} answered {status}{hint}") from None
-    except OfflineModeIsEnabled:
-        raise CheckpointError("the hub's client is in offline mode, which forbids the hub") from None
-    except httpx2.InvalidURL:
-        raise CheckpointError(f"HF_ENDPOINT, {shown(endpoint())}, is no URL that can be asked") from None
-    except httpx2.HTTPError as error:
-        raise Interrupted(f"the hub cannot be reached ({type(error).__name__})") from None
-    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
-    return _Answer(Remote(url, metadata.size, metadata.etag, token), metadata.commit_hash)
+        if status in BUSY:
+            text = f"{repository} {where}: the hub answered {status}; run the same command again later"
+        else:
+            hint = "; set HF_TOKEN, or check it" if status in (401, 403) else ""
+            text = f"{repository}, {name}: the hub {where} answered {status}{hint}"
+        raise CheckpointError(text) from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk
+        # ValueError: redirected to what is no address. OSError: less came than was stated.
+        raise CheckpointError(f"{repository} {where}: {failure} ({type(error).__name__})") from None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.model.checkpoint import DEFAULT, CheckpointError
-from block.model_store.catalog import FILES, WEIGHTS, KnownCheckpoint
-from block.model_store.download_progress import in_words
-from block.model_store.store import ModelStore, problem_of
+from block.model.checkpoint import DEFAULT, FILES, WEIGHTS, CheckpointError
+from block.model_store.store import ModelStore, find_problem
 from block.runtime.hashing import LARGE_BYTES, recall
 
 
@@ -22,51 +20,55 @@ class ListedCheckpoint:
     note: str
 
 
-def lines(store: ModelStore, deep: bool = False) -> list[ListedCheckpoint]:
-    """The known checkpoints and the other folders in `store`. With `deep` every file is read and hashed."""
-    return [_line(store, name, deep) for name in store.names()]
+def list_checkpoints(store: ModelStore, deep: bool = False) -> list[ListedCheckpoint]:
+    """Return the known checkpoints and the other folders in `store`. With `deep` every file is read and hashed."""
+    return [_list_checkpoint(store, name, deep) for name in store.list_names()]
 
 
-def _line(store: ModelStore, name: str, deep: bool) -> ListedCheckpoint:
+def _list_checkpoint(store: ModelStore, name: str, deep: bool) -> ListedCheckpoint:
     known = store.find_known(name)
-    marks = tuple(
-        mark for mark, holds in (("default", name == DEFAULT), ("embedded", known and known.embedded)) if holds
-    )
+    is_embedded = known is not None and known.is_embedded
+    marks = ("default",) * (name == DEFAULT) + ("embedded",) * is_embedded
     folder = store.folder / name
     try:
-        expected = store.expected(name)
-        record = store.record(name)
+        expected = store.expected_files(name)
+        record = store.read_record(name)
     except CheckpointError as error:
         return ListedCheckpoint(name, "unclear", None, marks, str(error))
-    origin = _origin(known) if known is not None else record.origin if record is not None else "put here by hand"
+    if is_embedded:
+        note = "in git"
+    elif known is not None:
+        note = f"{known.repository}@{(known.revision or '')[:12]}"
+    else:
+        note = record.origin if record is not None else "put here by hand"
     if not folder.is_dir():
-        size = expected[WEIGHTS].size if WEIGHTS in expected else None
-        return ListedCheckpoint(name, "not here", size, marks, origin)
+        return ListedCheckpoint(name, "not here", expected[WEIGHTS].size if WEIGHTS in expected else None, marks, note)
     size = sum(path.stat().st_size for path in (folder / file for file in FILES) if path.is_file())
-    problem = problem_of(folder, expected, deep)
+    problem = find_problem(folder, expected, deep)
     if problem is not None:
         return ListedCheckpoint(name, "NOT SOUND", size, marks, problem)
-    unheld = [file for file in FILES if file not in expected]
-    if unheld:
-        origin += f"; no digest known of {', '.join(unheld)} (`models record {name}` keeps them)"
+    unknown = [file for file in FILES if file not in expected]
     weights = folder / WEIGHTS
-    if not deep and not unheld and weights.stat().st_size >= LARGE_BYTES and recall(weights) is None:
-        origin += f"; {WEIGHTS} not hashed yet (--deep does)"
-    return ListedCheckpoint(name, "sound", size, marks, origin)
+    if unknown:
+        note += f"; no digest known of {', '.join(unknown)} (`models record {name}` keeps them)"
+    elif not deep and weights.stat().st_size >= LARGE_BYTES and recall(weights) is None:
+        note += f"; {WEIGHTS} not hashed yet (--deep does)"
+    return ListedCheckpoint(name, "sound", size, marks, note)
 
 
-def _origin(known: KnownCheckpoint) -> str:
-    return "in git" if known.embedded else f"{known.repository}@{(known.revision or '')[:12]}"
-
-
-def table(rows: list[ListedCheckpoint]) -> str:
-    """The lines as text in columns, with a heading."""
+def format_table(rows: list[ListedCheckpoint]) -> str:
+    """Return the checkpoints as text in columns, with a heading."""
     cells = [("checkpoint", "state", "size", "", "from")]
     for row in rows:
-        size = "" if row.size is None else in_words(row.size)
+        size = "" if row.size is None else format_bytes(row.size)
         cells.append((row.name, row.state, size, ", ".join(row.marks), row.note))
     widths = [max(len(row[column]) for row in cells) for column in range(4)]
     return "\n".join(
         f"{name:<{widths[0]}}  {state:<{widths[1]}}  {size:>{widths[2]}}  {marks:<{widths[3]}}  {note}".rstrip()
         for name, state, size, marks, note in cells
     )
+
+
+def format_bytes(size: int) -> str:
+    """Return a number of bytes in a unit that can be read at a glance."""
+    return f"{size} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB"

@@ -1,20 +1,23 @@
-"""What is recorded of a checkpoint on first sight: where it came from, and its files' sizes and digests.
+"""What is recorded about a checkpoint on first sight: where it came from, and its files' sizes and digests.
 
 A record is the JSON file `models/.store/NAME.json`. It outlives the checkpoint's folder, so that fetching the
-checkpoint again holds it to what it was.
+checkpoint again compares it with what it was.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, ExpectedFile
+from block.model.checkpoint import FILES, CheckpointError
+from block.model_store.catalog import ExpectedFile
+from block.runtime.atomic_file import write_atomic
 from block.runtime.hashing import SHA256
+
+SUMS = "SHA256SUMS"
+MAX_SUMS_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,20 @@ class Record:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record at `path`, None if there is none.
+    """Return the record at `path`, None if there is none.
 
-    Raises CheckpointError for one that cannot be read: taking it for none would believe any file.
+    Raise CheckpointError for one that cannot be read: without a record any file would be believed.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(
-            ExpectedFile(name, _digest(entry["sha256"]), int(entry["size"])) for name, entry in content["files"].items()
+            ExpectedFile(name, entry["sha256"], int(entry["size"])) for name, entry in content["files"].items()
         )
-        if {file.name for file in files} - set(FILES):
-            raise ValueError("it names files that no checkpoint has")
+        for file in files:
+            if file.name not in FILES:
+                raise ValueError("it names files that no checkpoint has")
+            if not SHA256.fullmatch(file.sha256):
+                raise ValueError(f"{file.sha256!r} is no SHA-256")
         return Record(str(content["origin"]), files, content.get("repository"), content.get("revision"))
     except FileNotFoundError:
         return None
@@ -51,7 +57,7 @@ def read_record(path: Path) -> Record | None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write `record`, whole or not at all. Raises OSError."""
+    """Write `record`, whole or not at all. Raise OSError."""
     content = {
         "origin": record.origin,
         "repository": record.repository,
@@ -59,28 +65,16 @@ def write_record(path: Path, record: Record) -> None:
         "files": {file.name: {"sha256": file.sha256, "size": file.size} for file in record.files},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def _digest(text: str) -> str:
-    if not SHA256.fullmatch(text):
-        raise ValueError(f"{text!r} is no SHA-256")
-    return text
-
-
-SUMS = "SHA256SUMS"
-MAX_SUMS_BYTES = 1 << 16
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
 
 
 def format_sums(digests: Mapping[str, str]) -> str:
-    """The text of a SHA256SUMS for files by name, in the mapping's order."""
+    """Return the text of a SHA256SUMS for files by name, in the mapping's order."""
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
 def parse_sums(text: str, where: object) -> dict[str, str]:
-    """Digests by file name. Raises CheckpointError for a line that is none, naming it and `where`."""
+    """Return digests by file name. Raise CheckpointError for a line that is none, naming it and `where`."""
     digests: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():

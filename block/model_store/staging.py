@@ -2,16 +2,13 @@
 
 Layout, all in the store's own file system, so that the last step is a rename:
 
-    models/.store/NAME.lock              held while a fetch of NAME is under way
-    models/.store/NAME.partial/origin    what is being fetched, in one line
-    models/.store/NAME.partial/X.part    file X as far as it has come
-    models/.store/NAME.partial/X.etag    which version of X that is
-    models/.store/NAME.partial/whole/X   file X, complete and held to its digest
+    models/.store/NAME.lock              locked while a fetch of NAME is under way
+    models/.store/NAME.partial/X         file X as far as it has come
+    models/.store/NAME.partial/whole/X   file X, complete and with the right digest
     models/.store/NAME.partial/replaced  the checkpoint that stood there before, for the moment of the exchange
 
-Invariants: `models/NAME` is never written into, it appears by the rename of `whole`, which by then holds every file.
-What is left behind by a process that was killed is carried on with by the next one of the same origin, and thrown
-away by one of another.
+Invariants: `models/NAME` is never written into; it appears by the rename of `whole`, which by then holds every file.
+A fetch that ends, well or not, deletes its staging folder; what a killed one leaves behind is deleted by the next.
 """
 
 from __future__ import annotations
@@ -25,74 +22,53 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, ExpectedFile
-from block.model_store.store import OWN_FILES, ModelStore, mismatch
+from block.model_store.catalog import MAX_BYTES, ExpectedFile
+from block.model_store.store import OWN_FILES, ModelStore, find_mismatch
 from block.runtime.hashing import compute_sha256
 
 SPARE_BYTES = 1 << 20  # for folders and small files
 
 
-class NoRoom(CheckpointError):
-    """The file system is too full for what has to be written."""
-
-
 class Staging:
-    """The staging folder of one checkpoint; made by `staging`, which holds its lock."""
+    """The staging folder of one checkpoint, whose place in the store is `target`; made by `open_staging`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.whole = folder / "whole"
+    def __init__(self, store: ModelStore, name: str) -> None:
+        self.folder = store.hidden_path(name, "partial")
+        self.whole = self.folder / "whole"
+        self.replaced = self.folder / "replaced"
+        self.target = store.path(name)
 
-    def part(self, name: str) -> Path:
-        return self.folder / f"{name}.part"
+    def accept(self, name: str, expected: ExpectedFile | None) -> ExpectedFile:
+        """Compare the received file with what is expected and make it part of the checkpoint; return what it is.
 
-    def etag(self, name: str) -> Path:
-        return self.folder / f"{name}.etag"
-
-    def accept(self, name: str, expected: ExpectedFile | None) -> str:
-        """Hold the part of `name` to its digest and make it whole; returns its SHA-256.
-
-        A part that is not what is expected is deleted, so that the next fetch begins anew; raises CheckpointError.
+        Raise CheckpointError if it is something else.
         """
-        part = self.part(name)
-        problem = mismatch(part, expected)
-        if problem is not None:
-            self.discard(name)
+        path = self.folder / name
+        if problem := find_mismatch(path, expected):
             raise CheckpointError(f"what was received is wrong and was deleted: {problem}")
-        digest = expected.sha256 if expected is not None else compute_sha256(part)
-        with part.open("rb") as file:
+        with path.open("rb") as file:
             # A rename may reach the disk before the data does; after a power cut the file would look whole.
             os.fsync(file.fileno())
-        part.replace(self.whole / name)
-        return digest
+        path.replace(self.whole / name)
+        path = self.whole / name
+        return ExpectedFile(name, expected.sha256 if expected else compute_sha256(path), path.stat().st_size)
 
-    def discard(self, name: str) -> None:
-        for path in (self.part(name), self.etag(name), self.whole / name):
-            path.unlink(missing_ok=True)
+    def install(self) -> None:
+        """Put the checkpoint at its target, in place of what is there. Raise CheckpointError or OSError."""
+        check_replaceable(self.target)
+        if self.target.exists():
+            self.target.rename(self.replaced)
+        self.whole.rename(self.target)
 
-    def has_room(self, size: int, path: Path) -> None:
-        """Raises NoRoom if the file system cannot take the rest of a file of `size` bytes at `path`."""
-        there = path.stat().st_size if path.exists() else 0
-        free = shutil.disk_usage(self.folder).free
-        needed = size - there + SPARE_BYTES
-        if needed > free:
-            raise NoRoom(f"{self.folder.parent} has {free / 1e6:.1f} MB free; {needed / 1e6:.1f} MB are needed")
-
-    def install(self, target: Path) -> None:
-        """Put the whole checkpoint at `target`, in place of what is there. Raises CheckpointError or OSError."""
-        missing = [name for name in FILES if not (self.whole / name).is_file()]
-        if missing:
-            raise CheckpointError(f"the checkpoint is not whole: {', '.join(missing)} missing in {self.whole}")
-        check_replaceable(target)
-        replaced = self.folder / "replaced"
-        if target.exists():
-            target.rename(replaced)
-        self.whole.rename(target)
-        shutil.rmtree(self.folder)
+    def clear(self) -> None:
+        """Delete the folder. Undo an exchange cut short between its two renames: the old checkpoint beats none."""
+        if self.replaced.is_dir() and not self.target.exists():
+            self.replaced.rename(self.target)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def check_replaceable(target: Path) -> None:
-    """Raises CheckpointError if something would be lost by replacing the folder `target` as a whole."""
+    """Raise CheckpointError if something would be lost by replacing the folder `target` as a whole."""
     if target.is_symlink():
         raise CheckpointError(f"{target} is a link; remove it before something is fetched in its place")
     if not target.exists():
@@ -107,54 +83,64 @@ def check_replaceable(target: Path) -> None:
         )
 
 
-@contextmanager
-def staging(store: ModelStore, name: str, origin: str) -> Iterator[Staging]:
-    """The staging folder of `name` for what comes from `origin`, locked against other fetches of it.
+def size_limit(name: str) -> int:
+    """Return how many bytes the file of a checkpoint, or a whole archive, may have at most."""
+    return MAX_BYTES.get(name, sum(MAX_BYTES.values()))
 
-    Raises CheckpointError if another process fetches it, or if the store cannot be written to.
+
+def check_size(what: object, name: str, there: int, size: int | None, folder: Path) -> None:
+    """Raise CheckpointError unless `what`, which has `there` bytes, can become the file `name` and fits in `folder`.
+
+    `size` is what it must have, None if any will do.
     """
-    folder = store.hidden(name, "partial")
-    with _locked(store, name):
-        _begin(folder, origin)
-        yield Staging(folder)
+    if size is not None and there != size:
+        raise CheckpointError(f"{what} has {there} bytes; expected {size}")
+    if there > size_limit(name):
+        raise CheckpointError(f"{what} has {there} bytes; at most {size_limit(name)} are accepted")
+    free, needed = shutil.disk_usage(folder).free, there + SPARE_BYTES
+    if needed > free:
+        raise CheckpointError(f"{folder.parent} has {free / 1e6:.1f} MB free; {needed / 1e6:.1f} MB are needed")
+
+
+@contextmanager
+def open_staging(store: ModelStore, name: str) -> Iterator[Staging]:
+    """Make the staging folder of `name`, locked against other fetches of it, and delete it in the end.
+
+    Raise CheckpointError if another process fetches it, or if the store cannot be written to.
+    """
+    staging = Staging(store, name)
+    with _lock(store, name):
+        staging.clear()
+        staging.whole.mkdir(parents=True)
+        try:
+            yield staging
+        finally:
+            staging.clear()
 
 
 def restore(store: ModelStore, name: str) -> None:
-    """Undo an exchange that was cut short between its two renames: the old checkpoint is better than none."""
-    target, folder = store.path(name), store.hidden(name, "partial")
-    replaced = folder / "replaced"
-    if not replaced.is_dir():
-        return
-    with _locked(store, name):
-        if target.exists():
-            shutil.rmtree(replaced)
-        else:
-            replaced.rename(target)
+    """Undo an exchange that was cut short; see `Staging.clear`."""
+    staging = Staging(store, name)
+    if staging.replaced.is_dir():
+        with _lock(store, name):
+            staging.clear()
 
 
 @contextmanager
-def _locked(store: ModelStore, name: str) -> Iterator[None]:
-    lock, folder = store.hidden(name, "lock"), store.hidden(name, "partial")
+def _lock(store: ModelStore, name: str) -> Iterator[None]:
+    path = store.hidden_path(name, "lock")
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("a") as held:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise CheckpointError(f"another process is fetching {name} already") from None
             yield
     except BrokenPipeError:
         raise  # of what is printed meanwhile, no matter of the disk
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        kept = "; what was received is kept: make room, and run the same command again to carry on" if full else ""
-        raise CheckpointError(f"{error.filename or folder}: {error.strerror or error}{kept}") from None
-
-
-def _begin(folder: Path, origin: str) -> None:
-    marker = folder / "origin"
-    if folder.exists() and (not marker.is_file() or marker.read_text(encoding="utf-8") != origin):
-        shutil.rmtree(folder)
-    (folder / "whole").mkdir(parents=True, exist_ok=True)
-    if not marker.exists():
-        marker.write_text(origin, encoding="utf-8")
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "; make room, and run the same command again" if is_full else ""
+        where = error.filename or store.hidden_path(name, "partial")
+        raise CheckpointError(f"{where}: {error.strerror or error}{advice}") from None

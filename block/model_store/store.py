@@ -8,28 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, KNOWN, ExpectedFile, KnownCheckpoint
+from block.model.checkpoint import FILES, CheckpointError
+from block.model_store.catalog import CATALOG, ExpectedFile, KnownCheckpoint
 from block.model_store.records import SUMS, Record, parse_sums, read_record
 from block.runtime.hashing import LARGE_BYTES, MEMORY, compute_sha256, recall
 
-HIDDEN = ".store"  # records, locks and what is under way, in the same file system as the checkpoints
+HIDDEN = ".store"  # records, locks and fetches under way, in the same file system as the checkpoints
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def _models() -> Path:
-    return checkpoint.STORE
+OWN_FILES = frozenset((*FILES, MEMORY, SUMS))  # may lie in a checkpoint's folder and be replaced with it
 
 
 @dataclass(frozen=True)
 class ModelStore:
-    """The checkpoints in `folder`, and those that are known whether they are there or not."""
+    """The checkpoints in `folder`, and the known ones of `catalog` whether they are there or not."""
 
-    folder: Path = field(default_factory=_models)
-    known: tuple[KnownCheckpoint, ...] = KNOWN
+    folder: Path = field(default_factory=lambda: checkpoint.STORE)
+    catalog: tuple[KnownCheckpoint, ...] = CATALOG
 
     def path(self, name: str) -> Path:
-        """The folder of the checkpoint of that name. Raises CheckpointError for what cannot be a name."""
+        """Return the folder of the checkpoint of that name. Raise CheckpointError for what cannot be a name."""
         if not NAME.fullmatch(name):
             raise CheckpointError(
                 f"{name!r} cannot be a checkpoint's name; expected letters, digits, '.', '_' and '-', at most 100, "
@@ -37,48 +34,46 @@ class ModelStore:
             )
         return self.folder / name
 
-    def hidden(self, name: str, suffix: str) -> Path:
-        """Where something about the checkpoint of that name is kept out of sight."""
+    def hidden_path(self, name: str, suffix: str) -> Path:
+        """Return where something about the checkpoint of that name is kept out of sight."""
         return self.folder / HIDDEN / f"{self.path(name).name}.{suffix}"
 
     def find_known(self, name: str) -> KnownCheckpoint | None:
-        """What is known of that name; None for somebody's own."""
-        return next((known for known in self.known if known.name == name), None)
+        """Return the catalog's entry of that name; None for somebody's own checkpoint."""
+        return next((known for known in self.catalog if known.name == name), None)
 
-    def record(self, name: str) -> Record | None:
-        """What was recorded of that name on first sight.
+    def read_record(self, name: str) -> Record | None:
+        """Return what was recorded under that name on first sight.
 
         Of a known checkpoint, only at its pinned revision: another release of this block may have pinned another.
         """
-        known, record = self.find_known(name), read_record(self.hidden(name, "json"))
+        known, record = self.find_known(name), read_record(self.hidden_path(name, "json"))
         if known is not None and record is not None and record.revision not in (None, known.revision):
             return None
         return record
 
-    def names(self) -> list[str]:
-        """The known checkpoints, then the other folders in the store in order of name."""
-        known = [one.name for one in self.known]
-        entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+    def list_names(self) -> list[str]:
+        """Return the known checkpoints, then the other folders in the store in order of name."""
+        known = [entry.name for entry in self.catalog]
+        paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         return known + [
-            one.name for one in entries if one.is_dir() and not one.name.startswith(".") and one.name not in known
+            path.name for path in paths if path.is_dir() and not path.name.startswith(".") and path.name not in known
         ]
 
-    def expected(self, name: str) -> Mapping[str, ExpectedFile]:
-        """What the files of that name must be, as far as that is known, recorded or, embedded, kept in git."""
+    def expected_files(self, name: str) -> Mapping[str, ExpectedFile]:
+        """Return what the files of that name must be, as far as that is known, recorded or, embedded, kept in git."""
+        known, record = self.find_known(name), self.read_record(name)
         found: dict[str, ExpectedFile] = {}
-        known, record = self.find_known(name), self.record(name)
-        if known is not None and known.embedded:
+        if known is not None and known.is_embedded:
             found |= read_sums(self.path(name))
         elif record is not None:
             found |= {file.name: file for file in record.files}
         # What this block knows beats what somebody's disk says.
-        for file in known.files if known is not None else ():
-            found[file.name] = file
-        return found
+        return found | {file.name: file for file in (known.files if known is not None else ())}
 
 
 def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
-    """What the file SHA256SUMS in `folder` says of a checkpoint's files; nothing if there is no such file."""
+    """Return what the file SHA256SUMS in `folder` says of a checkpoint's files; nothing if there is no such file."""
     path = folder / SUMS
     try:
         sums = parse_sums(path.read_text(encoding="utf-8"), path)
@@ -89,11 +84,11 @@ def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
     return {name: ExpectedFile(name, digest) for name, digest in sums.items() if name in FILES}
 
 
-def mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = False) -> str | None:
-    """In words, why the file at `path` is not what is expected; None if it is, or if nothing is expected.
+def find_mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = False) -> str | None:
+    """Say why the file at `path` is not what is expected; return None if it is, or if nothing is expected.
 
-    With `trust_memory` the digest of a large file is taken as remembered, and not looked at where it is not.
-    Raises OSError if the file cannot be read.
+    With `trust_memory` the digest of a large file is the remembered one, and not compared where there is none.
+    Raise OSError if the file cannot be read.
     """
     if expected is None:
         return None
@@ -106,28 +101,23 @@ def mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = Fal
     return None
 
 
-# What may lie in a checkpoint's folder and be replaced with it.
-OWN_FILES = frozenset((*FILES, MEMORY, SUMS))
-
-
-def problem_of(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool = True) -> str | None:
-    """In words, what is wrong with the checkpoint in `folder`; None if it is sound.
+def find_problem(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool = True) -> str | None:
+    """Say what is wrong with the checkpoint in `folder`; return None if it is sound.
 
     Unless `deep`, a large file's digest is only compared where it is remembered.
     """
     try:
         checkpoint.find_checkpoint(str(folder.absolute()))
         for name in FILES:
-            problem = mismatch(folder / name, expected.get(name), trust_memory=not deep)
-            if problem is not None:
+            if problem := find_mismatch(folder / name, expected.get(name), trust_memory=not deep):
                 return problem
     except CheckpointError as error:
-        return within(folder.absolute(), error)
+        return drop_folder(folder.absolute(), error)
     except OSError as error:
         return f"{error.filename} cannot be read: {error.strerror or error}"
     return None
 
 
-def within(folder: Path, error: CheckpointError) -> str:
-    """The message, without the path of the folder that it is about."""
+def drop_folder(folder: Path, error: CheckpointError) -> str:
+    """Return the message without the path of the folder that it is about."""
     return str(error).replace(f"{folder}/", "").replace(str(folder), "it")

@@ -1,37 +1,36 @@
-"""Is a checkpoint what it should be, and does it work? Every check is made on the files as they are now."""
+"""Is a checkpoint what it should be, and does it work? Every check reads the files as they are now."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from block.model.checkpoint import Checkpoint, CheckpointError, find_checkpoint
-from block.model_store.catalog import FILES, WEIGHTS, ExpectedFile, KnownCheckpoint
-from block.model_store.golden import Golden, compare
-from block.model_store.store import ModelStore, read_sums, within
+from block.model.checkpoint import FILES, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import ExpectedFile, Golden
+from block.model_store.store import ModelStore, drop_folder, read_sums
 from block.runtime.hashing import compute_sha256, remember
 
 if TYPE_CHECKING:
-    from block.audio import DecodedAudio
     from block.model.classifier import Classifier, Logits
 
 SILENCE_S = 1.0
+TOP = 5  # classes of the golden readings whose order must be right
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at, and what was found, in words."""
+    """One check: whether it passed, and in words what it found."""
 
-    passed: bool
-    found: str
+    is_ok: bool
+    finding: str
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What to verify: a folder, what its files must be, and the golden readings that it can be held to."""
+    """What to verify: a folder, what its files must be, and golden readings of its logits, if there are any."""
 
     folder: Path
     expected: Mapping[str, ExpectedFile]
@@ -39,9 +38,9 @@ class Subject:
 
 
 def read_subject(store: ModelStore, name_or_folder: str) -> Subject:
-    """The checkpoint of that name in `store`, or in that folder; a folder is known by its name and its SHA256SUMS.
+    """Return the checkpoint of that name in `store`, or in that folder; then its SHA256SUMS and its name count.
 
-    Raises CheckpointError if there is no such folder.
+    Raise CheckpointError if there is no such folder.
     """
     folder = store.folder / name_or_folder
     if Path(name_or_folder).name != name_or_folder or not folder.is_dir():
@@ -51,26 +50,21 @@ def read_subject(store: ModelStore, name_or_folder: str) -> Subject:
     name = folder.resolve().name
     known = store.find_known(name)
     if folder.resolve().parent == store.folder.resolve():
-        expected = store.expected(name)
+        expected = store.expected_files(name)
     else:
-        expected = {**read_sums(folder), **{file.name: file for file in _files(known)}}
-    return Subject(folder.absolute(), expected, known.golden if known is not None else None)
-
-
-def _files(known: KnownCheckpoint | None) -> tuple[ExpectedFile, ...]:
-    return known.files if known is not None else ()
+        expected = {**read_sums(folder), **{file.name: file for file in (known.files if known else ())}}
+    return Subject(folder.absolute(), expected, known.golden if known else None)
 
 
 def read_clip(subject: Subject, path: Path) -> bytes:
-    """The bytes of the golden clip. Raises CheckpointError for another clip, or if there are no golden readings."""
+    """Read the golden clip. Raise CheckpointError for another clip, or if there are no golden readings."""
     if subject.golden is None:
         raise CheckpointError(f"--clip: no golden readings are known of {subject.folder.name}; leave it out")
     try:
-        digest = compute_sha256(path)
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"--clip {path} cannot be read: {error.strerror or error}") from None
-    if digest != subject.golden.clip_sha256:
+    if (digest := compute_sha256(data)) != subject.golden.clip_sha256:
         raise CheckpointError(
             f"--clip {path} is not the golden clip ({subject.golden.clip}): its SHA-256 is {digest}; "
             f"expected {subject.golden.clip_sha256}"
@@ -79,14 +73,14 @@ def read_clip(subject: Subject, path: Path) -> bytes:
 
 
 def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
-    """The checks one by one, in order; ends after one that the following build upon has failed.
+    """Make the checks one by one; end after a failed one that the others build upon.
 
     `clip` is the golden clip, as `read_clip` gives it. Takes seconds: the model is loaded on the CPU in float32.
     """
     try:
         checkpoint = find_checkpoint(str(subject.folder))
     except CheckpointError as error:
-        yield Check(False, within(subject.folder, error))
+        yield Check(False, drop_folder(subject.folder, error))
         return
     front = checkpoint.front_end
     yield Check(
@@ -94,9 +88,9 @@ def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
         f"whole: {len(checkpoint.class_names)} classes, {front.rate_hz} Hz, {front.mel_bins} mel bins × "
         f"{front.max_frames} frames",
     )
-    hashed = [_held(subject, name) for name in FILES]
-    yield from hashed
-    if not all(check.passed for check in hashed):
+    digests = [_check_digest(subject, name) for name in FILES]
+    yield from digests
+    if not all(check.is_ok for check in digests):
         return
     # From here on torch is needed, which takes seconds to import.
     from block.model.classifier import Classifier
@@ -106,15 +100,15 @@ def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
     try:
         classifier = Classifier(checkpoint, choose_device(ComputeSettings("cpu", "float32")), batch_size=1)
     except CheckpointError as error:
-        yield Check(False, within(subject.folder, error))
+        yield Check(False, drop_folder(subject.folder, error))
         return
     yield Check(True, "loads: every weight is there and fits")
-    yield _silence(checkpoint, classifier)
+    yield _check_silence(classifier)
     if clip is not None and subject.golden is not None:
-        yield _golden(classifier, clip, subject.golden)
+        yield _check_golden(classifier, clip, subject.golden)
 
 
-def _held(subject: Subject, name: str) -> Check:
+def _check_digest(subject: Subject, name: str) -> Check:
     path = subject.folder / name
     try:
         before = path.stat()
@@ -131,12 +125,12 @@ def _held(subject: Subject, name: str) -> Check:
     return Check(True, f"{name}: sha256 {digest}, as expected")
 
 
-def _silence(checkpoint: Checkpoint, classifier: Classifier) -> Check:
+def _check_silence(classifier: Classifier) -> Check:
     import numpy as np
 
-    values = round(SILENCE_S * checkpoint.front_end.rate_hz)
-    logits = _logits(classifier, np.zeros(min(values, checkpoint.front_end.limit_values), dtype=np.float32))
-    count = len(checkpoint.class_names)
+    values = round(SILENCE_S * classifier.checkpoint.front_end.rate_hz)
+    logits = _compute_logits(classifier, np.zeros(values, dtype=np.float32))
+    count = len(classifier.checkpoint.class_names)
     if len(logits) != count:
         return Check(False, f"silence gives {len(logits)} logits; expected {count}, one a class")
     if not all(math.isfinite(value) for value in logits):
@@ -144,40 +138,61 @@ def _silence(checkpoint: Checkpoint, classifier: Classifier) -> Check:
     return Check(True, f"silence gives {count} finite logits, {logits.min():.2f} to {logits.max():.2f}")
 
 
-def _golden(classifier: Classifier, clip: bytes, golden: Golden) -> Check:
-    names = classifier.checkpoint.class_names
-    wrong = [one for one in golden.readings if one.index >= len(names) or names[one.index] != one.name]
-    if wrong:
-        return Check(False, f"class {wrong[0].index} is not {wrong[0].name!r}, as the golden readings have it")
-    sound = _decoded(clip)
-    result = compare(list(_logits(classifier, sound.waveform[: classifier.checkpoint.front_end.limit_values])), golden)
-    top = ", ".join(names[index] for index in result.top)
-    found = f"golden clip: logits within {result.error:.1e} (at most {result.tolerance:g}), highest: {top}"
-    if result.top != result.expected_top:
-        found += f"; expected {', '.join(names[index] for index in result.expected_top)}"
-    return Check(result.passed, found)
-
-
-def _decoded(clip: bytes) -> DecodedAudio:
+def _check_golden(classifier: Classifier, clip: bytes, golden: Golden) -> Check:
     from block.audio import decode
     from block.recording import RecordingError
 
+    names = classifier.checkpoint.class_names
+    for reading in golden.readings:
+        if reading.index >= len(names) or names[reading.index] != reading.name:
+            return Check(False, f"class {reading.index} is not {reading.name!r}, as the golden readings have it")
     try:
-        return decode(clip)
+        waveform = decode(clip).waveform
     except RecordingError as error:
         raise CheckpointError(f"--clip: {error}") from None
+    result = compare(list(_compute_logits(classifier, waveform)), golden)
+    top = ", ".join(names[index] for index in result.top)
+    finding = f"golden clip: logits within {result.error:.1e} (at most {result.tolerance:g}), highest: {top}"
+    if result.top != result.expected_top:
+        finding += f"; expected {', '.join(names[index] for index in result.expected_top)}"
+    return Check(result.is_close, finding)
 
 
-def _logits(classifier: Classifier, waveform: object) -> Logits:
+def _compute_logits(classifier: Classifier, waveform: Logits) -> Logits:
+    """Return the logits of the start of `waveform`, cut at the model's frames."""
     import torch
 
     from block.model.features import FilterBanks
 
-    banks = FilterBanks(classifier.checkpoint.front_end, classifier.device.device)
+    front_end = classifier.checkpoint.front_end
+    banks = FilterBanks(front_end, classifier.device.device)
     try:
-        logits: Logits = classifier.logits(banks(torch.as_tensor(waveform)[None]))[0]
+        logits: Logits = classifier.logits(banks(torch.as_tensor(waveform[: front_end.limit_values])[None]))[0]
     except (RuntimeError, MemoryError) as error:
         # Out of memory, most likely, which says nothing about the checkpoint.
         reason = str(error).strip().splitlines()
         raise CheckpointError(f"it could not be run: {reason[0] if reason else 'out of memory'}") from None
     return logits
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far the logits are from the golden ones, and the indices of the highest classes, got and expected."""
+
+    error: float
+    tolerance: float
+    top: tuple[int, ...]
+    expected_top: tuple[int, ...]
+
+    @property
+    def is_close(self) -> bool:
+        return self.error <= self.tolerance and self.top == self.expected_top
+
+
+def compare(logits: Sequence[float], golden: Golden) -> Comparison:
+    """Compare `logits`, one a class, with `golden`. Not a number counts as infinitely far."""
+    errors = [abs(float(logits[reading.index]) - reading.logit) for reading in golden.readings]
+    error = max(float("inf") if value != value else value for value in errors)
+    count = min(TOP, len(golden.readings))
+    top = sorted(range(len(logits)), key=lambda index: -float(logits[index]))[:count]
+    return Comparison(error, golden.tolerance, tuple(top), tuple(one.index for one in golden.readings[:count]))

@@ -66,9 +66,10 @@ def scripted(*answers: Answer, port: int = 0) -> Iterator[Server]:
             for name, value in {**own, **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
 
-        do_POST = do_GET
+        do_POST = do_HEAD = do_GET
 
         def log_message(self, *args: object) -> None:
             pass

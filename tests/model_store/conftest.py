@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import random
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants
+import huggingface_hub.file_download
+import huggingface_hub.utils._http
 import pytest
 
-from block.model_store.catalog import FILES, WEIGHTS, KnownCheckpoint
+from block.model.checkpoint import FILES, WEIGHTS
+from block.model_store import web
+from block.model_store.catalog import KnownCheckpoint
 from block.model_store.store import ModelStore
-from block.model_store.transfer import DownloadTimeouts
 from tests.model_store.standin import COMMIT, StandIn, served
 
-HASTE = DownloadTimeouts(connect_s=5, read_s=5, attempts=3, wait_s=0.01)
 REPOSITORY = "somebody/small-ast"
 
 
@@ -29,6 +33,16 @@ def _online_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)
+
+
+@pytest.fixture(autouse=True)
+def _haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait between attempts, neither ours nor huggingface_hub's, and little patience with a silent server."""
+    monkeypatch.setattr(web, "WAIT_S", 0.01)
+    monkeypatch.setattr(web, "READ_S", 1.0)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+    for module in (huggingface_hub.file_download, huggingface_hub.utils._http):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: None, time=time.time))
 
 
 @pytest.fixture(scope="session")

@@ -30,13 +30,15 @@ class StandIn:
     """`files` by path, `/OWNER/REPO/FILE` for those of the hub's repositories.
 
     What goes wrong: `break_after` bytes of a body the connection is cut, `breaks` times; `busy` first answers are 503;
-    `pause_s` between blocks of 4096 bytes; without `ranges` a Range is ignored; `stall` sends half and then nothing.
+    `pause_s` between blocks of 4096 bytes; without `ranges` a Range is ignored; `stall` sends half and then nothing;
+    without `states_sha256` no digest is known before the transfer; without `lengths` no body has a Content-Length.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT, COMMIT: COMMIT})
     names_commits: bool = True
     etags: bool = True
+    states_sha256: bool = True
     gated: bool = False
     ranges: bool = True
     break_after: int | None = None
@@ -45,6 +47,9 @@ class StandIn:
     pause_s: float = 0.0
     stall: bool = False
     lie_about_size: int = 0
+    lie_about_linked_size: int = 0
+    lengths: bool = True
+    xet: bool = False
     redirect_to: str = ""
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
@@ -104,14 +109,22 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._refuse(asked, 404, "EntryNotFound" if resolve is not None else "")
             return
+        # As the hub has it: large files are kept elsewhere, by their SHA-256; small ones are known by git's name.
+        is_large = len(content) > 10000 and standin.states_sha256
+        etag = hashlib.sha256(content).hexdigest() if is_large else hashlib.sha1(content).hexdigest()
+        if resolve is not None and is_large and standin.etags:
+            headers["X-Linked-Size"] = str(len(content) + standin.lie_about_linked_size)
+            headers["X-Linked-Etag"] = f'"{etag}"'
+        if standin.xet:
+            headers["X-Xet-Hash"] = "0" * 64
+            headers["X-Xet-Refresh-Route"] = "/api/models/xet-read-token"
         if standin.redirect_to and resolve is not None:
-            if self.command == "HEAD":
-                headers["X-Linked-Size"] = str(len(content))
-                headers["X-Linked-Etag"] = f'"{hashlib.sha256(content).hexdigest()}"'
+            headers["ETag"] = f'"{etag}"'
+            headers.setdefault("X-Linked-Size", str(len(content)))
             self._send(asked, 302, {**headers, "Location": standin.redirect_to + path}, b"")
             return
         if standin.etags:
-            headers["ETag"] = f'"{hashlib.sha256(content).hexdigest() if len(content) > 10000 else len(content)}"'
+            headers["ETag"] = f'"{etag}"'
         status, start = 200, 0
         given = re.fullmatch(r"bytes=(\d+)-", asked.range or "")
         condition = self.headers.get("If-Range")
@@ -132,7 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked.status = status
         self.send_response(status)
         length = len(body) + (standin.lie_about_size if body else 0)
-        for name, value in {"Content-Length": str(length), "Connection": "close", **headers}.items():
+        lengths = {"Content-Length": str(length)} if standin.lengths or not body else {}
+        for name, value in {**lengths, "Connection": "close", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.close_connection = True

@@ -12,9 +12,9 @@ import pytest
 
 from block.commands.models import main
 from block.model import checkpoint
-from block.model.checkpoint import DEFAULT, CheckpointError, find_checkpoint
-from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS
-from block.model_store.listing import lines
+from block.model.checkpoint import CONFIG, DEFAULT, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import CATALOG
+from block.model_store.listing import format_bytes, list_checkpoints
 from block.model_store.records import SUMS
 from block.model_store.store import ModelStore
 from block.runtime.hashing import LARGE_BYTES, MEMORY
@@ -48,16 +48,22 @@ def test_list_shows_a_line_for_each_checkpoint(
 
 
 def test_list_knows_the_default_and_the_embedded_one(tmp_path: Path) -> None:
-    default, embedded = lines(ModelStore(tmp_path / "nothing", KNOWN))
+    default, embedded = list_checkpoints(ModelStore(tmp_path / "nothing", CATALOG))
     assert (default.name, default.marks, default.size) == (DEFAULT, ("default",), 346_404_948)
     assert default.note == "MIT/ast-finetuned-audioset-10-10-0.4593@f826b80d2822"
     assert (embedded.name, embedded.marks, embedded.state) == (checkpoint.EMBEDDED, ("embedded",), "not here")
 
 
+def test_sizes_are_told_in_a_unit_that_can_be_read() -> None:
+    assert [format_bytes(size) for size in (0, 99_999, 100_000, 346_404_948)] == [
+        "0 bytes", "99999 bytes", "0.1 MB", "346.4 MB",
+    ]  # fmt: skip
+
+
 def test_the_embedded_checkpoint_is_what_git_says_it_is() -> None:
     if not (EMBEDDED / SUMS).is_file():
         pytest.skip(f"its digests are not recorded yet: python -m block models record {EMBEDDED.name}")
-    (line,) = [one for one in lines(ModelStore(), deep=True) if "embedded" in one.marks]
+    (line,) = [one for one in list_checkpoints(ModelStore(), deep=True) if "embedded" in one.marks]
     assert (line.state, line.note) == ("sound", "in git")
     assert line.size is not None
     assert line.size <= 15_000_000
@@ -76,12 +82,12 @@ def test_list_takes_a_large_digest_as_remembered_unless_it_is_to_look_deep(
         file.seek(-1, os.SEEK_END)
         file.write(b"x")
     os.utime(weights, ns=(was.st_atime_ns, was.st_mtime_ns))
-    assert lines(store)[0].state == "sound"
-    deep = lines(store, deep=True)[0]
+    assert list_checkpoints(store)[0].state == "sound"
+    deep = list_checkpoints(store, deep=True)[0]
     assert (deep.state, deep.note.split(":")[0].split()[0]) == ("NOT SOUND", WEIGHTS)
     os.utime(weights)
     # Changed by its time as well: not remembered, so not judged; its size is right.
-    (shallow, *_) = lines(store)
+    (shallow, *_) = list_checkpoints(store)
     assert (shallow.state, shallow.note.split("; ")[1]) == ("sound", "model.safetensors not hashed yet (--deep does)")
 
 
@@ -92,7 +98,7 @@ def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
     archive = tmp_path / "carried.tar"
     assert main(["pack", "small", "--out", str(archive)], store) == 0
     assert f"models fetch small --from {archive}" in capsys.readouterr().out
-    other = ModelStore(tmp_path / "air-gapped", store.known)
+    other = ModelStore(tmp_path / "air-gapped", store.catalog)
     count = len(hub.asked)
     assert main(["fetch", "small", "--from", str(archive)], other) == 0
     assert len(hub.asked) == count

@@ -5,12 +5,13 @@ import shutil
 
 import pytest
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
-from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, KnownCheckpoint
+from block.model.checkpoint import CONFIG, FILES, PREPROCESSOR, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import ExpectedFile, KnownCheckpoint
 from block.model_store.fetch import FetchTarget, fetch, read_target
+from block.model_store.staging import open_staging
 from block.model_store.store import ModelStore
 from tests.conftest import NAMES
-from tests.model_store.conftest import HASTE, REPOSITORY
+from tests.model_store.conftest import REPOSITORY
 from tests.model_store.standin import COMMIT, StandIn, served
 
 OTHER_COMMIT = "f" * 40
@@ -20,7 +21,7 @@ def bring(
     store: ModelStore, text: str = "small", place: str | None = None, force: bool = False, name: str | None = None
 ) -> list[str]:
     said: list[str] = []
-    fetch(store, read_target(store, text, name), place, force, HASTE, said.append)
+    fetch(store, read_target(store, text, name), place, force, said.append)
     return said
 
 
@@ -63,7 +64,7 @@ def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: Model
     weights.write_bytes(content)
     said = bring(store)
     assert said[0].startswith("small is there but not sound: model.safetensors has SHA-256 ")
-    assert find_checkpoint("small", store.folder).sha256() in said[3]
+    assert find_checkpoint("small", store.folder).sha256() in said[4]
 
 
 def test_what_else_lies_in_the_folder_is_never_lost(store: ModelStore, hub: StandIn) -> None:
@@ -89,7 +90,7 @@ def test_a_wrong_digest_is_refused_and_nothing_of_it_is_kept(
         CheckpointError, match=r"model\.safetensors in http.*/small-ast@.* has SHA-256 .*; expected 0000"
     ):
         bring(strict)
-    hub.etags = False  # so that the digest is not known before the transfer
+    hub.states_sha256 = False  # so that the digest is not known before the transfer
     with pytest.raises(CheckpointError, match="was received is wrong and was deleted: model.safetensors has SHA-256"):
         bring(strict)
     assert is_empty(store)
@@ -100,7 +101,7 @@ def test_a_wrong_size_is_refused_before_the_transfer(store: ModelStore, hub: Sta
     strict = ModelStore(
         store.folder, (KnownCheckpoint("small", REPOSITORY, COMMIT, (ExpectedFile(WEIGHTS, "0" * 64, 7),)),)
     )
-    hub.etags = False
+    hub.states_sha256 = False
     with pytest.raises(CheckpointError, match=r"model\.safetensors has \d+ bytes; expected 7"):
         bring(strict)
     assert hub.sent(WEIGHTS) == 0
@@ -121,7 +122,7 @@ def test_another_repository_is_fetched_at_the_commit_that_its_branch_stands_for(
 ) -> None:
     plain = ModelStore(store.folder, ())
     bring(plain, REPOSITORY)
-    record = plain.record("small-ast")
+    record = plain.read_record("small-ast")
     assert record is not None
     assert (record.repository, record.revision) == (REPOSITORY, COMMIT)
     # The branch moves on; what was recorded is still what is fetched, by either name.
@@ -143,7 +144,7 @@ def test_what_was_recorded_at_a_revision_pinned_before_no_longer_holds(store: Mo
     hub.files[f"/{REPOSITORY}/{CONFIG}"] = json.dumps({**config, "transformers_version": "0"}).encode()
     later = ModelStore(store.folder, (KnownCheckpoint("small", REPOSITORY, OTHER_COMMIT),))
     bring(later, force=True)
-    record = later.record("small")
+    record = later.read_record("small")
     assert record is not None
     assert record.revision == OTHER_COMMIT
 
@@ -161,7 +162,7 @@ def test_a_known_name_does_not_come_to_stand_for_another_checkpoint(store: Model
 )
 def test_what_cannot_be_a_name_or_a_repository_is_refused(store: ModelStore, text: str) -> None:
     with pytest.raises(CheckpointError, match="expected"):
-        fetch(store, read_target(store, text), patience=HASTE)
+        fetch(store, read_target(store, text))
     with pytest.raises(CheckpointError, match="cannot be a checkpoint's name"):
         read_target(store, "owner/repo", "../../etc")
 
@@ -191,7 +192,7 @@ def test_a_missing_repository_revision_and_file_are_told_apart(store: ModelStore
     del hub.files[f"/{REPOSITORY}/{PREPROCESSOR}"]
     with pytest.raises(CheckpointError, match=r"has no file preprocessor_config\.json at revision 0123"):
         bring(plain, REPOSITORY)
-    assert plain.names() == []
+    assert plain.list_names() == []
 
 
 def test_a_repository_with_pickled_weights_alone_is_refused_as_such(store: ModelStore, hub: StandIn) -> None:
@@ -224,7 +225,7 @@ def test_what_is_no_usable_ast_is_refused_before_its_weights_are_waited_for(
         bring(store)
     assert hub.sent(WEIGHTS) == 0
     assert is_empty(store)
-    assert store.record("small") is None
+    assert store.read_record("small") is None
 
 
 def test_truncated_weights_are_refused_although_the_server_thinks_they_are_whole(
@@ -237,14 +238,20 @@ def test_truncated_weights_are_refused_although_the_server_thinks_they_are_whole
     ):
         bring(store)
     assert is_empty(store)
-    assert store.record("small") is None
+    assert store.read_record("small") is None
 
 
-def test_where_the_hub_names_no_commit_one_has_to_be_given(store: ModelStore, hub: StandIn) -> None:
-    hub.names_commits = False
-    bring(store)  # a pinned commit is one
+@pytest.mark.parametrize("header", ["names_commits", "etags"])
+def test_a_mirror_that_names_no_commit_or_no_version_is_refused(store: ModelStore, hub: StandIn, header: str) -> None:
+    setattr(hub, header, False)
+    with pytest.raises(
+        CheckpointError, match=f"{hub.url} does not say which commit '{COMMIT}' is .* check HF_ENDPOINT, or use --from"
+    ):
+        bring(store)
     with pytest.raises(CheckpointError, match="does not say which commit 'main' is"):
         bring(ModelStore(store.folder, ()), REPOSITORY)
+    assert hub.got(WEIGHTS) == []
+    assert is_empty(store)
 
 
 def test_a_hub_that_answers_with_another_commit_than_the_pinned_one_is_refused(store: ModelStore, hub: StandIn) -> None:
@@ -286,8 +293,9 @@ def test_the_token_opens_a_gated_repository_and_goes_nowhere_else(
         # "localhost" is another host than 127.0.0.1, as a content network is another than the hub.
         hub.redirect_to = elsewhere.url.replace("127.0.0.1", "localhost")
         said = bring(store)
-    assert {one.token for one in hub.asked[1:]} == {"Bearer hf_secret"}
-    assert [one.token for one in elsewhere.asked] == [None] * 3
+    refused = [one.token for one in hub.asked].count(None)
+    assert {one.token for one in hub.asked[refused:]} == {"Bearer hf_secret"}
+    assert [(one.method, one.token) for one in elsewhere.asked] == [("GET", None)] * 3
     out = capfd.readouterr()
     assert "hf_secret" not in out.out + out.err + "".join(said)
     assert not any(
@@ -296,10 +304,8 @@ def test_the_token_opens_a_gated_repository_and_goes_nowhere_else(
 
 
 def test_two_fetches_of_one_checkpoint_at_once_do_not_mix(store: ModelStore, hub: StandIn) -> None:
-    from block.model_store.staging import staging
-
     with (
-        staging(store, "small", "somewhere"),
+        open_staging(store, "small"),
         pytest.raises(CheckpointError, match="another process is fetching small"),
     ):
         bring(store)
@@ -307,7 +313,7 @@ def test_two_fetches_of_one_checkpoint_at_once_do_not_mix(store: ModelStore, hub
 
 def test_an_exchange_cut_short_is_undone_without_the_hub(store: ModelStore, hub: StandIn) -> None:
     bring(store)
-    partial = store.hidden("small", "partial")
+    partial = store.hidden_path("small", "partial")
     partial.mkdir()
     store.path("small").rename(partial / "replaced")
     hub.files.clear()
@@ -317,7 +323,7 @@ def test_an_exchange_cut_short_is_undone_without_the_hub(store: ModelStore, hub:
 
 def test_one_that_was_finished_is_only_tidied_up(store: ModelStore, hub: StandIn) -> None:
     bring(store)
-    (store.hidden("small", "partial") / "replaced").mkdir(parents=True)
+    (store.hidden_path("small", "partial") / "replaced").mkdir(parents=True)
     assert "left alone" in bring(store)[0]
     bring(store, force=True)
     assert leftovers(store) == []

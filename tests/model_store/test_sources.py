@@ -6,20 +6,22 @@ import gzip
 import hashlib
 import io
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
-from block.model_store.catalog import CONFIG, FILES, PREPROCESSOR, WEIGHTS, ExpectedFile, KnownCheckpoint
+import block.model_store.web
+from block.model.checkpoint import CONFIG, FILES, PREPROCESSOR, WEIGHTS, CheckpointError, find_checkpoint
+from block.model_store.catalog import MAX_BYTES, ExpectedFile, KnownCheckpoint
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.pack import pack, record
 from block.model_store.records import SUMS, format_sums, parse_sums
 from block.model_store.store import ModelStore
+from block.model_store.web import download
 from tests.conftest import NAMES
-from tests.model_store.conftest import HASTE
 from tests.model_store.standin import StandIn, served
 
 
@@ -51,7 +53,7 @@ def put(folder: Path, contents: dict[str, bytes]) -> Path:
 
 def bring(store: ModelStore, place: Path | str, name: str = "mine", force: bool = False) -> list[str]:
     said: list[str] = []
-    fetch(store, FetchTarget(name), str(place), force, HASTE, said.append)
+    fetch(store, FetchTarget(name), str(place), force, said.append)
     return said
 
 
@@ -76,7 +78,7 @@ def test_a_checkpoint_comes_from_a_folder_with_no_network(
     bring(store, folder)
     assert files_of(store) == contents
     assert find_checkpoint("mine", store.folder).class_names == NAMES
-    found = store.record("mine")
+    found = store.read_record("mine")
     assert found is not None
     assert (found.origin, found.repository) == (str(folder), None)
 
@@ -237,15 +239,15 @@ def test_an_archive_that_is_cut_short_is_refused(store: ModelStore, packed: Path
     assert not store.path("mine").exists()
 
 
-def test_a_checkpoint_comes_from_an_archive_behind_a_url_and_a_break_is_carried_on(
+def test_a_checkpoint_comes_from_an_archive_behind_a_url_and_a_break_is_mended(
     store: ModelStore, web: StandIn, packed: Path, contents: dict[str, bytes]
 ) -> None:
     web.files["/models/mine.tar"] = packed.read_bytes()
     web.break_after, web.breaks = 150_000, 1
     bring(store, f"{web.url}/models/mine.tar?token=secret")
     assert files_of(store) == contents
-    assert [one.status for one in web.got("secret")] == [200, 206]
-    found = store.record("mine")
+    assert [one.status for one in web.got("secret")] == [200, 200]
+    found = store.read_record("mine")
     assert found is not None
     assert found.origin == f"{web.url}/models/mine.tar"
 
@@ -256,6 +258,8 @@ def test_a_damaged_archive_behind_a_url_is_not_read_again_and_again(
     web.files["/mine.tar"] = b"hello" * 1000
     with pytest.raises(CheckpointError, match=f"^{web.url}/mine.tar is no tar archive"):
         bring(store, f"{web.url}/mine.tar")
+    assert len(web.asked) == 1
+    assert not store.hidden_path("mine", "partial").exists()
     web.files["/mine.tar"] = packed.read_bytes()
     bring(store, f"{web.url}/mine.tar")
     assert find_checkpoint("mine", store.folder).class_names == NAMES
@@ -269,33 +273,71 @@ def test_a_checkpoint_comes_from_a_folder_behind_a_url_even_where_the_hub_is_for
     web.break_after, web.breaks = 400_000, 1
     bring(store, f"{web.url}/models/mine/")
     assert files_of(store) == large
-    assert [one.status for one in web.got(WEIGHTS)] == [200, 206]
+    assert [one.status for one in web.got(WEIGHTS)] == [200, 200]
 
 
-def test_a_file_behind_a_url_that_has_changed_is_not_patched_together(
+def test_a_file_behind_a_url_that_breaks_off_every_time_leaves_nothing(
     store: ModelStore, web: StandIn, large: dict[str, bytes]
 ) -> None:
     web.add(large, "/mine")
-    web.break_after, web.breaks = 400_000, 3
-    with pytest.raises(CheckpointError, match="carry on"):
-        fetch(store, FetchTarget("mine"), f"{web.url}/mine", patience=type(HASTE)(attempts=1), say=lambda line: None)
-    changed = {**large, WEIGHTS: large[WEIGHTS][:-8] + b"changed!"}
+    web.break_after, web.breaks = 400_000, 1000
+    with pytest.raises(
+        CheckpointError, match=f"^{web.url}/mine/{WEIGHTS}: the connection broke off, 4 times in a row$"
+    ):
+        bring(store, f"{web.url}/mine")
+    assert not store.path("mine").exists()
+    assert not store.hidden_path("mine", "partial").exists()
     web.breaks = 0
-    web.add(changed, "/mine")
     bring(store, f"{web.url}/mine")
-    assert files_of(store) == changed
-    # A part was asked for, if it was of the same version; it was not.
-    assert [(one.range is not None, one.status) for one in web.got(WEIGHTS)] == [(False, 200), (True, 200)]
+    assert files_of(store) == large
+    assert [one.range for one in web.got(WEIGHTS)] == [None] * 5
 
 
-def test_without_a_word_on_the_version_nothing_is_continued(
-    store: ModelStore, web: StandIn, large: dict[str, bytes]
+def test_a_server_that_falls_silent_or_stays_busy_is_left(
+    store: ModelStore, web: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    web.etags = False
+    monkeypatch.setattr(block.model_store.web, "READ_S", 0.2)
     web.add(large, "/mine")
-    web.break_after, web.breaks = 400_000, 1
+    web.stall = True
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: no data for 0\.2 s, 4 times in a row"):
+        bring(store, f"{web.url}/mine")
+    web.stall, web.busy = False, 1000
+    with pytest.raises(CheckpointError, match="the server answered 503 Service Unavailable, 4 times in a row"):
+        bring(store, f"{web.url}/mine")
+    web.busy = 2
     bring(store, f"{web.url}/mine")
-    assert [one.range for one in web.got(WEIGHTS)] == [None, None]
+    assert files_of(store) == large
+
+
+def test_no_server_sends_more_than_a_checkpoint_may_have(
+    store: ModelStore, web: StandIn, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MAX_BYTES, CONFIG, len(contents[CONFIG]) - 1)
+    web.add(contents, "/mine")
+    with pytest.raises(CheckpointError, match=r"config\.json has \d+ bytes; at most \d+ are accepted"):
+        bring(store, f"{web.url}/mine")
+    web.lengths = False
+    with pytest.raises(CheckpointError, match=r"config\.json: the server sends more than it should"):
+        bring(store, f"{web.url}/mine")
+    monkeypatch.undo()
+    bring(store, f"{web.url}/mine")
+    assert files_of(store) == contents
+
+
+def test_a_terminal_gets_a_progress_bar_and_a_log_none(
+    web: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.files["/model.safetensors"] = bytes(2_000_000)
+    for is_terminal in (True, False):
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        monkeypatch.setattr(sys, "stderr", stream)
+        download(f"{web.url}/model.safetensors?token=secret", tmp_path / WEIGHTS)
+        shown = stream.getvalue()
+        assert ("model.safetensors:   0%" in shown) == is_terminal
+        assert ("/2.00M" in shown) == is_terminal
+        assert shown.endswith("\r") == is_terminal  # it leaves no line behind
+    assert (tmp_path / WEIGHTS).stat().st_size == 2_000_000
 
 
 def test_a_url_with_nothing_behind_it_says_which_file_is_missing(
@@ -320,15 +362,15 @@ def test_what_only_looks_like_a_url_is_refused_without_its_secrets(store: ModelS
 def test_the_digests_of_a_checkpoint_put_there_by_hand_can_be_recorded(store: ModelStore, folder: Path) -> None:
     shutil.copytree(folder, store.path("mine"))
     path = record(store, "mine")
-    assert path == store.hidden("mine", "json")
-    assert set(store.expected("mine")) == set(FILES)
+    assert path == store.hidden_path("mine", "json")
+    assert set(store.expected_files("mine")) == set(FILES)
     config = store.path("mine") / CONFIG
     config.write_text(config.read_text() + " ")
     with pytest.raises(CheckpointError, match=r"config\.json has SHA-256 .*; expected .* \(--force records it"):
         record(store, "mine")
     record(store, "mine", force=True)
     assert record(store, "mine") == path
-    found = store.record("mine")
+    found = store.read_record("mine")
     assert found is not None
     assert found.origin == "put here by hand"
 
@@ -339,7 +381,7 @@ def test_the_digests_of_the_embedded_one_go_into_its_folder_for_git(store: Model
     assert path == store.path("tiny") / SUMS
     expected = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
     assert parse_sums(path.read_text(), path) == expected
-    assert {name: file.sha256 for name, file in store.expected("tiny").items()} == expected
+    assert {name: file.sha256 for name, file in store.expected_files("tiny").items()} == expected
 
 
 def test_what_the_block_itself_knows_cannot_be_recorded_otherwise(store: ModelStore, folder: Path) -> None:
@@ -357,4 +399,4 @@ def test_a_damaged_record_is_not_taken_for_none(store: ModelStore, folder: Path)
                     '{"origin": "x", "files": {"../x": {"sha256": "' + "0" * 64 + '", "size": 1}}}'):  # fmt: skip
         path.write_text(content)
         with pytest.raises(CheckpointError, match="is damaged .*delete it to have"):
-            store.expected("mine")
+            store.expected_files("mine")

@@ -13,12 +13,11 @@ import pytest
 import soundfile
 
 from block.model import checkpoint
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG, KNOWN, WEIGHTS, KnownCheckpoint
-from block.model_store.golden import MIT_GOLDEN, Golden, Reading, compare
+from block.model.checkpoint import CONFIG, WEIGHTS, CheckpointError
+from block.model_store.catalog import CATALOG, MIT_GOLDEN, Golden, KnownCheckpoint, Reading
 from block.model_store.pack import record
 from block.model_store.store import ModelStore
-from block.model_store.verify import Check, read_clip, read_subject, verify
+from block.model_store.verify import Check, compare, read_clip, read_subject, verify
 from tests.conftest import NAMES, SHARED
 
 RATE_HZ = 16000
@@ -60,22 +59,22 @@ def found(store: ModelStore, name: str = "mine", clip: bytes | None = None) -> l
 
 def test_a_sound_checkpoint_passes_every_check(mine: ModelStore) -> None:
     checks = found(mine)
-    assert all(check.passed for check in checks)
-    text = "\n".join(check.found for check in checks)
+    assert all(check.is_ok for check in checks)
+    text = "\n".join(check.finding for check in checks)
     assert "7 classes, 16000 Hz, 128 mel bins × 1024 frames" in text
     assert text.count("with nothing known or recorded to hold it to") == 3
     assert "silence gives 7 finite logits" in text
     record(mine, "mine")
-    assert "\n".join(check.found for check in found(mine)).count("as expected") == 3
+    assert "\n".join(check.finding for check in found(mine)).count("as expected") == 3
 
 
 def test_a_folder_outside_of_the_store_is_verified_by_its_path(
     mine: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(mine.path("mine"), tmp_path / "other")
-    assert all(check.passed for check in found(mine, str(tmp_path / "other")))
+    assert all(check.is_ok for check in found(mine, str(tmp_path / "other")))
     monkeypatch.chdir(tmp_path)
-    assert all(check.passed for check in found(mine, "other"))
+    assert all(check.is_ok for check in found(mine, "other"))
     with pytest.raises(CheckpointError, match="no checkpoint 'nowhere'"):
         read_subject(mine, "nowhere")
 
@@ -87,23 +86,23 @@ def test_one_flipped_bit_in_the_weights_is_found_before_they_are_loaded(mine: Mo
     content[-1] ^= 1
     path.write_bytes(content)
     checks = found(mine)
-    assert not checks[-1].passed
-    assert checks[-1].found.startswith("model.safetensors has SHA-256 ")
+    assert not checks[-1].is_ok
+    assert checks[-1].finding.startswith("model.safetensors has SHA-256 ")
 
 
 def test_damage_is_named_without_a_traceback(mine: ModelStore) -> None:
     path = mine.path("mine") / WEIGHTS
     path.write_bytes(path.read_bytes()[:-1])
     (check,) = found(mine)
-    assert (check.passed, check.found.split(":")[0]) == (False, "model.safetensors is damaged or no safetensors file")
+    assert (check.is_ok, check.finding.split(":")[0]) == (False, "model.safetensors is damaged or no safetensors file")
 
 
 def test_weights_that_do_not_fit_their_config_are_found(mine: ModelStore) -> None:
     path = mine.path("mine") / CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 3}))
     last = found(mine)[-1]
-    assert not last.passed
-    assert "there are 2 layers; expected 3" in last.found
+    assert not last.is_ok
+    assert "there are 2 layers; expected 3" in last.finding
 
 
 @pytest.mark.parametrize(
@@ -121,26 +120,26 @@ def test_weights_that_are_or_give_no_numbers_are_found(mine: ModelStore, value: 
     weights["classifier.dense.weight"][3] = value
     save_file(weights, path, metadata={"format": "pt"})
     last = found(mine)[-1]
-    assert (last.passed, last.found) == (False, said)
+    assert (last.is_ok, last.finding) == (False, said)
 
 
 def test_the_golden_clip_holds_the_logits_to_the_readings(mine: ModelStore, golden: Golden, clip: Path) -> None:
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), golden),))
     last = found(known, clip=read_clip(read_subject(known, "mine"), clip))[-1]
-    assert last.passed, last.found
-    assert last.found.startswith("golden clip: logits within ")
+    assert last.is_ok, last.finding
+    assert last.finding.startswith("golden clip: logits within ")
     shifted = tuple(replace(one, logit=one.logit + 0.02) for one in golden.readings)
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), replace(golden, readings=shifted)),))
     last = found(known, clip=clip.read_bytes())[-1]
-    assert not last.passed
-    assert "logits within 2.0e-02 (at most 0.01)" in last.found
+    assert not last.is_ok
+    assert "logits within 2.0e-02 (at most 0.01)" in last.finding
 
 
 def test_golden_readings_of_other_classes_are_not_compared(mine: ModelStore, golden: Golden, clip: Path) -> None:
     others = replace(golden, readings=(replace(golden.readings[0], name="Yodel"),))
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), others),))
     last = found(known, clip=clip.read_bytes())[-1]
-    assert (last.passed, "is not 'Yodel'" in last.found) == (False, True)
+    assert (last.is_ok, "is not 'Yodel'" in last.finding) == (False, True)
 
 
 def test_another_clip_and_a_clip_for_another_checkpoint_are_refused(
@@ -168,23 +167,23 @@ def logits(**changes: float) -> list[float]:
 
 
 def test_golden_logits_pass_within_a_hundredth_and_in_their_order() -> None:
-    assert compare(logits(), MIT_GOLDEN).passed
-    assert compare(logits(_0=2.676982 + 0.0099), MIT_GOLDEN).passed
-    assert not compare(logits(_0=2.676982 + 0.0101), MIT_GOLDEN).passed
-    assert not compare(logits(_72=-5.4), MIT_GOLDEN).passed
-    assert not compare(logits(_0=math.nan), MIT_GOLDEN).passed
-    assert not compare(logits(_300=0.0), MIT_GOLDEN).passed  # a class of no reading among the top five
-    assert not compare(logits(_300=-2.5), MIT_GOLDEN).passed
-    assert compare(logits(_300=-3.5), MIT_GOLDEN).passed  # the sixth
+    assert compare(logits(), MIT_GOLDEN).is_close
+    assert compare(logits(_0=2.676982 + 0.0099), MIT_GOLDEN).is_close
+    assert not compare(logits(_0=2.676982 + 0.0101), MIT_GOLDEN).is_close
+    assert not compare(logits(_72=-5.4), MIT_GOLDEN).is_close
+    assert not compare(logits(_0=math.nan), MIT_GOLDEN).is_close
+    assert not compare(logits(_300=0.0), MIT_GOLDEN).is_close  # a class of no reading among the top five
+    assert not compare(logits(_300=-2.5), MIT_GOLDEN).is_close
+    assert compare(logits(_300=-3.5), MIT_GOLDEN).is_close  # the sixth
 
 
 def test_the_golden_readings_are_in_order_and_name_audioset_classes() -> None:
     values = [one.logit for one in MIT_GOLDEN.readings]
     assert values == sorted(values, reverse=True)
     assert len(values) == 10
-    (mit, tiny) = KNOWN
+    (mit, tiny) = CATALOG
     assert mit.name == checkpoint.DEFAULT
-    assert (tiny.name, tiny.embedded) == (checkpoint.EMBEDDED, True)
+    assert (tiny.name, tiny.is_embedded) == (checkpoint.EMBEDDED, True)
 
 
 def test_the_golden_clip_is_known_where_it_is_there() -> None:

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import CheckpointError, find_checkpoint
-from block.model_store.catalog import FILES, WEIGHTS
+from block.model.checkpoint import FILES, WEIGHTS, CheckpointError, find_checkpoint
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.store import ModelStore
-from block.model_store.transfer import DownloadTimeouts
 from tests.conftest import ROOT
 from tests.security.commanded import CANARY, Commanded, Payload
 from tests.security.hostile import snapshot
@@ -123,7 +121,6 @@ def test_no_member_of_an_archive_gets_out_of_the_store(kind: str, tmp_path: Path
         ModelStore(tmp_path / "store", ()),
         FetchTarget("mine"),
         str(archive),
-        patience=DownloadTimeouts(),
         say=lambda text: None,
     )
     new = snapshot(tmp_path) - before

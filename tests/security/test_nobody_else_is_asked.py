@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from block.model.checkpoint import FILES
 from tests.conftest import EMBEDDED
+from tests.model_store.standin import COMMIT, StandIn, served
 from tests.security.commanded import GUARD, Commanded
-from tests.security.hostile import SECRETS, run_python, studio
+from tests.security.hostile import SECRETS, TOKEN, run_python, studio, told
 
 ACTION = (
     GUARD
@@ -18,6 +20,16 @@ from tests.stub.action import main
 
 sys.argv[1:2] = []
 main()
+"""
+)
+FETCH = (
+    GUARD
+    + """
+from pathlib import Path
+from block.commands.models import main
+from block.model_store.store import ModelStore
+
+main(["fetch", sys.argv[3]], ModelStore(Path(sys.argv[2]), ()))
 """
 )
 
@@ -48,6 +60,27 @@ def test_the_ai_action_asks_its_endpoint_alone(tmp_path: Path) -> None:
     assert "3 labelled, 0 failed" in done.stdout, done.stdout + done.stderr
     assert "ASKED" not in done.stdout
     assert len(server.asked) > 6
+
+
+def test_fetch_asks_the_hub_and_where_that_points_alone(tmp_path: Path, checkpoint_folder: Path) -> None:
+    contents = {name: (checkpoint_folder / name).read_bytes() for name in FILES}
+    with served(StandIn(xet=True)) as hub, served(StandIn()) as elsewhere:
+        for standin in (hub, elsewhere):
+            standin.add(contents, "/somebody/small")
+        hub.redirect_to = elsewhere.url
+        allowed = ",".join(standin.url.removeprefix("http://") for standin in (hub, elsewhere))
+        # As where a user is: nothing is said about telemetry, or about Xet, whose client is installed here.
+        done = run_python(
+            ["-c", FETCH, allowed, str(tmp_path / "models"), f"somebody/small@{COMMIT}"], tmp_path, **SECRETS,
+            HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"),
+        )  # fmt: skip
+    assert "small is in " in done.stdout, done.stdout + done.stderr
+    assert "ASKED" not in done.stdout
+    assert {one.token for one in hub.asked} == {f"Bearer {TOKEN}"}
+    assert {one.token for one in elsewhere.asked} == {None}
+    assert told(done.stdout + done.stderr) == []
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name: told(path.read_bytes()) for path in files} == {path.name: [] for path in files}
 
 
 def test_the_local_studio_listens_on_loopback_alone(tmp_path: Path) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import huggingface_hub.constants
+import huggingface_hub.file_download
+import huggingface_hub.utils._http
 import pytest
 
+import block.model_store.web
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.errors import StudioError
 from block.edge_impulse.retries import RetryPolicy
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import CONFIG
-from block.model_store.download_progress import DownloadProgress
-from block.model_store.transfer import DownloadTimeouts, Remote, receive
+from block.model.checkpoint import CONFIG, CheckpointError
+from block.model_store.hub import find_on_hub
+from block.model_store.web import download
 from tests.edge_impulse.scripted import Answer, Server, scripted
 from tests.security.hostile import KEY, TOKEN, run_python
 from tests.security.web import CALL_STUDIO, NAME, served
@@ -65,39 +69,69 @@ def test_a_redirect_on_the_same_server_is_followed_with_the_key() -> None:
     assert [(one.path, one.headers["x-api-key"]) for one in here.asked] == [("/v1/api/x", KEY), ("/v1/api/y", KEY)]
 
 
-def received(remote: Remote, folder: Path) -> str:
-    """What went wrong, if anything did."""
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client may go online, has a token, and does not wait before it asks again."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    for module in (huggingface_hub.file_download, huggingface_hub.utils._http):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: None))
+
+
+def received_from_hub(here: Server, location: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What went wrong, if anything did, with a file of the hub `here`, which is kept at `location`."""
+    monkeypatch.setenv("HF_ENDPOINT", here.url)
+    linked = {"X-Repo-Commit": "0" * 40, "X-Linked-Etag": '"an-etag"', "X-Linked-Size": "17"}
+    here.answers[:] = [Answer(302, headers={"Location": location, **linked})]
     try:
-        receive(
-            remote,
-            folder / "part",
-            folder / "etag",
-            1 << 20,
-            DownloadTimeouts(attempts=1),
-            DownloadProgress(CONFIG),
-            lambda *args: None,
-        )
+        find_on_hub("somebody/small", "0" * 40).copy(CONFIG, folder, None)
     except CheckpointError as error:
         return str(error)
     return ""
 
 
+def authorizations(server: Server) -> list[str | None]:
+    """What each request to the server was given as Authorization."""
+    headers = [{name.lower(): value for name, value in one.headers.items()} for one in server.asked]
+    return [one.get("authorization") for one in headers]
+
+
+@pytest.mark.usefixtures("token")
 @pytest.mark.parametrize("pattern", ELSEWHERE)
-def test_no_redirect_takes_the_hubs_token_to_another_server(pattern: str, tmp_path: Path) -> None:
+def test_no_redirect_takes_the_hubs_token_to_another_server(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with scripted(Answer()) as there, scripted(Answer()) as here:
-        here.answers[:] = [Answer(302, headers={"Location": located(pattern, here, there)}), Answer()]
-        assert TOKEN not in received(Remote(f"{here.url}/x", token=TOKEN), tmp_path)
-        assert here.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"
-        assert [one.headers.get("Authorization") for one in there.asked] == [None] * len(there.asked)
+        assert TOKEN not in received_from_hub(here, located(pattern, here, there), tmp_path, monkeypatch)
+        assert authorizations(here)[0] == f"Bearer {TOKEN}"
+        assert authorizations(there) == [None] * len(there.asked)
+
+
+@pytest.mark.usefixtures("token")
+def test_a_mirror_that_redirects_to_the_real_hub_does_not_get_the_token_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        scripted(Answer(headers={"X-Repo-Commit": "0" * 40, "ETag": '"an-etag"'})) as there,
+        scripted(Answer()) as here,
+    ):
+        # As if that were huggingface.co, which huggingface_hub trusts wherever it comes from.
+        origin = huggingface_hub.utils._http._url_origin(there.url)
+        monkeypatch.setattr(huggingface_hub.utils._http, "_HUB_ORIGINS", frozenset({origin}))
+        assert received_from_hub(here, f"{there.url}/x", tmp_path, monkeypatch) == ""
+        assert (tmp_path / CONFIG).read_bytes() == Answer().body
+        assert set(authorizations(here)) == {f"Bearer {TOKEN}"}
+        assert authorizations(there) == [None] * 5  # asked for three files, and for the first of them again
 
 
 LOCATE = """
 import sys
-from block.model_store.hub import locate
-from block.model_store.transfer import DownloadTimeouts
+from block.model_store.hub import find_on_hub
 
 try:
-    locate("somebody/small", "0" * 40, DownloadTimeouts(connect_s=5, read_s=5, attempts=1))
+    find_on_hub("somebody/small", "0" * 40)
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -112,6 +146,7 @@ def test_no_redirect_takes_the_token_of_a_question_to_the_hub_to_another_server(
     assert asked_there == []
 
 
+@pytest.mark.usefixtures("token")
 def test_what_netrc_holds_goes_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password for-this-host\ndefault login me password for-any-host\n")
@@ -120,20 +155,38 @@ def test_what_netrc_holds_goes_to_nobody(tmp_path: Path, monkeypatch: pytest.Mon
         done = run_python(["-c", CALL_STUDIO, here.url.replace("127.0.0.1", NAME), KEY], tmp_path, NETRC=str(netrc))
         assert "'success': True" in done.stdout, done.stdout + done.stderr
         monkeypatch.setenv("NETRC", str(netrc))
-        for token in (None, TOKEN):
-            here.answers[:] = [Answer(302, headers={"Location": f"{there.url}/x"}), Answer()]
-            received(Remote(f"{here.url}/x", token=token), tmp_path)
-            (tmp_path / "part").unlink()
-        given = [one.headers.get("Authorization") for one in (*here.asked, *there.asked)]
-    assert given == [None, None, f"Bearer {TOKEN}", None, None]
+        here.answers[:] = [Answer(302, headers={"Location": f"{there.url}/x"})]
+        download(f"{here.url}/x", tmp_path / CONFIG)
+        assert authorizations(here) == [None, None]
+        assert authorizations(there) == [None]
+        received_from_hub(here, f"{there.url}/x", tmp_path, monkeypatch)
+        assert set(authorizations(here)[2:]) == {f"Bearer {TOKEN}"}
+        assert authorizations(there) == [None, None]
 
 
 def test_a_password_in_a_url_goes_to_its_host_alone(tmp_path: Path) -> None:
     with scripted(Answer()) as there, scripted(Answer()) as here:
         here.answers[:] = [Answer(302, headers={"Location": f"{there.url}/x"})]
-        received(Remote(here.url.replace("http://", "http://me:word@") + "/x"), tmp_path)
-        assert [one.headers.get("Authorization") for one in here.asked] == ["Basic bWU6d29yZA=="]
-        assert [one.headers.get("Authorization") for one in there.asked] == [None]
+        download(here.url.replace("http://", "http://me:word@") + "/x", tmp_path / CONFIG)
+        assert authorizations(here) == ["Basic bWU6d29yZA=="]
+        assert authorizations(there) == [None]
+
+
+@pytest.mark.parametrize("pattern", ELSEWHERE)
+def test_no_redirect_takes_a_password_to_another_server(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block.model_store.web, "ATTEMPTS", 1)
+    with scripted(Answer()) as there, scripted(Answer()) as here:
+        here.answers[:] = [Answer(302, headers={"Location": located(pattern, here, there)}), Answer()]
+        said = ""
+        try:
+            download(here.url.replace("http://", "http://me:word@") + "/x", tmp_path / CONFIG)
+        except CheckpointError as error:
+            said = str(error)
+        assert "word" not in said
+        assert authorizations(here)[0] == "Basic bWU6d29yZA=="
+        assert authorizations(there) == [None] * len(there.asked)
 
 
 def test_a_proxy_that_the_environment_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

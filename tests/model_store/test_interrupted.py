@@ -1,4 +1,4 @@
-"""Fetches that are interrupted: by the server, by a full disk, by being killed."""
+"""Fetches that are interrupted: by the server, by a full disk, by being killed. Nothing of them stays in the store."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import FILES, WEIGHTS
+from block.model.checkpoint import CONFIG, FILES, WEIGHTS, CheckpointError
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.store import ModelStore
-from block.model_store.transfer import DownloadTimeouts, shown
+from block.model_store.web import hide_secrets
 from tests.conftest import ROOT
-from tests.model_store.conftest import HASTE, REPOSITORY
+from tests.model_store.conftest import REPOSITORY
 from tests.model_store.standin import COMMIT, StandIn, wait_until
 
 TARGET = FetchTarget("small", REPOSITORY, COMMIT)
@@ -30,40 +29,41 @@ def hub(hub: StandIn, large: dict[str, bytes]) -> StandIn:
     return hub
 
 
-def bring(store: ModelStore, patience: DownloadTimeouts = HASTE) -> None:
-    fetch(store, TARGET, patience=patience, say=lambda line: None)
+def bring(store: ModelStore) -> None:
+    fetch(store, TARGET, say=lambda line: None)
 
 
 def is_whole(store: ModelStore, contents: dict[str, bytes]) -> bool:
     return {path.name: path.read_bytes() for path in store.path("small").iterdir()} == contents
 
 
-def test_a_broken_transfer_is_carried_on_with_where_it_broke_off(
+def files_in(store: ModelStore) -> list[str]:
+    """All that is in the store, but the lock."""
+    paths = (path for path in store.folder.rglob("*") if path.is_file())
+    return sorted(path.name for path in paths if path.suffix != ".lock")
+
+
+def test_a_broken_transfer_is_begun_again_within_a_fetch(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks = 400_000, 2
     bring(store)
     assert is_whole(store, large)
-    assert [one.status for one in hub.got(WEIGHTS)] == [200, 206, 206]
-    assert hub.sent(WEIGHTS) < len(large[WEIGHTS]) + 3 * (1 << 16)
+    assert len(hub.got(WEIGHTS)) == 3
 
 
-def test_a_transfer_that_brings_nothing_new_is_given_up_and_the_next_fetch_carries_on(
+def test_a_transfer_that_breaks_off_every_time_is_given_up_and_leaves_nothing(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks = 100_000, 1000
-    with pytest.raises(CheckpointError, match="carry on"):
-        bring(store, replace(HASTE, attempts=1))
+    with pytest.raises(CheckpointError, match=r"the transfer of model\.safetensors broke off \(RemoteProtocolError\)"):
+        bring(store)
     assert not store.path("small").exists()
-    kept = store.hidden("small", "partial") / f"{WEIGHTS}.part"
-    received = kept.stat().st_size
-    assert received >= 1 << 16
+    assert files_in(store) == []
     hub.breaks = 0
-    before = hub.sent(WEIGHTS)
     bring(store)
     assert is_whole(store, large)
-    assert hub.got(WEIGHTS)[-1].range == f"bytes={received}-"
-    assert hub.sent(WEIGHTS) - before == len(large[WEIGHTS]) - received
+    assert hub.got(WEIGHTS)[-1].range is None
 
 
 def test_a_server_that_knows_no_ranges_is_asked_for_all_again(
@@ -75,20 +75,6 @@ def test_a_server_that_knows_no_ranges_is_asked_for_all_again(
     assert [one.status for one in hub.got(WEIGHTS)] == [200, 200]
 
 
-def test_what_was_received_of_another_version_is_not_continued(
-    store: ModelStore, hub: StandIn, large: dict[str, bytes]
-) -> None:
-    hub.break_after, hub.breaks = 400_000, 1000
-    with pytest.raises(CheckpointError, match="carry on"):
-        bring(store, replace(HASTE, attempts=1))
-    hub.breaks = 0
-    changed = {**large, WEIGHTS: large[WEIGHTS][:-8] + b"changed!"}
-    hub.add(changed, f"/{REPOSITORY}")
-    bring(store)
-    assert is_whole(store, changed)
-    assert hub.got(WEIGHTS)[-1].range is None
-
-
 def test_a_busy_server_is_asked_again(store: ModelStore, hub: StandIn, large: dict[str, bytes]) -> None:
     hub.busy = 2
     bring(store)
@@ -97,8 +83,10 @@ def test_a_busy_server_is_asked_again(store: ModelStore, hub: StandIn, large: di
 
 def test_a_server_that_stays_busy_ends_in_one_clear_error(store: ModelStore, hub: StandIn) -> None:
     hub.busy = 1000
-    with pytest.raises(CheckpointError, match=r"small-ast at http.*: the hub answered 503, 3 times in a row"):
+    with pytest.raises(CheckpointError, match=r"small-ast at http.*: the hub answered 503; run the same command again"):
         bring(store)
+    assert 3 <= len(hub.asked) <= 10
+    assert files_in(store) == []
 
 
 def test_a_slow_server_is_waited_for_as_long_as_something_comes(
@@ -106,21 +94,24 @@ def test_a_slow_server_is_waited_for_as_long_as_something_comes(
 ) -> None:
     # In all longer than the patience for no data at all.
     hub.pause_s = 0.008
-    bring(store, replace(HASTE, read_s=1.5))
+    bring(store)
     assert is_whole(store, large)
     assert len(hub.got(WEIGHTS)) == 1
 
 
-def test_a_server_that_falls_silent_is_left_after_a_while_and_the_transfer_carried_on(
-    store: ModelStore, hub: StandIn, large: dict[str, bytes]
+def test_a_server_that_falls_silent_is_left_after_a_while_and_nothing_stays(
+    store: ModelStore, hub: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     hub.stall = True
-    with pytest.raises(CheckpointError, match=r"no data for 1 s, 1 times in a row; \d+ bytes are kept"):
-        bring(store, replace(HASTE, attempts=1, read_s=1.0))
+    with pytest.raises(CheckpointError, match=r"the transfer of model\.safetensors broke off \(ReadTimeout\)"):
+        bring(store)
+    assert not store.path("small").exists()
+    assert files_in(store) == []
     hub.stall = False
     bring(store)
     assert is_whole(store, large)
-    assert hub.got(WEIGHTS)[-1].status == 206
+    assert hub.got(WEIGHTS)[-1].status == 200
 
 
 def test_a_hub_that_is_not_there_ends_in_one_clear_error(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,22 +121,45 @@ def test_a_hub_that_is_not_there_ends_in_one_clear_error(store: ModelStore, monk
 
 
 def test_a_server_whose_sizes_do_not_agree_is_refused(store: ModelStore, hub: StandIn) -> None:
-    hub.etags = False
     hub.lie_about_size = 5
-    with pytest.raises(CheckpointError, match=r"broke off at \d+ of \d+ bytes|the connection broke off"):
+    with pytest.raises(CheckpointError, match=r"the transfer of config\.json broke off"):
+        bring(store)
+    hub.lie_about_size, hub.lie_about_linked_size = 0, 5
+    with pytest.raises(CheckpointError, match=r"the transfer of model\.safetensors broke off \(OSError\)"):
         bring(store)
     assert not store.path("small").exists()
+    assert files_in(store) == []
 
 
 def test_a_url_is_shown_without_its_secrets() -> None:
-    assert shown("https://user:secret@host:8/a/b.tar?token=secret#x") == "https://host:8/a/b.tar"
+    assert hide_secrets("https://user:secret@host:8/a/b.tar?token=secret#x") == "https://host:8/a/b.tar"
+
+
+def test_what_is_kept_in_xet_comes_from_the_hub_all_the_same(
+    store: ModelStore, hub: StandIn, large: dict[str, bytes]
+) -> None:
+    hub.xet = True
+    bring(store)
+    assert is_whole(store, large)
+    assert all("/resolve/" in one.path for one in hub.asked)
+
+
+def test_what_lies_in_the_users_cache_is_not_taken_for_what_the_hub_has(
+    store: ModelStore, hub: StandIn, large: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "cache" / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots" / COMMIT
+    there.mkdir(parents=True)
+    (there / CONFIG).write_text("{}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    bring(store)
+    assert is_whole(store, large)
 
 
 # In a process of its own, as whoever runs the command has it.
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from block.model.checkpoint import CheckpointError
+from block.model.checkpoint import FILES, WEIGHTS, CheckpointError
 from block.commands.models import main
 from block.model_store.store import ModelStore
 
@@ -170,47 +184,59 @@ def start(store: ModelStore, limit: int = 0) -> subprocess.Popen[str]:
     )
 
 
-def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_carries_on(
+def test_what_is_tried_again_is_said_without_the_secrets_of_a_url(
+    store: ModelStore, hub: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("http://", "http://user:secret@"))
+    hub.busy = 1
+    with start(store) as fetching:
+        output, errors = fetching.communicate(timeout=60)
+    assert fetching.returncode == 0, errors
+    assert f"HTTP Error 503 thrown while requesting HEAD {hub.url}/{REPOSITORY}" in errors
+    assert "Retrying in 1s" in errors
+    assert "secret" not in output + errors
+    assert is_whole(store, large)
+
+
+def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_begins_again(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.pause_s = 0.02
-    part = store.hidden("small", "partial") / f"{WEIGHTS}.part"
+    staging = store.hidden_path("small", "partial")
     killed = start(store)
     with killed:
-        wait_until(lambda: part.exists() and part.stat().st_size >= 3 << 16)
+        wait_until(lambda: hub.sent(WEIGHTS) >= 3 << 16)
         killed.send_signal(signal.SIGKILL)
         killed.wait(10)
-    received = part.stat().st_size
-    assert 0 < received < len(large[WEIGHTS])
+    assert staging.is_dir()
     assert not store.path("small").exists()
-    assert store.names() == ["small", "tiny"]  # those that are known, none that is there
+    assert store.list_names() == ["small", "tiny"]  # those that are known, none that is there
     hub.pause_s = 0.0
     before = len(hub.asked)
     with start(store) as second:
         output, errors = second.communicate(timeout=60)
     assert (second.returncode, errors) == (0, "")
-    assert "carrying on at" in output
+    assert f"fetching small from {hub.url}/{REPOSITORY}@{COMMIT}" in output
     assert is_whole(store, large)
+    assert not staging.exists()
     served = [one for one in hub.asked[before:] if one.method == "GET"]
-    # Only the rest of the weights: the small files were whole already.
-    assert [one.range for one in served] == [f"bytes={received}-"]
-    assert served[0].sent == len(large[WEIGHTS]) - received
+    assert [(one.path.rpartition("/")[2], one.range) for one in served] == [(name, None) for name in FILES]
+    assert served[-1].sent == len(large[WEIGHTS])
 
 
-def test_a_full_disk_is_said_and_what_was_received_is_kept(
+def test_a_full_disk_is_said_and_what_was_received_is_deleted(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     with start(store, limit=300_000) as full:
         _, errors = full.communicate(timeout=60)
     assert full.returncode == 1
-    assert "File too large; what was received is kept: make room, and run the same command again" in errors
+    assert "File too large; make room, and run the same command again" in errors
     assert "Traceback" not in errors
     assert not store.path("small").exists()
-    received = (store.hidden("small", "partial") / f"{WEIGHTS}.part").stat().st_size
-    assert 200_000 < received <= 300_000
+    assert files_in(store) == []
     bring(store)
     assert is_whole(store, large)
-    assert hub.got(WEIGHTS)[-1].range == f"bytes={received}-"
+    assert hub.got(WEIGHTS)[-1].range is None
 
 
 @pytest.fixture

@@ -1,0 +1,142 @@
+"""Download a file from any web server. A download that fails starts over; nothing is kept from one run to the next."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url
+from tqdm import tqdm
+
+from block import __version__
+from block.model.checkpoint import WEIGHTS, CheckpointError
+from block.model_store.staging import check_size, size_limit
+
+CONNECT_S, READ_S = 10.0, 30.0
+ATTEMPTS, WAIT_S = 4, 1.0  # the wait doubles from attempt to attempt
+BUSY = (408, 425, 429, 500, 502, 503, 504)
+BLOCK_BYTES = 1 << 16
+PICKLE = "pytorch_model.bin"
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"ast-ai-action/{__version__}"}
+
+
+class FileNotFound(CheckpointError):
+    """The server has no such file."""
+
+
+class PickledWeights(CheckpointError):
+    """There are weights, but as a pickle, which could run code when it is loaded."""
+
+    def __init__(self, where: object, name: str = PICKLE) -> None:
+        super().__init__(f"{where} holds pickled weights only ({name}), which are never loaded; {WEIGHTS} is needed")
+
+
+def hide_secrets(url: str) -> str:
+    """Return `url` for messages and records: without user name, password and query, which may be secrets."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(no URL)"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def download(url: str, path: Path, size: int | None = None) -> None:
+    """Download `url` into the file `path`; `size` in bytes is what it must have, if that is known.
+
+    Raise FileNotFound or another CheckpointError, and OSError if the disk fails.
+    """
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            return _download_once(url, path, size)
+        except requests.exceptions.SSLError:
+            raise CheckpointError("the server's certificate could not be verified, or TLS failed otherwise") from None
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
+            raise CheckpointError(f"the URL cannot be fetched: {type(error).__name__}") from None
+        except requests.RequestException as error:
+            problem = _describe(error)
+        if attempt + 1 < ATTEMPTS:
+            time.sleep(WAIT_S * 2**attempt)
+    raise CheckpointError(f"{hide_secrets(url)}: {problem}, {ATTEMPTS} times in a row")
+
+
+def file_exists(url: str) -> bool:
+    """Return True if the server says that it has this file."""
+    try:
+        with _Session(url) as session:
+            return session.head(url, timeout=CONNECT_S, allow_redirects=True).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _download_once(url: str, path: Path, size: int | None) -> None:
+    with (
+        _Session(url) as session,
+        session.get(url, headers=HEADERS, stream=True, timeout=(CONNECT_S, READ_S)) as response,
+    ):
+        _check_status(response, url)
+        length = response.headers.get("Content-Length", "")
+        is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        total = int(length) if length.isdecimal() and not is_encoded else None
+        if total is not None:
+            check_size(hide_secrets(url), path.name, total, size, path.parent)
+        with (
+            path.open("wb") as file,
+            tqdm(desc=path.name, total=total, unit="B", unit_scale=True, leave=False, disable=None) as progress,
+        ):
+            received = 0
+            for block in response.iter_content(BLOCK_BYTES):
+                progress.update(len(block))
+                received += len(block)
+                if received > size_limit(path.name):
+                    raise CheckpointError(f"{hide_secrets(url)}: the server sends more than it should")
+                file.write(block)
+
+
+def _check_status(response: requests.Response, url: str) -> None:
+    status = response.status_code
+    if status == 200:
+        return
+    if status in BUSY:
+        raise requests.HTTPError(response=response)
+    if status in (404, 410):
+        raise FileNotFound(f"{hide_secrets(url)} is not there: the server answered {status}")
+    if status in (401, 403):
+        raise CheckpointError(f"{hide_secrets(url)}: the server answered {status}, access refused")
+    raise CheckpointError(f"{hide_secrets(url)}: the server answered {status} {response.reason}; expected 200")
+
+
+def _describe(error: requests.RequestException) -> str:
+    """Say what happened in our words: those of requests may hold the URL with its secrets."""
+    if error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {READ_S:g} s"
+    if isinstance(error, requests.ConnectionError):
+        return f"no data for {READ_S:g} s" if "timed out" in str(error) else "the connection failed"
+    return "the connection broke off"
+
+
+class _Session(requests.Session):
+    """Send the user name and password in the URL to its host, and to no other.
+
+    requests by itself also sends what ~/.netrc has for a host, a `default` entry to every host, and looks there again
+    at each redirect.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        user, password = get_auth_from_url(url)
+        self.auth = HTTPBasicAuth(user, password) if user or password else lambda request: request
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        before, now = response.request.url or "", prepared_request.url or ""
+        try:
+            is_elsewhere = self.should_strip_auth(before, now)  # type: ignore[no-untyped-call]
+        except ValueError:
+            raise requests.exceptions.InvalidURL("redirected to what is no address") from None
+        if is_elsewhere:
+            prepared_request.headers.pop("Authorization", None)
