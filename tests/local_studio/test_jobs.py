@@ -30,6 +30,7 @@ from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
 from block.local_studio.jobs.process import end_orphan
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
 from block.local_studio.server import ServeError, running
+from tests.local_studio.conftest import add_recording, add_recordings, make_audio_bytes
 
 TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
@@ -75,8 +76,7 @@ def jobs_of(project: LocalProject, host: str = "127.0.0.1") -> Iterator[Jobs]:
 @pytest.fixture
 def jobs(project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
-    for name in ("one", "two", "three"):
-        project.add_sample(name=name, frequency=100, values_count=1000)
+    add_recordings(project, 3, make_audio_bytes(1000, 100))
     with jobs_of(project) as jobs:
         yield jobs
 
@@ -144,7 +144,7 @@ def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.Mon
 
 
 def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: LocalProject):
-    project.add_sample(name="one", frequency=100, values_count=10)
+    add_recording(project, 10, 100)
     with jobs_of(project, host="0.0.0.0") as jobs:
         assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
 
@@ -220,7 +220,7 @@ def test_a_server_that_ends_takes_its_job_along(project: LocalProject, jobs: Job
 
 
 def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: LocalProject):
-    project.add_sample(name="one", frequency=100, values_count=10)
+    add_recording(project, 10, 100)
     code = f"""
 import os, signal, sys
 from pathlib import Path

@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,22 +21,20 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from block.local_studio.api import app as byte_range
 from block.local_studio.api import reads, writes
 from block.local_studio.api.endpoint import Call, Handler, read_body
 from block.local_studio.data.playback import DecodedWav
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import Bytes
 
 KEYED = ("/v1", "/ids.json")
-log = logging.getLogger(__name__)
-
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+log = logging.getLogger(__name__)
 
 
 def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
@@ -103,8 +102,8 @@ def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Await
             log.exception("%s %s failed", request.method, request.url.path)
             return await _unexpected(request, error)
         headers = {"Cache-Control": _caching(request)}
-        if isinstance(answer, Bytes):
-            return audio_answer(answer, request.headers.get("range"), headers)
+        if isinstance(answer, Path | bytes):
+            return audio_response(answer, request.headers.get("range"), headers)
         return JSONResponse({"success": True, **answer}, headers=headers)
 
     return endpoint
@@ -125,17 +124,40 @@ def _caching(request: Request) -> str:
     return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
 
 
-def audio_answer(audio: Bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
-    """All of a WAV, or the range of its bytes that the header Range asks for: 200, 206 or 416."""
-    try:
-        span = byte_range.requested(wanted, audio.size)
-    except byte_range.Unsatisfiable as error:
-        return _failure(416, str(error), {"Content-Range": f"bytes */{audio.size}"})
-    start, stop = (0, audio.size) if span is None else (span.start, span.stop)
+def audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
+    """Return a WAV, or the range of its bytes that the header Range (`wanted`) asks for: 200, 206 or 416.
+
+    Starlette answers ranges of a file, several and malformed ones (400) too; of other audio only a single one.
+    """
+    if isinstance(audio, Path):
+        return FileResponse(audio, headers=headers, media_type="audio/wav")
+    size = len(audio) if isinstance(audio, bytes) else audio.size
+    part = requested_range(wanted, size)
+    if part is not None and not part:
+        message = f"the range {wanted!r} holds none of the {size} bytes"
+        return _failure(416, message, {"Content-Range": f"bytes */{size}"})
+    start, stop = (0, size) if part is None else (part.start, part.stop)
     headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
-    if span is not None:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{audio.size}"
-    return StreamingResponse(audio.read(start, stop), 200 if span is None else 206, headers, media_type="audio/wav")
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    content = [audio[start:stop]] if isinstance(audio, bytes) else audio.read(start, stop)
+    return StreamingResponse(content, 200 if part is None else 206, headers, media_type="audio/wav")
+
+
+def requested_range(header: str | None, size: int) -> range | None:
+    """Return the bytes, of `size`, that a header Range asks for; none of them if it cannot be satisfied.
+
+    None stands for no range: as the RFC allows, a malformed header and one with several ranges are ignored.
+    """
+    match = RANGE.fullmatch((header or "").strip())
+    first, last = match.groups() if match else ("", "")
+    if not first and not last:
+        return None
+    if not first:
+        return range(max(0, size - int(last)), size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(size, int(last) + 1) if last else size)
 
 
 def _failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -155,38 +177,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     return _failure(500, "the local Studio failed at this call; its own output says why")
-
-
-PATTERN = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-
-
-class Unsatisfiable(Exception):
-    """A range with no byte of the content in it (status 416)."""
-
-
-@dataclass(frozen=True)
-class ByteRange:
-    """The bytes `start` … `stop` - 1."""
-
-    start: int
-    stop: int
-
-
-def requested(header: str | None, size: int) -> ByteRange | None:
-    """The part of `size` bytes that the header asks for, None for all of them.
-
-    As the RFC allows, a malformed header and one with several ranges are ignored. Raises Unsatisfiable.
-    """
-    match = PATTERN.fullmatch((header or "").strip())
-    if match is None or match.group(1) == match.group(2) == "":
-        return None
-    first, last = match.groups()
-    if first == "":
-        start, stop = max(0, size - int(last)), size
-    else:
-        start, stop = int(first), size if last == "" else min(size, int(last) + 1)
-        if last != "" and int(last) < start:
-            return None
-    if start >= stop:
-        raise Unsatisfiable(f"the range {header!r} holds none of the {size} bytes")
-    return ByteRange(start, stop)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -19,7 +20,6 @@ from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import Bytes
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Call:
     body: bytes
 
 
-Answer = Mapping[str, object] | Bytes
+Answer = Mapping[str, object] | Path | bytes
 Handler = Callable[[LocalProject, Call], Answer]
 
 

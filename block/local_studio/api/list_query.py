@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from block.local_studio.data.sample import CATEGORIES, LocalSample, is_audio
+from block.local_studio.data.sample import CATEGORIES, LocalSample
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 
 DEFAULT_LIMIT = 100
@@ -119,7 +119,7 @@ class ListQuery:
     max_id: int | None
     include_disabled: str
     signature_validity: str
-    data_type: str | None
+    data_type: str
     sort_by: str
     job_id: int | None
 
@@ -156,7 +156,7 @@ class ListQuery:
             max_id=query.integer("maxId"),
             include_disabled=query.choice("includeDisabled", ("both", "enabled", "disabled"), "both"),
             signature_validity=query.choice("signatureValidity", ("both", "valid", "invalid"), "both"),
-            data_type=query.choice("dataType", ("audio", "image"), "audio") if "dataType" in query.values else None,
+            data_type=query.choice("dataType", ("audio", "image"), "audio"),
             sort_by=query.choice("sortBy", ("id-desc", "random"), "id-desc"),
             job_id=query.integer("proposedActionsJobId", least=1),
         )
@@ -177,7 +177,7 @@ class ListQuery:
             and (self.max_id is None or sample.id < self.max_id)
             and self.include_disabled in ("both", "disabled" if sample.is_disabled else "enabled")
             and self.signature_validity != "invalid"
-            and self.data_type in (None, "audio" if is_audio(sample) else sample.chart_type)
+            and self.data_type != "image"
         )
 
     def chosen(self, samples: Iterable[LocalSample]) -> list[LocalSample]:

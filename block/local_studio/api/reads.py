@@ -8,7 +8,6 @@ from block.local_studio.api.list_query import ListQuery, Query
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import Slice
 
 LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this process down
 
@@ -37,9 +36,7 @@ def list_samples(project: LocalProject, call: Call) -> Answer:
     chosen = listing.chosen(project.samples(listing.job_id))
     page = chosen[listing.offset : listing.offset + listing.limit]
     return {
-        "samples": [
-            serializers.sample(project, item, axes=() if listing.exclude_sensors else item.sensors) for item in page
-        ],
+        "samples": [serializers.sample(project, item, with_sensors=not listing.exclude_sensors) for item in page],
         "totalCount": len(chosen),
     }
 
@@ -59,7 +56,7 @@ def get_sample(project: LocalProject, call: Call) -> Answer:
     values = project.values(item, min(LARGEST_PAYLOAD if limit is None else limit, LARGEST_PAYLOAD))
     payload = serializers.payload(item, values)
     return {
-        "sample": serializers.sample(project, item, axes=item.sensors),
+        "sample": serializers.sample(project, item),
         "payload": payload,
         "totalPayloadLength": item.values_count,
         "datastreamPayloads": [
@@ -73,20 +70,18 @@ def get_wav(project: LocalProject, call: Call) -> Answer:
 
     Chosen, for want of facts: a file of several channels is one axis and keeps its channels and its own
     rate; `sliceEnd` is exclusive and, like `sliceStart`, counts frames of the file; a slice that is empty
-    or reaches beyond the end is refused; so is an axis that is not audio.
+    or reaches beyond the end is refused.
     """
     check_project(project, call)
     query = Query.of(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
     axis = query.integer("axisIx")
     if axis is None:
         raise RequestError("the query parameter axisIx is required")
-    start, stop = query.integer("sliceStart"), query.integer("sliceEnd")
+    part = slice(query.integer("sliceStart"), query.integer("sliceEnd"))
     item = sample_of(project, call)
-    if axis >= len(item.sensors):
-        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…{len(item.sensors) - 1}")
-    if item.sensors[axis].units != "wav":
-        raise RequestError(f"axis {axis} of sample {item.id} is not audio: its units are {item.sensors[axis].units!r}")
-    return project.audio(item, None if start is None and stop is None else Slice(start, stop))
+    if axis > 0:
+        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…0")
+    return project.audio(item, part)
 
 
 def get_proposed_changes(project: LocalProject, call: Call) -> Answer:

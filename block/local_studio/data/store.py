@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from block.folder.listing import FileStamp
 from block.local_studio.data import rows
 from block.local_studio.data.folder import InspectedFile
 from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel
 
 VERSION = 2  # of the schema, kept in the database's user_version
-
-
 BY_HAND = {"labeled_by": "human"}
 
 
@@ -31,14 +30,6 @@ class StaleError(Exception):
 
 class StoreError(Exception):
     """A database that cannot be opened; the text says which and why."""
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Size in bytes and time of last change in ns: while both stay, a file is not read again."""
-
-    size: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True)
@@ -91,42 +82,38 @@ class SampleStore:
             (value,) = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return str(value)
 
-    def stamps(self) -> dict[bytes, Stamp]:
-        """The stamp of every file that could be read when it was last looked at, by its relative path."""
-        found = self.read(
-            "SELECT path, size, mtime_ns FROM samples WHERE path IS NOT NULL AND processing_error IS NULL"
-        )
-        return {row["path"]: Stamp(row["size"], row["mtime_ns"]) for row in found}
+    def stamps(self) -> dict[bytes, FileStamp]:
+        """Return the stamp of every file that could be read when it was last looked at, by its relative path."""
+        found = self.read("SELECT path, size, mtime_ns FROM samples WHERE processing_error IS NULL")
+        return {row["path"]: FileStamp(row["size"], row["mtime_ns"]) for row in found}
 
     def sync(self, present: Sequence[bytes], inspected: Sequence[InspectedFile]) -> SyncReport:
         """Take over the folder: the files `present`, of which `inspected` may be new or have changed.
 
         Structured labels of a file whose number of values has changed are dropped with its proposals,
-        because they are no partition of the new values.
+        because they are no partition of the new values. A sample without a path, which earlier versions let
+        programs add, counts as one whose file has gone: it keeps its labels and is not listed.
         """
         new = changed = gone = dropped = 0
-        with self.transaction():
+        with self.transaction() as db:
             for item in inspected:
-                columns = rows.file_columns_of(item)
                 old = self.read("SELECT * FROM samples WHERE path = ?", item.file.path)
+                columns = rows.file_columns_of(item)
                 if not old:
                     new += 1
-                    self._insert({**rows.columns_of(rows.sample_of_file(item)), **columns, "path": item.file.path})
+                    columns = rows.new_columns_of(item)
+                    query = f"INSERT INTO samples ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - names from rows.py only
+                    db.execute(query, tuple(columns.values()))
                 elif any(old[0][name] != value for name, value in columns.items()):
                     changed += 1
                     dropped += self._update_file(old[0], columns)
             there = set(present)
-            for row in self.read("SELECT id, path, is_missing FROM samples WHERE path IS NOT NULL"):
+            for row in self.read("SELECT id, path, is_missing FROM samples"):
                 is_missing = row["path"] not in there
                 if is_missing != bool(row["is_missing"]):
                     gone += is_missing
                     self._set(row["id"], "is_missing", is_missing)
         return SyncReport(new, changed, gone, dropped)
-
-    def add(self, sample: LocalSample, wav: bytes | None) -> int:
-        """Store a sample that has no file and give it an id (that of `sample` is ignored)."""
-        with self.transaction():
-            return self._insert({**rows.columns_of(sample), "wav": wav})
 
     def samples(self) -> list[LocalSample]:
         """All samples but those whose file has gone, by id."""
@@ -136,11 +123,6 @@ class SampleStore:
         """One sample, None if there is none or its file has gone."""
         found = self.read(f"{rows.SELECT_SAMPLES} AND id = ?", sample_id)
         return rows.sample_of(found[0]) if found else None
-
-    def wav(self, sample_id: int) -> bytes:
-        """The WAV bytes of a sample that was added with some, else nothing."""
-        found = self.read("SELECT wav FROM samples WHERE id = ? AND wav IS NOT NULL", sample_id)
-        return bytes(found[0]["wav"]) if found else b""
 
     def set_label(self, sample_id: int, label: str) -> None:
         """Replace the sample's single label."""
@@ -160,7 +142,7 @@ class SampleStore:
     def set_by_hand(self, sample_id: int, labels: Sequence[StructuredLabel], revision: int) -> int:
         """A person's labels, marked as such. Returns the sample's new revision.
 
-        `revision` is the one that the person saw. Raises Stale if it is no longer the sample's.
+        `revision` is the one that the person saw. Raises StaleError if it is no longer the sample's.
         """
         with self.transaction():
             (row,) = self.read("SELECT metadata, revision FROM samples WHERE id = ?", sample_id)
@@ -174,7 +156,7 @@ class SampleStore:
     def accept(self, job_id: int, sample_id: int, revision: int | None = None) -> bool:
         """Carry out what a job proposes for a sample; False if it proposes nothing (any more).
 
-        Raises Stale if `revision` is given, which is the one that the person saw, and is no longer the sample's.
+        Raises StaleError if `revision` is given, which is the one that the person saw, and is no longer the sample's.
         """
         with self.transaction() as db:
             found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
@@ -250,11 +232,6 @@ class SampleStore:
     def read(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:
             return self._db.execute(query, values).fetchall()
-
-    def _insert(self, columns: Mapping[str, object]) -> int:
-        marks = ", ".join("?" * len(columns))
-        query = f"INSERT INTO samples ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names from rows.py only
-        return int(self._db.execute(query, tuple(columns.values())).lastrowid or 0)
 
     def _set(self, sample_id: int, column: str, value: object) -> None:
         query = f"UPDATE samples SET {column} = ?, modified = ?, revision = revision + 1 WHERE id = ?"  # noqa: S608 - names from this file and rows.py only

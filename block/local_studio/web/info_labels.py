@@ -63,8 +63,6 @@ def exported(samples: Iterable[LocalSample]) -> str:
 
 def path_of(sample: LocalSample) -> str:
     """The path of a sample in the file, "/" between parts."""
-    if sample.path is None:
-        return f"samples/{sample.id}.wav"
     return sample.path.decode("utf-8", "backslashreplace")
 
 
@@ -137,8 +135,6 @@ class _SampleNames:
 
 def _entry(sample: LocalSample) -> dict[str, object]:
     entry: dict[str, object] = {"path": path_of(sample)}
-    if sample.path is None:
-        entry["name"] = sample.name
     entry["category"] = sample.category if sample.category in CATEGORIES else "testing"
     entry["label"] = _label(sample)
     if sample.metadata:

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from block.local_studio.api.app import audio_answer
+from block.local_studio.api.app import audio_response
 from block.local_studio.data import validation, wav
-from block.local_studio.data.playback import playable, source_of
+from block.local_studio.data.playback import find_playable, locate_audio
 from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
@@ -33,14 +33,14 @@ def routes(site: WebSite) -> list[BaseRoute]:
 
     async def spectrogram(request: Request) -> Response:
         def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
-            data = pictures.spectrogram(source_of(site.project, sample), span, height)
+            data = pictures.spectrogram(locate_audio(site.project, sample), span, height)
             return Response(data, media_type="image/png")
 
         return await _picture(site, request, draw)
 
     async def waveform(request: Request) -> Response:
         def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
-            peaks = pictures.peaks(source_of(site.project, sample), span)
+            peaks = pictures.peaks(locate_audio(site.project, sample), span)
             answer = {
                 "low": [round(value, 4) for value in peaks.low.tolist()],
                 "high": [round(value, 4) for value in peaks.high.tolist()],
@@ -53,11 +53,11 @@ def routes(site: WebSite) -> list[BaseRoute]:
     async def audio(request: Request) -> Response:
         sample = await in_thread(site.project.sample, _id(request))
         try:
-            found = await in_thread(lambda: playable(source_of(site.project, sample)))
+            found = await in_thread(lambda: find_playable(locate_audio(site.project, sample)))
         except wav.UnreadableAudio as error:
             raise RequestError(f"this recording {error}") from None
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": _etag(sample)}
-        return audio_answer(found, request.headers.get("range"), headers)
+        return audio_response(found, request.headers.get("range"), headers)
 
     async def labels(request: Request) -> Response:
         sample_id = _id(request)
