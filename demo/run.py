@@ -36,7 +36,7 @@ def label(project: LocalProject, address: Address, ids: list[int], model: str) -
     """Run the block in a process of its own, as the local Studio does, its log as it comes; returns its exit code."""
     jobs = Jobs(project, ROOT, address)
     job = jobs.start(RUN, {"model": model}, {}, ids)
-    print(f"$ {jobs.files.command(job.id)}", flush=True)
+    print(f"$ {jobs.files.read_command(job.id)}", flush=True)
     offset, is_running = 0, True
     while is_running:
         time.sleep(0.2)

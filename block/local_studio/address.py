@@ -23,7 +23,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Can only this machine reach it?"""
+        """Whether only this machine can reach it."""
         return is_loopback(self.host)
 
     @property

@@ -24,9 +24,9 @@ from block.local_studio.jobs import log as log_file
 from block.local_studio.jobs import process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
-from block.local_studio.jobs.form import filled
+from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError, Jobs, StartError
-from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
+from block.local_studio.jobs.log import LogWriter, read_end, read_part, strip_escapes
 from block.local_studio.jobs.process import end_orphan
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
 from block.local_studio.server import ServeError, running
@@ -46,7 +46,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 def parameters(**typed: str) -> Mapping[str, str]:
     block = read_block(TOY)
     as_it_comes = {item.param: item.default for item in block.items}
-    form = filled(block, {**as_it_comes, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
+    form = check_form(block, {**as_it_comes, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
     assert not form.problems
     return form.parameters
 
@@ -137,7 +137,7 @@ def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.Mon
     assert arguments[-4:] == ["--data-ids-file", str(ids), "--propose-actions", str(job.id)]
     assert json.loads(ids.read_text()) == {"ids": [3, 1]}
     assert f"token of 10 characters; in {TOY}" in log
-    told = jobs.files.command(job.id)
+    told = jobs.files.read_command(job.id)
     assert told.startswith("python3 -u transform.py --label 'a\\nb'")
     assert "0123456789" not in log + told + json.dumps(dict(job.parameters))
     assert b"0123456789" not in b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())
@@ -309,15 +309,15 @@ def test_the_server_says_in_one_line_that_a_folder_is_no_block(project: LocalPro
 def test_details_are_taken_line_by_line_and_garbage_is_passed_over(tmp_path: Path):
     path = tmp_path / "details"
     details = DetailsFile(path, [1, 2, 3])
-    assert details.new() == {}
+    assert details.read_new() == {}
     with path.open("ab", buffering=0) as file:
         file.write(b'{"sample": 1, "error": "half')
-        assert details.new() == {}
+        assert details.read_new() == {}
         file.write(b' a line"}\n\xff\xfe\nnull\n{"sample": 9, "error": "not of this job"}\n{"sample": 2, "err')
-        assert details.new() == {1: {"error": "half a line"}}
+        assert details.read_new() == {1: {"error": "half a line"}}
         file.write(b'or": "late"}\n{"sample": true, "error": ""}\n' + b"[" * 100_000 + b"\n")
-        assert details.new() == {2: {"error": "late"}}
-    assert details.new() == {}
+        assert details.read_new() == {2: {"error": "late"}}
+    assert details.read_new() == {}
 
 
 @pytest.mark.parametrize(
@@ -374,4 +374,4 @@ def test_the_end_of_a_log_is_its_last_thousand_lines(tmp_path: Path):
 
 
 def test_what_is_meant_for_terminals_is_no_text():
-    assert plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"
+    assert strip_escapes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"

@@ -26,7 +26,7 @@ class JobFiles:
         self._state = root / STATE_FOLDER
 
     def lock(self) -> int:
-        """A descriptor that holds the lock until it is closed. Raises BlockingIOError where another has it, OSError."""
+        """Take the lock; return the descriptor that holds it. Raises BlockingIOError if another has it, OSError."""
         if not self._state.resolve().is_relative_to(self._root):
             raise OSError(f"{STATE_FOLDER} leads out of the project's folder")
         self._state.mkdir(exist_ok=True)
@@ -39,7 +39,7 @@ class JobFiles:
         return lock
 
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
-        """A new folder for a job, with its ids. Raises OSError."""
+        """Make a folder for a new job, with its ids. Raises OSError."""
         self.remove(job_id)  # of a job of that id in a database that is gone
         folder = self.log_file(job_id).parent
         if not folder.parent.resolve().is_relative_to(self._root):
@@ -52,36 +52,36 @@ class JobFiles:
         shutil.rmtree(self._folder(job_id), ignore_errors=True)
 
     def ids_file(self, job_id: int) -> Path:
-        """What `--data-ids-file` names."""
+        """Return the path that `--data-ids-file` names."""
         return self._folder(job_id) / "ids.json"
 
     def log_file(self, job_id: int) -> Path:
-        """Where the block's output is kept."""
+        """Return where the block's output is kept."""
         return self._folder(job_id) / "log.txt"
 
     def details_file(self, job_id: int) -> Path:
-        """Where the block may say why."""
+        """Return where the block may describe its labels."""
         return self._folder(job_id) / "details.jsonl"
 
     def log(self, job_id: int, offset: int | None, *, is_over: bool) -> Log:
-        """A job's log from `offset` on; its end where that is None."""
+        """Return a job's log from `offset` on; its end if that is None."""
         path = self.log_file(job_id)
         return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
 
-    def keep_command(self, job_id: int, command: str) -> None:
-        """Note what is called. Raises OSError."""
+    def write_command(self, job_id: int, command: str) -> None:
+        """Keep the command line. Raises OSError."""
         (self._folder(job_id) / "command.txt").write_text(command, encoding="utf-8", errors="replace")
 
-    def command(self, job_id: int) -> str:
-        """What was called; empty where it is not known any more."""
+    def read_command(self, job_id: int) -> str:
+        """Return the command line, an empty one if it is not known any more."""
         return self._read(job_id, "command.txt")
 
-    def keep_done(self, job_id: int, count: int) -> None:
-        """Note how many recordings were done. Raises OSError."""
+    def write_done(self, job_id: int, count: int) -> None:
+        """Keep how many recordings were done. Raises OSError."""
         (self._folder(job_id) / "done.txt").write_text(str(count), encoding="utf-8")
 
-    def done(self, job_id: int) -> int | None:
-        """How many recordings were done when the job ended; None where it is not known any more."""
+    def read_done(self, job_id: int) -> int | None:
+        """Return how many recordings were done when the job ended; None if that is not known any more."""
         text = self._read(job_id, "done.txt")
         return int(text) if text.isdecimal() else None
 

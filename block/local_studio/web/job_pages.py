@@ -111,7 +111,7 @@ def _one(site: WebSite, request: Request, job: StudioJob) -> Response:
         "progress": said(progress),
         "count": progress,
         "log": site.jobs.log(job.id),
-        "command": site.jobs.files.command(job.id),
+        "command": site.jobs.files.read_command(job.id),
         "settings": [(_name(site, param), param, value) for param, value in job.parameters.items()],
         "proposed": proposed[:ROWS],
         "proposed_count": len(proposed),
