@@ -107,7 +107,7 @@ def test_a_run_labels_and_says_why(project: LocalProject, jobs: Jobs):
     progress = jobs.progress(job)
     assert progress is not None
     assert (progress.done, progress.of, progress.failed) == (2, 2, 0)
-    assert jobs.files.log(job.id, None, is_over=True).text.endswith("done\n")
+    assert jobs.log(job.id).text.endswith("done\n")
 
 
 def test_a_preview_proposes_under_its_own_id_and_writes_nothing(project: LocalProject, jobs: Jobs):
@@ -151,7 +151,7 @@ def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: LocalPro
 
 def test_the_folder_of_jobs_holds_no_recordings(project: LocalProject, jobs: Jobs):
     job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
-    (jobs.files.log_file(job.id).parent / "made.wav").write_bytes(b"by a block")
+    jobs.files.path_of(job.id, "made.wav").write_bytes(b"by a block")
     assert project.scan().new == 0
 
 

@@ -30,7 +30,7 @@ SAMPLE = LocalSample(
 
 
 def listing(**parameters: str) -> ListQuery:
-    return ListQuery.of(list({"category": "all", **parameters}.items()))
+    return ListQuery.parse(list({"category": "all", **parameters}.items()))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_sample_without_any_label_is_found_by_the_empty_one():
 
 def test_the_newest_come_first_and_random_keeps_all():
     samples = [replace(SAMPLE, id=i) for i in (3, 1, 2)]
-    assert [item.id for item in listing().chosen(samples)] == [3, 2, 1]
-    assert sorted(item.id for item in listing(sortBy="random").chosen(samples)) == [1, 2, 3]
+    assert [item.id for item in listing().select(samples)] == [3, 2, 1]
+    assert sorted(item.id for item in listing(sortBy="random").select(samples)) == [1, 2, 3]
 
 
 def test_a_page_is_small_unless_asked_for_otherwise():
@@ -122,9 +122,9 @@ def test_unknown_repeated_and_absent_parameters_are_refused():
     with pytest.raises(RequestError, match="unknown query parameter 'ids'"):
         listing(ids="[1]")
     with pytest.raises(RequestError, match="limit is given 2 times"):
-        ListQuery.of([("category", "all"), ("limit", "1"), ("limit", "2")])
+        ListQuery.parse([("category", "all"), ("limit", "1"), ("limit", "2")])
     with pytest.raises(RequestError, match="category is required"):
-        ListQuery.of([])
+        ListQuery.parse([])
 
 
 def test_booleans_are_read_as_the_python_bindings_write_them():

@@ -1,8 +1,8 @@
-"""The ASGI application: demands the key, hands calls to their handlers, wraps answers in the envelope.
+"""The ASGI application: checks the key, hands calls to their handlers, wraps answers in the envelope.
 
 Every JSON answer is ``{"success": bool, "error"?: str, …}``, those of unknown paths and of our own
-mistakes included; no answer holds a traceback. Pages stand beside ``/v1``: the key is demanded in the
-header only below `KEYED`.
+mistakes included; no answer holds a traceback. The pages are beside ``/v1``: only below `KEYED` the key
+has to be in the header.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
-    """The application that serves `project` to whoever sends `key` in the header ``x-api-key``; and its `pages`."""
+    """Make the application that serves `project` to whoever sends `key` as ``x-api-key``, and its `pages`."""
     routes: list[BaseRoute] = [
         Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
@@ -46,7 +46,7 @@ def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -
     handlers: dict[Any, Any] = {RequestError: _refused, HTTPException: _http_error, Exception: _unexpected}
     app = Starlette(
         routes=[*routes, Route("/ids.json", _ids(project)), *(pages.routes if pages else ())],
-        middleware=[Middleware(KeyDemanded, key=key), *(pages.middleware if pages else ())],
+        middleware=[Middleware(KeyCheck, key=key), *(pages.middleware if pages else ())],
         exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
     app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect hides a slip
@@ -55,9 +55,9 @@ def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -
 
 @dataclass(frozen=True)
 class WebPages:
-    """What the pages add to the API: their routes, what looks at requests before these, and their own errors.
+    """What the pages add to the API: their routes, their middleware, and their error handlers.
 
-    `handlers` is given those of the API, to be called for its paths, and returns those for all paths.
+    `handlers` takes the handlers of the API, to call them for its paths, and returns those for all paths.
     """
 
     routes: Sequence[BaseRoute]
@@ -65,7 +65,7 @@ class WebPages:
     handlers: Callable[[Mapping[Any, Any]], Mapping[Any, Any]]
 
 
-class KeyDemanded:
+class KeyCheck:
     """Answers 401 to requests below `KEYED` that do not carry the key exactly once."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
@@ -73,13 +73,13 @@ class KeyDemanded:
         self._key = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._opens(Headers(scope=scope)):
-            answer = _failure(401, "the header x-api-key is missing or does not hold this project's key")
-            await answer(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._has_key(Headers(scope=scope)):
+            response = _failure(401, "the header x-api-key is missing or does not hold this project's key")
+            await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _opens(self, headers: Headers) -> bool:
+    def _has_key(self, headers: Headers) -> bool:
         given = headers.getlist("x-api-key")
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
 
@@ -97,11 +97,13 @@ def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Await
         except RequestError:
             raise
         except Exception as error:
-            # An exception that leaves the application makes the server hang up, which the client's next
-            # request on the same connection would suffer for.
+            # An exception that leaves the application makes the server hang up, and then the client's next
+            # request on the same connection fails.
             log.exception("%s %s failed", request.method, request.url.path)
             return await _unexpected(request, error)
-        headers = {"Cache-Control": _caching(request)}
+        # As documented: an answer may be cached for long when, and only when, a `cacheKey` is given.
+        caching = "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
+        headers = {"Cache-Control": caching}
         if isinstance(answer, Path | bytes):
             return audio_response(answer, request.headers.get("range"), headers)
         return JSONResponse({"success": True, **answer}, headers=headers)
@@ -110,18 +112,13 @@ def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Await
 
 
 def _ids(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
-    """The stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
+    """Make the stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
 
     async def endpoint(request: Request) -> Response:
         samples = await run_in_threadpool(project.samples)
         return JSONResponse({"ids": [sample.id for sample in samples]})
 
     return endpoint
-
-
-def _caching(request: Request) -> str:
-    """As documented: an answer may be cached for long when, and only when, a `cacheKey` is given."""
-    return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
 
 
 def audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
@@ -171,8 +168,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = {404: "there is no such call", 405: f"this call does not take {request.method}"}
-    return _failure(error.status_code, said.get(error.status_code, error.detail), dict(error.headers or {}))
+    messages = {404: "there is no such call", 405: f"this call does not take {request.method}"}
+    return _failure(error.status_code, messages.get(error.status_code, error.detail), dict(error.headers or {}))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

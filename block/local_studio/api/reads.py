@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from block.local_studio.api import serializers
-from block.local_studio.api.endpoint import Answer, Call, Endpoint, check_project, sample_of
+from block.local_studio.api.endpoint import Answer, Call, Endpoint, check_project, find_sample
 from block.local_studio.api.list_query import ListQuery, Query
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
@@ -14,15 +14,15 @@ LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this p
 
 def list_projects(project: LocalProject, call: Call) -> Answer:
     """The one project that the key belongs to."""
-    Query.of(call.query, ())
-    return {"projects": [serializers.project(project)]}
+    Query.parse(call.query, ())
+    return {"projects": [serializers.serialize_project(project)]}
 
 
 def get_project(project: LocalProject, call: Call) -> Answer:
     """Facts of the project. `impulseId` is refused: there are no impulses."""
     check_project(project, call)
-    Query.of(call.query, (), ("impulseId",))
-    return serializers.project_info(project, project.samples())
+    Query.parse(call.query, (), ("impulseId",))
+    return serializers.serialize_project_info(project, project.samples())
 
 
 def list_samples(project: LocalProject, call: Call) -> Answer:
@@ -32,13 +32,12 @@ def list_samples(project: LocalProject, call: Call) -> Answer:
     (required) array of sensors empty, and the filter sees the proposals of `proposedActionsJobId`.
     """
     check_project(project, call)
-    listing = ListQuery.of(call.query)
-    chosen = listing.chosen(project.samples(listing.job_id))
-    page = chosen[listing.offset : listing.offset + listing.limit]
-    return {
-        "samples": [serializers.sample(project, item, with_sensors=not listing.exclude_sensors) for item in page],
-        "totalCount": len(chosen),
-    }
+    query = ListQuery.parse(call.query)
+    selected = query.select(project.samples(query.job_id))
+    page = selected[query.offset : query.offset + query.limit]
+    with_sensors = not query.exclude_sensors
+    samples = [serializers.serialize_sample(project, item, with_sensors=with_sensors) for item in page]
+    return {"samples": samples, "totalCount": len(selected)}
 
 
 def get_sample(project: LocalProject, call: Call) -> Answer:
@@ -50,18 +49,16 @@ def get_sample(project: LocalProject, call: Call) -> Answer:
     """
     check_project(project, call)
     known = ("limitPayloadValues", "proposedActionsJobId", "cacheKey")
-    query = Query.of(call.query, known, ("impulseId", "truncateStructuredLabels", "datasetVersionId"))
+    query = Query.parse(call.query, known, ("impulseId", "truncateStructuredLabels", "datasetVersionId"))
     limit = query.integer("limitPayloadValues")
-    item = sample_of(project, call, query.integer("proposedActionsJobId", least=1))
+    item = find_sample(project, call, query.integer("proposedActionsJobId", least=1))
     values = project.values(item, min(LARGEST_PAYLOAD if limit is None else limit, LARGEST_PAYLOAD))
-    payload = serializers.payload(item, values)
+    payload = serializers.serialize_payload(item, values)
     return {
-        "sample": serializers.sample(project, item),
+        "sample": serializers.serialize_sample(project, item),
         "payload": payload,
         "totalPayloadLength": item.values_count,
-        "datastreamPayloads": [
-            {"index": 0, "payload": payload, "totalPayloadLength": item.values_count},
-        ],
+        "datastreamPayloads": [{"index": 0, "payload": payload, "totalPayloadLength": item.values_count}],
     }
 
 
@@ -73,12 +70,12 @@ def get_wav(project: LocalProject, call: Call) -> Answer:
     or reaches beyond the end is refused.
     """
     check_project(project, call)
-    query = Query.of(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
+    query = Query.parse(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
     axis = query.integer("axisIx")
     if axis is None:
         raise RequestError("the query parameter axisIx is required")
     part = slice(query.integer("sliceStart"), query.integer("sliceEnd"))
-    item = sample_of(project, call)
+    item = find_sample(project, call)
     if axis > 0:
         raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…0")
     return project.audio(item, part)
@@ -90,8 +87,8 @@ def get_proposed_changes(project: LocalProject, call: Call) -> Answer:
     Chosen, for want of facts: `step` is 0, because every job here has one step.
     """
     check_project(project, call)
-    Query.of(call.query, ())
-    proposals = project.store.proposals(validation.path_id(call.ids["job"], "job"))
+    Query.parse(call.query, ())
+    proposals = project.store.proposals(validation.parse_id(call.ids["job"], "job"))
     return {
         "proposedChanges": [
             {"sampleId": item.sample_id, "step": 0, "proposedChanges": item.changes.to_json()} for item in proposals

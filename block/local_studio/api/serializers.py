@@ -17,7 +17,7 @@ DEVICE_TYPE = "LOCAL_STUDIO"
 SENSORS: list[Json] = [{"index": 0, "name": "audio", "units": "wav"}]  # `index` is what `axisIx` of the WAV call takes
 
 
-def sample(project: LocalProject, item: LocalSample, *, with_sensors: bool = True) -> Json:
+def serialize_sample(project: LocalProject, item: LocalSample, *, with_sensors: bool = True) -> Json:
     """Serialize a sample. `metadata` is absent when there is none."""
     sensors = SENSORS if with_sensors else []
     interval_ms = 1000 / item.frequency_hz if item.frequency_hz else 0.0
@@ -72,8 +72,8 @@ def sample(project: LocalProject, item: LocalSample, *, with_sensors: bool = Tru
     return answer
 
 
-def payload(item: LocalSample, values: list[list[int]]) -> Json:
-    """The `payload` of one sample: its axes, and the values that were asked for."""
+def serialize_payload(item: LocalSample, values: list[list[int]]) -> Json:
+    """Return the `payload` of one sample: its axes, and the values that were asked for."""
     return {
         "device_type": DEVICE_TYPE,
         "sensors": SENSORS,
@@ -83,8 +83,8 @@ def payload(item: LocalSample, values: list[list[int]]) -> Json:
     }
 
 
-def project(item: LocalProject) -> Json:
-    """One `LocalProject`, an Enterprise one, for only those have custom blocks."""
+def serialize_project(item: LocalProject) -> Json:
+    """Serialize a project: an Enterprise one, because only those have custom blocks."""
     return {
         "id": item.id,
         "name": item.name,
@@ -106,24 +106,24 @@ def project(item: LocalProject) -> Json:
     }
 
 
-def project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
-    """All of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
+def serialize_project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
+    """Return all of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
 
     def summary(category: str) -> Json:
-        chosen = [sample for sample in samples if sample.category == category]
+        members = [sample for sample in samples if sample.category == category]
         labels = sorted(
-            {label.label for sample in chosen for label in sample.structured_labels or ()}
-            | {sample.label for sample in chosen if not sample.structured_labels}
+            {label.label for sample in members for label in sample.structured_labels or ()}
+            | {sample.label for sample in members if not sample.structured_labels}
         )
         return {
-            "totalLengthMs": sum(sample.length_ms for sample in chosen),
+            "totalLengthMs": sum(sample.length_ms for sample in members),
             "labels": labels,
             "totalLabels": len(labels),
-            "dataCount": len(chosen),
+            "dataCount": len(members),
         }
 
     return {
-        "project": project(item),
+        "project": serialize_project(item),
         "developmentKeys": {},
         "impulse": {"created": False, "configured": False, "complete": False},
         "devices": [],

@@ -59,13 +59,13 @@ SELECT_SAMPLES = """
 """
 
 
-def sample_of(row: sqlite3.Row) -> LocalSample:
+def parse_sample(row: sqlite3.Row) -> LocalSample:
     """Return the sample in a row of SELECT_SAMPLES, whose columns are called as its fields."""
     labels = row["structured_labels"]
     parsed = {
         "is_disabled": bool(row["is_disabled"]),
         "metadata": json.loads(row["metadata"]),
-        "structured_labels": None if labels is None else _labels_of(json.loads(labels)),
+        "structured_labels": None if labels is None else _parse_labels(json.loads(labels)),
     }
     return LocalSample(**{**dict(row), **parsed})
 
@@ -100,7 +100,7 @@ def new_columns_of(item: InspectedFile) -> dict[str, object]:
     }
 
 
-def changes_of(text: str) -> ProposedChanges:
+def parse_changes(text: str) -> ProposedChanges:
     """Return the changes in a row's JSON text, as `ProposedChanges.to_json` wrote it."""
     value = json.loads(text)
     labels = value.get("structuredLabels")
@@ -108,7 +108,7 @@ def changes_of(text: str) -> ProposedChanges:
         label=value.get("label"),
         is_disabled=value.get("isDisabled"),
         metadata=value.get("metadata"),
-        structured_labels=None if labels is None else _labels_of(labels),
+        structured_labels=None if labels is None else _parse_labels(labels),
     )
 
 
@@ -127,7 +127,7 @@ def now() -> str:
     return _iso(datetime.now(UTC))
 
 
-def _labels_of(items: Sequence[Mapping[str, Any]]) -> tuple[StructuredLabel, ...]:
+def _parse_labels(items: Sequence[Mapping[str, Any]]) -> tuple[StructuredLabel, ...]:
     return tuple(StructuredLabel(item["startIndex"], item["endIndex"], item["label"]) for item in items)
 
 

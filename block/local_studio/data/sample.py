@@ -6,7 +6,7 @@ Indices count values (readings per axis). `end_index` is inclusive, as everywher
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 CATEGORIES = ("training", "testing", "validation", "post-processing", "anomaly")
 
@@ -92,4 +92,4 @@ class Proposal:
 
     job_id: int
     sample_id: int
-    changes: ProposedChanges = field(default_factory=ProposedChanges)
+    changes: ProposedChanges

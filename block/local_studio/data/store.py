@@ -1,8 +1,8 @@
 """The project's database: samples, labels, metadata and proposals in one SQLite file.
 
 Every write is one transaction that takes the write lock first, so that two servers on one folder cannot
-lose each other's changes. All threads share one connection behind a lock. The values must have passed
-`contract`. Ids are never used twice.
+lose each other's changes. All threads share one connection behind a lock. Callers have validated the
+values. Ids are never used twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BY_HAND = {"labeled_by": "human"}
 
 
 class StaleError(Exception):
-    """Something has changed since it was looked at."""
+    """A sample has changed since the person looked at it."""
 
 
 class StoreError(Exception):
@@ -34,7 +34,7 @@ class StoreError(Exception):
 
 @dataclass(frozen=True)
 class SyncReport:
-    """How many files are new, have changed, have gone; and how many lost labels that no longer fit."""
+    """How many files are new, have changed or are gone, and how many lost labels that no longer fit."""
 
     new: int
     changed: int
@@ -49,26 +49,13 @@ class SampleStore:
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(path)
+            except BaseException:
+                self._db.close()
+                raise
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the project's database {path}: {error}") from None
-        self._db.row_factory = sqlite3.Row
-        try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            with self.transaction() as db:
-                (version,) = db.execute("PRAGMA user_version").fetchone()
-                if version > VERSION:
-                    raise StoreError(f"{path} has schema version {version}, expected at most {VERSION}")
-                missing = {0: (*rows.SCHEMA, *rows.SCHEMA_2), 1: rows.SCHEMA_2}.get(version, ())
-                for statement in missing:
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {VERSION}")
-        except sqlite3.Error as error:
-            self._db.close()
-            raise StoreError(f"cannot open the project's database {path}: {error}") from None
-        except StoreError:
-            self._db.close()
-            raise
 
     def close(self) -> None:
         """Close the database; nothing else may be called afterwards."""
@@ -76,7 +63,7 @@ class SampleStore:
             self._db.close()
 
     def setting(self, name: str, default: str) -> str:
-        """The stored value of a setting; `default` is stored first when there is none."""
+        """Return the stored value of a setting; `default` is stored first if there is none."""
         with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, default))
             (value,) = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
@@ -116,13 +103,13 @@ class SampleStore:
         return SyncReport(new, changed, gone, dropped)
 
     def samples(self) -> list[LocalSample]:
-        """All samples but those whose file has gone, by id."""
-        return [rows.sample_of(row) for row in self.read(f"{rows.SELECT_SAMPLES} ORDER BY id")]
+        """Return all samples but those whose file has gone, by id."""
+        return [rows.parse_sample(row) for row in self.read(f"{rows.SELECT_SAMPLES} ORDER BY id")]
 
     def sample(self, sample_id: int) -> LocalSample | None:
-        """One sample, None if there is none or its file has gone."""
+        """Return one sample, None if there is none or its file has gone."""
         found = self.read(f"{rows.SELECT_SAMPLES} AND id = ?", sample_id)
-        return rows.sample_of(found[0]) if found else None
+        return rows.parse_sample(found[0]) if found else None
 
     def set_label(self, sample_id: int, label: str) -> None:
         """Replace the sample's single label."""
@@ -140,7 +127,7 @@ class SampleStore:
             self._set(sample_id, "structured_labels", rows.dump_labels(labels))
 
     def set_by_hand(self, sample_id: int, labels: Sequence[StructuredLabel], revision: int) -> int:
-        """A person's labels, marked as such. Returns the sample's new revision.
+        """Replace the structured labels by a person's, marked as such. Returns the sample's new revision.
 
         `revision` is the one that the person saw. Raises StaleError if it is no longer the sample's.
         """
@@ -154,9 +141,9 @@ class SampleStore:
         return int(row["revision"])
 
     def accept(self, job_id: int, sample_id: int, revision: int | None = None) -> bool:
-        """Carry out what a job proposes for a sample; False if it proposes nothing (any more).
+        """Carry out what a job proposes for a sample; return False if it proposes nothing (any more).
 
-        Raises StaleError if `revision` is given, which is the one that the person saw, and is no longer the sample's.
+        Raises StaleError if the `revision` that the person saw is given, and is no longer the sample's.
         """
         with self.transaction() as db:
             found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
@@ -166,27 +153,25 @@ class SampleStore:
                 (row,) = self.read("SELECT revision FROM samples WHERE id = ?", sample_id)
                 if row["revision"] != revision:
                     raise StaleError
-            changes = rows.changes_of(found[0]["changes"])
-            columns: dict[str, object] = {}
-            if changes.label is not None:
-                columns["label"] = changes.label
-            if changes.is_disabled is not None:
-                columns["is_disabled"] = changes.is_disabled
-            if changes.metadata is not None:
-                columns["metadata"] = rows.dump(dict(changes.metadata))
-            if changes.structured_labels is not None:
-                columns["structured_labels"] = rows.dump_labels(changes.structured_labels)
-                if changes.metadata is None:  # what is accepted is no longer a person's work
-                    (row,) = self.read("SELECT metadata FROM samples WHERE id = ?", sample_id)
-                    kept = {key: value for key, value in json.loads(row["metadata"]).items() if key not in BY_HAND}
-                    columns["metadata"] = rows.dump(kept)
+            changes = rows.parse_changes(found[0]["changes"])
+            labels, metadata = changes.structured_labels, changes.metadata
+            if labels is not None and metadata is None:  # what is accepted is no longer a person's work
+                (row,) = self.read("SELECT metadata FROM samples WHERE id = ?", sample_id)
+                metadata = {key: value for key, value in json.loads(row["metadata"]).items() if key not in BY_HAND}
+            columns = {
+                "label": changes.label,
+                "is_disabled": changes.is_disabled,
+                "metadata": None if metadata is None else rows.dump(metadata),
+                "structured_labels": None if labels is None else rows.dump_labels(labels),
+            }
             for column, value in columns.items():
-                self._set(sample_id, column, value)
+                if value is not None:
+                    self._set(sample_id, column, value)
             db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", (job_id, sample_id))
         return True
 
     def reject(self, job_id: int, sample_id: int) -> bool:
-        """Forget what a job proposes for a sample; False if it proposes nothing (any more)."""
+        """Forget what a job proposes for a sample; return False if it proposes nothing (any more)."""
         with self.transaction() as db:
             done = db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", (job_id, sample_id))
             return done.rowcount > 0
@@ -204,18 +189,18 @@ class SampleStore:
             db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", values)
 
     def proposals(self, job_id: int) -> list[Proposal]:
-        """What a job proposes for samples whose file has not gone, by sample id."""
+        """Return what a job proposes for samples whose file has not gone, by sample id."""
         found = self.read(
             "SELECT sample_id, changes FROM proposals JOIN samples ON samples.id = sample_id "
             "WHERE job_id = ? AND NOT is_missing ORDER BY sample_id",
             job_id,
         )
-        return [Proposal(job_id, row["sample_id"], rows.changes_of(row["changes"])) for row in found]
+        return [Proposal(job_id, row["sample_id"], rows.parse_changes(row["changes"])) for row in found]
 
     def changes(self, job_id: int, sample_id: int) -> ProposedChanges:
-        """What a job proposes for one sample; no changes where it has proposed nothing."""
+        """Return what a job proposes for one sample; no changes if it has proposed nothing."""
         found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
-        return rows.changes_of(found[0]["changes"]) if found else ProposedChanges()
+        return rows.parse_changes(found[0]["changes"]) if found else ProposedChanges()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -233,12 +218,25 @@ class SampleStore:
         with self._lock:
             return self._db.execute(query, values).fetchall()
 
+    def _prepare(self, path: Path) -> None:
+        """Configure the connection, and make the tables that are missing."""
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        with self.transaction() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise StoreError(f"{path} has schema version {version}, expected at most {VERSION}")
+            for statement in {0: (*rows.SCHEMA, *rows.SCHEMA_2), 1: rows.SCHEMA_2}.get(version, ()):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+
     def _set(self, sample_id: int, column: str, value: object) -> None:
         query = f"UPDATE samples SET {column} = ?, modified = ?, revision = revision + 1 WHERE id = ?"  # noqa: S608 - names from this file and rows.py only
         self._db.execute(query, (value, rows.now(), sample_id))
 
     def _update_file(self, old: sqlite3.Row, columns: Mapping[str, object]) -> bool:
-        """Take over a file that has changed; whether structured labels were dropped for it."""
+        """Take over a file that has changed; return whether structured labels were dropped for it."""
         for column, value in columns.items():
             self._set(old["id"], column, value)
         if old["values_count"] == columns["values_count"]:

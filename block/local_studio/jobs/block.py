@@ -87,6 +87,15 @@ class Parameter:
         """What a select offers."""
         return [option.value for option in self.options]
 
+    def accepts(self, value: str) -> bool:
+        """Return True if `value` is one of its type. An empty one is, except for a switch."""
+        if self.is_switch:
+            return value in ("true", "false")
+        if self.type == SELECT:
+            return value in ("", *self.values)
+        pattern = {INT: INTEGER, FLOAT: NUMBER}.get(self.type)
+        return not value or pattern is None or pattern.fullmatch(value) is not None
+
 
 @dataclass(frozen=True)
 class Block:
@@ -178,21 +187,11 @@ def _item(value: object, where: str, notes: list[str]) -> Parameter:
     for key in ("multiline", "allowEmpty"):
         if given.get(key) and kind != TEXT:
             raise BlockError(f"{where}: {key} is for items of type string, this one is of type {kind}")
-    if expected := _expectation_of(item):
-        raise BlockError(f"{where}: value is {abbreviate(item.default)}, expected {expected}")
+    if not item.accepts(item.default):
+        expected = {INT: "a whole number", FLOAT: "a number", SELECT: f"one of {abbreviate(item.values)}"}
+        message = f"value is {abbreviate(item.default)}, expected {expected.get(item.type, 'true or false')}"
+        raise BlockError(f"{where}: {message}")
     return item
-
-
-def _expectation_of(item: Parameter) -> str:
-    """Return what was expected in place of a wrong default, else nothing. An empty one is to be filled in."""
-    value = item.default
-    if item.type == INT and value and not INTEGER.fullmatch(value):
-        return "a whole number"
-    if item.type == FLOAT and value and not NUMBER.fullmatch(value):
-        return "a number"
-    if item.type == SELECT and value and value not in item.values:
-        return f"one of {abbreviate(item.values)}"
-    return "true or false" if item.is_switch and value not in ("true", "false") else ""
 
 
 def _default(given: Mapping[str, Any], kind: str, where: str) -> str:

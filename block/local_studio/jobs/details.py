@@ -7,7 +7,7 @@ documented fields are kept, each with its type, and sizes are bounded.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +61,8 @@ def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
 
 
 def _segment(value: dict[str, Any]) -> dict[str, object]:
-    segment: dict[str, object] = {
-        "startIndex": _whole(value["startIndex"]),
-        "endIndex": _whole(value["endIndex"]),
-        "label": _text(value["label"]),
-    }
-    for key in ("score", "loudnessDbfs", "margin"):
-        if value.get(key) is not None:
-            segment[key] = _number(value[key])
-    for key in ("windows", "agreeing"):
-        if value.get(key) is not None:
-            segment[key] = _whole(value[key])
-    if value.get("runnersUp") is not None:
-        segment["runnersUp"] = [[_text(name), _number(score)] for name, score in value["runnersUp"][:10]]
-    return segment
+    required = {key: FIELDS[key](value[key]) for key in ("startIndex", "endIndex", "label")}
+    return required | {key: check(value[key]) for key, check in FIELDS.items() if value.get(key) is not None}
 
 
 def _text(value: object) -> str:
@@ -94,3 +82,20 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
         raise TypeError
     return float(value)
+
+
+def _runners_up(value: Any) -> list[list[object]]:
+    return [[_text(name), _number(score)] for name, score in value[:10]]
+
+
+FIELDS: dict[str, Callable[[Any], object]] = {
+    "startIndex": _whole,
+    "endIndex": _whole,
+    "label": _text,
+    "score": _number,
+    "loudnessDbfs": _number,
+    "margin": _number,
+    "windows": _whole,
+    "agreeing": _whole,
+    "runnersUp": _runners_up,
+}

@@ -13,9 +13,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from block.local_studio.jobs.log import Log, read_end, read_part
-
 STATE_FOLDER = ".local-studio"
+IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "details.jsonl", "done.txt"
 
 
 class JobFiles:
@@ -41,53 +40,40 @@ class JobFiles:
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
         """Make a folder for a new job, with its ids. Raises OSError."""
         self.remove(job_id)  # of a job of that id in a database that is gone
-        folder = self.log_file(job_id).parent
+        folder = self._folder(job_id)
         if not folder.parent.resolve().is_relative_to(self._root):
             raise OSError(f"{STATE_FOLDER}/jobs leads out of the project's folder")
         folder.mkdir(parents=True)
-        self.ids_file(job_id).write_text(json.dumps({"ids": list(sample_ids)}), encoding="utf-8")
+        self.path_of(job_id, IDS).write_text(json.dumps({"ids": list(sample_ids)}), encoding="utf-8")
 
     def remove(self, job_id: int) -> None:
         """Remove what there is of a job."""
         shutil.rmtree(self._folder(job_id), ignore_errors=True)
 
-    def ids_file(self, job_id: int) -> Path:
-        """Return the path that `--data-ids-file` names."""
-        return self._folder(job_id) / "ids.json"
-
-    def log_file(self, job_id: int) -> Path:
-        """Return where the block's output is kept."""
-        return self._folder(job_id) / "log.txt"
-
-    def details_file(self, job_id: int) -> Path:
-        """Return where the block may describe its labels."""
-        return self._folder(job_id) / "details.jsonl"
-
-    def log(self, job_id: int, offset: int | None, *, is_over: bool) -> Log:
-        """Return a job's log from `offset` on; its end if that is None."""
-        path = self.log_file(job_id)
-        return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
+    def path_of(self, job_id: int, name: str) -> Path:
+        """Return the path of a job's file `name`, such as `IDS`."""
+        return self._folder(job_id) / name
 
     def write_command(self, job_id: int, command: str) -> None:
         """Keep the command line. Raises OSError."""
-        (self._folder(job_id) / "command.txt").write_text(command, encoding="utf-8", errors="replace")
+        self.path_of(job_id, COMMAND).write_text(command, encoding="utf-8", errors="replace")
 
     def read_command(self, job_id: int) -> str:
         """Return the command line, an empty one if it is not known any more."""
-        return self._read(job_id, "command.txt")
+        return self._read(job_id, COMMAND)
 
     def write_done(self, job_id: int, count: int) -> None:
         """Keep how many recordings were done. Raises OSError."""
-        (self._folder(job_id) / "done.txt").write_text(str(count), encoding="utf-8")
+        self.path_of(job_id, DONE).write_text(str(count), encoding="utf-8")
 
     def read_done(self, job_id: int) -> int | None:
         """Return how many recordings were done when the job ended; None if that is not known any more."""
-        text = self._read(job_id, "done.txt")
+        text = self._read(job_id, DONE)
         return int(text) if text.isdecimal() else None
 
     def _read(self, job_id: int, name: str) -> str:
         try:
-            return (self._folder(job_id) / name).read_text(encoding="utf-8")
+            return self.path_of(job_id, name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return ""
 

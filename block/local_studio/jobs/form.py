@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from block.local_studio.jobs.block import (
-    BOOLEAN,
-    ELSEWHERE,
-    FLAG,
-    FLOAT,
-    INT,
-    INTEGER,
-    NUMBER,
-    SECRET,
-    SELECT,
-    Block,
-    Parameter,
-)
+from block.local_studio.jobs.block import BOOLEAN, ELSEWHERE, FLAG, FLOAT, INT, SECRET, SELECT, Block, Parameter
 
 LARGEST_ARGUMENT = 128 * 1024 - 1  # bytes that Linux hands over in one argument
+EXPECTED = {
+    INT: "This must be a whole number.",
+    FLOAT: "This must be a number, with a point and no comma.",
+    SELECT: "This must be one of the values offered.",
+}
 
 
 @dataclass(frozen=True)
@@ -105,10 +98,4 @@ def _problem_of(item: Parameter, value: str) -> str:
         return "This is too long, or holds a character that cannot be handed over."
     if "\n" in value and not item.is_multiline:
         return "This must be a single line."
-    if item.type == INT and not INTEGER.fullmatch(value):
-        return "This must be a whole number."
-    if item.type == FLOAT and not NUMBER.fullmatch(value):
-        return "This must be a number, with a point and no comma."
-    if item.type == SELECT and value not in item.values:
-        return "This must be one of the values offered."
-    return ""
+    return "" if item.accepts(value) else EXPECTED[item.type]

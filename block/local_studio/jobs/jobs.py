@@ -13,24 +13,21 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import process as block_process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile
-from block.local_studio.jobs.files import JobFiles
+from block.local_studio.jobs.files import DETAILS, IDS, LOG, JobFiles
 from block.local_studio.jobs.form import build_arguments
-from block.local_studio.jobs.log import Log
+from block.local_studio.jobs.log import Log, read_end, read_part
 from block.local_studio.jobs.process import BlockProcess
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, JobStore, StudioJob
-
-if TYPE_CHECKING:
-    from block.local_studio.address import Address
 
 TICK_S = 1.0  # between two looks at what a job has said
 CLOSE_S = 6.0  # that a block has to end in when the server does
@@ -115,7 +112,7 @@ class Jobs:
                     undo.pop_all()
             except (OSError, sqlite3.Error) as error:
                 raise StartError(_reason_of(error)) from None
-            details = DetailsFile(self.files.details_file(job.id), sample_ids)
+            details = DetailsFile(self.files.path_of(job.id, DETAILS), sample_ids)
             self._run = run = _RunningJob(replace(job, pid=process.pid), process, lock, details)
             run.thread = threading.Thread(target=self._watch, args=(run,), name="job", daemon=True)
             run.thread.start()
@@ -140,7 +137,8 @@ class Jobs:
         """Return a job's log from `offset` on; its end if that is None."""
         job = self.store.get(job_id)
         is_over = job is None or not job.is_running
-        return self.files.log(job_id, offset, is_over=is_over)
+        path = self.files.path_of(job_id, LOG)
+        return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
 
     def progress(self, job: StudioJob) -> JobProgress | None:
         """Return how far a job is, or was when it ended; None if that is not known any more."""
@@ -160,30 +158,21 @@ class Jobs:
         run.thread.join(CLOSE_S)
 
     def _start_process(self, job: StudioJob, secrets: Mapping[str, str]) -> BlockProcess:
-        ids = ["--data-ids-file", str(self.files.ids_file(job.id))]
+        ids = ["--data-ids-file", str(self.files.path_of(job.id, IDS))]
         preview = ["--propose-actions", str(job.id)] if job.is_preview else []
         words = [*build_arguments(self.block, job.parameters), *ids, *preview]
         self.files.write_command(job.id, shlex.join(block_process.command(self.block, words, "python3")))
-        variables = block_process.environment(
-            endpoint=self._endpoint(),
-            key=self._address.key,
-            project_id=self._project.id,
-            details=self.files.details_file(job.id),
-            own={**{name: os.environ[name] for name in self.block.variables if name in os.environ}, **secrets},
-        )
+        own = {**{name: os.environ[name] for name in self.block.variables if name in os.environ}, **secrets}
+        details = self.files.path_of(job.id, DETAILS)
+        variables = block_process.environment(self._address, self._project.id, details, own)
         command = block_process.command(self.block, words)
-        return BlockProcess(command, self.block.folder, variables, self.files.log_file(job.id))
+        return BlockProcess(command, self.block.folder, variables, self.files.path_of(job.id, LOG))
 
     def _forget(self, job_id: int) -> None:
         """Remove what there is of a job that could not be started."""
         self.files.remove(job_id)
         with contextlib.suppress(sqlite3.Error):
             self.store.remove(job_id)
-
-    def _endpoint(self) -> str:
-        """Return where the block reaches this server: nothing can connect to the address that means "all"."""
-        host = "127.0.0.1" if self._address.host in ("0.0.0.0", "") else self._address.host  # noqa: S104
-        return replace(self._address, host=host).endpoint
 
     def _take_over(self) -> int:
         """Take the lock, and clean up what a killed server has left behind. Returns the lock.
@@ -196,9 +185,10 @@ class Jobs:
             running = self.running()
             raise BusyError(running.id if running else 0) from None
         try:
-            for job in self.store.interrupt_running():
+            for job in self.store.running():
+                self.store.end(job.id, INTERRUPTED, None)
                 if job.pid is not None:
-                    block_process.end_orphan(job.pid, self.files.ids_file(job.id))
+                    block_process.end_orphan(job.pid, self.files.path_of(job.id, IDS))
         except BaseException:
             os.close(lock)
             raise
@@ -216,8 +206,9 @@ class Jobs:
             self._take_details(run)
             if run.stopping and time.monotonic() >= run.stopped_at + block_process.GRACE_S:
                 run.process.kill()
-        for _ in self._until_closing():
-            if self._take_details(run) and self._record_end(run):
+        # What a full disk does not take is tried again until this server ends; the next one sees what is left to do.
+        while not (self._take_details(run) and self._record_end(run)):
+            if self._closing.wait(TICK_S):
                 break
         with self._lock:
             self._run = None
@@ -245,12 +236,6 @@ class Jobs:
         except sqlite3.Error:
             return False
         return True
-
-    def _until_closing(self) -> Iterator[None]:
-        """Yield once, and again every `TICK_S` until the server ends; the next server sees what is left to do then."""
-        yield
-        while not self._closing.wait(TICK_S):
-            yield
 
 
 def _reason_of(error: OSError | sqlite3.Error) -> str:

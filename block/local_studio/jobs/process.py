@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from block.local_studio.address import LOOPBACK, Address
 from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.log import LogWriter
 
@@ -27,19 +29,21 @@ LAST_WORDS_S = 2.0  # for output that is on its way when the process has ended
 ORGANIZATION_ID = 1
 
 
-def environment(*, endpoint: str, key: str, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
+def environment(address: Address, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of a block; `own` are its secrets and those it requires.
 
     There is no ingestion service here, and audio must not leave the machine: its host is this machine, not Edge
     Impulse's. There is no organization either; the project's key stands for its key.
     """
+    if address.host in ("0.0.0.0", ""):  # noqa: S104 - means "all"; nothing can connect to it
+        address = replace(address, host=LOOPBACK)
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
         **own,
-        "EI_API_ENDPOINT": endpoint,
-        "EI_PROJECT_API_KEY": key,
+        "EI_API_ENDPOINT": address.endpoint,
+        "EI_PROJECT_API_KEY": address.key,
         "EI_PROJECT_ID": str(project_id),
-        "EI_API_KEY": key,
+        "EI_API_KEY": address.key,
         "EI_ORGANIZATION_ID": str(ORGANIZATION_ID),
         "EI_INGESTION_HOST": "localhost",
         DETAILS: str(details),

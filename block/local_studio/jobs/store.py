@@ -73,13 +73,6 @@ class JobStore:
                 (state, exit_code, rows.now(), job_id),
             )
 
-    def interrupt_running(self) -> list[StudioJob]:
-        """Mark jobs that a server before this one left running; return them as they were."""
-        running = self.running()
-        for job in running:
-            self.end(job.id, INTERRUPTED, None)
-        return running
-
     def running(self) -> list[StudioJob]:
         """Return the jobs that run, or ran when their server went away."""
         return [_job_of(row) for row in self._store.read("SELECT * FROM jobs WHERE state = ? ORDER BY id", RUNNING)]

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from block.local_studio.data.validation import RequestError, path_id
+from block.local_studio.data.validation import RequestError, parse_id
 from block.local_studio.jobs.block import ADVANCED, ELSEWHERE, SECRET, Block, Parameter
 from block.local_studio.jobs.form import check_form, is_shown
 from block.local_studio.jobs.jobs import BusyError
@@ -79,7 +79,7 @@ def _empty(site: WebSite, request: Request) -> Response:
 def _like(site: WebSite, job_id: str | None) -> StudioJob | None:
     """The job whose values the form begins with: the one asked for, or the newest of this block."""
     if job_id is not None:
-        return site.jobs.store.get(path_id(job_id, "job"))
+        return site.jobs.store.get(parse_id(job_id, "job"))
     return next((job for job in site.jobs.store.latest() if job.block == site.jobs.block.name), None)
 
 

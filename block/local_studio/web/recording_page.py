@@ -63,8 +63,8 @@ def routes(site: WebSite) -> list[BaseRoute]:
         sample_id = _id(request)
         if request.headers.get("content-type", "").startswith("application/json"):
             body = await site.json(request)
-            validation.only_keys(body, ("revision", "labels"), "the request body")
-            revision = validation.integer(body.get("revision"), "revision")
+            validation.check_keys(body, ("revision", "labels"), "the request body")
+            revision = validation.parse_integer(body.get("revision"), "revision")
             new = await in_thread(_save, site, sample_id, body.get("labels"), revision)
             return Response(as_json({"success": True, "revision": new}), media_type="application/json", headers=HEADERS)
         fields = await site.form(request)
@@ -80,7 +80,7 @@ def routes(site: WebSite) -> list[BaseRoute]:
     async def proposal(request: Request) -> Response:
         sample_id = _id(request)
         fields = await site.form(request)
-        job_id = validation.path_id(fields.get("job", ""), "job")
+        job_id = validation.parse_id(fields.get("job", ""), "job")
         done = await in_thread(_decide, site, sample_id, job_id, fields.get("decision"), fields.get("revision"))
         return site.to(f"/recordings/{sample_id}?done={done}")
 
@@ -107,7 +107,7 @@ def _save(site: WebSite, sample_id: int, given: object, revision: int) -> int:
     sample = site.project.sample(sample_id)
     if not can_draw(sample):
         raise RequestError("this recording has no values that could be labelled")
-    labels = validation.structured_labels(given, sample.values_count, "labels")
+    labels = validation.parse_labels(given, sample.values_count, "labels")
     assert isinstance(given, list)
     checked_by_hand(given, sample.frequency_hz, sample.values_count)
     try:
@@ -171,12 +171,12 @@ def _etag(sample: LocalSample) -> str:
 
 
 def _id(request: Request) -> int:
-    return validation.path_id(str(request.path_params["sample"]), "recording")
+    return validation.parse_id(str(request.path_params["sample"]), "recording")
 
 
 def _job(request: Request) -> int | None:
     given = request.query_params.get("job")
-    return None if given is None else validation.path_id(given, "job")
+    return None if given is None else validation.parse_id(given, "job")
 
 
 def _whole(text: str) -> int:
