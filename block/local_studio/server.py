@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from block.edge_impulse.endpoint import is_loopback
 from block.local_studio.address import LOOPBACK, Address
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def serve(arguments: argparse.Namespace) -> None:
             server, jobs = _make_server(project, address, arguments.block)
             if report.labels_dropped:
                 print(f"{report.labels_dropped} recordings have changed in length and lost their labels")
-            print("\n".join(_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
+            print("\n".join(_format_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
             try:
                 server.run([listener])
             finally:
@@ -86,7 +87,7 @@ def serve(arguments: argparse.Namespace) -> None:
         project.close()
 
 
-def _greeting(project: LocalProject, address: Address, count: int, ids_file: Path | None) -> Sequence[str]:
+def _format_greeting(project: LocalProject, address: Address, count: int, ids_file: Path | None) -> Sequence[str]:
     """Return the lines printed at the start: the address, and what to paste in the shell that runs the block."""
     ids = f'curl -sSf -H "x-api-key: $EI_PROJECT_API_KEY" {address.url}/ids.json -o ids.json'
     if ids_file is not None:
@@ -127,7 +128,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         jobs = Jobs(project, block, address)
     except BlockError as error:
         raise ServeError(str(error)) from None
-    is_open = address.is_loopback
+    is_open = is_loopback(address.host)
     site = WebSite(project, jobs, address.key, is_open)
     hosts = frozenset((LOOPBACK, "localhost", "[::1]", address.host)) if is_open else None
     config = uvicorn.Config(

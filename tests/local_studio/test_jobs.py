@@ -106,7 +106,7 @@ def test_a_run_labels_and_says_why(project: LocalProject, jobs: Jobs):
     ]  # fmt: skip
     progress = jobs.progress(job)
     assert progress is not None
-    assert (progress.done, progress.of, progress.failed) == (2, 2, 0)
+    assert (progress.done, progress.total, progress.failed) == (2, 2, 0)
     assert jobs.log(job.id).text.endswith("done\n")
 
 
@@ -266,7 +266,7 @@ def test_what_cannot_start_leaves_nothing(
     elif broken == "database":
         monkeypatch.setattr(jobs.store, "create", full)
     elif broken == "python":
-        monkeypatch.setattr(process, "command", lambda block, arguments, python="": ["/no/such/program"])
+        monkeypatch.setattr(process, "make_command", lambda block, arguments, python="": ["/no/such/program"])
     else:
         monkeypatch.setattr(jobs.store, "set_pid", full)
     with pytest.raises(StartError, match="nothing was changed"):

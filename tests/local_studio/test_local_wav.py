@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.local_studio.api.app import requested_range
+from block.local_studio.api.app import parse_range
 from block.local_studio.data import wav
 from block.local_studio.data.wav import UnreadableAudio, read_wav
 
@@ -97,7 +97,7 @@ def test_a_damaged_file_is_served_neither_whole_nor_in_slices(tmp_path: Path):
 def test_payload_values_are_16_bit_integers_averaged_over_channels(tmp_path: Path):
     values = np.array([[0.5, 0.0], [-1.0, -1.0], [0.0, 0.0]])
     soundfile.write(tmp_path / "a.wav", values, 8000, "FLOAT")
-    assert wav.first_values(tmp_path / "a.wav", 2) == [[8192], [-32768]]
+    assert wav.read_first_values(tmp_path / "a.wav", 2) == [[8192], [-32768]]
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_payload_values_are_16_bit_integers_averaged_over_channels(tmp_path: Pat
     ],
 )
 def test_one_range_of_bytes_is_understood_and_others_are_ignored(header: str | None, expected: range | None):
-    assert requested_range(header, 100) == expected
+    assert parse_range(header, 100) == expected
 
 
 @pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0)])
 def test_a_range_outside_the_bytes_is_unsatisfiable(header: str, size: int):
-    assert requested_range(header, size) is not None
-    assert not requested_range(header, size)
+    assert parse_range(header, size) is not None
+    assert not parse_range(header, size)

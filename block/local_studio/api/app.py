@@ -40,12 +40,13 @@ log = logging.getLogger(__name__)
 def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
     """Make the application that serves `project` to whoever sends `key` as ``x-api-key``, and its `pages`."""
     routes: list[BaseRoute] = [
-        Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
+        Route(f"/v1{endpoint.path}", _make_endpoint(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
     ]
-    handlers: dict[Any, Any] = {RequestError: _refused, HTTPException: _http_error, Exception: _unexpected}
+    handlers: dict[Any, Any] = {RequestError: _answer_refusal, HTTPException: _answer_http_error}
+    handlers[Exception] = _answer_unexpected
     app = Starlette(
-        routes=[*routes, Route("/ids.json", _ids(project)), *(pages.routes if pages else ())],
+        routes=[*routes, Route("/ids.json", _make_ids_endpoint(project)), *(pages.routes if pages else ())],
         middleware=[Middleware(KeyCheck, key=key), *(pages.middleware if pages else ())],
         exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
@@ -74,7 +75,7 @@ class KeyCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._has_key(Headers(scope=scope)):
-            response = _failure(401, "the header x-api-key is missing or does not hold this project's key")
+            response = _make_failure(401, "the header x-api-key is missing or does not hold this project's key")
             await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -84,7 +85,7 @@ class KeyCheck:
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
 
 
-def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         call = Call(
             ids={name: str(value) for name, value in request.path_params.items()},
@@ -100,18 +101,18 @@ def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Await
             # An exception that leaves the application makes the server hang up, and then the client's next
             # request on the same connection fails.
             log.exception("%s %s failed", request.method, request.url.path)
-            return await _unexpected(request, error)
+            return await _answer_unexpected(request, error)
         # As documented: an answer may be cached for long when, and only when, a `cacheKey` is given.
         caching = "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
         headers = {"Cache-Control": caching}
         if isinstance(answer, Path | bytes):
-            return audio_response(answer, request.headers.get("range"), headers)
+            return make_audio_response(answer, request.headers.get("range"), headers)
         return JSONResponse({"success": True, **answer}, headers=headers)
 
     return endpoint
 
 
-def _ids(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
+def _make_ids_endpoint(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
     """Make the stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
 
     async def endpoint(request: Request) -> Response:
@@ -121,7 +122,7 @@ def _ids(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
+def make_audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
     """Return a WAV, or the range of its bytes that the header Range (`wanted`) asks for: 200, 206 or 416.
 
     Starlette answers ranges of a file, several and malformed ones (400) too; of other audio only a single one.
@@ -129,10 +130,10 @@ def audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers
     if isinstance(audio, Path):
         return FileResponse(audio, headers=headers, media_type="audio/wav")
     size = len(audio) if isinstance(audio, bytes) else audio.size
-    part = requested_range(wanted, size)
+    part = parse_range(wanted, size)
     if part is not None and not part:
         message = f"the range {wanted!r} holds none of the {size} bytes"
-        return _failure(416, message, {"Content-Range": f"bytes */{size}"})
+        return _make_failure(416, message, {"Content-Range": f"bytes */{size}"})
     start, stop = (0, size) if part is None else (part.start, part.stop)
     headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
     if part is not None:
@@ -141,7 +142,7 @@ def audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers
     return StreamingResponse(content, 200 if part is None else 206, headers, media_type="audio/wav")
 
 
-def requested_range(header: str | None, size: int) -> range | None:
+def parse_range(header: str | None, size: int) -> range | None:
     """Return the bytes, of `size`, that a header Range asks for; none of them if it cannot be satisfied.
 
     None stands for no range: as the RFC allows, a malformed header and one with several ranges are ignored.
@@ -157,20 +158,20 @@ def requested_range(header: str | None, size: int) -> range | None:
     return range(int(first), min(size, int(last) + 1) if last else size)
 
 
-def _failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def _make_failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"success": False, "error": message}, status, headers)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _failure(error.status, error.message)
+    return _make_failure(error.status, error.message)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     messages = {404: "there is no such call", 405: f"this call does not take {request.method}"}
-    return _failure(error.status_code, messages.get(error.status_code, error.detail), dict(error.headers or {}))
+    return _make_failure(error.status_code, messages.get(error.status_code, error.detail), dict(error.headers or {}))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    return _failure(500, "the local Studio failed at this call; its own output says why")
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    return _make_failure(500, "the local Studio failed at this call; its own output says why")

@@ -122,6 +122,7 @@ def serialize_project_info(item: LocalProject, samples: Sequence[LocalSample]) -
             "dataCount": len(members),
         }
 
+    created = item.created
     return {
         "project": serialize_project(item),
         "developmentKeys": {},
@@ -134,12 +135,7 @@ def serialize_project_info(item: LocalProject, samples: Sequence[LocalSample]) -
             "validation": summary("validation"),
             "postProcessing": summary("post-processing"),
         },
-        "computeTime": {
-            "periodStartDate": item.created,
-            "periodEndDate": item.created,
-            "timeUsedMs": 0,
-            "timeLeftMs": 0,
-        },
+        "computeTime": {"periodStartDate": created, "periodEndDate": created, "timeUsedMs": 0, "timeLeftMs": 0},
         "acquisitionSettings": {
             "intervalMs": 0.0625,
             "lengthMs": 1000,

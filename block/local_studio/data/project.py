@@ -83,7 +83,7 @@ class LocalProject:
     def values(self, sample: LocalSample, limit: int) -> list[list[int]]:
         """Return the first `limit` values as 16-bit integers; none where there is no readable audio."""
         try:
-            return wav.first_values(self._file_of(sample), limit)
+            return wav.read_first_values(self._file_of(sample), limit)
         except wav.UnreadableAudio:
             return []
 

@@ -53,7 +53,7 @@ def is_wav_of(sound: soundfile.SoundFile, subtypes: tuple[str, ...]) -> bool:
     return sound.format in ("WAV", "WAVEX") and sound.subtype in subtypes
 
 
-def first_values(path: Path, limit: int) -> list[list[int]]:
+def read_first_values(path: Path, limit: int) -> list[list[int]]:
     """Return the first `limit` values as 16-bit integers, one list per interval with one entry for the one axis.
 
     Several channels are averaged. Raises UnreadableAudio.

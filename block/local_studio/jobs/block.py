@@ -141,7 +141,7 @@ def read_block(folder: Path) -> Block:
     if not isinstance(listed, list):
         raise BlockError(f"{where}: parameters must be an array, got {abbreviate(listed)}")
     notes: list[str] = []
-    items = [_item(value, f"{where}: parameters[{at}]", notes) for at, value in enumerate(listed)]
+    items = [_parse_item(value, f"{where}: parameters[{at}]", notes) for at, value in enumerate(listed)]
     _check_together(items, where)
     return Block(
         folder=folder,
@@ -154,7 +154,7 @@ def read_block(folder: Path) -> Block:
     )
 
 
-def _item(value: object, where: str, notes: list[str]) -> Parameter:
+def _parse_item(value: object, where: str, notes: list[str]) -> Parameter:
     given = as_object(value, where)
     param = get_required_text(given, "param", where)
     where = f"{where} ({param})"
@@ -168,21 +168,19 @@ def _item(value: object, where: str, notes: list[str]) -> Parameter:
     unknown = sorted(set(given) - set(ITEM_KEYS))
     if unknown:
         notes.append(f"{param}: {', '.join(unknown)} in {PARAMETERS} means nothing here")
+    texts = {key: get_text(given, key, where) for key in ("help", "hint", "placeholder", "section")}
     item = Parameter(
+        **texts,
         name=get_required_text(given, "name", where),
         type=str(kind),
         param=param,
-        default=_default(given, str(kind), where),
-        help=get_text(given, "help", where),
-        hint=get_text(given, "hint", where),
-        placeholder=get_text(given, "placeholder", where),
-        options=_options(given, str(kind), where),
+        default=_parse_default(given, str(kind), where),
+        options=_parse_options(given, str(kind), where),
         is_optional=get_flag(given, "optional", where),
         is_readonly=get_flag(given, "readonly", where),
         is_multiline=get_flag(given, "multiline", where),
         may_be_empty=get_flag(given, "allowEmpty", where),
-        section=get_text(given, "section", where),
-        show_if=_show_if(given.get("showIf"), f"{where}.showIf"),
+        show_if=_parse_show_if(given.get("showIf"), f"{where}.showIf"),
     )
     for key in ("multiline", "allowEmpty"):
         if given.get(key) and kind != TEXT:
@@ -194,7 +192,7 @@ def _item(value: object, where: str, notes: list[str]) -> Parameter:
     return item
 
 
-def _default(given: Mapping[str, Any], kind: str, where: str) -> str:
+def _parse_default(given: Mapping[str, Any], kind: str, where: str) -> str:
     if "value" not in given and kind not in (SECRET, *ELSEWHERE):
         raise BlockError(f"{where} lacks value, its default")
     value = given.get("value", "")
@@ -207,7 +205,7 @@ def _default(given: Mapping[str, Any], kind: str, where: str) -> str:
     raise BlockError(f"{where}: value is {abbreviate(value)}, expected a string, a number, true or false")
 
 
-def _options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Choice, ...]:
+def _parse_options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Choice, ...]:
     valid = given.get("valid")
     if kind != SELECT:
         if valid is not None:
@@ -228,7 +226,7 @@ def _options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Choice, .
     return tuple(options)
 
 
-def _show_if(value: object, where: str) -> ShowIf | None:
+def _parse_show_if(value: object, where: str) -> ShowIf | None:
     if value is None:
         return None
     given = as_object(value, where)

@@ -54,48 +54,48 @@ def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
         if isinstance(sample, bool) or not isinstance(sample, int):
             return None
         if "error" in entry:
-            return sample, {"error": _text(entry["error"])}
-        return sample, {"segments": [_segment(one) for one in entry["segments"]]}
+            return sample, {"error": _parse_text(entry["error"])}
+        return sample, {"segments": [_parse_segment(one) for one in entry["segments"]]}
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
 
 
-def _segment(value: dict[str, Any]) -> dict[str, object]:
+def _parse_segment(value: dict[str, Any]) -> dict[str, object]:
     required = {key: FIELDS[key](value[key]) for key in ("startIndex", "endIndex", "label")}
     return required | {key: check(value[key]) for key, check in FIELDS.items() if value.get(key) is not None}
 
 
-def _text(value: object) -> str:
+def _parse_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     # A lone surrogate cannot be stored as UTF-8.
     return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
-def _whole(value: object) -> int:
+def _parse_whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise TypeError
     return value
 
 
-def _number(value: object) -> float:
+def _parse_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
         raise TypeError
     return float(value)
 
 
-def _runners_up(value: Any) -> list[list[object]]:
-    return [[_text(name), _number(score)] for name, score in value[:10]]
+def _parse_runners_up(value: Any) -> list[list[object]]:
+    return [[_parse_text(name), _parse_number(score)] for name, score in value[:10]]
 
 
 FIELDS: dict[str, Callable[[Any], object]] = {
-    "startIndex": _whole,
-    "endIndex": _whole,
-    "label": _text,
-    "score": _number,
-    "loudnessDbfs": _number,
-    "margin": _number,
-    "windows": _whole,
-    "agreeing": _whole,
-    "runnersUp": _runners_up,
+    "startIndex": _parse_whole,
+    "endIndex": _parse_whole,
+    "label": _parse_text,
+    "score": _parse_number,
+    "loudnessDbfs": _parse_number,
+    "margin": _parse_number,
+    "windows": _parse_whole,
+    "agreeing": _parse_whole,
+    "runnersUp": _parse_runners_up,
 }

@@ -65,10 +65,10 @@ class _RunningJob:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How many samples a job has `done`, out of how many, and at how many of them it failed."""
+    """How many of a job's samples are done, how many there are, and at how many it failed."""
 
     done: int
-    of: int
+    total: int
     failed: int
 
 
@@ -161,11 +161,11 @@ class Jobs:
         ids = ["--data-ids-file", str(self.files.path_of(job.id, IDS))]
         preview = ["--propose-actions", str(job.id)] if job.is_preview else []
         words = [*build_arguments(self.block, job.parameters), *ids, *preview]
-        self.files.write_command(job.id, shlex.join(block_process.command(self.block, words, "python3")))
+        self.files.write_command(job.id, shlex.join(block_process.make_command(self.block, words, "python3")))
         own = {**{name: os.environ[name] for name in self.block.variables if name in os.environ}, **secrets}
         details = self.files.path_of(job.id, DETAILS)
-        variables = block_process.environment(self._address, self._project.id, details, own)
-        command = block_process.command(self.block, words)
+        variables = block_process.make_environment(self._address, self._project.id, details, own)
+        command = block_process.make_command(self.block, words)
         return BlockProcess(command, self.block.folder, variables, self.files.path_of(job.id, LOG))
 
     def _forget(self, job_id: int) -> None:

@@ -29,7 +29,7 @@ LAST_WORDS_S = 2.0  # for output that is on its way when the process has ended
 ORGANIZATION_ID = 1
 
 
-def environment(address: Address, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
+def make_environment(address: Address, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of a block; `own` are its secrets and those it requires.
 
     There is no ingestion service here, and audio must not leave the machine: its host is this machine, not Edge
@@ -50,7 +50,7 @@ def environment(address: Address, project_id: int, details: Path, own: Mapping[s
     }
 
 
-def command(block: Block, arguments: Sequence[str], python: str = sys.executable) -> list[str]:
+def make_command(block: Block, arguments: Sequence[str], python: str = sys.executable) -> list[str]:
     """Return the words that start a block, with unbuffered output."""
     return [python, *(() if block.entry[0] == "-u" else ("-u",)), *block.entry, *arguments]
 

@@ -218,4 +218,4 @@ def said(progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     failed = f", {progress.failed} of them failed" if progress.failed else ""
-    return f"{progress.done} of {progress.of} recordings{failed}"
+    return f"{progress.done} of {progress.total} recordings{failed}"

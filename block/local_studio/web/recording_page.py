@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from block.local_studio.api.app import audio_response
+from block.local_studio.api.app import make_audio_response
 from block.local_studio.data import validation, wav
 from block.local_studio.data.playback import find_playable, locate_audio
 from block.local_studio.data.sample import LocalSample
@@ -57,7 +57,7 @@ def routes(site: WebSite) -> list[BaseRoute]:
         except wav.UnreadableAudio as error:
             raise RequestError(f"this recording {error}") from None
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": _etag(sample)}
-        return audio_response(found, request.headers.get("range"), headers)
+        return make_audio_response(found, request.headers.get("range"), headers)
 
     async def labels(request: Request) -> Response:
         sample_id = _id(request)
