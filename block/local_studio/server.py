@@ -103,7 +103,8 @@ def _format_greeting(project: LocalProject, address: Address, count: int, ids_fi
 
 def _open(root: Path) -> LocalProject:
     try:
-        from block.local_studio.data.project import LocalProject, ProjectError
+        from block.local_studio.data.project import LocalProject
+        from block.local_studio.data.store import ProjectError
     except ImportError as error:
         raise _not_installed(error) from None
     try:

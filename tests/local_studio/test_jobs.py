@@ -24,6 +24,7 @@ from block.local_studio.jobs import log as log_file
 from block.local_studio.jobs import process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
+from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError, Jobs, StartError
 from block.local_studio.jobs.log import LogWriter, read_end, read_part, strip_escapes
@@ -137,7 +138,7 @@ def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.Mon
     assert arguments[-4:] == ["--data-ids-file", str(ids), "--propose-actions", str(job.id)]
     assert json.loads(ids.read_text()) == {"ids": [3, 1]}
     assert f"token of 10 characters; in {TOY}" in log
-    told = jobs.files.read_command(job.id)
+    told = jobs.files.read(job.id, COMMAND)
     assert told.startswith("python3 -u transform.py --label 'a\\nb'")
     assert "0123456789" not in log + told + json.dumps(dict(job.parameters))
     assert b"0123456789" not in b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())

@@ -12,8 +12,9 @@ import pytest
 from block.audio import ENDINGS
 from block.folder import listing
 from block.local_studio.data import folder
-from block.local_studio.data.project import DATABASE, LocalProject, ProjectError
+from block.local_studio.data.project import DATABASE, LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.store import ProjectError
 from tests.local_studio.conftest import add_recording, audio_file_of
 
 MakeWav = Callable[..., bytes]
@@ -27,7 +28,7 @@ def put(root: Path, relative: str, data: bytes) -> Path:
 
 
 def names(root: Path) -> list[str]:
-    return [file.name for file in folder.find(root)]
+    return [os.fsdecode(file.path) for file in folder.find(root)]
 
 
 def ids(project: LocalProject) -> dict[str, int]:

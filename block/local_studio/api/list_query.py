@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from block.local_studio.data.sample import CATEGORIES, LocalSample
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 
+# Samples in a page when no `limit` is given. The service's own default is not established; a small one shows a client
+# that does not page.
 DEFAULT_LIMIT = 100
-"""Samples in a page when no `limit` is given. The service's own default is not established; a small
-one shows a client that does not page."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ class ListQuery:
         *("sortBy", "proposedActionsJobId"),
     )
     UNSUPPORTED = (
-        *("minLabel", "maxLabel", "metadata", "minDate", "maxDate", "truncateStructuredLabels"),
-        "datasetVersionId",
+        *("minLabel", "maxLabel", "metadata", "minDate", "maxDate", "truncateStructuredLabels", "datasetVersionId"),
     )
 
     @staticmethod

@@ -23,11 +23,6 @@ class AudioFile:
     path: bytes
     stamp: FileStamp
 
-    @property
-    def name(self) -> str:
-        """The path as text; bytes that are no UTF-8 become U+FFFD."""
-        return self.path.decode("utf-8", "replace")
-
 
 @dataclass(frozen=True)
 class InspectedFile:

@@ -11,15 +11,11 @@ from pathlib import Path
 from block.local_studio.data import folder, wav
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
-from block.local_studio.data.store import SampleStore, StoreError, SyncReport
+from block.local_studio.data.store import ProjectError, SampleStore, SyncReport
 from block.local_studio.data.validation import RequestError
 
 DATABASE = ".local-studio.sqlite3"
 PROJECT_ID = 1
-
-
-class ProjectError(Exception):
-    """A folder that cannot be a project; the text says which and why."""
 
 
 class LocalProject:
@@ -32,10 +28,7 @@ class LocalProject:
         if not root.is_dir():
             raise ProjectError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
         self.root = root.resolve()
-        try:
-            self.store = SampleStore(self.root / DATABASE)
-        except StoreError as error:
-            raise ProjectError(str(error)) from None
+        self.store = SampleStore(self.root / DATABASE)
         self.id = PROJECT_ID
         self.name = self.root.name.encode("utf-8", "replace").decode() or "root"
         self.created = self.store.setting("created", now())

@@ -89,7 +89,7 @@ def new_columns_of(item: InspectedFile) -> dict[str, object]:
         **file_columns_of(item),
         **CONSTANTS,
         "path": item.file.path,
-        "name": item.file.name,
+        "name": item.file.path.decode("utf-8", "replace"),
         "category": "training",
         "label": "",
         "is_disabled": False,

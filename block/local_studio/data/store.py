@@ -28,8 +28,8 @@ class StaleError(Exception):
     """A sample has changed since the person looked at it."""
 
 
-class StoreError(Exception):
-    """A database that cannot be opened; the text says which and why."""
+class ProjectError(Exception):
+    """A folder that cannot be a project; the text says which and why."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SyncReport:
 
 
 class SampleStore:
-    """The database at `path`, made when it does not exist. Raises StoreError."""
+    """The database at `path`, made when it does not exist. Raises ProjectError."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
@@ -55,7 +55,7 @@ class SampleStore:
                 self._db.close()
                 raise
         except sqlite3.Error as error:
-            raise StoreError(f"cannot open the project's database {path}: {error}") from None
+            raise ProjectError(f"cannot open the project's database {path}: {error}") from None
 
     def close(self) -> None:
         """Close the database; nothing else may be called afterwards."""
@@ -149,14 +149,12 @@ class SampleStore:
             found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
             if not found:
                 return False
-            if revision is not None:
-                (row,) = self.read("SELECT revision FROM samples WHERE id = ?", sample_id)
-                if row["revision"] != revision:
-                    raise StaleError
+            (row,) = self.read("SELECT metadata, revision FROM samples WHERE id = ?", sample_id)
+            if revision not in (None, row["revision"]):
+                raise StaleError
             changes = rows.parse_changes(found[0]["changes"])
             labels, metadata = changes.structured_labels, changes.metadata
             if labels is not None and metadata is None:  # what is accepted is no longer a person's work
-                (row,) = self.read("SELECT metadata FROM samples WHERE id = ?", sample_id)
                 metadata = {key: value for key, value in json.loads(row["metadata"]).items() if key not in BY_HAND}
             columns = {
                 "label": changes.label,
@@ -226,7 +224,7 @@ class SampleStore:
         with self.transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
-                raise StoreError(f"{path} has schema version {version}, expected at most {VERSION}")
+                raise ProjectError(f"{path} has schema version {version}, expected at most {VERSION}")
             for statement in {0: (*rows.SCHEMA, *rows.SCHEMA_2), 1: rows.SCHEMA_2}.get(version, ()):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")

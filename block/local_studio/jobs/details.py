@@ -89,13 +89,8 @@ def _parse_runners_up(value: Any) -> list[list[object]]:
 
 
 FIELDS: dict[str, Callable[[Any], object]] = {
-    "startIndex": _parse_whole,
-    "endIndex": _parse_whole,
+    **dict.fromkeys(("score", "loudnessDbfs", "margin"), _parse_number),
+    **dict.fromkeys(("startIndex", "endIndex", "windows", "agreeing"), _parse_whole),
     "label": _parse_text,
-    "score": _parse_number,
-    "loudnessDbfs": _parse_number,
-    "margin": _parse_number,
-    "windows": _parse_whole,
-    "agreeing": _parse_whole,
     "runnersUp": _parse_runners_up,
 }

@@ -40,42 +40,27 @@ class JobFiles:
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
         """Make a folder for a new job, with its ids. Raises OSError."""
         self.remove(job_id)  # of a job of that id in a database that is gone
-        folder = self._folder(job_id)
+        folder = self.path_of(job_id)
         if not folder.parent.resolve().is_relative_to(self._root):
             raise OSError(f"{STATE_FOLDER}/jobs leads out of the project's folder")
         folder.mkdir(parents=True)
-        self.path_of(job_id, IDS).write_text(json.dumps({"ids": list(sample_ids)}), encoding="utf-8")
+        self.write(job_id, IDS, json.dumps({"ids": list(sample_ids)}))
 
     def remove(self, job_id: int) -> None:
         """Remove what there is of a job."""
-        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+        shutil.rmtree(self.path_of(job_id), ignore_errors=True)
 
-    def path_of(self, job_id: int, name: str) -> Path:
-        """Return the path of a job's file `name`, such as `IDS`."""
-        return self._folder(job_id) / name
+    def path_of(self, job_id: int, name: str = "") -> Path:
+        """Return the path of a job's file `name`, such as `IDS`; without one that of its folder."""
+        return self._state / "jobs" / str(job_id) / name
 
-    def write_command(self, job_id: int, command: str) -> None:
-        """Keep the command line. Raises OSError."""
-        self.path_of(job_id, COMMAND).write_text(command, encoding="utf-8", errors="replace")
+    def write(self, job_id: int, name: str, text: str) -> None:
+        """Write a job's file `name`. Raises OSError."""
+        self.path_of(job_id, name).write_text(text, encoding="utf-8", errors="replace")
 
-    def read_command(self, job_id: int) -> str:
-        """Return the command line, an empty one if it is not known any more."""
-        return self._read(job_id, COMMAND)
-
-    def write_done(self, job_id: int, count: int) -> None:
-        """Keep how many recordings were done. Raises OSError."""
-        self.path_of(job_id, DONE).write_text(str(count), encoding="utf-8")
-
-    def read_done(self, job_id: int) -> int | None:
-        """Return how many recordings were done when the job ended; None if that is not known any more."""
-        text = self._read(job_id, DONE)
-        return int(text) if text.isdecimal() else None
-
-    def _read(self, job_id: int, name: str) -> str:
+    def read(self, job_id: int, name: str) -> str:
+        """Return the text of a job's file `name`; an empty one if it is not there any more."""
         try:
             return self.path_of(job_id, name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return ""
-
-    def _folder(self, job_id: int) -> Path:
-        return self._state / "jobs" / str(job_id)

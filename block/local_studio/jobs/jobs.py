@@ -23,7 +23,7 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import process as block_process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile
-from block.local_studio.jobs.files import DETAILS, IDS, LOG, JobFiles
+from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobFiles
 from block.local_studio.jobs.form import build_arguments
 from block.local_studio.jobs.log import Log, read_end, read_part
 from block.local_studio.jobs.process import BlockProcess
@@ -142,8 +142,10 @@ class Jobs:
 
     def progress(self, job: StudioJob) -> JobProgress | None:
         """Return how far a job is, or was when it ended; None if that is not known any more."""
-        done = len(self.store.done(job)) if job.is_running else self.files.read_done(job.id)
-        return None if done is None else JobProgress(done, len(job.sample_ids), len(self.store.errors(job.id)))
+        done = str(len(self.store.done(job))) if job.is_running else self.files.read(job.id, DONE)
+        if not done.isdecimal():
+            return None
+        return JobProgress(int(done), len(job.sample_ids), len(self.store.errors(job.id)))
 
     def close(self) -> None:
         """End what runs, because the server ends; return when it has ended."""
@@ -161,7 +163,7 @@ class Jobs:
         ids = ["--data-ids-file", str(self.files.path_of(job.id, IDS))]
         preview = ["--propose-actions", str(job.id)] if job.is_preview else []
         words = [*build_arguments(self.block, job.parameters), *ids, *preview]
-        self.files.write_command(job.id, shlex.join(block_process.make_command(self.block, words, "python3")))
+        self.files.write(job.id, COMMAND, shlex.join(block_process.make_command(self.block, words, "python3")))
         own = {**{name: os.environ[name] for name in self.block.variables if name in os.environ}, **secrets}
         details = self.files.path_of(job.id, DETAILS)
         variables = block_process.make_environment(self._address, self._project.id, details, own)
@@ -231,7 +233,7 @@ class Jobs:
         state = FINISHED if code == 0 else run.stopping or FAILED
         try:
             with contextlib.suppress(OSError):
-                self.files.write_done(run.job.id, len(self.store.done(run.job)))
+                self.files.write(run.job.id, DONE, str(len(self.store.done(run.job))))
             self.store.end(run.job.id, state, code)
         except sqlite3.Error:
             return False

@@ -67,11 +67,9 @@ class JobStore:
 
     def end(self, job_id: int, state: str, exit_code: int | None) -> None:
         """Record that the job is over."""
+        values = (state, exit_code, rows.now(), job_id)
         with self._store.transaction() as db:
-            db.execute(
-                "UPDATE jobs SET state = ?, exit_code = ?, ended = ? WHERE id = ?",
-                (state, exit_code, rows.now(), job_id),
-            )
+            db.execute("UPDATE jobs SET state = ?, exit_code = ?, ended = ? WHERE id = ?", values)
 
     def running(self) -> list[StudioJob]:
         """Return the jobs that run, or ran when their server went away."""
@@ -84,22 +82,16 @@ class JobStore:
 
     def done(self, job: StudioJob) -> set[int]:
         """Return the samples that a job has said something about, proposed something for or, in a run, changed."""
-        found = self._store.read(
-            "SELECT sample_id FROM details WHERE job_id = ? UNION SELECT sample_id FROM proposals WHERE job_id = ?",
-            job.id,
-            job.id,
-        )
+        query = "SELECT sample_id FROM details WHERE job_id = ? UNION SELECT sample_id FROM proposals WHERE job_id = ?"
+        found = self._store.read(query, job.id, job.id)
         if not job.is_preview:
             found += self._store.read("SELECT id AS sample_id FROM samples WHERE modified >= ?", job.started)
         return {row["sample_id"] for row in found} & set(job.sample_ids)
 
     def errors(self, job_id: int) -> dict[int, str]:
         """Return why a job failed at samples, where it said so, by sample id."""
-        found = self._store.read(
-            "SELECT sample_id, details FROM details WHERE job_id = ? AND details LIKE ? ORDER BY sample_id",
-            job_id,
-            '{"error":%',
-        )
+        query = "SELECT sample_id, details FROM details WHERE job_id = ? AND details LIKE ? ORDER BY sample_id"
+        found = self._store.read(query, job_id, '{"error":%')
         return {row["sample_id"]: json.loads(row["details"])["error"] for row in found}
 
     def get(self, job_id: int) -> StudioJob | None:

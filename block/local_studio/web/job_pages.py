@@ -17,6 +17,7 @@ from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import LARGEST_ID, RequestError, parse_id
 from block.local_studio.jobs.block import SECRET
+from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
 from block.local_studio.web.selection import is_by_hand
@@ -111,7 +112,7 @@ def _one(site: WebSite, request: Request, job: StudioJob) -> Response:
         "progress": said(progress),
         "count": progress,
         "log": site.jobs.log(job.id),
-        "command": site.jobs.files.read_command(job.id),
+        "command": site.jobs.files.read(job.id, COMMAND),
         "settings": [(_name(site, param), param, value) for param, value in job.parameters.items()],
         "proposed": proposed[:ROWS],
         "proposed_count": len(proposed),
