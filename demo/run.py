@@ -24,6 +24,7 @@ import requests  # noqa: E402
 
 from block.local_studio.address import Address  # noqa: E402
 from block.local_studio.data.project import LocalProject  # noqa: E402
+from block.local_studio.jobs.files import COMMAND  # noqa: E402
 from block.local_studio.jobs.jobs import Jobs  # noqa: E402
 from block.local_studio.jobs.store import RUN  # noqa: E402
 from block.local_studio.server import DEFAULT_PORT, ServeError, running  # noqa: E402
@@ -36,7 +37,7 @@ def label(project: LocalProject, address: Address, ids: list[int], model: str) -
     """Run the block in a process of its own, as the local Studio does, its log as it comes; returns its exit code."""
     jobs = Jobs(project, ROOT, address)
     job = jobs.start(RUN, {"model": model}, {}, ids)
-    print(f"$ {jobs.files.command(job.id)}", flush=True)
+    print(f"$ {jobs.files.read(job.id, COMMAND)}", flush=True)
     offset, is_running = 0, True
     while is_running:
         time.sleep(0.2)

@@ -12,7 +12,7 @@ from typing import Any
 
 from block.local_studio.data.project import LocalProject
 from block.local_studio.jobs.block import read_block
-from block.local_studio.jobs.form import arguments as form_arguments
+from block.local_studio.jobs.form import build_arguments
 from block.local_studio.server import running
 from demo.run import HERE, ROOT, read_back
 
@@ -50,7 +50,7 @@ class Runs:
         recordings = Path(shutil.copytree(HERE / "recordings", place / "recordings"))
         job = place / "job"
         job.mkdir()
-        as_it_comes = form_arguments(read_block(ROOT), {})
+        as_it_comes = build_arguments(read_block(ROOT), {})
         project = LocalProject(recordings)
         try:
             project.scan()

@@ -16,10 +16,11 @@ import soundfile
 from block import cli
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
-from block.local_studio.data.sample import LocalSample, Sensor, StructuredLabel
+from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.server import running
 from block.model import checkpoint
 from tests.conftest import EMBEDDED, NAMES, SHARED
+from tests.local_studio.conftest import add_recording, audio_file_of
 
 RNG = np.random.default_rng(11)
 
@@ -53,11 +54,9 @@ class Studio:
         path.write_text(json.dumps(ids))
         return cli.run_action(["--data-ids-file", str(path), "--device", "cpu", *arguments])
 
-    def add_3_s(self) -> int:
-        """Add a recording of 3 s; returns its id."""
-        return self.project.add_sample(
-            name="3 s", frequency=16000.0, values_count=48000, wav=wav(sound(3, 16000), 16000)
-        )  # fmt: skip
+    def add(self, seconds: float, **options: Any) -> int:
+        """Add a recording of so many seconds; returns its id."""
+        return add_recording(self.project, audio=wav(sound(seconds, 16000), 16000), **options)
 
     def labels(self, sample_id: int, job: int | None = None) -> list[tuple[int, int, str]]:
         labels = self.project.sample(sample_id, job).structured_labels or ()
@@ -90,29 +89,29 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
         soundfile.write(studio.project.root / f"good {index}.wav", sound(seconds, rate), rate, subtype)
     studio.project.scan()
     good = [sample.id for sample in studio.project.samples()]
-    add = studio.project.add_sample
-    no_audio = add(
-        name="walk", frequency=62.5, values_count=622, sensors=[Sensor("accX", "m/s2"), Sensor("accY", "m/s2")]
-    )
-    empty = add(name="empty", frequency=16000.0, values_count=0, wav=wav(np.zeros(0), 16000))
-    damaged = add(name="damaged", frequency=16000.0, values_count=16000, wav=wav(sound(1, 16000), 16000)[:5000])
-    garbage = add(name="../../etc/passwd\nx", frequency=16000.0, values_count=16000, wav=b"not a sound")
-    disabled = add(name="off", frequency=16000.0, values_count=16000, wav=wav(sound(1, 16000), 16000), is_disabled=True)
+    unreadable = add_recording(studio.project, audio=b"not a sound")
+    empty = add_recording(studio.project, 0)
+    damaged = studio.add(1)
+    garbage = studio.add(1, name="../../etc/passwd\nx")
+    disabled = studio.add(1, is_disabled=True)
+    for sample_id, left in ((damaged, wav(sound(1, 16000), 16000)[:5000]), (garbage, b"not a sound")):
+        audio_file_of(studio.project, sample_id).write_bytes(left)
     missing = 9999
     failed_ids = studio.folder / "failed.json"
 
     code = studio.run(
-        {"ids": [good[0], missing, *good[1:], no_audio, empty, damaged, garbage, disabled, good[0]]},
+        {"ids": [good[0], missing, *good[1:], unreadable, empty, damaged, garbage, disabled, good[0]]},
         "--model", str(checkpoint_folder), "--audioset-labels", "speech, music (tune), dog",
         "--failed-ids-file", str(failed_ids),
     )  # fmt: skip
 
     assert code == 1
-    bad = [missing, no_audio, empty, damaged, garbage]
+    bad = [missing, unreadable, empty, damaged, garbage]
     assert json.loads(failed_ids.read_text()) == {"ids": bad}
     out = capsys.readouterr().out
     for sample_id, reason in [
-        (missing, "HTTP 404"), (no_audio, "no audio"), (empty, "empty"), (damaged, "holds"), (garbage, "decoded"),
+        (missing, "HTTP 404"), (unreadable, "the file cannot be read"), (empty, "empty"), (damaged, "holds"),
+        (garbage, "cannot be read as audio"),
     ]:  # fmt: skip
         assert any(line.startswith(f"{sample_id} failed: ") and reason in line for line in out.splitlines()), reason
     assert f"{disabled} skipped: it is disabled" in out
@@ -131,7 +130,7 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
         assert sample.metadata["ast_fill"] == "pad"
         assert set(sample.metadata) >= {"ast_model", "ast_score_function", "ast_mode", "ast_dtype", "ast_version"}
     assert len(found - {"other"}) >= 2, "the test's checkpoint tells its sounds apart"
-    for sample_id in (no_audio, empty, damaged, garbage, disabled):
+    for sample_id in (unreadable, empty, damaged, garbage, disabled):
         assert not studio.labels(sample_id)
         assert studio.project.sample(sample_id).metadata == {}
 
@@ -139,12 +138,8 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
 def test_a_preview_proposes_the_same_labels_for_every_sample_and_changes_none(
     studio: Studio, checkpoint_folder: Path
 ) -> None:
-    good = studio.project.add_sample(
-        name="a", frequency=16000.0, values_count=80000, wav=wav(sound(5, 16000), 16000), metadata={"site": "north"}
-    )
-    bad = studio.project.add_sample(
-        name="b", frequency=16000.0, values_count=16000, wav=b"no sound", metadata={"site": "south"}, label="idle"
-    )
+    good = studio.add(5, metadata={"site": "north"})
+    bad = add_recording(studio.project, audio=b"no sound", metadata={"site": "south"}, label="idle")
     options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\\nmusic\\ndog"]
     assert studio.run([good, bad], *options, "--propose-actions", "41") == 1
     assert studio.labels(good) == []
@@ -162,11 +157,7 @@ def test_a_preview_proposes_the_same_labels_for_every_sample_and_changes_none(
 def test_with_a_score_store_the_preview_computes_and_the_run_behind_it_does_not(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = studio.project.add_sample
-    ids = [
-        add(name=str(seconds), frequency=16000.0, values_count=seconds * 16000, wav=wav(sound(seconds, 16000), 16000))
-        for seconds in (5, 3, 4)
-    ]
+    ids = [studio.add(seconds) for seconds in (5, 3, 4)]
     options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\\nmusic\\ndog", "--win-size-ms", "1000",
                "--win-stride-ms", "1000"]  # fmt: skip
     store = studio.folder / "kept" / "scores"
@@ -189,9 +180,7 @@ def test_with_a_score_store_the_preview_computes_and_the_run_behind_it_does_not(
 
 
 def test_a_dry_run_changes_nothing(studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sample_id = studio.project.add_sample(
-        name="a", frequency=16000.0, values_count=32000, wav=wav(sound(2, 16000), 16000)
-    )
+    sample_id = studio.add(2)
     before = studio.project.sample(sample_id)
     assert studio.run([sample_id], "--model", str(checkpoint_folder), "--dry-run") == 0
     assert studio.project.sample(sample_id) == before
@@ -208,9 +197,7 @@ def test_the_original_blocks_command_line_works_unchanged(
     store.mkdir()
     make_checkpoint().rename(store / checkpoint.DEFAULT)
     monkeypatch.setattr(checkpoint, "STORE", store)
-    sample_id = studio.project.add_sample(
-        name="a", frequency=16000.0, values_count=40000, wav=wav(sound(2.5, 16000), 16000)
-    )
+    sample_id = studio.add(2.5)
     code = studio.run(
         [sample_id], "--audioset-labels", "speech\\nmusic (tune)", "--other-label", "noise",
         "--win-size-ms", "1000", "--win-stride-ms", "500", "--min-confidence", "0.2",
@@ -241,9 +228,7 @@ def test_labels_do_not_depend_on_threads_batches_or_the_order_of_the_ids(
 def test_windows_are_repeated_on_demand_and_what_was_done_is_written_each_time(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sample_id = studio.project.add_sample(
-        name="a", frequency=16000.0, values_count=96000, wav=wav(sound(6, 16000), 16000)
-    )
+    sample_id = studio.add(6)
     arguments = ("--model", str(checkpoint_folder), "--win-size-ms", "500", "--win-stride-ms", "250")
     labels = []
     for fill, mode in (("repeat", "exact"), ("repeat", "fast"), ("pad", "exact")):
@@ -259,9 +244,7 @@ def test_windows_are_repeated_on_demand_and_what_was_done_is_written_each_time(
 def test_a_class_and_all_below_it_are_one_label_and_what_never_wins_is_told(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sample_id = studio.project.add_sample(
-        name="a", frequency=16000.0, values_count=160000, wav=wav(sound(10, 16000), 16000)
-    )
+    sample_id = studio.add(10)
     text = "Animal* (beast), Dog, Human sounds*"
     arguments = ("--model", str(checkpoint_folder), "--win-size-ms", "500", "--win-stride-ms", "500")
     assert studio.run([sample_id], *arguments, "--audioset-labels", text, "--min-confidence", "0.1") == 0
@@ -321,7 +304,7 @@ def _with_fast_ids(make: Callable[..., None], ids: list[int]) -> Callable[..., N
 def test_the_same_run_again_changes_nothing_and_another_one_does(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = [studio.add_3_s() for _ in range(3)]
+    ids = [studio.add(3) for _ in range(3)]
     options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\nmusic"]
     assert studio.run(ids, *options) == 0
     modified = [studio.project.sample(sample_id).modified for sample_id in ids]
@@ -337,7 +320,7 @@ def test_the_same_run_again_changes_nothing_and_another_one_does(
 def test_labels_changed_by_hand_stay_until_their_replacement_is_asked_for(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = [studio.add_3_s() for _ in range(3)]
+    ids = [studio.add(3) for _ in range(3)]
     options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\nmusic"]
     assert studio.run(ids, *options) == 0
     by_hand = (StructuredLabel(0, 11_999, "cough"), StructuredLabel(12_000, 47_999, "other"))
@@ -354,9 +337,7 @@ def test_labels_changed_by_hand_stay_until_their_replacement_is_asked_for(
 
 
 def test_a_run_with_a_score_store_keeps_its_journal_there(studio: Studio, checkpoint_folder: Path) -> None:
-    sample_id = studio.project.add_sample(
-        name="a", frequency=16000.0, values_count=48000, wav=wav(sound(3, 16000), 16000)
-    )
+    sample_id = studio.add(3)
     store = studio.folder / "scores"
     options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech", "--score-store", str(store)]
     assert studio.run([sample_id], *options, "--dry-run") == 0

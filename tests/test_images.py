@@ -20,7 +20,7 @@ import pytest
 from block import __version__
 from block.commands.options import parse
 from block.local_studio.jobs.block import read_block
-from block.local_studio.jobs.form import arguments
+from block.local_studio.jobs.form import build_arguments
 from block.model.checkpoint import DEFAULT
 from demo.run import expected
 from images.ignore import context_files, is_kept_out, read_rules
@@ -219,7 +219,7 @@ def test_laying_out_again_leaves_nothing_old_but_the_blocks_configuration(source
 
 def test_the_form_as_it_is_filled_in_first_starts_the_block_that_is_pushed(tmp_path: Path) -> None:
     folder = lay_out("cpu", tmp_path / "push")
-    options = parse([*arguments(read_block(folder), {}), "--data-ids-file", "ids.json"], warn=pytest.fail)
+    options = parse([*build_arguments(read_block(folder), {}), "--data-ids-file", "ids.json"], warn=pytest.fail)
     assert options.model == DEFAULT
     # What the form names by default is what the image gets by default.
     assert "ARG MODELS=fetch" in (folder / "Dockerfile").read_text()

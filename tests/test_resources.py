@@ -20,6 +20,7 @@ from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 from tests.conftest import EMBEDDED, ROOT
+from tests.local_studio.conftest import add_recording
 
 STUB = "from tests.stub import engine; sys.modules['block.labeling.engine'] = engine; "
 RUN = "from block import cli; cli.main()"
@@ -51,8 +52,8 @@ class Studio:
                  "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def add(self, name: str, audio: bytes, values: int) -> int:
-        return self.project.add_sample(name=name, frequency=16000, values_count=values, wav=audio)
+    def add(self, name: str, audio: bytes) -> int:
+        return add_recording(self.project, audio=audio, name=name)
 
     def labelled(self) -> list[str]:
         return [sample.name for sample in self.project.samples() if sample.structured_labels]
@@ -72,7 +73,7 @@ def serving(folder: Path) -> Iterator[Studio]:
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with serving(tmp_path) as served:
         for number in range(6):
-            served.add(f"r{number}", wav(1.0, seed=number), 16000)
+            served.add(f"r{number}", wav(1.0, seed=number))
         yield served
 
 
@@ -88,8 +89,8 @@ def short_of_files(limit_bytes: int) -> str:
 def test_a_recording_that_does_not_fit_into_memory_fails_alone(studio: Studio) -> None:
     # 160 MB of audio and twice that for its waveform; the process itself starts with about 100 MB.
     seconds = 160e6 / 2 / 16000
-    big = studio.add("big", _long(seconds), round(seconds * 16000))
-    studio.add("last", wav(1.0, seed=9), 16000)
+    big = studio.add("big", _long(seconds))
+    studio.add("last", wav(1.0, seed=9))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (450 << 20, 450 << 20)); "
     done = studio.run(STUB + limit + RUN)
     assert done.returncode == 1, done.stdout + done.stderr

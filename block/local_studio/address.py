@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.edge_impulse.endpoint import is_loopback
-
 LOOPBACK = "127.0.0.1"
 
 
@@ -20,11 +18,6 @@ class Address:
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Can only this machine reach it?"""
-        return is_loopback(self.host)
 
     @property
     def endpoint(self) -> str:

@@ -23,6 +23,7 @@ from block.local_studio.server import running
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
 from tests.folder.conftest import tones
+from tests.local_studio.conftest import add_recording
 
 # Ray leaves the files of its machines to the garbage collector.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
@@ -42,8 +43,8 @@ def project(folder: Path) -> Iterator[tuple[LocalProject, Address, list[int]]]:
     for number in range(12):
         rate = (16000, 44100, 8000)[number % 3]
         values = tones(2.5 + number % 4, rate, number)
-        made.add_sample(name=f"{number}", frequency=float(rate), values_count=len(values), wav=wav(values, rate))
-    made.add_sample(name="damaged", frequency=16000.0, values_count=16000, wav=b"not a sound")
+        add_recording(made, audio=wav(values, rate))
+    add_recording(made, audio=b"not a sound")
     ids = [sample.id for sample in made.samples()]
     with running(made) as address:
         yield made, address, ids

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.jobs.store import PREVIEW, JobStore
 from tests.end_to_end.conftest import PICTURES, Serve, Windows
-from tests.local_studio.conftest import make_audio_bytes
+from tests.local_studio.conftest import add_recording, make_audio_bytes
 
 VALUES = 16000
 HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"
@@ -156,8 +156,7 @@ def test_labels_are_exported_to_a_file_and_imported_from_it(windows: Windows, tm
 
 def test_names_and_labels_run_nothing(windows: Windows):
     project = windows.project
-    wav = make_audio_bytes(VALUES)
-    sample_id = project.add_sample(name=HOSTILE, frequency=VALUES, values_count=VALUES, wav=wav)
+    sample_id = add_recording(project, VALUES, VALUES, name=HOSTILE)
     project.store.set_by_hand(sample_id, halves(HOSTILE, "tone"), project.sample(sample_id).revision)
     jobs = JobStore(project.store)
     job = jobs.create(PREVIEW, "toy", {"label": HOSTILE}, [sample_id])

@@ -54,7 +54,7 @@ class Stage:
         sample = self.project.store.sample(sample_id)
         assert sample is not None
         if job is not None:
-            sample = self.project.store.changes(job, sample_id).applied_to(sample)
+            sample = self.project.store.changes(job, sample_id).apply_to(sample)
         labels = sample.structured_labels
         return State(
             None if labels is None else tuple((one.start_index, one.end_index, one.label) for one in labels),

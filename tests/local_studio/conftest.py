@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import requests
 import soundfile
 
 from block.local_studio.address import Address
+from block.local_studio.data import rows
 from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import StructuredLabel
 from block.local_studio.server import running
 
 MakeWav = Callable[..., bytes]
+NUMBERS = itertools.count()
 
 
 def make_audio_bytes(
@@ -29,6 +33,42 @@ def make_audio_bytes(
     target = io.BytesIO()
     soundfile.write(target, np.stack(tones, axis=1), rate, format=container, subtype=subtype)
     return target.getvalue()
+
+
+def add_recordings(
+    project: LocalProject,
+    count: int,
+    audio: bytes,
+    *,
+    structured_labels: Sequence[StructuredLabel] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    **columns: object,
+) -> list[int]:
+    """Write WAV files into the project's folder and scan it; `columns` are set in the database. Returns the new ids."""
+    before = {sample.id for sample in project.samples()}
+    for _ in range(count):
+        (project.root / f"{next(NUMBERS):06}.wav").write_bytes(audio)
+    project.scan()
+    ids = [sample.id for sample in project.samples() if sample.id not in before]
+    columns["metadata"] = rows.dump(metadata or {})
+    columns["structured_labels"] = None if structured_labels is None else rows.dump_labels(structured_labels)
+    query = f"UPDATE samples SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?"
+    with project.store.transaction() as db:
+        db.executemany(query, [(*columns.values(), sample_id) for sample_id in ids])
+    return ids
+
+
+def add_recording(
+    project: LocalProject, frames: int = 100, rate: int = 16000, audio: bytes | None = None, **options: Any
+) -> int:
+    """Add a recording of `audio`, or of a tone; returns its id."""
+    (sample_id,) = add_recordings(project, 1, make_audio_bytes(frames, rate) if audio is None else audio, **options)
+    return sample_id
+
+
+def audio_file_of(project: LocalProject, sample_id: int) -> Path:
+    """The file of a recording; what is written into it is not known before the next scan."""
+    return project.root / project.sample(sample_id).path.decode()
 
 
 @dataclass(frozen=True)
@@ -61,15 +101,9 @@ class Studio:
         sample: dict[str, Any] = answer.json()["sample"]
         return sample
 
-    def add(self, values_count: int = 100, **options: Any) -> int:
-        """A new sample of `values_count` values with matching audio."""
-        defaults = {
-            "name": "made",
-            "frequency": 16000,
-            "values_count": values_count,
-            "wav": make_audio_bytes(values_count),
-        }
-        return self.project.add_sample(**{**defaults, **options})
+    def add(self, frames: int = 100, **options: Any) -> int:
+        """Add a recording of so many frames; returns its id."""
+        return add_recording(self.project, frames, **options)
 
 
 def assert_refused(answer: requests.Response, status: int, *parts: str) -> None:

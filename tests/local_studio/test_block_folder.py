@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from block.local_studio.jobs.block import Block, read_block
-from block.local_studio.jobs.form import arguments, filled
+from block.local_studio.jobs.form import build_arguments, check_form
 from block.local_studio.jobs.parsing import BlockError
 from block.local_studio.server import HERE
 
@@ -48,9 +48,9 @@ def typed(block: Block, **values: str) -> dict[str, str]:
 
 
 def called_with(block: Block, **values: str) -> list[str]:
-    form = filled(block, typed(block, **values), {})
+    form = check_form(block, typed(block, **values), {})
     assert not form.problems
-    return arguments(block, form.parameters)
+    return build_arguments(block, form.parameters)
 
 
 def test_this_repository_is_a_block_that_can_be_run():
@@ -82,11 +82,11 @@ def test_each_type_arrives_as_the_contract_says():
 
 def test_secrets_are_no_parameters_and_are_found_in_the_environment():
     block = read_block(TOY)
-    form = filled(block, typed(block, TOY_TOKEN="secret"), {"TOY_TOKEN": "other"})
+    form = check_form(block, typed(block, TOY_TOKEN="secret"), {"TOY_TOKEN": "other"})
     assert form.secrets == {"TOY_TOKEN": "secret"}
     assert "secret" not in json.dumps(dict(form.parameters))
-    assert filled(block, typed(block), {"TOY_TOKEN": "other"}).secrets == {"TOY_TOKEN": "other"}
-    assert filled(block, typed(block), {}).secrets == {}
+    assert check_form(block, typed(block), {"TOY_TOKEN": "other"}).secrets == {"TOY_TOKEN": "other"}
+    assert check_form(block, typed(block), {}).secrets == {}
 
 
 @pytest.mark.parametrize(
@@ -108,20 +108,20 @@ def test_secrets_are_no_parameters_and_are_found_in_the_environment():
 )
 def test_what_cannot_be_so_is_told_by_its_item(param: str, value: str, part: str):
     block = read_block(TOY)
-    problems = filled(block, {**typed(block), param: value}, {}).problems
+    problems = check_form(block, {**typed(block), param: value}, {}).problems
     assert list(problems) == [param]
     assert part in problems[param]
 
 
 def test_what_is_not_shown_is_not_checked():
     block = read_block(TOY)
-    assert not filled(block, {**typed(block), "words": "many"}, {}).problems
-    assert filled(block, {**typed(block), "words": "many", "chatty": "true"}, {}).problems
+    assert not check_form(block, {**typed(block), "words": "many"}, {}).problems
+    assert check_form(block, {**typed(block), "words": "many", "chatty": "true"}, {}).problems
 
 
 def test_a_block_that_needs_a_bucket_cannot_be_run_and_an_optional_one_can(make: Make):
     block = read_block(make({"type": "bucket"}, {"type": "project", "param": "two", "optional": True}))
-    problems = filled(block, {}, {}).problems
+    problems = check_form(block, {}, {}).problems
     assert list(problems) == ["one"]
     assert "bucket" in problems["one"]
 

@@ -18,6 +18,7 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.server import running
 from block.local_studio.web import info_labels
 from block.local_studio.web.info_labels import exported, planned
+from tests.local_studio.conftest import add_recording, audio_file_of
 
 
 @pytest.fixture
@@ -92,10 +93,11 @@ def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: LocalPr
     }
 
 
-def test_a_recording_without_a_file_gets_no_path_that_leaves_the_folder(project: LocalProject) -> None:
-    project.add_sample(name="../../etc/passwd", frequency=1, values_count=1, category="anomaly")
+def test_a_recording_gets_the_path_of_its_file_whatever_its_name(project: LocalProject) -> None:
+    sample_id = add_recording(project, name="../../etc/passwd", category="anomaly")
     (file,) = json.loads(exported(project.samples()))["files"]
-    assert (file["path"], file["name"], file["category"]) == ("samples/1.wav", "../../etc/passwd", "testing")
+    assert (file["path"], file["category"]) == (audio_file_of(project, sample_id).name, "testing")
+    assert "name" not in file
 
 
 def test_no_recordings_make_an_empty_file(project: LocalProject) -> None:

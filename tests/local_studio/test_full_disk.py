@@ -9,14 +9,14 @@ import requests
 
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
-from tests.local_studio.conftest import make_audio_bytes
+from tests.local_studio.conftest import add_recording
 
 VALUES = 16000
 
 
 def test_labels_that_the_disk_has_no_room_for_are_refused_and_the_old_ones_stay(tmp_path: Path) -> None:
     project = LocalProject(tmp_path)
-    sample_id = project.add_sample(name="a", frequency=16000, values_count=VALUES, wav=make_audio_bytes(VALUES))
+    sample_id = add_recording(project, VALUES)
     with running(project) as address:
         page = requests.get(f"{address.url}/recordings/{sample_id}", timeout=10).text
         token = re.search(r'name="csrf-token" content="(\w+)"', page)[1]  # type: ignore[index]

@@ -24,12 +24,14 @@ from block.local_studio.jobs import log as log_file
 from block.local_studio.jobs import process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
-from block.local_studio.jobs.form import filled
+from block.local_studio.jobs.files import COMMAND
+from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError, Jobs, StartError
-from block.local_studio.jobs.log import LogWriter, plain, read_end, read_part
+from block.local_studio.jobs.log import LogWriter, read_end, read_part, strip_escapes
 from block.local_studio.jobs.process import end_orphan
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
 from block.local_studio.server import ServeError, running
+from tests.local_studio.conftest import add_recording, add_recordings, make_audio_bytes
 
 TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
@@ -45,7 +47,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 def parameters(**typed: str) -> Mapping[str, str]:
     block = read_block(TOY)
     as_it_comes = {item.param: item.default for item in block.items}
-    form = filled(block, {**as_it_comes, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
+    form = check_form(block, {**as_it_comes, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
     assert not form.problems
     return form.parameters
 
@@ -75,8 +77,7 @@ def jobs_of(project: LocalProject, host: str = "127.0.0.1") -> Iterator[Jobs]:
 @pytest.fixture
 def jobs(project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
-    for name in ("one", "two", "three"):
-        project.add_sample(name=name, frequency=100, values_count=1000)
+    add_recordings(project, 3, make_audio_bytes(1000, 100))
     with jobs_of(project) as jobs:
         yield jobs
 
@@ -106,8 +107,8 @@ def test_a_run_labels_and_says_why(project: LocalProject, jobs: Jobs):
     ]  # fmt: skip
     progress = jobs.progress(job)
     assert progress is not None
-    assert (progress.done, progress.of, progress.failed) == (2, 2, 0)
-    assert jobs.files.log(job.id, None, is_over=True).text.endswith("done\n")
+    assert (progress.done, progress.total, progress.failed) == (2, 2, 0)
+    assert jobs.log(job.id).text.endswith("done\n")
 
 
 def test_a_preview_proposes_under_its_own_id_and_writes_nothing(project: LocalProject, jobs: Jobs):
@@ -137,21 +138,21 @@ def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.Mon
     assert arguments[-4:] == ["--data-ids-file", str(ids), "--propose-actions", str(job.id)]
     assert json.loads(ids.read_text()) == {"ids": [3, 1]}
     assert f"token of 10 characters; in {TOY}" in log
-    told = jobs.files.command(job.id)
+    told = jobs.files.read(job.id, COMMAND)
     assert told.startswith("python3 -u transform.py --label 'a\\nb'")
     assert "0123456789" not in log + told + json.dumps(dict(job.parameters))
     assert b"0123456789" not in b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())
 
 
 def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: LocalProject):
-    project.add_sample(name="one", frequency=100, values_count=10)
+    add_recording(project, 10, 100)
     with jobs_of(project, host="0.0.0.0") as jobs:
         assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
 
 
 def test_the_folder_of_jobs_holds_no_recordings(project: LocalProject, jobs: Jobs):
     job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
-    (jobs.files.log_file(job.id).parent / "made.wav").write_bytes(b"by a block")
+    jobs.files.path_of(job.id, "made.wav").write_bytes(b"by a block")
     assert project.scan().new == 0
 
 
@@ -220,7 +221,7 @@ def test_a_server_that_ends_takes_its_job_along(project: LocalProject, jobs: Job
 
 
 def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: LocalProject):
-    project.add_sample(name="one", frequency=100, values_count=10)
+    add_recording(project, 10, 100)
     code = f"""
 import os, signal, sys
 from pathlib import Path
@@ -266,7 +267,7 @@ def test_what_cannot_start_leaves_nothing(
     elif broken == "database":
         monkeypatch.setattr(jobs.store, "create", full)
     elif broken == "python":
-        monkeypatch.setattr(process, "command", lambda block, arguments, python="": ["/no/such/program"])
+        monkeypatch.setattr(process, "make_command", lambda block, arguments, python="": ["/no/such/program"])
     else:
         monkeypatch.setattr(jobs.store, "set_pid", full)
     with pytest.raises(StartError, match="nothing was changed"):
@@ -309,15 +310,15 @@ def test_the_server_says_in_one_line_that_a_folder_is_no_block(project: LocalPro
 def test_details_are_taken_line_by_line_and_garbage_is_passed_over(tmp_path: Path):
     path = tmp_path / "details"
     details = DetailsFile(path, [1, 2, 3])
-    assert details.new() == {}
+    assert details.read_new() == {}
     with path.open("ab", buffering=0) as file:
         file.write(b'{"sample": 1, "error": "half')
-        assert details.new() == {}
+        assert details.read_new() == {}
         file.write(b' a line"}\n\xff\xfe\nnull\n{"sample": 9, "error": "not of this job"}\n{"sample": 2, "err')
-        assert details.new() == {1: {"error": "half a line"}}
+        assert details.read_new() == {1: {"error": "half a line"}}
         file.write(b'or": "late"}\n{"sample": true, "error": ""}\n' + b"[" * 100_000 + b"\n")
-        assert details.new() == {2: {"error": "late"}}
-    assert details.new() == {}
+        assert details.read_new() == {2: {"error": "late"}}
+    assert details.read_new() == {}
 
 
 @pytest.mark.parametrize(
@@ -374,4 +375,4 @@ def test_the_end_of_a_log_is_its_last_thousand_lines(tmp_path: Path):
 
 
 def test_what_is_meant_for_terminals_is_no_text():
-    assert plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"
+    assert strip_escapes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"

@@ -72,7 +72,7 @@ def test_samples_are_listed_with_filters(client: Any, studio: Any):
 
 def test_the_wav_arrives_byte_for_byte(client: Any, studio: Any, audio_bytes: MakeWav):
     data = audio_bytes(100, 44100, subtype="PCM_24")
-    sample_id = studio.add(100, frequency=44100, wav=data)
+    sample_id = studio.add(audio=data)
     answer = RawDataApi(client).get_sample_as_audio(1, sample_id, 0, _preload_content=False, **TIMEOUT)
     assert answer.data == data
     part = RawDataApi(client).get_sample_as_audio(
@@ -120,7 +120,7 @@ def test_changes_are_proposed_and_read_back(client: Any, studio: Any):
 
 
 def test_refusals_arrive_as_the_bindings_own_exceptions(client: Any, studio: Any):
-    calls, sample_id = RawDataApi(client), studio.add(100, wav=None)
+    calls, sample_id = RawDataApi(client), studio.add(audio=b"no audio")
     with pytest.raises(NotFoundException):
         calls.get_sample(1, 999_999, **TIMEOUT)
     with pytest.raises(ForbiddenException):

@@ -18,7 +18,7 @@ def entry(start: object, end: object, label: object = "a") -> dict[str, object]:
 
 
 def partition(entries: object, values_count: int = 10) -> list[tuple[int, int, str]]:
-    labels = validation.structured_labels(entries, values_count, "labels")
+    labels = validation.parse_labels(entries, values_count, "labels")
     return [(item.start_index, item.end_index, item.label) for item in labels]
 
 
@@ -113,12 +113,12 @@ def test_labels_are_those_of_painting_value_by_value(data: st.DataObject, values
 @pytest.mark.parametrize("value", [{"a": 1}, {"a": None}, {"a": ["b"]}, {"": "b"}, {"a": "\udfff"}, [], "a", None])
 def test_metadata_is_a_map_of_strings_only(value: object):
     with pytest.raises(RequestError):
-        validation.metadata_map(value, "metadata")
+        validation.parse_metadata(value, "metadata")
 
 
 def test_metadata_may_be_empty_and_hold_any_text():
-    assert validation.metadata_map({}, "metadata") == {}
-    assert validation.metadata_map({"ключ": "", "b": "\n\0"}, "metadata") == {"ключ": "", "b": "\n\0"}
+    assert validation.parse_metadata({}, "metadata") == {}
+    assert validation.parse_metadata({"ключ": "", "b": "\n\0"}, "metadata") == {"ключ": "", "b": "\n\0"}
 
 
 @pytest.mark.parametrize(
@@ -140,11 +140,11 @@ def test_metadata_may_be_empty_and_hold_any_text():
 )
 def test_proposals_keep_the_rules_of_direct_changes(value: object):
     with pytest.raises(RequestError):
-        validation.proposed_changes(value, 10, "proposedChanges")
+        validation.parse_changes(value, 10, "proposedChanges")
 
 
 def test_a_proposal_may_be_empty_or_say_everything():
-    assert validation.proposed_changes({}, 10, "p") == ProposedChanges()
+    assert validation.parse_changes({}, 10, "p") == ProposedChanges()
     value = {
         "label": "x",
         "isDisabled": False,
@@ -153,7 +153,7 @@ def test_a_proposal_may_be_empty_or_say_everything():
         "structuredLabels": [entry(0, 9)],
     }
     expected = ProposedChanges("x", False, {"a": "b"}, (StructuredLabel(0, 9, "a"),))
-    assert validation.proposed_changes(value, 10, "p") == expected
+    assert validation.parse_changes(value, 10, "p") == expected
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_a_proposal_may_be_empty_or_say_everything():
 )
 def test_a_body_is_one_well_formed_json_object(body: bytes):
     with pytest.raises(RequestError):
-        validation.json_object(body)
+        validation.parse_object(body)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.0", "1e3", "٣", "abc", "", "9" * 5000, str(2**53)])
 def test_ids_that_cannot_exist_are_not_found(text: str):
     with pytest.raises(RequestError) as caught:
-        validation.path_id(text, "sample")
+        validation.parse_id(text, "sample")
     assert caught.value.status == 404

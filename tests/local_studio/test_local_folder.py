@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from block.audio import ENDINGS
 from block.folder import listing
 from block.local_studio.data import folder
-from block.local_studio.data.project import DATABASE, LocalProject, ProjectError
-from block.local_studio.data.sample import StructuredLabel
+from block.local_studio.data.project import DATABASE, LocalProject
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.store import ProjectError
+from tests.local_studio.conftest import add_recording, audio_file_of
 
 MakeWav = Callable[..., bytes]
 
@@ -25,7 +28,7 @@ def put(root: Path, relative: str, data: bytes) -> Path:
 
 
 def names(root: Path) -> list[str]:
-    return [file.name for file in folder.find(root)]
+    return [os.fsdecode(file.path) for file in folder.find(root)]
 
 
 def ids(project: LocalProject) -> dict[str, int]:
@@ -97,7 +100,9 @@ def test_names_that_are_no_utf8_are_samples_too(tmp_path: Path, audio_bytes: Mak
     project.scan()
     (sample,) = project.samples()
     assert (sample.name, sample.values_count) == ("caf\ufffd.wav", 10)
-    assert project.audio(sample).size > 44
+    audio = project.audio(sample)
+    assert isinstance(audio, Path)
+    assert audio.stat().st_size > 44
     project.close()
 
 
@@ -140,7 +145,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("block.local_studio.data.wav.facts", fail)
+        patch.setattr("block.local_studio.data.wav.open_audio", fail)
         project.scan()
     (sample,) = project.samples()
     assert sample.processing_error == "the file cannot be opened (Input/output error)"
@@ -231,14 +236,28 @@ def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path):
 
 
 def test_ids_are_never_used_twice(project: LocalProject):
-    first = project.add_sample(name="a", frequency=16000, values_count=0)
+    first = add_recording(project)
     with project.store.transaction() as database:
         database.execute("DELETE FROM samples WHERE id = ?", (first,))
-    assert project.add_sample(name="b", frequency=16000, values_count=0) > first
+    assert project.scan().new == 1
+    assert project.samples()[0].id > first
 
 
-def test_samples_that_make_no_sense_cannot_be_added(project: LocalProject):
-    with pytest.raises(ValueError, match="category='unknown'"):
-        project.add_sample(name="a", frequency=16000, values_count=1, category="unknown")
-    with pytest.raises(ValueError, match="values_count=-1"):
-        project.add_sample(name="a", frequency=16000, values_count=-1)
+def test_a_sample_of_an_earlier_version_that_has_no_file_is_kept_but_not_listed(project: LocalProject):
+    """Programs could add such samples: their audio was in a column of its own."""
+    labels = [StructuredLabel(0, 99, "x")]
+    with project.store.transaction() as database:
+        database.execute("ALTER TABLE samples ADD COLUMN wav BLOB")
+    old, new = add_recording(project, structured_labels=labels), add_recording(project)
+    project.store.propose(Proposal(1, old, ProposedChanges(label="y")))
+    audio_file_of(project, old).unlink()
+    with project.store.transaction() as database:
+        database.execute(
+            "UPDATE samples SET path = NULL, size = NULL, mtime_ns = NULL, wav = x'00' WHERE id = ?", (old,)
+        )
+    assert project.scan().gone == 1
+    assert [sample.id for sample in project.samples()] == [new]
+    assert project.store.proposals(1) == []
+    (row,) = project.store.read("SELECT structured_labels, wav FROM samples WHERE id = ?", old)
+    assert (json.loads(row["structured_labels"]), row["wav"]) == ([labels[0].to_json()], b"\0")
+    assert project.scan().gone == 0

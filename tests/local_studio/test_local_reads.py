@@ -14,8 +14,9 @@ import requests
 import soundfile
 
 from block.local_studio.data.project import LocalProject
-from block.local_studio.data.sample import Sensor, StructuredLabel
+from block.local_studio.data.sample import StructuredLabel
 from block.local_studio.server import running
+from tests.local_studio.conftest import add_recording, add_recordings, audio_file_of, make_audio_bytes
 
 MakeWav = Callable[..., bytes]
 Refused = Callable[..., None]
@@ -38,9 +39,9 @@ def test_the_key_has_one_project(studio: Any):
 def test_the_project_knows_how_much_training_data_it_has(tmp_path: Path):
     project = LocalProject(tmp_path)
     labels = (StructuredLabel(0, 99, "a"), StructuredLabel(100, 15999, "b"))
-    project.add_sample(name="1", frequency=16000, values_count=16000, label="x", structured_labels=labels)
-    project.add_sample(name="2", frequency=16000, values_count=8000, label="c")
-    project.add_sample(name="3", frequency=16000, values_count=8000, label="d", category="testing")
+    add_recording(project, 16000, label="x", structured_labels=labels)
+    add_recording(project, 8000, label="c")
+    add_recording(project, 8000, label="d", category="testing")
     with running(project) as address:
         headers = {"x-api-key": address.key}
         body = requests.get(f"{address.endpoint}/api/1", headers=headers, timeout=10).json()
@@ -96,8 +97,7 @@ def test_a_list_with_a_job_shows_and_filters_what_the_job_proposes(studio: Any):
 def test_a_thousand_recordings_are_listed_in_a_fifth_of_a_second(tmp_path: Path):
     project = LocalProject(tmp_path)
     labels = [StructuredLabel(i * 10, i * 10 + 9, str(i)) for i in range(20)]
-    for i in range(1000):
-        project.add_sample(name=f"{i}", frequency=16000, values_count=200, structured_labels=labels)
+    add_recordings(project, 1000, make_audio_bytes(200), structured_labels=labels)
     with running(project) as address, requests.Session() as session:
         headers = {"x-api-key": address.key}
         url = f"{address.endpoint}/api/1/raw-data?category=all&limit=50"
@@ -141,7 +141,7 @@ def test_a_sample_refuses_parameters_it_does_not_understand(studio: Any, refused
 
 def test_a_wav_is_served_byte_for_byte(studio: Any, audio_bytes: MakeWav):
     data = audio_bytes(100, subtype="FLOAT", channels=2)
-    sample_id = studio.add(wav=data)
+    sample_id = studio.add(audio=data)
     answer = studio.get(studio.raw_data(sample_id, "wav"), params={"axisIx": 0})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
     assert answer.headers["content-length"] == str(len(data))
@@ -167,11 +167,31 @@ def test_a_file_is_served_whole_and_in_ranges(studio: Any, audio_bytes: MakeWav,
     assert studio.get(path, headers={"range": "bytes=-10"}).content == whole[-10:]
 
 
-def test_a_range_beyond_the_end_is_416_with_the_size(studio: Any, refused: Refused):
+def test_a_range_beyond_the_end_is_416_with_the_size(studio: Any, audio_bytes: MakeWav, refused: Refused):
     path = f"{studio.raw_data(studio.add(100), 'wav')}?axisIx=0"
     answer = studio.get(path, headers={"range": "bytes=5000-"})
-    refused(answer, 416)
+    assert (answer.status_code, answer.content) == (416, b"")
     assert answer.headers["content-range"] == "bytes */244"
+    flac = f"{studio.raw_data(studio.add(audio=audio_bytes(100, container='FLAC')), 'wav')}?axisIx=0"
+    answer = studio.get(flac, headers={"range": "bytes=5000-"})
+    refused(answer, 416, "none of the 244 bytes")
+    assert answer.headers["content-range"] == "bytes */244"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [("bytes=0-1,5-6", 206), ("bytes=9-3", 400), ("frames=0-9", 400), ("bytes=a-b", 400)]
+)
+def test_several_ranges_of_a_file_are_answered_and_malformed_ones_refused(studio: Any, wanted: str, status: int):
+    answer = studio.get(f"{studio.raw_data(studio.add(100), 'wav')}?axisIx=0", headers={"range": wanted})
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("multipart/byteranges" if status == 206 else "text/plain")
+
+
+def test_a_range_is_of_the_file_that_the_client_knows_or_else_all_of_it(studio: Any):
+    path = f"{studio.raw_data(studio.add(100), 'wav')}?axisIx=0"
+    etag = studio.get(path).headers["etag"]
+    for known, status in ((etag, 206), ('"other"', 200)):
+        assert studio.get(path, headers={"range": "bytes=0-9", "if-range": known}).status_code == status
 
 
 def test_a_slice_of_a_wav_has_the_asked_values(studio: Any, audio_bytes: MakeWav, refused: Refused):
@@ -198,18 +218,16 @@ def test_a_wav_needs_an_axis_in_range(studio: Any, refused: Refused, query: str,
     refused(studio.get(studio.raw_data(studio.add(), "wav") + query), 400, said)
 
 
-def test_samples_without_audio_have_no_wav(studio: Any, refused: Refused):
-    accelerometer = (Sensor("x", "m/s2"), Sensor("audio", "wav"))
-    silent = studio.add(wav=None)
-    image = studio.add(wav=None, sensors=[Sensor("image", "rgba")], chart_type="image")
-    mixed = studio.add(sensors=accelerometer)
-    processing = studio.add(is_processing=True)
-    refused(studio.get(studio.raw_data(silent, "wav?axisIx=0")), 400, "has no audio")
-    refused(studio.get(studio.raw_data(image, "wav?axisIx=0")), 400, "not audio")
-    refused(studio.get(studio.raw_data(mixed, "wav?axisIx=0")), 400, "m/s2")
-    refused(studio.get(studio.raw_data(processing, "wav?axisIx=0")), 400, "still being processed")
-    assert studio.get(studio.raw_data(mixed, "wav?axisIx=1")).ok
-    assert studio.get(studio.raw_data(silent)).json()["payload"]["values"] == []
+def test_a_sample_whose_audio_cannot_be_read_any_more_has_no_wav_and_no_payload(studio: Any, refused: Refused):
+    sample_id = studio.add(100)
+    path = studio.raw_data(sample_id, "wav?axisIx=0")
+    assert studio.get(path).ok
+    for damaged, reason in ((b"no audio", "cannot be read as audio"), (b"", "cannot be read as audio")):
+        audio_file_of(studio.project, sample_id).write_bytes(damaged)
+        refused(studio.get(path), 400, f"sample {sample_id} {reason}")
+        refused(studio.get(f"{path}&sliceEnd=1"), 400, reason)
+        assert studio.get(studio.raw_data(sample_id)).json()["payload"]["values"] == []
+        assert studio.sample(sample_id)["valuesCount"] == 100
 
 
 def test_a_file_that_cannot_be_read_is_a_sample_without_a_wav(studio: Any, refused: Refused):
@@ -230,9 +248,12 @@ def test_a_wav_without_frames_is_served_as_it_is(studio: Any, audio_bytes: MakeW
     assert studio.get(studio.raw_data(sample_id, "wav?axisIx=0")).content == audio_bytes(0)
 
 
-def test_damaged_wav_bytes_travel_as_they_are(studio: Any):
-    sample_id = studio.add(wav=b"RIFF damaged")
-    assert studio.get(studio.raw_data(sample_id, "wav?axisIx=0")).content == b"RIFF damaged"
+def test_a_wav_that_was_cut_off_travels_as_it_is(studio: Any):
+    sample_id = studio.add(100)
+    file = audio_file_of(studio.project, sample_id)
+    cut_off = file.read_bytes()[:144]
+    file.write_bytes(cut_off)
+    assert studio.get(studio.raw_data(sample_id, "wav?axisIx=0")).content == cut_off
     assert studio.sample(sample_id)["valuesCount"] == 100
 
 

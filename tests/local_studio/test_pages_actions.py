@@ -20,6 +20,7 @@ from block.local_studio.jobs.store import JobStore
 from block.local_studio.server import running
 from block.local_studio.web import selection
 from block.local_studio.web.selection import named
+from tests.local_studio.conftest import add_recording
 
 TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
@@ -82,7 +83,7 @@ class Browser:
 def browser(project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
     monkeypatch.setattr(jobs_module, "TICK_S", 0.05)
     for name in ("one.wav", "<b>two</b>", "three"):
-        project.add_sample(name=name, frequency=100, values_count=1000)
+        add_recording(project, 1000, 100, name=name)
     with running(project, block=TOY) as address:
         browser = Browser(address.url)
         yield browser
@@ -346,7 +347,7 @@ def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
         '{"version": 1, "type": "ai-action", "parameters": [], '
         '"info": {"name": "Needs", "description": "One.", "requiredEnvVariables": ["TOY_VARIABLE"]}}'
     )
-    project.add_sample(name="one", frequency=100, values_count=10)
+    add_recording(project, 10, 100)
     with running(project, block=folder) as address:
         browser = Browser(address.url)
         assert "needs TOY_VARIABLE" in browser.start()

@@ -25,6 +25,7 @@ from block.local_studio.web import template_filters
 from block.local_studio.web.list_page import LONGEST_IDS, RowCache, action_link, spans, values
 from block.local_studio.web.recordings_list import Filter, RecordingRow, chosen, given_by, natural
 from block.local_studio.web.segments import is_unsure
+from tests.local_studio.conftest import add_recording, add_recordings, make_audio_bytes
 
 TEXTS = (
     "<script>alert(1)</script>",
@@ -55,11 +56,11 @@ def pages(project: LocalProject) -> Iterator[Pages]:
         yield Pages(project, address)
 
 
-def add(project: LocalProject, name: str, *labels: str, frequency: float = 100, **options: Any) -> int:
+def add(project: LocalProject, name: str, *labels: str, **options: Any) -> int:
     """A recording of one second a label, of one second without any."""
     structured = [StructuredLabel(100 * i, 100 * i + 99, label) for i, label in enumerate(labels)]
-    values = {"values_count": 100 * max(1, len(labels)), "structured_labels": structured or None, **options}
-    return project.add_sample(name=name, frequency=frequency, **values)
+    frames = 100 * max(1, len(labels))
+    return add_recording(project, frames, 100, name=name, structured_labels=structured or None, **options)
 
 
 def names(project: LocalProject, **filters: Any) -> list[str]:
@@ -228,8 +229,7 @@ def test_a_filter_that_would_do_nothing_is_refused(pages: Pages, query: str) -> 
 
 
 def test_links_keep_the_filter_and_pages_hold_200(pages: Pages) -> None:
-    for i in range(201):
-        add(pages.project, f"take {i}")
+    add_recordings(pages.project, 201, make_audio_bytes(100, 100), name="take")
     page = pages.get("/?search=take&state=unlabelled&sort=longest")
     assert page.count('name="id"') == 200
     assert 'href="/?search=take&amp;state=unlabelled&amp;sort=longest&amp;page=2" rel="next"' in page
@@ -290,8 +290,8 @@ def test_the_page_holds_no_style_and_no_script_of_its_own(pages: Pages) -> None:
 
 def test_a_thousand_recordings_take_three_queries(project: LocalProject) -> None:
     store = project.store
-    for i in range(1000):
-        add(project, f"take {i}", "dog", "rain", "dog")
+    labels = [StructuredLabel(100 * i, 100 * i + 99, label) for i, label in enumerate(("dog", "rain", "dog"))]
+    add_recordings(project, 1000, make_audio_bytes(300, 100), structured_labels=labels)
     with running(project) as address:
         queries: list[str] = []
         store._db.set_trace_callback(queries.append)
@@ -332,15 +332,15 @@ def test_the_page_number_is_cut_to_those_there_are(project: LocalProject) -> Non
 
 def test_every_choice_in_the_handlers_is_on_the_page(pages: Pages) -> None:
     page = pages.get("/about")
-    described = assumptions.calls()
+    described = assumptions.describe_calls()
     assert len(described) == len(reads.ENDPOINTS) + len(writes.ENDPOINTS)
     for endpoint, call in zip((*reads.ENDPOINTS, *writes.ENDPOINTS), described, strict=True):
         assert bool(call.chosen) is ("hosen, for want of facts" in (endpoint.handler.__doc__ or ""))
         assert call.path in page
         assert str(template_filters.coded(call.chosen)) in page
-    assert any("404" in sentence for sentence in assumptions.unsupported())
-    assert any("1.0 is not an integer" in sentence for sentence in assumptions.for_all_calls())
-    assert any("minLabel" in sentence for sentence in assumptions.unsupported())
+    assert any("404" in sentence for sentence in assumptions.list_unsupported())
+    assert any("1.0 is not an integer" in sentence for sentence in assumptions.list_common_choices())
+    assert any("minLabel" in sentence for sentence in assumptions.list_unsupported())
 
 
 def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:

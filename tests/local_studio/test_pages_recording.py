@@ -6,7 +6,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.jobs.store import PREVIEW, RUN, JobStore
 from block.local_studio.server import running
-from tests.local_studio.conftest import make_audio_bytes
+from tests.local_studio.conftest import add_recording, audio_file_of, make_audio_bytes
 
 HOSTILE = """</script><img src=x onerror="alert('1')">&amp;"""
 RATE, COUNT = 16000, 48000
@@ -58,8 +58,7 @@ class Pages:
         return requests.post(f"{self.url}/recordings/{sample_id}/labels", json=body, headers=given, timeout=10)
 
     def add(self, count: int = COUNT, **options: Any) -> int:
-        given = {"name": "made", "frequency": RATE, "values_count": count, "wav": make_audio_bytes(count), **options}
-        return self.project.add_sample(**given)
+        return add_recording(self.project, count, **options)
 
     @staticmethod
     def _field(text: str, pattern: str) -> str:
@@ -273,7 +272,7 @@ def test_labels_as_text_are_stored_without_script(pages: Pages) -> None:
 @pytest.mark.parametrize("rate", [11025, 16000, 44100, 192000])
 def test_the_text_of_labels_leads_back_to_the_same_values(pages: Pages, rate: int) -> None:
     these = labels((0, 6, "a"), (7, 4999, "b"), (5000, 5000, "c"), (5001, 9999, "d"))
-    sample_id = pages.add(10000, frequency=rate, structured_labels=these, wav=make_audio_bytes(10000, rate))
+    sample_id = pages.add(10000, rate=rate, structured_labels=these)
     text = pages.page(f"/recordings/{sample_id}")
     found = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", text, re.DOTALL)
     assert found
@@ -341,7 +340,7 @@ def test_audio_is_served_in_ranges_whatever_its_container(pages: Pages) -> None:
     # The header of a WAV of this length is the same, whoever has written its values.
     plain = make_audio_bytes(COUNT)[:44] + sound
     for data in (plain, flac):
-        sample_id = pages.add(wav=data)
+        sample_id = pages.add(audio=data)
         whole = pages.get(f"/recordings/{sample_id}/audio")
         assert whole.headers["Content-Type"] == "audio/wav"
         assert whole.content == plain
@@ -386,17 +385,12 @@ def test_pictures_of_impossible_parts_are_refused(pages: Pages, query: str) -> N
         assert answer.json()["success"] is False
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda pages: pages.add(wav=b"RIFF damaged"),
-        lambda pages: pages.add(wav=None),
-    ],
-)
-def test_a_recording_without_readable_audio_still_has_its_page_and_labels(
-    pages: Pages, make: Callable[[Pages], int]
+@pytest.mark.parametrize("audio", [b"RIFF damaged", b""])
+def test_a_recording_whose_audio_cannot_be_read_any_more_still_has_its_page_and_labels(
+    pages: Pages, audio: bytes
 ) -> None:
-    sample_id = make(pages)
+    sample_id = pages.add()
+    audio_file_of(pages.project, sample_id).write_bytes(audio)
     assert pages.data(sample_id)["values"] == COUNT
     for name in ("spectrogram.png", "waveform.json", "audio"):
         answer = pages.get(f"/recordings/{sample_id}/{name}")
@@ -415,8 +409,8 @@ def test_a_file_that_cannot_be_read_says_why_on_its_page(pages: Pages) -> None:
 
 
 def test_an_empty_recording_and_one_without_a_rate_have_pages(pages: Pages) -> None:
-    assert "it has 0 values" in pages.page(f"/recordings/{pages.add(0, wav=make_audio_bytes(0))}")
-    assert "rate of this recording is not known" in pages.page(f"/recordings/{pages.add(frequency=0)}")
+    assert "it has 0 values" in pages.page(f"/recordings/{pages.add(0)}")
+    assert "rate of this recording is not known" in pages.page(f"/recordings/{pages.add(frequency_hz=0)}")
 
 
 def test_a_recording_that_does_not_exist_is_not_found(pages: Pages) -> None:

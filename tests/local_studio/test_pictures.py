@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 from pathlib import Path
@@ -12,19 +13,26 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from block.local_studio.data.playback import DecodedWav, opened, playable
-from block.local_studio.data.wav import Bytes, UnreadableAudio
+from block.local_studio.data.playback import DecodedWav, find_playable
+from block.local_studio.data.wav import UnreadableAudio, open_audio
 from block.local_studio.web import pictures
 from block.local_studio.web.pictures import TimeSpan, peaks, spectrogram, ticks
 from block.spectrogram import COLORS
 
 RATE = 16000
+NUMBERS = itertools.count()
 
 
-def encoded(values: npt.ArrayLike, rate: int = RATE, container: str = "WAV", subtype: str = "PCM_16") -> bytes:
-    target = io.BytesIO()
-    soundfile.write(target, np.asarray(values, dtype=np.float32), rate, format=container, subtype=subtype)
-    return target.getvalue()
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `encoded` writes."""
+    monkeypatch.chdir(tmp_path)
+
+
+def encoded(values: npt.ArrayLike, rate: int = RATE, container: str = "WAV", subtype: str = "PCM_16") -> Path:
+    path = Path(str(next(NUMBERS)))
+    soundfile.write(path, np.asarray(values, dtype=np.float32), rate, format=container, subtype=subtype)
+    return path
 
 
 def tone(hz: float, seconds: float, rate: int = RATE) -> npt.NDArray[np.float64]:
@@ -89,7 +97,7 @@ def test_a_spectrogram_of_a_long_recording_reads_a_bounded_part_of_it(tmp_path: 
     with soundfile.SoundFile(path, "w", 8000, 1, "PCM_16") as file:
         for _ in range(60):
             file.write(np.full(8000 * 60, 0.1, dtype=np.float32))
-    with opened(path) as sound:
+    with open_audio(path) as sound:
         read = []
         original = sound.read
         sound.read = lambda frames, **options: read.append(frames) or original(frames, **options)
@@ -99,7 +107,7 @@ def test_a_spectrogram_of_a_long_recording_reads_a_bounded_part_of_it(tmp_path: 
 
 def test_peaks_are_the_extremes_of_every_value_in_a_column() -> None:
     values = np.random.default_rng(1).uniform(-1, 1, 48000)
-    exact = soundfile.read(io.BytesIO(encoded(values)))[0]
+    exact = soundfile.read(encoded(values))[0]
     drawn = peaks(encoded(values), TimeSpan(0, 3, 37))
     edges = np.floor(np.linspace(0, 3, 38) * RATE).astype(int)
     for column, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
@@ -171,9 +179,10 @@ def test_unusual_rates_can_be_drawn(rate: int) -> None:
 
 
 def test_damaged_audio_is_told_apart_from_silence() -> None:
+    Path("damaged").write_bytes(b"RIFF but no audio")
     for draw in (lambda data: peaks(data, TimeSpan(0, 1, 16)), lambda data: spectrogram(data, TimeSpan(0, 1, 16), 32)):
         with pytest.raises(UnreadableAudio, match="cannot be read as audio"):
-            draw(b"RIFF but no audio")
+            draw(Path("damaged"))
 
 
 def test_ticks_stand_apart_and_rise() -> None:
@@ -186,24 +195,24 @@ def test_ticks_stand_apart_and_rise() -> None:
 
 def test_a_plain_wav_is_played_as_it_is() -> None:
     data = encoded(tone(440, 0.1))
-    assert playable(data) == Bytes(len(data), data)
+    assert find_playable(data) == data
 
 
 @pytest.mark.parametrize(("container", "subtype"), [("FLAC", "PCM_24"), ("WAV", "DOUBLE"), ("OGG", "VORBIS")])
 def test_a_decoded_recording_is_a_wav_with_the_same_sound(container: str, subtype: str) -> None:
     values = np.stack([tone(440, 1), tone(880, 1)], axis=1)
     data = encoded(values, container=container, subtype=subtype)
-    found = playable(data)
+    found = find_playable(data)
     assert isinstance(found, DecodedWav)
     whole = b"".join(found.read(0, found.size))
     assert len(whole) == found.size
     heard, rate = soundfile.read(io.BytesIO(whole))
     assert rate == RATE
-    np.testing.assert_allclose(heard, soundfile.read(io.BytesIO(data))[0], atol=2 / 32768)
+    np.testing.assert_allclose(heard, soundfile.read(data)[0], atol=2 / 32768)
 
 
 def test_any_range_of_a_decoded_recording_is_that_of_the_whole() -> None:
-    found = playable(encoded(np.random.default_rng(3).uniform(-1, 1, (70000, 2)), container="FLAC"))
+    found = find_playable(encoded(np.random.default_rng(3).uniform(-1, 1, (70000, 2)), container="FLAC"))
     whole = b"".join(found.read(0, found.size))
     for start, stop in (
         (0, 10),
@@ -220,7 +229,8 @@ def test_any_range_of_a_decoded_recording_is_that_of_the_whole() -> None:
 
 def test_a_compressed_recording_that_is_cut_off_goes_on_in_silence() -> None:
     data = encoded(np.random.default_rng(4).uniform(-1, 1, 160000), container="FLAC")
-    found = playable(data[: len(data) // 2])
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    found = find_playable(data)
     heard = np.frombuffer(b"".join(found.read(44, found.size)), "<i2")
     assert len(heard) == 160000
     assert np.abs(heard[:4000].astype(int)).max() > 30000

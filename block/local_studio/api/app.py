@@ -1,8 +1,8 @@
-"""The ASGI application: demands the key, hands calls to their handlers, wraps answers in the envelope.
+"""The ASGI application: checks the key, hands calls to their handlers, wraps answers in the envelope.
 
 Every JSON answer is ``{"success": bool, "error"?: str, …}``, those of unknown paths and of our own
-mistakes included; no answer holds a traceback. Pages stand beside ``/v1``: the key is demanded in the
-header only below `KEYED`.
+mistakes included; no answer holds a traceback. The pages are beside ``/v1``: only below `KEYED` the key
+has to be in the header.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,34 +21,33 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from block.local_studio.api import app as byte_range
 from block.local_studio.api import reads, writes
 from block.local_studio.api.endpoint import Call, Handler, read_body
 from block.local_studio.data.playback import DecodedWav
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import Bytes
 
 KEYED = ("/v1", "/ids.json")
-log = logging.getLogger(__name__)
-
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+log = logging.getLogger(__name__)
 
 
 def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
-    """The application that serves `project` to whoever sends `key` in the header ``x-api-key``; and its `pages`."""
+    """Make the application that serves `project` to whoever sends `key` as ``x-api-key``, and its `pages`."""
     routes: list[BaseRoute] = [
-        Route(f"/v1{endpoint.path}", _route(project, endpoint.handler), methods=[endpoint.method])
+        Route(f"/v1{endpoint.path}", _make_endpoint(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
     ]
-    handlers: dict[Any, Any] = {RequestError: _refused, HTTPException: _http_error, Exception: _unexpected}
+    handlers: dict[Any, Any] = {RequestError: _answer_refusal, HTTPException: _answer_http_error}
+    handlers[Exception] = _answer_unexpected
     app = Starlette(
-        routes=[*routes, Route("/ids.json", _ids(project)), *(pages.routes if pages else ())],
-        middleware=[Middleware(KeyDemanded, key=key), *(pages.middleware if pages else ())],
+        routes=[*routes, Route("/ids.json", _make_ids_endpoint(project)), *(pages.routes if pages else ())],
+        middleware=[Middleware(KeyCheck, key=key), *(pages.middleware if pages else ())],
         exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
     app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect hides a slip
@@ -56,9 +56,9 @@ def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -
 
 @dataclass(frozen=True)
 class WebPages:
-    """What the pages add to the API: their routes, what looks at requests before these, and their own errors.
+    """What the pages add to the API: their routes, their middleware, and their error handlers.
 
-    `handlers` is given those of the API, to be called for its paths, and returns those for all paths.
+    `handlers` takes the handlers of the API, to call them for its paths, and returns those for all paths.
     """
 
     routes: Sequence[BaseRoute]
@@ -66,7 +66,7 @@ class WebPages:
     handlers: Callable[[Mapping[Any, Any]], Mapping[Any, Any]]
 
 
-class KeyDemanded:
+class KeyCheck:
     """Answers 401 to requests below `KEYED` that do not carry the key exactly once."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
@@ -74,18 +74,18 @@ class KeyDemanded:
         self._key = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._opens(Headers(scope=scope)):
-            answer = _failure(401, "the header x-api-key is missing or does not hold this project's key")
-            await answer(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._has_key(Headers(scope=scope)):
+            response = _make_failure(401, "the header x-api-key is missing or does not hold this project's key")
+            await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _opens(self, headers: Headers) -> bool:
+    def _has_key(self, headers: Headers) -> bool:
         given = headers.getlist("x-api-key")
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
 
 
-def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         call = Call(
             ids={name: str(value) for name, value in request.path_params.items()},
@@ -98,20 +98,22 @@ def _route(project: LocalProject, handler: Handler) -> Callable[[Request], Await
         except RequestError:
             raise
         except Exception as error:
-            # An exception that leaves the application makes the server hang up, which the client's next
-            # request on the same connection would suffer for.
+            # An exception that leaves the application makes the server hang up, and then the client's next
+            # request on the same connection fails.
             log.exception("%s %s failed", request.method, request.url.path)
-            return await _unexpected(request, error)
-        headers = {"Cache-Control": _caching(request)}
-        if isinstance(answer, Bytes):
-            return audio_answer(answer, request.headers.get("range"), headers)
+            return await _answer_unexpected(request, error)
+        # As documented: an answer may be cached for long when, and only when, a `cacheKey` is given.
+        caching = "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
+        headers = {"Cache-Control": caching}
+        if isinstance(answer, Path | bytes):
+            return make_audio_response(answer, request.headers.get("range"), headers)
         return JSONResponse({"success": True, **answer}, headers=headers)
 
     return endpoint
 
 
-def _ids(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
-    """The stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
+def _make_ids_endpoint(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
+    """Make the stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
 
     async def endpoint(request: Request) -> Response:
         samples = await run_in_threadpool(project.samples)
@@ -120,73 +122,56 @@ def _ids(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _caching(request: Request) -> str:
-    """As documented: an answer may be cached for long when, and only when, a `cacheKey` is given."""
-    return "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
+def make_audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
+    """Return a WAV, or the range of its bytes that the header Range (`wanted`) asks for: 200, 206 or 416.
 
-
-def audio_answer(audio: Bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
-    """All of a WAV, or the range of its bytes that the header Range asks for: 200, 206 or 416."""
-    try:
-        span = byte_range.requested(wanted, audio.size)
-    except byte_range.Unsatisfiable as error:
-        return _failure(416, str(error), {"Content-Range": f"bytes */{audio.size}"})
-    start, stop = (0, audio.size) if span is None else (span.start, span.stop)
+    Starlette answers ranges of a file, several and malformed ones (400) too; of other audio only a single one.
+    """
+    if isinstance(audio, Path):
+        return FileResponse(audio, headers=headers, media_type="audio/wav")
+    size = len(audio) if isinstance(audio, bytes) else audio.size
+    part = parse_range(wanted, size)
+    if part is not None and not part:
+        message = f"the range {wanted!r} holds none of the {size} bytes"
+        return _make_failure(416, message, {"Content-Range": f"bytes */{size}"})
+    start, stop = (0, size) if part is None else (part.start, part.stop)
     headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
-    if span is not None:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{audio.size}"
-    return StreamingResponse(audio.read(start, stop), 200 if span is None else 206, headers, media_type="audio/wav")
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    content = [audio[start:stop]] if isinstance(audio, bytes) else audio.read(start, stop)
+    return StreamingResponse(content, 200 if part is None else 206, headers, media_type="audio/wav")
 
 
-def _failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def parse_range(header: str | None, size: int) -> range | None:
+    """Return the bytes, of `size`, that a header Range asks for; none of them if it cannot be satisfied.
+
+    None stands for no range: as the RFC allows, a malformed header and one with several ranges are ignored.
+    """
+    match = RANGE.fullmatch((header or "").strip())
+    first, last = match.groups() if match else ("", "")
+    if not first and not last:
+        return None
+    if not first:
+        return range(max(0, size - int(last)), size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(size, int(last) + 1) if last else size)
+
+
+def _make_failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"success": False, "error": message}, status, headers)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _failure(error.status, error.message)
+    return _make_failure(error.status, error.message)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = {404: "there is no such call", 405: f"this call does not take {request.method}"}
-    return _failure(error.status_code, said.get(error.status_code, error.detail), dict(error.headers or {}))
+    messages = {404: "there is no such call", 405: f"this call does not take {request.method}"}
+    return _make_failure(error.status_code, messages.get(error.status_code, error.detail), dict(error.headers or {}))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    return _failure(500, "the local Studio failed at this call; its own output says why")
-
-
-PATTERN = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-
-
-class Unsatisfiable(Exception):
-    """A range with no byte of the content in it (status 416)."""
-
-
-@dataclass(frozen=True)
-class ByteRange:
-    """The bytes `start` … `stop` - 1."""
-
-    start: int
-    stop: int
-
-
-def requested(header: str | None, size: int) -> ByteRange | None:
-    """The part of `size` bytes that the header asks for, None for all of them.
-
-    As the RFC allows, a malformed header and one with several ranges are ignored. Raises Unsatisfiable.
-    """
-    match = PATTERN.fullmatch((header or "").strip())
-    if match is None or match.group(1) == match.group(2) == "":
-        return None
-    first, last = match.groups()
-    if first == "":
-        start, stop = max(0, size - int(last)), size
-    else:
-        start, stop = int(first), size if last == "" else min(size, int(last) + 1)
-        if last != "" and int(last) < start:
-            return None
-    if start >= stop:
-        raise Unsatisfiable(f"the range {header!r} holds none of the {size} bytes")
-    return ByteRange(start, stop)
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    return _make_failure(500, "the local Studio failed at this call; its own output says why")

@@ -11,9 +11,7 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
-from block.local_studio.api import endpoint as call
-from block.local_studio.api import list_query, reads, writes
-from block.local_studio.api.endpoint import Endpoint
+from block.local_studio.api import endpoint, list_query, reads, writes
 from block.local_studio.data import validation
 
 CHOSEN = re.compile(r"Chosen[^:.]*:\s+(.*)", re.DOTALL)
@@ -23,7 +21,7 @@ NO_HANDLER = "no handler"
 
 
 @dataclass(frozen=True)
-class DescribedCall:
+class CallDescription:
     """A call below /v1: what it does, and what was chosen for it, empty where nothing had to be."""
 
     method: str
@@ -32,44 +30,34 @@ class DescribedCall:
     chosen: str
 
 
-def calls() -> list[DescribedCall]:
-    """All calls that are answered."""
-    return [_described(endpoint) for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)]
+def describe_calls() -> list[CallDescription]:
+    """Describe all calls that are answered."""
+    descriptions = []
+    for one in (*reads.ENDPOINTS, *writes.ENDPOINTS):
+        paragraphs = inspect.cleandoc(one.handler.__doc__ or "").split("\n\n")
+        found = [_one_line(match[1]) for text in paragraphs if (match := CHOSEN.search(text))]
+        chosen = " ".join(text[:1].upper() + text[1:] for text in found)
+        path = re.sub(r"\{(\w+)\}", r"{\1Id}", one.path)
+        descriptions.append(CallDescription(one.method, f"/v1{path}", _one_line(paragraphs[0]), chosen))
+    return descriptions
 
 
-def for_all_calls() -> list[str]:
-    """What was chosen for every call: the sentences of the modules that they share."""
-    return [
-        sentence
-        for module in (call, validation, list_query)
-        for sentence in _sentences(module)
-        if OPEN.search(sentence)
-    ]
+def list_common_choices() -> list[str]:
+    """Return what was chosen for every call: the sentences of the modules that they share."""
+    modules = (endpoint, validation, list_query)
+    return [sentence for module in modules for sentence in _sentences_of(module) if OPEN.search(sentence)]
 
 
-def unsupported() -> list[str]:
-    """What is known of the service and not served here: sentences, then query parameters of the list call."""
-    said = [sentence for sentence in _sentences(call) if NO_HANDLER in sentence]
+def list_unsupported() -> list[str]:
+    """Return what the service has and this does not: sentences, then query parameters of the list call."""
+    sentences = [sentence for sentence in _sentences_of(endpoint) if NO_HANDLER in sentence]
     names = ", ".join(f"`{name}`" for name in list_query.ListQuery.UNSUPPORTED)
-    return [*said, f"The list of samples refuses these query parameters: {names}."]
+    return [*sentences, f"The list of samples refuses these query parameters: {names}."]
 
 
-def _described(endpoint: Endpoint) -> DescribedCall:
-    paragraphs = inspect.cleandoc(endpoint.handler.__doc__ or "").split("\n\n")
-    chosen = [match.group(1) for text in paragraphs if (match := CHOSEN.search(text))]
-    path = re.sub(r"\{(\w+)\}", r"{\1Id}", endpoint.path)
-    return DescribedCall(endpoint.method, f"/v1{path}", _one_line(paragraphs[0]), " ".join(map(_sentence, chosen)))
-
-
-def _sentences(module: ModuleType) -> list[str]:
-    """Those of a module's docstring."""
-    text = _one_line(inspect.cleandoc(module.__doc__ or "").replace("\n\n", "\n"))
-    return SENTENCE_END.split(text)
-
-
-def _sentence(text: str) -> str:
-    line = _one_line(text)
-    return line[:1].upper() + line[1:]
+def _sentences_of(module: ModuleType) -> list[str]:
+    """Return the sentences of a module's docstring."""
+    return SENTENCE_END.split(_one_line(module.__doc__ or ""))
 
 
 def _one_line(text: str) -> str:

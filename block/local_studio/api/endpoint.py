@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -19,7 +20,6 @@ from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import Bytes
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Call:
     body: bytes
 
 
-Answer = Mapping[str, object] | Bytes
+Answer = Mapping[str, object] | Path | bytes
 Handler = Callable[[LocalProject, Call], Answer]
 
 
@@ -46,35 +46,38 @@ class Endpoint:
 
 
 def check_project(project: LocalProject, call: Call) -> None:
-    """Refuse the id of another project."""
-    wanted = validation.path_id(call.ids["project"], "project")
+    """Refuse the id of another project (403)."""
+    wanted = validation.parse_id(call.ids["project"], "project")
     if wanted != project.id:
         raise RequestError(f"this key gives no access to project {wanted}, only to {project.id}", 403)
 
 
-def sample_of(project: LocalProject, call: Call, job_id: int | None = None) -> LocalSample:
-    """The sample that the path names, as the job `job_id` proposes it when one is given."""
-    return project.sample(validation.path_id(call.ids["sample"], "sample"), job_id)
+def find_sample(project: LocalProject, call: Call, job_id: int | None = None) -> LocalSample:
+    """Return the sample that the path names, as the job `job_id` proposes it when one is given."""
+    return project.sample(validation.parse_id(call.ids["sample"], "sample"), job_id)
 
 
-def sample_to_write(project: LocalProject, call: Call) -> LocalSample:
-    """The sample that a writing call is about; such calls take no query parameters."""
+def find_sample_to_write(project: LocalProject, call: Call) -> LocalSample:
+    """Return the sample that a writing call is about; such calls take no query parameters."""
     check_project(project, call)
-    Query.of(call.query, ())
-    return sample_of(project, call)
+    Query.parse(call.query, ())
+    return find_sample(project, call)
 
 
-def body_of(call: Call, *known: str) -> dict[str, object]:
-    """The JSON object in the body, with no keys but the `known` ones; the content type must be JSON (415)."""
+def parse_body(call: Call, *keys: str) -> dict[str, object]:
+    """Return the JSON object in the body, which must have these keys and no others; its type must be JSON (415)."""
     if call.content_type.partition(";")[0].strip().lower() != "application/json":
         raise RequestError(f"the content type must be application/json, got {call.content_type[:80]!r}", 415)
-    body = validation.json_object(call.body)
-    validation.only_keys(body, known, "the request body")
+    body = validation.parse_object(call.body)
+    validation.check_keys(body, keys, "the request body")
+    for key in keys:
+        if key not in body:
+            raise RequestError(f"the request body lacks {key}")
     return body
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request, of at most `limit` bytes. Raises Refused."""
+    """Read the body of a request, of at most `limit` bytes. Raises RequestError."""
     body = bytearray()
     try:
         async for block in request.stream():

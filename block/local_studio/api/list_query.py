@@ -13,12 +13,12 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from block.local_studio.data.sample import CATEGORIES, LocalSample, is_audio
+from block.local_studio.data.sample import CATEGORIES, LocalSample
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 
+# Samples in a page when no `limit` is given. The service's own default is not established; a small one shows a client
+# that does not page.
 DEFAULT_LIMIT = 100
-"""Samples in a page when no `limit` is given. The service's own default is not established; a small
-one shows a client that does not page."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Query:
     values: Mapping[str, str]
 
     @staticmethod
-    def of(pairs: Sequence[tuple[str, str]], known: Iterable[str], unsupported: Iterable[str] = ()) -> Query:
-        """The parameters `pairs`, if each is `known` and given once."""
+    def parse(pairs: Sequence[tuple[str, str]], known: Iterable[str], unsupported: Iterable[str] = ()) -> Query:
+        """Return the parameters `pairs`, if each is `known` and given once."""
         names = [name for name, _ in pairs]
         for name in names:
             if name in unsupported:
@@ -40,12 +40,8 @@ class Query:
                 raise RequestError(f"the query parameter {name} is given {names.count(name)} times")
         return Query(dict(pairs))
 
-    def text(self, name: str) -> str | None:
-        """The parameter as it is, None when absent."""
-        return self.values.get(name)
-
     def integer(self, name: str, least: int = 0) -> int | None:
-        """The parameter as an integer `least` … 2^53 - 1 in plain digits, None when absent."""
+        """Return the parameter as an integer `least` … 2^53 - 1 in plain digits, None when absent."""
         value = self.values.get(name)
         if value is None:
             return None
@@ -53,35 +49,35 @@ class Query:
             return int(value)
         raise RequestError(f"the query parameter {name} must be an integer of at least {least}, got {value[:40]!r}")
 
-    def number(self, name: str) -> float | None:
-        """The parameter as a finite number of at least 0, None when absent."""
+    def number(self, name: str, default: float) -> float:
+        """Return the parameter as a finite number of at least 0, `default` when absent."""
         value = self.values.get(name)
         if value is None:
-            return None
+            return default
         try:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not (math.isfinite(number) and number >= 0):
+        if not 0 <= number < math.inf:
             raise RequestError(f"the query parameter {name} must be a number of at least 0, got {value[:40]!r}")
         return number
 
     def boolean(self, name: str) -> bool:
-        """The parameter as a boolean, False when absent. The Python bindings write True and False."""
+        """Return the parameter as a boolean, False when absent. The Python bindings write True and False."""
         value = self.values.get(name, "false")
         if value.lower() not in ("true", "false"):
             raise RequestError(f"the query parameter {name} must be true or false, got {value[:40]!r}")
         return value.lower() == "true"
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
-        """The parameter if it is one of `choices`, `default` when absent."""
+        """Return the parameter if it is one of `choices`, `default` when absent."""
         value = self.values.get(name, default)
         if value not in choices:
             raise RequestError(f"the query parameter {name} must be one of {list(choices)}, got {value[:40]!r}")
         return value
 
     def texts(self, name: str) -> frozenset[str] | None:
-        """The parameter as a set of strings, written as a JSON array; None when absent."""
+        """Return the parameter as a set of strings, written as a JSON array; None when absent."""
         value = self.values.get(name)
         if value is None:
             return None
@@ -111,80 +107,76 @@ class ListQuery:
     labels: frozenset[str] | None
     filename: str
     search: str
-    min_length_ms: float | None
-    max_length_ms: float | None
-    min_frequency_hz: float | None
-    max_frequency_hz: float | None
+    min_length_ms: float
+    max_length_ms: float
+    min_frequency_hz: float
+    max_frequency_hz: float
     min_id: int | None
     max_id: int | None
     include_disabled: str
     signature_validity: str
-    data_type: str | None
+    data_type: str
     sort_by: str
     job_id: int | None
 
     KNOWN = (
-        "category", "limit", "offset", "excludeSensors", "labels", "filename", "search", "minLength",
-        "maxLength", "minFrequency", "maxFrequency", "minId", "maxId", "includeDisabled",
-        "signatureValidity", "dataType", "sortBy", "proposedActionsJobId",
-    )  # fmt: skip
+        *("category", "limit", "offset", "excludeSensors", "labels", "filename", "search", "minLength", "maxLength"),
+        *("minFrequency", "maxFrequency", "minId", "maxId", "includeDisabled", "signatureValidity", "dataType"),
+        *("sortBy", "proposedActionsJobId"),
+    )
     UNSUPPORTED = (
-        "minLabel", "maxLabel", "metadata", "minDate", "maxDate", "truncateStructuredLabels",
-        "datasetVersionId",
-    )  # fmt: skip
+        *("minLabel", "maxLabel", "metadata", "minDate", "maxDate", "truncateStructuredLabels", "datasetVersionId"),
+    )
 
     @staticmethod
-    def of(pairs: Sequence[tuple[str, str]]) -> ListQuery:
-        """The list call with the query parameters `pairs`."""
-        query = Query.of(pairs, ListQuery.KNOWN, ListQuery.UNSUPPORTED)
+    def parse(pairs: Sequence[tuple[str, str]]) -> ListQuery:
+        """Return the list call with the query parameters `pairs`."""
+        query = Query.parse(pairs, ListQuery.KNOWN, ListQuery.UNSUPPORTED)
         if "category" not in query.values:
             raise RequestError("the query parameter category is required")
-        limit = query.integer("limit", least=1)
         return ListQuery(
             category=query.choice("category", (*CATEGORIES, "all"), ""),
-            limit=DEFAULT_LIMIT if limit is None else limit,
+            limit=query.integer("limit", least=1) or DEFAULT_LIMIT,
             offset=query.integer("offset") or 0,
             exclude_sensors=query.boolean("excludeSensors"),
             labels=query.texts("labels"),
-            filename=query.text("filename") or "",
-            search=query.text("search") or "",
-            min_length_ms=query.number("minLength"),
-            max_length_ms=query.number("maxLength"),
-            min_frequency_hz=query.number("minFrequency"),
-            max_frequency_hz=query.number("maxFrequency"),
+            filename=query.values.get("filename", ""),
+            search=query.values.get("search", ""),
+            min_length_ms=query.number("minLength", -1),
+            max_length_ms=query.number("maxLength", math.inf),
+            min_frequency_hz=query.number("minFrequency", -1),
+            max_frequency_hz=query.number("maxFrequency", math.inf),
             min_id=query.integer("minId"),
             max_id=query.integer("maxId"),
             include_disabled=query.choice("includeDisabled", ("both", "enabled", "disabled"), "both"),
             signature_validity=query.choice("signatureValidity", ("both", "valid", "invalid"), "both"),
-            data_type=query.choice("dataType", ("audio", "image"), "audio") if "dataType" in query.values else None,
+            data_type=query.choice("dataType", ("audio", "image"), "audio"),
             sort_by=query.choice("sortBy", ("id-desc", "random"), "id-desc"),
             job_id=query.integer("proposedActionsJobId", least=1),
         )
 
     def accepts(self, sample: LocalSample) -> bool:
-        """Whether the filter lets `sample` through."""
+        """Return True if the filter lets `sample` through."""
         labels = {item.label for item in sample.structured_labels or ()} or {sample.label}
         return (
             self.category in ("all", sample.category)
             and (self.labels is None or not labels.isdisjoint(self.labels))
             and self.filename in sample.name
             and self.search.lower() in sample.name.lower()
-            and (self.min_length_ms is None or sample.length_ms > self.min_length_ms)
-            and (self.max_length_ms is None or sample.length_ms < self.max_length_ms)
-            and (self.min_frequency_hz is None or sample.frequency_hz > self.min_frequency_hz)
-            and (self.max_frequency_hz is None or sample.frequency_hz < self.max_frequency_hz)
+            and self.min_length_ms < sample.length_ms < self.max_length_ms
+            and self.min_frequency_hz < sample.frequency_hz < self.max_frequency_hz
             and (self.min_id is None or sample.id >= self.min_id)
             and (self.max_id is None or sample.id < self.max_id)
             and self.include_disabled in ("both", "disabled" if sample.is_disabled else "enabled")
             and self.signature_validity != "invalid"
-            and self.data_type in (None, "audio" if is_audio(sample) else sample.chart_type)
+            and self.data_type != "image"
         )
 
-    def chosen(self, samples: Iterable[LocalSample]) -> list[LocalSample]:
-        """All samples the filter lets through, in the order of `sort_by`, before they are cut in pages."""
-        kept = [sample for sample in samples if self.accepts(sample)]
+    def select(self, samples: Iterable[LocalSample]) -> list[LocalSample]:
+        """Return all samples that the filter lets through, in the order of `sort_by`, before they are cut in pages."""
+        accepted = [sample for sample in samples if self.accepts(sample)]
         if self.sort_by == "random":
-            random.shuffle(kept)
+            random.shuffle(accepted)
         else:
-            kept.sort(key=lambda sample: sample.id, reverse=True)
-        return kept
+            accepted.sort(key=lambda sample: sample.id, reverse=True)
+        return accepted

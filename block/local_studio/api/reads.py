@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from block.local_studio.api import serializers
-from block.local_studio.api.endpoint import Answer, Call, Endpoint, check_project, sample_of
+from block.local_studio.api.endpoint import Answer, Call, Endpoint, check_project, find_sample
 from block.local_studio.api.list_query import ListQuery, Query
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import Slice
 
 LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this process down
 
 
 def list_projects(project: LocalProject, call: Call) -> Answer:
     """The one project that the key belongs to."""
-    Query.of(call.query, ())
-    return {"projects": [serializers.project(project)]}
+    Query.parse(call.query, ())
+    return {"projects": [serializers.serialize_project(project)]}
 
 
 def get_project(project: LocalProject, call: Call) -> Answer:
     """Facts of the project. `impulseId` is refused: there are no impulses."""
     check_project(project, call)
-    Query.of(call.query, (), ("impulseId",))
-    return serializers.project_info(project, project.samples())
+    Query.parse(call.query, (), ("impulseId",))
+    return serializers.serialize_project_info(project, project.samples())
 
 
 def list_samples(project: LocalProject, call: Call) -> Answer:
@@ -33,15 +32,12 @@ def list_samples(project: LocalProject, call: Call) -> Answer:
     (required) array of sensors empty, and the filter sees the proposals of `proposedActionsJobId`.
     """
     check_project(project, call)
-    listing = ListQuery.of(call.query)
-    chosen = listing.chosen(project.samples(listing.job_id))
-    page = chosen[listing.offset : listing.offset + listing.limit]
-    return {
-        "samples": [
-            serializers.sample(project, item, axes=() if listing.exclude_sensors else item.sensors) for item in page
-        ],
-        "totalCount": len(chosen),
-    }
+    query = ListQuery.parse(call.query)
+    selected = query.select(project.samples(query.job_id))
+    page = selected[query.offset : query.offset + query.limit]
+    with_sensors = not query.exclude_sensors
+    samples = [serializers.serialize_sample(project, item, with_sensors=with_sensors) for item in page]
+    return {"samples": samples, "totalCount": len(selected)}
 
 
 def get_sample(project: LocalProject, call: Call) -> Answer:
@@ -53,18 +49,16 @@ def get_sample(project: LocalProject, call: Call) -> Answer:
     """
     check_project(project, call)
     known = ("limitPayloadValues", "proposedActionsJobId", "cacheKey")
-    query = Query.of(call.query, known, ("impulseId", "truncateStructuredLabels", "datasetVersionId"))
+    query = Query.parse(call.query, known, ("impulseId", "truncateStructuredLabels", "datasetVersionId"))
     limit = query.integer("limitPayloadValues")
-    item = sample_of(project, call, query.integer("proposedActionsJobId", least=1))
+    item = find_sample(project, call, query.integer("proposedActionsJobId", least=1))
     values = project.values(item, min(LARGEST_PAYLOAD if limit is None else limit, LARGEST_PAYLOAD))
-    payload = serializers.payload(item, values)
+    payload = serializers.serialize_payload(item, values)
     return {
-        "sample": serializers.sample(project, item, axes=item.sensors),
+        "sample": serializers.serialize_sample(project, item),
         "payload": payload,
         "totalPayloadLength": item.values_count,
-        "datastreamPayloads": [
-            {"index": 0, "payload": payload, "totalPayloadLength": item.values_count},
-        ],
+        "datastreamPayloads": [{"index": 0, "payload": payload, "totalPayloadLength": item.values_count}],
     }
 
 
@@ -73,20 +67,18 @@ def get_wav(project: LocalProject, call: Call) -> Answer:
 
     Chosen, for want of facts: a file of several channels is one axis and keeps its channels and its own
     rate; `sliceEnd` is exclusive and, like `sliceStart`, counts frames of the file; a slice that is empty
-    or reaches beyond the end is refused; so is an axis that is not audio.
+    or reaches beyond the end is refused.
     """
     check_project(project, call)
-    query = Query.of(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
+    query = Query.parse(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
     axis = query.integer("axisIx")
     if axis is None:
         raise RequestError("the query parameter axisIx is required")
-    start, stop = query.integer("sliceStart"), query.integer("sliceEnd")
-    item = sample_of(project, call)
-    if axis >= len(item.sensors):
-        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…{len(item.sensors) - 1}")
-    if item.sensors[axis].units != "wav":
-        raise RequestError(f"axis {axis} of sample {item.id} is not audio: its units are {item.sensors[axis].units!r}")
-    return project.audio(item, None if start is None and stop is None else Slice(start, stop))
+    part = slice(query.integer("sliceStart"), query.integer("sliceEnd"))
+    item = find_sample(project, call)
+    if axis > 0:
+        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…0")
+    return project.audio(item, part)
 
 
 def get_proposed_changes(project: LocalProject, call: Call) -> Answer:
@@ -95,8 +87,8 @@ def get_proposed_changes(project: LocalProject, call: Call) -> Answer:
     Chosen, for want of facts: `step` is 0, because every job here has one step.
     """
     check_project(project, call)
-    Query.of(call.query, ())
-    proposals = project.store.proposals(validation.path_id(call.ids["job"], "job"))
+    Query.parse(call.query, ())
+    proposals = project.store.proposals(validation.parse_id(call.ids["job"], "job"))
     return {
         "proposedChanges": [
             {"sampleId": item.sample_id, "step": 0, "proposedChanges": item.changes.to_json()} for item in proposals

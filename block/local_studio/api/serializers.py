@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from block.local_studio.data.project import LocalProject
-from block.local_studio.data.sample import LocalSample, Sensor
-
-DEVICE_TYPE = "LOCAL_STUDIO"
+from block.local_studio.data.sample import LocalSample
 
 Json = dict[str, object]
 
-
-def sensors(items: Sequence[Sensor]) -> list[Json]:
-    """Axes with the index that `axisIx` of the WAV call takes."""
-    return [{"index": i, "name": item.name, "units": item.units} for i, item in enumerate(items)]
+DEVICE_TYPE = "LOCAL_STUDIO"
+SENSORS: list[Json] = [{"index": 0, "name": "audio", "units": "wav"}]  # `index` is what `axisIx` of the WAV call takes
 
 
-def sample(project: LocalProject, item: LocalSample, *, axes: Sequence[Sensor]) -> Json:
-    """One `LocalSample`; `axes` are the sensors to name in it. `metadata` is absent when there is none."""
+def serialize_sample(project: LocalProject, item: LocalSample, *, with_sensors: bool = True) -> Json:
+    """Serialize a sample. `metadata` is absent when there is none."""
+    sensors = SENSORS if with_sensors else []
     interval_ms = 1000 / item.frequency_hz if item.frequency_hz else 0.0
     answer: Json = {
         "id": item.id,
@@ -39,14 +36,14 @@ def sample(project: LocalProject, item: LocalSample, *, axes: Sequence[Sensor]) 
         "originalIntervalMs": interval_ms,
         "originalFrequency": item.frequency_hz,
         "deviceType": DEVICE_TYPE,
-        "sensors": sensors(axes),
+        "sensors": sensors,
         "valuesCount": item.values_count,
         "totalLengthMs": item.length_ms,
         "boundingBoxes": [],
         "boundingBoxesType": "object_detection",
-        "chartType": item.chart_type,
+        "chartType": "chart",
         "isDisabled": item.is_disabled,
-        "isProcessing": item.is_processing,
+        "isProcessing": False,
         "processingError": item.processing_error is not None,
         "isCropped": False,
         "projectId": project.id,
@@ -56,10 +53,10 @@ def sample(project: LocalProject, item: LocalSample, *, axes: Sequence[Sensor]) 
         "datastreams": [
             {
                 "index": 0,
-                "chartType": item.chart_type,
+                "chartType": "chart",
                 "intervalMs": interval_ms,
                 "frequencyHz": item.frequency_hz,
-                "sensors": sensors(axes),
+                "sensors": sensors,
                 "valuesCount": item.values_count,
                 "totalLengthMs": item.length_ms,
             }
@@ -75,19 +72,19 @@ def sample(project: LocalProject, item: LocalSample, *, axes: Sequence[Sensor]) 
     return answer
 
 
-def payload(item: LocalSample, values: list[list[int]]) -> Json:
-    """The `payload` of one sample: its axes, and the values that were asked for."""
+def serialize_payload(item: LocalSample, values: list[list[int]]) -> Json:
+    """Return the `payload` of one sample: its axes, and the values that were asked for."""
     return {
         "device_type": DEVICE_TYPE,
-        "sensors": sensors(item.sensors),
+        "sensors": SENSORS,
         "values": values,
         "intervalMs": 1000 / item.frequency_hz if item.frequency_hz else 0.0,
         "frequencyHz": item.frequency_hz,
     }
 
 
-def project(item: LocalProject) -> Json:
-    """One `LocalProject`, an Enterprise one, for only those have custom blocks."""
+def serialize_project(item: LocalProject) -> Json:
+    """Serialize a project: an Enterprise one, because only those have custom blocks."""
     return {
         "id": item.id,
         "name": item.name,
@@ -109,24 +106,25 @@ def project(item: LocalProject) -> Json:
     }
 
 
-def project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
-    """All of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
+def serialize_project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
+    """Return all of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
 
     def summary(category: str) -> Json:
-        chosen = [sample for sample in samples if sample.category == category]
+        members = [sample for sample in samples if sample.category == category]
         labels = sorted(
-            {label.label for sample in chosen for label in sample.structured_labels or ()}
-            | {sample.label for sample in chosen if not sample.structured_labels}
+            {label.label for sample in members for label in sample.structured_labels or ()}
+            | {sample.label for sample in members if not sample.structured_labels}
         )
         return {
-            "totalLengthMs": sum(sample.length_ms for sample in chosen),
+            "totalLengthMs": sum(sample.length_ms for sample in members),
             "labels": labels,
             "totalLabels": len(labels),
-            "dataCount": len(chosen),
+            "dataCount": len(members),
         }
 
+    created = item.created
     return {
-        "project": project(item),
+        "project": serialize_project(item),
         "developmentKeys": {},
         "impulse": {"created": False, "configured": False, "complete": False},
         "devices": [],
@@ -137,12 +135,7 @@ def project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
             "validation": summary("validation"),
             "postProcessing": summary("post-processing"),
         },
-        "computeTime": {
-            "periodStartDate": item.created,
-            "periodEndDate": item.created,
-            "timeUsedMs": 0,
-            "timeLeftMs": 0,
-        },
+        "computeTime": {"periodStartDate": created, "periodEndDate": created, "timeUsedMs": 0, "timeLeftMs": 0},
         "acquisitionSettings": {
             "intervalMs": 0.0625,
             "lengthMs": 1000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from block.local_studio.api.endpoint import Answer, Call, Endpoint, body_of, sample_to_write
+from block.local_studio.api.endpoint import Answer, Call, Endpoint, find_sample_to_write, parse_body
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal
@@ -11,11 +11,9 @@ from block.local_studio.data.validation import LARGEST_ID, RequestError
 
 def set_structured_labels(project: LocalProject, call: Call) -> Answer:
     """Replace the structured labels; they must cover every value, and are stored merged."""
-    item = sample_to_write(project, call)
-    body = body_of(call, "structuredLabels")
-    if "structuredLabels" not in body:
-        raise RequestError("the request body lacks structuredLabels")
-    labels = validation.structured_labels(body["structuredLabels"], item.values_count, "structuredLabels")
+    item = find_sample_to_write(project, call)
+    body = parse_body(call, "structuredLabels")
+    labels = validation.parse_labels(body["structuredLabels"], item.values_count, "structuredLabels")
     project.store.set_structured_labels(item.id, labels)
     return {}
 
@@ -26,11 +24,9 @@ def edit_label(project: LocalProject, call: Call) -> Answer:
     Chosen, for want of facts: structured labels stay, and go on hiding the single label. The API calls
     `label` optional, but a body without it changes nothing and is refused as a slip.
     """
-    item = sample_to_write(project, call)
-    body = body_of(call, "label")
-    if "label" not in body:
-        raise RequestError("the request body lacks label")
-    project.store.set_label(item.id, validation.text(body["label"], "label"))
+    item = find_sample_to_write(project, call)
+    body = parse_body(call, "label")
+    project.store.set_label(item.id, validation.parse_text(body["label"], "label"))
     return {}
 
 
@@ -40,11 +36,9 @@ def set_metadata(project: LocalProject, call: Call) -> Answer:
     Chosen, for want of facts: keys that the body does not name stay as they are. The API calls
     `metadata` optional, but a body without it changes nothing and is refused as a slip.
     """
-    item = sample_to_write(project, call)
-    body = body_of(call, "metadata")
-    if "metadata" not in body:
-        raise RequestError("the request body lacks metadata")
-    project.store.add_metadata(item.id, validation.metadata_map(body["metadata"], "metadata"))
+    item = find_sample_to_write(project, call)
+    body = parse_body(call, "metadata")
+    project.store.add_metadata(item.id, validation.parse_metadata(body["metadata"], "metadata"))
     return {}
 
 
@@ -54,15 +48,12 @@ def propose_changes(project: LocalProject, call: Call) -> Answer:
     Chosen, for want of facts: proposed labels keep the same rules as labels that are set, and any positive integer is
     accepted as `jobId`, whether this Studio has started that job or not.
     """
-    item = sample_to_write(project, call)
-    body = body_of(call, "jobId", "proposedChanges")
-    for key in ("jobId", "proposedChanges"):
-        if key not in body:
-            raise RequestError(f"the request body lacks {key}")
-    job_id = validation.integer(body["jobId"], "jobId")
+    item = find_sample_to_write(project, call)
+    body = parse_body(call, "jobId", "proposedChanges")
+    job_id = validation.parse_integer(body["jobId"], "jobId")
     if not 1 <= job_id <= LARGEST_ID:
         raise RequestError(f"jobId must be a positive integer, got {job_id}")
-    changes = validation.proposed_changes(body["proposedChanges"], item.values_count, "proposedChanges")
+    changes = validation.parse_changes(body["proposedChanges"], item.values_count, "proposedChanges")
     project.store.propose(Proposal(job_id, item.id, changes))
     return {}
 
@@ -78,7 +69,7 @@ def disable(project: LocalProject, call: Call) -> Answer:
 
 
 def _set_disabled(project: LocalProject, call: Call, is_disabled: bool) -> Answer:
-    item = sample_to_write(project, call)
+    item = find_sample_to_write(project, call)
     if call.body.strip() not in (b"", b"{}"):
         raise RequestError("this call takes no request body")
     project.store.set_disabled(item.id, is_disabled)

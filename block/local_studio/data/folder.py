@@ -6,14 +6,14 @@ that are symbolic links are not entered; a file that is one counts when it leads
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from block.audio import ENDINGS
+from block.folder.listing import FileStamp
 from block.local_studio.data import wav
+from block.runtime.hashing import compute_sha256
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,7 @@ class AudioFile:
     """One file: its path below the folder ("/" between parts, in the file system's bytes) and its stamp."""
 
     path: bytes
-    size: int
-    mtime_ns: int
-
-    @property
-    def name(self) -> str:
-        """The path as text; bytes that are no UTF-8 become U+FFFD."""
-        return self.path.decode("utf-8", "replace")
+    stamp: FileStamp
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class InspectedFile:
 
 
 def find(root: Path) -> list[AudioFile]:
-    """All audio files below `root`, in the order of their relative paths."""
+    """Return all audio files below `root`, in the order of their relative paths."""
     top = root.resolve()
     found = []
     for directory, subdirectories, names in os.walk(top):
@@ -54,12 +48,12 @@ def find(root: Path) -> list[AudioFile]:
             relative = os.fsencode(path.relative_to(top).as_posix())
             if (real := locate(top, relative)) is not None:
                 stat = real.stat()
-                found.append(AudioFile(relative, stat.st_size, stat.st_mtime_ns))
+                found.append(AudioFile(relative, FileStamp(stat.st_size, stat.st_mtime_ns)))
     return sorted(found, key=lambda file: file.path)
 
 
 def locate(root: Path, relative: bytes) -> Path | None:
-    """The regular file at a relative path that `find` gave, None if there is none (any more) in `root`."""
+    """Return the regular file at a relative path that `find` gave, None if there is none (any more) in `root`."""
     top = root.resolve()
     try:
         real = (top / os.fsdecode(relative)).resolve(strict=True)
@@ -76,19 +70,10 @@ def inspect(root: Path, file: AudioFile) -> InspectedFile:
         return InspectedFile(file, "", 0, 0, "the file has gone")
     digest = ""
     try:
-        with real.open("rb") as stream:
-            digest = _sha256(stream)
-            stream.seek(0)
-            header = wav.facts(stream)
+        digest = compute_sha256(real)
+        with wav.open_audio(real) as sound:
+            return InspectedFile(file, digest, sound.samplerate, sound.frames, None)
     except OSError as error:
         return InspectedFile(file, digest, 0, 0, f"the file cannot be opened ({error.strerror})")
     except wav.UnreadableAudio as error:
         return InspectedFile(file, digest, 0, 0, f"the file {error}")
-    return InspectedFile(file, digest, header.frequency_hz, header.frames, None)
-
-
-def _sha256(stream: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

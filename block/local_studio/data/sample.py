@@ -6,21 +6,9 @@ Indices count values (readings per axis). `end_index` is inclusive, as everywher
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 CATEGORIES = ("training", "testing", "validation", "post-processing", "anomaly")
-CHART_TYPES = ("chart", "image", "video", "table")
-
-
-@dataclass(frozen=True)
-class Sensor:
-    """One axis of a sample. Audio has the units ``wav``."""
-
-    name: str
-    units: str
-
-
-AUDIO_SENSOR = Sensor("audio", "wav")
 
 
 @dataclass(frozen=True)
@@ -42,8 +30,8 @@ class LocalSample:
     `values_count` is the number of readings per axis, `frequency_hz` their rate (0 when unknown).
     `structured_labels` is None until they are first set; `processing_error` is the reason why the
     audio could not be read, None when it could. The three times are ISO 8601 in UTC.
-    `path` is the file below the project's folder, in the file system's own bytes; None for a sample
-    that was added by a program. `revision` counts the changes of what the database holds of it.
+    `path` is the file below the project's folder, in the file system's own bytes. `revision` counts
+    the changes of what the database holds of it.
     """
 
     id: int
@@ -52,10 +40,7 @@ class LocalSample:
     label: str
     frequency_hz: float
     values_count: int
-    sensors: tuple[Sensor, ...]
-    chart_type: str
     is_disabled: bool
-    is_processing: bool
     processing_error: str | None
     metadata: Mapping[str, str]
     structured_labels: tuple[StructuredLabel, ...] | None
@@ -63,8 +48,7 @@ class LocalSample:
     created: str
     modified: str
     added: str
-    path: bytes | None
-    has_wav: bool
+    path: bytes
     revision: int = 0
 
     @property
@@ -85,30 +69,21 @@ class ProposedChanges:
     metadata: Mapping[str, str] | None = None
     structured_labels: tuple[StructuredLabel, ...] | None = None
 
-    def applied_to(self, sample: LocalSample) -> LocalSample:
-        """The sample as it would be once these changes were accepted."""
-        if self.label is not None:
-            sample = replace(sample, label=self.label)
-        if self.is_disabled is not None:
-            sample = replace(sample, is_disabled=self.is_disabled)
-        if self.metadata is not None:
-            sample = replace(sample, metadata=self.metadata)
-        if self.structured_labels is not None:
-            sample = replace(sample, structured_labels=self.structured_labels)
-        return sample
+    def apply_to(self, sample: LocalSample) -> LocalSample:
+        """Return the sample as it would be if these changes were accepted."""
+        proposed = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(sample, **proposed)
 
     def to_json(self) -> dict[str, object]:
-        """The API's `SampleProposedChanges`, only with what is proposed."""
-        answer: dict[str, object] = {}
-        if self.label is not None:
-            answer["label"] = self.label
-        if self.is_disabled is not None:
-            answer["isDisabled"] = self.is_disabled
-        if self.metadata is not None:
-            answer["metadata"] = dict(self.metadata)
-        if self.structured_labels is not None:
-            answer["structuredLabels"] = [item.to_json() for item in self.structured_labels]
-        return answer
+        """Return the API's `SampleProposedChanges`, only with what is proposed."""
+        labels = self.structured_labels
+        fields = {
+            "label": self.label,
+            "isDisabled": self.is_disabled,
+            "metadata": self.metadata,
+            "structuredLabels": None if labels is None else [item.to_json() for item in labels],
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -117,9 +92,4 @@ class Proposal:
 
     job_id: int
     sample_id: int
-    changes: ProposedChanges = field(default_factory=ProposedChanges)
-
-
-def is_audio(sample: LocalSample) -> bool:
-    """Whether the sample has an axis of audio."""
-    return any(sensor.units == "wav" for sensor in sample.sensors)
+    changes: ProposedChanges

@@ -26,18 +26,18 @@ class RequestError(Exception):
         self.status = status
 
 
-def path_id(text: str, what: str) -> int:
-    """The id in a URL: 1 … 2^53 - 1 in plain digits. Anything else names nothing that exists (404)."""
+def parse_id(text: str, what: str) -> int:
+    """Return the id in a URL: 1 … 2^53 - 1 in plain digits. Anything else names nothing that exists (404)."""
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= LARGEST_ID):
         raise RequestError(f"there is no {what} {text[:40]!r}", 404)
     return int(text)
 
 
-def json_object(body: bytes) -> dict[str, object]:
-    """The JSON object in a request body; NaN, Infinity and a key given twice are refused too."""
+def parse_object(body: bytes) -> dict[str, object]:
+    """Return the JSON object in a request body; NaN, Infinity and a repeated key are refused too."""
     try:
         value = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeated_keys
+            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated_keys
         )
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the request body is not valid JSON: {error}") from None
@@ -46,15 +46,15 @@ def json_object(body: bytes) -> dict[str, object]:
     return value
 
 
-def only_keys(value: Mapping[str, object], known: Iterable[str], where: str) -> None:
+def check_keys(value: Mapping[str, object], known: Iterable[str], where: str) -> None:
     """Refuse keys of `value` that are not `known`."""
     unknown = sorted(set(value) - set(known))
     if unknown:
         raise RequestError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
 
 
-def text(value: object, where: str) -> str:
-    """`value` as a string that can be stored and sent."""
+def parse_text(value: object, where: str) -> str:
+    """Return `value` as a string that can be stored and sent."""
     if not isinstance(value, str):
         raise RequestError(f"{where} must be a string, got {_kind(value)}")
     try:
@@ -64,26 +64,26 @@ def text(value: object, where: str) -> str:
     return value
 
 
-def integer(value: object, where: str) -> int:
-    """`value` as an integer; booleans and floats (1.0 too) are none."""
+def parse_integer(value: object, where: str) -> int:
+    """Return `value` as an integer; booleans and floats (1.0 too) are none."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"{where} must be an integer, got {_kind(value)}")
     return value
 
 
-def metadata_map(value: object, where: str) -> dict[str, str]:
-    """`value` as a map of non-empty string keys to strings."""
+def parse_metadata(value: object, where: str) -> dict[str, str]:
+    """Return `value` as a map of non-empty string keys to strings."""
     if not isinstance(value, dict):
         raise RequestError(f"{where} must be an object of strings, got {_kind(value)}")
     for key, item in value.items():
-        if not text(key, f"a key of {where}"):
+        if not parse_text(key, f"a key of {where}"):
             raise RequestError(f"{where} has an empty key")
-        text(item, f"{where}[{key!r}]")
+        parse_text(item, f"{where}[{key!r}]")
     return dict(value)
 
 
-def structured_labels(value: object, values_count: int, where: str) -> tuple[StructuredLabel, ...]:
-    """The labels of `value` as a partition of ``0 … values_count - 1``, equal neighbours merged.
+def parse_labels(value: object, values_count: int, where: str) -> tuple[StructuredLabel, ...]:
+    """Return the labels of `value` as a partition of ``0 … values_count - 1``, equal neighbors merged.
 
     As in the validator that Edge Impulse shares with its CLI, entries are painted in their order, so a
     later one overrides an earlier one, and a value that nothing paints is an error. An empty sample
@@ -91,44 +91,44 @@ def structured_labels(value: object, values_count: int, where: str) -> tuple[Str
     """
     if not isinstance(value, list):
         raise RequestError(f"{where} must be an array, got {_kind(value)}")
-    entries = [_one_label(item, values_count, f"{where}[{i}]") for i, item in enumerate(value)]
-    return _merged(_painted(entries, values_count, where))
+    entries = [_parse_label(item, values_count, f"{where}[{i}]") for i, item in enumerate(value)]
+    return _merge(_paint(entries, values_count, where))
 
 
-def proposed_changes(value: object, values_count: int, where: str) -> ProposedChanges:
-    """A `SampleProposedChanges` for a sample of `values_count` values.
+def parse_changes(value: object, values_count: int, where: str) -> ProposedChanges:
+    """Return a `SampleProposedChanges` for a sample of `values_count` values.
 
     Its structured labels keep the same rule as those that are set directly. `boundingBoxes` may be
     present but only empty: a recording has none, and replacing none by none changes nothing.
     """
     if not isinstance(value, dict):
         raise RequestError(f"{where} must be an object, got {_kind(value)}")
-    only_keys(value, ("label", "isDisabled", "boundingBoxes", "metadata", "structuredLabels"), where)
+    check_keys(value, ("label", "isDisabled", "boundingBoxes", "metadata", "structuredLabels"), where)
     if value.get("boundingBoxes", []) != []:
         raise RequestError(f"{where}.boundingBoxes must be an empty array: a recording has no bounding boxes")
     disabled = value.get("isDisabled")
     if "isDisabled" in value and not isinstance(disabled, bool):
         raise RequestError(f"{where}.isDisabled must be a boolean, got {_kind(disabled)}")
     return ProposedChanges(
-        label=text(value["label"], f"{where}.label") if "label" in value else None,
+        label=parse_text(value["label"], f"{where}.label") if "label" in value else None,
         is_disabled=disabled if isinstance(disabled, bool) else None,
-        metadata=metadata_map(value["metadata"], f"{where}.metadata") if "metadata" in value else None,
-        structured_labels=structured_labels(value["structuredLabels"], values_count, f"{where}.structuredLabels")
+        metadata=parse_metadata(value["metadata"], f"{where}.metadata") if "metadata" in value else None,
+        structured_labels=parse_labels(value["structuredLabels"], values_count, f"{where}.structuredLabels")
         if "structuredLabels" in value
         else None,
     )
 
 
-def _one_label(item: object, values_count: int, where: str) -> StructuredLabel:
+def _parse_label(item: object, values_count: int, where: str) -> StructuredLabel:
     if not isinstance(item, dict):
         raise RequestError(f"{where} must be an object, got {_kind(item)}")
-    only_keys(item, ("startIndex", "endIndex", "label"), where)
+    check_keys(item, ("startIndex", "endIndex", "label"), where)
     for key in ("startIndex", "endIndex", "label"):
         if key not in item:
             raise RequestError(f"{where} lacks {key}")
-    start = integer(item["startIndex"], f"{where}.startIndex")
-    end = integer(item["endIndex"], f"{where}.endIndex")
-    label = text(item["label"], f"{where}.label")
+    start = parse_integer(item["startIndex"], f"{where}.startIndex")
+    end = parse_integer(item["endIndex"], f"{where}.endIndex")
+    label = parse_text(item["label"], f"{where}.label")
     if not 0 <= start <= end <= values_count - 1:
         raise RequestError(
             f"{where} spans {start}…{end}; expected 0 ≤ startIndex ≤ endIndex ≤ {values_count - 1}, "
@@ -137,30 +137,30 @@ def _one_label(item: object, values_count: int, where: str) -> StructuredLabel:
     return StructuredLabel(start, end, label)
 
 
-def _painted(entries: Sequence[StructuredLabel], values_count: int, where: str) -> list[StructuredLabel]:
-    """The entries cut at one another's ends, each piece with the label of the last entry over it.
+def _paint(entries: Sequence[StructuredLabel], values_count: int, where: str) -> list[StructuredLabel]:
+    """Return the entries cut at one another's ends, each piece with the label of the last entry that covers it.
 
-    Works on the cuts instead of on an array of values, for a sample can have hundreds of millions.
+    Works on the cuts instead of on an array of values, because a sample can have hundreds of millions.
     """
     cuts = sorted({0, values_count, *(e.start_index for e in entries), *(e.end_index + 1 for e in entries)})
     starting = sorted(range(len(entries)), key=lambda i: entries[i].start_index, reverse=True)
-    over: list[int] = []  # heap of negated positions: the last entry over the current piece comes first
+    covering: list[int] = []  # heap of negated positions: the last entry that covers the piece comes first
     pieces = []
     for start, stop in pairwise(cuts):
         while starting and entries[starting[-1]].start_index == start:
-            heappush(over, -starting.pop())
-        while over and entries[-over[0]].end_index < start:
-            heappop(over)
-        if not over:
+            heappush(covering, -starting.pop())
+        while covering and entries[-covering[0]].end_index < start:
+            heappop(covering)
+        if not covering:
             raise RequestError(
                 f"{where} leaves the values {start}…{stop - 1} without a label; "
                 f"expected labels for all of 0…{values_count - 1}"
             )
-        pieces.append(StructuredLabel(start, stop - 1, entries[-over[0]].label))
+        pieces.append(StructuredLabel(start, stop - 1, entries[-covering[0]].label))
     return pieces
 
 
-def _merged(pieces: Iterable[StructuredLabel]) -> tuple[StructuredLabel, ...]:
+def _merge(pieces: Iterable[StructuredLabel]) -> tuple[StructuredLabel, ...]:
     merged: list[StructuredLabel] = []
     for piece in pieces:
         if merged and merged[-1].label == piece.label:
@@ -174,7 +174,7 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _without_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("an object has the same key twice")
@@ -182,8 +182,10 @@ def _without_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, obj
 
 
 def _kind(value: object) -> str:
-    """The JSON type of `value`, with its text when that is short."""
+    """Return the JSON type of `value`, with its text if that is short."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     name = "null" if value is None else names.get(type(value), type(value).__name__)
-    shown = json.dumps(value) if isinstance(value, bool | int | float | str) else ""
-    return f"{name} {shown}" if shown and len(shown) <= 40 else name
+    if not isinstance(value, bool | int | float | str):
+        return name
+    content = json.dumps(value)
+    return f"{name} {content}" if len(content) <= 40 else name

@@ -1,4 +1,4 @@
-"""Audio → facts of its header, WAV bytes to serve, and values for a payload.
+"""Audio files → WAV bytes to serve, and values for a payload.
 
 A WAV of whole or floating-point PCM is served as it is, whatever its width and number of channels;
 anything else is decoded to 16-bit PCM at its own rate and with its own channels. Slices count frames,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,6 @@ import soundfile
 
 PLAIN_SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 BLOCK_FRAMES = 65_536
-BLOCK_BYTES = 262_144
 MOST_FRAMES = 2**32  # a day of 48 kHz; a header that claims more is damaged
 
 
@@ -27,87 +26,50 @@ class UnreadableAudio(Exception):
     """Audio that cannot be opened or decoded; the text says why."""
 
 
-@dataclass(frozen=True)
-class AudioFacts:
-    """What a header says: rate in Hz, frames, channels, and whether the bytes can be served as they are."""
-
-    frequency_hz: int
-    frames: int
-    channels: int
-    is_plain_wav: bool
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Frames `start` … `stop` - 1; None means from the first, up to the last."""
-
-    start: int | None
-    stop: int | None
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """Bytes in memory (`data`) or in a file (`path`); `size` is their number."""
-
-    size: int
-    data: bytes = b""
-    path: Path | None = None
-
-    def read(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes `start` … `stop` - 1, in blocks."""
-        if self.path is None:
-            yield self.data[start:stop]
-            return
-        with self.path.open("rb") as file:
-            file.seek(start)
-            while start < stop and (block := file.read(min(BLOCK_BYTES, stop - start))):
-                start += len(block)
-                yield block
-
-
-def facts(file: BinaryIO) -> AudioFacts:
-    """The header of `file`, which must be at its beginning. Raises UnreadableAudio."""
-    with opened(file) as sound:
-        return AudioFacts(
-            frequency_hz=sound.samplerate,
-            frames=sound.frames,
-            channels=sound.channels,
-            is_plain_wav=sound.format in ("WAV", "WAVEX") and sound.subtype in PLAIN_SUBTYPES,
-        )
-
-
-def of_file(path: Path, part: Slice | None = None) -> Bytes:
-    """The WAV bytes of an audio file, or of a part of it. Raises UnreadableAudio."""
+@contextmanager
+def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file. Raises UnreadableAudio, also if reading it in the context fails."""
     try:
-        with path.open("rb") as file:
-            if part is None and facts(file).is_plain_wav:
-                return Bytes(path.stat().st_size, path=path)
-            file.seek(0)
-            return _encoded(file, part)
+        with path.open("rb") as file, _open_sound(file) as sound:
+            yield sound
     except OSError as error:
         raise UnreadableAudio(f"cannot be opened ({error.strerror})") from None
+    except soundfile.LibsndfileError as error:
+        raise UnreadableAudio(f"cannot be decoded ({error.error_string})") from None
 
 
-def of_bytes(data: bytes, part: Slice | None = None) -> Bytes:
-    """The given bytes as they are, even damaged ones, or a part of the audio in them.
+def read_wav(path: Path, part: slice = slice(None)) -> Path | bytes:
+    """Return an audio file, or a part of it, as WAV: the file itself where it can be served as it is, else its bytes.
 
-    Raises UnreadableAudio for a part of bytes that cannot be decoded.
+    A part of a plain WAV keeps the file's own width. Raises UnreadableAudio.
     """
-    return Bytes(len(data), data) if part is None else _encoded(io.BytesIO(data), part)
+    with open_audio(path) as sound:
+        is_plain = is_wav_of(sound, PLAIN_SUBTYPES)
+        return path if is_plain and part == slice(None) else _encode(sound, part, sound.subtype if is_plain else "")
 
 
-def first_values(file: BinaryIO, limit: int) -> list[list[int]]:
-    """The first `limit` values as 16-bit integers, one list per interval with one entry for the one axis.
+def is_wav_of(sound: soundfile.SoundFile, subtypes: tuple[str, ...]) -> bool:
+    """Return True for a WAV whose values are stored as one of `subtypes`, in libsndfile's names."""
+    return sound.format in ("WAV", "WAVEX") and sound.subtype in subtypes
+
+
+def read_first_values(path: Path, limit: int) -> list[list[int]]:
+    """Return the first `limit` values as 16-bit integers, one list per interval with one entry for the one axis.
 
     Several channels are averaged. Raises UnreadableAudio.
     """
-    with opened(file) as sound:
+    with open_audio(path) as sound:
         frames = sound.read(min(limit, sound.frames), dtype="float32", always_2d=True)
-    return [[int(value)] for value in _pcm16(frames.mean(axis=1))] if len(frames) else []
+    return [[int(value)] for value in to_pcm16(frames.mean(axis=1))] if len(frames) else []
 
 
-def opened(file: BinaryIO) -> soundfile.SoundFile:
-    """The audio in `file`, which must be at its beginning, ready to be read. Raises UnreadableAudio."""
+def to_pcm16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """Return floats of -1…1 as 16-bit integers, clipped; 0 for what is no number."""
+    clipped: npt.NDArray[np.float32] = np.clip(np.rint(np.nan_to_num(values) * 32768), -32768, 32767)
+    return clipped.astype("<i2")
+
+
+def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
     try:
         sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
@@ -117,38 +79,22 @@ def opened(file: BinaryIO) -> soundfile.SoundFile:
     return sound
 
 
-def _encoded(file: BinaryIO, part: Slice | None) -> Bytes:
-    """A new WAV of `part`, block by block: in the file's own width where it is plain, else 16-bit PCM."""
-    with opened(file) as sound:
-        start, stop = _bounds(part or Slice(None, None), sound.frames)
-        keeps_width = sound.format in ("WAV", "WAVEX") and sound.subtype in PLAIN_SUBTYPES
-        subtype = sound.subtype if keeps_width else "PCM_16"
-        # libsndfile neither scales nor clips float → integer reads; so integers are read only from integers.
-        dtype = "float64" if subtype in ("FLOAT", "DOUBLE") else "int32" if keeps_width else "float32"
-        target = io.BytesIO()
-        try:
-            with soundfile.SoundFile(target, "w", sound.samplerate, sound.channels, subtype, format="WAV") as wav:
-                sound.seek(start)
-                while start < stop:
-                    frames = sound.read(min(BLOCK_FRAMES, stop - start), dtype=dtype, always_2d=True)
-                    if not len(frames):
-                        break
-                    wav.write(frames if keeps_width else _pcm16(frames))
-                    start += len(frames)
-        except soundfile.LibsndfileError as error:
-            raise UnreadableAudio(f"cannot be decoded ({error.error_string})") from None
-        return Bytes(target.tell(), target.getvalue())
-
-
-def _bounds(part: Slice, frames: int) -> tuple[int, int]:
-    start = 0 if part.start is None else part.start
-    stop = frames if part.stop is None else part.stop
-    if part != Slice(None, None) and not 0 <= start < stop <= frames:
-        raise UnreadableAudio(f"has no slice {start}…{stop}: expected 0 ≤ start < end ≤ {frames}")
-    return start, stop
-
-
-def _pcm16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Floats of -1 … 1 as 16-bit integers, clipped."""
-    clipped: npt.NDArray[np.float32] = np.clip(np.rint(values * 32768), -32768, 32767)
-    return clipped.astype(np.int16)
+def _encode(sound: soundfile.SoundFile, part: slice, plain_subtype: str) -> bytes:
+    """Return a new WAV of `part`, made block by block: of `plain_subtype`, or of 16-bit PCM if that is empty."""
+    start, stop = part.start or 0, sound.frames if part.stop is None else part.stop
+    if part != slice(None) and not 0 <= start < stop <= sound.frames:
+        raise UnreadableAudio(f"has no slice {start}…{stop}: expected 0 ≤ start < end ≤ {sound.frames}")
+    # libsndfile neither scales nor clips float → integer reads; so integers are read only from integers.
+    dtype = "float64" if plain_subtype in ("FLOAT", "DOUBLE") else "int32" if plain_subtype else "float32"
+    target = io.BytesIO()
+    with soundfile.SoundFile(
+        target, "w", sound.samplerate, sound.channels, plain_subtype or "PCM_16", format="WAV"
+    ) as wav:
+        sound.seek(start)
+        while start < stop:
+            frames = sound.read(min(BLOCK_FRAMES, stop - start), dtype=dtype, always_2d=True)
+            if not len(frames):
+                break
+            wav.write(frames if plain_subtype else to_pcm16(frames))
+            start += len(frames)
+    return target.getvalue()

@@ -1,6 +1,6 @@
 """A folder with an AI Action: its parameters.json, read as Edge Impulse documents it, and what starts it.
 
-Keys that are not documented are no error, for newer ones may come; the page that shows the form names them.
+Keys that are not documented are no error, because newer ones may come; the page with the form names them.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.local_studio.jobs.entrypoint import entry_of
+from block.local_studio.jobs.entrypoint import find_entrypoint
 from block.local_studio.jobs.parsing import (
     BlockError,
+    abbreviate,
     as_object,
     as_strings,
-    flag_of,
-    read_text,
-    required_text,
-    shown,
-    text_of,
+    get_flag,
+    get_required_text,
+    get_text,
+    read_small_file,
 )
 
 PARAMETERS = "parameters.json"
 
 TEXT, INT, FLOAT, SELECT, BOOLEAN, FLAG, SECRET = "string", "int", "float", "select", "boolean", "flag", "secret"
-ELSEWHERE = ("bucket", "dataset", "project")  # they name things of an organization, which there is none of here
+ELSEWHERE = ("bucket", "dataset", "project")  # they belong to an organization, and there is none here
 TYPES = (TEXT, INT, FLOAT, SELECT, BOOLEAN, FLAG, SECRET, *ELSEWHERE)
 ADVANCED = "advanced"
 
 ITEM_KEYS = (
-    "name", "value", "type", "param", "help", "valid", "optional", "readonly", "showIf", "section", "multiline", "hint",
-    "placeholder", "allowEmpty",
-)  # fmt: skip
+    *("name", "value", "type", "param", "help", "valid", "optional", "readonly", "showIf", "section"),
+    *("multiline", "hint", "placeholder", "allowEmpty"),
+)
 PARAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
@@ -43,7 +43,7 @@ NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][+
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the values of a select, and how the form calls it."""
+    """One of the values of a select, and its name on the form."""
 
     value: str
     label: str
@@ -79,8 +79,22 @@ class Parameter:
 
     @property
     def is_switch(self) -> bool:
-        """Is it on or off?"""
+        """Whether its value is on or off."""
         return self.type in (FLAG, BOOLEAN)
+
+    @property
+    def values(self) -> list[str]:
+        """What a select offers."""
+        return [option.value for option in self.options]
+
+    def accepts(self, value: str) -> bool:
+        """Return True if `value` is one of its type. An empty one is, except for a switch."""
+        if self.is_switch:
+            return value in ("true", "false")
+        if self.type == SELECT:
+            return value in ("", *self.values)
+        pattern = {INT: INTEGER, FLOAT: NUMBER}.get(self.type)
+        return not value or pattern is None or pattern.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
@@ -99,99 +113,86 @@ class Block:
     notes: tuple[str, ...] = ()
 
     def item(self, param: str) -> Parameter | None:
-        """The item with this `param`."""
+        """Return the item with this `param`."""
         return next((item for item in self.items if item.param == param), None)
 
 
 def read_block(folder: Path) -> Block:
-    """The AI Action in `folder`. Raises BlockError."""
+    """Read the AI Action in `folder`. Raises BlockError."""
     if not folder.is_dir():
         raise BlockError(f"--block: {folder} is not a directory" if folder.exists() else f"--block: no folder {folder}")
     folder = folder.resolve()
     where = f"{folder / PARAMETERS}"
     try:
-        top = json.loads(read_text(folder / PARAMETERS))
+        top = json.loads(read_small_file(folder / PARAMETERS))
     except (ValueError, RecursionError) as error:
         raise BlockError(f"{where} is not valid JSON: {error}") from None
     top = as_object(top, where)
     if top.get("version") != 1 or isinstance(top.get("version"), bool):
-        raise BlockError(f"{where}: version is {shown(top.get('version'))}, expected 1")
+        raise BlockError(f"{where}: version is {abbreviate(top.get('version'))}, expected 1")
     if top.get("type") != "ai-action":
-        raise BlockError(f'{where}: type is {shown(top.get("type"))}, expected "ai-action"')
+        raise BlockError(f'{where}: type is {abbreviate(top.get("type"))}, expected "ai-action"')
     info = as_object(top.get("info"), f"{where}: info")
     variables = tuple(as_strings(info.get("requiredEnvVariables", []), f"{where}: info.requiredEnvVariables"))
     for name in variables:
         if not VARIABLE.fullmatch(name):
-            raise BlockError(f"{where}: info.requiredEnvVariables: {shown(name)} is no name of a variable")
+            raise BlockError(f"{where}: info.requiredEnvVariables: {abbreviate(name)} is no name of a variable")
     listed = top.get("parameters")
     if not isinstance(listed, list):
-        raise BlockError(f"{where}: parameters must be an array, got {shown(listed)}")
+        raise BlockError(f"{where}: parameters must be an array, got {abbreviate(listed)}")
     notes: list[str] = []
-    items = [_item(value, f"{where}: parameters[{at}]", notes) for at, value in enumerate(listed)]
+    items = [_parse_item(value, f"{where}: parameters[{at}]", notes) for at, value in enumerate(listed)]
     _check_together(items, where)
     return Block(
         folder=folder,
-        name=required_text(info, "name", f"{where}: info"),
-        description=required_text(info, "description", f"{where}: info"),
+        name=get_required_text(info, "name", f"{where}: info"),
+        description=get_required_text(info, "description", f"{where}: info"),
         items=tuple(items),
-        entry=entry_of(folder),
+        entry=find_entrypoint(folder),
         variables=variables,
         notes=tuple(notes),
     )
 
 
-def default_problem(item: Parameter) -> str:
-    """What is wrong with a default that is not empty; an empty one is for whoever fills in the form."""
-    if item.type == INT and item.default and not INTEGER.fullmatch(item.default):
-        return f"value is {shown(item.default)}, expected a whole number"
-    if item.type == FLOAT and item.default and not NUMBER.fullmatch(item.default):
-        return f"value is {shown(item.default)}, expected a number"
-    if item.type == SELECT and item.default and item.default not in [option.value for option in item.options]:
-        return f"value is {shown(item.default)}, expected one of {shown([option.value for option in item.options])}"
-    if item.is_switch and item.default not in ("true", "false"):
-        return f"value is {shown(item.default)}, expected true or false"
-    return ""
-
-
-def _item(value: object, where: str, notes: list[str]) -> Parameter:
+def _parse_item(value: object, where: str, notes: list[str]) -> Parameter:
     given = as_object(value, where)
-    param = required_text(given, "param", where)
+    param = get_required_text(given, "param", where)
     where = f"{where} ({param})"
     if not PARAM.fullmatch(param):
-        raise BlockError(f"{where}: param is {shown(param)}, expected letters, digits, dashes, no spaces")
+        raise BlockError(f"{where}: param is {abbreviate(param)}, expected letters, digits, dashes, no spaces")
     kind = given.get("type")
     if kind not in TYPES:
-        raise BlockError(f"{where}: type is {shown(kind)}, expected one of {', '.join(TYPES)}")
+        raise BlockError(f"{where}: type is {abbreviate(kind)}, expected one of {', '.join(TYPES)}")
     if kind == SECRET and (not VARIABLE.fullmatch(param) or param.startswith("EI_")):
         raise BlockError(f"{where}: a secret's param is the name of an environment variable, and not of EI_…")
     unknown = sorted(set(given) - set(ITEM_KEYS))
     if unknown:
         notes.append(f"{param}: {', '.join(unknown)} in {PARAMETERS} means nothing here")
+    texts = {key: get_text(given, key, where) for key in ("help", "hint", "placeholder", "section")}
     item = Parameter(
-        name=required_text(given, "name", where),
+        **texts,
+        name=get_required_text(given, "name", where),
         type=str(kind),
         param=param,
-        default=_default(given, str(kind), where),
-        help=text_of(given, "help", where),
-        hint=text_of(given, "hint", where),
-        placeholder=text_of(given, "placeholder", where),
-        options=_options(given, str(kind), where),
-        is_optional=flag_of(given, "optional", where),
-        is_readonly=flag_of(given, "readonly", where),
-        is_multiline=flag_of(given, "multiline", where),
-        may_be_empty=flag_of(given, "allowEmpty", where),
-        section=text_of(given, "section", where),
-        show_if=_show_if(given.get("showIf"), f"{where}.showIf"),
+        default=_parse_default(given, str(kind), where),
+        options=_parse_options(given, str(kind), where),
+        is_optional=get_flag(given, "optional", where),
+        is_readonly=get_flag(given, "readonly", where),
+        is_multiline=get_flag(given, "multiline", where),
+        may_be_empty=get_flag(given, "allowEmpty", where),
+        show_if=_parse_show_if(given.get("showIf"), f"{where}.showIf"),
     )
     for key in ("multiline", "allowEmpty"):
         if given.get(key) and kind != TEXT:
             raise BlockError(f"{where}: {key} is for items of type string, this one is of type {kind}")
-    if problem := default_problem(item):
-        raise BlockError(f"{where}: {problem}")
+    if not item.accepts(item.default):
+        expected = {INT: "a whole number", FLOAT: "a number", SELECT: f"one of {abbreviate(item.values)}"}
+        message = f"value is {abbreviate(item.default)}, expected {expected.get(item.type, 'true or false')}"
+        raise BlockError(f"{where}: {message}")
     return item
 
 
-def _default(given: Mapping[str, Any], kind: str, where: str) -> str:
+def _parse_default(given: Mapping[str, Any], kind: str, where: str) -> str:
     if "value" not in given and kind not in (SECRET, *ELSEWHERE):
         raise BlockError(f"{where} lacks value, its default")
     value = given.get("value", "")
@@ -201,39 +202,39 @@ def _default(given: Mapping[str, Any], kind: str, where: str) -> str:
         text = str(value)
         # Of a switch, nothing is off; official files write defaults as strings, too.
         return {"": "false", "1": "true", "0": "false"}.get(text, text) if kind in (FLAG, BOOLEAN) else text
-    raise BlockError(f"{where}: value is {shown(value)}, expected a string, a number, true or false")
+    raise BlockError(f"{where}: value is {abbreviate(value)}, expected a string, a number, true or false")
 
 
-def _options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Choice, ...]:
+def _parse_options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Choice, ...]:
     valid = given.get("valid")
     if kind != SELECT:
         if valid is not None:
             raise BlockError(f"{where}: valid is for items of type select, this one is of type {kind}")
         return ()
     if not isinstance(valid, list) or not valid:
-        raise BlockError(f"{where}: valid is {shown(valid)}, expected the values to select from")
+        raise BlockError(f"{where}: valid is {abbreviate(valid)}, expected the values to select from")
     options = []
     for at, one in enumerate(valid):
         if isinstance(one, str):
             options.append(Choice(one, one))
         else:
             entry = as_object(one, f"{where}: valid[{at}]")
-            value = text_of(entry, "value", f"{where}: valid[{at}]")
-            options.append(Choice(value, required_text(entry, "label", f"{where}: valid[{at}]")))
+            value = get_text(entry, "value", f"{where}: valid[{at}]")
+            options.append(Choice(value, get_required_text(entry, "label", f"{where}: valid[{at}]")))
     if len({option.value for option in options}) < len(options):
         raise BlockError(f"{where}: valid holds a value twice")
     return tuple(options)
 
 
-def _show_if(value: object, where: str) -> ShowIf | None:
+def _parse_show_if(value: object, where: str) -> ShowIf | None:
     if value is None:
         return None
     given = as_object(value, where)
     if given.get("operator") not in ("eq", "neq"):
-        raise BlockError(f"{where}: operator is {shown(given.get('operator'))}, expected eq or neq")
+        raise BlockError(f"{where}: operator is {abbreviate(given.get('operator'))}, expected eq or neq")
     if not isinstance(given.get("value"), str):
-        raise BlockError(f'{where}: value is {shown(given.get("value"))}, expected a string, such as "true"')
-    return ShowIf(required_text(given, "parameter", where), given["operator"] == "eq", given["value"])
+        raise BlockError(f'{where}: value is {abbreviate(given.get("value"))}, expected a string, such as "true"')
+    return ShowIf(get_required_text(given, "parameter", where), given["operator"] == "eq", given["value"])
 
 
 def _check_together(items: Sequence[Parameter], where: str) -> None:
@@ -242,4 +243,6 @@ def _check_together(items: Sequence[Parameter], where: str) -> None:
         if params.count(item.param) > 1:
             raise BlockError(f"{where}: the param {item.param} is given twice")
         if item.show_if is not None and item.show_if.parameter not in params:
-            raise BlockError(f"{where}: {item.param}.showIf names {shown(item.show_if.parameter)}, which is no param")
+            raise BlockError(
+                f"{where}: {item.param}.showIf names {abbreviate(item.show_if.parameter)}, which is no param"
+            )

@@ -1,13 +1,13 @@
-"""What a block says about recordings while it runs: a file that it writes, a JSON line each, read as it grows.
+"""What a block says about recordings while it runs: a file that it writes, one JSON line each, read as it grows.
 
-The block's own mistakes must not become the pages': a line that is not as documented is passed over, what is known of
-others is taken with its type, and sizes are bounded.
+The block's mistakes must not break the pages: a line that is not as documented is skipped, of the others only
+documented fields are kept, each with its type, and sizes are bounded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ LONGEST_TEXT = 2000  # characters of an error or a label
 
 
 class DetailsFile:
-    """The file at `path`, which need not be there yet, of a job on the samples `of`."""
+    """The file at `path`, which need not be there yet, of a job on the samples `sample_ids`."""
 
-    def __init__(self, path: Path, of: Collection[int]) -> None:
+    def __init__(self, path: Path, sample_ids: Collection[int]) -> None:
         self._path = path
-        self._of = frozenset(of)
+        self._sample_ids = frozenset(sample_ids)
         self._at = 0
 
-    def new(self) -> dict[int, dict[str, object]]:
-        """What has come since the last call, by sample; a line without its end is left for the next."""
+    def read_new(self) -> dict[int, dict[str, object]]:
+        """Return what has come since the last call, by sample; a line without its end is left for the next."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
@@ -34,63 +34,63 @@ class DetailsFile:
             return {}
         end = read.rfind(b"\n") + 1
         if not end and len(read) > LARGEST_LINE:
-            end = len(read)  # no line is as long; its rest will be no JSON either
+            end = len(read)  # no valid line is that long; its rest will be no JSON either
         self._at += end
         found = {}
         for line in read[:end].splitlines():
-            said = parse_line(line)
-            if said is not None and said[0] in self._of:
-                found[said[0]] = said[1]
+            parsed = parse_line(line)
+            if parsed is not None and parsed[0] in self._sample_ids:
+                found[parsed[0]] = parsed[1]
         return found
 
 
 def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
-    """The sample and what is said about it; None for a line that is not as documented."""
+    """Return the sample and what is said about it; None for a line that is not as documented."""
     if len(line) > LARGEST_LINE:
         return None
     try:
-        said = json.loads(line, parse_constant=lambda name: None)
-        sample = said["sample"]
+        entry = json.loads(line, parse_constant=lambda name: None)
+        sample = entry["sample"]
         if isinstance(sample, bool) or not isinstance(sample, int):
             return None
-        if "error" in said:
-            return sample, {"error": _text(said["error"])}
-        return sample, {"segments": [_segment(one) for one in said["segments"]]}
+        if "error" in entry:
+            return sample, {"error": _parse_text(entry["error"])}
+        return sample, {"segments": [_parse_segment(one) for one in entry["segments"]]}
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
 
 
-def _segment(value: dict[str, Any]) -> dict[str, object]:
-    segment: dict[str, object] = {
-        "startIndex": _whole(value["startIndex"]),
-        "endIndex": _whole(value["endIndex"]),
-        "label": _text(value["label"]),
-    }
-    for key in ("score", "loudnessDbfs", "margin"):
-        if value.get(key) is not None:
-            segment[key] = _number(value[key])
-    for key in ("windows", "agreeing"):
-        if value.get(key) is not None:
-            segment[key] = _whole(value[key])
-    if value.get("runnersUp") is not None:
-        segment["runnersUp"] = [[_text(name), _number(score)] for name, score in value["runnersUp"][:10]]
-    return segment
+def _parse_segment(value: dict[str, Any]) -> dict[str, object]:
+    required = {key: FIELDS[key](value[key]) for key in ("startIndex", "endIndex", "label")}
+    return required | {key: check(value[key]) for key, check in FIELDS.items() if value.get(key) is not None}
 
 
-def _text(value: object) -> str:
+def _parse_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     # A lone surrogate cannot be stored as UTF-8.
     return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
-def _whole(value: object) -> int:
+def _parse_whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise TypeError
     return value
 
 
-def _number(value: object) -> float:
+def _parse_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
         raise TypeError
     return float(value)
+
+
+def _parse_runners_up(value: Any) -> list[list[object]]:
+    return [[_parse_text(name), _parse_number(score)] for name, score in value[:10]]
+
+
+FIELDS: dict[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("score", "loudnessDbfs", "margin"), _parse_number),
+    **dict.fromkeys(("startIndex", "endIndex", "windows", "agreeing"), _parse_whole),
+    "label": _parse_text,
+    "runnersUp": _parse_runners_up,
+}

@@ -1,4 +1,4 @@
-"""What starts a block: the script that its Dockerfile's ENTRYPOINT names, or transform.py."""
+"""Find what starts a block: the script that its Dockerfile's ENTRYPOINT names, or transform.py."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 import shlex
 from pathlib import Path, PurePosixPath
 
-from block.local_studio.jobs.parsing import BlockError, as_strings, read_text, shown
+from block.local_studio.jobs.parsing import BlockError, abbreviate, as_strings, read_small_file
 
 DOCKERFILE, SCRIPT = "Dockerfile", "transform.py"
 
 
-def entry_of(folder: Path) -> tuple[str, ...]:
-    """Python's options and the script: those of the Dockerfile's ENTRYPOINT if there is one, else transform.py.
+def find_entrypoint(folder: Path) -> tuple[str, ...]:
+    """Return Python's options and the script: those of the Dockerfile's ENTRYPOINT if there is one, else transform.py.
 
     Raises BlockError.
     """
     file = folder / DOCKERFILE
-    words, workdir = _entrypoint(read_text(file), str(file)) if file.is_file() else ([], "/")
+    words, workdir = _parse_dockerfile(read_small_file(file), str(file)) if file.is_file() else ([], "/")
     if not words:
         if not _is_inside(folder, SCRIPT):
             raise BlockError(f"{folder} has no {SCRIPT}, and no {DOCKERFILE} whose ENTRYPOINT names another script")
         return (SCRIPT,)
     if not re.fullmatch(r"python(3(\.[0-9]+)?)?", PurePosixPath(words[0]).name):
-        raise BlockError(f"{file}: ENTRYPOINT begins with {shown(words[0])}, expected python or python3")
+        raise BlockError(f"{file}: ENTRYPOINT begins with {abbreviate(words[0])}, expected python or python3")
     at = next((at for at, word in enumerate(words) if at and not word.startswith("-")), None)
     if at is None or set(words[1:at]) & {"-m", "-c", "-X", "-W"}:
         raise BlockError(f"{file}: ENTRYPOINT is {shlex.join(words)!r}, expected python, its options and a script")
@@ -36,8 +36,8 @@ def entry_of(folder: Path) -> tuple[str, ...]:
     return (*words[1:at], str(script), *words[at + 1 :])
 
 
-def _entrypoint(dockerfile: str, where: str) -> tuple[list[str], str]:
-    """The words of the last ENTRYPOINT and the WORKDIR that it is called in; no words without ENTRYPOINT."""
+def _parse_dockerfile(dockerfile: str, where: str) -> tuple[list[str], str]:
+    """Return the words of the last ENTRYPOINT, none without one, and the WORKDIR that it is called in."""
     words: list[str] = []
     workdir = PurePosixPath("/")
     lines = [line for line in dockerfile.splitlines() if not line.lstrip().startswith("#")]

@@ -13,9 +13,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from block.local_studio.jobs.log import Log, read_end, read_part
-
 STATE_FOLDER = ".local-studio"
+IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "details.jsonl", "done.txt"
 
 
 class JobFiles:
@@ -26,7 +25,7 @@ class JobFiles:
         self._state = root / STATE_FOLDER
 
     def lock(self) -> int:
-        """A descriptor that holds the lock until it is closed. Raises BlockingIOError where another has it, OSError."""
+        """Take the lock; return the descriptor that holds it. Raises BlockingIOError if another has it, OSError."""
         if not self._state.resolve().is_relative_to(self._root):
             raise OSError(f"{STATE_FOLDER} leads out of the project's folder")
         self._state.mkdir(exist_ok=True)
@@ -39,57 +38,29 @@ class JobFiles:
         return lock
 
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
-        """A new folder for a job, with its ids. Raises OSError."""
+        """Make a folder for a new job, with its ids. Raises OSError."""
         self.remove(job_id)  # of a job of that id in a database that is gone
-        folder = self.log_file(job_id).parent
+        folder = self.path_of(job_id)
         if not folder.parent.resolve().is_relative_to(self._root):
             raise OSError(f"{STATE_FOLDER}/jobs leads out of the project's folder")
         folder.mkdir(parents=True)
-        self.ids_file(job_id).write_text(json.dumps({"ids": list(sample_ids)}), encoding="utf-8")
+        self.write(job_id, IDS, json.dumps({"ids": list(sample_ids)}))
 
     def remove(self, job_id: int) -> None:
         """Remove what there is of a job."""
-        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+        shutil.rmtree(self.path_of(job_id), ignore_errors=True)
 
-    def ids_file(self, job_id: int) -> Path:
-        """What `--data-ids-file` names."""
-        return self._folder(job_id) / "ids.json"
+    def path_of(self, job_id: int, name: str = "") -> Path:
+        """Return the path of a job's file `name`, such as `IDS`; without one that of its folder."""
+        return self._state / "jobs" / str(job_id) / name
 
-    def log_file(self, job_id: int) -> Path:
-        """Where the block's output is kept."""
-        return self._folder(job_id) / "log.txt"
+    def write(self, job_id: int, name: str, text: str) -> None:
+        """Write a job's file `name`. Raises OSError."""
+        self.path_of(job_id, name).write_text(text, encoding="utf-8", errors="replace")
 
-    def details_file(self, job_id: int) -> Path:
-        """Where the block may say why."""
-        return self._folder(job_id) / "details.jsonl"
-
-    def log(self, job_id: int, offset: int | None, *, is_over: bool) -> Log:
-        """A job's log from `offset` on; its end where that is None."""
-        path = self.log_file(job_id)
-        return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
-
-    def keep_command(self, job_id: int, command: str) -> None:
-        """Note what is called. Raises OSError."""
-        (self._folder(job_id) / "command.txt").write_text(command, encoding="utf-8", errors="replace")
-
-    def command(self, job_id: int) -> str:
-        """What was called; empty where it is not known any more."""
-        return self._read(job_id, "command.txt")
-
-    def keep_done(self, job_id: int, count: int) -> None:
-        """Note how many recordings were done. Raises OSError."""
-        (self._folder(job_id) / "done.txt").write_text(str(count), encoding="utf-8")
-
-    def done(self, job_id: int) -> int | None:
-        """How many recordings were done when the job ended; None where it is not known any more."""
-        text = self._read(job_id, "done.txt")
-        return int(text) if text.isdecimal() else None
-
-    def _read(self, job_id: int, name: str) -> str:
+    def read(self, job_id: int, name: str) -> str:
+        """Return the text of a job's file `name`; an empty one if it is not there any more."""
         try:
-            return (self._folder(job_id) / name).read_text(encoding="utf-8")
+            return self.path_of(job_id, name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return ""
-
-    def _folder(self, job_id: int) -> Path:
-        return self._state / "jobs" / str(job_id)

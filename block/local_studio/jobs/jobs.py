@@ -1,8 +1,8 @@
-"""Jobs: a block is started, watched, cancelled, and its end recorded; one job at a time for a project.
+"""Jobs: start a block, watch it, cancel it and record its end; one job at a time for a project.
 
-Whoever runs a job holds the project's lock: so two servers on one folder run one job at a time, too, and a job in the
-database that nobody holds the lock for was left behind by a server that was killed. It is marked as interrupted, and
-its block, if it still runs, is ended, for it might find the next server at the old address.
+Whoever runs a job holds the project's lock, so that two servers on one folder run one job at a time, too. A job that
+runs according to the database, while nobody holds the lock, was left behind by a server that was killed: it is marked
+as interrupted, and its block, if it still runs, is ended, because it might reach the next server at the old address.
 """
 
 from __future__ import annotations
@@ -13,25 +13,21 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import process as block_process
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile
-from block.local_studio.jobs.files import JobFiles
-from block.local_studio.jobs.form import arguments
-from block.local_studio.jobs.log import Log
-from block.local_studio.jobs.parsing import BlockError as BlockError
+from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobFiles
+from block.local_studio.jobs.form import build_arguments
+from block.local_studio.jobs.log import Log, read_end, read_part
 from block.local_studio.jobs.process import BlockProcess
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, JobStore, StudioJob
-
-if TYPE_CHECKING:
-    from block.local_studio.address import Address
+from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, JobStore, StudioJob
 
 TICK_S = 1.0  # between two looks at what a job has said
 CLOSE_S = 6.0  # that a block has to end in when the server does
@@ -55,7 +51,7 @@ class StartError(RequestError):
 
 @dataclass
 class _RunningJob:
-    """A job that this server runs. `stopping` is the state that it ends in because somebody stopped it."""
+    """A job that this server runs. `stopping` is the state that it will end in because somebody stopped it."""
 
     job: StudioJob
     process: BlockProcess
@@ -69,10 +65,10 @@ class _RunningJob:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """Of how many samples a job has `done` how many, and at how many of them it `failed`."""
+    """How many of a job's samples are done, how many there are, and at how many it failed."""
 
     done: int
-    of: int
+    total: int
     failed: int
 
 
@@ -97,31 +93,37 @@ class Jobs:
     ) -> StudioJob:
         """Start the block as a job of this kind. `secrets` go into its environment and nowhere else.
 
-        Raises Busy; CannotStart, after which nothing of the job is left.
+        Raises BusyError; StartError, after which nothing of the job is left.
         """
         with self._lock:
             if self._closing.is_set():
                 raise StartError("the server is stopping")
             try:
-                lock = self._take_over()
+                with contextlib.ExitStack() as undo:
+                    lock = self._take_over()
+                    undo.callback(os.close, lock)
+                    job = self.store.create(kind, self.block.name, parameters, sample_ids)
+                    undo.callback(self._forget, job.id)
+                    self.files.make(job.id, sample_ids)
+                    process = self._start_process(job, secrets)
+                    undo.callback(process.over.wait, block_process.GRACE_S)
+                    undo.callback(process.kill)
+                    self.store.set_pid(job.id, process.pid)
+                    undo.pop_all()
             except (OSError, sqlite3.Error) as error:
-                raise StartError(_said(error)) from None
-            try:
-                run = self._started(kind, parameters, secrets, sample_ids, lock)
-            except BaseException:
-                os.close(lock)
-                raise
-            self._run = run
+                raise StartError(_reason_of(error)) from None
+            details = DetailsFile(self.files.path_of(job.id, DETAILS), sample_ids)
+            self._run = run = _RunningJob(replace(job, pid=process.pid), process, lock, details)
             run.thread = threading.Thread(target=self._watch, args=(run,), name="job", daemon=True)
             run.thread.start()
             return run.job
 
     def running(self) -> StudioJob | None:
-        """The job that runs."""
+        """Return the job that runs, None if there is none."""
         return next(iter(self.store.running()), None)
 
     def cancel(self, job_id: int) -> None:
-        """Ask a job to end; after `block_process.GRACE_S` it is made to. Raises Refused."""
+        """Ask a job to end; after `block_process.GRACE_S` it is made to. Raises RequestError."""
         run = self._run
         job = self.store.get(job_id)
         if job is None:
@@ -132,20 +134,21 @@ class Jobs:
             raise RequestError(f"job {job_id} is run by another server on this folder: cancel it there", 409)
 
     def log(self, job_id: int, offset: int | None = None) -> Log:
-        """A job's log from `offset` on; its end where that is None."""
+        """Return a job's log from `offset` on; its end if that is None."""
         job = self.store.get(job_id)
         is_over = job is None or not job.is_running
-        return self.files.log(job_id, offset, is_over=is_over)
+        path = self.files.path_of(job_id, LOG)
+        return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
 
     def progress(self, job: StudioJob) -> JobProgress | None:
-        """How far a job is, or was when it ended; None where that is not known any more."""
-        if job.is_running:
-            return self._counted(job)
-        done = self.files.done(job.id)
-        return None if done is None else JobProgress(done, len(job.sample_ids), len(self.store.errors(job.id)))
+        """Return how far a job is, or was when it ended; None if that is not known any more."""
+        done = str(len(self.store.done(job))) if job.is_running else self.files.read(job.id, DONE)
+        if not done.isdecimal():
+            return None
+        return JobProgress(int(done), len(job.sample_ids), len(self.store.errors(job.id)))
 
     def close(self) -> None:
-        """End what runs, because the server ends; returns when it has."""
+        """End what runs, because the server ends; return when it has ended."""
         self._closing.set()
         with self._lock:
             run = self._run
@@ -156,51 +159,27 @@ class Jobs:
             run.process.kill()
         run.thread.join(CLOSE_S)
 
-    def _started(
-        self, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str], ids: Sequence[int], lock: int
-    ) -> _RunningJob:
-        try:
-            job = self.store.create(kind, self.block.name, parameters, ids)
-        except sqlite3.Error as error:
-            raise StartError(_said(error)) from None
-        process = None
-        try:
-            self.files.make(job.id, ids)
-            given = [*arguments(self.block, parameters), "--data-ids-file", str(self.files.ids_file(job.id))]
-            given += ["--propose-actions", str(job.id)] if kind == PREVIEW else []
-            self.files.keep_command(job.id, shlex.join(block_process.command(self.block, given, "python3")))
-            own = {name: os.environ[name] for name in self.block.variables if name in os.environ}
-            variables = block_process.environment(
-                endpoint=self._endpoint(),
-                key=self._address.key,
-                project_id=self._project.id,
-                details=self.files.details_file(job.id),
-                own={**own, **secrets},
-                server=os.environ,
-            )
-            words = block_process.command(self.block, given)
-            process = BlockProcess(words, self.block.folder, variables, self.files.log_file(job.id))
-            self.store.set_pid(job.id, process.pid)
-        except (OSError, sqlite3.Error) as error:
-            if process is not None:
-                process.kill()
-                process.over.wait(block_process.GRACE_S)
-            self.files.remove(job.id)
-            with contextlib.suppress(sqlite3.Error):
-                self.store.remove(job.id)
-            raise StartError(_said(error)) from None
-        details = DetailsFile(self.files.details_file(job.id), ids)
-        return _RunningJob(replace(job, pid=process.pid), process, lock, details)
+    def _start_process(self, job: StudioJob, secrets: Mapping[str, str]) -> BlockProcess:
+        ids = ["--data-ids-file", str(self.files.path_of(job.id, IDS))]
+        preview = ["--propose-actions", str(job.id)] if job.is_preview else []
+        words = [*build_arguments(self.block, job.parameters), *ids, *preview]
+        self.files.write(job.id, COMMAND, shlex.join(block_process.make_command(self.block, words, "python3")))
+        own = {**{name: os.environ[name] for name in self.block.variables if name in os.environ}, **secrets}
+        details = self.files.path_of(job.id, DETAILS)
+        variables = block_process.make_environment(self._address, self._project.id, details, own)
+        command = block_process.make_command(self.block, words)
+        return BlockProcess(command, self.block.folder, variables, self.files.path_of(job.id, LOG))
 
-    def _endpoint(self) -> str:
-        """Where the block reaches this server: the address that means "all" is none to connect to."""
-        host = "127.0.0.1" if self._address.host in ("0.0.0.0", "") else self._address.host  # noqa: S104
-        return replace(self._address, host=host).endpoint
+    def _forget(self, job_id: int) -> None:
+        """Remove what there is of a job that could not be started."""
+        self.files.remove(job_id)
+        with contextlib.suppress(sqlite3.Error):
+            self.store.remove(job_id)
 
     def _take_over(self) -> int:
-        """The lock, held, once what a killed server has left behind is put in order.
+        """Take the lock, and clean up what a killed server has left behind. Returns the lock.
 
-        Raises Busy where another holds it, OSError, sqlite3.Error.
+        Raises BusyError if another holds it; OSError; sqlite3.Error.
         """
         try:
             lock = self.files.lock()
@@ -208,9 +187,10 @@ class Jobs:
             running = self.running()
             raise BusyError(running.id if running else 0) from None
         try:
-            for job in self.store.interrupt_running():
+            for job in self.store.running():
+                self.store.end(job.id, INTERRUPTED, None)
                 if job.pid is not None:
-                    block_process.end_orphan(job.pid, self.files.ids_file(job.id))
+                    block_process.end_orphan(job.pid, self.files.path_of(job.id, IDS))
         except BaseException:
             os.close(lock)
             raise
@@ -228,17 +208,18 @@ class Jobs:
             self._take_details(run)
             if run.stopping and time.monotonic() >= run.stopped_at + block_process.GRACE_S:
                 run.process.kill()
-        for _ in self._until_closing():
-            if self._take_details(run) and self._record_end(run):
+        # What a full disk does not take is tried again until this server ends; the next one sees what is left to do.
+        while not (self._take_details(run) and self._record_end(run)):
+            if self._closing.wait(TICK_S):
                 break
         with self._lock:
             self._run = None
         os.close(run.lock)
 
     def _take_details(self, run: _RunningJob) -> bool:
-        """Take over what the block has said since; False if it has to be tried again, as when the disk is full."""
-        while said := run.details.new():
-            run.pending.update(said)
+        """Store what the block has said since; return False to try again, as when the disk is full."""
+        while details := run.details.read_new():
+            run.pending.update(details)
         if run.pending:
             try:
                 self.store.add_details(run.job.id, run.pending)
@@ -252,21 +233,12 @@ class Jobs:
         state = FINISHED if code == 0 else run.stopping or FAILED
         try:
             with contextlib.suppress(OSError):
-                self.files.keep_done(run.job.id, self._counted(run.job).done)
+                self.files.write(run.job.id, DONE, str(len(self.store.done(run.job))))
             self.store.end(run.job.id, state, code)
         except sqlite3.Error:
             return False
         return True
 
-    def _until_closing(self) -> Iterator[None]:
-        """Once, and again every now and then until the server ends; what is left to do then, the next one sees."""
-        yield
-        while not self._closing.wait(TICK_S):
-            yield
 
-    def _counted(self, job: StudioJob) -> JobProgress:
-        return JobProgress(len(self.store.done(job)), len(job.sample_ids), len(self.store.errors(job.id)))
-
-
-def _said(error: OSError | sqlite3.Error) -> str:
+def _reason_of(error: OSError | sqlite3.Error) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else f"the project's database: {error}"

@@ -1,4 +1,4 @@
-"""A job's log: written as it comes up to a size, and read from where a page has got to."""
+"""A job's log: written as output comes, up to a size, and read from where a page has got to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST_LOG = 10 << 20  # bytes
-TAIL = 64 << 10  # bytes of the end that are kept beside, because it says why
+TAIL = 64 << 10  # bytes of the end that are kept too, because the end says why
 LINES = 1000  # that a page shows, as the platform's own does
 CHUNK = 1 << 20  # bytes that a page is given at once
 
-# How terminals are told colours and titles; an interrupted one stays as it is.
+# How terminals are told colors and titles; a sequence that is cut off stays as it is.
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(\x07|\x1b\\)|[@-Z\\-_])")
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -30,7 +30,7 @@ class LogWriter:
         self._lost = 0
 
     def write(self, data: bytes) -> None:
-        """Add what the process said."""
+        """Add output of the process."""
         now, later = data[: self._left], data[self._left :]
         self._left -= len(now)
         if now and not self._write(now):
@@ -65,16 +65,16 @@ class Log:
 
 
 def read_part(path: Path, offset: int, is_over: bool) -> Log:
-    """What stands behind `offset`, up to the last whole line; once the job is over, up to the end."""
+    """Return what stands behind `offset`, up to the last whole line; once the job is over, up to the end."""
     data = _read(path, offset)
     end = len(data) if is_over and len(data) < CHUNK else data.rfind(b"\n") + 1
     if not end and len(data) >= CHUNK:
         end = len(data)  # one endless line
-    return Log(plain(data[:end]), offset + end)
+    return Log(strip_escapes(data[:end]), offset + end)
 
 
 def read_end(path: Path, is_over: bool) -> Log:
-    """The last `LINES` lines, or fewer where they are very long."""
+    """Return the last `LINES` lines, or fewer if they are very long."""
     try:
         size = path.stat().st_size
     except OSError:
@@ -82,12 +82,12 @@ def read_end(path: Path, is_over: bool) -> Log:
     start = max(0, size - CHUNK + 1)
     data = _read(path, start)
     end = len(data) if is_over else data.rfind(b"\n") + 1
-    lines = plain(data[:end]).splitlines(keepends=True)
+    lines = strip_escapes(data[:end]).splitlines(keepends=True)
     return Log("".join(lines[-LINES:]), start + end)
 
 
-def plain(data: bytes) -> str:
-    """Text without what is meant for terminals; a line that was written over becomes lines."""
+def strip_escapes(data: bytes) -> str:
+    """Return text without what is meant for terminals; a line that was written over becomes several."""
     text = ESCAPES.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
     return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r", "\n"))
 

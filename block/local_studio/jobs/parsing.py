@@ -14,8 +14,8 @@ class BlockError(Exception):
     """A folder that is no AI Action; one line that says why."""
 
 
-def read_text(path: Path) -> str:
-    """The text of a file. Raises BlockError."""
+def read_small_file(path: Path) -> str:
+    """Return the text of a file of at most `LARGEST_FILE` bytes. Raises BlockError."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise BlockError(f"{path} is larger than {LARGEST_FILE} bytes")
@@ -27,44 +27,44 @@ def read_text(path: Path) -> str:
 
 
 def as_object(value: object, where: str) -> dict[str, Any]:
-    """`value`, which must be a JSON object."""
+    """Return `value`, which must be a JSON object."""
     if not isinstance(value, dict):
-        raise BlockError(f"{where} must be an object, got {shown(value)}")
+        raise BlockError(f"{where} must be an object, got {abbreviate(value)}")
     return value
 
 
 def as_strings(value: object, where: str) -> list[str]:
-    """`value`, which must be an array of strings."""
+    """Return `value`, which must be an array of strings."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BlockError(f"{where} must be an array of strings, got {shown(value)}")
+        raise BlockError(f"{where} must be an array of strings, got {abbreviate(value)}")
     return value
 
 
-def required_text(given: Mapping[str, Any], key: str, where: str) -> str:
-    """The string under `key`, which must hold more than spaces."""
-    value = text_of(given, key, where)
+def get_required_text(given: Mapping[str, Any], key: str, where: str) -> str:
+    """Return the string under `key`, which must hold more than spaces."""
+    value = get_text(given, key, where)
     if not value.strip():
         raise BlockError(f"{where} lacks {key}")
     return value
 
 
-def text_of(given: Mapping[str, Any], key: str, where: str) -> str:
-    """The string under `key`, empty where there is none."""
+def get_text(given: Mapping[str, Any], key: str, where: str) -> str:
+    """Return the string under `key`, an empty one if it is absent."""
     value = given.get(key, "")
     if not isinstance(value, str):
-        raise BlockError(f"{where}: {key} is {shown(value)}, expected a string")
+        raise BlockError(f"{where}: {key} is {abbreviate(value)}, expected a string")
     return value
 
 
-def flag_of(given: Mapping[str, Any], key: str, where: str) -> bool:
-    """True or false under `key`, false where there is none."""
+def get_flag(given: Mapping[str, Any], key: str, where: str) -> bool:
+    """Return the boolean under `key`, False if it is absent."""
     value = given.get(key, False)
     if not isinstance(value, bool):
-        raise BlockError(f"{where}: {key} is {shown(value)}, expected true or false")
+        raise BlockError(f"{where}: {key} is {abbreviate(value)}, expected true or false")
     return value
 
 
-def shown(value: object) -> str:
-    """JSON of `value`, cut; on one line, because messages are."""
+def abbreviate(value: object) -> str:
+    """Return `value` as JSON on one line, cut at 80 characters."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

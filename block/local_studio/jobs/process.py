@@ -1,4 +1,4 @@
-"""A block in a process of its own: started as Edge Impulse would start it, told to stop, its output kept.
+"""Run a block in a process of its own, as Edge Impulse would start it; stop it, and keep its output.
 
 It gets little of the server's own environment, and is called without a shell. It leads a session of its own, so that
 what it starts ends with it, as in a container.
@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from block.local_studio.address import LOOPBACK, Address
 from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.log import LogWriter
 
@@ -27,29 +29,29 @@ LAST_WORDS_S = 2.0  # for output that is on its way when the process has ended
 ORGANIZATION_ID = 1
 
 
-def environment(
-    *, endpoint: str, key: str, project_id: int, details: Path, own: Mapping[str, str], server: Mapping[str, str]
-) -> dict[str, str]:
-    """The variables of a block. `own` are its secrets and those it requires, `server` is the server's environment.
+def make_environment(address: Address, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables of a block; `own` are its secrets and those it requires.
 
-    There is no ingestion service here, and audio shall not leave the machine: its host is this machine, not Edge
+    There is no ingestion service here, and audio must not leave the machine: its host is this machine, not Edge
     Impulse's. There is no organization either; the project's key stands for its key.
     """
+    if address.host in ("0.0.0.0", ""):  # noqa: S104 - means "all"; nothing can connect to it
+        address = replace(address, host=LOOPBACK)
     return {
-        **{name: server[name] for name in INHERITED if name in server},
+        **{name: os.environ[name] for name in INHERITED if name in os.environ},
         **own,
-        "EI_API_ENDPOINT": endpoint,
-        "EI_PROJECT_API_KEY": key,
+        "EI_API_ENDPOINT": address.endpoint,
+        "EI_PROJECT_API_KEY": address.key,
         "EI_PROJECT_ID": str(project_id),
-        "EI_API_KEY": key,
+        "EI_API_KEY": address.key,
         "EI_ORGANIZATION_ID": str(ORGANIZATION_ID),
         "EI_INGESTION_HOST": "localhost",
         DETAILS: str(details),
     }
 
 
-def command(block: Block, arguments: Sequence[str], python: str = sys.executable) -> list[str]:
-    """The words that start a block, output unbuffered."""
+def make_command(block: Block, arguments: Sequence[str], python: str = sys.executable) -> list[str]:
+    """Return the words that start a block, with unbuffered output."""
     return [python, *(() if block.entry[0] == "-u" else ("-u",)), *block.entry, *arguments]
 
 
@@ -60,15 +62,23 @@ class BlockProcess:
         self._log = LogWriter(log)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the words are a list, no shell reads them
-                words, cwd=folder, env=dict(variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, bufsize=0, start_new_session=True,
-            )  # fmt: skip
+                words,
+                cwd=folder,
+                env=dict(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                start_new_session=True,
+            )
         except (OSError, ValueError) as error:
             self._log.close()
             raise error if isinstance(error, OSError) else OSError(str(error)) from None
         assert self._process.stdout is not None
         self._signals = threading.Lock()
-        self._pump = threading.Thread(target=self._keep, args=(self._process.stdout,), name="block-log", daemon=True)
+        self._pump = threading.Thread(
+            target=self._copy_output, args=(self._process.stdout,), name="block-log", daemon=True
+        )
         self._waiter = threading.Thread(target=self._wait, name="block-end", daemon=True)
         self.over = threading.Event()
         self._pump.start()
@@ -80,7 +90,7 @@ class BlockProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """As a container gives it: 128 and the signal's number where one ended it; None while it runs."""
+        """The exit code as of a container: 128 plus the signal's number if one ended it; None while it runs."""
         code = self._process.returncode if self.over.is_set() else None
         return 128 - code if code is not None and code < 0 else code
 
@@ -94,7 +104,7 @@ class BlockProcess:
 
     def _send(self, which: signal.Signals) -> None:
         with self._signals:
-            # Once it was waited for, its number may be another's.
+            # Once it was waited for, its number may be that of another process.
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, which)
@@ -108,19 +118,18 @@ class BlockProcess:
         self._log.close()
         self.over.set()
 
-    def _keep(self, output: IO[bytes]) -> None:
+    def _copy_output(self, output: IO[bytes]) -> None:
         with output:
             while data := output.read(1 << 16):
-                with contextlib.suppress(
-                    ValueError
-                ):  # the log was closed: a process that left the group holds the pipe
+                # The log is closed already if a process that left the group still holds the pipe.
+                with contextlib.suppress(ValueError):
                     self._log.write(data)
 
 
 def end_orphan(pid: int, argument: Path, grace_s: float = GRACE_S) -> bool:
-    """End the process `pid` and its group if it was called with `argument`; False if it is not there, or another.
+    """End the process `pid` and its group if it was called with `argument`; return False if there is no such process.
 
-    For a block whose server was killed: it would go on, and might find the next server at the same address.
+    For a block whose server was killed: it would go on, and might reach the next server at the same address.
     """
     if not _was_called_with(pid, argument):
         return False

@@ -49,46 +49,31 @@ class JobStore:
         self._store = store
 
     def create(self, kind: str, block: str, parameters: Mapping[str, str], sample_ids: Sequence[int]) -> StudioJob:
-        """A new job, running. Its id is above those of all jobs and proposals there are."""
+        """Store a new job, running. Its id is above those of all jobs and proposals there are."""
+        values = (kind, block, rows.dump(dict(parameters)), rows.dump(list(sample_ids)), RUNNING, rows.now())
         with self._store.transaction() as db:
-            (highest,) = db.execute(
-                "SELECT MAX(COALESCE((SELECT MAX(id) FROM jobs), 0), COALESCE((SELECT MAX(job_id) FROM proposals), 0))"
-            ).fetchone()
-            values = (
-                highest + 1, kind, block, rows.dump(dict(parameters)), rows.dump(list(sample_ids)), RUNNING, rows.now()
-            )  # fmt: skip
-            db.execute(
+            inserted = db.execute(
                 "INSERT INTO jobs (id, kind, block, parameters, sample_ids, state, started) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "SELECT 1 + COALESCE(MAX(id), 0), ?, ?, ?, ?, ?, ? "
+                "FROM (SELECT id FROM jobs UNION ALL SELECT job_id FROM proposals)",
                 values,
             )
-        found = self.get(highest + 1)
-        assert found is not None
-        return found
+            return _job_of(db.execute("SELECT * FROM jobs WHERE id = ?", (inserted.lastrowid,)).fetchone())
 
     def set_pid(self, job_id: int, pid: int) -> None:
-        """The job's process has started."""
+        """Record that the job's process has started."""
         with self._store.transaction() as db:
             db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, job_id))
 
     def end(self, job_id: int, state: str, exit_code: int | None) -> None:
-        """The job is over."""
+        """Record that the job is over."""
+        values = (state, exit_code, rows.now(), job_id)
         with self._store.transaction() as db:
-            db.execute(
-                "UPDATE jobs SET state = ?, exit_code = ?, ended = ? WHERE id = ?",
-                (state, exit_code, rows.now(), job_id),
-            )
-
-    def interrupt_running(self) -> list[StudioJob]:
-        """Mark jobs that a server before this one left running; returns them as they were."""
-        running = self.running()
-        for job in running:
-            self.end(job.id, INTERRUPTED, None)
-        return running
+            db.execute("UPDATE jobs SET state = ?, exit_code = ?, ended = ? WHERE id = ?", values)
 
     def running(self) -> list[StudioJob]:
-        """The jobs that run, or ran when their server went away."""
-        return [_job(row) for row in self._store.read("SELECT * FROM jobs WHERE state = ? ORDER BY id", RUNNING)]
+        """Return the jobs that run, or ran when their server went away."""
+        return [_job_of(row) for row in self._store.read("SELECT * FROM jobs WHERE state = ? ORDER BY id", RUNNING)]
 
     def remove(self, job_id: int) -> None:
         """Forget a job that could not be started."""
@@ -96,60 +81,46 @@ class JobStore:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def done(self, job: StudioJob) -> set[int]:
-        """The samples of a job that it has said something about, proposed something for or, in a run, changed."""
-        found = self._store.read(
-            "SELECT sample_id FROM details WHERE job_id = ? UNION SELECT sample_id FROM proposals WHERE job_id = ?",
-            job.id, job.id,
-        )  # fmt: skip
+        """Return the samples that a job has said something about, proposed something for or, in a run, changed."""
+        query = "SELECT sample_id FROM details WHERE job_id = ? UNION SELECT sample_id FROM proposals WHERE job_id = ?"
+        found = self._store.read(query, job.id, job.id)
         if not job.is_preview:
             found += self._store.read("SELECT id AS sample_id FROM samples WHERE modified >= ?", job.started)
         return {row["sample_id"] for row in found} & set(job.sample_ids)
 
     def errors(self, job_id: int) -> dict[int, str]:
-        """Why a job failed at samples, where it said so."""
-        found = self._store.read(
-            "SELECT sample_id, details FROM details WHERE job_id = ? AND details LIKE ? ORDER BY sample_id",
-            job_id,
-            '{"error":%',
-        )
+        """Return why a job failed at samples, where it said so, by sample id."""
+        query = "SELECT sample_id, details FROM details WHERE job_id = ? AND details LIKE ? ORDER BY sample_id"
+        found = self._store.read(query, job_id, '{"error":%')
         return {row["sample_id"]: json.loads(row["details"])["error"] for row in found}
 
     def get(self, job_id: int) -> StudioJob | None:
-        """The job with this id."""
+        """Return the job with this id, None if there is none."""
         found = self._store.read("SELECT * FROM jobs WHERE id = ?", job_id)
-        return _job(found[0]) if found else None
+        return _job_of(found[0]) if found else None
 
     def latest(self, limit: int = 50) -> list[StudioJob]:
-        """The newest jobs, newest first."""
-        return [_job(row) for row in self._store.read("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)]
+        """Return the newest jobs, newest first."""
+        return [_job_of(row) for row in self._store.read("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)]
 
     def add_details(self, job_id: int, details: Mapping[int, Mapping[str, object]]) -> None:
         """Keep what a block said about samples, by sample id; the samples have to be there."""
         with self._store.transaction() as db:
-            for sample_id, said in details.items():
+            for sample_id, one in details.items():
                 db.execute(
                     "INSERT OR REPLACE INTO details (sample_id, job_id, details) "
                     "SELECT id, ?, ? FROM samples WHERE id = ?",
-                    (job_id, rows.dump(dict(said)), sample_id),
+                    (job_id, rows.dump(dict(one)), sample_id),
                 )
 
-    def details(self, sample_id: int, job_id: int | None = None) -> dict[str, object]:
-        """What a job said about a sample; the newest run that said anything where `job_id` is None; else nothing."""
-        if job_id is not None:
-            found = self._store.read(
-                "SELECT details FROM details WHERE sample_id = ? AND job_id = ?", sample_id, job_id
-            )
-        else:
-            found = self._store.read(
-                "SELECT details FROM details JOIN jobs ON jobs.id = job_id WHERE sample_id = ? AND kind = ? "
-                "ORDER BY job_id DESC LIMIT 1",
-                sample_id, RUN,
-            )  # fmt: skip
-        said: dict[str, object] = json.loads(found[0]["details"]) if found else {}
-        return said
+    def details(self, sample_id: int, job_id: int) -> dict[str, object]:
+        """Return what a job said about a sample, an empty map for nothing."""
+        found = self._store.read("SELECT details FROM details WHERE sample_id = ? AND job_id = ?", sample_id, job_id)
+        details: dict[str, object] = json.loads(found[0]["details"]) if found else {}
+        return details
 
     def newest_details(self) -> dict[int, dict[str, object]]:
-        """For each sample, what the newest job said about it, a run or a preview."""
+        """Return what the newest job, a run or a preview, said about each sample, by sample id."""
         found = self._store.read(
             "SELECT sample_id, details FROM details d WHERE job_id = "
             "(SELECT MAX(job_id) FROM details WHERE sample_id = d.sample_id)"
@@ -157,26 +128,21 @@ class JobStore:
         return {row["sample_id"]: json.loads(row["details"]) for row in found}
 
     def open_proposals(self) -> dict[int, int]:
-        """For each sample that something is proposed for, the newest job that does."""
+        """Return the newest job that proposes something for a sample, by sample id."""
         found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id FROM proposals GROUP BY sample_id")
         return {row["sample_id"]: row["job_id"] for row in found}
 
     def open_counts(self) -> dict[int, int]:
-        """For each job whose proposals are open, how many."""
+        """Return how many proposals of a job are open, by job id."""
         found = self._store.read("SELECT job_id, COUNT(*) AS count FROM proposals GROUP BY job_id")
         return {row["job_id"]: row["count"] for row in found}
 
 
-def _job(row: sqlite3.Row) -> StudioJob:
-    return StudioJob(
-        id=row["id"],
-        kind=row["kind"],
-        block=row["block"],
-        parameters=json.loads(row["parameters"]),
-        sample_ids=tuple(json.loads(row["sample_ids"])),
-        state=row["state"],
-        exit_code=row["exit_code"],
-        started=row["started"],
-        ended=row["ended"] or "",
-        pid=row["pid"],
-    )
+def _job_of(row: sqlite3.Row) -> StudioJob:
+    """Return the job in a row, whose columns are called as its fields."""
+    parsed = {
+        "parameters": json.loads(row["parameters"]),
+        "sample_ids": tuple(json.loads(row["sample_ids"])),
+        "ended": row["ended"] or "",
+    }
+    return StudioJob(**{**dict(row), **parsed})

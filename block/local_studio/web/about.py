@@ -21,9 +21,9 @@ def routes(site: WebSite) -> list[BaseRoute]:
             version=__version__,
             address=f"{request.url.scheme}://{request.url.netloc}",
             key=site.key,
-            calls=assumptions.calls(),
-            for_all=assumptions.for_all_calls(),
-            unsupported=assumptions.unsupported(),
+            calls=assumptions.describe_calls(),
+            for_all=assumptions.list_common_choices(),
+            unsupported=assumptions.list_unsupported(),
         )
 
     return [Route("/about", page, methods=["GET"])]

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from block.local_studio.data.validation import RequestError, path_id
+from block.local_studio.data.validation import RequestError, parse_id
 from block.local_studio.jobs.block import ADVANCED, ELSEWHERE, SECRET, Block, Parameter
-from block.local_studio.jobs.form import filled, is_shown
+from block.local_studio.jobs.form import check_form, is_shown
 from block.local_studio.jobs.jobs import BusyError
 from block.local_studio.jobs.store import PREVIEW, RUN, StudioJob
 from block.local_studio.web import selection
@@ -79,7 +79,7 @@ def _empty(site: WebSite, request: Request) -> Response:
 def _like(site: WebSite, job_id: str | None) -> StudioJob | None:
     """The job whose values the form begins with: the one asked for, or the newest of this block."""
     if job_id is not None:
-        return site.jobs.store.get(path_id(job_id, "job"))
+        return site.jobs.store.get(parse_id(job_id, "job"))
     return next((job for job in site.jobs.store.latest() if job.block == site.jobs.block.name), None)
 
 
@@ -91,7 +91,7 @@ def _start(site: WebSite, request: Request, fields: Mapping[str, str]) -> Respon
     typed = {name.removeprefix(PREFIX): value for name, value in fields.items() if name.startswith(PREFIX)}
     if block.item(OVERWRITE) is not None:
         typed[OVERWRITE] = "true" if chosen.with_hand else "false"
-    form = filled(block, typed, os.environ)
+    form = check_form(block, typed, os.environ)
     problems = {PREFIX + param: problem for param, problem in form.problems.items()}
     kind = RUN if fields.get("do") == RUN else PREVIEW
     ids: list[int] = []

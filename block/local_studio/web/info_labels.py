@@ -63,8 +63,6 @@ def exported(samples: Iterable[LocalSample]) -> str:
 
 def path_of(sample: LocalSample) -> str:
     """The path of a sample in the file, "/" between parts."""
-    if sample.path is None:
-        return f"samples/{sample.id}.wav"
     return sample.path.decode("utf-8", "backslashreplace")
 
 
@@ -137,8 +135,6 @@ class _SampleNames:
 
 def _entry(sample: LocalSample) -> dict[str, object]:
     entry: dict[str, object] = {"path": path_of(sample)}
-    if sample.path is None:
-        entry["name"] = sample.name
     entry["category"] = sample.category if sample.category in CATEGORIES else "testing"
     entry["label"] = _label(sample)
     if sample.metadata:
@@ -168,7 +164,7 @@ def _entries(text: str) -> list[tuple[str, Mapping[str, object]]]:
     for i, item in enumerate(value["files"]):
         if not isinstance(item, dict) or not isinstance(item.get("path"), str):
             raise RequestError(f"this is no info.labels: files[{i}] has no path")
-        entries.append((validation.text(item["path"], f"files[{i}].path"), item))
+        entries.append((validation.parse_text(item["path"], f"files[{i}].path"), item))
     return entries
 
 
@@ -181,14 +177,14 @@ def _setting(path: str, entry: Mapping[str, object], sample: LocalSample) -> Lab
         raise RequestError("it has no label, not even one that says unlabeled")
     label, labels = None, None
     if said.get("type") == "label":
-        label = validation.text(said.get("label"), "label.label")
+        label = validation.parse_text(said.get("label"), "label.label")
     elif said.get("type") == "multi-label":
-        labels = validation.structured_labels(said.get("labels"), sample.values_count, "label.labels")
+        labels = validation.parse_labels(said.get("labels"), sample.values_count, "label.labels")
     elif said.get("type") != "unlabeled":
         raise RequestError(f"label.type must be unlabeled, label or multi-label, got {str(said.get('type'))[:40]!r}")
     if not label and not labels:
         return None
-    given = validation.metadata_map(entry.get("metadata", {}), "metadata")
+    given = validation.parse_metadata(entry.get("metadata", {}), "metadata")
     metadata = {**sample.metadata, **BY_HAND, **given}
     return LabelChange(path, sample.id, sample.revision, label, labels, metadata)
 

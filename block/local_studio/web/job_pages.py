@@ -15,8 +15,9 @@ from starlette.routing import BaseRoute, Route
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
-from block.local_studio.data.validation import LARGEST_ID, RequestError, path_id
+from block.local_studio.data.validation import LARGEST_ID, RequestError, parse_id
 from block.local_studio.jobs.block import SECRET
+from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
 from block.local_studio.web.selection import is_by_hand
@@ -78,7 +79,7 @@ def routes(site: WebSite) -> list[BaseRoute]:
 
 
 def _job(site: WebSite, request: Request) -> StudioJob:
-    job_id = path_id(str(request.path_params["job"]), "job")
+    job_id = parse_id(str(request.path_params["job"]), "job")
     job = site.jobs.store.get(job_id)
     if job is None:
         raise RequestError(f"There is no job {job_id}.", 404)
@@ -111,7 +112,7 @@ def _one(site: WebSite, request: Request, job: StudioJob) -> Response:
         "progress": said(progress),
         "count": progress,
         "log": site.jobs.log(job.id),
-        "command": site.jobs.files.command(job.id),
+        "command": site.jobs.files.read(job.id, COMMAND),
         "settings": [(_name(site, param), param, value) for param, value in job.parameters.items()],
         "proposed": proposed[:ROWS],
         "proposed_count": len(proposed),
@@ -157,13 +158,13 @@ def _decide(site: WebSite, job: StudioJob, fields: Mapping[str, str]) -> Respons
         if not (revision.isascii() and revision.isdigit() and len(revision) <= 16):
             raise RequestError("it is not said which state of the recording was seen")
         try:
-            store.accept(job.id, path_id(sample_id, "sample"), int(revision))
+            store.accept(job.id, parse_id(sample_id, "sample"), int(revision))
         except StaleError:
             raise RequestError(
                 "The recording has been changed meanwhile: look at it again, then decide.", 409
             ) from None
     elif "reject" in fields:
-        store.reject(job.id, path_id(fields["reject"], "sample"))
+        store.reject(job.id, parse_id(fields["reject"], "sample"))
     elif decision == "reject":
         for item in store.proposals(job.id):
             store.reject(job.id, item.sample_id)
@@ -218,4 +219,4 @@ def said(progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     failed = f", {progress.failed} of them failed" if progress.failed else ""
-    return f"{progress.done} of {progress.of} recordings{failed}"
+    return f"{progress.done} of {progress.total} recordings{failed}"

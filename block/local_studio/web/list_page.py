@@ -40,7 +40,7 @@ def routes(site: WebSite) -> list[BaseRoute]:
 
     async def choice(request: Request) -> Response:
         given = request.query_params.getlist("id")
-        ids = [validation.path_id(one, "sample") for one in given]
+        ids = [validation.parse_id(one, "sample") for one in given]
         if not ids:
             raise RequestError("Choose at least one recording first, by its box.")
         return site.to(f"/actions?ids={spans(ids)}")
@@ -122,7 +122,7 @@ class RowCache:
             state = row["revision"], hash(text), job_id
             found = before.get(sample_id)
             if found is None or found[0] != state:
-                found = state, entry(rows.sample_of(row), json.loads(text), job_id)
+                found = state, entry(rows.parse_sample(row), json.loads(text), job_id)
             kept[sample_id] = found
         self._kept = kept  # in one step: other threads see the rows before or after it
         return [one for _, one in kept.values()]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block.local_studio.data.playback import Source, opened
+from block.local_studio.data.wav import open_audio
 from block.spectrogram import LOW_HZ, build_mel_bands, encode_png, hz_to_mel
 
 WIDTHS, HEIGHTS = (16, 2400), (16, 256)  # pixels
@@ -62,13 +63,13 @@ class Tick:
     place: float
 
 
-def spectrogram(source: Source, span: TimeSpan, height: int) -> bytes:
+def spectrogram(path: Path, span: TimeSpan, height: int) -> bytes:
     """A PNG of `span`, `height` mel bands high, over 70 dB down from its loudest place; black beyond the audio's end.
 
     Channels are averaged. Each column is the mean power of up to six frames of 25 ms, evenly spread over it.
     Raises wav.UnreadableAudio.
     """
-    with _at_once, opened(source) as sound:
+    with _at_once, open_audio(path) as sound:
         rate = sound.samplerate
         size = max(16, round(FRAME_S * rate))
         fft = 1 << (size - 1).bit_length()
@@ -91,9 +92,9 @@ def spectrogram(source: Source, span: TimeSpan, height: int) -> bytes:
     )
 
 
-def peaks(source: Source, span: TimeSpan) -> Peaks:
+def peaks(path: Path, span: TimeSpan) -> Peaks:
     """The waveform of `span`, 0 beyond the audio's end. Raises wav.UnreadableAudio."""
-    with _at_once, opened(source) as sound:
+    with _at_once, open_audio(path) as sound:
         edges = np.floor(np.linspace(span.start_s, span.end_s, span.width + 1) * sound.samplerate).astype(np.int64)
         low, high = np.full(span.width, np.inf), np.full(span.width, -np.inf)
         most = MOST_VALUES_COMPRESSED if _is_slow_to_seek(sound) else MOST_VALUES

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from block.local_studio.api.app import audio_answer
+from block.local_studio.api.app import make_audio_response
 from block.local_studio.data import validation, wav
-from block.local_studio.data.playback import playable, source_of
+from block.local_studio.data.playback import find_playable, locate_audio
 from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
@@ -33,14 +33,14 @@ def routes(site: WebSite) -> list[BaseRoute]:
 
     async def spectrogram(request: Request) -> Response:
         def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
-            data = pictures.spectrogram(source_of(site.project, sample), span, height)
+            data = pictures.spectrogram(locate_audio(site.project, sample), span, height)
             return Response(data, media_type="image/png")
 
         return await _picture(site, request, draw)
 
     async def waveform(request: Request) -> Response:
         def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
-            peaks = pictures.peaks(source_of(site.project, sample), span)
+            peaks = pictures.peaks(locate_audio(site.project, sample), span)
             answer = {
                 "low": [round(value, 4) for value in peaks.low.tolist()],
                 "high": [round(value, 4) for value in peaks.high.tolist()],
@@ -53,18 +53,18 @@ def routes(site: WebSite) -> list[BaseRoute]:
     async def audio(request: Request) -> Response:
         sample = await in_thread(site.project.sample, _id(request))
         try:
-            found = await in_thread(lambda: playable(source_of(site.project, sample)))
+            found = await in_thread(lambda: find_playable(locate_audio(site.project, sample)))
         except wav.UnreadableAudio as error:
             raise RequestError(f"this recording {error}") from None
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": _etag(sample)}
-        return audio_answer(found, request.headers.get("range"), headers)
+        return make_audio_response(found, request.headers.get("range"), headers)
 
     async def labels(request: Request) -> Response:
         sample_id = _id(request)
         if request.headers.get("content-type", "").startswith("application/json"):
             body = await site.json(request)
-            validation.only_keys(body, ("revision", "labels"), "the request body")
-            revision = validation.integer(body.get("revision"), "revision")
+            validation.check_keys(body, ("revision", "labels"), "the request body")
+            revision = validation.parse_integer(body.get("revision"), "revision")
             new = await in_thread(_save, site, sample_id, body.get("labels"), revision)
             return Response(as_json({"success": True, "revision": new}), media_type="application/json", headers=HEADERS)
         fields = await site.form(request)
@@ -80,7 +80,7 @@ def routes(site: WebSite) -> list[BaseRoute]:
     async def proposal(request: Request) -> Response:
         sample_id = _id(request)
         fields = await site.form(request)
-        job_id = validation.path_id(fields.get("job", ""), "job")
+        job_id = validation.parse_id(fields.get("job", ""), "job")
         done = await in_thread(_decide, site, sample_id, job_id, fields.get("decision"), fields.get("revision"))
         return site.to(f"/recordings/{sample_id}?done={done}")
 
@@ -107,7 +107,7 @@ def _save(site: WebSite, sample_id: int, given: object, revision: int) -> int:
     sample = site.project.sample(sample_id)
     if not can_draw(sample):
         raise RequestError("this recording has no values that could be labelled")
-    labels = validation.structured_labels(given, sample.values_count, "labels")
+    labels = validation.parse_labels(given, sample.values_count, "labels")
     assert isinstance(given, list)
     checked_by_hand(given, sample.frequency_hz, sample.values_count)
     try:
@@ -171,12 +171,12 @@ def _etag(sample: LocalSample) -> str:
 
 
 def _id(request: Request) -> int:
-    return validation.path_id(str(request.path_params["sample"]), "recording")
+    return validation.parse_id(str(request.path_params["sample"]), "recording")
 
 
 def _job(request: Request) -> int | None:
     given = request.query_params.get("job")
-    return None if given is None else validation.path_id(given, "job")
+    return None if given is None else validation.parse_id(given, "job")
 
 
 def _whole(text: str) -> int:

@@ -48,7 +48,7 @@ def values_of(site: WebSite, sample_id: int, job_id: int | None) -> dict[str, An
     }
     return {
         "sample": sample,
-        "file": None if sample.path is None else sample.path.decode("utf-8", "replace"),
+        "file": sample.path.decode("utf-8", "replace"),
         "can_draw": is_drawn,
         "is_by_hand": given_by(sample) == HAND,
         "lanes": lanes,

@@ -48,12 +48,12 @@ class Filter:
     @staticmethod
     def of(pairs: Sequence[tuple[str, str]]) -> Filter:
         """The filter in the parameters of a query string. Raises Refused where it would not mean what it seems to."""
-        query = Query.of(
+        query = Query.parse(
             [(name, value) for name, value in pairs if value], ("search", "label", "state", "sort", "page")
         )
         return Filter(
-            search=query.text("search") or "",
-            label=query.text("label") or "",
+            search=query.values.get("search") or "",
+            label=query.values.get("label") or "",
             state=_choice(query, "state", STATES),
             sort=_choice(query, "sort", SORTS),
             page=query.integer("page", least=1) or 1,
@@ -237,7 +237,7 @@ def _accepts(wanted: Filter, row: RecordingRow) -> bool:
 
 
 def _choice(query: Query, name: str, known: Mapping[str, str]) -> str:
-    value = query.text(name) or ""
+    value = query.values.get(name) or ""
     if value not in known:
         raise RequestError(f"{name} must be one of {', '.join(one for one in known if one)}, got {value[:40]!r}")
     return value

@@ -98,7 +98,7 @@ class WebSite:
         if _media_type(request) != "application/json":
             raise RequestError("expected JSON", 415)
         self._check_token(request.headers.get("x-csrf-token", ""))
-        return validation.json_object(await read_body(request, limit))
+        return validation.parse_object(await read_body(request, limit))
 
     def admits(self, request: Request) -> bool:
         """May whoever asks see pages?"""
