@@ -136,7 +136,7 @@ def _served(project: LocalProject, address: Address, block: Path) -> _JobServer:
 
         from block.local_studio.api.app import create_app
         from block.local_studio.jobs.jobs import BlockError, Jobs
-        from block.local_studio.web.pages import pages
+        from block.local_studio.web.pages import create_pages
         from block.local_studio.web.site import WebSite
     except ImportError as error:
         raise _not_installed(error) from None
@@ -148,7 +148,7 @@ def _served(project: LocalProject, address: Address, block: Path) -> _JobServer:
     site = WebSite(project, jobs, address.key, is_open)
     hosts = frozenset((LOOPBACK, "localhost", "[::1]", address.host)) if is_open else None
     config = uvicorn.Config(
-        create_app(project, address.key, pages(site, hosts)),
+        create_app(project, address.key, create_pages(site, hosts)),
         lifespan="off",
         ws="none",
         access_log=False,
