@@ -146,7 +146,7 @@ def _served(project: LocalProject, address: Address, block: Path) -> _JobServer:
         raise ServeError(str(error)) from None
     is_open = address.is_loopback
     site = WebSite(project, jobs, address.key, is_open)
-    hosts = frozenset((LOOPBACK, "localhost", "[::1]", address.host)) if is_open else None
+    hosts = (LOOPBACK, "localhost", "[::1]", address.host) if is_open else None
     config = uvicorn.Config(
         create_app(project, address.key, create_pages(site, hosts)),
         lifespan="off",

@@ -19,7 +19,7 @@ from block.local_studio.jobs.block import SECRET
 from block.local_studio.jobs.jobs import JobProgress
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
 from block.local_studio.web.recordings_list import HAND, find_labeler
-from block.local_studio.web.site import WebSite, parse_integer, redirect
+from block.local_studio.web.site import WebSite, parse_whole_number, redirect
 from block.local_studio.web.template_filters import format_duration
 
 LISTED = 200  # jobs on the page of all
@@ -87,7 +87,7 @@ def show_job(site: WebSite, request: Request) -> Response:
 def send_state(site: WebSite, request: Request) -> Response:
     """Send a job's state to the script, with what its log holds after the offset in the address."""
     job = _find_job(site, request)
-    offset = parse_integer(request.query_params.get("offset", "0"), "offset must be a whole number")
+    offset = parse_whole_number(request.query_params.get("offset", "0"), "offset must be a whole number")
     log = site.jobs.log(job.id, offset)
     progress = site.jobs.progress(job)
     state = _describe_state(job)
@@ -124,7 +124,7 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     decision = fields.get("decision")
     if "accept" in fields:
         sample_id, _, text = fields["accept"].partition(":")
-        revision = parse_integer(text, "it is not said which state of the recording was seen")
+        revision = parse_whole_number(text, "it is not said which state of the recording was seen")
         try:
             store.accept(job.id, path_id(sample_id, "sample"), revision)
         except StaleError:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from block.local_studio.data import validation
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web.recordings_list import SORTS, STATES, Filter, RecordingRow, Totals, count_labels
+from block.local_studio.web.recordings_list import SORTS, STATES, Filter, RecordingRow, count_labels, count_totals
 from block.local_studio.web.selection import ALL, UNLABELED, format_ids
 from block.local_studio.web.site import WebSite, redirect
 
@@ -50,10 +50,10 @@ def list_values(rows: Sequence[RecordingRow], wanted: Filter) -> dict[str, Any]:
         "first": (number - 1) * PAGE + 1,
         "number": number,
         "pages": pages,
-        "totals": Totals.from_rows(rows),
-        "shown": Totals.from_rows(found),
+        "totals": count_totals(rows),
+        "shown": count_totals(found),
         "labels": count_labels(rows),
-        "states_known": STATES,
+        "states_known": {state: title for state, (title, _) in STATES.items()},
         "sorts": SORTS,
         "for_action": len(enabled_ids),
         "all_link": make_action_link(wanted, enabled_ids),

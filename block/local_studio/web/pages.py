@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ COOKIE = "local-studio"
 HTTP_ERRORS = {404: "There is no such page.", 405: "This page does not take that."}
 
 
-def create_pages(site: WebSite, hosts: Iterable[str] | None) -> WebPages:
+def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
     """Return the pages of `site`.
 
     `hosts` are the names the server answers to; None: any. Requests under another name get a 400, because somebody may
@@ -45,12 +45,11 @@ def create_pages(site: WebSite, hosts: Iterable[str] | None) -> WebPages:
         site.get("/about", show_about),
         site.get("/login", show_login),
         site.post("/login", log_in),
-        # Not a Mount, which would also serve paths with slashes in and after the name.
+        # Not a Mount: that would accept slashes in and after the name. The name follows "static/" in the directory.
         Route("/static/{name}", StaticFiles(directory=Path(__file__).parent), methods=["GET"]),
     ]
-    allowed_hosts = None if hosts is None else list(hosts)
     middleware = [
-        Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts, www_redirect=False),
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
         Middleware(PageMiddleware, site=site),
     ]
     return WebPages(routes, middleware, lambda api_handlers: _error_handlers(site, api_handlers))
@@ -127,7 +126,9 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
         elif isinstance(error, UnreadableAudio):
             error = RequestError(f"this recording {error}")
         kind = HTTPException if isinstance(error, HTTPException) else RequestError
-        if _wants_json(request):
+        path = request.url.path
+        if path.startswith(KEYED) or path.endswith((".json", ".png")) or has_json(request):
+            # A program reads the answer, of the API or our own script, and not a person.
             response: Response = await api_handlers[kind](request, error)
             return response
         if isinstance(error, HTTPException):
@@ -138,9 +139,3 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
         return site.render(request, "error.html", status, message=message)
 
     return dict.fromkeys((RequestError, HTTPException, sqlite3.Error, UnreadableAudio), handle)
-
-
-def _wants_json(request: Request) -> bool:
-    """Return True if a program (of the API, or our own script) reads the answer, and not a person."""
-    path = request.url.path
-    return path.startswith(KEYED) or path.endswith((".json", ".png")) or has_json(request)

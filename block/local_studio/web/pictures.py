@@ -94,18 +94,18 @@ def peaks(source: Source, span: TimeSpan) -> Peaks:
     """Return the peaks of `span`, 0 after the audio's end. Raise UnreadableAudio."""
     with _drawing_slots, opened(source) as sound:
         edges = np.floor(np.linspace(span.start_s, span.end_s, span.width + 1) * sound.samplerate).astype(np.int64)
-        low, high = np.full(span.width, np.inf), np.full(span.width, -np.inf)
+        extremes = np.tile([[np.inf], [-np.inf]], span.width)
         most = MOST_VALUES_COMPRESSED if _is_slow_to_seek(sound) else MOST_VALUES
         is_exact = int(edges[-1] - edges[0]) * sound.channels <= most
         if is_exact:
-            _find_extremes(sound, edges, low, high)
+            _find_extremes(sound, edges, extremes)
         else:
             for i in range(span.width):
                 start = int(edges[i] + edges[i + 1]) // 2 - PROBE_FRAMES // 2
                 probe = np.array([max(0, start), start + PROBE_FRAMES])
-                _find_extremes(sound, probe, low[i : i + 1], high[i : i + 1])
-    is_empty = low > high
-    return Peaks(np.where(is_empty, 0, low), np.where(is_empty, 0, high), is_exact)
+                _find_extremes(sound, probe, extremes[:, i : i + 1])
+    low, high = extremes
+    return Peaks(np.where(low > high, 0, low), np.where(low > high, 0, high), is_exact)
 
 
 def ticks(rate_hz: float, height: int) -> list[Tick]:
@@ -158,13 +158,8 @@ def _read_mono(sound: soundfile.SoundFile, start: int, count: int) -> npt.NDArra
     return values
 
 
-def _find_extremes(
-    sound: soundfile.SoundFile,
-    edges: npt.NDArray[np.int64],
-    low: npt.NDArray[np.float64],
-    high: npt.NDArray[np.float64],
-) -> None:
-    """Put the extremes of the columns between `edges` into `low` and `high`, reading from the first to the last."""
+def _find_extremes(sound: soundfile.SoundFile, edges: npt.NDArray[np.int64], extremes: npt.NDArray[np.float64]) -> None:
+    """Read the columns between `edges` and widen `extremes`, shape `(2, columns)`: the lowest and highest values."""
     at, end = int(edges[0]), min(int(edges[-1]), sound.frames)
     if at >= end:
         return
@@ -180,7 +175,7 @@ def _find_extremes(
         first = min(int(np.searchsorted(edges, at)), int(np.searchsorted(edges, at, side="right")) - 1)
         last = int(np.searchsorted(edges, at + len(read), side="left"))
         begins = np.maximum(edges[first:last] - at, 0)
-        for target, extreme in ((low, np.minimum), (high, np.maximum)):
+        for target, extreme in zip(extremes, (np.minimum, np.maximum), strict=True):
             each = read[:, 0] if sound.channels == 1 else extreme.reduce(read, axis=1)
             target[first:last] = extreme(target[first:last], extreme.reduceat(each, begins) * scale)
         at += len(read)

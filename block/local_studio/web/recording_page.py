@@ -13,16 +13,13 @@ from starlette.routing import Route
 from block.local_studio.api.app import audio_answer
 from block.local_studio.data import validation
 from block.local_studio.data.playback import Source, playable, source_of
-from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
 from block.local_studio.web import pictures
 from block.local_studio.web.pictures import TimeSpan
 from block.local_studio.web.recording_view import OVERVIEW, can_draw, version, view_recording
 from block.local_studio.web.segments import check_partition, parse_lines
-from block.local_studio.web.site import WebSite, has_json, parse_integer, redirect
-
-Draw = Callable[[Source, TimeSpan, int], Response]
+from block.local_studio.web.site import WebSite, has_json, parse_whole_number, redirect
 
 NOTICES = {
     "saved": "The labels are saved, and marked as given by hand.",
@@ -53,8 +50,8 @@ def show_recording(site: WebSite, request: Request) -> Response:
     return site.render(request, "recording.html", **values)
 
 
-def send_picture(draw: Draw, site: WebSite, request: Request) -> Response:
-    """Send the picture of a time span. It isn't drawn if the browser has it."""
+def send_picture(draw: Callable[[Source, TimeSpan, int], Response], site: WebSite, request: Request) -> Response:
+    """Send what `draw` makes of a time span and a height in pixels. It isn't drawn if the browser has it."""
     sample = site.project.sample(_sample_id(request))
     query = request.query_params
     length_s = sample.values_count / sample.frequency_hz if sample.frequency_hz else 0.0
@@ -65,7 +62,7 @@ def send_picture(draw: Draw, site: WebSite, request: Request) -> Response:
     height = _parse_pixels(query.get("height"), OVERVIEW["height"], *pictures.HEIGHTS)
     # An address with the version of the audio in it never means another picture.
     caching = "private, max-age=31536000" if query.get("v") == version(sample) else "private, no-cache"
-    headers = {"Cache-Control": caching, "ETag": _etag(sample)}
+    headers = {"Cache-Control": caching, "ETag": f'"{version(sample)}"'}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     response = draw(source_of(site.project, sample), TimeSpan(start_s, end_s, width), height)
@@ -87,7 +84,7 @@ def send_audio(site: WebSite, request: Request) -> Response:
     """Send the audio, or a range of it, as a WAV that browsers play."""
     sample = site.project.sample(_sample_id(request))
     audio = playable(source_of(site.project, sample))
-    headers = {"Cache-Control": "no-cache", "ETag": _etag(sample)}
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{version(sample)}"'}
     return audio_answer(audio, request.headers.get("range"), headers)
 
 
@@ -153,16 +150,12 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     return redirect(f"/recordings/{sample_id}?done={decision}ed")
 
 
-def _etag(sample: LocalSample) -> str:
-    return f'"{version(sample)}"'
-
-
 def _sample_id(request: Request) -> int:
     return validation.path_id(request.path_params["sample"], "recording")
 
 
 def _parse_revision(text: str) -> int:
-    return parse_integer(text, "the form lacks the revision of the recording: load the page again")
+    return parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
 
 
 def _parse_second(text: str | None, default: float) -> float:
@@ -175,4 +168,4 @@ def _parse_second(text: str | None, default: float) -> float:
 def _parse_pixels(text: str | None, default: int, least: int, most: int) -> int:
     if text is None:
         return default
-    return parse_integer(text, f"expected {least}…{most} pixels, got {text[:40]!r}", least, most)
+    return parse_whole_number(text, f"expected {least}…{most} pixels, got {text[:40]!r}", least, most)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlencode
 
 from block.edge_impulse.label_owner import PEOPLE, SEGMENTS, fingerprint
@@ -25,31 +26,22 @@ from block.local_studio.jobs.store import JobStore
 from block.local_studio.web.segments import is_uncertain
 
 MOST_SHARES = 5  # labels that a row names
-STATES = {
-    "": "all",
-    "unlabelled": "unlabelled",
-    "labelled": "labelled",
-    "hand": "labelled by hand",
-    "proposed": "proposed",
-    "uncertain": "uncertain",
-    "failed": "failed",
+NOBODY, HAND, BLOCK, OTHER = "nobody", "hand", "block", "other"  # who labeled a recording
+# What the list calls each state, and which rows are in it.
+STATES: Mapping[str, tuple[str, Callable[[RecordingRow], bool]]] = {
+    "": ("all", lambda row: True),
+    "unlabelled": ("unlabelled", lambda row: not row.is_labeled),
+    "labelled": ("labelled", lambda row: row.is_labeled),
+    "hand": ("labelled by hand", lambda row: row.labeled_by == HAND),
+    "proposed": ("proposed", lambda row: row.job_id is not None),
+    "uncertain": ("uncertain", lambda row: row.is_uncertain),
+    "failed": ("failed", lambda row: row.has_failed),
 }
 SORTS = {"": "name", "changed": "last changed", "longest": "longest", "shortest": "shortest"}
-NOBODY, HAND, BLOCK, OTHER = "nobody", "hand", "block", "other"  # who labeled a recording
 NEWEST_DETAILS = """
     SELECT sample_id, details FROM details d
     WHERE job_id = (SELECT MAX(job_id) FROM details WHERE sample_id = d.sample_id)
 """
-
-
-@dataclass(frozen=True)
-class Share:
-    """How much of a recording has a label: `seconds`, None if the rate is unknown, and where its bar is, 0…100."""
-
-    label: str
-    seconds: float | None
-    left: float
-    width: float
 
 
 @dataclass(frozen=True)
@@ -75,8 +67,11 @@ class RecordingRow:
         return bool(self.error) or self.sample.processing_error is not None
 
     @cached_property
-    def shares(self) -> list[Share]:
-        """The share of each label, the largest first."""
+    def shares(self) -> list[dict[str, Any]]:
+        """How much of the recording has each label, the largest share first.
+
+        `seconds` is None if the rate is unknown; `left` and `width` place the share in a bar of 0…100.
+        """
         sample = self.sample
         counts: Counter[str] = Counter()
         for one in sample.structured_labels or ():
@@ -87,13 +82,13 @@ class RecordingRow:
         for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
             seconds = count / sample.frequency_hz if sample.frequency_hz else None
             width = 100 * count / counts.total()
-            shares.append(Share(label, seconds, left, width))
+            shares.append({"label": label, "seconds": seconds, "left": left, "width": width})
             left += width
         return shares
 
     @cached_property
     def labels(self) -> frozenset[str]:
-        return frozenset(share.label for share in self.shares)
+        return frozenset(share["label"] for share in self.shares)
 
     @property
     def further_labels(self) -> int:
@@ -174,38 +169,11 @@ class Filter:
         return found
 
     def _accepts(self, row: RecordingRow) -> bool:
-        is_in_state = {
-            "": True,
-            "unlabelled": not row.is_labeled,
-            "labelled": row.is_labeled,
-            "hand": row.labeled_by == HAND,
-            "proposed": row.job_id is not None,
-            "uncertain": row.is_uncertain,
-            "failed": row.has_failed,
-        }[self.state]
+        _, is_in_state = STATES[self.state]
         return (
-            is_in_state
+            is_in_state(row)
             and (not self.label or self.label in row.labels)
             and self.search.casefold() in row.sample.name.casefold()
-        )
-
-
-@dataclass(frozen=True)
-class Totals:
-    """How many recordings there are, how many of them are labeled, how many by hand, and how long all are."""
-
-    count: int
-    labeled: int
-    by_hand: int
-    seconds: float
-
-    @staticmethod
-    def from_rows(rows: Sequence[RecordingRow]) -> Totals:
-        return Totals(
-            len(rows),
-            sum(row.is_labeled for row in rows),
-            sum(row.labeled_by == HAND for row in rows),
-            sum(row.length_s for row in rows),
         )
 
 
@@ -241,6 +209,16 @@ def find_labeler(sample: LocalSample) -> str:
     return BLOCK
 
 
+def count_totals(rows: Sequence[RecordingRow]) -> dict[str, float]:
+    """Return how many recordings there are, how many of them are labeled, how many by hand, and how long all are."""
+    return {
+        "count": len(rows),
+        "labeled": sum(row.is_labeled for row in rows),
+        "by_hand": sum(row.labeled_by == HAND for row in rows),
+        "seconds": sum(row.length_s for row in rows),
+    }
+
+
 def count_labels(rows: Iterable[RecordingRow]) -> list[tuple[str, int]]:
     """Return every label and how many recordings have it, in the order of names."""
     counts = Counter(label for row in rows for label in row.labels if label)
@@ -252,7 +230,7 @@ def natural_key(name: str) -> tuple[tuple[str, int], ...]:
     return tuple((text.casefold(), int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))
 
 
-def _read_choice(query: Query, name: str, known: Mapping[str, str]) -> str:
+def _read_choice(query: Query, name: str, known: Iterable[str]) -> str:
     value = query.text(name) or ""
     if value not in known:
         raise RequestError(f"{name} must be one of {', '.join(one for one in known if one)}, got {value[:40]!r}")

@@ -66,9 +66,7 @@ def parse_ids(text: str) -> list[int]:
     if len(text) > LONGEST_TEXT:
         raise RequestError("these are too many ids")
     ids: dict[int, None] = {}
-    for word in re.split(r"[,\s]+", text.strip()):
-        if not word:
-            continue
+    for word in re.findall(r"[^,\s]+", text):
         match = SPAN.fullmatch(word)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= LARGEST_ID or last - first > MOST_IDS:

@@ -83,14 +83,8 @@ class WebSite:
         return Route(path, handle_form, methods=["POST"])
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
-        """Render `template` with `values` and what every page needs."""
-        common = {
-            "project": self.project,
-            "token": self.form_token,
-            "path": request.url.path,
-            "is_open": self.is_open,
-        }
-        return HTMLResponse(self._templates.get_template(template).render(common | values), status)
+        """Render `template` with `values`."""
+        return HTMLResponse(self._templates.get_template(template).render(path=request.url.path, **values), status)
 
     async def read_form(self, request: Request, limit: int = LARGEST_FORM) -> dict[str, str]:
         """Read a posted form, in which each field may occur once. Raise RequestError if it isn't from a page here."""
@@ -123,6 +117,7 @@ class WebSite:
             auto_reload=False,
         )
         environment.filters.update(FILTERS)
+        environment.globals.update(project=self.project, token=self.form_token, is_open=self.is_open)
         return environment
 
     def _derive_secret(self, purpose: bytes) -> str:
@@ -146,7 +141,7 @@ def has_json(request: Request) -> bool:
     return _media_type(request) == "application/json"
 
 
-def parse_integer(text: str, refusal: str, least: int = 0, most: int = LARGEST_ID) -> int:
+def parse_whole_number(text: str, refusal: str, least: int = 0, most: int = LARGEST_ID) -> int:
     """Return the integer `text`, written in plain digits. Raise RequestError(refusal) if it isn't `least`…`most`."""
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
         raise RequestError(refusal)
