@@ -155,7 +155,7 @@ class Filter:
 
     @property
     def is_any(self) -> bool:
-        """Does every recording pass?"""
+        """True if every recording passes."""
         return not (self.search or self.label or self.state)
 
     def apply(self, rows: Iterable[RecordingRow]) -> list[RecordingRow]:
@@ -180,7 +180,7 @@ class Filter:
 def make_row(sample: LocalSample, details: Mapping[str, object], job_id: int | None) -> RecordingRow:
     """Return the row of a sample. `details` are a job's newest about it, `job_id` is the job of an open proposal."""
     labeled_by = find_labeler(sample)
-    # What a person has labeled is settled, whatever a block said of it; an open proposal is not.
+    # Labels by hand are settled, whatever a block reported; an open proposal is not.
     is_settled = labeled_by == HAND and job_id is None
     return RecordingRow(
         sample,
