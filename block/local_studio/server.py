@@ -121,7 +121,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         from block.local_studio.api.app import create_app
         from block.local_studio.jobs.jobs import Jobs
         from block.local_studio.jobs.parsing import BlockError
-        from block.local_studio.web.pages import pages
+        from block.local_studio.web.pages import create_pages
         from block.local_studio.web.site import WebSite
     except ImportError as error:
         raise _not_installed(error) from None
@@ -131,9 +131,9 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         raise ServeError(str(error)) from None
     is_open = is_loopback(address.host)
     site = WebSite(project, jobs, address.key, is_open)
-    hosts = frozenset((LOOPBACK, "localhost", "[::1]", address.host)) if is_open else None
+    hosts = (LOOPBACK, "localhost", "[::1]", address.host) if is_open else None
     config = uvicorn.Config(
-        create_app(project, address.key, pages(site, hosts)),
+        create_app(project, address.key, create_pages(site, hosts)),
         lifespan="off",
         ws="none",
         access_log=False,

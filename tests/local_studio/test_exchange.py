@@ -17,7 +17,7 @@ from block.local_studio.data.sample import StructuredLabel
 from block.local_studio.data.validation import RequestError
 from block.local_studio.server import running
 from block.local_studio.web import info_labels
-from block.local_studio.web.info_labels import exported, planned
+from block.local_studio.web.info_labels import export, plan_import
 from tests.local_studio.conftest import add_recording, audio_file_of
 
 
@@ -54,8 +54,8 @@ def entry(path: str, *labels: str, last: int = 99, **more: Any) -> dict[str, Any
 
 
 def read_in(project: LocalProject, text: str, replace_hand: bool = False) -> info_labels.ImportPlan:
-    plan = planned(text, project.samples(), replace_hand=replace_hand)
-    assert info_labels.write(project.store, plan.settings) == []
+    plan = plan_import(text, project.samples(), replace_hand=replace_hand)
+    assert info_labels.write(project.store, plan.changes) == []
     return plan
 
 
@@ -72,7 +72,7 @@ def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: LocalPr
     folder.store.set_structured_labels(1, [StructuredLabel(0, 49, "dog"), StructuredLabel(50, 99, "<rain>")])
     folder.store.add_metadata(1, {"site": "Zürich", "labeled_by": "human"})
     folder.store.set_label(2, "rain")
-    assert json.loads(exported(folder.samples())) == {
+    assert json.loads(export(folder.samples())) == {
         "version": 1,
         "files": [
             {
@@ -95,25 +95,25 @@ def test_each_kind_of_labels_is_written_as_the_uploader_reads_it(folder: LocalPr
 
 def test_a_recording_gets_the_path_of_its_file_whatever_its_name(project: LocalProject) -> None:
     sample_id = add_recording(project, name="../../etc/passwd", category="anomaly")
-    (file,) = json.loads(exported(project.samples()))["files"]
+    (file,) = json.loads(export(project.samples()))["files"]
     assert (file["path"], file["category"]) == (audio_file_of(project, sample_id).name, "testing")
     assert "name" not in file
 
 
 def test_no_recordings_make_an_empty_file(project: LocalProject) -> None:
-    assert json.loads(exported([])) == {"version": 1, "files": []}
+    assert json.loads(export([])) == {"version": 1, "files": []}
 
 
 def test_what_is_written_can_be_read_in_again(folder: LocalProject) -> None:
     folder.store.set_structured_labels(1, [StructuredLabel(0, 9, "dog"), StructuredLabel(10, 99, "rain")])
     folder.store.set_label(2, "wind")
     folder.store.add_metadata(1, {"labeled_by": "some block", "site": "yard"})
-    text = exported(folder.samples())
+    text = export(folder.samples())
     before = folder.samples()
     folder.store.set_structured_labels(1, [StructuredLabel(0, 99, "cat")])
     folder.store.set_structured_labels(2, [StructuredLabel(0, 99, "cat")])
     plan = read_in(folder, text)
-    assert (len(plan.settings), plan.unlabelled, plan.unknown, plan.refused) == (2, 1, (), ())
+    assert (len(plan.changes), plan.unlabeled, plan.unknown, plan.refused) == (2, 1, (), ())
     after = folder.samples()
     assert after[0].structured_labels == before[0].structured_labels
     assert after[0].metadata == before[0].metadata
@@ -147,8 +147,8 @@ def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: LocalPr
 def test_a_recording_is_found_by_path_or_by_a_name_of_its_own(
     folder: LocalProject, path: str, sample_id: int | None
 ) -> None:
-    plan = planned(file_of(entry(path, "dog")), folder.samples(), replace_hand=False)
-    assert [one.sample_id for one in plan.settings] == ([] if sample_id is None else [sample_id])
+    plan = plan_import(file_of(entry(path, "dog")), folder.samples(), replace_hand=False)
+    assert [one.sample_id for one in plan.changes] == ([] if sample_id is None else [sample_id])
     assert plan.unknown == ((path,) if sample_id is None else ())
     assert plan.refused == ()
 
@@ -158,10 +158,10 @@ def test_a_name_that_more_than_one_has_is_not_guessed(
 ) -> None:
     (tmp_path / "b.wav").write_bytes(audio_bytes(100))
     folder.scan()
-    plan = planned(file_of(entry("elsewhere/b.wav", "dog")), folder.samples(), replace_hand=False)
+    plan = plan_import(file_of(entry("elsewhere/b.wav", "dog")), folder.samples(), replace_hand=False)
     assert "more than one" in plan.refused[0].reason
     both = file_of(entry("x/c.wav", "dog"), entry("y/c.wav", "cat"))
-    assert len(planned(both, folder.samples(), replace_hand=False).refused) == 2
+    assert len(plan_import(both, folder.samples(), replace_hand=False).refused) == 2
 
 
 def test_one_recording_is_labelled_once_by_a_file(folder: LocalProject) -> None:
@@ -201,7 +201,7 @@ def test_labels_that_break_a_rule_are_refused_for_themselves(
 )  # fmt: skip
 def test_a_file_that_is_none_changes_nothing(folder: LocalProject, text: str) -> None:
     with pytest.raises(RequestError):
-        planned(text, folder.samples(), replace_hand=False)
+        plan_import(text, folder.samples(), replace_hand=False)
 
 
 def test_labels_set_by_hand_stay_unless_asked(folder: LocalProject) -> None:
@@ -209,24 +209,24 @@ def test_labels_set_by_hand_stay_unless_asked(folder: LocalProject) -> None:
     plan = read_in(folder, file_of(entry("a.wav", "theirs")))
     assert "by hand" in plan.refused[0].reason
     assert labels_of(folder, 1) == ["mine"]
-    assert len(read_in(folder, file_of(entry("a.wav", "mine"))).settings) == 1
+    assert len(read_in(folder, file_of(entry("a.wav", "mine"))).changes) == 1
     read_in(folder, file_of(entry("a.wav", "theirs")), replace_hand=True)
     assert labels_of(folder, 1) == ["theirs"]
 
 
 def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: LocalProject) -> None:
-    plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
+    plan = plan_import(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
     folder.store.set_label(1, "changed")
-    assert [one.path for one in info_labels.write(folder.store, plan.settings)] == ["a.wav"]
+    assert [one.path for one in info_labels.write(folder.store, plan.changes)] == ["a.wav"]
     assert labels_of(folder, 1) == []
     assert labels_of(folder, 2) == ["cat"]
 
 
 def test_an_import_that_breaks_off_leaves_nothing_half_done(folder: LocalProject) -> None:
-    plan = planned(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
+    plan = plan_import(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
 
     def breaking() -> Iterator[info_labels.LabelChange]:
-        yield plan.settings[0]
+        yield plan.changes[0]
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):

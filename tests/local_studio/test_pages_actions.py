@@ -19,7 +19,7 @@ from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.jobs.store import JobStore
 from block.local_studio.server import running
 from block.local_studio.web import selection
-from block.local_studio.web.selection import named
+from block.local_studio.web.selection import parse_ids
 from tests.local_studio.conftest import add_recording
 
 TOY = Path(__file__).parent / "toy_block"
@@ -219,7 +219,7 @@ def test_a_preview_takes_a_few_at_random(browser: Browser, project: LocalProject
     (job,) = JobStore(project.store).latest()
     assert len(job.sample_ids) == 2
     assert len(set(job.sample_ids)) == 2
-    assert selection.few(range(1000), 5) != selection.few(range(1000), 5)
+    assert selection.draw(range(1000), 5) != selection.draw(range(1000), 5)
 
 
 def test_the_form_begins_with_the_recordings_in_the_address(browser: Browser):
@@ -361,7 +361,7 @@ def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
 @pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999", "1.5", "99999999999999999", "-1"])
 def test_what_is_no_id_is_refused(wrong: str):
     with pytest.raises(RequestError, match="no id"):
-        named(wrong)
+        parse_ids(wrong)
 
 
 def test_a_disk_that_is_full_is_a_page_and_starts_nothing(

@@ -22,9 +22,10 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.store import PREVIEW, JobStore
 from block.local_studio.server import running
 from block.local_studio.web import template_filters
-from block.local_studio.web.list_page import LONGEST_IDS, RowCache, action_link, spans, values
-from block.local_studio.web.recordings_list import Filter, RecordingRow, chosen, given_by, natural
-from block.local_studio.web.segments import is_unsure
+from block.local_studio.web.list_page import LONGEST_IDS, list_values
+from block.local_studio.web.recordings_list import Filter, RecordingRow, RowCache, find_labeler, natural_key
+from block.local_studio.web.segments import is_entry_uncertain
+from block.local_studio.web.selection import format_ids
 from tests.local_studio.conftest import add_recording, add_recordings, make_audio_bytes
 
 TEXTS = (
@@ -65,11 +66,11 @@ def add(project: LocalProject, name: str, *labels: str, **options: Any) -> int:
 
 def names(project: LocalProject, **filters: Any) -> list[str]:
     """The names that the list shows under a filter."""
-    return [row.sample.name for row in chosen(rows_of(project), Filter(**filters))]
+    return [row.sample.name for row in Filter(**filters).apply(rows_of(project))]
 
 
 def rows_of(project: LocalProject) -> list[RecordingRow]:
-    return RowCache(project.store, JobStore(project.store)).now()
+    return RowCache(project.store, JobStore(project.store)).load()
 
 
 def row_of(page: str, sample_id: int) -> str:
@@ -94,7 +95,7 @@ def test_a_row_tells_length_rate_labels_and_who_gave_them(pages: Pages) -> None:
     assert "0:03.0" in row
     assert "0.1 kHz" in row
     assert re.search(r"dog</bdi>\s*<span[^>]*>2\.0 s.*rain</bdi>\s*<span[^>]*>1\.0 s", row, re.DOTALL)
-    assert f'class="c{template_filters.colour("dog")}" x="0.00" y="0" width="66.67"' in row
+    assert f'class="c{template_filters.choose_color("dog")}" x="0.00" y="0" width="66.67"' in row
     assert "by hand" in row
     assert "<b>1</b> of 1 labelled" in page
 
@@ -169,7 +170,7 @@ def test_orders_are_those_of_people_and_of_lengths(project: LocalProject) -> Non
 
 
 def test_names_of_digits_without_end_can_be_ordered() -> None:
-    assert sorted(["9" * 9000, "1" + "0" * 9000], key=natural)
+    assert sorted(["9" * 9000, "1" + "0" * 9000], key=natural_key)
 
 
 def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalProject) -> None:
@@ -177,9 +178,9 @@ def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalPro
     sample = project.sample(sample_id)
     written = fingerprint([one.to_json() for one in sample.structured_labels or ()])
     project.store.add_metadata(sample_id, {"labeled_by": LABELED_BY, SEGMENTS: written})
-    assert given_by(project.sample(sample_id)) == "block"
+    assert find_labeler(project.sample(sample_id)) == "block"
     project.store.set_structured_labels(sample_id, [StructuredLabel(0, 99, "cat")])
-    assert given_by(project.sample(sample_id)) == "hand"
+    assert find_labeler(project.sample(sample_id)) == "hand"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalPro
     ],
 )
 def test_a_segment_is_unsure_where_a_rival_is_close_or_a_window_disagrees(entry: dict[str, Any], is_it: bool) -> None:
-    assert is_unsure(entry) is is_it
+    assert is_entry_uncertain(entry) is is_it
 
 
 def test_what_was_said_of_labels_that_are_no_more_does_not_make_uncertain(project: LocalProject) -> None:
@@ -215,11 +216,11 @@ def test_what_was_said_of_labels_that_are_no_more_does_not_make_uncertain(projec
 
 def test_the_query_string_is_the_state_of_the_list() -> None:
     wanted = Filter("a&b=c", "dog & cat", "hand", "longest", 3)
-    pairs = [tuple(one.split("=")) for one in wanted.query(page=3).split("&")]
+    pairs = [tuple(one.split("=")) for one in wanted.link(page=3).removeprefix("/?").split("&")]
     assert pairs[0] == ("search", quote_plus("a&b=c"))
-    assert Filter.of([("search", "a&b=c"), ("label", "dog & cat"), *pairs[2:]]) == wanted  # type: ignore[list-item]
+    assert Filter.from_query([("search", "a&b=c"), ("label", "dog & cat"), *pairs[2:]]) == wanted  # type: ignore[list-item]
     assert "page" not in wanted.link(sort="changed")
-    assert Filter.of([("search", ""), ("state", ""), ("page", "")]) == Filter()
+    assert Filter.from_query([("search", ""), ("state", ""), ("page", "")]) == Filter()
     assert Filter().link() == "/"
 
 
@@ -251,12 +252,12 @@ def test_an_action_can_be_had_for_all_that_a_filter_shows(project: LocalProject)
         add(project, name)
     project.store.set_disabled(5, True)
     rows = rows_of(project)
-    assert action_link(Filter(), rows) == "/actions?filter=all"
-    assert action_link(Filter(state="unlabelled"), rows) == "/actions?filter=unlabelled"
-    assert action_link(Filter(search="a"), chosen(rows, Filter(search="a"))) == "/actions?ids=1-2,4"
-    assert action_link(Filter(search="z"), []) == ""
-    assert len(spans(range(1, 40_000, 2))) > LONGEST_IDS
-    assert spans([7, 1, 2, 3, 9, 10]) == "1-3,7,9-10"
+    assert list_values(rows, Filter())["all_link"] == "/actions?filter=all"
+    assert list_values(rows, Filter(state="unlabelled"))["all_link"] == "/actions?filter=unlabelled"
+    assert list_values(rows, Filter(search="a"))["all_link"] == "/actions?ids=1-2,4"
+    assert list_values(rows, Filter(search="z"))["all_link"] == ""
+    assert len(format_ids(range(1, 40_000, 2))) > LONGEST_IDS
+    assert format_ids([7, 1, 2, 3, 9, 10]) == "1-3,7,9-10"
 
 
 def test_names_and_labels_are_text_wherever_they_stand(pages: Pages) -> None:
@@ -306,28 +307,28 @@ def test_rows_that_are_kept_follow_every_change(project: LocalProject) -> None:
     jobs = JobStore(project.store)
     kept = RowCache(project.store, jobs)
     first, second = add(project, "a", "dog"), add(project, "b")
-    before = kept.now()
-    assert [(row.sample.id, row.given_by) for row in before] == [(first, "other"), (second, "nobody")]
+    before = kept.load()
+    assert [(row.sample.id, row.labeled_by) for row in before] == [(first, "other"), (second, "nobody")]
     project.store.set_by_hand(second, [StructuredLabel(0, 99, "cat")], 0)
-    after = kept.now()
-    assert [row.given_by for row in after] == ["other", "hand"]
+    after = kept.load()
+    assert [row.labeled_by for row in after] == ["other", "hand"]
     assert after[0] is before[0]
     job = jobs.create(PREVIEW, "block", {}, [first])
     jobs.add_details(job.id, unsure(first, "dog", agreeing=3))
-    assert not kept.now()[0].is_uncertain
+    assert not kept.load()[0].is_uncertain
     jobs.add_details(job.id, unsure(first, "dog"))
-    assert kept.now()[0].is_uncertain
+    assert kept.load()[0].is_uncertain
     project.store.propose(Proposal(job.id, first, ProposedChanges()))
-    assert kept.now()[0].job_id == job.id
+    assert kept.load()[0].job_id == job.id
     project.store.reject(job.id, first)
-    assert kept.now()[0].job_id is None
+    assert kept.load()[0].job_id is None
     project.store._db.execute("UPDATE samples SET is_missing = 1 WHERE id = ?", (first,))
-    assert [row.sample.id for row in kept.now()] == [second]
+    assert [row.sample.id for row in kept.load()] == [second]
 
 
 def test_the_page_number_is_cut_to_those_there_are(project: LocalProject) -> None:
     add(project, "a")
-    assert values(rows_of(project), Filter(page=7))["number"] == 1
+    assert list_values(rows_of(project), Filter(page=7))["number"] == 1
 
 
 def test_every_choice_in_the_handlers_is_on_the_page(pages: Pages) -> None:
@@ -337,7 +338,7 @@ def test_every_choice_in_the_handlers_is_on_the_page(pages: Pages) -> None:
     for endpoint, call in zip((*reads.ENDPOINTS, *writes.ENDPOINTS), described, strict=True):
         assert bool(call.chosen) is ("hosen, for want of facts" in (endpoint.handler.__doc__ or ""))
         assert call.path in page
-        assert str(template_filters.coded(call.chosen)) in page
+        assert str(template_filters.mark_code(call.chosen)) in page
     assert any("404" in sentence for sentence in assumptions.list_unsupported())
     assert any("1.0 is not an integer" in sentence for sentence in assumptions.list_common_choices())
     assert any("minLabel" in sentence for sentence in assumptions.list_unsupported())
@@ -354,7 +355,7 @@ def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:
 
 
 def test_docstrings_code_is_escaped_and_set_as_code() -> None:
-    assert str(template_filters.coded("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
+    assert str(template_filters.mark_code("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
 
 
 def test_both_dark_themes_are_the_same_and_every_label_has_a_colour() -> None:
@@ -362,7 +363,7 @@ def test_both_dark_themes_are_the_same_and_every_label_has_a_colour() -> None:
     blocks = re.findall(r"\{([^{}]*color-scheme: dark[^{}]*)\}", css)
     assert len(blocks) == 2
     assert len({" ".join(block.split()) for block in blocks}) == 1
-    for i in range(template_filters.COLOURS):
+    for i in range(template_filters.COLORS):
         assert f".c{i} {{ --label: var(--c{i}); --edge: var(--e{i}); }}" in css
     assert not re.search(r"url\(|@import|https?:", css)
 
@@ -395,4 +396,4 @@ def contrast(one: str, other: str) -> float:
 
 def test_a_choice_that_is_no_choice_is_refused_with_those_there_are() -> None:
     with pytest.raises(RequestError, match="unlabelled, labelled"):
-        Filter.of([("state", "x")])
+        Filter.from_query([("state", "x")])

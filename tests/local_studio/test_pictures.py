@@ -101,7 +101,7 @@ def test_a_spectrogram_of_a_long_recording_reads_a_bounded_part_of_it(tmp_path: 
         read = []
         original = sound.read
         sound.read = lambda frames, **options: read.append(frames) or original(frames, **options)
-        pictures._frames(sound, np.arange(0, 8000 * 3600, 8000 * 3), 200)
+        pictures._read_frames(sound, np.arange(0, 8000 * 3600, 8000 * 3), 200)
     assert sum(read) == 1200 * 200
 
 

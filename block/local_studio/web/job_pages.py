@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
-from block.local_studio.data.validation import LARGEST_ID, RequestError, parse_id
+from block.local_studio.data.validation import RequestError, parse_id
 from block.local_studio.jobs.block import SECRET
 from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
 from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
-from block.local_studio.web.selection import is_by_hand
-from block.local_studio.web.site import HEADERS, WebSite, in_thread
-from block.local_studio.web.template_filters import length
+from block.local_studio.web.recordings_list import HAND, find_labeler
+from block.local_studio.web.site import WebSite, parse_whole_number, redirect
+from block.local_studio.web.template_filters import format_duration
 
 LISTED = 200  # jobs on the page of all
 ROWS = 500  # proposals, or failures, on a job's page
 TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELLED: "off", INTERRUPTED: "warn"}
+# Only 0 means the same for all blocks.
 EXITS = {
     0: "success",
     1: "the block failed, or some of the recordings did: the log says which",
@@ -37,128 +37,97 @@ EXITS = {
 }
 
 
-@dataclass(frozen=True)
-class ProposalSummary:
-    """A proposal as the page shows it: seconds of each label, longest first; or what else it would change."""
-
-    sample: LocalSample
-    seconds: Sequence[tuple[str, float]]
-    others: str
-    is_by_hand: bool
-
-
-def routes(site: WebSite) -> list[BaseRoute]:
-    """The list, a job, its state for the script, and what can be done to it."""
-
-    async def listed(request: Request) -> Response:
-        return await in_thread(_list, site, request)  # type: ignore[no-any-return]
-
-    async def one(request: Request) -> Response:
-        return await in_thread(_one, site, request, _job(site, request))  # type: ignore[no-any-return]
-
-    async def state(request: Request) -> Response:
-        return await in_thread(_state, site, request, _job(site, request))  # type: ignore[no-any-return]
-
-    async def cancel(request: Request) -> Response:
-        await site.form(request)
-        job = _job(site, request)
-        await in_thread(site.jobs.cancel, job.id)
-        return site.to(f"/jobs/{job.id}")
-
-    async def decide(request: Request) -> Response:
-        fields = await site.form(request)
-        return await in_thread(_decide, site, _job(site, request), fields)  # type: ignore[no-any-return]
-
+def routes(site: WebSite) -> list[Route]:
+    """Return the routes of the list, of a job, of its state for the script, and of what can be done to it."""
     return [
-        Route("/jobs", listed, methods=["GET"]),
-        Route("/jobs/{job}", one, methods=["GET"]),
-        Route("/jobs/{job}/state.json", state, methods=["GET"]),
-        Route("/jobs/{job}/cancel", cancel, methods=["POST"]),
-        Route("/jobs/{job}/proposals", decide, methods=["POST"]),
+        site.get("/jobs", list_jobs),
+        site.get("/jobs/{job}", show_job),
+        site.get("/jobs/{job}/state.json", send_state),
+        site.post("/jobs/{job}/cancel", cancel_job),
+        site.post("/jobs/{job}/proposals", decide),
     ]
 
 
-def _job(site: WebSite, request: Request) -> StudioJob:
-    job_id = parse_id(str(request.path_params["job"]), "job")
-    job = site.jobs.store.get(job_id)
-    if job is None:
-        raise RequestError(f"There is no job {job_id}.", 404)
-    return job
+def list_jobs(site: WebSite, request: Request) -> Response:
+    """Show the newest jobs."""
+    open_counts = site.jobs.store.open_counts()
+    rows = [{**_describe_state(job), "open": open_counts.get(job.id, 0)} for job in site.jobs.store.latest(LISTED)]
+    return site.render(request, "jobs.html", rows=rows, block=site.jobs.block)
 
 
-def _list(site: WebSite, request: Request) -> Response:
-    store = site.jobs.store
-    jobs = store.latest(LISTED)
-    open_of = store.open_counts()
-    rows = [(job, TONES[job.state], duration(job), meaning(job.exit_code), open_of.get(job.id, 0)) for job in jobs]
-    return site.page(request, "jobs.html", rows=rows, block=site.jobs.block)
-
-
-def _one(site: WebSite, request: Request, job: StudioJob) -> Response:
-    block = site.jobs.block
+def show_job(site: WebSite, request: Request) -> Response:
+    """Show one job."""
+    job, block = _find_job(site, request), site.jobs.block
     samples = {sample.id: sample for sample in site.project.samples()}
     proposed = [
-        _proposed(samples[item.sample_id], item.changes)
+        _describe_proposal(samples[item.sample_id], item.changes)
         for item in site.project.store.proposals(job.id)
         if item.sample_id in samples
     ]
     errors = site.jobs.store.errors(job.id)
     progress = site.jobs.progress(job)
-    values: dict[str, Any] = {
-        "job": job,
-        "tone": TONES[job.state],
-        "duration": duration(job),
-        "meaning": meaning(job.exit_code),
-        "progress": said(progress),
-        "count": progress,
-        "log": site.jobs.log(job.id),
-        "command": site.jobs.files.read(job.id, COMMAND),
-        "settings": [(_name(site, param), param, value) for param, value in job.parameters.items()],
-        "proposed": proposed[:ROWS],
-        "proposed_count": len(proposed),
-        "failed": [(samples[one], error) for one, error in list(errors.items())[:ROWS] if one in samples],
-        "failed_count": len(errors),
-        "secrets": [item.name for item in block.items if item.type == SECRET],
-        "is_same_block": job.block == block.name,
-    }
-    return site.page(request, "job.html", **values)
+    names = {item.param: item.name for item in block.items}
+    return site.render(
+        request,
+        "job.html",
+        **_describe_state(job),
+        progress=_describe_progress(progress),
+        count=progress,
+        log=site.jobs.log(job.id),
+        command=site.jobs.files.read(job.id, COMMAND),
+        settings=[(names.get(param, param), value) for param, value in job.parameters.items()],
+        proposed=proposed[:ROWS],
+        proposed_count=len(proposed),
+        failed=[(samples[one], error) for one, error in list(errors.items())[:ROWS] if one in samples],
+        failed_count=len(errors),
+        secrets=[item.name for item in block.items if item.type == SECRET],
+        is_same_block=job.block == block.name,
+    )
 
 
-def _state(site: WebSite, request: Request, job: StudioJob) -> Response:
-    given = request.query_params.get("offset", "0")
-    if not (given.isascii() and given.isdigit() and len(given) <= 16 and int(given) <= LARGEST_ID):
-        raise RequestError("offset must be a whole number")
-    log = site.jobs.log(job.id, int(given))
+def send_state(site: WebSite, request: Request) -> Response:
+    """Send a job's state to the script, with what its log holds after the offset in the address."""
+    job = _find_job(site, request)
+    offset = parse_whole_number(request.query_params.get("offset", "0"), "offset must be a whole number")
+    log = site.jobs.log(job.id, offset)
     progress = site.jobs.progress(job)
-    answer = {
-        "state": job.state,
-        "tone": TONES[job.state],
-        "isRunning": job.is_running,
-        "duration": duration(job),
-        "exit": None if job.exit_code is None else f"{job.exit_code}: {meaning(job.exit_code)}",
-        "done": None if progress is None else progress.done,
-        "of": len(job.sample_ids),
-        "progress": said(progress),
-        "text": log.text,
-        "offset": log.offset,
-    }
-    return JSONResponse(answer, headers=HEADERS)
+    state = _describe_state(job)
+    return JSONResponse(
+        {
+            "state": job.state,
+            "tone": state["tone"],
+            "isRunning": job.is_running,
+            "duration": state["duration"],
+            "exit": None if job.exit_code is None else f"{job.exit_code}: {state['meaning']}",
+            "done": None if progress is None else progress.done,
+            "of": len(job.sample_ids),
+            "progress": _describe_progress(progress),
+            "text": log.text,
+            "offset": log.offset,
+        }
+    )
 
 
-def _decide(site: WebSite, job: StudioJob, fields: Mapping[str, str]) -> Response:
+def cancel_job(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
+    """Ask a job to end."""
+    job = _find_job(site, request)
+    site.jobs.cancel(job.id)
+    return redirect(f"/jobs/{job.id}")
+
+
+def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Accept or reject one proposal, or all (`decision`).
 
-    `reject` is a sample's id, `accept` one with the revision that was seen. Together, proposals for recordings that
-    a person has labelled are left: they want a look each.
+    `reject` is a sample's id, `accept` one with the revision that was seen. Proposals for recordings that a person has
+    labeled can't be accepted all at once: each wants a look.
     """
-    store = site.project.store
+    job, store = _find_job(site, request), site.project.store
     decision = fields.get("decision")
     if "accept" in fields:
-        sample_id, _, revision = fields["accept"].partition(":")
-        if not (revision.isascii() and revision.isdigit() and len(revision) <= 16):
-            raise RequestError("it is not said which state of the recording was seen")
+        sample_id, _, text = fields["accept"].partition(":")
+        revision = parse_whole_number(text, "it is not said which state of the recording was seen")
         try:
-            store.accept(job.id, parse_id(sample_id, "sample"), int(revision))
+            store.accept(job.id, parse_id(sample_id, "sample"), revision)
         except StaleError:
             raise RequestError(
                 "The recording has been changed meanwhile: look at it again, then decide.", 409
@@ -171,51 +140,55 @@ def _decide(site: WebSite, job: StudioJob, fields: Mapping[str, str]) -> Respons
     elif decision == "accept":
         for item in store.proposals(job.id):
             sample = store.sample(item.sample_id)
-            if sample is not None and not is_by_hand(sample):
-                with contextlib.suppress(StaleError):  # labelled by hand at this moment
+            if sample is not None and find_labeler(sample) != HAND:
+                with contextlib.suppress(StaleError):  # labeled by hand at this moment
                     store.accept(job.id, sample.id, sample.revision)
     else:
         raise RequestError("neither accepted nor rejected")
-    return site.to(f"/jobs/{job.id}#proposals")
+    return redirect(f"/jobs/{job.id}#proposals")
 
 
-def _proposed(sample: LocalSample, changes: ProposedChanges) -> ProposalSummary:
-    seconds: dict[str, float] = {}
+def _find_job(site: WebSite, request: Request) -> StudioJob:
+    job_id = parse_id(request.path_params["job"], "job")
+    job = site.jobs.store.get(job_id)
+    if job is None:
+        raise RequestError(f"There is no job {job_id}.", 404)
+    return job
+
+
+def _describe_state(job: StudioJob) -> dict[str, Any]:
+    """Return a job with its state in words: how long it ran or has been running, and what its exit code means."""
+    try:
+        started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
+        duration = format_duration(max(0.0, (ended - started).total_seconds()))
+    except ValueError:
+        duration = "–"
+    meaning = "" if job.exit_code is None else EXITS.get(job.exit_code, "failure: the log may say why")
+    return {"job": job, "tone": TONES[job.state], "duration": duration, "meaning": meaning}
+
+
+def _describe_proposal(sample: LocalSample, changes: ProposedChanges) -> dict[str, Any]:
+    """Return what a proposal would change: seconds of each label, longest first, and other things in words."""
+    values: Counter[str] = Counter()
     for one in changes.structured_labels or ():
-        values = one.end_index + 1 - one.start_index
-        seconds[one.label] = seconds.get(one.label, 0.0) + (values / sample.frequency_hz if sample.frequency_hz else 0)
+        values[one.label] += one.end_index + 1 - one.start_index
     others = []
     if changes.label is not None:
         others.append(f"label: {changes.label or 'none'}")
     if changes.is_disabled is not None:
         others.append("disabled" if changes.is_disabled else "enabled")
-    if not seconds and not others:
+    if not values and not others:
         others.append("metadata" if changes.metadata else "nothing")
-    longest = sorted(seconds.items(), key=lambda item: -item[1])
-    return ProposalSummary(sample, longest, ", ".join(others), is_by_hand(sample))
+    rate_hz = sample.frequency_hz
+    return {
+        "sample": sample,
+        "seconds": [(label, count / rate_hz if rate_hz else 0.0) for label, count in values.most_common()],
+        "others": ", ".join(others),
+        "is_by_hand": find_labeler(sample) == HAND,
+    }
 
 
-def _name(site: WebSite, param: str) -> str:
-    item = site.jobs.block.item(param)
-    return item.name if item else param
-
-
-def duration(job: StudioJob) -> str:
-    """How long a job ran, or has been running."""
-    try:
-        started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
-    except ValueError:
-        return "–"
-    return length(max(0.0, (ended - started).total_seconds()))
-
-
-def meaning(exit_code: int | None) -> str:
-    """What an exit code says; only 0 is the same for all blocks."""
-    return "" if exit_code is None else EXITS.get(exit_code, "failure: the log may say why")
-
-
-def said(progress: JobProgress | None) -> str:
-    """Progress in words."""
+def _describe_progress(progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     failed = f", {progress.failed} of them failed" if progress.failed else ""

@@ -2,199 +2,171 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from block.local_studio.api.app import make_audio_response
-from block.local_studio.data import validation, wav
+from block.local_studio.data import validation
 from block.local_studio.data.playback import find_playable, locate_audio
-from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
 from block.local_studio.web import pictures
-from block.local_studio.web.recording_view import OVERVIEW, can_draw, values_of, version
-from block.local_studio.web.segments import checked_by_hand, of_lines
-from block.local_studio.web.site import HEADERS, WebSite, as_json, in_thread
-
-STALE = "this recording was changed meanwhile, in another window or by an action: load it again"
-
-
-def routes(site: WebSite) -> list[BaseRoute]:
-    """The page of a recording, its pictures and its sound, and what can be done there."""
-
-    async def page(request: Request) -> Response:
-        values = await in_thread(values_of, site, _id(request), _job(request))
-        return site.page(
-            request, "recording.html", notice=NOTICES.get(request.query_params.get("done", ""), ""), **values
-        )
-
-    async def spectrogram(request: Request) -> Response:
-        def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
-            data = pictures.spectrogram(locate_audio(site.project, sample), span, height)
-            return Response(data, media_type="image/png")
-
-        return await _picture(site, request, draw)
-
-    async def waveform(request: Request) -> Response:
-        def draw(sample: LocalSample, span: pictures.TimeSpan, height: int) -> Response:
-            peaks = pictures.peaks(locate_audio(site.project, sample), span)
-            answer = {
-                "low": [round(value, 4) for value in peaks.low.tolist()],
-                "high": [round(value, 4) for value in peaks.high.tolist()],
-                "exact": peaks.is_exact,
-            }
-            return Response(as_json(answer), media_type="application/json")
-
-        return await _picture(site, request, draw)
-
-    async def audio(request: Request) -> Response:
-        sample = await in_thread(site.project.sample, _id(request))
-        try:
-            found = await in_thread(lambda: find_playable(locate_audio(site.project, sample)))
-        except wav.UnreadableAudio as error:
-            raise RequestError(f"this recording {error}") from None
-        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": _etag(sample)}
-        return make_audio_response(found, request.headers.get("range"), headers)
-
-    async def labels(request: Request) -> Response:
-        sample_id = _id(request)
-        if request.headers.get("content-type", "").startswith("application/json"):
-            body = await site.json(request)
-            validation.check_keys(body, ("revision", "labels"), "the request body")
-            revision = validation.parse_integer(body.get("revision"), "revision")
-            new = await in_thread(_save, site, sample_id, body.get("labels"), revision)
-            return Response(as_json({"success": True, "revision": new}), media_type="application/json", headers=HEADERS)
-        fields = await site.form(request)
-        text = fields.get("lines", "")
-        try:
-            await in_thread(_save_lines, site, sample_id, text, _whole(fields.get("revision", "")))
-        except RequestError as error:
-            values = await in_thread(values_of, site, sample_id, None)
-            values.update(wrong=error.message, lines=text)
-            return site.page(request, "recording.html", error.status, notice="", **values)
-        return site.to(f"/recordings/{sample_id}?done=saved")
-
-    async def proposal(request: Request) -> Response:
-        sample_id = _id(request)
-        fields = await site.form(request)
-        job_id = validation.parse_id(fields.get("job", ""), "job")
-        done = await in_thread(_decide, site, sample_id, job_id, fields.get("decision"), fields.get("revision"))
-        return site.to(f"/recordings/{sample_id}?done={done}")
-
-    at = "/recordings/{sample}"
-    return [
-        Route(at, page, methods=["GET"]),
-        Route(f"{at}/spectrogram.png", spectrogram, methods=["GET"]),
-        Route(f"{at}/waveform.json", waveform, methods=["GET"]),
-        Route(f"{at}/audio", audio, methods=["GET"]),
-        Route(f"{at}/labels", labels, methods=["POST"]),
-        Route(f"{at}/proposal", proposal, methods=["POST"]),
-    ]
-
+from block.local_studio.web.pictures import TimeSpan
+from block.local_studio.web.recording_view import OVERVIEW, can_draw, version, view_recording
+from block.local_studio.web.segments import check_partition, parse_lines
+from block.local_studio.web.site import WebSite, has_json, parse_whole_number, redirect
 
 NOTICES = {
     "saved": "The labels are saved, and marked as given by hand.",
     "accepted": "The proposal is accepted: these are the labels now.",
     "rejected": "The proposal is rejected; the labels are as they were.",
 }
+STALE = "this recording was changed meanwhile, in another window or by an action: load it again"
 
 
-def _save(site: WebSite, sample_id: int, given: object, revision: int) -> int:
-    """Keep a person's labels; the sample's new revision. Raises Refused (400, 404, 409)."""
-    sample = site.project.sample(sample_id)
-    if not can_draw(sample):
-        raise RequestError("this recording has no values that could be labelled")
-    labels = validation.parse_labels(given, sample.values_count, "labels")
-    assert isinstance(given, list)
-    checked_by_hand(given, sample.frequency_hz, sample.values_count)
-    try:
-        return site.project.store.set_by_hand(sample_id, labels, revision)
-    except StaleError:
-        raise RequestError(STALE, 409) from None
+def routes(site: WebSite) -> list[Route]:
+    """Return the routes of a recording's page, its pictures and its audio, and of what can be done there."""
+    at = "/recordings/{sample}"
+    return [
+        site.get(at, show_recording),
+        site.get(f"{at}/spectrogram.png", partial(send_picture, _draw_spectrogram)),
+        site.get(f"{at}/waveform.json", partial(send_picture, _draw_waveform)),
+        site.get(f"{at}/audio", send_audio),
+        Route(f"{at}/labels", partial(save_labels, site), methods=["POST"]),
+        site.post(f"{at}/proposal", decide),
+    ]
 
 
-def _save_lines(site: WebSite, sample_id: int, text: str, revision: int) -> int:
-    sample = site.project.sample(sample_id)
-    if not can_draw(sample):
-        raise RequestError("this recording has no values that could be labelled")
-    labels = of_lines(text, sample.frequency_hz, sample.values_count)
-    checked_by_hand(labels, sample.frequency_hz, sample.values_count)
-    return _save(site, sample_id, labels, revision)
+def show_recording(site: WebSite, request: Request) -> Response:
+    """Show the page, with the proposal of the job in the address if there is one."""
+    job = request.query_params.get("job")
+    values = view_recording(site, _sample_id(request), None if job is None else validation.parse_id(job, "job"))
+    values["notice"] = NOTICES.get(request.query_params.get("done", ""), "")
+    return site.render(request, "recording.html", **values)
 
 
-def _decide(site: WebSite, sample_id: int, job_id: int, decision: str | None, revision: str | None) -> str:
-    """Accept or reject what a job proposes; says which. Raises Refused (400, 404, 409)."""
-    sample = site.project.sample(sample_id)
-    if decision not in ("accept", "reject"):
-        raise RequestError("the decision must be accept or reject")
-    store = site.project.store
-    # Who accepts has seen what is replaced; to reject replaces nothing.
-    seen = None if revision is None else _whole(revision)
-    try:
-        was_there = store.accept(job_id, sample.id, seen) if decision == "accept" else store.reject(job_id, sample.id)
-    except StaleError:
-        raise RequestError(STALE, 409) from None
-    if not was_there:
-        raise RequestError(f"job {job_id} proposes nothing for this recording (any more)", 409)
-    return f"{decision}ed"
-
-
-async def _picture(site: WebSite, request: Request, draw: Any) -> Response:
-    """The answer that `draw` gives of a sample, a span and a height; not even drawn where the browser has it."""
-    sample = await in_thread(site.project.sample, _id(request))
+def send_picture(draw: Callable[[Path, TimeSpan, int], Response], site: WebSite, request: Request) -> Response:
+    """Send what `draw` makes of a time span and a height in pixels. It isn't drawn if the browser has it."""
+    sample = site.project.sample(_sample_id(request))
     query = request.query_params
     length_s = sample.values_count / sample.frequency_hz if sample.frequency_hz else 0.0
-    start_s, end_s = _second(query.get("start"), 0.0), _second(query.get("end"), length_s)
+    start_s, end_s = _parse_second(query.get("start"), 0.0), _parse_second(query.get("end"), length_s)
     if not 0 <= start_s < end_s <= length_s + 1:
         raise RequestError(f"expected 0 ≤ start < end ≤ {length_s:g} s, got {start_s:g} and {end_s:g}")
-    span = pictures.TimeSpan(start_s, end_s, _pixels(query.get("width"), OVERVIEW["width"], *pictures.WIDTHS))
-    height = _pixels(query.get("height"), OVERVIEW["height"], *pictures.HEIGHTS)
-    etag = _etag(sample)
+    width = _parse_pixels(query.get("width"), OVERVIEW["width"], *pictures.WIDTHS)
+    height = _parse_pixels(query.get("height"), OVERVIEW["height"], *pictures.HEIGHTS)
     # An address with the version of the audio in it never means another picture.
     caching = "private, max-age=31536000" if query.get("v") == version(sample) else "private, no-cache"
-    headers = {**HEADERS, "Cache-Control": caching, "ETag": etag}
-    if etag in request.headers.get("if-none-match", ""):
+    headers = {"Cache-Control": caching, "ETag": f'"{version(sample)}"'}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
+    response = draw(locate_audio(site.project, sample), TimeSpan(start_s, end_s, width), height)
+    response.headers.update(headers)
+    return response
+
+
+def _draw_spectrogram(path: Path, span: TimeSpan, height: int) -> Response:
+    return Response(pictures.spectrogram(path, span, height), media_type="image/png")
+
+
+def _draw_waveform(path: Path, span: TimeSpan, height: int) -> Response:
+    peaks = pictures.peaks(path, span)
+    low, high = ([round(value, 4) for value in values.tolist()] for values in (peaks.low, peaks.high))
+    return JSONResponse({"low": low, "high": high, "exact": peaks.is_exact})
+
+
+def send_audio(site: WebSite, request: Request) -> Response:
+    """Send the audio, or a range of it, as a WAV that browsers play."""
+    sample = site.project.sample(_sample_id(request))
+    audio = find_playable(locate_audio(site.project, sample))
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{version(sample)}"'}
+    return make_audio_response(audio, request.headers.get("range"), headers)
+
+
+async def save_labels(site: WebSite, request: Request) -> Response:
+    """Save labels by hand, posted as JSON by the script or as lines of text by the form."""
+    if not has_json(request):
+        return await run_in_threadpool(_save_text, site, request, await site.read_form(request))
+    body = await site.read_json(request)
+    validation.check_keys(body, ("revision", "labels"), "the request body")
+    revision = validation.parse_integer(body.get("revision"), "revision")
+    new_revision = await run_in_threadpool(_save, site, _sample_id(request), revision, body.get("labels"))
+    return JSONResponse({"success": True, "revision": new_revision})
+
+
+def _save_text(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
+    sample_id, lines = _sample_id(request), fields.get("lines", "")
     try:
-        answer: Response = await in_thread(draw, sample, span, height)
-    except wav.UnreadableAudio as error:
-        raise RequestError(f"this recording {error}") from None
-    answer.headers.update(headers)
-    return answer
+        _save(site, sample_id, _parse_revision(fields.get("revision", "")), lines=lines)
+    except RequestError as error:
+        values = view_recording(site, sample_id, None)
+        values.update(wrong=error.message, lines=lines)
+        return site.render(request, "recording.html", error.status, **values)
+    return redirect(f"/recordings/{sample_id}?done=saved")
 
 
-def _etag(sample: LocalSample) -> str:
-    return f'"{version(sample)}"'
+def _save(site: WebSite, sample_id: int, revision: int, labels: object = None, lines: str | None = None) -> int:
+    """Store a person's labels, given as JSON or as `lines`. Return the sample's new revision.
+
+    Raise RequestError (400, 404, 409).
+    """
+    sample = site.project.sample(sample_id)
+    if not can_draw(sample):
+        raise RequestError("this recording has no values that could be labelled")
+    if lines is not None:
+        labels = parse_lines(lines, sample.frequency_hz, sample.values_count)
+    structured = validation.parse_labels(labels, sample.values_count, "labels")
+    assert isinstance(labels, list)
+    check_partition(labels, sample.frequency_hz, sample.values_count)
+    try:
+        return site.project.store.set_by_hand(sample_id, structured, revision)
+    except StaleError:
+        raise RequestError(STALE, 409) from None
 
 
-def _id(request: Request) -> int:
-    return validation.parse_id(str(request.path_params["sample"]), "recording")
+def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
+    """Accept or reject what a job proposes for the recording."""
+    sample_id, job_id = _sample_id(request), validation.parse_id(fields.get("job", ""), "job")
+    site.project.sample(sample_id)  # raises RequestError if there is none
+    decision, store = fields.get("decision"), site.project.store
+    if decision not in ("accept", "reject"):
+        raise RequestError("the decision must be accept or reject")
+    # Whoever accepts has seen which labels are replaced; rejecting replaces none.
+    revision = _parse_revision(fields["revision"]) if "revision" in fields else None
+    try:
+        if decision == "accept":
+            was_open = store.accept(job_id, sample_id, revision)
+        else:
+            was_open = store.reject(job_id, sample_id)
+    except StaleError:
+        raise RequestError(STALE, 409) from None
+    if not was_open:
+        raise RequestError(f"job {job_id} proposes nothing for this recording (any more)", 409)
+    return redirect(f"/recordings/{sample_id}?done={decision}ed")
 
 
-def _job(request: Request) -> int | None:
-    given = request.query_params.get("job")
-    return None if given is None else validation.parse_id(given, "job")
+def _sample_id(request: Request) -> int:
+    return validation.parse_id(request.path_params["sample"], "recording")
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 16):
-        raise RequestError("the form lacks the revision of the recording: load the page again")
-    return int(text)
+def _parse_revision(text: str) -> int:
+    return parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
 
 
-def _second(text: str | None, default: float) -> float:
+def _parse_second(text: str | None, default: float) -> float:
     try:
         return default if text is None else float(text)
     except ValueError:
         raise RequestError(f"expected seconds, got {text[:40] if text else text!r}") from None
 
 
-def _pixels(text: str | None, default: int, least: int, most: int) -> int:
+def _parse_pixels(text: str | None, default: int, least: int, most: int) -> int:
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
-        raise RequestError(f"expected {least}…{most} pixels, got {text[:40]!r}")
-    return int(text)
+    return parse_whole_number(text, f"expected {least}…{most} pixels, got {text[:40]!r}", least, most)

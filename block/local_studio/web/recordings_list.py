@@ -1,38 +1,124 @@
-"""The list of recordings: which are shown, in which order and state, and the sums over all. Pure functions.
+"""The list of recordings: a row for each, which rows a filter shows and in which order, and the sums over them.
 
-The query string is the state of the list: a filter is read from one and written into one, and blanks mean "any", for
-a form sends them.
+The query string is the state of the list: a filter is read from one and written into one. Blanks mean "any", because
+forms send them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlencode
 
 from block.edge_impulse.label_owner import PEOPLE, SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio.api.list_query import Query
+from block.local_studio.data import rows as database_rows
 from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.store import SampleStore
 from block.local_studio.data.validation import RequestError
+from block.local_studio.jobs.store import JobStore
 from block.local_studio.web.segments import is_uncertain
 
-PAGE = 200  # recordings
 MOST_SHARES = 5  # labels that a row names
-STATES = {
-    "": "all",
-    "unlabelled": "unlabelled",
-    "labelled": "labelled",
-    "hand": "labelled by hand",
-    "proposed": "proposed",
-    "uncertain": "uncertain",
-    "failed": "failed",
+NOBODY, HAND, BLOCK, OTHER = "nobody", "hand", "block", "other"  # who labeled a recording
+# What the list calls each state, and which rows are in it.
+STATES: Mapping[str, tuple[str, Callable[[RecordingRow], bool]]] = {
+    "": ("all", lambda row: True),
+    "unlabelled": ("unlabelled", lambda row: not row.is_labeled),
+    "labelled": ("labelled", lambda row: row.is_labeled),
+    "hand": ("labelled by hand", lambda row: row.labeled_by == HAND),
+    "proposed": ("proposed", lambda row: row.job_id is not None),
+    "uncertain": ("uncertain", lambda row: row.is_uncertain),
+    "failed": ("failed", lambda row: row.has_failed),
 }
 SORTS = {"": "name", "changed": "last changed", "longest": "longest", "shortest": "shortest"}
-NOBODY, HAND, BLOCK, OTHER = "nobody", "hand", "block", "other"  # who gave the labels
+NEWEST_DETAILS = """
+    SELECT sample_id, details FROM details d
+    WHERE job_id = (SELECT MAX(job_id) FROM details WHERE sample_id = d.sample_id)
+"""
+
+
+@dataclass(frozen=True)
+class RecordingRow:
+    """A row. `job_id` is the job of an open proposal; `error` says why a block failed, empty if none did."""
+
+    sample: LocalSample
+    labeled_by: str
+    job_id: int | None
+    is_uncertain: bool
+    error: str
+
+    @property
+    def length_s(self) -> float:
+        return self.sample.length_ms / 1000
+
+    @property
+    def is_labeled(self) -> bool:
+        return self.labeled_by != NOBODY
+
+    @property
+    def has_failed(self) -> bool:
+        return bool(self.error) or self.sample.processing_error is not None
+
+    @cached_property
+    def shares(self) -> list[dict[str, Any]]:
+        """How much of the recording has each label, the largest share first.
+
+        `seconds` is None if the rate is unknown; `left` and `width` place the share in a bar of 0…100.
+        """
+        sample = self.sample
+        counts: Counter[str] = Counter()
+        for one in sample.structured_labels or ():
+            counts[one.label] += one.end_index - one.start_index + 1
+        if not counts and sample.label:
+            counts[sample.label] = max(1, sample.values_count)
+        left, shares = 0.0, []
+        for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            seconds = count / sample.frequency_hz if sample.frequency_hz else None
+            width = 100 * count / counts.total()
+            shares.append({"label": label, "seconds": seconds, "left": left, "width": width})
+            left += width
+        return shares
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        return frozenset(share["label"] for share in self.shares)
+
+    @property
+    def further_labels(self) -> int:
+        """How many labels the row has no room for."""
+        return max(0, len(self.shares) - MOST_SHARES)
+
+
+class RowCache:
+    """The rows of one project. May be used from several threads."""
+
+    def __init__(self, store: SampleStore, jobs: JobStore) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._rows: dict[int, tuple[tuple[int, int, int | None], RecordingRow]] = {}  # each with what it was made of
+
+    def load(self) -> list[RecordingRow]:
+        """Return a row for every recording, by id. Takes three queries, however many there are."""
+        details = {row["sample_id"]: row["details"] for row in self._store.read(NEWEST_DETAILS)}
+        proposals = self._jobs.open_proposals()
+        before, now = self._rows, {}
+        for row in self._store.read(f"{database_rows.SELECT_SAMPLES} ORDER BY id"):
+            sample_id = row["id"]
+            text, job_id = details.get(sample_id, "{}"), proposals.get(sample_id)
+            state = row["revision"], hash(text), job_id
+            entry = before.get(sample_id)
+            if entry is None or entry[0] != state:
+                entry = state, make_row(database_rows.parse_sample(row), json.loads(text), job_id)
+            now[sample_id] = entry
+        self._rows = now  # in one step: other threads see all rows before or after it
+        return [row for _, row in now.values()]
 
 
 @dataclass(frozen=True)
@@ -46,165 +132,69 @@ class Filter:
     page: int = 1
 
     @staticmethod
-    def of(pairs: Sequence[tuple[str, str]]) -> Filter:
-        """The filter in the parameters of a query string. Raises Refused where it would not mean what it seems to."""
+    def from_query(pairs: Sequence[tuple[str, str]]) -> Filter:
+        """Read a query string's parameters. Raise RequestError if one wouldn't mean what it seems to."""
         query = Query.parse(
             [(name, value) for name, value in pairs if value], ("search", "label", "state", "sort", "page")
         )
         return Filter(
             search=query.values.get("search") or "",
             label=query.values.get("label") or "",
-            state=_choice(query, "state", STATES),
-            sort=_choice(query, "sort", SORTS),
+            state=_read_choice(query, "state", STATES),
+            sort=_read_choice(query, "sort", SORTS),
             page=query.integer("page", least=1) or 1,
         )
 
-    def query(self, **changes: object) -> str:
-        """The query string of this filter with `changes`; back on the first page unless they name one."""
-        changed = replace(self, **{"page": 1, **changes})  # type: ignore[arg-type]
-        values = {"search": changed.search, "label": changed.label, "state": changed.state, "sort": changed.sort}
-        if changed.page > 1:
-            values["page"] = str(changed.page)
-        return urlencode({name: value for name, value in values.items() if value})
-
     def link(self, **changes: object) -> str:
-        """The address of the list with this filter and `changes`."""
-        query = self.query(**changes)
+        """Return the list's address under this filter with `changes`: on its first page unless they name one."""
+        values = asdict(replace(self, **{"page": 1, **changes}))  # type: ignore[arg-type]
+        if values["page"] == 1:
+            del values["page"]
+        query = urlencode({name: value for name, value in values.items() if value})
         return f"/?{query}" if query else "/"
 
     @property
     def is_any(self) -> bool:
-        """Does it let every recording through?"""
+        """True if every recording passes."""
         return not (self.search or self.label or self.state)
 
+    def apply(self, rows: Iterable[RecordingRow]) -> list[RecordingRow]:
+        """Return the rows that pass the filter, in its order, of all pages."""
+        found = [row for row in rows if self._accepts(row)]
+        found.sort(key=lambda row: (natural_key(row.sample.name), row.sample.id))
+        if self.sort == "changed":
+            found.sort(key=lambda row: row.sample.modified, reverse=True)
+        elif self.sort:
+            found.sort(key=lambda row: row.length_s, reverse=self.sort == "longest")
+        return found
 
-@dataclass(frozen=True)
-class Share:
-    """How much of a recording has a label: `seconds`, None where the rate is unknown, and where its bar is, 0…100."""
-
-    label: str
-    seconds: float | None
-    left: float
-    width: float
-
-
-@dataclass(frozen=True)
-class RecordingRow:
-    """A row. `job_id` is that of an open proposal; `error` says why a block failed at it, empty where none did."""
-
-    sample: LocalSample
-    given_by: str
-    job_id: int | None
-    is_uncertain: bool
-    error: str
-
-    @property
-    def length_s(self) -> float:
-        return self.sample.length_ms / 1000
-
-    @property
-    def is_labelled(self) -> bool:
-        return self.given_by != NOBODY
-
-    @cached_property
-    def labels(self) -> frozenset[str]:
-        """All that is written on it."""
-        sample = self.sample
-        if sample.structured_labels:
-            return frozenset(one.label for one in sample.structured_labels)
-        return frozenset((sample.label,)) if sample.label else frozenset()
-
-    @cached_property
-    def shares(self) -> list[Share]:
-        """Of each label, the largest first."""
-        sample = self.sample
-        values: Counter[str] = Counter()
-        for one in sample.structured_labels or ():
-            values[one.label] += one.end_index - one.start_index + 1
-        if not values and sample.label:
-            values[sample.label] = max(1, sample.values_count)
-        whole, left, shares = sum(values.values()), 0.0, []
-        for label, count in sorted(values.items(), key=lambda item: (-item[1], item[0])):
-            seconds = count / sample.frequency_hz if sample.frequency_hz else None
-            width = 100 * count / whole
-            shares.append(Share(label, seconds, left, width))
-            left += width
-        return shares
-
-    @property
-    def unnamed(self) -> int:
-        """How many labels a row has no room for."""
-        return max(0, len(self.shares) - MOST_SHARES)
-
-
-@dataclass(frozen=True)
-class Totals:
-    """How many recordings there are, how many of them have labels, how many seconds they last."""
-
-    count: int
-    labelled: int
-    by_hand: int
-    seconds: float
-
-    @staticmethod
-    def of(entries: Iterable[RecordingRow]) -> Totals:
-        there = list(entries)
-        return Totals(
-            len(there),
-            sum(one.is_labelled for one in there),
-            sum(one.given_by == HAND for one in there),
-            sum(one.length_s for one in there),
+    def _accepts(self, row: RecordingRow) -> bool:
+        _, is_in_state = STATES[self.state]
+        return (
+            is_in_state(row)
+            and (not self.label or self.label in row.labels)
+            and self.search.casefold() in row.sample.name.casefold()
         )
 
 
-def entry(sample: LocalSample, said: Mapping[str, object], job_id: int | None) -> RecordingRow:
-    """The row of a sample, of which the newest details are `said`; `job_id` is that of an open proposal for it."""
-    by = given_by(sample)
-    error = said.get("error")
-    # What a person has labelled is settled, whatever a block had to say of it; an open proposal is not.
-    is_settled = by == HAND and job_id is None
+def make_row(sample: LocalSample, details: Mapping[str, object], job_id: int | None) -> RecordingRow:
+    """Return the row of a sample. `details` are a job's newest about it, `job_id` is the job of an open proposal."""
+    labeled_by = find_labeler(sample)
+    # Labels by hand are settled, whatever a block reported; an open proposal is not.
+    is_settled = labeled_by == HAND and job_id is None
     return RecordingRow(
         sample,
-        by,
+        labeled_by,
         job_id,
-        not is_settled and is_uncertain(said, sample, has_proposal=job_id is not None),
-        str(error) if error and not is_settled else "",
+        is_uncertain=not is_settled and is_uncertain(details, sample, has_proposal=job_id is not None),
+        error="" if is_settled else str(details.get("error") or ""),
     )
 
 
-def entries(
-    samples: Iterable[LocalSample], details: Mapping[int, Mapping[str, object]], proposals: Mapping[int, int]
-) -> list[RecordingRow]:
-    """A row for each sample. `details` and `proposals` are the newest that jobs said and proposed, by sample id."""
-    return [entry(sample, details.get(sample.id, {}), proposals.get(sample.id)) for sample in samples]
+def find_labeler(sample: LocalSample) -> str:
+    """Return who labeled a sample: NOBODY, HAND, BLOCK, or OTHER if nothing says so.
 
-
-def chosen(rows: Iterable[RecordingRow], wanted: Filter) -> list[RecordingRow]:
-    """The rows that the filter lets through, in its order, on all pages."""
-    kept = [row for row in rows if _accepts(wanted, row)]
-    kept.sort(key=lambda row: (natural(row.sample.name), row.sample.id))
-    if wanted.sort == "changed":
-        kept.sort(key=lambda row: row.sample.modified, reverse=True)
-    elif wanted.sort:
-        kept.sort(key=lambda row: row.length_s, reverse=wanted.sort == "longest")
-    return kept
-
-
-def natural(name: str) -> tuple[tuple[str, int], ...]:
-    """By which names are ordered as people do: `take 2` before `take 10`, capitals like small letters."""
-    return tuple((text.casefold(), int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))
-
-
-def label_counts(rows: Iterable[RecordingRow]) -> list[tuple[str, int]]:
-    """Every label and how many recordings have it, in the order of names."""
-    counts = Counter(label for row in rows for label in row.labels if label)
-    return sorted(counts.items(), key=lambda item: natural(item[0]))
-
-
-def given_by(sample: LocalSample) -> str:
-    """Who gave a sample its labels: NOBODY, HAND, BLOCK, or OTHER where nothing says so.
-
-    As the block that labels understands it: labels that are no longer those it wrote were changed by hand.
+    As for the block that labels, labels that are no longer those it wrote were changed by hand.
     """
     if not sample.structured_labels and not sample.label:
         return NOBODY
@@ -219,25 +209,29 @@ def given_by(sample: LocalSample) -> str:
     return BLOCK
 
 
-def _accepts(wanted: Filter, row: RecordingRow) -> bool:
-    is_in_state = {
-        "": True,
-        "unlabelled": not row.is_labelled,
-        "labelled": row.is_labelled,
-        "hand": row.given_by == HAND,
-        "proposed": row.job_id is not None,
-        "uncertain": row.is_uncertain,
-        "failed": bool(row.error) or row.sample.processing_error is not None,
-    }[wanted.state]
-    return (
-        is_in_state
-        and (not wanted.label or wanted.label in row.labels)
-        and wanted.search.casefold() in row.sample.name.casefold()
-    )
+def count_totals(rows: Sequence[RecordingRow]) -> dict[str, float]:
+    """Return how many recordings there are, how many of them are labeled, how many by hand, and how long all are."""
+    return {
+        "count": len(rows),
+        "labeled": sum(row.is_labeled for row in rows),
+        "by_hand": sum(row.labeled_by == HAND for row in rows),
+        "seconds": sum(row.length_s for row in rows),
+    }
 
 
-def _choice(query: Query, name: str, known: Mapping[str, str]) -> str:
-    value = query.values.get(name) or ""
+def count_labels(rows: Iterable[RecordingRow]) -> list[tuple[str, int]]:
+    """Return every label and how many recordings have it, in the order of names."""
+    counts = Counter(label for row in rows for label in row.labels if label)
+    return sorted(counts.items(), key=lambda item: natural_key(item[0]))
+
+
+def natural_key(name: str) -> tuple[tuple[str, int], ...]:
+    """Return a key that sorts names as people do: `take 2` before `take 10`, capitals like small letters."""
+    return tuple((text.casefold(), int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))
+
+
+def _read_choice(query: Query, name: str, known: Iterable[str]) -> str:
+    value = query.values.get(name, "")
     if value not in known:
         raise RequestError(f"{name} must be one of {', '.join(one for one in known if one)}, got {value[:40]!r}")
     return value

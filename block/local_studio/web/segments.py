@@ -1,4 +1,4 @@
-"""What a page shows of labels: each segment with what a block said of it, and labels as lines of text."""
+"""What a page shows of labels: each segment with what a block reported about it, and labels as lines of text."""
 
 from __future__ import annotations
 
@@ -10,40 +10,45 @@ from typing import Any
 
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web.template_filters import colour
+from block.local_studio.web.template_filters import choose_color
 
 LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S.*)")
 CLOSE_S = 0.001  # this much beyond the end of the recording still means its end
+CLOSE = 0.1  # a score this near another makes a segment uncertain
+MOST_RUNNERS_UP = 5
 
 
 @dataclass(frozen=True)
 class BlockLabels:
-    """What job `job_id` said of a sample: the block's own entries, one for each segment that it found."""
+    """The labels that job `job_id` found: the block's own entries, one for each segment."""
 
     job_id: int
     entries: Sequence[Mapping[str, Any]]
 
     @staticmethod
-    def of(job_id: int, details: Mapping[str, Any]) -> BlockLabels:
-        """Of what a block has written, the entries that can be understood; another block may write anything."""
+    def from_details(job_id: int, details: Mapping[str, Any]) -> BlockLabels:
+        """Keep the entries of a block's details that can be understood; another block may write anything."""
         entries = details.get("segments")
-        kept = [one for one in entries if _is_entry(one)] if isinstance(entries, list) else []
-        return BlockLabels(job_id, kept)
+        return BlockLabels(job_id, [one for one in entries if _is_entry(one)] if isinstance(entries, list) else [])
 
-    def fit(self, labels: Sequence[StructuredLabel]) -> int:
-        """How many of `labels` are just what the job found."""
+    def count_matches(self, labels: Sequence[StructuredLabel]) -> int:
+        """Return how many of `labels` are exactly what the job found."""
         found = {(one["startIndex"], one["endIndex"], one["label"]) for one in self.entries}
         return sum((one.start_index, one.end_index, one.label) in found for one in labels)
 
 
-def best(said: Sequence[BlockLabels], labels: Sequence[StructuredLabel]) -> BlockLabels | None:
-    """Of what several jobs said, newest first, that which fits `labels` best; the newest of equals."""
-    return max(said, key=lambda one: one.fit(labels), default=None)
+def describe_segments(
+    labels: Sequence[StructuredLabel], rate_hz: float, reports: Sequence[BlockLabels]
+) -> list[dict[str, Any]]:
+    """Return the segments of `labels` for the page: seconds, indices (the end exclusive), color, and why, or None.
 
-
-def shown(labels: Sequence[StructuredLabel], rate_hz: float, said: BlockLabels | None) -> list[dict[str, Any]]:
-    """The segments of `labels` for the page: seconds, indices (the end not included), colour, and why, or None."""
-    whys = _whys(labels, said) if said else [None] * len(labels)
+    The reason is from the job of `reports`, newest first, that fits the labels best; the newest of equals. Empty if the
+    rate is unknown (0).
+    """
+    if not rate_hz:
+        return []
+    report = max(reports, key=lambda one: one.count_matches(labels), default=None)
+    reasons = _find_reasons(labels, report) if report else [None] * len(labels)
     return [
         {
             "start": label.start_index,
@@ -51,62 +56,23 @@ def shown(labels: Sequence[StructuredLabel], rate_hz: float, said: BlockLabels |
             "from": label.start_index / rate_hz,
             "to": (label.end_index + 1) / rate_hz,
             "label": label.label,
-            "colour": colour(label.label),
-            "why": why,
+            "colour": choose_color(label.label),
+            "why": reason,
         }
-        for label, why in zip(labels, whys, strict=True)
+        for label, reason in zip(labels, reasons, strict=True)
     ]
 
 
-def _whys(labels: Sequence[StructuredLabel], said: BlockLabels) -> list[dict[str, Any] | None]:
-    """For each label the entry that covers the most of it, where that is at least half."""
-    entries = sorted(said.entries, key=lambda one: int(one["startIndex"]))
-    first, found = 0, []
-    for label in labels:
-        while first < len(entries) and entries[first]["endIndex"] < label.start_index:
-            first += 1
-        most, covering = 0, None
-        for at in range(first, len(entries)):
-            entry = entries[at]
-            if entry["startIndex"] > label.end_index:
-                break
-            common = min(entry["endIndex"], label.end_index) - max(entry["startIndex"], label.start_index) + 1
-            if common > most:
-                most, covering = common, entry
-        is_enough = covering is not None and 2 * most >= label.end_index - label.start_index + 1
-        found.append(_why(label, covering, said.job_id) if covering is not None and is_enough else None)
-    return found
-
-
-def _why(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
-    """An entry as the page says it. `was` is the label that the job had found, where it is another."""
-    pairs = entry.get("runnersUp")
-    runners_up = [
-        {"label": str(pair[0]), "score": pair[1]}
-        for pair in (pairs if isinstance(pairs, list) else ())
-        if isinstance(pair, list) and len(pair) == 2 and _number(pair[1]) is not None
-    ]
-    return {
-        "job": job_id,
-        "was": entry["label"] if entry["label"] != label.label else None,
-        "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
-        "score": _number(entry.get("score")),
-        "runnersUp": runners_up[:5],
-        "loudness": _number(entry.get("loudnessDbfs")),
-        "windows": _count(entry.get("windows")),
-        "agreeing": _count(entry.get("agreeing")),
-    }
-
-
-def as_lines(labels: Sequence[StructuredLabel], rate_hz: float) -> str:
-    """One line a label: its start and its end in seconds, exact to a value, and its name."""
+def format_lines(labels: Sequence[StructuredLabel], rate_hz: float) -> str:
+    """Write one line a label: its start and its end in seconds, exact to a value, and its name."""
     return "\n".join(
-        f"{seconds(one.start_index, rate_hz)} {seconds(one.end_index + 1, rate_hz)} {one.label}" for one in labels
+        f"{format_seconds(one.start_index, rate_hz)} {format_seconds(one.end_index + 1, rate_hz)} {one.label}"
+        for one in labels
     )
 
 
-def of_lines(text: str, rate_hz: float, values_count: int) -> list[dict[str, object]]:
-    """The labels in such lines, as the API has them. Raises Refused, naming the line."""
+def parse_lines(text: str, rate_hz: float, values_count: int) -> list[dict[str, object]]:
+    """Read such lines into labels as the API has them. Raise RequestError if they don't cover the recording."""
     labels: list[dict[str, object]] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -114,80 +80,55 @@ def of_lines(text: str, rate_hz: float, values_count: int) -> list[dict[str, obj
         match = LINE.fullmatch(line.strip())
         if match is None:
             raise RequestError(f"line {number} must hold a start, an end and a label, got {line.strip()[:80]!r}")
-        start, end = (_index(match.group(i), rate_hz, values_count, f"line {number}") for i in (1, 2))
+        start, end = (_parse_seconds(match[i], rate_hz, values_count, f"line {number}") for i in (1, 2))
         if not start < end:
             raise RequestError(f"line {number}: the end must come after the start, got {line.strip()[:80]!r}")
-        labels.append({"startIndex": start, "endIndex": end - 1, "label": match.group(3)})
+        labels.append({"startIndex": start, "endIndex": end - 1, "label": match[3]})
+    check_partition(labels, rate_hz, values_count)
     return labels
 
 
-def checked_by_hand(labels: Sequence[Mapping[str, Any]], rate_hz: float, values_count: int) -> None:
-    """What a person's labels must keep beside the contract: a name each, in order, no overlap. Raises Refused."""
-    at = 0
+def check_partition(labels: Sequence[Mapping[str, Any]], rate_hz: float, values_count: int) -> None:
+    """Raise RequestError unless a person's labels have names, are in order, don't overlap and leave no gap."""
+    covered = 0
     for label in labels:
         start = int(label["startIndex"])
-        if start < at:
-            raise RequestError(f"the label at {seconds(start, rate_hz)} s begins before the one above it ends")
-        if start > at:
-            raise RequestError(f"{seconds(at, rate_hz)}–{seconds(start, rate_hz)} s have no label")
+        if start < covered:
+            raise RequestError(f"the label at {format_seconds(start, rate_hz)} s begins before the one above it ends")
+        if start > covered:
+            raise RequestError(f"{format_seconds(covered, rate_hz)}–{format_seconds(start, rate_hz)} s have no label")
         if not str(label["label"]).strip():
-            raise RequestError(f"the segment from {seconds(start, rate_hz)} s on has no label yet")
-        at = int(label["endIndex"]) + 1
-    if at < values_count:
-        raise RequestError(f"{seconds(at, rate_hz)}–{seconds(values_count, rate_hz)} s have no label")
+            raise RequestError(f"the segment from {format_seconds(start, rate_hz)} s on has no label yet")
+        covered = int(label["endIndex"]) + 1
+    if covered < values_count:
+        end = format_seconds(values_count, rate_hz)
+        raise RequestError(f"{format_seconds(covered, rate_hz)}–{end} s have no label")
 
 
-def seconds(index: int, rate_hz: float) -> str:
-    """An index as seconds, with no more digits than it takes to find it again."""
+def format_seconds(index: int, rate_hz: float) -> str:
+    """Write an index as seconds, with no more digits than it takes to find it again."""
     digits = next((n for n in range(10) if round(round(index / rate_hz, n) * rate_hz) == index), 10)
     return f"{index / rate_hz:.{digits}f}"
 
 
-def _index(text: str, rate_hz: float, values_count: int, where: str) -> int:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= values_count / rate_hz + CLOSE_S:
-        raise RequestError(f"{where}: expected seconds from 0 to {seconds(values_count, rate_hz)}, got {text[:40]!r}")
-    return min(round(value * rate_hz), values_count)
+def is_uncertain(details: Mapping[str, object], sample: LocalSample, *, has_proposal: bool) -> bool:
+    """Return True if a block was uncertain of a segment that the sample has or, with `has_proposal`, may get.
 
-
-def _is_entry(value: object) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("label"), str):
-        return False
-    return _count(value.get("startIndex")) is not None and _count(value.get("endIndex")) is not None
-
-
-def _number(value: object) -> float | None:
-    is_one = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_one else None  # type: ignore[arg-type]
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-CLOSE = 0.1  # to another label, of a score
-
-
-def is_uncertain(said: Mapping[str, object], sample: LocalSample, *, has_proposal: bool) -> bool:
-    """Was a block unsure of a segment that the sample has, or, with `has_proposal`, of one that it proposes?
-
-    `said` are details as the README describes them; those of a proposal that was rejected, or of labels that were
-    replaced since, no longer count.
+    `details` are as the README describes them. Those of a rejected proposal, or of labels that were replaced since, no
+    longer count.
     """
-    entries = said.get("segments")
-    if not isinstance(entries, list):
-        return False
-    unsure = [one for one in entries if isinstance(one, dict) and is_unsure(one)]
-    return any(has_proposal or _stands(one, sample.structured_labels or ()) for one in unsure)
+    entries = details.get("segments")
+    return isinstance(entries, list) and any(
+        is_entry_uncertain(one) and (has_proposal or _is_current(one, sample.structured_labels or ()))
+        for one in entries
+        if isinstance(one, dict)
+    )
 
 
-def is_unsure(entry: Mapping[str, Any]) -> bool:
-    """Did one of a segment's windows not agree, or was another label close?
+def is_entry_uncertain(entry: Mapping[str, Any]) -> bool:
+    """Return True if one of the segment's windows did not agree, or another label was close.
 
-    How close, a block says as `margin`; of one that does not, the runner-up's score is compared.
+    A block reports how close as `margin`; for one that doesn't, the runner-up's score is compared.
     """
     windows, agreeing = entry.get("windows"), entry.get("agreeing")
     if isinstance(windows, int) and isinstance(agreeing, int) and agreeing < windows:
@@ -201,9 +142,76 @@ def is_unsure(entry: Mapping[str, Any]) -> bool:
     return bool(rivals) and score - max(rivals) < CLOSE
 
 
-def _stands(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> bool:
-    """Is what the block said the sample's label now? Neighbours with one label may have been merged since."""
+def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[dict[str, Any] | None]:
+    """Return for each label the entry that covers the most of it, None if that is less than half."""
+    entries = sorted(report.entries, key=lambda one: int(one["startIndex"]))
+    first, reasons = 0, []
+    for label in labels:
+        while first < len(entries) and entries[first]["endIndex"] < label.start_index:
+            first += 1
+        most, covering = 0, None
+        for at in range(first, len(entries)):
+            entry = entries[at]
+            if entry["startIndex"] > label.end_index:
+                break
+            common = min(entry["endIndex"], label.end_index) - max(entry["startIndex"], label.start_index) + 1
+            if common > most:
+                most, covering = common, entry
+        is_enough = 2 * most >= label.end_index - label.start_index + 1
+        reasons.append(_describe_reason(label, covering, report.job_id) if covering and is_enough else None)
+    return reasons
+
+
+def _describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
+    """Return an entry for the page. `was` is the label that the job found, if it is another one."""
+    pairs = entry.get("runnersUp")
+    runners_up = [
+        {"label": str(pair[0]), "score": pair[1]}
+        for pair in (pairs if isinstance(pairs, list) else ())
+        if isinstance(pair, list) and len(pair) == 2 and _as_number(pair[1]) is not None
+    ]
+    return {
+        "job": job_id,
+        "was": entry["label"] if entry["label"] != label.label else None,
+        "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
+        "score": _as_number(entry.get("score")),
+        "runnersUp": runners_up[:MOST_RUNNERS_UP],
+        "loudness": _as_number(entry.get("loudnessDbfs")),
+        "windows": _as_count(entry.get("windows")),
+        "agreeing": _as_count(entry.get("agreeing")),
+    }
+
+
+def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> int:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= values_count / rate_hz + CLOSE_S:
+        end = format_seconds(values_count, rate_hz)
+        raise RequestError(f"{where}: expected seconds from 0 to {end}, got {text[:40]!r}")
+    return min(round(seconds * rate_hz), values_count)
+
+
+def _is_entry(value: object) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("label"), str):
+        return False
+    return _as_count(value.get("startIndex")) is not None and _as_count(value.get("endIndex")) is not None
+
+
+def _is_current(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> bool:
+    """Return True if the sample has the entry's label there. Neighbors with one label may have been merged since."""
     start, end = entry.get("startIndex"), entry.get("endIndex")
     if not isinstance(start, int) or not isinstance(end, int):
         return False
     return any(one.start_index <= start and end <= one.end_index and one.label == entry.get("label") for one in labels)
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _as_count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,100 +1,85 @@
-"""Which recordings a job is given: those named, all, those without labels, those that failed; and a few of them."""
+"""Which recordings a job gets: all, those without labels, those that failed, or those named; and a few of them."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
-from block.local_studio.data.project import LocalProject
-from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.validation import LARGEST_ID, RequestError
-from block.local_studio.jobs.store import JobStore
-from block.local_studio.web.recordings_list import HAND, RecordingRow, entries, given_by
+from block.local_studio.web.recordings_list import HAND, RecordingRow
 
-GIVEN, ALL, UNLABELLED, FAILED = "given", "all", "unlabelled", "failed"
-WHICH = (ALL, UNLABELLED, FAILED, GIVEN)
-NONE = {
+ALL, UNLABELED, FAILED, GIVEN = "all", "unlabelled", "failed", "given"
+EMPTY = {
     ALL: "there are no recordings",
-    UNLABELLED: "all recordings have labels",
+    UNLABELED: "all recordings have labels",
     FAILED: "no recording has failed",
     GIVEN: "no recordings are named",
 }
 LONGEST_TEXT = 200_000  # characters of ids
+MOST_IDS = 1_000_000  # in one span
 SPAN = re.compile(r"([0-9]{1,16})(?:-([0-9]{1,16}))?")
 
 
-@dataclass(frozen=True)
-class SelectionChoices:
-    """What there is to choose from: how many samples each choice means, and how many of all are labelled by hand."""
+def choose_ids(rows: Sequence[RecordingRow], which: str, ids: str, *, with_hand: bool) -> list[int]:
+    """Return the ids of the selected samples, without those labeled by hand unless `with_hand`.
 
-    counts: dict[str, int]
-    by_hand: int
-
-
-def offer(project: LocalProject, store: JobStore) -> SelectionChoices:
-    """The choices in this project at this moment."""
-    rows = _rows(project, store)
-    counts = {which: len(_of(which, rows, "")) for which in (ALL, UNLABELLED, FAILED)}
-    return SelectionChoices(counts, sum(row.given_by == HAND for row in rows))
-
-
-def chosen(project: LocalProject, store: JobStore, which: str, ids: str, *, with_hand: bool) -> list[int]:
-    """The ids of the samples that are meant, without those labelled by hand unless `with_hand`. Raises Refused."""
-    if which not in WHICH:
+    Raise RequestError if none is left.
+    """
+    if which not in EMPTY:
         raise RequestError("choose which recordings are meant")
-    rows = _of(which, _rows(project, store), ids)
-    if not rows:
-        raise RequestError(NONE[which])
-    kept = [row.sample.id for row in rows if with_hand or row.given_by != HAND]
-    if not kept:
+    selection = select(rows, which, ids)
+    if not selection:
+        raise RequestError(EMPTY[which])
+    chosen = [row.sample.id for row in selection if with_hand or row.labeled_by != HAND]
+    if not chosen:
         raise RequestError("all of these are labelled by hand, and left alone unless you say otherwise")
-    return kept
+    return chosen
 
 
-def few(ids: Sequence[int], count: int | None) -> list[int]:
-    """At most `count` of them, drawn at random, in order; all for None."""
-    return list(ids) if count is None or count >= len(ids) else sorted(random.sample(list(ids), count))
+def select(rows: Sequence[RecordingRow], which: str, ids: str = "") -> list[RecordingRow]:
+    """Return the rows that `which` stands for; `ids` names those of GIVEN. Raise RequestError for an unknown id."""
+    if which == GIVEN:
+        by_id = {row.sample.id: row for row in rows}
+        wanted = parse_ids(ids)
+        for sample_id in wanted:
+            if sample_id not in by_id:
+                raise RequestError(f"there is no recording {sample_id}")
+        return [by_id[sample_id] for sample_id in wanted]
+    # Blocks leave disabled recordings alone, so these are not selected unless named.
+    enabled = [row for row in rows if not row.sample.is_disabled]
+    if which == UNLABELED:
+        return [row for row in enabled if not row.is_labeled]
+    if which == FAILED:
+        return [row for row in enabled if row.has_failed]
+    return enabled
 
 
-def is_by_hand(sample: LocalSample) -> bool:
-    """Are the labels those of a person?"""
-    return given_by(sample) == HAND
+def draw(ids: Sequence[int], count: int | None) -> list[int]:
+    """Return `count` of the ids, drawn at random, in ascending order; all as they are if there are no more, or None."""
+    return list(ids) if count is None or count >= len(ids) else sorted(random.sample(ids, count))
 
 
-def named(text: str) -> list[int]:
-    """The ids in `1, 2, 5-9`, each once. Raises Refused."""
+def parse_ids(text: str) -> list[int]:
+    """Return the ids in a text such as `1, 2, 5-9`, each once. Raise RequestError if it isn't one."""
     if len(text) > LONGEST_TEXT:
         raise RequestError("these are too many ids")
-    found: dict[int, None] = {}
-    for word in re.split(r"[,\s]+", text.strip()):
+    ids: dict[int, None] = {}
+    for word in re.findall(r"[^,\s]+", text):
         match = SPAN.fullmatch(word)
-        if not word:
-            continue
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= LARGEST_ID or last - first > 1_000_000:
+        if not 1 <= first <= last <= LARGEST_ID or last - first > MOST_IDS:
             raise RequestError(f"{word[:40]!r} is no id of a recording; expected such as: 1, 2, 5-9")
-        found.update(dict.fromkeys(range(first, last + 1)))
-    return list(found)
+        ids.update(dict.fromkeys(range(first, last + 1)))
+    return list(ids)
 
 
-def _rows(project: LocalProject, store: JobStore) -> list[RecordingRow]:
-    return entries(project.samples(), store.newest_details(), store.open_proposals())
-
-
-def _of(which: str, rows: Sequence[RecordingRow], ids: str) -> list[RecordingRow]:
-    if which == GIVEN:
-        wanted = named(ids)
-        there = {row.sample.id: row for row in rows}
-        unknown = [one for one in wanted if one not in there]
-        if unknown:
-            raise RequestError(f"there is no recording {unknown[0]}")
-        return [there[one] for one in wanted]
-    # What is disabled is left alone, as blocks do, unless it is named.
-    rows = [row for row in rows if not row.sample.is_disabled]
-    if which == UNLABELLED:
-        return [row for row in rows if not row.is_labelled]
-    if which == FAILED:
-        return [row for row in rows if row.error or row.sample.processing_error is not None]
-    return list(rows)
+def format_ids(ids: Iterable[int]) -> str:
+    """Write ids as `1-3,7`, ascending, each once."""
+    words = []
+    # Within a run of consecutive ids, the difference between an id and its position stays the same.
+    for _, run in groupby(enumerate(sorted(set(ids))), lambda pair: pair[1] - pair[0]):
+        numbers = [number for _, number in run]
+        words.append(f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else str(numbers[0]))
+    return ",".join(words)

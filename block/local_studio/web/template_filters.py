@@ -1,4 +1,4 @@
-"""How pages say numbers and names: the filters of the templates."""
+"""The filters of the templates: how pages write numbers, times and names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
-COLOURS = 12  # of labels, in studio.css
-# Controls, and what makes text run the other way: a name could look like another one, and a line like two.
+COLORS = 12  # of labels, in studio.css
+# Control characters, and those that reverse text: they make a name look like another one, or like two lines.
 DISGUISING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def length(seconds: float) -> str:
-    """`seconds` as a clock shows it: `0:07.5`, `1:02:33`."""
+def format_duration(seconds: float) -> str:
+    """Write `seconds` as a clock does: `0:07.5`, `1:02:33`."""
     tenths = round(seconds * 10)
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
@@ -24,33 +24,33 @@ def length(seconds: float) -> str:
     return f"{minutes}:{tenths // 10:02d}.{tenths % 10}"
 
 
-def rate(hz: float) -> str:
-    """A rate in kHz, as short as it can be said."""
+def format_rate(hz: float) -> str:
+    """Write a rate in kHz; a dash if it is unknown."""
     return f"{hz / 1000:g} kHz" if hz else "–"
 
 
-def colour(label: str) -> int:
-    """The number of a label's colour, 0 to 11: the same on every page, and after every start."""
-    return hashlib.sha256(label.encode("utf-8", "surrogatepass")).digest()[0] % COLOURS
+def choose_color(label: str) -> int:
+    """Return the number of a label's color, 0 to 11: always the same for one label."""
+    return hashlib.sha256(label.encode("utf-8", "surrogatepass")).digest()[0] % COLORS
 
 
-def number(value: float, digits: int = 2) -> str:
-    """A number with so many digits behind the point."""
+def format_number(value: float, digits: int = 2) -> str:
+    """Write a number with that many decimals."""
     return f"{value:.{digits}f}"
 
 
-def moment(time: str) -> str:
-    """An ISO 8601 time in UTC to the minute: `2026-01-31 17:05`."""
+def format_time(time: str) -> str:
+    """Write an ISO 8601 time in UTC to the minute: `2026-01-31 17:05`."""
     return time[:16].replace("T", " ")
 
 
-def plain(name: object) -> str:
-    """A name on one line and in the order in which it is written; what would change either is shown as U+FFFD."""
+def make_plain(name: object) -> str:
+    """Return a name with U+FFFD for each character that would break or reorder its line."""
     return DISGUISING.sub("\ufffd", str(name))
 
 
-def coded(text: str) -> Markup:
-    """Text of a docstring, what stands between backticks in it set as code."""
+def mark_code(text: str) -> Markup:
+    """Return a docstring's text as HTML, with what stands between backticks set as code."""
     parts = re.split(r"`+([^`]+)`+", text)
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
@@ -58,12 +58,12 @@ def coded(text: str) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., object]] = {
-    "length": length,
-    "rate": rate,
-    "colour": colour,
-    "number": number,
-    "moment": moment,
-    "plain": plain,
-    "coded": coded,
-    "in_shell": shlex.quote,
+    "duration": format_duration,
+    "rate": format_rate,
+    "color": choose_color,
+    "number": format_number,
+    "minute": format_time,
+    "plain": make_plain,
+    "code": mark_code,
+    "shell": shlex.quote,
 }

@@ -127,11 +127,11 @@ export class Drawing {
       canvas.height = height;
     }
     const context = canvas.getContext("2d");
-    const colours = getComputedStyle(document.documentElement);
+    const colors = getComputedStyle(document.documentElement);
     context.clearRect(0, 0, width, height);
-    context.fillStyle = colours.getPropertyValue("--hair");
+    context.fillStyle = colors.getPropertyValue("--hair");
     context.fillRect(0, Math.floor(height / 2), width, 1);
-    context.fillStyle = colours.getPropertyValue("--accent");
+    context.fillStyle = colors.getPropertyValue("--accent");
     const fits = this.part && this.part.start <= view.start + 1e-6 && view.end <= this.part.end + 1e-6;
     const peaks = fits ? this.part : this.whole || this.part;
     if (!peaks) {

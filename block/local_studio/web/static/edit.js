@@ -11,8 +11,8 @@ function bounded(segment, bounds) {
 
 /** Edits the lane `lane` of the recording that `data` names. `changed` is called when the segments have changed. */
 export class Editor {
-  constructor({ lane, player, data, colours, changed, say }) {
-    Object.assign(this, { lane, player, data, colours, changed, say });
+  constructor({ lane, player, data, colors, changed, say }) {
+    Object.assign(this, { lane, player, data, colors, changed, say });
     this.root = document.getElementById("editor");
     this.input = document.getElementById("label");
     this.trouble = document.getElementById("trouble");
@@ -136,8 +136,8 @@ export class Editor {
   }
 
   rename(label) {
-    const colour = this.colours.get(label.trim()) ?? null;
-    const segments = this.segments.map((one, at) => (at === this.chosen ? { ...one, label: label.trim(), colour, why: null } : one));
+    const color = this.colors.get(label.trim()) ?? null;
+    const segments = this.segments.map((one, at) => (at === this.chosen ? { ...one, label: label.trim(), colour: color, why: null } : one));
     this.change(segments, `label ${this.chosen}`);
   }
 

@@ -30,8 +30,8 @@ export class Lane {
       const button = this.buttons[index];
       button.style.left = `${(100 * segment.start) / all}%`;
       button.style.width = `${(100 * (segment.end - segment.start)) / all}%`;
-      const colour = segment.colour === null ? "other" : `c${segment.colour}`;
-      button.className = `segment ${this.kind} ${segment.label ? colour : "nameless"}`;
+      const color = segment.colour === null ? "other" : `c${segment.colour}`;
+      button.className = `segment ${this.kind} ${segment.label ? color : "nameless"}`;
       button.firstChild.textContent = segment.label || "no label yet";
       button.setAttribute("aria-label", `${segment.label || "no label yet"}, ${this.times(segment)}`);
     });

@@ -38,9 +38,9 @@ if (data.proposed) {
   lanes.proposed.set(data.proposed);
 }
 
-const colours = new Map();
+const colors = new Map();
 for (const option of document.getElementById("labels").options) {
-  colours.set(option.value, Number(option.dataset.colour));
+  colors.set(option.value, Number(option.dataset.color));
 }
 
 // Which segment the panel tells of: the one under the pointer or the focus, else the one that was clicked.
@@ -57,7 +57,7 @@ function tell(which) {
   }
 }
 
-const editor = new Editor({ lane: lanes.current, player, data, colours, say, changed: () => tell(pinned) });
+const editor = new Editor({ lane: lanes.current, player, data, colors, say, changed: () => tell(pinned) });
 
 function pin(which) {
   pinned = which;
