@@ -128,15 +128,11 @@ class _SamplePaths:
 
 def _path(sample: LocalSample) -> str:
     """Return the path of a sample in the file, with "/" between its parts."""
-    if sample.path is None:
-        return f"samples/{sample.id}.wav"
     return sample.path.decode("utf-8", "backslashreplace")
 
 
 def _make_entry(sample: LocalSample) -> dict[str, object]:
     entry: dict[str, object] = {"path": _path(sample)}
-    if sample.path is None:
-        entry["name"] = sample.name
     entry["category"] = sample.category if sample.category in CATEGORIES else "testing"
     if sample.structured_labels:
         entry["label"] = {"type": "multi-label", "labels": [one.to_json() for one in sample.structured_labels]}
