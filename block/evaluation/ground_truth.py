@@ -126,7 +126,7 @@ class _Classes:
         return index
 
     def unknown(self, row: Annotation) -> LabelError:
-        near = self._names.nearest(row.label)
+        near = self._names.suggest(row.label)
         hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
         return LabelError(f"{row.place}: {row.label!r} is neither a class of this checkpoint nor a new name{hint}")
 
