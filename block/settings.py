@@ -54,9 +54,9 @@ class WindowSettings:
 class DecisionSettings:
     """How logits become labels.
 
-    `labels` are the labels of interest in the user's order, with thresholds in 0…1 that count as reached. Segments
-    shorter than `min_segment_ms` go to their longer neighbor; 0 keeps all. Windows with an RMS level below
-    `silence_dbfs`, in dB relative to full scale, are silent and not scored.
+    `labels` are the labels of interest in the user's order; a score reaches a threshold, in 0…1, if it is equal or
+    higher. Segments shorter than `min_segment_ms` go to their longer neighbor; 0 keeps all. Windows with an RMS level
+    below `silence_dbfs`, in dB relative to full scale, are silent and not scored.
     """
 
     labels: tuple[LabelOfInterest, ...]
