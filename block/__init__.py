@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Return `label`, `Labeler` or `TimeSegment`: imported at first use, since PyTorch takes seconds."""
+    """Import `label`, `Labeler` or `TimeSegment` on first use, since PyTorch takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from block import api

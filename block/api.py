@@ -1,4 +1,4 @@
-"""The Python API: label sound files and arrays as the commands do."""
+"""The Python API: label sound files and arrays like the commands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ENCODINGS = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64"
 
 
 class TimeSegment(NamedTuple):
-    """A part of a recording with one label: `start` and `end` in seconds, `score` in 0…1."""
+    """A span of a recording with one label: `start` and `end` in seconds, `score` in 0…1."""
 
     start: float
     end: float
@@ -45,10 +45,10 @@ class TimeSegment(NamedTuple):
 
 
 class Labeler:
-    """Label recordings with one model, which is loaded once, in exact mode.
+    """Label recordings in exact mode with one model, which is loaded once.
 
-    `labels` are class names, or one text as `--audioset-labels` takes it; the other options are named as in the
-    commands. Raises SettingsError, LabelError or CheckpointError for what cannot be used.
+    `labels` are class names, or one text as for `--audioset-labels`; the other options have the names that they have on
+    the command line. Raises SettingsError, LabelError or CheckpointError for what cannot be used.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Labeler:
         job = Job(checkpoint, WindowSettings(win_size_ms, win_stride_ms), decisions, compute, AuditSettings())
         engine = Engine(job, choose_device(compute), checkpoint.sha256())
         self._rate_hz = checkpoint.front_end.rate_hz
-        # As where scores are kept: what a window gets does not depend on what is computed beside it.
+        # As if scores were stored: the scores of a window do not depend on what else is in its batch.
         self._labeler = engine.load_labeler(_WarningsNotifier(), stored=True)
 
     def label(self, recording: Audio, rate_hz: int | None = None) -> list[TimeSegment]:
@@ -107,12 +107,12 @@ class Labeler:
 def label(
     recording: Audio, labels: str | Sequence[str], rate_hz: int | None = None, **options: Any
 ) -> list[TimeSegment]:
-    """Return the segments of one recording; `options` are those of `Labeler`, which labels several faster."""
+    """Return the segments of one recording. `options` are those of `Labeler`, which is faster for several."""
     return Labeler(labels, **options).label(recording, rate_hz)
 
 
 class _WarningsNotifier:
-    """Pass on what a user should know as Python's warnings."""
+    """Passes lines for the user on as Python warnings."""
 
     def say(self, line: str) -> None:
         warnings.warn(line, stacklevel=2)
@@ -121,7 +121,7 @@ class _WarningsNotifier:
 
 
 def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedAudio:
-    """Return the mono waveform at `to_hz`. Raises RecordingError for a file or an array that cannot be used."""
+    """Decode a file or an array into a mono waveform at `to_hz`. Raises RecordingError if it cannot be used."""
     if not isinstance(recording, (str, os.PathLike)):
         return audio.decode(_as_file(np.asarray(recording), rate_hz), to_hz)
     if rate_hz is not None:
@@ -136,7 +136,7 @@ def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedA
 
 
 def _as_file(values: npt.NDArray[Any], rate_hz: int | None) -> bytes:
-    """Return the array as a sound file, so that it takes the way of files."""
+    """Return an array as a sound file, so that it is decoded like one."""
     if rate_hz is None or rate_hz <= 0 or rate_hz != int(rate_hz):
         raise RecordingError(f"rate_hz is {rate_hz}; an array needs its rate, a whole number of values a second")
     if values.dtype.name not in ENCODINGS:

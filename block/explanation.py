@@ -11,37 +11,31 @@ import numpy.typing as npt
 from block import decisions
 from block.recording import Evidence, RunnerUp, Segment
 from block.settings import DecisionSettings
-from block.windows import Layout
+from block.windows import Layout, PreparedRecording
 
 RUNNERS_UP = 3
 
 
 def explain(
     segments: Sequence[Segment],
-    layout: Layout,
-    chunk_counts: Sequence[int],
+    prepared: PreparedRecording,
     logits: npt.ArrayLike,
-    levels_dbfs: npt.ArrayLike,
     settings: DecisionSettings,
     class_names: Sequence[str],
 ) -> tuple[Evidence, ...]:
-    """Return the evidence for each of `segments`, in order.
-
-    `chunk_counts` has the number of chunks of each window, 0 for a silent one; `logits`, shape `(chunks, classes)`, are
-    those of all chunks. `levels_dbfs`, shape `(windows,)`, are the RMS levels of the windows.
-    """
-    class_scores = decisions.score_classes(logits, chunk_counts, settings.score_function)
+    """Return the evidence for each of `segments`, in order; `logits`, shape `(chunks, classes)`, are of all chunks."""
+    class_scores = decisions.score_classes(logits, prepared.chunk_counts, settings.score_function)
     label_scores = decisions.reduce_to_labels(class_scores, settings.labels)
-    heard = np.array(chunk_counts) > 0
+    heard = np.array(prepared.chunk_counts) > 0
     window_labels = [
         decision.label
         for decision in decisions.decide_cells(label_scores, heard, settings.labels, settings.other_label)
     ]
-    power = 10 ** (np.asarray(levels_dbfs, np.float64) / 10)
+    power = 10 ** (prepared.levels_dbfs.astype(np.float64) / 10)
     own_classes = {label.name: label.indices for label in settings.labels}
     found = []
     for segment in segments:
-        windows = _find_windows(segment, layout)
+        windows = _find_windows(segment, prepared.layout)
         means = class_scores[windows].mean(axis=0)
         others = [at for at in np.argsort(-means, kind="stable") if at not in own_classes.get(segment.label, ())]
         mean_power = float(power[windows].mean())

@@ -1,21 +1,21 @@
-"""The user's list of labels of interest: which classes, renamed to what, above which threshold.
+"""Read the user's list of labels of interest: which classes, renamed to what, above which threshold.
 
-The grammar. Lines, and commas within a line, separate entries; a line ends at a real newline or at the two
-characters `\\n`. An entry is a class name, perhaps a `*`, then at most one parenthesis:
+The grammar: lines, and commas within a line, separate entries; a line ends at a real newline or at the two characters
+`\\n`. An entry is a class name, then possibly a `*`, then at most one parenthesis:
 
     Speech                    the class
     Speech (voice)            renamed
     Speech (0.4)              with its own threshold
     Speech (voice, 0.4)       both; what follows the last comma is the threshold if it is a number
     Animal*                   the class or any below it in AudioSet's hierarchy, scored by the highest
-    Human sounds* (person)    what is no class itself stands for those below it
+    Human sounds* (person)    a name in the hierarchy that is not a class: those below it
 
-The class name is the longest one that ends the entry, its line, or stands before a comma or a parenthesis, so
-`Whimper (dog)` is the class of that name and `Male speech, man speaking` is one entry. Names match without
-regard to case, and what the user typed is what is written, without the `*`.
+The class name is the longest one that is followed by the end of the line, a comma or a parenthesis, so `Whimper (dog)`
+is the class of that name and `Male speech, man speaking` is one entry. Names match without regard to case; the label
+that is written is what the user typed, without the `*`.
 
-An entry is refused if it is there already. Those that cover one another, such as `Dog` and `Animal*`, compete like any:
-`Animal*` scores at least as high, and of equals the first wins, so the narrower one should stand first.
+An entry that appears twice is refused. Entries that overlap, such as `Dog` and `Animal*`, compete like any others:
+`Animal*` scores at least as high, and the first of equals wins, so the narrower one should come first.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 class LabelError(ValueError):
-    """The list of labels cannot be read; the message names the place."""
+    """The list of labels cannot be read. The message says where."""
 
 
 @dataclass(frozen=True)
 class LabelOfInterest:
-    """A class the user asked for: its `index` in the checkpoint, the `name` to write, its `threshold` in 0…1.
+    """A class the user asked for: its `index` in the checkpoint, the `name` to write, and its `threshold` in 0…1.
 
-    `class_name` is as the checkpoint has it; with a `*` behind it, the class and its descendants are meant.
-    `indices` are the classes whose highest score is its own: the class alone, or with its descendants; `index` is the
-    first. `entry` is the text it was read from; reading the entries again gives the same labels.
+    `class_name` is as the checkpoint has it, with a `*` after it if it includes its descendants. Its score is the
+    highest of the classes in `indices`: the class itself, or with its descendants; `index` is the first. `entry` is the
+    text it was read from; reading the entries again gives the same labels.
     """
 
     index: int
@@ -58,68 +58,67 @@ class LabelOfInterest:
 
 
 class ClassNames:
-    """The names of a checkpoint's classes, findable without regard to case or to the length of spaces."""
+    """Finds the classes of a checkpoint by name, without regard to case or to the length of spaces."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._by_key: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
             self._by_key.setdefault(normalize_name(name), []).append(index)
-        self._plain = _pattern(self._by_key, "")
+        self._plain = _compile_pattern(self._by_key, "")
 
     def __contains__(self, typed: str) -> bool:
         return normalize_name(typed) in self._by_key
 
     def match(self, line: str, start: int) -> re.Match[str] | None:
-        """The longest class name at `start` that an entry may begin with."""
+        """Match the longest class name at `start` that can begin an entry."""
         found = self._plain.match(line, start)
-        # Case-insensitive patterns know pairs that lower() does not, such as the long s; these match nothing.
-        return found if found and normalize_name(found.group(1)) in self._by_key else None
+        # Case-insensitive patterns match pairs that lower() does not, such as the long s.
+        return found if found and found.group(1) in self else None
 
-    def match_rolled_up(self, line: str, start: int) -> re.Match[str] | None:
-        """The longest name at `start`, of a class or in AudioSet's hierarchy, with a `*` behind it."""
-        found = self._rolled_up.match(line, start) if "*" in line else None
-        known = found and (normalize_name(found.group(1)) in self._by_key or load_audioset().find(found.group(1)))
-        return found if known else None
+    def match_starred(self, line: str, start: int) -> re.Match[str] | None:
+        """Match the longest name at `start`, of a class or in AudioSet's hierarchy, that has a `*` after it."""
+        found = self._starred.match(line, start) if "*" in line else None
+        return found if found and (found.group(1) in self or load_audioset().find(found.group(1))) else None
 
     @cached_property
-    def _rolled_up(self) -> re.Pattern[str]:
+    def _starred(self) -> re.Pattern[str]:
         names = {normalize_name(node.name) for node in load_audioset().nodes.values()}
-        return _pattern(names | self._by_key.keys(), r"\s*\*")
+        return _compile_pattern(names | self._by_key.keys(), r"\s*\*")
 
     def index(self, typed: str) -> int:
-        """The class that `typed` names; exact spelling decides between names that differ only in case."""
+        """Return the class that `typed` names. Exact spelling decides between names that differ only in case."""
         candidates = self._by_key[normalize_name(typed)]
         exact = [index for index in candidates if self.names[index] == typed]
         if len(exact or candidates) > 1:
             raise LabelError(f"the checkpoint has {len(candidates)} classes named {typed!r}; it cannot be told which")
         return (exact or candidates)[0]
 
-    def below(self, typed: str) -> tuple[int, ...]:
-        """The classes below `typed` in AudioSet's hierarchy, itself left out."""
+    def find_descendants(self, typed: str) -> tuple[int, ...]:
+        """Return the classes below `typed` in AudioSet's hierarchy, without itself."""
         node = load_audioset().find(typed)
-        names = (normalize_name(one.name) for one in (load_audioset().below(node) if node else ()))
+        names = (normalize_name(one.name) for one in (load_audioset().find_descendants(node) if node else ()))
         return tuple(index for name in names for index in self._by_key.get(name, ()))
 
-    def nearest(self, text: str, count: int = 3) -> list[str]:
-        """Up to `count` class names spelled like `text`."""
+    def suggest(self, text: str, count: int = 3) -> list[str]:
+        """Return up to `count` class names that are spelled like `text`."""
         keys = difflib.get_close_matches(normalize_name(text), list(self._by_key), n=count, cutoff=0.6)
         return [self.names[self._by_key[one][0]] for one in keys]
 
-    def nearest_rolled_up(self, text: str, count: int = 3) -> list[str]:
-        """Up to `count` names spelled like `text` that a `*` may follow, with the `*`."""
-        # What holds a comma itself is no slip of the pen for a name that holds none: another entry follows there.
+    def suggest_starred(self, text: str, count: int = 3) -> list[str]:
+        """Return up to `count` names that are spelled like `text` and can have a `*`, with the `*`."""
+        # A comma in the text ends an entry, unless the name has one too.
         names = [node.name for node in load_audioset().nodes.values() if "," in node.name or "," not in text]
         by_key = {normalize_name(name): name for name in names}
         near = difflib.get_close_matches(normalize_name(text), by_key, n=len(names), cutoff=0.6)
-        return [f"{by_key[one]}*" for one in near if self.below(one)][:count]
+        return [f"{by_key[one]}*" for one in near if self.find_descendants(one)][:count]
 
 
 def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[LabelOfInterest, ...]:
-    """Read a list of labels of interest against the class `names` of a checkpoint.
+    """Read a list of labels of interest; `names` are the classes of a checkpoint.
 
-    `threshold`, in 0…1, is for the entries that name none. Raises LabelError, naming the place, for unknown names,
-    thresholds outside 0…1, empty renames, classes named twice, and a list that names nothing.
+    `threshold`, in 0…1, is for entries without one. Raises LabelError, which says where, for unknown names, thresholds
+    outside 0…1, empty renames, classes named twice, and an empty list.
     """
     classes = ClassNames(names)
     labels: list[LabelOfInterest] = []
@@ -132,7 +131,7 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
                 continue
             place = f"line {number}, column {position + 1}"
             try:
-                label, position = _entry(line, position, classes, threshold)
+                label, position = _read_entry(line, position, classes, threshold)
             except LabelError as error:
                 raise LabelError(f"{place}: {error}") from None
             first = places.setdefault((label.class_name, label.indices), place)
@@ -145,46 +144,47 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
 
 
 def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:
-    """What to tell the user of labels that no part of a recording can get, in words; one line a label.
+    """Return a line for each label that no part of a recording can get.
 
-    A label whose classes are all among those of an earlier one, which asks for no higher score, never wins.
+    A label never wins if all of its classes belong to an earlier label with the same threshold or a lower one.
     """
-    said = []
+    lines = []
     for place, label in enumerate(labels):
         for first in labels[:place]:
             if set(label.indices) <= set(first.indices) and first.threshold <= label.threshold:
                 if label.name != first.name:
-                    said.append(
+                    lines.append(
                         f"{label.name!r} is never written: {first.class_name!r} stands before it, scores at least as "
                         f"high and asks for no more; name {label.class_name!r} first"
                     )
                 break
-    return said
+    return lines
 
 
-def _pattern(keys: Iterable[str], behind: str) -> re.Pattern[str]:
-    """Finds the longest of the names as group 1, then `behind` and the end, a comma or a parenthesis."""
+def _compile_pattern(keys: Iterable[str], suffix: str) -> re.Pattern[str]:
+    """Match the longest of the names as group 1, then `suffix`, before the end, a comma or a parenthesis."""
     # Longest first: the alternatives of a pattern are tried in order.
     ordered = sorted(keys, key=len, reverse=True)
-    spelled = ("\\s+".join(re.escape(word) for word in one.split(" ")) for one in ordered)
-    return re.compile(f"({'|'.join(spelled)}){behind}\\s*(?=$|,|\\()", re.IGNORECASE)
+    names = ("\\s+".join(re.escape(word) for word in one.split(" ")) for one in ordered)
+    return re.compile(f"({'|'.join(names)}){suffix}\\s*(?=$|,|\\()", re.IGNORECASE)
 
 
-def _entry(line: str, start: int, classes: ClassNames, threshold: float) -> tuple[LabelOfInterest, int]:
-    match, rolled_up = classes.match(line, start), classes.match_rolled_up(line, start)
-    # The longer name is meant: `Whimper (dog)*` is no `Whimper`. A class whose own name ends in * is the class.
-    if rolled_up and (match is None or rolled_up.end(1) > match.end(1)):
-        match, (class_name, indices) = rolled_up, _rolled_up(rolled_up.group(1), classes)
+def _read_entry(line: str, start: int, classes: ClassNames, threshold: float) -> tuple[LabelOfInterest, int]:
+    """Return the label of the entry at `start`, and where the entry ends."""
+    match, starred = classes.match(line, start), classes.match_starred(line, start)
+    # The longer name is meant: `Whimper (dog)*` is not `Whimper`. A class whose own name ends in * is that class.
+    if starred and (match is None or starred.end(1) > match.end(1)):
+        match, (class_name, indices) = starred, _resolve_starred(starred.group(1), classes)
     elif match:
         index = classes.index(match.group(1))
         class_name, indices = classes.names[index], (index,)
     else:
-        raise LabelError(_unknown(line[start:], classes))
+        raise LabelError(_describe_unknown(line[start:], classes))
     name = typed = match.group(1)
     end = match.end()
     if line.startswith("(", end):
-        inner, end = _parenthesis(line, end)
-        name, threshold = _rename_and_threshold(inner, typed, threshold)
+        inner, end = _read_parenthesis(line, end)
+        name, threshold = _read_rename(inner, typed, threshold)
     rest = line[end:].lstrip()
     if rest and not rest.startswith(","):
         raise LabelError(f"after {line[start:end]!r} a comma or a new line was expected, got {rest[:30]!r}")
@@ -192,20 +192,20 @@ def _entry(line: str, start: int, classes: ClassNames, threshold: float) -> tupl
     return LabelOfInterest(indices[0], class_name, name, threshold, entry, indices), end
 
 
-def _rolled_up(typed: str, classes: ClassNames) -> tuple[str, tuple[int, ...]]:
-    """The name that `typed` with a `*` stands for, and the classes, its own first if it is one."""
+def _resolve_starred(typed: str, classes: ClassNames) -> tuple[str, tuple[int, ...]]:
+    """Return the full name of `typed` with a `*`, and its classes, itself first if it is one."""
     own = (classes.index(typed),) if typed in classes else ()
-    below = classes.below(typed)
+    descendants = classes.find_descendants(typed)
     node = load_audioset().find(typed)
     name = classes.names[own[0]] if own else node.name if node else typed
-    if not below:
+    if not descendants:
         hint = "; leave out the * to mean the class alone" if own else f", and {name!r} is none itself"
         raise LabelError(f"no class of this checkpoint is below {name!r} in AudioSet's hierarchy{hint}")
-    return f"{name}*", own + below
+    return f"{name}*", own + descendants
 
 
-def _parenthesis(line: str, start: int) -> tuple[str, int]:
-    """What stands in the balanced parenthesis that opens at `start`, and where it ends."""
+def _read_parenthesis(line: str, start: int) -> tuple[str, int]:
+    """Return the content of the balanced parenthesis that opens at `start`, and where it ends."""
     depth = 0
     for position in range(start, len(line)):
         depth += {"(": 1, ")": -1}.get(line[position], 0)
@@ -214,7 +214,8 @@ def _parenthesis(line: str, start: int) -> tuple[str, int]:
     raise LabelError(f"the parenthesis in {line[start:]!r} is not closed")
 
 
-def _rename_and_threshold(inner: str, typed: str, threshold: float) -> tuple[str, float]:
+def _read_rename(inner: str, typed: str, threshold: float) -> tuple[str, float]:
+    """Return the name and the threshold that a parenthesis gives; `typed` and `threshold` are the defaults."""
     head, comma, last = inner.rpartition(",")
     if NUMBER.fullmatch(last.strip()):
         threshold = float(last)
@@ -229,16 +230,17 @@ def _rename_and_threshold(inner: str, typed: str, threshold: float) -> tuple[str
     return name, threshold
 
 
-def _unknown(rest: str, classes: ClassNames) -> str:
+def _describe_unknown(rest: str, classes: ClassNames) -> str:
+    """Return why the line from here on names no class, with suggestions."""
     typed = rest.split(",")[0].split("(")[0].strip()
     for name in (typed, rest.strip()):
-        node, below = load_audioset().find(name), classes.below(name)
-        if node and below:
-            return f"{name!r} is no class by itself; '{node.name}*' stands for the {len(below)} below it"
-    # A name that holds a comma or a parenthesis is best compared whole, any other up to the next of these.
-    near = dict.fromkeys([*classes.nearest(typed), *classes.nearest(rest)])
+        node, descendants = load_audioset().find(name), classes.find_descendants(name)
+        if node and descendants:
+            return f"{name!r} is no class by itself; '{node.name}*' stands for the {len(descendants)} below it"
+    # A class name may contain a comma or a parenthesis: also try the whole line.
+    near = dict.fromkeys([*classes.suggest(typed), *classes.suggest(rest)])
     if "*" in rest or not near:
         starred = rest.partition("*")[0] if "*" in rest else typed
-        near = dict.fromkeys([*classes.nearest_rolled_up(starred), *near])
+        near = dict.fromkeys([*classes.suggest_starred(starred), *near])
     hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     return f"{typed or rest.strip()!r} is not a class of this checkpoint{hint}"

@@ -1,8 +1,8 @@
-"""AudioSet's hierarchy of sounds: which names stand below which.
+"""AudioSet's hierarchy of sounds: which names are below which.
 
-The facts are in `audioset_ontology.csv`, which says where they come from: 632 nodes, 527 of them AudioSet's classes;
-most of the others, such as `Human sounds`, are there for what is below them. A node may stand below several: `Growling`
-is a dog's, a cat's and a wild animal's.
+It is in `audioset_ontology.csv`, which names its source: 632 nodes, of which 527 are AudioSet's classes. Most others,
+such as `Human sounds`, only group what is below them. A node may be below several others: `Growling` is a dog's, a
+cat's and a wild animal's.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ AUDIOSET = Path(__file__).with_name("audioset_ontology.csv")
 
 
 def normalize_name(name: str) -> str:
-    """What names are compared by: without regard to case or to the length of spaces."""
+    """Return the form that names are compared in: without regard to case or to the length of spaces."""
     return " ".join(name.split()).lower()
 
 
 @dataclass(frozen=True)
 class Node:
-    """A sound in the hierarchy, and the ids of those right below it."""
+    """A sound in the hierarchy, and the ids of those directly below it."""
 
     id: str
     name: str
@@ -39,9 +39,9 @@ class TreeLine:
 
 
 class Ontology:
-    """A hierarchy of nodes with distinct names; a node may have several parents, and none is below itself.
+    """A hierarchy of nodes with distinct names. A node may have several parents; none is below itself.
 
-    Raises ValueError where an id stands for no node, or two names are one.
+    Raises ValueError if an id belongs to no node, or two nodes have the same name.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
@@ -55,19 +55,17 @@ class Ontology:
         self.roots = tuple(node for node in self.nodes.values() if node.id not in children)
 
     def find(self, name: str) -> Node | None:
-        """The node of that name, without regard to case."""
+        """Return the node of that name, without regard to case."""
         return self._by_key.get(normalize_name(name))
 
-    def below(self, node: Node) -> tuple[Node, ...]:
-        """The descendants of `node`, itself left out, each once; a node comes before what is below it first."""
-        found: dict[str, Node] = {}
-        for line in self.lines([node]):
-            found.setdefault(line.node.id, line.node)
+    def find_descendants(self, node: Node) -> tuple[Node, ...]:
+        """Return the descendants of `node`, without itself, each once, in the order of `walk`."""
+        found = {line.node.id: line.node for line in self.walk([node])}
         del found[node.id]
         return tuple(found.values())
 
-    def lines(self, nodes: Iterable[Node] | None = None) -> Iterator[TreeLine]:
-        """`nodes` (all roots) and what is below them, from the top, a node under each of its parents."""
+    def walk(self, nodes: Iterable[Node] | None = None) -> Iterator[TreeLine]:
+        """Yield `nodes` (default: all roots) and their descendants from the top, a node under each of its parents."""
         stack = [TreeLine(0, node) for node in (self.roots if nodes is None else nodes)][::-1]
         while stack:
             line = stack.pop()
@@ -76,24 +74,24 @@ class Ontology:
 
 
 def format_tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:
-    """The hierarchy of a checkpoint's classes, a line a class under each of its parents, two spaces a level.
+    """Yield the hierarchy of a checkpoint's classes: a line per class under each of its parents, two spaces per level.
 
-    What is no class, but has classes below it, ends in `*`: it can be asked for like that alone. Classes that the
-    hierarchy does not know come last.
+    A name that is not a class but has classes below it ends in `*`, the only way to ask for it. Classes that are not in
+    the hierarchy come last.
     """
     by_key: dict[str, list[str]] = {}
     for name in class_names:
         by_key.setdefault(normalize_name(name), []).append(name)
-    for line in ontology.lines():
+    for line in ontology.walk():
         own: Sequence[str] = by_key.get(normalize_name(line.node.name), ())
-        if not own and any(normalize_name(node.name) in by_key for node in ontology.below(line.node)):
+        if not own and any(normalize_name(node.name) in by_key for node in ontology.find_descendants(line.node)):
             own = (f"{line.node.name}*",)
         yield from (f"{'  ' * line.depth}{name}" for name in own)
     yield from (name for name in class_names if ontology.find(name) is None)
 
 
 def read_ontology(path: Path) -> Ontology:
-    """The hierarchy in a CSV file: id, name, and the ids of the children with spaces between; `#` opens a remark."""
+    """Read a hierarchy from a CSV file: id, name, and space-separated ids of the children; `#` starts a comment."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
         return Ontology(Node(row["id"], row["name"], tuple(row["children"].split())) for row in rows)
@@ -101,5 +99,5 @@ def read_ontology(path: Path) -> Ontology:
 
 @cache
 def load_audioset() -> Ontology:
-    """AudioSet's hierarchy, read on first use."""
+    """Return AudioSet's hierarchy, which is read on first use."""
     return read_ontology(AUDIOSET)

@@ -1,4 +1,4 @@
-"""What a run is asked to do, checked when it is made: the windows, the decisions, the model."""
+"""The settings of a run, checked on creation: windows, decisions, and how the model computes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PAD: Fill = "pad"
 REPEAT: Fill = "repeat"
 FILLS: tuple[Fill, ...] = (PAD, REPEAT)
 DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
-MAX_BATCH_SIZE = 4096  # takes some 2 GB for the input alone
+MAX_BATCH_SIZE = 4096  # about 2 GB for the input alone
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names what was got and what was expected."""
+    """A setting cannot be used. The message says what was given and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class WindowSettings:
 class DecisionSettings:
     """How logits become labels.
 
-    `labels` are the labels of interest in the user's order; each threshold is in 0…1 and inclusive.
-    `silence_dbfs`, if given, is the RMS level in dB below full scale under which a window is not judged.
-    `min_segment_ms` gives shorter segments to their longer neighbour; 0 keeps all.
+    `labels` are the labels of interest in the user's order; a score reaches a threshold, in 0…1, if it is equal or
+    higher. Segments shorter than `min_segment_ms` go to their longer neighbor; 0 keeps all. Windows with an RMS level
+    below `silence_dbfs`, in dB relative to full scale, are silent and not scored.
     """
 
     labels: tuple[LabelOfInterest, ...]
@@ -81,7 +81,7 @@ class DecisionSettings:
 class ComputeSettings:
     """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N; `batch_size` 0 fills the memory budget.
 
-    `fill` is what follows a window that is shorter than what the model hears: zeros, or the window again and again.
+    `fill` is what follows a window that is shorter than the model's input: zeros, or the window again and again.
     """
 
     device: str = "auto"
@@ -101,7 +101,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """`min_agreement`, 0…1: go on exactly once the faster path surely agrees less. `seed` picks other windows."""
+    """`min_agreement`, in 0…1: continue exactly once the faster path surely agrees less. `seed` picks other windows."""
 
     min_agreement: float = 0.99
     seed: int = 0

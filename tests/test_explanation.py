@@ -13,7 +13,7 @@ from block.explanation import explain
 from block.labels import parse_labels
 from block.recording import Evidence, Segment
 from block.settings import DecisionSettings
-from block.windows import lay_out_windows
+from block.windows import PreparedRecording, lay_out_windows
 
 NAMES = ("Speech", "Music", "Dog", "Silence")
 
@@ -34,7 +34,9 @@ def explained(
     chosen = settings()
     scores = decisions.score_labels(rows, counts, chosen)
     labeled = decisions.label_recording(1, "a", Fraction(1000), layout, counts, scores, chosen)
-    spoke = explain(labeled.segments, layout, counts, rows, levels, chosen, NAMES)
+    waveform, levels_dbfs = np.zeros(values, np.float32), np.array(levels, np.float32)
+    prepared = PreparedRecording(1, "a", 0.03, Fraction(1000), layout, waveform, (), tuple(counts), levels_dbfs)
+    spoke = explain(labeled.segments, prepared, rows, chosen, NAMES)
     return list(zip(labeled.segments, spoke, strict=True))
 
 

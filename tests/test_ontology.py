@@ -49,8 +49,10 @@ def test_seven_sounds_are_at_the_top_and_every_other_is_below_one_of_them() -> N
         "Human sounds", "Animal", "Music", "Natural sounds", "Sounds of things", "Source-ambiguous sounds",
         "Channel, environment and background",
     ]  # fmt: skip
-    assert {node.id for root in roots for node in (root, *load_audioset().below(root))} == load_audioset().nodes.keys()
-    assert all(node not in load_audioset().below(node) for node in load_audioset().nodes.values())
+    assert {
+        node.id for root in roots for node in (root, *load_audioset().find_descendants(root))
+    } == load_audioset().nodes.keys()
+    assert all(node not in load_audioset().find_descendants(node) for node in load_audioset().nodes.values())
 
 
 @PUBLISHED
@@ -80,8 +82,9 @@ def test_every_name_with_a_star_means_the_class_and_its_descendants_or_is_refuse
 def test_all_names_with_and_without_a_star_can_be_listed_at_once(separator: str) -> None:
     names = class_names()
     with_star = [line.strip() for line in format_tree(names, load_audioset()) if line.endswith("*")]
-    with_star += [node.name + "*" for node in load_audioset().nodes.values()
-                  if node.name in names and set(names) & {one.name for one in load_audioset().below(node)}]  # fmt: skip
+    for node in load_audioset().nodes.values():
+        if node.name in names and set(names) & {one.name for one in load_audioset().find_descendants(node)}:
+            with_star.append(node.name + "*")
     entries = [*names, *dict.fromkeys(with_star)]
     labels = parse_labels(separator.join(entries), names, 0.2)
     assert [label.class_name for label in labels] == entries
@@ -93,8 +96,8 @@ def test_what_stands_below_several_is_below_each_and_counted_once() -> None:
                   (("a", "bc"), ("b", "d"), ("c", "d"), ("d", "")))  # fmt: skip
     ontology = Ontology([d, a, b, c])
     assert ontology.roots == (a,)
-    assert ontology.below(a) == (b, d, c)
-    assert [(line.depth, line.node.name) for line in ontology.lines()] == [
+    assert ontology.find_descendants(a) == (b, d, c)
+    assert [(line.depth, line.node.name) for line in ontology.walk()] == [
         (0, "a"), (1, "b"), (2, "d"), (1, "c"), (2, "d"),
     ]  # fmt: skip
 

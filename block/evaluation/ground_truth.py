@@ -61,7 +61,7 @@ def _find_class(classes: ClassNames, row: Annotation) -> int | None:
 
 
 def _unknown_name(classes: ClassNames, row: Annotation) -> LabelError:
-    near = classes.nearest(row.label)
+    near = classes.suggest(row.label)
     hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     return LabelError(f"{row.place}: {row.label!r} is neither a class of this checkpoint nor a new name{hint}")
 

@@ -83,15 +83,12 @@ def compute_lower_bound(successes: int, trials: int) -> float:
 
 def _tail_probability(successes: int, trials: int, p: float) -> float:
     """Return the probability of at least `successes` in `trials` independent trials, each with probability `p`."""
-    logs = (
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(p)
-        + (trials - k) * math.log1p(-p)
-        for k in range(successes, trials + 1)
-    )
-    return math.fsum(map(math.exp, logs))
+
+    def log_probability(k: int) -> float:
+        choices = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        return choices + k * math.log(p) + (trials - k) * math.log1p(-p)
+
+    return math.fsum(math.exp(log_probability(k)) for k in range(successes, trials + 1))
 
 
 @dataclass(frozen=True)

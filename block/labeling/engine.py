@@ -65,15 +65,9 @@ class Engine:
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
         classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, steady=stored and not fast)
-        filter_banks = FilterBanks(job.checkpoint.front_end, device.device)
+        banks = FilterBanks(job.checkpoint.front_end, device.device)
         exact = ExactLabeler(
-            classifier,
-            filter_banks,
-            job.windows,
-            job.decisions,
-            notifier.warn_once,
-            fill=job.compute.fill,
-            explain=explain,
+            classifier, banks, job.windows, job.decisions, notifier.warn_once, fill=job.compute.fill, explain=explain
         )
         return FastLabeler(exact, job.audit, notifier.say) if fast else exact
 

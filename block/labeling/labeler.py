@@ -173,11 +173,7 @@ class ExactLabeler:
         )  # fmt: skip
         if not self.explain:
             return labeled
-        evidence = explain(
-            labeled.segments, prepared.layout, prepared.chunk_counts, logits, prepared.levels_dbfs, self.decisions,
-            self.class_names,
-        )  # fmt: skip
-        return replace(labeled, evidence=evidence)
+        return replace(labeled, evidence=explain(labeled.segments, prepared, logits, self.decisions, self.class_names))
 
 
 def measure_level_dbfs(waveform: Waveform) -> float:

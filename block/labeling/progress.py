@@ -66,7 +66,6 @@ class Progress:
         self._started = clock()
         self._done = self._batched = self._unlabeled = self._failures = self._limited_lines = 0
         self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
-        self._startup_s = 0.0
         self._estimate: tuple[float, float] | None = None  # when the last one was printed, and the end that it gave
         self._skip_reasons: Counter[str] = Counter()
         self._warned: set[str] = set()
@@ -136,20 +135,16 @@ class Progress:
         self._advance()
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        """Estimate the remaining time from the last batches, and print it after the first and when it changes much.
-
-        The run has so far spent `startup_s` seconds on what happens only once.
-        """
+        """Estimate the remaining time from the last batches, and print it after the first and when it changes much."""
         now = self._clock()
         is_first = self._batched == 0
         self._batched += recordings
-        # Take what happens only once out of the past, as if the run had started later.
-        shift, self._startup_s = startup_s - self._startup_s, startup_s
-        self._batches = deque(((at + shift, done) for at, done in self._batches), maxlen=BATCHES_REMEMBERED)
         others = self.total - self._batched - self._unlabeled
-        at, done = self._batches[0]
-        left_s = max(0.0, now - at) / max(1, self._batched - done) * others
-        self._batches.append((now, self._batched))
+        # The rate of the last batches, without what happens only once.
+        working_time = now - startup_s
+        before, done = self._batches[0]
+        left_s = max(0.0, working_time - before) / max(1, self._batched - done) * others
+        self._batches.append((working_time, self._batched))
         if left_s <= 0:
             return
         end = now + left_s
