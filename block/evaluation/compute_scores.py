@@ -76,7 +76,7 @@ def compute_scores(options: argparse.Namespace, job: Job, files: Sequence[str], 
             labeler = CachedLabeler(engine.labeler(progress, stored=True), store)
             folder = Folder(location, held, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
-            summary = Run(folder, folder, labeler, ManifestReporter(progress, held), folder.stop).label(ids)
+            summary = Run(folder, folder, labeler, ManifestReporter(progress, held)).label(ids)
             store.flush()
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started

@@ -63,21 +63,28 @@ def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings)
 
     `windows` are those of the store's key. Raises SettingsError if a window is needed that was left out as silent.
     """
-    layout = _lay_out(scored.values, scored.value_rate_hz, windows)
+    layout = lay_out_windows(scored.values, scored.value_rate_hz, windows)
     if len(layout.windows) != scored.windows:
         raise ValueError(f"scores of {scored.windows} windows; {windows} make {len(layout.windows)}")
     _check_missing([missing_windows(scored, decisions)], decisions)
-    heard = [not is_silent(float(level), decisions) for level in scored.levels_dbfs]
-    counts = [count if here else 0 for count, here in zip(scored.piece_counts, heard, strict=True)]
-    logits = scored.logits
-    if sum(counts) < len(logits):
-        logits = logits[np.repeat(heard, scored.piece_counts)]
-    scores = score_labels(logits, counts, decisions)
+    heard = select_heard(scored, decisions)
+    scores = score_labels(heard.logits, heard.piece_counts, decisions)
+    counts = heard.piece_counts
     return label_recording(0, "", scored.value_rate_hz, layout, counts, scores, decisions, scored.mode)
 
 
+def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:
+    """Return `scored` without the logits of windows that are silent under `decisions`."""
+    heard = np.array([not is_silent(float(level), decisions) for level in scored.levels_dbfs])
+    if heard.all():
+        return scored
+    counts = tuple((np.array(scored.piece_counts) * heard).tolist())
+    return replace(scored, piece_counts=counts, logits=scored.logits[np.repeat(heard, scored.piece_counts)])
+
+
 @functools.lru_cache(maxsize=256)
-def _lay_out(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+def lay_out_windows(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
+    """Return the layout of a recording. Recordings of one length share it."""
     return lay_out_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
