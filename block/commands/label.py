@@ -118,7 +118,7 @@ class FolderJob:
         progress.failures_in = "failed.csv gets all"
         result = executor.label_folder(FolderRun(self.location, manifest, store, self.stamps), ids, progress)
         for recording_id in result.summary.not_reached:
-            manifest.mark_failed(manifest.get_entry(recording_id).path, decide.NO_SCORES)
+            manifest.mark_failed(recording_id, decide.NO_SCORES)
         if store is not None:
             store.flush()
         progress.finish(result.summary, None)
@@ -131,12 +131,10 @@ def _warn(text: str) -> None:
 
 def _print_listing(listing: FolderListing, location: Location) -> None:
     """Print what `listing` found, on one line."""
+    rest = {
+        "other files": listing.other_files,
+        "folders that are links, which are not followed": listing.linked_folders,
+        "folders that cannot be read": len(listing.unreadable),
+    }
     found = [f"{len(listing.files)} sound files in {format_path(str(location))}"]
-    for count, what in (
-        (listing.other_files, "other files"),
-        (listing.linked_folders, "folders that are links, which are not followed"),
-        (len(listing.unreadable), "folders that cannot be read"),
-    ):
-        if count:
-            found.append(f"{count} {what}")
-    print("; ".join(found), flush=True)
+    print("; ".join(found + [f"{count} {what}" for what, count in rest.items() if count]), flush=True)

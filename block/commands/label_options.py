@@ -92,11 +92,8 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
 
 def collect_run_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `label` that its label files depend on, by name."""
-    return {
-        option.name: getattr(options, option.field)
-        for option in (*LABEL, FORMATS_OPTION)
-        if option.name not in SURROUNDING
-    }
+    chosen = [option for option in (*LABEL, FORMATS_OPTION) if option.name not in SURROUNDING]
+    return {option.name: getattr(options, option.field) for option in chosen}
 
 
 def _refuse_others(argv: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from block.commands import ALL_LABELED, SOME_FAILED
@@ -34,7 +35,8 @@ def main(argv: Sequence[str]) -> int:
             raise SettingsError(f"{out} knows of no recordings: it has no usable {path.name}; label again")
         store = ScoreStore.open_read_only(out / output_folder.SCORES, before.key)
         found = decide.decide_all(manifest, store, decisions)
-        run = before.with_options({option.name: getattr(options, option.field) for option in RELABEL})
+        changed = {option.name: getattr(options, option.field) for option in RELABEL}
+        run = replace(before, options={**before.options, **changed})
         try:
             decide.write_label_files(out, run, decisions, found)
             run.save(out)

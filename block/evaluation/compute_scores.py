@@ -66,7 +66,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             labeler = CachedLabeler(engine.load_labeler(progress, stored=True), store)
             folder = Folder(location, entries, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
             started = time.perf_counter()
-            summary = Run(folder, folder, labeler, ManifestReporter(progress, entries), folder.stop).label(ids)
+            summary = Run(folder, folder, labeler, ManifestReporter(progress, entries)).label(ids)
             store.flush()
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started

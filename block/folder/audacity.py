@@ -5,6 +5,7 @@ A line is the start in seconds, a tab, the end, a tab, and the label up to the e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -74,7 +75,8 @@ def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
     _write_list(folder, now.keys())
     if not now:
         (folder / LIST).unlink()
-        _remove_if_empty(folder)
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def _write_list(folder: Path, names: Iterable[str]) -> None:
@@ -94,14 +96,8 @@ def _remove(folder: Path, name: str) -> None:
     path = folder / name
     path.unlink(missing_ok=True)
     temporary_path(path).unlink(missing_ok=True)
-    for parent in path.parents:
-        if parent == folder or not _remove_if_empty(parent):
-            return
-
-
-def _remove_if_empty(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except OSError:
-        return False
-    return True
+    with contextlib.suppress(OSError):  # a folder is not empty
+        for parent in path.parents:
+            if parent == folder:
+                return
+            parent.rmdir()

@@ -13,7 +13,7 @@ from block.folder.source import Folder
 from block.labeling.interfaces import RecordingLabeler, Summary
 from block.labeling.progress import Progress
 from block.labeling.run import Run
-from block.recording import LabeledRecording
+from block.recording import LabeledRecording, RecordingError
 from block.score_store import ScoreStore
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class FolderRun:
             return self.stamps[entry.path].size
         try:
             return entry.size if entry.size >= 0 else self.location.read_stamp(entry.path).size
-        except OSError:
+        except (OSError, RecordingError):
             return 0
 
 
@@ -61,7 +61,7 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
         labeler = CachedLabeler(model_labeler, run.store)
     rate_hz = engine.job.checkpoint.front_end.rate_hz
     folder = Folder(run.location, run.manifest, progress.warn_once, run.store is None, rate_hz)
-    summary = Run(folder, folder, labeler, ManifestReporter(progress, run.manifest), folder.stop).label(ids)
+    summary = Run(folder, folder, labeler, ManifestReporter(progress, run.manifest)).label(ids)
     for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:

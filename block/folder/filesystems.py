@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from block.folder.listing import UNKNOWN, FileStamp
 from block.folder.object_store_uri import ARROW, ObjectStoreUri
@@ -31,33 +31,8 @@ LISTED_AT_ONCE, FOLDERS = 16, 1000
 ONE_FILE = "it is one file; expected a folder"
 
 
-class FileSystem(Protocol):
-    """An open file system. Paths are relative to the recordings' location. Used from several threads."""
-
-    def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
-        """Yield all files and their stamps. Add folders, with a "/" at the end, to `unreadable`, and why."""
-        ...
-
-    def check(self) -> None:
-        """Raise FileNotFoundError or another error if there is no folder that can be read."""
-        ...
-
-    def read_stamp(self, path: str) -> FileStamp:
-        """Return a file's stamp. Raise RecordingError if it is not a file."""
-        ...
-
-    def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
-        """Yield the first `size` bytes of a file, `part` bytes in each request; fewer if the file is shorter."""
-        ...
-
-
-def open_filesystem(uri: ObjectStoreUri) -> FileSystem:
-    """Open the store at `uri`. Raise SettingsError if pyarrow is missing, or what the store's authors chose."""
-    return ArrowFileSystem(uri) if uri.scheme in ARROW else FsspecFileSystem(uri)
-
-
 class ArrowFileSystem:
-    """One of Arrow's own file systems."""
+    """One of Arrow's own file systems. Paths are relative to the URI. Used from several threads."""
 
     def __init__(self, uri: ObjectStoreUri) -> None:
         need_pyarrow()
@@ -68,6 +43,7 @@ class ArrowFileSystem:
         self._precision_ns = 1 if uri.scheme == "file" else SECOND_NS
 
     def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
+        """Yield all files and their stamps. Add folders, with a "/" at the end, to `unreadable`, and why."""
         for infos in self._list_folders():
             for info in infos:
                 if info.type != self._fs.FileType.Directory:
@@ -92,6 +68,7 @@ class ArrowFileSystem:
         return found
 
     def check(self) -> None:
+        """Raise FileNotFoundError or another error if there is no folder that can be read."""
         kind = self._store.get_file_info(self._root or "/").type
         if kind == self._fs.FileType.NotFound:
             raise FileNotFoundError
@@ -99,6 +76,7 @@ class ArrowFileSystem:
             raise NotADirectoryError(ONE_FILE)
 
     def read_stamp(self, path: str) -> FileStamp:
+        """Return a file's stamp. Raise RecordingError if it is not a file."""
         info = self._store.get_file_info(f"{self._root}/{path}")
         if info.type == self._fs.FileType.NotFound:
             raise FileNotFoundError
@@ -107,6 +85,7 @@ class ArrowFileSystem:
         return self._to_stamp(info)
 
     def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
+        """Yield the first `size` bytes of a file, `part` bytes in each request; fewer if the file is shorter."""
         with self._store.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
             yield from _read_parts(lambda start, count: stream.read(count), size, part)
 
@@ -115,7 +94,10 @@ class ArrowFileSystem:
 
 
 class FsspecFileSystem:
-    """One of fsspec's file systems, used directly: behind Arrow's wrapper, most of them give no modification time."""
+    """One of fsspec's file systems, with the methods of `ArrowFileSystem`.
+
+    It is not used through Arrow's wrapper, behind which most of them give no modification time.
+    """
 
     def __init__(self, uri: ObjectStoreUri) -> None:
         fsspec: Any = importlib.import_module("fsspec")
@@ -172,6 +154,14 @@ class FsspecFileSystem:
         if not above and len(found) == len(itself) == 1 and itself[0]["type"] != "directory":
             raise NotADirectoryError(ONE_FILE)
         return [(info["name"].rstrip("/").rpartition("/")[2], info) for info in found if info not in itself]
+
+
+FileSystem = ArrowFileSystem | FsspecFileSystem
+
+
+def open_filesystem(uri: ObjectStoreUri) -> FileSystem:
+    """Open the store at `uri`. Raise SettingsError if pyarrow is missing, or what the store's authors chose."""
+    return ArrowFileSystem(uri) if uri.scheme in ARROW else FsspecFileSystem(uri)
 
 
 def _read_parts(read: Callable[[int, int], bytes], size: int, part: int) -> Iterator[bytes]:

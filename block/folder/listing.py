@@ -55,24 +55,14 @@ def find_recordings(root: Path, exclude: Path) -> FolderListing:
 
     excluded = exclude.resolve()
     for folder, subfolders, names in os.walk(root, onerror=note):
-        above = _relative_folder(folder, root)
-        descend = []
-        for name in subfolders:
-            path = Path(folder, name)
-            if name.startswith("."):
-                continue
-            if path.is_symlink():
-                linked_folders += 1
-            elif path.resolve() != excluded:
-                descend.append(name)
-        subfolders[:] = descend
-        for name in names:
-            if name.startswith("."):
-                continue
-            if is_audio_file(name):
-                files.append(above + name)
-            else:
-                other_files += 1
+        paths = [Path(folder, name) for name in subfolders if not name.startswith(".")]
+        unlinked = [path for path in paths if not path.is_symlink()]
+        linked_folders += len(paths) - len(unlinked)
+        subfolders[:] = [path.name for path in unlinked if path.resolve() != excluded]
+        visible = [name for name in names if not name.startswith(".")]
+        found = [name for name in visible if is_audio_file(name)]
+        other_files += len(visible) - len(found)
+        files += [_relative_folder(folder, root) + name for name in found]
     files.sort(key=os.fsencode)
     return FolderListing(tuple(files), dict(sorted(unreadable.items())), linked_folders, other_files)
 

@@ -17,10 +17,7 @@ from block.settings import SettingsError
 
 @dataclass(frozen=True)
 class OpenRecording:
-    """An open recording: a seekable `file`, and its `stamp` before it was read; `read_stamp` reads it again.
-
-    `read_stamp` raises OSError.
-    """
+    """An open recording: a seekable `file`, and its `stamp` before it was read; `read_stamp` reads it again."""
 
     file: BinaryIO
     stamp: FileStamp
@@ -36,31 +33,25 @@ class Location(Protocol):
     @property
     def name(self) -> str:
         """The name that is stored beside the labels: a folder's real path, or an object store's URI, no credentials."""
-        ...
 
     @property
     def folder(self) -> Path | None:
         """The folder of this machine, if it is one."""
-        ...
 
     def check(self) -> None:
         """Raise SettingsError if it cannot be read."""
-        ...
 
     def find_recordings(self, exclude: Path) -> FolderListing:
         """Return the audio files, but for those below the folder `exclude`. Raise SettingsError."""
-        ...
 
     def read_stamp(self, path: str) -> FileStamp:
-        """Return the stamp of a recording. Raise OSError."""
-        ...
+        """Return the stamp of a recording. Raise RecordingError or OSError, as `open_recording` does."""
 
     def open_recording(self, path: str) -> AbstractContextManager[OpenRecording]:
         """Open a recording. Raise RecordingError if it is not a regular file, OSError if it cannot be read.
 
         That is a ConnectionError where a network or a server does not answer.
         """
-        ...
 
 
 @dataclass(frozen=True)

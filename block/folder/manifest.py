@@ -80,9 +80,9 @@ class Manifest:
         with self._lock:
             self.entries[self._positions[entry.path]] = entry
 
-    def mark_failed(self, path: str, problem: str) -> None:
+    def mark_failed(self, recording_id: int, problem: str) -> None:
         """Note that a file gets no labels, and forget its stamp and content, which may have changed."""
-        self.put(FileEntry(path, problem=problem))
+        self.put(FileEntry(self.get_entry(recording_id).path, problem=problem))
 
     def save_if_due(self) -> None:
         """Save unless that was done a moment ago or is under way. A failure is left for the `save` at the end."""
@@ -152,8 +152,8 @@ class ManifestReporter:
         self.reporter.report_labeled(labeled)
 
     def report_failed(self, recording_id: int, reason: str) -> None:
+        self.manifest.mark_failed(recording_id, reason)
         path = self.manifest.get_entry(recording_id).path
-        self.manifest.mark_failed(path, reason)
         self.reporter.report_failed(recording_id, f"{format_path(path)}: {reason}")
 
     def report_skipped(self, recording_id: int, reason: str) -> None:

@@ -70,20 +70,14 @@ class Bucket:
         return FolderListing(files, dict(sorted(unreadable.items())), 0, other_files, stamps)
 
     def read_stamp(self, path: str) -> FileStamp:
-        try:
-            return self._read_stamp(path)
-        except RecordingError as error:
-            raise OSError(str(error)) from None
+        with translate_errors():
+            return self._open_filesystem().read_stamp(path)
 
     @contextmanager
     def open_recording(self, path: str) -> Iterator[OpenRecording]:
-        stamp = self._read_stamp(path)
+        stamp = self.read_stamp(path)
         with self._fetch(path, stamp) as file:
-            yield OpenRecording(file, stamp, lambda: self._read_stamp(path))
-
-    def _read_stamp(self, path: str) -> FileStamp:
-        with translate_errors():
-            return self._open_filesystem().read_stamp(path)
+            yield OpenRecording(file, stamp, lambda: self.read_stamp(path))
 
     def _fetch(self, path: str, stamp: FileStamp) -> BinaryIO:
         """Return a file with all of an object, at its start."""
@@ -95,7 +89,7 @@ class Bucket:
         file.seek(0)
         if received < stamp.size:
             file.close()
-            if self._read_stamp(path) != stamp:
+            if self.read_stamp(path) != stamp:
                 raise RecordingError("the file was changed while it was read")
             raise ConnectionError(f"{received} of {stamp.size} bytes came")
         return file

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,6 @@ class RunFile:
     key: Key
     options: dict[str, Any]
     stored: bool
-
-    def with_options(self, options: dict[str, Any]) -> RunFile:
-        """Return the same run with other values for some options."""
-        return replace(self, options={**self.options, **options})
 
     def save(self, out: Path) -> None:
         """Write it into `out`. Raise OSError."""

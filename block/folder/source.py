@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -14,7 +13,7 @@ import soundfile
 from block import audio
 from block.audio import LENGTH_TOLERANCE_MS
 from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path
-from block.folder.location import Location, OpenRecording
+from block.folder.location import Location
 from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
 from block.runtime.hashing import compute_sha256
@@ -24,19 +23,11 @@ UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0x
 
 
 class KnownFiles(Protocol):
-    """What is known about the files of a folder, such as its manifest. Used from several threads."""
+    """The entries of a folder's files, such as its `Manifest`. Used from several threads."""
 
-    def get_entry(self, recording_id: int) -> FileEntry:
-        """Return the entry of a recording."""
-        ...
-
-    def put(self, entry: FileEntry) -> None:
-        """Replace the entry of a file."""
-        ...
-
-    def save_if_due(self) -> None:
-        """Save from time to time; called when a recording has its labels."""
-        ...
+    def get_entry(self, recording_id: int) -> FileEntry: ...
+    def put(self, entry: FileEntry) -> None: ...
+    def save_if_due(self) -> None: ...
 
 
 @dataclass
@@ -53,18 +44,33 @@ class Folder:
     keep_labels: bool = False
     model_rate_hz: int = 16000
     labeled: dict[str, LabeledRecording] = field(default_factory=dict)
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         """Read a file. Raise RecordingError if it cannot be read, or is being changed."""
         entry = self.manifest.get_entry(recording_id)
         try:
             with self.location.open_recording(entry.path) as opened:
-                return self._read(recording_id, entry, opened, expect)
+                stamp = opened.stamp
+                if stamp.size == 0:
+                    raise RecordingError("the file is empty: it has 0 bytes")
+                content = entry.content if _is_same(entry, stamp) else compute_sha256(opened.file)
+                sound = decode_whole(opened.file, self.model_rate_hz, expect)
+                if opened.read_stamp() != stamp:
+                    raise RecordingError("the file was changed while it was read")
         except ConnectionError as error:
             raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
         except OSError as error:
             raise RecordingError(f"the file cannot be read: {error.strerror or error}") from None
+        if sound.rate_hz < self.model_rate_hz:
+            self.warn(
+                f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "
+                f"empty for them, and it may hear less than it could"
+            )
+        self.manifest.put(FileEntry(entry.path, stamp.size, stamp.mtime_ns, content, sound.positions, sound.rate_hz))
+        return Recording(
+            recording_id, format_path(entry.path), sound.rate_hz, sound.positions, sound.waveform,
+            ratio=sound.ratio, content=content,
+        )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:
         """Note that a recording has its labels."""
@@ -74,27 +80,6 @@ class Folder:
 
     def give_up(self, recording_id: int) -> None:
         """Do nothing: the reporter notes why a recording has no labels."""
-
-    def _read(
-        self, recording_id: int, entry: FileEntry, opened: OpenRecording, expect: Callable[[int], None]
-    ) -> Recording:
-        file, before = opened.file, opened.stamp
-        if before.size == 0:
-            raise RecordingError("the file is empty: it has 0 bytes")
-        content = entry.content if _is_same(entry, before) else compute_sha256(file)
-        sound = decode_whole(file, self.model_rate_hz, expect)
-        if opened.read_stamp() != before:
-            raise RecordingError("the file was changed while it was read")
-        if sound.rate_hz < self.model_rate_hz:
-            self.warn(
-                f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "
-                f"empty for them, and it may hear less than it could"
-            )
-        self.manifest.put(FileEntry(entry.path, before.size, before.mtime_ns, content, sound.positions, sound.rate_hz))
-        return Recording(
-            recording_id, format_path(entry.path), sound.rate_hz, sound.positions, sound.waveform,
-            ratio=sound.ratio, content=content,
-        )  # fmt: skip
 
 
 def is_unchanged(location: Location, entry: FileEntry, listing: FolderListing | None = None) -> bool:
@@ -109,7 +94,7 @@ def is_unchanged(location: Location, entry: FileEntry, listing: FolderListing | 
         return now is not None and _is_same(entry, now)
     try:
         return _is_same(entry, location.read_stamp(entry.path))
-    except OSError:
+    except (OSError, RecordingError):
         return False
 
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
+import functools
+import tempfile
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from block.score_store.records import Key, Scored
-from block.score_store.shard import PREFIX, SUFFIX, TEMPORARY, Shard, ShardError, ShardHead, need_pyarrow, read_head
+from block.score_store.shard import PREFIX, Shard, ShardError, ShardHead, ShardRow, list_shards, need_pyarrow, read_head
 from block.settings import SettingsError
 
-GROUPS_KEPT = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRow:
-    """A recording's row: its `position` in a row `group` of `shard`, and how many pieces it has."""
-
-    shard: Shard
-    group: int
-    position: int
-    pieces: int
+GROUPS_KEPT = 4  # in memory, of those that were read last
 
 
 class Index:
@@ -35,14 +25,20 @@ class Index:
         self.folder, self.key, self.class_names = folder, key, class_names
         self._warn = warn
         self.rows: dict[str, ShardRow] = {}
-        self._recent: dict[tuple[Path, int], list[Scored]] = {}
+        self._read_group = functools.lru_cache(GROUPS_KEPT)(Shard.read)
         self._read_all()
 
     def find(self, content: str) -> Scored | None:
         """Return a recording's scores; None if there are none that can be read."""
         while (row := self.rows.get(content)) is not None:
-            if (group := self._read_group(row)) is not None:
-                return group[row.position]
+            try:
+                return self._read_group(row.shard, row.group)[row.position]
+            except ShardError as error:
+                if row.shard.path.exists():
+                    self._warn_ignored(row.shard.path, str(error))
+                    self.rows = {name: other for name, other in self.rows.items() if other.shard is not row.shard}
+                else:
+                    self._read_all()  # another process has merged it into another
         return None
 
     def count_pieces(self, content: str) -> int:
@@ -52,21 +48,18 @@ class Index:
 
     def sort(self, contents: Collection[str]) -> list[str]:
         """Return those of `contents` that are here, in the order that is fastest to read."""
-        here = [(row, content) for content in contents if (row := self.rows.get(content)) is not None]
-        here.sort(key=lambda one: (one[0].shard.path.name, one[0].group, one[0].position))
-        return [content for _, content in here]
+        rows = [row for content in contents if (row := self.rows.get(content)) is not None]
+        rows.sort(key=lambda row: (row.shard.path.name, row.group, row.position))
+        return [row.content for row in rows]
 
     def add(self, shard: Shard) -> None:
         """Add the rows of a shard that was written after all others."""
-        for group in range(shard.groups):
-            for position, number in enumerate(shard.rows(group)):
-                content, pieces = shard.contents[number], shard.pieces[number]
-                if self.count_pieces(content) < pieces:
-                    self.rows[content] = ShardRow(shard, group, position, pieces)
-        shard.forget_rows()
+        for row in shard.rows:
+            if self.count_pieces(row.content) < row.pieces:
+                self.rows[row.content] = row
 
     def _read_all(self) -> None:
-        self.rows, self._recent = {}, {}
+        self.rows = {}
         for path in list_shards(self.folder):
             try:
                 shard = Shard(path)
@@ -84,34 +77,13 @@ class Index:
     def _warn_ignored(self, path: Path, reason: str) -> None:
         self._warn(f"the score store's file {path} is ignored: {reason}")
 
-    def _read_group(self, row: ShardRow) -> list[Scored] | None:
-        """Return a row's group, one of the last few without reading. Return None, and forget it, if it is damaged."""
-        shard, name = row.shard, (row.shard.path, row.group)
-        if name in self._recent:
-            return self._recent[name]
-        try:
-            group = shard.read(row.group)
-        except ShardError as error:
-            if shard.path.exists():
-                self._warn_ignored(shard.path, str(error))
-                self.rows = {content: other for content, other in self.rows.items() if other.shard is not shard}
-            else:
-                self._read_all()  # another process has merged it into another
-            return None
-        if len(self._recent) >= GROUPS_KEPT:
-            self._recent.pop(next(iter(self._recent)))
-        self._recent[name] = group
-        return group
-
 
 def check_folder(folder: Path) -> None:
     """Create `folder` if needed. Raise SettingsError if it cannot be written, or without pyarrow."""
     need_pyarrow()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / f"{PREFIX}trial-{uuid.uuid4().hex}"
-        trial.write_bytes(b"")
-        trial.unlink()
+        tempfile.NamedTemporaryFile(dir=folder, prefix=f"{PREFIX}trial-").close()
     except OSError as error:
         raise SettingsError(f"the score store {folder} cannot be written: {error.strerror or error}") from None
 
@@ -133,21 +105,3 @@ def read_heads(folder: Path) -> list[ShardHead]:
             continue
         heads.setdefault(head.key.digest, head)
     return list(heads.values())
-
-
-def list_shards(folder: Path) -> list[Path]:
-    """Return the files that may be shards, in the order in which they were written, by their names."""
-    shards = [path for path in _list_files(folder) if path.name.endswith(SUFFIX)]
-    return sorted(shards, key=lambda path: (path.name.removeprefix(PREFIX).partition("-")[2], path.name))
-
-
-def list_unfinished(folder: Path) -> list[str]:
-    """Return the names of files that are being written, or whose writer was killed."""
-    return sorted(path.name for path in _list_files(folder) if path.name.endswith(TEMPORARY))
-
-
-def _list_files(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if path.name.startswith(PREFIX)]
-    except OSError as error:
-        raise SettingsError(f"the score store {folder} cannot be read: {error.strerror or error}") from None

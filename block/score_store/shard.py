@@ -1,4 +1,4 @@
-"""One Parquet file of the score store: written whole or not at all, read row group by row group."""
+"""The Parquet files of the score store: written whole or not at all, read row group by row group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from block.settings import SettingsError
 PREFIX, SUFFIX, TEMPORARY = "scores-", ".parquet", ".tmp"
 KEY, CLASS_NAMES = b"ast_score_store", b"class_names"
 GROUP_PIECES = 512  # about 1 MB of logits of 527 classes are read at once
-INDEX_COLUMNS = ["content", "pieces"]
 
 
 class ShardError(Exception):
@@ -50,14 +49,39 @@ class ShardHead:
     class_names: tuple[str, ...]
 
 
-def read_head(path: Path) -> ShardHead:
-    """Return a shard's head. Raise ShardError if `path` is not a shard."""
+def list_shards(folder: Path) -> list[Path]:
+    """Return the files that may be shards, in the order in which they were written, by their names."""
+    shards = [path for path in _list_files(folder) if path.name.endswith(SUFFIX)]
+    return sorted(shards, key=lambda path: (path.name.removeprefix(PREFIX).partition("-")[2], path.name))
+
+
+def list_unfinished(folder: Path) -> list[str]:
+    """Return the names of files that are being written, or whose writer was killed."""
+    return sorted(path.name for path in _list_files(folder) if path.name.endswith(TEMPORARY))
+
+
+def _list_files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.name.startswith(PREFIX)]
+    except OSError as error:
+        raise SettingsError(f"the score store {folder} cannot be read: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a Parquet file. Whatever turns out wrong with it raises ShardError."""
     pa = need_pyarrow()
     try:
         with path.open("rb") as file:
-            return _parse_head(pa.parquet.read_schema(file).metadata)
-    except (OSError, pa.ArrowException, ValueError) as error:
+            yield pa.parquet.ParquetFile(file, page_checksum_verification=True)
+    except (OSError, pa.ArrowException, ValueError, ZeroDivisionError) as error:
         raise ShardError(_format_reason(error)) from None
+
+
+def read_head(path: Path) -> ShardHead:
+    """Return a shard's head. Raise ShardError if `path` is not a shard."""
+    with _open(path) as opened:
+        return _parse_head(opened.schema_arrow.metadata)
 
 
 def write_shard(folder: Path, key: Key, class_names: Sequence[str], rows: Sequence[Scored]) -> Path:
@@ -104,49 +128,38 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-class Shard:
-    """An open shard. Any method may raise ShardError, if it turns out to be damaged.
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """The row of a recording, at `position` in a row `group` of `shard`, and how many pieces it has."""
 
-    `contents` and `pieces` are those of each row, in order.
-    """
+    shard: Shard
+    group: int
+    position: int
+    content: str
+    pieces: int
+
+
+class Shard:
+    """A shard's head and the places of its `rows`. Raises ShardError, at any time, if it turns out to be damaged."""
 
     def __init__(self, path: Path) -> None:
-        self._pa = need_pyarrow()
         self.path = path
-        try:
-            with path.open("rb") as file:
-                opened = self._pa.parquet.ParquetFile(file, page_checksum_verification=True)
-                self.head = _parse_head(opened.schema_arrow.metadata)
-                if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names)):
-                    raise ShardError("its columns are not those of a score store")
-                index = opened.read(columns=INDEX_COLUMNS)
-                lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
-                self._starts = np.cumsum([0, *lengths])
-                self.contents: list[str] = index.column("content").to_pylist()
-                self.pieces: list[int] = index.column("pieces").to_pylist()
-        except (OSError, self._pa.ArrowException, ValueError) as error:
-            raise ShardError(_format_reason(error)) from None
-
-    @property
-    def groups(self) -> int:
-        return len(self._starts) - 1
-
-    def rows(self, group: int) -> range:
-        """Return the numbers of the rows of a row group."""
-        return range(int(self._starts[group]), int(self._starts[group + 1]))
-
-    def forget_rows(self) -> None:
-        """Free the memory of `contents` and `pieces`."""
-        self.contents, self.pieces = [], []
+        with _open(path) as opened:
+            self.head = _parse_head(opened.schema_arrow.metadata)
+            if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names)):
+                raise ShardError("its columns are not those of a score store")
+            lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+            places = [(group, position) for group, length in enumerate(lengths) for position in range(length)]
+            rows = opened.read(columns=["content", "pieces"]).to_pylist()
+            self.rows = [
+                ShardRow(self, group, position, row["content"], row["pieces"])
+                for (group, position), row in zip(places, rows, strict=True)
+            ]
 
     def read(self, group: int) -> list[Scored]:
         """Return the recordings of a row group; their logits share memory."""
-        try:
-            with self.path.open("rb") as file:
-                opened = self._pa.parquet.ParquetFile(file, page_checksum_verification=True)
-                return _parse_rows(opened.read_row_group(group), len(self.head.class_names))
-        except (OSError, self._pa.ArrowException, ValueError, ZeroDivisionError) as error:
-            raise ShardError(_format_reason(error)) from None
+        with _open(self.path) as opened:
+            return _parse_rows(opened.read_row_group(group), len(self.head.class_names))
 
 
 def _parse_head(metadata: dict[bytes, bytes] | None) -> ShardHead:
@@ -173,7 +186,7 @@ def _make_schema(key: Key, class_names: Sequence[str]) -> Any:
 def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
     pa = need_pyarrow()
     classes = schema.field("logits").type.value_type.list_size
-    flat = np.concatenate([row.logits for row in rows]).astype(np.float32, copy=False).reshape(-1)
+    flat = np.concatenate([row.logits for row in rows]).ravel()
     offsets = np.cumsum([0, *(row.pieces for row in rows)]).astype(np.int32)
     logits = pa.ListArray.from_arrays(
         pa.array(offsets), pa.FixedSizeListArray.from_arrays(pa.array(flat), classes), schema.field("logits").type
@@ -189,21 +202,20 @@ def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
 
 
 def _parse_rows(table: Any, classes: int) -> list[Scored]:
-    columns = {name: table.column(name).to_pylist() for name in table.column_names if name != "logits"}
+    rows = table.drop_columns(["logits"]).to_pylist()
     lists = table.column("logits").combine_chunks()
     flat: npt.NDArray[np.float32] = lists.flatten().flatten().to_numpy(zero_copy_only=False)
     logits = flat.reshape(-1, classes)
-    ends = np.cumsum(columns["pieces"])
+    ends = np.cumsum([row["pieces"] for row in rows])
     if len(ends) and ends[-1] != len(logits):
         raise ShardError(f"{len(logits)} pieces where {ends[-1]} were expected")
     return [
         Scored(
-            columns["content"][row], columns["values"][row],
-            Fraction(columns["rate_numerator"][row], columns["rate_denominator"][row]),
-            tuple(columns["piece_counts"][row]), np.array(columns["levels_dbfs"][row], np.float32),
-            logits[end - columns["pieces"][row] : end], columns["mode"][row],
+            row["content"], row["values"], Fraction(row["rate_numerator"], row["rate_denominator"]),
+            tuple(row["piece_counts"]), np.array(row["levels_dbfs"], np.float32),
+            logits[end - row["pieces"] : end], row["mode"],
         )
-        for row, end in enumerate(ends)
+        for row, end in zip(rows, ends, strict=True)
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from block.score_store import index
 from block.score_store.index import Index
 from block.score_store.records import Key, Scored
-from block.score_store.shard import Shard, ShardError, need_pyarrow, write_shard
+from block.score_store.shard import Shard, ShardError, list_unfinished, write_shard
 from block.settings import SettingsError
 
 FLUSH_PIECES, FLUSH_S = 500, 30.0
@@ -41,12 +41,10 @@ class ScoreStore:
         warn: Callable[[str], None] = _warn,
         read_only: bool = False,
     ) -> None:
-        """Raise SettingsError if `folder` cannot be written, or with `read_only` read, or without pyarrow."""
+        """Raise SettingsError if `folder` cannot be written, or without pyarrow. `open_read_only` uses `read_only`."""
         self.folder, self.key, self.class_names = Path(folder), key, tuple(class_names)
         self.write_error = "it was opened for reading" if read_only else ""
-        if read_only:
-            need_pyarrow()
-        else:
+        if not read_only:
             index.check_folder(self.folder)
         self._warn = warn
         self._lock = threading.RLock()
@@ -56,7 +54,7 @@ class ScoreStore:
         self.flush_pieces = 0
         self._timer: threading.Timer | None = None
         self._index = Index(self.folder, key, self.class_names, warn)
-        if left := index.list_unfinished(self.folder):
+        if left := list_unfinished(self.folder):
             warn(
                 f"the score store {folder} holds {len(left)} unfinished files, which are ignored and may be deleted "
                 f"once nothing writes to it: {', '.join(left[:3])}{' …' * (len(left) > 3)}"
@@ -112,7 +110,9 @@ class ScoreStore:
         if scored.logits.shape[1] != len(self.class_names):
             raise ValueError(f"logits of {scored.logits.shape[1]} classes; the store has {len(self.class_names)}")
         with self._lock:
-            if self.write_error or self._count_pieces(scored.content) >= scored.pieces:
+            pending = self._pending.get(scored.content)
+            stored = self._index.count_pieces(scored.content) if pending is None else pending.pieces
+            if self.write_error or stored >= scored.pieces:
                 return
             self._pending[scored.content] = scored
             # Silent windows count too: recordings of nothing else would never be written.
@@ -149,10 +149,6 @@ class ScoreStore:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _count_pieces(self, content: str) -> int:
-        pending = self._pending.get(content)
-        return self._index.count_pieces(content) if pending is None else pending.pieces
 
     def _try_writing(self, write: Callable[[], None]) -> None:
         """Call `write`. If the disk fails, warn and write no more."""

@@ -41,7 +41,7 @@ def test_files_that_changed_or_failed_are_forgotten_and_those_that_have_gone_dro
 
 def test_a_file_that_fails_is_no_longer_the_one_that_was_known() -> None:
     known = Manifest(Path("x"), ENTRIES)
-    known.mark_failed("a.wav", "damaged")
+    known.mark_failed(1, "damaged")
     assert known.entries[0] == FileEntry("a.wav", problem="damaged")
 
 
