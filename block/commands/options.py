@@ -109,7 +109,8 @@ class Option:
     def field(self) -> str:
         return self.name.replace("-", "_")
 
-    def parse(self, text: str) -> Any:
+    def convert(self, text: str) -> Any:
+        """Return the value of `text`. An empty text means that the option was not given."""
         return _Unset if text == "" and self.name != "propose-actions" else self.read(text)
 
 
@@ -222,7 +223,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         # Options without `required` get None if they are not given, too, so that `fill_in` alone knows the defaults.
         may_be_bare: dict[str, Any] = {"nargs": "?", "const": ANY_CLUSTER} if option.kind == "optional" else {}
         parser.add_argument(
-            f"--{option.name}", type=option.parse, metavar=option.metavar, help=help_text, **may_be_bare
+            f"--{option.name}", type=option.convert, metavar=option.metavar, help=help_text, **may_be_bare
         )
 
 

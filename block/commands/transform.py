@@ -125,25 +125,20 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
     options, job, checkpoint = action.options, action.job, action.job.checkpoint
     progress = executor.progress(len(action.ids), options.verbose, options.max_hours)
     store = executor.store(Path(options.score_store), progress) if options.score_store else None
-    labels_metadata = build_metadata(
+    job_id = compute_fingerprint(job, executor.digest, executor.dtype_name)
+    description = build_metadata(
         job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
     )
-    labels_metadata[JOB] = compute_fingerprint(job, executor.digest, executor.dtype_name)
     project = Project(
-        client, project_id, labels_metadata, options.propose_actions, options.dry_run,
+        client, project_id, {**description, JOB: job_id}, options.propose_actions, options.dry_run,
         progress.say_limited, progress.warn_once, checkpoint.front_end.rate_hz,
         options.skip_labeled, options.overwrite_hand_labels,
     )  # fmt: skip
     journal, details = None, None
     journal_path = options.journal or (Path(options.score_store) / JOURNAL_NAME if options.score_store else None)
     if journal_path is not None and not options.dry_run:  # a dry run labels nothing
-        journaled = {
-            "endpoint": client.endpoint,
-            "project": project_id,
-            "job": labels_metadata[JOB],
-            "proposed": options.propose_actions,
-        }
-        journal = Journal(Path(journal_path), journaled, progress.warn_once)
+        run = {"endpoint": client.endpoint, "project": project_id, "job": job_id, "proposed": project.job}
+        journal = Journal(Path(journal_path), run, progress.warn_once)
     # The local Studio names the file in the environment.
     if details_path := options.details or os.environ.get(VARIABLE):
         details = DetailsReporter(Path(details_path), progress, progress.warn_once)
