@@ -32,7 +32,7 @@ FLUSH_PIECES = 8000
 
 @dataclass(frozen=True)
 class ClusterExecutor:
-    """The workers of a cluster that was joined. `job` says on which device and in which dtype they compute."""
+    """An executor on a cluster that was joined. `job` says on which device and in which dtype its workers compute."""
 
     job: Job
     digest: str
@@ -45,17 +45,15 @@ class ClusterExecutor:
         return self.key.dtype
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return who reports a run of this job over `total` recordings."""
         ways = [way for way in faster(self.job, self.job.compute.device) if not way.startswith("a machine")]
         return Progress(total, verbose, max_hours=max_hours, faster=[*ways, "more workers"])
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Return the scores that `folder` holds for the job. Raises SettingsError if it cannot be written."""
         class_names = self.job.checkpoint.class_names
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
     def compute(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """Compute the recordings `ids` of a folder. Raises ValueError without a store."""
+        """Raises ValueError without a store."""
         store, files, labeled = run.store, run.files, dict[str, LabeledRecording]()
         if store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
@@ -72,9 +70,8 @@ class ClusterExecutor:
         # A relative path would be another folder on other machines.
         location = LocalFolder(run.place.name) if isinstance(run.place, LocalFolder) else run.place
         connector = FolderConnector(location, self.job.checkpoint.front_end.rate_hz)
-        driver = self._driver(
-            connector, store, keep, ManifestReporter(progress, files), progress, f"label {run.place.name}"
-        )
+        name, reporter = f"label {run.place.name}", ManifestReporter(progress, files)
+        driver = self._driver(connector, store, keep, reporter, progress, name)
         summary = driver.label([WorkItem(number, run.size(number), files.entry(number)) for number in ids])
         for line in driver.audit_lines():
             progress.say(line)
@@ -84,7 +81,6 @@ class ClusterExecutor:
         return FolderResult(summary, labeled)
 
     def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
-        """Label the samples `ids` of a project."""
         project, store, journal = run.project, run.store, run.journal
 
         def keep(result: RecordingResult) -> None:
@@ -103,7 +99,6 @@ class ClusterExecutor:
         return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.has_fallen_back)
 
     def leave(self) -> None:
-        """Leave the cluster; end it, if it was started here."""
         disconnect()
 
     def _driver(
