@@ -10,24 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from block.cluster.readers_writer_lock import ReadersWriterLock
-from block.cluster.report import (
-    DONE,
-    FAILED,
-    LABELED,
-    SKIPPED,
-    CarriedScores,
-    RecordingResult,
-    Report,
-    ReportBuffer,
-    StageTimes,
-)
+from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, ReportBuffer, StageTimes
 from block.cluster.task import ClusterJob, ConnectorContext, WorkItem
 from block.edge_impulse.retries import RateLimit
 from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source
 from block.labeling.run import Run
 from block.recording import LabeledRecording, Recording
-from block.score_store import Scored
+from block.score_store import Key, Scored
 from block.windows import PreparedRecording
 
 
@@ -114,17 +104,16 @@ class Chunk:
         context = ConnectorContext(
             self.entries, self.buffer.say, self.buffer.warn_once, stop, resources.api_key, resources.rate_limit
         )
-        source, sink = cluster_job.connector.open(context)
+        connection = _TimedConnection(*cluster_job.connector.open(context), self.buffer)
         labeler: RecordingLabeler = resources.labeler
-        scores: CarriedScores | None = None
+        scores: _CarriedScores | None = None
         if cluster_job.keeps_scores:
             class_names = cluster_job.job.checkpoint.class_names
-            scores = CarriedScores(cluster_job.key, class_names, resources.stored, resources.fetch_scores)
+            scores = _CarriedScores(cluster_job.key, class_names, resources.stored, resources.fetch_scores)
             labeler = CachedLabeler(resources.labeler, scores)
         timed = _TimedLabeler(labeler, self.buffer, resources.model_lock)
         reporter = _ResultReporter(self, timed.contents, scores)
-        run = Run(_TimedSource(source, self.buffer), _TimedSink(sink, self.buffer), timed, reporter, stop)
-        summary = run.label(ids)
+        summary = Run(connection, connection, timed, reporter, stop).label(ids)
         for recording_id, reason in reporter.skips.items():
             kind = DONE if recording_id in summary.done else SKIPPED
             self.add_result(RecordingResult(recording_id, kind, reason))
@@ -136,11 +125,12 @@ class Chunk:
         self.buffer.add(end_reason=reason)
 
 
-class _TimedSource:
-    """A source that measures the time spent reading, less that spent waiting for memory."""
+class _TimedConnection:
+    """A source and a sink that measure the time of reading, less that of waiting for memory, and of writing."""
 
-    def __init__(self, source: Source, buffer: ReportBuffer) -> None:
-        self._source, self._buffer = source, buffer
+    def __init__(self, source: Source, sink: Sink, buffer: ReportBuffer) -> None:
+        self._source, self._sink, self._buffer = source, sink, buffer
+        self.give_up = sink.give_up
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         def expect_values(values: int) -> None:
@@ -150,14 +140,6 @@ class _TimedSource:
 
         with self._buffer.time("read_s"):
             return self._source.fetch(recording_id, expect_values)
-
-
-class _TimedSink:
-    """A sink that measures the time spent writing."""
-
-    def __init__(self, sink: Sink, buffer: ReportBuffer) -> None:
-        self._sink, self._buffer = sink, buffer
-        self.give_up = sink.give_up
 
     def write(self, labeled: LabeledRecording) -> None:
         with self._buffer.time("write_s"):
@@ -188,7 +170,7 @@ class _TimedLabeler(LabelerWrapper):
 class _ResultReporter:
     """Adds what a run reports to its chunk. `skips` are the reasons of skipped recordings, of either kind, by id."""
 
-    def __init__(self, chunk: Chunk, contents: dict[int, str], scores: CarriedScores | None) -> None:
+    def __init__(self, chunk: Chunk, contents: dict[int, str], scores: _CarriedScores | None) -> None:
         self._chunk, self._contents, self._scores = chunk, contents, scores
         self.skips: dict[int, str] = {}
 
@@ -208,3 +190,28 @@ class _ResultReporter:
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         self._chunk.buffer.add(batches=[(recordings, windows)])
+
+
+class _CarriedScores:
+    """The driver's score store as a worker sees it.
+
+    `stored` are the contents that it held when the run began; `fetch` brings one of them here. `new` are the scores
+    that were computed here, by content.
+    """
+
+    def __init__(
+        self, key: Key, class_names: tuple[str, ...], stored: Collection[str], fetch: Callable[[str], Scored | None]
+    ) -> None:
+        self.key = key
+        self.class_names = class_names
+        self.new: dict[str, Scored] = {}
+        self._stored = stored
+        self._fetch = fetch
+
+    def find(self, content: str) -> Scored | None:
+        if content in self.new:
+            return self.new[content]
+        return self._fetch(content) if content in self._stored else None
+
+    def add(self, scored: Scored) -> None:
+        self.new[scored.content] = scored

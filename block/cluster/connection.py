@@ -114,12 +114,11 @@ def connect(address: str, job: str) -> Cluster:
 
 def disconnect() -> None:
     """Leave the cluster, and end it if it was started here. Do nothing if there is none."""
-    with contextlib.suppress(ImportError):
-        import ray
+    import ray
 
-        if ray.is_initialized():
-            with mute_stderr():
-                ray.shutdown()
+    if ray.is_initialized():
+        with mute_stderr():
+            ray.shutdown()
     _is_left.set()
 
 

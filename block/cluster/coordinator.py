@@ -45,6 +45,9 @@ class CoordinatorInputs:
 class Coordinator:
     """The actor's code. Workers call its methods by `.remote`; all are coroutines of one thread.
 
+    Those that are not documented here are those of `CrashTracker`, whose callers wait for the answer before they go on,
+    and of `Throttle`.
+
     Ray keeps a constructor's arguments for as long as the cluster runs, and its tools show them. So the inputs, a
     secret among them, come by `configure`, before any other call.
     """
@@ -99,11 +102,9 @@ class Coordinator:
         return self._crash_tracker.start_chunk(chunk, ids)
 
     async def start_suspect(self, chunk: int, recording_id: int) -> None:
-        """Callers wait for the answer before they go on."""
         self._crash_tracker.start_suspect(chunk, recording_id)
 
     async def clear_suspect(self, chunk: int, recording_id: int) -> None:
-        """Callers wait for the answer before they go on."""
         self._crash_tracker.clear_suspect(chunk, recording_id)
 
     async def acquire(self, worker: str, number: int) -> bool:
@@ -121,14 +122,12 @@ class Coordinator:
         return self._throttle.is_under_way(lease)
 
     async def release(self, worker: str, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
-        """As `Throttle.release`."""
         lease = Lease(worker, number)
         self._throttle.release(lease, outcome, asked_s)
         self._wake(lease)
         self._admit()
 
     async def renew(self, worker: str, numbers: Sequence[int], before: int) -> None:
-        """As `Throttle.renew`."""
         self._throttle.renew(worker, numbers, before)
         self._admit()
 

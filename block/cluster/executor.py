@@ -32,7 +32,7 @@ FLUSH_PIECES = 8000
 
 @dataclass(frozen=True)
 class ClusterExecutor:
-    """The workers of a cluster that was joined. `job` says on which device and in which dtype they compute."""
+    """An executor on a cluster that was joined. `job` says on which device and in which dtype its workers compute."""
 
     job: Job
     digest: str
@@ -50,7 +50,6 @@ class ClusterExecutor:
         return Progress(total, verbose, budget=TimeBudget(max_hours, [*ways, "more workers"]))
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Return the scores that `folder` holds for the job. Raises SettingsError if it cannot be written."""
         class_names = self.job.checkpoint.class_names
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
@@ -72,9 +71,8 @@ class ClusterExecutor:
         # A relative path would be another folder on other machines.
         location = LocalFolder(run.location.name) if isinstance(run.location, LocalFolder) else run.location
         connector = FolderConnector(location, self.job.checkpoint.front_end.rate_hz)
-        driver = self._driver(
-            connector, store, keep, ManifestReporter(progress, manifest), progress, f"label {run.location.name}"
-        )
+        name, reporter = f"label {run.location.name}", ManifestReporter(progress, manifest)
+        driver = self._driver(connector, store, keep, reporter, progress, name)
         summary = driver.label([WorkItem(number, run.size(number), manifest.get_entry(number)) for number in ids])
         for line in driver.audit_lines():
             progress.say(line)
@@ -84,7 +82,6 @@ class ClusterExecutor:
         return FolderResult(summary, labeled)
 
     def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
-        """Label the samples `ids` of a project."""
         project, store, journal = run.project, run.store, run.journal
 
         def keep(result: RecordingResult) -> None:
@@ -103,7 +100,6 @@ class ClusterExecutor:
         return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.has_fallen_back)
 
     def leave(self) -> None:
-        """Leave the cluster; end it, if it was started here."""
         disconnect()
 
     def _driver(

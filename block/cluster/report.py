@@ -5,14 +5,14 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording
-from block.score_store import Key, Scored
+from block.score_store import Scored
 
 LABELED, FAILED, SKIPPED, DONE = "labeled", "failed", "skipped", "done"
 
@@ -132,28 +132,3 @@ class ReportBuffer:
         with self._lock:
             report, self._report = self._report, Report(self._worker)
         return report
-
-
-class CarriedScores:
-    """The driver's score store as a worker sees it.
-
-    `stored` are the contents that it held when the run began; `fetch` brings one of them here. `new` are the scores
-    that were computed here, by content.
-    """
-
-    def __init__(
-        self, key: Key, class_names: tuple[str, ...], stored: Collection[str], fetch: Callable[[str], Scored | None]
-    ) -> None:
-        self.key = key
-        self.class_names = class_names
-        self.new: dict[str, Scored] = {}
-        self._stored = stored
-        self._fetch = fetch
-
-    def find(self, content: str) -> Scored | None:
-        if content in self.new:
-            return self.new[content]
-        return self._fetch(content) if content in self._stored else None
-
-    def add(self, scored: Scored) -> None:
-        self.new[scored.content] = scored

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Protocol
 
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.project import Project
@@ -42,21 +41,6 @@ class ConnectorContext:
     rate_limit: RateLimit | None = None
 
 
-class Connector(Protocol):
-    """Where recordings come from and labels go, as a worker sees it."""
-
-    @property
-    def needs_key(self) -> bool: ...
-
-    def check(self) -> None:
-        """Raise SettingsError if this machine cannot work there."""
-        ...
-
-    def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        """Return both, for one chunk."""
-        ...
-
-
 @dataclass(frozen=True)
 class FolderConnector:
     """Recordings below a `location` that every machine sees. The driver decides their labels from scores."""
@@ -66,9 +50,11 @@ class FolderConnector:
     needs_key: bool = False
 
     def check(self) -> None:
+        """Raise SettingsError if this machine does not see the location."""
         self.location.check()
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
+        """Return where recordings come from and labels go, for one chunk."""
         folder = Folder(self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
         return folder, folder
 
@@ -97,6 +83,9 @@ class ProjectConnector:
             self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels,
         )  # fmt: skip
         return project, project
+
+
+Connector = FolderConnector | ProjectConnector
 
 
 @dataclass(frozen=True)

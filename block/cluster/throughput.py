@@ -36,23 +36,22 @@ class Throughput:
     def _describe_recent(self, now: float) -> str:
         seconds, recent = now - self._said_at, self._recent
         workers = sum(now - at < 4 * SAY_EVERY_S for at in self._last_seen.values())
+        stages = _seconds_by_stage(recent)
+        total = sum(stages.values()) or 1.0
+        shares = ", ".join(f"{name} {spent / total * 100:.0f} %" for name, spent in stages.items() if spent)
         return (
             f"{workers} worker{'s' * (workers != 1)}: {recent.recordings / seconds:.1f} recordings/s, "
             f"{recent.windows / seconds:.1f} windows/s, {recent.audio_s / seconds:.0f} times real time; "
-            f"busy: {_describe_shares(recent)}"
+            f"busy: {shares}"
         )
 
     def report(self) -> list[str]:
         """Return a line for each stage of the run: how much, how fast, and how many worked on it on average."""
         total, run_s = self._total, max(1e-9, self._clock() - self._started)
         lines = []
-        for name, seconds, amount, unit in (
-            ("read", total.read_s, total.recordings, "recordings"),
-            ("prepare", total.prepare_s, total.recordings, "recordings"),
-            ("model", total.model_s, total.windows, "windows"),
-            ("write", total.write_s, total.recordings, "recordings"),
-            ("keep (here)", self._keep_s, total.recordings, "recordings"),
-        ):
+        for name, seconds in {**_seconds_by_stage(total), "keep (here)": self._keep_s}.items():
+            unit = "windows" if name == "model" else "recordings"
+            amount = getattr(total, unit)
             if amount and seconds >= MIN_SHARE * run_s:
                 lines.append(
                     f"stage {name}: {amount} {unit}, {amount / seconds:.1f}/s while at it; "
@@ -61,8 +60,5 @@ class Throughput:
         return lines
 
 
-def _describe_shares(stages: StageTimes) -> str:
-    """Return where the workers' time went, in percent."""
-    parts = {"read": stages.read_s, "prepare": stages.prepare_s, "model": stages.model_s, "write": stages.write_s}
-    total = sum(parts.values()) or 1.0
-    return ", ".join(f"{name} {seconds / total * 100:.0f} %" for name, seconds in parts.items() if seconds)
+def _seconds_by_stage(stages: StageTimes) -> dict[str, float]:
+    return {"read": stages.read_s, "prepare": stages.prepare_s, "model": stages.model_s, "write": stages.write_s}

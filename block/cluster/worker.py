@@ -35,14 +35,13 @@ class LabelRecordings:
         self._cluster_job = cluster_job
         self._coordinator = coordinator
         self._notices = ReportBuffer(self._name)
-        self._resources: WorkerResources | None = None
-        self._problem = ""
+        self._resources: WorkerResources | str  # or why there are none
         try:
             self._resources = self._load()
         except SettingsError as error:
-            self._problem = str(error)
+            self._resources = str(error)
         except Exception as error:
-            self._problem = f"{type(error).__name__}: {error}"
+            self._resources = f"{type(error).__name__}: {error}"
 
     def __call__(self, batch: Any) -> Iterator[Any]:
         """Label the chunk in `batch`, an Arrow table of one row. Yield tables of one row with a `Report`."""
@@ -53,8 +52,8 @@ class LabelRecordings:
             yield pa.table({"report": pa.array([pack(report)], pa.large_binary())})
 
     def _label(self, batch: Any) -> Iterator[Report]:
-        if self._resources is None:
-            yield Report(self._name, end_reason=f"on {self._name}: {self._problem}")
+        if isinstance(self._resources, str):
+            yield Report(self._name, end_reason=f"on {self._name}: {self._resources}")
             return
         from block.cluster.chunk import Chunk
 
@@ -77,11 +76,7 @@ class LabelRecordings:
             self._notices.warn_once(
                 f"a worker runs other software than this machine, so scores may differ: {differing}"
             )
-        checkpoint = find_or_fetch_checkpoint(
-            cluster_job.job.checkpoint,
-            cluster_job.digest,
-            lambda name: fetch_shared(coordinator.share_file.remote(name)),
-        )
+        checkpoint = find_or_fetch_checkpoint(cluster_job.job.checkpoint, cluster_job.digest, self._fetch_file)
         job = replace(cluster_job.job, checkpoint=checkpoint)
         device = choose_device(job.compute)
         if device.dtype_name != cluster_job.key.dtype:
@@ -99,3 +94,6 @@ class LabelRecordings:
             return resources
         api_key = ray.get(coordinator.read_api_key.remote())
         return replace(resources, api_key=api_key, rate_limit=ThrottleClient(coordinator, self._name))
+
+    def _fetch_file(self, name: str) -> Any:
+        return fetch_shared(self._coordinator.share_file.remote(name))

@@ -39,8 +39,7 @@ def compute_sha256(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
 
 def find_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, computed only if it is not known. Raises OSError."""
-    known = recall(path)
-    if known is not None:
+    if (known := recall(path)) is not None:
         return known
     before = path.stat()
     digest = compute_sha256(path)

@@ -6,13 +6,13 @@ from block.cluster.readers_writer_lock import ReadersWriterLock
 
 
 def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
-    company = ReadersWriterLock()
+    lock = ReadersWriterLock()
     inside: list[str] = []
     seen: list[list[str]] = []
     beside, go = threading.Event(), threading.Event()
 
     def chunk(name: str) -> None:
-        with company.lock_shared():
+        with lock.lock_shared():
             inside.append(name)
             if len(inside) == 2:
                 beside.set()
@@ -20,7 +20,7 @@ def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
             inside.remove(name)
 
     def alone() -> None:
-        with company.lock_exclusive():
+        with lock.lock_exclusive():
             seen.append(list(inside))
 
     chunks = [threading.Thread(target=chunk, args=(name,)) for name in "ab"]
@@ -38,26 +38,26 @@ def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
 
 
 def test_whoever_waits_to_be_alone_is_not_put_off_by_those_who_come_later() -> None:
-    company = ReadersWriterLock()
+    lock = ReadersWriterLock()
     order: list[str] = []
     go = threading.Event()
 
     def first() -> None:
-        with company.lock_shared():
+        with lock.lock_shared():
             go.wait(10)
 
     def alone() -> None:
-        with company.lock_exclusive():
+        with lock.lock_exclusive():
             order.append("alone")
 
     def later() -> None:
-        with company.lock_shared():
+        with lock.lock_shared():
             order.append("later")
 
     threads = [threading.Thread(target=one) for one in (first, alone, later)]
     threads[0].start()
     threads[1].start()
-    while not company._waiting:
+    while not lock._waiting:
         pass
     threads[2].start()
     threads[2].join(0.2)
