@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from block import __version__
-from block.commands import ALL_LABELED, SOME_FAILED, evaluate_options
-from block.commands.options import read_job
-from block.evaluation import check_installed
+from block.commands import ALL_LABELED, SOME_FAILED
+from block.commands.evaluate_options import Configuration, check_labels, configure, name_labels, read
 from block.evaluation.agreement import measure_agreement
 from block.evaluation.annotations import Annotations, from_folders, read_csv
 from block.evaluation.as_json import agreement_as_json, as_json
@@ -26,15 +25,13 @@ from block.evaluation.evaluation import (
     translate_thresholds,
 )
 from block.evaluation.examples import Moment, find_least_certain, find_mistakes
-from block.evaluation.ground_truth import LabelResolver, list_annotated_classes, read_ground_truth
+from block.evaluation.ground_truth import read_ground_truth
 from block.evaluation.predictions import predict
-from block.evaluation.report import ReportExample, render_agreement, render_report
+from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.folder.listing import find_recordings, format_path
 from block.folder.output_folder import lock
 from block.labeling.job import Job, format_labels
-from block.labels import ClassNames, parse_labels
-from block.model.checkpoint import find_checkpoint
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
 from block.runtime.cancel import CANCELED
@@ -44,42 +41,38 @@ from block.settings import SettingsError
 REPORT, JSON = "report.html", "evaluation.json"
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """One way to label, checked; `options` are those that it comes from."""
-
-    name: str
-    options: argparse.Namespace
-    job: Job
-    resolver: LabelResolver
-
-
 def main(argv: Sequence[str]) -> int:
     """Evaluate. Returns the exit code; raises SettingsError, LabelError or CheckpointError if nothing can start."""
-    options = evaluate_options.read(argv)
+    options = read(argv)
     check_installed()
     need_pyarrow()
     root, out = Path(options.folder), Path(options.out)
-    _check_folders(root, out)
-    with lock(out):
-        # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
-        present = {_normalize(file): file for file in find_recordings(root, exclude=out).files}
-        annotations = _read_annotations(options, root, present)
-        configurations = [
-            _configure(name, changed, annotations) for name, changed in evaluate_options.configurations(options)
-        ]
-        if annotations is None:
-            return _report_agreement(configurations, list(present.values()), root, out)
-        return _report_metrics(configurations, annotations, present, root, out)
-
-
-def _check_folders(root: Path, out: Path) -> None:
     try:
         os.scandir(root).close()
     except OSError as error:
         raise SettingsError(f"{root} cannot be read as a folder: {error.strerror or error}") from None
     if root.resolve().is_relative_to(out.resolve()):
         raise SettingsError(f"--out {out} is or holds the folder of recordings; name one beside it")
+    with lock(out):
+        # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
+        present = {_normalize(file): file for file in find_recordings(root, exclude=out).files}
+        annotations = _read_annotations(options, root, present)
+        configurations = configure(options, annotations)
+        if annotations is None:
+            return _report_agreement(configurations, list(present.values()), root, out)
+        return _report_metrics(configurations, annotations, present, root, out)
+
+
+def check_installed() -> None:
+    """Raise SettingsError if scikit-learn or Jinja is not installed."""
+    try:
+        import jinja2  # noqa: F401
+        import sklearn.metrics
+        import sklearn.model_selection  # noqa: F401
+    except (ImportError, OSError) as error:
+        raise SettingsError(
+            f"evaluate needs scikit-learn and Jinja ({error}): pip install -r locked/folder.txt"
+        ) from None
 
 
 def _normalize(file: str) -> str:
@@ -90,42 +83,9 @@ def _read_annotations(options: argparse.Namespace, root: Path, present: dict[str
     """Return the annotations; None where two ways are compared and neither a file nor a folder names labels."""
     if options.annotations:
         return read_csv(Path(options.annotations))
-    if options.compare and not _name_labels(options, {file.partition("/")[0] for file in present if "/" in file}):
+    if options.compare and not name_labels(options, {file.partition("/")[0] for file in present if "/" in file}):
         return None
     return from_folders(root, present)
-
-
-def _name_labels(options: argparse.Namespace, folders: Iterable[str]) -> bool:
-    """Return True if any folder is named for a label of interest, or for any class where no labels are given."""
-    class_names = find_checkpoint(evaluate_options.configurations(options)[0][1].model).class_names
-    if options.audioset_labels is None:
-        known = ClassNames(class_names)
-        return any(folder in known for folder in folders)
-    labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
-    return LabelResolver(labels, class_names, options.other_label).knows_any(folders)
-
-
-def _configure(name: str, options: argparse.Namespace, annotations: Annotations | None) -> Configuration:
-    options = evaluate_options.with_windows(options, annotations is None or annotations.strong)
-    class_names = find_checkpoint(options.model).class_names
-    if options.audioset_labels is None and annotations is not None:
-        labels = list_annotated_classes(annotations, class_names, options.min_confidence, options.other_label)
-        options.audioset_labels = "\n".join(label.entry for label in labels)
-    elif options.audioset_labels is None:
-        options.audioset_labels = evaluate_options.label_defaults()
-    job = read_job(options)
-    return Configuration(name, options, job, LabelResolver(job.decisions.labels, class_names, options.other_label))
-
-
-def _check_labels(configurations: Sequence[Configuration]) -> None:
-    """Two checkpoints may know a label by other classes, but it has to have the same name."""
-    first, *others = [[target.name for target in one.resolver.targets] for one in configurations]
-    for names in others:
-        if names != first:
-            raise SettingsError(
-                f"--compare: the ways have other labels, {', '.join(first)} and {', '.join(names)}; name the same ones "
-                "with --audioset-labels"
-            )
 
 
 @dataclass(frozen=True)
@@ -151,7 +111,7 @@ def _compute_all(
     each: list[ComputedScores] = []
     for one in configurations:
         each.append(compute_scores(start(one.job), one.options, paths, out))
-        if each[-1].cancelled:
+        if each[-1].canceled:
             print("cancelled; the same command again goes on from here")
             return None
     failed = tuple(sorted({format_path(path): why for one in each for path, why in one.failed.items()}.items()))
@@ -167,7 +127,7 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
     for option in ("fit-thresholds", "translate-thresholds"):
         if getattr(a.options, option.replace("-", "_")):
             raise SettingsError(f"--{option} needs annotations: --annotations FILE, or a folder per class")
-    _check_labels(configurations)
+    check_labels(configurations)
     if a.job.windows != b.job.windows:
         raise SettingsError(
             f"--compare: agreement needs the same windows, got {a.job.windows} and {b.job.windows}; give --annotations "
@@ -202,7 +162,7 @@ def _report_metrics(
     """Report how good the labels are by the annotations."""
     options = configurations[0].options
     ground_truth = read_ground_truth(annotations, configurations[0].resolver, options.exhaustive)
-    _check_labels(configurations)
+    check_labels(configurations)
     names = [_normalize(file) for file in ground_truth.files]
     rows = [row for row, name in enumerate(names) if name in present]
     if not rows:
@@ -217,7 +177,7 @@ def _report_metrics(
         f"Labels of {root.resolve().name} held to {Path(annotations.source).name}",
         _describe_settings(root, annotations, configurations[0].job, scores.each[0]),
         options.exhaustive,
-        options.segment_s if annotations.strong else None,
+        options.segment_s if annotations.is_strong else None,
         tuple(file for file, name in zip(ground_truth.files, names, strict=True) if name not in present),
         tuple(sorted(present.keys() - set(names))),
         scores.failed,
@@ -241,7 +201,7 @@ def _report_metrics(
         translate_thresholds(first) if options.translate_thresholds else None,
     )
     mistakes, uncertain = (
-        [_cut_example(moment, root / scores.paths[moment.clip]) for moment in choose(first, ground_truth)]
+        [_add_excerpt(moment, root / scores.paths[moment.clip]) for moment in choose(first, ground_truth)]
         for choose in (find_mistakes, find_least_certain)
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
@@ -258,7 +218,7 @@ def _describe_settings(
     windows = f"{job.windows}{silence}"
     annotated: tuple[tuple[str, str], ...] = ()
     if annotations is not None:
-        kind = "strong, from when to when" if annotations.strong else "whole clips"
+        kind = "strong, from when to when" if annotations.is_strong else "whole clips"
         annotated = (("annotations", f"{annotations.source}: {len(annotations.rows)} rows, {kind}"),)
         windows = f"{job.windows}; a clip gets the highest score of any{silence}"
     return (
@@ -272,17 +232,17 @@ def _describe_settings(
     )
 
 
-def _cut_example(moment: Moment, path: Path) -> ReportExample:
-    """Read a recording again for its excerpt."""
+def _add_excerpt(moment: Moment, path: Path) -> Moment:
+    """Read a recording again for the excerpt of a moment, which stays without one if that fails."""
     from block import audio
     from block.evaluation.excerpts import cut_excerpt
 
     try:
         sound = audio.decode(path)
     except RecordingError:
-        return ReportExample(moment, None)
+        return moment
     rate_hz = round(sound.rate_hz * sound.ratio)
-    return ReportExample(moment, cut_excerpt(sound.waveform, rate_hz, moment.start_s, moment.end_s))
+    return replace(moment, excerpt=cut_excerpt(sound.waveform, rate_hz, moment.start_s, moment.end_s))
 
 
 def _write(out: Path, page: str, content: str) -> None:

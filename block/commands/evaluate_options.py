@@ -1,16 +1,21 @@
-"""The options of `evaluate`: those of `label` that labels depend on, and its own."""
+"""The options of `evaluate`: those of `label` that labels depend on, and its own; and the configurations they make."""
 
 from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from block.commands.label_options import LABEL
-from block.commands.options import CommandParser, Option, add_options, fill_in
+from block.commands.options import CommandParser, Option, add_options, fill_in, read_job
+from block.evaluation.annotations import Annotations
+from block.evaluation.ground_truth import LabelResolver, list_annotated_classes
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
+from block.labeling.job import Job
+from block.labels import ClassNames, parse_labels
+from block.model.checkpoint import find_checkpoint
 from block.recording import make_printable
 from block.settings import SettingsError
 
@@ -57,7 +62,7 @@ def _goal(text: str) -> Goal:
 
 
 def _default(option: Option) -> Option:
-    """The option of `label` as evaluate has it: what the annotations decide is not filled in."""
+    """Return an option of `label` as evaluate has it: what the annotations decide is not filled in."""
     if option.name == "audioset-labels":
         return replace(
             option,
@@ -91,7 +96,7 @@ OWN = (
 
 
 def read(argv: Sequence[str]) -> argparse.Namespace:
-    """The options of `evaluate`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
+    """Return the options of `evaluate`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
     parser = CommandParser(
         prog="python -m block evaluate", allow_abbrev=False,
         description="How good the labels of a folder of recordings are, by annotations of your own: figures with "
@@ -110,18 +115,45 @@ def read(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def configurations(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
-    """The configurations to evaluate, one or two, each a name and its options. Raises SettingsError."""
+@dataclass(frozen=True)
+class Configuration:
+    """One way to label, checked, and the options that it comes from. `name` is empty where there is no other."""
+
+    name: str
+    options: argparse.Namespace
+    job: Job
+    resolver: LabelResolver
+
+
+def configure(options: argparse.Namespace, annotations: Annotations | None) -> list[Configuration]:
+    """Return the configurations to evaluate, one or two. Raises SettingsError, LabelError or CheckpointError."""
+    return [_configure(name, changed, annotations) for name, changed in list_variants(options)]
+
+
+def _configure(name: str, options: argparse.Namespace, annotations: Annotations | None) -> Configuration:
+    options = set_windows(options, annotations is None or annotations.is_strong)
+    class_names = find_checkpoint(options.model).class_names
+    if options.audioset_labels is None and annotations is not None:
+        labels = list_annotated_classes(annotations, class_names, options.min_confidence, options.other_label)
+        options.audioset_labels = "\n".join(label.entry for label in labels)
+    elif options.audioset_labels is None:
+        options.audioset_labels = next(option.default for option in LABEL if option.name == "audioset-labels")
+    job = read_job(options)
+    return Configuration(name, options, job, LabelResolver(job.decisions.labels, class_names, options.other_label))
+
+
+def list_variants(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
+    """Return the options of each way to label, one or two, with its name. Raises SettingsError."""
     if not options.compare:
         return [("", options)]
     texts = [" ".join(text.split()) for text in options.compare]
     if texts[0] == texts[1]:
         raise SettingsError(f"--compare is given {make_printable(texts[0])} twice; there is nothing to compare")
-    return [(text, changed(options, text)) for text in texts]
+    return [(text, change(options, text)) for text in texts]
 
 
-def changed(options: argparse.Namespace, text: str) -> argparse.Namespace:
-    """`options` with the settings in `text`, `name=value` with commas between. Raises SettingsError."""
+def change(options: argparse.Namespace, text: str) -> argparse.Namespace:
+    """Return `options` with the settings in `text`, `name=value` with commas between. Raises SettingsError."""
     by_name = {option.name: option for option in SHARED}
     found = copy.copy(options)
     for part in text.split(","):
@@ -137,13 +169,8 @@ def changed(options: argparse.Namespace, text: str) -> argparse.Namespace:
     return found
 
 
-def label_defaults() -> str:
-    """The labels of interest that `label` has where none are named."""
-    return str(next(option.default for option in LABEL if option.name == "audioset-labels"))
-
-
-def with_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace:
-    """The options with the windows that the annotations call for, where none are given."""
+def set_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace:
+    """Return the options with the windows that the annotations call for, where none are given."""
     found = copy.copy(options)
     if found.win_size_ms is None:
         given = found.win_stride_ms is not None
@@ -151,3 +178,23 @@ def with_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespac
     if found.win_stride_ms is None:
         found.win_stride_ms = found.win_size_ms
     return found
+
+
+def name_labels(options: argparse.Namespace, folders: Iterable[str]) -> bool:
+    """Return True if any folder is named for a label of interest, or for any class where no labels are given."""
+    class_names = find_checkpoint(list_variants(options)[0][1].model).class_names
+    if options.audioset_labels is None:
+        known = ClassNames(class_names)
+        return any(folder in known for folder in folders)
+    labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
+    return LabelResolver(labels, class_names, options.other_label).knows_any(folders)
+
+
+def check_labels(configurations: Sequence[Configuration]) -> None:
+    """Raise SettingsError unless the labels have the same names; checkpoints may have other classes for them."""
+    first, last = ([target.name for target in configurations[at].resolver.targets] for at in (0, -1))
+    if first != last:
+        raise SettingsError(
+            f"--compare: the ways have other labels, {', '.join(first)} and {', '.join(last)}; name the same ones "
+            "with --audioset-labels"
+        )

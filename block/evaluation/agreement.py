@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from block import decisions
-from block.evaluation.bootstrap import Bools
+from block.decisions import Scores
 from block.evaluation.ground_truth import list_targets
-from block.evaluation.predictions import Prediction, reduce_to_targets
+from block.evaluation.predictions import Prediction, decide_windows, reduce_to_targets
 from block.labeling.agreement import Tally
 
 
@@ -59,21 +58,18 @@ def measure_agreement(
         if len(one.is_heard) != len(other.is_heard):
             return None
         heard = one.is_heard & other.is_heard
-        scores, other_scores = (
-            reduce_to_targets(each.scores, list_targets(each.settings.labels))[heard] for each in (one, other)
+        errors = np.abs(_score_targets(one)[heard] - _score_targets(other)[heard]).max(axis=1, initial=0.0)
+        labels, other_labels = (
+            decide_windows(each.scores[heard], each.settings.labels, each.settings.other_label) for each in (one, other)
         )
-        errors = np.abs(scores - other_scores).max(axis=1, initial=0.0)
-        for label, other_label, error in zip(_label(one, heard), _label(other, heard), errors, strict=True):
+        for label, other_label, error in zip(labels, other_labels, errors, strict=True):
             tally = tally.add_window(label, other_label, one.settings.other_label, float(error))
     return Agreement(tally, speedup)
 
 
-def _label(prediction: Prediction, heard: Bools) -> list[str]:
-    """Return the label of each window that is `heard`, decided by itself."""
-    settings = prediction.settings
-    scores = prediction.scores[heard]
-    found = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), settings.labels, settings.other_label)
-    return [decision.label for decision in found]
+def _score_targets(prediction: Prediction) -> Scores:
+    """Return the scores of each window, shape `(windows, targets)`."""
+    return reduce_to_targets(prediction.scores, list_targets(prediction.settings.labels))
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,11 +1,11 @@
-"""What the user says is heard: a CSV of clips or of events, or a folder per class. Rows alone: `truth` reads them.
+"""The user's annotations: a CSV of clips or of events, or a folder per class. `ground_truth` reads their names.
 
     file,label                  clip level: several rows a file for several labels
     file,start_s,end_s,label    strong: from when to when, in seconds
     LABEL/anything.wav          a folder per class, without any CSV
 
-Other columns are passed over, in whatever order they stand, so that `labels.csv` as `label` writes it can be corrected
-by hand and used. A row with a file and nothing else says that none of the labels is heard in it.
+Columns may be in any order, and others are ignored, so that `labels.csv` as `label` writes it can be corrected by hand
+and used. A row with nothing but a file says that none of the labels is heard in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from block.recording import make_printable
 from block.settings import SettingsError
 
 FILE, LABEL, START, END = "file", "label", "start_s", "end_s"
-DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,15 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All rows, in order. `strong` if they say from when to when."""
+    """All rows, in order. `is_strong` if they say from when to when."""
 
     source: str
-    strong: bool
+    is_strong: bool
     rows: tuple[Annotation, ...]
 
     @property
     def files(self) -> list[str]:
-        """The files that are annotated, in order of first appearance."""
+        """Return the annotated files, in order of first appearance."""
         return list(dict.fromkeys(row.file for row in self.rows))
 
 
@@ -60,30 +59,26 @@ def read_csv(path: Path) -> Annotations:
     lines = text.splitlines(keepends=True)
     if not "".join(lines).strip():
         raise SettingsError(f"{path} is empty; expected a header: {FILE},{LABEL} or {FILE},{START},{END},{LABEL}")
-    reader = csv.reader(lines, delimiter=_delimiter(lines[0]), strict=True)
+    # The separator that the header uses most: a comma, or what spreadsheets write in its place.
+    reader = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count), strict=True)
     rows: list[Annotation] = []
     try:
-        columns = _columns(path, next(reader))
-        strong = START in columns
+        columns = _find_columns(path, next(reader))
+        is_strong = START in columns
         before = reader.line_num
         for cells in reader:
             line, before = before + 1, reader.line_num
             if any(cell.strip() for cell in cells):
-                rows.append(_row(f"{path}, line {line}", cells, columns, strong))
+                rows.append(_read_row(f"{path}, line {line}", cells, columns, is_strong))
     except csv.Error as error:
         raise SettingsError(f"{path}, line {reader.line_num}: {error}") from None
     if not rows:
         raise SettingsError(f"{path} holds a header and no annotation")
-    return Annotations(str(path), strong, tuple(rows))
+    return Annotations(str(path), is_strong, tuple(rows))
 
 
-def _delimiter(header: str) -> str:
-    """The separator that the header is written with: a comma, or what spreadsheets put in its place."""
-    return max(DELIMITERS, key=lambda mark: (header.count(mark), -DELIMITERS.index(mark)))
-
-
-def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Where the known columns stand. Raises SettingsError if some are missing or come twice."""
+def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Return the places of the known columns. Raises SettingsError if one is missing or there twice."""
     names = [name.strip().lower() for name in header]
     for name in (FILE, START, END, LABEL):
         if names.count(name) > 1:
@@ -97,7 +92,7 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _row(place: str, cells: Sequence[str], columns: dict[str, int], strong: bool) -> Annotation:
+def _read_row(place: str, cells: Sequence[str], columns: dict[str, int], is_strong: bool) -> Annotation:
     if len(cells) <= max(columns.values()):
         raise SettingsError(
             f"{place}: {len(cells)} columns, expected at least {max(columns.values()) + 1}; a label that holds a "
@@ -107,19 +102,19 @@ def _row(place: str, cells: Sequence[str], columns: dict[str, int], strong: bool
     file, label = as_relative(given[FILE]), given[LABEL]
     if not file:
         raise SettingsError(f"{place}: no file is named")
-    if not strong:
+    if not is_strong:
         return Annotation(place, file, label)
     if not label:
         if given[START] or given[END]:
             raise SettingsError(f"{place}: times without a label")
         return Annotation(place, file, label)
-    start_s, end_s = _seconds(place, START, given[START]), _seconds(place, END, given[END])
+    start_s, end_s = _read_seconds(place, START, given[START]), _read_seconds(place, END, given[END])
     if not start_s < end_s:
         raise SettingsError(f"{place}: the event lasts from {start_s:g} s to {end_s:g} s; it must end after it starts")
     return Annotation(place, file, label, start_s, end_s)
 
 
-def _seconds(place: str, column: str, text: str) -> float:
+def _read_seconds(place: str, column: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -130,15 +125,15 @@ def _seconds(place: str, column: str, text: str) -> float:
 
 
 def as_relative(file: str) -> str:
-    """A path as it is compared: with `/` between its parts, and without `./` before them."""
+    """Return a path for comparison: with `/` between its parts, and without `./` before them."""
     text = file.replace("\\", "/").strip()
     return str(PurePosixPath(text)) if text else ""
 
 
 def from_folders(folder: Path, files: Iterable[str]) -> Annotations:
-    """The class of each of `files`, paths relative to `folder`, from the topmost folder that it lies in.
+    """Annotate each of `files`, paths relative to `folder`, with the name of its topmost folder.
 
-    Raises SettingsError if no file lies in one. Files that lie in none are not annotated.
+    Files outside of any folder are not annotated. Raises SettingsError if all are.
     """
     rows = [
         Annotation(f"folder {top}", file, top) for file in files for top, slash, _ in [file.partition("/")] if slash

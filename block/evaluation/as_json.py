@@ -15,22 +15,20 @@ from block.evaluation.metrics import Difference
 
 def as_json(evaluation: Evaluation) -> str:
     """Return the content of evaluation.json."""
-    facts, ground_truth = evaluation.facts, evaluation.ground_truth
-    targets = [target.name for target in ground_truth.targets]
+    facts = evaluation.facts
     content: dict[str, Any] = {
         "version": __version__,
         "settings": dict(facts.settings),
         "exhaustive": facts.exhaustive,
         "bootstrap": {"draws": evaluation.resamples.count, "seed": evaluation.resamples.seed, "interval": 0.95},
         "segment_s": facts.segment_s,
-        "labels_not_judged": [name for name, judged in zip(targets, ground_truth.is_judged, strict=True) if not judged],
+        "labels_not_judged": evaluation.ground_truth.unjudged_names,
         "annotated_and_missing": facts.missing,
         "present_and_not_annotated": facts.not_annotated,
         "failed": dict(facts.failed),
         "figures": _list_metrics(evaluation, evaluation.first),
     }
     if evaluation.second is not None:
-        columns = evaluation.first.metrics.columns
         content["compared"] = {
             "a": evaluation.first.name,
             "b": evaluation.second.name,
@@ -38,7 +36,7 @@ def as_json(evaluation: Evaluation) -> str:
             "figures_b": _list_metrics(evaluation, evaluation.second),
             "differences": {
                 one.name: {
-                    "labels": {targets[at]: _describe(label) for at, label in zip(columns, one.labels, strict=True)},
+                    "labels": dict(zip(evaluation.label_names, map(_describe, one.labels), strict=True)),
                     "mean": _describe(one.mean),
                 }
                 for one in evaluation.comparisons
@@ -80,47 +78,39 @@ def as_json(evaluation: Evaluation) -> str:
 def agreement_as_json(facts: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
     """Return the content of evaluation.json where there are no annotations."""
     compared = {"a": name_a, "b": name_b, "agreement": agreement.to_json()}
-    return _dump(
-        {
-            "version": __version__,
-            "settings": dict(facts.settings),
-            "failed": dict(facts.failed),
-            "compared": compared,
-        }
-    )
+    head = {"version": __version__, "settings": dict(facts.settings), "failed": dict(facts.failed)}
+    return _dump({**head, "compared": compared})
 
 
 def _list_metrics(evaluation: Evaluation, result: LabelingResult) -> dict[str, Any]:
     metrics = result.metrics
     targets = evaluation.ground_truth.targets
-    tables = {
-        "as_detector": metrics.as_detector,
-        "as_labelled": metrics.as_labeled,
-        "segments_as_detector": metrics.segments_as_detector,
-        "segments_as_labelled": metrics.segments_as_labeled,
-    }
-    used = {name: table for name, table in tables.items() if table is not None}
+    tables = {"as_detector": metrics.as_detector, "as_labelled": metrics.as_labeled}
+    if metrics.segments_as_detector and metrics.segments_as_labeled:
+        tables["segments_as_detector"] = metrics.segments_as_detector
+        tables["segments_as_labelled"] = metrics.segments_as_labeled
     labels = {}
-    for place, at in enumerate(metrics.columns):
-        labels[targets[at].name] = {
+    for place, name in enumerate(evaluation.label_names):
+        members = targets[metrics.columns[place]].members
+        labels[name] = {
             "clips_with_it": metrics.positives[place],
-            "thresholds": [result.settings.labels[member].threshold for member in targets[at].members],
+            "thresholds": [result.settings.labels[member].threshold for member in members],
             "average_precision": metrics.average_precision.labels[place],
             "roc_auc": metrics.roc_auc.labels[place],
             "d_prime": metrics.d_prime.labels[place],
-            **{name: table.labels[place] for name, table in used.items()},
+            **{key: table.labels[place] for key, table in tables.items()},
         }
     return {
         "clips": metrics.clips,
         "mean_average_precision": metrics.average_precision.mean,
         "mean_roc_auc": metrics.roc_auc.mean,
         "d_prime_of_mean_roc_auc": metrics.d_prime.mean,
-        "macro": {name: table.macro for name, table in used.items()},
-        "micro": {name: table.micro for name, table in used.items()},
+        "macro": {name: table.macro for name, table in tables.items()},
+        "micro": {name: table.micro for name, table in tables.items()},
         "labels": labels,
         "confusion": {
-            "rows": [targets[at].name for at in metrics.columns] + [None],
-            "columns": [target.name for target in targets] + [None],
+            "rows": [*evaluation.label_names, None],
+            "columns": [*(target.name for target in targets), None],
             "clips": metrics.confusion.tolist(),
         },
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from block.evaluation.bootstrap import Bools, Floats
 from block.evaluation.excerpts import Excerpt
+from block.spectrogram import hz_to_mel
 
 POINTS = 200
 BINS = 28
@@ -99,9 +100,8 @@ def draw_histogram(present: Bools, scores: Floats, thresholds: Sequence[float]) 
 
     The axis is that of log-odds, which spreads scores near 0 and 1 as far as those in the middle.
     """
-    edge = float(_to_log_odds(1 - END))
-    places = np.clip(np.digitize(_to_log_odds(scores), np.linspace(-edge, edge, BINS + 1)) - 1, 0, BINS - 1)
-    groups = [np.bincount(places[chosen], minlength=BINS) / max(1, int(chosen.sum())) for chosen in (present, ~present)]
+    bins = np.minimum((_place(scores) * BINS).astype(np.intp), BINS - 1)
+    groups = [np.bincount(bins[chosen], minlength=BINS) / max(1, int(chosen.sum())) for chosen in (present, ~present)]
     highest = max(0.05, float(np.max(groups)))
     middle, step = PLOT.y(0.5), (PLOT.right - PLOT.left) / BINS
     bars = []
@@ -110,8 +110,9 @@ def draw_histogram(present: Bools, scores: Floats, thresholds: Sequence[float]) 
             height = float(shares[at]) / highest * (middle - PLOT.top - 2)
             top = middle - height if is_positive else middle
             bars.append(Bar(PLOT.left + at * step + 0.5, top, step - 1, height, is_positive))
-    ticks = [(_place(tick), f"{tick:g}") for tick in TICKS]
-    return Histogram(bars, highest, ticks, [(_place(threshold), f"{threshold:.3g}") for threshold in thresholds])
+    ticks = [(place, f"{tick:g}") for place, tick in zip(_place(TICKS).tolist(), TICKS, strict=True)]
+    marks = [(place, f"{mark:.3g}") for place, mark in zip(_place(thresholds).tolist(), thresholds, strict=True)]
+    return Histogram(bars, highest, ticks, marks)
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,9 @@ class SpectrogramAxes:
 def draw_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
     """Return the axes of an excerpt; `bounds` are in seconds of the recording, and left out where not visible."""
     area = SPECTROGRAM
-    low, high = _to_mel(excerpt.low_hz), _to_mel(excerpt.high_hz)
-    frequencies = [
-        (area.y((_to_mel(khz * 1000) - low) / (high - low)), f"{khz:g}")
-        for khz in TICKS_KHZ
-        if khz * 1000 < excerpt.high_hz * 0.99
-    ]
+    visible = [khz for khz in TICKS_KHZ if khz * 1000 < excerpt.high_hz * 0.99]
+    low, high, *at_ticks = hz_to_mel([excerpt.low_hz, excerpt.high_hz, *(khz * 1000 for khz in visible)])
+    frequencies = [(area.y((at - low) / (high - low)), f"{khz:g}") for at, khz in zip(at_ticks, visible, strict=True)]
     step = next(step for step in STEPS_S if excerpt.seconds / step <= 7)
     first = math.ceil(excerpt.start_s / step - 1e-9)
     last = int((excerpt.start_s + excerpt.seconds) / step + 1e-9)
@@ -141,21 +139,11 @@ def draw_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
         return area.x((second - excerpt.start_s) / excerpt.seconds)
 
     times = [(x(at * step), f"{at * step:.{0 if step >= 1 else 1}f} s") for at in range(first, last + 1)]
-    return SpectrogramAxes(
-        frequencies, times, [x(bound) for bound in bounds if area.left + 2 < x(bound) < area.right - 2]
-    )
+    visible_bounds = [x(bound) for bound in bounds if area.left + 2 < x(bound) < area.right - 2]
+    return SpectrogramAxes(frequencies, times, visible_bounds)
 
 
-def _to_mel(hz: float) -> float:
-    return math.log1p(hz / 700)
-
-
-def _to_log_odds(scores: Floats | float) -> Floats:
-    clipped = np.clip(scores, 1e-12, 1 - 1e-12)
-    return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float64)
-
-
-def _place(score: float) -> float:
-    """Return where a score stands on the axis of log-odds, 0…1."""
-    edge = float(_to_log_odds(1 - END))
-    return float(np.clip(float(_to_log_odds(score)) / edge, -1, 1) + 1) / 2
+def _place(scores: Floats | Sequence[float]) -> Floats:
+    """Return where scores lie on the axis of log-odds, 0…1."""
+    odds = np.clip(scores, END, 1 - END) / (1 - np.clip(scores, END, 1 - END))
+    return np.asarray(np.log(odds) / math.log((1 - END) / END) / 2 + 0.5)

@@ -16,9 +16,8 @@ from block.folder.manifest import ManifestReporter, load_manifest
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
 from block.labeling.interfaces import Summary
-from block.score_store import Scored
 from block.score_store.relabel import lay_out_recording, select_heard
-from block.settings import DecisionSettings, SettingsError, WindowSettings
+from block.settings import SettingsError
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine
@@ -36,7 +35,7 @@ class ComputedScores:
 
     clips: dict[str, Clip]
     failed: dict[str, str]
-    cancelled: bool
+    canceled: bool
     dtype: str
     seconds: float | None = None
 
@@ -81,12 +80,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             if scored is None:
                 failed[entry.path] = entry.problem or summary.end_reason or NOT_REACHED
             else:
-                clips[entry.path] = to_clip(scored, job.windows, job.decisions)
+                layout = lay_out_recording(scored.values, scored.value_rate_hz, job.windows)
+                heard = select_heard(scored, job.decisions)
+                clips[entry.path] = Clip(scored.value_rate_hz, layout, heard.chunk_counts, heard.logits)
     return ComputedScores(clips, failed, summary.canceled, engine.device.dtype_name, seconds)
-
-
-def to_clip(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> Clip:
-    """Return the clip of a recording, without the windows that are silent under `decisions`."""
-    heard = select_heard(scored, decisions)
-    layout = lay_out_recording(scored.values, scored.value_rate_hz, windows)
-    return Clip(scored.value_rate_hz, layout, heard.chunk_counts, heard.logits)

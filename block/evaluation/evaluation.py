@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from block import decisions
-from block.decisions import Scores
 from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.metrics import Detections, MetricComparison, Metrics, compare, compute_metrics
-from block.evaluation.predictions import Clip, Prediction, find_reached, gather_detections, predict
+from block.evaluation.predictions import Clip, Prediction, decide_windows, find_reached, gather_detections, predict
 from block.evaluation.rates import Rates, compute_clip_rates
 from block.evaluation.thresholds import Fit, Goal, Translation, fit_threshold, translate_threshold
 from block.labels import LabelOfInterest
@@ -125,14 +123,9 @@ def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
     pairs = list(zip(settings.labels, translations, strict=True))
     labels = tuple(replace(label, threshold=one.threshold) for label, one in pairs)
     lines = tuple(format_entry(label, one.threshold) for label, one in pairs)
-    before, after = _decide_windows(scores, settings.labels), _decide_windows(others, labels)
+    before, after = decide_windows(scores, settings.labels, ""), decide_windows(others, labels, "")
     differ = sum(one != another for one, another in zip(before, after, strict=True))
     return TranslatedThresholds(other, translations, lines, differ, len(scores))
-
-
-def _decide_windows(scores: Scores, labels: Sequence[LabelOfInterest]) -> list[str]:
-    """Return the name that each window gets; empty for none."""
-    return [one.label for one in decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), labels, "")]
 
 
 @dataclass(frozen=True)
@@ -168,6 +161,11 @@ class Evaluation:
     @functools.cached_property
     def comparisons(self) -> tuple[MetricComparison, ...]:
         return () if self.second is None else compare(self.first.metrics, self.second.metrics)
+
+    @property
+    def label_names(self) -> list[str]:
+        """The names of the judged labels, in the order of the metrics."""
+        return [self.ground_truth.targets[at].name for at in self.first.metrics.columns]
 
     def thresholds(self, target: int) -> list[float]:
         """Return the different thresholds of a target's labels, lowest first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from block import decisions
 from block.evaluation.evaluation import LabelingResult
+from block.evaluation.excerpts import Excerpt
 from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.predictions import reduce_to_targets
 
@@ -17,7 +18,7 @@ MOST = 10
 class Moment:
     """A span of a clip, in seconds: `label` was given with `score`; `annotated` are the names noted for it.
 
-    `margin` is how far the scores are from another label, as `decisions.compute_margins` has it.
+    `margin` is that of `decisions.compute_margins`. `excerpt` is None where the recording could not be read again.
     """
 
     clip: int
@@ -27,6 +28,7 @@ class Moment:
     score: float
     annotated: tuple[str, ...]
     margin: float
+    excerpt: Excerpt | None = None
 
 
 def find_mistakes(result: LabelingResult, ground_truth: GroundTruth) -> list[Moment]:
@@ -35,7 +37,7 @@ def find_mistakes(result: LabelingResult, ground_truth: GroundTruth) -> list[Mom
     Where these are fewer than ten, clips follow in which a label was missed, and none given in its place; those with
     the lowest score of the label first.
     """
-    judged = {target.name for target, on in zip(ground_truth.targets, ground_truth.is_judged, strict=True) if on}
+    judged = {target.name for target in ground_truth.targets} - set(ground_truth.unjudged_names)
     wrong: list[Moment] = []
     missed: list[tuple[float, Moment]] = []
     for clip, moments in enumerate(_list_moments(result, ground_truth)):

@@ -37,16 +37,9 @@ def cut_excerpt(waveform: Waveform, rate_hz: int, start_s: float, end_s: float) 
     around = min(round(AROUND_S * rate_hz), (most - (end - start)) // 2)
     start, end = max(0, start - around), min(len(waveform), end + around)
     part = waveform[start:end]
-    levels = compute_mel_levels(part, rate_hz)
-    image = _to_uri("image/png", encode_png(levels[::-1]))
-    return Excerpt(
-        start / rate_hz,
-        len(part) / rate_hz,
-        LOW_HZ,
-        rate_hz / 2,
-        image,
-        _to_uri("audio/flac", _encode_flac(part, rate_hz)),
-    )
+    image, sound = encode_png(compute_mel_levels(part, rate_hz)[::-1]), _encode_flac(part, rate_hz)
+    uris = (_to_uri("image/png", image), _to_uri("audio/flac", sound))
+    return Excerpt(start / rate_hz, len(part) / rate_hz, LOW_HZ, rate_hz / 2, *uris)
 
 
 def find_loudest(waveform: Waveform, length: int, rate_hz: int) -> int:

@@ -21,9 +21,9 @@ def format_number(value: float, places: int = 3) -> str:
     return text.replace("-", "−")
 
 
-def format_change(value: float, places: int = 3) -> str:
+def format_change(value: float) -> str:
     """Return a difference with its sign."""
-    text = format_number(value, places)
+    text = format_number(value)
     return f"+{text}" if value > 0 else text
 
 
@@ -55,12 +55,10 @@ def describe_completeness(evaluation: Evaluation) -> str:
     """Return how labels that are not annotated were understood."""
     if evaluation.facts.exhaustive:
         return "The annotations are taken as exhaustive (--exhaustive): a label that is not noted for a file is absent."
-    truth = evaluation.ground_truth
-    left_out = [target.name for target, judged in zip(truth.targets, truth.is_judged, strict=True) if not judged]
     text = (
         "A label that occurs in the annotations counts as absent from every annotated file it is not noted for; "
         "labels that never occur in them are not judged"
     )
-    if left_out:
-        return f"{text}: {', '.join(left_out)}. --exhaustive counts these as absent everywhere."
+    if names := evaluation.ground_truth.unjudged_names:
+        return f"{text}: {', '.join(names)}. --exhaustive counts these as absent everywhere."
     return f"{text} (here, all labels of interest occur)."

@@ -133,6 +133,10 @@ class GroundTruth:
     events: tuple[tuple[Event, ...], ...]
     unused_names: tuple[str, ...] = ()
 
+    @property
+    def unjudged_names(self) -> list[str]:
+        return [target.name for target, judged in zip(self.targets, self.is_judged, strict=True) if not judged]
+
     def select(self, rows: Sequence[int]) -> GroundTruth:
         """Return the same for some of the files. What is judged stays: it depends on the annotations alone."""
         return replace(

@@ -15,7 +15,8 @@ from block.decisions import Scores
 from block.evaluation.bootstrap import Bools
 from block.evaluation.ground_truth import TargetLabel, list_targets
 from block.evaluation.metrics import Detections
-from block.evaluation.segment_based import Event, count_segments, mark_segments
+from block.evaluation.segment_based import Event, count_segments
+from block.labels import LabelOfInterest
 from block.recording import LabeledRecording
 from block.settings import DecisionSettings
 from block.windows import Layout
@@ -60,6 +61,12 @@ def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
     return Prediction(clip, settings, scores, np.array(clip.chunk_counts) > 0, labeled)
 
 
+def decide_windows(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[str]:
+    """Return the label of each window, none of them silent, decided by itself."""
+    decided = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), labels, other_label)
+    return [one.label for one in decided]
+
+
 def find_reached(scores: Scores, settings: DecisionSettings) -> Bools:
     """Return which labels of interest reach their own threshold. Shape: `(…, labels)`, as the scores."""
     return np.asarray(scores >= np.array([label.threshold for label in settings.labels]))
@@ -80,12 +87,8 @@ def gather_detections(
     targets = list_targets(settings.labels)
     columns = {target.name: column for column, target in enumerate(targets)}
     scores = np.array([reduce_to_targets(one.scores, targets).max(axis=0) for one in predictions])
-    is_detected = np.array(
-        [
-            reduce_to_targets(find_reached(one.scores[one.is_heard], settings), targets).any(axis=0)
-            for one in predictions
-        ]
-    )
+    reached = [find_reached(one.scores[one.is_heard], settings) for one in predictions]
+    is_detected = np.array([reduce_to_targets(one, targets).any(axis=0) for one in reached])
     is_labeled = np.zeros(scores.shape, dtype=bool)
     top = np.full(len(predictions), -1, dtype=np.intp)
     for row, one in enumerate(predictions):
@@ -95,21 +98,15 @@ def gather_detections(
             top[row] = columns[max(segments, key=lambda segment: segment.score).label]
     if segment_s is None:
         return Detections(scores, is_detected, is_labeled, top)
-
-    annotated, detected, labeled = (
-        [
-            mark_segments(found, one.clip.seconds, len(targets), segment_s)
-            for found, one in zip(source, predictions, strict=True)
-        ]
-        for source in (
-            events,
+    seconds = [one.clip.seconds for one in predictions]
+    detected, labeled = (
+        count_segments(events, found, seconds, len(targets), segment_s)
+        for found in (
             [find_detected_events(one) for one in predictions],
             [find_labeled_events(one, columns) for one in predictions],
         )
     )
-    return Detections(
-        scores, is_detected, is_labeled, top, count_segments(annotated, detected), count_segments(annotated, labeled)
-    )
+    return Detections(scores, is_detected, is_labeled, top, detected, labeled)
 
 
 def find_detected_events(prediction: Prediction) -> list[Event]:

@@ -26,7 +26,7 @@ def d_prime(auc: float) -> float:
 
 
 class ClipRanking:
-    """One label's clips by falling score, ready to be weighted. `present` and `scores` have the shape `(clips,)`."""
+    """One label's clips by falling score, from arrays of the shape `(clips,)`. `scores` are the distinct ones."""
 
     def __init__(self, present: Bools, scores: Floats) -> None:
         self._order = np.argsort(-scores, kind="stable")
@@ -34,8 +34,9 @@ class ClipRanking:
         self._present = present[self._order].astype(np.float64)
         # Clips with equal scores cannot be told apart: what counts is the last of each group.
         self._ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+        self.scores = ordered[self._ends]
 
-    def _count(self, weights: Floats) -> tuple[Floats, Floats]:
+    def count(self, weights: Floats) -> tuple[Floats, Floats]:
         """Count the clips with the label, and all clips, down to each distinct score. Shape: `(draws, scores)` each."""
         ordered = weights[:, self._order]
         positives = np.cumsum(ordered * self._present, axis=1)[:, self._ends]
@@ -48,7 +49,7 @@ class ClipRanking:
         https://scikit-learn.org/stable/modules/generated/sklearn.metrics.average_precision_score.html.
         Shape: `(draws, clips)` in, `(draws,)` out.
         """
-        positives, clips = self._count(weights)
+        positives, clips = self.count(weights)
         steps = np.diff(positives, axis=1, prepend=0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
             # As long as no clip has any weight, no positive has, and the step is 0.
@@ -60,7 +61,7 @@ class ClipRanking:
 
         Shape: `(draws, clips)` in, `(draws,)` out.
         """
-        positives, clips = self._count(weights)
+        positives, clips = self.count(weights)
         negatives = clips - positives
         before = np.concatenate((np.zeros((len(positives), 1)), positives[:, :-1]), axis=1)
         area = (np.diff(negatives, axis=1, prepend=0.0) * (positives + before) / 2).sum(axis=1)

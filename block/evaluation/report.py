@@ -11,33 +11,21 @@ from block.evaluation import charts, formatting
 from block.evaluation.agreement import Agreement
 from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
-from block.evaluation.excerpts import Excerpt
 
 if TYPE_CHECKING:
     import jinja2
 
 
 @dataclass(frozen=True)
-class ReportExample:
-    """A moment and its excerpt; None where the recording could not be read again."""
-
-    moment: Moment
-    excerpt: Excerpt | None
-
-
-@dataclass(frozen=True)
 class CurvePair:
-    """Both charts of one label, its average precision, and how many clips have it and do not."""
+    """Both charts of one label, and its place among the metrics' labels."""
 
-    name: str
+    place: int
     curve: charts.Curve
     histogram: charts.Histogram
-    average_precision: float
-    positives: int
-    negatives: int
 
 
-def render_report(evaluation: Evaluation, mistakes: Sequence[ReportExample], uncertain: Sequence[ReportExample]) -> str:
+def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain: Sequence[Moment]) -> str:
     """Return the whole page."""
     page = load_environment().get_template("report.html")
     return page.render(
@@ -56,17 +44,15 @@ def render_agreement(facts: ReportFacts, name_a: str, name_b: str, agreement: Ag
 
 
 def _draw_curves(evaluation: Evaluation) -> list[CurvePair]:
-    metrics, ground_truth = evaluation.first.metrics, evaluation.ground_truth
+    metrics = evaluation.first.metrics
     pairs = []
     for place, at in enumerate(metrics.columns):
-        present, scores = ground_truth.present[:, at], evaluation.first.detections.scores[:, at]
+        present, scores = evaluation.ground_truth.present[:, at], evaluation.first.detections.scores[:, at]
         if present.any():
             rates = metrics.as_detector.labels[place]
             curve = charts.draw_curve(present, scores, (rates.recall.value, rates.precision.value))
             histogram = charts.draw_histogram(present, scores, evaluation.thresholds(at))
-            precision, positives = metrics.average_precision.labels[place].value, metrics.positives[place]
-            name, negatives = ground_truth.targets[at].name, metrics.clips - positives
-            pairs.append(CurvePair(name, curve, histogram, precision, positives, negatives))
+            pairs.append(CurvePair(place, curve, histogram))
     return pairs
 
 

@@ -7,7 +7,7 @@ Sciences 6(6):162, 2016. A label is active in a segment if any of its events ove
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +44,18 @@ def mark_segments(events: Iterable[Event], seconds: float, labels: int, segment_
     return active
 
 
-def count_segments(annotated: Iterable[Bools], predicted: Iterable[Bools]) -> LabelCounts:
-    """Count segments clip by clip, each clip with two arrays of one shape from `mark_segments`."""
-    pairs = list(zip(annotated, predicted, strict=True))
+def count_segments(
+    annotated: Sequence[Iterable[Event]],
+    predicted: Sequence[Iterable[Event]],
+    seconds: Sequence[float],
+    labels: int,
+    segment_s: float = SEGMENT_S,
+) -> LabelCounts:
+    """Count segments clip by clip, from each clip's annotated and predicted events and its length in seconds."""
+    pairs = [
+        [mark_segments(events, length, labels, segment_s) for events in both]
+        for *both, length in zip(annotated, predicted, seconds, strict=True)
+    ]
     return LabelCounts(
         np.array([(one & other).sum(axis=0) for one, other in pairs], np.float64),
         np.array([other.sum(axis=0) for _, other in pairs], np.float64),

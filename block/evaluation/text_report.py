@@ -58,14 +58,10 @@ def list_files(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def _list_names(evaluation: Evaluation) -> list[str]:
-    return [make_printable(evaluation.ground_truth.targets[at].name) for at in evaluation.first.metrics.columns]
-
-
 def _format_ranking(evaluation: Evaluation) -> str:
     metrics = evaluation.first.metrics
     ranking = (metrics.average_precision, metrics.roc_auc, metrics.d_prime)
-    names, positives = [*_list_names(evaluation), "mean"], [*map(str, metrics.positives), ""]
+    names, positives = [*map(make_printable, evaluation.label_names), "mean"], [*map(str, metrics.positives), ""]
     columns = [
         [_format_estimate(one, places) for one in (*metric.labels, metric.mean)]
         for metric, places in zip(ranking, (3, 3, 2), strict=True)
@@ -75,10 +71,10 @@ def _format_ranking(evaluation: Evaluation) -> str:
 
 
 def _format_rates(evaluation: Evaluation, title: str, rates: RateTable) -> str:
-    rows = [
-        [name, format_thresholds(evaluation.thresholds(at)), *_list_rates(one)]
-        for name, at, one in zip(_list_names(evaluation), evaluation.first.metrics.columns, rates.labels, strict=True)
-    ]
+    rows = []
+    for place, name in enumerate(evaluation.label_names):
+        thresholds = format_thresholds(evaluation.thresholds(evaluation.first.metrics.columns[place]))
+        rows.append([make_printable(name), thresholds, *_list_rates(rates.labels[place])])
     rows += [["mean", "", *_list_rates(rates.macro)], ["all together", "", *_list_rates(rates.micro)]]
     return f"{title}\n{format_table(('label', 'threshold', *RATES), rows)}"
 
@@ -98,7 +94,7 @@ def _format_comparisons(evaluation: Evaluation) -> list[str]:
     parts = [f"A: {evaluation.first.name} (all of the above)\nB: {evaluation.second.name}"]
     if evaluation.agreement:
         parts.append("\n".join(evaluation.agreement.lines()))
-    names = [*_list_names(evaluation), "mean"]
+    names = [*map(make_printable, evaluation.label_names), "mean"]
     for one in evaluation.comparisons:
         rows = [[name, *_list_difference(each)] for name, each in zip(names, (*one.labels, one.mean), strict=True)]
         parts.append(format_table((one.name, "A", "B", "B − A"), rows))

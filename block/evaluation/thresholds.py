@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from block.evaluation.bootstrap import Bools, Floats, Resamples
+from block.evaluation.ranking import ClipRanking
 from block.evaluation.rates import Rates, compute_clip_rates
 from block.settings import SettingsError
 
@@ -93,11 +94,8 @@ def choose_threshold(present: Bools, scores: Floats, goal: Goal) -> float | None
 
     It lies half way between the lowest score that reaches it and the next below; of equals the highest is taken.
     """
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    correct = np.cumsum(present[order])[ends]
-    detected = ends + 1
+    ranking = ClipRanking(present, scores)
+    correct, detected = (counts[0] for counts in ranking.count(np.ones((1, len(scores)))))
     if goal.kind == "f1":
         values = 2 * correct / (detected + present.sum())
     else:
@@ -106,8 +104,7 @@ def choose_threshold(present: Bools, scores: Floats, goal: Goal) -> float | None
     cut = int(values.argmax())
     if values[cut] < 0:
         return None
-    below = ordered[ends[cut] + 1] if ends[cut] + 1 < len(ordered) else 0.0
-    return float((ordered[ends[cut]] + below) / 2)
+    return float(np.append(ranking.scores, 0.0)[cut : cut + 2].mean())
 
 
 def shorten_threshold(threshold: float, scores: Floats) -> float:

@@ -22,7 +22,7 @@ def written(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 def test_clip_level_rows_are_read_whatever_else_stands_beside_them(written) -> None:  # type: ignore[no-untyped-def]
     found = read_csv(written('file,fold,label\na.wav,1,"Waves, surf"\n\n./b\\c.wav,2,Dog\r\na.wav,,Rain\n'))
-    assert not found.strong
+    assert not found.is_strong
     assert [(row.file, row.label) for row in found.rows] == [
         ("a.wav", "Waves, surf"),
         ("b/c.wav", "Dog"),
@@ -34,7 +34,7 @@ def test_clip_level_rows_are_read_whatever_else_stands_beside_them(written) -> N
 
 def test_strong_rows_have_times_and_a_file_alone_says_that_nothing_is_heard(written) -> None:  # type: ignore[no-untyped-def]
     found = read_csv(written("\ufeffLabel;End_s;file;start_s\nDog;2.5;a.wav;0\n;;b.wav;\n"))
-    assert found.strong
+    assert found.is_strong
     assert [(row.file, row.label, row.start_s, row.end_s) for row in found.rows] == [
         ("a.wav", "Dog", 0.0, 2.5), ("b.wav", "", None, None),
     ]  # fmt: skip

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from block.commands import evaluate
-from block.commands.evaluate_options import changed, configurations, read, with_windows
-from block.evaluation import check_installed
+from block.commands.evaluate_options import change, list_variants, read, set_windows
 from block.evaluation.thresholds import Goal
 from block.settings import SettingsError
 
@@ -19,22 +18,22 @@ def test_defaults_leave_labels_and_windows_to_the_annotations() -> None:
     options = read(["clips", "--annotations", "a.csv"])
     assert (options.folder, options.annotations, options.audioset_labels) == ("clips", "a.csv", None)
     assert (options.bootstrap, options.seed, options.segment_s, options.exhaustive) == (1000, 0, 1.0, False)
-    whole, strong = with_windows(options, False), with_windows(options, True)
+    whole, strong = set_windows(options, False), set_windows(options, True)
     assert (whole.win_size_ms, strong.win_size_ms, strong.win_stride_ms) == (0, 2000, 2000)
-    given = with_windows(read(["clips", "--win-size-ms", "500"]), True)
+    given = set_windows(read(["clips", "--win-size-ms", "500"]), True)
     assert (given.win_size_ms, given.win_stride_ms) == (500, 500)
-    assert with_windows(read(["clips", "--win-stride-ms", "500"]), False).win_size_ms == 2000
+    assert set_windows(read(["clips", "--win-stride-ms", "500"]), False).win_size_ms == 2000
 
 
 def test_goals_and_comparisons_are_read() -> None:
     options = read(["clips", "--fit-thresholds", "precision=0.9", "--compare", "fill=pad", "fill=repeat, mode=fast"])
     assert options.fit_thresholds == Goal("precision", 0.9)
-    names, found = zip(*configurations(options), strict=True)
+    names, found = zip(*list_variants(options), strict=True)
     assert names == ("fill=pad", "fill=repeat, mode=fast")
     assert [(one.fill, one.mode) for one in found] == [("pad", "exact"), ("repeat", "fast")]
     assert options.mode == "exact"
-    assert [name for name, _ in configurations(read(["clips"]))] == [""]
-    assert changed(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
+    assert [name for name, _ in list_variants(read(["clips"]))] == [""]
+    assert change(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
 
 
 @pytest.mark.parametrize(
@@ -69,13 +68,13 @@ def test_what_cannot_be_used_is_refused(argv: list[str], told: str) -> None:
 )
 def test_ways_that_cannot_be_compared_are_refused(a: str, b: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        configurations(read(["clips", "--compare", a, b]))
+        list_variants(read(["clips", "--compare", a, b]))
 
 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r locked/folder.txt"):
-        check_installed()
+        evaluate.check_installed()
     with pytest.raises(SettingsError, match="locked/folder.txt"):
         evaluate.main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ import math
 import re
 import struct
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -29,7 +30,7 @@ from block.evaluation.evaluation import (
 from block.evaluation.examples import find_least_certain, find_mistakes
 from block.evaluation.excerpts import cut_excerpt, find_loudest
 from block.evaluation.formatting import format_change, format_interval, format_number
-from block.evaluation.report import ReportExample, load_environment, render_report
+from block.evaluation.report import load_environment, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.evaluation.thresholds import Goal
 from block.spectrogram import compute_mel_levels, encode_png
@@ -95,7 +96,7 @@ def page(found: Evaluation) -> str:
     sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
     shown = [
         [
-            ReportExample(moment, cut_excerpt(sound, 16000, 0.5, 1.5) if at else None)
+            replace(moment, excerpt=cut_excerpt(sound, 16000, 0.5, 1.5) if at else None)
             for at, moment in enumerate(moments)
         ]
         for moments in (

@@ -27,9 +27,9 @@ def test_what_lies_outside_the_clip_does_not_count() -> None:
 
 
 def test_segments_are_counted_clip_by_clip() -> None:
-    reference = [mark_segments([Event(0, 0, 2)], 4, 2), mark_segments([Event(1, 0, 1)], 1, 2)]
-    estimated = [mark_segments([Event(0, 1, 4)], 4, 2), mark_segments([], 1, 2)]
-    found = count_segments(reference, estimated)
+    reference = [[Event(0, 0, 2)], [Event(1, 0, 1)]]
+    estimated = [[Event(0, 1, 4)], []]
+    found = count_segments(reference, estimated, [4, 1], 2)
     assert found.correct.tolist() == [[1, 0], [0, 0]]
     assert found.predicted.tolist() == [[3, 0], [0, 0]]
     assert found.annotated.tolist() == [[2, 0], [0, 1]]
@@ -51,7 +51,7 @@ def test_the_counts_are_those_of_sed_eval() -> None:
     pairs = [(events(6), events(7)) for _ in range(12)]
     for reference, estimated in pairs:
         metrics.evaluate(as_dicts(reference), as_dicts(estimated), evaluated_length_seconds=10)
-    ours = count_segments([mark_segments(a, 10, 2) for a, _ in pairs], [mark_segments(b, 10, 2) for _, b in pairs])
+    ours = count_segments(*zip(*pairs, strict=True), [10] * len(pairs), 2)
     theirs = metrics.results_class_wise_metrics()
     for at, name in enumerate(names):
         f1 = 2 * ours.correct[:, at].sum() / (ours.predicted[:, at].sum() + ours.annotated[:, at].sum())
