@@ -15,7 +15,7 @@ from block.decisions import Scores, is_silent, label_recording, score_labels
 from block.explanation import evidence
 from block.labeling.partial_logits import PartialLogits
 from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
-from block.model.features import FilterBanks, repeated
+from block.model.features import FilterBanks, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
@@ -170,14 +170,14 @@ class ExactLabeler:
     def _begin(self, items: Sequence[tuple[Waveform, Window]], path: str) -> torch.Tensor:
         stacks = _equal_lengths(items)
         if self.filling == REPEAT:
-            stacks = (repeated(stack, self.filter_banks.front_end.limit_values) for stack in stacks)
+            stacks = (repeat(stack, self.filter_banks.front_end.limit_values) for stack in stacks)
         inputs = torch.cat([self.filter_banks(stack) for stack in stacks])
         return self.classifier.begin(inputs, self._recorded(items[0][1]), path)
 
     def _recorded(self, piece: Window) -> int:
         """How many frames of the model's input are not padding."""
         front_end = self.filter_banks.front_end
-        return front_end.max_frames if self.filling == REPEAT else front_end.frames(piece.length)
+        return front_end.max_frames if self.filling == REPEAT else front_end.count_frames(piece.length)
 
     def scores(self, logits: Logits, piece_counts: Sequence[int]) -> Scores:
         """Scores of windows, shape `(windows, labels of interest)`, from logits of their pieces; 0 for silent ones."""
