@@ -94,7 +94,7 @@ class Field:
         def run(windows: Sequence[Waveform]) -> None:
             for stack in _stacks(windows, batch):
                 inputs = self.filter_banks(stack)
-                self.classifier.logits(inputs, self.checkpoint.front_end.frames(stack.shape[1]), path)
+                self.classifier.logits(inputs, self.checkpoint.front_end.count_frames(stack.shape[1]), path)
 
         return run
 

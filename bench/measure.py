@@ -135,7 +135,7 @@ class Measure:
         self.peaks()
         spreads = take_turns(turns, effort.rounds, effort.turn_s, lambda: self.clock.left() - keep_s, later_s)
         self.peaks()
-        recorded = front_end.frames(values)
+        recorded = front_end.count_frames(values)
         sizes = _sizes(field.checkpoint)
         without = [one for one, spread in zip(contenders, spreads, strict=True) if spread is None]
         if without:
@@ -145,7 +145,7 @@ class Measure:
             if spread is None:
                 continue
             own = contender.kind in field.paths
-            tokens = field.classifier.tokens(recorded, contender.kind) if own else sizes.tokens
+            tokens = field.classifier.count_tokens(recorded, contender.kind) if own else sizes.tokens
             on.rates.append(Rate(
                 contender.kind, contender.batch, contender.includes, window_ms, window_ms, spread,
                 flops(sizes, tokens, prunes=own).total, "int8" if contender.kind == MERGED_INT8 else on.dtype,

@@ -15,7 +15,7 @@ from block.decisions import is_silent, label_recording, score_labels
 from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
 from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
-from block.model.features import FilterBanks, repeated
+from block.model.features import FilterBanks, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
@@ -154,14 +154,14 @@ class ExactLabeler:
     def _start_pass(self, items: Sequence[tuple[Waveform, Window]], path: str) -> torch.Tensor:
         stacks = _stack_equal_lengths(items)
         if self.fill == REPEAT:
-            stacks = (repeated(stack, self.filter_banks.front_end.limit_values) for stack in stacks)
+            stacks = (repeat(stack, self.filter_banks.front_end.limit_values) for stack in stacks)
         inputs = torch.cat([self.filter_banks(stack) for stack in stacks])
         return self.classifier.begin(inputs, self._count_frames(items[0][1]), path)
 
     def _count_frames(self, chunk: Window) -> int:
         """Return how many frames of the model's input are not padding."""
         front_end = self.filter_banks.front_end
-        return front_end.max_frames if self.fill == REPEAT else front_end.frames(chunk.length)
+        return front_end.max_frames if self.fill == REPEAT else front_end.count_frames(chunk.length)
 
     def decide(self, known: PartialLogits) -> LabeledRecording:
         """Return the labels of a recording whose logits are all known."""

@@ -1,7 +1,7 @@
-"""The model store: find a checkpoint's folder and read what can be known of it before torch is imported.
+"""Find a checkpoint's folder, and read and check what it holds before torch is imported.
 
 A checkpoint is a folder with `config.json`, `preprocessor_config.json` and `model.safetensors`. Pickled weights are
-never read. Everything is checked here that a run would otherwise trip over after minutes of loading.
+never read. What is checked here would otherwise stop a run after minutes of loading.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.model.safetensors_header import misfit, read_shapes
+from block.model.safetensors_header import find_misfit, read_shapes
 from block.runtime.hashing import find_sha256
 
 STORE = Path(__file__).resolve().parents[2] / "models"
@@ -22,9 +22,9 @@ MODEL_TYPE = "audio-spectrogram-transformer"
 FILES = (CONFIG, PREPROCESSOR, WEIGHTS) = ("config.json", "preprocessor_config.json", "model.safetensors")
 RATE_HZ = 16000  # at which AST was trained, and all that recordings are brought to
 MAX_JSON_BYTES = 16 << 20
-# Beyond these, a front end asks for memory and not for sense: 257 bins of the spectrum, an hour and a half of frames.
+# The spectrum has 257 bins, and this is an hour and a half of frames: beyond that a front end only takes memory.
 MAX_MEL_BINS, MAX_FRAMES = 512, 1 << 19
-MAX_SCALE = 1e6  # of the logarithms' mean and spread; what is normalised stays far within float32
+MAX_SCALE = 1e6  # of the logarithms' mean and spread; normalized values stay far within float32
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
@@ -35,7 +35,7 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """How a waveform becomes the model's input: Kaldi filter banks as in transformers' ASTFeatureExtractor.
+    """How a waveform becomes the model's input: Kaldi filter banks, as in transformers' ASTFeatureExtractor.
 
     Frames of 25 ms every 10 ms at `rate_hz`, `mel_bins` each, padded with zeros or cut to `max_frames`, then
     `(x - mean) / (2 · std)` if `normalize`.
@@ -50,21 +50,21 @@ class FrontEnd:
 
     @property
     def frame_values(self) -> int:
-        """Values in one frame: 400 at 16 kHz."""
+        """Return how many values one frame has: 400 at 16 kHz."""
         return int(self.rate_hz * 0.025)
 
     @property
     def hop_values(self) -> int:
-        """Values from frame to frame: 160 at 16 kHz."""
+        """Return how many values lie between the starts of frames: 160 at 16 kHz."""
         return int(self.rate_hz * 0.010)
 
     @property
     def limit_values(self) -> int:
-        """The longest waveform that is heard whole: 164,080 values for 1024 frames at 16 kHz."""
+        """Return how many values the model takes at once: 164,080 for 1024 frames at 16 kHz."""
         return self.frame_values + self.hop_values * (self.max_frames - 1)
 
-    def frames(self, values: int) -> int:
-        """Whole frames in `values` values, at most `max_frames`."""
+    def count_frames(self, values: int) -> int:
+        """Return how many whole frames are in `values` values, at most `max_frames`."""
         return min(self.max_frames, max(0, (values - self.frame_values) // self.hop_values + 1))
 
 
@@ -86,9 +86,9 @@ class Checkpoint:
         return self.folder.parent == STORE
 
     def sha256(self) -> str:
-        """The SHA-256 of the weights, in hexadecimal. Reads the whole file, or remembers it from the last time.
+        """Return the SHA-256 of the weights, in hexadecimal, remembered from the last time if the file is the same.
 
-        Raises CheckpointError if the file cannot be read.
+        Raise CheckpointError if the file cannot be read.
         """
         try:
             return find_sha256(self.weights)
@@ -97,14 +97,14 @@ class Checkpoint:
 
 
 def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoint:
-    """The checkpoint of that name in `store` (`models/`), or in that folder. Raises CheckpointError if unusable."""
+    """Return the checkpoint of that name in `store` (`models/`), or in that folder. Raise CheckpointError."""
     store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
     folder = store / name_or_folder if is_name else Path(name_or_folder)
     if is_name and not _is_folder(folder) and _is_folder(Path(name_or_folder)):
         folder = Path(name_or_folder)
     if not _is_folder(folder):
-        raise CheckpointError(_how_to_get(name_or_folder, store))
+        raise CheckpointError(_explain_missing(name_or_folder, store))
     checkpoint = read_checkpoint(folder)
     _check_weights(folder, len(checkpoint.class_names))
     return checkpoint
@@ -118,14 +118,14 @@ def _is_folder(path: Path) -> bool:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """What the two JSON files in `folder` say, the weights unseen. Raises CheckpointError if that is unusable."""
+    """Return what the two JSON files in `folder` say. Raise CheckpointError if they are unusable."""
     config = _read_json(folder / CONFIG)
-    class_names = _class_names(config, folder)
-    front_end = _front_end(config, _read_json(folder / PREPROCESSOR), folder)
+    class_names = _read_class_names(config, folder)
+    front_end = _read_front_end(config, _read_json(folder / PREPROCESSOR), folder)
     return Checkpoint(folder, folder.resolve().name, class_names, front_end)
 
 
-def _how_to_get(name: str, store: Path) -> str:
+def _explain_missing(name: str, store: Path) -> str:
     text = f"no checkpoint {name!r}: {store / name if Path(name).name == name else name} is not a folder"
     if name in SOURCES:
         text += (
@@ -144,7 +144,7 @@ def _how_to_get(name: str, store: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        # Whoever opened a pipe would wait for ever, and a device may never end.
+        # Opening a pipe would block, and a device may never end.
         if path.exists() and not path.is_file():
             raise CheckpointError(f"{path} is no file")
         if (size := path.stat().st_size) > MAX_JSON_BYTES:
@@ -159,13 +159,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
+def _read_class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
     if config.get("model_type") != MODEL_TYPE:
         raise CheckpointError(f"{folder} holds a model of type {config.get('model_type')!r}; expected {MODEL_TYPE!r}")
     id2label = config.get("id2label")
     if not isinstance(id2label, dict) or not id2label:
         raise CheckpointError(f"{folder / CONFIG} names no classes: id2label is missing or empty")
-    # transformers would forget the names, and make up as many as it says: of 10^9 it makes a list.
+    # transformers would ignore the names and make up as many as num_labels says, even 10^9.
     if (count := config.get("num_labels", len(id2label))) is not None and count != len(id2label):
         raise CheckpointError(f"{folder / CONFIG}: num_labels is {count!r}; id2label names {len(id2label)}")
     names = [id2label.get(str(index)) for index in range(len(id2label))]
@@ -178,7 +178,7 @@ def _class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Path) -> FrontEnd:
+def _read_front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Path) -> FrontEnd:
     kind = preprocessor.get("feature_extractor_type", "ASTFeatureExtractor")
     if kind != "ASTFeatureExtractor":
         raise CheckpointError(f"{folder}: the front end is {kind!r}; expected 'ASTFeatureExtractor'")
@@ -213,7 +213,7 @@ def _front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Pat
 
 
 def _check_weights(folder: Path, classes: int) -> None:
-    """Raises CheckpointError unless the weights are there, whole, and of the shapes that config.json speaks of."""
+    """Raise CheckpointError unless the weights are there, whole, and of the shapes that config.json asks for."""
     path = folder / WEIGHTS
     if not path.is_file():
         try:
@@ -228,5 +228,5 @@ def _check_weights(folder: Path, classes: int) -> None:
         shapes = read_shapes(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
-    if problem := misfit(shapes, _read_json(folder / CONFIG), classes):
+    if problem := find_misfit(shapes, _read_json(folder / CONFIG), classes):
         raise CheckpointError(f"{path} does not fit its config.json: {problem}")

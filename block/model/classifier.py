@@ -18,7 +18,7 @@ from torch import Tensor
 from block.model.checkpoint import Checkpoint, CheckpointError
 from block.model.device import Device
 from block.model.forward import Forward, Tokens
-from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, int8_limit, packing_works
+from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, find_int8_limit, packing_works
 from block.runtime.limits import count_processors, find_available_bytes
 from block.settings import EXACT
 
@@ -41,7 +41,7 @@ class Classifier:
     `paths` are the ways to its logits that this device offers, the exact one first, then the faster the later:
 
     - `exact`: what transformers computes, within rounding.
-    - `merged`: the tokens of padding merged in groups (`Forward.merged`), in the device's dtype.
+    - `merged`: the tokens of padding merged in groups (`Forward.merge_padding`), in the device's dtype.
     - `merged-int8`: the same, with the linear layers in 8-bit integers; on a CPU that multiplies these fast.
 
     `batch_windows` is how many windows a batch shared by several recordings aims for.
@@ -65,25 +65,25 @@ class Classifier:
         self._batch_size, self._fast, self._steady = batch_size, fast, steady
         front_end = checkpoint.front_end
         self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
-        self._merged: dict[tuple[int, int], Tokens] = {}
+        self._merged_tokens: dict[tuple[int, int], Tokens] = {}
         if not steady:
             _ = self.capacity
 
     @property
-    def loaded(self) -> bool:
+    def is_loaded(self) -> bool:
         """Return True if the model has been needed."""
         return "_forwards" in vars(self)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths that this device offers."""
+        """Return the paths that this device offers."""
         return tuple(self._forwards)
 
     @cached_property
     def capacity(self) -> int:
-        """How many windows go through one forward pass at most; set it lower after running out of memory.
+        """The most windows in one forward pass: as many as fit in memory, and no more than keep the device busy.
 
-        As many as fit in the memory budget, and no more than keep the device busy.
+        Set it lower after running out of memory.
         """
         forward = self._forwards[EXACT]  # loaded first: it takes memory
         kind = self.device.device.type
@@ -102,66 +102,66 @@ class Classifier:
             _set_threads()
         model = _load(self.checkpoint, device)
         with torch.inference_mode():
-            exact = Forward(model, self._linear)
+            exact = Forward(model, self._make_linear)
             forwards = {EXACT: exact}
             if self._fast:
                 forwards[MERGED] = exact
-                limit = int8_limit() if device.device.type == "cpu" and device.dtype is torch.float32 else 0
+                limit = find_int8_limit() if device.device.type == "cpu" and device.dtype is torch.float32 else 0
                 if limit:
                     forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
         return forwards
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
-        """One forward pass, waited for. Shapes and errors: as `begin`, float32 out."""
+        """Run one forward pass and wait for it. Shapes and errors: as `begin`, float32 out."""
         return self.collect([self.begin(inputs, recorded, path)])
 
     def begin(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Tensor:
         """Start one forward pass; on CUDA it goes on while the caller prepares the next.
 
         Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, on the device. `recorded` is how many
-        frames of each window were recorded and not padded; every path but the exact one has to know. Raises what
-        PyTorch raises; `is_out_of_memory` tells whether the batch was too large.
+        frames of each window were recorded and not padded; every path but the exact one needs it. Raises what
+        PyTorch raises; `is_out_of_memory` says whether the batch was too large.
         """
         with torch.inference_mode():
-            tokens = None if recorded is None or path == EXACT else self._tokens(path, recorded)
+            tokens = None if recorded is None or path == EXACT else self._choose_tokens(path, recorded)
             return self._forwards[path](inputs.to(self.device.device, self.device.dtype), tokens)
 
     @staticmethod
-    def collect(begun: Sequence[Tensor]) -> Logits:
-        """The logits of passes that were begun, one behind the other, once the last has ended."""
+    def collect(passes: Sequence[Tensor]) -> Logits:
+        """Wait for passes and return their logits, one behind the other."""
         with torch.inference_mode():
-            return np.asarray(torch.cat(list(begun)).float().cpu().numpy(), dtype=np.float32)
+            return np.asarray(torch.cat(list(passes)).float().cpu().numpy(), dtype=np.float32)
 
-    def tokens(self, recorded: int, path: str = EXACT) -> int:
-        """How many tokens go through the layers for a window with `recorded` frames."""
+    def count_tokens(self, recorded: int, path: str = EXACT) -> int:
+        """Return how many tokens go through the layers for a window with `recorded` frames."""
         if path == EXACT:
             return self._forwards[EXACT].all_tokens.count
         with torch.inference_mode():
-            return self._tokens(path, recorded).count
+            return self._choose_tokens(path, recorded).count
 
-    def _tokens(self, path: str, recorded: int) -> Tokens:
-        # Which tokens are merged is a matter of the exact path's weights, for every path.
+    def _choose_tokens(self, path: str, recorded: int) -> Tokens:
+        # For every path, the exact path's weights decide which tokens are merged.
         exact = self._forwards[EXACT]
-        columns = exact.grid.recorded_columns(recorded)
+        columns = exact.grid.count_columns(recorded)
         key = (columns, self.groups[path])
-        if key not in self._merged:
-            self._merged[key] = exact.merged(*key, self._padding)
-        return self._merged[key]
+        if key not in self._merged_tokens:
+            self._merged_tokens[key] = exact.merge_padding(*key, self._padding)
+        return self._merged_tokens[key]
 
-    def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
+    def _make_linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
         if self.device.device.type == "cpu" and self.device.dtype is torch.float32 and packing_works():
             return PackedLinear(weight, bias, PACKED_ROWS)
         return PlainLinear(weight, bias)
 
     def free_memory(self) -> None:
-        """Give back what PyTorch keeps of the device's memory for later."""
+        """Free the device memory that PyTorch keeps for later."""
         if self.device.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _windows_in_memory(self, forward: Forward) -> int:
         # The widest moment of a layer: residual, normed, query, key, value, attention's output and its copies, then
         # both sides of the MLP's activation; and the front end's frames on the same device.
-        per_token = 12 * forward.positions.shape[1] + 2 * forward.wide
+        per_token = 12 * forward.positions.shape[1] + 2 * forward.intermediate_size
         item = torch.empty((), dtype=self.device.dtype).element_size()
         frames = self.checkpoint.front_end.max_frames
         per_window = forward.all_tokens.count * per_token * item + frames * 512 * 4 * 6
@@ -173,16 +173,16 @@ class Classifier:
 
 
 def _set_threads() -> None:
-    """As many threads as processors, where a container has a share of many: more would wait for one another."""
+    """Use no more threads than a container's share of processors: they would wait for one another."""
     allowed = count_processors()
     if allowed is not None and "OMP_NUM_THREADS" not in os.environ and allowed < torch.get_num_threads():
         torch.set_num_threads(allowed)
 
 
-def _name_a_cache() -> None:
-    """Torch wants to know where it would keep what it compiles, which is nothing here, before it can be used.
+def _set_compile_cache() -> None:
+    """Name a folder for what torch compiles, which is nothing here, if torch would not find one on import.
 
-    To find a place it needs a user's name and a folder for temporary files. A container may have neither.
+    To find one, torch needs a user's name and a folder for temporary files. A container may have neither.
     """
     try:
         getpass.getuser()
@@ -192,11 +192,11 @@ def _name_a_cache() -> None:
 
 
 def _load(checkpoint: Checkpoint, device: Device) -> Any:
-    # Set before the hub's client is first imported: from here on it may not open a connection.
+    # Before the hub's client is first imported: from here on it must not open a connection.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    _name_a_cache()
+    _set_compile_cache()
     from transformers import ASTForAudioClassification
     from transformers.utils import logging
 
@@ -215,7 +215,7 @@ def _load(checkpoint: Checkpoint, device: Device) -> Any:
     except Exception as error:  # whatever a strange config.json makes transformers do
         said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise CheckpointError(f"{checkpoint.folder} cannot be loaded on {device.device}: {said}") from error
-    # transformers fills weights it does not find with random numbers: the scores would be noise.
+    # transformers fills missing weights with random numbers: the scores would be noise.
     for problem in ("missing_keys", "unexpected_keys"):
         if found := sorted(str(key) for key in info.get(problem, ())):
             raise CheckpointError(
@@ -229,7 +229,7 @@ def _load(checkpoint: Checkpoint, device: Device) -> Any:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Is `error` one of the many ways in which PyTorch and NumPy say that memory ran out?"""
+    """Return True if `error` is an out-of-memory error of PyTorch or NumPy."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()

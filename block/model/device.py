@@ -12,7 +12,7 @@ from block.settings import ComputeSettings, SettingsError
 
 @dataclass(frozen=True)
 class Device:
-    """The device chosen, the dtype of the weights on it, and in words why that device."""
+    """A device, the dtype of the weights on it, and in words why that device."""
 
     device: torch.device
     dtype: torch.dtype
@@ -24,11 +24,11 @@ class Device:
 
 
 def choose_device(settings: ComputeSettings) -> Device:
-    """The device and dtype that `settings` ask for. Raises SettingsError if a CUDA device asked for is not there.
+    """Return the device and dtype that `settings` ask for. Raise SettingsError if that CUDA device is not there.
 
     dtype auto is float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old to multiply bfloat16.
     """
-    cuda_problem = _cuda_problem()
+    cuda_problem = _find_cuda_problem()
     if settings.device == "auto":
         device = torch.device("cpu" if cuda_problem else "cuda")
         reason = f"no CUDA device: {cuda_problem}" if cuda_problem else torch.cuda.get_device_name(device)
@@ -43,17 +43,17 @@ def choose_device(settings: ComputeSettings) -> Device:
         reason = f"as asked for, {torch.cuda.get_device_name(device)}"
     dtype_name = settings.dtype
     if dtype_name == "auto":
-        dtype_name = "float32" if device.type == "cpu" else _half_of(device)
+        dtype_name = "float32" if device.type == "cpu" else _choose_half(device)
     return Device(device, getattr(torch, dtype_name), reason)
 
 
-def _half_of(device: torch.device) -> str:
-    """The 16-bit type that this GPU multiplies in hardware: bfloat16 from compute capability 8.0 on."""
+def _choose_half(device: torch.device) -> str:
+    """Return the 16-bit type that this GPU multiplies in hardware: bfloat16 from compute capability 8.0 on."""
     return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
 
 
-def _cuda_problem() -> str:
-    """Why no CUDA device can be used; empty if one can."""
+def _find_cuda_problem() -> str:
+    """Say why no CUDA device can be used; return "" if one can."""
     if torch.version.cuda is None:
         return "this PyTorch was built without CUDA"
     with warnings.catch_warnings(record=True) as caught:

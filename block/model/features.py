@@ -1,7 +1,7 @@
 """Windows of a waveform to AST's input tensor, batched and on the model's device.
 
 The same arithmetic as transformers' ASTFeatureExtractor, which calls torchaudio's Kaldi-compatible filter banks for
-one waveform at a time on the CPU. Per frame of 25 ms: subtract the mean, pre-emphasise by 0.97, apply a symmetric
+one waveform at a time on the CPU. Per frame of 25 ms: subtract the mean, pre-emphasize by 0.97, apply a symmetric
 Hann window, zero-pad to a power of two, take the power spectrum, weigh it by triangular mel filters from 20 Hz to
 half the rate, take the logarithm. Kaldi's definition: https://kaldi-asr.org/doc/feat.html.
 """
@@ -20,11 +20,8 @@ PREEMPHASIS = 0.97
 VTLN = {"vtln_low": 100.0, "vtln_high": -500.0, "vtln_warp_factor": 1.0}
 
 
-def repeated(waveforms: Tensor, values: int) -> Tensor:
-    """Waveforms end to end with themselves, cut at `values`. Shape: `(batch, n)` in, `n` at least 1; `(batch, values)`.
-
-    Each repetition begins where the last ended, without a crossfade; waveforms of `values` and more are only cut.
-    """
+def repeat(waveforms: Tensor, values: int) -> Tensor:
+    """Repeat waveforms without a crossfade and cut them at `values`. Shape: `(batch, n)` in, `(batch, values)` out."""
     return waveforms.repeat(1, -(-values // waveforms.shape[1]))[:, :values]
 
 
@@ -41,11 +38,11 @@ class FilterBanks:
         self._hann = torch.hann_window(front_end.frame_values, periodic=False, device=device)
 
     def __call__(self, waveforms: Tensor) -> Tensor:
-        """Input tensors of equally long waveforms.
+        """Compute the input tensors of equally long waveforms.
 
         Shape: `(batch, values)` in ±1 at the front end's rate, with at least one frame and at most
         `front_end.limit_values`; returns `(batch, max_frames, mel_bins)`, float32. Frames that were not recorded are
-        0 before the normalisation, as the model was trained.
+        0 before the normalization, as the model was trained.
         """
         batch, values = waveforms.shape
         if not self.front_end.frame_values <= values <= self.front_end.limit_values:

@@ -13,7 +13,7 @@ from torch.nn import functional
 INT8_MAX = 127
 # Weights of 7 bits: on a CPU without VNNI two products of 8 bits and 8 bits, added up in 16, would saturate.
 INT8_NARROW_MAX = 63
-CRAWL = 20  # so many times slower than float32 is a loop without kernels, not a busy machine
+SLOW_FACTOR = 20  # so many times slower than float32 means a loop without kernels, not a busy machine
 SMALLEST_ROW = 1e-30  # the largest magnitude of a row of zeros, so that nothing is divided by 0
 
 
@@ -60,7 +60,7 @@ class Int8Linear:
     """The product in 8-bit integers on a CPU, accumulated in 32 bits without error.
 
     Weights are rounded once, with a scale an output; each row of `x` with a scale of its own, so that no row's result
-    depends on its neighbours: `y = acc · (row scale · output scale) + b`. See https://arxiv.org/abs/2206.01861 for
+    depends on its neighbors: `y = acc · (row scale · output scale) + b`. See https://arxiv.org/abs/2206.01861 for
     scales by row and by output. `limit` is the largest integer a weight is rounded to.
     """
 
@@ -80,10 +80,10 @@ class Int8Linear:
 
 @functools.cache
 def packing_works() -> bool:
-    """Are oneDNN's packed linear layers in this PyTorch, and right?"""
+    """Return True if this PyTorch has oneDNN's packed linear layers, and they give the right results."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    x, weight, bias = _sample(16, 64, 32)
+    x, weight, bias = _make_sample(16, 64, 32)
     try:
         packed = PackedLinear(weight, bias, len(x))(x, gelu=True)
     except (AttributeError, RuntimeError, NotImplementedError):
@@ -92,11 +92,11 @@ def packing_works() -> bool:
 
 
 @functools.cache
-def int8_limit() -> int:
-    """The largest integer weights may be rounded to on this CPU without a product going wrong; 0: do not use int8.
+def find_int8_limit() -> int:
+    """Return the largest integer that weights may be rounded to on this CPU, or 0 if int8 is of no use.
 
-    Tried on the extremes, where arithmetic that saturates shows; and timed, as without kernels for this CPU it falls
-    back to loops that are slower than float32 by orders of magnitude. What int8 gains is measured where it is used.
+    Tries the extremes, where saturating arithmetic shows, and measures the time: without kernels for this CPU, PyTorch
+    falls back to loops that are slower than float32 by orders of magnitude.
     """
     for limit in (INT8_MAX, INT8_NARROW_MAX):
         extreme = torch.tensor([-INT8_MAX, INT8_MAX], dtype=torch.int8).repeat(32)
@@ -107,17 +107,17 @@ def int8_limit() -> int:
         except (AttributeError, RuntimeError, NotImplementedError):
             return 0
         if torch.equal(got, (rows.int() @ weights.int().t()).to(got.dtype)):
-            return 0 if _int8_crawls(limit) else limit
+            return 0 if _is_int8_slow(limit) else limit
     return 0
 
 
-def _int8_crawls(limit: int) -> bool:
-    x, weight, bias = _sample(128, 768, 768)
-    return _seconds(Int8Linear(weight, bias, limit), x) > CRAWL * _seconds(PlainLinear(weight, bias), x)
+def _is_int8_slow(limit: int) -> bool:
+    x, weight, bias = _make_sample(128, 768, 768)
+    return _time_call(Int8Linear(weight, bias, limit), x) > SLOW_FACTOR * _time_call(PlainLinear(weight, bias), x)
 
 
-def _seconds(linear: Linear, x: Tensor) -> float:
-    """The fastest of a few calls: others may use the machine too."""
+def _time_call(linear: Linear, x: Tensor) -> float:
+    """Return the seconds of the fastest of a few calls: others may use the machine too."""
     spent = []
     for _ in range(5):
         start = time.perf_counter()
@@ -126,7 +126,7 @@ def _seconds(linear: Linear, x: Tensor) -> float:
     return min(spent)
 
 
-def _sample(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+def _make_sample(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     shapes = ((rows, inputs), (outputs, inputs), (outputs,))
     x, weight, bias = (torch.randn(shape, generator=generator) for shape in shapes)

@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself, and whether that fits a config.json: known before torch is imported.
+"""Read the header of a safetensors file and compare it with a config.json, before torch is imported.
 
 The format: eight bytes with the length of a JSON header, little-endian; the header, which gives each tensor's shape
 and where its bytes are; the bytes (https://github.com/huggingface/safetensors).
@@ -29,7 +29,7 @@ DEFAULTS = {
 
 
 def read_shapes(path: Path) -> Shapes:
-    """The shape of every tensor in the file, by name. Raises OSError, or ValueError for a file that is damaged."""
+    """Return the shape of every tensor in the file, by name. Raise OSError, or ValueError for a damaged file."""
     with path.open("rb") as file:
         size = path.stat().st_size
         try:
@@ -40,20 +40,22 @@ def read_shapes(path: Path) -> Shapes:
             tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = max(entry["data_offsets"][1] for entry in tensors.values())
             shapes = {name: tuple(index(extent) for extent in entry["shape"]) for name, entry in tensors.items()}
-            held = {name: index(entry["data_offsets"][1]) - entry["data_offsets"][0] for name, entry in tensors.items()}
+            lengths = {
+                name: index(entry["data_offsets"][1]) - entry["data_offsets"][0] for name, entry in tensors.items()
+            }
         except (KeyError, TypeError, AttributeError, IndexError, RecursionError, struct.error) as error:
             raise ValueError(f"it is no safetensors file ({type(error).__name__} in its header)") from None
     if 8 + length + end != size:
         raise ValueError(f"it has {size} bytes, its header speaks of {8 + length + end}")
     for name, shape in shapes.items():
-        # No type of a value takes less than a bit: what is larger exists in the header alone.
-        if len(shape) > MAX_AXES or math.prod(shape) > 8 * held[name]:
-            raise ValueError(f"its header gives {name[:100]!r} {len(shape)} axes and {held[name]} bytes")
+        # No value takes less than a bit: a larger tensor exists in the header alone.
+        if len(shape) > MAX_AXES or math.prod(shape) > 8 * lengths[name]:
+            raise ValueError(f"its header gives {name[:100]!r} {len(shape)} axes and {lengths[name]} bytes")
     return shapes
 
 
-def misfit(shapes: Shapes, config: Mapping[str, Any], classes: int) -> str:
-    """Where weights of these shapes do not fit `config`, the content of config.json; empty where they do.
+def find_misfit(shapes: Shapes, config: Mapping[str, Any], classes: int) -> str:
+    """Say why weights of these shapes do not fit `config`, the content of config.json; return "" if they do.
 
     transformers would fill what is missing with random numbers, or stop after seconds without saying where.
     """

@@ -152,9 +152,10 @@ def _check_golden(classifier: Classifier, clip: bytes, golden: Golden) -> Check:
         raise CheckpointError(f"--clip: {error}") from None
     result = compare(list(_compute_logits(classifier, waveform)), golden)
     top = ", ".join(names[index] for index in result.top)
-    finding = f"golden clip: logits within {result.error:.1e} (at most {result.tolerance:g}), highest: {top}"
-    if result.top != result.expected_top:
-        finding += f"; expected {', '.join(names[index] for index in result.expected_top)}"
+    finding = f"golden clip: logits within {result.error:.1e} (at most {golden.tolerance:g}), highest: {top}"
+    expected_top = ", ".join(reading.name for reading in golden.readings[:TOP])
+    if top != expected_top:
+        finding += f"; expected {expected_top}"
     return Check(result.is_close, finding)
 
 
@@ -177,22 +178,17 @@ def _compute_logits(classifier: Classifier, waveform: Logits) -> Logits:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far the logits are from the golden ones, and the indices of the highest classes, got and expected."""
+    """How far logits are from the golden ones, the indices of the highest classes, and whether both are right."""
 
     error: float
-    tolerance: float
     top: tuple[int, ...]
-    expected_top: tuple[int, ...]
-
-    @property
-    def is_close(self) -> bool:
-        return self.error <= self.tolerance and self.top == self.expected_top
+    is_close: bool
 
 
 def compare(logits: Sequence[float], golden: Golden) -> Comparison:
     """Compare `logits`, one a class, with `golden`. Not a number counts as infinitely far."""
     errors = [abs(float(logits[reading.index]) - reading.logit) for reading in golden.readings]
-    error = max(float("inf") if value != value else value for value in errors)
-    count = min(TOP, len(golden.readings))
-    top = sorted(range(len(logits)), key=lambda index: -float(logits[index]))[:count]
-    return Comparison(error, golden.tolerance, tuple(top), tuple(one.index for one in golden.readings[:count]))
+    error = max(float("inf") if math.isnan(value) else value for value in errors)
+    expected_top = tuple(reading.index for reading in golden.readings[:TOP])
+    top = tuple(sorted(range(len(logits)), key=lambda index: -float(logits[index]))[: len(expected_top)])
+    return Comparison(error, top, error <= golden.tolerance and top == expected_top)

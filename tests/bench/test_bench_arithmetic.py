@@ -43,7 +43,7 @@ def test_operations_of_the_block_are_those_that_pytorch_counts(checkpoint_folder
     sizes = shape(config)
     assert flops(sizes, prunes=True).total == counted(lambda: forward(inputs))
     with torch.inference_mode():
-        merged = forward.merged(12, 8, 0.0)
+        merged = forward.merge_padding(12, 8, 0.0)
     fewer = flops(sizes, merged.count, prunes=True)
     # Padding's patches are embedded once, beforehand: of the rest there is a little less.
     assert fewer.linear + fewer.attention < counted(lambda: forward(inputs, merged)) <= fewer.total

@@ -147,7 +147,7 @@ def _pin(path: str) -> None:
     from block.labeling import fast_labeler
     from block.model import classifier
 
-    setattr(classifier, "int8_limit", lambda: 127 if "int8" in path else 0)  # noqa: B010
+    setattr(classifier, "find_int8_limit", lambda: 127 if "int8" in path else 0)  # noqa: B010
     setattr(fast_labeler, "fastest", lambda trials, *_: next(one for one in trials if one.path == path))  # noqa: B010
 
 

@@ -445,7 +445,7 @@ def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_
 def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
 ) -> None:
-    monkeypatch.setattr("block.model.device._cuda_problem", lambda: "")
+    monkeypatch.setattr("block.model.device._find_cuda_problem", lambda: "")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_device(ComputeSettings("auto")).dtype_name == name

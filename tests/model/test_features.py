@@ -6,7 +6,7 @@ import torch
 from transformers import ASTFeatureExtractor
 
 from block.model.checkpoint import FrontEnd
-from block.model.features import FilterBanks, repeated
+from block.model.features import FilterBanks, repeat
 
 RNG = np.random.default_rng(7)
 TIME = np.arange(32000) / 16000
@@ -37,7 +37,7 @@ def test_a_repeated_window_equals_that_of_transformers_on_the_tiled_waveform(val
     waveforms = RNG.normal(0, 0.1, (2, values)).astype(np.float32)
     tiled = [np.tile(waveform, 164_080 // values + 1)[:164_080] for waveform in waveforms]
     expected = ASTFeatureExtractor()(tiled, sampling_rate=16000, return_tensors="pt")["input_values"]
-    filled = repeated(torch.from_numpy(waveforms), FrontEnd().limit_values)
+    filled = repeat(torch.from_numpy(waveforms), FrontEnd().limit_values)
     assert (filled.numpy() == tiled).all()
     assert (FilterBanks(FrontEnd(), torch.device("cpu"))(filled) - expected).abs().max() <= 1e-5
 

@@ -83,7 +83,7 @@ def test_as_many_groups_as_tokens_change_nothing(model: Any, recorded: int) -> N
     forward = Forward(model)
     x = inputs(2, recorded)
     with torch.inference_mode():
-        tokens = forward.merged(forward.grid.recorded_columns(recorded), 2000, PADDING)
+        tokens = forward.merge_padding(forward.grid.count_columns(recorded), 2000, PADDING)
         assert tokens.count == forward.all_tokens.count
         assert far(forward(x, tokens), forward(x)) < 2e-5
 
@@ -99,8 +99,8 @@ def test_padding_tokens_that_are_equal_are_merged_without_any_error(model: Any, 
     forward = Forward(model)
     x = inputs(2, 198)
     with torch.inference_mode():
-        columns = forward.grid.recorded_columns(198)
-        tokens = forward.merged(columns, groups, PADDING)
+        columns = forward.grid.count_columns(198)
+        tokens = forward.merge_padding(columns, groups, PADDING)
         assert tokens.count <= 2 + 12 * 20 + groups
         assert far(forward(x, tokens), forward(x)) < 2e-5
         # It is the logarithm of the count that does it.
@@ -112,8 +112,8 @@ def test_padding_tokens_that_are_equal_are_merged_without_any_error(model: Any, 
 def test_a_column_counts_as_recorded_when_it_holds_a_recorded_frame(frames: int) -> None:
     grid = Grid(rows=12, columns=101, patch=16, row_stride=10, column_stride=10)
     holds = [column * 10 < frames for column in range(101)]
-    assert grid.recorded_columns(frames) == sum(holds)
-    assert grid.frames(grid.recorded_columns(frames)) <= 1024
+    assert grid.count_columns(frames) == sum(holds)
+    assert grid.count_frames(grid.count_columns(frames)) <= 1024
 
 
 def test_more_groups_come_closer_and_the_same_groups_come_again() -> None:
@@ -121,10 +121,10 @@ def test_more_groups_come_closer_and_the_same_groups_come_again() -> None:
     x = inputs(4, 198, model.config.max_length)
     with torch.inference_mode():
         forward = Forward(model)
-        columns = forward.grid.recorded_columns(198)
-        errors = [far(forward(x, forward.merged(columns, count, PADDING)), forward(x)) for count in (4, 32, 256)]
-        again = Forward(model).merged(columns, 32, PADDING)
-        tokens = forward.merged(columns, 32, PADDING)
+        columns = forward.grid.count_columns(198)
+        errors = [far(forward(x, forward.merge_padding(columns, count, PADDING)), forward(x)) for count in (4, 32, 256)]
+        again = Forward(model).merge_padding(columns, 32, PADDING)
+        tokens = forward.merge_padding(columns, 32, PADDING)
     assert errors[0] > 2 * errors[1] > 4 * errors[2] > 0
     assert torch.equal(again.positions, tokens.positions)
     assert tokens.bias is not None

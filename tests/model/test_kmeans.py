@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.model.kmeans import clustered
+from block.model.kmeans import cluster_points
 
 
 def test_clouds_that_lie_apart_are_told_apart() -> None:
     generator = torch.Generator().manual_seed(0)
-    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
-    points = torch.cat([centre + torch.randn(30, 2, generator=generator) for centre in centres])
-    groups = clustered(points, 3).view(3, 30)
+    centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = torch.cat([center + torch.randn(30, 2, generator=generator) for center in centers])
+    groups = cluster_points(points, 3).view(3, 30)
     assert (groups == groups[:, :1]).all()
     assert len(set(groups[:, 0].tolist())) == 3
 
@@ -24,8 +24,8 @@ def test_equal_points_stay_together_however_distances_are_rounded(points: int, c
     # torch.cdist multiplies matrices from 26 points on, and a CPU may round a product's rows differently.
     rounded = torch.cdist
 
-    def uneven(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-        distances = rounded(points, centres)
+    def uneven(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+        distances = rounded(points, centers)
         distances[::2] += torch.linspace(1e-4, 0, distances.shape[1])
         return distances
 
@@ -33,7 +33,7 @@ def test_equal_points_stay_together_however_distances_are_rounded(points: int, c
     kind = torch.randint(3, (points,), generator=generator)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "cdist", uneven)
-        groups = clustered(torch.randn(3, 3, generator=generator)[kind], count)
+        groups = cluster_points(torch.randn(3, 3, generator=generator)[kind], count)
     same_group, same_kind = groups[:, None] == groups, kind[:, None] == kind
     assert (same_group | ~same_kind).all()
 
@@ -42,7 +42,7 @@ def test_equal_points_stay_together_however_distances_are_rounded(points: int, c
 def test_every_point_is_in_a_group_and_equal_points_are_in_the_same(points: int, count: int, kinds: int) -> None:
     generator = torch.Generator().manual_seed(points * count)
     kind = torch.randint(kinds, (points,), generator=generator)
-    groups = clustered(torch.randn(kinds, 3, generator=generator)[kind], count)
+    groups = cluster_points(torch.randn(kinds, 3, generator=generator)[kind], count)
     assert groups.shape == (points,)
     assert groups.min() >= 0
     assert groups.max() < max(count, points)

@@ -11,7 +11,7 @@ from block.model.linear import (
     Int8Linear,
     PackedLinear,
     PlainLinear,
-    int8_limit,
+    find_int8_limit,
     packing_works,
 )
 
@@ -39,9 +39,9 @@ def test_packed_layers_equal_plain_ones(rows: int, gelu: bool, with_bias: bool) 
 
 @pytest.mark.parametrize("limit", [INT8_MAX, INT8_NARROW_MAX])
 def test_int8_layers_are_off_by_no_more_than_their_rounding(limit: int) -> None:
-    if not int8_limit():
+    if not find_int8_limit():
         pytest.skip("this CPU has no fast integer products")
-    if limit > int8_limit():
+    if limit > find_int8_limit():
         pytest.skip("on this CPU such products saturate")
     x, weight, bias = sample()
     x[3] = 0
@@ -63,10 +63,10 @@ def test_int8_layers_are_off_by_no_more_than_their_rounding(limit: int) -> None:
 
 
 def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbours() -> None:
-    if not int8_limit():
+    if not find_int8_limit():
         pytest.skip("this CPU has no fast integer products")
     x, weight, bias = sample()
-    layer = Int8Linear(weight, bias, int8_limit())
+    layer = Int8Linear(weight, bias, find_int8_limit())
     louder = x.clone()
     louder[1:] *= 50
     assert torch.equal(layer(x)[0], layer(louder)[0])
@@ -87,4 +87,4 @@ def test_a_cpu_that_multiplies_wrongly_or_not_at_all_gets_no_int8(monkeypatch: p
 
     for product, limit in ((saturates, INT8_NARROW_MAX), (is_missing, 0), (is_wrong, 0)):
         monkeypatch.setattr(torch, "_int_mm", product)
-        assert int8_limit.__wrapped__() == limit, product.__name__
+        assert find_int8_limit.__wrapped__() == limit, product.__name__
