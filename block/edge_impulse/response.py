@@ -93,7 +93,7 @@ def parse_audio(response: requests.Response, content: bytes, call: str) -> bytes
     """Return the audio in an answer. Raise Refused, BadAnswer for JSON in its place, or TryFailed for a page."""
     start = content.lstrip()[:1]
     if response.ok and start == b"<":
-        raise TryFailed(f"HTTP {response.status_code} with a page in place of audio")
+        raise TryFailed(f"HTTP {response.status_code} with a web page instead of audio")
     if not response.ok or start == b"{" or "json" in response.headers.get("Content-Type", ""):
         answer = parse_json(response, content, call)
         raise BadAnswer(f"{call}: got JSON with the keys {sorted(answer)}; expected audio")

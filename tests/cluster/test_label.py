@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from block.score_store import ScoreStore
-from block.score_store.index import shards
+from block.score_store.shard import list_shards
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
 
@@ -44,7 +44,7 @@ def stored(out: Path) -> Counter[str]:
     import pyarrow.parquet as pq
 
     found: Counter[str] = Counter()
-    for path in shards(out / "scores"):
+    for path in list_shards(out / "scores"):
         found.update(pq.read_table(path, columns=["content"]).column("content").to_pylist())
     return found
 

@@ -29,8 +29,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(tmp_path: Path) -> None:
     path = tmp_path / "details"
     details = DetailsReporter(path, Progress(2), print)
-    details.labeled(LABELED)
-    details.failed(8, "it is empty")
+    details.report_labeled(LABELED)
+    details.report_failed(8, "it is empty")
     first, second = lines(path)
     assert first == {
         "sample": 7,
@@ -53,8 +53,8 @@ def test_a_full_disk_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    details.labeled(LABELED)
-    details.failed(8, "it is empty")
+    details.report_labeled(LABELED)
+    details.report_failed(8, "it is empty")
     monkeypatch.undo()
     details.close()
     assert len(warned) == 1

@@ -18,6 +18,7 @@ from block.evaluation.thresholds import Goal
 from block.explanation import explain
 from block.labels import parse_labels
 from block.settings import WindowSettings
+from block.windows import PreparedRecording
 from tests.conftest import NAMES
 from tests.evaluation.made import clip, many, settings, truth_of
 
@@ -99,7 +100,7 @@ def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part
 def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
     decisions = settings("Speech, Music", threshold=0.0)
     one = clip(logits(Speech=3.0))
-    silent = replace(one, piece_counts=(0,), logits=one.logits[:0])
+    silent = replace(one, chunk_counts=(0,), logits=one.logits[:0])
     found = gather_detections([predict(silent, decisions)], decisions)
     assert not found.is_detected.any()
     assert not found.is_labeled.any()
@@ -176,7 +177,11 @@ def test_the_details_and_the_report_have_the_same_margins_and_classes_of_one_nam
         truth = truth_of([("a", "Speech")], decisions)
         found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), None)
         labeled = found.predictions[0].labeled
-        (detail,) = explain(labeled.segments, one.layout, one.piece_counts, one.logits, [-20.0], decisions, NAMES)
+        prepared = PreparedRecording(
+            1, "a", one.seconds, one.value_rate_hz, one.layout, np.zeros(0, np.float32), (), tuple(one.chunk_counts),
+            np.array([-20.0], np.float32),
+        )  # fmt: skip
+        (detail,) = explain(labeled.segments, prepared, one.logits, decisions, NAMES)
         (moment,) = find_least_certain(found, truth)
         assert detail.margin == pytest.approx(margin, abs=1e-6)
         assert moment.margin == detail.margin

@@ -199,7 +199,8 @@ def test_decide_gives_what_a_run_gives(make: Callable[..., tuple[CachedLabeler, 
     expected = run(stored)
     scored = stored.store.find(SOUNDS[0].content)
     assert scored is not None
-    assert relabel.decide(scored, own.windows, own.decisions, 1, "r1") == expected[0]
+    decided = relabel.decide(scored, own.windows, own.decisions)
+    assert replace(decided, id=1, name="r1") == expected[0]
 
 
 def test_the_model_is_loaded_when_it_is_needed_and_not_before(
