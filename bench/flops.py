@@ -1,6 +1,6 @@
 """Floating-point operations of one window through an Audio Spectrogram Transformer, from its configuration.
 
-A product of `(m × k)` and `(k × n)` is 2·m·k·n operations: a multiplication and an addition each. Normalisations,
+A product of `(m × k)` and `(k × n)` is 2·m·k·n operations: a multiplication and an addition each. Normalizations,
 activations and softmax are left out; they are below 1 %. The architecture: https://arxiv.org/abs/2104.01778.
 """
 

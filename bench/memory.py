@@ -41,7 +41,7 @@ def of_contender(
 
 
 def of_recording(what: str, checkpoint: Path, recording: Path, device: str, dtype: str, patience_s: float) -> Memory:
-    """Peak memory of labelling one recording in windows of 10 s. Raises BenchError if that fails."""
+    """Peak memory of labeling one recording in windows of 10 s. Raises BenchError if that fails."""
     return _measured(what, [], checkpoint, recording, device, dtype, patience_s)
 
 
@@ -81,7 +81,7 @@ def peak_mib() -> float:
 def main(argv: Sequence[str]) -> None:
     """Do one thing, then print its peak memory as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.memory", allow_abbrev=False)
-    parser.add_argument("--contender", help="without it, a recording is labelled")
+    parser.add_argument("--contender", help="without it, a recording is labeled")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--export-to", type=Path, default=Path())
     for name in ("--checkpoint", "--audio"):

@@ -188,7 +188,7 @@ class TimedLabeler(ExactLabeler):
         before = self._model_s()
         start = time.perf_counter()
         labeled = super().label(batch)
-        # Of labelling, what the model does not take.
+        # Of labeling, what the model does not take.
         self.watch.add(DECIDE, time.perf_counter() - start - (self._model_s() - before))
         return labeled
 
@@ -238,7 +238,7 @@ def measure(
     if summary.canceled:
         raise KeyboardInterrupt
     if summary.unlabeled or summary.end_reason:
-        raise BenchError(f"a recording could not be labelled: {counter.failure or summary.end_reason}")
+        raise BenchError(f"a recording could not be labeled: {counter.failure or summary.end_reason}")
     if not watch.seconds[FORWARD]:
         raise BenchError("the labeler did not go through the classifier that is timed")
     return EndToEnd(path, window_ms, recordings, counter.windows, counter.audio_s, wall_s, watch.seconds)

@@ -10,7 +10,7 @@ from bench.contenders import TRANSFORMERS
 from bench.machine import MUCH
 from bench.plan import MODEL_WINDOW_MS
 from bench.results import OnCheckpoint, Rate, Results
-from block.labeling.progress import format_duration
+from block.formatting import format_duration
 
 LONG_GOAL_MIB = 400 * 1e6 / (1 << 20)
 

@@ -15,9 +15,9 @@ from block import __version__
 from block.commands import NOTHING_STARTED, SOME_FAILED
 from block.commands.transform import run_action
 from block.edge_impulse.errors import StudioError
+from block.formatting import make_printable
 from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
-from block.recording import make_printable
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
 from block.runtime.redact import disable_core_dumps, redact_output
@@ -54,7 +54,7 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
     except BrokenPipeError:
         code = SOME_FAILED  # the reader of the output has gone (`… | head`)
     except KeyboardInterrupt:
-        print(f"{program}: cancelled", file=sys.stderr)
+        print(f"{program}: canceled", file=sys.stderr)
         code = CANCELED
     except Exception as error:  # a bug; the log of a job should still end in one readable line
         if "--verbose" in argv:

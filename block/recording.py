@@ -150,15 +150,6 @@ class LabeledRecording:
         return seconds
 
 
-def make_printable(text: Any, limit: int = 80) -> str:
-    """Return `text` as one line for a log: control characters become `?`, and over `limit` characters it is cut.
-
-    Names come from other people's projects and may contain newlines or terminal commands.
-    """
-    line = "".join(character if character.isprintable() else "?" for character in str(text))
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def build_structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
     """Return segments in the format of Edge Impulse, where `endIndex` is the last value that has the label."""
     return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]

@@ -92,7 +92,7 @@ class Trial:
         return "as root, with a checkpoint in a bucket that others cannot read: the same labels"
 
     def no_gpu(self) -> str:
-        """A GPU that is asked for and not there: one line, exit code 2, nothing labelled."""
+        """A GPU that is asked for and not there: one line, exit code 2, nothing labeled."""
         outcome = self.runs.label(self._inside(USER), "--model", EMBEDDED, "--device", "cuda")
         lines = outcome.errors.splitlines()
         found = f"--device cuda without a GPU: exit code {outcome.code}, {lines}"

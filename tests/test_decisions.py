@@ -112,7 +112,7 @@ def test_classes_renamed_to_one_name_compete_singly() -> None:
     assert decide_cells(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
 
-def test_neighbours_of_one_label_merge_with_the_length_weighted_mean_score() -> None:
+def test_neighbors_of_one_label_merge_with_the_length_weighted_mean_score() -> None:
     cells = lay_out_windows(10, 4, 4).cells
     decisions = [Decision("a", 0.5), Decision("a", 0.9), Decision("b", 0.7)]
     merged = build_segments(cells, decisions, merge=True, min_length=0)
@@ -128,12 +128,12 @@ def test_neighbours_of_one_label_merge_with_the_length_weighted_mean_score() -> 
     assert uneven[0].score == pytest.approx((4 * 0.9 + 2 * 0.3) / 6)
 
 
-def test_a_short_segment_goes_to_its_longer_neighbour_which_keeps_its_score() -> None:
+def test_a_short_segment_goes_to_its_longer_neighbor_which_keeps_its_score() -> None:
     cells = lay_out_windows(24, 4, 4).cells
     names = ["a", "b", "c", "c", "a", "a"]
     decisions = [Decision(name, 0.5 if name == "c" else 0.3) for name in names]
     kept = build_segments(cells, decisions, merge=True, min_length=5)
-    # a (4) and b (4) are short: a, the earlier, goes to b, its only neighbour; the two are long enough together.
+    # a (4) and b (4) are short: a, the earlier, goes to b, its only neighbor; the two are long enough together.
     assert [(s.start, s.end, s.label, s.score) for s in kept] == [
         (0, 8, "b", 0.3), (8, 16, "c", 0.5), (16, 24, "a", 0.3),
     ]  # fmt: skip
@@ -178,8 +178,8 @@ def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[in
         short = min(range(len(runs)), key=lambda i: runs[i][1] - runs[i][0])
         if len(runs) == 1 or runs[short][1] - runs[short][0] >= min_length:
             return [tuple(run) for run in runs]
-        neighbours = [i for i in (short - 1, short + 1) if 0 <= i < len(runs)]
-        taker = max(neighbours, key=lambda i: runs[i][1] - runs[i][0])
+        neighbors = [i for i in (short - 1, short + 1) if 0 <= i < len(runs)]
+        taker = max(neighbors, key=lambda i: runs[i][1] - runs[i][0])
         runs[taker][0], runs[taker][1] = min(runs[taker][0], runs[short][0]), max(runs[taker][1], runs[short][1])
         del runs[short]
 

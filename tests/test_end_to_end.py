@@ -116,7 +116,7 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
         assert any(line.startswith(f"{sample_id} failed: ") and reason in line for line in out.splitlines()), reason
     assert f"{disabled} skipped: it is disabled" in out
     assert "12 recordings in" in out
-    assert "6 labelled, 5 failed, 1 skipped" in out
+    assert "6 labeled, 5 failed, 1 skipped" in out
     assert out.count("warning: some recordings are sampled at less than 16000 Hz") == 1
     found = set()
     for sample_id in good:
@@ -276,7 +276,7 @@ def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
     assert [studio.labels(sample_id) for sample_id in ids] == exact
 
 
-def test_after_a_fall_back_the_ids_labelled_the_fast_way_are_written(
+def test_after_a_fall_back_the_ids_labeled_the_fast_way_are_written(
     studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from block.labeling.fast_labeler import FastLabeler
@@ -290,7 +290,7 @@ def test_after_a_fall_back_the_ids_labelled_the_fast_way_are_written(
     path = studio.folder / "fast.json"
     assert studio.run(ids, "--model", str(EMBEDDED), "--mode", "fast", "--fast-ids-file", str(path)) == 0
     assert json.loads(path.read_text()) == {"ids": ids[:2]}
-    assert f"labelled the fast way before the fall-back: 2 recordings; ids written to {path}" in capsys.readouterr().out
+    assert f"labeled the fast way before the fall-back: 2 recordings; ids written to {path}" in capsys.readouterr().out
 
 
 def _with_fast_ids(make: Callable[..., None], ids: list[int]) -> Callable[..., None]:
@@ -310,11 +310,11 @@ def test_the_same_run_again_changes_nothing_and_another_one_does(
     modified = [studio.project.sample(sample_id).modified for sample_id in ids]
     capsys.readouterr()
     assert studio.run(ids, *options) == 0
-    assert "3 recordings in 0 s: 0 labelled, 0 failed, 3 labelled before" in capsys.readouterr().out
+    assert "3 recordings in 0 s: 0 labeled, 0 failed, 3 labeled before" in capsys.readouterr().out
     assert [studio.project.sample(sample_id).modified for sample_id in ids] == modified
     for change in (["--min-confidence", "0.9"], ["--other-label", "rest"], ["--mode", "fast"], ["--fill", "repeat"]):
         assert studio.run(ids, *options, *change) == 0
-        assert "3 labelled, 0 failed" in capsys.readouterr().out
+        assert "3 labeled, 0 failed" in capsys.readouterr().out
 
 
 def test_labels_changed_by_hand_stay_until_their_replacement_is_asked_for(
@@ -358,7 +358,7 @@ def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, che
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "audio").is_dir(), reason="needs a collection of real recordings")
-def test_fifty_real_recordings_are_labelled_in_one_run_by_two_checkpoints(
+def test_fifty_real_recordings_are_labeled_in_one_run_by_two_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]
 ) -> None:
     files = sorted(path for path in (SHARED / "audio").rglob("*") if path.suffix in (".wav", ".ogg"))

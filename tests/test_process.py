@@ -1,4 +1,4 @@
-"""The block as a process of its own: how it is cancelled, and what it does not open."""
+"""The block as a process of its own: how it is canceled, and what it does not open."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_a_cancelled_run_says_what_it_did_and_exits_130(
+def test_a_canceled_run_says_what_it_did_and_exits_130(
     tmp_path: Path, checkpoint_folder: Path, number: signal.Signals
 ) -> None:
     ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
@@ -52,13 +52,13 @@ def test_a_cancelled_run_says_what_it_did_and_exits_130(
         took = time.monotonic() - sent
     assert running.returncode == 130, err
     assert "Traceback" not in err
-    assert out.splitlines()[-1].endswith("0 labelled, 0 failed, 3 not reached")
+    assert out.splitlines()[-1].endswith("0 labeled, 0 failed, 3 not reached")
     assert json.loads(failed.read_text()) == {"ids": [1, 2, 3]}
     assert took < 5
 
 
 @pytest.mark.slow
-def test_a_run_cancelled_while_a_write_is_tried_again_still_leaves_its_summary(
+def test_a_run_canceled_while_a_write_is_tried_again_still_leaves_its_summary(
     tmp_path: Path, checkpoint_folder: Path
 ) -> None:
     ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
@@ -82,7 +82,7 @@ def test_a_run_cancelled_while_a_write_is_tried_again_still_leaves_its_summary(
     assert running.returncode == 130, err
     assert "Traceback" not in err
     assert "not tried again, as the run is over" in out
-    assert out.splitlines()[-1].endswith("0 labelled, 1 failed")
+    assert out.splitlines()[-1].endswith("0 labeled, 1 failed")
     assert json.loads(failed.read_text()) == {"ids": [1]}
     assert took < 10
 

@@ -55,7 +55,7 @@ class Studio:
     def add(self, name: str, audio: bytes) -> int:
         return add_recording(self.project, audio=audio, name=name)
 
-    def labelled(self) -> list[str]:
+    def labeled(self) -> list[str]:
         return [sample.name for sample in self.project.samples() if sample.structured_labels]
 
 
@@ -97,7 +97,7 @@ def test_a_recording_that_does_not_fit_into_memory_fails_alone(studio: Studio) -
     assert "Traceback" not in done.stdout + done.stderr
     assert f"\n{big} failed: " in done.stdout
     assert "memory" in done.stdout.lower()
-    assert studio.labelled() == [f"r{number}" for number in range(6)] + ["last"]
+    assert studio.labeled() == [f"r{number}" for number in range(6)] + ["last"]
 
 
 def _long(seconds: float) -> bytes:
@@ -107,32 +107,32 @@ def _long(seconds: float) -> bytes:
     return header[:4] + (size + 36).to_bytes(4, "little") + header[8:40] + size.to_bytes(4, "little") + bytes(size)
 
 
-def test_a_journal_on_a_full_disk_is_told_of_and_everything_is_labelled(studio: Studio) -> None:
+def test_a_journal_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: Studio) -> None:
     done = studio.run(STUB + short_of_files(150) + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the journal journal.jsonl cannot be written any more: ") == 1
-    assert len(studio.labelled()) == 6
+    assert len(studio.labeled()) == 6
     again = studio.run(STUB + RUN, "--journal", "journal.jsonl")
     assert again.returncode == 0, again.stdout
-    assert "0 labelled, 0 failed, 6 labelled before" in again.stdout
+    assert "0 labeled, 0 failed, 6 labeled before" in again.stdout
 
 
-def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anything_is_labelled(studio: Studio) -> None:
+def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anything_is_labeled(studio: Studio) -> None:
     done = studio.run(STUB + short_of_files(10) + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 2
     assert "error: the journal journal.jsonl cannot be written" in done.stderr
-    assert not studio.labelled()
+    assert not studio.labeled()
 
 
 @pytest.mark.slow
-def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labelled(studio: Studio) -> None:
+def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: Studio) -> None:
     setting = "import torch; from block import score_store; " + short_of_files(2000) + RUN
     done = studio.run(setting, "--score-store", "scores")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("cannot be written any more") == 1
     assert "going on without storing" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert len(studio.labelled()) == 6
+    assert len(studio.labeled()) == 6
 
 
 # Refuses, as a read-only file system does, whatever a process would write to, but for /dev.
@@ -153,22 +153,22 @@ sys.addaudithook(refuse)
 
 
 @pytest.mark.slow
-def test_with_a_file_system_that_is_read_only_everything_is_labelled(studio: Studio) -> None:
+def test_with_a_file_system_that_is_read_only_everything_is_labeled(studio: Studio) -> None:
     setting = f"exec({READ_ONLY!r}); {RUN}"
     done = studio.run(setting)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(studio.labelled()) == 6
+    assert len(studio.labeled()) == 6
     refused = studio.run(setting, "--failed-ids-file", "failed.json")
     assert refused.returncode == 2
     assert "--failed-ids-file failed.json cannot be written: Read-only file system" in refused.stderr
 
 
 @pytest.mark.slow
-def test_without_a_home_a_users_name_and_a_folder_for_temporary_files_everything_is_labelled(studio: Studio) -> None:
+def test_without_a_home_a_users_name_and_a_folder_for_temporary_files_everything_is_labeled(studio: Studio) -> None:
     nameless = "import getpass; getpass.getuser = lambda: {}['nobody']; os.environ.pop('HOME', None); "
     done = studio.run(f"{nameless}exec({READ_ONLY!r}); {RUN}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(studio.labelled()) == 6
+    assert len(studio.labeled()) == 6
 
 
 def test_the_working_folder_is_left_as_it_was(studio: Studio, tmp_path: Path) -> None:
@@ -185,5 +185,5 @@ def test_a_clock_that_jumps_to_and_fro_changes_nothing(studio: Studio) -> None:
     )
     done = studio.run(STUB + jumping + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 labelled, 0 failed" in done.stdout
-    assert len(studio.labelled()) == 6
+    assert "6 labeled, 0 failed" in done.stdout
+    assert len(studio.labeled()) == 6

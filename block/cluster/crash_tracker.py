@@ -82,6 +82,6 @@ class CrashTracker:
 def describe_crashes(count: int) -> str:
     """Return why a recording failed whose worker was lost `count` times."""
     return (
-        f"the worker process was lost {count} times while it labelled this recording; it may need more memory than a "
+        f"the worker process was lost {count} times while it labeled this recording; it may need more memory than a "
         f"worker has, or make a library crash"
     )

@@ -173,7 +173,7 @@ class Driver:
 def split_into_chunks(sizes: Sequence[int], workers: int, device: str) -> Iterator[range]:
     """Cut recordings of `sizes` bytes (0: unknown) into chunks, and yield each as a range of positions, in order.
 
-    Towards the end chunks become smaller, down to one recording, so that `workers` end at about the same time.
+    Toward the end chunks become smaller, down to one recording, so that `workers` end at about the same time.
     """
     start = 0
     while start < len(sizes):

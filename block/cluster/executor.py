@@ -77,7 +77,7 @@ class ClusterExecutor:
         for line in driver.audit_lines():
             progress.say(line)
         if driver.has_fallen_back:
-            before = "fast mode fell back to exact in some workers; labelled the fast way"
+            before = "fast mode fell back to exact in some workers; labeled the fast way"
             progress.say_fast_count(before, driver.fast_ids)
         return FolderResult(summary, labeled)
 

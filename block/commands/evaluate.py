@@ -112,7 +112,7 @@ def _compute_all(
     for one in configurations:
         each.append(compute_scores(start(one.job), one.options, paths, out))
         if each[-1].canceled:
-            print("cancelled; the same command again goes on from here")
+            print("canceled; the same command again goes on from here")
             return None
     failed = tuple(sorted({format_path(path): why for one in each for path, why in one.failed.items()}.items()))
     readable = tuple(path for path in paths if all(path in one.clips for one in each))

@@ -13,10 +13,10 @@ from block.evaluation.annotations import Annotations
 from block.evaluation.ground_truth import LabelResolver, list_annotated_classes
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
+from block.formatting import make_printable
 from block.labeling.job import Job
 from block.labels import ClassNames, parse_labels
 from block.model.checkpoint import find_checkpoint
-from block.recording import make_printable
 from block.settings import SettingsError
 
 OUT = "build/evaluation"

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 
 from block.commands import ALL_LABELED
+from block.formatting import make_printable
 from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.ontology import format_tree, load_audioset
-from block.recording import make_printable
 
 
 def main(argv: Sequence[str]) -> int:

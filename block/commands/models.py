@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from block.commands.options import CommandParser
+from block.formatting import make_printable
 from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
 from block.model_store.listing import format_table, list_checkpoints
 from block.model_store.pack import pack, record
 from block.model_store.store import ModelStore
-from block.recording import make_printable
 from block.settings import SettingsError
 
 DONE, NOT_SOUND = 0, 1

@@ -151,7 +151,7 @@ def report_fall_back(result: ProjectResult, path: str, run: ProjectRun) -> None:
     fast_ids = [sample_id for sample_id in result.fast_ids if sample_id in labeled]
     has_written = _write_ids("--fast-ids-file", path, fast_ids)
     where = f"; ids written to {path}, to label again with --mode exact" if has_written else ""
-    run.progress.say(f"labelled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
+    run.progress.say(f"labeled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
 
 
 def _write_ids(option: str, path: str | None, ids: list[int]) -> bool:

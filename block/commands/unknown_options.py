@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from block.recording import make_printable
+from block.formatting import make_printable
 from block.settings import SettingsError
 
 TYPO_EDITS = 2

@@ -40,7 +40,7 @@ from block.edge_impulse.retries import (
     RetryPolicy,
     Timeouts,
 )
-from block.recording import make_printable
+from block.formatting import make_printable
 
 # No further try can mend these.
 ADDRESS_ERRORS = (

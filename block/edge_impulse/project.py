@@ -134,9 +134,9 @@ class Project:
         owner = find_owner(sample, self.metadata.get(JOB, ""))
         # A preview is there to be looked at, so it shows what is done, too.
         if owner is LabelOwner.THIS_JOB and self.job is None:
-            raise RecordingDone("labelled before, with the same settings")
+            raise RecordingDone("labeled before, with the same settings")
         if self.skip_labeled and owner not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
-            raise RecordingSkipped("it is labelled already (--skip-labeled)")
+            raise RecordingSkipped("it is labeled already (--skip-labeled)")
         if owner is LabelOwner.PERSON and not self.overwrite_hand_labels:
             raise RecordingSkipped("its labels were set or changed by hand; --overwrite-hand-labels replaces them")
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from block.recording import make_printable
+from block.formatting import make_printable
 from block.settings import SettingsError
 
 FILE, LABEL, START, END = "file", "label", "start_s", "end_s"

@@ -121,9 +121,9 @@ def compare(first: Metrics, second: Metrics) -> tuple[MetricComparison, ...]:
 def _list_comparable(metrics: Metrics) -> dict[str, LabelMetric]:
     tables = {
         "F1 as detector": metrics.as_detector,
-        "F1 as labelled": metrics.as_labeled,
+        "F1 as labeled": metrics.as_labeled,
         "segment F1 as detector": metrics.segments_as_detector,
-        "segment F1 as labelled": metrics.segments_as_labeled,
+        "segment F1 as labeled": metrics.segments_as_labeled,
     }
     rankings = {"AP": metrics.average_precision, "ROC AUC": metrics.roc_auc}
     return rankings | {name: table.f1 for name, table in tables.items() if table is not None}

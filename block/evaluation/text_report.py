@@ -17,7 +17,7 @@ from block.evaluation.formatting import (
 )
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
-from block.recording import make_printable
+from block.formatting import make_printable
 
 MOST_LISTED = 10
 RATES = ("precision", "recall", "F1")
@@ -30,9 +30,9 @@ def format_metrics(evaluation: Evaluation) -> str:
     length = "" if evaluation.facts.segment_s is None else f"segments of {evaluation.facts.segment_s:g} s"
     for title, rates in (
         ("as detector, each label's own threshold alone", metrics.as_detector),
-        ("as labelled, one label at a time", metrics.as_labeled),
+        ("as labeled, one label at a time", metrics.as_labeled),
         (f"{length}, as detector", metrics.segments_as_detector),
-        (f"{length}, as labelled", metrics.segments_as_labeled),
+        (f"{length}, as labeled", metrics.segments_as_labeled),
     ):
         if rates is not None:
             parts.append(_format_rates(evaluation, title, rates))

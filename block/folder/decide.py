@@ -18,7 +18,7 @@ from block.score_store import ScoreStore
 from block.score_store.relabel import NamedRecording, missing_windows, relabel
 from block.settings import DecisionSettings, SettingsError
 
-NO_SCORES = "not labelled yet: label the folder again"
+NO_SCORES = "not labeled yet: label the folder again"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import Any
 
 from block.folder.listing import UNKNOWN, FileStamp
 from block.folder.object_store_uri import ARROW, ObjectStoreUri
-from block.recording import RecordingError, make_printable
+from block.formatting import make_printable
+from block.recording import RecordingError
 from block.runtime.redact import PLACEHOLDER, find_secrets
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError

@@ -79,7 +79,7 @@ class FastLabeler:
             say(f"fast mode: {no_padding}; what is left to try: {', '.join(self._paths)}")
         elif not self._paths:
             why = no_padding if labeler.fill == REPEAT else "no path but the exact one on this device"
-            say(f"fast mode: {why}; labelling exactly")
+            say(f"fast mode: {why}; labeling exactly")
 
     @property
     def batch_windows(self) -> int:
@@ -170,9 +170,9 @@ class FastLabeler:
         state.trials = {}
         if chosen is None:
             state.path = EXACT
-            return [*findings, "fast mode: no path that passes is faster; labelling exactly"]
+            return [*findings, "fast mode: no path that passes is faster; labeling exactly"]
         state.path, state.tally = chosen.path, chosen.tally
-        return [*findings, f"fast mode: labelling by {chosen.path}"]
+        return [*findings, f"fast mode: labeling by {chosen.path}"]
 
     def _audit(self, state: _AuditState, path: str, windows: WindowBatch) -> list[str]:
         audited = windows.draw(self.settings.seed)

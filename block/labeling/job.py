@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from block import __version__
+from block.formatting import make_printable
 from block.labels import LabelOfInterest
 from block.model.checkpoint import EMBEDDED, Checkpoint
-from block.recording import make_printable
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"

@@ -15,8 +15,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from block.formatting import format_duration, make_printable
 from block.labeling.interfaces import Summary
-from block.recording import LabeledRecording, make_printable
+from block.recording import LabeledRecording
 
 LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
@@ -24,14 +25,6 @@ LINES_FOR_OTHERS = 50
 BATCHES_REMEMBERED = 20
 REASONS = 20  # for skipping that are counted apart
 REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
-
-
-def format_duration(seconds: float) -> str:
-    """Return `seconds` rounded for a reader: `40 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,7 @@ class Progress:
 
     def report_labeled_before(self, count: int, how: str) -> None:
         """Report that `count` recordings of the total need no labels; `how` says by what this is known."""
-        self.say(f"{count} of {self.total} recordings were labelled before, {how}")
+        self.say(f"{count} of {self.total} recordings were labeled before, {how}")
         self._done += count
         self._unlabeled += count
         if self._bar is not None:
@@ -178,15 +171,15 @@ class Progress:
         if summary.end_reason:
             self.say(f"the run ended early: {make_printable(summary.end_reason, 300)}")
         if summary.canceled:
-            self.say("cancelled")
+            self.say("canceled")
         if summary.unlabeled:
             where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
             self.say(f"without labels: {_format_ids(summary.unlabeled)}{where}")
         if not self.each:
             for reason, count in self._skip_reasons.most_common():
                 self.say(f"skipped: {count}: {make_printable(reason, 300)}")
-        counts = [f"{len(summary.labeled)} labelled", f"{len(summary.failed)} failed"]
-        others = {"labelled before": summary.done, "skipped": summary.skipped, "not reached": summary.not_reached}
+        counts = [f"{len(summary.labeled)} labeled", f"{len(summary.failed)} failed"]
+        others = {"labeled before": summary.done, "skipped": summary.skipped, "not reached": summary.not_reached}
         counts += [f"{len(ids)} {word}" for word, ids in others.items() if ids]
         self.say(f"{self.total} recordings in {format_duration(self._clock() - self._started)}: {', '.join(counts)}")
 

@@ -86,10 +86,10 @@ def defer() -> Iterator[None]:
 
 def _handle(signal_number: int, frame: Any) -> None:
     if _SignalState.has_come:
-        _exit("cancelled again: ended at once")
+        _exit("canceled again: ended at once")
     _SignalState.has_come = True
     # The main thread may be in a call that takes long and cannot be interrupted.
-    timer = threading.Timer(EXIT_WITHIN_S, _exit, ["cancelled: ended without waiting any longer"])
+    timer = threading.Timer(EXIT_WITHIN_S, _exit, ["canceled: ended without waiting any longer"])
     timer.daemon = True
     timer.start()
     if not _SignalState.deferring:

@@ -107,7 +107,7 @@ class Found:
             Check("two workers against one", self.speedup >= SPEEDUP, f"{self.speedup:.2f}, at least {SPEEDUP}"),
             at_most("one worker over the plain run", self.overhead, OVERHEAD_PERCENT, "%"),
             Check("exit code after a node was killed", killed.code == 0, str(killed.code)),
-            Check("labelled all the same", killed.labeled == self.recordings, f"{killed.labeled} of {self.recordings}"),
+            Check("labeled all the same", killed.labeled == self.recordings, f"{killed.labeled} of {self.recordings}"),
             Check("stored twice", killed.twice == 0, str(killed.twice)),
             no_problems("labels and scores after a node was killed", killed.problems),
         ]
@@ -202,7 +202,7 @@ def _ran(folder: Path, out: Path, way: str, there: Nodes, model: str) -> Ended:
 
 
 def _killed(folder: Path, out: Path, expected: Path, options: argparse.Namespace) -> Killed:
-    """A run on two nodes, one of which is killed once half of the recordings are labelled."""
+    """A run on two nodes, one of which is killed once half of the recordings are labeled."""
     began, killed_at, labeled = time.monotonic(), 0.0, 0
     with cluster.nodes(2) as there:
         began = time.monotonic()
@@ -223,7 +223,7 @@ def _killed(folder: Path, out: Path, expected: Path, options: argparse.Namespace
     before = sum(one <= killed_at for one in at)
     times = [killed_at, *(one for one in at if one > killed_at), ended.seconds]
     silence = max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
-    _say(f"a node killed after {killed_at:.1f} s, with {before} labelled: {ended.seconds:.1f} s altogether")
+    _say(f"a node killed after {killed_at:.1f} s, with {before} labeled: {ended.seconds:.1f} s altogether")
     rows = stored_rows(out)
     twice = sum(many > 1 for many in rows.values())
     return Killed(

@@ -74,7 +74,7 @@ class Ended:
         return "\n".join(line for _, line in self.lines)
 
     def labeled_at(self) -> list[float]:
-        """When recordings were reported as labelled; the command ran with --verbose."""
+        """When recordings were reported as labeled; the command ran with --verbose."""
         return [at for at, line in self.lines if LABELED.match(line)]
 
 

@@ -67,7 +67,7 @@ def command(argv: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Compared:
-    """A run and its simulation: seconds from ready to labelled."""
+    """A run and its simulation: seconds from ready to labeled."""
 
     workers: int
     measured_s: float

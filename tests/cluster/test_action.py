@@ -90,7 +90,7 @@ def test_samples_get_the_labels_and_metadata_that_a_single_machine_gives_them(
         done = transform(address, ids, folder, checkpoint_folder, *ray, *more)
         assert done.returncode == 1, done.stdout + done.stderr
         assert written(made, ids) == expected
-        assert "12 labelled, 1 failed" in done.stdout
+        assert "12 labeled, 1 failed" in done.stdout
         assert address.key not in done.stdout + done.stderr
         details = [json.loads(line) for line in (folder / "details.jsonl").read_text().splitlines()]
         assert sorted(one["sample"] for one in details) == sorted(ids)
@@ -98,7 +98,7 @@ def test_samples_get_the_labels_and_metadata_that_a_single_machine_gives_them(
         assert sorted(one["labeled"] for one in journal if "labeled" in one) == sorted(ids[:-1])
 
         again = transform(address, ids, folder, checkpoint_folder, *ray)
-        assert "0 labelled, 1 failed, 12 labelled before" in again.stdout, again.stdout + again.stderr
+        assert "0 labeled, 1 failed, 12 labeled before" in again.stdout, again.stdout + again.stderr
         assert written(made, ids) == expected
 
 

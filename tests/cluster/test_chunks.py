@@ -21,7 +21,7 @@ def test_every_recording_is_in_one_chunk_in_order_and_no_chunk_is_too_large(
         assert len(chunk) == 1 or sum(sizes[at] for at in chunk) <= MAX_BYTES[device]
 
 
-def test_chunks_become_smaller_towards_the_end_so_that_workers_end_together() -> None:
+def test_chunks_become_smaller_toward_the_end_so_that_workers_end_together() -> None:
     lengths = [len(chunk) for chunk in split_into_chunks([0] * 1000, 4, "cpu")]
     assert lengths[0] == MAX_RECORDINGS["cpu"]
     assert sorted(lengths, reverse=True) == lengths

@@ -20,7 +20,7 @@ def tried(attempts: CrashTracker, *ids: int, chunk: int = 0) -> None:
         attempts.clear_suspect(chunk, one)
 
 
-def test_the_first_and_second_time_a_chunk_is_labelled_all_together() -> None:
+def test_the_first_and_second_time_a_chunk_is_labeled_all_together() -> None:
     attempts = CrashTracker()
     assert attempts.start_chunk(0, [1, 2]) == attempts.start_chunk(0, [1, 2]) == RetryPlan((), (1, 2), {})
 
@@ -40,7 +40,7 @@ def test_a_recording_that_takes_its_worker_down_twice_while_it_is_alone_is_poiso
     attempts.start_suspect(0, 2)
     plan = attempts.start_chunk(0, [1, 2, 3, 4])
     assert plan == RetryPlan((3, 4), (1,), {2: describe_crashes(2)})
-    assert plan.failures[2].startswith("the worker process was lost 2 times while it labelled this recording;")
+    assert plan.failures[2].startswith("the worker process was lost 2 times while it labeled this recording;")
     assert attempts.start_chunk(7, [2, 9]) == RetryPlan((), (9,), {2: describe_crashes(2)})
 
 
@@ -61,7 +61,7 @@ def test_recordings_that_are_too_much_together_though_each_is_sound_are_tried_al
     attempts.start_suspect(0, 3)
     assert attempts.start_chunk(0, [1, 2, 3, 4]).rest == (1, 2)
     tried(attempts, 3, 4)
-    # The worker is lost while 1 and 2 are labelled together.
+    # The worker is lost while 1 and 2 are labeled together.
     assert attempts.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((1, 2), (3, 4), {})
 
 
@@ -109,7 +109,7 @@ class Workers:
         self.beginnings = 0
 
     def label(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
-        """What was labelled in the end, and what was given up."""
+        """What was labeled in the end, and what was given up."""
         while True:
             try:
                 return self._begin(chunk, ids)

@@ -124,7 +124,7 @@ def test_what_never_comes_back_is_not_reached_and_said(told: Told) -> None:
     assert len(run.handed) == ROUNDS
 
 
-def test_a_worker_that_knows_that_nothing_more_can_be_labelled_ends_the_run(told: Told) -> None:
+def test_a_worker_that_knows_that_nothing_more_can_be_labeled_ends_the_run(told: Told) -> None:
     run = driver(
         told, [Report("a", [outcome(1)]), Report("b", end_reason="the key is not accepted"), Report("a", [outcome(2)])]
     )
@@ -147,7 +147,7 @@ def test_a_signal_ends_it_and_leaves_the_rest(told: Told) -> None:
     assert (summary.labeled, summary.not_reached) == ([1], [2])
 
 
-def test_what_was_labelled_the_fast_way_is_known_and_each_workers_audit_told(told: Told) -> None:
+def test_what_was_labeled_the_fast_way_is_known_and_each_workers_audit_told(told: Told) -> None:
     run = driver(
         told,
         [

@@ -70,7 +70,7 @@ def test_a_cluster_writes_the_files_that_a_single_machine_writes(
     assert_equal(tmp_path / "out", alone)
     assert "Traceback" not in done.stdout + done.stderr
     assert done.stderr == ""
-    for said in ("Ray cluster at", "stage read:", "stage model:", "26 labelled, 2 failed"):
+    for said in ("Ray cluster at", "stage read:", "stage model:", "26 labeled, 2 failed"):
         assert said in done.stdout
     again = label(recordings, tmp_path / "out", "--ray", two.address)
     assert "26 of 28 recordings are unchanged and have their scores" in again.stdout
@@ -108,11 +108,11 @@ def test_a_machine_that_goes_down_half_way_costs_no_recording_and_none_is_there_
             labeled += 1
     assert running.wait(timeout=200) == 1, "".join(said)
     assert_equal(out, alone, ANYWHERE)
-    assert "26 labelled, 2 failed" in "".join(said)
+    assert "26 labeled, 2 failed" in "".join(said)
 
 
 @pytest.mark.slow
-def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_labelled(
+def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_labeled(
     two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
     folder, out = tmp_path / "recordings", tmp_path / "out"
@@ -122,11 +122,11 @@ def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_l
     shutil.copy(recordings / "00.wav", folder / "deadly.wav")
     done = label(folder, out, "--ray", two.address, "--ray-workers", "2")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "4 labelled, 1 failed" in done.stdout
+    assert "4 labeled, 1 failed" in done.stdout
     with (out / "failed.csv").open(newline="") as file:
         (failed,) = csv.DictReader(file)
     assert failed["file"] == "deadly.wav"
-    assert "the worker process was lost 2 times while it labelled this recording" in failed["reason"]
+    assert "the worker process was lost 2 times while it labeled this recording" in failed["reason"]
     assert set(stored(out).values()) == {1}
 
 

@@ -143,7 +143,7 @@ def test_what_is_refused_is_final_and_told_in_the_servers_words(answer: Answer, 
     assert len(server.asked) == 1
 
 
-def test_waits_double_and_a_retry_after_is_honoured() -> None:
+def test_waits_double_and_a_retry_after_is_honored() -> None:
     waits: list[float] = []
     date = email.utils.formatdate(time.time() + 60, usegmt=True)
     busy = [Answer(429, headers={"Retry-After": "7"}), Answer(503, headers={"Retry-After": date}),

@@ -56,7 +56,7 @@ def test_another_run_is_not_this_one(tmp_path: Path, change: dict[str, Any]) -> 
     assert done(path) == {1, 3}
 
 
-def test_what_another_job_has_labelled_since_is_no_longer_done(tmp_path: Path) -> None:
+def test_what_another_job_has_labeled_since_is_no_longer_done(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     noted(path, 1, 2, 3)
     noted(path, 2, job="0123")
@@ -65,7 +65,7 @@ def test_what_another_job_has_labelled_since_is_no_longer_done(tmp_path: Path) -
     assert done(path, job="0123") == {2}
 
 
-def test_what_an_ended_run_has_labelled_is_asked_of_studio_and_proposals_are_not(tmp_path: Path) -> None:
+def test_what_an_ended_run_has_labeled_is_asked_of_studio_and_proposals_are_not(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     noted(path, 1, 2, end=True)
     assert done(path) == set()

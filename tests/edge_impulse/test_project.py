@@ -305,20 +305,20 @@ def test_the_keys_projects_are_found(answer: Any, found: list[int] | None) -> No
         assert list_projects(Projects()) == found  # type: ignore[arg-type]
 
 
-def labelled(**metadata: str) -> dict[str, Any]:
+def labeled(**metadata: str) -> dict[str, Any]:
     """A sample as a run with METADATA leaves it, but for `metadata`."""
     return sample(structuredLabels=LABELS, metadata={"site": "north", **WRITTEN, **metadata})
 
 
-def test_a_sample_that_the_same_job_has_labelled_is_done_and_its_audio_not_asked_for() -> None:
-    client = FakeClient(labelled())
+def test_a_sample_that_the_same_job_has_labeled_is_done_and_its_audio_not_asked_for() -> None:
+    client = FakeClient(labeled())
     with pytest.raises(RecordingDone):
         project(client).fetch(7, print)
     assert [path for _, path, _ in client.calls] == ["/api/1/raw-data/7"]
 
 
 def test_a_preview_shows_what_is_done_all_the_same() -> None:
-    client = FakeClient(labelled())
+    client = FakeClient(labeled())
     made = project(client, job=12)
     made.fetch(7, print)
     made.write(LABELED)
@@ -326,7 +326,7 @@ def test_a_preview_shows_what_is_done_all_the_same() -> None:
 
 
 def test_labels_of_another_job_are_replaced_and_that_is_announced_first() -> None:
-    client = FakeClient(labelled(ast_job="0123", ast_segments=fingerprint(LABELS)))
+    client = FakeClient(labeled(ast_job="0123", ast_segments=fingerprint(LABELS)))
     made = project(client)
     made.fetch(7, print)
     made.write(LABELED)
@@ -341,9 +341,9 @@ def test_labels_of_another_job_are_replaced_and_that_is_announced_first() -> Non
 @pytest.mark.parametrize(
     "fields",
     [
-        labelled(ast_segments="changed since"),
-        labelled(ast_job="0123", ast_segments="changed since"),
-        labelled(labeled_by="Human"),
+        labeled(ast_segments="changed since"),
+        labeled(ast_job="0123", ast_segments="changed since"),
+        labeled(labeled_by="Human"),
         sample(metadata={"labeled_by": "human"}),
     ],
 )
@@ -356,30 +356,30 @@ def test_labels_that_somebody_set_or_changed_by_hand_are_kept_unless_that_is_ask
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_labelled"),
+    ("fields", "is_labeled"),
     [
-        (labelled(), True),
-        (labelled(ast_job="0123"), True),
+        (labeled(), True),
+        (labeled(ast_job="0123"), True),
         (sample(structuredLabels=LABELS), True),
         (sample(label="idle"), True),
         (sample(label=""), False),
         (sample(label="", structuredLabels=[], metadata={"site": "north"}), False),
         # Cut off between labels and metadata: nobody else's, and not finished.
-        (labelled(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
+        (labeled(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
         (sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
     ],
 )
-def test_samples_with_labels_are_skipped_on_demand(fields: Any, is_labelled: bool) -> None:
+def test_samples_with_labels_are_skipped_on_demand(fields: Any, is_labeled: bool) -> None:
     made = project(FakeClient(fields))
     made.skip_labeled = True
-    if is_labelled:
+    if is_labeled:
         with pytest.raises(RecordingSkipped):
             made.fetch(7, print)
     else:
         made.fetch(7, print)
 
 
-def test_where_labelled_samples_are_skipped_a_first_labelling_is_announced_too() -> None:
+def test_where_labeled_samples_are_skipped_a_first_labeling_is_announced_too() -> None:
     client = FakeClient(sample(label=""))
     made = project(client)
     made.skip_labeled = True

@@ -44,7 +44,7 @@ def place(page: Any, selector: str) -> float:
 
 
 @pytest.mark.slow
-def test_recordings_are_previewed_heard_corrected_accepted_and_labelled(serve: Serve, tmp_path: Path):
+def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Serve, tmp_path: Path):
     for file in RECORDINGS.glob("*.wav"):
         shutil.copy(file, tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.glob("*.wav")}
@@ -55,7 +55,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labelled(serve: S
 
     # Nothing has labels; all are previewed with the embedded checkpoint.
     expect(page.locator("table.recordings tbody tr")).to_have_count(5)
-    windows.inspect(page, "list-unlabelled")
+    windows.inspect(page, "list-unlabeled")
     page.get_by_role("link", name="AI action on all 5").click()
     page.get_by_text("Advanced (").click()
     page.get_by_label("Model", exact=True).fill("ast-tiny-audioset")
@@ -128,7 +128,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labelled(serve: S
     page.get_by_role("button", name=f"Reject {waltz}").click()
     expect(page.get_by_role("button", name=f"Reject {waltz}")).to_have_count(0)
     page.get_by_role("button", name="Accept all").click()
-    expect(page.locator("#proposals tbody tr")).to_have_count(1)  # the one labelled by hand wants a look of its own
+    expect(page.locator("#proposals tbody tr")).to_have_count(1)  # the one labeled by hand wants a look of its own
     found = labels(project)
     assert (found[waltz], found[radio_play]) == ([], by_hand)
     assert found[platform] == ["music", "speech"]
@@ -144,10 +144,10 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labelled(serve: S
     expect(page.locator("#progress")).to_contain_text("1 of 1")
     windows.inspect(page, "job-run")
     page.get_by_role("link", name="Recordings", exact=True).click()
-    expect(page.get_by_text("5 of 5 labelled")).to_be_visible()
+    expect(page.get_by_text("5 of 5 labeled")).to_be_visible()
     assert labels(project) == {**found, waltz: ["music"]}
     row = page.locator("table.recordings tbody tr").filter(has_text=radio_play)
     expect(row).to_contain_text("by hand")
     expect(row).to_contain_text(CORRECTED)
-    windows.inspect(page, "list-labelled")
+    windows.inspect(page, "list-labeled")
     assert {file.name: file.read_bytes() for file in tmp_path.glob("*.wav")} == before

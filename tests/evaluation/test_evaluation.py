@@ -107,7 +107,7 @@ def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
     assert found.top.tolist() == [-1]
 
 
-def test_strong_labels_are_held_to_segments_as_detector_and_as_labelled() -> None:
+def test_strong_labels_are_held_to_segments_as_detector_and_as_labeled() -> None:
     decisions = settings("Speech, Dog")
     windows = WindowSettings(1000, 1000)
     one = clip(np.stack([logits(Speech=2.0, Dog=1.0), logits(Dog=1.0), logits()]), 3.0, windows)
@@ -118,9 +118,9 @@ def test_strong_labels_are_held_to_segments_as_detector_and_as_labelled() -> Non
     found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), 1.0).metrics
     assert found.segments_as_detector is not None
     assert found.segments_as_labeled is not None
-    dog, labelled = found.segments_as_detector.labels[1], found.segments_as_labeled.labels[1]
+    dog, labeled = found.segments_as_detector.labels[1], found.segments_as_labeled.labels[1]
     assert (dog.precision.value, dog.recall.value, dog.f1.value) == (1, 1, 1)
-    assert (labelled.precision.value, labelled.recall.value) == (1, 0.5)
+    assert (labeled.precision.value, labeled.recall.value) == (1, 0.5)
     assert found.segments_as_labeled.labels[0].recall.value == 0
 
 
@@ -192,7 +192,7 @@ def test_comparing_pairs_the_clips_so_that_a_way_is_never_different_from_itself(
     clips, rows = many(80, decisions)
     truth, resamples = truth_of(rows, decisions), Resamples(80, 100)
     same = compare(*(evaluate_labels(name, clips, decisions, truth, resamples, None).metrics for name in "ab"))
-    assert [kind.name for kind in same] == ["AP", "ROC AUC", "F1 as detector", "F1 as labelled"]
+    assert [kind.name for kind in same] == ["AP", "ROC AUC", "F1 as detector", "F1 as labeled"]
     for kind in same:
         for one in (*kind.labels, kind.mean):
             assert (one.change.value, one.change.low, one.change.high) == (0, 0, 0)

@@ -148,7 +148,7 @@ def test_all_sections_are_there_and_every_link_leads_to_one(page: str) -> None:
 def test_the_text_says_what_was_judged_and_what_was_left_out(found: Evaluation) -> None:
     told = format_metrics(found)
     assert "labels that never occur in them are not judged: Silence" in told
-    for name in ("as detector", "as labelled", "B − A", "for --audioset-labels:", "thresholds for --score-function"):
+    for name in ("as detector", "as labeled", "B − A", "for --audioset-labels:", "thresholds for --score-function"):
         assert name in told
     assert [line.partition(":")[0] for line in list_files(found)] == [
         "1 annotated, and not in the folder", "1 in the folder, and not annotated", "1 could not be read",

@@ -12,7 +12,7 @@ from tests.faults.stage import State
 
 FAILED = re.compile(r"(\d+) failed: ")
 LABELED = re.compile(r"(\d+) \S.* \([\d.]+ s\): ")
-COUNTS = re.compile(r"(\d+) recordings in .*: (\d+) labelled, (\d+) failed(?:, \d+ skipped)?(?:, (\d+) not reached)?")
+COUNTS = re.compile(r"(\d+) recordings in .*: (\d+) labeled, (\d+) failed(?:, \d+ skipped)?(?:, (\d+) not reached)?")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _told(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[str]:
     if not row.ends and outcome.failed != set(row.failed):
         found.append(f"failed: {outcome.failed}, expected {set(row.failed)}")
     if not row.ends and left:
-        found.append(f"neither labelled nor failed: {left}")
+        found.append(f"neither labeled nor failed: {left}")
     return found
 
 
@@ -86,7 +86,7 @@ def _kept(
     row: Row, outcome: Outcome, before: Mapping[int, State], undisturbed: Mapping[int, State],
     after: Mapping[int, State],
 ) -> list[str]:  # fmt: skip
-    """What is said to be labelled is; what is not is as it was, or is said to have failed."""
+    """What is said to be labeled is; what is not is as it was, or is said to have failed."""
     found = []
     for sample_id, state in after.items():
         first, last = before[sample_id], undisturbed[sample_id]

@@ -18,7 +18,7 @@ BEFORE = {1: State(None, ()), 2: State(None, ())}
 LABELS = ((0, 9, "speech"),)
 UNDISTURBED = {one: State(LABELS, (("labeled_by", "ast"),)) for one in BEFORE}
 AFTER = {1: UNDISTURBED[1], 2: BEFORE[2]}
-OUTPUT = "1 a.wav (1.0 s): speech 1.0 s\n2 failed: GET: gone\n2 recordings in 1 s: 1 labelled, 1 failed\n"
+OUTPUT = "1 a.wav (1.0 s): speech 1.0 s\n2 failed: GET: gone\n2 recordings in 1 s: 1 labeled, 1 failed\n"
 RIGHT = Outcome(1, OUTPUT, (2,))
 
 
@@ -51,10 +51,10 @@ def test_a_run_as_the_row_says_has_no_problems() -> None:
         (replace(RIGHT, output=f"{KEY}\n{OUTPUT}"), "the key is in the output"),
         (replace(RIGHT, output=f"Traceback\n{OUTPUT}"), "nobody foresaw"),
         (replace(RIGHT, output=OUTPUT.rpartition("2 rec")[0]), "does not count"),
-        (replace(RIGHT, output=OUTPUT.replace("1 labelled", "2 labelled")), "say otherwise"),
+        (replace(RIGHT, output=OUTPUT.replace("1 labeled", "2 labeled")), "say otherwise"),
         (replace(RIGHT, unlabeled=None), "the ids file of failures holds None"),
         (replace(RIGHT, unlabeled=(1, 2)), "the ids file of failures holds (1, 2)"),
-        (replace(RIGHT, output=OUTPUT.replace("1 a.wav (1.0 s): speech 1.0 s\n", "")), "neither labelled nor failed"),
+        (replace(RIGHT, output=OUTPUT.replace("1 a.wav (1.0 s): speech 1.0 s\n", "")), "neither labeled nor failed"),
     ],
 )
 def test_a_run_that_says_something_else_is_wrong(outcome: Outcome, said: str) -> None:
@@ -83,7 +83,7 @@ def test_what_a_row_says_is_left_of_a_failure_has_to_be_left() -> None:
 
 def test_a_run_that_ended_early_leaves_what_it_did_not_reach_alone() -> None:
     row = replace(ROW, reports="", ends=True)
-    output = "1 a.wav (1.0 s): speech 1.0 s\n2 recordings in 1 s: 1 labelled, 0 failed, 1 not reached\n"
+    output = "1 a.wav (1.0 s): speech 1.0 s\n2 recordings in 1 s: 1 labeled, 0 failed, 1 not reached\n"
     assert found(replace(RIGHT, output=output), row=row) == []
     assert len(found(replace(RIGHT, output=output), {**AFTER, 2: State(LABELS, ())}, row=row)) == 1
 

@@ -1,4 +1,4 @@
-"""Folders labelled and relabelled from end to end, with a checkpoint made on the spot."""
+"""Folders labeled and relabeled from end to end, with a checkpoint made on the spot."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def decided(out: Path) -> dict[str, bytes]:
     return {name: content for name, content in outputs(out).items() if name not in ("run.json", "manifest.json")}
 
 
-def test_every_file_is_labelled_over_its_own_frames_at_its_own_rate(audio: Path, label: Command) -> None:
+def test_every_file_is_labeled_over_its_own_frames_at_its_own_rate(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
     assert label(audio, out) == 0
     found = rows(out / "labels.csv")
@@ -74,7 +74,7 @@ def test_labels_are_those_of_the_windows_of_the_ai_action(audio: Path, label: Co
         assert here == [(cell.start, cell.end) for cell in cells]
 
 
-def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labelled(
+def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labeled(
     audio: Path, label: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = audio.parent / "out"
@@ -109,11 +109,11 @@ def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labelled(
         assert any(word in failed[name] for word in said.split("|")), failed[name]
     assert {row["file"] for row in rows(out / "labels.csv")} == set(FILES)
     said = capsys.readouterr().out
-    assert "5 labelled, 11 failed" in said
+    assert "5 labeled, 11 failed" in said
     assert f"11 without labels are listed in {out}/failed.csv" in said
 
 
-def test_names_of_any_kind_are_labelled_and_stay_in_the_output(tmp_path: Path, label: Command) -> None:
+def test_names_of_any_kind_are_labeled_and_stay_in_the_output(tmp_path: Path, label: Command) -> None:
     audio, out = tmp_path / "audio", tmp_path / "out"
     odd = [b"\xff\xfe.wav", b"new\nline, \"quoted\".wav", b"\xd6l \xe9.wav", "鳥 ü.wav".encode(), b"..wav.wav",
            b"$(touch x);`id`.wav", b"=1+1.wav", b"a" * 250 + b".wav", b"-rf.wav", b" .wav"]  # fmt: skip
@@ -197,7 +197,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_relabelling_gives_what_a_fresh_run_gives_without_audio_and_model(
+def test_relabeling_gives_what_a_fresh_run_gives_without_audio_and_model(
     audio: Path, label: Command, relabel: Command, settings: list[str]
 ) -> None:
     out, fresh = audio.parent / "out", audio.parent / "fresh"
@@ -213,7 +213,7 @@ def test_relabelling_gives_what_a_fresh_run_gives_without_audio_and_model(
     assert outputs(out) == outputs(fresh)
 
 
-def test_relabelling_needs_neither_torch_nor_the_checkpoint(audio: Path, label: Command) -> None:
+def test_relabeling_needs_neither_torch_nor_the_checkpoint(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
     assert label(audio, out) == 0
     code = (
@@ -224,7 +224,7 @@ def test_relabelling_needs_neither_torch_nor_the_checkpoint(audio: Path, label: 
     subprocess.run([sys.executable, "-c", code, str(out)], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_windows_that_were_left_out_as_silent_cannot_be_had_back_by_relabelling_but_by_labelling(
+def test_windows_that_were_left_out_as_silent_cannot_be_had_back_by_relabeling_but_by_labeling(
     audio: Path, label: Command, relabel: Command
 ) -> None:
     out, fresh = audio.parent / "out", audio.parent / "fresh"
@@ -279,7 +279,7 @@ def test_two_runs_do_not_write_into_one_folder_at_once(audio: Path, label: Comma
     assert label(audio, out) == 0
 
 
-def test_a_folder_without_audio_is_labelled_and_says_so(
+def test_a_folder_without_audio_is_labeled_and_says_so(
     tmp_path: Path, label: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "audio").mkdir()

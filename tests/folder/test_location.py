@@ -142,7 +142,7 @@ def test_a_file_uri_and_out_may_not_overlap(audio: Path, label: Command) -> None
             label(f"file://{audio}", out)
 
 
-def test_a_bucket_is_labelled_like_a_folder_and_its_recordings_are_named_by_their_uris(
+def test_a_bucket_is_labeled_like_a_folder_and_its_recordings_are_named_by_their_uris(
     audio: Path, label: Command, relabel: Command, memory: fsspec.AbstractFileSystem
 ) -> None:
     plain, out = audio.parent / "plain", audio.parent / "out"
@@ -464,7 +464,7 @@ def test_an_object_that_is_empty_or_changes_while_it_is_read_fails(
         fetched(location, "a.wav")
 
 
-def test_a_download_that_ends_early_is_lost_and_not_labelled(
+def test_a_download_that_ends_early_is_lost_and_not_labeled(
     faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location, _ = faked({"a.wav": wav()})

@@ -155,7 +155,7 @@ def test_a_file_that_its_source_counts_otherwise_is_computed_anew(
     assert stored.found_windows == 0
 
 
-def test_recordings_of_unknown_content_are_labelled_and_not_stored(
+def test_recordings_of_unknown_content_are_labeled_and_not_stored(
     make: Callable[..., tuple[CachedLabeler, Counting]],
 ) -> None:
     stored, own = make("none")

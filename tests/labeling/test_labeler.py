@@ -148,7 +148,7 @@ def test_labels_agree_cell_for_cell_with_the_pipeline(
         (23.0, WindowSettings(0, 0)),  # three pieces, each of them filled up
     ],
 )
-def test_repeated_windows_are_labelled_as_the_pipeline_labels_tiled_slices(
+def test_repeated_windows_are_labeled_as_the_pipeline_labels_tiled_slices(
     make_labeler: MakeLabeler, checkpoint_folder: Path, seconds: float, windows: WindowSettings
 ) -> None:
     sound = recording(seconds)
@@ -319,7 +319,7 @@ def test_running_out_of_memory_while_computing_features_halves_the_batch_too(
         (ValueError(), False),
     ],
 )
-def test_every_way_of_running_out_of_memory_is_recognised_and_nothing_else(error: Exception, expected: bool) -> None:
+def test_every_way_of_running_out_of_memory_is_recognized_and_nothing_else(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
 
 
@@ -368,7 +368,7 @@ def test_windows_of_25_ms_work_at_rates_where_rounding_leaves_them_short(make_la
     assert told(label(labeler, sound)[0])[-1][1] == sound.values
 
 
-def test_a_recording_delivered_at_another_rate_is_labelled_in_its_own_values(
+def test_a_recording_delivered_at_another_rate_is_labeled_in_its_own_values(
     make_labeler: MakeLabeler,
 ) -> None:
     sound = recording(5.0, 16000)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import io
 
+from block.formatting import format_duration
 from block.labeling.interfaces import Summary
-from block.labeling.progress import Progress, TimeBudget, format_duration
+from block.labeling.progress import Progress, TimeBudget
 from block.recording import LabeledRecording, Segment
 
 
@@ -49,7 +50,7 @@ def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -
     assert sum("failed: it is empty" in line for line in lines) == 50
     assert any("--failed-ids-file gets the ids of all" in line for line in lines)
     assert lines[-2].endswith("48, 49 and 4950 more")
-    assert lines[-1].endswith("10000 recordings in 0 s: 5000 labelled, 5000 failed")
+    assert lines[-1].endswith("10000 recordings in 0 s: 5000 labeled, 5000 failed")
 
 
 def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_own() -> None:
@@ -59,13 +60,13 @@ def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_
     progress.report_labeled_before(300, "by the journal j")
     summary.done += range(300)
     for identity in range(300, 1000):
-        progress.report_skipped(identity, "it is disabled" if identity % 2 else "labelled by hand")
+        progress.report_skipped(identity, "it is disabled" if identity % 2 else "labeled by hand")
         summary.skipped.append(identity)
     progress.finish(summary, None)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "300 of 1000 recordings were labelled before, by the journal j"
-    assert lines[-3:-1] == ["skipped: 350: labelled by hand", "skipped: 350: it is disabled"]
-    assert lines[-1] == "1000 recordings in 0 s: 0 labelled, 0 failed, 300 labelled before, 700 skipped"
+    assert lines[0] == "300 of 1000 recordings were labeled before, by the journal j"
+    assert lines[-3:-1] == ["skipped: 350: labeled by hand", "skipped: 350: it is disabled"]
+    assert lines[-1] == "1000 recordings in 0 s: 0 labeled, 0 failed, 300 labeled before, 700 skipped"
 
 
 def test_reasons_that_are_all_different_do_not_fill_the_log() -> None:
@@ -151,7 +152,7 @@ def test_the_summary_names_what_is_without_labels_and_where_it_was_written() -> 
     assert stream.getvalue().splitlines() == [
         "the run ended early: the key is not accepted",
         "without labels: 2, 4, 5; ids written to failed.json",
-        "5 recordings in 0 s: 1 labelled, 1 failed, 1 skipped, 2 not reached",
+        "5 recordings in 0 s: 1 labeled, 1 failed, 1 skipped, 2 not reached",
     ]
 
 
@@ -167,7 +168,7 @@ def test_a_terminal_gets_a_bar_and_the_lines_above_it() -> None:
     progress.finish(Summary(labeled=[1], failed=[2]), None)
     assert "0/2" in stream.getvalue()
     assert "1 dog.wav (2.0 s)" in stream.getvalue()
-    assert "2 recordings in 0 s: 1 labelled, 1 failed" in stream.getvalue()
+    assert "2 recordings in 0 s: 1 labeled, 1 failed" in stream.getvalue()
 
 
 def test_a_warning_is_said_once() -> None:

@@ -149,7 +149,7 @@ def test_labels_that_cannot_be_written_fail_their_recording() -> None:
     assert ("failed", 3, "HTTP 400") in told.lines
 
 
-def test_the_end_of_the_run_keeps_what_was_labelled_and_names_what_was_not_reached() -> None:
+def test_the_end_of_the_run_keeps_what_was_labeled_and_names_what_was_not_reached() -> None:
     studio = FakeStudio(trouble={4: RunEnded("the key is not accepted")})
     summary, _ = run(studio, FakeLabeler(), [1, 2, 3, 4, 5, 6])
     assert summary.end_reason == "the key is not accepted"
@@ -227,11 +227,11 @@ def test_a_recording_that_comes_through_shows_that_the_network_is_there() -> Non
 
 
 def test_recordings_that_are_done_are_counted_apart_from_those_that_are_skipped() -> None:
-    studio = FakeStudio(trouble={1: RecordingDone("labelled before"), 2: RecordingSkipped("it is disabled")})
+    studio = FakeStudio(trouble={1: RecordingDone("labeled before"), 2: RecordingSkipped("it is disabled")})
     summary, told = run(studio, FakeLabeler(), [1, 2, 3])
     assert (summary.done, summary.skipped, summary.labeled) == ([1], [2], [3])
     assert not summary.unlabeled
-    assert told.lines[0] == ("skipped", 1, "labelled before")
+    assert told.lines[0] == ("skipped", 1, "labeled before")
 
 
 def test_a_signal_is_heard_while_the_model_is_at_work() -> None:
@@ -266,7 +266,7 @@ def test_recordings_that_need_no_model_do_not_pile_up() -> None:
     assert max(len(group) for group in labeler.groups) <= GROUP_RECORDINGS
 
 
-def test_a_write_that_hangs_does_not_hold_up_a_cancelled_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_hangs_does_not_hold_up_a_canceled_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("block.labeling.run.FINISH_CANCELED_S", 0.2)
     hanging = threading.Event()
 

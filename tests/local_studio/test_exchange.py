@@ -164,7 +164,7 @@ def test_a_name_that_more_than_one_has_is_not_guessed(
     assert len(plan_import(both, folder.samples(), replace_hand=False).refused) == 2
 
 
-def test_one_recording_is_labelled_once_by_a_file(folder: LocalProject) -> None:
+def test_one_recording_is_labeled_once_by_a_file(folder: LocalProject) -> None:
     plan = read_in(folder, file_of(entry("a.wav", "dog"), entry("./a.wav", "cat")))
     assert labels_of(folder, 1) == ["dog"]
     assert "again" in plan.refused[0].reason

@@ -62,10 +62,10 @@ def test_samples_are_listed_with_filters(client: Any, studio: Any):
     )
     assert [sample.id for sample in found.samples] == sorted(made, reverse=True)[:2]
     assert found.total_count == 3
-    labelled = RawDataApi(client).list_samples(
+    labeled = RawDataApi(client).list_samples(
         1, models.RawDataFilterCategory.ALL, labels='["a label"]', min_id=made[0], **TIMEOUT
     )
-    assert len(labelled.samples) == 3
+    assert len(labeled.samples) == 3
     sent = studio.get("1/raw-data", params={"category": "all", "minId": made[0]}).json()
     models.ListSamplesResponse.parse_obj(sent)
 

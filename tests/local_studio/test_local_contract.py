@@ -26,7 +26,7 @@ def test_a_partition_is_kept_as_it_is():
     assert partition([entry(0, 3, "a"), entry(4, 9, "b")]) == [(0, 3, "a"), (4, 9, "b")]
 
 
-def test_equal_neighbours_are_merged():
+def test_equal_neighbors_are_merged():
     assert partition([entry(0, 3), entry(4, 6), entry(7, 9, "b")]) == [(0, 6, "a"), (7, 9, "b")]
 
 

@@ -151,13 +151,13 @@ def test_all_are_rejected_at_once(browser: Browser, project: LocalProject):
     assert labels(project) == {}
 
 
-def test_accepting_all_leaves_what_a_person_has_labelled_since(browser: Browser, project: LocalProject):
+def test_accepting_all_leaves_what_a_person_has_labeled_since(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.ended()
     by_hand(project, 2)
     browser.post("/jobs/1/proposals", decision="accept")
     assert labels(project) == {1: "toy", 2: "mine", 3: "toy"}
-    assert "labelled by hand" in browser.text
+    assert "labeled by hand" in browser.text
     browser.post("/jobs/1/proposals", accept=browser.button("accept", 2))
     assert labels(project)[2] == "toy"
 
@@ -175,7 +175,7 @@ def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browse
     assert labels(project) == {2: "mine"}
 
 
-def test_what_a_person_has_labelled_is_not_given_to_a_block_unless_asked(browser: Browser, project: LocalProject):
+def test_what_a_person_has_labeled_is_not_given_to_a_block_unless_asked(browser: Browser, project: LocalProject):
     by_hand(project, 1)
     browser.start()
     browser.ended()
@@ -187,18 +187,18 @@ def test_what_a_person_has_labelled_is_not_given_to_a_block_unless_asked(browser
     assert "--overwrite-hand-labels" in browser.text
 
 
-def test_only_labelled_by_hand_is_told_and_not_started(browser: Browser, project: LocalProject):
+def test_only_labeled_by_hand_is_told_and_not_started(browser: Browser, project: LocalProject):
     by_hand(project, 1)
     browser.start(which="given", ids="1")
     assert browser.status == 422
-    assert "labelled by hand" in browser.text
+    assert "labeled by hand" in browser.text
     assert project.store.proposals(1) == []
     assert JobStore(project.store).latest() == []
 
 
 @pytest.mark.parametrize(
     ("which", "ids", "expected"),
-    [("all", "1", (1, 2, 3)), ("unlabelled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (3, 1, 2))],
+    [("all", "1", (1, 2, 3)), ("unlabeled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (3, 1, 2))],
 )
 def test_it_is_given_those_recordings_that_were_chosen(
     browser: Browser, project: LocalProject, which: str, ids: str, expected: tuple[int, ...]
@@ -226,7 +226,7 @@ def test_the_form_begins_with_the_recordings_in_the_address(browser: Browser):
     text = browser.get("/actions?ids=1,3")
     assert 'value="given" checked' in text
     assert 'value="1,3"' in browser.field("ids")
-    assert 'value="unlabelled" checked' in browser.get("/actions?filter=unlabelled")
+    assert 'value="unlabeled" checked' in browser.get("/actions?filter=unlabeled")
     assert 'value="all" checked' in browser.get("/actions?filter=<script>")
     assert "<script>alert" not in browser.get("/actions?ids=<script>alert(1)</script>")
 

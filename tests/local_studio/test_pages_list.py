@@ -97,7 +97,7 @@ def test_a_row_tells_length_rate_labels_and_who_gave_them(pages: Pages) -> None:
     assert re.search(r"dog</bdi>\s*<span[^>]*>2\.0 s.*rain</bdi>\s*<span[^>]*>1\.0 s", row, re.DOTALL)
     assert f'class="c{template_filters.choose_color("dog")}" x="0.00" y="0" width="66.67"' in row
     assert "by hand" in row
-    assert "<b>1</b> of 1 labelled" in page
+    assert "<b>1</b> of 1 labeled" in page
 
 
 def test_many_labels_are_cut_and_counted(pages: Pages) -> None:
@@ -123,8 +123,8 @@ def test_states_are_told_apart_by_words(pages: Pages) -> None:
     assert f'href="/recordings/{proposed}?job={job.id}"' in row_of(page, proposed)
     assert "uncertain" in row_of(page, proposed)
     assert "disabled" in row_of(page, off)
-    assert "labelled</span>" in row_of(page, loose)
-    assert "unlabelled" not in row_of(page, loose)
+    assert "labeled</span>" in row_of(page, loose)
+    assert "unlabeled" not in row_of(page, loose)
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: LocalProject) -> None:
@@ -146,8 +146,8 @@ def test_each_filter_lets_through_what_it_names(project: LocalProject) -> None:
     jobs.add_details(job.id, {failed: {"error": "no"}, **unsure(block, "dog")})
     project.store.propose(Proposal(job.id, failed, ProposedChanges()))
     assert names(project) == ["block", "failed", "hand", "none"]
-    assert names(project, state="unlabelled") == ["failed", "none"]
-    assert names(project, state="labelled") == ["block", "hand"]
+    assert names(project, state="unlabeled") == ["failed", "none"]
+    assert names(project, state="labeled") == ["block", "hand"]
     assert names(project, state="hand") == ["hand"]
     assert names(project, state="proposed") == ["failed"]
     assert names(project, state="uncertain") == ["block"]
@@ -231,10 +231,10 @@ def test_a_filter_that_would_do_nothing_is_refused(pages: Pages, query: str) -> 
 
 def test_links_keep_the_filter_and_pages_hold_200(pages: Pages) -> None:
     add_recordings(pages.project, 201, make_audio_bytes(100, 100), name="take")
-    page = pages.get("/?search=take&state=unlabelled&sort=longest")
+    page = pages.get("/?search=take&state=unlabeled&sort=longest")
     assert page.count('name="id"') == 200
-    assert 'href="/?search=take&amp;state=unlabelled&amp;sort=longest&amp;page=2" rel="next"' in page
-    assert 'href="/?search=take&amp;state=unlabelled&amp;sort=shortest"' in page
+    assert 'href="/?search=take&amp;state=unlabeled&amp;sort=longest&amp;page=2" rel="next"' in page
+    assert 'href="/?search=take&amp;state=unlabeled&amp;sort=shortest"' in page
     last = pages.get("/?search=take&page=9")
     assert last.count('name="id"') == 1
     assert "Page 2 of 2" in last
@@ -253,7 +253,7 @@ def test_an_action_can_be_had_for_all_that_a_filter_shows(project: LocalProject)
     project.store.set_disabled(5, True)
     rows = rows_of(project)
     assert list_values(rows, Filter())["all_link"] == "/actions?filter=all"
-    assert list_values(rows, Filter(state="unlabelled"))["all_link"] == "/actions?filter=unlabelled"
+    assert list_values(rows, Filter(state="unlabeled"))["all_link"] == "/actions?filter=unlabeled"
     assert list_values(rows, Filter(search="a"))["all_link"] == "/actions?ids=1-2,4"
     assert list_values(rows, Filter(search="z"))["all_link"] == ""
     assert len(format_ids(range(1, 40_000, 2))) > LONGEST_IDS
@@ -358,7 +358,7 @@ def test_docstrings_code_is_escaped_and_set_as_code() -> None:
     assert str(template_filters.mark_code("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
 
 
-def test_both_dark_themes_are_the_same_and_every_label_has_a_colour() -> None:
+def test_both_dark_themes_are_the_same_and_every_label_has_a_color() -> None:
     css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
     blocks = re.findall(r"\{([^{}]*color-scheme: dark[^{}]*)\}", css)
     assert len(blocks) == 2
@@ -372,21 +372,21 @@ def test_both_dark_themes_are_the_same_and_every_label_has_a_colour() -> None:
 def test_text_and_edges_stand_out_from_what_is_behind_them(theme: str) -> None:
     css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
     block = next(one for one in re.findall(r"\{([^{}]*)\}", css) if f"color-scheme: {theme};" in one)
-    colours = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6});", block))
+    colors = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6});", block))
     grounds = ("paper", "sheet", "well", "wash")
     pairs = [(text, ground) for text in ("ink", "dim", "accent", "good", "warn", "bad") for ground in grounds[:3]]
     pairs += [("ink", f"c{i}") for i in range(12)] + [("ink", "wash"), ("on-accent", "accent"), ("bad", "bad-wash")]
     for text, ground in pairs:
-        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+        assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
     for line, ground in [(f"e{i}", ground) for i in range(12) for ground in grounds] + [("rule", "sheet")]:
-        assert contrast(colours[line], colours[ground]) >= 3, (line, ground)
+        assert contrast(colors[line], colors[ground]) >= 3, (line, ground)
 
 
 def contrast(one: str, other: str) -> float:
     """The ratio that WCAG 2.2 defines."""
 
-    def luminance(colour: str) -> float:
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -395,5 +395,5 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_a_choice_that_is_no_choice_is_refused_with_those_there_are() -> None:
-    with pytest.raises(RequestError, match="unlabelled, labelled"):
+    with pytest.raises(RequestError, match="unlabeled, labeled"):
         Filter.from_query([("state", "x")])

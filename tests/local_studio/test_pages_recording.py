@@ -104,10 +104,10 @@ def entry(one: StructuredLabel, **more: object) -> dict[str, object]:
     return {**one.to_json(), **more}
 
 
-def test_the_page_tells_the_facts_and_the_way_to_both_neighbours(pages: Pages) -> None:
+def test_the_page_tells_the_facts_and_the_way_to_both_neighbors(pages: Pages) -> None:
     ids = [pages.add(name=name, metadata={"site": "roof"}, label="whole") for name in ("take 2", "take 10", "take 11")]
     text = pages.page(f"/recordings/{ids[1]}")
-    for fact in ("take 10", "3.000 s", "16 kHz", "48000", "training", "site", "roof", "whole", "not labelled"):
+    for fact in ("take 10", "3.000 s", "16 kHz", "48000", "training", "site", "roof", "whole", "not labeled"):
         assert fact in text
     assert f'rel="prev" href="/recordings/{ids[0]}"' in text
     assert f'rel="next" href="/recordings/{ids[2]}"' in text
@@ -115,7 +115,7 @@ def test_the_page_tells_the_facts_and_the_way_to_both_neighbours(pages: Pages) -
     assert 'rel="next"' not in pages.page(f"/recordings/{ids[2]}")
 
 
-def test_neighbours_are_those_of_the_list_which_orders_by_name(pages: Pages) -> None:
+def test_neighbors_are_those_of_the_list_which_orders_by_name(pages: Pages) -> None:
     second, first = pages.add(name="take 10"), pages.add(name="take 9")
     assert f'rel="prev" href="/recordings/{first}"' in pages.page(f"/recordings/{second}")
     assert f'rel="next" href="/recordings/{second}"' in pages.page(f"/recordings/{first}")

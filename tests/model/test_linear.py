@@ -62,7 +62,7 @@ def test_int8_layers_are_off_by_no_more_than_their_rounding(limit: int) -> None:
     assert torch.equal(got[3], bias)
 
 
-def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbours() -> None:
+def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbors() -> None:
     if not find_int8_limit():
         pytest.skip("this CPU has no fast integer products")
     x, weight, bias = sample()

@@ -42,7 +42,7 @@ except KeyboardInterrupt:
 """
 
 
-def signalled(
+def signaled(
     tmp_path: Path, body: str, signals: list[signal.Signals], after: str = "pass", leave_s: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """A program with `body` that gets `signals`, each once it says that it is ready for it."""
@@ -64,31 +64,31 @@ def signalled(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_interrupts(tmp_path: Path, number: signal.Signals) -> None:
-    done = signalled(tmp_path, "ready(); time.sleep(60)", [number])
+    done = signaled(tmp_path, "ready(); time.sleep(60)", [number])
     assert (done.returncode, done.stdout, done.stderr) == (130, "heard\n", "")
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_ends_the_process_at_once(tmp_path: Path, second: signal.Signals) -> None:
-    done = signalled(
+    done = signaled(
         tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM, second], after="ready(); time.sleep(60); print('late')"
     )
     assert (done.returncode, done.stdout) == (130, "heard\n")
-    assert done.stderr == "cancelled again: ended at once\n"
+    assert done.stderr == "canceled again: ended at once\n"
 
 
 def test_what_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
-    done = signalled(tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2)
+    done = signaled(tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2)
     assert (done.returncode, done.stdout) == (130, "heard\n")
-    assert done.stderr == "cancelled: ended without waiting any longer\n"
+    assert done.stderr == "canceled: ended without waiting any longer\n"
 
 
 def test_last_words_are_not_cut_off(tmp_path: Path) -> None:
     body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(0.2)", "    print('last words')"))
-    done = signalled(tmp_path, body, [signal.SIGTERM])
+    done = signaled(tmp_path, body, [signal.SIGTERM])
     assert (done.returncode, done.stdout) == (0, "last words\nwent on to its end\n")
 
 
 def test_last_words_that_take_too_long_are_cut_off(tmp_path: Path) -> None:
     body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(60)"))
-    assert signalled(tmp_path, body, [signal.SIGTERM], leave_s=0.2).returncode == 130
+    assert signaled(tmp_path, body, [signal.SIGTERM], leave_s=0.2).returncode == 130

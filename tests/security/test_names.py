@@ -44,7 +44,7 @@ def test_no_name_of_a_sample_or_label_becomes_a_path_or_talks_to_the_terminal(tm
              "--failed-ids-file", "failed.json", "--journal", "journal.jsonl"],
             tmp_path / "deep" / "er", **SECRETS, EI_API_ENDPOINT=server.url,
         )  # fmt: skip
-    assert f"{len(ALL) - 1} labelled, 1 failed" in done.stdout, done.stdout + done.stderr
+    assert f"{len(ALL) - 1} labeled, 1 failed" in done.stdout, done.stdout + done.stderr
     assert {Path(path).name for path in snapshot(tmp_path)} <= {"ids.json", "failed.json", "journal.jsonl"}
     assert not Path("/tmp/escaped-by-a-name").exists()
     assert is_plain(done.stdout)

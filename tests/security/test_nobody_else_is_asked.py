@@ -57,7 +57,7 @@ def test_the_ai_action_asks_its_endpoint_alone(tmp_path: Path) -> None:
             ["-c", ACTION, address, "--data-ids-file", "ids.json", "--model", EMBEDDED], tmp_path, **SECRETS,
             EI_API_ENDPOINT=server.url,
         )  # fmt: skip
-    assert "3 labelled, 0 failed" in done.stdout, done.stdout + done.stderr
+    assert "3 labeled, 0 failed" in done.stdout, done.stdout + done.stderr
     assert "ASKED" not in done.stdout
     assert len(server.asked) > 6
 

@@ -90,7 +90,7 @@ def test_the_score_store_and_the_ids_files_of_a_real_run_hold_no_key(tmp_path: P
              "--fast-ids-file", "fast.json", "--min-agreement", "1"],
             tmp_path, **SECRETS, EI_API_ENDPOINT=server.url,
         )  # fmt: skip
-    assert "3 labelled, 1 failed" in done.stdout, done.stdout + done.stderr
+    assert "3 labeled, 1 failed" in done.stdout, done.stdout + done.stderr
     assert told(done.stdout + done.stderr) == []
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "ids.json"]
     assert any(path.suffix == ".parquet" for path in files)

@@ -91,7 +91,7 @@ def test_no_file_of_a_checkpoint_and_no_token_goes_over_such_a_connection(
     assert asked == []
 
 
-def test_a_bundle_that_the_environment_names_is_honoured_and_the_name_is_checked(
+def test_a_bundle_that_the_environment_names_is_honored_and_the_name_is_checked(
     certificate: Path, tmp_path: Path
 ) -> None:
     with served(certificate) as (port, asked):

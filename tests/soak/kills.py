@@ -44,7 +44,7 @@ class Scenario:
 
     name: str
     arguments: tuple[str, ...] = ()
-    is_labelled: bool = False
+    is_labeled: bool = False
 
     @property
     def is_preview(self) -> bool:
@@ -54,8 +54,8 @@ class Scenario:
 SCENARIOS = (
     Scenario("no journal"),
     Scenario("a journal", ("--journal", "journal.jsonl")),
-    Scenario("earlier labels", is_labelled=True),
-    Scenario("earlier labels and a journal", ("--journal", "journal.jsonl"), is_labelled=True),
+    Scenario("earlier labels", is_labeled=True),
+    Scenario("earlier labels and a journal", ("--journal", "journal.jsonl"), is_labeled=True),
     Scenario("--skip-labeled", ("--skip-labeled",)),
     Scenario("a preview with a journal", ("--journal", "journal.jsonl", "--propose-actions", str(JOB))),
 )
@@ -65,13 +65,13 @@ SCENARIOS = (
 class Watched:
     """A store that tells `tell` of each call from the API, before (False) and after (True) it is carried out.
 
-    `labelled` are the samples whose labels were written or proposed, in order; `finished` those whose metadata that
+    `labeled` are the samples whose labels were written or proposed, in order; `finished` those whose metadata that
     says so was, too.
     """
 
     store: Any
     tell: Callable[[bool], None]
-    labelled: list[int] = field(default_factory=list)
+    labeled: list[int] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Any:
@@ -83,11 +83,11 @@ class Watched:
             self.tell(False)
             result = call(*arguments)
             if name == "set_structured_labels":
-                self.labelled.append(arguments[0])
-            elif name == "add_metadata" and arguments[0] in self.labelled:
+                self.labeled.append(arguments[0])
+            elif name == "add_metadata" and arguments[0] in self.labeled:
                 self.finished.append(arguments[0])
             elif name == "propose":
-                self.labelled.append(arguments[0].sample_id)
+                self.labeled.append(arguments[0].sample_id)
             self.tell(True)
             return result
 
@@ -182,7 +182,7 @@ class Harness:
         self.scratch = scratch
         self.template = scratch / "template"
         make_project(self.template)
-        if scenario.is_labelled:
+        if scenario.is_labeled:
             self._run(self.template, "--min-confidence", "0.3")
         self.expected, self.calls = self._undisturbed()
 
@@ -228,11 +228,11 @@ class Harness:
             point = Point(self.scenario.name, kill.call, kill.process.returncode == -9)
             kill.process = None
             kill.wait_for_quiet()
-            before, finished = set(watched.labelled), set(watched.finished)
-            watched.labelled.clear()
+            before, finished = set(watched.labeled), set(watched.finished)
+            watched.labeled.clear()
             second = start(work, environment, *self.scenario.arguments)
             out, _ = second.communicate(timeout=120)
-            again = before & set(watched.labelled)
+            again = before & set(watched.labeled)
             point.again = len(again)
             if second.returncode:
                 point.problems.append(f"the second run exits with {second.returncode}: {out[-500:]}")
@@ -242,7 +242,7 @@ class Harness:
                 point.problems.append(f"written again although they were finished: {sorted(again & finished)}")
             if len(again) > THREADS:
                 point.problems.append(f"{len(again)} recordings were written again; {THREADS} can be in flight")
-            if len(watched.labelled) != len(set(watched.labelled)):
+            if len(watched.labeled) != len(set(watched.labeled)):
                 point.problems.append("the second run wrote a recording twice")
         shutil.rmtree(project_folder)
         shutil.rmtree(work)

@@ -81,7 +81,7 @@ class Soaked:
         """What was promised of such a run."""
         found = [
             Check("exit code", self.code == 0, str(self.code)),
-            Check("labelled, by Studio", self.labeled == self.count, f"{self.labeled:,} of {self.count:,}"),
+            Check("labeled, by Studio", self.labeled == self.count, f"{self.labeled:,} of {self.count:,}"),
             Check("written more than once", self.doubled == 0, str(self.doubled)),
             at_most("lines of log", self.log_lines, LOG_LINES, digits=0),
         ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from block.labeling.progress import format_duration
+from block.formatting import format_duration
 from tests.faults.row import Row
 from tests.soak.recordings import Soaked
 

@@ -49,7 +49,7 @@ def test_a_row_that_ends_otherwise_than_the_table_says_breaks_the_soak() -> None
     ("change", "name"),
     [
         ({"code": 1}, "exit code"),
-        ({"labeled": 4999}, "labelled, by Studio"),
+        ({"labeled": 4999}, "labeled, by Studio"),
         ({"doubled": 1}, "written more than once"),
         ({"log_lines": 1001}, "lines of log"),
         ({"growth_mb": 5.1}, "memory's growth over the last 80 % of the run"),

@@ -1,7 +1,7 @@
 """The rules a request's body and ids must keep; pure functions, no I/O.
 
 Every rule raises `RequestError` with the HTTP status and a sentence that says what was got and what was
-expected. Chosen where Edge Impulse's behaviour is not established: bodies and labels may hold no keys
+expected. Chosen where Edge Impulse's behavior is not established: bodies and labels may hold no keys
 but the documented ones, 1.0 is not an integer, and texts must be encodable as UTF-8.
 """
 

@@ -118,7 +118,7 @@ def _save(site: WebSite, sample_id: int, revision: int, labels: object = None, l
     """
     sample = site.project.sample(sample_id)
     if not can_draw(sample):
-        raise RequestError("this recording has no values that could be labelled")
+        raise RequestError("this recording has no values that could be labeled")
     if lines is not None:
         labels = parse_lines(lines, sample.frequency_hz, sample.values_count)
     structured = validation.parse_labels(labels, sample.values_count, "labels")

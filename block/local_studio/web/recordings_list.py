@@ -30,9 +30,9 @@ NOBODY, HAND, BLOCK, OTHER = "nobody", "hand", "block", "other"  # who labeled a
 # What the list calls each state, and which rows are in it.
 STATES: Mapping[str, tuple[str, Callable[[RecordingRow], bool]]] = {
     "": ("all", lambda row: True),
-    "unlabelled": ("unlabelled", lambda row: not row.is_labeled),
-    "labelled": ("labelled", lambda row: row.is_labeled),
-    "hand": ("labelled by hand", lambda row: row.labeled_by == HAND),
+    "unlabeled": ("unlabeled", lambda row: not row.is_labeled),
+    "labeled": ("labeled", lambda row: row.is_labeled),
+    "hand": ("labeled by hand", lambda row: row.labeled_by == HAND),
     "proposed": ("proposed", lambda row: row.job_id is not None),
     "uncertain": ("uncertain", lambda row: row.is_uncertain),
     "failed": ("failed", lambda row: row.has_failed),

@@ -10,7 +10,7 @@ from itertools import groupby
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 from block.local_studio.web.recordings_list import HAND, RecordingRow
 
-ALL, UNLABELED, FAILED, GIVEN = "all", "unlabelled", "failed", "given"
+ALL, UNLABELED, FAILED, GIVEN = "all", "unlabeled", "failed", "given"
 EMPTY = {
     ALL: "there are no recordings",
     UNLABELED: "all recordings have labels",
@@ -34,7 +34,7 @@ def choose_ids(rows: Sequence[RecordingRow], which: str, ids: str, *, with_hand:
         raise RequestError(EMPTY[which])
     chosen = [row.sample.id for row in selection if with_hand or row.labeled_by != HAND]
     if not chosen:
-        raise RequestError("all of these are labelled by hand, and left alone unless you say otherwise")
+        raise RequestError("all of these are labeled by hand, and left alone unless you say otherwise")
     return chosen
 
 

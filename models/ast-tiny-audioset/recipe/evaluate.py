@@ -17,7 +17,7 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification
 from .arrays import Bools, Floats, Names
 from .augment import RATE, resample, with_peak
 from .bank import Bank
-from .noises import coloured_unit
+from .noises import colored_unit
 from .sources import REPORT, SELECT, Clip, all_clips
 from .teacher import Teacher
 
@@ -152,7 +152,7 @@ def quiet(seed: int = 5) -> dict[str, list[Floats]]:
     kinds: dict[str, list[Floats]] = {"digital silence": [np.zeros(size, dtype=np.float32) for size in sizes]}
     for name, exponent in (("white", 0.0), ("pink", 1.0), ("brown", 2.0)):
         kinds[f"{name} noise, -6 to -80 dBFS"] = [
-            with_peak(coloured_unit(size, exponent, rng), level) for level in (-6, -20, -40, -60, -80) for size in sizes
+            with_peak(colored_unit(size, exponent, rng), level) for level in (-6, -20, -40, -60, -80) for size in sizes
         ]
     return kinds
 

@@ -25,7 +25,7 @@ class Noise:
     classes: tuple[str, ...]
 
 
-def coloured(length: int, exponent: float, rng: np.random.Generator) -> Floats:
+def colored(length: int, exponent: float, rng: np.random.Generator) -> Floats:
     """Noise whose power falls with frequency to the given exponent: 0 white, 1 pink, 2 brown."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     hz = np.maximum(np.fft.rfftfreq(length, 1 / RATE), 20.0)
@@ -96,26 +96,24 @@ def make_noise(length: int, rng: np.random.Generator) -> Noise:
         return Noise(np.zeros(length, dtype=np.float32), ("Silence",))
     if kind == "faint":  # the hiss of a microphone in a still room, or dither
         level = 10 ** (rng.uniform(-95, -58) / 20)
-        return Noise((level * coloured_unit(length, rng.choice([0.0, 0.0, 1.0, 2.0]), rng)), ("Silence",))
+        return Noise((level * colored_unit(length, rng.choice([0.0, 0.0, 1.0, 2.0]), rng)), ("Silence",))
     if kind == "white":
-        sound, classes = coloured(length, rng.uniform(-0.2, 0.2), rng), ("White noise", "Noise")
+        sound, classes = colored(length, rng.uniform(-0.2, 0.2), rng), ("White noise", "Noise")
     elif kind == "pink":
-        sound, classes = coloured(length, rng.uniform(0.7, 1.3), rng), ("Pink noise", "Noise")
+        sound, classes = colored(length, rng.uniform(0.7, 1.3), rng), ("Pink noise", "Noise")
     elif kind == "brown":
-        sound, classes = coloured(length, rng.uniform(1.6, 3.0), rng), ("Noise",)
+        sound, classes = colored(length, rng.uniform(1.6, 3.0), rng), ("Noise",)
     elif kind == "band":
         low = np.exp(rng.uniform(np.log(60), np.log(3500)))
-        sound, classes = band(coloured(length, 0, rng), low, low * rng.uniform(1.3, 4)), ("Noise",)
+        sound, classes = band(colored(length, 0, rng), low, low * rng.uniform(1.3, 4)), ("Noise",)
     elif kind == "hum":
         hz, time = rng.choice([50.0, 60.0, 100.0, 120.0]), np.arange(length) / RATE
         sound = sum(rng.random() / k * np.sin(2 * np.pi * k * hz * time + rng.uniform(0, 6)) for k in range(1, 14))
-        sound, classes = sound + 0.02 * coloured(length, 0, rng), ("Hum", "Mains hum")
+        sound, classes = sound + 0.02 * colored(length, 0, rng), ("Hum", "Mains hum")
     elif kind == "tone":
-        sound, classes = tone(length, rng) + 1e-3 * coloured(length, 0, rng), ()
+        sound, classes = tone(length, rng) + 1e-3 * colored(length, 0, rng), ()
     elif kind == "clicks":
-        sound = impulses(length, rng.uniform(0.5, 12), rng.uniform(0.0004, 0.006), rng) + 1e-3 * coloured(
-            length, 1, rng
-        )
+        sound = impulses(length, rng.uniform(0.5, 12), rng.uniform(0.0004, 0.006), rng) + 1e-3 * colored(length, 1, rng)
     elif kind == "clock":
         tick = band(
             rng.standard_normal(int(RATE * rng.uniform(0.02, 0.09))),
@@ -125,33 +123,33 @@ def make_noise(length: int, rng: np.random.Generator) -> Noise:
         tick *= np.exp(-np.arange(len(tick)) / (RATE * rng.uniform(0.002, 0.015)))
         sound = pulses(length, rng.choice([1.0, 2.0, 4.0, 5.0, rng.uniform(1, 6)]), tick, 0.003, rng)
         sound, classes = (
-            sound + rng.uniform(0, 0.02) * coloured_unit(length, 1.0, rng),
+            sound + rng.uniform(0, 0.02) * colored_unit(length, 1.0, rng),
             ("Tick", "Clock", "Tick-tock"),
         )
     elif kind == "rain":
         drops = impulses(length, rng.uniform(50, 600), rng.uniform(0.001, 0.004), rng)
         sound = 0.3 * band(drops, 900, 7800) + rng.uniform(0.2, 2) * band(
-            coloured(length, 0, rng), rng.uniform(200, 1500), 7800
+            colored(length, 0, rng), rng.uniform(200, 1500), 7800
         )
     elif kind == "surf":
-        sound = coloured_unit(length, rng.uniform(0.3, 1.5), rng) * (
+        sound = colored_unit(length, rng.uniform(0.3, 1.5), rng) * (
             0.1 + slow(length, rng.uniform(0.15, 0.5), rng) ** 2
         )
     elif kind == "wind":
-        sound = band(coloured_unit(length, 1.0, rng), 60, rng.uniform(300, 1500)) * (0.2 + slow(length, 1.0, rng))
+        sound = band(colored_unit(length, 1.0, rng), 60, rng.uniform(300, 1500)) * (0.2 + slow(length, 1.0, rng))
     elif kind == "fire":
         crack = impulses(length, rng.uniform(4, 40), rng.uniform(0.0008, 0.004), rng)
-        sound = 0.25 * band(crack, 700, 7800) + rng.uniform(0.05, 0.6) * coloured_unit(length, 1.6, rng)
+        sound = 0.25 * band(crack, 700, 7800) + rng.uniform(0.05, 0.6) * colored_unit(length, 1.6, rng)
     elif kind == "rotor":
         blade = band(rng.standard_normal(int(RATE * 0.06)), 40, rng.uniform(300, 1500)) * np.hanning(int(RATE * 0.06))
-        sound = pulses(length, rng.uniform(8, 22), blade, 0.01, rng) + rng.uniform(0.02, 0.3) * coloured_unit(
+        sound = pulses(length, rng.uniform(8, 22), blade, 0.01, rng) + rng.uniform(0.02, 0.3) * colored_unit(
             length, 1.5, rng
         )
     elif kind in ("saw", "engine"):
         hz = rng.uniform(70, 220) if kind == "saw" else rng.uniform(15, 60)
         revs = hz * (0.75 + 0.5 * slow(length, rng.uniform(0.5, 3), rng))
         phase = np.cumsum(revs) / RATE
-        sound = np.sign((phase % 1) - 0.3) * 0.4 + (phase % 1) - 0.5 + 0.3 * coloured_unit(length, 0.5, rng)
+        sound = np.sign((phase % 1) - 0.3) * 0.4 + (phase % 1) - 0.5 + 0.3 * colored_unit(length, 0.5, rng)
         sound = band(sound, 60, rng.uniform(2500, 7800))
     else:
         sound = impulses(length, rng.uniform(1, 6), 0.01, rng) * np.sin(np.arange(length) * rng.uniform(0.2, 0.9))
@@ -159,7 +157,7 @@ def make_noise(length: int, rng: np.random.Generator) -> Noise:
     return Noise((peak * sound / (np.abs(sound).max() + 1e-9)).astype(np.float32), classes)
 
 
-def coloured_unit(length: int, exponent: float, rng: np.random.Generator) -> Floats:
-    """Coloured noise with a root mean square of one third."""
-    sound = coloured(length, exponent, rng)
+def colored_unit(length: int, exponent: float, rng: np.random.Generator) -> Floats:
+    """Colored noise with a root mean square of one third."""
+    sound = colored(length, exponent, rng)
     return np.asarray(sound / (3 * np.sqrt(np.mean(sound**2)) + 1e-12), dtype=np.float32)

@@ -16,7 +16,7 @@ FINAL = "final"  # tracks of the last fit: what TRAIN has, and ESC-10 fold 4 too
 REPORT_SPEAKERS = ("theo", "yweweler")
 REPORT_MUSIC = ("jazz_guitar", "cinematic", "piano")
 
-# Left out because of their licence: Creative Commons Sampling Plus, and CC BY-NC.
+# Left out because of their license: Creative Commons Sampling Plus, and CC BY-NC.
 UNFREE = (
     "rooster/1-40730-A.ogg",
     "rooster/2-96460-A.ogg",

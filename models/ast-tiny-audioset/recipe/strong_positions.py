@@ -8,7 +8,7 @@ embeddings of the patches they are added to.
 All weights are then fitted so that it answers as the embedded checkpoint does, on real windows of 0.5 to 10.24 s.
 
 Nothing in training merges tokens or asks for those of padding to be alike: that would make the case easy. To save time,
-most of it reads a random part of the tokens, each with its own position; the rest reads them all. That, too, favours a
+most of it reads a random part of the tokens, each with its own position; the rest reads them all. That, too, favors a
 model that does not mind which tokens of padding it reads: with time enough, `EXACT = 1` is the harder case. The report
 says how much the answers change where the positions of padding are evened out.
 
@@ -134,7 +134,7 @@ def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed
     inside = [p for p in model.audio_spectrogram_transformer.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in [*inside, positions]}
     outside = [p for p in model.parameters() if id(p) not in chosen]
-    optimisers: list[tuple[torch.optim.Optimizer, float]] = [
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [
         (torch.optim.Muon(inside, momentum=0.9, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"), 1.2e-3),
         (torch.optim.AdamW(outside, betas=(0.9, 0.98), weight_decay=0.0), 6e-4),
         (torch.optim.AdamW([positions], betas=(0.9, 0.98), weight_decay=0.0), 2e-4),
@@ -156,9 +156,9 @@ def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         rate = min(1.0, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * done)) + 0.005
-        for optimiser, peak in optimisers:
-            optimiser.param_groups[0]["lr"] = peak * rate
-            optimiser.step()
+        for optimizer, peak in optimizers:
+            optimizer.param_groups[0]["lr"] = peak * rate
+            optimizer.step()
         step, running = step + 1, running + float(loss.detach())
         done = (time.monotonic() - began) / seconds
         if step % 20 == 0:

@@ -84,7 +84,7 @@ def strength(model: ASTForAudioClassification, patches: torch.Tensor) -> Figures
         "norm of positions": round(norm, 3),
         "norm of patches": round(patch, 3),
         "ratio": round(norm / patch, 3),
-        "cosine of neighbours in time": round(float(next_to), 3),
+        "cosine of neighbors in time": round(float(next_to), 3),
         "share of the power that differs within a row": round(
             float((grid - along).square().sum() / grid.square().sum()), 3
         ),

@@ -51,7 +51,7 @@ class Source:
 
 
 def fbank(waveform: Floats) -> Floats:
-    """AST's log-mel frames before padding and normalisation. Shape: (values,) → (frames, 128), float32."""
+    """AST's log-mel frames before padding and normalization. Shape: (values,) → (frames, 128), float32."""
     frames: torch.Tensor = torchaudio.compliance.kaldi.fbank(
         torch.from_numpy(np.ascontiguousarray(waveform))[None],
         sample_frequency=RATE,

@@ -98,7 +98,7 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
     inside = [p for p in model.audio_spectrogram_transformer.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in inside}
     outside = [p for p in everything if id(p) not in chosen]
-    optimisers: list[tuple[torch.optim.Optimizer, float]] = [
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [
         (torch.optim.Muon(inside, momentum=0.9, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"), 2 * plan.peak_rate),
         (torch.optim.AdamW(outside, betas=(0.9, 0.98), weight_decay=0.02), plan.peak_rate),
     ]
@@ -108,8 +108,8 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
     for step in range(total):
         exact = done >= plan.steps / total
         rate = min(1.0, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * done)) + 0.005
-        for optimiser, peak in optimisers:
-            optimiser.param_groups[0]["lr"] = peak * rate
+        for optimizer, peak in optimizers:
+            optimizer.param_groups[0]["lr"] = peak * rate
         young = 0.0 if start else max(0.0, 1 - done / 0.4)
         change = 0.95 * (1 - 0.7 * young)
         batch = draw(tracks, rng, draw_columns(lengths), plan.tokens // plan.processes, change)
@@ -130,8 +130,8 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
         spent = average_gradients(everything, plan.processes, (time.time() - began) / plan.limit_s)
         done = max((step + 1) / total, min(spent, 1.0))
         torch.nn.utils.clip_grad_norm_(everything, 1.0)
-        for optimiser, _ in optimisers:
-            optimiser.step()
+        for optimizer, _ in optimizers:
+            optimizer.step()
         running, seen = running + loss.item(), seen + len(batch.pixels)
         last = done >= 1.0
         if rank:

@@ -27,7 +27,7 @@ COLUMNS_DRAWN = {2: 0.05, 3: 0.03, 4: 0.04, 7: 0.14, 10: 0.08, 13: 0.33, 20: 0.0
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of one length. `pixels`: (windows, 16·columns, 128) normalised; the rest: see `Target`."""
+    """Windows of one length. `pixels`: (windows, 16·columns, 128) normalized; the rest: see `Target`."""
 
     pixels: torch.Tensor
     presence: torch.Tensor

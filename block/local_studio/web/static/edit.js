@@ -141,7 +141,7 @@ export class Editor {
     this.change(segments, `label ${this.chosen}`);
   }
 
-  /** Move the boundary after segment `index` to a value, as far as its neighbours leave room. */
+  /** Move the boundary after segment `index` to a value, as far as its neighbors leave room. */
   move(index, value) {
     const left = this.segments[index];
     const right = this.segments[index + 1];
