@@ -18,7 +18,7 @@ from block.folder.executor import FolderResult, FolderRun
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter
 from block.labeling.interfaces import Reporter
-from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
+from block.labeling.job import Job, print_job, suggest_speedups
 from block.labeling.progress import Progress, TimeBudget
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
@@ -129,7 +129,6 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     """
     checkpoint = job.checkpoint
     digest = checkpoint.sha256()
-    warn_of_other_weights(checkpoint, digest)
     cluster = connect(settings.address, what)
     gpus, device, dtype = settings.gpus_on_cuda, job.compute.device, job.compute.dtype
     if device == "auto":

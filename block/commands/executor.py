@@ -14,7 +14,7 @@ from block.labeling.progress import Progress
 from block.score_store import ScoreStore
 
 if TYPE_CHECKING:
-    from block.labeling.engine import Engine
+    pass
 
 
 class Executor(Protocol):
@@ -47,12 +47,14 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Computes in this process, with the model of `engine`."""
+    """Computes in this process."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.digest = engine.digest
-        self.dtype_name = engine.device.dtype_name
+    def __init__(self, job: Job) -> None:
+        from block.labeling.engine import start
+
+        self._engine = start(job)
+        self.digest = self._engine.digest
+        self.dtype_name = self._engine.device.dtype_name
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         return self._engine.create_progress(total, verbose, max_hours)
@@ -76,10 +78,8 @@ def start_executor(job: Job, cluster: ClusterSettings | None, name: str) -> Exec
     Raise SettingsError or CheckpointError if the job cannot be computed there. Without a cluster this imports torch,
     which takes seconds.
     """
-    if cluster is not None:
-        from block.cluster.executor import join
+    if cluster is None:
+        return LocalExecutor(job)
+    from block.cluster.executor import join
 
-        return join(job, cluster, name)
-    from block.labeling.engine import start
-
-    return LocalExecutor(start(job))
+    return join(job, cluster, name)

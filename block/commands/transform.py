@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,19 @@ from block.cluster.settings import ClusterSettings, read_cluster
 from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.executor import Executor, start_executor
 from block.commands.options import parse, read_job
-from block.edge_impulse.access import Access, read_access, read_ids, write_ids
+from block.edge_impulse.access import Access, read_access, read_ids, try_write_ids
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.details import VARIABLE, DetailsReporter
 from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
-from block.edge_impulse.project import Project, list_projects
+from block.edge_impulse.project import Project, find_project
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
 from block.score_store import check_folder
-from block.settings import SettingsError
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def run_action(argv: Sequence[str]) -> int:
     action = read_action(argv)
     if not action.ids:
         print(f"nothing to do: {action.options.data_ids_file} names no samples")
-        _write_ids("--failed-ids-file", action.options.failed_ids_file, [])
+        try_write_ids("--failed-ids-file", action.options.failed_ids_file, [])
         return ALL_LABELED
     client = StudioClient(action.access.endpoint, action.access.key)
     project_id = find_project(client, action.access)
@@ -72,23 +70,10 @@ def read_action(argv: Sequence[str]) -> Action:
         print(
             "warning: EI_API_ENDPOINT is no https:// address: the key and the audio can be read on the way", flush=True
         )
-    action = Action(options, access, read_ids(options.data_ids_file), read_job(options), read_cluster(options))
+    job, cluster = read_job(options), read_cluster(options)
     if options.score_store:
         check_folder(Path(options.score_store))
-    return action
-
-
-def find_project(client: StudioClient, access: Access) -> int:
-    """Return the project to label. Ask the API even if the environment names it: a refused key ends the run here."""
-    projects = list_projects(client)
-    count = f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
-    if access.project_id is None:
-        if len(projects) != 1:
-            raise SettingsError(f"the key gives access to {count}; say which one: set EI_PROJECT_ID")
-        return projects[0]
-    if access.project_id not in projects:
-        raise SettingsError(f"EI_PROJECT_ID is {access.project_id}, but the key belongs to {count}")
-    return access.project_id
+    return Action(options, access, read_ids(options.data_ids_file), job, cluster)
 
 
 def label_samples(action: Action, client: StudioClient, project_id: int, executor: Executor) -> int:
@@ -107,11 +92,15 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
         run.close(summary)
         # Before the last words, which may go to a closed pipe.
         failed_path = action.options.failed_ids_file
-        has_written = _write_ids("--failed-ids-file", failed_path, summary.unlabeled)
+        has_written = try_write_ids("--failed-ids-file", failed_path, summary.unlabeled)
         for line in result.lines:
             run.progress.say(line)
         if result.fell_back:
-            report_fall_back(result, action.options.fast_ids_file, run)
+            fast_ids, fast_path = result.final_fast_ids, action.options.fast_ids_file
+            where = ""
+            if try_write_ids("--fast-ids-file", fast_path, fast_ids):
+                where = f"; ids written to {fast_path}, to label again with --mode exact"
+            run.progress.say(f"labeled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
         run.progress.finish(summary, failed_path if has_written else None)
     if summary.canceled:
         return CANCELED
@@ -143,24 +132,3 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
     if details_path := options.details or os.environ.get(VARIABLE):
         details = DetailsReporter(Path(details_path), progress, progress.warn_once)
     return ProjectRun(project, progress, store, journal, details)
-
-
-def report_fall_back(result: ProjectResult, path: str, run: ProjectRun) -> None:
-    """Write and say which recordings fast mode had labeled for good before it fell back to exact."""
-    labeled = set(result.summary.labeled)
-    fast_ids = [sample_id for sample_id in result.fast_ids if sample_id in labeled]
-    has_written = _write_ids("--fast-ids-file", path, fast_ids)
-    where = f"; ids written to {path}, to label again with --mode exact" if has_written else ""
-    run.progress.say(f"labeled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
-
-
-def _write_ids(option: str, path: str | None, ids: list[int]) -> bool:
-    """Write an ids file, if the option is given. Return False if not, or if it fails, which standard error tells."""
-    if path is None:
-        return False
-    try:
-        write_ids(path, ids)
-    except OSError as error:
-        print(f"{option} {path} cannot be written: {error.strerror or error}", file=sys.stderr)
-        return False
-    return True

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -111,6 +112,18 @@ def _quote(item: object) -> str:
         return json.dumps(item)[:60]
     except RecursionError:
         return f"a {type(item).__name__}"
+
+
+def try_write_ids(option: str, path: str | None, ids: list[int]) -> bool:
+    """Write an ids file, if the option is given. Return False if not, or if it fails, which standard error tells."""
+    if path is None:
+        return False
+    try:
+        write_ids(path, ids)
+    except OSError as error:
+        print(f"{option} {path} cannot be written: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
 
 
 def write_ids(path: str, ids: list[int]) -> None:

@@ -73,10 +73,9 @@ class _Call:
 class _Connection(threading.local):
     """A session of `requests`, one per thread: it is not documented to be safe between threads."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, use_proxies: bool) -> None:
         self.session = requests.Session()
-        # A proxy cannot reach this machine's loopback, and has no business with a key that is meant for it.
-        self.session.trust_env = not is_loopback(urlsplit(endpoint).hostname or "")
+        self.session.trust_env = use_proxies
         # Without an `auth`, requests would send along what ~/.netrc has for the host, or for any host.
         self.session.auth = lambda request: request
 
@@ -99,6 +98,8 @@ class StudioClient:
         rate_limit: RateLimit | None = None,
     ) -> None:
         self.endpoint = normalize_endpoint(endpoint)
+        # A proxy cannot reach this machine's loopback, and has no business with a key that is meant for it.
+        use_proxies = not is_loopback(urlsplit(self.endpoint).hostname or "")
         self.key = key
         self.stop = stop or threading.Event()
         self._retries = retries or RetryPolicy()
@@ -107,7 +108,7 @@ class StudioClient:
         self._rate_limit = rate_limit
         self._has_answered = False
         self._paused_until = 0.0  # on the monotonic clock: the server asked for no requests until then
-        self._connection = _Connection(self.endpoint)
+        self._connection = _Connection(use_proxies)
 
     def get_json(self, path: str, **query: Any) -> Json:
         """GET `path`, such as `/api/projects`. Return the answer's JSON object, its `success` checked."""

@@ -61,6 +61,12 @@ class ProjectResult:
     fast_ids: list[int] = field(default_factory=list)
     fell_back: bool = False
 
+    @property
+    def final_fast_ids(self) -> list[int]:
+        """The samples whose labels are from fast mode for good."""
+        labeled = set(self.summary.labeled)
+        return [sample_id for sample_id in self.fast_ids if sample_id in labeled]
+
 
 def label_project(engine: Engine, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
     """Label the samples `ids` with the model of `engine`, in this process. Never raise for a single sample."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from block import audio
+from block.edge_impulse.access import Access
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.errors import (
     BadAnswer,
@@ -39,6 +40,7 @@ from block.recording import (
     build_structured_labels,
 )
 from block.runtime.hashing import compute_sha256
+from block.settings import SettingsError
 
 Answer = TypeVar("Answer")
 # A WAV has at most eight bytes per value and axis; a sample of several axes may come with all of them.
@@ -53,6 +55,19 @@ def list_projects(client: StudioClient) -> list[int]:
     if not all(type(one) is int for one in ids):
         raise BadAnswer("GET /api/projects: got no list of projects with their ids")
     return ids
+
+
+def find_project(client: StudioClient, access: Access) -> int:
+    """Return the project to label. Ask the API even if the environment names it: a refused key ends the run here."""
+    projects = list_projects(client)
+    count = f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
+    if access.project_id is None:
+        if len(projects) != 1:
+            raise SettingsError(f"the key gives access to {count}; say which one: set EI_PROJECT_ID")
+        return projects[0]
+    if access.project_id not in projects:
+        raise SettingsError(f"EI_PROJECT_ID is {access.project_id}, but the key belongs to {count}")
+    return access.project_id
 
 
 @dataclass

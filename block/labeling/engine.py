@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from block.labeling.job import Job, print_job, suggest_speedups, warn_of_other_weights
+from block.labeling.job import Job, print_job, suggest_speedups
 from block.labeling.progress import Progress, TimeBudget
 from block.score_store import Key, ScoreStore
 from block.settings import FAST, SettingsError
@@ -77,10 +77,8 @@ def start(job: Job) -> Engine:
 
     Raises SettingsError if the device is not available, CheckpointError if the weights cannot be read.
     """
-    checkpoint = job.checkpoint
     device = choose_device(job.compute)
-    digest = checkpoint.sha256()
-    warn_of_other_weights(checkpoint, digest)
+    digest = job.checkpoint.sha256()
     print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
     print_job(job, digest)
     return Engine(job, device, digest)

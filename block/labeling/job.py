@@ -41,6 +41,7 @@ def format_decisions(decisions: DecisionSettings) -> str:
 def print_job(job: Job, sha256: str) -> None:
     """Print the model, whose weights have this SHA-256, the labels and the windows of a job."""
     checkpoint = job.checkpoint
+    _warn_of_other_weights(checkpoint, sha256)
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
     fill = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
     print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{fill}", flush=True)
@@ -96,7 +97,7 @@ def build_metadata(
     }
 
 
-def warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
+def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     """Warn if a checkpoint of the model store is not the one that is known, or was recorded, by its name."""
     from block.model.checkpoint import WEIGHTS
     from block.model_store.store import ModelStore

@@ -73,6 +73,18 @@ def format_sums(digests: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
+def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
+    """Return what the file SHA256SUMS in `folder` says of a checkpoint's files; nothing if there is no such file."""
+    path = folder / SUMS
+    try:
+        sums = parse_sums(path.read_text(encoding="utf-8"), path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    return {name: ExpectedFile(name, digest) for name, digest in sums.items() if name in FILES}
+
+
 def parse_sums(text: str, where: object) -> dict[str, str]:
     """Return digests by file name. Raise CheckpointError for a line that is none, naming it and `where`."""
     digests: dict[str, str] = {}

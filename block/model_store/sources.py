@@ -12,8 +12,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from block.model.checkpoint import FILES, PICKLES, WEIGHTS, CheckpointError
 from block.model_store.archive import open_archive
 from block.model_store.catalog import ExpectedFile
+from block.model_store.records import read_sums
 from block.model_store.staging import check_size
-from block.model_store.store import read_sums
 from block.model_store.web import PICKLE, FileNotFound, PickledWeights, download, file_exists, hide_secrets
 
 ARCHIVE = "archive.tar"

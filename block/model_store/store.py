@@ -10,7 +10,7 @@ from pathlib import Path
 from block.model import checkpoint
 from block.model.checkpoint import FILES, CheckpointError
 from block.model_store.catalog import CATALOG, ExpectedFile, KnownCheckpoint
-from block.model_store.records import SUMS, Record, parse_sums, read_record
+from block.model_store.records import SUMS, Record, read_record, read_sums
 from block.runtime.hashing import LARGE_BYTES, MEMORY, compute_sha256, recall
 
 HIDDEN = ".store"  # records, locks and fetches under way, in the same file system as the checkpoints
@@ -62,26 +62,14 @@ class ModelStore:
 
     def expected_files(self, name: str) -> Mapping[str, ExpectedFile]:
         """Return what the files of that name must be, as far as that is known, recorded or, embedded, kept in git."""
-        known, record = self.find_known(name), self.read_record(name)
+        folder, known, record = self.path(name), self.find_known(name), self.read_record(name)
         found: dict[str, ExpectedFile] = {}
         if known is not None and known.is_embedded:
-            found |= read_sums(self.path(name))
+            found |= read_sums(folder)
         elif record is not None:
             found |= {file.name: file for file in record.files}
         # What this block knows beats what somebody's disk says.
         return found | {file.name: file for file in (known.files if known is not None else ())}
-
-
-def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
-    """Return what the file SHA256SUMS in `folder` says of a checkpoint's files; nothing if there is no such file."""
-    path = folder / SUMS
-    try:
-        sums = parse_sums(path.read_text(encoding="utf-8"), path)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    return {name: ExpectedFile(name, digest) for name, digest in sums.items() if name in FILES}
 
 
 def find_mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = False) -> str | None:

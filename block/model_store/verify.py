@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from block.model.checkpoint import FILES, WEIGHTS, CheckpointError, find_checkpoint
 from block.model_store.catalog import ExpectedFile, Golden
-from block.model_store.store import ModelStore, drop_folder, read_sums
+from block.model_store.records import read_sums
+from block.model_store.store import ModelStore, drop_folder
 from block.runtime.hashing import compute_sha256, remember
 
 if TYPE_CHECKING:
