@@ -64,5 +64,5 @@ def test_padding_and_digital_silence_are_different_inputs() -> None:
 
 @pytest.mark.parametrize("values", [0, 399, 164_081])
 def test_what_the_model_cannot_hear_whole_is_refused(values: int) -> None:
-    with pytest.raises(ValueError, match=f"a window of {values} values .* 400 to 164080"):
+    with pytest.raises(ValueError, match=f"a window has {values} values .* 400 to 164080"):
         FilterBanks(FrontEnd(), torch.device("cpu"))(torch.zeros(1, values))
