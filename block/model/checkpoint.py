@@ -97,10 +97,7 @@ class Checkpoint:
 
 
 def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoint:
-    """Return the checkpoint with that name in `store` (default: `models/`), or in that folder.
-
-    Raise CheckpointError if there is none or it is unusable.
-    """
+    """Return the checkpoint with that name in `store` (`models/`), or in that folder. Raise CheckpointError."""
     store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
     folder = store / name_or_folder if is_name else Path(name_or_folder)
