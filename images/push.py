@@ -1,7 +1,7 @@
 """Make the folder that `edge-impulse-blocks push` sends: python -m images.push cpu|gpu
 
-It has the Dockerfile at its root, parameters.json, the source and the embedded checkpoint. The big checkpoint would make
-the archive too large; the Dockerfile fetches it when Edge Impulse builds the image.
+It has the Dockerfile at its root, parameters.json, the source and the embedded checkpoint. The big checkpoint would
+make the archive too large; the Dockerfile fetches it when Edge Impulse builds the image.
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ def find_misfit(shapes: Shapes, config: Mapping[str, Any], classes: int) -> str:
     if (inner := (sizes["intermediate_size"], wide)) not in shapes.values():
         return f"no tensor is {inner[0]} × {inner[1]}; expected one of intermediate_size × hidden_size"
     layers = {int(found.group(1)) for name in shapes if (found := LAYER.search(name))}
-    if layers != set(range(sizes["num_hidden_layers"])):
+    # The counts come first: a set of 10^9 numbers would take all memory.
+    if len(layers) != sizes["num_hidden_layers"] or layers != set(range(len(layers))):
         return f"the number of layers is {len(layers)}; expected {sizes['num_hidden_layers']}"
     return ""
