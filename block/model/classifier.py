@@ -44,7 +44,7 @@ class Classifier:
     - `merged`: with padding tokens merged into groups (`Forward.merge_padding`), in the device's dtype.
     - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast.
 
-    `batch_windows` is the target size of a batch, which may hold windows of several recordings.
+    `batch_windows` is the target size of a batch, which may mix windows of several recordings.
     """
 
     def __init__(

@@ -17,12 +17,12 @@ from tests.model_store.standin import COMMIT, StandIn, served
 OTHER_COMMIT = "f" * 40
 
 
-def bring(
+def fetch_into(
     store: ModelStore, text: str = "small", place: str | None = None, force: bool = False, name: str | None = None
 ) -> list[str]:
-    said: list[str] = []
-    fetch(store, read_target(store, text, name), place, force, said.append)
-    return said
+    lines: list[str] = []
+    fetch(store, read_target(store, text, name), place, force, lines.append)
+    return lines
 
 
 def is_empty(store: ModelStore, name: str = "small") -> bool:
@@ -38,7 +38,7 @@ def test_only_the_three_files_are_fetched_at_the_pinned_commit(
 ) -> None:
     hub.files[f"/{REPOSITORY}/README.md"] = b"a card"
     hub.files[f"/{REPOSITORY}/pytorch_model.bin"] = b"a pickle"
-    bring(store)
+    fetch_into(store)
     folder = store.path("small")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
     assert find_checkpoint("small", store.folder).class_names == NAMES
@@ -47,24 +47,24 @@ def test_only_the_three_files_are_fetched_at_the_pinned_commit(
 
 
 def test_a_valid_checkpoint_is_not_fetched_again_unless_forced(store: ModelStore, hub: StandIn) -> None:
-    bring(store)
+    fetch_into(store)
     count = len(hub.asked)
-    assert bring(store) == ["small is already there and valid; nothing to do (--force fetches it again)"]
+    assert fetch_into(store) == ["small is already there and valid; nothing to do (--force fetches it again)"]
     assert len(hub.asked) == count
-    bring(store, force=True)
+    fetch_into(store, force=True)
     assert len(hub.asked) > count
     assert find_checkpoint("small", store.folder).class_names == NAMES
 
 
 def test_a_damaged_checkpoint_is_fetched_again_and_the_damage_named(store: ModelStore, hub: StandIn) -> None:
-    bring(store)
+    fetch_into(store)
     weights = store.path("small") / WEIGHTS
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    said = bring(store)
-    assert said[0].startswith("small is already there but invalid: model.safetensors has SHA-256 ")
-    assert find_checkpoint("small", store.folder).sha256() in said[4]
+    lines = fetch_into(store)
+    assert lines[0].startswith("small is already there but invalid: model.safetensors has SHA-256 ")
+    assert find_checkpoint("small", store.folder).sha256() in lines[4]
 
 
 def test_other_files_in_the_folder_are_never_lost(store: ModelStore, hub: StandIn) -> None:
@@ -72,13 +72,13 @@ def test_other_files_in_the_folder_are_never_lost(store: ModelStore, hub: StandI
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match=r"also contains notes\.txt, which would be lost"):
-        bring(store)
+        fetch_into(store)
     assert (folder / "notes.txt").read_text() == "mine"
     (folder / "notes.txt").unlink()
     folder.rmdir()
     folder.symlink_to(store.folder)
     with pytest.raises(CheckpointError, match="is a link"):
-        bring(store, force=True)
+        fetch_into(store, force=True)
 
 
 def test_a_file_with_a_wrong_digest_is_refused_and_deleted(
@@ -89,12 +89,12 @@ def test_a_file_with_a_wrong_digest_is_refused_and_deleted(
     with pytest.raises(
         CheckpointError, match=r"model\.safetensors in http.*/small-ast@.* has SHA-256 .*; expected 0000"
     ):
-        bring(strict)
+        fetch_into(strict)
     hub.states_sha256 = False  # so that the digest is not known before the transfer
     with pytest.raises(
         CheckpointError, match="the fetched file is wrong and was deleted: model.safetensors has SHA-256"
     ):
-        bring(strict)
+        fetch_into(strict)
     assert is_empty(store)
     assert not list(store.folder.rglob("model.safetensors*"))
 
@@ -105,23 +105,23 @@ def test_a_wrong_size_is_refused_before_the_transfer(store: ModelStore, hub: Sta
     )
     hub.states_sha256 = False
     with pytest.raises(CheckpointError, match=r"model\.safetensors has \d+ bytes; expected 7"):
-        bring(strict)
+        fetch_into(strict)
     assert hub.sent(WEIGHTS) == 0
 
 
 def test_digests_are_recorded_at_the_first_fetch_and_checked_afterwards(store: ModelStore, hub: StandIn) -> None:
-    assert sum("(recorded)" in line for line in bring(store)) == 3
+    assert sum("(recorded)" in line for line in fetch_into(store)) == 3
     config = json.loads(hub.files[f"/{REPOSITORY}/{CONFIG}"])
     hub.files[f"/{REPOSITORY}/{CONFIG}"] = json.dumps({**config, "transformers_version": "0"}).encode()
     shutil.rmtree(store.path("small"))
     with pytest.raises(CheckpointError, match=r"config\.json has \d+ bytes; expected \d+"):
-        bring(store)
+        fetch_into(store)
     assert is_empty(store)
 
 
 def test_another_repository_is_fetched_at_the_commit_of_its_branch(store: ModelStore, hub: StandIn) -> None:
     plain = ModelStore(store.folder, ())
-    bring(plain, REPOSITORY)
+    fetch_into(plain, REPOSITORY)
     record = plain.read_record("small-ast")
     assert record is not None
     assert (record.repository, record.revision) == (REPOSITORY, COMMIT)
@@ -129,21 +129,21 @@ def test_another_repository_is_fetched_at_the_commit_of_its_branch(store: ModelS
     hub.revisions |= {"main": OTHER_COMMIT, OTHER_COMMIT: OTHER_COMMIT}
     for text in (REPOSITORY, "small-ast"):
         assert read_target(plain, text) == FetchTarget("small-ast", REPOSITORY, COMMIT)
-        bring(plain, text, force=True)
+        fetch_into(plain, text, force=True)
     for force in (False, True):
         with pytest.raises(CheckpointError, match=f"recorded at commit {COMMIT}.*fetch it under another name"):
-            bring(plain, f"{REPOSITORY}@main", force=force)
-    bring(plain, f"{REPOSITORY}@main", name="newer")
+            fetch_into(plain, f"{REPOSITORY}@main", force=force)
+    fetch_into(plain, f"{REPOSITORY}@main", name="newer")
     assert find_checkpoint("newer", plain.folder).class_names == NAMES
 
 
 def test_a_record_of_a_previously_pinned_revision_is_ignored(store: ModelStore, hub: StandIn) -> None:
-    bring(store)
+    fetch_into(store)
     hub.revisions[OTHER_COMMIT] = OTHER_COMMIT
     config = json.loads(hub.files[f"/{REPOSITORY}/{CONFIG}"])
     hub.files[f"/{REPOSITORY}/{CONFIG}"] = json.dumps({**config, "transformers_version": "0"}).encode()
     later = ModelStore(store.folder, (KnownCheckpoint("small", REPOSITORY, OTHER_COMMIT),))
-    bring(later, force=True)
+    fetch_into(later, force=True)
     record = later.read_record("small")
     assert record is not None
     assert record.revision == OTHER_COMMIT
@@ -169,34 +169,34 @@ def test_invalid_names_and_repositories_are_refused(store: ModelStore, text: str
 
 def test_the_error_for_an_unknown_name_says_how_to_give_its_source(store: ModelStore) -> None:
     with pytest.raises(CheckpointError, match=r"the source of mine is unknown; use OWNER/REPO or --from"):
-        bring(store, "mine")
+        fetch_into(store, "mine")
 
 
 def test_the_embedded_checkpoint_is_not_fetched(store: ModelStore, contents: dict[str, bytes]) -> None:
     with pytest.raises(CheckpointError, match="tiny is kept in git, not fetched"):
-        bring(store, "tiny")
+        fetch_into(store, "tiny")
     store.path("tiny").mkdir()
     for name, content in contents.items():
         (store.path("tiny") / name).write_bytes(content)
-    assert "nothing to do" in bring(store, "tiny")[0]
+    assert "nothing to do" in fetch_into(store, "tiny")[0]
 
 
 def test_a_missing_repository_revision_or_file_has_its_own_error(store: ModelStore, hub: StandIn) -> None:
     plain = ModelStore(store.folder, ())
     with pytest.raises(CheckpointError, match=f"no repository no/such at {hub.url}; if it is private, set HF_TOKEN"):
-        bring(plain, "no/such")
+        fetch_into(plain, "no/such")
     with pytest.raises(CheckpointError, match="has no revision 'v9'"):
-        bring(plain, f"{REPOSITORY}@v9")
+        fetch_into(plain, f"{REPOSITORY}@v9")
     del hub.files[f"/{REPOSITORY}/{PREPROCESSOR}"]
     with pytest.raises(CheckpointError, match=r"has no file preprocessor_config\.json at revision 0123"):
-        bring(plain, REPOSITORY)
+        fetch_into(plain, REPOSITORY)
     assert plain.list_names() == []
 
 
 def test_a_repository_with_only_pickled_weights_is_refused_with_the_reason(store: ModelStore, hub: StandIn) -> None:
     hub.files[f"/{REPOSITORY}/pytorch_model.bin"] = hub.files.pop(f"/{REPOSITORY}/{WEIGHTS}")
     with pytest.raises(CheckpointError, match=r"has only pickled weights \(pytorch_model\.bin\), which are never"):
-        bring(store)
+        fetch_into(store)
     assert not hub.got("pytorch_model.bin")
 
 
@@ -220,7 +220,7 @@ def test_an_unusable_checkpoint_is_refused_before_its_weights_are_downloaded(
     content = json.loads(hub.files[f"/{REPOSITORY}/{file}"])
     hub.files[f"/{REPOSITORY}/{file}"] = json.dumps({**content, **change}).encode()
     with pytest.raises(CheckpointError, match=f"are unusable and were deleted: .*{message}"):
-        bring(store)
+        fetch_into(store)
     assert hub.sent(WEIGHTS) == 0
     assert is_empty(store)
     assert store.read_record("small") is None
@@ -232,7 +232,7 @@ def test_weights_that_are_truncated_on_the_server_are_refused(store: ModelStore,
         CheckpointError,
         match=r"are unusable and were deleted: model\.safetensors is damaged .* it has",
     ):
-        bring(store)
+        fetch_into(store)
     assert is_empty(store)
     assert store.read_record("small") is None
 
@@ -246,9 +246,9 @@ def test_a_mirror_without_a_commit_or_entity_tag_header_is_refused(
         CheckpointError,
         match=f"{hub.url} sent no X-Repo-Commit or no ETag .* '{COMMIT}'; .* check HF_ENDPOINT, or use --from",
     ):
-        bring(store)
+        fetch_into(store)
     with pytest.raises(CheckpointError, match="header for config.json at 'main'"):
-        bring(ModelStore(store.folder, ()), REPOSITORY)
+        fetch_into(ModelStore(store.folder, ()), REPOSITORY)
     assert hub.got(WEIGHTS) == []
     assert is_empty(store)
 
@@ -256,7 +256,7 @@ def test_a_mirror_without_a_commit_or_entity_tag_header_is_refused(
 def test_a_hub_that_answers_with_another_commit_is_refused(store: ModelStore, hub: StandIn) -> None:
     hub.revisions[COMMIT] = OTHER_COMMIT
     with pytest.raises(CheckpointError, match=f"answered with commit {OTHER_COMMIT}; expected {COMMIT}"):
-        bring(store)
+        fetch_into(store)
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
@@ -265,14 +265,14 @@ def test_offline_variables_stop_a_fetch_with_a_clear_error(
 ) -> None:
     monkeypatch.setenv(variable, "1")
     with pytest.raises(CheckpointError, match=f"{variable} is set, so the hub can't be used"):
-        bring(store)
+        fetch_into(store)
     assert hub.asked == []
 
 
 def test_an_endpoint_that_is_not_a_url_is_refused(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "mirror.example")
     with pytest.raises(CheckpointError, match=r"HF_ENDPOINT is 'mirror\.example'; expected http://"):
-        bring(store)
+        fetch_into(store)
 
 
 def test_the_token_is_sent_only_to_the_hub(
@@ -284,19 +284,19 @@ def test_the_token_is_sent_only_to_the_hub(
 ) -> None:
     hub.gated = True
     with pytest.raises(CheckpointError, match="is gated: accept its terms there, and set HF_TOKEN"):
-        bring(store)
+        fetch_into(store)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     elsewhere = StandIn()
     elsewhere.add(contents, f"/{REPOSITORY}")
     with served(elsewhere):
         # "localhost" counts as another host than 127.0.0.1, like the hub's content network.
         hub.redirect_to = elsewhere.url.replace("127.0.0.1", "localhost")
-        said = bring(store)
+        lines = fetch_into(store)
     refused = [one.token for one in hub.asked].count(None)
     assert {one.token for one in hub.asked[refused:]} == {"Bearer hf_secret"}
     assert [(one.method, one.token) for one in elsewhere.asked] == [("GET", None)] * 3
     out = capfd.readouterr()
-    assert "hf_secret" not in out.out + out.err + "".join(said)
+    assert "hf_secret" not in out.out + out.err + "".join(lines)
     assert not any(
         "hf_secret" in path.read_text(errors="replace") for path in store.folder.rglob("*") if path.is_file()
     )
@@ -307,22 +307,22 @@ def test_a_checkpoint_is_fetched_by_one_process_at_a_time(store: ModelStore, hub
         open_staging(store, "small"),
         pytest.raises(CheckpointError, match="another process is already fetching small"),
     ):
-        bring(store)
+        fetch_into(store)
 
 
 def test_an_interrupted_replacement_is_undone_without_the_hub(store: ModelStore, hub: StandIn) -> None:
-    bring(store)
+    fetch_into(store)
     partial = store.hidden_path("small", "partial")
     partial.mkdir()
     store.path("small").rename(partial / "replaced")
     hub.files.clear()
-    assert "nothing to do" in bring(store)[0]
+    assert "nothing to do" in fetch_into(store)[0]
     assert find_checkpoint("small", store.folder).class_names == NAMES
 
 
 def test_leftovers_of_a_finished_replacement_are_deleted(store: ModelStore, hub: StandIn) -> None:
-    bring(store)
+    fetch_into(store)
     (store.hidden_path("small", "partial") / "replaced").mkdir(parents=True)
-    assert "nothing to do" in bring(store)[0]
-    bring(store, force=True)
+    assert "nothing to do" in fetch_into(store)[0]
+    fetch_into(store, force=True)
     assert leftovers(store) == []

@@ -29,7 +29,7 @@ def hub(hub: StandIn, large: dict[str, bytes]) -> StandIn:
     return hub
 
 
-def bring(store: ModelStore) -> None:
+def fetch_into(store: ModelStore) -> None:
     fetch(store, TARGET, say=lambda line: None)
 
 
@@ -45,7 +45,7 @@ def files_in(store: ModelStore) -> list[str]:
 
 def test_an_interrupted_download_is_restarted(store: ModelStore, hub: StandIn, large: dict[str, bytes]) -> None:
     hub.break_after, hub.breaks = 400_000, 2
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert len(hub.got(WEIGHTS)) == 3
 
@@ -57,11 +57,11 @@ def test_a_download_that_is_always_interrupted_fails_and_leaves_nothing(
     with pytest.raises(
         CheckpointError, match=r"the download of model\.safetensors was interrupted \(RemoteProtocolError\)"
     ):
-        bring(store)
+        fetch_into(store)
     assert not store.path("small").exists()
     assert files_in(store) == []
     hub.breaks = 0
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert hub.got(WEIGHTS)[-1].range is None
 
@@ -70,21 +70,21 @@ def test_a_server_without_range_requests_sends_the_whole_file_again(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks, hub.ranges = 400_000, 1, False
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert [one.status for one in hub.got(WEIGHTS)] == [200, 200]
 
 
 def test_a_busy_server_is_asked_again(store: ModelStore, hub: StandIn, large: dict[str, bytes]) -> None:
     hub.busy = 2
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
 
 
 def test_a_server_that_stays_busy_gives_one_clear_error(store: ModelStore, hub: StandIn) -> None:
     hub.busy = 1000
     with pytest.raises(CheckpointError, match=r"small-ast at http.*: the hub answered 503; run the same command again"):
-        bring(store)
+        fetch_into(store)
     assert 3 <= len(hub.asked) <= 10
     assert files_in(store) == []
 
@@ -94,7 +94,7 @@ def test_a_slow_download_continues_as_long_as_data_arrives(
 ) -> None:
     # The download takes longer than the timeout, which applies only while no data arrives.
     hub.pause_s = 0.008
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert len(hub.got(WEIGHTS)) == 1
 
@@ -105,11 +105,11 @@ def test_a_server_that_stops_sending_times_out_and_leaves_nothing(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     hub.stall = True
     with pytest.raises(CheckpointError, match=r"the download of model\.safetensors was interrupted \(ReadTimeout\)"):
-        bring(store)
+        fetch_into(store)
     assert not store.path("small").exists()
     assert files_in(store) == []
     hub.stall = False
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert hub.got(WEIGHTS)[-1].status == 200
 
@@ -117,16 +117,16 @@ def test_a_server_that_stops_sending_times_out_and_leaves_nothing(
 def test_an_unreachable_hub_gives_one_clear_error(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://user:secret@127.0.0.1:9/")
     with pytest.raises(CheckpointError, match=r"at http://127\.0\.0\.1:9: the hub cannot be reached \(ConnectError\)"):
-        bring(store)
+        fetch_into(store)
 
 
 def test_a_server_with_contradictory_sizes_is_refused(store: ModelStore, hub: StandIn) -> None:
     hub.lie_about_size = 5
     with pytest.raises(CheckpointError, match=r"the download of config\.json was interrupted"):
-        bring(store)
+        fetch_into(store)
     hub.lie_about_size, hub.lie_about_linked_size = 0, 5
     with pytest.raises(CheckpointError, match=r"the download of model\.safetensors was interrupted \(OSError\)"):
-        bring(store)
+        fetch_into(store)
     assert not store.path("small").exists()
     assert files_in(store) == []
 
@@ -139,7 +139,7 @@ def test_a_file_in_xet_storage_is_still_downloaded_from_the_hub(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.xet = True
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert all("/resolve/" in one.path for one in hub.asked)
 
@@ -151,7 +151,7 @@ def test_files_in_the_users_cache_are_not_used(
     there.mkdir(parents=True)
     (there / CONFIG).write_text("{}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
 
 
@@ -234,7 +234,7 @@ def test_a_full_disk_gives_a_clear_error_and_partial_files_are_deleted(
     assert "Traceback" not in errors
     assert not store.path("small").exists()
     assert files_in(store) == []
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert hub.got(WEIGHTS)[-1].range is None
 
@@ -261,7 +261,7 @@ def test_too_little_disk_space_is_an_error_before_the_weights_are_downloaded(
 ) -> None:
     store = ModelStore(small_disk / "models", ())
     with pytest.raises(CheckpointError, match=r"MB free; 2\.3 MB are needed"):
-        bring(store)
+        fetch_into(store)
     assert not hub.got(WEIGHTS)
     assert not store.path("small").exists()
     assert all(hub.sent(name) for name in FILES[:2])

@@ -51,10 +51,10 @@ def put(folder: Path, contents: dict[str, bytes]) -> Path:
     return folder
 
 
-def bring(store: ModelStore, place: Path | str, name: str = "mine", force: bool = False) -> list[str]:
-    said: list[str] = []
-    fetch(store, FetchTarget(name), str(place), force, said.append)
-    return said
+def fetch_into(store: ModelStore, place: Path | str, name: str = "mine", force: bool = False) -> list[str]:
+    lines: list[str] = []
+    fetch(store, FetchTarget(name), str(place), force, lines.append)
+    return lines
 
 
 def files_of(store: ModelStore, name: str = "mine") -> dict[str, bytes]:
@@ -75,7 +75,7 @@ def test_a_checkpoint_is_fetched_from_a_folder_without_a_network(
     store: ModelStore, folder: Path, contents: dict[str, bytes]
 ) -> None:
     (folder / "README.md").write_text("not needed")
-    bring(store, folder)
+    fetch_into(store, folder)
     assert files_of(store) == contents
     assert find_checkpoint("mine", store.folder).class_names == NAMES
     found = store.read_record("mine")
@@ -89,19 +89,19 @@ def test_files_of_a_folder_are_checked_against_its_own_sums(store: ModelStore, f
     with pytest.raises(
         CheckpointError, match=r"is wrong and was deleted: model\.safetensors has SHA-256 .*expected 000"
     ):
-        bring(store, folder)
+        fetch_into(store, folder)
     assert not store.path("mine").exists()
 
 
 def test_a_folder_with_missing_files_or_only_pickles_is_refused(store: ModelStore, folder: Path) -> None:
     (folder / PREPROCESSOR).unlink()
     with pytest.raises(CheckpointError, match=r"stick does not contain preprocessor_config\.json"):
-        bring(store, folder)
+        fetch_into(store, folder)
     (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"has only pickled weights \(pytorch_model\.bin\)"):
-        bring(store, folder)
+        fetch_into(store, folder)
     with pytest.raises(CheckpointError, match="expected a folder, an archive, or a URL"):
-        bring(store, folder / "nowhere")
+        fetch_into(store, folder / "nowhere")
 
 
 def test_built_in_digests_are_checked_for_every_source(
@@ -110,18 +110,18 @@ def test_built_in_digests_are_checked_for_every_source(
     wrong = ExpectedFile(WEIGHTS, "0" * 64, len(contents[WEIGHTS]))
     strict = ModelStore(store.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (wrong,)),))
     with pytest.raises(CheckpointError, match="expected 0000"):
-        bring(strict, folder)
+        fetch_into(strict, folder)
     wrong_size = ModelStore(
         store.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (ExpectedFile(WEIGHTS, "0" * 64, 5),)),)
     )
     with pytest.raises(CheckpointError, match=r"model\.safetensors has \d+ bytes; expected 5"):
-        bring(wrong_size, folder)
+        fetch_into(wrong_size, folder)
 
 
 def test_a_fetched_archive_packs_to_the_same_archive(
     store: ModelStore, packed: Path, contents: dict[str, bytes]
 ) -> None:
-    bring(store, packed)
+    fetch_into(store, packed)
     assert files_of(store) == contents
     out = pack(store, "mine", packed.with_name("again.tar"))
     assert out.read_bytes() == packed.read_bytes()
@@ -171,7 +171,7 @@ def test_an_archive_that_does_not_match_its_sums_is_refused(store: ModelStore, p
     content[-12000] ^= 1  # in the weights, before the padding at the end
     packed.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"is wrong and was deleted: model\.safetensors has SHA-256"):
-        bring(store, packed)
+        fetch_into(store, packed)
     assert not store.path("mine").exists()
 
 
@@ -212,7 +212,7 @@ def test_an_unexpected_archive_is_refused_and_writes_nothing(
     path = archive(tmp_path / "strange.tar", *members(contents))
     before = sorted(tmp_path.iterdir())
     with pytest.raises(CheckpointError, match=message):
-        bring(store, path)
+        fetch_into(store, path)
     assert sorted(tmp_path.iterdir()) == before
     assert not store.path("mine").exists()
 
@@ -220,7 +220,7 @@ def test_an_unexpected_archive_is_refused_and_writes_nothing(
 def test_other_members_of_an_archive_are_ignored(store: ModelStore, contents: dict[str, bytes], tmp_path: Path) -> None:
     members: list[tuple[tarfile.TarInfo | str, bytes]] = [(f"./{name}", content) for name, content in contents.items()]
     path = archive(tmp_path / "by-hand.tar", ("./", b""), ("./README.md", b"hello"), *members)
-    bring(store, path)
+    fetch_into(store, path)
     assert files_of(store) == contents
 
 
@@ -228,16 +228,16 @@ def test_compressed_archives_and_other_files_have_their_own_errors(store: ModelS
     squeezed = packed.with_name("mine.tar.gz")
     squeezed.write_bytes(gzip.compress(packed.read_bytes()))
     with pytest.raises(CheckpointError, match=r"mine\.tar\.gz is compressed; expected an uncompressed tar"):
-        bring(store, squeezed)
+        fetch_into(store, squeezed)
     squeezed.write_bytes(b"hello" * 1000)
     with pytest.raises(CheckpointError, match="is not a tar archive; expected an uncompressed tar"):
-        bring(store, squeezed)
+        fetch_into(store, squeezed)
 
 
 def test_a_truncated_archive_is_refused(store: ModelStore, packed: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match=r"is truncated|is damaged"):
-        bring(store, packed)
+        fetch_into(store, packed)
     assert not store.path("mine").exists()
 
 
@@ -246,7 +246,7 @@ def test_a_checkpoint_is_fetched_from_the_url_of_an_archive_after_an_interruptio
 ) -> None:
     web.files["/models/mine.tar"] = packed.read_bytes()
     web.break_after, web.breaks = 150_000, 1
-    bring(store, f"{web.url}/models/mine.tar?token=secret")
+    fetch_into(store, f"{web.url}/models/mine.tar?token=secret")
     assert files_of(store) == contents
     assert [one.status for one in web.got("secret")] == [200, 200]
     found = store.read_record("mine")
@@ -257,11 +257,11 @@ def test_a_checkpoint_is_fetched_from_the_url_of_an_archive_after_an_interruptio
 def test_a_damaged_archive_at_a_url_is_downloaded_only_once(store: ModelStore, web: StandIn, packed: Path) -> None:
     web.files["/mine.tar"] = b"hello" * 1000
     with pytest.raises(CheckpointError, match=f"^{web.url}/mine.tar is not a tar archive"):
-        bring(store, f"{web.url}/mine.tar")
+        fetch_into(store, f"{web.url}/mine.tar")
     assert len(web.asked) == 1
     assert not store.hidden_path("mine", "partial").exists()
     web.files["/mine.tar"] = packed.read_bytes()
-    bring(store, f"{web.url}/mine.tar")
+    fetch_into(store, f"{web.url}/mine.tar")
     assert find_checkpoint("mine", store.folder).class_names == NAMES
 
 
@@ -271,7 +271,7 @@ def test_a_checkpoint_is_fetched_from_the_url_of_a_folder_even_in_offline_mode(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     web.add(large, "/models/mine")
     web.break_after, web.breaks = 400_000, 1
-    bring(store, f"{web.url}/models/mine/")
+    fetch_into(store, f"{web.url}/models/mine/")
     assert files_of(store) == large
     assert [one.status for one in web.got(WEIGHTS)] == [200, 200]
 
@@ -284,11 +284,11 @@ def test_a_url_whose_download_is_always_interrupted_leaves_nothing(
     with pytest.raises(
         CheckpointError, match=f"^{web.url}/mine/{WEIGHTS}: the connection was interrupted, 4 times in a row$"
     ):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
     assert not store.path("mine").exists()
     assert not store.hidden_path("mine", "partial").exists()
     web.breaks = 0
-    bring(store, f"{web.url}/mine")
+    fetch_into(store, f"{web.url}/mine")
     assert files_of(store) == large
     assert [one.range for one in web.got(WEIGHTS)] == [None] * 5
 
@@ -300,12 +300,12 @@ def test_a_server_that_stops_sending_or_stays_busy_is_given_up(
     web.add(large, "/mine")
     web.stall = True
     with pytest.raises(CheckpointError, match=r"model\.safetensors: no data for 0\.2 s, 4 times in a row"):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
     web.stall, web.busy = False, 1000
     with pytest.raises(CheckpointError, match="the server answered 503 Service Unavailable, 4 times in a row"):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
     web.busy = 2
-    bring(store, f"{web.url}/mine")
+    fetch_into(store, f"{web.url}/mine")
     assert files_of(store) == large
 
 
@@ -315,12 +315,12 @@ def test_a_server_that_sends_too_much_is_refused(
     monkeypatch.setitem(MAX_BYTES, CONFIG, len(contents[CONFIG]) - 1)
     web.add(contents, "/mine")
     with pytest.raises(CheckpointError, match=r"config\.json has \d+ bytes; at most \d+ are accepted"):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
     web.lengths = False
     with pytest.raises(CheckpointError, match=r"config\.json has more than \d+ bytes"):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
     monkeypatch.undo()
-    bring(store, f"{web.url}/mine")
+    fetch_into(store, f"{web.url}/mine")
     assert files_of(store) == contents
 
 
@@ -342,19 +342,19 @@ def test_the_error_for_a_missing_url_names_the_file(
     store: ModelStore, web: StandIn, contents: dict[str, bytes]
 ) -> None:
     with pytest.raises(CheckpointError, match=f"{web.url}/mine/config.json was not found: the server answered 404"):
-        bring(store, f"{web.url}/mine?key=secret")
+        fetch_into(store, f"{web.url}/mine?key=secret")
     web.add({name: contents[name] for name in (CONFIG, PREPROCESSOR)}, "/mine")
     with pytest.raises(CheckpointError, match=r"model\.safetensors was not found"):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
     web.files["/mine/pytorch_model.bin"] = b"x"
     with pytest.raises(CheckpointError, match="has only pickled weights"):
-        bring(store, f"{web.url}/mine")
+        fetch_into(store, f"{web.url}/mine")
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[x", "https://host:99999999/a", "http://user:secret@host:x/a.tar"])
 def test_an_invalid_url_is_refused_without_printing_its_secrets(store: ModelStore, url: str) -> None:
     with pytest.raises(CheckpointError, match="--from is an invalid URL; expected"):
-        bring(store, url)
+        fetch_into(store, url)
 
 
 def test_the_digests_of_a_copied_checkpoint_can_be_recorded(store: ModelStore, folder: Path) -> None:

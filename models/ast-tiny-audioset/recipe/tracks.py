@@ -47,7 +47,7 @@ class Source:
 
     waveform: Floats
     classes: tuple[str, ...]
-    clean: bool  # surely without speech and music
+    clean: bool  # certainly without speech and music
 
 
 def fbank(waveform: Floats) -> Floats:
