@@ -1,12 +1,12 @@
-"""Make the demo's recordings: synthetic speech, synthesised music and silence, with their true labels.
+"""Make the demo's recordings: synthetic speech, synthesized music and silence, with their true labels.
 
-The recordings are kept in git, so this is only needed to make them again:
+The recordings are in git, so this is only needed to make them again:
 
     apt-get install flite espeak-ng fluidsynth musescore-general-soundfont-small
     python demo/make_recordings.py
 
-Every change of sound falls on a multiple of two seconds, so a window of 2 s holds one kind of sound only. The voices,
-the instruments (the drums aside) and the tunes are not among those that the embedded checkpoint was trained on.
+Sounds change only at multiples of two seconds, so a window of 2 s has one kind of sound. The embedded checkpoint wasn't
+trained on these voices, instruments (except drums) and tunes.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ TEXTS = {
     "gap between the train and the platform.",
 }
 
-# A tune is a list of voices; a voice is a General-MIDI program (from 0), a channel and its notes as
-# (start in beats, length in beats, MIDI pitch). Channel 9 is the drum kit.
+# Notes of a voice: (start in beats, length in beats, MIDI pitch). Programs count from 0; channel 9 is the drum kit.
 Notes = list[tuple[float, float, int]]
 Waveform = npt.NDArray[np.float32]  # mono, in -1…1
 
@@ -55,7 +54,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of one recording: what it is ("speech", "music" or "other"), where it ends, and its sound."""
+    """A part of a recording: its label ("speech", "music" or "other"), its end, and its sound."""
 
     label: str
     end_s: float
@@ -80,7 +79,7 @@ RECORDINGS: dict[str, tuple[int, list[Part]]] = {
 
 
 def waltz() -> tuple[float, list[Voice]]:
-    """A waltz for accordion, guitar and bass: beats per minute and the voices."""
+    """Return the beats per minute and voices of a waltz for accordion, guitar and bass."""
     melody: Notes = []
     bass: Notes = []
     chords: Notes = []
@@ -96,7 +95,7 @@ def waltz() -> tuple[float, list[Voice]]:
 
 
 def march() -> tuple[float, list[Voice]]:
-    """A march for trumpet, horns, tuba and drums: beats per minute and the voices."""
+    """Return the beats per minute and voices of a march for trumpet, horns, tuba and drums."""
     melody: Notes = []
     harmony: Notes = []
     bass: Notes = []
@@ -126,7 +125,7 @@ TUNES = {"waltz": waltz, "march": march}
 
 
 def variable_length(value: int) -> bytes:
-    """An integer in MIDI's variable-length form: seven bits a byte, the high bit set on all but the last."""
+    """Return `value` in MIDI's variable-length form: seven bits per byte, the high bit set in all but the last."""
     groups = [value & 0x7F]
     while value := value >> 7:
         groups.append(0x80 | value & 0x7F)
@@ -134,7 +133,7 @@ def variable_length(value: int) -> bytes:
 
 
 def midi_file(beats_per_minute: float, voices: list[Voice]) -> bytes:
-    """A standard MIDI file of format 0 with 480 ticks a beat."""
+    """Return a standard MIDI file of format 0 with 480 ticks per beat."""
     events: list[tuple[int, int, bytes]] = [
         (0, 0, b"\xff\x51\x03" + struct.pack(">I", round(60e6 / beats_per_minute))[1:])
     ]
@@ -153,7 +152,7 @@ def midi_file(beats_per_minute: float, voices: list[Voice]) -> bytes:
 
 
 def speak(text: str, voice: str, folder: Path) -> tuple[Waveform, int]:
-    """Speech by `engine:voice`: a mono waveform in -1…1 and its rate in Hz."""
+    """Return `text` spoken by `voice` (ENGINE:NAME) as a mono waveform in -1…1, and its rate in Hz."""
     engine, name = voice.split(":")
     wav = folder / "speech.wav"
     subprocess.run([engine, "-voice", name, "-t", text, "-o", str(wav)], check=True)
@@ -163,7 +162,7 @@ def speak(text: str, voice: str, folder: Path) -> tuple[Waveform, int]:
 
 
 def play(tune: str, folder: Path) -> tuple[Waveform, int]:
-    """A tune rendered with the soundfont: a mono waveform in -1…1 and its rate in Hz."""
+    """Return `tune`, rendered with the soundfont, as a mono waveform in -1…1, and its rate in Hz."""
     midi, wav = folder / "tune.mid", folder / "tune.wav"
     midi.write_bytes(midi_file(*TUNES[tune]()))
     subprocess.run(
@@ -174,15 +173,15 @@ def play(tune: str, folder: Path) -> tuple[Waveform, int]:
     return waveform[np.flatnonzero(np.abs(waveform) > 0.005)[0] :], rate
 
 
-def sound_of(part: Part, length: int, rate: int, folder: Path) -> Waveform:
-    """The part's waveform: `length` values at `rate` Hz, peak 0.5, faded over 10 ms at both ends."""
+def make_sound(part: Part, length: int, rate: int, folder: Path) -> Waveform:
+    """Return the part's waveform: `length` values at `rate` Hz, peak 0.5, faded over 10 ms at both ends."""
     if not part.sound:
         return np.zeros(length, dtype=np.float32)
     text, _, voice = part.sound.partition("@")
     waveform, own_rate = speak(TEXTS[text], voice, folder) if voice else play(text, folder)
     waveform = torchaudio.functional.resample(torch.from_numpy(waveform), own_rate, rate).numpy()[:length]
     if len(waveform) < length:
-        raise ValueError(f"{part.sound!r} lasts {len(waveform) / rate:.1f} s, wanted {length / rate:.1f} s")
+        raise ValueError(f"{part.sound!r} lasts {len(waveform) / rate:.1f} s; expected {length / rate:.1f} s")
     ramp = np.minimum(1.0, np.arange(1, length + 1) / (0.01 * rate))
     return np.asarray(0.5 * waveform / np.abs(waveform).max() * ramp * ramp[::-1], dtype=np.float32)
 
@@ -193,12 +192,12 @@ def main() -> None:
     rows: list[tuple[str, float, float, str]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, (rate, parts) in RECORDINGS.items():
-            pieces, start_s = [], 0.0
+            waveforms, start_s = [], 0.0
             for part in parts:
-                pieces.append(sound_of(part, round((part.end_s - start_s) * rate), rate, Path(scratch)))
+                waveforms.append(make_sound(part, round((part.end_s - start_s) * rate), rate, Path(scratch)))
                 rows.append((name, start_s, float(part.end_s), part.label))
                 start_s = float(part.end_s)
-            soundfile.write(DEMO / "recordings" / name, np.concatenate(pieces), rate, subtype="PCM_16")
+            soundfile.write(DEMO / "recordings" / name, np.concatenate(waveforms), rate, subtype="PCM_16")
     with open(DEMO / "expected.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "start_s", "end_s", "label"])

@@ -1,9 +1,9 @@
-"""The demo: a local Studio on a few recordings, the block run on them as Edge Impulse runs it, the labels read back.
+"""Run the demo: start a local Studio, run the block on its recordings like Edge Impulse, and read the labels.
 
     python demo/run.py [--model NAME|DIR]
 
-Exits with the block's code, or 1 if a label differs from demo/expected.csv. On a terminal the local Studio stays, so
-that its pages can be looked at, until Ctrl-C.
+The exit code is the block's, or 1 if a label differs from demo/expected.csv. On a terminal, the local Studio keeps
+running until Ctrl-C, so that you can look at its pages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import requests  # noqa: E402
 
+from block.formatting import count  # noqa: E402
 from block.local_studio.address import Address  # noqa: E402
 from block.local_studio.data.project import LocalProject  # noqa: E402
 from block.local_studio.jobs.files import COMMAND  # noqa: E402
@@ -34,7 +35,7 @@ FOLDER = ROOT / "build" / "demo"
 
 
 def label(project: LocalProject, address: Address, ids: list[int], model: str) -> int:
-    """Run the block in a process of its own, as the local Studio does, its log as it comes; returns its exit code."""
+    """Run the block as a job of the local Studio, print its log, and return its exit code."""
     jobs = Jobs(project, ROOT, address)
     job = jobs.start(RUN, {"model": model}, {}, ids)
     print(f"$ {jobs.files.read(job.id, COMMAND)}", flush=True)
@@ -53,7 +54,7 @@ def label(project: LocalProject, address: Address, ids: list[int], model: str) -
 
 
 def read_back(address: Address, project_id: int, sample_id: int) -> dict[str, Any]:
-    """The sample as the local Studio now has it."""
+    """Return the sample from the local Studio."""
     answer = requests.get(
         f"{address.endpoint}/api/{project_id}/raw-data/{sample_id}",
         params={"limitPayloadValues": "1"},
@@ -65,8 +66,8 @@ def read_back(address: Address, project_id: int, sample_id: int) -> dict[str, An
     return sample
 
 
-def expected() -> dict[str, list[tuple[float, float, str]]]:
-    """What is in the recordings, by file: spans in seconds with their label."""
+def read_expected() -> dict[str, list[tuple[float, float, str]]]:
+    """Return the true labels by file name, as (start, end, label) with times in seconds."""
     spans: dict[str, list[tuple[float, float, str]]] = {}
     with (HERE / "expected.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -75,13 +76,13 @@ def expected() -> dict[str, list[tuple[float, float, str]]]:
 
 
 def show(project: LocalProject, address: Address, model: str) -> int:
-    """Label the recordings and hold the labels to what is in them; returns the exit code."""
-    truth = expected()
+    """Label the recordings, compare the labels with the expected ones, and return the exit code."""
+    truth = read_expected()
     ids = [sample.id for sample in project.samples()]
-    print(f"local Studio at {address.url} with {len(ids)} recordings of demo/recordings")
+    print(f"local Studio at {address.url} with {count(len(ids), 'recording')} from demo/recordings")
     code = label(project, address, ids, model)
     print()
-    right = True
+    is_right = True
     for sample in (read_back(address, project.id, sample_id) for sample_id in ids):
         rate = sample["frequency"]
         print(f"{sample['filename']}  {sample['valuesCount'] / rate:.1f} s at {rate:g} Hz")
@@ -91,14 +92,14 @@ def show(project: LocalProject, address: Address, model: str) -> int:
             found.append((round(start, 3), round(end, 3), one["label"]))
             print(f"  {start:5.1f} – {end:4.1f} s  {one['label']}")
         if found != truth[sample["filename"]]:
-            right = False
-            print(f"  differs from demo/expected.csv: {truth[sample['filename']]}")
-    print("\nevery label is as demo/expected.csv says" if right else "\nsome labels differ from demo/expected.csv")
-    return code or (0 if right else 1)
+            is_right = False
+            print(f"  differs from demo/expected.csv: expected {truth[sample['filename']]}")
+    print("\nall labels match demo/expected.csv" if is_right else "\nsome labels differ from demo/expected.csv")
+    return code or (0 if is_right else 1)
 
 
 def main() -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo and return the exit code."""
     parser = argparse.ArgumentParser(description="Label the demo's recordings through a local Studio.")
     parser.add_argument("--model", default=EMBEDDED, metavar="NAME|DIR", help="default: %(default)s")
     model = parser.parse_args().model
@@ -109,7 +110,7 @@ def main() -> int:
     try:
         with running(project, port=DEFAULT_PORT) as address:
             return stay(show(project, address, model), address)
-    except ServeError:  # somebody else is at the usual address
+    except ServeError:  # the usual port is in use
         with running(project) as address:
             return stay(show(project, address, model), address)
     finally:
@@ -117,13 +118,13 @@ def main() -> int:
 
 
 def stay(code: int, address: Address) -> int:
-    """Name the page where the labels can be seen and heard; on a terminal, until Ctrl-C. Returns `code`."""
+    """Print where to see and hear the labels; on a terminal, wait for Ctrl-C. Return `code`."""
     if not sys.stdout.isatty():
         print(
-            f"to see and hear them: .venv/bin/python -m block studio build/demo, then open http://127.0.0.1:{DEFAULT_PORT}"
+            f"to see and hear the labels, run .venv/bin/python -m block studio build/demo and open http://127.0.0.1:{DEFAULT_PORT}"
         )
         return code
-    print(f"see and hear them at {address.url} (Ctrl-C ends this)", flush=True)
+    print(f"see and hear the labels at {address.url} (press Ctrl-C to stop)", flush=True)
     try:
         while True:
             time.sleep(3600)

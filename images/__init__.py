@@ -1,1 +1,1 @@
-"""Building, trying and pushing the block's two images; nothing of this is in them."""
+"""Build, try and push the block's two images. This package isn't part of them."""

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make a base for both images from Debian's archive, for machines that reach no registry:  images/base.sh [NAME]
-# SUITE says which Debian, MIRROR from where if not from debootstrap's own. Root only, as debootstrap is.
+# Make a base image from Debian's archive, for machines without access to a registry:  images/base.sh [NAME]
+# SUITE is the Debian release, MIRROR a mirror other than debootstrap's default. debootstrap needs root.
 set -eu
 
 name=${1:-localhost/ast-base}
@@ -12,10 +12,10 @@ root=$(buildah mount "$container")
 
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$root" ${MIRROR:+"$MIRROR"}
 
-# What only helps to install more packages, or to read about those that are there.
+# Only needed to install more packages, or to read about the installed ones.
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/*-old "$root"/var/log/*.log \
     "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "${root:?}"/dev/*
-# debootstrap copies these two from the machine that it runs on; every container gets its own.
+# debootstrap copies these two from this machine; every container gets its own.
 rm -f "$root/etc/resolv.conf"
 : >"$root/etc/hostname"
 

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Build one image with buildah, which needs no daemon:  images/build.sh cpu|gpu
 #
-# IMAGE        what to call it; default: localhost/ast-ai-action:cpu or :gpu
+# IMAGE        its name; default: localhost/ast-ai-action:cpu or :gpu
 # BASE         the image to build on; default: one made from Debian's archive by images/base.sh
-# TORCH_INDEX  as in the Dockerfiles; default: theirs, or the general package index where theirs does not answer
-# MODELS       as in the Dockerfiles; default: context if the big checkpoint is in models/, else fetch, or embedded where
-#              the hub does not answer
+# TORCH_INDEX  as in the Dockerfiles; default: theirs, or the general package index if theirs can't be reached
+# MODELS       as in the Dockerfiles; default: context if the big checkpoint is in models/, else fetch, or embedded if
+#              the hub can't be reached
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ fi
 if [ -z "${TORCH_INDEX+set}" ]; then
     TORCH_INDEX=$(sed -n 's/^ARG TORCH_INDEX=//p' "Dockerfile.$variant")
     if [ -n "$TORCH_INDEX" ] && ! answers "$TORCH_INDEX/"; then
-        echo "$TORCH_INDEX does not answer: PyTorch comes from the general package index, with its CUDA libraries"
+        echo "$TORCH_INDEX can't be reached; using PyTorch from the general package index, with its CUDA libraries"
         TORCH_INDEX=
     fi
 fi
@@ -36,18 +36,18 @@ if [ -z "${MODELS:-}" ]; then
     elif answers "$hub/"; then
         MODELS=fetch
     else
-        echo "$hub does not answer: the image gets the embedded checkpoint alone"
+        echo "$hub can't be reached; the image gets only the embedded checkpoint"
         MODELS=embedded
     fi
 fi
 
-# Where this machine trusts certificates of its own, the build has to; as a mount, so that none is left in the image.
+# If this machine trusts additional certificates, the build has to as well. A mount keeps them out of the image.
 bundle=/etc/ssl/certs/ca-certificates.crt
 shift
 [ ! -r "$bundle" ] || set -- --volume "$bundle:$bundle:ro"
 
 began=$(date +%s)
-# An address may hold a password.
+# The address may contain a password.
 source=$(git config --get remote.origin.url 2>/dev/null | sed 's#//[^@/]*@#//#' || true)
 buildah bud "$@" --layers --file "Dockerfile.$variant" --tag "$image" \
     --build-arg BASE="$BASE" --build-arg TORCH_INDEX="$TORCH_INDEX" \

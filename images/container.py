@@ -1,4 +1,4 @@
-"""An image's root file system, and commands in it as the image's own configuration has them run."""
+"""Run commands in an image's root file system with the image's own configuration."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LIMIT_S = 600.0
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of this machine, mounted read-only."""
+    """A folder on this machine, mounted read-only at `target`."""
 
     source: Path
     target: str
 
 
 class Container:
-    """A container of `image`, there for as long as the context lasts."""
+    """A container of `image` that exists while the context is open."""
 
     def __init__(self, image: str) -> None:
         self.image = image

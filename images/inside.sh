@@ -1,8 +1,8 @@
 #!/bin/sh
-# Run a command in an image's root file system, as one user id, all of it read-only, /tmp included:
+# Run a command as the given user in an image's root file system, which is read-only, including /tmp:
 #   images/inside.sh ROOT UID:GID [--bind SOURCE TARGET]... -- [NAME=VALUE]... COMMAND...
-# SOURCE is a folder; TARGET one of the image's, or a new one below /mnt. The environment is what is named, nothing else.
-# Root only. The network is the caller's.
+# SOURCE is a folder; TARGET is a folder in the image, or a new one below /mnt. The environment has only the variables given.
+# Needs root. The network is the caller's.
 set -eu
 
 if [ "$1" != --isolated ]; then

@@ -1,4 +1,4 @@
-"""A network of one's own with nothing in it but the loopback."""
+"""Run this process in a network namespace that has only the loopback interface."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import NoReturn
 
 # From Linux' <linux/sockios.h> and <linux/if.h>.
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-MARK = "AST_CUT_OFF"
+MARK = "AST_CUT_OFF"  # set in the environment of a process that `cut_off` started
 
 
 def cut_off(command: Sequence[str]) -> NoReturn:
-    """Become `command` in a new network namespace, where `is_cut_off` is true. Root only."""
+    """Replace this process by `command` in a new network namespace, where `is_cut_off` is True. Root only."""
     os.execvpe("unshare", ["unshare", "--net", "--", *command], {**os.environ, MARK: "1"})  # noqa: S606, S607
 
 
 def is_cut_off() -> bool:
-    """Whether this process is one that `cut_off` became. Brings the loopback up.
+    """Return True if `cut_off` started this process, and bring the loopback interface up.
 
-    Raises RuntimeError if there is any other network all the same.
+    Raise RuntimeError if there is another interface anyway.
     """
     if MARK not in os.environ:
         return False
@@ -32,5 +32,5 @@ def is_cut_off() -> bool:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
     others = [name for _, name in socket.if_nameindex() if name != "lo"]
     if others:
-        raise RuntimeError(f"the network is not cut off: {', '.join(others)}")
+        raise RuntimeError(f"the network is not cut off: found {', '.join(others)}; expected only lo")
     return True

@@ -1,7 +1,7 @@
-"""Lay out what `edge-impulse-blocks push` sends: python -m images.push cpu|gpu
+"""Make the folder that `edge-impulse-blocks push` sends: python -m images.push cpu|gpu
 
-A folder with the Dockerfile at its root, parameters.json, the source and the embedded checkpoint. The big checkpoint is
-left out, so the archive stays small; the Dockerfile fetches it when Edge Impulse builds the image.
+It has the Dockerfile at its root, parameters.json, the source and the embedded checkpoint. The big checkpoint would
+make the archive too large; the Dockerfile fetches it when Edge Impulse builds the image.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from images.ignore import context_files, is_kept_out, read_rules
+from images.ignore import context_files, is_excluded, read_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = ("cpu", "gpu")
 FETCHED = "models/ast-finetuned-audioset-10-10-0.4593"
-BLOCK_CONFIG = ".ei-block-config"  # written by `edge-impulse-blocks init`; without it a push makes another block
-# The CLI leaves out what these lines say, as Docker does, and so does whoever builds the image. Nothing else in the
-# folder has to stay out, so no line has to let anything in again.
+BLOCK_CONFIG = ".ei-block-config"  # written by `edge-impulse-blocks init`; without it, a push creates a new block
+# The CLI and the image builder exclude what these lines match. Everything else in the folder is needed, so no line
+# has to include anything.
 IGNORED = (BLOCK_CONFIG, "**/__pycache__", "**/*.pyc", "**/.DS_Store")
 ALWAYS_IGNORED = (".git", ".hg")
 MAX_BYTES = 20_000_000
 
 
 def lay_out(variant: str, folder: Path, source: Path = ROOT) -> Path:
-    """Make `folder` hold what is pushed for `variant`, and nothing else but a block's configuration. Returns it."""
+    """Fill `folder` with the files to push for `variant`, delete others except the block's configuration; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
@@ -45,12 +45,12 @@ def lay_out(variant: str, folder: Path, source: Path = ROOT) -> Path:
 
 
 def archive(folder: Path) -> bytes:
-    """The folder as the CLI would send it: tar.gz, links followed, what `.dockerignore` names left out."""
+    """Return the archive that the CLI would send: tar.gz, links followed, without what `.dockerignore` excludes."""
     lines = (folder / ".dockerignore").read_text(encoding="utf-8")
     rules = read_rules("\n".join((*ALWAYS_IGNORED, lines)))
 
     def keep(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if is_kept_out(PurePosixPath(entry.name), rules) else entry
+        return None if is_excluded(PurePosixPath(entry.name), rules) else entry
 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", dereference=True) as tar:
@@ -59,8 +59,8 @@ def archive(folder: Path) -> bytes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 1 if the archive would be larger than it may be."""
-    parser = argparse.ArgumentParser(prog="python -m images.push", description="Lay out what is pushed.")
+    """Run the command and return the exit code: 1 if the archive is too large."""
+    parser = argparse.ArgumentParser(prog="python -m images.push", description="Make the folder to push.")
     parser.add_argument("variant", choices=VARIANTS)
     variant = parser.parse_args(argv).variant
     folder = lay_out(variant, ROOT / "build" / f"push-{variant}")
@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = folder.relative_to(ROOT)
     print(f"{place}: {sum(path.is_file() for path in folder.rglob('*'))} files, {size / 1e6:.1f} MB as an archive")
     if size >= MAX_BYTES:
-        print(f"that is too much: less than {MAX_BYTES / 1e6:.0f} MB is expected; what is in it that should not be?")
+        print(f"the archive is too large: expected less than {MAX_BYTES / 1e6:.0f} MB; remove unneeded files")
         return 1
     first = "" if (folder / BLOCK_CONFIG).exists() else "edge-impulse-blocks init && "
-    print(f"to push it:  cd {place} && {first}edge-impulse-blocks push")
+    print(f"to push it, run:  cd {place} && {first}edge-impulse-blocks push")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One run of the block after another on the demo's recordings, each with a local Studio that has seen no other."""
+"""Run the block several times on the demo's recordings, each time with a new local Studio."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Labels = dict[str, list[dict[str, Any]]]
 
 @dataclass
 class Outcome:
-    """How a run ended: its exit code, what it printed, and the labels that Studio has then, by recording."""
+    """The result of a run: its exit code, its output, and the labels in Studio by recording."""
 
     code: int
     output: str
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass
 class Runs:
-    """Runs whose recordings and ids lie in `folder`."""
+    """Runs of the block, with their recordings and ids in `folder`."""
 
     folder: Path
     count: int = 0
@@ -43,14 +43,14 @@ class Runs:
     def label(self, run: Callable[..., Outcome], *arguments: str) -> Outcome:
         """Let `run(arguments, environment, ids_file)` label the recordings.
 
-        The arguments are those of the form in parameters.json as it comes, with `arguments` after them.
+        The arguments are the defaults of the form in parameters.json, followed by `arguments`.
         """
         self.count += 1
         place = self.folder / f"run-{self.count}"
         recordings = Path(shutil.copytree(HERE / "recordings", place / "recordings"))
         job = place / "job"
         job.mkdir()
-        as_it_comes = build_arguments(read_block(ROOT), {})
+        defaults = build_arguments(read_block(ROOT), {})
         project = LocalProject(recordings)
         try:
             project.scan()
@@ -62,7 +62,7 @@ class Runs:
                     "EI_PROJECT_API_KEY": address.key,
                     "EI_PROJECT_ID": str(project.id),
                 }
-                outcome = run([*as_it_comes, *arguments], environment, job / "ids.json")
+                outcome = run([*defaults, *arguments], environment, job / "ids.json")
                 samples = [read_back(address, project.id, one) for one in ids]
         finally:
             project.close()

@@ -1,8 +1,8 @@
-"""Which pinned packages have known vulnerabilities: python locked/audit.py PYTHON, one that has pip-audit.
+"""List known vulnerabilities of the pinned packages: python locked/audit.py PYTHON, where PYTHON has pip-audit.
 
-Asks the package index for its advisories, by name and version, and sends nothing else. A mirror may have none: so it is
-asked about a package first that is known to have some. Exit codes: 0 no vulnerability is known, 1 some are, 2 not all
-could be asked about.
+It asks the package index for advisories by name and version, and sends nothing else. A mirror may have no advisories,
+so it first asks about a package that is known to have some. Exit codes: 0 no known vulnerability, 1 some, 2 the audit
+failed.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ PARTS = ("run", "torch", "studio", "folder", "ray", "dev", "bench", "audit")
 VULNERABLE = "jinja2==2.10"  # CVE-2019-10906
 
 
-class NotAudited(Exception):
-    """Some packages could not be asked about; the message says why."""
+class AuditFailed(Exception):
+    """Some packages could not be audited; the message says why."""
 
 
-def pins() -> list[str]:
-    """`name==version` of all that is locked, for whichever Python and system."""
+def read_pins() -> list[str]:
+    """Return `name==version` of all locked packages, for every Python and system."""
     texts = [(HERE / f"{part}.txt").read_text(encoding="utf-8") for part in PARTS]
     return sorted({pin for text in texts for pin in re.findall(r"^[\w.-]+==[\w.!+-]+", text, re.M)})
 
 
-def known(python: str, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """The ids of the vulnerabilities of each pin that has any. Raises NotAudited."""
+def find_vulnerabilities(python: str, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids of known vulnerabilities by pin, for pins that have any. Raise AuditFailed."""
     found: dict[str, list[str]] = {}
-    for one in _rounds(wanted):
-        for answer in _asked(python, one):
+    for one in _split_rounds(wanted):
+        for answer in _run_pip_audit(python, one):
             if "skip_reason" in answer:
-                raise NotAudited(str(answer["skip_reason"])[:300])
+                raise AuditFailed(str(answer["skip_reason"])[:300])
             if answer["vulns"]:
                 found[f"{answer['name']}=={answer['version']}"] = [vuln["id"] for vuln in answer["vulns"]]
     return found
 
 
-def _rounds(wanted: Sequence[str]) -> list[list[str]]:
-    """pip-audit takes one version of a package at a time."""
+def _split_rounds(wanted: Sequence[str]) -> list[list[str]]:
+    """Split pins into rounds with one version per package, because pip-audit accepts no more."""
     rounds: list[dict[str, str]] = []
     for pin in wanted:
         name = pin.partition("==")[0]
@@ -55,7 +55,7 @@ def _rounds(wanted: Sequence[str]) -> list[list[str]]:
     return [list(one.values()) for one in rounds]
 
 
-def _asked(python: str, wanted: Sequence[str]) -> list[dict[str, Any]]:
+def _run_pip_audit(python: str, wanted: Sequence[str]) -> list[dict[str, Any]]:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(wanted) + "\n")
         file.flush()
@@ -67,20 +67,20 @@ def _asked(python: str, wanted: Sequence[str]) -> list[dict[str, Any]]:
     try:
         answers: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        told = [line for line in done.stderr.splitlines() if line.strip()]
-        raise NotAudited(told[-1][:300] if told else "pip-audit gives no reason") from None
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise AuditFailed(lines[-1][:300] if lines else "pip-audit gives no reason") from None
     return answers
 
 
 def main(python: str) -> int:
-    """Ask, and print what is known."""
-    wanted = pins()
+    """Run the audit, print the known vulnerabilities, and return the exit code."""
+    wanted = read_pins()
     try:
-        if not known(python, [VULNERABLE]):
-            raise NotAudited(f"it has no advisories: it knows of none for {VULNERABLE}")
-        found = known(python, wanted)
-    except NotAudited as error:
-        print(f"not audited; the database of vulnerabilities cannot be had here: {error}")
+        if not find_vulnerabilities(python, [VULNERABLE]):
+            raise AuditFailed(f"the package index has no advisories, not even for {VULNERABLE}")
+        found = find_vulnerabilities(python, wanted)
+    except AuditFailed as error:
+        print(f"the audit failed, because no advisories are available here: {error}")
         return 2
     for pin, ids in sorted(found.items()):
         print(f"{pin}: {', '.join(ids)}")

@@ -1,14 +1,14 @@
-"""Lock what pip installs, to the byte: python locked/lock.py, or make lock. It needs uv.
+"""Lock the packages that pip installs, with hashes: python locked/lock.py, or make lock. It needs uv.
 
-Resolve the dependencies and extras of `pyproject.toml` together, for every Python that the block runs on, and write
-the parts that are installed, with the SHA-256 of every file that pip may use:
+Resolve the dependencies and extras of `pyproject.toml` together, for every Python that the block supports, and write
+these parts, with the SHA-256 of every file that pip may use:
 
-    run.txt     the dependencies, without what torch.txt has
-    torch.txt   torch, torchaudio and what only they need, so that these alone can come from PyTorch's own index
+    run.txt     the dependencies, without those in torch.txt
+    torch.txt   torch, torchaudio and what only they need, so that only these come from PyTorch's own index
     EXTRA.txt   what an extra adds to run.txt, torch.txt and the parts of the extras in BESIDE
-    audit.txt   all that `make audit` runs, in an environment of its own
+    audit.txt   the packages of `make audit`, which has a separate environment
 
-Install a part after or along with those it adds to: pip install -r locked/PART.txt
+Install a part together with, or after, the parts it adds to: pip install -r locked/PART.txt
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# No wheel, no package: to build one would bring tools along that nothing pins.
+# Wheels only: building a package would need unpinned tools.
 OPTIONS = "--require-hashes\n--only-binary :all:\n"
 TORCHS = re.compile(r"(torch|torchaudio|triton|nvidia-.*|cuda-.*)==")
-# Each extra, with the extras it is installed beside.
+# Each extra, with the extras it is installed together with.
 BESIDE: dict[str, tuple[str, ...]] = {
     "folder": (),
     "studio": (),
@@ -34,7 +34,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
 def resolve(*wanted: str, constraints: str = "") -> list[str]:
     """Return the packages that uv resolves `wanted` to, each with its hashes. Raise CalledProcessError if it cannot.
 
-    `wanted` are its arguments: files, extras, groups. `constraints` has packages at the versions to keep to.
+    `wanted` are uv's arguments: files, extras, groups. `constraints` pins the versions of packages.
     """
     command = ["uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
                "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", "--constraint=-"]  # fmt: skip

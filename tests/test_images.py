@@ -1,4 +1,4 @@
-"""The two images and what is pushed, read as a builder and as Edge Impulse would; nothing is built here."""
+"""Check the two images and the pushed files by reading them; nothing is built here."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from block.commands.options import parse
 from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.form import build_arguments
 from block.model.checkpoint import DEFAULT
-from demo.run import expected
-from images.ignore import context_files, is_kept_out, read_rules
+from demo.run import read_expected
+from images.ignore import context_files, is_excluded, read_rules
 from images.push import BLOCK_CONFIG, MAX_BYTES, VARIANTS, archive, lay_out
 from images.runs import Outcome, Runs
 from images.trial import run_outside
@@ -63,7 +63,7 @@ def dockerfile(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """The repository as it may look where somebody works: with caches, keys and more weights."""
+    """A copy of the repository as a developer may have it: with caches, keys and other weights."""
     folder = tmp_path / "source"
     for path in context_files(ROOT):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def names(data: bytes) -> set[str]:
         return {str(PurePosixPath(entry.name)) for entry in tar if entry.isfile()}
 
 
-def test_what_is_copied_from_the_build_context_is_let_into_it(dockerfile: Path) -> None:
+def test_every_copied_path_is_in_the_build_context(dockerfile: Path) -> None:
     files = context_files(ROOT)
     copied = [text.split()[:-1] for text in texts(steps(dockerfile), "COPY") if not text.startswith("--from")]
     assert copied
@@ -100,14 +100,16 @@ def test_what_is_copied_from_the_build_context_is_let_into_it(dockerfile: Path) 
         assert any(file.is_relative_to(name) for file in files), name
 
 
-def test_what_the_last_stage_copies_was_copied_into_the_first(dockerfile: Path) -> None:
-    brought = {name for text in texts(steps(dockerfile), "COPY") if "--from" not in text for name in text.split()[:-1]}
+def test_the_last_stage_copies_only_what_the_first_stage_has(dockerfile: Path) -> None:
+    available = {
+        name for text in texts(steps(dockerfile), "COPY") if "--from" not in text for name in text.split()[:-1]
+    }
     for text in texts(last_stage(dockerfile), "COPY"):
         if text.startswith("--from=contents "):
-            assert {source.removeprefix("/app/") for source in text.split()[1:-1]} <= brought
+            assert {source.removeprefix("/app/") for source in text.split()[1:-1]} <= available
 
 
-def test_the_block_starts_unbuffered_outside_the_folders_that_are_mounted_over(dockerfile: Path) -> None:
+def test_the_block_starts_unbuffered_from_app(dockerfile: Path) -> None:
     stage = last_stage(dockerfile)
     (start,) = texts(stage, "ENTRYPOINT")
     program, *arguments = json.loads(start)
@@ -135,20 +137,20 @@ def test_base_index_and_weights_are_build_arguments_with_public_defaults(dockerf
     assert arguments["VERSION"] == __version__
 
 
-def test_every_stage_is_built_on_the_base_that_is_asked_for(dockerfile: Path) -> None:
+def test_every_stage_uses_the_base_argument(dockerfile: Path) -> None:
     assert {text.split()[0] for text in texts(steps(dockerfile), "FROM")} == {"${BASE}"}
 
 
-def test_no_secret_is_asked_for_or_kept(dockerfile: Path) -> None:
-    kept = [*texts(steps(dockerfile), "ARG"), *texts(steps(dockerfile), "ENV"), *texts(steps(dockerfile), "LABEL")]
-    assert not re.search(r"key|token|password|secret", " ".join(kept), re.IGNORECASE)
+def test_no_build_argument_variable_or_label_is_a_secret(dockerfile: Path) -> None:
+    values = [*texts(steps(dockerfile), "ARG"), *texts(steps(dockerfile), "ENV"), *texts(steps(dockerfile), "LABEL")]
+    assert not re.search(r"key|token|password|secret", " ".join(values), re.IGNORECASE)
 
 
-def test_the_checkpoint_that_is_taken_from_the_context_is_the_default_one(dockerfile: Path) -> None:
+def test_the_checkpoint_from_the_context_is_the_default_one(dockerfile: Path) -> None:
     assert f"big={DEFAULT} " in " ".join(texts(steps(dockerfile), "RUN"))
 
 
-def test_what_the_first_stage_installs_is_all_that_it_needs_to_fetch_and_to_look_at_a_checkpoint() -> None:
+def test_the_packages_of_the_first_stage_suffice_to_fetch_a_checkpoint_and_list_its_labels() -> None:
     first = texts(steps(ROOT / "Dockerfile.cpu"), "RUN")[0]
     assert re.findall(r"-r (\S+)", first) == ["locked/run.txt"]
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -167,12 +169,12 @@ main_command()
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_two_dockerfiles_differ_in_the_torch_index_and_nvidias_variables_alone() -> None:
+def test_the_dockerfiles_differ_only_in_the_torch_index_and_nvidias_variables() -> None:
     cpu, gpu = (set(steps(ROOT / f"Dockerfile.{variant}")) for variant in VARIANTS)
     assert {step.text.partition("=")[0] for step in cpu ^ gpu} == {"TORCH_INDEX", "NVIDIA_VISIBLE_DEVICES"}
 
 
-def test_what_strays_into_the_folder_stays_out_of_the_build_context(source: Path) -> None:
+def test_stray_files_stay_out_of_the_build_context(source: Path) -> None:
     files = {str(path) for path in context_files(source)}
     assert not files.intersection(STRAY)
     assert f"{FETCHED}/model.safetensors" in files
@@ -180,7 +182,7 @@ def test_what_strays_into_the_folder_stays_out_of_the_build_context(source: Path
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_what_is_pushed_is_small_and_whole_and_nothing_else(variant: str, source: Path, tmp_path: Path) -> None:
+def test_the_push_is_small_and_complete_without_other_files(variant: str, source: Path, tmp_path: Path) -> None:
     folder = lay_out(variant, tmp_path / "push", source)
     data = archive(folder)
     assert len(data) < MAX_BYTES
@@ -194,17 +196,17 @@ def test_what_is_pushed_is_small_and_whole_and_nothing_else(variant: str, source
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_what_is_pushed_has_all_that_its_dockerfile_copies(variant: str, tmp_path: Path) -> None:
+def test_the_push_has_every_path_that_its_dockerfile_copies(variant: str, tmp_path: Path) -> None:
     folder = lay_out(variant, tmp_path / "push")
     rules = read_rules((folder / ".dockerignore").read_text())
     for text in texts(steps(folder / "Dockerfile"), "COPY"):
         if not text.startswith("--from"):
             for name in text.split()[:-1]:
                 assert (folder / name).exists()
-                assert not is_kept_out(PurePosixPath(name), rules)
+                assert not is_excluded(PurePosixPath(name), rules)
 
 
-def test_laying_out_again_leaves_nothing_old_but_the_blocks_configuration(source: Path, tmp_path: Path) -> None:
+def test_laying_out_again_deletes_old_files_except_the_blocks_configuration(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "push"
     (folder / "old").mkdir(parents=True)
     (folder / "old" / "file.py").write_text("old")
@@ -217,16 +219,16 @@ def test_laying_out_again_leaves_nothing_old_but_the_blocks_configuration(source
     assert not [name for name in names(archive(folder)) if name == BLOCK_CONFIG or name.endswith(".pyc")]
 
 
-def test_the_form_as_it_is_filled_in_first_starts_the_block_that_is_pushed(tmp_path: Path) -> None:
+def test_the_forms_defaults_start_the_pushed_block(tmp_path: Path) -> None:
     folder = lay_out("cpu", tmp_path / "push")
     options = parse([*build_arguments(read_block(folder), {}), "--data-ids-file", "ids.json"], warn=pytest.fail)
     assert options.model == DEFAULT
-    # What the form names by default is what the image gets by default.
+    # The image has the form's default model by default.
     assert "ARG MODELS=fetch" in (folder / "Dockerfile").read_text()
 
 
 @pytest.mark.slow
-def test_a_run_of_a_trial_outside_an_image_gives_the_demos_labels(tmp_path: Path) -> None:
+def test_a_trial_run_outside_an_image_gives_the_demos_labels(tmp_path: Path) -> None:
     outcome = Runs(tmp_path).label(run_outside, "--model", EMBEDDED.name, "--device", "cpu")
     assert (outcome.code, outcome.errors) == (0, "")
     found = {}
@@ -234,10 +236,10 @@ def test_a_run_of_a_trial_outside_an_image_gives_the_demos_labels(tmp_path: Path
         with wave.open(str(ROOT / "demo" / "recordings" / name)) as file:
             rate_hz = file.getframerate()
         found[name] = [(one["startIndex"] / rate_hz, (one["endIndex"] + 1) / rate_hz, one["label"]) for one in labels]
-    assert found == expected()
+    assert found == read_expected()
 
 
-def test_every_run_of_a_trial_gets_the_form_as_it_comes_and_recordings_without_labels(tmp_path: Path) -> None:
+def test_every_trial_run_gets_the_forms_defaults_and_unlabeled_recordings(tmp_path: Path) -> None:
     given = []
 
     def run(arguments: Sequence[str], environment: dict[str, str], ids: Path) -> Outcome:
@@ -250,14 +252,14 @@ def test_every_run_of_a_trial_gets_the_form_as_it_comes_and_recordings_without_l
     for _ in range(2):
         outcome = runs.label(run, "--device", "cuda")
         assert (outcome.code, outcome.output, outcome.errors) == (3, "out", "errors")
-        assert outcome.labels == {name: [] for name in expected()}
-    # Of several lines the form makes one argument, with the two characters \\ and n between them.
+        assert outcome.labels == {name: [] for name in read_expected()}
+    # The form joins several lines into one argument, with the two characters \\ and n between them.
     lines = ["--audioset-labels", "speech\\nmusic"]
     assert given == [parse([*lines, "--device", "cuda", "--data-ids-file", "ids.json"], warn=pytest.fail)] * 2
 
 
 @pytest.mark.parametrize(
-    ("path", "kept_out"),
+    ("path", "excluded"),
     [
         ("a", True),
         ("b", False),
@@ -268,6 +270,6 @@ def test_every_run_of_a_trial_gets_the_form_as_it_comes_and_recordings_without_l
         ("bb", True),
     ],
 )
-def test_the_last_rule_that_speaks_of_a_path_or_its_folder_decides(path: str, kept_out: bool) -> None:
+def test_the_last_rule_that_matches_a_path_or_its_folder_decides(path: str, excluded: bool) -> None:
     rules = read_rules("# comment\n*\n\n!b\nb/skip\n**/*.pyc\n**/.*\n")
-    assert is_kept_out(PurePosixPath(path), rules) is kept_out
+    assert is_excluded(PurePosixPath(path), rules) is excluded

@@ -1,1 +1,1 @@
-"""From a checkpoint folder to logits: features, the forward pass and its fast ways."""
+"""The model: from a checkpoint folder to features, the forward pass (exact or fast) and logits."""

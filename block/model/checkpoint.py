@@ -1,7 +1,7 @@
-"""Find a checkpoint's folder, and read and check what it holds before torch is imported.
+"""Find a checkpoint folder, and read and check its files before torch is imported.
 
 A checkpoint is a folder with `config.json`, `preprocessor_config.json` and `model.safetensors`. Pickled weights are
-never read. What is checked here would otherwise stop a run after minutes of loading.
+never read. Without these checks, a bad checkpoint would only show after minutes of loading.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ STORE = Path(__file__).resolve().parents[2] / "models"
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 MODEL_TYPE = "audio-spectrogram-transformer"
-# In the order in which they are fetched: a problem with a small one shows before the large one is transferred.
+# In download order: problems with the small files show before the large one is transferred.
 FILES = (CONFIG, PREPROCESSOR, WEIGHTS) = ("config.json", "preprocessor_config.json", "model.safetensors")
-RATE_HZ = 16000  # at which AST was trained, and all that recordings are brought to
+RATE_HZ = 16000  # AST was trained at this rate; all recordings are resampled to it
 MAX_JSON_BYTES = 16 << 20
-# The spectrum has 257 bins, and this is an hour and a half of frames: beyond that a front end only takes memory.
+# The spectrum has 257 bins, and 2^19 frames are an hour and a half; larger front ends would only waste memory.
 MAX_MEL_BINS, MAX_FRAMES = 512, 1 << 19
-MAX_SCALE = 1e6  # of the logarithms' mean and spread; normalized values stay far within float32
+MAX_SCALE = 1e6  # limit for `mean` and `std`, so that normalized values fit easily into float32
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
 
 class CheckpointError(Exception):
-    """A checkpoint is missing or cannot be used; the message says which file and why."""
+    """A checkpoint is missing or unusable; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """How a waveform becomes the model's input: Kaldi filter banks, as in transformers' ASTFeatureExtractor.
+    """Parameters that turn a waveform into model input: Kaldi filter banks, as in transformers' ASTFeatureExtractor.
 
-    Frames of 25 ms every 10 ms at `rate_hz`, `mel_bins` each, padded with zeros or cut to `max_frames`, then
-    `(x - mean) / (2 · std)` if `normalize`.
+    Frames of 25 ms every 10 ms at `rate_hz`, with `mel_bins` bins each, are zero-padded or cut to `max_frames`; if
+    `normalize`, they become `(x - mean) / (2 · std)`.
     """
 
     rate_hz: int = 16000
@@ -50,27 +50,27 @@ class FrontEnd:
 
     @property
     def frame_values(self) -> int:
-        """Return how many values one frame has: 400 at 16 kHz."""
+        """Return the number of values in a frame: 400 at 16 kHz."""
         return int(self.rate_hz * 0.025)
 
     @property
     def hop_values(self) -> int:
-        """Return how many values lie between the starts of frames: 160 at 16 kHz."""
+        """Return the number of values between frame starts: 160 at 16 kHz."""
         return int(self.rate_hz * 0.010)
 
     @property
     def limit_values(self) -> int:
-        """Return how many values the model takes at once: 164,080 for 1024 frames at 16 kHz."""
+        """Return the most values the model can take at once: 164,080 for 1024 frames at 16 kHz."""
         return self.frame_values + self.hop_values * (self.max_frames - 1)
 
     def count_frames(self, values: int) -> int:
-        """Return how many whole frames are in `values` values, at most `max_frames`."""
+        """Return the number of whole frames in `values` values, at most `max_frames`."""
         return min(self.max_frames, max(0, (values - self.frame_values) // self.hop_values + 1))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk: its classes in order of index, and its front end."""
+    """A checkpoint on disk: its class names by index, and its front end."""
 
     folder: Path
     name: str
@@ -86,7 +86,7 @@ class Checkpoint:
         return self.folder.parent == STORE
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the weights, in hexadecimal, remembered from the last time if the file is the same.
+        """Return the SHA-256 of the weights in hexadecimal. For an unchanged large file it comes from a cache.
 
         Raise CheckpointError if the file cannot be read.
         """
@@ -97,7 +97,7 @@ class Checkpoint:
 
 
 def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoint:
-    """Return the checkpoint of that name in `store` (`models/`), or in that folder. Raise CheckpointError."""
+    """Return the checkpoint with that name in `store` (`models/`), or in that folder. Raise CheckpointError."""
     store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
     folder = store / name_or_folder if is_name else Path(name_or_folder)
@@ -113,12 +113,12 @@ def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoin
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except (OSError, ValueError):  # a name that is too long, or that holds what no name may hold
+    except (OSError, ValueError):  # the name is too long or contains a null character
         return False
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Return what the two JSON files in `folder` say. Raise CheckpointError if they are unusable."""
+    """Return the checkpoint that the JSON files in `folder` describe. Raise CheckpointError if they are unusable."""
     config = _read_json(folder / CONFIG)
     class_names = _read_class_names(config, folder)
     front_end = _read_front_end(config, _read_json(folder / PREPROCESSOR), folder)
@@ -129,8 +129,8 @@ def _explain_missing(name: str, store: Path) -> str:
     text = f"no checkpoint {name!r}: {store / name if Path(name).name == name else name} is not a folder"
     if name in SOURCES:
         text += (
-            f"; get it with `python -m block models fetch`, or put config.json, preprocessor_config.json and "
-            f"model.safetensors of {SOURCES[name]} there, or use the embedded one: --model {EMBEDDED}"
+            f"; run `python -m block models fetch`, copy config.json, preprocessor_config.json and model.safetensors "
+            f"from {SOURCES[name]} there, or use the embedded checkpoint: --model {EMBEDDED}"
         )
     else:
         try:
@@ -138,7 +138,7 @@ def _explain_missing(name: str, store: Path) -> str:
         except OSError:
             folders = []
         present = sorted(name for name in folders if not name.startswith("."))
-        text += f"; present in {store}: {', '.join(present) or 'none'}"
+        text += f"; available in {store}: {', '.join(present) or 'none'}"
     return text
 
 
@@ -146,28 +146,28 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         # Opening a pipe would block, and a device may never end.
         if path.exists() and not path.is_file():
-            raise CheckpointError(f"{path} is no file")
+            raise CheckpointError(f"{path} is not a file")
         if (size := path.stat().st_size) > MAX_JSON_BYTES:
             raise CheckpointError(f"{path} has {size} bytes; expected at most {MAX_JSON_BYTES}")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"the checkpoint is not whole: {path} is missing") from None
+        raise CheckpointError(f"the checkpoint is incomplete: {path} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(content).__name__}; expected an object")
+        raise CheckpointError(f"{path} contains a JSON {type(content).__name__}; expected an object")
     return content
 
 
 def _read_class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
     if config.get("model_type") != MODEL_TYPE:
-        raise CheckpointError(f"{folder} holds a model of type {config.get('model_type')!r}; expected {MODEL_TYPE!r}")
+        raise CheckpointError(f"{folder} has a model of type {config.get('model_type')!r}; expected {MODEL_TYPE!r}")
     id2label = config.get("id2label")
     if not isinstance(id2label, dict) or not id2label:
-        raise CheckpointError(f"{folder / CONFIG} names no classes: id2label is missing or empty")
-    # transformers would ignore the names and make up as many as num_labels says, even 10^9.
+        raise CheckpointError(f"{folder / CONFIG} has no class names: id2label is missing or empty")
+    # transformers would ignore the names and make up `num_labels` others, even 10^9 of them.
     if (count := config.get("num_labels", len(id2label))) is not None and count != len(id2label):
-        raise CheckpointError(f"{folder / CONFIG}: num_labels is {count!r}; id2label names {len(id2label)}")
+        raise CheckpointError(f"{folder / CONFIG}: num_labels is {count!r}, but id2label has {len(id2label)}")
     names = [id2label.get(str(index)) for index in range(len(id2label))]
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
@@ -190,30 +190,28 @@ def _read_front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder
     for field, value in given.items():
         whole = field in ("rate_hz", "mel_bins", "max_frames")
         if whole and isinstance(value, float) and value.is_integer():
-            given[field] = value = int(value)  # 16000.0 is a way to write 16000
+            given[field] = value = int(value)  # 16000.0 means 16000
         if field != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
-            raise CheckpointError(f"{folder / PREPROCESSOR}: {keys[field]} is {value!r}; not a number")
+            raise CheckpointError(f"{folder / PREPROCESSOR}: {keys[field]} is {value!r}; expected a number")
     front_end = FrontEnd(**given)
     if front_end.rate_hz != RATE_HZ:
-        raise CheckpointError(
-            f"{folder / PREPROCESSOR}: the front end works at {front_end.rate_hz} Hz; expected {RATE_HZ}"
-        )
-    # JSON as Python reads it may hold NaN and Infinity.
+        raise CheckpointError(f"{folder / PREPROCESSOR}: sampling_rate is {front_end.rate_hz}; expected {RATE_HZ}")
+    # Python's JSON reader accepts NaN and Infinity.
     scaled = abs(front_end.mean) <= MAX_SCALE and 1 / MAX_SCALE <= abs(front_end.std) <= MAX_SCALE
     if not (4 <= front_end.mel_bins <= MAX_MEL_BINS and 1 <= front_end.max_frames <= MAX_FRAMES and scaled):
-        raise CheckpointError(f"{folder / PREPROCESSOR} describes no usable front end: {front_end}")
-    # transformers' defaults stand for what config.json leaves out.
+        raise CheckpointError(f"{folder / PREPROCESSOR} describes an unusable front end: {front_end}")
+    # transformers' defaults, for keys that config.json leaves out.
     expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
     if (front_end.mel_bins, front_end.max_frames) != expected:
         raise CheckpointError(
-            f"{folder}: the front end gives {front_end.mel_bins} mel bins × {front_end.max_frames} frames, "
+            f"{folder / PREPROCESSOR} describes {front_end.mel_bins} mel bins × {front_end.max_frames} frames; "
             f"the model expects {expected[0]} × {expected[1]}"
         )
     return front_end
 
 
 def _check_weights(folder: Path, classes: int) -> None:
-    """Raise CheckpointError unless the weights are there, whole, and of the shapes that config.json asks for."""
+    """Raise CheckpointError unless the weights exist, are complete, and have the shapes that config.json implies."""
     path = folder / WEIGHTS
     if not path.is_file():
         try:
@@ -221,12 +219,12 @@ def _check_weights(folder: Path, classes: int) -> None:
         except OSError as error:
             raise CheckpointError(f"{folder} cannot be read: {error.strerror or error}") from None
         if pickled:
-            raise CheckpointError(f"{folder} holds pickled weights ({pickled[0]}), which are never loaded; "
+            raise CheckpointError(f"{folder} has only pickled weights ({pickled[0]}), which are never loaded; "
                                   "convert them to model.safetensors")  # fmt: skip
-        raise CheckpointError(f"the checkpoint is not whole: {path} is missing")
+        raise CheckpointError(f"the checkpoint is incomplete: {path} is missing")
     try:
         shapes = read_shapes(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
+        raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from None
     if problem := find_misfit(shapes, _read_json(folder / CONFIG), classes):
-        raise CheckpointError(f"{path} does not fit its config.json: {problem}")
+        raise CheckpointError(f"{path} does not match its config.json: {problem}")

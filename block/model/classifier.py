@@ -1,4 +1,4 @@
-"""A checkpoint on a device: input tensor in, logits out."""
+"""Run a checkpoint on a device: from input tensors to logits."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from block.settings import EXACT
 Logits = npt.NDArray[np.float32]
 
 CPU_BUDGET_BYTES = 4 << 30
-# A GPU is kept busy by several passes in a row: while it computes one, the next is put together.
+# Windows per batch and per forward pass. A GPU batch has several passes: it computes one while the next is prepared.
 FILL_WINDOWS = {"cpu": 8, "cuda": 512}
 PASS_WINDOWS = {"cpu": 8, "cuda": 64}
 
 MERGED, MERGED_INT8 = "merged", "merged-int8"
-# Groups that the tokens of padding are merged to, chosen by the tables in docs/fast-mode.md.
+# Number of groups that padding tokens are merged into, chosen from the tables in docs/fast-mode.md.
 GROUPS = {MERGED: 128, MERGED_INT8: 64}
 PACKED_ROWS = 1214  # tokens of the full-size model
 
@@ -38,25 +38,25 @@ PACKED_ROWS = 1214  # tokens of the full-size model
 class Classifier:
     """An `ASTForAudioClassification` from a local folder, in evaluation mode on one device.
 
-    `paths` are the ways to its logits that this device offers, the exact one first, then the faster the later:
+    `paths` are the ways to compute logits on this device, from the exact one to the fastest:
 
-    - `exact`: what transformers computes, within rounding.
-    - `merged`: the tokens of padding merged in groups (`Forward.merge_padding`), in the device's dtype.
-    - `merged-int8`: the same, with the linear layers in 8-bit integers; on a CPU that multiplies these fast.
+    - `exact`: as transformers computes them, up to rounding.
+    - `merged`: with padding tokens merged into groups (`Forward.merge_padding`), in the device's dtype.
+    - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast.
 
-    `batch_windows` is how many windows a batch shared by several recordings aims for.
+    `batch_windows` is the target size of a batch, which may mix windows of several recordings.
     """
 
     def __init__(
         self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False, steady: bool = False
     ) -> None:
-        """Load the model. Raise CheckpointError if that is impossible.
+        """Load the model. Raise CheckpointError if it can't be loaded.
 
-        `fast` also makes ready what the paths other than the exact one need. `steady` is for scores that are kept: the
-        first use of the model loads it, and raises that error; and on a CPU a pass holds one window unless `batch_size`
-        says otherwise. How a product of matrices is rounded depends on its size, so what else is in a pass shows in
-        the last bits of the logits: a run that goes on from stored scores would not end with the bits of one that was
-        never interrupted. A GPU is too slow with small passes; there the last bits may differ.
+        `fast` also prepares the paths other than the exact one. `steady` is for stored scores. It delays loading (and
+        its errors) until the model is needed, and on a CPU it puts one window into each pass unless `batch_size` is
+        given: rounding in a matrix product depends on its size, so the other windows of a pass affect the last bits of
+        the logits, and a resumed run would differ from an uninterrupted one. On a GPU small passes would be too slow,
+        so there the last bits may differ.
         """
         self.checkpoint = checkpoint
         self.device = device
@@ -71,21 +71,21 @@ class Classifier:
 
     @property
     def is_loaded(self) -> bool:
-        """Return True if the model has been needed."""
+        """Return True if the model is loaded."""
         return "_forwards" in vars(self)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Return the paths that this device offers."""
+        """Return the paths available on this device."""
         return tuple(self._forwards)
 
     @cached_property
     def capacity(self) -> int:
-        """The most windows in one forward pass: as many as fit in memory, and no more than keep the device busy.
+        """The most windows in one forward pass: enough to keep the device busy, if memory allows.
 
-        Set it lower after running out of memory.
+        Callers set it lower after running out of memory.
         """
-        forward = self._forwards[EXACT]  # loaded first: it takes memory
+        forward = self._forwards[EXACT]  # load the model first: it takes memory
         kind = self.device.device.type
         if self._batch_size or (self._steady and kind == "cpu"):
             return self._batch_size or 1
@@ -94,7 +94,7 @@ class Classifier:
     @cached_property
     def _forwards(self) -> dict[str, Forward]:
         device = self.device
-        # Exact means exact: no reduced-precision products inside float32.
+        # No reduced-precision products inside float32.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
@@ -112,15 +112,15 @@ class Classifier:
         return forwards
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
-        """Run one forward pass and wait for it. Shapes and errors: as `begin`, float32 out."""
+        """Run one forward pass and return its logits. Shapes and errors as for `begin`; the result is float32."""
         return self.collect([self.begin(inputs, recorded, path)])
 
     def begin(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Tensor:
-        """Start one forward pass; on CUDA it goes on while the caller prepares the next.
+        """Start one forward pass; on CUDA it runs while the caller prepares the next.
 
-        Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, on the device. `recorded` is how many
-        frames of each window were recorded and not padded; every path but the exact one needs it. Raises what
-        PyTorch raises; `is_out_of_memory` says whether the batch was too large.
+        Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, on the device. `recorded` is the number of
+        frames per window that aren't padding; all paths but the exact one need it. Raise PyTorch's errors; use
+        `is_out_of_memory` to see whether the batch was too large.
         """
         with torch.inference_mode():
             tokens = None if recorded is None or path == EXACT else self._choose_tokens(path, recorded)
@@ -128,19 +128,19 @@ class Classifier:
 
     @staticmethod
     def collect(passes: Sequence[Tensor]) -> Logits:
-        """Wait for passes and return their logits, one behind the other."""
+        """Wait for the passes and return their logits, concatenated."""
         with torch.inference_mode():
             return np.asarray(torch.cat(list(passes)).float().cpu().numpy(), dtype=np.float32)
 
     def count_tokens(self, recorded: int, path: str = EXACT) -> int:
-        """Return how many tokens go through the layers for a window with `recorded` frames."""
+        """Return the number of tokens that go through the layers for a window with `recorded` frames."""
         if path == EXACT:
             return self._forwards[EXACT].all_tokens.count
         with torch.inference_mode():
             return self._choose_tokens(path, recorded).count
 
     def _choose_tokens(self, path: str, recorded: int) -> Tokens:
-        # For every path, the exact path's weights decide which tokens are merged.
+        # On every path the weights of the exact one decide which tokens are merged.
         exact = self._forwards[EXACT]
         columns = exact.grid.count_columns(recorded)
         key = (columns, self.groups[path])
@@ -154,13 +154,13 @@ class Classifier:
         return PlainLinear(weight, bias)
 
     def free_memory(self) -> None:
-        """Free the device memory that PyTorch keeps for later."""
+        """Free the device memory that PyTorch caches."""
         if self.device.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _windows_in_memory(self, forward: Forward) -> int:
-        # The widest moment of a layer: residual, normed, query, key, value, attention's output and its copies, then
-        # both sides of the MLP's activation; and the front end's frames on the same device.
+        # A layer's peak: residual, normed, query, key, value, attention output and its copies, plus both sides of the
+        # MLP's activation. The front end's frames are on the same device.
         per_token = 12 * forward.positions.shape[1] + 2 * forward.intermediate_size
         item = torch.empty((), dtype=self.device.dtype).element_size()
         frames = self.checkpoint.front_end.max_frames
@@ -173,16 +173,16 @@ class Classifier:
 
 
 def _set_threads() -> None:
-    """Use no more threads than a container's share of processors: they would wait for one another."""
+    """Limit threads to the container's share of processors; more would only wait for each other."""
     allowed = count_processors()
     if allowed is not None and "OMP_NUM_THREADS" not in os.environ and allowed < torch.get_num_threads():
         torch.set_num_threads(allowed)
 
 
 def _set_compile_cache() -> None:
-    """Name a folder for what torch compiles, which is nothing here, if torch would not find one on import.
+    """Set torch's compile cache, which stays unused, where importing torch would fail to find one.
 
-    To find one, torch needs a user's name and a folder for temporary files. A container may have neither.
+    torch derives it from the user name and the folder for temporary files. A container may have neither.
     """
     try:
         getpass.getuser()
@@ -192,7 +192,7 @@ def _set_compile_cache() -> None:
 
 
 def _load(checkpoint: Checkpoint, device: Device) -> Any:
-    # Before the hub's client is first imported: from here on it must not open a connection.
+    # Set before huggingface_hub is imported, so that it never opens a connection.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -212,19 +212,19 @@ def _load(checkpoint: Checkpoint, device: Device) -> Any:
             output_loading_info=True,
         )
         model = model.eval().to(device.device)
-    except Exception as error:  # whatever a strange config.json makes transformers do
-        said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise CheckpointError(f"{checkpoint.folder} cannot be loaded on {device.device}: {said}") from error
-    # transformers fills missing weights with random numbers: the scores would be noise.
+    except Exception as error:  # a strange config.json can make transformers raise anything
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise CheckpointError(f"{checkpoint.folder} cannot be loaded on {device.device}: {reason}") from error
+    # transformers fills missing weights with random numbers, so the scores would be noise.
     for problem in ("missing_keys", "unexpected_keys"):
         if found := sorted(str(key) for key in info.get(problem, ())):
             raise CheckpointError(
-                f"{checkpoint.weights} does not fit its config.json: {problem.replace('_', ' ')} {', '.join(found[:3])}"
-                + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+                f"{checkpoint.weights} does not match its config.json: {problem.replace('_', ' ')} "
+                f"{', '.join(found[:3])}" + (f" and {len(found) - 3} more" if len(found) > 3 else "")
             )
     for name, weights in model.state_dict().items():
         if not math.isfinite(weights.sum(dtype=torch.float64)):
-            raise CheckpointError(f"{checkpoint.weights} holds values that are not finite numbers, first in {name}")
+            raise CheckpointError(f"{checkpoint.weights} contains NaN or infinite values, first in {name}")
     return model
 
 

@@ -1,4 +1,4 @@
-"""Where the model runs: the device, and the dtype of the weights on it."""
+"""Choose the device that the model runs on, and the dtype of its weights there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from block.settings import ComputeSettings, SettingsError
 
 @dataclass(frozen=True)
 class Device:
-    """A device, the dtype of the weights on it, and in words why that device."""
+    """A device, the dtype of the weights on it, and the reason for the choice in words."""
 
     device: torch.device
     dtype: torch.dtype
@@ -24,23 +24,23 @@ class Device:
 
 
 def choose_device(settings: ComputeSettings) -> Device:
-    """Return the device and dtype that `settings` ask for. Raise SettingsError if that CUDA device is not there.
+    """Return the device and dtype that `settings` ask for. Raise SettingsError if that CUDA device is missing.
 
-    dtype auto is float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old to multiply bfloat16.
+    dtype `auto` means float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old for bfloat16.
     """
     cuda_problem = _find_cuda_problem()
     if settings.device == "auto":
         device = torch.device("cpu" if cuda_problem else "cuda")
         reason = f"no CUDA device: {cuda_problem}" if cuda_problem else torch.cuda.get_device_name(device)
     elif settings.device == "cpu":
-        device, reason = torch.device("cpu"), "as asked for"
+        device, reason = torch.device("cpu"), "as requested"
     else:
         if cuda_problem:
             raise SettingsError(f"--device is {settings.device}, but there is no CUDA device: {cuda_problem}")
         device = torch.device(settings.device)
         if (device.index or 0) >= torch.cuda.device_count():
-            raise SettingsError(f"--device is {settings.device}; CUDA devices here: 0…{torch.cuda.device_count() - 1}")
-        reason = f"as asked for, {torch.cuda.get_device_name(device)}"
+            raise SettingsError(f"--device is {settings.device}; expected at most cuda:{torch.cuda.device_count() - 1}")
+        reason = f"as requested, {torch.cuda.get_device_name(device)}"
     dtype_name = settings.dtype
     if dtype_name == "auto":
         dtype_name = "float32" if device.type == "cpu" else _choose_half(device)
@@ -48,17 +48,17 @@ def choose_device(settings: ComputeSettings) -> Device:
 
 
 def _choose_half(device: torch.device) -> str:
-    """Return the 16-bit type that this GPU multiplies in hardware: bfloat16 from compute capability 8.0 on."""
+    """Return the 16-bit type that this GPU supports: bfloat16 from compute capability 8.0 on, else float16."""
     return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
 
 
 def _find_cuda_problem() -> str:
-    """Say why no CUDA device can be used; return "" if one can."""
+    """Return why CUDA can't be used, or "" if it can."""
     if torch.version.cuda is None:
         return "this PyTorch was built without CUDA"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return ""
-    said = str(caught[-1].message).splitlines()[0] if caught else "no NVIDIA driver or GPU was found"
-    return said.strip()
+    problem = str(caught[-1].message).splitlines()[0] if caught else "no NVIDIA driver or GPU was found"
+    return problem.strip()

@@ -1,8 +1,8 @@
-"""Windows of a waveform to AST's input tensor, batched and on the model's device.
+"""Turn windows of a waveform into AST's input tensors, in batches and on the model's device.
 
-The same arithmetic as transformers' ASTFeatureExtractor, which calls torchaudio's Kaldi-compatible filter banks for
-one waveform at a time on the CPU. Per frame of 25 ms: subtract the mean, pre-emphasize by 0.97, apply a symmetric
-Hann window, zero-pad to a power of two, take the power spectrum, weigh it by triangular mel filters from 20 Hz to
+This computes the same as transformers' ASTFeatureExtractor, which calls torchaudio's Kaldi-compatible filter banks on
+the CPU, one waveform at a time. Per frame of 25 ms: subtract the mean, pre-emphasize by 0.97, apply a symmetric
+Hann window, zero-pad to a power of two, take the power spectrum, weight it by triangular mel filters from 20 Hz to
 half the rate, take the logarithm. Kaldi's definition: https://kaldi-asr.org/doc/feat.html.
 """
 
@@ -21,7 +21,7 @@ VTLN = {"vtln_low": 100.0, "vtln_high": -500.0, "vtln_warp_factor": 1.0}
 
 
 def repeat(waveforms: Tensor, values: int) -> Tensor:
-    """Repeat waveforms without a crossfade and cut them at `values`. Shape: `(batch, n)` in, `(batch, values)` out."""
+    """Repeat waveforms, without crossfades, up to `values` values. Shape: `(batch, n)` in, `(batch, values)` out."""
     return waveforms.repeat(1, -(-values // waveforms.shape[1]))[:, :values]
 
 
@@ -33,30 +33,30 @@ class FilterBanks:
         self.device = device
         self.fft_size = 1 << (front_end.frame_values - 1).bit_length()
         mel, _ = get_mel_banks(front_end.mel_bins, self.fft_size, float(front_end.rate_hz), LOW_HZ, 0.0, **VTLN)
-        # The filters leave out the bin at half the rate; it gets weight 0. Shape: (mel bins, fft_size / 2 + 1).
+        # The filters leave out the bin at half the rate, so it gets weight 0. Shape: (mel bins, fft_size / 2 + 1).
         self._mel = torch.nn.functional.pad(mel, (0, 1)).to(device)
         self._hann = torch.hann_window(front_end.frame_values, periodic=False, device=device)
 
     def __call__(self, waveforms: Tensor) -> Tensor:
-        """Compute the input tensors of equally long waveforms.
+        """Return the input tensors of waveforms of the same length.
 
-        Shape: `(batch, values)` in ±1 at the front end's rate, with at least one frame and at most
-        `front_end.limit_values`; returns `(batch, max_frames, mel_bins)`, float32. Frames that were not recorded are
-        0 before the normalization, as the model was trained.
+        Shape: `(batch, values)` in, in ±1 at the front end's rate; `(batch, max_frames, mel_bins)` out, float32.
+        Padding frames are 0 before normalization, as in training. Raise ValueError for less than one frame or more
+        than `front_end.limit_values`.
         """
         batch, values = waveforms.shape
         if not self.front_end.frame_values <= values <= self.front_end.limit_values:
             raise ValueError(
-                f"a window of {values} values at {self.front_end.rate_hz} Hz; the model hears "
+                f"a window has {values} values at {self.front_end.rate_hz} Hz; expected "
                 f"{self.front_end.frame_values} to {self.front_end.limit_values}"
             )
         if self.device.type == "cuda":
-            waveforms = waveforms.pin_memory()  # so that the copy runs beside the pass before it
+            waveforms = waveforms.pin_memory()  # so that the copy overlaps the previous pass
         frames = waveforms.to(self.device, non_blocking=True).unfold(
             1, self.front_end.frame_values, self.front_end.hop_values
         )
         count = frames.shape[1]
-        # One row a frame, so that every product below has the shape it has in the reference.
+        # One row per frame, so that the products below have the same shapes as in the reference.
         rows = frames.reshape(batch * count, -1)
         rows = rows - rows.mean(dim=1, keepdim=True)
         before = torch.cat((rows[:, :1], rows[:, :-1]), dim=1)

@@ -1,7 +1,7 @@
-"""The Audio Spectrogram Transformer's forward pass, written out over the weights of transformers' model.
+"""The forward pass of the Audio Spectrogram Transformer, with the weights of transformers' model.
 
-It computes what `ASTForAudioClassification` does, except that the last layer computes only the two tokens that the
-classifier reads, which is exact. The architecture: https://arxiv.org/abs/2104.01778.
+The result is that of `ASTForAudioClassification`. The last layer computes only the two tokens that the classifier
+reads, which changes nothing. The architecture: https://arxiv.org/abs/2104.01778.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch.nn import functional
 from block.model.kmeans import cluster_points
 from block.model.linear import Linear, PlainLinear
 
-SPECIAL = 2  # the class and distillation tokens come first and are all that the classifier reads
-CPU_ACTIVATIONS = 1 << 20  # numbers in one layer's activations: more at a time no longer fit a CPU's cache
-MLP_ROWS = 640  # the same for the MLP of one long window, which can be computed row by row
+SPECIAL = 2  # the class and distillation tokens, which come first; the classifier reads nothing else
+CPU_ACTIVATIONS = 1 << 20  # values in one layer's activations that still fit in a CPU's cache
+MLP_ROWS = 640  # the same limit for the MLP, which can be computed row by row
 
 MakeLinear = Callable[[Tensor, Tensor | None], Linear]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How input is cut into patches: `rows` of frequency × `columns` of time, `patch` bins and frames each."""
+    """How the input is cut into patches: `rows` (frequency) × `columns` (time), each `patch` bins × `patch` frames."""
 
     rows: int
     columns: int
@@ -35,21 +35,21 @@ class Grid:
     column_stride: int
 
     def count_columns(self, frames: int) -> int:
-        """Return how many columns hold at least one of the first `frames` frames; at least 1."""
+        """Return the number of columns that contain any of the first `frames` frames, at least 1."""
         return max(1, min(self.columns, -(-frames // self.column_stride)))
 
     def count_frames(self, columns: int) -> int:
-        """Return how many frames the first `columns` columns cover."""
+        """Return the number of frames that the first `columns` columns cover."""
         return (columns - 1) * self.column_stride + self.patch
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens that go through the layers: their position embeddings, and the weight of each.
+    """The tokens that go through the layers: their position embeddings and weights.
 
-    `columns`: how many columns of patches are taken from the input. `positions`, shape `(tokens, hidden)`: position
-    embeddings of the special tokens, these patches and the padding, the latter with its patch embedding added.
-    `bias`, shape `(tokens,)` or None: added to the attention each token gets, before the softmax.
+    `columns`: number of patch columns taken from the input. `positions`, shape `(tokens, hidden)`: position embeddings
+    of the special tokens, of these patches, and of the padding (with its patch embedding added). `bias`, shape
+    `(tokens,)` or None: added to the attention that each token gets, before the softmax.
     """
 
     columns: int
@@ -63,7 +63,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class _Layer:
-    """`qkv` gives queries, keys and values; in the last layer keys and values, and `query` queries."""
+    """The parts of a layer. `qkv` gives queries, keys and values; in the last layer `query` gives the queries."""
 
     qkv: Linear
     query: Linear | None
@@ -77,7 +77,7 @@ class _Layer:
 class Forward:
     """The forward pass of `model`, an `ASTForAudioClassification`, with linear layers made by `make_linear`.
 
-    It uses the model's own weights, unless `make_linear` copies them.
+    It shares the model's weights unless `make_linear` copies them.
     """
 
     def __init__(self, model: Any, make_linear: MakeLinear = PlainLinear) -> None:
@@ -89,7 +89,7 @@ class Forward:
         )  # fmt: skip
         self._heads = config.num_attention_heads
         self.intermediate_size = config.intermediate_size
-        # Another activation than exact GELU (a tanh, say) is left to the model's own function.
+        # For activations other than exact GELU, use the model's own function.
         self._activation = None if config.hidden_act == "gelu" else body.layers[0].mlp.activation_fn
         embeddings = body.embeddings
         self.projection = embeddings.patch_embeddings.projection
@@ -103,9 +103,9 @@ class Forward:
         self.all_tokens = Tokens(self.grid.columns, self._prepend_special(self.positions[SPECIAL:]))
 
     def __call__(self, inputs: Tensor, tokens: Tokens | None = None) -> Tensor:
-        """Return logits. Without `tokens`, compute all of them.
+        """Return logits. `tokens` default to all tokens, unmerged.
 
-        Shape: `(batch, frames, mel bins)` in, with the frames of the tokens' columns at least; `(batch, classes)` out.
+        Shape: `(batch, frames, mel bins)` in, with at least the frames of the tokens' columns; `(batch, classes)` out.
         """
         tokens = tokens or self.all_tokens
         on_cpu = inputs.device.type == "cpu"
@@ -116,14 +116,14 @@ class Forward:
         return torch.cat((self.positions[:SPECIAL] + self._special, patches))
 
     def merge_padding(self, recorded_columns: int, count: int, padding: float) -> Tokens:
-        """Return tokens where those of padding, behind `recorded_columns`, are merged into at most `count` groups.
+        """Return tokens with the padding, which starts after `recorded_columns`, merged into at most `count` groups.
 
-        `padding` is the input's value in padded frames, the same in all, so that such patches differ by their position
-        embeddings alone. A group is one token with the mean of these, and it gets the attention of all its members:
-        the logarithm of their number is added before the softmax (proportional attention of token merging,
-        https://arxiv.org/abs/2210.09461). Tokens are grouped that the layers treat alike: closeness is measured over
-        the normalized inputs of all layers, for an input that is nothing but padding. With as many groups as tokens,
-        or members that are equal, nothing changes.
+        `padding` is the input's value in padded frames. It is the same everywhere, so padding patches differ only in
+        their position embeddings. A group becomes one token with the mean of these. The logarithm of the group's size
+        is added before the softmax, so the token gets as much attention as its members did (proportional attention,
+        from token merging: https://arxiv.org/abs/2210.09461). Groups hold tokens that the layers treat alike: distance
+        is measured over the normalized inputs of all layers, for an input that is only padding. With as many groups
+        as tokens, or with equal tokens in each group, the result is exact.
         """
         if recorded_columns >= self.grid.columns:
             return self.all_tokens
@@ -151,7 +151,7 @@ class Forward:
         return patch if self.projection.bias is None else patch + self.projection.bias.float()
 
     def _trace_padding(self, padding: float) -> Tensor:
-        """Return the normalized inputs of all layers, for an input of padding. Shape: `(patches, layers · hidden)`."""
+        """Return the normalized inputs of all layers if there is only padding. Shape: `(patches, layers · hidden)`."""
         x = self.all_tokens.positions[None].clone()
         x[:, SPECIAL:] += self._embed_padding(padding).to(x.dtype)
         trace = []
@@ -180,7 +180,7 @@ class Forward:
         return x
 
     def _attend(self, layer: _Layer, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Return `x` plus the layer's self-attention; in the last layer for the special tokens alone."""
+        """Return `x` plus the layer's self-attention; in the last layer, only for the special tokens."""
         batch, count, _ = x.shape
         y = _flatten_tokens(layer.norm_before(x))
         if layer.query is None:
@@ -206,14 +206,14 @@ class Forward:
 
 
 def _flatten_tokens(x: Tensor) -> Tensor:
-    """Return one row a token. Shape: `(batch, count, …)` in, `(batch · count, features)` out."""
+    """Return one row per token. Shape: `(batch, count, …)` in, `(batch · count, features)` out."""
     return x.reshape(x.shape[0] * x.shape[1], -1)
 
 
 def _build_layer(layer: Any, make_linear: MakeLinear, is_last: bool = False) -> _Layer:
     attention, mlp = layer.attention, layer.mlp
     query, key_and_value = (attention.q_proj,), (attention.k_proj, attention.v_proj)
-    # In the last layer only the special tokens go through these: exact products cost next to nothing, and decide most.
+    # In the last layer only the special tokens go through these: precision matters most here and costs almost nothing.
     make_rest = PlainLinear if is_last else make_linear
     return _Layer(
         qkv=_stack_linears(key_and_value if is_last else query + key_and_value, make_linear),
@@ -227,11 +227,11 @@ def _build_layer(layer: Any, make_linear: MakeLinear, is_last: bool = False) -> 
 
 
 def _stack_linears(linears: Sequence[torch.nn.Linear], make_linear: MakeLinear) -> Linear:
-    """Make one linear layer that gives the outputs of all of them side by side."""
+    """Return one linear layer with the outputs of all `linears` side by side."""
     biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
     weight = _concatenate([linear.weight.detach() for linear in linears])
     return make_linear(weight, _concatenate(biases) if biases else None)
 
 
 def _concatenate(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))  # which would copy a single one
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))  # torch.cat would copy a single tensor

@@ -1,4 +1,4 @@
-"""Group points that lie close together: for tokens of padding that may stand for one another."""
+"""Cluster points, used to merge padding tokens that are alike."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ ITERATIONS = 10
 
 
 def cluster_points(points: Tensor, count: int) -> Tensor:
-    """Return the group, of at most `count`, of each point. Shape: `(points, dimensions)` in, `(points,)` out, int64.
+    """Return the cluster of each point, of at most `count`. Shape: `(points, dimensions)` in, `(points,)` out, int64.
 
-    Lloyd's k-means (https://doi.org/10.1109/TIT.1982.1056489), started at the point nearest to the mean and then at
-    the point farthest from all before. It is deterministic. Equal points get equal groups: their distances are computed
-    once, because a matrix product may round them differently from row to row.
+    Lloyd's k-means (https://doi.org/10.1109/TIT.1982.1056489). The first center is the point nearest to the mean; each
+    next one is the point farthest from all centers so far. Deterministic. Equal points are always in one cluster:
+    distances are computed once for them, because a matrix product may round each row differently.
     """
     distinct: Tensor
     which: Tensor

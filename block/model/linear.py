@@ -1,4 +1,4 @@
-"""Linear layers of one set of weights in three ways: as PyTorch has them, packed for oneDNN, and in 8-bit integers."""
+"""Three kinds of linear layers: PyTorch's own, packed for oneDNN, and in 8-bit integers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 INT8_MAX = 127
-# Weights of 7 bits: on a CPU without VNNI two products of 8 bits and 8 bits, added up in 16, would saturate.
+# 7-bit weights: without VNNI, a CPU adds two products of 8-bit values in 16 bits, which would saturate.
 INT8_NARROW_MAX = 63
-SLOW_FACTOR = 20  # so many times slower than float32 means a loop without kernels, not a busy machine
-SMALLEST_ROW = 1e-30  # the largest magnitude of a row of zeros, so that nothing is divided by 0
+SLOW_FACTOR = 20  # this many times slower than float32 means missing kernels, not a busy machine
+SMALLEST_ROW = 1e-30  # used for the largest magnitude in a row of zeros, to avoid division by 0
 
 
 class Linear(Protocol):
-    """`x·Wᵀ + b`, through GELU (Gauss's error function) where `gelu` is set.
+    """Compute `x·Wᵀ + b`, followed by GELU (with the exact error function) if `gelu`.
 
-    Shape: `(rows, inputs)` in, `(rows, outputs)` out. A row's result depends on that row alone, up to rounding.
+    Shape: `(rows, inputs)` in, `(rows, outputs)` out. Up to rounding, a row's result depends only on that row.
     """
 
     def __call__(self, x: Tensor, gelu: bool = False) -> Tensor: ...
@@ -38,14 +38,14 @@ class PlainLinear:
 
 
 class PackedLinear:
-    """The same product in float32 on a CPU, with the weights laid out once as oneDNN's kernels read them.
+    """The same product in float32 on a CPU, with the weights laid out once for oneDNN's kernels.
 
-    Bias and GELU ride along while a result is in the cache. These are the operators that PyTorch's own compiler
-    puts in place of linear layers when it freezes a model; `packing_works` says whether they are there.
+    Bias and GELU are applied while a result is in the cache. PyTorch's compiler replaces linear layers by these
+    operators when it freezes a model; `packing_works` tells whether they are available.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
-        """`rows` is how many rows at a time the layout is made for; any other number works."""
+        """`rows` is the number of input rows that the layout is optimized for; any other number works too."""
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
         self._bias = bias
 
@@ -57,11 +57,11 @@ class PackedLinear:
 
 
 class Int8Linear:
-    """The product in 8-bit integers on a CPU, accumulated in 32 bits without error.
+    """The product in 8-bit integers on a CPU, accumulated exactly in 32 bits.
 
-    Weights are rounded once, with a scale an output; each row of `x` with a scale of its own, so that no row's result
-    depends on its neighbors: `y = acc · (row scale · output scale) + b`. See https://arxiv.org/abs/2206.01861 for
-    scales by row and by output. `limit` is the largest integer a weight is rounded to.
+    Weights are rounded once, with one scale per output. Inputs have one scale per row, so rows don't affect each other:
+    `y = acc · (row scale · output scale) + b`. See https://arxiv.org/abs/2206.01861 for both kinds of scales. `limit`
+    is the largest integer that a weight is rounded to.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, limit: int) -> None:
@@ -80,7 +80,7 @@ class Int8Linear:
 
 @functools.cache
 def packing_works() -> bool:
-    """Return True if this PyTorch has oneDNN's packed linear layers, and they give the right results."""
+    """Return True if this PyTorch has oneDNN's packed linear layers and they compute the right results."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x, weight, bias = _make_sample(16, 64, 32)
@@ -93,10 +93,10 @@ def packing_works() -> bool:
 
 @functools.cache
 def find_int8_limit() -> int:
-    """Return the largest integer that weights may be rounded to on this CPU, or 0 if int8 is of no use.
+    """Return the largest integer that weights may be rounded to on this CPU, or 0 if int8 doesn't pay off.
 
-    Tries the extremes, where saturating arithmetic shows, and measures the time: without kernels for this CPU, PyTorch
-    falls back to loops that are slower than float32 by orders of magnitude.
+    Multiply extreme values, which reveals saturating arithmetic, and measure the time: without kernels for this CPU,
+    PyTorch falls back to loops that are orders of magnitude slower than float32.
     """
     for limit in (INT8_MAX, INT8_NARROW_MAX):
         extreme = torch.tensor([-INT8_MAX, INT8_MAX], dtype=torch.int8).repeat(32)
@@ -117,7 +117,7 @@ def _is_int8_slow(limit: int) -> bool:
 
 
 def _time_call(linear: Linear, x: Tensor) -> float:
-    """Return the seconds of the fastest of a few calls: others may use the machine too."""
+    """Return the time of the fastest of a few calls in seconds; other programs may slow down the rest."""
     spent = []
     for _ in range(5):
         start = time.perf_counter()

@@ -1,1 +1,1 @@
-"""The model store: checkpoints in models/, listed, fetched, packed and verified, each held to its digests."""
+"""The model store: list, fetch, pack and verify the checkpoints in models/, with the digests of their files."""

@@ -1,7 +1,7 @@
-"""The archive to carry where there is no network: an uncompressed tar of the three files and their SHA256SUMS.
+"""Archives for machines without a network: an uncompressed tar of the three files and their SHA256SUMS.
 
-Packing the same files gives the same bytes. Reading takes members by their plain name alone and copies their content:
-no path in an archive ever becomes a path on disk, and no link or device is followed.
+Packing the same files gives the same bytes. Members are read by their plain names, and only their content is copied: no
+path in an archive becomes a path on disk, and no link or device is followed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ BLOCK_BYTES = 1 << 20
 
 
 def write_archive(folder: Path, digests: Mapping[str, str], out: Path) -> None:
-    """Pack the checkpoint in `folder`, whose files have these SHA-256s, into `out`, whole or not at all.
-
-    Raise OSError.
-    """
+    """Pack the checkpoint in `folder` with the SHA-256s in `digests` into `out`, or write nothing and raise OSError."""
     temporary = out.with_name(f".{out.name}.part")
     sums = format_sums({name: digests[name] for name in FILES}).encode()
     try:
@@ -42,14 +39,14 @@ def write_archive(folder: Path, digests: Mapping[str, str], out: Path) -> None:
 
 
 def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
-    # A fresh TarInfo has no owner and time 0: nothing of whoever packs gets into the bytes.
+    # A new TarInfo has no owner and time 0, so the bytes don't depend on who packs and when.
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o644
     tar.addfile(member, content)
 
 
 class ArchiveSource:
-    """The files in an archive that is open for reading; made by `open_archive`."""
+    """The files in an open archive; `open_archive` makes it."""
 
     def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
         self._path = path
@@ -57,7 +54,7 @@ class ArchiveSource:
         self._members = _find_members(path, tar)
 
     def read_sums(self) -> dict[str, ExpectedFile]:
-        """Return the digests in the archive's SHA256SUMS, if there is one."""
+        """Return the digests in the archive's SHA256SUMS; empty if it has none."""
         if SUMS not in self._members:
             return {}
         with self._open(SUMS) as file:
@@ -74,21 +71,21 @@ class ArchiveSource:
                 shutil.copyfileobj(content, file, BLOCK_BYTES)
             except tarfile.ReadError:
                 left = there - file.tell()
-                raise CheckpointError(f"{self._path} is cut short: {left} bytes of {name} are missing") from None
+                raise CheckpointError(f"{self._path} is truncated: {left} bytes of {name} are missing") from None
 
     def _open(self, name: str) -> IO[bytes]:
         content = self._tar.extractfile(self._members[name])
         if content is None:
-            raise CheckpointError(f"{self._path}: {name} is no plain file")
+            raise CheckpointError(f"{self._path}: {name} is not a regular file")
         return content
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[ArchiveSource]:
-    """Open the archive at `path` and look through its members.
+    """Open the archive at `path` and find its files; ignore members with other names.
 
-    Raise CheckpointError if it is none, if it is compressed, if a file is missing, too large, given twice or no
-    plain file. Members of other names are left alone.
+    Raise CheckpointError if it isn't an uncompressed tar, or if a file is missing, too large, duplicate or not a
+    regular file.
     """
     try:
         tar = tarfile.open(path, "r:")  # noqa: SIM115 (closed below)
@@ -97,7 +94,7 @@ def open_archive(path: Path) -> Iterator[ArchiveSource]:
             start = file.read(6)
         is_compressed = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK"))
         raise CheckpointError(
-            f"{path} is {'compressed' if is_compressed else 'no tar archive'}; expected an uncompressed tar, as "
+            f"{path} is {'compressed' if is_compressed else 'not a tar archive'}; expected an uncompressed tar, as "
             "`models pack` makes"
         ) from None
     with tar:
@@ -114,13 +111,13 @@ def _find_members(path: Path, tar: tarfile.TarFile) -> Mapping[str, tarfile.TarI
                 raise CheckpointError(f"{path} has over {MAX_MEMBERS} members; expected {len(FILES)} files and {SUMS}")
             name = member.name.removeprefix("./")
             if name in found:
-                raise CheckpointError(f"{path} holds {name} twice")
+                raise CheckpointError(f"{path} contains {name} twice")
             if name.endswith(PICKLES):
                 pickles.append(name)
             if name not in limits:
                 continue
             if not member.isreg() or member.issparse():
-                raise CheckpointError(f"{path}: {name} is no plain file in it, but a link or something else")
+                raise CheckpointError(f"{path}: {name} is a link or another special member; expected a regular file")
             if member.size > limits[name]:
                 raise CheckpointError(f"{path}: {name} has {member.size} bytes; at most {limits[name]} are accepted")
             found[name] = member
@@ -128,8 +125,8 @@ def _find_members(path: Path, tar: tarfile.TarFile) -> Mapping[str, tarfile.TarI
         raise CheckpointError(f"{path} is damaged: {error}") from None
     if WEIGHTS not in found and pickles:
         raise CheckpointError(
-            f"{path} holds pickled weights ({pickles[0][:80]}), which are never loaded; {WEIGHTS} is needed"
+            f"{path} has only pickled weights ({pickles[0][:80]}), which are never loaded; {WEIGHTS} is needed"
         )
     if missing := [name for name in FILES if name not in found]:
-        raise CheckpointError(f"{path} does not hold {', '.join(missing)} at its top level")
+        raise CheckpointError(f"{path} does not contain {', '.join(missing)} at its top level")
     return found

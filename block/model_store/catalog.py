@@ -1,4 +1,4 @@
-"""The checkpoints that this block knows: where they come from, and what their files must be."""
+"""The checkpoints built into this block: their sources and the digests of their files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from block.model.checkpoint import CONFIG, DEFAULT, EMBEDDED, PREPROCESSOR, WEIGHTS
 
-# Nothing larger is ever accepted as one of these files, whatever a server or an archive claims. In bytes.
+# The largest accepted files in bytes, whatever a server or an archive claims.
 MAX_BYTES = {CONFIG: 16 << 20, PREPROCESSOR: 1 << 20, WEIGHTS: 8 << 30}
 
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """What a file must be: its SHA-256 in hexadecimal, and its size in bytes if that is known."""
+    """The expected SHA-256 of a file in hexadecimal, and its size in bytes if known."""
 
     name: str
     sha256: str
@@ -21,7 +21,7 @@ class ExpectedFile:
 
 @dataclass(frozen=True)
 class Reading:
-    """The logit that class `index`, called `name`, must have."""
+    """The expected logit of class `index`, called `name`."""
 
     index: int
     name: str
@@ -30,9 +30,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class Golden:
-    """Readings for the clip with that SHA-256, fed from its start and cut at the model's frames.
+    """Expected logits for the clip with that SHA-256, read from its start up to the model's last frame.
 
-    `readings` are the highest classes, highest first. `tolerance` is in units of a logit.
+    `readings` are the classes with the highest logits, in descending order. `tolerance` is in logits.
     """
 
     clip: str
@@ -43,10 +43,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class KnownCheckpoint:
-    """A checkpoint that this block knows.
+    """A checkpoint built into this block.
 
-    `repository` and `revision` (a full commit) say where to fetch it; None for the one kept in git. `files` are those
-    whose digests are known here; the others are recorded on first sight.
+    `repository` and `revision` (a full commit) are its source, None for the checkpoint in git. `files` are those with
+    built-in digests; the digests of others are recorded at the first fetch.
     """
 
     name: str
@@ -60,7 +60,7 @@ class KnownCheckpoint:
         return self.repository is None
 
 
-# As given by transformers 5.5.0 and torch 2.9.1 on a CPU in float32; an independent port met them within 1e-2.
+# Computed with transformers 5.5.0 and torch 2.9.1 on a CPU in float32; an independent port agrees within 1e-2.
 MIT_GOLDEN = Golden(
     clip="jfk.wav, 11.0 s of speech at 16 kHz",
     clip_sha256="58adb4ea501d955fcd40bfbb69128f8f40428b81d8716b9ed337949773be253f",
@@ -84,11 +84,11 @@ CATALOG = (
         "MIT/ast-finetuned-audioset-10-10-0.4593",
         "f826b80d28226b62986cc218e5cec390b1096902",
         (
-            # The size and digest that the hub states in the file's X-Linked-Size and X-Linked-Etag.
+            # From the hub's headers X-Linked-Size and X-Linked-Etag.
             ExpectedFile(WEIGHTS, "ae0c1e2ad4e1381d851fa9bf298ba13ebc9c5a914cdee2dbe427a6583869924d", 346_404_948),
         ),
         MIT_GOLDEN,
     ),
-    # Its digests are in models/ast-tiny-audioset/SHA256SUMS, which git keeps beside it.
+    # Its digests are in models/ast-tiny-audioset/SHA256SUMS, which is in git too.
     KnownCheckpoint(EMBEDDED),
 )

@@ -1,5 +1,4 @@
-"""Fetch a checkpoint into the store: copy its files one by one, check their digests, and only then let the checkpoint
-appear under its name."""
+"""Fetch a checkpoint into the store: copy its files, check their digests, and only then move it to its place."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 
 @dataclass(frozen=True)
 class FetchTarget:
-    """What to fetch: `name` in the store and, where it has one, its place on the hub."""
+    """What to fetch: the name in the store and, if known, the place on the hub."""
 
     name: str
     repository: str | None = None
@@ -32,29 +31,29 @@ class FetchTarget:
 
 
 def read_target(store: ModelStore, text: str, name: str | None = None) -> FetchTarget:
-    """Return what `NAME` or `OWNER/REPO[@REVISION]` stands for. Raise CheckpointError if it cannot be fetched.
+    """Return the target that `NAME` or `OWNER/REPO[@REVISION]` stands for. Raise CheckpointError if there is none.
 
-    A repository that was fetched before is fetched at the commit recorded then, unless a revision is given.
+    Without a revision, a repository that was fetched before has the commit recorded then.
     """
     place, at, revision = text.partition("@")
     if "/" not in place:
         if at or name:
-            raise CheckpointError(f"{text!r}: a revision and --name belong to a repository; expected OWNER/REPO")
+            raise CheckpointError(f"{text!r}: a revision and --name only work with a repository; expected OWNER/REPO")
         origin = store.find_known(place) or store.read_record(place)
         return FetchTarget(place, origin.repository, origin.revision) if origin else FetchTarget(place)
     if not REPOSITORY.fullmatch(place) or (at and not revision):
-        raise CheckpointError(f"{text!r} is no repository; expected OWNER/REPO or OWNER/REPO@REVISION")
+        raise CheckpointError(f"{text!r} is not a repository; expected OWNER/REPO or OWNER/REPO@REVISION")
     for known in store.catalog:
         if known.repository == place and revision in ("", known.revision) and name in (None, known.name):
             return FetchTarget(known.name, place, known.revision)
     name = name or place.rpartition("/")[2]
     if store.find_known(name) is not None:
-        raise CheckpointError(f"{name} stands for another checkpoint than {text}; give this one a name with --name")
+        raise CheckpointError(f"{name} is the name of another checkpoint, not of {text}; choose a name with --name")
     record = store.read_record(name)
     if record is not None and record.repository is not None:
         if record.repository != place:
             raise CheckpointError(
-                f"{name} is recorded as {record.repository}, not {place}; give this one another name with --name"
+                f"{name} was fetched from {record.repository}, not {place}; choose a name with --name"
             )
         revision = revision or record.revision or ""
     return FetchTarget(name, place, revision or "main")
@@ -67,9 +66,9 @@ def fetch(
     force: bool = False,
     say: Callable[[str], object] = print,
 ) -> None:
-    """Fetch `target` into `store`, from the hub or from `place`. Raise CheckpointError.
+    """Fetch `target` into `store`, from the hub or from `place`. Raise CheckpointError if that fails.
 
-    A sound checkpoint that is there already is left alone unless `force`.
+    Unless `force`, do nothing if a valid checkpoint is already there. `say` gets each line of the output.
     """
     folder = store.path(target.name)
     restore(store, target.name)
@@ -80,13 +79,13 @@ def fetch(
         problem = find_problem(folder, expected)
         if problem is None and not force:
             if place is None and before is not None and before.revision not in (None, target.revision):
-                _find_on_hub(store, target)  # which refuses another commit than the one that is there
-            say(f"{target.name} is there and sound: left alone (--force fetches it again)")
+                _find_on_hub(store, target)  # raises if the hub has a different commit
+            say(f"{target.name} is already there and valid; nothing to do (--force fetches it again)")
             return
         if problem is not None:
-            say(f"{target.name} is there but not sound: {problem}")
+            say(f"{target.name} is already there but invalid: {problem}")
     if known is not None and known.is_embedded:
-        raise CheckpointError(f"{target.name} is kept in git, not fetched: restore it with `git checkout -- {folder}`")
+        raise CheckpointError(f"{target.name} is kept in git, not fetched; restore it with `git checkout -- {folder}`")
     check_replaceable(folder)
     opening: AbstractContextManager[CheckpointSource]
     if place is None:
@@ -96,7 +95,7 @@ def fetch(
         opening = nullcontext(source)
     else:
         origin = describe_place(place)
-        # A record of the hub stays one: the files must match it, wherever they come from this time.
+        # If the checkpoint once came from the hub, keep that record: files from any source must match it.
         record = before or Record(origin, ())
         opening = open_place(place, store.hidden_path(target.name, "partial"))
     say(f"fetching {target.name} from {origin}")
@@ -116,15 +115,14 @@ def _find_on_hub(store: ModelStore, target: FetchTarget) -> HubSource:
     if target.repository is None or target.revision is None:
         names = ", ".join(known.name for known in store.catalog if not known.is_embedded)
         raise CheckpointError(
-            f"where {target.name} comes from is not known; name it as OWNER/REPO, or say --from DIR|ARCHIVE|URL "
-            f"(known: {names})"
+            f"the source of {target.name} is unknown; use OWNER/REPO or --from DIR|ARCHIVE|URL (known names: {names})"
         )
     source = find_on_hub(target.repository, target.revision)
     record = store.read_record(target.name)
     if record is not None and record.repository is not None and record.revision != source.commit:
         raise CheckpointError(
-            f"{target.name} is recorded at commit {record.revision} of {record.repository}; {target.revision} is "
-            f"{source.commit}: fetch it under another name with --name"
+            f"{target.name} is recorded at commit {record.revision} of {record.repository}, but {target.revision} is "
+            f"{source.commit}; fetch it under another name with --name"
         )
     return source
 
@@ -132,7 +130,7 @@ def _find_on_hub(store: ModelStore, target: FetchTarget) -> HubSource:
 def _copy_files(
     source: CheckpointSource, origin: str, expected: Mapping[str, ExpectedFile], staging: Staging
 ) -> tuple[ExpectedFile, ...]:
-    """Copy and check every file; return what they are."""
+    """Copy and check every file; return the files with their digests and sizes."""
     stated = source.read_sums()
     for name in stated.keys() & expected.keys():
         if stated[name].sha256 != expected[name].sha256:
@@ -146,7 +144,7 @@ def _copy_files(
         source.copy(name, staging.folder, file.size if file else None)
         files.append(staging.accept(name, file))
         if name == PREPROCESSOR:
-            # Before the large file is transferred: is this an AST at all, and one that can be used?
+            # Check that this is a usable AST before the large file is transferred.
             _check_usable(staging.whole, read_checkpoint)
     _check_usable(staging.whole, lambda folder: find_checkpoint(str(folder)))
     return tuple(files)
@@ -157,5 +155,5 @@ def _check_usable(folder: Path, read: Callable[[Path], object]) -> None:
         read(folder)
     except CheckpointError as error:
         raise CheckpointError(
-            f"what was received cannot be used and was deleted: {drop_folder(folder, error)}"
+            f"the fetched files are unusable and were deleted: {drop_folder(folder, error)}"
         ) from None

@@ -1,7 +1,7 @@
-"""Find and download the files of a repository on a Hugging Face hub: the only module that uses `huggingface_hub`.
+"""Find and download the files of a repository on a Hugging Face hub. Only this module uses `huggingface_hub`.
 
-That library is imported inside the functions, because it reads HF_HUB_OFFLINE when it is imported. HF_ENDPOINT names a
-mirror, HF_TOKEN opens repositories that are not public; the token goes to that endpoint alone and into no message.
+It is imported inside the functions because it reads HF_HUB_OFFLINE on import. HF_ENDPOINT names a mirror, and HF_TOKEN
+gives access to private repositories; the token is sent only to that endpoint and never printed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads it
 
 
 def endpoint() -> str:
-    """Return the hub's URL: HF_ENDPOINT, or huggingface.co. Raise CheckpointError if it is no URL."""
+    """Return the hub's URL: HF_ENDPOINT, or huggingface.co. Raise CheckpointError if it isn't a URL."""
     given = os.environ.get("HF_ENDPOINT") or ENDPOINT
     if not re.match(r"https?://[^/]", given):
         raise CheckpointError(f"HF_ENDPOINT is {given!r}; expected http:// or https:// and a host")
@@ -47,7 +47,7 @@ class HubSource:
     files: Mapping[str, HfFileMetadata]
 
     def read_sums(self) -> Mapping[str, ExpectedFile]:
-        """Return the SHA-256s that the hub states: the entity tag of a large file; that of a small one is git's."""
+        """Return the SHA-256s that the hub states as entity tags. Those of small files are Git hashes, not SHA-256s."""
         return {
             name: ExpectedFile(name, file.etag, file.size)
             for name, file in self.files.items()
@@ -62,10 +62,10 @@ class HubSource:
         if there is not None:
             url = hf_hub_url(self.repository, name, revision=self.commit, endpoint=endpoint())
             check_size(hide_secrets(url), name, there, size, folder)
-        with _translate_errors(self.repository, self.commit, name, f"the transfer of {name} broke off"):
+        with _translate_errors(self.repository, self.commit, name, f"the download of {name} was interrupted"):
             hf_hub_download(
                 self.repository, name, revision=self.commit, endpoint=endpoint(), local_dir=folder,
-                cache_dir=folder / "no-cache",  # else a file would be copied from the user's cache, if it is there
+                cache_dir=folder / "no-cache",  # otherwise a file in the user's cache would be copied
                 library_name="ast-ai-action", library_version=__version__,
             )  # fmt: skip
 
@@ -73,18 +73,18 @@ class HubSource:
 def find_on_hub(repository: str, revision: str) -> HubSource:
     """Ask the hub for the files of `repository` at `revision`, which is a branch, a tag or a commit.
 
-    Raise CheckpointError, saying which of repository, revision or file is not there.
+    Raise CheckpointError that names the repository, revision or file that doesn't exist.
     """
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(variable, "").upper() in TRUE:
             raise CheckpointError(
-                f"{variable} is set, which forbids the hub; unset it to fetch, or use --from with a folder or archive"
+                f"{variable} is set, so the hub can't be used; unset it, or use --from with a folder or archive"
             )
     _configure_client()
     config = _ask(repository, revision, CONFIG)
     commit = str(config.commit_hash)
     if COMMIT.fullmatch(revision) and commit != revision:
-        raise CheckpointError(f"{repository}: the hub answered with commit {commit}; asked for {revision}")
+        raise CheckpointError(f"{repository}: the hub answered with commit {commit}; expected {revision}")
     files = {CONFIG: config}
     for name in FILES[1:]:
         try:
@@ -108,30 +108,29 @@ def _ask(repository: str, revision: str, name: str) -> HfFileMetadata:
         )
     if file.commit_hash is None or file.etag is None:
         raise CheckpointError(
-            f"{repository}: {hide_secrets(endpoint())} does not say which commit {revision!r} is and which version of "
-            f"{name} that has, by the headers X-Repo-Commit and ETag; expected a Hugging Face hub: check HF_ENDPOINT, "
-            "or use --from"
+            f"{repository}: {hide_secrets(endpoint())} sent no X-Repo-Commit or no ETag header for {name} at "
+            f"{revision!r}; expected a Hugging Face hub: check HF_ENDPOINT, or use --from"
         )
     return file
 
 
 def _configure_client() -> None:
-    """Let huggingface_hub send the token to the endpoint alone, use no host of its own choice, and log no secrets."""
+    """Make huggingface_hub send the token only to the endpoint, contact no other hosts, and log no secrets."""
     import httpx2
     from huggingface_hub import constants, set_client_factory
 
     if constants.is_offline_mode():
-        raise CheckpointError("the hub's client is in offline mode, which forbids the hub")
+        raise CheckpointError("huggingface_hub is in offline mode, so the hub can't be used")
     constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_XET = True
     for handler in logging.getLogger("huggingface_hub").handlers:
         handler.addFilter(_hide_secrets_of_urls)
     try:
         home = httpx2.URL(endpoint()).origin
     except httpx2.InvalidURL:
-        raise CheckpointError(f"HF_ENDPOINT, {hide_secrets(endpoint())}, is no URL that can be asked") from None
+        raise CheckpointError(f"HF_ENDPOINT is {hide_secrets(endpoint())!r}; expected a valid URL") from None
 
     def keep_token_at_home(request: httpx2.Request) -> None:
-        # huggingface_hub would also take it from a mirror to huggingface.co.
+        # huggingface_hub would also send a mirror's token to huggingface.co.
         if request.url.origin != home:
             request.headers.pop("Authorization", None)
 
@@ -151,13 +150,13 @@ def _hide_secrets_of_urls(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _translate_errors(repository: str, revision: str, name: str, failure: str) -> Iterator[None]:
-    """Raise huggingface_hub's errors as CheckpointError; `failure` says what an error of the network means."""
+    """Turn huggingface_hub's errors into CheckpointError; `failure` is the message for network errors."""
     import httpx2
     from huggingface_hub import errors
 
     where = f"at {hide_secrets(endpoint())}"
     messages: dict[type[Exception], str] = {
-        errors.HFValidationError: f"{repository!r} cannot be a repository's name; expected OWNER/REPO",
+        errors.HFValidationError: f"{repository!r} is not a valid repository name; expected OWNER/REPO",
         errors.GatedRepoError: f"{repository} {where} is gated: accept its terms there, and set HF_TOKEN",
         errors.RepositoryNotFoundError: f"no repository {repository} {where}; if it is private, set HF_TOKEN",
         errors.RevisionNotFoundError: f"{repository} {where} has no revision {revision!r}",
@@ -166,7 +165,7 @@ def _translate_errors(repository: str, revision: str, name: str, failure: str) -
         try:
             yield
         except errors.LocalEntryNotFoundError as error:
-            raise error.__cause__ or error from None  # what happened when it asked for the file
+            raise error.__cause__ or error from None  # the error of the request
     except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise CheckpointError(next(text for kind, text in messages.items() if isinstance(error, kind))) from None
     except errors.RemoteEntryNotFoundError:
@@ -183,6 +182,6 @@ def _translate_errors(repository: str, revision: str, name: str, failure: str) -
         raise CheckpointError(text) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk
-        # ValueError: redirected to what is no address. OSError: less came than was stated.
+            raise  # an error of the disk
+        # ValueError: redirected to an invalid address. OSError: the file is shorter than stated.
         raise CheckpointError(f"{repository} {where}: {failure} ({type(error).__name__})") from None

@@ -1,4 +1,4 @@
-"""What is in the store, one line a checkpoint."""
+"""List the store, with one line per checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from block.runtime.hashing import LARGE_BYTES, recall
 
 @dataclass(frozen=True)
 class ListedCheckpoint:
-    """A checkpoint as `list` shows it. `size` is in bytes, None if not known; `note` says why, or where from."""
+    """A checkpoint as `list` shows it: `size` in bytes, None if unknown; `note` is its source or its problem."""
 
     name: str
     state: str
@@ -21,7 +21,7 @@ class ListedCheckpoint:
 
 
 def list_checkpoints(store: ModelStore, deep: bool = False) -> list[ListedCheckpoint]:
-    """Return the known checkpoints and the other folders in `store`. With `deep` every file is read and hashed."""
+    """Return the known checkpoints and the other folders in `store`. With `deep`, read and hash every file."""
     return [_list_checkpoint(store, name, deep) for name in store.list_names()]
 
 
@@ -34,7 +34,7 @@ def _list_checkpoint(store: ModelStore, name: str, deep: bool) -> ListedCheckpoi
         expected = store.expected_files(name)
         record = store.read_record(name)
     except CheckpointError as error:
-        return ListedCheckpoint(name, "unclear", None, marks, str(error))
+        return ListedCheckpoint(name, "unknown", None, marks, str(error))
     if is_embedded:
         note = "in git"
     elif known is not None:
@@ -42,22 +42,22 @@ def _list_checkpoint(store: ModelStore, name: str, deep: bool) -> ListedCheckpoi
     else:
         note = record.origin if record is not None else "put here by hand"
     if not folder.is_dir():
-        return ListedCheckpoint(name, "not here", expected[WEIGHTS].size if WEIGHTS in expected else None, marks, note)
+        return ListedCheckpoint(name, "missing", expected[WEIGHTS].size if WEIGHTS in expected else None, marks, note)
     size = sum(path.stat().st_size for path in (folder / file for file in FILES) if path.is_file())
     problem = find_problem(folder, expected, deep)
     if problem is not None:
-        return ListedCheckpoint(name, "NOT SOUND", size, marks, problem)
+        return ListedCheckpoint(name, "INVALID", size, marks, problem)
     unknown = [file for file in FILES if file not in expected]
     weights = folder / WEIGHTS
     if unknown:
-        note += f"; no digest known of {', '.join(unknown)} (`models record {name}` keeps them)"
+        note += f"; no known digest of {', '.join(unknown)} (run `models record {name}`)"
     elif not deep and weights.stat().st_size >= LARGE_BYTES and recall(weights) is None:
-        note += f"; {WEIGHTS} not hashed yet (--deep does)"
-    return ListedCheckpoint(name, "sound", size, marks, note)
+        note += f"; {WEIGHTS} not hashed yet (use --deep)"
+    return ListedCheckpoint(name, "valid", size, marks, note)
 
 
 def format_table(rows: list[ListedCheckpoint]) -> str:
-    """Return the checkpoints as text in columns, with a heading."""
+    """Return the checkpoints as a text table with a heading."""
     cells = [("checkpoint", "state", "size", "", "from")]
     for row in rows:
         size = "" if row.size is None else format_bytes(row.size)
@@ -70,5 +70,5 @@ def format_table(rows: list[ListedCheckpoint]) -> str:
 
 
 def format_bytes(size: int) -> str:
-    """Return a number of bytes in a unit that can be read at a glance."""
+    """Return a number of bytes with its unit: bytes below 100,000, else MB."""
     return f"{size} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""Make a checkpoint's digests hold from now on (`record`), and make the archive to carry elsewhere (`pack`)."""
+"""Record a checkpoint's digests (`record`), and make an archive of it for other machines (`pack`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from block.runtime.hashing import compute_sha256
 
 
 def record(store: ModelStore, name: str, force: bool = False) -> Path:
-    """Keep the digests of the checkpoint of that name; return the file that holds them.
+    """Record the digests of the checkpoint `name`; return the path of the record.
 
-    Those of the embedded one go into its own SHA256SUMS, for git. Raise CheckpointError if the checkpoint cannot be
-    used, or is not what was recorded before, unless `force`; what the block itself knows always holds.
+    For the embedded checkpoint that is its SHA256SUMS, which is in git. Raise CheckpointError if the checkpoint is
+    unusable, differs from built-in digests, or, unless `force`, from recorded ones.
     """
     folder = store.path(name)
     find_checkpoint(str(folder.absolute()) if folder.is_dir() else name, store.folder)
@@ -27,7 +27,7 @@ def record(store: ModelStore, name: str, force: bool = False) -> Path:
         if file.name in expected and expected[file.name].sha256 != file.sha256:
             raise CheckpointError(
                 f"{folder / file.name} has SHA-256 {file.sha256}; expected {expected[file.name].sha256}"
-                + ("" if force else " (--force records it all the same, unless the block itself knows it)")
+                + ("" if force else " (--force records it anyway, except for built-in digests)")
             )
     before = store.read_record(name)
     try:
@@ -44,20 +44,20 @@ def record(store: ModelStore, name: str, force: bool = False) -> Path:
 
 
 def pack(store: ModelStore, name: str, out: Path | None = None, force: bool = False) -> Path:
-    """Write the archive of the checkpoint of that name, by default NAME.tar here; return its path.
+    """Write the archive of the checkpoint `name` (default: NAME.tar in the current folder); return its path.
 
-    Raise CheckpointError if the checkpoint is not sound, or if the archive is there already, unless `force`.
+    Raise CheckpointError if the checkpoint is invalid, or if the archive exists, unless `force`.
     """
     folder = store.path(name)
     out = Path(f"{name}.tar") if out is None else out
     if out.is_dir():
         out /= f"{name}.tar"
     if not folder.is_dir():
-        find_checkpoint(name, store.folder)  # says what is missing and how to get it
+        find_checkpoint(name, store.folder)  # raises with what is missing and how to get it
     if problem := find_problem(folder, store.expected_files(name)):
-        raise CheckpointError(f"{name} is not packed, as it is not sound: {problem}")
+        raise CheckpointError(f"{name} is invalid, so it was not packed: {problem}")
     if out.exists() and not force:
-        raise CheckpointError(f"{out} is there already; --force replaces it")
+        raise CheckpointError(f"{out} already exists; use --force to overwrite it")
     try:
         write_archive(folder, {file.name: file.sha256 for file in _read_files(folder)}, out)
     except (OSError, ValueError) as error:

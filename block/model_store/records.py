@@ -1,7 +1,7 @@
-"""What is recorded about a checkpoint on first sight: where it came from, and its files' sizes and digests.
+"""Records of fetched checkpoints: where each came from, and the sizes and digests of its files.
 
-A record is the JSON file `models/.store/NAME.json`. It outlives the checkpoint's folder, so that fetching the
-checkpoint again compares it with what it was.
+A record is the JSON file `models/.store/NAME.json`. It is written at the first fetch and outlives the
+checkpoint's folder, so that a later fetch is compared with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_SUMS_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Record:
-    """`origin` is in words; `repository` and `revision` (a commit) are set where it came from a hub."""
+    """The record of a checkpoint: `origin` in words; `repository` and `revision` (a commit) if it came from a hub."""
 
     origin: str
     files: tuple[ExpectedFile, ...]
@@ -31,9 +31,9 @@ class Record:
 
 
 def read_record(path: Path) -> Record | None:
-    """Return the record at `path`, None if there is none.
+    """Return the record at `path`, or None if there is none.
 
-    Raise CheckpointError for one that cannot be read: without a record any file would be believed.
+    Raise CheckpointError if it can't be read: treating it as missing would accept any file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -42,9 +42,9 @@ def read_record(path: Path) -> Record | None:
         )
         for file in files:
             if file.name not in FILES:
-                raise ValueError("it names files that no checkpoint has")
+                raise ValueError("it lists unknown files")
             if not SHA256.fullmatch(file.sha256):
-                raise ValueError(f"{file.sha256!r} is no SHA-256")
+                raise ValueError(f"{file.sha256!r} is not a SHA-256")
         return Record(str(content["origin"]), files, content.get("repository"), content.get("revision"))
     except FileNotFoundError:
         return None
@@ -52,12 +52,12 @@ def read_record(path: Path) -> Record | None:
         raise CheckpointError(f"the record {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"the record {path} is damaged ({error}); delete it to have the checkpoint's digests recorded anew"
+            f"the record {path} is damaged ({error}); delete it to record the checkpoint's digests again"
         ) from None
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write `record`, whole or not at all. Raise OSError."""
+    """Write `record`, completely or not at all. Raise OSError."""
     content = {
         "origin": record.origin,
         "repository": record.repository,
@@ -69,12 +69,12 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def format_sums(digests: Mapping[str, str]) -> str:
-    """Return the text of a SHA256SUMS for files by name, in the mapping's order."""
+    """Return the text of a SHA256SUMS file for digests by file name, in the mapping's order."""
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
 def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
-    """Return what the file SHA256SUMS in `folder` says of a checkpoint's files; nothing if there is no such file."""
+    """Return the digests of a checkpoint's files from SHA256SUMS in `folder`; empty if there is no such file."""
     path = folder / SUMS
     try:
         sums = parse_sums(path.read_text(encoding="utf-8"), path)
@@ -86,7 +86,7 @@ def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
 
 
 def parse_sums(text: str, where: object) -> dict[str, str]:
-    """Return digests by file name. Raise CheckpointError for a line that is none, naming it and `where`."""
+    """Return digests by file name. Raise CheckpointError for a malformed line, with its number and `where`."""
     digests: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -94,6 +94,6 @@ def parse_sums(text: str, where: object) -> dict[str, str]:
         digest, _, name = line.partition(" ")
         # After the digest come a space and a mark: a space for text, an asterisk for binary.
         if not SHA256.fullmatch(digest) or name[:1] not in (" ", "*") or not name[1:]:
-            raise CheckpointError(f"{where}, line {number}: expected a SHA-256, two spaces and a file name")
+            raise CheckpointError(f"{where}: line {number} isn't a SHA-256, two spaces and a file name")
         digests[name[1:]] = digest
     return digests

@@ -1,4 +1,4 @@
-"""Where else than on a hub a checkpoint's files can come from: a folder, an archive, or either behind a URL."""
+"""Sources of a checkpoint other than a hub: a folder, an archive, or a URL of either."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ARCHIVE = "archive.tar"
 
 
 class CheckpointSource(Protocol):
-    """A place that has the three files of a checkpoint."""
+    """A source of the three files of a checkpoint."""
 
     def read_sums(self) -> Mapping[str, ExpectedFile]:
-        """Return what the place itself says about its files; they must be that, besides what the store expects."""
+        """Return the digests that the source states; files must match them as well as those the store expects."""
 
     def copy(self, name: str, folder: Path, size: int | None) -> None:
-        """Copy the file `name` into `folder`; `size` in bytes is what it must have, if that is known."""
+        """Copy the file `name` into `folder`; it must have `size` bytes, if given."""
 
 
 class FolderSource:
-    """A folder on this machine, a USB stick say."""
+    """A folder on this machine, for example on a USB stick."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,7 +39,7 @@ class FolderSource:
         if WEIGHTS in missing and pickles:
             raise PickledWeights(folder, pickles[0])
         if missing:
-            raise CheckpointError(f"{folder} does not hold {', '.join(missing)}")
+            raise CheckpointError(f"{folder} does not contain {', '.join(missing)}")
 
     def read_sums(self) -> Mapping[str, ExpectedFile]:
         return read_sums(self._folder)
@@ -73,7 +73,7 @@ class UrlSource:
 
 
 def describe_place(place: str) -> str:
-    """Return in one line, without secrets, where `--from place` points. Raise CheckpointError for a broken URL."""
+    """Return `--from place` as a path or URL without secrets. Raise CheckpointError for an invalid URL."""
     if not _is_url(place):
         return str(Path(place).resolve())
     try:
@@ -82,15 +82,15 @@ def describe_place(place: str) -> str:
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise CheckpointError("--from is no URL; expected http:// or https:// with a host and, if any, a port")
+        raise CheckpointError("--from is an invalid URL; expected http:// or https:// with a host and an optional port")
     return hide_secrets(place)
 
 
 @contextmanager
 def open_place(place: str, folder: Path) -> Iterator[CheckpointSource]:
-    """Open what `--from place` names. A URL whose path ends in .tar is an archive, any other a folder.
+    """Open the source `--from place`. A URL whose path ends in .tar is an archive, any other a folder.
 
-    An archive is downloaded into `folder`. Raise CheckpointError if there is nothing of the kind.
+    Archives are downloaded into `folder`. Raise CheckpointError if there is no such source.
     """
     path = Path(place)
     if _is_url(place):
@@ -110,7 +110,7 @@ def open_place(place: str, folder: Path) -> Iterator[CheckpointSource]:
         with open_archive(path) as archive:
             yield archive
     else:
-        raise CheckpointError(f"--from {place}: expected a folder, an archive, or a URL of http:// or https://")
+        raise CheckpointError(f"--from {place} does not exist; expected a folder, an archive, or a URL with http(s)://")
 
 
 def _is_url(place: str) -> bool:

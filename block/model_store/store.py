@@ -1,4 +1,4 @@
-"""The store as a place: which checkpoints it knows, where each one lives, and what is expected of its files."""
+"""The store: its checkpoints, their paths, and the digests expected of their files."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from block.model_store.catalog import CATALOG, ExpectedFile, KnownCheckpoint
 from block.model_store.records import SUMS, Record, read_record, read_sums
 from block.runtime.hashing import LARGE_BYTES, MEMORY, compute_sha256, recall
 
-HIDDEN = ".store"  # records, locks and fetches under way, in the same file system as the checkpoints
+HIDDEN = ".store"  # records, locks and staging folders, in the same file system as the checkpoints
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-OWN_FILES = frozenset((*FILES, MEMORY, SUMS))  # may lie in a checkpoint's folder and be replaced with it
+OWN_FILES = frozenset((*FILES, MEMORY, SUMS))  # may be in a checkpoint's folder and are replaced with it
 
 
 @dataclass(frozen=True)
 class ModelStore:
-    """The checkpoints in `folder`, and the known ones of `catalog` whether they are there or not."""
+    """The checkpoints in `folder`, and those of `catalog`, present or not."""
 
     folder: Path = field(default_factory=lambda: checkpoint.STORE)
     catalog: tuple[KnownCheckpoint, ...] = CATALOG
 
     def path(self, name: str) -> Path:
-        """Return the folder of the checkpoint of that name. Raise CheckpointError for what cannot be a name."""
+        """Return the folder of the checkpoint `name`. Raise CheckpointError for an invalid name."""
         if not NAME.fullmatch(name):
             raise CheckpointError(
-                f"{name!r} cannot be a checkpoint's name; expected letters, digits, '.', '_' and '-', at most 100, "
-                "the first a letter or digit"
+                f"{name!r} is not a valid checkpoint name; expected at most 100 letters, digits, '.', '_' and '-', "
+                "starting with a letter or digit"
             )
         return self.folder / name
 
     def hidden_path(self, name: str, suffix: str) -> Path:
-        """Return where something about the checkpoint of that name is kept out of sight."""
+        """Return the path of a file or folder about the checkpoint `name` in the hidden folder."""
         return self.folder / HIDDEN / f"{self.path(name).name}.{suffix}"
 
     def find_known(self, name: str) -> KnownCheckpoint | None:
-        """Return the catalog's entry of that name; None for somebody's own checkpoint."""
+        """Return the catalog's entry for `name`, or None if there is none."""
         return next((known for known in self.catalog if known.name == name), None)
 
     def read_record(self, name: str) -> Record | None:
-        """Return what was recorded under that name on first sight.
+        """Return the record of the checkpoint `name`, or None if there is none.
 
-        Of a known checkpoint, only at its pinned revision: another release of this block may have pinned another.
+        Ignore records of built-in checkpoints at revisions that other releases of this block pinned.
         """
         known, record = self.find_known(name), read_record(self.hidden_path(name, "json"))
         if known is not None and record is not None and record.revision not in (None, known.revision):
@@ -53,7 +53,7 @@ class ModelStore:
         return record
 
     def list_names(self) -> list[str]:
-        """Return the known checkpoints, then the other folders in the store in order of name."""
+        """Return the names in the catalog, then the other folders in the store, sorted."""
         known = [entry.name for entry in self.catalog]
         paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         return known + [
@@ -61,21 +61,21 @@ class ModelStore:
         ]
 
     def expected_files(self, name: str) -> Mapping[str, ExpectedFile]:
-        """Return what the files of that name must be, as far as that is known, recorded or, embedded, kept in git."""
+        """Return the expected files of the checkpoint `name`: built in, recorded, or (if embedded) from git."""
         folder, known, record = self.path(name), self.find_known(name), self.read_record(name)
         found: dict[str, ExpectedFile] = {}
         if known is not None and known.is_embedded:
             found |= read_sums(folder)
         elif record is not None:
             found |= {file.name: file for file in record.files}
-        # What this block knows beats what somebody's disk says.
+        # Built-in digests override those on disk.
         return found | {file.name: file for file in (known.files if known is not None else ())}
 
 
 def find_mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool = False) -> str | None:
-    """Say why the file at `path` is not what is expected; return None if it is, or if nothing is expected.
+    """Return how the file at `path` differs from `expected`; None if it matches or nothing is expected.
 
-    With `trust_memory` the digest of a large file is the remembered one, and not compared where there is none.
+    With `trust_memory`, large files aren't hashed: their cached digest is compared, if there is one.
     Raise OSError if the file cannot be read.
     """
     if expected is None:
@@ -90,9 +90,9 @@ def find_mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool 
 
 
 def find_problem(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool = True) -> str | None:
-    """Say what is wrong with the checkpoint in `folder`; return None if it is sound.
+    """Return what is wrong with the checkpoint in `folder`, or None if it is valid.
 
-    Unless `deep`, a large file's digest is only compared where it is remembered.
+    Unless `deep`, a large file's digest is only compared if it is cached.
     """
     try:
         checkpoint.find_checkpoint(str(folder.absolute()))
@@ -107,5 +107,5 @@ def find_problem(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool 
 
 
 def drop_folder(folder: Path, error: CheckpointError) -> str:
-    """Return the message without the path of the folder that it is about."""
+    """Return the message of `error` without the path of `folder`."""
     return str(error).replace(f"{folder}/", "").replace(str(folder), "it")

@@ -1,4 +1,4 @@
-"""Is a checkpoint what it should be, and does it work? Every check reads the files as they are now."""
+"""Verify a checkpoint: its digests, and that it loads and runs. Cached digests aren't used."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from block.model.classifier import Classifier, Logits
 
 SILENCE_S = 1.0
-TOP = 5  # classes of the golden readings whose order must be right
+TOP = 5  # number of golden readings whose order is checked
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: whether it passed, and in words what it found."""
+    """One check: whether it passed, and its finding in words."""
 
     is_ok: bool
     finding: str
@@ -31,7 +31,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Subject:
-    """What to verify: a folder, what its files must be, and golden readings of its logits, if there are any."""
+    """What to verify: a folder, its expected files, and golden readings of its logits, if there are any."""
 
     folder: Path
     expected: Mapping[str, ExpectedFile]
@@ -39,15 +39,15 @@ class Subject:
 
 
 def read_subject(store: ModelStore, name_or_folder: str) -> Subject:
-    """Return the checkpoint of that name in `store`, or in that folder; then its SHA256SUMS and its name count.
+    """Return the checkpoint with that name in `store`, or in that folder.
 
-    Raise CheckpointError if there is no such folder.
+    Outside the store, digests come from its SHA256SUMS and its name. Raise CheckpointError if there is no such folder.
     """
     folder = store.folder / name_or_folder
     if Path(name_or_folder).name != name_or_folder or not folder.is_dir():
         folder = Path(name_or_folder)
     if not folder.is_dir():
-        find_checkpoint(name_or_folder, store.folder)  # says what is missing and how to get it
+        find_checkpoint(name_or_folder, store.folder)  # raises with what is missing and how to get it
     name = folder.resolve().name
     known = store.find_known(name)
     if folder.resolve().parent == store.folder.resolve():
@@ -58,9 +58,9 @@ def read_subject(store: ModelStore, name_or_folder: str) -> Subject:
 
 
 def read_clip(subject: Subject, path: Path) -> bytes:
-    """Read the golden clip. Raise CheckpointError for another clip, or if there are no golden readings."""
+    """Return the golden clip's bytes. Raise CheckpointError if it is another clip or there are no golden readings."""
     if subject.golden is None:
-        raise CheckpointError(f"--clip: no golden readings are known of {subject.folder.name}; leave it out")
+        raise CheckpointError(f"--clip: there are no golden readings for {subject.folder.name}; omit --clip")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -74,9 +74,9 @@ def read_clip(subject: Subject, path: Path) -> bytes:
 
 
 def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
-    """Make the checks one by one; end after a failed one that the others build upon.
+    """Yield the checks one by one; stop if later checks depend on a failed one.
 
-    `clip` is the golden clip, as `read_clip` gives it. Takes seconds: the model is loaded on the CPU in float32.
+    `clip` is the golden clip from `read_clip`. This takes seconds: the model is loaded on the CPU in float32.
     """
     try:
         checkpoint = find_checkpoint(str(subject.folder))
@@ -86,14 +86,14 @@ def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
     front = checkpoint.front_end
     yield Check(
         True,
-        f"whole: {len(checkpoint.class_names)} classes, {front.rate_hz} Hz, {front.mel_bins} mel bins × "
+        f"complete: {len(checkpoint.class_names)} classes, {front.rate_hz} Hz, {front.mel_bins} mel bins × "
         f"{front.max_frames} frames",
     )
     digests = [_check_digest(subject, name) for name in FILES]
     yield from digests
     if not all(check.is_ok for check in digests):
         return
-    # From here on torch is needed, which takes seconds to import.
+    # Imported only now: torch takes seconds to import.
     from block.model.classifier import Classifier
     from block.model.device import choose_device
     from block.settings import ComputeSettings
@@ -103,7 +103,7 @@ def verify(subject: Subject, clip: bytes | None = None) -> Iterator[Check]:
     except CheckpointError as error:
         yield Check(False, drop_folder(subject.folder, error))
         return
-    yield Check(True, "loads: every weight is there and fits")
+    yield Check(True, "loads: all weights are present and have the right shapes")
     yield _check_silence(classifier)
     if clip is not None and subject.golden is not None:
         yield _check_golden(classifier, clip, subject.golden)
@@ -118,7 +118,7 @@ def _check_digest(subject: Subject, name: str) -> Check:
         return Check(False, f"{name} cannot be read: {error.strerror or error}")
     expected = subject.expected.get(name)
     if expected is None:
-        return Check(True, f"{name}: sha256 {digest}, with nothing known or recorded to hold it to")
+        return Check(True, f"{name}: sha256 {digest}, no known or recorded digest to compare with")
     if digest != expected.sha256:
         return Check(False, f"{name} has SHA-256 {digest}; expected {expected.sha256}")
     if name == WEIGHTS:
@@ -133,9 +133,9 @@ def _check_silence(classifier: Classifier) -> Check:
     logits = _compute_logits(classifier, np.zeros(values, dtype=np.float32))
     count = len(classifier.checkpoint.class_names)
     if len(logits) != count:
-        return Check(False, f"silence gives {len(logits)} logits; expected {count}, one a class")
+        return Check(False, f"silence gives {len(logits)} logits; expected {count}, one per class")
     if not all(math.isfinite(value) for value in logits):
-        return Check(False, "silence gives logits that are not finite numbers")
+        return Check(False, "silence gives NaN or infinite logits")
     return Check(True, f"silence gives {count} finite logits, {logits.min():.2f} to {logits.max():.2f}")
 
 
@@ -146,14 +146,14 @@ def _check_golden(classifier: Classifier, clip: bytes, golden: Golden) -> Check:
     names = classifier.checkpoint.class_names
     for reading in golden.readings:
         if reading.index >= len(names) or names[reading.index] != reading.name:
-            return Check(False, f"class {reading.index} is not {reading.name!r}, as the golden readings have it")
+            return Check(False, f"class {reading.index} is not {reading.name!r}, as in the golden readings")
     try:
         waveform = decode(clip).waveform
     except RecordingError as error:
         raise CheckpointError(f"--clip: {error}") from None
     result = compare(list(_compute_logits(classifier, waveform)), golden)
     top = ", ".join(names[index] for index in result.top)
-    finding = f"golden clip: logits within {result.error:.1e} (at most {golden.tolerance:g}), highest: {top}"
+    finding = f"golden clip: logits differ by {result.error:.1e} (limit {golden.tolerance:g}); highest: {top}"
     expected_top = ", ".join(reading.name for reading in golden.readings[:TOP])
     if top != expected_top:
         finding += f"; expected {expected_top}"
@@ -161,7 +161,7 @@ def _check_golden(classifier: Classifier, clip: bytes, golden: Golden) -> Check:
 
 
 def _compute_logits(classifier: Classifier, waveform: Logits) -> Logits:
-    """Return the logits of the start of `waveform`, cut at the model's frames."""
+    """Return the logits of `waveform`, up to the model's last frame."""
     import torch
 
     from block.model.features import FilterBanks
@@ -171,15 +171,15 @@ def _compute_logits(classifier: Classifier, waveform: Logits) -> Logits:
     try:
         logits: Logits = classifier.logits(banks(torch.as_tensor(waveform[: front_end.limit_values])[None]))[0]
     except (RuntimeError, MemoryError) as error:
-        # Out of memory, most likely, which says nothing about the checkpoint.
+        # Probably out of memory, so the checkpoint may still be valid.
         reason = str(error).strip().splitlines()
-        raise CheckpointError(f"it could not be run: {reason[0] if reason else 'out of memory'}") from None
+        raise CheckpointError(f"the model could not be run: {reason[0] if reason else 'out of memory'}") from None
     return logits
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far logits are from the golden ones, the indices of the highest classes, and whether both are right."""
+    """The largest difference from the golden logits, the indices of the highest classes, and whether both pass."""
 
     error: float
     top: tuple[int, ...]
@@ -187,7 +187,7 @@ class Comparison:
 
 
 def compare(logits: Sequence[float], golden: Golden) -> Comparison:
-    """Compare `logits`, one a class, with `golden`. Not a number counts as infinitely far."""
+    """Compare `logits`, one per class, with `golden`. NaN counts as an infinite difference."""
     errors = [abs(float(logits[reading.index]) - reading.logit) for reading in golden.readings]
     error = max(float("inf") if math.isnan(value) else value for value in errors)
     expected_top = tuple(reading.index for reading in golden.readings[:TOP])

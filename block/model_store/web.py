@@ -1,4 +1,4 @@
-"""Download a file from any web server. A download that fails starts over; nothing is kept from one run to the next."""
+"""Download a file from any web server. A failed download starts over; no part of it is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from block.model.checkpoint import WEIGHTS, CheckpointError
 from block.model_store.staging import check_size, size_limit
 
 CONNECT_S, READ_S = 10.0, 30.0
-ATTEMPTS, WAIT_S = 4, 1.0  # the wait doubles from attempt to attempt
+ATTEMPTS, WAIT_S = 4, 1.0  # the wait doubles after each attempt
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 BLOCK_BYTES = 1 << 16
 PICKLE = "pytorch_model.bin"
@@ -24,27 +24,27 @@ HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"ast-ai-action/{__versi
 
 
 class FileNotFound(CheckpointError):
-    """The server has no such file."""
+    """The server doesn't have this file."""
 
 
 class PickledWeights(CheckpointError):
-    """There are weights, but as a pickle, which could run code when it is loaded."""
+    """The only weights are a pickle, which could run code when loaded."""
 
     def __init__(self, where: object, name: str = PICKLE) -> None:
-        super().__init__(f"{where} holds pickled weights only ({name}), which are never loaded; {WEIGHTS} is needed")
+        super().__init__(f"{where} has only pickled weights ({name}), which are never loaded; {WEIGHTS} is needed")
 
 
 def hide_secrets(url: str) -> str:
-    """Return `url` for messages and records: without user name, password and query, which may be secrets."""
+    """Return `url` without user name, password and query, which may be secrets, for messages and records."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(no URL)"
+        return "(invalid URL)"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def download(url: str, path: Path, size: int | None = None) -> None:
-    """Download `url` into the file `path`; `size` in bytes is what it must have, if that is known.
+    """Download `url` into the file `path`; it must have `size` bytes, if given.
 
     Raise FileNotFound or another CheckpointError, and OSError if the disk fails.
     """
@@ -53,7 +53,7 @@ def download(url: str, path: Path, size: int | None = None) -> None:
         try:
             return _download_once(url, path, size)
         except requests.exceptions.SSLError:
-            raise CheckpointError("the server's certificate could not be verified, or TLS failed otherwise") from None
+            raise CheckpointError("TLS failed, or the server's certificate could not be verified") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
             raise CheckpointError(f"the URL cannot be fetched: {type(error).__name__}") from None
         except requests.RequestException as error:
@@ -64,7 +64,7 @@ def download(url: str, path: Path, size: int | None = None) -> None:
 
 
 def file_exists(url: str) -> bool:
-    """Return True if the server says that it has this file."""
+    """Return True if the server has this file."""
     try:
         with _Session(url) as session:
             return session.head(url, timeout=CONNECT_S, allow_redirects=True).status_code == 200
@@ -92,7 +92,7 @@ def _download_once(url: str, path: Path, size: int | None) -> None:
                 progress.update(len(block))
                 received += len(block)
                 if received > size_limit(path.name):
-                    raise CheckpointError(f"{hide_secrets(url)}: the server sends more than it should")
+                    raise CheckpointError(f"{hide_secrets(url)} has more than {size_limit(path.name)} bytes")
                 file.write(block)
 
 
@@ -103,28 +103,28 @@ def _check_status(response: requests.Response, url: str) -> None:
     if status in BUSY:
         raise requests.HTTPError(response=response)
     if status in (404, 410):
-        raise FileNotFound(f"{hide_secrets(url)} is not there: the server answered {status}")
+        raise FileNotFound(f"{hide_secrets(url)} was not found: the server answered {status}")
     if status in (401, 403):
         raise CheckpointError(f"{hide_secrets(url)}: the server answered {status}, access refused")
     raise CheckpointError(f"{hide_secrets(url)}: the server answered {status} {response.reason}; expected 200")
 
 
 def _describe(error: requests.RequestException) -> str:
-    """Say what happened in our words: those of requests may hold the URL with its secrets."""
+    """Return a message for `error` in our own words: those of requests may contain the URL with its secrets."""
     if error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return f"no answer within {READ_S:g} s"
     if isinstance(error, requests.ConnectionError):
         return f"no data for {READ_S:g} s" if "timed out" in str(error) else "the connection failed"
-    return "the connection broke off"
+    return "the connection was interrupted"
 
 
 class _Session(requests.Session):
-    """Send the user name and password in the URL to its host, and to no other.
+    """Send the user name and password in the URL only to its host.
 
-    requests by itself also sends what ~/.netrc has for a host, a `default` entry to every host, and looks there again
-    at each redirect.
+    By default, requests also sends credentials from ~/.netrc, whose `default` entry matches every host, and looks there
+    again at each redirect.
     """
 
     def __init__(self, url: str) -> None:
@@ -137,6 +137,6 @@ class _Session(requests.Session):
         try:
             is_elsewhere = self.should_strip_auth(before, now)  # type: ignore[no-untyped-call]
         except ValueError:
-            raise requests.exceptions.InvalidURL("redirected to what is no address") from None
+            raise requests.exceptions.InvalidURL("redirected to an invalid address") from None
         if is_elsewhere:
             prepared_request.headers.pop("Authorization", None)

@@ -49,27 +49,27 @@ def test_the_digest_is_that_of_the_weights(copy: Path) -> None:
 
 
 def large_weights(folder: Path) -> Checkpoint:
-    """A checkpoint whose weights are large enough to be remembered, all zeros."""
+    """Make a checkpoint whose weights, all zeros, are large enough for their digest to be cached."""
     with (folder / "model.safetensors").open("wb") as file:
         file.truncate(LARGE_BYTES)
     return Checkpoint(folder, "large", NAMES, FrontEnd())
 
 
-def test_the_digest_of_a_large_file_is_computed_once_and_remembered(tmp_path: Path) -> None:
+def test_the_digest_of_a_large_file_is_computed_once_and_cached(tmp_path: Path) -> None:
     checkpoint = large_weights(tmp_path)
     digest = checkpoint.sha256()
     assert digest == hashlib.sha256(bytes(LARGE_BYTES)).hexdigest()
     memory = tmp_path / MEMORY
     entries = json.loads(memory.read_text())
     assert entries["model.safetensors"]["sha256"] == digest
-    # That it is the memory which speaks: another digest in it is believed.
+    # Put another digest into the cache to see that it is used.
     entries["model.safetensors"]["sha256"] = "0" * 64
     memory.write_text(json.dumps(entries))
     assert checkpoint.sha256() == "0" * 64
     assert sorted(path.name for path in tmp_path.iterdir()) == [MEMORY, "model.safetensors"]
 
 
-def test_a_change_of_size_or_time_computes_the_digest_anew(tmp_path: Path) -> None:
+def test_the_digest_is_recomputed_when_size_or_time_change(tmp_path: Path) -> None:
     checkpoint = large_weights(tmp_path)
     before = checkpoint.sha256()
     with checkpoint.weights.open("r+b") as file:
@@ -84,43 +84,46 @@ def test_a_change_of_size_or_time_computes_the_digest_anew(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"model.safetensors": 1}', '{"model.safetensors": {"size": 1}}'])
-def test_a_memory_that_makes_no_sense_is_written_anew(tmp_path: Path, content: str) -> None:
+def test_a_damaged_digest_cache_is_rewritten(tmp_path: Path, content: str) -> None:
     (tmp_path / MEMORY).write_text(content)
     digest = large_weights(tmp_path).sha256()
     assert json.loads((tmp_path / MEMORY).read_text())["model.safetensors"]["sha256"] == digest
 
 
-def test_where_nothing_can_be_written_the_digest_is_computed_each_time_and_nothing_said(tmp_path: Path) -> None:
+def test_a_digest_that_cannot_be_cached_is_computed_each_time_without_a_message(tmp_path: Path) -> None:
     checkpoint = large_weights(tmp_path)
-    # A folder in the memory's place stops even root from writing it.
+    # A folder at the path of the cache stops even root from writing it.
     (tmp_path / MEMORY).mkdir()
     assert checkpoint.sha256() == checkpoint.sha256() == hashlib.sha256(bytes(LARGE_BYTES)).hexdigest()
     assert sorted(path.name for path in tmp_path.iterdir()) == [MEMORY, "model.safetensors"]
 
 
-def test_the_digest_of_a_small_file_leaves_nothing_behind(copy: Path) -> None:
+def test_the_digest_of_a_small_file_is_not_cached(copy: Path) -> None:
     before = sorted(copy.iterdir())
     find_checkpoint(str(copy)).sha256()
     assert sorted(copy.iterdir()) == before
 
 
-def test_weights_that_have_gone_have_no_digest(copy: Path) -> None:
+def test_the_digest_of_missing_weights_is_an_error(copy: Path) -> None:
     checkpoint = find_checkpoint(str(copy))
     checkpoint.weights.unlink()
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         checkpoint.sha256()
 
 
-def test_where_the_default_is_missing_it_is_said_how_to_get_it_and_which_one_is_there(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_default_checkpoint_says_how_to_get_it_and_names_the_embedded_one(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(
-        CheckpointError, match=r"models fetch`.*huggingface\.co/MIT/ast.*or use the embedded one: --model ast-tiny"
+        CheckpointError,
+        match=r"models fetch`.*huggingface\.co/MIT/ast.*or use the embedded checkpoint: --model ast-tiny",
     ):
         find_checkpoint(DEFAULT, store=tmp_path)
 
 
-def test_an_unknown_name_is_refused_with_the_names_there_are(copy: Path) -> None:
+def test_an_unknown_name_is_refused_with_the_available_names(copy: Path) -> None:
     (copy.parent / ".store").mkdir()
-    with pytest.raises(CheckpointError, match="present in .*: mine"):
+    with pytest.raises(CheckpointError, match="available in .*: mine"):
         find_checkpoint("yours", store=copy.parent)
 
 
@@ -135,10 +138,10 @@ def pickle_weights(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
-    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
-    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "holds a JSON list"),
+    "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "contains a JSON list"),
     "another architecture": (lambda f: edit(f / "config.json", model_type="vit"), "a model of type 'vit'"),
-    "no labels": (lambda f: edit(f / "config.json", id2label=None), "names no classes"),
+    "no labels": (lambda f: edit(f / "config.json", id2label=None), "has no class names"),
     "a gap in the labels": (lambda f: edit(f / "config.json", id2label={"0": "a", "2": "b"}), "no name for class 1"),
     "an empty label": (lambda f: edit(f / "config.json", id2label={"0": " "}), "no name for class 0"),
     "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "preprocessor_config.json is missing"),
@@ -146,60 +149,60 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: edit(f / "preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor"),
         "front end is 'WhisperFeatureExtractor'",
     ),
-    "other frames": (lambda f: edit(f / "preprocessor_config.json", max_length=512), "128 mel bins × 512 frames, the"),
-    "other bins": (lambda f: edit(f / "preprocessor_config.json", num_mel_bins=64), "64 mel bins × 1024 frames, the"),
+    "other frames": (lambda f: edit(f / "preprocessor_config.json", max_length=512), "128 mel bins × 512 frames; the"),
+    "other bins": (lambda f: edit(f / "preprocessor_config.json", num_mel_bins=64), "64 mel bins × 1024 frames; the"),
     "another rate": (
         lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000),
-        "the front end works at 8000 Hz; expected 16000",
+        "sampling_rate is 8000; expected 16000",
     ),
-    "a mean of words": (lambda f: edit(f / "preprocessor_config.json", mean="low"), "mean is 'low'"),
-    "a mean that is no number": (
-        lambda f: edit(f / "preprocessor_config.json", mean=float("nan")), "no usable front end"
+    "a mean that is text": (lambda f: edit(f / "preprocessor_config.json", mean="low"), "mean is 'low'"),
+    "a mean of NaN": (
+        lambda f: edit(f / "preprocessor_config.json", mean=float("nan")), "an unusable front end"
     ),
-    "no spread": (lambda f: edit(f / "preprocessor_config.json", std=0), "no usable front end"),
+    "a std of 0": (lambda f: edit(f / "preprocessor_config.json", std=0), "an unusable front end"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
     "pickled weights": (pickle_weights, r"pickled weights \(pytorch_model.bin\), which are never loaded"),
-    "cut weights": (damage_weights, "is damaged or no safetensors file: it has"),
-    "a pointer in place of weights": (
+    "truncated weights": (damage_weights, "is damaged or not a safetensors file: it has"),
+    "a Git LFS pointer instead of weights": (
         lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
-        "damaged or no safetensors file",
+        "damaged or not a safetensors file",
     ),
     "a header longer than the file": (
-        lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 7 + b"\x00" + b"{}"), "does not fit in the file of 10"
+        lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 7 + b"\x00" + b"{}"), "bytes, but the file has 10"
     ),
-    "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or no safetensors file"),
+    "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or not a safetensors file"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_checkpoint_that_cannot_be_used_is_refused_and_the_file_named(copy: Path, damage: str) -> None:
-    act, said = DAMAGES[damage]
-    act(copy)
-    with pytest.raises(CheckpointError, match=said):
+def test_an_unusable_checkpoint_is_refused_and_the_file_named(copy: Path, damage: str) -> None:
+    do_damage, message = DAMAGES[damage]
+    do_damage(copy)
+    with pytest.raises(CheckpointError, match=message):
         find_checkpoint(str(copy))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "classifier.dense.weight is 7 × 32; expected 3 × 32"),
-        ({"num_hidden_layers": 3}, "there are 2 layers; expected 3"),
+        ({"num_hidden_layers": 3}, "the number of layers is 2; expected 3"),
         ({"time_stride": 8}, "position_embeddings is 1 × 514 × 32; expected 1 × 1018 × 32"),
         ({"hidden_size": None}, "classifier.dense.weight is 7 × 32; expected 7 × 768"),
         ({"hidden_size": "abc"}, "hidden_size is 'abc'; expected a whole number above 0"),
         ({"num_attention_heads": 0}, "num_attention_heads is 0; expected a whole number above 0"),
-        ({"num_attention_heads": 5}, "its sizes do not go together"),
+        ({"num_attention_heads": 5}, "the sizes there are inconsistent"),
     ],
 )
-def test_weights_that_do_not_fit_their_config_are_refused_before_torch_could_fill_them_with_noise(
-    copy: Path, changes: dict[str, object], said: str
+def test_weights_that_do_not_match_their_config_are_refused_before_they_are_loaded(
+    copy: Path, changes: dict[str, object], message: str
 ) -> None:
     edit(copy / "config.json", **changes)
-    with pytest.raises(CheckpointError, match=f"model.safetensors does not fit its config.json: .*{said}"):
+    with pytest.raises(CheckpointError, match=f"model.safetensors does not match its config.json: .*{message}"):
         find_checkpoint(str(copy))
 
 
-def test_weights_that_lack_a_tensor_are_refused_when_they_are_loaded(copy: Path) -> None:
+def test_weights_with_a_missing_tensor_are_refused_when_they_are_loaded(copy: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(copy / "model.safetensors")
@@ -209,7 +212,7 @@ def test_weights_that_lack_a_tensor_are_refused_when_they_are_loaded(copy: Path)
         Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
 
 
-def test_a_config_that_transformers_cannot_take_is_refused_in_its_words(copy: Path) -> None:
+def test_a_config_that_transformers_rejects_is_refused_with_its_message(copy: Path) -> None:
     edit(copy / "config.json", quantization_config={"quant_method": "awq"})
     with pytest.raises(CheckpointError, match="cannot be loaded on cpu: "):
         Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
@@ -221,11 +224,11 @@ def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
         find_checkpoint(name)
 
 
-def test_a_device_that_is_not_there_is_refused_with_the_reason() -> None:
+def test_a_missing_device_is_refused_with_the_reason() -> None:
     import torch
 
     if torch.cuda.is_available():
-        with pytest.raises(SettingsError, match="CUDA devices here"):
+        with pytest.raises(SettingsError, match="expected at most cuda:"):
             choose_device(ComputeSettings("cuda:99"))
     else:
         with pytest.raises(SettingsError, match="--device is cuda, but there is no CUDA device: ."):

@@ -33,7 +33,7 @@ def test_input_tensors_equal_those_of_transformers(sound: str) -> None:
 
 
 @pytest.mark.parametrize("values", [400, 401, 559, 32_000, 82_040, 100_000, 164_079, 164_080])
-def test_a_repeated_window_equals_that_of_transformers_on_the_tiled_waveform(values: int) -> None:
+def test_a_repeated_window_equals_transformers_on_the_tiled_waveform(values: int) -> None:
     waveforms = RNG.normal(0, 0.1, (2, values)).astype(np.float32)
     tiled = [np.tile(waveform, 164_080 // values + 1)[:164_080] for waveform in waveforms]
     expected = ASTFeatureExtractor()(tiled, sampling_rate=16000, return_tensors="pt")["input_values"]
@@ -42,7 +42,7 @@ def test_a_repeated_window_equals_that_of_transformers_on_the_tiled_waveform(val
     assert (FilterBanks(FrontEnd(), torch.device("cpu"))(filled) - expected).abs().max() <= 1e-5
 
 
-def test_a_front_end_of_other_measures_equals_that_of_transformers() -> None:
+def test_a_front_end_with_other_parameters_equals_transformers() -> None:
     waveforms = RNG.normal(0, 0.1, (2, 16000)).astype(np.float32)
     front_end = FrontEnd(mel_bins=64, max_frames=128, mean=-6.0, std=3.0)
     reference = ASTFeatureExtractor(num_mel_bins=64, max_length=128, mean=-6.0, std=3.0)
@@ -63,6 +63,6 @@ def test_padding_and_digital_silence_are_different_inputs() -> None:
 
 
 @pytest.mark.parametrize("values", [0, 399, 164_081])
-def test_what_the_model_cannot_hear_whole_is_refused(values: int) -> None:
-    with pytest.raises(ValueError, match=f"a window of {values} values .* 400 to 164080"):
+def test_windows_that_are_too_short_or_too_long_are_refused(values: int) -> None:
+    with pytest.raises(ValueError, match=f"a window has {values} values .* 400 to 164080"):
         FilterBanks(FrontEnd(), torch.device("cpu"))(torch.zeros(1, values))

@@ -1,4 +1,4 @@
-"""The forward pass equals transformers', and merging padding is exact where it must be."""
+"""The forward pass equals transformers', and merging padding is exact in the cases where it should be."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.conftest import EMBEDDED
 PADDING = 0.467
 
 
-def far(logits: Tensor, expected: Tensor) -> float:
-    """The largest difference, as a share of the largest logit: random weights give large ones."""
+def relative_error(logits: Tensor, expected: Tensor) -> float:
+    """Return the largest difference relative to the largest logit, because random weights give large logits."""
     return float((logits - expected).abs().max() / (1 + expected.abs().max()))
 
 
@@ -58,9 +58,9 @@ def test_logits_equal_transformers_for_any_configuration(make_checkpoint: Callab
     with torch.inference_mode():
         expected = model(x).logits
         for make in [packed] if packing_works() else []:
-            assert far(Forward(model, make)(x), expected) < 1e-5
-        assert far(Forward(model)(x), expected) < 1e-5
-    assert expected.std(dim=0).max() > 1e-3, "inputs that all score alike show nothing"
+            assert relative_error(Forward(model, make)(x), expected) < 1e-5
+        assert relative_error(Forward(model)(x), expected) < 1e-5
+    assert expected.std(dim=0).max() > 1e-3, "inputs that all get the same logits test nothing"
 
 
 def test_logits_of_the_embedded_checkpoint_equal_transformers() -> None:
@@ -70,12 +70,12 @@ def test_logits_of_the_embedded_checkpoint_equal_transformers() -> None:
         assert (Forward(model)(x) - model(x).logits).abs().max() < 1e-4
 
 
-def test_a_batch_too_large_for_the_cache_is_computed_in_parts_that_change_nothing(model: Any) -> None:
+def test_a_batch_too_large_for_the_cache_is_computed_in_parts_with_the_same_result(model: Any) -> None:
     forward = Forward(model)
     x = inputs(1 + CPU_ACTIVATIONS // (forward.all_tokens.count * model.config.intermediate_size), 500)
     with torch.inference_mode():
         together = forward(x)
-        assert far(together, torch.cat([forward(one) for one in x.split(1)])) < 1e-5
+        assert relative_error(together, torch.cat([forward(one) for one in x.split(1)])) < 1e-5
 
 
 @pytest.mark.parametrize("recorded", [1, 10, 11, 98, 198, 1000, 1014, 1024])
@@ -85,12 +85,12 @@ def test_as_many_groups_as_tokens_change_nothing(model: Any, recorded: int) -> N
     with torch.inference_mode():
         tokens = forward.merge_padding(forward.grid.count_columns(recorded), 2000, PADDING)
         assert tokens.count == forward.all_tokens.count
-        assert far(forward(x, tokens), forward(x)) < 2e-5
+        assert relative_error(forward(x, tokens), forward(x)) < 2e-5
 
 
 @pytest.mark.parametrize("groups", [12, 100])
-def test_padding_tokens_that_are_equal_are_merged_without_any_error(model: Any, groups: int) -> None:
-    # Position embeddings that do not change along time make the padding tokens of a row equal, and stay equal.
+def test_merging_equal_padding_tokens_is_exact(model: Any, groups: int) -> None:
+    # With position embeddings that are constant in time, the padding tokens of a row are equal in every layer.
     positions = model.audio_spectrogram_transformer.embeddings.position_embeddings
     with torch.no_grad():
         positions.normal_(std=0.5, generator=torch.Generator().manual_seed(1))
@@ -102,10 +102,10 @@ def test_padding_tokens_that_are_equal_are_merged_without_any_error(model: Any, 
         columns = forward.grid.count_columns(198)
         tokens = forward.merge_padding(columns, groups, PADDING)
         assert tokens.count <= 2 + 12 * 20 + groups
-        assert far(forward(x, tokens), forward(x)) < 2e-5
-        # It is the logarithm of the count that does it.
+        assert relative_error(forward(x, tokens), forward(x)) < 2e-5
+        # Without the logarithm of the count it is not exact.
         without = type(tokens)(tokens.columns, tokens.positions)
-        assert far(forward(x, without), forward(x)) > 1e-3
+        assert relative_error(forward(x, without), forward(x)) > 1e-3
 
 
 @pytest.mark.parametrize("frames", [1, 9, 10, 11, 198, 1015, 1024])
@@ -116,17 +116,20 @@ def test_a_column_counts_as_recorded_when_it_holds_a_recorded_frame(frames: int)
     assert grid.count_frames(grid.count_columns(frames)) <= 1024
 
 
-def test_more_groups_come_closer_and_the_same_groups_come_again() -> None:
+def test_more_groups_are_more_accurate_and_groups_are_reproducible() -> None:
     model = load(EMBEDDED)
     x = inputs(4, 198, model.config.max_length)
     with torch.inference_mode():
         forward = Forward(model)
         columns = forward.grid.count_columns(198)
-        errors = [far(forward(x, forward.merge_padding(columns, count, PADDING)), forward(x)) for count in (4, 32, 256)]
+        errors = [
+            relative_error(forward(x, forward.merge_padding(columns, count, PADDING)), forward(x))
+            for count in (4, 32, 256)
+        ]
         again = Forward(model).merge_padding(columns, 32, PADDING)
         tokens = forward.merge_padding(columns, 32, PADDING)
     assert errors[0] > 2 * errors[1] > 4 * errors[2] > 0
     assert torch.equal(again.positions, tokens.positions)
     assert tokens.bias is not None
-    # Every token of padding is in one group: as many as there are get attention.
+    # Every padding token is in exactly one group, so the weights add up to their number.
     assert round(float(tokens.bias[-32:].exp().sum())) == forward.grid.rows * (forward.grid.columns - columns)

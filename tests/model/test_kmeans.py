@@ -1,4 +1,4 @@
-"""Groups of points."""
+"""Clusters of points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from block.model.kmeans import cluster_points
 
 
-def test_clouds_that_lie_apart_are_told_apart() -> None:
+def test_separate_clouds_get_separate_clusters() -> None:
     generator = torch.Generator().manual_seed(0)
     centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     points = torch.cat([center + torch.randn(30, 2, generator=generator) for center in centers])
@@ -20,12 +20,12 @@ def test_clouds_that_lie_apart_are_told_apart() -> None:
 
 
 @given(st.integers(26, 60), st.integers(2, 25))
-def test_equal_points_stay_together_however_distances_are_rounded(points: int, count: int) -> None:
-    # torch.cdist multiplies matrices from 26 points on, and a CPU may round a product's rows differently.
-    rounded = torch.cdist
+def test_equal_points_stay_together_even_if_distances_are_rounded_differently(points: int, count: int) -> None:
+    # From 26 points on, torch.cdist uses a matrix product, whose rows a CPU may round differently.
+    exact = torch.cdist
 
     def uneven(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-        distances = rounded(points, centers)
+        distances = exact(points, centers)
         distances[::2] += torch.linspace(1e-4, 0, distances.shape[1])
         return distances
 
@@ -39,7 +39,7 @@ def test_equal_points_stay_together_however_distances_are_rounded(points: int, c
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 5))
-def test_every_point_is_in_a_group_and_equal_points_are_in_the_same(points: int, count: int, kinds: int) -> None:
+def test_every_point_is_in_a_cluster_and_equal_points_share_one(points: int, count: int, kinds: int) -> None:
     generator = torch.Generator().manual_seed(points * count)
     kind = torch.randint(kinds, (points,), generator=generator)
     groups = cluster_points(torch.randn(kinds, 3, generator=generator)[kind], count)

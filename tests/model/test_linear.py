@@ -1,4 +1,4 @@
-"""Linear layers: the packed ones equal PyTorch's, the 8-bit ones round as they say."""
+"""Linear layers: packed ones equal PyTorch's, and 8-bit ones stay within their rounding error."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_packed_layers_equal_plain_ones(rows: int, gelu: bool, with_bias: bool) 
 
 
 @pytest.mark.parametrize("limit", [INT8_MAX, INT8_NARROW_MAX])
-def test_int8_layers_are_off_by_no_more_than_their_rounding(limit: int) -> None:
+def test_the_error_of_int8_layers_is_within_their_rounding(limit: int) -> None:
     if not find_int8_limit():
         pytest.skip("this CPU has no fast integer products")
     if limit > find_int8_limit():
-        pytest.skip("on this CPU such products saturate")
+        pytest.skip("such products saturate on this CPU")
     x, weight, bias = sample()
     x[3] = 0
     x[4] *= 1000
@@ -73,7 +73,7 @@ def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbors() -> None:
     assert torch.equal(layer(x)[:1], layer(x[:1]))
 
 
-def test_a_cpu_that_multiplies_wrongly_or_not_at_all_gets_no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_not_used_on_a_cpu_that_saturates_errs_or_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     right = torch._int_mm
 
     def saturates(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

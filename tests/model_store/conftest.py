@@ -1,4 +1,4 @@
-"""A hub on loopback with one small real checkpoint, and an empty store."""
+"""A fake hub on loopback with one small real checkpoint, and an empty store."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ REPOSITORY = "somebody/small-ast"
 
 
 @pytest.fixture(autouse=True)
-def _online_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's client, offline in all other tests, may go online here; what it is told of is the stand-in alone."""
+def _online_but_only_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hub's client, offline in all other tests, go online, with a loopback address as its only endpoint."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
@@ -36,8 +36,8 @@ def _online_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait between attempts, neither ours nor huggingface_hub's, and little patience with a silent server."""
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the waits between attempts, ours and huggingface_hub's, and shorten the timeouts."""
     monkeypatch.setattr(web, "WAIT_S", 0.01)
     monkeypatch.setattr(web, "READ_S", 1.0)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
@@ -52,12 +52,12 @@ def contents(checkpoint_folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def large(contents: dict[str, bytes]) -> dict[str, bytes]:
-    """A checkpoint with 1 MB more of weights, which no model asks for."""
+    """A checkpoint with 1 MB of additional weights that no model uses."""
     return {**contents, WEIGHTS: with_ballast(contents[WEIGHTS], random.Random(3).randbytes(1 << 20))}
 
 
 def with_ballast(weights: bytes, ballast: bytes) -> bytes:
-    """A safetensors file with one more tensor: whole and of the right shapes, only larger."""
+    """Return `weights`, a safetensors file, with one more tensor: still valid, only larger."""
     (length,) = struct.unpack("<Q", weights[:8])
     tensors, values = json.loads(weights[8 : 8 + length]), weights[8 + length :]
     span = [len(values), len(values) + len(ballast)]

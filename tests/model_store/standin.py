@@ -1,4 +1,4 @@
-"""A stand-in for the hub, and for any web server with files, on loopback: it can be slow, break off, and lie."""
+"""A fake hub or web server on loopback that can be slow, interrupt downloads, and send wrong headers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class Asked:
 
 @dataclass
 class StandIn:
-    """`files` by path, `/OWNER/REPO/FILE` for those of the hub's repositories.
+    """A server with `files` by path; files of the hub's repositories have the path `/OWNER/REPO/FILE`.
 
-    What goes wrong: `break_after` bytes of a body the connection is cut, `breaks` times; `busy` first answers are 503;
-    `pause_s` between blocks of 4096 bytes; without `ranges` a Range is ignored; `stall` sends half and then nothing;
-    without `states_sha256` no digest is known before the transfer; without `lengths` no body has a Content-Length.
+    Faults: `breaks` times, the connection is closed after `break_after` bytes of a body; the first `busy` answers are
+    503; the server waits `pause_s` between blocks of 4096 bytes; without `ranges` it ignores Range headers; `stall`
+    sends half of a body and then nothing; without `states_sha256` it doesn't state digests; without `lengths` bodies
+    have no Content-Length.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class StandIn:
             self.files[f"{below}/{name}"] = content
 
     def sent(self, name: str) -> int:
-        """Bytes of the body of that file sent so far."""
+        """Return the number of bytes of that file's body sent so far."""
         return sum(one.sent for one in self.asked if one.method == "GET" and one.path.endswith(name))
 
     def got(self, name: str) -> list[Asked]:
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._refuse(asked, 404, "EntryNotFound" if resolve is not None else "")
             return
-        # As the hub has it: large files are kept elsewhere, by their SHA-256; small ones are known by git's name.
+        # Like the hub: large files are stored by their SHA-256, small ones by their Git hash.
         is_large = len(content) > 10000 and standin.states_sha256
         etag = hashlib.sha256(content).hexdigest() if is_large else hashlib.sha1(content).hexdigest()
         if resolve is not None and is_large and standin.etags:
@@ -169,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             if standin.stall and limit < len(body):
                 standin.closing.wait(20)
         except OSError:
-            pass  # the client has gone: it was killed, or has lost patience
+            pass  # the client was killed or has timed out
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`python -m block models`, as it is typed and as it prints."""
+"""`python -m block models`: its arguments and its output."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_list_shows_a_line_for_each_checkpoint(
     assert main(["list"], store) == 0
     heading, small, tiny, cut, mine = capsys.readouterr().out.splitlines()
     assert heading.split() == ["checkpoint", "state", "size", "from"]
-    assert small.split() == ["small", "not", "here", f"{REPOSITORY}@{COMMIT[:12]}"]
-    assert tiny.split()[:2] == ["tiny", "sound"]
-    assert "embedded  in git; no digest known of config.json" in tiny
-    assert cut.split()[:3] == ["cut", "NOT", "SOUND"]
-    assert cut.endswith("the checkpoint is not whole: config.json is missing")
-    assert mine.split()[:2] == ["mine", "sound"]
+    assert small.split() == ["small", "missing", f"{REPOSITORY}@{COMMIT[:12]}"]
+    assert tiny.split()[:2] == ["tiny", "valid"]
+    assert "embedded  in git; no known digest of config.json" in tiny
+    assert cut.split()[:2] == ["cut", "INVALID"]
+    assert cut.endswith("the checkpoint is incomplete: config.json is missing")
+    assert mine.split()[:2] == ["mine", "valid"]
     assert main(["record", "tiny"], store) == 0
-    assert capsys.readouterr().out == f"digests of tiny are in {store.path('tiny') / SUMS}\n"
+    assert capsys.readouterr().out == f"digests of tiny recorded in {store.path('tiny') / SUMS}\n"
     assert main(["list"], store) == 0
     assert capsys.readouterr().out.splitlines()[2].endswith("embedded  in git")
 
@@ -51,47 +51,47 @@ def test_list_knows_the_default_and_the_embedded_one(tmp_path: Path) -> None:
     default, embedded = list_checkpoints(ModelStore(tmp_path / "nothing", CATALOG))
     assert (default.name, default.marks, default.size) == (DEFAULT, ("default",), 346_404_948)
     assert default.note == "MIT/ast-finetuned-audioset-10-10-0.4593@f826b80d2822"
-    assert (embedded.name, embedded.marks, embedded.state) == (checkpoint.EMBEDDED, ("embedded",), "not here")
+    assert (embedded.name, embedded.marks, embedded.state) == (checkpoint.EMBEDDED, ("embedded",), "missing")
 
 
-def test_sizes_are_told_in_a_unit_that_can_be_read() -> None:
+def test_sizes_are_printed_in_bytes_or_megabytes() -> None:
     assert [format_bytes(size) for size in (0, 99_999, 100_000, 346_404_948)] == [
         "0 bytes", "99999 bytes", "0.1 MB", "346.4 MB",
     ]  # fmt: skip
 
 
-def test_the_embedded_checkpoint_is_what_git_says_it_is() -> None:
+def test_the_embedded_checkpoint_matches_its_digests_in_git() -> None:
     if not (EMBEDDED / SUMS).is_file():
-        pytest.skip(f"its digests are not recorded yet: python -m block models record {EMBEDDED.name}")
+        pytest.skip(f"its digests are not recorded yet; run python -m block models record {EMBEDDED.name}")
     (line,) = [one for one in list_checkpoints(ModelStore(), deep=True) if "embedded" in one.marks]
-    assert (line.state, line.note) == ("sound", "in git")
+    assert (line.state, line.note) == ("valid", "in git")
     assert line.size is not None
     assert line.size <= 15_000_000
 
 
-def test_list_takes_a_large_digest_as_remembered_unless_it_is_to_look_deep(
+def test_list_uses_the_cached_digest_of_a_large_file_unless_deep(
     store: ModelStore, hub: StandIn, contents: dict[str, bytes]
 ) -> None:
     hub.files[f"/{REPOSITORY}/{WEIGHTS}"] = with_ballast(contents[WEIGHTS], bytes(LARGE_BYTES))
     main(["fetch", "small"], store)
     folder = store.path("small")
-    assert (folder / MEMORY).is_file()  # so that no run computes it first
+    assert (folder / MEMORY).is_file()  # so that the first run does not have to compute it
     weights = folder / WEIGHTS
     was = weights.stat()
     with weights.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"x")
     os.utime(weights, ns=(was.st_atime_ns, was.st_mtime_ns))
-    assert list_checkpoints(store)[0].state == "sound"
+    assert list_checkpoints(store)[0].state == "valid"
     deep = list_checkpoints(store, deep=True)[0]
-    assert (deep.state, deep.note.split(":")[0].split()[0]) == ("NOT SOUND", WEIGHTS)
+    assert (deep.state, deep.note.split(":")[0].split()[0]) == ("INVALID", WEIGHTS)
     os.utime(weights)
-    # Changed by its time as well: not remembered, so not judged; its size is right.
+    # With another time the digest is no longer cached, so only the size is checked, and that is right.
     (shallow, *_) = list_checkpoints(store)
-    assert (shallow.state, shallow.note.split("; ")[1]) == ("sound", "model.safetensors not hashed yet (--deep does)")
+    assert (shallow.state, shallow.note.split("; ")[1]) == ("valid", "model.safetensors not hashed yet (use --deep)")
 
 
-def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
+def test_a_checkpoint_that_is_packed_and_fetched_elsewhere_has_the_same_bytes(
     store: ModelStore, hub: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fetch", "small"], store) == 0
@@ -104,23 +104,23 @@ def test_fetch_pack_and_fetch_elsewhere_label_with_the_same_bytes(
     assert len(hub.asked) == count
     assert main(["verify", "small"], other) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[-1] == "small is sound"
+    assert out.splitlines()[-1] == "small is valid"
     assert "FAILED" not in out
     first, second = (find_checkpoint("small", one.folder) for one in (store, other))
     assert first.sha256() == second.sha256()
 
 
-def test_verify_exits_with_1_for_what_is_not_sound(
+def test_verify_exits_with_1_for_an_invalid_checkpoint(
     store: ModelStore, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(checkpoint_folder, store.path("mine"))
     (store.path("mine") / WEIGHTS).write_bytes(b"")
     assert main(["verify", "mine"], store) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "mine is NOT SOUND"
+    assert capsys.readouterr().out.splitlines()[-1] == "mine is INVALID"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
         (["lisst"], "invalid choice: 'lisst'"),
@@ -129,19 +129,19 @@ def test_verify_exits_with_1_for_what_is_not_sound(
         (["pack", "--out"], "expected one argument"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_settings_errors(store: ModelStore, arguments: list[str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_arguments_are_settings_errors(store: ModelStore, arguments: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         main(arguments, store)
 
 
-def test_what_could_not_be_done_is_a_checkpoint_error(store: ModelStore) -> None:
+def test_a_command_that_fails_raises_a_checkpoint_error(store: ModelStore) -> None:
     for arguments in (["verify", "small"], ["pack", "small"], ["record", "small"], ["fetch", "mine"]):
         with pytest.raises(CheckpointError):
             main(arguments, store)
 
 
-def test_a_disk_that_fails_is_one_clear_error(store: ModelStore, checkpoint_folder: Path) -> None:
-    (store.folder / ".store").write_text("a file in the folder's place")
+def test_a_disk_error_is_one_clear_error(store: ModelStore, checkpoint_folder: Path) -> None:
+    (store.folder / ".store").write_text("a file instead of the folder")
     with pytest.raises(CheckpointError, match=r"\.store.*: (File exists|Not a directory)"):
         main(["fetch", "mine", "--from", str(checkpoint_folder)], store)
 
@@ -163,7 +163,7 @@ print("heavy:", ", ".join(sorted(heavy)) or "none")
 @pytest.mark.parametrize(
     "arguments", [["list"], ["--help"], ["fetch", "--help"], ["verify", "nowhere"], ["fetch", "nowhere"], ["pack", "x"]]
 )
-def test_nothing_heavy_is_imported_to_list_to_help_or_to_refuse(tmp_path: Path, arguments: list[str]) -> None:
+def test_list_help_and_refusals_import_no_heavy_packages(tmp_path: Path, arguments: list[str]) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path), *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,

@@ -1,4 +1,4 @@
-"""Fetches that are interrupted: by the server, by a full disk, by being killed. Nothing of them stays in the store."""
+"""Fetches interrupted by the server, a full disk or a kill signal. They leave nothing in the store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def hub(hub: StandIn, large: dict[str, bytes]) -> StandIn:
     return hub
 
 
-def bring(store: ModelStore) -> None:
+def fetch_into(store: ModelStore) -> None:
     fetch(store, TARGET, say=lambda line: None)
 
 
@@ -38,124 +38,124 @@ def is_whole(store: ModelStore, contents: dict[str, bytes]) -> bool:
 
 
 def files_in(store: ModelStore) -> list[str]:
-    """All that is in the store, but the lock."""
+    """Return the names of all files in the store except locks."""
     paths = (path for path in store.folder.rglob("*") if path.is_file())
     return sorted(path.name for path in paths if path.suffix != ".lock")
 
 
-def test_a_broken_transfer_is_begun_again_within_a_fetch(
-    store: ModelStore, hub: StandIn, large: dict[str, bytes]
-) -> None:
+def test_an_interrupted_download_is_restarted(store: ModelStore, hub: StandIn, large: dict[str, bytes]) -> None:
     hub.break_after, hub.breaks = 400_000, 2
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert len(hub.got(WEIGHTS)) == 3
 
 
-def test_a_transfer_that_breaks_off_every_time_is_given_up_and_leaves_nothing(
+def test_a_download_that_is_always_interrupted_fails_and_leaves_nothing(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks = 100_000, 1000
-    with pytest.raises(CheckpointError, match=r"the transfer of model\.safetensors broke off \(RemoteProtocolError\)"):
-        bring(store)
+    with pytest.raises(
+        CheckpointError, match=r"the download of model\.safetensors was interrupted \(RemoteProtocolError\)"
+    ):
+        fetch_into(store)
     assert not store.path("small").exists()
     assert files_in(store) == []
     hub.breaks = 0
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert hub.got(WEIGHTS)[-1].range is None
 
 
-def test_a_server_that_knows_no_ranges_is_asked_for_all_again(
+def test_a_server_without_range_requests_sends_the_whole_file_again(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.break_after, hub.breaks, hub.ranges = 400_000, 1, False
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert [one.status for one in hub.got(WEIGHTS)] == [200, 200]
 
 
 def test_a_busy_server_is_asked_again(store: ModelStore, hub: StandIn, large: dict[str, bytes]) -> None:
     hub.busy = 2
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
 
 
-def test_a_server_that_stays_busy_ends_in_one_clear_error(store: ModelStore, hub: StandIn) -> None:
+def test_a_server_that_stays_busy_gives_one_clear_error(store: ModelStore, hub: StandIn) -> None:
     hub.busy = 1000
     with pytest.raises(CheckpointError, match=r"small-ast at http.*: the hub answered 503; run the same command again"):
-        bring(store)
+        fetch_into(store)
     assert 3 <= len(hub.asked) <= 10
     assert files_in(store) == []
 
 
-def test_a_slow_server_is_waited_for_as_long_as_something_comes(
+def test_a_slow_download_continues_as_long_as_data_arrives(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
-    # In all longer than the patience for no data at all.
+    # The download takes longer than the timeout, which applies only while no data arrives.
     hub.pause_s = 0.008
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert len(hub.got(WEIGHTS)) == 1
 
 
-def test_a_server_that_falls_silent_is_left_after_a_while_and_nothing_stays(
+def test_a_server_that_stops_sending_times_out_and_leaves_nothing(
     store: ModelStore, hub: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     hub.stall = True
-    with pytest.raises(CheckpointError, match=r"the transfer of model\.safetensors broke off \(ReadTimeout\)"):
-        bring(store)
+    with pytest.raises(CheckpointError, match=r"the download of model\.safetensors was interrupted \(ReadTimeout\)"):
+        fetch_into(store)
     assert not store.path("small").exists()
     assert files_in(store) == []
     hub.stall = False
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert hub.got(WEIGHTS)[-1].status == 200
 
 
-def test_a_hub_that_is_not_there_ends_in_one_clear_error(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_gives_one_clear_error(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://user:secret@127.0.0.1:9/")
     with pytest.raises(CheckpointError, match=r"at http://127\.0\.0\.1:9: the hub cannot be reached \(ConnectError\)"):
-        bring(store)
+        fetch_into(store)
 
 
-def test_a_server_whose_sizes_do_not_agree_is_refused(store: ModelStore, hub: StandIn) -> None:
+def test_a_server_with_contradictory_sizes_is_refused(store: ModelStore, hub: StandIn) -> None:
     hub.lie_about_size = 5
-    with pytest.raises(CheckpointError, match=r"the transfer of config\.json broke off"):
-        bring(store)
+    with pytest.raises(CheckpointError, match=r"the download of config\.json was interrupted"):
+        fetch_into(store)
     hub.lie_about_size, hub.lie_about_linked_size = 0, 5
-    with pytest.raises(CheckpointError, match=r"the transfer of model\.safetensors broke off \(OSError\)"):
-        bring(store)
+    with pytest.raises(CheckpointError, match=r"the download of model\.safetensors was interrupted \(OSError\)"):
+        fetch_into(store)
     assert not store.path("small").exists()
     assert files_in(store) == []
 
 
-def test_a_url_is_shown_without_its_secrets() -> None:
+def test_a_url_is_printed_without_its_secrets() -> None:
     assert hide_secrets("https://user:secret@host:8/a/b.tar?token=secret#x") == "https://host:8/a/b.tar"
 
 
-def test_what_is_kept_in_xet_comes_from_the_hub_all_the_same(
+def test_a_file_in_xet_storage_is_still_downloaded_from_the_hub(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.xet = True
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert all("/resolve/" in one.path for one in hub.asked)
 
 
-def test_what_lies_in_the_users_cache_is_not_taken_for_what_the_hub_has(
+def test_files_in_the_users_cache_are_not_used(
     store: ModelStore, hub: StandIn, large: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = tmp_path / "cache" / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots" / COMMIT
     there.mkdir(parents=True)
     (there / CONFIG).write_text("{}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
 
 
-# In a process of its own, as whoever runs the command has it.
+# In a separate process, like the real command.
 SCRIPT = """
 import resource, sys
 from pathlib import Path
@@ -184,7 +184,7 @@ def start(store: ModelStore, limit: int = 0) -> subprocess.Popen[str]:
     )
 
 
-def test_what_is_tried_again_is_said_without_the_secrets_of_a_url(
+def test_retries_are_logged_without_the_secrets_of_a_url(
     store: ModelStore, hub: StandIn, large: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("http://", "http://user:secret@"))
@@ -198,7 +198,7 @@ def test_what_is_tried_again_is_said_without_the_secrets_of_a_url(
     assert is_whole(store, large)
 
 
-def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_begins_again(
+def test_a_killed_fetch_leaves_no_checkpoint_and_the_next_one_starts_over(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     hub.pause_s = 0.02
@@ -210,7 +210,7 @@ def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_begins_aga
         killed.wait(10)
     assert staging.is_dir()
     assert not store.path("small").exists()
-    assert store.list_names() == ["small", "tiny"]  # those that are known, none that is there
+    assert store.list_names() == ["small", "tiny"]  # from the catalog; none is present
     hub.pause_s = 0.0
     before = len(hub.asked)
     with start(store) as second:
@@ -224,17 +224,17 @@ def test_a_fetch_that_is_killed_leaves_no_checkpoint_and_the_next_one_begins_aga
     assert served[-1].sent == len(large[WEIGHTS])
 
 
-def test_a_full_disk_is_said_and_what_was_received_is_deleted(
+def test_a_full_disk_gives_a_clear_error_and_partial_files_are_deleted(
     store: ModelStore, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     with start(store, limit=300_000) as full:
         _, errors = full.communicate(timeout=60)
     assert full.returncode == 1
-    assert "File too large; make room, and run the same command again" in errors
+    assert "File too large; free some space and run the same command again" in errors
     assert "Traceback" not in errors
     assert not store.path("small").exists()
     assert files_in(store) == []
-    bring(store)
+    fetch_into(store)
     assert is_whole(store, large)
     assert hub.got(WEIGHTS)[-1].range is None
 
@@ -251,17 +251,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         else None
     )
     if mounted is None or mounted.returncode != 0:
-        pytest.skip("no small file system can be mounted here")
+        pytest.skip("a small file system cannot be mounted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_too_small_for_it_is_said_before_anything_is_transferred(
+def test_too_little_disk_space_is_an_error_before_the_weights_are_downloaded(
     small_disk: Path, hub: StandIn, large: dict[str, bytes]
 ) -> None:
     store = ModelStore(small_disk / "models", ())
     with pytest.raises(CheckpointError, match=r"MB free; 2\.3 MB are needed"):
-        bring(store)
+        fetch_into(store)
     assert not hub.got(WEIGHTS)
     assert not store.path("small").exists()
     assert all(hub.sent(name) for name in FILES[:2])

@@ -31,7 +31,7 @@ def mine(store: ModelStore, checkpoint_folder: Path) -> ModelStore:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """A clip longer than the model hears: 11 s of a tone that changes after 10.24 s."""
+    """A clip longer than the model's input: 11 s of a tone that changes after 10.24 s."""
     time = np.arange(11 * RATE_HZ) / RATE_HZ
     path = tmp_path / "clip.wav"
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * np.where(time < 10.26, 400, 3200) * time), RATE_HZ, subtype="PCM_16")
@@ -40,7 +40,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def golden(checkpoint_folder: Path, clip: Path) -> Golden:
-    """What transformers says of the clip, cut where its extractor cuts."""
+    """Golden readings from transformers, whose extractor cuts the clip."""
     import torch
     from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
@@ -53,28 +53,28 @@ def golden(checkpoint_folder: Path, clip: Path) -> Golden:
     return Golden("a tone", hashlib.sha256(clip.read_bytes()).hexdigest(), readings)
 
 
-def found(store: ModelStore, name: str = "mine", clip: bytes | None = None) -> list[Check]:
+def run_checks(store: ModelStore, name: str = "mine", clip: bytes | None = None) -> list[Check]:
     return list(verify(read_subject(store, name), clip))
 
 
-def test_a_sound_checkpoint_passes_every_check(mine: ModelStore) -> None:
-    checks = found(mine)
+def test_a_valid_checkpoint_passes_every_check(mine: ModelStore) -> None:
+    checks = run_checks(mine)
     assert all(check.is_ok for check in checks)
     text = "\n".join(check.finding for check in checks)
     assert "7 classes, 16000 Hz, 128 mel bins × 1024 frames" in text
-    assert text.count("with nothing known or recorded to hold it to") == 3
+    assert text.count("no known or recorded digest to compare with") == 3
     assert "silence gives 7 finite logits" in text
     record(mine, "mine")
-    assert "\n".join(check.finding for check in found(mine)).count("as expected") == 3
+    assert "\n".join(check.finding for check in run_checks(mine)).count("as expected") == 3
 
 
-def test_a_folder_outside_of_the_store_is_verified_by_its_path(
+def test_a_folder_outside_the_store_is_verified_by_its_path(
     mine: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(mine.path("mine"), tmp_path / "other")
-    assert all(check.is_ok for check in found(mine, str(tmp_path / "other")))
+    assert all(check.is_ok for check in run_checks(mine, str(tmp_path / "other")))
     monkeypatch.chdir(tmp_path)
-    assert all(check.is_ok for check in found(mine, "other"))
+    assert all(check.is_ok for check in run_checks(mine, "other"))
     with pytest.raises(CheckpointError, match="no checkpoint 'nowhere'"):
         read_subject(mine, "nowhere")
 
@@ -85,64 +85,69 @@ def test_one_flipped_bit_in_the_weights_is_found_before_they_are_loaded(mine: Mo
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    checks = found(mine)
+    checks = run_checks(mine)
     assert not checks[-1].is_ok
     assert checks[-1].finding.startswith("model.safetensors has SHA-256 ")
 
 
-def test_damage_is_named_without_a_traceback(mine: ModelStore) -> None:
+def test_truncated_weights_are_one_failed_check(mine: ModelStore) -> None:
     path = mine.path("mine") / WEIGHTS
     path.write_bytes(path.read_bytes()[:-1])
-    (check,) = found(mine)
-    assert (check.is_ok, check.finding.split(":")[0]) == (False, "model.safetensors is damaged or no safetensors file")
+    (check,) = run_checks(mine)
+    assert (check.is_ok, check.finding.split(":")[0]) == (
+        False,
+        "model.safetensors is damaged or not a safetensors file",
+    )
 
 
-def test_weights_that_do_not_fit_their_config_are_found(mine: ModelStore) -> None:
+def test_weights_that_do_not_match_their_config_are_found(mine: ModelStore) -> None:
     path = mine.path("mine") / CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 3}))
-    last = found(mine)[-1]
+    last = run_checks(mine)[-1]
     assert not last.is_ok
-    assert "there are 2 layers; expected 3" in last.finding
+    assert "the number of layers is 2; expected 3" in last.finding
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
-        (math.nan, f"{WEIGHTS} holds values that are not finite numbers, first in classifier.dense.weight"),
-        (3e38, "silence gives logits that are not finite numbers"),
+        (math.nan, f"{WEIGHTS} contains NaN or infinite values, first in classifier.dense.weight"),
+        (3e38, "silence gives NaN or infinite logits"),
     ],
 )
-def test_weights_that_are_or_give_no_numbers_are_found(mine: ModelStore, value: float, said: str) -> None:
+def test_weights_that_are_nan_or_overflow_are_found(mine: ModelStore, value: float, message: str) -> None:
     from safetensors.torch import load_file, save_file
 
     path = mine.path("mine") / WEIGHTS
     weights = load_file(path)
     weights["classifier.dense.weight"][3] = value
     save_file(weights, path, metadata={"format": "pt"})
-    last = found(mine)[-1]
-    assert (last.is_ok, last.finding) == (False, said)
+    last = run_checks(mine)[-1]
+    assert (last.is_ok, last.finding) == (False, message)
 
 
-def test_the_golden_clip_holds_the_logits_to_the_readings(mine: ModelStore, golden: Golden, clip: Path) -> None:
+def test_the_logits_of_the_golden_clip_are_compared_with_the_readings(
+    mine: ModelStore, golden: Golden, clip: Path
+) -> None:
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), golden),))
-    last = found(known, clip=read_clip(read_subject(known, "mine"), clip))[-1]
+    last = run_checks(known, clip=read_clip(read_subject(known, "mine"), clip))[-1]
     assert last.is_ok, last.finding
-    assert last.finding.startswith("golden clip: logits within ")
+    assert last.finding.startswith("golden clip: logits differ by ")
     shifted = tuple(replace(one, logit=one.logit + 0.02) for one in golden.readings)
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), replace(golden, readings=shifted)),))
-    last = found(known, clip=clip.read_bytes())[-1]
+    last = run_checks(known, clip=clip.read_bytes())[-1]
     assert not last.is_ok
-    assert "logits within 2.0e-02 (at most 0.01)" in last.finding
+    assert "logits differ by 2.0e-02 (limit 0.01)" in last.finding
 
 
-def test_golden_readings_of_other_classes_are_not_compared(mine: ModelStore, golden: Golden, clip: Path) -> None:
+def test_golden_readings_of_other_classes_fail(mine: ModelStore, golden: Golden, clip: Path) -> None:
     others = replace(golden, readings=(replace(golden.readings[0], name="Yodel"),))
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), others),))
-    last = found(known, clip=clip.read_bytes())[-1]
+    last = run_checks(known, clip=clip.read_bytes())[-1]
     assert (last.is_ok, "is not 'Yodel'" in last.finding) == (False, True)
 
 
-def test_another_clip_and_a_clip_for_another_checkpoint_are_refused(
+def test_a_wrong_clip_and_a_clip_for_another_checkpoint_are_refused(
     mine: ModelStore, golden: Golden, clip: Path, tmp_path: Path
 ) -> None:
     known = ModelStore(mine.folder, (KnownCheckpoint("mine", "a/b", "0" * 40, (), golden),))
@@ -153,7 +158,7 @@ def test_another_clip_and_a_clip_for_another_checkpoint_are_refused(
         read_clip(subject, other)
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         read_clip(subject, tmp_path / "none.wav")
-    with pytest.raises(CheckpointError, match="no golden readings are known of mine"):
+    with pytest.raises(CheckpointError, match="there are no golden readings for mine"):
         read_clip(read_subject(mine, "mine"), clip)
 
 
@@ -166,13 +171,13 @@ def logits(**changes: float) -> list[float]:
     return values
 
 
-def test_golden_logits_pass_within_a_hundredth_and_in_their_order() -> None:
+def test_golden_logits_pass_within_a_hundredth_and_in_order() -> None:
     assert compare(logits(), MIT_GOLDEN).is_close
     assert compare(logits(_0=2.676982 + 0.0099), MIT_GOLDEN).is_close
     assert not compare(logits(_0=2.676982 + 0.0101), MIT_GOLDEN).is_close
     assert not compare(logits(_72=-5.4), MIT_GOLDEN).is_close
     assert not compare(logits(_0=math.nan), MIT_GOLDEN).is_close
-    assert not compare(logits(_300=0.0), MIT_GOLDEN).is_close  # a class of no reading among the top five
+    assert not compare(logits(_300=0.0), MIT_GOLDEN).is_close  # a class without a reading among the top five
     assert not compare(logits(_300=-2.5), MIT_GOLDEN).is_close
     assert compare(logits(_300=-3.5), MIT_GOLDEN).is_close  # the sixth
 
@@ -186,7 +191,7 @@ def test_the_golden_readings_are_in_order_and_name_audioset_classes() -> None:
     assert (tiny.name, tiny.is_embedded) == (checkpoint.EMBEDDED, True)
 
 
-def test_the_golden_clip_is_known_where_it_is_there() -> None:
+def test_the_golden_clip_has_the_expected_digest() -> None:
     path = SHARED / "golden" / "jfk.wav"
     if not path.is_file():
         pytest.skip("the golden clip is not here")

@@ -210,25 +210,25 @@ print(json.dumps({{"dependencies": [
 
 
 @pytest.mark.parametrize(
-    ("before", "answer", "code", "told"),
+    ("before", "answer", "code", "message"),
     [
         ("", '{"vulns": [{"id": "CVE-1"}] if pin == "jinja2==2.10" else []}', 0, "0 with known vulnerabilities"),
         ("", '{"vulns": [{"id": "CVE-1"}] if pin[:7] in ("jinja2=", "urllib3") else []}', 1, "urllib3=="),
-        ("", '{"vulns": []}', 2, "not audited"),
-        ("", '{"skip_reason": "not found"}', 2, "cannot be had here: not found"),
+        ("", '{"vulns": []}', 2, "the audit failed"),
+        ("", '{"skip_reason": "not found"}', 2, "available here: not found"),
         ("sys.exit('no route to the index')", "{}", 2, "no route to the index"),
     ],
 )  # fmt: skip
 def test_the_audit_says_what_it_knows_and_when_it_knows_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, message: str
 ) -> None:
     audit = module(LOCKED / "audit.py")
     fake = tmp_path / "python"
     fake.write_text(ANSWERING.format(python=sys.executable, before=before, answer=answer))
     fake.chmod(0o755)
     assert audit.main(str(fake)) == code
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_the_audit_asks_about_everything_that_is_locked() -> None:
-    assert set(module(LOCKED / "audit.py").pins()) == set().union(*(pins(path) for path in PARTS))
+    assert set(module(LOCKED / "audit.py").read_pins()) == set().union(*(pins(path) for path in PARTS))

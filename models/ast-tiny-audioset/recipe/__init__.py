@@ -1,1 +1,1 @@
-"""The recipe of the embedded checkpoint: data, training and evaluation."""
+"""The recipe for the embedded checkpoint: data, training and evaluation."""

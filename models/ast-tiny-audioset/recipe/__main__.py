@@ -1,10 +1,10 @@
-"""The recipe as commands.
+"""Run the recipe.
 
     data      decode and generate the sounds, compose the training tracks
     select    train from scratch without ESC-10 fold 4, into WORK/selected
-    final     go on from there with fold 4, into OUT, and set how readily it says speech and music
+    final     continue from there with fold 4, into OUT, and raise the biases of speech and music
     evaluate  print the figures of both checkpoints
-    all       the four of them
+    all       run all four
 
 python models/ast-tiny-audioset/recipe all --audio DIR --teacher FILE --labels DIR --out DIR
 """
@@ -28,32 +28,34 @@ from .tracks import build_tracks
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(
         prog="recipe", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("command", choices=["data", "select", "final", "evaluate", "all"])
     p.add_argument("--audio", type=Path, required=True, help="esc10, effects, game_foley, spoken_digits, scenes, …")
-    p.add_argument("--teacher", type=Path, required=True, help="YAMNet as TFLite, spectra in")
+    p.add_argument("--teacher", type=Path, required=True, help="YAMNet as TFLite, with spectra as input")
     p.add_argument("--labels", type=Path, required=True, help="folder with class_labels_indices.csv and ontology.json")
     p.add_argument("--out", type=Path, required=True, help="the checkpoint's folder")
-    p.add_argument("--work", type=Path, default=Path("build/recipe"), help="where sounds and tracks are kept")
-    p.add_argument("--golden", type=Path, help="one more recording of speech for the evaluation")
-    p.add_argument("--utterances", type=int, default=12, help="a voice")
-    p.add_argument("--pieces", type=int, default=320, help="of music")
-    p.add_argument("--tracks", type=int, default=400, help="in a file")
-    p.add_argument("--train-files", type=int, default=20, help="files of tracks without fold 4")
-    p.add_argument("--final-files", type=int, default=20, help="files of tracks with fold 4")
+    p.add_argument("--work", type=Path, default=Path("build/recipe"), help="folder for sounds and tracks")
+    p.add_argument("--golden", type=Path, help="an additional recording of speech for the evaluation")
+    p.add_argument("--utterances", type=int, default=12, help="utterances per voice")
+    p.add_argument("--pieces", type=int, default=320, help="pieces of music")
+    p.add_argument("--tracks", type=int, default=400, help="tracks per file")
+    p.add_argument("--train-files", type=int, default=20, help="number of track files without fold 4")
+    p.add_argument("--final-files", type=int, default=20, help="number of track files with fold 4")
     p.add_argument("--select-steps", type=int, default=2500)
     p.add_argument("--final-steps", type=int, default=2000)
-    p.add_argument("--exact-steps", type=int, default=60, help="at the end of each, with the exact forward pass")
-    p.add_argument("--minutes", type=float, default=1e7, help="at most, for select and for final each")
+    p.add_argument(
+        "--exact-steps", type=int, default=60, help="steps with the exact forward pass at the end of each training"
+    )
+    p.add_argument("--minutes", type=float, default=1e7, help="time limit for select and for final, each")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     return p
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command."""
     args = parser().parse_args()
     bank, tracks, selected = args.work / "bank.npz", args.work / "tracks", args.work / "selected"
     labels = read_labels(args.labels)
@@ -85,7 +87,7 @@ def main() -> None:
             )
             train(Tracks(tracks, labels, "*.npz"), labels, args.out, plan, selected)
             lift(args.out)
-            (args.out / "guess.pt").unlink(missing_ok=True)  # only a later training would need it
+            (args.out / "guess.pt").unlink(missing_ok=True)  # only needed to continue training
     if "evaluate" in wanted:
         from .evaluate import evaluate
 

@@ -1,4 +1,4 @@
-"""Changes to a waveform that leave its meaning alone: speed, room, tone, bandwidth, level, clipping, compression."""
+"""Change a waveform but not its classes: speed, room, tone, bandwidth, level, clipping, compression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATE = 16000
 
 
 def resample(waveform: Floats, from_hz: int, to_hz: int = RATE) -> Floats:
-    """Band-limited resampling as the block does it. Shape: (values,) → (values,)."""
+    """Resample with a band limit, like the block. Shape: (values,) → (values,)."""
     if from_hz == to_hz:
         return waveform
     values = torch.from_numpy(np.ascontiguousarray(waveform))
@@ -25,13 +25,13 @@ def resample(waveform: Floats, from_hz: int, to_hz: int = RATE) -> Floats:
 
 
 def change_speed(waveform: Floats, factor: float) -> Floats:
-    """Faster and higher by a factor between 0.5 and 2, like a tape."""
+    """Speed up and raise the pitch by a factor between 0.5 and 2, like a tape."""
     changed: Floats = resample_poly(waveform, 100, round(100 * factor)).astype(np.float32)
     return changed
 
 
 def wander(waveform: Floats, rng: np.random.Generator) -> Floats:
-    """Speed and pitch that wander by up to a third of an octave: livelier than a synthesizer."""
+    """Vary speed and pitch by up to a third of an octave, to make a synthesizer livelier."""
     points = max(4, int(len(waveform) / RATE * rng.uniform(0.7, 3)) + 2)
     octaves = np.interp(
         np.arange(len(waveform)), np.linspace(0, len(waveform), points), rng.uniform(-0.33, 0.33, points)
@@ -52,8 +52,8 @@ def room(waveform: Floats, rng: np.random.Generator) -> Floats:
     return heard
 
 
-def equalise(waveform: Floats, rng: np.random.Generator) -> Floats:
-    """A smooth random frequency response within about ±10 dB."""
+def equalize(waveform: Floats, rng: np.random.Generator) -> Floats:
+    """Apply a smooth random frequency response within about ±10 dB."""
     knots_db = rng.normal(0, 4, size=8)
     spectrum = np.fft.rfft(waveform)
     octave = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / RATE), 31.25) / 31.25)
@@ -62,7 +62,7 @@ def equalise(waveform: Floats, rng: np.random.Generator) -> Floats:
 
 
 def narrow(waveform: Floats, rng: np.random.Generator) -> Floats:
-    """As recorded at 8, 11.025 or 12 kHz, or over a telephone, and resampled."""
+    """Limit the bandwidth, as if recorded at 8, 11.025 or 12 kHz or over a telephone."""
     kind = rng.choice(["8", "11", "12", "phone"])
     if kind == "phone":
         sos = butter(4, [300, 3400], btype="band", fs=RATE, output="sos")
@@ -72,8 +72,8 @@ def narrow(waveform: Floats, rng: np.random.Generator) -> Floats:
     return resample(resample(waveform, RATE, low), low, RATE)[: len(waveform)]
 
 
-def compressed(waveform: Floats, rng: np.random.Generator) -> Floats:
-    """Through Ogg Vorbis at a random quality, or through 8 or 16 bits."""
+def compress(waveform: Floats, rng: np.random.Generator) -> Floats:
+    """Encode with Ogg Vorbis at a random quality, or round to 8 or 16 bits."""
     clipped = np.clip(waveform, -1, 1)
     if rng.random() < 0.5:
         bits = int(rng.choice([8, 16, 16]))
@@ -86,11 +86,11 @@ def compressed(waveform: Floats, rng: np.random.Generator) -> Floats:
 
 
 def augment(waveform: Floats, rng: np.random.Generator, speed: float = 0.15) -> Floats:
-    """A random chain of the above. `speed` is the standard deviation of the change of speed, in octaves."""
+    """Apply a random chain of the above. `speed` is the standard deviation of the change of speed, in octaves."""
     if speed and rng.random() < 0.7:
         waveform = change_speed(waveform, 2 ** float(np.clip(rng.normal(0, speed), -0.6, 0.6)))
     if rng.random() < 0.5:
-        waveform = equalise(waveform, rng)
+        waveform = equalize(waveform, rng)
     if rng.random() < 0.35:
         waveform = room(waveform, rng)
     if rng.random() < 0.15:
@@ -101,6 +101,6 @@ def augment(waveform: Floats, rng: np.random.Generator, speed: float = 0.15) -> 
 
 
 def with_peak(waveform: Floats, dbfs: float) -> Floats:
-    """Scaled to a peak level in dB below full scale; silence stays silence."""
+    """Return `waveform` scaled to a peak of `dbfs` decibels relative to full scale; silence stays silence."""
     peak = float(np.abs(waveform).max()) if len(waveform) else 0.0
     return waveform if peak < 1e-7 else (waveform * (10 ** (dbfs / 20) / peak)).astype(np.float32)

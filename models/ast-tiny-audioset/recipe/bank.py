@@ -1,4 +1,4 @@
-"""The bank: every source sound at 16 kHz with what is known about it, real and generated, in one file."""
+"""The bank: all source sounds, real and generated, at 16 kHz with their labels, in one file."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ SHARES = (0.72, 0.05, 0.23)
 
 @dataclass(frozen=True)
 class Sound:
-    """What is known about one source sound."""
+    """The labels of a source sound."""
 
     kind: str  # esc10, effect, scene, digit, speech or music
     split: str
-    classes: tuple[str, ...]  # surely in it
-    clean: bool  # surely without speech and music
+    classes: tuple[str, ...]  # certainly present
+    clean: bool  # certainly without speech and music
     group: str  # a voice, a speaker, an instrument set, or the recordings of one source
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Sounds and their mono 16 kHz waveforms, kept as int16."""
+    """Sounds and their mono 16 kHz waveforms as int16."""
 
     sounds: list[Sound]
     values: Ints
     starts: Ints  # (sounds + 1,)
 
     def waveform(self, index: int) -> Floats:
-        """The waveform of one sound in ±1, float32."""
+        """Return the waveform of one sound in ±1, float32."""
         return self.values[self.starts[index] : self.starts[index + 1]].astype(np.float32) / 32768
 
     def indices(self, kind: str, split: str) -> list[int]:
-        """Positions of the sounds of one kind and split."""
+        """Return the indices of the sounds of one kind and split."""
         return [k for k, sound in enumerate(self.sounds) if (sound.kind, sound.split) == (kind, split)]
 
 
@@ -93,7 +93,7 @@ def _played(job: tuple[str, int]) -> Made:
 
 
 def build_bank(audio: Path, file: Path, utterances: int, pieces: int, workers: int) -> None:
-    """Decode the real recordings, generate `utterances` per voice and `pieces` of music, write one .npz file."""
+    """Decode the real recordings, generate `utterances` per voice and `pieces` of music, and write one .npz file."""
     made = list(_real(audio))
     splits = [TRAIN] * pieces + [SELECT] * (pieces // 8) + [REPORT] * (pieces // 8)
     # A forked child would inherit PyTorch's thread locks and hang.
@@ -101,7 +101,7 @@ def build_bank(audio: Path, file: Path, utterances: int, pieces: int, workers: i
         for some in pool.map(_spoken, [(k, utterances) for k in range(len(VOICES))]):
             made += some
         made += pool.map(_played, [(split, k) for k, split in enumerate(splits)], chunksize=4)
-    # Levels are drawn anew for every track, so the bank can use all of its 16 bits.
+    # Every track gets new random levels, so the bank can use all 16 bits.
     values = [np.round(32767 * with_peak(waveform, -1.0)).astype(np.int16) for _, waveform in made]
     starts = np.cumsum([0] + [len(v) for v in values])
     meta = json.dumps([asdict(sound) for sound, _ in made])
@@ -109,7 +109,7 @@ def build_bank(audio: Path, file: Path, utterances: int, pieces: int, workers: i
 
 
 def read_bank(file: Path) -> Bank:
-    """Read what `build_bank` wrote."""
+    """Read a file that `build_bank` wrote."""
     with np.load(file) as data:
         sounds = [Sound(**{**row, "classes": tuple(row["classes"])}) for row in json.loads(str(data["meta"]))]
         return Bank(sounds, data["values"], data["starts"])

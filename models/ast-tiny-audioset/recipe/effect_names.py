@@ -1,8 +1,8 @@
-"""What the names of the effects and foley recordings prove about them."""
+"""Labels that follow from the file names of effects and foley recordings."""
 
 from __future__ import annotations
 
-# Effects and foley: the longest key that begins the file's name (or its folder) gives the classes surely in it.
+# The longest key that the file's name (with its folder) starts with gives the classes that are certainly present.
 EFFECTS: dict[str, tuple[str, ...]] = {
     "airplane_prop": ("Propeller, airscrew",),
     "apple_bite": ("Biting",),
@@ -154,7 +154,7 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "cinematic": ("Music",),
 }
 
-# Recordings that may hold voices or music although their name says otherwise; they say nothing about false alarms.
+# Recordings that may contain voices or music despite their names; they aren't used to count false alarms.
 AMBIGUOUS = (
     "mermaid_song", "coffee-shop", "inaudible_chatter", "speech/", "church_bells", "doorbell", "laugh_evil", "ghost",
     "robot", "parrot", "bicycle_horn", "menu_", "boing", "laser", "giraffe_hum", "hurt_", "vomit", "piano",
@@ -163,6 +163,6 @@ AMBIGUOUS = (
 
 
 def known_classes(name: str) -> tuple[str, ...]:
-    """The classes of EFFECTS under the longest key that begins `name`, or none."""
+    """Return the classes of the longest key of EFFECTS that `name` starts with; empty if there is none."""
     keys = [key for key in EFFECTS if name.startswith(key)]
     return EFFECTS[max(keys, key=len)] if keys else ()

@@ -1,6 +1,6 @@
-"""The figures of the model card, computed with plain transformers on what training never heard.
+"""Compute the figures of the model card with plain transformers on recordings that training never used.
 
-"Selection" rows were looked at while the recipe was made; "report" rows were not.
+Rows of the split "select" guided the design of the recipe; rows of "report" did not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TEN = ("Dog", "Rain", "Waves, surf", "Baby cry, infant cry", "Tick-tock", "Sneez
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a share with the number of windows it is taken over."""
+    """One line of the table: a share, and the number of windows it is computed from."""
 
     what: str
     right: int
@@ -45,7 +45,7 @@ class Row:
 
 
 class Student:
-    """A checkpoint folder as the block would load it."""
+    """A checkpoint, loaded as the block would load it."""
 
     def __init__(self, folder: Path) -> None:
         self.model = ASTForAudioClassification.from_pretrained(folder).eval()
@@ -53,7 +53,7 @@ class Student:
         self.names = [self.model.config.id2label[k] for k in range(self.model.config.num_labels)]
 
     def softmax(self, waveforms: list[Floats]) -> Floats:
-        """Softmax scores of 16 kHz waveforms. Shape: (waveforms, 527)."""
+        """Return softmax scores of 16 kHz waveforms. Shape: (waveforms, 527)."""
         scores = []
         with torch.inference_mode():
             for start in range(0, len(waveforms), 16):
@@ -62,13 +62,13 @@ class Student:
         return np.concatenate(scores) if scores else np.zeros((0, len(self.names)))
 
     def decide(self, scores: Floats) -> Names:
-        """ "speech", "music" or "other" for each row: the better of the two where it reaches the threshold."""
+        """Return "speech", "music" or "other" for each row: the higher of the two if it reaches the threshold."""
         pair = scores[:, [self.names.index("Speech"), self.names.index("Music")]]
         return np.where(pair.max(axis=1) < THRESHOLD, "other", np.array(["speech", "music"])[pair.argmax(axis=1)])
 
 
-def two_second_windows(waveform: Floats) -> list[Floats]:
-    """Windows of 2 s side by side, one more at the end if something is left, and a shorter recording whole."""
+def cut_windows(waveform: Floats) -> list[Floats]:
+    """Cut into windows of 2 s, plus one at the end for the remainder; return a shorter recording whole."""
     if len(waveform) <= WINDOW:
         return [waveform]
     starts = list(range(0, len(waveform) - WINDOW + 1, WINDOW))
@@ -78,32 +78,29 @@ def two_second_windows(waveform: Floats) -> list[Floats]:
 
 
 def dbfs(waveform: Floats) -> float:
-    """Root mean square in dB below full scale."""
+    """Return the root mean square in dB relative to full scale."""
     return float(10 * np.log10(np.mean(waveform.astype(np.float64) ** 2) + 1e-20))
 
 
-def filled(waveform: Floats) -> bool:
-    """Whether at least half of the tenths of a second are within 35 dB of the loudest: no long pause in it."""
+def has_no_pause(waveform: Floats) -> bool:
+    """Return True if at least half of the tenths of a second are within 35 dB of the loudest."""
     tenths = waveform[: len(waveform) // 1600 * 1600].reshape(-1, 1600)
     levels = 10 * np.log10(np.mean(tenths.astype(np.float64) ** 2, axis=1) + 1e-20)
     return bool(np.mean(levels > max(levels.max() - 35, SILENT_DBFS)) >= 0.5)
 
 
 def load(clip: Clip) -> Floats:
-    """A real recording at its own level. Shape: (values,), 16 kHz."""
+    """Return a real recording at its own level. Shape: (values,), 16 kHz."""
     waveform, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
     return resample(waveform.mean(axis=1), rate)
 
 
-def environmental(student: Student, clips: list[Clip], name: str) -> Iterator[Row]:
-    """Top-1 among the ten classes, on whole clips and on windows that are not silent."""
+def score_environmental(student: Student, clips: list[Clip], name: str) -> Iterator[Row]:
+    """Yield top-1 accuracy among the ten classes, on whole clips and on windows that aren't silent."""
     columns = [student.names.index(label) for label in TEN]
     whole = [(load(clip), clip.classes[0]) for clip in clips]
     cut = [
-        (window, label)
-        for waveform, label in whole
-        for window in two_second_windows(waveform)
-        if dbfs(window) > SILENT_DBFS
+        (window, label) for waveform, label in whole for window in cut_windows(waveform) if dbfs(window) > SILENT_DBFS
     ]
     for what, items, goal in ((f"{name}: clips, top-1 of ten", whole, ">= 85 %"),
                               (f"{name}: 2 s windows not silent, top-1 of ten", cut, ">= 75 %")):  # fmt: skip
@@ -112,41 +109,41 @@ def environmental(student: Student, clips: list[Clip], name: str) -> Iterator[Ro
         yield Row(what, sum(right), len(right), goal)
 
 
-def found(student: Student, windows: list[Floats], label: str, what: str) -> Row:
-    """How often windows that hold only speech (or music) get that label."""
+def score_found(student: Student, windows: list[Floats], label: str, what: str) -> Row:
+    """Return how many windows that contain only speech (or music) get that label."""
     return Row(what, int((student.decide(student.softmax(windows)) == label).sum()), len(windows), ">= 95 %")
 
 
-def false_alarms(wrong: Bools, what: str) -> Row:
-    """How often windows without speech and music got either label. `wrong`: (windows,) bool."""
+def score_false_alarms(wrong: Bools, what: str) -> Row:
+    """Return how many windows without speech and music got either label. `wrong`: (windows,) bool."""
     return Row(what, int(wrong.sum()), len(wrong), "<= 3 %")
 
 
-def voiced(window: Floats, teacher: Teacher) -> bool:
-    """Whether the teacher hears speech or music in a window with a probability of one half or more."""
+def is_voiced(window: Floats, teacher: Teacher) -> bool:
+    """Return True if the teacher's probability for speech or music in a window is at least one half."""
     return bool(teacher(with_peak(window, -6.0)).logits[:, [0, 132]].max() >= 0)
 
 
-def generated(bank: Bank, kind: str, split: str, limit: int = 200) -> list[Floats]:
-    """Evenly chosen windows of 2 s of generated speech or music, peak -12 dBFS, that hold no long pause."""
+def cut_generated(bank: Bank, kind: str, split: str, limit: int = 200) -> list[Floats]:
+    """Return evenly spaced windows of 2 s of generated speech or music, peak -12 dBFS, without long pauses."""
     windows = []
     for k in bank.indices(kind, split):
-        windows += [w for w in two_second_windows(with_peak(bank.waveform(k), -12.0)) if len(w) == WINDOW and filled(w)]
+        windows += [w for w in cut_windows(with_peak(bank.waveform(k), -12.0)) if len(w) == WINDOW and has_no_pause(w)]
     return [windows[k] for k in np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int)]
 
 
-def spoken_digits(clips: list[Clip]) -> list[Floats]:
-    """Digits of one speaker joined with 60 ms between them, cut into windows of 2 s."""
+def join_digits(clips: list[Clip]) -> list[Floats]:
+    """Join each speaker's digits with gaps of 60 ms and cut them into windows of 2 s."""
     windows = []
     for speaker in sorted({clip.group for clip in clips}):
         gap = np.zeros(960, dtype=np.float32)
         joined = np.concatenate([part for clip in clips if clip.group == speaker for part in (load(clip), gap)])
-        windows += [window for window in two_second_windows(joined) if len(window) == WINDOW]
+        windows += [window for window in cut_windows(joined) if len(window) == WINDOW]
     return windows
 
 
-def quiet(seed: int = 5) -> dict[str, list[Floats]]:
-    """Digital silence, and white, pink and brown noise from loud to hardly there."""
+def make_silence_and_noise(seed: int = 5) -> dict[str, list[Floats]]:
+    """Return digital silence, and white, pink and brown noise from loud to barely audible."""
     rng = np.random.default_rng(seed)
     sizes = (8000, 16000, 32000, 80000, 160000)
     kinds: dict[str, list[Floats]] = {"digital silence": [np.zeros(size, dtype=np.float32) for size in sizes]}
@@ -160,7 +157,7 @@ def quiet(seed: int = 5) -> dict[str, list[Floats]]:
 def evaluate(
     checkpoint: Path, audio: Path, bank: Bank, teacher: Teacher, golden: Path | None, heard_fold_4: bool
 ) -> list[Row]:
-    """Print the table and return its rows. ESC-10 fold 4 says nothing about a checkpoint that was trained on it."""
+    """Print the table and return its rows. Skip ESC-10 fold 4 if the checkpoint was trained on it."""
     student, clips = Student(checkpoint), all_clips(audio)
     rows: list[Row] = []
 
@@ -176,38 +173,36 @@ def evaluate(
     print(f"{'':<74} {'share':>8} {'number':>6}  goal")
     for split, fold in ((SELECT, 4), (REPORT, 5)):
         if chosen := clips_of("esc10", split):
-            for row in environmental(student, chosen, f"{split}: ESC-10 fold {fold}"):
+            for row in score_environmental(student, chosen, f"{split}: ESC-10 fold {fold}"):
                 put(row)
     for split in (SELECT, REPORT):
-        spoken, played = generated(bank, "speech", split), generated(bank, "music", split)
-        put(found(student, spoken, "speech", f"{split}: speech found, unheard synthetic voices"))
-        put(found(student, played, "music", f"{split}: music found, unheard instruments and scores"))
-    digits = spoken_digits(clips_of("digit", REPORT))
-    put(found(student, digits, "speech", "report: speech found, digits of two unheard speakers"))
+        spoken, played = cut_generated(bank, "speech", split), cut_generated(bank, "music", split)
+        put(score_found(student, spoken, "speech", f"{split}: speech found, unheard synthetic voices"))
+        put(score_found(student, played, "music", f"{split}: music found, unheard instruments and scores"))
+    digits = join_digits(clips_of("digit", REPORT))
+    put(score_found(student, digits, "speech", "report: speech found, digits of two unheard speakers"))
     if golden:
         waveform, rate = soundfile.read(golden, dtype="float32")
-        spoken = [window for window in two_second_windows(resample(waveform, rate)) if filled(window)]
-        put(found(student, spoken, "speech", "report: speech found, the recording given as --golden"))
+        spoken = [window for window in cut_windows(resample(waveform, rate)) if has_no_pause(window)]
+        put(score_found(student, spoken, "speech", "report: speech found, the recording given as --golden"))
     real = [load(clip) for clip in clips_of("scene", REPORT) + clips_of("effect", REPORT)]
-    played = [window for waveform in real for window in two_second_windows(waveform) if dbfs(window) > -50]
-    put(found(student, played, "music", "report: music found, recordings of guitar, strings and piano"))
+    played = [window for waveform in real for window in cut_windows(waveform) if dbfs(window) > -50]
+    put(score_found(student, played, "music", "report: music found, recordings of guitar, strings and piano"))
     for kind, split, what in (
         ("esc10", SELECT, "ESC-10 fold 4"),
         ("esc10", REPORT, "ESC-10 fold 5"),
         ("effect", SELECT, "held-back effects and foley"),
     ):
         clean = [load(clip) for clip in clips_of(kind, split) if clip.clean]
-        windows = [
-            window for waveform in clean for window in two_second_windows(waveform) if dbfs(window) > SILENT_DBFS
-        ]
+        windows = [window for waveform in clean for window in cut_windows(waveform) if dbfs(window) > SILENT_DBFS]
         if windows:
             wrong = student.decide(student.softmax(windows)) != "other"
-            sure = np.array([not voiced(window, teacher) for window in windows])
+            sure = np.array([not is_voiced(window, teacher) for window in windows])
             long = np.array([len(window) == WINDOW for window in windows])
-            put(false_alarms(wrong, f"{split}: false speech or music, {what}"))
-            put(false_alarms(wrong[sure], "  the same less windows where the teacher hears speech or music"))
-            put(false_alarms(wrong[sure & long], "  and less recordings shorter than 2 s"))
-    for what, windows in quiet().items():
+            put(score_false_alarms(wrong, f"{split}: false speech or music, {what}"))
+            put(score_false_alarms(wrong[sure], "  the same less windows where the teacher hears speech or music"))
+            put(score_false_alarms(wrong[sure & long], "  and less recordings shorter than 2 s"))
+    for what, windows in make_silence_and_noise().items():
         wrong = student.decide(student.softmax(windows)) != "other"
-        put(false_alarms(wrong, f"report: false speech or music, {what}"))
+        put(score_false_alarms(wrong, f"report: false speech or music, {what}"))
     return rows

@@ -1,4 +1,4 @@
-"""The 527 AudioSet classes: their order, their parents, and which of them the teacher knows."""
+"""The 527 AudioSet classes: their order, their ancestors, and those that the teacher knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from .arrays import Floats, Ints
 
-# YAMNet's 521 outputs are AudioSet's 527 classes in the same order without these six.
+# YAMNet's 521 outputs are AudioSet's 527 classes in the same order, without these six.
 NOT_IN_YAMNET = (
     "Male speech, man speaking",
     "Female speech, woman speaking",
@@ -24,17 +24,17 @@ NOT_IN_YAMNET = (
 
 @dataclass(frozen=True)
 class Labels:
-    """Class names in AudioSet's order, and every class's ancestors in the ontology."""
+    """Class names in AudioSet's order, and the ancestors of each class in the ontology."""
 
     names: tuple[str, ...]
     ancestors: dict[str, frozenset[str]]
 
     def index(self, name: str) -> int:
-        """Position of a class; an unknown name raises ValueError."""
+        """Return the index of a class. Raise ValueError for an unknown name."""
         return self.names.index(name)
 
     def vector(self, names: tuple[str, ...], parent: float = 1.0) -> Floats:
-        """1 for the named classes, `parent` for their ancestors, 0 elsewhere. Shape: (527,), float32."""
+        """Return 1 for the named classes, `parent` for their ancestors, 0 elsewhere. Shape: (527,), float32."""
         wanted = np.zeros(len(self.names), dtype=np.float32)
         for name in names:
             for ancestor in self.ancestors[name]:
@@ -44,17 +44,17 @@ class Labels:
         return wanted
 
     def teacher_columns(self) -> Ints:
-        """For each of the teacher's 521 outputs its position among the 527 classes. Shape: (521,)."""
+        """Return the index among the 527 classes of each of the teacher's 521 outputs. Shape: (521,)."""
         return np.array([k for k, name in enumerate(self.names) if name not in NOT_IN_YAMNET])
 
 
 def read_labels(folder: Path) -> Labels:
-    """Read `class_labels_indices.csv` and `ontology.json`, as AudioSet publishes them, from one folder."""
+    """Read AudioSet's `class_labels_indices.csv` and `ontology.json` from `folder`."""
     with open(folder / "class_labels_indices.csv", newline="", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: int(row["index"]))
     names = tuple(row["display_name"] for row in rows)
     if len(names) != 527:
-        raise ValueError(f"{folder}: {len(names)} classes, wanted AudioSet's 527")
+        raise ValueError(f"{folder}: {len(names)} classes; expected AudioSet's 527")
     nodes = json.loads((folder / "ontology.json").read_text(encoding="utf-8"))
     name_of = {node["id"]: node["name"] for node in nodes}
     parents: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Generated music: random scores rendered with General-MIDI soundfonts, and the same scores on a plain synthesizer."""
+"""Generate music: random scores, rendered with General-MIDI soundfonts or a simple synthesizer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SOUNDFONTS: dict[str, tuple[str, ...]] = {
     REPORT: ("/usr/share/sounds/sf2/TimGM6mb.sf2",),
 }  # fmt: skip
 
-# General-MIDI programs (counted from 0) that training never plays. TimGM6mb is a third soundfont beside.
+# General-MIDI programs (from 0) that training never plays. The report also has its own soundfont, TimGM6mb.
 REPORT_PROGRAMS = (4, 11, 21, 24, 32, 41, 56, 58, 60, 65, 73, 89)
 SELECT_PROGRAMS = (3, 13, 19, 26, 42, 57, 68, 75, 92, 105)
 
-# First program of a range → AudioSet class. Programs beyond 95 are effects and rarities: only "Music" is sure.
+# First program of a range → AudioSet class. Programs above 95 are effects or rare: only "Music" is certain.
 INSTRUMENTS: dict[int, str] = {
     0: "Piano", 4: "Electric piano", 6: "Harpsichord", 8: "Glockenspiel", 11: "Vibraphone", 12: "Marimba, xylophone",
     14: "Tubular bells", 15: "Plucked string instrument", 16: "Organ", 21: "Accordion", 22: "Harmonica",
@@ -59,22 +59,22 @@ class Note:
 
 @dataclass(frozen=True)
 class Score:
-    """Notes, and the AudioSet classes that they prove."""
+    """Notes, and the AudioSet classes that follow from them."""
 
     notes: tuple[Note, ...]
     classes: tuple[str, ...]
 
 
 def programs_of(split: str) -> list[int]:
-    """The General-MIDI programs that a split may play, without the sound effects from 119 on."""
+    """Return the General-MIDI programs that a split may play, without the sound effects from 119 on."""
     if split == TRAIN:
         return [p for p in range(112) if p not in REPORT_PROGRAMS and p not in SELECT_PROGRAMS]
     return list(REPORT_PROGRAMS if split == REPORT else SELECT_PROGRAMS)
 
 
 def compose(split: str, length_s: float, rng: np.random.Generator) -> Score:
-    """A random piece of one to four parts in one key: melody, chords or arpeggios, bass, drums."""
-    slow = rng.random() < 0.35  # long held notes, as of strings, organs and pads
+    """Return a random piece of one to four parts in one key: melody, chords or arpeggios, bass, drums."""
+    slow = rng.random() < 0.35  # long notes, as played by strings, organs and pads
     beat = 60.0 / (rng.uniform(35, 75) if slow else rng.uniform(60, 175))
     scale = SCALES[rng.integers(len(SCALES))]
     tonic = int(rng.integers(42, 68))
@@ -133,7 +133,7 @@ def compose(split: str, length_s: float, rng: np.random.Generator) -> Score:
 
 
 def midi_bytes(score: Score) -> bytes:
-    """The score as a standard MIDI file of format 0, one tick a millisecond."""
+    """Return the score as a standard MIDI file of format 0, with one tick per millisecond."""
     events: list[tuple[int, int, bytes]] = [(0, 0, b"\xff\x51\x03" + struct.pack(">I", 500_000)[1:])]
     for note in score.notes:
         start, end = round(1000 * note.start_s), round(1000 * (note.start_s + note.length_s))
@@ -154,7 +154,7 @@ def midi_bytes(score: Score) -> bytes:
 
 
 def render(score: Score, soundfont: str) -> Floats:
-    """The score through FluidSynth. Shape: (values,), mono 16 kHz in ±1."""
+    """Render the score with FluidSynth. Shape: (values,), mono 16 kHz in ±1."""
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder) / "score.mid", Path(folder) / "score.wav"
         midi.write_bytes(midi_bytes(score))
@@ -178,7 +178,7 @@ def render(score: Score, soundfont: str) -> Floats:
 
 
 def synthesize(score: Score, length_s: float, rng: np.random.Generator, rate: int = 16000) -> Floats:
-    """The score on an additive synthesizer with one random timbre, drums as noise bursts. Shape: (values,), 16 kHz."""
+    """Render with an additive synthesizer: one random timbre, drums as noise bursts. Shape: (values,), 16 kHz."""
     out = np.zeros(int((length_s + 1) * rate), dtype=np.float32)
     partials = rng.uniform(0, 1, size=8) / np.arange(1, 9) ** rng.uniform(0.6, 2.5)
     partials[0] = 1.0

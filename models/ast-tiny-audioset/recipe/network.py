@@ -1,4 +1,4 @@
-"""The student, and a cheap forward pass for training in which padding is merged and patches can be left out."""
+"""The student, and a cheap forward pass for training that merges padding and can leave out patches."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ROWS = 8  # patches along 128 mel bins
 
 @dataclass(frozen=True)
 class Summary:
-    """What the layers make of each window. Both have shape (windows, width)."""
+    """The output of the layers for each window. Both have shape (windows, width)."""
 
     special: torch.Tensor  # mean of the two special tokens: what the model's head reads
     content: torch.Tensor  # mean of the content's tokens: helps at the start of training
 
 
 def new_student(names: tuple[str, ...], width: int = 192, layers: int = 6, heads: int = 3) -> ASTForAudioClassification:
-    """A small AST with the large one's front end. Position embeddings start as sines, which spares data."""
+    """Return a small AST with the large one's front end. Position embeddings start as sines, which saves data."""
     config = ASTConfig(
         hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
         patch_size=PATCH, frequency_stride=PATCH, time_stride=PATCH, max_length=1024, num_mel_bins=128,
@@ -43,7 +43,7 @@ def new_student(names: tuple[str, ...], width: int = 192, layers: int = 6, heads
     with torch.no_grad():
         model.audio_spectrogram_transformer.embeddings.position_embeddings[0, 2:] = 0.2 * grid.reshape(-1, width)
         model.classifier.dense.bias.fill_(-5.0)
-        # The library draws all weights with a deviation of 0.02: in so narrow a model hardly anything gets through.
+        # transformers draws all weights with a deviation of 0.02, which attenuates too much in such a narrow model.
         for layer in model.audio_spectrogram_transformer.layers:
             attention, mlp = layer.attention, layer.mlp
             for linear, gain in (
@@ -59,7 +59,7 @@ def new_student(names: tuple[str, ...], width: int = 192, layers: int = 6, heads
 
 
 def whiten(model: ASTForAudioClassification, pixels: torch.Tensor) -> None:
-    """Start the patch embedding as whitening filters, so that fine structure counts as much as loudness.
+    """Initialize the patch embedding with whitening filters, so that fine structure counts as much as loudness.
 
     pixels: some training windows, (windows, 16·columns, 128).
     """
@@ -76,7 +76,7 @@ def whiten(model: ASTForAudioClassification, pixels: torch.Tensor) -> None:
 
 
 def feature_extractor() -> ASTFeatureExtractor:
-    """The large checkpoint's front end."""
+    """Return the large checkpoint's front end."""
     return ASTFeatureExtractor(mean=MEAN, std=STD, max_length=1024, num_mel_bins=128, sampling_rate=16000)
 
 
@@ -88,12 +88,12 @@ def pooled(
     rng: np.random.Generator,
     hush: float = 0.0,
 ) -> Summary:
-    """The student's summary of each window, before its head. Shape: (windows, 16·columns, 128) → (windows, width).
+    """Return the summary of each window, before the classifier. Shape: (windows, 16·columns, 128) → (windows, width).
 
-    The columns after the content hold nothing but padding. They are merged, row by row, into groups of `group`
-    columns: one token with the mean position, and the logarithm of the group's size added where it is attended to, so
-    that it weighs as much as its members (divided by exp(`hush`)). `group` 1 is the exact model. Only the share `keep`
-    of the content is read.
+    The columns after the content are padding. They are merged, row by row, into groups of `group` columns. A group is
+    one token with the mean position; the logarithm of its size is added to the attention it gets, so that it weighs as
+    much as its members (divided by exp(`hush`)). `group` 1 is the exact model. Only the share `keep` of the content is
+    read.
     """
     ast, heads = model.audio_spectrogram_transformer, model.config.num_attention_heads
     table = ast.embeddings.position_embeddings[0]
@@ -110,7 +110,7 @@ def pooled(
         ]
         patches = patches.gather(1, chosen[..., None].expand(-1, -1, patches.shape[2]))
         content = F.linear(patches, weight, project.bias) + positions[:, :columns].reshape(-1, width)[chosen]
-        # Fewer content tokens must not make the padding heavier: each stands for 1 / keep of them.
+        # Each content token stands for 1 / keep tokens, so that the padding doesn't weigh more.
         content_bias = -math.log(keep)
     else:
         content = F.linear(patches, weight, project.bias) + positions[:, :columns].reshape(1, -1, width)
@@ -131,7 +131,7 @@ def pooled(
         attention = layer.attention
         q, k, v = (p(normed).view(count, -1, heads, width // heads).transpose(1, 2)
                    for p in (attention.q_proj, attention.k_proj, attention.v_proj))  # fmt: skip
-        # Written out: for so few tokens this trains faster on a CPU, in bfloat16, than the fused attention.
+        # Written out, because for so few tokens this is faster than fused attention on a CPU in bfloat16.
         scores = q @ k.transpose(-1, -2) * (width // heads) ** -0.5
         mixed = (scores if bias is None else scores + bias.to(q.dtype)).softmax(dim=-1).to(v.dtype) @ v
         tokens = tokens + attention.o_proj(mixed.transpose(1, 2).reshape(count, -1, width))

@@ -1,8 +1,7 @@
-"""Generated sounds that are neither speech nor music: noises, hums, tones, clicks, and imitations of nature.
+"""Generate sounds that are neither speech nor music: noises, hums, tones, clicks, and imitations of nature.
 
 Each function returns mono 16 kHz values of any level; `make_noise` scales them. The imitations (rain, surf, fire, a
-rotor, a saw, a clock) are rough: they widen what the real recordings show, and what they are called is left to the
-teacher.
+rotor, a saw, a clock) are rough: they add variety to the real recordings, and the teacher labels most of them.
 """
 
 from __future__ import annotations
@@ -19,35 +18,35 @@ RATE = 16000
 
 @dataclass(frozen=True)
 class Noise:
-    """A generated waveform in ±1 and the classes that it surely holds."""
+    """A generated waveform in ±1 and the classes that are certainly present."""
 
     waveform: Floats
     classes: tuple[str, ...]
 
 
 def colored(length: int, exponent: float, rng: np.random.Generator) -> Floats:
-    """Noise whose power falls with frequency to the given exponent: 0 white, 1 pink, 2 brown."""
+    """Return noise whose power falls with frequency to the given exponent: 0 white, 1 pink, 2 brown."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     hz = np.maximum(np.fft.rfftfreq(length, 1 / RATE), 20.0)
     return np.fft.irfft(spectrum * hz ** (-exponent / 2), length).astype(np.float32)
 
 
 def band(waveform: Floats, low_hz: float, high_hz: float, order: int = 2) -> Floats:
-    """The waveform through a Butterworth band-pass."""
+    """Apply a Butterworth band-pass filter."""
     sos = butter(order, [low_hz, min(high_hz, 7900.0)], btype="band", fs=RATE, output="sos")
     filtered: Floats = sosfilt(sos, waveform).astype(np.float32)
     return filtered
 
 
 def slow(length: int, rate_hz: float, rng: np.random.Generator) -> Floats:
-    """A random envelope in 0…1 that changes about `rate_hz` times a second."""
+    """Return a random envelope in 0…1 that changes about `rate_hz` times per second."""
     points = rng.random(max(4, int(length / RATE * rate_hz) + 3))
     at = np.linspace(0, len(points) - 1, length)
     return np.asarray(np.interp(at, np.arange(len(points)), points), dtype=np.float32)
 
 
 def impulses(length: int, per_second: float, decay_s: float, rng: np.random.Generator) -> Floats:
-    """Short noise bursts at random times with random strengths."""
+    """Return short noise bursts at random times with random levels."""
     out = np.zeros(length, dtype=np.float32)
     for start in rng.integers(0, length, size=max(1, rng.poisson(per_second * length / RATE))):
         size = min(int(5 * decay_s * RATE) + 8, length - start)
@@ -57,7 +56,7 @@ def impulses(length: int, per_second: float, decay_s: float, rng: np.random.Gene
 
 
 def pulses(length: int, per_second: float, sound: Floats, jitter: float, rng: np.random.Generator) -> Floats:
-    """One short sound again and again, at nearly even times."""
+    """Repeat a short sound at nearly regular intervals."""
     out = np.zeros(length + len(sound), dtype=np.float32)
     time = rng.uniform(0, 1 / per_second)
     while time * RATE < length:
@@ -72,7 +71,7 @@ def pulses(length: int, per_second: float, sound: Floats, jitter: float, rng: np
 
 
 def tone(length: int, rng: np.random.Generator) -> Floats:
-    """A steady, pulsed or gliding tone, pure or with harmonics."""
+    """Return a steady, pulsed or gliding tone, pure or with harmonics."""
     hz = np.exp(rng.uniform(np.log(80), np.log(5000)))
     glide = rng.uniform(-0.5, 0.5) if rng.random() < 0.3 else 0.0
     time = np.arange(length) / RATE
@@ -86,7 +85,7 @@ def tone(length: int, rng: np.random.Generator) -> Floats:
 
 
 def make_noise(length: int, rng: np.random.Generator) -> Noise:
-    """One generated sound of `length` values, peak between -50 and 0 dBFS."""
+    """Return one generated sound of `length` values, peak between -50 and 0 dBFS."""
     kind = rng.choice(["white", "pink", "brown", "band", "silence", "faint", "hum", "tone", "clicks", "clock", "rain",
                        "surf", "wind", "fire", "rotor", "saw", "drops", "engine"],
                       p=[0.1, 0.06, 0.06, 0.06, 0.06, 0.07, 0.06, 0.06, 0.05, 0.08, 0.06, 0.05, 0.03, 0.06, 0.05, 0.05,
@@ -158,6 +157,6 @@ def make_noise(length: int, rng: np.random.Generator) -> Noise:
 
 
 def colored_unit(length: int, exponent: float, rng: np.random.Generator) -> Floats:
-    """Colored noise with a root mean square of one third."""
+    """Return colored noise with a root mean square of one third."""
     sound = colored(length, exponent, rng)
     return np.asarray(sound / (3 * np.sqrt(np.mean(sound**2)) + 1e-12), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Which real recordings there are, what is known to be in them, and which split each belongs to."""
+"""The real recordings, the classes known to be in them, and their splits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from .effect_names import AMBIGUOUS, known_classes
 
 TRAIN, SELECT, REPORT = "train", "select", "report"
-FINAL = "final"  # tracks of the last fit: what TRAIN has, and ESC-10 fold 4 too
+FINAL = "final"  # tracks of the last training: those of TRAIN plus ESC-10 fold 4
 
-# Digit speakers and music that training never hears: they are for the report alone.
+# Digit speakers and music that training never uses; they are only for the report.
 REPORT_SPEAKERS = ("theo", "yweweler")
 REPORT_MUSIC = ("jazz_guitar", "cinematic", "piano")
 
-# Left out because of their license: Creative Commons Sampling Plus, and CC BY-NC.
+# Excluded because of their licenses: Creative Commons Sampling Plus, and CC BY-NC.
 UNFREE = (
     "rooster/1-40730-A.ogg",
     "rooster/2-96460-A.ogg",
@@ -33,18 +33,18 @@ class Clip:
     path: Path
     kind: str  # esc10, effect, digit or scene
     split: str
-    classes: tuple[str, ...]  # surely in it; empty where only the teacher can tell
-    clean: bool  # surely without speech and music
+    classes: tuple[str, ...]  # certainly present; empty if only the teacher can tell
+    clean: bool  # certainly without speech and music
     group: str  # the speaker of a digit, otherwise recordings of one source
 
 
-def held_back(group: str) -> bool:
-    """Whether a group of effects is kept for model selection: about one in seven, by its digest."""
+def is_held_back(group: str) -> bool:
+    """Return True if a group of effects is reserved for model selection: about one in seven, by its digest."""
     return hashlib.sha256(group.encode()).digest()[0] % 7 == 0
 
 
 def esc10(audio: Path) -> list[Clip]:
-    """ESC-10 by its folds: 1 to 3 train, 4 selects, 5 (where it is there) is only reported."""
+    """Return ESC-10, split by folds: 1 to 3 for training, 4 for selection, 5 (if present) only for the report."""
     clips = []
     with open(audio / "esc10.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -57,7 +57,7 @@ def esc10(audio: Path) -> list[Clip]:
 
 
 def effects(audio: Path) -> list[Clip]:
-    """Effects, game foley, scenes and ambience, with the classes that their names prove."""
+    """Return effects, game foley, scenes and ambience, with the classes that follow from their names."""
     clips = []
     for folder in ("effects", "game_foley", "scenes", "ambience"):
         for path in sorted((audio / folder).rglob("*.ogg")):
@@ -66,7 +66,7 @@ def effects(audio: Path) -> list[Clip]:
                 continue  # noise is generated
             group = name.removesuffix(".ogg").rstrip("0123456789_.")
             report = path.stem in REPORT_MUSIC
-            split = REPORT if report else SELECT if held_back(group) else TRAIN
+            split = REPORT if report else SELECT if is_held_back(group) else TRAIN
             clean = not any(word in name for word in AMBIGUOUS)
             clips.append(
                 Clip(
@@ -82,7 +82,7 @@ def effects(audio: Path) -> list[Clip]:
 
 
 def digits(audio: Path) -> list[Clip]:
-    """Free Spoken Digit Dataset: one spoken digit a file, split by speaker."""
+    """Return the Free Spoken Digit Dataset: one digit per file, split by speaker."""
     clips = []
     for path in sorted((audio / "spoken_digits").glob("*.wav")):
         speaker = path.stem.split("_")[1]
@@ -92,5 +92,5 @@ def digits(audio: Path) -> list[Clip]:
 
 
 def all_clips(audio: Path) -> list[Clip]:
-    """Every usable recording below the folder `audio`."""
+    """Return all usable recordings in the folder `audio`."""
     return esc10(audio) + effects(audio) + digits(audio)

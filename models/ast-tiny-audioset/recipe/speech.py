@@ -1,4 +1,4 @@
-"""Synthetic speech: sentences made from word lists, spoken by eSpeak NG, Flite and Festival."""
+"""Generate speech: sentences from word lists, spoken by eSpeak NG, Flite and Festival."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ VOICES: list[Voice] = [
     *_espeak(REPORT, "nl", "nl+m2"),
 ]
 
-# Words from which sentences are drawn: who, does what, with what, where or when.
+# Sentences are drawn from these words: who, does what, with what, where or when.
 WORDS: dict[str, tuple[str, str, str, str]] = {
     "en": (
         "the old doctor|my sister|nobody|the driver of the bus|our neighbour|she|a young engineer|everyone|the cook",
@@ -106,7 +106,7 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
 
 
 def sentences(language: str, count: int, rng: np.random.Generator) -> str:
-    """A text of `count` sentences, questions and numbers among them."""
+    """Return a text of `count` sentences, some with numbers, some as questions."""
     slots = [words.split("|") for words in WORDS[language]]
     text = []
     for _ in range(count):
@@ -120,7 +120,7 @@ def sentences(language: str, count: int, rng: np.random.Generator) -> str:
 
 
 def speak(voice: Voice, text: str, rng: np.random.Generator) -> tuple[Floats, int]:
-    """The text in that voice at a random speed (and pitch, where the engine allows): mono in ±1, rate in Hz."""
+    """Speak `text` at a random speed (and pitch, with eSpeak NG); return a mono waveform in ±1 and its rate in Hz."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "speech.wav"
         if voice.engine == "espeak-ng":

@@ -1,22 +1,21 @@
-"""A checkpoint for tests: the small AST with position embeddings as strong as a vision transformer's.
+"""Make a checkpoint for tests: the small AST with position embeddings as strong as a vision transformer's.
 
-The embedded checkpoint's position embeddings are a fifth as long as those of its patches, so tokens that differ by
-nothing else, such as those of padding, are alike. The large checkpoint's started as DeiT's. What relies on such tokens
-being alike is measured on the checkpoint made here, too: its positions are a random grid, interpolated in time as
-AST's authors did with DeiT's, with noise from one to the next, and as long (mean L2 norm) as the
-embeddings of the patches they are added to.
-All weights are then fitted so that it answers as the embedded checkpoint does, on real windows of 0.5 to 10.24 s.
+In the embedded checkpoint, position embeddings are a fifth as long as patch embeddings, so tokens that differ only in
+position, such as padding, are alike. The large checkpoint's positions started as DeiT's. Features that rely on such
+tokens being alike are therefore also measured on the checkpoint made here. Its positions are a random grid,
+interpolated in time as AST's authors did with DeiT's, plus noise, with the same mean L2 norm as the patch embeddings.
+All weights are then fitted to give the embedded checkpoint's answers on real windows of 0.5 to 10.24 s.
 
-Nothing in training merges tokens or asks for those of padding to be alike: that would make the case easy. To save time,
-most of it reads a random part of the tokens, each with its own position; the rest reads them all. That, too, favors a
-model that does not mind which tokens of padding it reads: with time enough, `EXACT = 1` is the harder case. The report
-says how much the answers change where the positions of padding are evened out.
+Training never merges tokens and doesn't favor similar padding tokens, which would make the test easy. To save time,
+most of it reads a random part of the tokens, each with its own position; the rest reads all. Even that favors a model
+that doesn't depend on which padding tokens it reads: with enough time, `EXACT = 1` is the harder case. The report says
+how much the answers change if the positions of padding are averaged.
 
 python models/ast-tiny-audioset/recipe/strong_positions.py --audio DIR --out DIR [--minutes 20] [--seed 0]
 
-Reads the recordings as the recipe does (see `__main__`), and writes the checkpoint and `report.json` into OUT. Training
-follows the clock: a run repeated with the same seed gives a similar checkpoint, not the same bytes. Where others use
-the cores too, one thread (OMP_NUM_THREADS=1) is several times as fast as two that wait for each other.
+This reads the recordings like the recipe (see `__main__`), and writes the checkpoint and `report.json` into OUT.
+Training stops by the clock, so another run with the same seed gives a similar checkpoint, not the same bytes. If other
+programs use the cores, one thread (OMP_NUM_THREADS=1) is several times as fast as two.
 """
 
 from __future__ import annotations
@@ -47,19 +46,19 @@ from .strong_windows import Windows, content, embedded
 from .train import save
 
 VIT_SIDE = 24  # DeiT at 384 × 384 has a grid of 24 × 24
-NOISE = 0.15  # of the norm: what interpolation does not make smooth
-RAMP = 0.3  # of the training, in which the old positions give way to the new ones
-BATCH = 16  # half of it where all patches are read: that is faster a window
-POOL = 1500  # training windows, drawn and judged by the teacher once
-KEEP = 0.4  # of the patches is read in the first part of the training
-EXACT = 0.4  # of the training, at its end, reads all of them
+NOISE = 0.15  # share of the norm: noise added after interpolation
+RAMP = 0.3  # share of the training during which the new positions replace the old ones
+BATCH = 16  # half of it when all patches are read, which is faster per window
+POOL = 1500  # training windows, drawn and scored by the teacher once
+KEEP = 0.4  # share of the patches read in the first part of the training
+EXACT = 0.4  # share of the training, at its end, that reads all of them
 
 
 def strong_positions(norm: float, width: int, generator: torch.Generator) -> torch.Tensor:
-    """Random position embeddings with the mean L2 norm `norm`. Shape: (8 · 64, width), row by row.
+    """Return random position embeddings with the mean L2 norm `norm`. Shape: (8 · 64, width), row by row.
 
-    As in a ViT, positions of one row (or column) have something in common: a third each of the grid's power is the
-    row's, the column's and the position's own. The grid's middle rows are kept and its columns interpolated.
+    As in a ViT, positions of one row (or column) are related: a third each of the grid's power comes from the row, the
+    column and the position. The grid's middle rows are kept and its columns interpolated.
     """
 
     def noise(*shape: int) -> torch.Tensor:
@@ -77,9 +76,9 @@ def strong_positions(norm: float, width: int, generator: torch.Generator) -> tor
 
 
 def logits(model: ASTForAudioClassification, inputs: torch.Tensor, keep: float = 1.0) -> torch.Tensor:
-    """The model's logits from a random share `keep` of the patches of each window. Shape: (windows, classes).
+    """Return logits from a random share `keep` of the patches of each window. Shape: (windows, classes).
 
-    Each patch read stands for 1 / keep of them where it is attended to. 1.0 is the exact model.
+    In attention, each patch stands for 1 / keep patches. 1.0 is the exact model.
     """
     ast, heads = model.audio_spectrogram_transformer, model.config.num_attention_heads
     tokens = ast.embeddings(inputs)
@@ -94,7 +93,7 @@ def logits(model: ASTForAudioClassification, inputs: torch.Tensor, keep: float =
         normed, attention = layer.layernorm_before(tokens), layer.attention
         q, k, v = (p(normed).view(count, -1, heads, width // heads).transpose(1, 2)
                    for p in (attention.q_proj, attention.k_proj, attention.v_proj))  # fmt: skip
-        # Written out, as in `network`: faster than the fused attention here.
+        # Written out, as in `network`, because it is faster than fused attention here.
         scores = q @ k.transpose(-1, -2) * (width // heads) ** -0.5 + weight.to(q.dtype)
         mixed = scores.softmax(dim=-1).to(v.dtype) @ v
         tokens = tokens + attention.o_proj(mixed.transpose(1, 2).reshape(count, -1, width))
@@ -104,7 +103,7 @@ def logits(model: ASTForAudioClassification, inputs: torch.Tensor, keep: float =
 
 
 def difference(heard: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
-    """The mean loss of logits against the teacher's: by softmax, by sigmoid, and directly."""
+    """Return the mean loss of logits against the teacher's: by softmax, by sigmoid, and directly."""
     share = F.kl_div(heard.log_softmax(dim=1), taught.log_softmax(dim=1), reduction="batchmean", log_target=True)
     sure = taught.sigmoid()
     presence = F.binary_cross_entropy_with_logits(heard, sure) - F.binary_cross_entropy(sure, sure)
@@ -112,19 +111,19 @@ def difference(heard: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def hold(model: ASTForAudioClassification, patches: torch.Tensor) -> None:
-    """Scale the positions so that their mean norm is that of the embeddings of `patches`."""
+def scale_positions(model: ASTForAudioClassification, patches: torch.Tensor) -> None:
+    """Scale the positions to the mean norm of the embeddings of `patches`."""
     positions = model.audio_spectrogram_transformer.embeddings.position_embeddings
     norm = embedded(model, patches).norm(dim=1).mean()
     positions[0, 2:] *= norm / positions[0, 2:].norm(dim=1).mean()
 
 
 def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed: int) -> None:
-    """Give `model` strong positions and train it, for so long, to answer as it did before."""
+    """Give `model` strong positions, and train it for `seconds` to answer as before."""
     generator = torch.Generator().manual_seed(seed)
     inputs, values = windows.draw(POOL)
     probe = content(inputs[:64], values[:64])
-    inputs = inputs.bfloat16()  # half the memory; the products below round to it anyway
+    inputs = inputs.bfloat16()  # half the memory; the products below round to bfloat16 anyway
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         taught = torch.cat([logits(model, part).float() for part in torch.split(inputs, 8)])
     print(f"{POOL} windows", flush=True)
@@ -141,12 +140,12 @@ def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed
     ]
     began, step, done, running = time.monotonic(), 0, 0.0, 0.0
     while done < 1:
-        # In the ramp the positions are given; then they are learned, and held at the patches' norm.
+        # During the ramp the positions are set; then they are learned, at the patches' norm.
         if done < RAMP:
             with torch.no_grad():
                 positions[0, 2:] = old + done / RAMP * (new - old)
         else:
-            hold(model, probe)
+            scale_positions(model, probe)
         exact = done >= 1 - EXACT
         rows = torch.randint(POOL, (BATCH // 2 if exact else BATCH,), generator=generator)
         with torch.autocast("cpu", torch.bfloat16):
@@ -165,15 +164,15 @@ def fit(model: ASTForAudioClassification, windows: Windows, seconds: float, seed
             agree = float((heard.argmax(dim=1) == taught[rows].argmax(dim=1)).float().mean())
             print(f"step {step} {100 * done:.0f} % loss {running / 20:.3f} agree {agree:.2f}", flush=True)
             running = 0.0
-    hold(model, probe)
+    scale_positions(model, probe)
 
 
 def main() -> None:
-    """Make the checkpoint, save it, measure it."""
+    """Make the checkpoint, save it, and measure it."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--audio", type=Path, required=True, help="esc10, esc10.csv, effects, game_foley, …")
     p.add_argument("--out", type=Path, required=True, help="the checkpoint's folder")
-    p.add_argument("--minutes", type=float, default=20, help="of training, after the windows were drawn")
+    p.add_argument("--minutes", type=float, default=20, help="minutes of training, after the windows are drawn")
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
     torch.manual_seed(args.seed)

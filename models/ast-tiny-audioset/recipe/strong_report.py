@@ -1,4 +1,4 @@
-"""How faithful the checkpoint with strong positions is to its teacher, and how much it needs its positions."""
+"""Measure how well the checkpoint with strong positions matches its teacher, and how much its positions matter."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .sources import TRAIN, Clip
 from .strong_windows import RATE, content, embedded, load, tensors
 from .windows import PATCH
 
-SILENT = 1e-3  # root mean square, -60 dBFS: quieter windows are left out
+SILENT = 1e-3  # root mean square, -60 dBFS; quieter windows are left out
 SECONDS = (0.5, 2.0, 5.0)
 MOST = 80  # windows of one kind, other than the 2 s of ESC-10
 
 Figures = dict[str, float | int]
 
 
-def held_back(clips: list[Clip], kind: str, seconds: float) -> list[torch.Tensor]:
-    """Windows side by side of recordings that training did not see; none overlap, none are silent."""
+def cut_held_back(clips: list[Clip], kind: str, seconds: float) -> list[torch.Tensor]:
+    """Return adjacent windows of recordings that training didn't use, without silent ones."""
     values = round(seconds * RATE)
     chosen = [load(clip) for clip in clips if clip.split != TRAIN and clip.kind == kind]
     cuts = [w for waveform in chosen for w in torch.split(waveform, values) if len(w) == values]
@@ -31,12 +31,12 @@ def held_back(clips: list[Clip], kind: str, seconds: float) -> list[torch.Tensor
 
 @torch.inference_mode()
 def answers(model: ASTForAudioClassification, inputs: torch.Tensor) -> torch.Tensor:
-    """Logits of transformers' own forward pass in float32. Shape: (windows, 1024, 128) → (windows, classes)."""
+    """Return logits of transformers' own forward pass in float32. Shape: (windows, 1024, 128) → (windows, classes)."""
     return torch.cat([model(input_values=part).logits for part in torch.split(inputs, 8)])
 
 
 def compare(heard: torch.Tensor, taught: torch.Tensor) -> Figures:
-    """Two sets of logits, (windows, classes): how often the first class agrees, and how near the scores are."""
+    """Compare two sets of logits, (windows, classes): agreement of the first class, and closeness of the scores."""
     scores, wanted = heard.softmax(dim=1), taught.softmax(dim=1)
     return {
         "windows": len(heard),
@@ -52,8 +52,8 @@ def compare(heard: torch.Tensor, taught: torch.Tensor) -> Figures:
     }
 
 
-def shuffled(model: ASTForAudioClassification, seed: int) -> ASTForAudioClassification:
-    """The model with its 8 · 64 positions in another order."""
+def shuffle_positions(model: ASTForAudioClassification, seed: int) -> ASTForAudioClassification:
+    """Return the model with its 8 · 64 positions in random order."""
     other = copy.deepcopy(model)
     with torch.no_grad():
         table = other.audio_spectrogram_transformer.embeddings.position_embeddings[0, 2:]
@@ -61,10 +61,10 @@ def shuffled(model: ASTForAudioClassification, seed: int) -> ASTForAudioClassifi
     return other
 
 
-def evened(model: ASTForAudioClassification, first: int) -> ASTForAudioClassification:
-    """The model with the positions from column `first` on replaced by the mean of their row.
+def average_positions(model: ASTForAudioClassification, first: int) -> ASTForAudioClassification:
+    """Return the model with the positions from column `first` on replaced by the mean of their row.
 
-    Their order would not matter: all tokens of padding hold the same. Merging each row's into one is the same as this.
+    All padding patches are equal, so this is the same as merging each row's padding into one token.
     """
     other = copy.deepcopy(model)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def evened(model: ASTForAudioClassification, first: int) -> ASTForAudioClassific
 
 
 def strength(model: ASTForAudioClassification, patches: torch.Tensor) -> Figures:
-    """Mean L2 norms of position embeddings and of patch embeddings before positions are added, and their likeness."""
+    """Return mean L2 norms of position embeddings and patch embeddings, and the similarity of positions."""
     table = model.audio_spectrogram_transformer.embeddings.position_embeddings[0, 2:].detach()
     norm, patch = float(table.norm(dim=1).mean()), float(embedded(model, patches).detach().norm(dim=1).mean())
     grid = table.view(ROWS, COLUMNS, -1)
@@ -98,21 +98,24 @@ def report(
     banks: FilterBanks,
     seed: int,
 ) -> dict[str, Figures]:
-    """All figures, on recordings that were held back: ESC-10 fold 4, speakers of digits, effects."""
+    """Return all figures, on held-back recordings: ESC-10 fold 4, digit speakers, effects."""
     rows: dict[str, Figures] = {}
     for kind, seconds in [("esc10", s) for s in SECONDS] + [("effect", 2.0), ("digit", 0.5)]:
-        waveforms, main = held_back(clips, kind, seconds), (kind, seconds) == ("esc10", 2.0)
+        waveforms, main = cut_held_back(clips, kind, seconds), (kind, seconds) == ("esc10", 2.0)
         waveforms = waveforms if main else waveforms[:: -(-len(waveforms) // MOST)]
         inputs, name = tensors(banks, waveforms), f"{kind}, {seconds:g} s"
         own, taught = answers(student, inputs), answers(teacher, inputs)
         rows[f"{name}: student and teacher"] = compare(own, taught)
         if main:
             patches = content(inputs, [len(w) for w in waveforms])
-            # The first column that holds nothing but padding.
+            # The first column that is only padding.
             padding = -(-(1 + (len(waveforms[0]) - 400) // 160) // PATCH)
             for who, model, before in (("student", student, own), ("teacher", teacher, taught)):
                 rows[f"{who}: strength"] = strength(model, patches)
-                changed = {"positions shuffled": shuffled(model, seed), "padding evened": evened(model, padding)}
+                changed = {
+                    "positions shuffled": shuffle_positions(model, seed),
+                    "padding evened": average_positions(model, padding),
+                }
                 for what, other in changed.items():
                     rows[f"{name}: {who}, {what}"] = compare(answers(other, inputs), before)
     return rows

@@ -1,4 +1,4 @@
-"""What the student should answer for a window: the teacher's opinion, corrected by what is known for sure."""
+"""Training targets for a window: the teacher's scores, corrected by what is known for certain."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from .arrays import Bools, Floats
 from .labels import Labels
 
 # Weights in the softmax target, before it is scaled to sum to one.
-LEAD = 4.0  # speech or music that is surely there
-SURE = 2.0  # any other class that is surely there
-DETAIL = 0.7  # a sure class beside speech or music: an instrument, a voice's sex
-PARENT = 0.3  # an ancestor of a sure class
+LEAD = 4.0  # speech or music that is certainly present
+SURE = 2.0  # any other class that is certainly present
+DETAIL = 0.7  # a certain class next to speech or music, such as an instrument
+PARENT = 0.3  # an ancestor of a certain class
 TAUGHT = 0.6  # the teacher's probability, raised to the power 1.5
 
 
 @dataclass(frozen=True)
 class Target:
-    """The answer for one window. All arrays have shape (527,), float32."""
+    """The target for one window. All arrays have shape (527,), float32."""
 
     presence: Floats  # probability that each class is heard, for the sigmoid reading
     share: Floats  # a distribution over the classes (or less than one), for the softmax reading
-    absent: Floats  # 1 where a class is surely not there: speech and music only
+    absent: Floats  # 1 where a class is certainly absent: speech and music only
 
 
 class TargetMaker:
-    """Turns truth and teacher into targets."""
+    """Combine true labels and the teacher's scores into targets."""
 
     def __init__(self, labels: Labels) -> None:
         self._columns = labels.teacher_columns()
@@ -36,18 +36,18 @@ class TargetMaker:
         self._size = len(labels.names)
 
     def __call__(self, taught: Floats, sure: Bools, clean: bool, certain: bool) -> Target:
-        """Make one window's target.
+        """Return one window's target.
 
-        taught: the teacher's probabilities, (521,). sure: classes surely in the window, (527,) bool.
-        clean: neither speech nor music is in the recording. certain: nothing of it was cut to too short a stretch
-        for `sure` to be complete.
+        taught: the teacher's probabilities, (521,). sure: classes certainly in the window, (527,) bool.
+        clean: neither speech nor music is in the recording. certain: no sound was cut so short that `sure` may be
+        incomplete.
         """
         presence = np.zeros(self._size, dtype=np.float32)
         presence[self._columns] = taught
         speech, music = sure[self._speech], sure[self._music]
         absent = np.zeros(self._size, dtype=np.float32)
         for index, there, other in ((self._speech, speech, music), (self._music, music, speech)):
-            # A voice in the background of an outdoor recording is still a voice: a sure teacher is believed.
+            # An outdoor recording may have voices in the background, so a confident teacher wins.
             if not there and certain and (other or clean) and presence[index] < 0.5:
                 absent[index] = 1.0
                 presence[index] = 0.0

@@ -1,4 +1,4 @@
-"""YAMNet as teacher: its log-mel front end, and its logits and embedding for every patch of a waveform."""
+"""YAMNet as the teacher: its log-mel front end, and its logits and embedding for every patch of a waveform."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PATCH_HOP_FRAMES = 48
 
 @dataclass(frozen=True)
 class PatchScores:
-    """What the teacher says about each patch; patch p covers frames 48·p … 48·p + 95 (10 ms a frame)."""
+    """The teacher's output for each patch; patch p covers frames 48·p … 48·p + 95 (10 ms per frame)."""
 
     logits: Floats  # (patches, 521), float32
     embedding: Floats  # (patches, 1024), float32, not negative
 
 
 def mel_weights(bands: int = 64, low_hz: float = 125.0, high_hz: float = 7500.0) -> Floats:
-    """Triangular filters on the HTK mel scale, peak 1, as TensorFlow builds them. Shape: (257, bands)."""
+    """Return triangular filters on the HTK mel scale, peak 1, as TensorFlow builds them. Shape: (257, bands)."""
 
     def mel(hz: Floats | float) -> Floats:
         found: Floats = 1127.0 * np.log1p(np.asarray(hz) / 700.0)
@@ -41,7 +41,7 @@ def mel_weights(bands: int = 64, low_hz: float = 125.0, high_hz: float = 7500.0)
 
 
 def spectra(waveform: Floats, weights: Floats) -> Floats:
-    """ln(mel + 0.001) of a 16 kHz waveform, at least one patch long. Shape: (values,) → (frames, 64)."""
+    """Return ln(mel + 0.001) of a 16 kHz waveform, padded to at least one patch. Shape: (values,) → (frames, 64)."""
     least = 400 + HOP * (PATCH_FRAMES - 1)
     if len(waveform) < least:
         waveform = np.pad(waveform, (0, least - len(waveform)))
@@ -57,8 +57,8 @@ class Teacher:
     def __init__(self, model: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        # Keeping every tensor gives access to the logits and the embedding: the sigmoid outputs are rounded to
-        # 1/256, which loses everything the teacher knows about unlikely classes.
+        # Preserve all tensors to read the logits and the embedding: the sigmoid outputs are rounded to 1/256, which
+        # loses what the teacher knows about unlikely classes.
         self._interpreter = Interpreter(str(model), num_threads=1, experimental_preserve_all_tensors=True)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -73,7 +73,7 @@ class Teacher:
         return value
 
     def __call__(self, waveform: Floats) -> PatchScores:
-        """Judge a mono 16 kHz waveform in ±1, patch by patch with half a patch of overlap."""
+        """Score a mono 16 kHz waveform in ±1, in patches that overlap by half."""
         log_mel = spectra(waveform, self._weights)
         logits, embeddings = [], []
         for start in range(0, len(log_mel) - PATCH_FRAMES + 1, PATCH_HOP_FRAMES):

@@ -1,7 +1,7 @@
-"""Tracks: scenes of up to ten seconds composed from the bank, stored as log-mel frames with the teacher's opinion.
+"""Compose tracks: scenes of up to ten seconds from the bank, stored as log-mel frames with the teacher's scores.
 
-Windows, levels and spectral changes are drawn from the tracks during training, so one track serves many times and the
-costly steps (augmenting, filter banks, the teacher) are done once.
+Training draws windows, levels and spectral changes from the tracks, so each track is used many times and the expensive
+steps (augmentation, filter banks, teacher) run once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torchaudio
 
 from .arrays import Bools, Floats
-from .augment import RATE, augment, compressed, wander, with_peak
+from .augment import RATE, augment, compress, wander, with_peak
 from .bank import Bank, read_bank
 from .labels import read_labels
 from .noises import make_noise
@@ -43,15 +43,15 @@ SCENES = {
 
 @dataclass(frozen=True)
 class Source:
-    """One sound of a scene, as loud and as long as it is in it."""
+    """One sound of a scene, with the level and length it has there."""
 
     waveform: Floats
     classes: tuple[str, ...]
-    clean: bool  # surely without speech and music
+    clean: bool  # certainly without speech and music
 
 
 def fbank(waveform: Floats) -> Floats:
-    """AST's log-mel frames before padding and normalization. Shape: (values,) → (frames, 128), float32."""
+    """Return AST's log-mel frames before padding and normalization. Shape: (values,) → (frames, 128), float32."""
     frames: torch.Tensor = torchaudio.compliance.kaldi.fbank(
         torch.from_numpy(np.ascontiguousarray(waveform))[None],
         sample_frequency=RATE,
@@ -62,7 +62,7 @@ def fbank(waveform: Floats) -> Floats:
 
 
 def active_frames(waveform: Floats, frames: int) -> Bools:
-    """Which frames are within 30 dB of the loud ones and not digitally silent. Shape: (frames,), bool."""
+    """Return which frames are within 30 dB of the loud ones and not digital silence. Shape: (frames,), bool."""
     squared = np.concatenate([[0.0], np.cumsum(waveform.astype(np.float64) ** 2)])
     starts = 160 * np.arange(frames)
     power = (squared[np.minimum(starts + 400, len(waveform))] - squared[np.minimum(starts, len(waveform))]) / 400
@@ -70,7 +70,7 @@ def active_frames(waveform: Floats, frames: int) -> Bools:
 
 
 class Composer:
-    """Draws scenes from the bank, for the split TRAIN or FINAL."""
+    """Compose random scenes from the bank, for the split TRAIN or FINAL."""
 
     def __init__(self, bank: Bank, split: str, seed: list[int]) -> None:
         self.bank, self.rng = bank, np.random.default_rng(seed)
@@ -89,7 +89,7 @@ class Composer:
         return int(self.rng.choice(groups[self.rng.integers(len(groups))]))
 
     def _sequence(self, members: list[int], length: int, gap_s: float) -> Floats:
-        """Sounds of one sort one after another, with random gaps, until `length` values are full."""
+        """Join random sounds of `members`, with random gaps, up to `length` values."""
         out = np.zeros(length, dtype=np.float32)
         at = int(self.rng.uniform(0, 0.5) * RATE) if gap_s else 0
         for _ in range(40):
@@ -113,7 +113,7 @@ class Composer:
         index = self._pick("scene" if self.rng.random() < 0.03 and self._groups["scene"] else "effect")
         sound = self.bank.sounds[index]
         same = [k for group in self._groups["effect"] if index in group for k in group] or [index]
-        if self.rng.random() < 0.4:  # one sound by itself, as short as it may be
+        if self.rng.random() < 0.4:  # a single sound, however short
             waveform = self.bank.waveform(index)
         else:
             waveform = self._sequence(same, int(self.rng.uniform(2, 10) * RATE), 0.6)
@@ -126,7 +126,7 @@ class Composer:
         return Source(self._lively(waveform[start : start + 11 * RATE]), self.bank.sounds[index].classes, False)
 
     def _lively(self, voice: Floats) -> Floats:
-        """A voice altered more than other sounds are, because so few of them are real."""
+        """Change a voice more than other sounds, because few of the voices are real."""
         return augment(wander(voice, self.rng) if self.rng.random() < 0.5 else voice, self.rng, 0.15)
 
     def _digits(self) -> Source:
@@ -154,7 +154,7 @@ class Composer:
         return Source(np.resize(source.waveform, length), source.classes, source.clean)
 
     def scene(self, kind: str) -> tuple[Floats, list[Source]]:
-        """A waveform of at most LONGEST values and the sources in it."""
+        """Return a waveform of at most LONGEST values, and its sources."""
         make = {"esc": self._esc, "esc+esc": self._esc, "effect": self._effect, "effect+noise": self._effect,
                 "speech": self._speech, "speech+other": self._speech, "speech+music": self._speech,
                 "digit": self._digits, "music": self._music, "music+other": self._music}  # fmt: skip
@@ -180,11 +180,11 @@ class Composer:
                 )
             )
         mixed = with_peak(np.sum([source.waveform for source in sources], axis=0), float(self.rng.uniform(-15, -1)))
-        return (compressed(mixed, self.rng) if self.rng.random() < 0.3 else mixed), sources
+        return (compress(mixed, self.rng) if self.rng.random() < 0.3 else mixed), sources
 
 
 def compose_shard(job: tuple[Path, Path, Path, Path, str, int, int]) -> Path:
-    """Compose `count` tracks and write them as one .npz file, which `windows.Tracks` reads."""
+    """Compose `count` tracks, write them to one .npz file for `windows.Tracks`, and return its path."""
     bank_file, teacher_file, labels_folder, out, split, number, count = job
     torch.set_num_threads(1)
     composer = Composer(read_bank(bank_file), split, [3 if split == TRAIN else 4, number, 5])
@@ -202,7 +202,7 @@ def compose_shard(job: tuple[Path, Path, Path, Path, str, int, int]) -> Path:
         if len(waveform) < 1600:
             continue
         mel = fbank(waveform[:LONGEST])
-        # Quiet sounds vanish below the offset in the teacher's logarithm, so it hears every track at one level.
+        # Quiet sounds would vanish below the offset in the teacher's logarithm, so it gets all tracks at one level.
         opinion = teacher(with_peak(waveform, -6.0) if np.abs(waveform).max() > 1e-3 else waveform)
         active = np.zeros((len(mel), 2), dtype=bool)
         truth = np.zeros((2, len(labels.names)), dtype=bool)
@@ -229,7 +229,7 @@ def compose_shard(job: tuple[Path, Path, Path, Path, str, int, int]) -> Path:
 def build_tracks(
     bank: Path, teacher: Path, labels: Path, out: Path, split: str, shards: int, count: int, workers: int
 ) -> None:
-    """Compose `shards` files of `count` tracks each, in parallel; files already there are kept."""
+    """Compose `shards` files of `count` tracks each, in parallel; keep existing files."""
     out.mkdir(parents=True, exist_ok=True)
     jobs = [
         (bank, teacher, labels, out, split, number, count)

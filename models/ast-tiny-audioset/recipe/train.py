@@ -1,7 +1,7 @@
-"""Training: many cheap steps with merged padding, then some with the exact forward pass; the weights are averaged.
+"""Train: many cheap steps with merged padding, then some with the exact forward pass; the weights are averaged.
 
-One process a core works on its own share of every batch, and the gradients are averaged: on a few cores that is faster
-than several threads in one process, and suffers less where the cores are shared.
+One process per core works on its share of every batch, and the gradients are averaged. On a few cores this is faster
+than several threads in one process, and suffers less if other programs use the cores.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .labels import Labels
 from .network import feature_extractor, new_student, pooled, whiten
 from .windows import Batch, Tracks, draw, draw_columns
 
-# At the start a young model is spared: padding hardly counts (it outweighs the content of a short window many times),
-# fewer windows are altered, and the mean of the content is judged too. All three fade within 40 % of the steps.
+# Training starts with an easier task: padding counts little (it far outweighs the content of a short window), fewer
+# windows are changed, and the mean of the content is scored too. All three fade out over 40 % of the steps.
 HUSH = 6.0
 
 
@@ -33,22 +33,22 @@ HUSH = 6.0
 class Plan:
     """How long and how fast to train."""
 
-    steps: int  # with merged padding and patches left out
+    steps: int  # with merged padding and without some patches
     exact_steps: int  # with the exact forward pass
     peak_rate: float = 1.2e-3
     processes: int = 2
-    limit_s: float = 1e9  # training ends in time, its rates fallen as they should
-    tokens: int = 6000  # patches in a batch, over all processes
-    keep: float = 0.5  # share of the patches that is read
-    group: int = 64  # columns of padding in one token
+    limit_s: float = 1e9  # training ends by then, with the learning rates fully decayed
+    tokens: int = 6000  # patches per batch, over all processes
+    keep: float = 0.5  # share of the patches that are read
+    group: int = 64  # columns of padding per token
     seed: int = 7
 
 
 def loss_of(logits: torch.Tensor, guessed: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The mean loss of a batch.
+    """Return the mean loss of a batch.
 
-    Sigmoid cross-entropy gives the logits their absolute level; softmax cross-entropy makes the leading class lead;
-    what is surely absent may not take a share either; and the teacher's embedding is to be guessed from the summary.
+    Sigmoid cross-entropy sets the absolute level of the logits, softmax cross-entropy makes the right class lead, a
+    third term penalizes classes that are certainly absent, and a fourth predicts the teacher's embedding.
     """
     presence = F.binary_cross_entropy_with_logits(logits, batch.presence, reduction="none").sum(dim=1)
     logs = logits.log_softmax(dim=1)
@@ -79,12 +79,12 @@ def average_gradients(parameters: list[torch.nn.Parameter], processes: int, numb
 
 
 def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, plan: Plan, start: Path | None) -> None:
-    """What one process does; the first one reports and saves."""
+    """Run one training process; the first one reports and saves."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=plan.processes)
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng([plan.seed, rank])
-    lengths = np.random.default_rng([plan.seed, 1000])  # the same in every process, so that none waits for another
+    lengths = np.random.default_rng([plan.seed, 1000])  # the same in every process, so that they keep pace
     model = ASTForAudioClassification.from_pretrained(start) if start else new_student(labels.names)
     model.train()
     guess = torch.nn.Linear(model.config.hidden_size, 1024)
@@ -94,7 +94,7 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
         whiten(model, torch.cat([draw(tracks, np.random.default_rng(k), 13, 9000).pixels for k in range(4)]))
     average = copy.deepcopy(model)
     everything = [*model.parameters(), *guess.parameters()]
-    # Muon for the matrices inside the layers learns more from every step than AdamW does, which moves the rest.
+    # Muon learns more per step than AdamW from the matrices inside the layers; AdamW trains the rest.
     inside = [p for p in model.audio_spectrogram_transformer.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in inside}
     outside = [p for p in everything if id(p) not in chosen]
@@ -104,7 +104,7 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
     ]
     total, warm = plan.steps + plan.exact_steps, min(200, plan.steps // 10 + 1)
     began, running, seen = time.time(), 0.0, 0
-    done = 0.0  # the share of the training that is over, by steps or by time, whichever is ahead
+    done = 0.0  # the finished share of the training, by steps or by time, whichever is larger
     for step in range(total):
         exact = done >= plan.steps / total
         rate = min(1.0, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * done)) + 0.005
@@ -113,7 +113,7 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
         young = 0.0 if start else max(0.0, 1 - done / 0.4)
         change = 0.95 * (1 - 0.7 * young)
         batch = draw(tracks, rng, draw_columns(lengths), plan.tokens // plan.processes, change)
-        if exact:  # the exact pass reads all 514 tokens whatever the length, so the batch is cut
+        if exact:  # the exact pass always reads all 514 tokens, so use fewer windows
             size = max(8, plan.tokens // plan.processes // 514)
             batch = Batch(*(getattr(batch, name)[:size] for name in Batch.__dataclass_fields__))
         with torch.autocast("cpu", torch.bfloat16):
@@ -158,7 +158,7 @@ def work(rank: int, meeting: str, tracks: Tracks, labels: Labels, out: Path, pla
 
 def train(tracks: Tracks, labels: Labels, out: Path, plan: Plan, start: Path | None = None) -> None:
     """Train from scratch, or from a checkpoint `start`, and save the averaged weights in `out`."""
-    # Forked, so that the tracks are in memory once; nothing before this has started PyTorch's threads.
+    # Fork, so that the tracks are in memory only once; PyTorch's threads haven't started yet.
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         meeting = str(Path(folder) / "meeting")
@@ -171,7 +171,7 @@ def train(tracks: Tracks, labels: Labels, out: Path, plan: Plan, start: Path | N
         for worker in workers:
             worker.join()
         if any(worker.exitcode for worker in workers):
-            raise RuntimeError(f"training processes ended with {[worker.exitcode for worker in workers]}")
+            raise RuntimeError(f"training processes exited with {[worker.exitcode for worker in workers]}")
 
 
 def save(model: ASTForAudioClassification, out: Path) -> None:

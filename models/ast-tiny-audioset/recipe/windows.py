@@ -1,4 +1,4 @@
-"""Training windows drawn from the stored tracks: random cuts, levels, spectral tilts, stretches and mixtures."""
+"""Draw training windows from the stored tracks, with random cuts, levels, spectral tilts, shifts and masks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PATCH = 16
 PATCH_HOP_FRAMES = 48
 PATCH_FRAMES = 96
 
-# Lengths of windows as columns of 16 frames, and their shares. Few different shapes: a CPU's kernels are prepared anew
-# for every shape, which costs as much as using them. 13 columns hold 2 s, 7 hold 1 s, 32 hold 5 s.
+# Lengths of windows as columns of 16 frames, and their shares. There are few shapes because a CPU
+# prepares kernels for each shape, which costs as much as running them. 13 columns are 2 s, 7 are 1 s, 32 are 5 s.
 COLUMNS_DRAWN = {2: 0.05, 3: 0.03, 4: 0.04, 7: 0.14, 10: 0.08, 13: 0.33, 20: 0.09, 32: 0.16, 46: 0.04, 64: 0.04}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of one length. `pixels`: (windows, 16·columns, 128) normalized; the rest: see `Target`."""
+    """Windows of one length. `pixels`: (windows, 16·columns, 128), normalized; for the rest see `Target`."""
 
     pixels: torch.Tensor
     presence: torch.Tensor
     share: torch.Tensor
     absent: torch.Tensor
-    embedding: torch.Tensor  # (windows, 1024), the teacher's, every value standardised
+    embedding: torch.Tensor  # (windows, 1024), the teacher's, each value standardized
 
 
 class Tracks:
@@ -63,7 +63,7 @@ class Tracks:
         return len(self.truth)
 
     def cut(self, track: int, start: int, frames: int) -> tuple[Floats, Target, Floats]:
-        """Frames of a track, their target and the teacher's mean embedding."""
+        """Return frames of a track, their target and the teacher's mean embedding."""
         first, last = self.offsets[track], self.offsets[track + 1]
         mel = self.mel[first + start : min(first + start + frames, last)].astype(np.float32)
         active = self.active[first + start : first + start + len(mel)]
@@ -75,7 +75,7 @@ class Tracks:
         heard = active.sum(axis=0)
         enough = (heard >= 25) | (heard >= 0.12 * len(mel))
         sure = (self.truth[track] & enough[:, None]).any(axis=0)
-        # Cuts with only a moment of a sound in them are left to the teacher.
+        # For cuts with only a moment of a sound, rely on the teacher.
         certain = bool((enough | (heard < 3)).all())
         target = self._targets(
             0.5 * taught.max(axis=0) + 0.5 * taught.mean(axis=0), sure, bool(self.clean[track]), certain
@@ -84,7 +84,7 @@ class Tracks:
 
 
 def change_level(mel: Floats, rng: np.random.Generator) -> Floats:
-    """A gain from -48 to +6 dB, a smooth spectral tilt, and a floor of faint noise under some windows."""
+    """Apply a gain of -48 to +6 dB and a smooth spectral tilt, and add faint noise to some windows."""
     decibels = rng.uniform(-20, 6) if rng.random() < 0.7 else rng.uniform(-48, -20)
     gain = decibels * np.log(10) / 10
     tilt = np.interp(np.arange(128), np.linspace(0, 127, 6), rng.normal(0, 0.5, 6)) if rng.random() < 0.5 else 0.0
@@ -98,7 +98,7 @@ def change_level(mel: Floats, rng: np.random.Generator) -> Floats:
 
 
 def stretch(mel: Floats, rng: np.random.Generator) -> Floats:
-    """Up to three mel bins up or down, and up to 12 % of the bins or frames masked."""
+    """Shift by up to three mel bins, and mask up to 12 % of the bins or frames."""
     shift = int(rng.integers(-3, 4))
     out = mel.copy()
     if shift > 0:
@@ -114,20 +114,20 @@ def stretch(mel: Floats, rng: np.random.Generator) -> Floats:
         width = int(rng.integers(1, len(mel) // 8))
         at = int(rng.integers(0, len(mel) - width))
         out[at : at + width] = fill
-    if rng.random() < 0.08:  # recorded at a low rate: nothing above a cut-off
+    if rng.random() < 0.08:  # as if recorded at a low rate: nothing above a cutoff
         out[:, int(rng.integers(80, 122)) :] = rng.uniform(FLOOR, FLOOR + 3)
     return out
 
 
 def draw_columns(rng: np.random.Generator) -> int:
-    """The length of a batch's windows, in patches."""
+    """Return a random length for a batch's windows, in columns of patches."""
     return int(rng.choice(list(COLUMNS_DRAWN), p=list(COLUMNS_DRAWN.values())))
 
 
 def draw(tracks: Tracks, rng: np.random.Generator, columns: int, tokens: int, change: float = 0.95) -> Batch:
-    """One batch of windows that end in the last of `columns` patches, as many as make up `tokens` patches.
+    """Return a batch of windows that end in the last of `columns` columns, with about `tokens` patches in all.
 
-    The share `change` of them is altered in level, tone and so on.
+    The share `change` of them gets random changes of level, tone and so on.
     """
     count = max(4, tokens // (8 * columns + 18))
     pixels = np.zeros((count, columns * PATCH, 128), dtype=np.float32)
