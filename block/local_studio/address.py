@@ -1,4 +1,4 @@
-"""Where a local Studio is served."""
+"""The address and the key of a local Studio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Address:
-    """Where a project is served: `url` ends without a slash, `endpoint` is for EI_API_ENDPOINT."""
+    """Where a project is served. `url` has no trailing slash; `endpoint` is the value of EI_API_ENDPOINT."""
 
     host: str
     port: int

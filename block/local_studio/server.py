@@ -1,4 +1,4 @@
-"""``python -m block studio``: serve a folder until Ctrl-C; `running` does so inside a program."""
+"""``python -m block studio``: serve a folder until Ctrl-C. `running` serves one from Python."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from block.edge_impulse.endpoint import is_loopback
+from block.formatting import count
 from block.local_studio.address import LOOPBACK, Address
 
 if TYPE_CHECKING:
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 4810
 HERE = Path(__file__).resolve().parents[2]
-KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # what a header can carry unchanged
+KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # HTTP headers carry this unchanged
 START_S = 30.0  # how long `running` waits for the server to answer
 
 
 class ServeError(Exception):
-    """Nothing can be served; one line that says why."""
+    """The folder can't be served; the message is one line."""
 
 
 @contextmanager
 def running(
     project: LocalProject, *, key: str | None = None, port: int = 0, host: str = LOOPBACK, block: Path | None = None
 ) -> Iterator[Address]:
-    """Serve `project`, API and pages, in a thread for as long as the context lasts. `port` 0 takes a free one.
+    """Serve the API and the pages of `project` in a thread until the context ends. `port` 0 picks a free port.
 
-    `key` is the project's own if None; the pages ask for it unless `host` is loopback. `block` is the folder of the
-    AI Action that the pages run, None for this one. Raises ServeError.
+    `key` defaults to the project's own key; the pages ask for it unless `host` is a loopback address. `block` is the
+    folder of the AI Action that the pages run, by default this one. Raise ServeError.
     """
     with _listen(host, port) as listener:
         address = Address(host, listener.getsockname()[1], project.key if key is None else key)
@@ -61,11 +62,11 @@ def running(
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Serve a folder as the options of `studio` say, until a signal ends it. Raises ServeError."""
+    """Serve a folder with the options of `studio` until a signal stops the server. Raise ServeError."""
     if not 0 <= arguments.port <= 65535:
-        raise ServeError(f"--port must be 0…65535, got {arguments.port}")
+        raise ServeError(f"--port must be from 0 to 65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):
-        raise ServeError("--key must be printable ASCII without spaces around it, and not empty")
+        raise ServeError("--key must be printable ASCII, not empty, and without leading or trailing spaces")
     project = _open(arguments.folder)
     try:
         with _listen(arguments.host, arguments.port) as listener:
@@ -77,7 +78,8 @@ def serve(arguments: argparse.Namespace) -> None:
             address = Address(arguments.host, listener.getsockname()[1], key)
             server, jobs = _make_server(project, address, arguments.block)
             if report.labels_dropped:
-                print(f"{report.labels_dropped} recordings have changed in length and lost their labels")
+                dropped = count(report.labels_dropped, "recording")
+                print(f"Dropped the labels of {dropped}: the length of the audio has changed")
             print("\n".join(_format_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
             try:
                 server.run([listener])
@@ -87,14 +89,14 @@ def serve(arguments: argparse.Namespace) -> None:
         project.close()
 
 
-def _format_greeting(project: LocalProject, address: Address, count: int, ids_file: Path | None) -> Sequence[str]:
-    """Return the lines printed at the start: the address, and what to paste in the shell that runs the block."""
+def _format_greeting(project: LocalProject, address: Address, number: int, ids_file: Path | None) -> Sequence[str]:
+    """Return the lines to print at the start: the address, and what to paste in the shell that runs the block."""
     ids = f'curl -sSf -H "x-api-key: $EI_PROJECT_API_KEY" {address.url}/ids.json -o ids.json'
     if ids_file is not None:
-        ids = f"# ids of all samples: --data-ids-file {shlex.quote(str(ids_file))}"
+        ids = f"# all sample ids: --data-ids-file {shlex.quote(str(ids_file))}"
     return (
-        f"{count} recordings of {project.root} at {address.url} (project {project.id}); Ctrl-C stops.",
-        "For the shell that runs the block:",
+        f"Serving {count(number, 'recording')} from {project.root} at {address.url} (project {project.id}).",
+        "Press Ctrl-C to stop. Paste this in the shell that runs the block:",
         f"export EI_API_ENDPOINT={address.endpoint}",
         f"export EI_PROJECT_API_KEY={shlex.quote(address.key)}",
         ids,
@@ -114,7 +116,7 @@ def _open(root: Path) -> LocalProject:
 
 
 def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[uvicorn.Server, Jobs]:
-    """Return a server, and the jobs that have to be closed with it."""
+    """Return the server, and the jobs to close when it stops."""
     try:
         import uvicorn
 
@@ -146,11 +148,11 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
 
 
 def _not_installed(error: ImportError) -> ServeError:
-    return ServeError(f"the local Studio needs the extra 'studio': {error.name} is not installed")
+    return ServeError(f"{error.name} is not installed: install the extra 'studio' to run the local Studio")
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off, which costs 40 ms a request, only where the protocol is named.
+    # asyncio disables Nagle's algorithm, which costs 40 ms per request, only if the protocol is given.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

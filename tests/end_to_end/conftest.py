@@ -1,4 +1,4 @@
-"""One headless Chromium for all tests here, and windows that are watched for errors and for requests elsewhere."""
+"""One headless Chromium for all tests here, and windows that record errors and requests to other hosts."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ expect.set_options(timeout=PATIENCE_MS)
 def chromium() -> Iterator[Any]:
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if path is None:
-        pytest.skip(f"there is none of {', '.join(CHROMIUMS)} on this machine")
-    # Of this scope, because asyncio.run does not work in this thread before it has ended.
+        pytest.skip(f"no Chromium on this machine; install one of {', '.join(CHROMIUMS)}")
+    # Package scope, because asyncio.run fails in this thread until Playwright has stopped.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -54,26 +54,26 @@ def chromium() -> Iterator[Any]:
 
 @dataclass
 class Windows:
-    """Browser windows on one served project; `faults` is what went wrong in them and was not `expected`."""
+    """Browser windows on a served project. `faults` lists unexpected errors."""
 
     browser: Any
     project: LocalProject
     url: str
     faults: list[str] = field(default_factory=list)
-    expected: set[int] = field(default_factory=set)  # statuses from 400 on that a test provokes
-    kept_open: int = 0  # times that a window asked whether to leave it, and was told to stay
+    expected: set[int] = field(default_factory=set)  # HTTP error statuses that a test provokes
+    kept_open: int = 0  # times that a window asked before leaving the page, and the test chose to stay
     contexts: list[Any] = field(default_factory=list)
 
     def open(self, path: str = "/", *, theme: str = "light", **options: Any) -> Any:
-        """A window of its own, with its own cookies and storage, that shows `path`."""
+        """Open `path` in a new window with its own cookies and storage."""
         context = self.browser.new_context(color_scheme=theme, **{"viewport": WIDE, "locale": "en", **options})
         context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
-        context.on("request", self._asked)
-        context.on("console", self._told)
+        context.on("request", self._check_request)
+        context.on("console", self._check_console)
         context.on("weberror", lambda error: self.faults.append(f"script error: {error.error}"))
         page = context.new_page()
-        page.on("dialog", self._boxed)
+        page.on("dialog", self._dismiss_dialog)
         page.goto(self.url + path)
         return page
 
@@ -82,11 +82,11 @@ class Windows:
             context.close()
 
     def inspect(self, page: Any, name: str) -> None:
-        """Look at a page as it is now: nothing too wide, no grave fault by axe-core, and pictures, in both themes."""
+        """Check that the page isn't too wide and has no serious axe-core violation. Take screenshots in both themes."""
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
             faults = [one for one in scan(page) if one["impact"] in BAD]
-            assert not faults, f"{name}, {theme}:\n" + "\n".join(map(said, faults))
+            assert not faults, f"{name}, {theme}:\n" + "\n".join(map(format_violation, faults))
             self._picture(page, f"{name}-{theme}")
         page.set_viewport_size(NARROW)
         too_wide = page.evaluate(TOO_WIDE)
@@ -99,24 +99,24 @@ class Windows:
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
 
-    def _asked(self, request: Any) -> None:
+    def _check_request(self, request: Any) -> None:
         if not request.url.startswith((f"{self.url}/", "data:", "blob:")):
-            self.faults.append(f"a request elsewhere: {request.url}")
+            self.faults.append(f"request to another host: {request.url}")
 
-    def _told(self, message: Any) -> None:
+    def _check_console(self, message: Any) -> None:
         status = re.search(r"responded with a status of (\d+)", message.text)
         if message.type in ("error", "warning") and not (status and int(status[1]) in self.expected):
             self.faults.append(f"{message.type} on the console: {message.text}")
 
-    def _boxed(self, dialog: Any) -> None:
+    def _dismiss_dialog(self, dialog: Any) -> None:
         if dialog.type == "beforeunload":
             self.kept_open += 1
         else:
-            self.faults.append(f"a box opened: {dialog.message}")
+            self.faults.append(f"unexpected dialog: {dialog.message}")
         dialog.dismiss()
 
 
-# What reaches beyond the window, unless something around it scrolls or cuts it.
+# Elements that are wider than the window, unless they scroll or are clipped.
 TOO_WIDE = """() => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) { return []; }
@@ -127,13 +127,13 @@ TOO_WIDE = """() => {
 
 
 def scan(page: Any) -> list[dict[str, Any]]:
-    """What axe-core finds wrong with the page."""
+    """Return the violations that axe-core finds on the page."""
     violations: list[dict[str, Any]] = AXE.run(page).response["violations"]
     return violations
 
 
-def said(violation: dict[str, Any]) -> str:
-    """A finding of axe-core in some lines."""
+def format_violation(violation: dict[str, Any]) -> str:
+    """Format a violation that axe-core found, in several lines."""
     nodes = [f"    {node['target']} {node['html'][:160]}\n{node['failureSummary']}" for node in violation["nodes"][:4]]
     return "\n".join([f"{violation['impact']}: {violation['id']}: {violation['help']}", *nodes])
 
@@ -143,7 +143,7 @@ Serve = Callable[..., Windows]
 
 @pytest.fixture
 def serve(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Serves the audio in `tmp_path` with a block, and hands out windows; all is ended and judged after the test."""
+    """Yield a function that serves the audio in `tmp_path` with a block. After the test, no window may have faults."""
     monkeypatch.setattr(jobs_module, "TICK_S", 0.1)
     served: list[Windows] = []
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Jobs of another block: settings refused, one cancelled, one that fails."""
+"""Jobs of another block: invalid settings, a canceled job, and a failed job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def start(page: Any, button: str, **values: str) -> None:
     page.get_by_role("button", name=button).click()
 
 
-def test_settings_that_do_not_fit_are_told_at_their_fields(windows: Windows):
+def test_invalid_settings_are_shown_at_their_fields(windows: Windows):
     page = windows.open("/actions")
     page.get_by_text("Advanced (").click()
     expect(page.get_by_label("Fixed")).to_be_visible()
@@ -46,7 +46,7 @@ def test_settings_that_do_not_fit_are_told_at_their_fields(windows: Windows):
 
 
 @pytest.mark.slow
-def test_a_slow_job_is_watched_and_cancelled(windows: Windows):
+def test_a_running_job_is_followed_and_canceled(windows: Windows):
     page = windows.open("/actions")
     start(page, "Run on all chosen", pause_ms="60000")  # canceled long before
     expect(page.locator("#log")).to_contain_text("sample 1 <script>alert(1)</script>")
@@ -58,7 +58,7 @@ def test_a_slow_job_is_watched_and_cancelled(windows: Windows):
     expect(other.get_by_role("alert")).to_contain_text("Nothing was started: job 1 is running")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#job")).to_have_attribute("data-running", "no")
-    expect(page.locator("#state")).to_have_text("cancelled")
+    expect(page.locator("#state")).to_have_text("canceled")
     expect(page.locator("#exit")).to_have_text("143: ended by SIGTERM")
     expect(page.locator("#log")).not_to_contain_text("done")
     assert not windows.project.samples()[-1].structured_labels

@@ -1,4 +1,4 @@
-"""The pages by keyboard, with hostile names, in two windows, behind a key, and in the theme that was chosen."""
+"""The pages with the keyboard, with hostile names, in two windows, behind a key, and in the chosen theme."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tab_to(page: Any, target: Any, most: int = 60) -> None:
         page.keyboard.press("Tab")
         if target.evaluate("one => one === document.activeElement"):
             return
-    raise AssertionError("the tab key does not lead there")
+    raise AssertionError(f"pressing Tab {most} times did not reach the element")
 
 
 def edit(page: Any, label: str) -> None:
@@ -51,7 +51,7 @@ def edit(page: Any, label: str) -> None:
     page.get_by_label("Label of the chosen segment").fill(label)
 
 
-def test_a_segment_is_reached_and_explained_with_the_keyboard_alone(windows: Windows):
+def test_a_segment_can_be_reached_and_explained_with_only_the_keyboard(windows: Windows):
     page = windows.open()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -70,7 +70,7 @@ def test_a_segment_is_reached_and_explained_with_the_keyboard_alone(windows: Win
 
 
 @pytest.mark.slow
-def test_of_two_windows_the_second_to_save_is_told_and_loses_nothing(windows: Windows):
+def test_the_second_of_two_windows_to_save_gets_a_warning_and_loses_nothing(windows: Windows):
     one, other = windows.open("/recordings/1"), windows.open("/recordings/1")
     edit(one, "whistle")
     edit(other, "drone")
@@ -88,7 +88,7 @@ def test_of_two_windows_the_second_to_save_is_told_and_loses_nothing(windows: Wi
 
 
 @pytest.mark.slow
-def test_what_is_not_saved_is_not_left_by_mistake(windows: Windows):
+def test_unsaved_changes_are_not_lost_by_leaving_the_page(windows: Windows):
     page = windows.open("/recordings/1")
     edit(page, "whistle")
     page.get_by_role("link", name="Jobs", exact=True).click()
@@ -106,7 +106,7 @@ def test_what_is_not_saved_is_not_left_by_mistake(windows: Windows):
 
 
 @pytest.mark.slow
-def test_zoomed_in_a_click_seeks_to_what_is_drawn_there(windows: Windows):
+def test_a_click_in_a_zoomed_view_seeks_to_what_is_drawn_there(windows: Windows):
     page = windows.open("/recordings/1")
     page.locator("#current .segment").nth(1).click(position={"x": 1, "y": 5})
     for _ in range(3):
@@ -121,7 +121,7 @@ def test_zoomed_in_a_click_seeks_to_what_is_drawn_there(windows: Windows):
     windows.inspect(page, "recording-zoomed")
 
 
-def test_without_script_all_can_be_read_and_labels_be_saved(windows: Windows):
+def test_without_script_everything_can_be_read_and_labels_can_be_saved(windows: Windows):
     page = windows.open(java_script_enabled=False)
     page.get_by_role("link", name="first.wav").click()
     expect(page.locator("#spectrogram")).to_be_visible()
@@ -180,7 +180,7 @@ def test_names_and_labels_run_nothing(windows: Windows):
 
 
 @pytest.mark.slow
-def test_elsewhere_the_pages_ask_for_the_key(serve: Serve):
+def test_pages_for_other_machines_ask_for_the_key(serve: Serve):
     windows = serve(host="0.0.0.0")
     page = windows.open("/jobs")
     expect(page.get_by_label("API key")).to_be_visible()
@@ -196,7 +196,7 @@ def test_elsewhere_the_pages_ask_for_the_key(serve: Serve):
 
 
 @pytest.mark.slow
-def test_the_pages_beside_can_be_read_by_all(windows: Windows):
+def test_the_remaining_pages_pass_the_accessibility_checks(windows: Windows):
     page = windows.open("/about")
     windows.inspect(page, "about")
     windows.expected.add(404)
@@ -208,7 +208,7 @@ def test_the_pages_beside_can_be_read_by_all(windows: Windows):
     windows.inspect(page, "jobs-none")
 
 
-def test_the_theme_that_was_chosen_stays(windows: Windows):
+def test_the_chosen_theme_is_remembered(windows: Windows):
     page = windows.open(theme="light")
     ground = "() => getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)

@@ -1,4 +1,4 @@
-"""The whole way with this block and its embedded checkpoint: preview, look, listen, correct, accept, run."""
+"""A complete session with this block and its embedded checkpoint: preview, listen, correct, accept, run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from block.local_studio.data.project import LocalProject
 from tests.end_to_end.conftest import ROOT, Serve
 
 RECORDINGS = ROOT / "demo" / "recordings"
-JOB_MS = 120_000  # a slow machine imports torch for as long
+JOB_MS = 120_000  # a slow machine needs this long to import torch
 CORRECTED = "announcer"
 
-# Resolves once the sound has moved on by itself.
+# Resolves once playback has advanced by itself.
 PLAYS = """audio => new Promise((done) => {
   const look = () => audio.currentTime > 0.3 ? done(audio.currentTime) : setTimeout(look, 20);
   look();
@@ -53,7 +53,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     names = sorted(labels(project))
     announcement, phone_call, platform, radio_play, waltz = names
 
-    # Nothing has labels; all are previewed with the embedded checkpoint.
+    # No recording has labels. Preview all with the embedded checkpoint.
     expect(page.locator("table.recordings tbody tr")).to_have_count(5)
     windows.inspect(page, "list-unlabeled")
     page.get_by_role("link", name="AI action on all 5").click()
@@ -67,7 +67,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     assert not any(labels(project).values())
     windows.inspect(page, "job-proposals")
 
-    # What is proposed for one is seen, and why.
+    # Look at the proposal for one recording, and the reasons for it.
     page.locator("#proposals").get_by_role("link", name=radio_play).click()
     proposed = page.locator("#proposed .segment")
     expect(proposed).to_have_count(4)
@@ -79,7 +79,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     assert page.locator("#spectrogram").evaluate("image => image.naturalWidth") > 0
     windows.inspect(page, "recording-proposal")
 
-    # It is listened to: the cursor goes along, and a click seeks.
+    # Listen to it: the cursor moves, and a click seeks.
     page.locator("#stage").focus()
     beginning = place(page, "#cursor")
     page.keyboard.press("Space")
@@ -93,7 +93,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     assert abs(time_of(page) - 0.75 * length) < 0.1
     assert abs(place(page, "#cursor") - (box["x"] + 0.75 * box["width"])) < 4
 
-    # A boundary and a label are corrected with the keyboard alone, and saved.
+    # Correct a boundary and a label with only the keyboard, and save.
     page.get_by_role("button", name="Edit the labels").focus()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Take over the proposal").focus()
@@ -118,7 +118,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     corrected = next(sample for sample in project.samples() if sample.name == radio_play)
     assert (corrected.structured_labels or ())[0].end_index == 2.19 * 16000 - 1
 
-    # One proposal is accepted on its recording's page, one rejected, the rest accepted together.
+    # Accept one proposal on its recording's page, reject one, and accept the rest together.
     page.goto(f"{windows.url}/jobs/1")
     page.locator("#proposals").get_by_role("link", name=announcement).click()
     page.get_by_role("button", name="Accept").click()
@@ -128,13 +128,13 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     page.get_by_role("button", name=f"Reject {waltz}").click()
     expect(page.get_by_role("button", name=f"Reject {waltz}")).to_have_count(0)
     page.get_by_role("button", name="Accept all").click()
-    expect(page.locator("#proposals tbody tr")).to_have_count(1)  # the one labeled by hand wants a look of its own
+    expect(page.locator("#proposals tbody tr")).to_have_count(1)  # "Accept all" skips the one labeled by hand
     found = labels(project)
     assert (found[waltz], found[radio_play]) == ([], by_hand)
     assert found[platform] == ["music", "speech"]
     assert found[phone_call] == ["speech", "other"]
 
-    # A run labels what has none yet, and leaves the rest alone.
+    # Run on the recordings without labels. The others stay unchanged.
     page.get_by_role("link", name="AI action").click()
     page.get_by_label("Those without labels (1)").check()
     assert page.locator("[id='p.model']").input_value() == "ast-tiny-audioset"

@@ -1,4 +1,4 @@
-"""One local Studio for each test file, and audio made on the spot; nothing leaves the loopback."""
+"""One local Studio per test file, and generated audio. All requests stay on the loopback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUMBERS = itertools.count()
 def make_audio_bytes(
     frames: int = 1600, rate: int = 16000, channels: int = 1, container: str = "WAV", subtype: str = "PCM_16"
 ) -> bytes:
-    """A tone of 440 Hz, another one an octave higher in each further channel."""
+    """Return an audio file with a tone of 440 Hz, an octave higher in each further channel."""
     seconds = np.arange(frames) / rate
     tones = [0.4 * np.sin(2 * np.pi * 440 * 2**channel * seconds) for channel in range(channels)]
     target = io.BytesIO()
@@ -44,7 +44,7 @@ def add_recordings(
     metadata: Mapping[str, str] | None = None,
     **columns: object,
 ) -> list[int]:
-    """Write WAV files into the project's folder and scan it; `columns` are set in the database. Returns the new ids."""
+    """Write WAV files into the project's folder, scan it, and set `columns` in the database. Return the new ids."""
     before = {sample.id for sample in project.samples()}
     for _ in range(count):
         (project.root / f"{next(NUMBERS):06}.wav").write_bytes(audio)
@@ -61,19 +61,19 @@ def add_recordings(
 def add_recording(
     project: LocalProject, frames: int = 100, rate: int = 16000, audio: bytes | None = None, **options: Any
 ) -> int:
-    """Add a recording of `audio`, or of a tone; returns its id."""
+    """Add a recording of `audio`, or of a tone. Return its id."""
     (sample_id,) = add_recordings(project, 1, make_audio_bytes(frames, rate) if audio is None else audio, **options)
     return sample_id
 
 
 def audio_file_of(project: LocalProject, sample_id: int) -> Path:
-    """The file of a recording; what is written into it is not known before the next scan."""
+    """Return the file of a recording. The project notices changes to it only at the next scan."""
     return project.root / project.sample(sample_id).path.decode()
 
 
 @dataclass(frozen=True)
 class Studio:
-    """A served project, and requests to it with the right key unless told otherwise."""
+    """A served project, and requests to it, by default with the right key."""
 
     project: LocalProject
     address: Address
@@ -95,19 +95,19 @@ class Studio:
         return f"{self.project.id}/raw-data/{sample_id}" + (f"/{call}" if call else "")
 
     def sample(self, sample_id: int, **parameters: object) -> dict[str, Any]:
-        """The sample in the answer to get-sample, which must succeed."""
+        """Return the sample from a successful call of get-sample."""
         answer = self.get(self.raw_data(sample_id), params={"limitPayloadValues": 1, **parameters})
         assert answer.status_code == 200, answer.text
         sample: dict[str, Any] = answer.json()["sample"]
         return sample
 
     def add(self, frames: int = 100, **options: Any) -> int:
-        """Add a recording of so many frames; returns its id."""
+        """Add a recording of `frames` frames. Return its id."""
         return add_recording(self.project, frames, **options)
 
 
 def assert_refused(answer: requests.Response, status: int, *parts: str) -> None:
-    """The answer is an envelope with this status whose error names all `parts`."""
+    """Assert that the answer is an envelope with this status, and that its error contains all `parts`."""
     assert answer.status_code == status, answer.text
     body = answer.json()
     assert body["success"] is False
@@ -130,7 +130,7 @@ def refused() -> Callable[..., None]:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     project = LocalProject(tmp_path_factory.mktemp("project"))
     with running(project) as address, requests.Session() as session:
-        session.trust_env = False  # no proxy stands between a test and the loopback
+        session.trust_env = False  # no proxy for the loopback
         yield Studio(project, address, session)
     project.close()
 

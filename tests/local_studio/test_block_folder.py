@@ -1,4 +1,4 @@
-"""A block's folder is read as Edge Impulse documents it, and its form becomes arguments as there."""
+"""A block's folder is read, and its form becomes arguments, as Edge Impulse documents it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes a block's folder with these items; `change` edits the rest of parameters.json."""
+    """Return a function that creates a block's folder with `items`; `change` edits the rest of parameters.json."""
 
     def folder(*items: dict[str, Any], change: Callable[[dict[str, Any]], object] = lambda top: None) -> Path:
         top = {
@@ -39,10 +39,10 @@ def make(tmp_path: Path) -> Make:
 
 
 def typed(block: Block, **values: str) -> dict[str, str]:
-    """The form as it comes, with these values typed into it."""
-    as_it_comes = {item.param: item.default for item in block.items}
+    """Return the form's default input with `values` typed over it."""
+    defaults = {item.param: item.default for item in block.items}
     return {
-        **as_it_comes,
+        **defaults,
         **{name if name.isupper() else name.replace("_", "-"): value for name, value in values.items()},
     }
 
@@ -64,7 +64,7 @@ def test_this_repository_is_a_block_that_can_be_run():
     assert "--min-agreement" not in given  # shown in fast mode only
 
 
-def test_each_type_arrives_as_the_contract_says():
+def test_each_type_becomes_the_documented_arguments():
     block = read_block(TOY)
     assert called_with(block) == [
         "--label", "toy\\nblock", "--comment", "", "--pause-ms", "0", "--do", "label", "--details", "1",
@@ -80,7 +80,7 @@ def test_each_type_arrives_as_the_contract_says():
     ]  # fmt: skip
 
 
-def test_secrets_are_no_parameters_and_are_found_in_the_environment():
+def test_secrets_are_not_parameters_and_can_come_from_the_environment():
     block = read_block(TOY)
     form = check_form(block, typed(block, TOY_TOKEN="secret"), {"TOY_TOKEN": "other"})
     assert form.secrets == {"TOY_TOKEN": "secret"}
@@ -92,8 +92,8 @@ def test_secrets_are_no_parameters_and_are_found_in_the_environment():
 @pytest.mark.parametrize(
     ("param", "value", "part"),
     [
-        ("label", "", "needed"),
-        ("pause-ms", "", "needed"),
+        ("label", "", "required"),
+        ("pause-ms", "", "required"),
         ("pause-ms", "1.5", "whole number"),
         ("pause-ms", "1_000", "whole number"),
         ("pause-ms", "٣", "whole number"),
@@ -102,18 +102,18 @@ def test_secrets_are_no_parameters_and_are_found_in_the_environment():
         ("level", "1,5", "number"),
         ("do", "explode", "one of"),
         ("comment", "two\nlines", "single line"),
-        ("label", "\0", "handed over"),
-        ("label", "x" * 131072, "handed over"),
+        ("label", "\0", "too long"),
+        ("label", "x" * 131072, "too long"),
     ],
 )
-def test_what_cannot_be_so_is_told_by_its_item(param: str, value: str, part: str):
+def test_an_invalid_value_is_reported_at_its_item(param: str, value: str, part: str):
     block = read_block(TOY)
     problems = check_form(block, {**typed(block), param: value}, {}).problems
     assert list(problems) == [param]
     assert part in problems[param]
 
 
-def test_what_is_not_shown_is_not_checked():
+def test_hidden_items_are_not_checked():
     block = read_block(TOY)
     assert not check_form(block, {**typed(block), "words": "many"}, {}).problems
     assert check_form(block, {**typed(block), "words": "many", "chatty": "true"}, {}).problems
@@ -126,14 +126,14 @@ def test_a_block_that_needs_a_bucket_cannot_be_run_and_an_optional_one_can(make:
     assert "bucket" in problems["one"]
 
 
-def test_neq_hides_the_other_way_round(make: Make):
+def test_neq_shows_an_item_if_the_values_differ(make: Make):
     show_if = {"parameter": "one", "operator": "neq", "value": "off"}
     block = read_block(make({"value": "off"}, {"param": "two", "value": "2", "showIf": show_if}))
     assert called_with(block) == ["--one", "off"]
     assert called_with(block, one="on") == ["--one", "on", "--two", "2"]
 
 
-def test_defaults_may_be_text_or_numbers_and_switches_may_be_text(make: Make):
+def test_defaults_can_be_text_or_numbers_and_switches_can_be_text(make: Make):
     folder = make(
         {"type": "int", "value": "2000"}, {"type": "float", "value": 0.2, "param": "two"},
         {"type": "flag", "value": "true", "param": "three"}, {"type": "boolean", "value": 0, "param": "four"},
@@ -154,7 +154,7 @@ def test_defaults_may_be_text_or_numbers_and_switches_may_be_text(make: Make):
         ({"type": "select", "valid": [{"value": "a"}]}, ["(one)", "valid[0]", "label"]),
         ({"valid": ["a"]}, ["(one)", "valid", "select"]),
         ({"value": None}, ["(one)", "value", "null"]),
-        ({"name": " "}, ["(one)", "lacks name"]),
+        ({"name": " "}, ["(one)", "is missing name"]),
         ({"help": 3}, ["(one)", "help", "3", "string"]),
         ({"optional": "yes"}, ["(one)", "optional", '"yes"']),
         ({"type": "int", "value": 1, "multiline": True}, ["(one)", "multiline", "int"]),
@@ -168,9 +168,7 @@ def test_defaults_may_be_text_or_numbers_and_switches_may_be_text(make: Make):
         ({"showIf": {"parameter": "one", "operator": "eq", "value": True}}, ["showIf", "true", "string"]),
     ],
 )
-def test_an_item_that_is_not_as_documented_is_named_with_what_was_expected(
-    make: Make, item: dict[str, Any], parts: list[str]
-):
+def test_an_invalid_item_is_refused_with_what_was_expected(make: Make, item: dict[str, Any], parts: list[str]):
     folder = make(item)
     if not parts:
         assert read_block(folder).items
@@ -189,8 +187,8 @@ def test_an_item_that_is_not_as_documented_is_named_with_what_was_expected(
         (lambda top: top.update(version=True), "version is true"),
         (lambda top: top.update(type="dsp"), 'type is "dsp"'),
         (lambda top: top.pop("info"), "info must be an object"),
-        (lambda top: top["info"].update(name=""), "lacks name"),
-        (lambda top: top["info"].update(description=""), "lacks description"),
+        (lambda top: top["info"].update(name=""), "is missing name"),
+        (lambda top: top["info"].update(description=""), "is missing description"),
         (lambda top: top["info"].update(requiredEnvVariables=["1A"]), '"1A"'),
         (lambda top: top["info"].update(requiredEnvVariables="A"), "array of strings"),
         (lambda top: top.update(parameters={}), "parameters must be an array"),
@@ -198,14 +196,14 @@ def test_an_item_that_is_not_as_documented_is_named_with_what_was_expected(
         (lambda top: top["parameters"].append(top["parameters"][0]), "one is given twice"),
     ],
 )
-def test_a_file_that_is_not_as_documented_is_refused(make: Make, change: Callable[[dict[str, Any]], object], part: str):
+def test_an_invalid_parameters_file_is_refused(make: Make, change: Callable[[dict[str, Any]], object], part: str):
     with pytest.raises(BlockError, match=r"parameters\.json") as caught:
         read_block(make({}, change=change))
     assert part in str(caught.value)
 
 
-def test_a_key_that_means_nothing_is_noted_not_refused(make: Make):
-    assert read_block(make({"hintt": "x"})).notes == ("one: hintt in parameters.json means nothing here",)
+def test_an_unknown_key_is_noted_not_refused(make: Make):
+    assert read_block(make({"hintt": "x"})).notes == ("one: parameters.json has 1 unknown key, ignored here: hintt",)
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"[]", b"\xff", b"[" * 100_000, b" " * (2 << 20)])
@@ -233,7 +231,7 @@ def test_a_folder_without_readable_parameters_is_refused_in_one_line(tmp_path: P
         ("FROM x\nCMD python3", ("transform.py",)),
     ],
 )
-def test_the_entry_point_is_that_of_the_dockerfile(make: Make, dockerfile: str, entry: tuple[str, ...]):
+def test_the_entry_point_comes_from_the_dockerfile(make: Make, dockerfile: str, entry: tuple[str, ...]):
     folder = make({})
     (folder / "deep").mkdir()
     for name in ("run.py", "deep/run.py"):
@@ -254,7 +252,7 @@ def test_the_entry_point_is_that_of_the_dockerfile(make: Make, dockerfile: str, 
         ('["python3", "/bin/sh"]', "/bin/sh"),
     ],
 )
-def test_another_entry_point_is_refused(make: Make, entrypoint: str, part: str):
+def test_an_unsupported_entry_point_is_refused(make: Make, entrypoint: str, part: str):
     folder = make({})
     (folder.parent / "outside.py").touch()
     (folder / "Dockerfile").write_text(f"FROM x\nENTRYPOINT {entrypoint}\n")

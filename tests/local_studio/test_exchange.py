@@ -1,4 +1,4 @@
-"""Labels out and in as `info.labels`."""
+"""Export and import labels as `info.labels`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.local_studio.conftest import add_recording, audio_file_of
 
 @pytest.fixture
 def folder(tmp_path: Path, project: LocalProject, audio_bytes: Callable[..., bytes]) -> LocalProject:
-    """A project with the recordings a.wav, sub/b.wav and sub/c.wav, of 100 values each and ids in this order."""
+    """Return a project with a.wav, sub/b.wav and sub/c.wav, with ids 1 to 3 and 100 values each."""
     (tmp_path / "sub").mkdir()
     for name in ("a.wav", "sub/b.wav", "sub/c.wav"):
         (tmp_path / name).write_bytes(audio_bytes(100))
@@ -42,7 +42,7 @@ def file_of(*entries: dict[str, Any]) -> str:
 
 
 def entry(path: str, *labels: str, last: int = 99, **more: Any) -> dict[str, Any]:
-    """An entry whose labels change half way; without labels an unlabeled one."""
+    """Return an entry with one label, or two that change halfway; unlabeled if there are none."""
     if not labels:
         return {"path": path, "category": "training", "label": {"type": "unlabeled"}, **more}
     spans = [(0, last)] if len(labels) == 1 else [(0, 49), (50, last)]
@@ -53,7 +53,7 @@ def entry(path: str, *labels: str, last: int = 99, **more: Any) -> dict[str, Any
     return {"path": path, "category": "training", "label": {"type": "multi-label", "labels": made}, **more}
 
 
-def read_in(project: LocalProject, text: str, replace_hand: bool = False) -> info_labels.ImportPlan:
+def import_labels(project: LocalProject, text: str, replace_hand: bool = False) -> info_labels.ImportPlan:
     plan = plan_import(text, project.samples(), replace_hand=replace_hand)
     assert info_labels.write(project.store, plan.changes) == []
     return plan
@@ -104,7 +104,7 @@ def test_no_recordings_make_an_empty_file(project: LocalProject) -> None:
     assert json.loads(export([])) == {"version": 1, "files": []}
 
 
-def test_what_is_written_can_be_read_in_again(folder: LocalProject) -> None:
+def test_an_export_can_be_imported(folder: LocalProject) -> None:
     folder.store.set_structured_labels(1, [StructuredLabel(0, 9, "dog"), StructuredLabel(10, 99, "rain")])
     folder.store.set_label(2, "wind")
     folder.store.add_metadata(1, {"labeled_by": "some block", "site": "yard"})
@@ -112,7 +112,7 @@ def test_what_is_written_can_be_read_in_again(folder: LocalProject) -> None:
     before = folder.samples()
     folder.store.set_structured_labels(1, [StructuredLabel(0, 99, "cat")])
     folder.store.set_structured_labels(2, [StructuredLabel(0, 99, "cat")])
-    plan = read_in(folder, text)
+    plan = import_labels(folder, text)
     assert (len(plan.changes), plan.unlabeled, plan.unknown, plan.refused) == (2, 1, (), ())
     after = folder.samples()
     assert after[0].structured_labels == before[0].structured_labels
@@ -122,9 +122,11 @@ def test_what_is_written_can_be_read_in_again(folder: LocalProject) -> None:
     assert after[2].revision == before[2].revision
 
 
-def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: LocalProject) -> None:
+def test_imported_labels_count_as_hand_made_unless_the_file_says_otherwise(folder: LocalProject) -> None:
     folder.store.add_metadata(1, {"site": "yard", "labeled_by": "some block"})
-    read_in(folder, file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat", metadata={"labeled_by": "x", "n": "1"})))
+    import_labels(
+        folder, file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat", metadata={"labeled_by": "x", "n": "1"}))
+    )
     assert folder.sample(1).metadata == {"site": "yard", "labeled_by": "human"}
     assert folder.sample(2).metadata == {"labeled_by": "x", "n": "1"}
 
@@ -144,7 +146,7 @@ def test_read_in_labels_are_a_persons_unless_the_file_says_whose(folder: LocalPr
         ("..", None),
     ],
 )
-def test_a_recording_is_found_by_path_or_by_a_name_of_its_own(
+def test_a_recording_is_found_by_its_path_or_by_a_unique_name(
     folder: LocalProject, path: str, sample_id: int | None
 ) -> None:
     plan = plan_import(file_of(entry(path, "dog")), folder.samples(), replace_hand=False)
@@ -153,7 +155,7 @@ def test_a_recording_is_found_by_path_or_by_a_name_of_its_own(
     assert plan.refused == ()
 
 
-def test_a_name_that_more_than_one_has_is_not_guessed(
+def test_a_name_that_several_recordings_share_is_refused(
     tmp_path: Path, folder: LocalProject, audio_bytes: Callable[..., bytes]
 ) -> None:
     (tmp_path / "b.wav").write_bytes(audio_bytes(100))
@@ -164,8 +166,8 @@ def test_a_name_that_more_than_one_has_is_not_guessed(
     assert len(plan_import(both, folder.samples(), replace_hand=False).refused) == 2
 
 
-def test_one_recording_is_labeled_once_by_a_file(folder: LocalProject) -> None:
-    plan = read_in(folder, file_of(entry("a.wav", "dog"), entry("./a.wav", "cat")))
+def test_a_file_can_label_a_recording_only_once(folder: LocalProject) -> None:
+    plan = import_labels(folder, file_of(entry("a.wav", "dog"), entry("./a.wav", "cat")))
     assert labels_of(folder, 1) == ["dog"]
     assert "again" in plan.refused[0].reason
 
@@ -184,10 +186,10 @@ def test_one_recording_is_labeled_once_by_a_file(folder: LocalProject) -> None:
         ({"label": {"type": "label", "label": "\ud800"}}, "surrogate"),
     ],
 )
-def test_labels_that_break_a_rule_are_refused_for_themselves(
+def test_invalid_labels_are_refused_without_affecting_other_recordings(
     folder: LocalProject, change: dict[str, Any], why: str
 ) -> None:
-    plan = read_in(folder, file_of({**entry("a.wav", "dog"), **change}, entry("sub/b.wav", "cat")))
+    plan = import_labels(folder, file_of({**entry("a.wav", "dog"), **change}, entry("sub/b.wav", "cat")))
     assert [one.path for one in plan.refused] == ["a.wav"]
     assert why in plan.refused[0].reason
     assert labels_of(folder, 1) == []
@@ -199,22 +201,22 @@ def test_labels_that_break_a_rule_are_refused_for_themselves(
     ["", "no", "[]", "{}", '{"version": 2, "files": []}', '{"version": 1, "files": {}}', file_of({"x": 1}),
      '{"version": 1, "files": [5]}', '{"__ndjson":true,"version":1}\n{}', "[" * 100_000],
 )  # fmt: skip
-def test_a_file_that_is_none_changes_nothing(folder: LocalProject, text: str) -> None:
+def test_an_invalid_file_changes_nothing(folder: LocalProject, text: str) -> None:
     with pytest.raises(RequestError):
         plan_import(text, folder.samples(), replace_hand=False)
 
 
-def test_labels_set_by_hand_stay_unless_asked(folder: LocalProject) -> None:
+def test_labels_set_by_hand_stay_unless_replacing_is_requested(folder: LocalProject) -> None:
     folder.store.set_by_hand(1, [StructuredLabel(0, 99, "mine")], 0)
-    plan = read_in(folder, file_of(entry("a.wav", "theirs")))
+    plan = import_labels(folder, file_of(entry("a.wav", "theirs")))
     assert "by hand" in plan.refused[0].reason
     assert labels_of(folder, 1) == ["mine"]
-    assert len(read_in(folder, file_of(entry("a.wav", "mine"))).changes) == 1
-    read_in(folder, file_of(entry("a.wav", "theirs")), replace_hand=True)
+    assert len(import_labels(folder, file_of(entry("a.wav", "mine"))).changes) == 1
+    import_labels(folder, file_of(entry("a.wav", "theirs")), replace_hand=True)
     assert labels_of(folder, 1) == ["theirs"]
 
 
-def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: LocalProject) -> None:
+def test_a_recording_that_has_changed_since_is_skipped_and_reported(folder: LocalProject) -> None:
     plan = plan_import(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
     folder.store.set_label(1, "changed")
     assert [one.path for one in info_labels.write(folder.store, plan.changes)] == ["a.wav"]
@@ -222,7 +224,7 @@ def test_a_recording_that_changed_meanwhile_is_left_alone_and_named(folder: Loca
     assert labels_of(folder, 2) == ["cat"]
 
 
-def test_an_import_that_breaks_off_leaves_nothing_half_done(folder: LocalProject) -> None:
+def test_an_import_that_fails_changes_nothing(folder: LocalProject) -> None:
     plan = plan_import(file_of(entry("a.wav", "dog"), entry("sub/b.wav", "cat")), folder.samples(), replace_hand=False)
 
     def breaking() -> Iterator[info_labels.LabelChange]:
@@ -241,7 +243,7 @@ def test_the_file_is_downloaded_under_its_name(address: Address) -> None:
     assert [one["path"] for one in answer.json()["files"]] == ["a.wav", "sub/b.wav", "sub/c.wav"]
 
 
-def test_the_report_says_what_became_of_each_entry(folder: LocalProject, address: Address) -> None:
+def test_the_report_says_what_happened_to_each_entry(folder: LocalProject, address: Address) -> None:
     evil = '<script>alert("x")</script>\u202e.wav'
     text = file_of(entry("a.wav", "dog"), entry(evil, "dog"), entry("sub/b.wav", "dog", last=200), entry("sub/c.wav"))
     fields = {"token": token(address), "labels": text}
@@ -257,7 +259,7 @@ def test_the_report_says_what_became_of_each_entry(folder: LocalProject, address
     assert "1</b> by hand" in requests.get(f"{address.url}/", timeout=10).text
 
 
-def test_the_box_for_labels_by_hand_is_heeded(folder: LocalProject, address: Address) -> None:
+def test_the_checkbox_for_hand_made_labels_takes_effect(folder: LocalProject, address: Address) -> None:
     folder.store.set_by_hand(1, [StructuredLabel(0, 99, "mine")], 0)
     fields = {"token": token(address), "labels": file_of(entry("a.wav", "theirs"))}
     requests.post(f"{address.url}/labels/import", data=fields, timeout=10)
@@ -266,7 +268,7 @@ def test_the_box_for_labels_by_hand_is_heeded(folder: LocalProject, address: Add
     assert labels_of(folder, 1) == ["theirs"]
 
 
-def test_labels_are_not_taken_from_another_site(folder: LocalProject, address: Address) -> None:
+def test_an_import_from_another_site_is_refused(folder: LocalProject, address: Address) -> None:
     fields = {"token": token(address), "labels": file_of(entry("a.wav", "dog"))}
     for headers, sent in (
         ({"Origin": "http://evil.example"}, fields),
@@ -279,7 +281,7 @@ def test_labels_are_not_taken_from_another_site(folder: LocalProject, address: A
 
 
 @pytest.mark.slow
-def test_a_file_of_megabytes_is_taken(folder: LocalProject, address: Address) -> None:
+def test_a_file_of_several_megabytes_is_imported(folder: LocalProject, address: Address) -> None:
     many = [entry(f"gone/{i}.wav", "dog") for i in range(20_000)]
     fields = {"token": token(address), "labels": file_of(*many, entry("a.wav", "dog"))}
     answer = requests.post(f"{address.url}/labels/import", data=fields, timeout=30)

@@ -1,4 +1,4 @@
-"""A project on a disk that is full: told, and nothing half done."""
+"""A project on a full disk: the error is reported, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.local_studio.conftest import add_recording
 VALUES = 16000
 
 
-def test_labels_that_the_disk_has_no_room_for_are_refused_and_the_old_ones_stay(tmp_path: Path) -> None:
+def test_labels_that_do_not_fit_on_the_disk_are_refused_and_the_old_ones_stay(tmp_path: Path) -> None:
     project = LocalProject(tmp_path)
     sample_id = add_recording(project, VALUES)
     with running(project) as address:

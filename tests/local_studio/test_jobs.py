@@ -1,4 +1,4 @@
-"""A block runs in a process of its own; its end, however it comes, is recorded, and nothing of it is left."""
+"""A block runs in its own process. However it ends, the end is recorded and no process is left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError, Jobs, StartError
 from block.local_studio.jobs.log import LogWriter, read_end, read_part, strip_escapes
 from block.local_studio.jobs.process import end_orphan
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
+from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
 from block.local_studio.server import ServeError, running
 from tests.local_studio.conftest import add_recording, add_recordings, make_audio_bytes
 
@@ -37,7 +37,7 @@ TOY = Path(__file__).parent / "toy_block"
 PATIENCE_S = 60.0
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, what
@@ -46,18 +46,18 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 def parameters(**typed: str) -> Mapping[str, str]:
     block = read_block(TOY)
-    as_it_comes = {item.param: item.default for item in block.items}
-    form = check_form(block, {**as_it_comes, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
+    defaults = {item.param: item.default for item in block.items}
+    form = check_form(block, {**defaults, **{name.replace("_", "-"): value for name, value in typed.items()}}, {})
     assert not form.problems
     return form.parameters
 
 
-def ended(jobs: Jobs, job: StudioJob) -> StudioJob:
+def wait_for_end(jobs: Jobs, job: StudioJob) -> StudioJob:
     def is_over() -> bool:
         found = jobs.store.get(job.id)
         return found is not None and not found.is_running
 
-    until(is_over, "the job does not end")
+    wait_until(is_over, "the job does not end")
     found = jobs.store.get(job.id)
     assert found is not None
     return found
@@ -65,7 +65,7 @@ def ended(jobs: Jobs, job: StudioJob) -> StudioJob:
 
 @contextmanager
 def jobs_of(project: LocalProject, host: str = "127.0.0.1") -> Iterator[Jobs]:
-    """The jobs of a served project; a second set of them, so that tests can call it."""
+    """Yield jobs of a served project. The server has its own `Jobs`; these are for the test."""
     with running(project) as address:
         jobs = Jobs(project, TOY, Address(host, address.port, address.key))
         try:
@@ -83,7 +83,7 @@ def jobs(project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job
 
 
 def group_of(pid: int) -> list[int]:
-    """The processes that live in the group `pid`."""
+    """Return the ids of the live processes in the group `pid`."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -95,8 +95,8 @@ def group_of(pid: int) -> list[int]:
     return found
 
 
-def test_a_run_labels_and_says_why(project: LocalProject, jobs: Jobs):
-    job = ended(jobs, jobs.start(RUN, parameters(), {}, [1, 3]))
+def test_a_run_labels_recordings_and_reports_details(project: LocalProject, jobs: Jobs):
+    job = wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1, 3]))
     assert (job.kind, job.state, job.exit_code, job.sample_ids) == (RUN, FINISHED, 0, (1, 3))
     assert job.started <= job.ended
     labels = [sample.structured_labels for sample in project.samples()]
@@ -113,55 +113,57 @@ def test_a_run_labels_and_says_why(project: LocalProject, jobs: Jobs):
 
 def test_a_preview_proposes_under_its_own_id_and_writes_nothing(project: LocalProject, jobs: Jobs):
     project.store.propose(Proposal(7, 1, ProposedChanges(label="x")))
-    job = ended(jobs, jobs.start(PREVIEW, parameters(), {}, [2]))
-    assert job.id == 8  # above what others have proposed under
+    job = wait_for_end(jobs, jobs.start(PREVIEW, parameters(), {}, [2]))
+    assert job.id == 8  # higher than the ids of all proposals
     assert [item.sample_id for item in project.store.proposals(job.id)] == [2]
     assert all(sample.structured_labels is None for sample in project.samples())
 
 
-def test_it_is_started_as_edge_impulse_would(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, project: LocalProject):
+def test_a_block_is_started_as_edge_impulse_starts_it(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, project: LocalProject
+):
     for name in ("OTHER_SECRET", "HTTP_PROXY", "PYTHONPATH", "EI_LAST"):
         monkeypatch.setenv(name, "nothing of the block's")
-    job = ended(jobs, jobs.start(PREVIEW, parameters(label="a\nb"), {"TOY_TOKEN": "0123456789"}, [3, 1]))
+    job = wait_for_end(jobs, jobs.start(PREVIEW, parameters(label="a\nb"), {"TOY_TOKEN": "0123456789"}, [3, 1]))
     log = jobs.log(job.id).text
-    (said,) = [line for line in log.splitlines() if line.startswith("variables:")]
-    names = set(json.loads(said.removeprefix("variables:")))
+    (line,) = [one for one in log.splitlines() if one.startswith("variables:")]
+    names = set(json.loads(line.removeprefix("variables:")))
     expected = {
         "EI_API_ENDPOINT", "EI_PROJECT_API_KEY", "EI_PROJECT_ID", "EI_API_KEY", "EI_ORGANIZATION_ID",
         "EI_INGESTION_HOST", "LOCAL_STUDIO_DETAILS", "TOY_TOKEN",
     }  # fmt: skip
-    assert expected <= names <= {*expected, *process.INHERITED, "LC_CTYPE"}  # Python's own
-    (said,) = [line for line in log.splitlines() if line.startswith("arguments:")]
-    arguments = json.loads(said.removeprefix("arguments:"))
+    assert expected <= names <= {*expected, *process.INHERITED, "LC_CTYPE"}  # Python sets LC_CTYPE
+    (line,) = [one for one in log.splitlines() if one.startswith("arguments:")]
+    arguments = json.loads(line.removeprefix("arguments:"))
     assert arguments[:2] == ["--label", "a\\nb"]
     ids = project.root / ".local-studio" / "jobs" / str(job.id) / "ids.json"
     assert arguments[-4:] == ["--data-ids-file", str(ids), "--propose-actions", str(job.id)]
     assert json.loads(ids.read_text()) == {"ids": [3, 1]}
     assert f"token of 10 characters; in {TOY}" in log
-    told = jobs.files.read(job.id, COMMAND)
-    assert told.startswith("python3 -u transform.py --label 'a\\nb'")
-    assert "0123456789" not in log + told + json.dumps(dict(job.parameters))
+    command = jobs.files.read(job.id, COMMAND)
+    assert command.startswith("python3 -u transform.py --label 'a\\nb'")
+    assert "0123456789" not in log + command + json.dumps(dict(job.parameters))
     assert b"0123456789" not in b"".join(path.read_bytes() for path in project.root.rglob("*") if path.is_file())
 
 
-def test_a_server_for_all_addresses_is_reached_by_the_loopback(project: LocalProject):
+def test_a_block_reaches_a_server_on_all_addresses_through_the_loopback(project: LocalProject):
     add_recording(project, 10, 100)
     with jobs_of(project, host="0.0.0.0") as jobs:
-        assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
+        assert wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
 
 
-def test_the_folder_of_jobs_holds_no_recordings(project: LocalProject, jobs: Jobs):
-    job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
+def test_the_folder_of_jobs_is_not_scanned_for_recordings(project: LocalProject, jobs: Jobs):
+    job = wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1]))
     jobs.files.path_of(job.id, "made.wav").write_bytes(b"by a block")
     assert project.scan().new == 0
 
 
-def test_a_failure_keeps_its_exit_code(jobs: Jobs):
-    job = ended(jobs, jobs.start(RUN, parameters(do="fail"), {}, [1]))
+def test_a_failed_job_records_its_exit_code(jobs: Jobs):
+    job = wait_for_end(jobs, jobs.start(RUN, parameters(do="fail"), {}, [1]))
     assert (job.state, job.exit_code) == (FAILED, 3)
 
 
-def test_one_job_runs_at_a_time_also_beside_another_server(project: LocalProject, jobs: Jobs):
+def test_only_one_job_runs_at_a_time_even_with_two_servers(project: LocalProject, jobs: Jobs):
     job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
     with pytest.raises(BusyError) as caught:
         jobs.start(PREVIEW, parameters(), {}, [2])
@@ -174,41 +176,43 @@ def test_one_job_runs_at_a_time_also_beside_another_server(project: LocalProject
             others.cancel(job.id)
     found = jobs.store.get(job.id)
     assert found is not None
-    assert found.is_running  # the other server has not taken it for left behind
+    assert found.is_running  # the other server did not mark it as interrupted
     assert [item.id for item in jobs.store.latest()] == [job.id]
 
 
-def test_cancelled_it_ends_with_all_that_it_started(jobs: Jobs):
+def test_canceling_ends_the_block_and_its_child_processes(jobs: Jobs):
     job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
     assert job.pid is not None
-    until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
+    wait_until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
     jobs.cancel(job.id)
-    job = ended(jobs, job)
-    assert (job.state, job.exit_code) == (CANCELLED, 143)
+    job = wait_for_end(jobs, job)
+    assert (job.state, job.exit_code) == (CANCELED, 143)
     assert job.pid is not None
     assert group_of(job.pid) == []
-    jobs.cancel(job.id)  # has no effect any more
-    until(lambda: ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED, "no other job can start")
+    jobs.cancel(job.id)  # has no effect now
+    wait_until(
+        lambda: wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED, "no other job can start"
+    )
 
 
-def test_a_block_that_does_not_listen_is_killed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch):
+def test_a_block_that_ignores_sigterm_is_killed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(process, "GRACE_S", 0.2)
     job = jobs.start(RUN, parameters(do="deaf", pause_ms="60000"), {}, [1])
-    until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
+    wait_until(lambda: "sample 1" in jobs.log(job.id).text, "it does not start")
     jobs.cancel(job.id)
-    job = ended(jobs, job)
-    assert (job.state, job.exit_code) == (CANCELLED, 137)
+    job = wait_for_end(jobs, job)
+    assert (job.state, job.exit_code) == (CANCELED, 137)
 
 
-def test_what_a_block_leaves_behind_ends_with_it(jobs: Jobs):
-    job = ended(jobs, jobs.start(RUN, parameters(do="leave"), {}, [1]))
+def test_child_processes_end_with_the_block(jobs: Jobs):
+    job = wait_for_end(jobs, jobs.start(RUN, parameters(do="leave"), {}, [1]))
     assert job.state == FINISHED
     assert job.pid is not None
-    until(lambda: group_of(job.pid or 0) == [], "what it has started goes on")
+    wait_until(lambda: group_of(job.pid or 0) == [], "a child process is still running")
     assert jobs.log(job.id).text.endswith("done\n")
 
 
-def test_a_server_that_ends_takes_its_job_along(project: LocalProject, jobs: Jobs):
+def test_stopping_the_server_stops_its_job(project: LocalProject, jobs: Jobs):
     job = jobs.start(RUN, parameters(pause_ms="60000"), {}, [1])
     jobs.close()
     found = jobs.store.get(job.id)
@@ -220,7 +224,7 @@ def test_a_server_that_ends_takes_its_job_along(project: LocalProject, jobs: Job
         jobs.start(RUN, parameters(), {}, [1])
 
 
-def test_what_a_killed_server_left_is_interrupted_and_its_block_ended(project: LocalProject):
+def test_the_job_of_a_killed_server_is_interrupted_and_its_block_stopped(project: LocalProject):
     add_recording(project, 10, 100)
     code = f"""
 import os, signal, sys
@@ -244,15 +248,15 @@ os.kill(os.getpid(), signal.SIGKILL)
         (job,) = jobs.store.latest()
         assert (job.state, job.exit_code, job.pid) == (INTERRUPTED, None, pid)
         assert group_of(pid) == []
-        assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
+        assert wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
 
 
-def test_a_number_that_is_another_process_by_now_is_left_alone(tmp_path: Path):
+def test_a_pid_that_now_belongs_to_another_process_is_not_killed(tmp_path: Path):
     assert not end_orphan(os.getpid(), tmp_path / "ids.json")
 
 
 @pytest.mark.parametrize("broken", ["folder", "link", "database", "python", "pid"])
-def test_what_cannot_start_leaves_nothing(
+def test_a_job_that_cannot_start_leaves_nothing_behind(
     project: LocalProject, jobs: Jobs, broken: str, monkeypatch: pytest.MonkeyPatch
 ):
     state = project.root / ".local-studio"
@@ -278,7 +282,7 @@ def test_what_cannot_start_leaves_nothing(
     assert not (project.root.parent / "lock").exists()
     if broken in ("folder", "link"):
         state.unlink()
-    assert ended(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
+    assert wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1])).state == FINISHED
 
 
 def test_a_full_disk_does_not_lose_the_end_of_a_job(jobs: Jobs, monkeypatch: pytest.MonkeyPatch):
@@ -296,18 +300,18 @@ def test_a_full_disk_does_not_lose_the_end_of_a_job(jobs: Jobs, monkeypatch: pyt
 
     monkeypatch.setattr(jobs.store, "end", full_at_first(end))
     monkeypatch.setattr(jobs.store, "add_details", full_at_first(add))
-    job = ended(jobs, jobs.start(RUN, parameters(), {}, [1]))
+    job = wait_for_end(jobs, jobs.start(RUN, parameters(), {}, [1]))
     assert job.state == FINISHED
     assert "segments" in jobs.store.details(1, job.id)
 
 
-def test_the_server_says_in_one_line_that_a_folder_is_no_block(project: LocalProject, tmp_path: Path):
+def test_serving_a_folder_that_is_not_a_block_is_refused(project: LocalProject, tmp_path: Path):
     with pytest.raises(ServeError, match=r"parameters\.json"):
         with running(project, block=tmp_path):
             pass
 
 
-def test_details_are_taken_line_by_line_and_garbage_is_passed_over(tmp_path: Path):
+def test_details_are_read_line_by_line_and_invalid_lines_are_skipped(tmp_path: Path):
     path = tmp_path / "details"
     details = DetailsFile(path, [1, 2, 3])
     assert details.read_new() == {}
@@ -331,14 +335,14 @@ def test_details_are_taken_line_by_line_and_garbage_is_passed_over(tmp_path: Pat
         '{"startIndex": 0, "endIndex": 9, "label": "x", "runnersUp": [["y"]]}',
     ],
 )  # fmt: skip
-def test_a_segment_that_is_not_as_documented_costs_its_line(segment: str):
+def test_a_line_with_an_invalid_segment_is_skipped(segment: str):
     assert parse_line(f'{{"sample": 1, "segments": [{segment}]}}'.encode()) is None
 
 
-def test_digital_silence_has_no_level_and_unknown_keys_are_dropped():
+def test_infinite_loudness_and_unknown_keys_are_dropped():
     segment = b'{"startIndex": 0, "endIndex": 9, "label": "\\ud800", "loudnessDbfs": -Infinity, "x": 1}'
-    said = b'{"sample": 1, "segments": [' + segment + b"]}"
-    assert parse_line(said) == (1, {"segments": [{"startIndex": 0, "endIndex": 9, "label": "?"}]})
+    line = b'{"sample": 1, "segments": [' + segment + b"]}"
+    assert parse_line(line) == (1, {"segments": [{"startIndex": 0, "endIndex": 9, "label": "?"}]})
 
 
 def test_a_log_grows_to_its_limit_and_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -351,10 +355,10 @@ def test_a_log_grows_to_its_limit_and_keeps_its_end(tmp_path: Path, monkeypatch:
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[:2] == ["line 000", "line 001"]
     assert lines[-2:] == ["line 098", "line 099"]
-    assert any("780 bytes are left out" in line for line in lines)
+    assert any("780 bytes omitted" in line for line in lines)
 
 
-def test_a_log_is_read_on_from_where_a_page_has_got_to(tmp_path: Path):
+def test_a_log_is_read_from_an_offset(tmp_path: Path):
     path = tmp_path / "log"
     assert read_part(path, 0, is_over=False).text == ""
     path.write_bytes("eins\nzwei ü".encode())
@@ -374,5 +378,5 @@ def test_the_end_of_a_log_is_its_last_thousand_lines(tmp_path: Path):
     assert read_end(tmp_path / "none", is_over=True).text == ""
 
 
-def test_what_is_meant_for_terminals_is_no_text():
+def test_terminal_sequences_are_removed_from_the_log():
     assert strip_escapes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"

@@ -1,4 +1,4 @@
-"""The official Python bindings against the local Studio, over a loopback socket."""
+"""Call the local Studio with the official Python bindings, over a loopback socket."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(studio: Any) -> Iterator[Any]:
         yield client
 
 
-def test_projects_are_listed_and_described_without_loss(client: Any, studio: Any):
+def test_projects_and_their_details_arrive_complete(client: Any, studio: Any):
     (project,) = ProjectsApi(client).list_projects(**TIMEOUT).projects
     assert (project.id, project.name) == (studio.project.id, studio.project.name)
     models.Project.parse_obj(studio.get("projects").json()["projects"][0])
@@ -119,7 +119,7 @@ def test_changes_are_proposed_and_read_back(client: Any, studio: Any):
     assert seen.metadata == {"a": "b"}
 
 
-def test_refusals_arrive_as_the_bindings_own_exceptions(client: Any, studio: Any):
+def test_refusals_raise_the_exceptions_of_the_bindings(client: Any, studio: Any):
     calls, sample_id = RawDataApi(client), studio.add(audio=b"no audio")
     with pytest.raises(NotFoundException):
         calls.get_sample(1, 999_999, **TIMEOUT)

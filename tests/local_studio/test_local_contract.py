@@ -1,4 +1,4 @@
-"""The rules for bodies and ids, without a server."""
+"""The rules for request bodies and ids, without a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def partition(entries: object, values_count: int = 10) -> list[tuple[int, int, s
     return [(item.start_index, item.end_index, item.label) for item in labels]
 
 
-def test_a_partition_is_kept_as_it_is():
+def test_labels_without_gaps_or_overlaps_stay_unchanged():
     assert partition([entry(0, 3, "a"), entry(4, 9, "b")]) == [(0, 3, "a"), (4, 9, "b")]
 
 
@@ -39,7 +39,7 @@ def test_overlaps_by_one_value_go_to_the_later_entry():
     assert partition([entry(0, 5, "a"), entry(5, 9, "b")]) == [(0, 4, "a"), (5, 9, "b")]
 
 
-def test_entries_may_come_in_any_order():
+def test_entries_can_come_in_any_order():
     assert partition([entry(6, 9, "b"), entry(0, 5, "a")]) == [(0, 5, "a"), (6, 9, "b")]
 
 
@@ -47,16 +47,16 @@ def test_an_empty_label_is_a_label():
     assert partition([entry(0, 9, "")]) == [(0, 9, "")]
 
 
-def test_an_empty_sample_is_covered_by_no_labels():
+def test_an_empty_sample_needs_no_labels():
     assert partition([], values_count=0) == []
 
 
-def test_hundreds_of_millions_of_values_are_judged_at_once():
+def test_labels_of_hundreds_of_millions_of_values_need_no_array_of_values():
     assert partition([entry(0, 4 * 10**8)], values_count=4 * 10**8 + 1) == [(0, 4 * 10**8, "a")]
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "message"),
     [
         ([], "leaves the values 0…9 without a label"),
         ([entry(1, 9)], "leaves the values 0…0"),
@@ -73,27 +73,27 @@ def test_hundreds_of_millions_of_values_are_judged_at_once():
         ([entry(0, 9, 3)], "label must be a string, got integer 3"),
         ([entry(0, 9, None)], "label must be a string, got null"),
         ([entry(0, 9, "\ud800")], "lone surrogate"),
-        ([{"startIndex": 0, "endIndex": 9}], "lacks label"),
+        ([{"startIndex": 0, "endIndex": 9}], "is missing label"),
         ([{**entry(0, 9), "labelMap": {}}], "unknown keys ['labelMap']"),
         ([[0, 9, "a"]], "[0] must be an object, got array"),
         ({"0": entry(0, 9)}, "must be an array, got object"),
         (None, "must be an array, got null"),
     ],
 )
-def test_what_is_no_partition_is_refused_with_its_reason(entries: object, said: str):
+def test_invalid_labels_are_refused_with_the_reason(entries: object, message: str):
     with pytest.raises(RequestError) as caught:
         partition(entries)
-    assert said in caught.value.message
+    assert message in caught.value.message
     assert caught.value.status == 400
 
 
-def test_an_empty_sample_takes_no_entry():
+def test_an_empty_sample_accepts_no_labels():
     with pytest.raises(RequestError, match="has 0 values"):
         partition([entry(0, 0)], values_count=0)
 
 
 @given(st.data(), st.integers(1, 30))
-def test_labels_are_those_of_painting_value_by_value(data: st.DataObject, values_count: int):
+def test_labels_are_the_same_as_when_painted_value_by_value(data: st.DataObject, values_count: int):
     spans = st.tuples(st.integers(0, values_count - 1), st.integers(0, values_count - 1), st.sampled_from("abc"))
     drawn = data.draw(st.lists(spans, max_size=8))
     entries = [entry(min(a, b), max(a, b), label) for a, b, label in drawn]
@@ -116,7 +116,7 @@ def test_metadata_is_a_map_of_strings_only(value: object):
         validation.parse_metadata(value, "metadata")
 
 
-def test_metadata_may_be_empty_and_hold_any_text():
+def test_metadata_can_be_empty_or_contain_any_text():
     assert validation.parse_metadata({}, "metadata") == {}
     assert validation.parse_metadata({"ключ": "", "b": "\n\0"}, "metadata") == {"ключ": "", "b": "\n\0"}
 
@@ -138,12 +138,12 @@ def test_metadata_may_be_empty_and_hold_any_text():
         [],
     ],
 )
-def test_proposals_keep_the_rules_of_direct_changes(value: object):
+def test_proposals_obey_the_rules_for_direct_changes(value: object):
     with pytest.raises(RequestError):
         validation.parse_changes(value, 10, "proposedChanges")
 
 
-def test_a_proposal_may_be_empty_or_say_everything():
+def test_a_proposal_can_be_empty_or_complete():
     assert validation.parse_changes({}, 10, "p") == ProposedChanges()
     value = {
         "label": "x",
@@ -171,7 +171,7 @@ def test_a_proposal_may_be_empty_or_say_everything():
         b'{"a":' + b"1" * 5000 + b"}",
     ],
 )
-def test_a_body_is_one_well_formed_json_object(body: bytes):
+def test_a_body_that_is_not_a_json_object_is_refused(body: bytes):
     with pytest.raises(RequestError):
         validation.parse_object(body)
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are samples, and that their ids stay."""
+"""Which files of a folder become samples, and that their ids never change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_audio_is_found_at_any_depth_in_the_order_of_paths(tmp_path: Path):
     assert names(tmp_path) == ["a/b/c.ogg", "a/z.FLAC", "b.wav", "d.mp3", "e.aif", "f.aiff"]
 
 
-def test_every_sound_file_that_label_takes_is_a_sample(tmp_path: Path):
+def test_every_file_that_the_label_command_accepts_is_a_sample(tmp_path: Path):
     for number, ending in enumerate(ENDINGS):
         put(tmp_path, f"{number}{ending}", b"x")
     assert names(tmp_path) == list(listing.find_recordings(tmp_path, exclude=tmp_path / "out").files)
@@ -83,13 +83,13 @@ def test_a_file_that_becomes_a_link_to_the_outside_is_no_longer_served(tmp_path:
     assert folder.locate(tmp_path / "root", found.path) is None
 
 
-def test_pipes_and_directories_with_audio_endings_are_no_samples(tmp_path: Path):
+def test_pipes_and_directories_with_audio_endings_are_not_samples(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.wav")
     put(tmp_path, "directory.wav/a.wav", b"x")
     assert names(tmp_path) == ["directory.wav/a.wav"]
 
 
-def test_names_that_are_no_utf8_are_samples_too(tmp_path: Path, audio_bytes: MakeWav):
+def test_files_whose_names_are_not_utf8_are_samples_too(tmp_path: Path, audio_bytes: MakeWav):
     root = tmp_path / "root"
     root.mkdir()
     try:
@@ -127,7 +127,7 @@ def test_rate_and_length_come_from_the_header(
     assert len(sample.sha256) == 64
 
 
-def test_a_file_that_cannot_be_read_is_a_sample_with_its_reason(project: LocalProject):
+def test_a_file_that_cannot_be_read_is_a_sample_with_a_processing_error(project: LocalProject):
     put(project.root, "a.wav", b"this is no audio")
     put(project.root, "b.wav", b"")
     project.scan()
@@ -154,14 +154,14 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert (sample.processing_error, sample.values_count) == (None, 10)
 
 
-def test_a_wav_without_frames_is_a_sample_of_no_values(project: LocalProject, audio_bytes: MakeWav):
+def test_a_wav_without_frames_is_a_sample_with_no_values(project: LocalProject, audio_bytes: MakeWav):
     put(project.root, "a.wav", audio_bytes(0, 22050))
     project.scan()
     (sample,) = project.samples()
     assert (sample.values_count, sample.frequency_hz, sample.processing_error) == (0, 22050, None)
 
 
-def test_ids_stay_when_the_project_is_opened_again_and_files_are_added(tmp_path: Path, audio_bytes: MakeWav):
+def test_ids_stay_when_files_are_added_and_the_project_is_reopened(tmp_path: Path, audio_bytes: MakeWav):
     put(tmp_path, "b.wav", audio_bytes(10))
     put(tmp_path, "c.wav", audio_bytes(10))
     project = LocalProject(tmp_path)
@@ -176,7 +176,7 @@ def test_ids_stay_when_the_project_is_opened_again_and_files_are_added(tmp_path:
     project.close()
 
 
-def test_a_file_that_goes_and_comes_back_keeps_id_and_labels(project: LocalProject, audio_bytes: MakeWav):
+def test_a_file_that_disappears_and_returns_keeps_its_id_and_labels(project: LocalProject, audio_bytes: MakeWav):
     path = put(project.root, "a.wav", audio_bytes(10))
     (sample_id,) = ids(project).values()
     project.store.set_structured_labels(sample_id, [StructuredLabel(0, 9, "x")])
@@ -202,7 +202,7 @@ def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(projec
     assert project.scan().changed == 0
 
 
-def test_serving_leaves_the_audio_and_the_rest_of_the_folder_as_it_was(project: LocalProject, audio_bytes: MakeWav):
+def test_scanning_and_labeling_change_nothing_else_in_the_folder(project: LocalProject, audio_bytes: MakeWav):
     data = audio_bytes(10)
     path = put(project.root, "a.wav", data)
     before = path.stat().st_mtime_ns
@@ -213,7 +213,7 @@ def test_serving_leaves_the_audio_and_the_rest_of_the_folder_as_it_was(project: 
     assert all(name.startswith(DATABASE) for name in others)
 
 
-def test_what_cannot_be_a_project_says_why(tmp_path: Path):
+def test_a_folder_that_cannot_be_a_project_is_refused_with_the_reason(tmp_path: Path):
     with pytest.raises(ProjectError, match="does not exist"):
         LocalProject(tmp_path / "nothing")
     with pytest.raises(ProjectError, match="is not a directory"):
@@ -223,7 +223,7 @@ def test_what_cannot_be_a_project_says_why(tmp_path: Path):
         LocalProject(tmp_path / "damaged")
 
 
-def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path):
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
     import sqlite3
 
     project = LocalProject(tmp_path)
@@ -235,7 +235,7 @@ def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path):
         LocalProject(tmp_path)
 
 
-def test_ids_are_never_used_twice(project: LocalProject):
+def test_ids_are_never_reused(project: LocalProject):
     first = add_recording(project)
     with project.store.transaction() as database:
         database.execute("DELETE FROM samples WHERE id = ?", (first,))
@@ -244,7 +244,7 @@ def test_ids_are_never_used_twice(project: LocalProject):
 
 
 def test_a_sample_of_an_earlier_version_that_has_no_file_is_kept_but_not_listed(project: LocalProject):
-    """Programs could add such samples: their audio was in a column of its own."""
+    """Programs could add such samples, whose audio was in a column of the database."""
     labels = [StructuredLabel(0, 99, "x")]
     with project.store.transaction() as database:
         database.execute("ALTER TABLE samples ADD COLUMN wav BLOB")

@@ -69,18 +69,18 @@ def test_a_disabled_sample_is_found_as_disabled_and_by_default():
     assert not listing(includeDisabled="enabled").accepts(disabled)
 
 
-def test_a_sample_without_any_label_is_found_by_the_empty_one():
+def test_a_sample_without_any_label_is_found_by_the_empty_label():
     assert listing(labels='[""]').accepts(replace(SAMPLE, label=""))
     assert not listing(labels='[""]').accepts(SAMPLE)
 
 
-def test_the_newest_come_first_and_random_keeps_all():
+def test_the_newest_samples_come_first_and_random_order_loses_none():
     samples = [replace(SAMPLE, id=i) for i in (3, 1, 2)]
     assert [item.id for item in listing().select(samples)] == [3, 2, 1]
     assert sorted(item.id for item in listing(sortBy="random").select(samples)) == [1, 2, 3]
 
 
-def test_a_page_is_small_unless_asked_for_otherwise():
+def test_a_page_has_the_default_limit_unless_the_query_sets_one():
     assert listing().limit == DEFAULT_LIMIT
     assert (listing(limit="1000", offset="3").limit, listing(offset="3").offset) == (1000, 3)
 
@@ -113,7 +113,7 @@ def test_values_out_of_range_are_refused_by_name(parameter: str, value: str):
 
 
 @pytest.mark.parametrize("parameter", ListQuery.UNSUPPORTED)
-def test_documented_filters_that_are_missing_here_are_refused_not_ignored(parameter: str):
+def test_unsupported_filters_are_refused_not_ignored(parameter: str):
     with pytest.raises(RequestError, match=f"{parameter} is not supported"):
         listing(**{parameter: "1"})
 
@@ -127,6 +127,6 @@ def test_unknown_repeated_and_absent_parameters_are_refused():
         ListQuery.parse([])
 
 
-def test_booleans_are_read_as_the_python_bindings_write_them():
+def test_booleans_are_parsed_as_the_python_bindings_send_them():
     assert listing(excludeSensors="True").exclude_sensors
     assert not listing(excludeSensors="False").exclude_sensors

@@ -1,4 +1,4 @@
-"""The command: what it prints, and how it ends."""
+"""The `studio` command: its output, and its exit codes."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def exports(lines: list[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def test_it_serves_with_the_printed_lines_until_ctrl_c(tmp_path: Path, audio_bytes: MakeWav):
+def test_the_printed_lines_work_until_ctrl_c_stops_the_server(tmp_path: Path, audio_bytes: MakeWav):
     (tmp_path / "a.wav").write_bytes(audio_bytes(10))
     with command(tmp_path, "--port", 0) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
-        assert lines[0].startswith("1 recordings of")
+        assert lines[0].startswith("Serving 1 recording from")
         environment = exports(lines)
         key = environment["EI_PROJECT_API_KEY"]
         assert key.startswith("ei_local_")
@@ -69,7 +69,7 @@ def test_it_serves_with_the_printed_lines_until_ctrl_c(tmp_path: Path, audio_byt
         assert out.endswith("stopped\n")
 
 
-def test_a_given_key_is_the_one_demanded_and_is_quoted_for_the_shell(tmp_path: Path):
+def test_the_key_option_sets_the_key_and_is_quoted_for_the_shell(tmp_path: Path):
     key = "it's $HOME"
     with command(tmp_path, "--port", 0, "--key", key) as process:
         assert process.stdout is not None
@@ -80,7 +80,7 @@ def test_a_given_key_is_the_one_demanded_and_is_quoted_for_the_shell(tmp_path: P
         assert requests.get(url, headers={"x-api-key": "other"}, timeout=10).status_code == 401
 
 
-def test_it_writes_the_ids_of_all_samples_and_imports_no_torch(tmp_path: Path, audio_bytes: MakeWav):
+def test_the_ids_file_has_all_samples_and_torch_is_not_imported(tmp_path: Path, audio_bytes: MakeWav):
     project = tmp_path / "project"
     project.mkdir()
     for name in ("b.wav", "a.wav"):
@@ -97,7 +97,7 @@ def test_it_writes_the_ids_of_all_samples_and_imports_no_torch(tmp_path: Path, a
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root) == "False\n"
 
 
-def test_what_cannot_be_served_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "file"
     file.touch()
     unwritable = tmp_path / "unwritable"
@@ -110,28 +110,28 @@ def test_what_cannot_be_served_ends_with_2_and_one_line(tmp_path: Path, capsys: 
         "is not a directory": [file],
         "cannot open the project's database": [unwritable],
         "cannot listen on 127.0.0.1": [fine, "--port", taken.getsockname()[1]],
-        "--port must be 0…65535, got 70000": [fine, "--port", 70000],
+        "--port must be from 0 to 65535, got 70000": [fine, "--port", 70000],
         "cannot listen on 192.0.2.1": [fine, "--host", "192.0.2.1"],
         "--key must be printable ASCII": [fine, "--key", " "],
         "cannot write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
     }
-    for said, arguments in cases.items():
-        assert studio_command.main([str(argument) for argument in arguments]) == 2, said
+    for message, arguments in cases.items():
+        assert studio_command.main([str(argument) for argument in arguments]) == 2, message
         out, err = capsys.readouterr()
-        assert said in err
+        assert message in err
         assert (out, err.count("\n")) == ("", 1)
     taken.close()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_folder_without_write_permission_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     tmp_path.chmod(0o500)
     assert studio_command.main([str(tmp_path)]) == 2
     assert "cannot open the project's database" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--por", "1"], ["a", "--port", "x"]])
-def test_arguments_that_make_no_sense_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+def test_invalid_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         studio_command.main(arguments)
     assert ended.value.code == 2
@@ -142,4 +142,4 @@ def test_missing_packages_are_named(
 ):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert studio_command.main([str(tmp_path), "--port", "0"]) == 2
-    assert "extra 'studio': uvicorn is not installed" in capsys.readouterr().err
+    assert "uvicorn is not installed: install the extra 'studio'" in capsys.readouterr().err

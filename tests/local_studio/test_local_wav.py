@@ -1,4 +1,4 @@
-"""Audio files → WAV bytes, ranges of bytes, payload values."""
+"""Convert audio files to WAV bytes, byte ranges and payload values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hundred(tmp_path: Path, audio_bytes: MakeWav) -> Path:
 
 @pytest.mark.parametrize("subtype", wav.PLAIN_SUBTYPES)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_plain_wav_travels_as_it_is(tmp_path: Path, audio_bytes: MakeWav, subtype: str, channels: int):
+def test_a_plain_wav_is_served_unchanged(tmp_path: Path, audio_bytes: MakeWav, subtype: str, channels: int):
     data = audio_bytes(500, 22050, channels, subtype=subtype)
     (tmp_path / "a.wav").write_bytes(data)
     assert read_bytes(tmp_path / "a.wav") == data
@@ -76,7 +76,7 @@ def test_a_slice_holds_the_same_values_in_the_same_width(tmp_path: Path, audio_b
 
 
 @pytest.mark.parametrize(("part", "frames"), [(slice(10, None), 90), (slice(None, 10), 10)])
-def test_a_slice_may_be_open_at_one_end(hundred: Path, part: slice, frames: int):
+def test_a_slice_can_be_open_at_one_end(hundred: Path, part: slice, frames: int):
     found = read_bytes(hundred, part)
     assert soundfile.info(io.BytesIO(found)).frames == frames
 
@@ -116,7 +116,7 @@ def test_payload_values_are_16_bit_integers_averaged_over_channels(tmp_path: Pat
         ("bytes=a-b", None),
     ],
 )
-def test_one_range_of_bytes_is_understood_and_others_are_ignored(header: str | None, expected: range | None):
+def test_a_single_byte_range_is_parsed_and_others_are_ignored(header: str | None, expected: range | None):
     assert parse_range(header, 100) == expected
 
 

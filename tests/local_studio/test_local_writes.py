@@ -1,4 +1,4 @@
-"""Labels, metadata and proposals over HTTP: written, refused, read back."""
+"""Write labels, metadata and proposals over HTTP, and read them back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_structured_labels_come_back_merged(studio: Any):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         ([entry(0, 98, "a")], "99…99"),
         ([entry(0, 100, "a")], "0…100"),
@@ -52,13 +52,13 @@ def test_structured_labels_come_back_merged(studio: Any):
     ],
 )
 def test_labels_that_do_not_cover_the_sample_are_refused_and_nothing_changes(
-    studio: Any, refused: Refused, labels: object, said: str
+    studio: Any, refused: Refused, labels: object, message: str
 ):
     before = (StructuredLabel(0, 99, "kept"),)
     sample_id = studio.add(100, structured_labels=before)
     path = studio.raw_data(sample_id, "structured-labels")
-    refused(studio.post(path, {"structuredLabels": labels}), 400, said)
-    refused(studio.post(path, {}), 400, "lacks structuredLabels")
+    refused(studio.post(path, {"structuredLabels": labels}), 400, message)
+    refused(studio.post(path, {}), 400, "is missing structuredLabels")
     assert studio.sample(sample_id)["structuredLabels"] == [entry(0, 99, "kept")]
 
 
@@ -68,7 +68,7 @@ def test_a_label_is_replaced_and_structured_labels_stay(studio: Any, refused: Re
     assert studio.post(path, {"label": "new"}).ok
     sample = studio.sample(sample_id)
     assert (sample["label"], sample["structuredLabels"]) == ("new", [entry(0, 99, "kept")])
-    refused(studio.post(path, {}), 400, "lacks label")
+    refused(studio.post(path, {}), 400, "is missing label")
     refused(studio.post(path, {"label": 3}), 400, "must be a string")
 
 
@@ -79,10 +79,10 @@ def test_metadata_is_added_and_updated_and_the_rest_stays(studio: Any, refused: 
     assert studio.post(path, {"metadata": {}}).ok
     assert studio.sample(sample_id)["metadata"] == {"room": "kitchen", "mic": "b", "by": "block"}
     refused(studio.post(path, {"metadata": {"a": 1}}), 400, "must be a string, got integer 1")
-    refused(studio.post(path, {}), 400, "lacks metadata")
+    refused(studio.post(path, {}), 400, "is missing metadata")
 
 
-def test_text_is_data_whatever_it_says(studio: Any):
+def test_any_text_is_stored_as_data(studio: Any):
     label = "'); DROP TABLE samples; -- <script>alert(1)</script> ../../etc/passwd \0 😀"
     sample_id = studio.add(100, name=label)
     assert studio.post(studio.raw_data(sample_id, "edit-label"), {"label": label}).ok
@@ -104,7 +104,7 @@ def test_samples_are_disabled_and_enabled(studio: Any, refused: Refused):
     refused(studio.post(studio.raw_data(sample_id, "disable"), {"a": 1}), 400, "no request body")
 
 
-def test_a_write_moves_the_time_of_change(studio: Any):
+def test_a_write_updates_the_modification_time(studio: Any):
     sample_id = studio.add()
     before = studio.sample(sample_id)
     studio.post(studio.raw_data(sample_id, "edit-label"), {"label": "x"})
@@ -113,7 +113,7 @@ def test_a_write_moves_the_time_of_change(studio: Any):
     assert (after["added"], after["created"]) == (before["added"], before["created"])
 
 
-def test_a_proposal_changes_nothing_but_what_its_job_sees(studio: Any):
+def test_a_proposal_changes_only_what_a_query_with_its_job_returns(studio: Any):
     sample_id, job = studio.add(100, label="old", metadata={"a": "1", "b": "2"}), next(JOBS)
     before = studio.sample(sample_id)
     changes = {
@@ -150,7 +150,7 @@ def test_a_job_that_has_proposed_nothing_has_no_proposals(studio: Any, refused: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"structuredLabels": [entry(0, 98, "a")]}, "99…99"),
         ({"metadata": {"a": 1}}, "must be a string"),
@@ -159,9 +159,9 @@ def test_a_job_that_has_proposed_nothing_has_no_proposals(studio: Any, refused: 
         (None, "must be an object"),
     ],
 )
-def test_a_proposal_keeps_the_rules_of_direct_writes(studio: Any, refused: Refused, changes: object, said: str):
+def test_a_proposal_obeys_the_rules_for_direct_writes(studio: Any, refused: Refused, changes: object, message: str):
     sample_id, job = studio.add(100), next(JOBS)
-    refused(propose(studio, sample_id, job, changes), 400, said)
+    refused(propose(studio, sample_id, job, changes), 400, message)
     assert proposed(studio, job) == []
 
 
@@ -170,13 +170,13 @@ def test_a_job_id_is_a_positive_integer(studio: Any, refused: Refused, job: obje
     refused(propose(studio, studio.add(), job, {}), 400, "jobId")  # type: ignore[arg-type]
 
 
-def test_a_proposal_names_job_and_changes(studio: Any, refused: Refused):
+def test_a_proposal_needs_a_job_and_changes(studio: Any, refused: Refused):
     path = studio.raw_data(studio.add(), "propose-changes")
-    refused(studio.post(path, {"jobId": 1}), 400, "lacks proposedChanges")
-    refused(studio.post(path, {"proposedChanges": {}}), 400, "lacks jobId")
+    refused(studio.post(path, {"jobId": 1}), 400, "is missing proposedChanges")
+    refused(studio.post(path, {"proposedChanges": {}}), 400, "is missing jobId")
 
 
-def test_what_was_written_is_there_when_the_project_is_opened_again(studio: Any):
+def test_writes_are_there_when_the_project_is_reopened(studio: Any):
     from block.local_studio.data.project import LocalProject
 
     sample_id, job = studio.add(100), next(JOBS)

@@ -1,4 +1,4 @@
-"""The form of a block, its jobs and their proposals, as a browser without script uses them."""
+"""The form of a block, its jobs and their proposals, used like a browser without scripts does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE_S = 60.0
 
 
 class Browser:
-    """Loads pages and sends their forms, as filled in, with their token."""
+    """Loads pages, and posts their forms with the token."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,15 +38,15 @@ class Browser:
         self.status = 0
 
     def get(self, path: str) -> str:
-        return self._took(self.session.get(self.url + path, timeout=10))
+        return self._remember(self.session.get(self.url + path, timeout=10))
 
     def post(self, path: str, **fields: str) -> str:
         token = re.search('<meta name="csrf-token" content="(.+?)">', self.text)
         assert token is not None
-        return self._took(self.session.post(self.url + path, data={"token": token[1], **fields}, timeout=10))
+        return self._remember(self.session.post(self.url + path, data={"token": token[1], **fields}, timeout=10))
 
     def start(self, do: str = "run", **fields: str) -> str:
-        """Fill in the form of the toy block, as it comes but for `fields`, and press a button."""
+        """Fill in the form of the toy block with its defaults and `fields`, and press the button `do`."""
         self.get("/actions")
         filled = {
             "which": "all", "ids": "", "at-most": "5", "p.label": "toy", "p.comment": "", "p.pause-ms": "0",
@@ -54,8 +54,8 @@ class Browser:
         }  # fmt: skip
         return self.post("/actions", **{**filled, **{key.replace("_", "-"): value for key, value in fields.items()}})
 
-    def ended(self) -> str:
-        """The job's page, once it has ended."""
+    def wait_for_end(self) -> str:
+        """Wait until the job has ended, and return its page."""
         deadline = time.monotonic() + PATIENCE_S
         while 'data-running="yes"' in self.get(self.path):
             assert time.monotonic() < deadline, "the job does not end"
@@ -63,18 +63,18 @@ class Browser:
         return self.text
 
     def button(self, name: str, sample_id: int) -> str:
-        """What the button `name` of a proposal sends."""
+        """Return the value of the button `name` of a proposal."""
         found = re.search(rf'name="{name}" value="({sample_id}:[0-9]+)"', self.text)
         assert found is not None
         return found[1]
 
     def field(self, name: str) -> str:
-        """The tag of the control called `name`."""
+        """Return the HTML tag of the form control `name`."""
         found = re.search(rf'<(?:input|select|textarea)[^>]*name="{re.escape(name)}"[^>]*>', self.text)
         assert found is not None, name
         return found[0]
 
-    def _took(self, answer: requests.Response) -> str:
+    def _remember(self, answer: requests.Response) -> str:
         self.path, self.text, self.status = answer.url.removeprefix(self.url), answer.text, answer.status_code
         return self.text
 
@@ -99,7 +99,7 @@ def by_hand(project: LocalProject, sample_id: int) -> None:
     project.store.set_by_hand(sample_id, [StructuredLabel(0, 999, "mine")], sample.revision)
 
 
-def test_the_form_has_all_items_with_what_is_said_of_them(browser: Browser):
+def test_the_form_has_all_items_with_their_help(browser: Browser):
     text = browser.get("/actions")
     assert browser.status == 200
     assert "<h1>Toy action</h1>" in text
@@ -118,15 +118,15 @@ def test_the_form_has_all_items_with_what_is_said_of_them(browser: Browser):
     assert 'type="password"' in browser.field("p.TOY_TOKEN")
     assert "disabled" in browser.field("p.bucket")
     assert 'data-if="p.chatty" data-equal="yes" data-value="true"' in text
-    assert 'name="p.overwrite-hand-labels"' not in text  # the box about labels by hand means it
+    assert 'name="p.overwrite-hand-labels"' not in text  # the checkbox for hand-made labels replaces it
     assert "Replace labels set by hand" in text
     for control in re.findall(r'<(?:input|select|textarea)[^>]* id="([^"]+)"', text):
         assert f'for="{control}"' in text or f'id="{control}"' in text
 
 
-def test_a_preview_is_looked_at_and_its_proposals_decided(browser: Browser, project: LocalProject):
-    browser.start("preview", p_label="x")  # no such field: passed over
-    text = browser.ended()
+def test_a_preview_is_shown_and_its_proposals_are_accepted_and_rejected(browser: Browser, project: LocalProject):
+    browser.start("preview", p_label="x")  # there is no such field, so it is ignored
+    text = browser.wait_for_end()
     assert browser.path == "/jobs/1"
     assert "<h1>Preview 1" in text
     assert "3 of 3 recordings" in text
@@ -143,17 +143,17 @@ def test_a_preview_is_looked_at_and_its_proposals_decided(browser: Browser, proj
     assert "None is open." in browser.text
 
 
-def test_all_are_rejected_at_once(browser: Browser, project: LocalProject):
+def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):
     browser.start("preview")
-    browser.ended()
+    browser.wait_for_end()
     browser.post("/jobs/1/proposals", decision="reject")
     assert project.store.proposals(1) == []
     assert labels(project) == {}
 
 
-def test_accepting_all_leaves_what_a_person_has_labeled_since(browser: Browser, project: LocalProject):
+def test_accepting_all_keeps_labels_that_were_made_by_hand_since(browser: Browser, project: LocalProject):
     browser.start("preview")
-    browser.ended()
+    browser.wait_for_end()
     by_hand(project, 2)
     browser.post("/jobs/1/proposals", decision="accept")
     assert labels(project) == {1: "toy", 2: "mine", 3: "toy"}
@@ -162,9 +162,9 @@ def test_accepting_all_leaves_what_a_person_has_labeled_since(browser: Browser, 
     assert labels(project)[2] == "toy"
 
 
-def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browser: Browser, project: LocalProject):
+def test_accepting_on_an_outdated_page_does_not_replace_labels_made_by_hand(browser: Browser, project: LocalProject):
     browser.start("preview")
-    browser.ended()
+    browser.wait_for_end()
     button = browser.button("accept", 2)
     by_hand(project, 2)
     browser.post("/jobs/1/proposals", accept=button)
@@ -175,19 +175,19 @@ def test_a_page_that_is_older_than_a_persons_labels_does_not_replace_them(browse
     assert labels(project) == {2: "mine"}
 
 
-def test_what_a_person_has_labeled_is_not_given_to_a_block_unless_asked(browser: Browser, project: LocalProject):
+def test_recordings_labeled_by_hand_are_not_given_to_a_block_unless_requested(browser: Browser, project: LocalProject):
     by_hand(project, 1)
     browser.start()
-    browser.ended()
+    browser.wait_for_end()
     assert labels(project) == {1: "mine", 2: "toy", 3: "toy"}
     assert "--overwrite-hand-labels" not in browser.text
     browser.start(**{"with-hand": "on"})
-    browser.ended()
+    browser.wait_for_end()
     assert labels(project)[1] == "toy"
     assert "--overwrite-hand-labels" in browser.text
 
 
-def test_only_labeled_by_hand_is_told_and_not_started(browser: Browser, project: LocalProject):
+def test_nothing_starts_if_all_recordings_are_labeled_by_hand(browser: Browser, project: LocalProject):
     by_hand(project, 1)
     browser.start(which="given", ids="1")
     assert browser.status == 422
@@ -200,7 +200,7 @@ def test_only_labeled_by_hand_is_told_and_not_started(browser: Browser, project:
     ("which", "ids", "expected"),
     [("all", "1", (1, 2, 3)), ("unlabeled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (3, 1, 2))],
 )
-def test_it_is_given_those_recordings_that_were_chosen(
+def test_the_block_gets_the_chosen_recordings(
     browser: Browser, project: LocalProject, which: str, ids: str, expected: tuple[int, ...]
 ):
     store = JobStore(project.store)
@@ -209,13 +209,13 @@ def test_it_is_given_those_recordings_that_were_chosen(
     store.end(earlier.id, "failed", 1)
     store.add_details(earlier.id, {3: {"error": "broken"}, 2: {"segments": []}})
     browser.start(which=which, ids=ids)
-    browser.ended()
+    browser.wait_for_end()
     assert store.latest()[0].sample_ids == expected
 
 
 def test_a_preview_takes_a_few_at_random(browser: Browser, project: LocalProject):
     browser.start("preview", **{"at-most": "2"})
-    browser.ended()
+    browser.wait_for_end()
     (job,) = JobStore(project.store).latest()
     assert len(job.sample_ids) == 2
     assert len(set(job.sample_ids)) == 2
@@ -231,13 +231,13 @@ def test_the_form_begins_with_the_recordings_in_the_address(browser: Browser):
     assert "<script>alert" not in browser.get("/actions?ids=<script>alert(1)</script>")
 
 
-def test_what_is_wrong_is_told_by_its_field_and_above_all(browser: Browser, project: LocalProject):
+def test_errors_are_shown_at_their_fields_and_in_a_summary(browser: Browser, project: LocalProject):
     text = browser.start(
         **{"p.pause-ms": "soon", "p.label": "", "p.TOY_TOKEN": "my secret", "which": "given", "ids": "9"}
     )
     assert browser.status == 422
     assert re.search(r'id="problems" role="alert" tabindex="-1" autofocus', text)
-    for name, problem in (("p.pause-ms", "whole number"), ("p.label", "needed"), ("ids", "no recording 9")):
+    for name, problem in (("p.pause-ms", "whole number"), ("p.label", "required"), ("ids", "no recording 9")):
         assert 'aria-invalid="true"' in browser.field(name)
         assert re.search(rf'<a href="#{re.escape(name)}">[^<]+</a>: [^<]*{problem}', text)
         assert re.search(rf'id="{re.escape(name)}-wrong">[^<]*{problem}', text)
@@ -246,9 +246,9 @@ def test_what_is_wrong_is_told_by_its_field_and_above_all(browser: Browser, proj
     assert JobStore(project.store).latest() == []
 
 
-def test_the_last_values_are_there_the_next_time(browser: Browser):
+def test_the_form_starts_with_the_last_values(browser: Browser):
     browser.start(**{"p.label": "kept", "p.chatty": "true", "p.details": "", "p.TOY_TOKEN": "my secret"})
-    browser.ended()
+    browser.wait_for_end()
     assert "my secret" not in browser.text
     text = browser.get("/actions")
     assert "kept</textarea>" in text
@@ -256,7 +256,7 @@ def test_the_last_values_are_there_the_next_time(browser: Browser):
     assert "checked" not in browser.field("p.details")
     assert 'value="' not in browser.field("p.TOY_TOKEN")
     browser.start(**{"p.label": "newer"})
-    browser.ended()
+    browser.wait_for_end()
     assert "kept</textarea>" in browser.get("/actions?job=1")
     assert browser.get("/actions?job=99")
     assert browser.status == 200
@@ -272,8 +272,8 @@ def test_a_second_start_says_which_job_runs_and_cancel_ends_it(browser: Browser)
     assert "patience</textarea>" in browser.text
     browser.post(f"{first}/cancel")
     assert browser.path == first
-    text = browser.ended()
-    assert ">cancelled</span>" in text
+    text = browser.wait_for_end()
+    assert ">canceled</span>" in text
     assert "143: ended by SIGTERM" in text
     assert 'http-equiv="refresh"' not in text
     assert "/cancel" not in text
@@ -281,7 +281,7 @@ def test_a_second_start_says_which_job_runs_and_cancel_ends_it(browser: Browser)
 
 def test_the_log_is_followed_and_no_script_in_it_runs(browser: Browser):
     browser.start()
-    text = browser.ended()
+    text = browser.wait_for_end()
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     state = browser.session.get(f"{browser.url}/jobs/1/state.json?offset=0", timeout=10).json()
@@ -295,16 +295,16 @@ def test_the_log_is_followed_and_no_script_in_it_runs(browser: Browser):
         assert answer.status_code == 400
 
 
-def test_a_failure_is_told_with_its_exit_code(browser: Browser):
+def test_a_failure_is_shown_with_its_exit_code(browser: Browser):
     browser.start(**{"p.do": "fail"})
-    text = browser.ended()
+    text = browser.wait_for_end()
     assert ">failed</span>" in text
     assert "3: failure" in text
 
 
 def test_settings_and_the_command_are_shown(browser: Browser):
     browser.start(**{"p.label": "it's\nso"})
-    text = html.unescape(browser.ended())
+    text = html.unescape(browser.wait_for_end())
     assert "python3 -u transform.py --label 'it'\"'\"'s\\nso'" in text
     assert "<dt>Token</dt>" in text
 
@@ -312,23 +312,23 @@ def test_settings_and_the_command_are_shown(browser: Browser):
 def test_the_list_has_all_jobs(browser: Browser):
     assert "No action has run yet." in browser.get("/jobs")
     browser.start()
-    browser.ended()
+    browser.wait_for_end()
     browser.start("preview")
-    browser.ended()
+    browser.wait_for_end()
     text = browser.get("/jobs")
     assert text.index('href="/jobs/2">Preview 2') < text.index('href="/jobs/1">Run 1')
 
 
 @pytest.mark.parametrize("path", ["/jobs/1", "/jobs/x", "/jobs/1/state.json", "/jobs/0"])
-def test_there_is_no_such_job(browser: Browser, path: str):
+def test_an_unknown_job_gets_a_404(browser: Browser, path: str):
     browser.get(path)
     assert browser.status == 404
 
 
 @pytest.mark.parametrize("path", ["/actions", "/jobs/1/cancel", "/jobs/1/proposals"])
-def test_nothing_is_done_for_another_page(browser: Browser, project: LocalProject, path: str):
+def test_forms_without_the_token_or_from_another_site_are_refused(browser: Browser, project: LocalProject, path: str):
     browser.start("preview")
-    browser.ended()
+    browser.wait_for_end()
     for fields, headers in (({}, {}), ({"token": "x"}, {}), ({}, {"Origin": "http://elsewhere.example"})):
         sent: Mapping[str, Any] = {"decision": "accept", "do": "run", "which": "all", **fields}
         answer = browser.session.post(browser.url + path, data=sent, headers=headers, timeout=10)
@@ -337,7 +337,7 @@ def test_nothing_is_done_for_another_page(browser: Browser, project: LocalProjec
     assert len(JobStore(project.store).latest()) == 1
 
 
-def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
+def test_a_required_variable_that_is_missing_is_reported_at_the_start(
     project: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = tmp_path / "block"
@@ -354,17 +354,17 @@ def test_a_variable_that_the_block_requires_is_asked_for_at_the_start(
         assert browser.status == 422
         monkeypatch.setenv("TOY_VARIABLE", "there")
         browser.start()
-        assert "it is there" in browser.ended()
+        assert "it is there" in browser.wait_for_end()
         browser.session.close()
 
 
 @pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999", "1.5", "99999999999999999", "-1"])
-def test_what_is_no_id_is_refused(wrong: str):
+def test_invalid_ids_are_refused(wrong: str):
     with pytest.raises(RequestError, match="no id"):
         parse_ids(wrong)
 
 
-def test_a_disk_that_is_full_is_a_page_and_starts_nothing(
+def test_a_full_disk_shows_the_error_on_the_form_and_starts_nothing(
     browser: Browser, project: LocalProject, monkeypatch: pytest.MonkeyPatch
 ):
     def full(*arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""The list of recordings and the page about the stand-in: what they show, filter, choose, and never run."""
+"""The list of recordings and the page /about: their contents, filters, choices and escaping."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def pages(project: LocalProject) -> Iterator[Pages]:
 
 
 def add(project: LocalProject, name: str, *labels: str, **options: Any) -> int:
-    """A recording of one second a label, of one second without any."""
+    """Add a recording with one second per label, or of one second if there are none."""
     structured = [StructuredLabel(100 * i, 100 * i + 99, label) for i, label in enumerate(labels)]
     frames = 100 * max(1, len(labels))
     return add_recording(project, frames, 100, name=name, structured_labels=structured or None, **options)
 
 
 def names(project: LocalProject, **filters: Any) -> list[str]:
-    """The names that the list shows under a filter."""
+    """Return the names that the list shows with these filters."""
     return [row.sample.name for row in Filter(**filters).apply(rows_of(project))]
 
 
@@ -77,8 +77,8 @@ def row_of(page: str, sample_id: int) -> str:
     return next(row for row in page.split("<tr>") if f'href="/recordings/{sample_id}"' in row)
 
 
-def unsure(sample_id: int, label: str, agreeing: int = 2) -> dict[int, dict[str, object]]:
-    """What a block says of a recording of one second, of whose three windows so many agreed."""
+def uncertain_details(sample_id: int, label: str, agreeing: int = 2) -> dict[int, dict[str, object]]:
+    """Return a block's details for a recording of one second with three windows, of which `agreeing` agreed."""
     segment = {"startIndex": 0, "endIndex": 99, "label": label, "windows": 3, "agreeing": agreeing}
     return {sample_id: {"segments": [segment]}}
 
@@ -87,7 +87,7 @@ def test_an_empty_project_says_what_to_do(pages: Pages) -> None:
     assert "There are no recordings" in pages.get("/")
 
 
-def test_a_row_tells_length_rate_labels_and_who_gave_them(pages: Pages) -> None:
+def test_a_row_shows_length_rate_labels_and_who_made_them(pages: Pages) -> None:
     sample_id = add(pages.project, "yard.wav", "dog", "dog", "rain", metadata={"labeled_by": "human"})
     page = pages.get("/")
     row = row_of(page, sample_id)
@@ -100,20 +100,20 @@ def test_a_row_tells_length_rate_labels_and_who_gave_them(pages: Pages) -> None:
     assert "<b>1</b> of 1 labeled" in page
 
 
-def test_many_labels_are_cut_and_counted(pages: Pages) -> None:
+def test_a_row_shows_the_first_labels_and_counts_the_rest(pages: Pages) -> None:
     sample_id = add(pages.project, "many", *"abcdefgh")
     row = row_of(pages.get("/"), sample_id)
     assert row.count("<bdi>") == 1 + 5
     assert "and 3 more" in row
 
 
-def test_states_are_told_apart_by_words(pages: Pages) -> None:
+def test_states_are_shown_as_words(pages: Pages) -> None:
     project, jobs = pages.project, JobStore(pages.project.store)
     failed, proposed, off, loose = (add(project, one) for one in ("a", "b", "c", "d"))
     project.store.set_disabled(off, True)
     project.store.set_label(loose, "rain")
     job = jobs.create(PREVIEW, "block", {}, [failed, proposed])
-    jobs.add_details(job.id, {failed: {"error": "it is silent"}, **unsure(proposed, "dog")})
+    jobs.add_details(job.id, {failed: {"error": "it is silent"}, **uncertain_details(proposed, "dog")})
     project.store.propose(
         Proposal(job.id, proposed, ProposedChanges(structured_labels=(StructuredLabel(0, 99, "dog"),)))
     )
@@ -127,7 +127,7 @@ def test_states_are_told_apart_by_words(pages: Pages) -> None:
     assert "unlabeled" not in row_of(page, loose)
 
 
-def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: LocalProject) -> None:
+def test_an_unreadable_file_is_listed_as_failed(tmp_path: Path, project: LocalProject) -> None:
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     project.scan()
     with running(project) as address:
@@ -136,14 +136,14 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, project: LocalProjec
     assert "broken.wav" in page
 
 
-def test_each_filter_lets_through_what_it_names(project: LocalProject) -> None:
+def test_each_filter_selects_its_recordings(project: LocalProject) -> None:
     jobs = JobStore(project.store)
     add(project, "none")
     add(project, "hand", "dog", metadata={"labeled_by": "human"})
     block = add(project, "block", "dog", metadata={"labeled_by": "some block"})
     failed = add(project, "failed")
     job = jobs.create(PREVIEW, "block", {}, [block, failed])
-    jobs.add_details(job.id, {failed: {"error": "no"}, **unsure(block, "dog")})
+    jobs.add_details(job.id, {failed: {"error": "no"}, **uncertain_details(block, "dog")})
     project.store.propose(Proposal(job.id, failed, ProposedChanges()))
     assert names(project) == ["block", "failed", "hand", "none"]
     assert names(project, state="unlabeled") == ["failed", "none"]
@@ -158,7 +158,7 @@ def test_each_filter_lets_through_what_it_names(project: LocalProject) -> None:
     assert names(project, search="n", label="dog") == ["hand"]
 
 
-def test_orders_are_those_of_people_and_of_lengths(project: LocalProject) -> None:
+def test_recordings_are_sorted_by_natural_name_or_by_length(project: LocalProject) -> None:
     for name, labels in (("Take 10", "ab"), ("take 9", "abc"), ("take", "a")):
         add(project, name, *labels)
     project.store.set_label(2, "x")
@@ -169,7 +169,7 @@ def test_orders_are_those_of_people_and_of_lengths(project: LocalProject) -> Non
     assert names(project, sort="changed")[0] == "take 9"
 
 
-def test_names_of_digits_without_end_can_be_ordered() -> None:
+def test_names_with_very_long_numbers_can_be_sorted() -> None:
     assert sorted(["9" * 9000, "1" + "0" * 9000], key=natural_key)
 
 
@@ -184,7 +184,7 @@ def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalPro
 
 
 @pytest.mark.parametrize(
-    ("entry", "is_it"),
+    ("entry", "is_uncertain"),
     [
         ({"score": 0.5, "runnersUp": [["a", 0.1], ["b", 0.41]]}, True),
         ({"score": 0.5, "runnersUp": [["a", 0.39]]}, False),
@@ -195,20 +195,22 @@ def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalPro
         ({}, False),
     ],
 )
-def test_a_segment_is_unsure_where_a_rival_is_close_or_a_window_disagrees(entry: dict[str, Any], is_it: bool) -> None:
-    assert is_entry_uncertain(entry) is is_it
+def test_a_segment_is_uncertain_if_a_rival_is_close_or_a_window_disagrees(
+    entry: dict[str, Any], is_uncertain: bool
+) -> None:
+    assert is_entry_uncertain(entry) is is_uncertain
 
 
-def test_what_was_said_of_labels_that_are_no_more_does_not_make_uncertain(project: LocalProject) -> None:
+def test_details_of_replaced_labels_do_not_make_a_recording_uncertain(project: LocalProject) -> None:
     jobs = JobStore(project.store)
     sample_id = add(project, "a", "dog")
     job = jobs.create(PREVIEW, "block", {}, [sample_id])
-    jobs.add_details(job.id, unsure(sample_id, "cat"))
+    jobs.add_details(job.id, uncertain_details(sample_id, "cat"))
     assert names(project, state="uncertain") == []
     project.store.propose(Proposal(job.id, sample_id, ProposedChanges()))
     assert names(project, state="uncertain") == ["a"]
     project.store.reject(job.id, sample_id)
-    jobs.add_details(job.id, unsure(sample_id, "dog"))
+    jobs.add_details(job.id, uncertain_details(sample_id, "dog"))
     assert names(project, state="uncertain") == ["a"]
     project.store.add_metadata(sample_id, {"labeled_by": "human"})
     assert names(project, state="uncertain") == []
@@ -240,14 +242,14 @@ def test_links_keep_the_filter_and_pages_hold_200(pages: Pages) -> None:
     assert "Page 2 of 2" in last
 
 
-def test_what_is_chosen_goes_to_the_action(pages: Pages) -> None:
+def test_chosen_recordings_are_passed_to_the_action(pages: Pages) -> None:
     answer = requests.get(f"{pages.address.url}/chosen?id=1&id=3&id=2&id=9", timeout=10, allow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/actions?ids=1-3,9")
     assert "Choose at least one" in pages.get("/chosen", 400)
     pages.get("/chosen?id=../1", 404)
 
 
-def test_an_action_can_be_had_for_all_that_a_filter_shows(project: LocalProject) -> None:
+def test_an_action_can_be_started_on_all_recordings_of_a_filter(project: LocalProject) -> None:
     for name in ("a", "ab", "b", "ac", "ad"):
         add(project, name)
     project.store.set_disabled(5, True)
@@ -260,7 +262,7 @@ def test_an_action_can_be_had_for_all_that_a_filter_shows(project: LocalProject)
     assert format_ids([7, 1, 2, 3, 9, 10]) == "1-3,7,9-10"
 
 
-def test_names_and_labels_are_text_wherever_they_stand(pages: Pages) -> None:
+def test_names_and_labels_are_escaped_everywhere(pages: Pages) -> None:
     jobs = JobStore(pages.project.store)
     for text in TEXTS:
         sample_id = add(pages.project, text, text, text + "2", metadata={text: text})
@@ -279,7 +281,7 @@ def test_names_and_labels_are_text_wherever_they_stand(pages: Pages) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in pages.get("/")
 
 
-def test_the_page_holds_no_style_and_no_script_of_its_own(pages: Pages) -> None:
+def test_the_pages_have_no_inline_style_or_script(pages: Pages) -> None:
     add(pages.project, "a", "b")
     for path in ("/", "/about"):
         page = pages.get(path)
@@ -303,48 +305,48 @@ def test_a_thousand_recordings_take_three_queries(project: LocalProject) -> None
     assert len(queries) == 3, queries
 
 
-def test_rows_that_are_kept_follow_every_change(project: LocalProject) -> None:
+def test_cached_rows_follow_every_change(project: LocalProject) -> None:
     jobs = JobStore(project.store)
-    kept = RowCache(project.store, jobs)
+    cache = RowCache(project.store, jobs)
     first, second = add(project, "a", "dog"), add(project, "b")
-    before = kept.load()
+    before = cache.load()
     assert [(row.sample.id, row.labeled_by) for row in before] == [(first, "other"), (second, "nobody")]
     project.store.set_by_hand(second, [StructuredLabel(0, 99, "cat")], 0)
-    after = kept.load()
+    after = cache.load()
     assert [row.labeled_by for row in after] == ["other", "hand"]
     assert after[0] is before[0]
     job = jobs.create(PREVIEW, "block", {}, [first])
-    jobs.add_details(job.id, unsure(first, "dog", agreeing=3))
-    assert not kept.load()[0].is_uncertain
-    jobs.add_details(job.id, unsure(first, "dog"))
-    assert kept.load()[0].is_uncertain
+    jobs.add_details(job.id, uncertain_details(first, "dog", agreeing=3))
+    assert not cache.load()[0].is_uncertain
+    jobs.add_details(job.id, uncertain_details(first, "dog"))
+    assert cache.load()[0].is_uncertain
     project.store.propose(Proposal(job.id, first, ProposedChanges()))
-    assert kept.load()[0].job_id == job.id
+    assert cache.load()[0].job_id == job.id
     project.store.reject(job.id, first)
-    assert kept.load()[0].job_id is None
+    assert cache.load()[0].job_id is None
     project.store._db.execute("UPDATE samples SET is_missing = 1 WHERE id = ?", (first,))
-    assert [row.sample.id for row in kept.load()] == [second]
+    assert [row.sample.id for row in cache.load()] == [second]
 
 
-def test_the_page_number_is_cut_to_those_there_are(project: LocalProject) -> None:
+def test_a_page_number_that_is_too_high_becomes_the_last(project: LocalProject) -> None:
     add(project, "a")
     assert list_values(rows_of(project), Filter(page=7))["number"] == 1
 
 
-def test_every_choice_in_the_handlers_is_on_the_page(pages: Pages) -> None:
+def test_every_assumption_of_the_handlers_is_on_the_about_page(pages: Pages) -> None:
     page = pages.get("/about")
     described = assumptions.describe_calls()
     assert len(described) == len(reads.ENDPOINTS) + len(writes.ENDPOINTS)
     for endpoint, call in zip((*reads.ENDPOINTS, *writes.ENDPOINTS), described, strict=True):
-        assert bool(call.chosen) is ("hosen, for want of facts" in (endpoint.handler.__doc__ or ""))
+        assert bool(call.assumption) is ("Assumed: " in (endpoint.handler.__doc__ or ""))
         assert call.path in page
-        assert str(template_filters.mark_code(call.chosen)) in page
+        assert str(template_filters.mark_code(call.assumption)) in page
     assert any("404" in sentence for sentence in assumptions.list_unsupported())
-    assert any("1.0 is not an integer" in sentence for sentence in assumptions.list_common_choices())
+    assert any("1.0 is not an integer" in sentence for sentence in assumptions.list_common_assumptions())
     assert any("minLabel" in sentence for sentence in assumptions.list_unsupported())
 
 
-def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:
+def test_the_key_is_shown_only_on_request(pages: Pages) -> None:
     page = pages.get("/about")
     inside = re.search(r"<details.*?</details>", page, re.DOTALL)
     assert inside
@@ -354,7 +356,7 @@ def test_the_key_is_shown_only_when_asked_for(pages: Pages) -> None:
     assert pages.address.key not in pages.get("/")
 
 
-def test_docstrings_code_is_escaped_and_set_as_code() -> None:
+def test_code_in_docstrings_is_escaped_and_formatted() -> None:
     assert str(template_filters.mark_code("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
 
 
@@ -369,7 +371,7 @@ def test_both_dark_themes_are_the_same_and_every_label_has_a_color() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_and_edges_stand_out_from_what_is_behind_them(theme: str) -> None:
+def test_text_and_edges_have_enough_contrast(theme: str) -> None:
     css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
     block = next(one for one in re.findall(r"\{([^{}]*)\}", css) if f"color-scheme: {theme};" in one)
     colors = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6});", block))
@@ -383,7 +385,7 @@ def test_text_and_edges_stand_out_from_what_is_behind_them(theme: str) -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio that WCAG 2.2 defines."""
+    """Return the contrast ratio that WCAG 2.2 defines."""
 
     def luminance(color: str) -> float:
         parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -394,6 +396,6 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_a_choice_that_is_no_choice_is_refused_with_those_there_are() -> None:
+def test_an_invalid_choice_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(RequestError, match="unlabeled, labeled"):
         Filter.from_query([("state", "x")])

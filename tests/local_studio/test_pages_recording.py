@@ -1,4 +1,4 @@
-"""The page of a recording: what it shows, labels by hand, proposals, sound and pictures."""
+"""The page of a recording: its contents, labels by hand, proposals, audio and pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATE, COUNT = 16000, 48000
 
 @dataclass(frozen=True)
 class Pages:
-    """The pages of a project, as a browser asks for them."""
+    """The pages of a project, requested as a browser does."""
 
     project: LocalProject
     url: str
@@ -88,7 +88,7 @@ def as_json(these: tuple[StructuredLabel, ...]) -> list[dict[str, object]]:
     return [one.to_json() for one in these]
 
 
-def say(pages: Pages, sample_id: int, kind: str, details: Mapping[str, object]) -> int:
+def add_details(pages: Pages, sample_id: int, kind: str, details: Mapping[str, object]) -> int:
     store = JobStore(pages.project.store)
     job = store.create(kind, "block", {}, [sample_id])
     store.add_details(job.id, {sample_id: details})
@@ -104,7 +104,7 @@ def entry(one: StructuredLabel, **more: object) -> dict[str, object]:
     return {**one.to_json(), **more}
 
 
-def test_the_page_tells_the_facts_and_the_way_to_both_neighbors(pages: Pages) -> None:
+def test_the_page_shows_the_facts_and_links_to_both_neighbors(pages: Pages) -> None:
     ids = [pages.add(name=name, metadata={"site": "roof"}, label="whole") for name in ("take 2", "take 10", "take 11")]
     text = pages.page(f"/recordings/{ids[1]}")
     for fact in ("take 10", "3.000 s", "16 kHz", "48000", "training", "site", "roof", "whole", "not labeled"):
@@ -115,7 +115,7 @@ def test_the_page_tells_the_facts_and_the_way_to_both_neighbors(pages: Pages) ->
     assert 'rel="next"' not in pages.page(f"/recordings/{ids[2]}")
 
 
-def test_neighbors_are_those_of_the_list_which_orders_by_name(pages: Pages) -> None:
+def test_neighbors_follow_the_order_of_the_list(pages: Pages) -> None:
     second, first = pages.add(name="take 10"), pages.add(name="take 9")
     assert f'rel="prev" href="/recordings/{first}"' in pages.page(f"/recordings/{second}")
     assert f'rel="next" href="/recordings/{second}"' in pages.page(f"/recordings/{first}")
@@ -123,19 +123,19 @@ def test_neighbors_are_those_of_the_list_which_orders_by_name(pages: Pages) -> N
 
 def test_segments_and_their_reasons_can_be_read_without_script(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
-    said = [entry(HALVES[0], score=0.83, runnersUp=[["bird", 0.11]], loudnessDbfs=-23.45, windows=5, agreeing=4)]
-    say(pages, sample_id, RUN, {"segments": said})
+    segments = [entry(HALVES[0], score=0.83, runnersUp=[["bird", 0.11]], loudnessDbfs=-23.45, windows=5, agreeing=4)]
+    add_details(pages, sample_id, RUN, {"segments": segments})
     text = pages.page(f"/recordings/{sample_id}")
-    for told in ("1.500", "speech", "0.83", "bird", "0.11", "-23.4", "4 of 5"):
-        assert told in text
+    for text_shown in ("1.500", "speech", "0.83", "bird", "0.11", "-23.4", "4 of 5"):
+        assert text_shown in text
     assert "spectrogram.png?" in text
     assert "<audio" in text
 
 
-def test_hostile_names_labels_and_metadata_are_text_and_nothing_else(pages: Pages) -> None:
+def test_hostile_names_labels_and_metadata_are_escaped(pages: Pages) -> None:
     these = labels((0, COUNT - 1, HOSTILE))
     sample_id = pages.add(name=HOSTILE, metadata={HOSTILE: HOSTILE}, structured_labels=these)
-    job_id = say(pages, sample_id, PREVIEW, {"segments": [entry(these[0], runnersUp=[[HOSTILE, 0.2]])]})
+    job_id = add_details(pages, sample_id, PREVIEW, {"segments": [entry(these[0], runnersUp=[[HOSTILE, 0.2]])]})
     propose(pages, sample_id, job_id, ProposedChanges(label=HOSTILE, structured_labels=these, metadata={HOSTILE: "x"}))
     answer = pages.get(f"/recordings/{sample_id}")
     assert "<img src=x" not in answer.text
@@ -147,11 +147,11 @@ def test_hostile_names_labels_and_metadata_are_text_and_nothing_else(pages: Page
     assert data["proposed"][0]["why"]["runnersUp"][0]["label"] == HOSTILE
 
 
-def test_the_details_of_the_job_that_fits_are_shown_for_the_labels_there_are(pages: Pages) -> None:
+def test_the_current_labels_show_the_details_of_the_job_that_fits_them(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
-    fitting = say(pages, sample_id, PREVIEW, {"segments": [entry(one, score=0.7) for one in HALVES]})
+    fitting = add_details(pages, sample_id, PREVIEW, {"segments": [entry(one, score=0.7) for one in HALVES]})
     other = labels((0, COUNT - 1, "wind"))
-    newer = say(pages, sample_id, RUN, {"segments": [entry(other[0], score=0.9)]})
+    newer = add_details(pages, sample_id, RUN, {"segments": [entry(other[0], score=0.9)]})
     propose(pages, sample_id, newer, ProposedChanges(structured_labels=other))
     data = pages.data(sample_id)
     assert [one["why"]["job"] for one in data["current"]] == [fitting, fitting]
@@ -159,10 +159,10 @@ def test_the_details_of_the_job_that_fits_are_shown_for_the_labels_there_are(pag
     assert data["proposed"][0]["why"]["score"] == 0.9
 
 
-def test_details_of_labels_that_were_changed_since_say_what_they_were(pages: Pages) -> None:
+def test_details_of_changed_labels_show_the_original_labels(pages: Pages) -> None:
     now = labels((0, 19999, "speech"), (20000, COUNT - 1, "bird"))
     sample_id = pages.add(structured_labels=now)
-    say(pages, sample_id, RUN, {"segments": [entry(one, score=0.7) for one in HALVES]})
+    add_details(pages, sample_id, RUN, {"segments": [entry(one, score=0.7) for one in HALVES]})
     first, second = pages.data(sample_id)["current"]
     assert (first["why"]["was"], first["why"]["same"]) == (None, False)
     assert second["why"]["was"] == "music"
@@ -170,7 +170,7 @@ def test_details_of_labels_that_were_changed_since_say_what_they_were(pages: Pag
 
 def test_a_detail_that_covers_less_than_half_of_a_segment_is_not_its_reason(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=labels((0, COUNT - 1, "speech")))
-    say(pages, sample_id, RUN, {"segments": [entry(labels((0, 9999, "speech"))[0], score=0.7)]})
+    add_details(pages, sample_id, RUN, {"segments": [entry(labels((0, 9999, "speech"))[0], score=0.7)]})
     assert pages.data(sample_id)["current"][0]["why"] is None
 
 
@@ -184,19 +184,19 @@ def test_a_detail_that_covers_less_than_half_of_a_segment_is_not_its_reason(page
         {"segments": [{"startIndex": 0, "endIndex": COUNT, "label": "x", "runnersUp": [["a"], ["b", None]]}]},
     ],
 )
-def test_details_of_any_form_leave_the_page_usable(pages: Pages, details: dict[str, object]) -> None:
+def test_malformed_details_do_not_break_the_page(pages: Pages, details: dict[str, object]) -> None:
     sample_id = pages.add(structured_labels=HALVES)
-    say(pages, sample_id, RUN, details)
+    add_details(pages, sample_id, RUN, details)
     assert len(pages.data(sample_id)["current"]) == 2
 
 
 def test_the_reason_why_the_newest_job_failed_is_shown(pages: Pages) -> None:
     sample_id = pages.add()
-    say(pages, sample_id, RUN, {"error": "the recording is <odd>"})
+    add_details(pages, sample_id, RUN, {"error": "the recording is <odd>"})
     assert "the recording is &lt;odd&gt;" in pages.page(f"/recordings/{sample_id}")
 
 
-def test_the_newest_proposal_is_shown_unless_another_job_is_asked_for(pages: Pages) -> None:
+def test_the_newest_proposal_is_shown_unless_another_job_is_requested(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
     for job_id, name in ((4, "older"), (9, "newer")):
         propose(pages, sample_id, job_id, ProposedChanges(structured_labels=labels((0, COUNT - 1, name))))
@@ -229,7 +229,7 @@ def test_labels_of_an_older_revision_are_refused_and_change_nothing(pages: Pages
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ([(0, 23999, "a")], "without a label"),
         ([(0, 23999, "a"), (24000, COUNT, "b")], "spans"),
@@ -240,11 +240,11 @@ def test_labels_of_an_older_revision_are_refused_and_change_nothing(pages: Pages
         ("none", "must be an array"),
     ],
 )
-def test_labels_that_are_no_partition_are_refused(pages: Pages, given: Any, said: str) -> None:
+def test_labels_that_are_invalid_or_incomplete_are_refused(pages: Pages, given: Any, message: str) -> None:
     sample_id = pages.add()
     body = given if isinstance(given, str) else as_json(labels(*given))
     answer = pages.save(sample_id, 0, body)
-    assert (answer.status_code, said in answer.json()["error"]) == (400, True), answer.text
+    assert (answer.status_code, message in answer.json()["error"]) == (400, True), answer.text
     assert pages.project.sample(sample_id).structured_labels is None
 
 
@@ -270,7 +270,7 @@ def test_labels_as_text_are_stored_without_script(pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("rate", [11025, 16000, 44100, 192000])
-def test_the_text_of_labels_leads_back_to_the_same_values(pages: Pages, rate: int) -> None:
+def test_labels_as_text_convert_back_to_the_same_values(pages: Pages, rate: int) -> None:
     these = labels((0, 6, "a"), (7, 4999, "b"), (5000, 5000, "c"), (5001, 9999, "d"))
     sample_id = pages.add(10000, rate=rate, structured_labels=these)
     text = pages.page(f"/recordings/{sample_id}")
@@ -281,7 +281,7 @@ def test_the_text_of_labels_leads_back_to_the_same_values(pages: Pages, rate: in
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ("0 3", "line 1 must hold a start, an end and a label"),
         ("0 1 a\n1 4 b", "line 2: expected seconds from 0 to 3"),
@@ -293,11 +293,11 @@ def test_the_text_of_labels_leads_back_to_the_same_values(pages: Pages, rate: in
         ("", "0–3 s have no label"),
     ],
 )
-def test_text_that_is_no_partition_is_given_back_with_the_reason(pages: Pages, lines: str, said: str) -> None:
+def test_invalid_text_is_returned_with_the_reason(pages: Pages, lines: str, message: str) -> None:
     sample_id = pages.add()
     answer = pages.form(f"/recordings/{sample_id}/labels", revision=0, lines=lines)
     assert answer.status_code == 400
-    assert said in html.unescape(answer.text)
+    assert message in html.unescape(answer.text)
     assert f"\n{lines}</textarea>" in answer.text
     assert pages.project.sample(sample_id).structured_labels is None
 
@@ -315,7 +315,7 @@ def test_a_proposal_is_accepted_and_rejected_by_plain_forms(pages: Pages) -> Non
     assert pages.form(path, job=1, decision="perhaps").status_code == 400
 
 
-def test_a_proposal_is_not_accepted_over_labels_that_were_never_seen(pages: Pages) -> None:
+def test_accepting_does_not_replace_labels_that_the_page_did_not_show(pages: Pages) -> None:
     sample_id = pages.add(structured_labels=HALVES)
     propose(pages, sample_id, 1, ProposedChanges(structured_labels=labels((0, COUNT - 1, "new"))))
     assert pages.save(sample_id, 0, as_json(labels((0, COUNT - 1, "mine")))).ok
@@ -324,7 +324,7 @@ def test_a_proposal_is_not_accepted_over_labels_that_were_never_seen(pages: Page
     assert pages.project.sample(sample_id).structured_labels == labels((0, COUNT - 1, "mine"))
 
 
-def test_accepting_over_labels_by_hand_is_announced_and_takes_their_mark_away(pages: Pages) -> None:
+def test_accepting_over_hand_made_labels_is_announced_and_removes_their_mark(pages: Pages) -> None:
     sample_id = pages.add()
     assert pages.save(sample_id, 0, as_json(HALVES)).ok
     propose(pages, sample_id, 1, ProposedChanges(structured_labels=labels((0, COUNT - 1, "new"))))
@@ -334,10 +334,10 @@ def test_accepting_over_labels_by_hand_is_announced_and_takes_their_mark_away(pa
     assert "labeled_by" not in pages.project.sample(sample_id).metadata
 
 
-def test_audio_is_served_in_ranges_whatever_its_container(pages: Pages) -> None:
+def test_audio_in_any_container_is_served_in_ranges(pages: Pages) -> None:
     flac = make_audio_bytes(COUNT, container="FLAC")
     sound = soundfile.read(io.BytesIO(flac), dtype="int16")[0].tobytes()
-    # The header of a WAV of this length is the same, whoever has written its values.
+    # All WAVs of this length have the same header.
     plain = make_audio_bytes(COUNT)[:44] + sound
     for data in (plain, flac):
         sample_id = pages.add(audio=data)
@@ -351,7 +351,7 @@ def test_audio_is_served_in_ranges_whatever_its_container(pages: Pages) -> None:
         assert pages.get(f"/recordings/{sample_id}/audio", headers={"range": "bytes=999999-"}).status_code == 416
 
 
-def test_pictures_are_kept_by_the_browser_until_the_audio_changes(pages: Pages) -> None:
+def test_pictures_are_cached_by_the_browser_until_the_audio_changes(pages: Pages) -> None:
     sample_id = pages.add()
     version = pages.data(sample_id)["version"]
     for name in ("spectrogram.png", "waveform.json"):
@@ -365,7 +365,7 @@ def test_pictures_are_kept_by_the_browser_until_the_audio_changes(pages: Pages) 
         assert "max-age" not in pages.get(f"{path}&v=other").headers["Cache-Control"]
 
 
-def test_the_waveform_is_that_of_the_part_that_was_asked_for(pages: Pages) -> None:
+def test_the_waveform_is_of_the_requested_part(pages: Pages) -> None:
     sample_id = pages.add()
     body = pages.get(f"/recordings/{sample_id}/waveform.json?start=0.5&end=1&width=20").json()
     assert len(body["low"]) == len(body["high"]) == 20
@@ -386,7 +386,7 @@ def test_pictures_of_impossible_parts_are_refused(pages: Pages, query: str) -> N
 
 
 @pytest.mark.parametrize("audio", [b"RIFF damaged", b""])
-def test_a_recording_whose_audio_cannot_be_read_any_more_still_has_its_page_and_labels(
+def test_a_recording_whose_audio_can_no_longer_be_read_still_has_its_page_and_labels(
     pages: Pages, audio: bytes
 ) -> None:
     sample_id = pages.add()
@@ -398,7 +398,7 @@ def test_a_recording_whose_audio_cannot_be_read_any_more_still_has_its_page_and_
     assert pages.save(sample_id, 0, as_json(HALVES)).ok
 
 
-def test_a_file_that_cannot_be_read_says_why_on_its_page(pages: Pages) -> None:
+def test_the_page_of_an_unreadable_file_says_why(pages: Pages) -> None:
     (pages.project.root / "broken.wav").write_bytes(b"RIFF")
     pages.project.scan()
     (sample,) = pages.project.samples()

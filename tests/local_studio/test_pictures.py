@@ -1,4 +1,4 @@
-"""The pictures of a recording show what is in it: tones where they sound, peaks of every value, silence beyond."""
+"""The pictures of a recording: tones where they sound, peaks of all values, and silence after the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUMBERS = itertools.count()
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where `encoded` writes."""
+    """Run in an empty folder, where `encoded` writes its files."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -40,7 +40,7 @@ def tone(hz: float, seconds: float, rate: int = RATE) -> npt.NDArray[np.float64]
 
 
 def pixels(picture: bytes) -> npt.NDArray[np.uint8]:
-    """The palette's numbers in a PNG as ours are written: 0 is quiet, 255 loud."""
+    """Return the palette indices of a PNG written by `encode_png`: 0 is quiet, 255 is loud."""
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     columns, rows = struct.unpack(">II", picture[16:24])
     at, body = 8, b""
@@ -58,14 +58,14 @@ def test_a_tone_is_drawn_beside_its_frequency_on_the_axis(rate: int) -> None:
     assert abs(int(shown[:, 50].argmax()) + 0.5 - 128 * places[1000]) <= 2
 
 
-def test_a_tone_is_drawn_when_it_sounds_and_at_no_other_time() -> None:
+def test_a_tone_is_drawn_only_at_the_time_when_it_sounds() -> None:
     values = np.concatenate([np.zeros(RATE), tone(1000, 1), np.zeros(2 * RATE)])
     loudest = pixels(spectrogram(encoded(values), TimeSpan(0, 4, 400), 64)).max(axis=0)
     assert loudest[102:198].min() > 240
     assert max(loudest[:98].max(), loudest[202:].max()) == 0
 
 
-def test_a_part_is_drawn_as_the_part_that_it_is() -> None:
+def test_a_part_of_a_recording_is_drawn_at_the_right_time() -> None:
     values = np.concatenate([tone(500, 2), tone(4000, 2)])
     shown = pixels(spectrogram(encoded(values), TimeSpan(1.5, 2.5, 100), 64)).astype(int)
     low, high = shown[:, 20].argmax(), shown[:, 80].argmax()
@@ -74,7 +74,7 @@ def test_a_part_is_drawn_as_the_part_that_it_is() -> None:
     assert shown[:, 55:].argmax(axis=0).max() == high
 
 
-def test_what_lies_beyond_the_end_is_drawn_as_silence() -> None:
+def test_time_after_the_end_is_drawn_as_silence() -> None:
     data = encoded(tone(1000, 1))
     assert pixels(spectrogram(data, TimeSpan(0, 2, 100), 32))[:, 55:].max() == 0
     drawn = peaks(data, TimeSpan(0, 2, 100))
@@ -86,7 +86,7 @@ def test_digital_silence_is_drawn_quiet_and_not_loud() -> None:
     assert pixels(spectrogram(encoded(np.zeros(RATE)), TimeSpan(0, 1, 50), 32)).max() == 0
 
 
-def test_the_picture_is_as_large_as_was_asked_and_its_palette_is_that_of_the_report() -> None:
+def test_the_picture_has_the_requested_size_and_the_palette_of_the_report() -> None:
     picture = spectrogram(encoded(tone(440, 0.2)), TimeSpan(0, 0.2, 321), 77)
     assert pixels(picture).shape == (77, 321)
     assert bytes(COLORS[0]) in picture
@@ -132,14 +132,14 @@ def test_columns_narrower_than_a_value_show_that_value() -> None:
     np.testing.assert_array_equal(drawn.low, np.repeat(values, 4))
 
 
-def test_each_channel_counts_for_the_peaks_also_where_they_cancel_out() -> None:
+def test_peaks_include_each_channel_even_if_the_channels_cancel_out() -> None:
     half = tone(100, 1)
     drawn = peaks(encoded(np.stack([half, -half], axis=1)), TimeSpan(0, 1, 10))
     assert drawn.high.min() > 0.49
     assert drawn.low.max() < -0.49
 
 
-def test_too_many_values_are_probed_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_values_are_probed_and_marked_as_inexact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MOST_VALUES", 1000)
     drawn = peaks(encoded(tone(440, 2)), TimeSpan(0, 2, 16))
     assert not drawn.is_exact
@@ -158,12 +158,12 @@ def test_compressed_recordings_are_drawn_like_plain_ones(container: str, subtype
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_every_width_is_drawn_at_its_own_level(subtype: str) -> None:
+def test_every_sample_format_is_drawn_at_its_own_level(subtype: str) -> None:
     drawn = peaks(encoded(tone(440, 0.5), subtype=subtype), TimeSpan(0, 0.5, 4))
     np.testing.assert_allclose(drawn.high, 0.5, atol=0.01)
 
 
-def test_values_that_are_no_numbers_spoil_nothing_around_them() -> None:
+def test_values_that_are_not_finite_do_not_affect_their_surroundings() -> None:
     values = tone(440, 1)
     values[8000] = np.nan
     values[8001] = np.inf
@@ -178,14 +178,14 @@ def test_unusual_rates_can_be_drawn(rate: int) -> None:
     assert all(0 <= tick.place <= 1 for tick in ticks(rate, 32))
 
 
-def test_damaged_audio_is_told_apart_from_silence() -> None:
+def test_damaged_audio_is_an_error_not_silence() -> None:
     Path("damaged").write_bytes(b"RIFF but no audio")
     for draw in (lambda data: peaks(data, TimeSpan(0, 1, 16)), lambda data: spectrogram(data, TimeSpan(0, 1, 16), 32)):
         with pytest.raises(UnreadableAudio, match="cannot be read as audio"):
             draw(Path("damaged"))
 
 
-def test_ticks_stand_apart_and_rise() -> None:
+def test_ticks_rise_and_do_not_overlap() -> None:
     chosen = ticks(48000, 128)
     assert [tick.hz for tick in chosen] == sorted(tick.hz for tick in chosen)
     places = [tick.place for tick in chosen]
@@ -193,7 +193,7 @@ def test_ticks_stand_apart_and_rise() -> None:
     assert 16000 in [tick.hz for tick in chosen]
 
 
-def test_a_plain_wav_is_played_as_it_is() -> None:
+def test_a_plain_wav_is_played_unchanged() -> None:
     data = encoded(tone(440, 0.1))
     assert find_playable(data) == data
 
@@ -211,7 +211,7 @@ def test_a_decoded_recording_is_a_wav_with_the_same_sound(container: str, subtyp
     np.testing.assert_allclose(heard, soundfile.read(data)[0], atol=2 / 32768)
 
 
-def test_any_range_of_a_decoded_recording_is_that_of_the_whole() -> None:
+def test_any_range_of_a_decoded_recording_matches_the_whole() -> None:
     found = find_playable(encoded(np.random.default_rng(3).uniform(-1, 1, (70000, 2)), container="FLAC"))
     whole = b"".join(found.read(0, found.size))
     for start, stop in (
@@ -227,7 +227,7 @@ def test_any_range_of_a_decoded_recording_is_that_of_the_whole() -> None:
         assert b"".join(found.read(start, stop)) == whole[start:stop], (start, stop)
 
 
-def test_a_compressed_recording_that_is_cut_off_goes_on_in_silence() -> None:
+def test_a_truncated_compressed_recording_ends_in_silence() -> None:
     data = encoded(np.random.default_rng(4).uniform(-1, 1, 160000), container="FLAC")
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
     found = find_playable(data)

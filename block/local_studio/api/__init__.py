@@ -1,1 +1,1 @@
-"""The HTTP API of a local Studio, as Edge Impulse has it."""
+"""The HTTP API of a local Studio: the calls of Edge Impulse's API that a labeling block makes."""

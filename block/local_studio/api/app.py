@@ -1,8 +1,7 @@
-"""The ASGI application: checks the key, hands calls to their handlers, wraps answers in the envelope.
+"""The ASGI application: checks the key, passes calls to their handlers, and wraps answers in the envelope.
 
-Every JSON answer is ``{"success": bool, "error"?: str, …}``, those of unknown paths and of our own
-mistakes included; no answer holds a traceback. The pages are beside ``/v1``: only below `KEYED` the key
-has to be in the header.
+Every JSON answer is ``{"success": bool, "error"?: str, …}``, even for unknown paths and internal errors. No answer
+contains a traceback. Paths below `KEY_PATHS` need the key in the header; all other paths are pages.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from block.local_studio.data.playback import DecodedWav
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
 
-KEYED = ("/v1", "/ids.json")
-LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit is not established
+KEY_PATHS = ("/v1", "/ids.json")
+LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit isn't documented
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 log = logging.getLogger(__name__)
 
 
 def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
-    """Make the application that serves `project` to whoever sends `key` as ``x-api-key``, and its `pages`."""
+    """Create the application that serves `pages`, and `project` to requests with `key` as ``x-api-key``."""
     routes: list[BaseRoute] = [
         Route(f"/v1{endpoint.path}", _make_endpoint(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
@@ -50,15 +49,15 @@ def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -
         middleware=[Middleware(KeyCheck, key=key), *(pages.middleware if pages else ())],
         exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
-    app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect hides a slip
+    app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect would hide the mistake
     return app
 
 
 @dataclass(frozen=True)
 class WebPages:
-    """What the pages add to the API: their routes, their middleware, and their error handlers.
+    """What the pages add to the API: routes, middleware and error handlers.
 
-    `handlers` takes the handlers of the API, to call them for its paths, and returns those for all paths.
+    `handlers` gets the error handlers of the API, which it calls for API paths, and returns the handlers for all paths.
     """
 
     routes: Sequence[BaseRoute]
@@ -67,15 +66,15 @@ class WebPages:
 
 
 class KeyCheck:
-    """Answers 401 to requests below `KEYED` that do not carry the key exactly once."""
+    """Answers 401 to requests below `KEY_PATHS` unless they have the key exactly once."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
         self._key = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(KEYED) and not self._has_key(Headers(scope=scope)):
-            response = _make_failure(401, "the header x-api-key is missing or does not hold this project's key")
+        if scope["type"] == "http" and scope["path"].startswith(KEY_PATHS) and not self._has_key(Headers(scope=scope)):
+            response = _make_failure(401, "the header x-api-key is missing, or isn't the key of this project")
             await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -98,11 +97,11 @@ def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request
         except RequestError:
             raise
         except Exception as error:
-            # An exception that leaves the application makes the server hang up, and then the client's next
-            # request on the same connection fails.
+            # If an exception left the application, the server would close the connection, and the client's next
+            # request on it would fail.
             log.exception("%s %s failed", request.method, request.url.path)
             return await _answer_unexpected(request, error)
-        # As documented: an answer may be cached for long when, and only when, a `cacheKey` is given.
+        # As documented: answers may be cached for long only if a `cacheKey` is given.
         caching = "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
         headers = {"Cache-Control": caching}
         if isinstance(answer, Path | bytes):
@@ -113,7 +112,7 @@ def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request
 
 
 def _make_ids_endpoint(project: LocalProject) -> Callable[[Request], Awaitable[Response]]:
-    """Make the stand-in's own call: an ids file of all samples, in the documented form (and so no envelope)."""
+    """Create a call that only the local Studio has: an ids file of all samples, in the documented form."""
 
     async def endpoint(request: Request) -> Response:
         samples = await run_in_threadpool(project.samples)
@@ -123,16 +122,17 @@ def _make_ids_endpoint(project: LocalProject) -> Callable[[Request], Awaitable[R
 
 
 def make_audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
-    """Return a WAV, or the range of its bytes that the header Range (`wanted`) asks for: 200, 206 or 416.
+    """Return a WAV, or the byte range in the Range header `wanted`, with status 200, 206 or 416.
 
-    Starlette answers ranges of a file, several and malformed ones (400) too; of other audio only a single one.
+    For a file, Starlette handles the ranges, including several and malformed ones (400). For other audio, only a single
+    range is supported.
     """
     if isinstance(audio, Path):
         return FileResponse(audio, headers=headers, media_type="audio/wav")
     size = len(audio) if isinstance(audio, bytes) else audio.size
     part = parse_range(wanted, size)
     if part is not None and not part:
-        message = f"the range {wanted!r} holds none of the {size} bytes"
+        message = f"the range {wanted!r} contains none of the {size} bytes"
         return _make_failure(416, message, {"Content-Range": f"bytes */{size}"})
     start, stop = (0, size) if part is None else (part.start, part.stop)
     headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
@@ -143,9 +143,10 @@ def make_audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, he
 
 
 def parse_range(header: str | None, size: int) -> range | None:
-    """Return the bytes, of `size`, that a header Range asks for; none of them if it cannot be satisfied.
+    """Return the byte range of a Range header for a body of `size` bytes, empty if it can't be satisfied.
 
-    None stands for no range: as the RFC allows, a malformed header and one with several ranges are ignored.
+    Return None if there is no range, or if the header is malformed or has several ranges: RFC 9110 lets a server ignore
+    those.
     """
     match = RANGE.fullmatch((header or "").strip())
     first, last = match.groups() if match else ("", "")
@@ -169,9 +170,9 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    messages = {404: "there is no such call", 405: f"this call does not take {request.method}"}
+    messages = {404: "there is no such API call", 405: f"this API call doesn't accept {request.method}"}
     return _make_failure(error.status_code, messages.get(error.status_code, error.detail), dict(error.headers or {}))
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    return _make_failure(500, "the local Studio failed at this call; its own output says why")
+    return _make_failure(500, "internal error in the local Studio; its output has the traceback")

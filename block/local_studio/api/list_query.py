@@ -1,8 +1,7 @@
-"""Which samples a list call returns: its query parameters, and the filter they make.
+"""The query parameters of a list call, and the filter that they form: pure functions, no I/O.
 
-Pure functions, no I/O. Documented parameters that this stand-in does not support, unknown ones, and
-one that is given twice are refused instead of ignored, because a filter that silently does nothing
-labels the wrong samples.
+Unsupported, unknown and repeated parameters are refused, not ignored: a filter that silently does nothing would label
+the wrong samples.
 """
 
 from __future__ import annotations
@@ -16,32 +15,32 @@ from dataclasses import dataclass
 from block.local_studio.data.sample import CATEGORIES, LocalSample
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 
-# Samples in a page when no `limit` is given. The service's own default is not established; a small one shows a client
-# that does not page.
+# Samples on a page if no `limit` is given. The service's default isn't documented; a small one exposes clients that
+# don't page.
 DEFAULT_LIMIT = 100
 
 
 @dataclass(frozen=True)
 class Query:
-    """Query parameters of one call, each at most once; the readers below check type and range."""
+    """The query parameters of a call, each given at most once. The methods check type and range."""
 
     values: Mapping[str, str]
 
     @staticmethod
     def parse(pairs: Sequence[tuple[str, str]], known: Iterable[str], unsupported: Iterable[str] = ()) -> Query:
-        """Return the parameters `pairs`, if each is `known` and given once."""
+        """Return the parameters `pairs`. Raise RequestError unless each is `known` and given once."""
         names = [name for name, _ in pairs]
         for name in names:
             if name in unsupported:
                 raise RequestError(f"the query parameter {name} is not supported by the local Studio")
             if name not in known:
-                raise RequestError(f"unknown query parameter {name!r}; known are {sorted(known)}")
+                raise RequestError(f"unknown query parameter {name!r}; expected one of {sorted(known)}")
             if names.count(name) > 1:
-                raise RequestError(f"the query parameter {name} is given {names.count(name)} times")
+                raise RequestError(f"the query parameter {name} is given {names.count(name)} times; expected once")
         return Query(dict(pairs))
 
     def integer(self, name: str, least: int = 0) -> int | None:
-        """Return the parameter as an integer `least` … 2^53 - 1 in plain digits, None when absent."""
+        """Return the parameter as an integer `least` … 2^53 - 1 in plain digits, or None if it's absent."""
         value = self.values.get(name)
         if value is None:
             return None
@@ -50,7 +49,7 @@ class Query:
         raise RequestError(f"the query parameter {name} must be an integer of at least {least}, got {value[:40]!r}")
 
     def number(self, name: str, default: float) -> float:
-        """Return the parameter as a finite number of at least 0, `default` when absent."""
+        """Return the parameter as a finite number of at least 0, or `default` if it's absent."""
         value = self.values.get(name)
         if value is None:
             return default
@@ -63,21 +62,21 @@ class Query:
         return number
 
     def boolean(self, name: str) -> bool:
-        """Return the parameter as a boolean, False when absent. The Python bindings write True and False."""
+        """Return the parameter as a boolean, or False if it's absent. The Python bindings send True and False."""
         value = self.values.get(name, "false")
         if value.lower() not in ("true", "false"):
             raise RequestError(f"the query parameter {name} must be true or false, got {value[:40]!r}")
         return value.lower() == "true"
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
-        """Return the parameter if it is one of `choices`, `default` when absent."""
+        """Return the parameter, which must be one of `choices`, or `default` if it's absent."""
         value = self.values.get(name, default)
         if value not in choices:
             raise RequestError(f"the query parameter {name} must be one of {list(choices)}, got {value[:40]!r}")
         return value
 
     def texts(self, name: str) -> frozenset[str] | None:
-        """Return the parameter as a set of strings, written as a JSON array; None when absent."""
+        """Return the parameter, a JSON array of strings, as a set, or None if it's absent."""
         value = self.values.get(name)
         if value is None:
             return None
@@ -92,12 +91,12 @@ class Query:
 
 @dataclass(frozen=True)
 class ListQuery:
-    """One list call: which samples, in which order, which page. Lengths in ms, frequencies in Hz.
+    """A list call: the filter, the order and the page. Lengths are in ms, frequencies in Hz.
 
-    As documented, the length and frequency bounds are exclusive ("longer than", "higher than"),
-    `min_id` is inclusive and `max_id` exclusive. `filename` and `search` are both looked for in the
-    name; `search` without regard to case (what the service searches is not established). A sample with
-    structured labels has those labels and not `label`. Signatures always count as valid.
+    As documented, the bounds of lengths and frequencies are exclusive ("longer than", "higher than"), `min_id` is
+    inclusive, and `max_id` is exclusive. `filename` and `search` both match part of the name, `search` regardless of
+    case; what the service searches isn't documented. If a sample has structured labels, its single label doesn't count.
+    All signatures count as valid.
     """
 
     category: str
@@ -130,7 +129,7 @@ class ListQuery:
 
     @staticmethod
     def parse(pairs: Sequence[tuple[str, str]]) -> ListQuery:
-        """Return the list call with the query parameters `pairs`."""
+        """Parse the query parameters `pairs` of a list call. Raise RequestError."""
         query = Query.parse(pairs, ListQuery.KNOWN, ListQuery.UNSUPPORTED)
         if "category" not in query.values:
             raise RequestError("the query parameter category is required")
@@ -156,7 +155,7 @@ class ListQuery:
         )
 
     def accepts(self, sample: LocalSample) -> bool:
-        """Return True if the filter lets `sample` through."""
+        """Return True if `sample` matches the filter."""
         labels = {item.label for item in sample.structured_labels or ()} or {sample.label}
         return (
             self.category in ("all", sample.category)
@@ -173,7 +172,7 @@ class ListQuery:
         )
 
     def select(self, samples: Iterable[LocalSample]) -> list[LocalSample]:
-        """Return all samples that the filter lets through, in the order of `sort_by`, before they are cut in pages."""
+        """Return all samples that match the filter, on all pages, in the order `sort_by`."""
         accepted = [sample for sample in samples if self.accepts(sample)]
         if self.sort_by == "random":
             random.shuffle(accepted)

@@ -1,4 +1,4 @@
-"""The calls that read: the project, its samples, their audio, and what jobs have proposed."""
+"""The calls that read: the project, its samples, their audio, and the proposals of jobs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
 
-LARGEST_PAYLOAD = 1_000_000  # values that fit an answer without bringing this process down
+LARGEST_PAYLOAD = 1_000_000  # values; more could exhaust the memory of this process
 
 
 def list_projects(project: LocalProject, call: Call) -> Answer:
-    """The one project that the key belongs to."""
+    """List the projects that the key gives access to: always exactly one."""
     Query.parse(call.query, ())
     return {"projects": [serializers.serialize_project(project)]}
 
 
 def get_project(project: LocalProject, call: Call) -> Answer:
-    """Facts of the project. `impulseId` is refused: there are no impulses."""
+    """Return the project's settings and a summary of its data. `impulseId` is refused: there are no impulses."""
     check_project(project, call)
     Query.parse(call.query, (), ("impulseId",))
     return serializers.serialize_project_info(project, project.samples())
 
 
 def list_samples(project: LocalProject, call: Call) -> Answer:
-    """A page of samples; `totalCount` counts all that the filter lets through.
+    """Return a page of samples. `totalCount` counts all samples that match the filter.
 
-    Chosen, for want of facts: the page is of 100 when `limit` is absent, `excludeSensors` leaves the
-    (required) array of sensors empty, and the filter sees the proposals of `proposedActionsJobId`.
+    Assumed: a page has 100 samples if `limit` is absent, `excludeSensors` leaves the required `sensors` array empty,
+    and the filter applies to what the job `proposedActionsJobId` proposes.
     """
     check_project(project, call)
     query = ListQuery.parse(call.query)
@@ -41,11 +41,12 @@ def list_samples(project: LocalProject, call: Call) -> Answer:
 
 
 def get_sample(project: LocalProject, call: Call) -> Answer:
-    """One sample with its payload, as proposed by the job `proposedActionsJobId` when that is given.
+    """Return a sample and its payload, with the changes that the job `proposedActionsJobId` proposes if it's given.
 
-    The payload holds the first `limitPayloadValues` intervals, or at most 1,000,000 when that is absent;
-    `totalPayloadLength` is always the whole. Chosen, for want of facts: values are 16-bit integers,
-    several channels are averaged, and a sample without readable audio has none.
+    The payload has the first `limitPayloadValues` intervals, and never more than 1,000,000; `totalPayloadLength` is the
+    full length.
+
+    Assumed: values are 16-bit integers, channels are averaged, and the payload is empty if the audio can't be read.
     """
     check_project(project, call)
     known = ("limitPayloadValues", "proposedActionsJobId", "cacheKey")
@@ -63,11 +64,10 @@ def get_sample(project: LocalProject, call: Call) -> Answer:
 
 
 def get_wav(project: LocalProject, call: Call) -> Answer:
-    """The sample's audio as a WAV file; a sample without readable audio is refused (400).
+    """Return the sample's audio as a WAV file, or a 400 if it can't be read.
 
-    Chosen, for want of facts: a file of several channels is one axis and keeps its channels and its own
-    rate; `sliceEnd` is exclusive and, like `sliceStart`, counts frames of the file; a slice that is empty
-    or reaches beyond the end is refused.
+    Assumed: a file with several channels is one axis, and keeps its channels and its rate. `sliceStart` and `sliceEnd`
+    count frames of the file, and `sliceEnd` is exclusive. A slice that is empty, or ends after the file, is refused.
     """
     check_project(project, call)
     query = Query.parse(call.query, ("axisIx", "sliceStart", "sliceEnd", "cacheKey"), ("datasetVersionId",))
@@ -77,14 +77,14 @@ def get_wav(project: LocalProject, call: Call) -> Answer:
     part = slice(query.integer("sliceStart"), query.integer("sliceEnd"))
     item = find_sample(project, call)
     if axis > 0:
-        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0…0")
+        raise RequestError(f"sample {item.id} has no axis {axis}: expected 0, the only axis")
     return project.audio(item, part)
 
 
 def get_proposed_changes(project: LocalProject, call: Call) -> Answer:
-    """All that a job has proposed, by sample id; nothing for a job that is not known.
+    """Return all changes that a job proposes, sorted by sample id; an empty list for an unknown job.
 
-    Chosen, for want of facts: `step` is 0, because every job here has one step.
+    Assumed: `step` is 0, because every job here has one step.
     """
     check_project(project, call)
     Query.parse(call.query, ())

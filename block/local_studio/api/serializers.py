@@ -1,7 +1,7 @@
-"""Samples and projects → the JSON that the API describes for them.
+"""Serialize samples and projects as the JSON that the API documents.
 
-Every field that the API's schemas require is there, so that the official Python bindings find what they
-expect; fields that say nothing here have the plainest legal value.
+Every field that the API's schemas require is present, so that the official Python bindings can parse the answers.
+Fields that don't apply here have the simplest legal value.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from block.local_studio.data.sample import LocalSample
 Json = dict[str, object]
 
 DEVICE_TYPE = "LOCAL_STUDIO"
-SENSORS: list[Json] = [{"index": 0, "name": "audio", "units": "wav"}]  # `index` is what `axisIx` of the WAV call takes
+SENSORS: list[Json] = [{"index": 0, "name": "audio", "units": "wav"}]  # `index` is the `axisIx` of the WAV call
 
 
 def serialize_sample(project: LocalProject, item: LocalSample, *, with_sensors: bool = True) -> Json:
-    """Serialize a sample. `metadata` is absent when there is none."""
+    """Serialize a sample. `metadata` is absent if there is none."""
     sensors = SENSORS if with_sensors else []
     interval_ms = 1000 / item.frequency_hz if item.frequency_hz else 0.0
     answer: Json = {
@@ -73,7 +73,7 @@ def serialize_sample(project: LocalProject, item: LocalSample, *, with_sensors: 
 
 
 def serialize_payload(item: LocalSample, values: list[list[int]]) -> Json:
-    """Return the `payload` of one sample: its axes, and the values that were asked for."""
+    """Serialize the `payload` of a sample: its axes, and the requested values."""
     return {
         "device_type": DEVICE_TYPE,
         "sensors": SENSORS,
@@ -84,7 +84,7 @@ def serialize_payload(item: LocalSample, values: list[list[int]]) -> Json:
 
 
 def serialize_project(item: LocalProject) -> Json:
-    """Serialize a project: an Enterprise one, because only those have custom blocks."""
+    """Serialize a project. It is an Enterprise project, because only those have custom blocks."""
     return {
         "id": item.id,
         "name": item.name,
@@ -107,7 +107,7 @@ def serialize_project(item: LocalProject) -> Json:
 
 
 def serialize_project_info(item: LocalProject, samples: Sequence[LocalSample]) -> Json:
-    """Return all of `ProjectInfoResponse` but the envelope. `dataSummary` is of the training set, as described."""
+    """Serialize a `ProjectInfoResponse` without the envelope. As documented, `dataSummary` is of the training set."""
 
     def summary(category: str) -> Json:
         members = [sample for sample in samples if sample.category == category]

@@ -1,4 +1,4 @@
-"""The calls that write: labels, metadata, proposals, and whether a sample is in use."""
+"""The calls that write: labels, metadata, proposals, and whether a sample is disabled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from block.local_studio.data.validation import LARGEST_ID, RequestError
 
 
 def set_structured_labels(project: LocalProject, call: Call) -> Answer:
-    """Replace the structured labels; they must cover every value, and are stored merged."""
+    """Replace the structured labels. They must cover every value; equal neighbors are merged."""
     item = find_sample_to_write(project, call)
     body = parse_body(call, "structuredLabels")
     labels = validation.parse_labels(body["structuredLabels"], item.values_count, "structuredLabels")
@@ -21,8 +21,8 @@ def set_structured_labels(project: LocalProject, call: Call) -> Answer:
 def edit_label(project: LocalProject, call: Call) -> Answer:
     """Replace the single label.
 
-    Chosen, for want of facts: structured labels stay, and go on hiding the single label. The API calls
-    `label` optional, but a body without it changes nothing and is refused as a slip.
+    Assumed: structured labels stay, and still hide the single label. `label` is optional in the API, but a body without
+    it would change nothing, so it's refused as a mistake.
     """
     item = find_sample_to_write(project, call)
     body = parse_body(call, "label")
@@ -33,8 +33,8 @@ def edit_label(project: LocalProject, call: Call) -> Answer:
 def set_metadata(project: LocalProject, call: Call) -> Answer:
     """Add or update metadata.
 
-    Chosen, for want of facts: keys that the body does not name stay as they are. The API calls
-    `metadata` optional, but a body without it changes nothing and is refused as a slip.
+    Assumed: keys that aren't in the body stay unchanged. `metadata` is optional in the API, but a body without it would
+    change nothing, so it's refused as a mistake.
     """
     item = find_sample_to_write(project, call)
     body = parse_body(call, "metadata")
@@ -43,10 +43,10 @@ def set_metadata(project: LocalProject, call: Call) -> Answer:
 
 
 def propose_changes(project: LocalProject, call: Call) -> Answer:
-    """Keep what a job proposes for the sample, in place of its earlier proposal.
+    """Store what a job proposes for the sample. It replaces the job's earlier proposal.
 
-    Chosen, for want of facts: proposed labels keep the same rules as labels that are set, and any positive integer is
-    accepted as `jobId`, whether this Studio has started that job or not.
+    Assumed: the rules for proposed labels are the same as for labels set directly, and `jobId` can be any positive
+    integer, even if this Studio didn't start that job.
     """
     item = find_sample_to_write(project, call)
     body = parse_body(call, "jobId", "proposedChanges")
@@ -59,19 +59,19 @@ def propose_changes(project: LocalProject, call: Call) -> Answer:
 
 
 def enable(project: LocalProject, call: Call) -> Answer:
-    """Include the sample again. A body is refused, except for an empty object."""
+    """Enable the sample. The body must be empty or an empty object."""
     return _set_disabled(project, call, False)
 
 
 def disable(project: LocalProject, call: Call) -> Answer:
-    """Exclude the sample from use. A body is refused, except for an empty object."""
+    """Disable the sample. The body must be empty or an empty object."""
     return _set_disabled(project, call, True)
 
 
 def _set_disabled(project: LocalProject, call: Call, is_disabled: bool) -> Answer:
     item = find_sample_to_write(project, call)
     if call.body.strip() not in (b"", b"{}"):
-        raise RequestError("this call takes no request body")
+        raise RequestError("this API call takes no request body")
     project.store.set_disabled(item.id, is_disabled)
     return {}
 

@@ -1,1 +1,1 @@
-"""A folder of audio as a project: its files, its database, and the rules between them."""
+"""A folder of audio as a project: its files, its database, and its rules."""

@@ -1,7 +1,7 @@
-"""A folder on disk → the audio files in it, and what their headers say.
+"""Find the audio files in a folder, and read their headers.
 
-Regular files with an audio ending, at any depth. Hidden files and directories are skipped. Directories
-that are symbolic links are not entered; a file that is one counts when it leads into the folder.
+Finds regular files with an audio ending at any depth. Skips hidden files and directories, symbolic links to
+directories, and symbolic links to files outside the folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from block.runtime.hashing import compute_sha256
 
 @dataclass(frozen=True)
 class AudioFile:
-    """One file: its path below the folder ("/" between parts, in the file system's bytes) and its stamp."""
+    """An audio file: its path relative to the folder ("/" between parts, in the file system's bytes), and its stamp."""
 
     path: bytes
     stamp: FileStamp
@@ -26,7 +26,7 @@ class AudioFile:
 
 @dataclass(frozen=True)
 class InspectedFile:
-    """A file and what it holds. `problem` says why it cannot be read, and then rate and frames are 0."""
+    """A file and its properties. If it can't be read, `problem` says why, and rate and frames are 0."""
 
     file: AudioFile
     sha256: str
@@ -36,7 +36,7 @@ class InspectedFile:
 
 
 def find(root: Path) -> list[AudioFile]:
-    """Return all audio files below `root`, in the order of their relative paths."""
+    """Return all audio files below `root`, sorted by relative path."""
     top = root.resolve()
     found = []
     for directory, subdirectories, names in os.walk(top):
@@ -53,21 +53,21 @@ def find(root: Path) -> list[AudioFile]:
 
 
 def locate(root: Path, relative: bytes) -> Path | None:
-    """Return the regular file at a relative path that `find` gave, None if there is none (any more) in `root`."""
+    """Return the regular file at a relative path from `find`. None if it's gone, or no longer inside `root`."""
     top = root.resolve()
     try:
         real = (top / os.fsdecode(relative)).resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
+    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for a loop of links
         return None
-    # A file that is a pipe or a device would block whoever opens it.
+    # Opening a pipe or a device could block forever.
     return real if real.is_relative_to(top) and real.is_file() else None
 
 
 def inspect(root: Path, file: AudioFile) -> InspectedFile:
-    """Read the hash and the header of `file`. Never raises: what is wrong goes into `problem`."""
+    """Read the hash and the header of `file`. Never raise: errors go into `problem`."""
     real = locate(root, file.path)
     if real is None:
-        return InspectedFile(file, "", 0, 0, "the file has gone")
+        return InspectedFile(file, "", 0, 0, "the file no longer exists")
     digest = ""
     try:
         digest = compute_sha256(real)

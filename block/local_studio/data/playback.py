@@ -1,7 +1,7 @@
-"""The audio of a sample as a page needs it: located to be drawn, and as a WAV that a browser plays and seeks in.
+"""The audio of a sample for a page: its file, to draw, and a WAV that browsers can play and seek in.
 
-A browser asks for a recording in ranges of bytes, many times while somebody seeks. Compressed files are therefore
-decoded only where they are listened to, and never as a whole.
+A browser requests a recording in byte ranges, and many of them while the user seeks. So only the requested range of a
+compressed file is decoded.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from block.local_studio.data.wav import BLOCK_FRAMES, UnreadableAudio, is_wav_of
 
 BROWSER_SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")
 HEADER_BYTES = 44
-LARGEST_WAV = 2**32 - 1  # bytes that its header can name
+LARGEST_WAV = 2**32 - 1  # bytes; its header has 32 bits for the size
 
 
 def locate_audio(project: LocalProject, sample: LocalSample) -> Path:
-    """Return the file of a sample. Raises RequestError if there is none that can be read."""
+    """Return the file of a sample. Raise RequestError if it can't be read, or no longer exists."""
     if sample.processing_error is not None:
-        raise RequestError(f"this recording cannot be shown or heard: {sample.processing_error}")
+        raise RequestError(f"this recording can't be shown or played: {sample.processing_error}")
     real = folder.locate(project.root, sample.path)
     if real is None:
-        raise RequestError("the file of this recording has gone", 404)
+        raise RequestError("the file of this recording no longer exists", 404)
     return real
 
 
 @dataclass(frozen=True)
 class DecodedWav:
-    """An audio file as the bytes of a WAV of 16-bit PCM, at its own rate and with its own channels."""
+    """An audio file as the bytes of a 16-bit PCM WAV, with the file's rate and channels."""
 
     path: Path
     rate_hz: int
@@ -46,7 +46,7 @@ class DecodedWav:
         return HEADER_BYTES + self.frames * 2 * self.channels
 
     def read(self, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the bytes `start` … `stop` - 1, in blocks; silence where decoding fails or ends too early."""
+        """Yield the bytes `start` … `stop` - 1 in blocks, with silence where decoding fails or ends early."""
         yield self._header()[start:stop]
         width = 2 * self.channels
         at, end = max(0, start - HEADER_BYTES), max(0, stop - HEADER_BYTES)
@@ -62,7 +62,7 @@ class DecodedWav:
                     yield block[: end - at]
                     at += len(block)
         except UnreadableAudio:
-            pass  # the length is promised already: what cannot be decoded is silent
+            pass  # the length was already sent, so the rest must be silence
         while at < end:
             yield bytes(min(BLOCK_FRAMES, end - at))
             at += BLOCK_FRAMES
@@ -75,11 +75,11 @@ class DecodedWav:
 
 
 def find_playable(path: Path) -> Path | DecodedWav:
-    """Return a WAV that browsers play: the file itself where it is a plain one. Raises UnreadableAudio."""
+    """Return a WAV that browsers can play: the file itself if it's a plain WAV. Raise UnreadableAudio."""
     with open_audio(path) as sound:
         if is_wav_of(sound, BROWSER_SUBTYPES):
             return path
         decoded = DecodedWav(path, sound.samplerate, sound.channels, sound.frames)
     if decoded.size > LARGEST_WAV:
-        raise UnreadableAudio("is too long to be played")
+        raise UnreadableAudio("is too long to play")
     return decoded

@@ -1,6 +1,6 @@
-"""A project: a folder of audio, its database, and the rules between them.
+"""A project: a folder of audio and its database.
 
-The audio is never changed; everything else is kept in ``.local-studio.sqlite3`` inside the folder.
+The audio is never changed. Everything else is in ``.local-studio.sqlite3`` in the folder.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PROJECT_ID = 1
 
 
 class LocalProject:
-    """The project in the folder `root`; opening it makes the database when there is none.
+    """The project in the folder `root`. Creates the database if there is none. Raise ProjectError.
 
-    The folder itself is read only by `scan`. Raises ProjectError.
+    Only `scan` reads the folder itself.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,10 +39,9 @@ class LocalProject:
         self.store.close()
 
     def scan(self) -> SyncReport:
-        """Read the folder again: new files get new ids, known ones keep theirs, missing ones are marked.
+        """Rescan the folder: new files get new ids, known files keep theirs, and missing files are marked.
 
-        A file is opened only if its size or time of change is not what it was, or if it could not be
-        read the last time.
+        A file is opened only if its size or modification time has changed, or if it couldn't be read last time.
         """
         stamps = self.store.stamps()
         files = folder.find(self.root)
@@ -50,14 +49,14 @@ class LocalProject:
         return self.store.sync([file.path for file in files], inspected)
 
     def sample(self, sample_id: int, job_id: int | None = None) -> LocalSample:
-        """Return a sample, as the job `job_id` proposes it when one is given. Raises RequestError (404)."""
+        """Return a sample, with the changes that the job `job_id` proposes if it's given. Raise RequestError (404)."""
         sample = self.store.sample(sample_id)
         if sample is None or folder.locate(self.root, sample.path) is None:
             raise RequestError(f"there is no sample {sample_id}", 404)
         return sample if job_id is None else self.store.changes(job_id, sample_id).apply_to(sample)
 
     def samples(self, job_id: int | None = None) -> list[LocalSample]:
-        """Return all samples by id, as the job `job_id` proposes them when one is given."""
+        """Return all samples, sorted by id, with the changes that the job `job_id` proposes if it's given."""
         samples = self.store.samples()
         if job_id is None:
             return samples
@@ -65,7 +64,7 @@ class LocalProject:
         return [changes.get(sample.id, ProposedChanges()).apply_to(sample) for sample in samples]
 
     def audio(self, sample: LocalSample, part: slice = slice(None)) -> Path | bytes:
-        """Return the sample's audio, or a part of it, as a WAV file or its bytes. Raises RequestError (400, 404)."""
+        """Return the sample's audio, or a part of it, as a WAV file or its bytes. Raise RequestError (400, 404)."""
         if sample.processing_error is not None:
             raise RequestError(f"sample {sample.id} has no audio: {sample.processing_error}")
         try:
@@ -74,7 +73,7 @@ class LocalProject:
             raise RequestError(f"sample {sample.id} {error}") from None
 
     def values(self, sample: LocalSample, limit: int) -> list[list[int]]:
-        """Return the first `limit` values as 16-bit integers; none where there is no readable audio."""
+        """Return the first `limit` values as 16-bit integers, or an empty list if the audio can't be read."""
         try:
             return wav.read_first_values(self._file_of(sample), limit)
         except wav.UnreadableAudio:
@@ -83,5 +82,5 @@ class LocalProject:
     def _file_of(self, sample: LocalSample) -> Path:
         real = folder.locate(self.root, sample.path)
         if real is None:
-            raise RequestError(f"the file of sample {sample.id} has gone", 404)
+            raise RequestError(f"the file of sample {sample.id} no longer exists", 404)
         return real

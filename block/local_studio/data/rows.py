@@ -1,4 +1,4 @@
-"""Rows of the database ↔ the dataclasses of `sample`. Lists and maps are kept as JSON text."""
+"""Convert between database rows and the dataclasses of `sample`. Lists and maps are stored as JSON text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEMA = (
     ) WITHOUT ROWID
     """,
 )
-# What version 2 has beside those of version 1.
+# What version 2 adds to version 1.
 SCHEMA_2 = (
     "ALTER TABLE samples ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
     """
@@ -49,7 +49,7 @@ SCHEMA_2 = (
     """,
 )
 
-# Every recording has these columns, and the same in all of them.
+# Columns that have the same value for every recording.
 CONSTANTS = {"sensors": '[{"name":"audio","units":"wav"}]', "chart_type": "chart", "is_processing": False}
 
 SELECT_SAMPLES = """
@@ -60,7 +60,7 @@ SELECT_SAMPLES = """
 
 
 def parse_sample(row: sqlite3.Row) -> LocalSample:
-    """Return the sample in a row of SELECT_SAMPLES, whose columns are called as its fields."""
+    """Return the sample in a row of SELECT_SAMPLES, whose columns have the names of the fields."""
     labels = row["structured_labels"]
     parsed = {
         "is_disabled": bool(row["is_disabled"]),
@@ -71,7 +71,7 @@ def parse_sample(row: sqlite3.Row) -> LocalSample:
 
 
 def file_columns_of(item: InspectedFile) -> dict[str, object]:
-    """Return the columns that a file decides, each time it is read."""
+    """Return the columns that are updated whenever a file is read."""
     return {
         "size": item.file.stamp.size,
         "mtime_ns": item.file.stamp.mtime_ns,
@@ -83,7 +83,7 @@ def file_columns_of(item: InspectedFile) -> dict[str, object]:
 
 
 def new_columns_of(item: InspectedFile) -> dict[str, object]:
-    """Return all columns of a new, unlabeled sample of the category `training` for a file, except its id."""
+    """Return all columns except the id of a new, unlabeled training sample for a file."""
     moment = now()
     return {
         **file_columns_of(item),
@@ -101,7 +101,7 @@ def new_columns_of(item: InspectedFile) -> dict[str, object]:
 
 
 def parse_changes(text: str) -> ProposedChanges:
-    """Return the changes in a row's JSON text, as `ProposedChanges.to_json` wrote it."""
+    """Return the changes in a row's JSON text, written by `ProposedChanges.to_json`."""
     value = json.loads(text)
     labels = value.get("structuredLabels")
     return ProposedChanges(
@@ -118,12 +118,12 @@ def dump(value: object) -> str:
 
 
 def dump_labels(labels: Sequence[StructuredLabel]) -> str:
-    """Return JSON text for the column of structured labels."""
+    """Return structured labels as JSON text for their column."""
     return dump([item.to_json() for item in labels])
 
 
 def now() -> str:
-    """Return this moment in UTC, ISO 8601, to the millisecond."""
+    """Return the current UTC time in ISO 8601, to the millisecond."""
     return _iso(datetime.now(UTC))
 
 

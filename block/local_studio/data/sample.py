@@ -1,6 +1,6 @@
-"""What the rooms of the local Studio pass around: a sample, its labels, and changes proposed for it.
+"""The data types of the local Studio: a sample, its labels, and the changes proposed for it.
 
-Indices count values (readings per axis). `end_index` is inclusive, as everywhere in Edge Impulse's API.
+Indices count values (readings per axis). `end_index` is inclusive, as in all of Edge Impulse's API.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CATEGORIES = ("training", "testing", "validation", "post-processing", "anomaly")
 
 @dataclass(frozen=True)
 class StructuredLabel:
-    """`label` holds for the values `start_index` … `end_index`, both included."""
+    """The label of the values `start_index` … `end_index`, both inclusive."""
 
     start_index: int
     end_index: int
@@ -27,11 +27,10 @@ class StructuredLabel:
 class LocalSample:
     """One recording of the project, without its audio.
 
-    `values_count` is the number of readings per axis, `frequency_hz` their rate (0 when unknown).
-    `structured_labels` is None until they are first set; `processing_error` is the reason why the
-    audio could not be read, None when it could. The three times are ISO 8601 in UTC.
-    `path` is the file below the project's folder, in the file system's own bytes. `revision` counts
-    the changes of what the database holds of it.
+    `values_count` is the number of readings per axis, and `frequency_hz` their rate (0 if unknown). `structured_labels`
+    is None until labels are first set. `processing_error` says why the audio couldn't be read, and is None if it could.
+    The three times are ISO 8601 in UTC. `path` is relative to the project's folder, in the file system's bytes.
+    `revision` counts the changes to the sample in the database.
     """
 
     id: int
@@ -53,16 +52,13 @@ class LocalSample:
 
     @property
     def length_ms(self) -> float:
-        """Length in milliseconds; 0 when the rate is unknown."""
+        """The length in milliseconds; 0 if the rate is unknown."""
         return 1000 * self.values_count / self.frequency_hz if self.frequency_hz else 0.0
 
 
 @dataclass(frozen=True)
 class ProposedChanges:
-    """Changes that a job proposes for a sample; None means "leave as it is".
-
-    `metadata`, when given, replaces the sample's whole map.
-    """
+    """Changes that a job proposes for a sample. None means no change; `metadata` replaces all of the metadata."""
 
     label: str | None = None
     is_disabled: bool | None = None
@@ -70,12 +66,12 @@ class ProposedChanges:
     structured_labels: tuple[StructuredLabel, ...] | None = None
 
     def apply_to(self, sample: LocalSample) -> LocalSample:
-        """Return the sample as it would be if these changes were accepted."""
+        """Return the sample with these changes applied."""
         proposed = {name: value for name, value in vars(self).items() if value is not None}
         return replace(sample, **proposed)
 
     def to_json(self) -> dict[str, object]:
-        """Return the API's `SampleProposedChanges`, only with what is proposed."""
+        """Return the API's `SampleProposedChanges`, without the fields that don't change."""
         labels = self.structured_labels
         fields = {
             "label": self.label,
@@ -88,7 +84,7 @@ class ProposedChanges:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What one job proposes for one sample."""
+    """The changes that one job proposes for one sample."""
 
     job_id: int
     sample_id: int

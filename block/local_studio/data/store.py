@@ -1,8 +1,7 @@
 """The project's database: samples, labels, metadata and proposals in one SQLite file.
 
-Every write is one transaction that takes the write lock first, so that two servers on one folder cannot
-lose each other's changes. All threads share one connection behind a lock. Callers have validated the
-values. Ids are never used twice.
+Every write is one transaction that takes the write lock first, so two servers on one folder can't lose each other's
+changes. All threads share one connection, protected by a lock. Callers validate the values. Ids are never reused.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from block.local_studio.data import rows
 from block.local_studio.data.folder import InspectedFile
 from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel
 
-VERSION = 2  # of the schema, kept in the database's user_version
+VERSION = 2  # of the schema, stored in the database's user_version
 BY_HAND = {"labeled_by": "human"}
 
 
 class StaleError(Exception):
-    """A sample has changed since the person looked at it."""
+    """The sample has changed since the user loaded it."""
 
 
 class ProjectError(Exception):
-    """A folder that cannot be a project; the text says which and why."""
+    """A folder can't be used as a project."""
 
 
 @dataclass(frozen=True)
 class SyncReport:
-    """How many files are new, have changed or are gone, and how many lost labels that no longer fit."""
+    """How many files are new, changed or gone, and how many changed files lost their labels."""
 
     new: int
     changed: int
@@ -43,7 +42,7 @@ class SyncReport:
 
 
 class SampleStore:
-    """The database at `path`, made when it does not exist. Raises ProjectError."""
+    """The database at `path`, created if it doesn't exist. Raise ProjectError."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
@@ -58,28 +57,28 @@ class SampleStore:
             raise ProjectError(f"cannot open the project's database {path}: {error}") from None
 
     def close(self) -> None:
-        """Close the database; nothing else may be called afterwards."""
+        """Close the database. Don't call anything else afterward."""
         with self._lock:
             self._db.close()
 
     def setting(self, name: str, default: str) -> str:
-        """Return the stored value of a setting; `default` is stored first if there is none."""
+        """Return the stored value of a setting. Store `default` first if there is none."""
         with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, default))
             (value,) = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return str(value)
 
     def stamps(self) -> dict[bytes, FileStamp]:
-        """Return the stamp of every file that could be read when it was last looked at, by its relative path."""
+        """Return the stamps of all files that could be read in the last scan, by relative path."""
         found = self.read("SELECT path, size, mtime_ns FROM samples WHERE processing_error IS NULL")
         return {row["path"]: FileStamp(row["size"], row["mtime_ns"]) for row in found}
 
     def sync(self, present: Sequence[bytes], inspected: Sequence[InspectedFile]) -> SyncReport:
-        """Take over the folder: the files `present`, of which `inspected` may be new or have changed.
+        """Update the samples from the files `present` in the folder; those in `inspected` are new or may have changed.
 
-        Structured labels of a file whose number of values has changed are dropped with its proposals,
-        because they are no partition of the new values. A sample without a path, which earlier versions let
-        programs add, counts as one whose file has gone: it keeps its labels and is not listed.
+        If the number of values in a file has changed, drop its structured labels and its proposals: they no longer
+        cover exactly its values. Earlier versions let programs add samples without a path. Treat such a sample as one
+        whose file is gone: it keeps its labels but isn't listed.
         """
         new = changed = gone = dropped = 0
         with self.transaction() as db:
@@ -94,20 +93,20 @@ class SampleStore:
                 elif any(old[0][name] != value for name, value in columns.items()):
                     changed += 1
                     dropped += self._update_file(old[0], columns)
-            there = set(present)
+            present_paths = set(present)
             for row in self.read("SELECT id, path, is_missing FROM samples"):
-                is_missing = row["path"] not in there
+                is_missing = row["path"] not in present_paths
                 if is_missing != bool(row["is_missing"]):
                     gone += is_missing
                     self._set(row["id"], "is_missing", is_missing)
         return SyncReport(new, changed, gone, dropped)
 
     def samples(self) -> list[LocalSample]:
-        """Return all samples but those whose file has gone, by id."""
+        """Return all samples whose file exists, sorted by id."""
         return [rows.parse_sample(row) for row in self.read(f"{rows.SELECT_SAMPLES} ORDER BY id")]
 
     def sample(self, sample_id: int) -> LocalSample | None:
-        """Return one sample, None if there is none or its file has gone."""
+        """Return a sample, or None if there is none or its file is gone."""
         found = self.read(f"{rows.SELECT_SAMPLES} AND id = ?", sample_id)
         return rows.parse_sample(found[0]) if found else None
 
@@ -117,7 +116,7 @@ class SampleStore:
             self._set(sample_id, "label", label)
 
     def set_disabled(self, sample_id: int, is_disabled: bool) -> None:
-        """Exclude the sample from use, or include it again."""
+        """Disable or enable the sample."""
         with self.transaction():
             self._set(sample_id, "is_disabled", is_disabled)
 
@@ -127,9 +126,9 @@ class SampleStore:
             self._set(sample_id, "structured_labels", rows.dump_labels(labels))
 
     def set_by_hand(self, sample_id: int, labels: Sequence[StructuredLabel], revision: int) -> int:
-        """Replace the structured labels by a person's, marked as such. Returns the sample's new revision.
+        """Replace the structured labels with a person's, and mark them as hand-made. Return the new revision.
 
-        `revision` is the one that the person saw. Raises StaleError if it is no longer the sample's.
+        `revision` is the one that the person saw. Raise StaleError if the sample has changed since.
         """
         with self.transaction():
             (row,) = self.read("SELECT metadata, revision FROM samples WHERE id = ?", sample_id)
@@ -141,9 +140,9 @@ class SampleStore:
         return int(row["revision"])
 
     def accept(self, job_id: int, sample_id: int, revision: int | None = None) -> bool:
-        """Carry out what a job proposes for a sample; return False if it proposes nothing (any more).
+        """Apply what a job proposes for a sample. Return False if it has no open proposal.
 
-        Raises StaleError if the `revision` that the person saw is given, and is no longer the sample's.
+        `revision` is the one that the person saw, if any. Raise StaleError if the sample has changed since.
         """
         with self.transaction() as db:
             found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
@@ -154,7 +153,7 @@ class SampleStore:
                 raise StaleError
             changes = rows.parse_changes(found[0]["changes"])
             labels, metadata = changes.structured_labels, changes.metadata
-            if labels is not None and metadata is None:  # what is accepted is no longer a person's work
+            if labels is not None and metadata is None:  # accepted labels are no longer hand-made
                 metadata = {key: value for key, value in json.loads(row["metadata"]).items() if key not in BY_HAND}
             columns = {
                 "label": changes.label,
@@ -169,25 +168,25 @@ class SampleStore:
         return True
 
     def reject(self, job_id: int, sample_id: int) -> bool:
-        """Forget what a job proposes for a sample; return False if it proposes nothing (any more)."""
+        """Delete what a job proposes for a sample. Return False if it has no open proposal."""
         with self.transaction() as db:
             done = db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", (job_id, sample_id))
             return done.rowcount > 0
 
     def add_metadata(self, sample_id: int, metadata: Mapping[str, str]) -> None:
-        """Add or update the given keys; the others stay."""
+        """Add or update the given keys; keep the others."""
         with self.transaction():
             for row in self.read("SELECT metadata FROM samples WHERE id = ?", sample_id):
                 self._set(sample_id, "metadata", rows.dump({**json.loads(row["metadata"]), **metadata}))
 
     def propose(self, proposal: Proposal) -> None:
-        """Keep a proposal in place of an earlier one of the same job and sample."""
+        """Store a proposal. It replaces an earlier one of the same job for the same sample."""
         values = (proposal.job_id, proposal.sample_id, rows.dump(proposal.changes.to_json()))
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", values)
 
     def proposals(self, job_id: int) -> list[Proposal]:
-        """Return what a job proposes for samples whose file has not gone, by sample id."""
+        """Return what a job proposes for samples whose file exists, sorted by sample id."""
         found = self.read(
             "SELECT sample_id, changes FROM proposals JOIN samples ON samples.id = sample_id "
             "WHERE job_id = ? AND NOT is_missing ORDER BY sample_id",
@@ -196,7 +195,7 @@ class SampleStore:
         return [Proposal(job_id, row["sample_id"], rows.parse_changes(row["changes"])) for row in found]
 
     def changes(self, job_id: int, sample_id: int) -> ProposedChanges:
-        """Return what a job proposes for one sample; no changes if it has proposed nothing."""
+        """Return what a job proposes for a sample, or empty changes if it proposes nothing."""
         found = self.read("SELECT changes FROM proposals WHERE job_id = ? AND sample_id = ?", job_id, sample_id)
         return rows.parse_changes(found[0]["changes"]) if found else ProposedChanges()
 
@@ -207,7 +206,7 @@ class SampleStore:
             try:
                 yield self._db
             except BaseException:
-                if self._db.in_transaction:  # not after an error, such as a full disk, that has ended it
+                if self._db.in_transaction:  # some errors, such as a full disk, have already ended it
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
@@ -217,7 +216,7 @@ class SampleStore:
             return self._db.execute(query, values).fetchall()
 
     def _prepare(self, path: Path) -> None:
-        """Configure the connection, and make the tables that are missing."""
+        """Configure the connection, and create the missing tables."""
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -234,7 +233,7 @@ class SampleStore:
         self._db.execute(query, (value, rows.now(), sample_id))
 
     def _update_file(self, old: sqlite3.Row, columns: Mapping[str, object]) -> bool:
-        """Take over a file that has changed; return whether structured labels were dropped for it."""
+        """Update the sample of a changed file. Return True if that dropped its structured labels."""
         for column, value in columns.items():
             self._set(old["id"], column, value)
         if old["values_count"] == columns["values_count"]:

@@ -1,8 +1,8 @@
-"""The rules a request's body and ids must keep; pure functions, no I/O.
+"""The rules for ids and request bodies: pure functions, no I/O.
 
-Every rule raises `RequestError` with the HTTP status and a sentence that says what was got and what was
-expected. Chosen where Edge Impulse's behavior is not established: bodies and labels may hold no keys
-but the documented ones, 1.0 is not an integer, and texts must be encodable as UTF-8.
+If a rule is broken, the function raises `RequestError` with the HTTP status and a message that says what was sent and
+what was expected. Assumed, because Edge Impulse doesn't document it: bodies and labels must not have undocumented keys,
+1.0 is not an integer, and strings must be encodable as UTF-8.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import pairwise
 
+from block.formatting import count
 from block.local_studio.data.sample import ProposedChanges, StructuredLabel
 
-LARGEST_ID = 2**53 - 1  # beyond it JavaScript, and so the real service, loses integers
+LARGEST_ID = 2**53 - 1  # JavaScript, and so the real service, has no exact integers beyond this
 
 
 class RequestError(Exception):
-    """A request that breaks a rule. `status` is the HTTP status of the answer, `message` its error."""
+    """A request breaks a rule. `status` is the HTTP status of the answer, and `message` its error text."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -27,14 +28,14 @@ class RequestError(Exception):
 
 
 def parse_id(text: str, what: str) -> int:
-    """Return the id in a URL: 1 … 2^53 - 1 in plain digits. Anything else names nothing that exists (404)."""
+    """Return the id in a URL: 1 … 2^53 - 1 in plain digits. Raise RequestError (404) for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= LARGEST_ID):
         raise RequestError(f"there is no {what} {text[:40]!r}", 404)
     return int(text)
 
 
 def parse_object(body: bytes) -> dict[str, object]:
-    """Return the JSON object in a request body; NaN, Infinity and a repeated key are refused too."""
+    """Return the JSON object in a request body. Also refuse NaN, Infinity and repeated keys."""
     try:
         value = json.loads(
             body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated_keys
@@ -47,32 +48,32 @@ def parse_object(body: bytes) -> dict[str, object]:
 
 
 def check_keys(value: Mapping[str, object], known: Iterable[str], where: str) -> None:
-    """Refuse keys of `value` that are not `known`."""
+    """Raise RequestError if `value` has keys that aren't `known`."""
     unknown = sorted(set(value) - set(known))
     if unknown:
-        raise RequestError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
+        raise RequestError(f"{where} has unknown keys {unknown}; expected only {sorted(known)}")
 
 
 def parse_text(value: object, where: str) -> str:
-    """Return `value` as a string that can be stored and sent."""
+    """Return `value`, which must be a string that can be stored and sent."""
     if not isinstance(value, str):
         raise RequestError(f"{where} must be a string, got {_kind(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise RequestError(f"{where} holds a lone surrogate and cannot be encoded as UTF-8") from None
+        raise RequestError(f"{where} contains a lone surrogate, which can't be encoded as UTF-8") from None
     return value
 
 
 def parse_integer(value: object, where: str) -> int:
-    """Return `value` as an integer; booleans and floats (1.0 too) are none."""
+    """Return `value`, which must be an integer: neither a boolean nor a float, not even 1.0."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"{where} must be an integer, got {_kind(value)}")
     return value
 
 
 def parse_metadata(value: object, where: str) -> dict[str, str]:
-    """Return `value` as a map of non-empty string keys to strings."""
+    """Return `value`, which must map non-empty strings to strings."""
     if not isinstance(value, dict):
         raise RequestError(f"{where} must be an object of strings, got {_kind(value)}")
     for key, item in value.items():
@@ -83,11 +84,10 @@ def parse_metadata(value: object, where: str) -> dict[str, str]:
 
 
 def parse_labels(value: object, values_count: int, where: str) -> tuple[StructuredLabel, ...]:
-    """Return the labels of `value` as a partition of ``0 … values_count - 1``, equal neighbors merged.
+    """Return the labels in `value`, which must cover ``0 … values_count - 1``. Equal neighbors are merged.
 
-    As in the validator that Edge Impulse shares with its CLI, entries are painted in their order, so a
-    later one overrides an earlier one, and a value that nothing paints is an error. An empty sample
-    (`values_count` 0) has the empty list as its only partition.
+    As in the validator that Edge Impulse shares with its CLI, a later entry overrides an earlier one where they
+    overlap, and every value needs a label. For an empty sample (`values_count` 0), only the empty list is valid.
     """
     if not isinstance(value, list):
         raise RequestError(f"{where} must be an array, got {_kind(value)}")
@@ -98,8 +98,8 @@ def parse_labels(value: object, values_count: int, where: str) -> tuple[Structur
 def parse_changes(value: object, values_count: int, where: str) -> ProposedChanges:
     """Return a `SampleProposedChanges` for a sample of `values_count` values.
 
-    Its structured labels keep the same rule as those that are set directly. `boundingBoxes` may be
-    present but only empty: a recording has none, and replacing none by none changes nothing.
+    The rules for structured labels are the same as for labels set directly. `boundingBoxes` may be present but must be
+    empty, because a recording has none.
     """
     if not isinstance(value, dict):
         raise RequestError(f"{where} must be an object, got {_kind(value)}")
@@ -125,27 +125,27 @@ def _parse_label(item: object, values_count: int, where: str) -> StructuredLabel
     check_keys(item, ("startIndex", "endIndex", "label"), where)
     for key in ("startIndex", "endIndex", "label"):
         if key not in item:
-            raise RequestError(f"{where} lacks {key}")
+            raise RequestError(f"{where} is missing {key}")
     start = parse_integer(item["startIndex"], f"{where}.startIndex")
     end = parse_integer(item["endIndex"], f"{where}.endIndex")
     label = parse_text(item["label"], f"{where}.label")
     if not 0 <= start <= end <= values_count - 1:
         raise RequestError(
             f"{where} spans {start}…{end}; expected 0 ≤ startIndex ≤ endIndex ≤ {values_count - 1}, "
-            f"because the sample has {values_count} values"
+            f"because the sample has {count(values_count, 'value')}"
         )
     return StructuredLabel(start, end, label)
 
 
 def _paint(entries: Sequence[StructuredLabel], values_count: int, where: str) -> list[StructuredLabel]:
-    """Return the entries cut at one another's ends, each piece with the label of the last entry that covers it.
+    """Cut the entries at each other's ends, and give each segment the label of the last entry that covers it.
 
-    Works on the cuts instead of on an array of values, because a sample can have hundreds of millions.
+    Works on the cuts rather than on single values, because a sample can have hundreds of millions of values.
     """
     cuts = sorted({0, values_count, *(e.start_index for e in entries), *(e.end_index + 1 for e in entries)})
     starting = sorted(range(len(entries)), key=lambda i: entries[i].start_index, reverse=True)
-    covering: list[int] = []  # heap of negated positions: the last entry that covers the piece comes first
-    pieces = []
+    covering: list[int] = []  # heap of negated positions: the last entry that covers the segment comes first
+    segments = []
     for start, stop in pairwise(cuts):
         while starting and entries[starting[-1]].start_index == start:
             heappush(covering, -starting.pop())
@@ -156,22 +156,22 @@ def _paint(entries: Sequence[StructuredLabel], values_count: int, where: str) ->
                 f"{where} leaves the values {start}…{stop - 1} without a label; "
                 f"expected labels for all of 0…{values_count - 1}"
             )
-        pieces.append(StructuredLabel(start, stop - 1, entries[-covering[0]].label))
-    return pieces
+        segments.append(StructuredLabel(start, stop - 1, entries[-covering[0]].label))
+    return segments
 
 
-def _merge(pieces: Iterable[StructuredLabel]) -> tuple[StructuredLabel, ...]:
+def _merge(segments: Iterable[StructuredLabel]) -> tuple[StructuredLabel, ...]:
     merged: list[StructuredLabel] = []
-    for piece in pieces:
-        if merged and merged[-1].label == piece.label:
-            merged[-1] = StructuredLabel(merged[-1].start_index, piece.end_index, piece.label)
+    for segment in segments:
+        if merged and merged[-1].label == segment.label:
+            merged[-1] = StructuredLabel(merged[-1].start_index, segment.end_index, segment.label)
         else:
-            merged.append(piece)
+            merged.append(segment)
     return tuple(merged)
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
@@ -182,7 +182,7 @@ def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, obje
 
 
 def _kind(value: object) -> str:
-    """Return the JSON type of `value`, with its text if that is short."""
+    """Return the JSON type of `value`, followed by the value if it's short."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     name = "null" if value is None else names.get(type(value), type(value).__name__)
     if not isinstance(value, bool | int | float | str):

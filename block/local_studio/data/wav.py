@@ -1,8 +1,7 @@
-"""Audio files → WAV bytes to serve, and values for a payload.
+"""Read audio files as WAV bytes to serve, and as values for a payload.
 
-A WAV of whole or floating-point PCM is served as it is, whatever its width and number of channels;
-anything else is decoded to 16-bit PCM at its own rate and with its own channels. Slices count frames,
-from `start` up to but not including `stop`.
+A PCM WAV, integer or floating-point, is served unchanged, whatever its width and number of channels. Anything else is
+decoded to 16-bit PCM with its own rate and channels. Slices count frames; `stop` is exclusive.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ import soundfile
 
 PLAIN_SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 BLOCK_FRAMES = 65_536
-MOST_FRAMES = 2**32  # a day of 48 kHz; a header that claims more is damaged
+MOST_FRAMES = 2**32  # a day at 48 kHz; a header with more is damaged
 
 
 class UnreadableAudio(Exception):
-    """Audio that cannot be opened or decoded; the text says why."""
+    """Audio can't be opened or decoded. The message lacks the subject, which the caller puts before it."""
 
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file. Raises UnreadableAudio, also if reading it in the context fails."""
+    """Open an audio file. Raise UnreadableAudio if that fails, or if reading it in the context fails."""
     try:
         with path.open("rb") as file, _open_sound(file) as sound:
             yield sound
@@ -39,9 +38,9 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def read_wav(path: Path, part: slice = slice(None)) -> Path | bytes:
-    """Return an audio file, or a part of it, as WAV: the file itself where it can be served as it is, else its bytes.
+    """Return an audio file, or a part of it, as a WAV: the file itself if it can be served unchanged, else bytes.
 
-    A part of a plain WAV keeps the file's own width. Raises UnreadableAudio.
+    A part of a plain WAV keeps the file's width. Raise UnreadableAudio.
     """
     with open_audio(path) as sound:
         is_plain = is_wav_of(sound, PLAIN_SUBTYPES)
@@ -49,14 +48,14 @@ def read_wav(path: Path, part: slice = slice(None)) -> Path | bytes:
 
 
 def is_wav_of(sound: soundfile.SoundFile, subtypes: tuple[str, ...]) -> bool:
-    """Return True for a WAV whose values are stored as one of `subtypes`, in libsndfile's names."""
+    """Return True if the file is a WAV with one of `subtypes`, which are libsndfile's names."""
     return sound.format in ("WAV", "WAVEX") and sound.subtype in subtypes
 
 
 def read_first_values(path: Path, limit: int) -> list[list[int]]:
-    """Return the first `limit` values as 16-bit integers, one list per interval with one entry for the one axis.
+    """Return the first `limit` values as 16-bit integers: one list per interval, with one entry for the only axis.
 
-    Several channels are averaged. Raises UnreadableAudio.
+    Channels are averaged. Raise UnreadableAudio.
     """
     with open_audio(path) as sound:
         frames = sound.read(min(limit, sound.frames), dtype="float32", always_2d=True)
@@ -64,7 +63,7 @@ def read_first_values(path: Path, limit: int) -> list[list[int]]:
 
 
 def to_pcm16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Return floats of -1…1 as 16-bit integers, clipped; 0 for what is no number."""
+    """Convert floats in -1…1 to 16-bit integers. Larger values are clipped, and NaN becomes 0."""
     clipped: npt.NDArray[np.float32] = np.clip(np.rint(np.nan_to_num(values) * 32768), -32768, 32767)
     return clipped.astype("<i2")
 
@@ -75,16 +74,16 @@ def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
     except soundfile.LibsndfileError as error:
         raise UnreadableAudio(f"cannot be read as audio ({error.error_string})") from None
     if not (0 <= sound.frames <= MOST_FRAMES and sound.samplerate > 0):
-        raise UnreadableAudio(f"claims {sound.frames} frames at {sound.samplerate} Hz")
+        raise UnreadableAudio(f"has an impossible header: {sound.frames} frames at {sound.samplerate} Hz")
     return sound
 
 
 def _encode(sound: soundfile.SoundFile, part: slice, plain_subtype: str) -> bytes:
-    """Return a new WAV of `part`, made block by block: of `plain_subtype`, or of 16-bit PCM if that is empty."""
+    """Encode `part` as a WAV, block by block, in `plain_subtype`, or in 16-bit PCM if that is empty."""
     start, stop = part.start or 0, sound.frames if part.stop is None else part.stop
     if part != slice(None) and not 0 <= start < stop <= sound.frames:
         raise UnreadableAudio(f"has no slice {start}…{stop}: expected 0 ≤ start < end ≤ {sound.frames}")
-    # libsndfile neither scales nor clips float → integer reads; so integers are read only from integers.
+    # libsndfile neither scales nor clips when it reads floats as integers, so read integers only from integers.
     dtype = "float64" if plain_subtype in ("FLOAT", "DOUBLE") else "int32" if plain_subtype else "float32"
     target = io.BytesIO()
     with soundfile.SoundFile(

@@ -1,1 +1,1 @@
-"""Blocks that are run on a project, each in a process of its own, and what is kept of them."""
+"""Run blocks on a project, each in its own process, and store their results."""

@@ -1,6 +1,6 @@
-"""A folder with an AI Action: its parameters.json, read as Edge Impulse documents it, and what starts it.
+"""Read the folder of an AI Action: its parameters.json, as Edge Impulse documents it, and its entry point.
 
-Keys that are not documented are no error, because newer ones may come; the page with the form names them.
+Undocumented keys aren't an error, because Edge Impulse may add new ones. The page with the form lists them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from block.formatting import count
 from block.local_studio.jobs.entrypoint import find_entrypoint
 from block.local_studio.jobs.parsing import (
     BlockError,
@@ -27,8 +28,8 @@ from block.local_studio.jobs.parsing import (
 PARAMETERS = "parameters.json"
 
 TEXT, INT, FLOAT, SELECT, BOOLEAN, FLAG, SECRET = "string", "int", "float", "select", "boolean", "flag", "secret"
-ELSEWHERE = ("bucket", "dataset", "project")  # they belong to an organization, and there is none here
-TYPES = (TEXT, INT, FLOAT, SELECT, BOOLEAN, FLAG, SECRET, *ELSEWHERE)
+UNSUPPORTED = ("bucket", "dataset", "project")  # they belong to an organization, and there is none here
+TYPES = (TEXT, INT, FLOAT, SELECT, BOOLEAN, FLAG, SECRET, *UNSUPPORTED)
 ADVANCED = "advanced"
 
 ITEM_KEYS = (
@@ -43,7 +44,7 @@ NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][+
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the values of a select, and its name on the form."""
+    """A value of a select, and its label on the form."""
 
     value: str
     label: str
@@ -51,7 +52,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class ShowIf:
-    """An item is shown only if the value of the item `parameter` is (`is_equal`), or is not, `value`."""
+    """Show an item only if the value of the item `parameter` equals `value`, or if it doesn't (not `is_equal`)."""
 
     parameter: str
     is_equal: bool
@@ -60,7 +61,7 @@ class ShowIf:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter. `default` is its value as text; of flags and booleans `true` or `false`."""
+    """A parameter. `default` is text; for flags and booleans, it's `true` or `false`."""
 
     name: str
     type: str
@@ -79,16 +80,16 @@ class Parameter:
 
     @property
     def is_switch(self) -> bool:
-        """Whether its value is on or off."""
+        """True if the value is either on or off."""
         return self.type in (FLAG, BOOLEAN)
 
     @property
     def values(self) -> list[str]:
-        """What a select offers."""
+        """The values of a select."""
         return [option.value for option in self.options]
 
     def accepts(self, value: str) -> bool:
-        """Return True if `value` is one of its type. An empty one is, except for a switch."""
+        """Return True if `value` is valid for the type. An empty value is, except for a switch."""
         if self.is_switch:
             return value in ("true", "false")
         if self.type == SELECT:
@@ -99,9 +100,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Block:
-    """An AI Action in `folder`. `entry` is what follows the name of Python: its options and the script.
+    """An AI Action in `folder`. `entry` is what follows `python` on the command line: its options and the script.
 
-    `variables` are the environment variables that the block requires, `notes` what an author may want to know.
+    `variables` are the environment variables that the block requires. `notes` are hints for the block's author.
     """
 
     folder: Path
@@ -118,9 +119,9 @@ class Block:
 
 
 def read_block(folder: Path) -> Block:
-    """Read the AI Action in `folder`. Raises BlockError."""
+    """Read the AI Action in `folder`. Raise BlockError."""
     if not folder.is_dir():
-        raise BlockError(f"--block: {folder} is not a directory" if folder.exists() else f"--block: no folder {folder}")
+        raise BlockError(f"--block: {folder} {'is not a directory' if folder.exists() else 'does not exist'}")
     folder = folder.resolve()
     where = f"{folder / PARAMETERS}"
     try:
@@ -136,7 +137,7 @@ def read_block(folder: Path) -> Block:
     variables = tuple(as_strings(info.get("requiredEnvVariables", []), f"{where}: info.requiredEnvVariables"))
     for name in variables:
         if not VARIABLE.fullmatch(name):
-            raise BlockError(f"{where}: info.requiredEnvVariables: {abbreviate(name)} is no name of a variable")
+            raise BlockError(f"{where}: info.requiredEnvVariables: {abbreviate(name)} is not a valid variable name")
     listed = top.get("parameters")
     if not isinstance(listed, list):
         raise BlockError(f"{where}: parameters must be an array, got {abbreviate(listed)}")
@@ -164,10 +165,14 @@ def _parse_item(value: object, where: str, notes: list[str]) -> Parameter:
     if kind not in TYPES:
         raise BlockError(f"{where}: type is {abbreviate(kind)}, expected one of {', '.join(TYPES)}")
     if kind == SECRET and (not VARIABLE.fullmatch(param) or param.startswith("EI_")):
-        raise BlockError(f"{where}: a secret's param is the name of an environment variable, and not of EI_…")
+        raise BlockError(
+            f"{where}: the param of a secret must be the name of an environment variable, and must not begin with EI_"
+        )
     unknown = sorted(set(given) - set(ITEM_KEYS))
     if unknown:
-        notes.append(f"{param}: {', '.join(unknown)} in {PARAMETERS} means nothing here")
+        notes.append(
+            f"{param}: {PARAMETERS} has {count(len(unknown), 'unknown key')}, ignored here: {', '.join(unknown)}"
+        )
     texts = {key: get_text(given, key, where) for key in ("help", "hint", "placeholder", "section")}
     item = Parameter(
         **texts,
@@ -184,7 +189,7 @@ def _parse_item(value: object, where: str, notes: list[str]) -> Parameter:
     )
     for key in ("multiline", "allowEmpty"):
         if given.get(key) and kind != TEXT:
-            raise BlockError(f"{where}: {key} is for items of type string, this one is of type {kind}")
+            raise BlockError(f"{where}: {key} is only for items of type string, and this item has type {kind}")
     if not item.accepts(item.default):
         expected = {INT: "a whole number", FLOAT: "a number", SELECT: f"one of {abbreviate(item.values)}"}
         message = f"value is {abbreviate(item.default)}, expected {expected.get(item.type, 'true or false')}"
@@ -193,14 +198,14 @@ def _parse_item(value: object, where: str, notes: list[str]) -> Parameter:
 
 
 def _parse_default(given: Mapping[str, Any], kind: str, where: str) -> str:
-    if "value" not in given and kind not in (SECRET, *ELSEWHERE):
-        raise BlockError(f"{where} lacks value, its default")
+    if "value" not in given and kind not in (SECRET, *UNSUPPORTED):
+        raise BlockError(f"{where} is missing value, the default")
     value = given.get("value", "")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         text = str(value)
-        # Of a switch, nothing is off; official files write defaults as strings, too.
+        # An empty switch is off. Official files also have strings as defaults.
         return {"": "false", "1": "true", "0": "false"}.get(text, text) if kind in (FLAG, BOOLEAN) else text
     raise BlockError(f"{where}: value is {abbreviate(value)}, expected a string, a number, true or false")
 
@@ -209,7 +214,7 @@ def _parse_options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Cho
     valid = given.get("valid")
     if kind != SELECT:
         if valid is not None:
-            raise BlockError(f"{where}: valid is for items of type select, this one is of type {kind}")
+            raise BlockError(f"{where}: valid is only for items of type select, and this item has type {kind}")
         return ()
     if not isinstance(valid, list) or not valid:
         raise BlockError(f"{where}: valid is {abbreviate(valid)}, expected the values to select from")
@@ -222,7 +227,7 @@ def _parse_options(given: Mapping[str, Any], kind: str, where: str) -> tuple[Cho
             value = get_text(entry, "value", f"{where}: valid[{at}]")
             options.append(Choice(value, get_required_text(entry, "label", f"{where}: valid[{at}]")))
     if len({option.value for option in options}) < len(options):
-        raise BlockError(f"{where}: valid holds a value twice")
+        raise BlockError(f"{where}: valid has the same value twice")
     return tuple(options)
 
 
@@ -243,6 +248,5 @@ def _check_together(items: Sequence[Parameter], where: str) -> None:
         if params.count(item.param) > 1:
             raise BlockError(f"{where}: the param {item.param} is given twice")
         if item.show_if is not None and item.show_if.parameter not in params:
-            raise BlockError(
-                f"{where}: {item.param}.showIf names {abbreviate(item.show_if.parameter)}, which is no param"
-            )
+            named = abbreviate(item.show_if.parameter)
+            raise BlockError(f"{where}: {item.param}.showIf names {named}, which is not a param of this block")

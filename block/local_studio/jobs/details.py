@@ -1,7 +1,7 @@
-"""What a block says about recordings while it runs: a file that it writes, one JSON line each, read as it grows.
+"""Read the details that a running block reports: a file with one JSON line per recording, read while it grows.
 
-The block's mistakes must not break the pages: a line that is not as documented is skipped, of the others only
-documented fields are kept, each with its type, and sizes are bounded.
+A faulty block must not break the pages. So invalid lines are skipped, only documented fields of the right type are
+kept, and sizes are limited.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-LARGEST_LINE = 16 << 20  # bytes; an hour in 25 ms segments
-LARGEST_READ = 32 << 20  # bytes in one go
+LARGEST_LINE = 16 << 20  # bytes; enough for an hour in 25 ms segments
+LARGEST_READ = 32 << 20  # bytes at a time
 LONGEST_TEXT = 2000  # characters of an error or a label
 
 
 class DetailsFile:
-    """The file at `path`, which need not be there yet, of a job on the samples `sample_ids`."""
+    """The details file at `path`, which may not exist yet, of a job on the samples `sample_ids`."""
 
     def __init__(self, path: Path, sample_ids: Collection[int]) -> None:
         self._path = path
@@ -25,7 +25,7 @@ class DetailsFile:
         self._at = 0
 
     def read_new(self) -> dict[int, dict[str, object]]:
-        """Return what has come since the last call, by sample; a line without its end is left for the next."""
+        """Return the details added since the last call, by sample id. An incomplete last line is read next time."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
@@ -34,7 +34,7 @@ class DetailsFile:
             return {}
         end = read.rfind(b"\n") + 1
         if not end and len(read) > LARGEST_LINE:
-            end = len(read)  # no valid line is that long; its rest will be no JSON either
+            end = len(read)  # no valid line is that long; its rest won't be valid JSON either
         self._at += end
         found = {}
         for line in read[:end].splitlines():
@@ -45,7 +45,7 @@ class DetailsFile:
 
 
 def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
-    """Return the sample and what is said about it; None for a line that is not as documented."""
+    """Return the sample id and the details in a line, or None if the line is invalid."""
     if len(line) > LARGEST_LINE:
         return None
     try:
@@ -68,7 +68,7 @@ def _parse_segment(value: dict[str, Any]) -> dict[str, object]:
 def _parse_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
-    # A lone surrogate cannot be stored as UTF-8.
+    # UTF-8 can't encode lone surrogates.
     return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 

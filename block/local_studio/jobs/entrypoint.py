@@ -1,4 +1,4 @@
-"""Find what starts a block: the script that its Dockerfile's ENTRYPOINT names, or transform.py."""
+"""Find the script of a block: the one in its Dockerfile's ENTRYPOINT, or transform.py."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ DOCKERFILE, SCRIPT = "Dockerfile", "transform.py"
 
 
 def find_entrypoint(folder: Path) -> tuple[str, ...]:
-    """Return Python's options and the script: those of the Dockerfile's ENTRYPOINT if there is one, else transform.py.
+    """Return Python's options and the script from the Dockerfile's ENTRYPOINT, or transform.py if there is none.
 
-    Raises BlockError.
+    Raise BlockError.
     """
     file = folder / DOCKERFILE
     words, workdir = _parse_dockerfile(read_small_file(file), str(file)) if file.is_file() else ([], "/")
     if not words:
         if not _is_inside(folder, SCRIPT):
-            raise BlockError(f"{folder} has no {SCRIPT}, and no {DOCKERFILE} whose ENTRYPOINT names another script")
+            raise BlockError(f"{folder} has neither {SCRIPT} nor a {DOCKERFILE} with an ENTRYPOINT")
         return (SCRIPT,)
     if not re.fullmatch(r"python(3(\.[0-9]+)?)?", PurePosixPath(words[0]).name):
         raise BlockError(f"{file}: ENTRYPOINT begins with {abbreviate(words[0])}, expected python or python3")
@@ -32,12 +32,12 @@ def find_entrypoint(folder: Path) -> tuple[str, ...]:
     if script.is_absolute() and script.is_relative_to(workdir):
         script = script.relative_to(workdir)
     if not _is_inside(folder, str(script)):
-        raise BlockError(f"{file}: ENTRYPOINT starts {words[at]}, which is no file in {folder}")
+        raise BlockError(f"{file}: ENTRYPOINT starts {words[at]}, which is not a file in {folder}")
     return (*words[1:at], str(script), *words[at + 1 :])
 
 
 def _parse_dockerfile(dockerfile: str, where: str) -> tuple[list[str], str]:
-    """Return the words of the last ENTRYPOINT, none without one, and the WORKDIR that it is called in."""
+    """Return the words of the last ENTRYPOINT (none if there isn't one) and its WORKDIR."""
     words: list[str] = []
     workdir = PurePosixPath("/")
     lines = [line for line in dockerfile.splitlines() if not line.lstrip().startswith("#")]

@@ -1,7 +1,7 @@
-"""The files of jobs in a project's folder, in ``.local-studio/jobs/ID/``, and the lock that one job at a time holds.
+"""The files of jobs, in ``.local-studio/jobs/ID/`` in a project's folder, and the lock that only one job can hold.
 
-The ids that the block is given, what it was called with, its log, what it says about recordings, and how many of them
-were done when it ended. The name begins with a dot: no scan for recordings looks into it.
+The files of a job are the ids for the block, its command line, its log, its details, and the number of recordings that
+were done at the end. The folder's name begins with a dot, so scans for recordings skip it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "detail
 
 
 class JobFiles:
-    """The files of jobs of the project in `root`."""
+    """The files of the jobs of the project in `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._state = root / STATE_FOLDER
 
     def lock(self) -> int:
-        """Take the lock; return the descriptor that holds it. Raises BlockingIOError if another has it, OSError."""
+        """Take the lock, and return its file descriptor. Raise BlockingIOError if it's taken, or another OSError."""
         if not self._state.resolve().is_relative_to(self._root):
-            raise OSError(f"{STATE_FOLDER} leads out of the project's folder")
+            raise OSError(f"{STATE_FOLDER} is a link out of the project's folder")
         self._state.mkdir(exist_ok=True)
         lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -38,28 +38,28 @@ class JobFiles:
         return lock
 
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
-        """Make a folder for a new job, with its ids. Raises OSError."""
-        self.remove(job_id)  # of a job of that id in a database that is gone
+        """Create the folder of a new job, with the ids file. Raise OSError."""
+        self.remove(job_id)  # left by a job with this id in a deleted database
         folder = self.path_of(job_id)
         if not folder.parent.resolve().is_relative_to(self._root):
-            raise OSError(f"{STATE_FOLDER}/jobs leads out of the project's folder")
+            raise OSError(f"{STATE_FOLDER}/jobs is a link out of the project's folder")
         folder.mkdir(parents=True)
         self.write(job_id, IDS, json.dumps({"ids": list(sample_ids)}))
 
     def remove(self, job_id: int) -> None:
-        """Remove what there is of a job."""
+        """Delete all files of a job."""
         shutil.rmtree(self.path_of(job_id), ignore_errors=True)
 
     def path_of(self, job_id: int, name: str = "") -> Path:
-        """Return the path of a job's file `name`, such as `IDS`; without one that of its folder."""
+        """Return the path of a job's file `name`, such as `IDS`, or of its folder if there is no name."""
         return self._state / "jobs" / str(job_id) / name
 
     def write(self, job_id: int, name: str, text: str) -> None:
-        """Write a job's file `name`. Raises OSError."""
+        """Write a job's file `name`. Raise OSError."""
         self.path_of(job_id, name).write_text(text, encoding="utf-8", errors="replace")
 
     def read(self, job_id: int, name: str) -> str:
-        """Return the text of a job's file `name`; an empty one if it is not there any more."""
+        """Return the text of a job's file `name`, or an empty string if it can't be read."""
         try:
             return self.path_of(job_id, name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""Jobs: start a block, watch it, cancel it and record its end; one job at a time for a project.
+"""Start a block as a job, watch it, cancel it, and record how it ended. A project runs one job at a time.
 
-Whoever runs a job holds the project's lock, so that two servers on one folder run one job at a time, too. A job that
-runs according to the database, while nobody holds the lock, was left behind by a server that was killed: it is marked
-as interrupted, and its block, if it still runs, is ended, because it might reach the next server at the old address.
+The server that runs a job holds the project's lock, so even two servers on one folder run only one job. If the database
+says that a job is running but no one holds the lock, then its server was killed. That job is marked as interrupted, and
+its block is stopped if it's still running, because it could reach the next server at the same address.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobF
 from block.local_studio.jobs.form import build_arguments
 from block.local_studio.jobs.log import Log, read_end, read_part
 from block.local_studio.jobs.process import BlockProcess
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, JobStore, StudioJob
+from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, JobStore, StudioJob
 
-TICK_S = 1.0  # between two looks at what a job has said
-CLOSE_S = 6.0  # that a block has to end in when the server does
+TICK_S = 1.0  # between reads of a job's details
+CLOSE_S = 6.0  # that a block has to end when the server stops
 
 
 class BusyError(RequestError):
-    """Another job runs: `job_id`, 0 where it is not known which."""
+    """Another job is running: `job_id`, or 0 if its id isn't known."""
 
     def __init__(self, job_id: int) -> None:
         which = f"Job {job_id}" if job_id else "A job"
-        super().__init__(f"{which} is running. One runs at a time: wait for it, or cancel it.", 409)
+        super().__init__(f"{which} is running, and only one can run at a time. Wait until it ends, or cancel it.", 409)
         self.job_id = job_id
 
 
 class StartError(RequestError):
-    """A job that could not be started; nothing of it is left."""
+    """A job couldn't be started, and nothing of it is left."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"The block could not be started, nothing was changed: {why}", 507)
+        super().__init__(f"The block could not be started, and nothing was changed: {why}", 507)
 
 
 @dataclass
 class _RunningJob:
-    """A job that this server runs. `stopping` is the state that it will end in because somebody stopped it."""
+    """A job that this server runs. Once someone stops it, `stopping` is the state that it will end in."""
 
     job: StudioJob
     process: BlockProcess
@@ -65,7 +65,7 @@ class _RunningJob:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How many of a job's samples are done, how many there are, and at how many it failed."""
+    """How many of a job's samples are done, how many it has, and how many failed."""
 
     done: int
     total: int
@@ -73,7 +73,7 @@ class JobProgress:
 
 
 class Jobs:
-    """The jobs of `project`, which run the block in the folder `block`. Raises BlockError."""
+    """The jobs of `project`, which run the block in the folder `block`. Raise BlockError."""
 
     def __init__(self, project: LocalProject, block: Path, address: Address) -> None:
         self.block = read_block(block)
@@ -86,21 +86,21 @@ class Jobs:
         self._run: _RunningJob | None = None
         if self.store.running():
             with contextlib.suppress(RequestError, OSError, sqlite3.Error):
-                os.close(self._take_over())
+                os.close(self._acquire_lock())
 
     def start(
         self, kind: str, parameters: Mapping[str, str], secrets: Mapping[str, str], sample_ids: Sequence[int]
     ) -> StudioJob:
-        """Start the block as a job of this kind. `secrets` go into its environment and nowhere else.
+        """Start the block as a job of this kind. `secrets` go only into its environment.
 
-        Raises BusyError; StartError, after which nothing of the job is left.
+        Raise BusyError if another job is running, or StartError if the job can't start.
         """
         with self._lock:
             if self._closing.is_set():
                 raise StartError("the server is stopping")
             try:
                 with contextlib.ExitStack() as undo:
-                    lock = self._take_over()
+                    lock = self._acquire_lock()
                     undo.callback(os.close, lock)
                     job = self.store.create(kind, self.block.name, parameters, sample_ids)
                     undo.callback(self._forget, job.id)
@@ -119,36 +119,36 @@ class Jobs:
             return run.job
 
     def running(self) -> StudioJob | None:
-        """Return the job that runs, None if there is none."""
+        """Return the running job, or None if there is none."""
         return next(iter(self.store.running()), None)
 
     def cancel(self, job_id: int) -> None:
-        """Ask a job to end; after `block_process.GRACE_S` it is made to. Raises RequestError."""
+        """Stop a job, and kill it if it's still running after `block_process.GRACE_S`. Raise RequestError."""
         run = self._run
         job = self.store.get(job_id)
         if job is None:
             raise RequestError(f"there is no job {job_id}", 404)
         if run is not None and run.job.id == job_id and not run.process.over.is_set():
-            self._stop(run, CANCELLED)
+            self._stop(run, CANCELED)
         elif job.is_running and (run is None or run.job.id != job_id):
-            raise RequestError(f"job {job_id} is run by another server on this folder: cancel it there", 409)
+            raise RequestError(f"another server on this folder runs job {job_id}: cancel it there", 409)
 
     def log(self, job_id: int, offset: int | None = None) -> Log:
-        """Return a job's log from `offset` on; its end if that is None."""
+        """Return a job's log from `offset` on, or its end if `offset` is None."""
         job = self.store.get(job_id)
         is_over = job is None or not job.is_running
         path = self.files.path_of(job_id, LOG)
         return read_end(path, is_over) if offset is None else read_part(path, offset, is_over)
 
     def progress(self, job: StudioJob) -> JobProgress | None:
-        """Return how far a job is, or was when it ended; None if that is not known any more."""
+        """Return the progress of a job, or its progress when it ended. None if that is no longer known."""
         done = str(len(self.store.done(job))) if job.is_running else self.files.read(job.id, DONE)
         if not done.isdecimal():
             return None
         return JobProgress(int(done), len(job.sample_ids), len(self.store.errors(job.id)))
 
     def close(self) -> None:
-        """End what runs, because the server ends; return when it has ended."""
+        """Stop the running job because the server stops, and wait until it has ended."""
         self._closing.set()
         with self._lock:
             run = self._run
@@ -171,15 +171,15 @@ class Jobs:
         return BlockProcess(command, self.block.folder, variables, self.files.path_of(job.id, LOG))
 
     def _forget(self, job_id: int) -> None:
-        """Remove what there is of a job that could not be started."""
+        """Delete all traces of a job that couldn't be started."""
         self.files.remove(job_id)
         with contextlib.suppress(sqlite3.Error):
             self.store.remove(job_id)
 
-    def _take_over(self) -> int:
-        """Take the lock, and clean up what a killed server has left behind. Returns the lock.
+    def _acquire_lock(self) -> int:
+        """Take the lock and return it. Clean up after a killed server.
 
-        Raises BusyError if another holds it; OSError; sqlite3.Error.
+        Raise BusyError if the lock is taken, OSError or sqlite3.Error.
         """
         try:
             lock = self.files.lock()
@@ -205,19 +205,19 @@ class Jobs:
 
     def _watch(self, run: _RunningJob) -> None:
         while not run.process.over.wait(TICK_S):
-            self._take_details(run)
+            self._store_details(run)
             if run.stopping and time.monotonic() >= run.stopped_at + block_process.GRACE_S:
                 run.process.kill()
-        # What a full disk does not take is tried again until this server ends; the next one sees what is left to do.
-        while not (self._take_details(run) and self._record_end(run)):
+        # If the disk is full, retry until this server stops. The job then stays marked as running for the next server.
+        while not (self._store_details(run) and self._record_end(run)):
             if self._closing.wait(TICK_S):
                 break
         with self._lock:
             self._run = None
         os.close(run.lock)
 
-    def _take_details(self, run: _RunningJob) -> bool:
-        """Store what the block has said since; return False to try again, as when the disk is full."""
+    def _store_details(self, run: _RunningJob) -> bool:
+        """Store the details reported since the last call. Return False if that has to be retried: the disk is full."""
         while details := run.details.read_new():
             run.pending.update(details)
         if run.pending:

@@ -1,4 +1,4 @@
-"""A job's log: written as output comes, up to a size, and read from where a page has got to."""
+"""A job's log: written while the job runs, up to a size limit, and read in parts by its page."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST_LOG = 10 << 20  # bytes
-TAIL = 64 << 10  # bytes of the end that are kept too, because the end says why
-LINES = 1000  # that a page shows, as the platform's own does
-CHUNK = 1 << 20  # bytes that a page is given at once
+TAIL = 64 << 10  # bytes of the end that are kept too, because the end says what went wrong
+LINES = 1000  # that a page shows, as Edge Impulse's own page does
+CHUNK = 1 << 20  # bytes that a page gets at a time
 
-# How terminals are told colors and titles; a sequence that is cut off stays as it is.
+# Terminal sequences for colors and titles. A sequence that is cut off isn't matched.
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(\x07|\x1b\\)|[@-Z\\-_])")
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class LogWriter:
-    """Appends to a new file at `path`, of at most `LARGEST_LOG`, `TAIL` and a line about what is missing.
+    """Writes a new log at `path`: up to `LARGEST_LOG` bytes, a line about what is omitted, and the last `TAIL` bytes.
 
-    Raises OSError when the file cannot be made; after that nothing: a full disk costs the log only.
+    Raise OSError if the file can't be created. Later errors are ignored: a full disk costs only the log.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,10 +40,10 @@ class LogWriter:
             self._tail = (self._tail + later)[-TAIL:]
 
     def close(self) -> None:
-        """Add the end of what had no room."""
+        """Add the end of the output that exceeded the limit."""
         if self._tail:
             missing = self._lost - len(self._tail)
-            self._write(f"\n… {missing} bytes are left out here: the log is full …\n".encode())
+            self._write(f"\n… {missing:,} bytes omitted: the log is full …\n".encode())
             self._write(self._tail)
         self._file.close()
 
@@ -58,23 +58,23 @@ class LogWriter:
 
 @dataclass(frozen=True)
 class Log:
-    """A part of a log as plain text, and the offset in bytes at which the next part begins."""
+    """A part of a log as plain text, and the byte offset at which the next part begins."""
 
     text: str
     offset: int
 
 
 def read_part(path: Path, offset: int, is_over: bool) -> Log:
-    """Return what stands behind `offset`, up to the last whole line; once the job is over, up to the end."""
+    """Return the log from `offset` to the last complete line, or to the end if the job is over."""
     data = _read(path, offset)
     end = len(data) if is_over and len(data) < CHUNK else data.rfind(b"\n") + 1
     if not end and len(data) >= CHUNK:
-        end = len(data)  # one endless line
+        end = len(data)  # a single, endless line
     return Log(strip_escapes(data[:end]), offset + end)
 
 
 def read_end(path: Path, is_over: bool) -> Log:
-    """Return the last `LINES` lines, or fewer if they are very long."""
+    """Return the last `LINES` lines, or fewer if they're very long."""
     try:
         size = path.stat().st_size
     except OSError:
@@ -87,7 +87,7 @@ def read_end(path: Path, is_over: bool) -> Log:
 
 
 def strip_escapes(data: bytes) -> str:
-    """Return text without what is meant for terminals; a line that was written over becomes several."""
+    """Return text without terminal sequences. A line that was overwritten becomes several lines."""
     text = ESCAPES.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
     return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r", "\n"))
 

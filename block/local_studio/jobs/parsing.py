@@ -1,4 +1,4 @@
-"""Values in a block's files, checked: each check raises `BlockError`, with where it was and what was expected."""
+"""Check values in a block's files. A failed check raises `BlockError`, which says where, and what was expected."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LARGEST_FILE = 1 << 20  # bytes
 
 
 class BlockError(Exception):
-    """A folder that is no AI Action; one line that says why."""
+    """A folder is not a valid AI Action; the message is one line."""
 
 
 def read_small_file(path: Path) -> str:
-    """Return the text of a file of at most `LARGEST_FILE` bytes. Raises BlockError."""
+    """Return the text of a file of at most `LARGEST_FILE` bytes. Raise BlockError."""
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise BlockError(f"{path} is larger than {LARGEST_FILE} bytes")
+            raise BlockError(f"{path} is larger than {LARGEST_FILE:,} bytes")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BlockError(f"{path} does not exist; expected the folder of an AI Action") from None
@@ -41,15 +41,15 @@ def as_strings(value: object, where: str) -> list[str]:
 
 
 def get_required_text(given: Mapping[str, Any], key: str, where: str) -> str:
-    """Return the string under `key`, which must hold more than spaces."""
+    """Return the string at `key`, which must not be blank."""
     value = get_text(given, key, where)
     if not value.strip():
-        raise BlockError(f"{where} lacks {key}")
+        raise BlockError(f"{where} is missing {key}")
     return value
 
 
 def get_text(given: Mapping[str, Any], key: str, where: str) -> str:
-    """Return the string under `key`, an empty one if it is absent."""
+    """Return the string at `key`, or an empty string if it's absent."""
     value = given.get(key, "")
     if not isinstance(value, str):
         raise BlockError(f"{where}: {key} is {abbreviate(value)}, expected a string")
@@ -57,7 +57,7 @@ def get_text(given: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def get_flag(given: Mapping[str, Any], key: str, where: str) -> bool:
-    """Return the boolean under `key`, False if it is absent."""
+    """Return the boolean at `key`, or False if it's absent."""
     value = given.get(key, False)
     if not isinstance(value, bool):
         raise BlockError(f"{where}: {key} is {abbreviate(value)}, expected true or false")
@@ -65,6 +65,6 @@ def get_flag(given: Mapping[str, Any], key: str, where: str) -> bool:
 
 
 def abbreviate(value: object) -> str:
-    """Return `value` as JSON on one line, cut at 80 characters."""
+    """Return `value` as one line of JSON, cut at 80 characters."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

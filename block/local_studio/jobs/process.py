@@ -1,7 +1,7 @@
-"""Run a block in a process of its own, as Edge Impulse would start it; stop it, and keep its output.
+"""Run a block in its own process, as Edge Impulse would start it, stop it, and log its output.
 
-It gets little of the server's own environment, and is called without a shell. It leads a session of its own, so that
-what it starts ends with it, as in a container.
+The process gets only a few of the server's environment variables, and is started without a shell. It leads its own
+session, so that its child processes end with it, as in a container.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.log import LogWriter
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-DETAILS = "LOCAL_STUDIO_DETAILS"  # names the variable that holds the path of the details file
-GRACE_S = 10.0  # from the request to end to the end
-LAST_WORDS_S = 2.0  # for output that is on its way when the process has ended
+DETAILS = "LOCAL_STUDIO_DETAILS"  # the environment variable with the path of the details file
+GRACE_S = 10.0  # from SIGTERM to SIGKILL
+OUTPUT_GRACE_S = 2.0  # to read the last output after the process has ended
 ORGANIZATION_ID = 1
 
 
 def make_environment(address: Address, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a block; `own` are its secrets and those it requires.
+    """Return the environment variables of a block. `own` are its secrets and the variables that it requires.
 
-    There is no ingestion service here, and audio must not leave the machine: its host is this machine, not Edge
-    Impulse's. There is no organization either; the project's key stands for its key.
+    There is no ingestion service here, and audio must not leave the machine, so its host is this machine instead of
+    Edge Impulse's. There is no organization either, so the project's key is used as its key.
     """
-    if address.host in ("0.0.0.0", ""):  # noqa: S104 - means "all"; nothing can connect to it
+    if address.host in ("0.0.0.0", ""):  # noqa: S104 - means "all"; clients can't connect to it
         address = replace(address, host=LOOPBACK)
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
@@ -51,17 +51,17 @@ def make_environment(address: Address, project_id: int, details: Path, own: Mapp
 
 
 def make_command(block: Block, arguments: Sequence[str], python: str = sys.executable) -> list[str]:
-    """Return the words that start a block, with unbuffered output."""
+    """Return the command that starts a block, with unbuffered output."""
     return [python, *(() if block.entry[0] == "-u" else ("-u",)), *block.entry, *arguments]
 
 
 class BlockProcess:
-    """A running block, its output going to a new file `log`. Raises OSError when it cannot be started."""
+    """A running block, whose output goes to a new file `log`. Raise OSError if it can't be started."""
 
     def __init__(self, words: Sequence[str], folder: Path, variables: Mapping[str, str], log: Path) -> None:
         self._log = LogWriter(log)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the words are a list, no shell reads them
+            self._process = subprocess.Popen(  # noqa: S603 - a list of words, not run by a shell
                 words,
                 cwd=folder,
                 env=dict(variables),
@@ -90,61 +90,61 @@ class BlockProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code as of a container: 128 plus the signal's number if one ended it; None while it runs."""
+        """The exit code, as for a container: 128 plus the number of the signal that ended it. None while it runs."""
         code = self._process.returncode if self.over.is_set() else None
         return 128 - code if code is not None and code < 0 else code
 
     def terminate(self) -> None:
-        """Ask it and all it started to end."""
+        """Ask the block and its child processes to end."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all it started."""
+        """Kill the block and its child processes."""
         self._send(signal.SIGKILL)
 
     def _send(self, which: signal.Signals) -> None:
         with self._signals:
-            # Once it was waited for, its number may be that of another process.
+            # After the wait, another process may have its pid.
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, which)
 
     def _wait(self) -> None:
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        self.kill()  # what it has left behind
+        self.kill()  # its child processes may still be running
         with self._signals:
             self._process.wait()
-        self._pump.join(LAST_WORDS_S)
+        self._pump.join(OUTPUT_GRACE_S)
         self._log.close()
         self.over.set()
 
     def _copy_output(self, output: IO[bytes]) -> None:
         with output:
             while data := output.read(1 << 16):
-                # The log is closed already if a process that left the group still holds the pipe.
+                # If a child process has left the group and still holds the pipe, the log is already closed.
                 with contextlib.suppress(ValueError):
                     self._log.write(data)
 
 
 def end_orphan(pid: int, argument: Path, grace_s: float = GRACE_S) -> bool:
-    """End the process `pid` and its group if it was called with `argument`; return False if there is no such process.
+    """End the process `pid` and its group if it was started with `argument`. Return False if there is none.
 
-    For a block whose server was killed: it would go on, and might reach the next server at the same address.
+    This is for a block whose server was killed: it would continue, and could reach the next server at the same address.
     """
-    if not _was_called_with(pid, argument):
+    if not _was_started_with(pid, argument):
         return False
     for which in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, which)
         deadline = time.monotonic() + grace_s
-        while _was_called_with(pid, argument) and time.monotonic() < deadline:
+        while _was_started_with(pid, argument) and time.monotonic() < deadline:
             time.sleep(0.02)
-        if not _was_called_with(pid, argument):
+        if not _was_started_with(pid, argument):
             break
     return True
 
 
-def _was_called_with(pid: int, argument: Path) -> bool:
+def _was_started_with(pid: int, argument: Path) -> bool:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""Jobs in the project's database: runs and previews of blocks, what they said about samples, what became of them."""
+"""Jobs in the project's database: runs and previews of blocks, the details that they report, and how they ended."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from block.local_studio.data import rows
 from block.local_studio.data.store import SampleStore
 
-RUNNING, FINISHED, FAILED, CANCELLED, INTERRUPTED = "running", "finished", "failed", "cancelled", "interrupted"
+RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+CANCELED = "cancelled"  # spelled so in existing databases
 PREVIEW, RUN = "preview", "run"
 
 
 @dataclass(frozen=True)
 class StudioJob:
-    """One start of a block on `sample_ids`. `kind` is `preview` or `run`; `parameters` are those of its form.
+    """A run or a preview of a block on `sample_ids`. `parameters` come from its form, without secrets.
 
-    `state` is `running`, `finished` (exit code 0), `failed` (another), `cancelled`, or `interrupted`: the server went
-    away while it ran. Times are ISO 8601 in UTC, empty where they have not come yet. Secrets are no parameters.
+    `state` is `RUNNING`, `FINISHED` (exit code 0), `FAILED` (any other exit code), `CANCELED`, or `INTERRUPTED` (the
+    server stopped first). Times are ISO 8601 in UTC; `ended` is empty while the job runs.
     """
 
     id: int
@@ -43,13 +44,13 @@ class StudioJob:
 
 
 class JobStore:
-    """The jobs of the project that `store` keeps. May be used from several threads."""
+    """The jobs of the project in `store`. Can be used from several threads."""
 
     def __init__(self, store: SampleStore) -> None:
         self._store = store
 
     def create(self, kind: str, block: str, parameters: Mapping[str, str], sample_ids: Sequence[int]) -> StudioJob:
-        """Store a new job, running. Its id is above those of all jobs and proposals there are."""
+        """Store a new, running job. Its id is higher than those of all jobs and proposals."""
         values = (kind, block, rows.dump(dict(parameters)), rows.dump(list(sample_ids)), RUNNING, rows.now())
         with self._store.transaction() as db:
             inserted = db.execute(
@@ -61,7 +62,7 @@ class JobStore:
             return _job_of(db.execute("SELECT * FROM jobs WHERE id = ?", (inserted.lastrowid,)).fetchone())
 
     def set_pid(self, job_id: int, pid: int) -> None:
-        """Record that the job's process has started."""
+        """Record the id of the job's process."""
         with self._store.transaction() as db:
             db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, job_id))
 
@@ -72,16 +73,16 @@ class JobStore:
             db.execute("UPDATE jobs SET state = ?, exit_code = ?, ended = ? WHERE id = ?", values)
 
     def running(self) -> list[StudioJob]:
-        """Return the jobs that run, or ran when their server went away."""
+        """Return the jobs that are running, or were running when their server was killed."""
         return [_job_of(row) for row in self._store.read("SELECT * FROM jobs WHERE state = ? ORDER BY id", RUNNING)]
 
     def remove(self, job_id: int) -> None:
-        """Forget a job that could not be started."""
+        """Delete a job that couldn't be started."""
         with self._store.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def done(self, job: StudioJob) -> set[int]:
-        """Return the samples that a job has said something about, proposed something for or, in a run, changed."""
+        """Return the ids of the samples for which a job has details or a proposal or, in a run, that it changed."""
         query = "SELECT sample_id FROM details WHERE job_id = ? UNION SELECT sample_id FROM proposals WHERE job_id = ?"
         found = self._store.read(query, job.id, job.id)
         if not job.is_preview:
@@ -89,13 +90,13 @@ class JobStore:
         return {row["sample_id"] for row in found} & set(job.sample_ids)
 
     def errors(self, job_id: int) -> dict[int, str]:
-        """Return why a job failed at samples, where it said so, by sample id."""
+        """Return the errors that a job reported, by sample id."""
         query = "SELECT sample_id, details FROM details WHERE job_id = ? AND details LIKE ? ORDER BY sample_id"
         found = self._store.read(query, job_id, '{"error":%')
         return {row["sample_id"]: json.loads(row["details"])["error"] for row in found}
 
     def get(self, job_id: int) -> StudioJob | None:
-        """Return the job with this id, None if there is none."""
+        """Return the job with this id, or None if there is none."""
         found = self._store.read("SELECT * FROM jobs WHERE id = ?", job_id)
         return _job_of(found[0]) if found else None
 
@@ -104,7 +105,7 @@ class JobStore:
         return [_job_of(row) for row in self._store.read("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)]
 
     def add_details(self, job_id: int, details: Mapping[int, Mapping[str, object]]) -> None:
-        """Keep what a block said about samples, by sample id; the samples have to be there."""
+        """Store the details that a block reported, by sample id. The samples must exist."""
         with self._store.transaction() as db:
             for sample_id, one in details.items():
                 db.execute(
@@ -114,13 +115,13 @@ class JobStore:
                 )
 
     def details(self, sample_id: int, job_id: int) -> dict[str, object]:
-        """Return what a job said about a sample, an empty map for nothing."""
+        """Return the details that a job reported for a sample, or an empty map if there are none."""
         found = self._store.read("SELECT details FROM details WHERE sample_id = ? AND job_id = ?", sample_id, job_id)
         details: dict[str, object] = json.loads(found[0]["details"]) if found else {}
         return details
 
     def newest_details(self) -> dict[int, dict[str, object]]:
-        """Return what the newest job, a run or a preview, said about each sample, by sample id."""
+        """Return the details from the newest job that reported any, by sample id."""
         found = self._store.read(
             "SELECT sample_id, details FROM details d WHERE job_id = "
             "(SELECT MAX(job_id) FROM details WHERE sample_id = d.sample_id)"
@@ -128,18 +129,18 @@ class JobStore:
         return {row["sample_id"]: json.loads(row["details"]) for row in found}
 
     def open_proposals(self) -> dict[int, int]:
-        """Return the newest job that proposes something for a sample, by sample id."""
+        """Return the newest job that has an open proposal for a sample, by sample id."""
         found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id FROM proposals GROUP BY sample_id")
         return {row["sample_id"]: row["job_id"] for row in found}
 
     def open_counts(self) -> dict[int, int]:
-        """Return how many proposals of a job are open, by job id."""
+        """Return the number of open proposals, by job id."""
         found = self._store.read("SELECT job_id, COUNT(*) AS count FROM proposals GROUP BY job_id")
         return {row["job_id"]: row["count"] for row in found}
 
 
 def _job_of(row: sqlite3.Row) -> StudioJob:
-    """Return the job in a row, whose columns are called as its fields."""
+    """Return the job in a row, whose columns have the names of the fields."""
     parsed = {
         "parameters": json.loads(row["parameters"]),
         "sample_ids": tuple(json.loads(row["sample_ids"])),

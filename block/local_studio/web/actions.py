@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from block.local_studio.data.validation import RequestError, parse_id
-from block.local_studio.jobs.block import ADVANCED, ELSEWHERE, SECRET, Block, Parameter
+from block.local_studio.jobs.block import ADVANCED, SECRET, UNSUPPORTED, Block, Parameter
 from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError
 from block.local_studio.jobs.store import PREVIEW, RUN, StudioJob
@@ -138,7 +138,7 @@ def _describe_field(item: Parameter, parameters: Mapping[str, str], problems: Ma
     return {
         "id": PREFIX + item.param,
         "item": item,
-        "value": "" if item.type in (SECRET, *ELSEWHERE) else value,  # secrets aren't stored
+        "value": "" if item.type in (SECRET, *UNSUPPORTED) else value,  # secrets aren't stored
         "problem": problems.get(PREFIX + item.param, ""),
         "is_set_outside": item.type == SECRET and bool(os.environ.get(item.param)),
     }

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from block.formatting import count
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
@@ -18,20 +19,20 @@ from block.local_studio.data.validation import RequestError, parse_id
 from block.local_studio.jobs.block import SECRET
 from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
-from block.local_studio.jobs.store import CANCELLED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
+from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
 from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.site import WebSite, parse_whole_number, redirect
 from block.local_studio.web.template_filters import format_duration
 
 LISTED = 200  # jobs on the page of all
 ROWS = 500  # proposals, or failures, on a job's page
-TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELLED: "off", INTERRUPTED: "warn"}
+TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELED: "off", INTERRUPTED: "warn"}
 # Only 0 means the same for all blocks.
 EXITS = {
     0: "success",
     1: "the block failed, or some of the recordings did: the log says which",
     2: "the block could not start its work: the log says why",
-    130: "cancelled",
+    130: "canceled",
     137: "ended by SIGKILL, as when it does not stop in time, or memory runs out",
     143: "ended by SIGTERM",
 }
@@ -164,7 +165,8 @@ def _describe_state(job: StudioJob) -> dict[str, Any]:
     except ValueError:
         duration = "–"
     meaning = "" if job.exit_code is None else EXITS.get(job.exit_code, "failure: the log may say why")
-    return {"job": job, "tone": TONES[job.state], "duration": duration, "meaning": meaning}
+    word = "canceled" if job.state == CANCELED else job.state
+    return {"job": job, "word": word, "tone": TONES[job.state], "duration": duration, "meaning": meaning}
 
 
 def _describe_proposal(sample: LocalSample, changes: ProposedChanges) -> dict[str, Any]:
@@ -192,4 +194,4 @@ def _describe_progress(progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     failed = f", {progress.failed} of them failed" if progress.failed else ""
-    return f"{progress.done} of {progress.total} recordings{failed}"
+    return f"{progress.done} of {count(progress.total, 'recording')}{failed}"

@@ -1,4 +1,4 @@
-"""All pages together, and what stands before them: the check of the host name, the login, errors as pages."""
+"""All pages, and what comes before them: the check of the host name, the login, and errors shown as pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from block import __version__
 from block.local_studio.api import assumptions
-from block.local_studio.api.app import KEYED, WebPages
+from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
 from block.local_studio.data.wav import UnreadableAudio
 from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page
@@ -33,8 +33,8 @@ HTTP_ERRORS = {404: "There is no such page.", 405: "This page does not take that
 def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
     """Return the pages of `site`.
 
-    `hosts` are the names the server answers to; None: any. Requests under another name get a 400, because somebody may
-    have made a name of theirs resolve to this machine (DNS rebinding).
+    `hosts` are the names the server answers to; None: any. Requests under another name get a 400, because an
+    attacker's name may resolve to this machine (DNS rebinding).
     """
     routes: list[BaseRoute] = [
         *list_page.routes(site),
@@ -63,7 +63,7 @@ class PageMiddleware:
         self._site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(KEYED):
+        if scope["type"] != "http" or scope["path"].startswith(KEY_PATHS):
             await self._app(scope, receive, send)
             return
 
@@ -89,7 +89,7 @@ class PageMiddleware:
 
 
 def show_about(site: WebSite, request: Request) -> Response:
-    """Show what this is, where it is, and which behavior was assumed rather than known."""
+    """Show what this is, where it runs, and which behavior is assumed."""
     return site.render(
         request,
         "about.html",
@@ -97,7 +97,7 @@ def show_about(site: WebSite, request: Request) -> Response:
         address=f"{request.url.scheme}://{request.url.netloc}",
         key=site.key,
         calls=assumptions.describe_calls(),
-        for_all=assumptions.list_common_choices(),
+        for_all=assumptions.list_common_assumptions(),
         unsupported=assumptions.list_unsupported(),
     )
 
@@ -127,7 +127,7 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
             error = RequestError(f"this recording {error}")
         kind = HTTPException if isinstance(error, HTTPException) else RequestError
         path = request.url.path
-        if path.startswith(KEYED) or path.endswith((".json", ".png")) or has_json(request):
+        if path.startswith(KEY_PATHS) or path.endswith((".json", ".png")) or has_json(request):
             # A program reads the answer, of the API or our own script, and not a person.
             response: Response = await api_handlers[kind](request, error)
             return response

@@ -137,7 +137,7 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     decision, store = fields.get("decision"), site.project.store
     if decision not in ("accept", "reject"):
         raise RequestError("the decision must be accept or reject")
-    # Whoever accepts has seen which labels are replaced; rejecting replaces none.
+    # Accepting replaces labels, so the person must have seen them. Rejecting replaces none.
     revision = _parse_revision(fields["revision"]) if "revision" in fields else None
     try:
         if decision == "accept":

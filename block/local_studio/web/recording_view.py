@@ -50,7 +50,7 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None) -> dict[st
         "byHand": is_by_hand,
         **lanes,
     }
-    # Somebody who labels by hand begins with the labels there are, or with one that still lacks its name.
+    # Labeling by hand starts with the current labels, or with one that has no name yet.
     first_labels = sample.structured_labels or (StructuredLabel(0, sample.values_count - 1, sample.label),)
     before, after = _find_neighbors(site, sample_id)
     return {

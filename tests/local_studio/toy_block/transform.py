@@ -1,4 +1,4 @@
-"""A tiny AI Action for tests: labels or proposes one label for the whole of each recording."""
+"""A tiny AI Action for tests: labels each whole recording with one label, or proposes it."""
 
 import argparse
 import json
