@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LABELS_LISTED = 20
@@ -20,6 +20,12 @@ def make_printable(text: Any, limit: int = 80) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, in agreement: "1 recording", "2,000 recordings"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def list_first(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names of a list: "a, b, c and 7 more"."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def format_duration(seconds: float) -> str:

@@ -56,7 +56,7 @@ def _make_safe(name: str, is_ambiguous: bool) -> str:
 
 
 def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
-    """Write a track for each of `files` below `out`, and remove those written for others. Raises OSError."""
+    """Write a track for each of `files` below `out`, and remove those written for others. Raise OSError."""
     folder = out / FOLDER
     before = _read_list(folder / LIST)
     now = {track_path(file.path): file for file in files}

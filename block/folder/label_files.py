@@ -27,7 +27,7 @@ def write_outputs(
 ) -> None:
     """Write the label files of `files`, in their order, into `out`, and `failed`: names and why they have no labels.
 
-    Files in other formats, which an earlier run wrote, are removed: their labels are out of date. Raises OSError.
+    Files in other formats, which an earlier run wrote, are removed: their labels are out of date. Raise OSError.
     """
     write_atomic(out / FAILED, format_rows([("file", "reason"), *failed.items()]))
     with ExitStack() as stack:

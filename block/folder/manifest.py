@@ -98,7 +98,7 @@ class Manifest:
             self._save_lock.release()
 
     def save(self) -> None:
-        """Write the manifest. Raises OSError."""
+        """Write the manifest. Raise OSError."""
         with self._save_lock:
             self._write()
 

@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from block.folder.filesystems import FileSystem, open_filesystem, translate_errors
-from block.folder.listing import FileStamp, FolderListing, find_recordings, is_audio_file
+from block.folder.listing import FileStamp, FolderListing, find_recordings, get_ending, is_audio_file
 from block.folder.location import LocalFolder, Location, OpenRecording
 from block.folder.object_store_uri import ObjectStoreUri, is_uri, parse_uri
 from block.recording import RecordingError
@@ -54,7 +55,7 @@ class Bucket:
             return find_recordings(self.folder, exclude)
         stamps: dict[str, FileStamp] = {}
         unreadable: dict[str, str] = {}
-        other_files = 0
+        other_files: Counter[str] = Counter()
         with self._refuse_unreadable():
             for path, stamp in self._open_filesystem().list_files(unreadable):
                 if path.startswith(".") or "/." in path:
@@ -64,10 +65,10 @@ class Bucket:
                     unreadable[path[: f"/{path}".index("//") + 1]] = "it has no name"
                 elif is_audio_file(path):
                     stamps[path] = stamp
-                else:
-                    other_files += not path.endswith("/")  # an object that stands for a folder
+                elif not path.endswith("/"):  # an object that stands for a folder
+                    other_files[get_ending(path)] += 1
         files = tuple(sorted(stamps, key=os.fsencode))
-        return FolderListing(files, dict(sorted(unreadable.items())), 0, other_files, stamps)
+        return FolderListing(files, dict(sorted(unreadable.items())), (), other_files, stamps)
 
     def read_stamp(self, path: str) -> FileStamp:
         with translate_errors():

@@ -108,9 +108,9 @@ def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labeled(
     for name, said in expected.items():
         assert any(word in failed[name] for word in said.split("|")), failed[name]
     assert {row["file"] for row in rows(out / "labels.csv")} == set(FILES)
-    said = capsys.readouterr().out
-    assert "5 labeled, 11 failed" in said
-    assert f"11 without labels are listed in {out}/failed.csv" in said
+    output = capsys.readouterr().out
+    assert "5 labeled, 11 failed" in output
+    assert f"11 without labels; {out}/failed.csv lists them with the reasons" in output
 
 
 def test_names_of_any_kind_are_labeled_and_stay_in_the_output(tmp_path: Path, label: Command) -> None:
@@ -147,7 +147,7 @@ def test_a_run_that_is_repeated_computes_nothing_and_writes_the_same(
     assert label(audio, out) == 0
     assert outputs(out) == before
     assert reads == []
-    assert "5 of 5 recordings are unchanged and have their scores" in capsys.readouterr().out
+    assert "reusing stored scores: 5 of 5 recordings did not change" in capsys.readouterr().out
 
 
 def test_changed_new_renamed_and_vanished_files_are_noticed(
@@ -164,7 +164,7 @@ def test_changed_new_renamed_and_vanished_files_are_noticed(
     (audio / "four.mp3").unlink()
     capsys.readouterr()
     assert label(audio, out) == 0
-    assert "2 of 5 recordings are unchanged" in capsys.readouterr().out
+    assert "reusing stored scores: 2 of 5 recordings did not change" in capsys.readouterr().out
     assert label(audio, fresh) == 0
     assert outputs(out) == outputs(fresh)
     after = rows(out / "labels.csv")
@@ -267,7 +267,7 @@ def test_what_cannot_start_is_refused_before_torch_and_changes_nothing(audio: Pa
     ]:  # fmt: skip
         with pytest.raises(SettingsError, match=said):
             label(folder, out)
-    with pytest.raises(SettingsError, match="is no text in UTF-8"):
+    with pytest.raises(SettingsError, match="can't be written in UTF-8"):
         label(audio, audio.parent / "out", "--other-label", "\udcff")
     assert sorted(path.name for path in audio.parent.iterdir()) == ["audio", "file", "full"]
 
@@ -284,7 +284,7 @@ def test_a_folder_without_audio_is_labeled_and_says_so(
 ) -> None:
     (tmp_path / "audio").mkdir()
     assert label(tmp_path / "audio", tmp_path / "audio" / "out") == 0
-    assert "0 sound files" in capsys.readouterr().out
+    assert "0 recordings in " in capsys.readouterr().out
     assert rows(tmp_path / "audio" / "out" / "labels.csv") == []
     assert json.loads((tmp_path / "audio" / "out" / "info.labels").read_text()) == {"version": 1, "files": []}
 

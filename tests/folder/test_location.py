@@ -174,7 +174,7 @@ def test_a_bucket_that_did_not_change_is_not_read_again_and_what_changed_is(
         type(memory), "cat_file", lambda self, path, **rest: read.append(path) or cat_file(self, path, **rest)
     )
     assert label("memory://b", tmp_path / "out") == 0
-    assert "3 of 3 recordings are unchanged" in capsys.readouterr().out
+    assert "3 of 3 recordings did not change" in capsys.readouterr().out
     assert read == []
     memory.pipe_file("/b/1.wav", wav(2, 1))
     assert label("memory://b", tmp_path / "out") == 0
@@ -302,7 +302,8 @@ def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFile
     memory.mkdir("/b/.c/folder.wav")
     listing = Bucket(parse_uri("memory://b/.c")).find_recordings(NOWHERE)
     assert list(listing.files) == sorted(names, key=os.fsencode)
-    assert (listing.other_files, listing.linked_folders, listing.unreadable) == (3, 0, {})
+    assert listing.other_files == {".txt": 1, "": 1, ".bak": 1}
+    assert (listing.linked_folders, listing.unreadable) == ((), {})
     assert {path: stamp.size for path, stamp in (listing.stamps or {}).items()} == {name: len(name) for name in names}
 
 
@@ -314,7 +315,7 @@ def test_objects_that_stand_for_folders_are_passed_over_and_folders_without_a_na
     )
     listing = location.find_recordings(NOWHERE)
     assert listing.files == ("a.wav",)
-    assert listing.other_files == 0
+    assert not listing.other_files
     assert listing.unreadable == dict.fromkeys(["/", "d//", "g/h//"], "it has no name")
 
 
