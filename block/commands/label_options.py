@@ -47,13 +47,13 @@ MERGE = Option("merge", "flag", False, "merge neighboring cells again after --no
 
 
 def read_label(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the options of `label`, with defaults. Raise SettingsError if one is wrong; `--help` exits."""
+    """Return the options of `label`, with defaults. Raise SettingsError if one is wrong."""
     parser = CommandParser(
         prog="python -m block label", allow_abbrev=False,
         description="Label a folder of audio (WAV, FLAC, OGG, Opus, MP3, AIFF) without Edge Impulse. Run the same "
         "command again to continue an interrupted run.",
     )  # fmt: skip
-    parser.add_argument("folder", metavar="SOURCE", help="folder of recordings, subfolders included, or an object store "
+    parser.add_argument("folder", metavar="SOURCE", help="folder of recordings with its subfolders, or an object store "
                         "such as s3://bucket/recordings")  # fmt: skip
     add_options(parser, (*LABEL, *FOLDER_OPTIONS))
     options = parser.parse_args(list(argv))

@@ -21,7 +21,7 @@ UNKNOWN = -1  # the modification time, if a store does not report it
 
 @dataclass(frozen=True)
 class FileStamp:
-    """A file's size in bytes and modification time in ns since 1970, or UNKNOWN; it changes when the file does."""
+    """A file's size in bytes and its modification time in ns since 1970, or UNKNOWN. Both change when the file does."""
 
     size: int
     mtime_ns: int
@@ -99,7 +99,7 @@ def get_ending(path: str) -> str:
 
 
 def format_path(path: str) -> str:
-    r"""Return a path as text that every reader accepts: a byte that is not UTF-8 becomes `\xNN`."""
+    r"""Return a path as valid Unicode text: a byte that is not UTF-8 becomes `\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

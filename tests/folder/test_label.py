@@ -102,7 +102,7 @@ def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labeled(
     assert label(audio, out) == 1
     failed = {row["file"]: row["reason"] for row in rows(out / "failed.csv")}
     expected = {name: said for name, (_, said) in bad.items()}
-    expected |= {"zero.wav": "0 values", "short.wav": "25 ms", "pipe.wav": "no regular file",
+    expected |= {"zero.wav": "0 values", "short.wav": "25 ms", "pipe.wav": "not a regular file",
                  "a.wav": "symbolic links", "locked.wav": "Permission denied"}  # fmt: skip
     assert failed.keys() == expected.keys()
     for name, said in expected.items():
@@ -231,7 +231,7 @@ def test_windows_that_were_left_out_as_silent_cannot_be_had_back_by_relabeling_b
     quiet = tones(6, 16000) * np.repeat([1, 0.001, 1], 32000)
     soundfile.write(audio / "quiet.wav", quiet, 16000, "FLOAT")
     assert label(audio, out, "--silence-dbfs", "-50") == 0
-    with pytest.raises(SettingsError, match="no --silence-dbfs needs 1 window of 1 recording"):
+    with pytest.raises(SettingsError, match="^without --silence-dbfs, scores are missing for 1 window of 1 rec"):
         relabel(out, "--silence-dbfs", "")
     assert label(audio, out) == 0
     assert label(audio, fresh) == 0
@@ -262,8 +262,8 @@ def test_what_cannot_start_is_refused_before_torch_and_changes_nothing(audio: Pa
     for folder, out, said in [
         (audio.parent / "nowhere", full, "nowhere cannot be read as a folder: No such file"),
         (file, audio.parent / "out", "file cannot be read as a folder: Not a directory"),
-        (audio, audio, "is the folder of recordings itself"), (audio, audio.parent, "holds the folder of recordings"),
-        (audio, full, "holds other things"), (audio, file, "cannot be read as a folder: Not a directory"),
+        (audio, audio, "is the folder of recordings; give"), (audio, audio.parent, "contains the folder of recordings"),
+        (audio, full, "contains other files"), (audio, file, "cannot be read as a folder: Not a directory"),
     ]:  # fmt: skip
         with pytest.raises(SettingsError, match=said):
             label(folder, out)

@@ -39,7 +39,7 @@ def watch(event, what):
             os.kill(os.getpid(), signal.SIGKILL)
 from block import cli
 from block.score_store import store
-store.FLUSH_PIECES = 1
+store.FLUSH_CHUNKS = 1
 sys.addaudithook(watch)
 code = cli.run_command(["label", *arguments, "--out", out])
 print("seen", seen)

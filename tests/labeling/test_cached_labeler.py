@@ -174,7 +174,7 @@ def test_a_store_whose_disk_is_full_changes_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("block.score_store.store.write_shard", full)
-    monkeypatch.setattr("block.score_store.store.FLUSH_PIECES", 4)
+    monkeypatch.setattr("block.score_store.store.FLUSH_CHUNKS", 4)
     said: list[str] = []
     monkeypatch.setattr(stored.store, "_warn", said.append)
     assert run(stored) == expected

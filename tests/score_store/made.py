@@ -18,13 +18,13 @@ def content(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def made(number: int, windows: int = 5, silent: tuple[int, ...] = (), pieces: int = 1, mode: str = "exact") -> Scored:
+def made(number: int, windows: int = 5, silent: tuple[int, ...] = (), chunks: int = 1, mode: str = "exact") -> Scored:
     """Random scores of recording `number`, the same every time."""
     rng = np.random.default_rng(number)
-    counts = tuple(0 if at in silent else pieces for at in range(windows))
+    counts = tuple(0 if at in silent else chunks for at in range(windows))
     levels = rng.normal(-40, 10, windows).astype(np.float32)
-    logits = rng.normal(0, 4, (windows * pieces, len(NAMES))).astype(np.float32)
-    heard = np.repeat([count > 0 for count in counts], pieces)
+    logits = rng.normal(0, 4, (windows * chunks, len(NAMES))).astype(np.float32)
+    heard = np.repeat([count > 0 for count in counts], chunks)
     return Scored(content(number), 16000 * windows + number, Fraction(44100, 7), counts, levels, logits[heard], mode)
 
 

@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from block.score_store import ScoreStore, store
 from tests.score_store.made import KEY, NAMES, made
-store.FLUSH_PIECES, store.SMALL_PIECES, store.SMALL_SHARDS = 10, 160, 4
+store.FLUSH_CHUNKS, store.SMALL_CHUNKS, store.SMALL_SHARDS = 10, 160, 4
 held = ScoreStore(Path(sys.argv[1]), KEY, NAMES)
 for number in range(100000):
     held.add(made(number))
@@ -110,11 +110,11 @@ def test_classes_of_other_names_are_other_classes(tmp_path: Path) -> None:
     said: list[str] = []
     store = ScoreStore(tmp_path, KEY, ("dog", "rain", "x", "y", "z"), said.append)
     assert store.find(content(1)) is None
-    assert "other names" in said[0]
+    assert "class names differ" in said[0]
 
 
 def test_a_full_disk_is_told_once_and_what_was_kept_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "FLUSH_PIECES", 10)
+    monkeypatch.setattr(store_module, "FLUSH_CHUNKS", 10)
     said: list[str] = []
     store = ScoreStore(tmp_path, KEY, NAMES, said.append)
     for number in range(4):
@@ -128,7 +128,7 @@ def test_a_full_disk_is_told_once_and_what_was_kept_stays(tmp_path: Path, monkey
         store.add(made(number))
     store.close()
     assert len(said) == 1
-    assert "No space left on device; going on without storing" in said[0]
+    assert "No space left on device; continuing without storing scores" in said[0]
     monkeypatch.undo()
     assert ScoreStore(tmp_path, KEY, NAMES).contents() == {content(number) for number in range(4)}
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]

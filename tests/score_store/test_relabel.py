@@ -80,14 +80,15 @@ def test_a_threshold_of_silence_that_was_used_at_the_time_can_be_raised_and_not_
     quiet, digital = int(((levels < -40) & (levels >= -200)).sum()), int((levels == -np.inf).sum())
     assert quiet > 2
     assert digital > 0
-    said = rf"^--silence-dbfs -200 needs {quiet} windows of 3 recordings that were left out as silent"
+    said = rf"^with --silence-dbfs -200, scores are missing for {quiet} windows of 3 recordings that the run skipped "
     with pytest.raises(SettingsError, match=said) as no:
         relabel(store, named(SOUNDS), decisions(checkpoint_folder, silence_dbfs=-200.0))
     enough = float(str(no.value).split("give --silence-dbfs ")[1].split(" ")[0])
     settings = decisions(checkpoint_folder, silence_dbfs=enough)
     assert relabel(store, named(SOUNDS), settings) == fresh(checkpoint_folder, windows, settings)
     # Digital silence is −∞ dBFS: only without a threshold is it heard.
-    with pytest.raises(SettingsError, match=rf"^no --silence-dbfs needs {quiet + digital} windows of 3 recordings"):
+    said = rf"^without --silence-dbfs, scores are missing for {quiet + digital} windows of 3 recordings"
+    with pytest.raises(SettingsError, match=said):
         relabel(store, named(SOUNDS), decisions(checkpoint_folder))
 
 
@@ -111,7 +112,7 @@ def test_recordings_without_scores_are_named(tmp_path: Path, checkpoint_folder: 
     store = stored(tmp_path, checkpoint_folder, WINDOWS[0], settings)
     asked = [*named(SOUNDS), NamedRecording(5, "new", "0" * 64), NamedRecording(6, "newer", "1" * 64)]
     with pytest.raises(
-        SettingsError, match="no scores of 2 of 6 recordings, 'new' for one; label them first$"
+        SettingsError, match="no scores for 2 of 6 recordings, such as 'new'; label them first$"
     ) as missing:
         relabel(store, asked, settings)
     assert "newer" not in str(missing.value)
@@ -120,7 +121,7 @@ def test_recordings_without_scores_are_named(tmp_path: Path, checkpoint_folder: 
 def test_scores_of_other_windows_are_refused(checkpoint_folder: Path) -> None:
     one = np.zeros((1, 7), np.float32)
     scored = Scored("0" * 64, 48000, Fraction(16000), (1,), np.zeros(1, np.float32), one)
-    with pytest.raises(ValueError, match="scores of 1 windows; 1000 ms every 1000 ms make 3"):
+    with pytest.raises(ValueError, match="got scores of 1 windows; expected 3 for 1000 ms every 1000 ms"):
         decide(scored, WindowSettings(1000, 1000), decisions(checkpoint_folder))
 
 

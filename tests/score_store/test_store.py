@@ -22,7 +22,7 @@ from tests.score_store.made import KEY, NAMES, content, made, same
 
 ROWS = [
     made(1), made(2, windows=1), made(3, windows=9, silent=(0, 8)), made(4, windows=3, silent=(0, 1, 2)),
-    made(5, windows=2, pieces=7), made(6, mode="fast merged-int8"), made(7, windows=1300),
+    made(5, windows=2, chunks=7), made(6, mode="fast merged-int8"), made(7, windows=1300),
 ]  # fmt: skip
 
 
@@ -135,9 +135,9 @@ def test_a_store_for_reading_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
 def test_what_is_not_there_is_named_together_with_what_is(tmp_path: Path) -> None:
     fill(tmp_path)
     other = replace(KEY, windows=WindowSettings(500, 500))
-    with pytest.raises(SettingsError, match="no scores for .*500 ms every 500 ms.*it holds .*2000 ms every 1000 ms"):
+    with pytest.raises(SettingsError, match="no scores for .*500 ms every 500 ms.*it has .*2000 ms every 1000 ms"):
         ScoreStore.open_read_only(tmp_path, other)
-    with pytest.raises(SettingsError, match="holds no scores .*it holds nothing"):
+    with pytest.raises(SettingsError, match="has no scores .*it has none at all"):
         (tmp_path / "empty").mkdir()
         ScoreStore.open_read_only(tmp_path / "empty", KEY)
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
@@ -147,8 +147,8 @@ def test_what_is_not_there_is_named_together_with_what_is(tmp_path: Path) -> Non
 def test_many_small_additions_end_in_few_files_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "FLUSH_PIECES", 10)
-    monkeypatch.setattr(store_module, "SMALL_PIECES", 160)
+    monkeypatch.setattr(store_module, "FLUSH_CHUNKS", 10)
+    monkeypatch.setattr(store_module, "SMALL_CHUNKS", 160)
     monkeypatch.setattr(store_module, "SMALL_SHARDS", 4)
     rows = [made(number) for number in range(100)]
     most = 0
@@ -177,7 +177,7 @@ def test_a_reader_goes_on_while_a_writer_merges_the_files_under_it(tmp_path: Pat
 
 
 def test_several_threads_and_stores_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "FLUSH_PIECES", 20)
+    monkeypatch.setattr(store_module, "FLUSH_CHUNKS", 20)
     monkeypatch.setattr(store_module, "SMALL_SHARDS", 3)
     stores = [ScoreStore(tmp_path, KEY, NAMES) for _ in range(2)]
 
@@ -211,7 +211,7 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, monkeypat
     ("change", "said"),
     [
         ({"content": "../../etc/passwd"}, "expected a SHA-256"),
-        ({"logits": np.zeros((4, 5), np.float32)}, r"logits of shape \(4, 5\) for 5 pieces"),
+        ({"logits": np.zeros((4, 5), np.float32)}, r"logits of shape \(4, 5\) for 5 chunks"),
         ({"logits": np.zeros((5, 5))}, "logits are float64; expected float32"),
         ({"levels_dbfs": np.zeros(4, np.float32)}, r"levels of shape \(4,\) for 5 windows"),
     ],
