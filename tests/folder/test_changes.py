@@ -111,9 +111,9 @@ def test_without_a_labels_csv_the_labels_of_the_last_run_are_decided_again(
     assert label(audio, out) == 0
     assert label(audio, other, "--formats", "audacity") == 0
     assert not (other / "labels.csv").exists()
-    said = []
+    changes = []
     for folder in (out, other):
         capsys.readouterr()
         assert relabel(folder, "--audioset-labels", "music", "--formats", "csv") == 0
-        said.append(re.findall(r"^labels changed in .*(?:\n  .*)+", capsys.readouterr().out, re.MULTILINE))
-    assert said[0] == said[1] != []
+        changes.append(re.findall(r"^labels changed in .*(?:\n  .*)+", capsys.readouterr().out, re.MULTILINE))
+    assert changes[0] == changes[1] != []

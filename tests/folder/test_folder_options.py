@@ -63,7 +63,7 @@ def test_relabel_keeps_options_that_are_not_given_and_resets_empty_ones_to_their
         "csv",
     ]
     before = collect_run_options(read_label(["DIR", "--out", "OUT", *given]))
-    before["formats"] = list(before["formats"])  # as JSON gives it back
+    before["formats"] = list(before["formats"])  # JSON has no tuples
     same = read_relabel(["OUT"], before)
     assert (same.audioset_labels, same.silence_dbfs, same.no_merge, same.other_label) == ("dog", -60, True, "x")
     assert same.formats == ("csv",)

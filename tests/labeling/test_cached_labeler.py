@@ -20,7 +20,7 @@ from block.recording import LabeledRecording, Recording, RecordingError, RunEnde
 from block.score_store import Key, ScoreStore, relabel
 from block.settings import EXACT, AuditSettings, ComputeSettings, WindowSettings
 from tests.labeling.test_fast_labeler import FAST, StubLabeler, recording, stub
-from tests.score_store.heard import Counting, decisions, key, make_labeler, sound
+from tests.score_store.labelers import Counting, decisions, key, make_labeler, sound
 
 SOUNDS = [sound(4.3), sound(0.4, identity=2), sound(5.0, 8000, 3), sound(3.05, 22050, 4), sound(2.2, identity=5)]
 MEMORY: dict[bytes, Logits] = {}
