@@ -22,12 +22,6 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def list_first(names: Sequence[str], limit: int = 5) -> str:
-    """Return the first names of a list: "a, b, c and 7 more"."""
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def format_duration(seconds: float) -> str:
     """Return `seconds` rounded for a reader: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
@@ -54,3 +48,9 @@ def format_totals(totals: Mapping[str, tuple[int, float]]) -> list[str]:
     lines = [f"{make_printable(label)} {count(n, 'segment')}, {s:,.1f} s" for label, (n, s) in ordered[:LABELS_LISTED]]
     more = len(ordered) - LABELS_LISTED
     return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def list_first(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names of a list: "a, b, c and 7 more"."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")
