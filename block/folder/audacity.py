@@ -1,6 +1,6 @@
 """Audacity label tracks: one text file per recording, for File > Import > Labels in Audacity.
 
-Each line holds the start in seconds, a tab, the end, a tab, and the label.
+Each line is the start in seconds, a tab, the end, a tab, and the label.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class ArrowFileSystem:
         self._fs: Any = importlib.import_module("pyarrow.fs")
         self._store, root = self._fs.FileSystem.from_uri(uri.for_arrow)
         self._root = root.rstrip("/")
-        # Object stores report times more precisely in listings than for one object: that is no change of the file.
+        # Round times: object stores list them more precisely than they report them for a single object.
         self._precision_ns = 1 if uri.scheme == "file" else SECOND_NS
 
     def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
