@@ -130,7 +130,7 @@ def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labeled(studi
     done = studio.run(setting, "--score-store", "scores")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("cannot be written any more") == 1
-    assert "going on without storing" in done.stdout
+    assert "continuing without storing scores" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert len(studio.labeled()) == 6
 

@@ -129,7 +129,7 @@ def _store(scratch: Path) -> dict[str, float]:
                 target = Path(folder)
                 rows = [_scored(number, windows, logits) for number in range(count)]
                 with ScoreStore(target / "scores", key, checkpoint.class_names) as store:
-                    store.flush_pieces = FLUSH_PIECES
+                    store.flush_chunks = FLUSH_PIECES
 
                     def add(store: ScoreStore = store, rows: list[Scored] = rows) -> None:
                         for row in rows:

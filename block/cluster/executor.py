@@ -58,7 +58,7 @@ class ClusterExecutor:
         store, manifest, labeled = run.store, run.manifest, dict[str, LabeledRecording]()
         if store is None:
             raise ValueError("a cluster's scores are kept; there is no store")
-        store.flush_pieces = FLUSH_PIECES
+        store.flush_chunks = FLUSH_PIECES
 
         def keep(result: RecordingResult) -> None:
             if result.scores is not None:

@@ -1,8 +1,8 @@
 """`python -m block label DIR --out OUT`: label a folder of recordings.
 
-The run of the AI Action with a folder instead of Studio. Scores go into `OUT/scores`, facts about the files into
-`OUT/manifest.json`. The label files are written at the end from these two alone, so a run that was interrupted and
-started again ends with the same files as one that was not.
+This runs the AI Action's job on a folder instead of a Studio project. Scores go into `OUT/scores`, facts about the
+files into `OUT/manifest.json`. The label files are written at the end from only these two, so an interrupted run that
+is resumed ends with the same files as one that never stopped.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from block.commands.label_options import collect_run_options, read_label
 from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.executor import FolderResult, FolderRun
-from block.folder.listing import FileStamp, FolderListing, format_path
+from block.folder.listing import FileStamp, FolderListing, describe_left_out, format_path
 from block.folder.location import Location
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged
+from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.runtime.cancel import CANCELED
@@ -40,7 +41,9 @@ def main(argv: Sequence[str]) -> int:
     location, out = parse_location(options.folder), output_folder.parse_out(options.out)
     job, cluster = read_job(options), read_cluster(options)
     if cluster is not None and options.no_score_store:
-        raise SettingsError("--no-score-store and --ray: what comes from many machines is kept as it comes; give one")
+        raise SettingsError(
+            "--no-score-store can't be combined with --ray: a cluster's scores are stored as they arrive"
+        )
     decide.check_labels(job.decisions)
     output_folder.check_folders(location, out)
     if not options.no_score_store:
@@ -60,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class FolderJob:
-    """Label the recordings of `manifest`, at `location`, as `job` says, into the folder `out`."""
+    """One run of `job` over the recordings of `manifest` at `location`, with `out` as the folder for the results."""
 
     options: argparse.Namespace
     job: Job
@@ -78,7 +81,7 @@ class FolderJob:
         run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, options, keep)
         store: ScoreStore | None = None
         try:
-            # First, because a later run recognizes by it a folder that it may write into.
+            # Write run.json first: it tells a later run that it may write into this folder.
             run.save(out)
             manifest.save()
             if keep:
@@ -91,31 +94,34 @@ class FolderJob:
             manifest.save()
             decide.write_label_files(out, run, job.decisions, found)
         except OSError as error:
-            print(f"{out} cannot be written: {error.strerror or error}", file=sys.stderr)
+            reason = error.strerror or error
+            print(f"{out} cannot be written: {reason}; run the same command again to continue", file=sys.stderr)
             return SOME_FAILED
         finally:
             if store is not None:
                 store.close()
         decide.print_summary(out, run, found)
         if result.summary.canceled:
-            print("the same command again goes on from here")
+            print("run the same command again to continue")
             return CANCELED
         if result.summary.end_reason and not found.labeled:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED
 
     def _compute(self, executor: Executor, store: ScoreStore | None) -> FolderResult:
-        """Compute scores that `store` lacks. Never raise for what happens to a recording."""
+        """Compute the scores that `store` lacks. A recording that fails doesn't raise: the manifest says why."""
         manifest, total = self.manifest, len(self.manifest.entries)
         ids = list(range(1, total + 1))
         if store is not None:
             ids = decide.find_unscored(manifest, store, self.job.decisions)
         if len(ids) < total:
-            print(f"{total - len(ids)} of {total} recordings are unchanged and have their scores", flush=True)
+            print(
+                f"reusing stored scores: {total - len(ids):,} of {count(total, 'recording')} did not change", flush=True
+            )
         if not ids:
             return FolderResult(Summary(), {})
         progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
-        progress.failures_in = "failed.csv gets all"
+        progress.failures_in = "failed.csv lists all of them"
         result = executor.label_folder(FolderRun(self.location, manifest, store, self.stamps), ids, progress)
         for recording_id in result.summary.not_reached:
             manifest.mark_failed(recording_id, decide.NO_SCORES)
@@ -130,11 +136,6 @@ def _warn(text: str) -> None:
 
 
 def _print_listing(listing: FolderListing, location: Location) -> None:
-    """Print what `listing` found, on one line."""
-    rest = {
-        "other files": listing.other_files,
-        "folders that are links, which are not followed": listing.linked_folders,
-        "folders that cannot be read": len(listing.unreadable),
-    }
-    found = [f"{len(listing.files)} sound files in {format_path(str(location))}"]
-    print("; ".join(found + [f"{count} {what}" for what, count in rest.items() if count]), flush=True)
+    """Print how many recordings `listing` found, and what it left out."""
+    found = f"{count(len(listing.files), 'recording')} in {format_path(str(location))}"
+    print("\n".join([found, *describe_left_out(listing)]), flush=True)

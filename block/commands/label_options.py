@@ -1,4 +1,4 @@
-"""The options of `label` and `relabel`: those of the AI Action without those of Studio, and a few of their own."""
+"""The options of `label` and `relabel`: the AI Action's, except those about Studio, and a few of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STUDIO = (
 DECIDING = (
     "audioset-labels", "other-label", "min-confidence", "score-function", "no-merge", "min-segment-ms", "silence-dbfs",
 )  # fmt: skip
-# Labels do not depend on these, as long as the key of the score store is the same.
+# Labels don't depend on these as long as the score store's key is the same.
 SURROUNDING = (
     "device", "dtype", "batch-size", "max-hours", "verbose", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus",
 )  # fmt: skip
@@ -27,33 +27,33 @@ def _formats(text: str) -> tuple[str, ...]:
     chosen = [name.strip() for name in text.split(",")]
     for name in chosen:
         if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"got {name!r}, expected some of {','.join(FORMATS)}")
+            raise argparse.ArgumentTypeError(f"got {name!r}, expected one or more of {','.join(FORMATS)}")
     return tuple(name for name in FORMATS if name in chosen)
 
 
 LABEL = tuple(option for option in OPTIONS if option.name not in STUDIO)
 DECISION_OPTIONS = tuple(option for option in LABEL if option.name in DECIDING)
 FORMATS_OPTION = Option(
-    "formats", "string", None, "which label files to write, separated by commas (default: all)", _formats, "NAMES"
+    "formats", "string", None, "label files to write, separated by commas (default: all)", _formats, "NAMES"
 )
 FOLDER_OPTIONS = (
     Option("out", "string", None, "folder for the label files and the scores", metavar="OUT", required=True),
     Option("no-score-store", "flag", False,
-           "keep no scores: an interrupted run begins anew, and labels cannot be decided again"),
+           "don't store scores: an interrupted run starts over, and relabel can't be used"),
     FORMATS_OPTION,
 )  # fmt: skip
 RELABEL = (*DECISION_OPTIONS, FORMATS_OPTION)
-MERGE = Option("merge", "flag", False, "take back --no-merge")
+MERGE = Option("merge", "flag", False, "merge neighboring cells again after --no-merge")
 
 
 def read_label(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the options of `label`, with defaults. Raise SettingsError; `--help` prints and exits."""
+    """Return the options of `label`, with defaults. Raise SettingsError if one is wrong."""
     parser = CommandParser(
         prog="python -m block label", allow_abbrev=False,
-        description="Label a folder of audio (WAV, FLAC, OGG, MP3), without Edge Impulse. The same command again goes "
-        "on where it was interrupted.",
+        description="Label a folder of audio (WAV, FLAC, OGG, Opus, MP3, AIFF) without Edge Impulse. Run the same "
+        "command again to continue an interrupted run.",
     )  # fmt: skip
-    parser.add_argument("folder", metavar="SOURCE", help="folder of recordings, with folders in it, or an object store "
+    parser.add_argument("folder", metavar="SOURCE", help="folder of recordings with its subfolders, or an object store "
                         "such as s3://bucket/recordings")  # fmt: skip
     add_options(parser, (*LABEL, *FOLDER_OPTIONS))
     options = parser.parse_args(list(argv))
@@ -63,17 +63,17 @@ def read_label(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -> argparse.Namespace:
-    """Return the options of `relabel`. Those not given keep their value in `before`, a run's options by name.
+    """Return the options of `relabel`. An option that isn't given keeps its value in `before`, a run's options by name.
 
-    An option that is given empty gets its default. Raise SettingsError for an option that cannot change, by name;
-    `--help` prints and exits.
+    An empty value means the default. Raise SettingsError, with its name, for an option that can't change; `--help`
+    prints and exits.
     """
     parser = CommandParser(
         prog="python -m block relabel", allow_abbrev=False,
-        description="Decide again which labels the recordings get, from the scores in OUT: without the audio and "
-        "without the model. What is not given stays as it was.",
+        description="Decide labels again from the scores in OUT, without the audio or the model. Options that you "
+        "don't give keep their values.",
     )  # fmt: skip
-    parser.add_argument("out", metavar="OUT", help="what label --out wrote")
+    parser.add_argument("out", metavar="OUT", help="the folder that label --out wrote")
     add_options(parser, (*DECISION_OPTIONS, MERGE, FORMATS_OPTION))
     _refuse_others(argv)
     options = parser.parse_args(list(argv))
@@ -91,7 +91,7 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
 
 
 def collect_run_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `label` that its label files depend on, by name."""
+    """Return the values of the options that label files depend on, by name."""
     chosen = [option for option in (*LABEL, FORMATS_OPTION) if option.name not in SURROUNDING]
     return {option.name: getattr(options, option.field) for option in chosen}
 
@@ -102,5 +102,5 @@ def _refuse_others(argv: Sequence[str]) -> None:
         name = argument.partition("=")[0]
         if name in fixed:
             raise SettingsError(
-                f"{name} cannot change in relabel, which computes no scores: run `python -m block label` with it"
+                f"{name} can't change in relabel, which computes no scores; give it to `python -m block label` instead"
             )

@@ -1,4 +1,4 @@
-"""`python -m block relabel OUT`: decide labels again from the scores that a run has kept."""
+"""`python -m block relabel OUT`: decide labels again from the scores that a run stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from block.commands import ALL_LABELED, SOME_FAILED
 from block.commands.label_options import RELABEL, read_relabel
 from block.commands.options import read_decisions
 from block.folder import decide, output_folder
-from block.folder.manifest import load_manifest
+from block.folder.changes import FolderLabels, collect_labels, describe_changes, read_labels
+from block.folder.label_files import CSV
+from block.folder.manifest import Manifest, load_manifest
+from block.folder.output_folder import RunFile
 from block.labeling.job import format_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
@@ -21,22 +24,24 @@ from block.settings import SettingsError
 def main(argv: Sequence[str]) -> int:
     """Relabel a folder. Return the exit code; raise SettingsError or LabelError."""
     out = Path(read_relabel(argv).out)
-    before = output_folder.load_run(out)
-    options = read_relabel(argv, before.options)
-    if not before.stored:
-        raise SettingsError(f"{out} holds no scores: it was written with --no-score-store")
-    decisions = read_decisions(options, before.class_names)
+    last_run = output_folder.load_run(out)
+    options = read_relabel(argv, last_run.options)
+    if not last_run.stored:
+        raise SettingsError(f"{out} has no scores: it was written with --no-score-store; run label again without it")
+    decisions = read_decisions(options, last_run.class_names)
     decide.check_labels(decisions)
-    started = time.monotonic()
     with output_folder.lock(out):
         path = out / output_folder.MANIFEST
         manifest = load_manifest(path, warn=lambda text: print(f"warning: {text}", flush=True))
         if not manifest.entries and not manifest.unreadable:
-            raise SettingsError(f"{out} knows of no recordings: it has no usable {path.name}; label again")
-        store = ScoreStore.open_read_only(out / output_folder.SCORES, before.key)
+            raise SettingsError(f"{out} lists no recordings: {path.name} is missing, damaged or empty; run label again")
+        started = time.monotonic()
+        store = ScoreStore.open_read_only(out / output_folder.SCORES, last_run.key)
         found = decide.decide_all(manifest, store, decisions)
+        duration_s = time.monotonic() - started
+        before = _find_last_labels(out, last_run, manifest, store)
         changed = {option.name: getattr(options, option.field) for option in RELABEL}
-        run = replace(before, options={**before.options, **changed})
+        run = replace(last_run, options={**last_run.options, **changed})
         try:
             decide.write_label_files(out, run, decisions, found)
             run.save(out)
@@ -44,6 +49,22 @@ def main(argv: Sequence[str]) -> int:
             print(f"{out} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
-    print(f"decided again in {time.monotonic() - started:.1f} s")
+    print(f"decided labels again in {duration_s:.1f} s")
+    if before is None:
+        print(f"can't tell which labels changed: {out} has no readable {CSV}")
+    else:
+        print("\n".join(describe_changes(before, collect_labels(found.labeled))))
     decide.print_summary(out, run, found)
     return SOME_FAILED if found.failed else ALL_LABELED
+
+
+def _find_last_labels(out: Path, last_run: RunFile, manifest: Manifest, store: ScoreStore) -> FolderLabels | None:
+    """Return the labels in `out`. Without a labels.csv, decide them again as the last run did; None if that fails."""
+    labels = read_labels(out / CSV)
+    if labels is not None:
+        return labels
+    decisions = read_decisions(read_relabel([str(out.resolve())], last_run.options), last_run.class_names)
+    try:
+        return collect_labels(decide.decide_all(manifest, store, decisions).labeled)
+    except SettingsError:  # the last run was interrupted before it had all scores that its options need
+        return None

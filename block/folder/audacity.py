@@ -1,6 +1,6 @@
-"""Audacity label tracks: a text file for each recording, for File, Import, Labels.
+"""Audacity label tracks: one text file per recording, for File > Import > Labels in Audacity.
 
-A line is the start in seconds, a tab, the end, a tab, and the label up to the end of the line.
+Each line is the start in seconds, a tab, the end, a tab, and the label.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from block.folder.labeled_file import LabeledFile
 from block.runtime.atomic_file import temporary_path, write_atomic
 
 FOLDER, LIST, ENDING = "audacity", ".written.json", ".txt"
-LONGEST_BYTES = 200  # of a name; file systems take 255, and a temporary name is longer
+LONGEST_BYTES = 200  # of a name; file systems allow 255, and temporary names are longer
 REPLACED = "\ufffd"
-FORBIDDEN = '<>:"|?*\\'  # not allowed in names on other systems, to which OUT may be copied
+FORBIDDEN = '<>:"|?*\\'  # not allowed in names on systems that OUT may be copied to
 
 
 def format_track(file: LabeledFile) -> str:
@@ -34,9 +34,8 @@ def format_track(file: LabeledFile) -> str:
 def track_path(path: str) -> str:
     """Return the path of the track of the recording at the relative `path`, relative to the tracks' folder.
 
-    Recordings keep their folders and names, with `.txt` appended. Parts that are not printable text, are too long,
-    begin with a dot or could be mistaken for a track are spelled differently, with part of their hash so that they
-    differ.
+    The track keeps the recording's folders and name, with `.txt` appended. A part that isn't printable text, is too
+    long, begins with a dot or could be mistaken for a track is changed and ends in part of its hash, to stay unique.
     """
     *folders, name = path.split("/")
     parts = [_make_safe(folder, folder.lower().endswith(ENDING)) for folder in folders]
@@ -48,7 +47,7 @@ def _make_safe(name: str, is_ambiguous: bool) -> str:
     text = encoded.decode("utf-8", "replace")
     plain = "".join("_" if one in FORBIDDEN + REPLACED or not one.isprintable() else one for one in text)
     is_safe = plain == text and text.encode() == encoded and len(encoded) <= LONGEST_BYTES and text[:1] != "."
-    # Two names may be spelled alike only if neither was changed.
+    # A changed name must never equal another one: a name that already looks changed gets a "~" in front.
     if is_safe and not is_ambiguous:
         return f"~{text}" if text.startswith("~") or re.search(r"~[0-9a-f]{16}$", text) else text
     cut = plain.lstrip(".").encode()[: LONGEST_BYTES // 2].decode("utf-8", "ignore")
@@ -56,19 +55,19 @@ def _make_safe(name: str, is_ambiguous: bool) -> str:
 
 
 def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
-    """Write a track for each of `files` below `out`, and remove those written for others. Raises OSError."""
+    """Write a track for each of `files` below `out`, and remove tracks of other recordings. Raise OSError."""
     folder = out / FOLDER
     before = _read_list(folder / LIST)
     now = {track_path(file.path): file for file in files}
     if not before and not now:
         return
     folder.mkdir(exist_ok=True)
-    # First list all that may exist from now on, so that the next run knows what to remove if this one is interrupted.
+    # List every track that may exist from now on first: if this run is interrupted, the next one can remove them.
     _write_list(folder, before | now.keys())
     for name, file in now.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # There may be very many. What a power failure leaves unfinished, the next run writes.
+        # Not durable, because there may be very many: the next run rewrites what a power failure damaged.
         write_atomic(path, format_track(file), durable=False)
     for name in before - now.keys():
         _remove(folder, name)

@@ -1,4 +1,4 @@
-"""Decide what label files say from a manifest and stored scores: no audio, no model, no torch."""
+"""Decide the labels of a folder from its manifest and stored scores: no audio, no model, no torch."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import format_path
 from block.folder.manifest import Manifest
 from block.folder.output_folder import RunFile
+from block.formatting import count, describe_totals
 from block.labeling.job import build_metadata, format_labels
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
 from block.score_store.relabel import NamedRecording, missing_windows, relabel
 from block.settings import DecisionSettings, SettingsError
 
-NO_SCORES = "not labeled yet: label the folder again"
+NO_SCORES = "not labeled yet: run label again"
 
 
 @dataclass(frozen=True)
 class FolderDecisions:
-    """The labeled files of a folder, and by name, in order, why the others have no labels."""
+    """The labeled files of a folder, and the names of the others, in order, with why they have no labels."""
 
     labeled: list[LabeledFile]
     failed: dict[str, str]
 
 
 def find_unscored(manifest: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
-    """Return the ids of files to read: `store` lacks a window that `decisions` needs, or their content is unknown."""
+    """Return the ids of the files to read: unknown content, or `store` lacks a window that `decisions` needs."""
     contents = {entry.content for entry in manifest.entries if entry.content}
     scored = {one.content for one in store.find_all(contents) if not missing_windows(one, decisions)}
     return [number for number, entry in enumerate(manifest.entries, start=1) if entry.content not in scored]
@@ -43,10 +44,10 @@ def decide_all(
     write_error: str = "",
     decided: Mapping[str, LabeledRecording] | None = None,
 ) -> FolderDecisions:
-    """Decide the labels of all files of `manifest` that `store` holds scores of.
+    """Decide the labels of all files of `manifest` that have scores in `store`.
 
     `write_error` is as in `collect_files`. `decided` are labels, by path, that this run has already decided from the
-    same scores. Raises SettingsError if windows are needed that were left out as silent.
+    same scores. Raise SettingsError if `decisions` needs windows that were skipped as silent.
     """
     decided, stored = decided or {}, store.contents()
     labeled: dict[str, LabeledRecording] = {}
@@ -65,9 +66,9 @@ def decide_all(
 def collect_files(
     manifest: Manifest, labeled: Mapping[str, LabeledRecording], write_error: str = ""
 ) -> FolderDecisions:
-    """Return the files of `manifest`, with the labels in `labeled`, by path.
+    """Return the files of `manifest` with their labels; `labeled` has them by path.
 
-    `write_error` is why the score store could not be written, empty if it could.
+    `write_error` says why the score store could not be written; empty if it could.
     """
     no_scores = f"its scores could not be stored: {write_error}" if write_error else NO_SCORES
     files: list[LabeledFile] = []
@@ -84,7 +85,7 @@ def collect_files(
 
 
 def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:
-    """Write the label files of `found` into `out`. Raises OSError."""
+    """Write the label files of `found` into `out`. Raise OSError."""
     names = dict.fromkeys([label.name for label in decisions.labels] + [decisions.other_label])
     key = run.key
     described = build_metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
@@ -93,13 +94,16 @@ def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, foun
 
 
 def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
-    """Print what is in `out`, and what to do about files without labels."""
-    print(f"{len(found.labeled)} recordings with labels in {format_path(str(out))}")
+    """Print what is in `out`, where failures are listed, and the totals per label."""
+    print(f"{count(len(found.labeled), 'recording')} with labels in {format_path(str(out))}")
     refused = sum(not is_uploadable(file) for file in found.labeled)
     if refused and "info.labels" in run.options["formats"]:
-        print(f"{refused} of them edge-impulse-uploader does not take: it takes .wav, under 100 MiB")
+        print(f"{refused:,} can't be uploaded: edge-impulse-uploader needs WAV files under 100 MiB")
     if found.failed:
-        print(f"{len(found.failed)} without labels are listed in {format_path(str(out / FAILED))}")
+        print(f"{len(found.failed):,} without labels; {format_path(str(out / FAILED))} lists them with the reasons")
+    segments = ((one.label, file.to_seconds(one.length)) for file in found.labeled for one in file.segments)
+    if totals := describe_totals(segments):
+        print("\n  ".join(["total per label:", *totals]))
     print(end="", flush=True)
 
 
@@ -109,4 +113,4 @@ def check_labels(decisions: DecisionSettings) -> None:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise SettingsError(f"the label {name!r} is no text in UTF-8") from None
+            raise SettingsError(f"the label {name!r} can't be written in UTF-8; use another name") from None

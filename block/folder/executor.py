@@ -1,4 +1,4 @@
-"""Label the recordings of a folder in this process, and what a cluster is asked to label, too."""
+"""Label the recordings of a folder in this process; `FolderRun` is also what a cluster gets to label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FolderResult:
-    """The result of a run. `labeled` are labels by path: all where no scores are kept, else those from a cluster."""
+    """The result of a run. `labeled` are labels by path: all of them without a score store, else those of a cluster."""
 
     summary: Summary
     labeled: dict[str, LabeledRecording]
@@ -30,9 +30,9 @@ class FolderResult:
 
 @dataclass(frozen=True)
 class FolderRun:
-    """What is asked of an executor: label files of `manifest`, at `location`, and keep their scores in `store`.
+    """The work for an executor: label files of `manifest`, at `location`, and add their scores to `store`.
 
-    `stamps` are those of the files, by path, if the listing came with them.
+    `stamps` are those of the files, by path, if the location lists them.
     """
 
     location: Location
@@ -41,7 +41,7 @@ class FolderRun:
     stamps: Mapping[str, FileStamp] | None = None
 
     def size(self, recording_id: int) -> int:
-        """Return the bytes of a recording's file; 0 if unknown."""
+        """Return the size of a recording's file in bytes; 0 if unknown."""
         entry = self.manifest.get_entry(recording_id)
         if self.stamps is not None and entry.path in self.stamps:
             return self.stamps[entry.path].size
@@ -52,7 +52,7 @@ class FolderRun:
 
 
 def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-    """Label the recordings `ids` with the model of `engine`. Never raise for what happens to one of them."""
+    """Label the recordings `ids` with the model of `engine`. A recording that fails doesn't raise."""
     model_labeler = engine.load_labeler(progress, stored=run.store is not None)
     labeler: RecordingLabeler = model_labeler
     if run.store is not None:

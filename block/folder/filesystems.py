@@ -1,6 +1,6 @@
 """The file systems behind object stores, Arrow's and fsspec's: list files, read their stamps and their bytes.
 
-They raise whatever their authors chose; `translate_errors` makes OSErrors of it.
+Each raises errors of its own kind; `translate_errors` turns them into OSErrors.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from block.settings import SettingsError
 
 SECOND_NS = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Names of the modification time in fsspec's file systems; "created" where objects are replaced, never modified.
+# What fsspec's file systems call the modification time; "created" if they replace objects instead of changing them.
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 LISTED_AT_ONCE, FOLDERS = 16, 1000
-ONE_FILE = "it is one file; expected a folder"
+ONE_FILE = "it is a file; expected a folder"
 
 
 class ArrowFileSystem:
-    """One of Arrow's own file systems. Paths are relative to the URI. Used from several threads."""
+    """One of Arrow's own file systems. Paths are relative to the URI. Thread-safe."""
 
     def __init__(self, uri: ObjectStoreUri) -> None:
         need_pyarrow()
         self._fs: Any = importlib.import_module("pyarrow.fs")
         self._store, root = self._fs.FileSystem.from_uri(uri.for_arrow)
         self._root = root.rstrip("/")
-        # Object stores give more exact times in listings than for one object, which would look like a change.
+        # Round times: object stores list them more precisely than they report them for a single object.
         self._precision_ns = 1 if uri.scheme == "file" else SECOND_NS
 
     def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
-        """Yield all files and their stamps. Add folders, with a "/" at the end, to `unreadable`, and why."""
+        """Yield all files and their stamps. Add unreadable folders, with a "/" at the end, and why to `unreadable`."""
         for infos in self._list_folders():
             for info in infos:
                 if info.type != self._fs.FileType.Directory:
                     yield info.path[len(self._root) + 1 :], self._to_stamp(info)
 
     def _list_folders(self) -> Iterator[list[Any]]:
-        """Yield everything, in lists. Stores return a thousand names at a time, so folders are listed in parallel."""
+        """Yield all files and folders in lists. Stores return 1,000 names per request, so list folders in parallel."""
         root = self._root or "/"
         top = self._store.get_file_info(self._fs.FileSelector(root))
         folders = [info.path for info in top if info.type == self._fs.FileType.Directory]
-        # Many folders mostly hold little each, and one listing of everything takes fewer requests. A folder without a
-        # name, which only object stores have, could not be listed by itself.
+        # Very many folders are mostly small, and one recursive listing takes fewer requests. A folder without a name,
+        # which only object stores have, can't be listed by itself.
         if not 2 <= len(folders) <= FOLDERS or not all(path.rpartition("/")[2] for path in folders):
             yield self._list_tree(root)
             return
@@ -69,7 +69,7 @@ class ArrowFileSystem:
         return found
 
     def check(self) -> None:
-        """Raise FileNotFoundError or another error if there is no folder that can be read."""
+        """Raise FileNotFoundError or another error if this is not a readable folder."""
         kind = self._store.get_file_info(self._root or "/").type
         if kind == self._fs.FileType.NotFound:
             raise FileNotFoundError
@@ -82,7 +82,7 @@ class ArrowFileSystem:
         if info.type == self._fs.FileType.NotFound:
             raise FileNotFoundError
         if info.type != self._fs.FileType.File:
-            raise RecordingError("it is no regular file")
+            raise RecordingError("it is not a regular file")
         return self._to_stamp(info)
 
     def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
@@ -97,21 +97,21 @@ class ArrowFileSystem:
 class FsspecFileSystem:
     """One of fsspec's file systems, with the methods of `ArrowFileSystem`.
 
-    It is not used through Arrow's wrapper, behind which most of them give no modification time.
+    Arrow's wrapper for fsspec isn't used: behind it, most of them report no modification time.
     """
 
     def __init__(self, uri: ObjectStoreUri) -> None:
         fsspec: Any = importlib.import_module("fsspec")
         if uri.scheme not in fsspec.available_protocols():
             raise SettingsError(
-                f"{uri.scheme}:// is no place to read recordings from; expected a folder, s3://, gs://, abfs://, "
-                f"hdfs:// or one of fsspec's"
+                f"{uri.scheme}:// is not supported; expected a folder, s3://, gs://, abfs://, hdfs:// or a scheme "
+                f"of fsspec's"
             )
         self._store, root = fsspec.core.url_to_fs(uri.for_fsspec)
         self._root = root.rstrip("/")
 
     def list_files(self, unreadable: dict[str, str]) -> Iterator[tuple[str, FileStamp]]:
-        # Not with `find` or `walk`, which silently skip what cannot be listed.
+        # fsspec's `find` and `walk` silently skip folders that can't be listed.
         folders = [""]
         self._store.invalidate_cache()
         while folders:
@@ -138,7 +138,7 @@ class FsspecFileSystem:
         self._store.invalidate_cache(full_path)
         info = self._store.info(full_path)
         if info["type"] == "directory":
-            raise RecordingError("it is no regular file")
+            raise RecordingError("it is not a regular file")
         return _read_info(info)
 
     def read_parts(self, path: str, size: int, part: int) -> Iterator[bytes]:
@@ -148,7 +148,7 @@ class FsspecFileSystem:
         )
 
     def _list_folder(self, above: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return what is in a folder, with its name there."""
+        """Return the name and the info of each file and folder in a folder."""
         folder = f"{self._root}/{above}".rstrip("/") or "/"
         found = self._store.ls(folder, detail=True)
         itself = [info for info in found if info["name"].strip("/") == folder.strip("/")]
@@ -161,7 +161,7 @@ FileSystem = ArrowFileSystem | FsspecFileSystem
 
 
 def open_filesystem(uri: ObjectStoreUri) -> FileSystem:
-    """Open the store at `uri`. Raise SettingsError if pyarrow is missing, or what the store's authors chose."""
+    """Open the store at `uri`. Raise SettingsError if pyarrow is missing, or an error of the store's own kind."""
     return ArrowFileSystem(uri) if uri.scheme in ARROW else FsspecFileSystem(uri)
 
 
@@ -178,7 +178,7 @@ def _to_stamp(size: int | None, mtime_ns: int | None, precision_ns: int) -> File
 
 
 def _read_info(info: dict[str, Any]) -> FileStamp:
-    """Return the stamp in what one of fsspec's file systems says about a file. Unknown times are left out."""
+    """Return the stamp in the info of one of fsspec's file systems; an unreadable time is UNKNOWN."""
     time = next((info[name] for name in TIMES if info.get(name) is not None), None)
     if isinstance(time, str):
         try:
@@ -193,7 +193,7 @@ def _read_info(info: dict[str, Any]) -> FileStamp:
 
 
 LONGEST = 300
-# Errors of the network or the server rather than of an object, as Amazon's, Google's and Microsoft's libraries say it.
+# How Amazon's, Google's and Microsoft's libraries report errors of the network or the server, not of one object.
 LOST = re.compile(
     r"NETWORK_CONNECTION|curlCode|SLOW_?DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|THROTTLING"
     r"|time[sd]?[ -]?out|connect(ion)? (to|refused|reset|aborted|error|closed)|could ?n.t connect"
@@ -207,7 +207,7 @@ LOST_NUMBERS = (
 
 
 def describe_error(error: Exception) -> str:
-    """Return why on one line of at most 300 characters, without secrets of the environment or in URLs."""
+    """Return the reason on one line of up to 300 characters, without secrets from the environment or in URLs."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, FileNotFoundError):
         number = errno.ENOENT
@@ -223,9 +223,9 @@ def describe_error(error: Exception) -> str:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise whatever the block raises as an OSError that says why, a ConnectionError if no recording is to blame.
+    """Raise any error of the block below as an OSError with the reason; a ConnectionError if the network is to blame.
 
-    RecordingError and SettingsError stay what they are.
+    RecordingError and SettingsError pass through.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""`info.labels`, which `edge-impulse-uploader --info-file` reads: labels that change within a recording.
+"""`info.labels`, for `edge-impulse-uploader --info-file`: recordings whose label changes over time.
 
-`startIndex` and `endIndex` count values of one channel; `endIndex` is the last value with the label. The entries of a
-recording cover it without gaps, which the uploader's service refuses, and without overlaps. The category `split` makes
-the uploader put a fifth of the recordings into the test set, by the hash of their bytes.
+`startIndex` and `endIndex` count values of one channel; `endIndex` is the last value with the label. A recording's
+entries cover all of it without overlaps; Edge Impulse refuses gaps. With the category `split`, the uploader puts a
+fifth of the recordings into the test set, chosen by the hash of their bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def format_entry(file: LabeledFile, context: OutputContext) -> str:
 
 
 def is_uploadable(file: LabeledFile) -> bool:
-    """Return True if the uploader takes files of this kind and size. It skips others and names them."""
+    """Return True if the uploader accepts files of this kind and size. It skips others and names them."""
     return file.path.lower().endswith(UPLOADED_ENDINGS) and file.size < UPLOADED_BYTES
 
 

@@ -1,4 +1,4 @@
-"""The label files of a run: those that were asked for, each written whole or left as it was, and no others."""
+"""Write the label files in the chosen formats, each completely or not at all, and remove those of other formats."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def write_outputs(
     failed: Mapping[str, str],
     context: OutputContext,
 ) -> None:
-    """Write the label files of `files`, in their order, into `out`, and `failed`: names and why they have no labels.
+    """Write the label files of `files` into `out`, in this order, and failed.csv: names in `failed` with reasons.
 
-    Files in other formats, which an earlier run wrote, are removed: their labels are out of date. Raises OSError.
+    Remove files that an earlier run wrote in other formats: their labels are out of date. Raise OSError.
     """
     write_atomic(out / FAILED, format_rows([("file", "reason"), *failed.items()]))
     with ExitStack() as stack:
@@ -57,7 +57,7 @@ def write_outputs(
 
 
 def format_segments(file: LabeledFile) -> str:
-    """Return a CSV row for each segment. `end_index` is its last value; `end_s` is when the next begins."""
+    """Return a CSV row per segment. `end_index` is its last value; `end_s` is the start of the next segment."""
     return format_rows(
         (
             file.name, f"{file.to_seconds(segment.start):.6f}", f"{file.to_seconds(segment.end):.6f}",
@@ -68,7 +68,7 @@ def format_segments(file: LabeledFile) -> str:
 
 
 def format_rows(rows: Iterable[Sequence[object]]) -> str:
-    """Return lines of CSV that end in CR LF. Cells with a comma, a quote or a line end are quoted."""
+    """Return CSV lines that end in CR LF. Cells with a comma, a quote or a line break are quoted."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue()

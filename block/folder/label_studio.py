@@ -1,8 +1,8 @@
-"""`label-studio.json`: tasks with predictions for Label Studio, and the labeling interface that they fit.
+"""`label-studio.json`: tasks with predictions for Label Studio, and the labeling interface for them.
 
-A task names a local recording by `/data/local-files/?d=`, relative to the folder above the recordings: Label Studio
-serves local files from LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and a storage has to be a folder below that. A recording
-in an object store is named by its URI, which Label Studio reads through a storage with that bucket.
+A task names a local recording as `/data/local-files/?d=` and the path relative to the folder above the recordings:
+Label Studio serves local files from LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, and a storage must be a folder below it. A
+recording in an object store is named by its URI, which Label Studio reads through a storage with that bucket.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ CONTROL, SOUND = "label", "audio"
 
 
 def format_task(file: LabeledFile, context: OutputContext) -> str:
-    """Return the recording's task, with its segments as a prediction. Times are in seconds, scores in 0…1."""
-    # Ids must differ within a project and stay the same when labels are written again.
+    """Return the recording's task with its segments as a prediction. Times are in seconds, scores in 0…1."""
+    # Ids must be unique in a project and stay the same when labels are written again.
     track = hashlib.sha256(os.fsencode(file.path)).hexdigest()[:12]
     mean = sum(segment.score * segment.length for segment in file.segments) / file.values
     result = [
@@ -55,12 +55,12 @@ def _locate(file: LabeledFile, context: OutputContext) -> str:
     if context.is_remote:
         return format_path(context.locate(file.path))
     below = os.path.join(os.path.basename(context.folder), file.path)
-    # The bytes of the name are quoted, which need not be text.
+    # Quote the bytes of the name: they may not be UTF-8.
     return "/data/local-files/?d=" + quote(os.fsencode(below.replace(os.sep, "/")), safe="/")
 
 
 def format_interface(context: OutputContext) -> str:
-    """Return the labeling interface, for a project's settings, Labeling Interface, Code."""
+    """Return the code to paste into a project's Settings > Labeling Interface > Code."""
     labels = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in context.labels)
     return (
         f'<View>\n  <Labels name="{CONTROL}" toName="{SOUND}">\n{labels}  </Labels>\n'

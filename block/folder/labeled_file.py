@@ -1,4 +1,4 @@
-"""What the label files of a folder are written from."""
+"""The data that label files are written from."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from block.recording import Segment
 class LabeledFile:
     """An audio file of `size` bytes and its labels: `segments` tile its `values` values at `rate_hz`.
 
-    `mode` is as in `LabeledRecording`. `path` is relative to the folder of recordings, with "/" between parts, as the
-    operating system gives it.
+    `mode` is as in `LabeledRecording`. `path` is relative to the folder of recordings, with "/" between parts; bytes
+    that are not UTF-8 are lone surrogates.
     """
 
     path: str
@@ -29,21 +29,21 @@ class LabeledFile:
 
     @property
     def name(self) -> str:
-        """The path as text that every reader accepts."""
+        """The path as valid Unicode text."""
         return format_path(self.path)
 
     def to_seconds(self, position: int) -> float:
-        """Return the time of the value at `position`."""
+        """Return the time of the value at `position`, in seconds."""
         return position / self.rate_hz
 
 
 @dataclass(frozen=True)
 class OutputContext:
-    """What label files say besides the labels, the same for all files of a run.
+    """What label files contain besides the labels, the same for all files of a run.
 
     `folder` is where the recordings are: an absolute path, or the URI of an object store. `out` is the absolute path
-    of the label files. `metadata` describes the labels; `labels` are all that the run can give, in the user's order,
-    the other label last.
+    of the folder with the label files. `metadata` describes the labels. `labels` are all that the run can assign, in
+    the user's order, the other label last.
     """
 
     folder: str
@@ -57,7 +57,7 @@ class OutputContext:
         return is_uri(self.folder)
 
     def locate(self, path: str) -> str:
-        """Return the path from the label files to a recording, with "/" between parts, or its URI if it is remote."""
+        """Return a recording's path relative to the label files, with "/" between parts, or its URI if it is remote."""
         return object_uri(self.folder, path) if self.is_remote else f"{self._relative_folder}/{path}"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where recordings are: a folder of this machine, or an object store (`block.folder.object_store`)."""
+"""Locations of recordings: a folder on this machine, or an object store (`block.folder.object_store`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from block.settings import SettingsError
 
 @dataclass(frozen=True)
 class OpenRecording:
-    """An open recording: a seekable `file`, and its `stamp` before it was read; `read_stamp` reads it again."""
+    """An open recording: a seekable `file`, and its `stamp` from before reading; `read_stamp` reads a new stamp."""
 
     file: BinaryIO
     stamp: FileStamp
@@ -25,38 +25,38 @@ class OpenRecording:
 
 
 class Location(Protocol):
-    """Where recordings are. Can be pickled, for other processes to read the same ones, and used from several threads.
+    """Where recordings are. Can be pickled, so that other processes can read them, and is thread-safe.
 
-    Paths are relative to the location, with "/" between parts. `str()` of it is for messages.
+    Paths are relative to the location, with "/" between parts. `str(location)` is for messages.
     """
 
     @property
     def name(self) -> str:
-        """The name that is stored beside the labels: a folder's real path, or an object store's URI, no credentials."""
+        """The name stored with the labels: a folder's real path, or an object store's URI without credentials."""
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this machine, if it is one."""
+        """The folder on this machine; None for an object store."""
 
     def check(self) -> None:
-        """Raise SettingsError if it cannot be read."""
+        """Raise SettingsError if the location cannot be read."""
 
     def find_recordings(self, exclude: Path) -> FolderListing:
-        """Return the audio files, but for those below the folder `exclude`. Raise SettingsError."""
+        """Return the audio files, except those below the folder `exclude`. Raise SettingsError if listing fails."""
 
     def read_stamp(self, path: str) -> FileStamp:
-        """Return the stamp of a recording. Raise RecordingError or OSError, as `open_recording` does."""
+        """Return the stamp of a recording. Raise RecordingError or OSError as `open_recording` does."""
 
     def open_recording(self, path: str) -> AbstractContextManager[OpenRecording]:
         """Open a recording. Raise RecordingError if it is not a regular file, OSError if it cannot be read.
 
-        That is a ConnectionError where a network or a server does not answer.
+        The OSError is a ConnectionError if a network or a server does not answer.
         """
 
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """The folder `root` of this machine."""
+    """The folder `root` on this machine."""
 
     root: str
 
@@ -85,12 +85,12 @@ class LocalFolder:
 
     @contextmanager
     def open_recording(self, path: str) -> Iterator[OpenRecording]:
-        # Without O_NONBLOCK, opening a pipe with the name of an audio file would wait for a writer.
+        # Without O_NONBLOCK, opening a pipe that is named like an audio file would wait for a writer.
         handle = os.open(os.path.join(self.root, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(handle, "rb") as file:
             now = os.fstat(handle)
             if not stat.S_ISREG(now.st_mode):
-                raise RecordingError("it is no regular file")
+                raise RecordingError("it is not a regular file")
             yield OpenRecording(file, _to_stamp(now), lambda: _to_stamp(os.fstat(handle)))
 
 

@@ -1,7 +1,7 @@
-"""`OUT/manifest.json`: the files of a folder and their content.
+"""`OUT/manifest.json`: the files of a folder and the hashes of their content.
 
-A file with the size and modification time written here has the content written here: its bytes are not read again.
-A damaged or lost manifest costs only the time to read the files again.
+A file that still has the size and modification time in the manifest is taken to have the same content: its bytes aren't
+read again. A damaged or lost manifest only costs the time to read the files again.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from block.runtime.atomic_file import write_atomic
 
 VERSION = 1
 SAVE_EVERY_S = 5.0
-SAVE_SHARE = 0.02  # of the time goes into saving, at most
+SAVE_SHARE = 0.02  # the largest share of the time to spend on saving
 
 
 @dataclass(frozen=True)
 class FileEntry:
     """One audio file. `path` is relative, as the operating system gives it; `size` and `mtime_ns` are its stamp.
 
-    `content` is the SHA-256 of its bytes; each channel has `values` values at `rate_hz`. Unknown ones are empty or 0.
+    `content` is the SHA-256 of its bytes; each channel has `values` values at `rate_hz`. Unknown fields are empty or 0.
     `problem` says why the file has no labels.
     """
 
@@ -43,9 +43,9 @@ class FileEntry:
 
 
 class Manifest:
-    """The files of a folder in order; entry `n` has the id `n + 1`. Safe to use from several threads.
+    """The files of a folder in order; entry `n` has the id `n + 1`. Thread-safe.
 
-    `unreadable` are the folders that could not be listed, and why.
+    `unreadable` maps each folder that could not be listed to the reason.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Manifest:
     def with_files(
         self, files: Iterable[str], unreadable: dict[str, str], is_unchanged: Callable[[FileEntry], bool]
     ) -> Manifest:
-        """Return a manifest of `files`, in this order, which keeps the entries of unchanged files."""
+        """Return a manifest of `files`, in this order, with this one's entries for unchanged files."""
         known = {entry.path: entry for entry in self.entries if not entry.problem and is_unchanged(entry)}
         return Manifest(self.path, [known.get(path, FileEntry(path)) for path in files], unreadable, self._clock)
 
@@ -81,11 +81,11 @@ class Manifest:
             self.entries[self._positions[entry.path]] = entry
 
     def mark_failed(self, recording_id: int, problem: str) -> None:
-        """Note that a file gets no labels, and forget its stamp and content, which may have changed."""
+        """Note why a file has no labels, and forget its stamp and content, which may have changed."""
         self.put(FileEntry(self.get_entry(recording_id).path, problem=problem))
 
     def save_if_due(self) -> None:
-        """Save unless that was done a moment ago or is under way. A failure is left for the `save` at the end."""
+        """Save unless a save is recent or under way. Ignore failures: the `save` at the end raises them."""
         if self._clock() < self._due or not self._save_lock.acquire(blocking=False):
             return
         try:
@@ -98,7 +98,7 @@ class Manifest:
             self._save_lock.release()
 
     def save(self) -> None:
-        """Write the manifest. Raises OSError."""
+        """Write the manifest. Raise OSError."""
         with self._save_lock:
             self._write()
 
@@ -107,22 +107,22 @@ class Manifest:
             entries = list(self.entries)
         files = ",\n".join(json.dumps(_to_json(entry)) for entry in entries)
         folders = json.dumps(self.unreadable)
-        # In ASCII, so that bytes of a name that are not text survive as lone surrogates.
+        # ASCII keeps bytes of a name that are not UTF-8, as escaped lone surrogates.
         write_atomic(self.path, f'{{"version": {VERSION}, "unreadable": {folders}, "files": [\n{files}\n]}}\n')
 
 
 def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
-    """Return the manifest at `path`, or an empty one. `warn` is called if there is one that cannot be read."""
+    """Return the manifest at `path`; an empty one, after a warning unless the file is missing, if it can't be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']!r}; this one reads {VERSION}")
+            raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         unreadable = {str(folder): str(reason) for folder, reason in content["unreadable"].items()}
         return Manifest(path, [_from_json(file) for file in content["files"]], unreadable)
     except FileNotFoundError:
         return Manifest(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        warn(f"{path} cannot be used ({error}); all files are read again")
+        warn(f"{path} cannot be used ({error}); reading all files again")
         return Manifest(path)
 
 
@@ -137,13 +137,13 @@ def _from_json(fields: dict[str, Any]) -> FileEntry:
     fields.pop("duration_s", None)
     for name, value in fields.items():
         if type(value) is not (str if name in ("path", "content", "problem") else int):
-            raise ValueError(f"{name} is {value!r}")
+            raise ValueError(f"{name} is {value!r}, which has the wrong type")
     return FileEntry(**fields)
 
 
 @dataclass(frozen=True)
 class ManifestReporter:
-    """Pass on to `reporter` what happened to each recording, and note in `manifest` why one failed."""
+    """Pass every report on to `reporter`, and note in `manifest` why a recording failed."""
 
     reporter: Reporter
     manifest: Manifest

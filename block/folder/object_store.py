@@ -1,4 +1,4 @@
-"""Recordings in an object store. Each is fetched whole before it is decoded: a decoder's seeks would be requests."""
+"""Recordings in an object store, fetched whole before decoding: each seek of a decoder would be a request."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from block.folder.filesystems import FileSystem, open_filesystem, translate_errors
-from block.folder.listing import FileStamp, FolderListing, find_recordings, is_audio_file
+from block.folder.listing import FileStamp, FolderListing, find_recordings, get_ending, is_audio_file
 from block.folder.location import LocalFolder, Location, OpenRecording
 from block.folder.object_store_uri import ObjectStoreUri, is_uri, parse_uri
 from block.recording import RecordingError
 from block.settings import SettingsError
 
-# The size of a request, and of the largest file held in memory: with four recordings at once, as much as a run may hold
-# ahead. A larger one goes into a file without a name, which disappears however the process ends.
+# The size of a request, and of the largest file kept in memory: four of them, as many as are fetched at once, fill the
+# memory for prefetching. A larger file goes into an unnamed temporary file, which disappears however the process ends.
 MEMORY_BYTES = 64 << 20
 
 _filesystems: dict[ObjectStoreUri, FileSystem] = {}
@@ -29,7 +30,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Bucket:
-    """An object store, or a folder in one. It is opened on first use, once in a process."""
+    """An object store, or a folder in one. Each process opens it once, on first use."""
 
     uri: ObjectStoreUri
 
@@ -50,24 +51,24 @@ class Bucket:
 
     def find_recordings(self, exclude: Path) -> FolderListing:
         if self.folder is not None:
-            # Arrow would follow links in circles there, and knows no names that are not UTF-8.
+            # On a local folder, Arrow would follow links in circles and miss names that are not UTF-8.
             return find_recordings(self.folder, exclude)
         stamps: dict[str, FileStamp] = {}
         unreadable: dict[str, str] = {}
-        other_files = 0
+        other_files: Counter[str] = Counter()
         with self._refuse_unreadable():
             for path, stamp in self._open_filesystem().list_files(unreadable):
                 if path.startswith(".") or "/." in path:
                     continue
                 if path.startswith("/") or "//" in path:
-                    # A folder without a name, which only object stores have; no label file could be named after it.
+                    # Only object stores have folders without a name; no label file could be named after one.
                     unreadable[path[: f"/{path}".index("//") + 1]] = "it has no name"
                 elif is_audio_file(path):
                     stamps[path] = stamp
-                else:
-                    other_files += not path.endswith("/")  # an object that stands for a folder
+                elif not path.endswith("/"):  # an object that stands for a folder
+                    other_files[get_ending(path)] += 1
         files = tuple(sorted(stamps, key=os.fsencode))
-        return FolderListing(files, dict(sorted(unreadable.items())), 0, other_files, stamps)
+        return FolderListing(files, dict(sorted(unreadable.items())), (), other_files, stamps)
 
     def read_stamp(self, path: str) -> FileStamp:
         with translate_errors():
@@ -80,18 +81,18 @@ class Bucket:
             yield OpenRecording(file, stamp, lambda: self.read_stamp(path))
 
     def _fetch(self, path: str, stamp: FileStamp) -> BinaryIO:
-        """Return a file with all of an object, at its start."""
+        """Return a file with the whole object, positioned at its start."""
         with translate_errors():
             parts = self._open_filesystem().read_parts(path, stamp.size, MEMORY_BYTES)
-            # `join` returns a single part as it is, without a copy.
+            # `join` returns a single part without copying it.
             file = io.BytesIO(b"".join(parts)) if stamp.size <= MEMORY_BYTES else _write_unnamed(parts, stamp.size)
         received = file.seek(0, os.SEEK_END)
         file.seek(0)
         if received < stamp.size:
             file.close()
             if self.read_stamp(path) != stamp:
-                raise RecordingError("the file was changed while it was read")
-            raise ConnectionError(f"{received} of {stamp.size} bytes came")
+                raise RecordingError("the file changed while it was being read")
+            raise ConnectionError(f"only {received} of {stamp.size} bytes arrived")
         return file
 
     def _open_filesystem(self) -> FileSystem:
@@ -102,7 +103,7 @@ class Bucket:
 
     @contextmanager
     def _refuse_unreadable(self) -> Iterator[None]:
-        """Raise SettingsError for whatever goes wrong."""
+        """Raise any error of the store as a SettingsError."""
         try:
             with translate_errors():
                 yield
@@ -111,7 +112,7 @@ class Bucket:
 
 
 def _write_unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
-    """Return a file without a name that holds `parts`, `size` bytes. Raise RecordingError if there is no room."""
+    """Return an unnamed file with `parts`, `size` bytes in all. Raise RecordingError if there is no room for it."""
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         try:
@@ -119,15 +120,15 @@ def _write_unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
             file.truncate(0)
         except OSError as error:
             where = tempfile.gettempdir()
-            raise RecordingError(f"there is no room for its {size} bytes in {where}: {error.strerror}") from None
+            raise RecordingError(f"{where} has no room for its {size} bytes: {error.strerror}") from None
         file.writelines(parts)
         stack.pop_all()
     return cast(BinaryIO, file)
 
 
 def parse_location(source: str) -> Location:
-    """Return the location that a user means by the path of a folder or a URI, `scheme://…`. Nothing is opened yet.
+    """Return the location for a folder's path or a URI, `scheme://…`, without opening it.
 
-    Raise SettingsError for a URI that cannot be understood or that holds a secret.
+    Raise SettingsError for an invalid URI or one that contains a secret.
     """
     return Bucket(parse_uri(source)) if is_uri(source) else LocalFolder(os.fspath(Path(source)))

@@ -1,7 +1,7 @@
-"""URIs of object stores: parse them, write them, and refuse those that hold a secret.
+"""Parse and write URIs of object stores, and refuse those that contain a secret.
 
-A secret in a URI ends up in shell histories, process lists and label files. Credentials come from the environment
-instead, as for the store's own tools.
+A secret in a URI ends up in shell histories, process lists and label files. Credentials belong in the environment,
+where the store's own tools look for them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from block.settings import SettingsError
 
-# Arrow's file systems; all others are fsspec's.
+# Schemes of Arrow's file systems; fsspec handles all others.
 ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
-ACCOUNT_FIRST = ("abfs", "abfss")  # container@account: what stands before the @ is no user
-ANONYMOUS = "anonymous"  # gs://anonymous@bucket: no credentials at all
+ACCOUNT_FIRST = ("abfs", "abfss")  # container@account: the part before the @ is not a user
+ANONYMOUS = "anonymous"  # gs://anonymous@bucket: without credentials
 SECRET = re.compile(r"key|token|secret|pass|pwd|sig|cred|auth|jwt|sas|session", re.IGNORECASE)
 PLAIN = ("credential_kind", "blob_storage_authority", "dfs_storage_authority")  # Arrow's, for abfs
-HINT = "give credentials as the store's own tools have them, AWS_ACCESS_KEY_ID and its like in the environment"
+HINT = "set credentials where the store's own tools look for them, such as AWS_ACCESS_KEY_ID in the environment"
 
 
 def is_uri(text: str) -> bool:
@@ -27,9 +27,9 @@ def is_uri(text: str) -> bool:
 
 
 def object_uri(location: str, path: str) -> str:
-    """Return the URI of the object at `path`, with "/" between parts, below the location with this name.
+    """Return the URI of the object at `path`, with "/" between parts, in the location with this name.
 
-    Nothing in it is percent-encoded: tools of object stores, and Label Studio, take what follows the bucket as the key.
+    Nothing in it is percent-encoded: Label Studio and the stores' own tools use everything after the bucket as the key.
     """
     return f"{unquote(location, errors='surrogateescape')}/{path}"
 
@@ -45,13 +45,13 @@ class ObjectStoreUri:
 
     @property
     def name(self) -> str:
-        """The URI without its query. Nothing in it is a secret."""
+        """The URI without its query; it contains no secret."""
         return f"{self.scheme}://{self.authority}{quote(self.path, errors='surrogateescape')}"
 
     @property
     def for_arrow(self) -> str:
         """The URI with its query, percent-encoded, for Arrow."""
-        # Arrow does not take an empty path for the root of this machine's files.
+        # Arrow needs "/" for the root of this machine's files; an empty path fails.
         return self.name + "/" * (not self.path) + f"?{self.query}" * bool(self.query)
 
     @property
@@ -61,17 +61,15 @@ class ObjectStoreUri:
 
 
 def parse_uri(uri: str) -> ObjectStoreUri:
-    """Return the parts of `uri`. Percent signs are decoded; characters that need encoding may be given as they are.
+    """Return the parts of `uri`, decoded. Characters that should be percent-encoded may also be given as they are.
 
-    Raise SettingsError if it cannot be understood, or holds what looks like a secret, which the message does not quote.
+    Raise SettingsError if it is invalid or seems to contain a secret, which the message does not quote.
     """
     try:
-        # A # is part of a name here; Arrow would drop it and the rest.
+        # Here, "#" is part of a name; Arrow would drop it and everything after it.
         parts = urlsplit(uri.replace("#", "%23"))
     except ValueError:
-        raise SettingsError(
-            "the address of the recordings cannot be understood; expected scheme://bucket/path"
-        ) from None
+        raise SettingsError("the recordings' address is not a valid URI; expected scheme://bucket/path") from None
     scheme = parts.scheme.lower()
     _check_authority(scheme, parts.netloc)
     _check_query(scheme, parts.query)
@@ -82,7 +80,7 @@ def parse_uri(uri: str) -> ObjectStoreUri:
 
 
 def _check_authority(scheme: str, authority: str) -> None:
-    """Raise SettingsError for a user or a password between :// and the first /, whole or cut short by a slash."""
+    """Raise SettingsError for a user or a password after ://, even if a slash in the password cuts it short."""
     user, at, host = authority.rpartition("@")
     if at and scheme in ACCOUNT_FIRST and ":" not in user:
         user = ""
@@ -90,7 +88,7 @@ def _check_authority(scheme: str, authority: str) -> None:
         user = ""
     _, colon, port = host.partition(":") if not host.startswith("[") else ("", "", "")
     if user or (at and not authority.partition("@")[0]) or (colon and not port.isdecimal()):
-        raise SettingsError(f"the recordings' address holds a user or a password; leave it out, and {HINT}")
+        raise SettingsError(f"the recordings' address contains a user name or a password; remove it, and {HINT}")
 
 
 def _check_query(scheme: str, query: str) -> None:
@@ -98,7 +96,5 @@ def _check_query(scheme: str, query: str) -> None:
         raise SettingsError(f"{scheme}:// takes no options after a ?; write a ? in a name as %3F")
     for name, value in parse_qsl(query, keep_blank_values=True):
         if ("@" in value or SECRET.search(name)) and name not in PLAIN:
-            shown = name if re.fullmatch(r"\w{1,40}", name) else "one"
-            raise SettingsError(
-                f"of the options in the recordings' address, {shown!r} looks like a secret; leave it out, and {HINT}"
-            )
+            option = f"the option {name!r}" if re.fullmatch(r"\w{1,40}", name) else "an option"
+            raise SettingsError(f"{option} in the recordings' address looks like a secret; remove it, and {HINT}")

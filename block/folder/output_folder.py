@@ -1,4 +1,4 @@
-"""The folder OUT: who may write into it, and run.json, the settings its label files were written with."""
+"""The folder OUT: check and lock it, and read and write run.json, the settings behind its label files."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ VERSION = 1  # of run.json
 
 
 def parse_out(given: str) -> Path:
-    """Return the folder that a user means. Raise SettingsError for a URI, which would make an odd local path."""
+    """Return the folder for `--out`. Raise SettingsError for a URI, which would become an odd local path."""
     if is_uri(given):
-        raise SettingsError("--out is a folder of this machine, also where the recordings are in an object store")
+        raise SettingsError("--out is a URI; expected a folder on this machine, even for recordings in an object store")
     return Path(given)
 
 
 def check_folders(location: Location, out: Path) -> None:
-    """Raise SettingsError unless the recordings can be read and `out` is new, empty, or an earlier run's."""
+    """Raise SettingsError unless the recordings can be read and `out` is new, empty, or from an earlier run."""
     location.check()
     if location.folder is not None:
         recordings, target = location.folder.resolve(), out.resolve()
         if target == recordings:
-            raise SettingsError(f"--out {out} is the folder of recordings itself; name one in it, or another")
+            raise SettingsError(f"--out {out} is the folder of recordings; give a folder inside it, or another one")
         if recordings.is_relative_to(target):
-            raise SettingsError(f"--out {out} holds the folder of recordings; name one beside it")
+            raise SettingsError(f"--out {out} contains the folder of recordings; give a folder next to it")
     try:
         names = {path.name for path in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be read as a folder: {error.strerror or error}") from None
-    leftovers = {LOCK, temporary_path(out / RUN_FILE).name}  # of a run that was killed early
+    leftovers = {LOCK, temporary_path(out / RUN_FILE).name}  # from a run that was killed early
     if names - leftovers and RUN_FILE not in names:
-        raise SettingsError(f"--out {out} holds other things; expected a new or empty folder, or an earlier run's")
+        raise SettingsError(f"--out {out} contains other files; expected a new or empty folder, or an earlier run's")
 
 
 @contextmanager
 def lock(out: Path) -> Iterator[None]:
-    """Create `out` if needed and lock it against other processes. Raise SettingsError if another one holds it."""
+    """Create `out` if needed and lock it. Raise SettingsError if another process has locked it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -65,8 +65,8 @@ def lock(out: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise SettingsError(f"another run is writing to {out}; wait until it has ended") from None
-                # Some mounted buckets have no locks; then nobody is kept out.
+                    raise SettingsError(f"another run is writing to {out}; wait until it ends") from None
+                # Some mounted buckets have no locks: continue without one.
         yield
     finally:
         os.close(handle)
@@ -76,8 +76,8 @@ def lock(out: Path) -> Iterator[None]:
 class RunFile:
     """A run's settings. `folder` is where the recordings are; `options` are those that labels depend on, by name.
 
-    `model` is the name of the checkpoint with the weights `key.checkpoint` and the classes `class_names`. `stored`
-    tells whether scores were kept.
+    `model` is the name of the checkpoint with the weights `key.checkpoint` and the classes `class_names`. `stored` is
+    True if the run stored its scores.
     """
 
     folder: str
@@ -88,7 +88,7 @@ class RunFile:
     stored: bool
 
     def save(self, out: Path) -> None:
-        """Write it into `out`. Raise OSError."""
+        """Write run.json into `out`. Raise OSError."""
         content = {
             "version": VERSION, "block": __version__, "folder": self.folder, "model": self.model,
             "key": json.loads(self.key.to_json()), "stored": self.stored, "options": self.options,
@@ -98,12 +98,12 @@ class RunFile:
 
 
 def load_run(out: Path) -> RunFile:
-    """Return what `RunFile.save` wrote. Raise SettingsError if there is nothing that can be read."""
+    """Return what `RunFile.save` wrote. Raise SettingsError if run.json is missing or damaged."""
     path = out / RUN_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']!r}; this one reads {VERSION}")
+            raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         return RunFile(
             content["folder"], content["model"], tuple(content["class_names"]),
             Key.from_json(json.dumps(content["key"])), dict(content["options"]), content["stored"],
@@ -113,4 +113,4 @@ def load_run(out: Path) -> RunFile:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path} cannot be used: {error}") from None
+        raise SettingsError(f"{path} cannot be used: {error}; run label again with another --out") from None

@@ -1,4 +1,4 @@
-"""A folder as a source of recordings, and as a sink that notes what happened to them."""
+"""A folder as the source of a run's recordings and as the sink of their labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
 from block.runtime.hashing import compute_sha256
 
-# Sizes that writers which cannot go back to the header, in a pipe for example, put there instead.
+# Sizes in headers by writers that can't go back and fill in the real one, for example because they write to a pipe.
 UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
 
 
 class KnownFiles(Protocol):
-    """The entries of a folder's files, such as its `Manifest`. Used from several threads."""
+    """The entries of a folder's files, such as its `Manifest`. Must be thread-safe."""
 
     def get_entry(self, recording_id: int) -> FileEntry: ...
     def put(self, entry: FileEntry) -> None: ...
@@ -32,10 +32,10 @@ class KnownFiles(Protocol):
 
 @dataclass
 class Folder:
-    """The files of `manifest` at `location`. Their ids are their positions, counted from 1.
+    """The files of `manifest` at `location`. A file's id is its position in the manifest, counted from 1.
 
-    What reading a file tells goes into the manifest. `warn` reaches the user. With `keep_labels` labels are kept in
-    `labeled`, by path; else they are decided again from the score store.
+    `fetch` adds what it learns about a file to the manifest. `warn` tells the user. With `keep_labels`, `labeled` gets
+    the labels by path; without it, they are decided again from the score store.
     """
 
     location: Location
@@ -46,7 +46,7 @@ class Folder:
     labeled: dict[str, LabeledRecording] = field(default_factory=dict)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """Read a file. Raise RecordingError if it cannot be read, or is being changed."""
+        """Read a file. Raise RecordingError if it cannot be read, or changes meanwhile."""
         entry = self.manifest.get_entry(recording_id)
         try:
             with self.location.open_recording(entry.path) as opened:
@@ -56,7 +56,7 @@ class Folder:
                 content = entry.content if _is_same(entry, stamp) else compute_sha256(opened.file)
                 sound = decode_whole(opened.file, self.model_rate_hz, expect)
                 if opened.read_stamp() != stamp:
-                    raise RecordingError("the file was changed while it was read")
+                    raise RecordingError("the file changed while it was being read")
         except ConnectionError as error:
             raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
         except OSError as error:
@@ -73,7 +73,7 @@ class Folder:
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:
-        """Note that a recording has its labels."""
+        """Keep the labels if asked to, and save the manifest from time to time."""
         if self.keep_labels:
             self.labeled[self.manifest.get_entry(labeled.id).path] = labeled
         self.manifest.save_if_due()
@@ -85,7 +85,7 @@ class Folder:
 def is_unchanged(location: Location, entry: FileEntry, listing: FolderListing | None = None) -> bool:
     """Return True if a file's content is known, and its size and modification time are still those of `entry`.
 
-    They are taken from the stamps of `listing` if it has any, which costs no request.
+    If `listing` has stamps, they are used, which saves a request.
     """
     if not entry.content:
         return False
@@ -105,7 +105,7 @@ def _is_same(entry: FileEntry, now: FileStamp) -> bool:
 def decode_whole(file: BinaryIO, to_hz: int, expect: Callable[[int], None] = lambda values: None) -> audio.DecodedAudio:
     """Return the mono waveform of `file` at `to_hz`. Raise RecordingError if it cannot be decoded or was cut off.
 
-    `expect` is called with the number of values that the header promises before they are decoded.
+    Before decoding, `expect` is called with the number of values that the header promises.
     """
     promised = _read_promised_values(file)
     check_wav_length(file)
@@ -124,21 +124,21 @@ def _read_promised_values(file: BinaryIO) -> int:
         raise RecordingError(f"the audio cannot be decoded: {reason}") from None
     finally:
         file.seek(0)
-    # libsndfile returns a huge number where a header does not say how many there are.
+    # libsndfile returns a huge number if the header does not say how many there are.
     return frames if 0 <= frames < 2**62 else 0
 
 
 def check_length(decoded: int, promised: int, rate_hz: int) -> None:
     """Raise RecordingError if a decoder gave fewer values than the header promised, by more than 10 ms."""
     if (promised - decoded) * 1000 > LENGTH_TOLERANCE_MS * rate_hz:
-        raise RecordingError(f"the audio is damaged: {decoded} of the {promised} values its header promises are there")
+        raise RecordingError(f"the audio is damaged: it has {decoded} of the {promised} values its header promises")
 
 
 def check_wav_length(file: BinaryIO) -> None:
-    """Raise RecordingError if `file` is a WAV that was cut off before the end of its audio; leave it at its start.
+    """Raise RecordingError if `file` is a WAV that was cut off before the end of its audio; rewind it otherwise.
 
-    Chunks are as in Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0": four letters,
-    a size of 32 bits, and as many bytes, padded to an even number.
+    Chunks follow Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0": four letters, a
+    32-bit size, and that many bytes, padded to an even number.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(0)

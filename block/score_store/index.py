@@ -1,4 +1,4 @@
-"""Where each recording of a key is among the shards of a folder; logits stay on disk until they are read."""
+"""Find the recordings of a key in the shards of a folder; logits stay on disk until they are needed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from block.score_store.records import Key, Scored
 from block.score_store.shard import PREFIX, Shard, ShardError, ShardHead, ShardRow, list_shards, need_pyarrow, read_head
 from block.settings import SettingsError
 
-GROUPS_KEPT = 4  # in memory, of those that were read last
+GROUPS_KEPT = 4  # row groups in memory, the last ones read
 
 
 class Index:
     """The rows of shards in `folder` with `key` and `class_names`. `warn` is called for files that are ignored.
 
-    If a recording is there twice, the row with more pieces counts, or else the one that was written first. Not to be
-    used by two threads at once.
+    If a recording is stored twice, the row with more chunks counts, or else the one that was written first. Not
+    thread-safe.
     """
 
     def __init__(self, folder: Path, key: Key, class_names: tuple[str, ...], warn: Callable[[str], None]) -> None:
@@ -29,7 +29,7 @@ class Index:
         self._read_all()
 
     def find(self, content: str) -> Scored | None:
-        """Return a recording's scores; None if there are none that can be read."""
+        """Return a recording's scores; None if there are none, or only damaged ones."""
         while (row := self.rows.get(content)) is not None:
             try:
                 return self._read_group(row.shard, row.group)[row.position]
@@ -38,24 +38,24 @@ class Index:
                     self._warn_ignored(row.shard.path, str(error))
                     self.rows = {name: other for name, other in self.rows.items() if other.shard is not row.shard}
                 else:
-                    self._read_all()  # another process has merged it into another
+                    self._read_all()  # another process has merged it into another shard
         return None
 
-    def count_pieces(self, content: str) -> int:
-        """Return how many pieces a recording has here; -1 if it is not here."""
+    def count_chunks(self, content: str) -> int:
+        """Return the number of chunks that are stored for a recording; -1 if it is not stored."""
         row = self.rows.get(content)
-        return -1 if row is None else row.pieces
+        return -1 if row is None else row.chunks
 
     def sort(self, contents: Collection[str]) -> list[str]:
-        """Return those of `contents` that are here, in the order that is fastest to read."""
+        """Return those of `contents` that are stored, in the order that is fastest to read."""
         rows = [row for content in contents if (row := self.rows.get(content)) is not None]
         rows.sort(key=lambda row: (row.shard.path.name, row.group, row.position))
         return [row.content for row in rows]
 
     def add(self, shard: Shard) -> None:
-        """Add the rows of a shard that was written after all others."""
+        """Add the rows of a shard that is newer than all others."""
         for row in shard.rows:
-            if self.count_pieces(row.content) < row.pieces:
+            if self.count_chunks(row.content) < row.chunks:
                 self.rows[row.content] = row
 
     def _read_all(self) -> None:
@@ -64,13 +64,13 @@ class Index:
             try:
                 shard = Shard(path)
             except ShardError as error:
-                if path.exists():  # else it was merged into another since the folder was listed
+                if path.exists():  # otherwise another process has merged it into another shard
                     self._warn_ignored(path, str(error))
                 continue
             if shard.head.key != self.key:
                 continue
             if shard.head.class_names != self.class_names:
-                self._warn_ignored(path, "its classes have other names than those of the checkpoint")
+                self._warn_ignored(path, "its class names differ from the checkpoint's")
                 continue
             self.add(shard)
 
@@ -89,14 +89,14 @@ def check_folder(folder: Path) -> None:
 
 
 def read_heads(folder: Path) -> list[ShardHead]:
-    """Return one head for each key that `folder` holds, in the order in which they were first written.
+    """Return one head for each key in `folder`, in the order in which they were first written.
 
     Raise SettingsError if the folder cannot be read, or without pyarrow.
     """
     need_pyarrow()
     heads: dict[str, ShardHead] = {}
     for path in list_shards(folder):
-        # The digest in a name spares opening files of keys that were already found; which key it is, the head says.
+        # A file's name has the digest of its key: open only one file per key.
         if path.name.removeprefix(PREFIX).partition("-")[0] in heads:
             continue
         try:

@@ -1,4 +1,4 @@
-"""The logits that the store holds for a recording, and the key that says what they depend on."""
+"""The stored logits of a recording, and the key: what they depend on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FORMAT = 1
 class Key:
     """What a recording's logits depend on.
 
-    `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` exact or fast, `dtype`
-    that of the weights on the device, such as float32. `front_end` is empty for the default one, else JSON of what
-    differs.
+    `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` is exact or fast, `dtype`
+    is that of the weights on the device, such as float32. `front_end` is JSON of what differs from the default front
+    end; empty if nothing does.
     """
 
     checkpoint: str
@@ -40,14 +40,14 @@ class Key:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, windows: WindowSettings, fill: str, mode: str, dtype: str) -> Key:
-        """Return the key for a checkpoint on disk; `dtype` is the resolved one (`Device.dtype_name`), not auto."""
+        """Return the key for a checkpoint on disk. `dtype` must be resolved (`Device.dtype_name`), not auto."""
         default = asdict(FrontEnd())
         changed = {name: value for name, value in asdict(checkpoint.front_end).items() if value != default[name]}
         front_end = json.dumps(changed, sort_keys=True) if changed else ""
         return cls(checkpoint.sha256(), windows, fill, mode, dtype, front_end)
 
     def to_json(self) -> str:
-        """Return the key as written into files. Equal keys give equal text."""
+        """Return the key as it is written into files. Equal keys give equal text."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
 
     @classmethod
@@ -57,14 +57,14 @@ class Key:
             content: dict[str, Any] = dict(json.loads(text))
             version = content.pop("format")
             if version != FORMAT:
-                raise ValueError(f"format {version!r}; this version reads {FORMAT}")
+                raise ValueError(f"the score store's format is {version!r}; expected {FORMAT}")
             return cls(**{**content, "windows": WindowSettings(**content["windows"])})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"no key of a score store: {error}") from None
+            raise ValueError(f"not the key of a score store: {error}") from None
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that tell keys apart, for file names."""
+        """Twelve hexadecimal digits that identify the key in file names."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
@@ -77,9 +77,10 @@ class Scored:
     """One recording's logits.
 
     `content` is the SHA-256 of the file's bytes in hexadecimal. The recording has `values` values at `value_rate_hz`.
-    `chunk_counts` has an entry for each window, 0 for one that was left out as silent. `levels_dbfs`, float32 of shape
-    `(windows,)`, is each window's RMS level relative to full scale. `logits` is float32 of shape `(pieces, classes)`,
-    with the pieces of a window together. `mode` is as in `LabeledRecording`. Raises ValueError if these do not fit.
+    `chunk_counts` is the number of chunks of each window, 0 for one that was skipped as silent. `levels_dbfs`, float32
+    of shape `(windows,)`, is each window's RMS level relative to full scale. `logits` is float32 of shape `(chunks,
+    classes)`, with the chunks of a window adjacent. `mode` is as in `LabeledRecording`. Raise ValueError if these don't
+    fit together.
     """
 
     content: str
@@ -94,7 +95,7 @@ class Scored:
         if not SHA256.fullmatch(self.content):
             raise ValueError(f"the content is {self.content!r}; expected a SHA-256 in hexadecimal")
         if self.logits.ndim != 2 or len(self.logits) != sum(self.chunk_counts):
-            raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.chunk_counts)} pieces")
+            raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.chunk_counts)} chunks")
         if self.levels_dbfs.shape != (len(self.chunk_counts),):
             raise ValueError(f"levels of shape {self.levels_dbfs.shape} for {len(self.chunk_counts)} windows")
         for name, array in (("logits", self.logits), ("levels", self.levels_dbfs)):
@@ -106,5 +107,5 @@ class Scored:
         return len(self.chunk_counts)
 
     @property
-    def pieces(self) -> int:
+    def chunks(self) -> int:
         return len(self.logits)

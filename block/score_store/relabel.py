@@ -1,4 +1,4 @@
-"""Labels decided again from stored logits: no audio, no model, no torch."""
+"""Decide labels again from stored logits: no audio, no model, no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from block.decisions import is_silent, label_recording, score_labels
+from block.formatting import count
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.settings import DecisionSettings, SettingsError, WindowSettings
@@ -20,7 +21,7 @@ from block.windows import Layout, lay_out_windows_ms
 
 @dataclass(frozen=True)
 class NamedRecording:
-    """A recording's id and name, which go into its labels, and the SHA-256 of its bytes."""
+    """A recording's id and name, for its labels, and the SHA-256 of its bytes, to find its scores."""
 
     id: int
     name: str
@@ -32,9 +33,9 @@ def relabel(
 ) -> list[LabeledRecording]:
     """Return the labels that a run with `decisions` would give to `recordings`, in their order.
 
-    They equal those of a run that computes every window exactly. For scores in fast mode, as `LabeledRecording.mode`
-    says, windows near a threshold or a rival were computed exactly for the settings of that run, not for these. Raises
-    SettingsError for recordings without scores, and if a window is needed that was left out as silent.
+    From scores of exact mode, the labels equal those of a new run. In fast mode (`LabeledRecording.mode`), windows near
+    a threshold or a rival were computed exactly for the settings of that run, not for these. Raise SettingsError if a
+    recording has no scores, or if `decisions` needs a window that was skipped as silent.
     """
     by_content: dict[str, list[int]] = {}
     for at, recording in enumerate(recordings):
@@ -52,20 +53,20 @@ def relabel(
     without = [one.name for at, one in enumerate(recordings) if at not in labeled]
     if without:
         raise SettingsError(
-            f"the score store {store.folder} holds no scores of {len(without)} of {len(recordings)} recordings, "
-            f"{without[0]!r} for one; label them first"
+            f"the score store {store.folder} has no scores for {len(without)} of {len(recordings)} recordings, "
+            f"such as {without[0]!r}; label them first"
         )
     return [labeled[at] for at in range(len(recordings))]
 
 
 def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> LabeledRecording:
-    """Return a recording's labels from its stored logits, as `ExactLabeler` decides them, without an id and a name.
+    """Return a recording's labels from its stored logits, as `ExactLabeler` decides them, without an id or a name.
 
-    `windows` are those of the store's key. Raises SettingsError if a window is needed that was left out as silent.
+    `windows` are those of the store's key. Raise SettingsError if a window is needed that was skipped as silent.
     """
     layout = lay_out_recording(scored.values, scored.value_rate_hz, windows)
     if len(layout.windows) != scored.windows:
-        raise ValueError(f"scores of {scored.windows} windows; {windows} make {len(layout.windows)}")
+        raise ValueError(f"got scores of {scored.windows} windows; expected {len(layout.windows)} for {windows}")
     _check_missing([missing_windows(scored, decisions)], decisions)
     heard = select_heard(scored, decisions)
     scores = score_labels(heard.logits, heard.chunk_counts, decisions)
@@ -83,28 +84,29 @@ def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:
 
 @functools.lru_cache(maxsize=256)
 def lay_out_recording(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
-    """Return the layout of a recording; each kind of length is laid out once."""
+    """Return the layout of a recording. Layouts are cached, because many recordings have the same length."""
     return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 
 def missing_windows(scored: Scored, decisions: DecisionSettings) -> list[float]:
-    """Return the levels, in dBFS, of windows that `decisions` needs and that were left out as silent."""
+    """Return the levels, in dBFS, of windows that `decisions` needs but that were skipped as silent."""
     were_silent = np.array(scored.chunk_counts) == 0
     levels: list[float] = scored.levels_dbfs[were_silent & ~is_silent(scored.levels_dbfs, decisions)].tolist()
     return levels
 
 
 def _check_missing(missing: Sequence[Sequence[float]], decisions: DecisionSettings) -> None:
-    """Raise SettingsError if there are any of the `missing_windows` of some recordings, a sequence for each."""
+    """Raise SettingsError if any windows are missing: a sequence of `missing_windows` for each recording."""
     levels = list(itertools.chain.from_iterable(missing))
     if not levels:
         return
-    asked = "no --silence-dbfs" if decisions.silence_dbfs is None else f"--silence-dbfs {decisions.silence_dbfs:g}"
-    # Above the loudest of them, which was left out because it was quieter than some earlier threshold.
+    silence = decisions.silence_dbfs
+    with_option = "without --silence-dbfs" if silence is None else f"with --silence-dbfs {silence:g}"
+    # Suggest a threshold above the loudest of them, so that all of them count as silent again.
     loudest = max(levels)
     enough = min(0.0, math.floor(loudest * 10 + 1) / 10) if math.isfinite(loudest) else -200.0
     raise SettingsError(
-        f"{asked} needs {len(levels)} window{'s' * (len(levels) > 1)} of {len(missing)} "
-        f"recording{'s' * (len(missing) > 1)} that were left out as silent when the scores were computed; give "
-        f"--silence-dbfs {enough:g} or higher, or label again with {asked}, which computes these alone"
+        f"{with_option}, scores are missing for {count(len(levels), 'window')} of {count(len(missing), 'recording')} "
+        f"that the run skipped as silent; give --silence-dbfs {enough:g} or higher, or label again {with_option}, "
+        f"which computes only these windows"
     )

@@ -1,4 +1,4 @@
-"""The Parquet files of the score store: written whole or not at all, read row group by row group."""
+"""The Parquet files of the score store: written whole or not at all, read one row group at a time."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from block.settings import SettingsError
 
 PREFIX, SUFFIX, TEMPORARY = "scores-", ".parquet", ".tmp"
 KEY, CLASS_NAMES = b"ast_score_store", b"class_names"
-GROUP_PIECES = 512  # about 1 MB of logits of 527 classes are read at once
+GROUP_CHUNKS = 512  # the size of a row group: about 1 MB of logits of 527 classes
 
 
 class ShardError(Exception):
-    """A file that is not a shard, or a damaged one; the message says why."""
+    """A file is not a shard, or is damaged. The message says why."""
 
 
 def need_pyarrow() -> Any:
@@ -50,13 +50,13 @@ class ShardHead:
 
 
 def list_shards(folder: Path) -> list[Path]:
-    """Return the files that may be shards, in the order in which they were written, by their names."""
+    """Return the files that may be shards, judging by their names, in the order in which they were written."""
     shards = [path for path in _list_files(folder) if path.name.endswith(SUFFIX)]
     return sorted(shards, key=lambda path: (path.name.removeprefix(PREFIX).partition("-")[2], path.name))
 
 
 def list_unfinished(folder: Path) -> list[str]:
-    """Return the names of files that are being written, or whose writer was killed."""
+    """Return the names of files whose writers are at work or were killed."""
     return sorted(path.name for path in _list_files(folder) if path.name.endswith(TEMPORARY))
 
 
@@ -85,15 +85,15 @@ def read_head(path: Path) -> ShardHead:
 
 
 def write_shard(folder: Path, key: Key, class_names: Sequence[str], rows: Sequence[Scored]) -> Path:
-    """Write `rows`, at least one, to the disk as a new shard. Raise OSError.
+    """Write `rows`, at least one, as a new shard, durably. Raise OSError.
 
-    Within a key, names begin with the time, so that they sort in the order of writing.
+    Names have the time after the key's digest, so that they sort in the order of writing.
     """
     pa = need_pyarrow()
     stem = f"{PREFIX}{key.digest}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     temporary, path = folder / f"{stem}{TEMPORARY}", folder / f"{stem}{SUFFIX}"
     schema = _make_schema(key, class_names)
-    # Logits do not repeat and hardly compress: dictionaries and codecs would only cost time.
+    # Logits rarely repeat and hardly compress: dictionaries and codecs would only cost time.
     options = {"use_dictionary": ["content", "mode"], "compression": "none", "write_statistics": False}
     try:
         with (
@@ -109,17 +109,17 @@ def write_shard(folder: Path, key: Key, class_names: Sequence[str], rows: Sequen
 
 
 def _split_into_groups(rows: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
-    start = pieces = 0
+    start = chunks = 0
     for end, row in enumerate(rows):
-        if end > start and pieces + row.pieces > GROUP_PIECES:
+        if end > start and chunks + row.chunks > GROUP_CHUNKS:
             yield rows[start:end]
-            start, pieces = end, 0
-        pieces += row.pieces
+            start, chunks = end, 0
+        chunks += row.chunks
     yield rows[start:]
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the new name to the disk too. Some mounted buckets cannot; the file is there all the same."""
+    """Sync the new name to the disk. Ignore mounted buckets that can't: the file exists anyway."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -130,24 +130,24 @@ def _sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ShardRow:
-    """The row of a recording, at `position` in a row `group` of `shard`, and how many pieces it has."""
+    """A recording's row, at `position` in a row `group` of `shard`, and its number of chunks."""
 
     shard: Shard
     group: int
     position: int
     content: str
-    pieces: int
+    chunks: int
 
 
 class Shard:
-    """A shard's head and the places of its `rows`. Raises ShardError, at any time, if it turns out to be damaged."""
+    """A shard's head and the places of its `rows`. Any method raises ShardError if the file turns out to be damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with _open(path) as opened:
             self.head = _parse_head(opened.schema_arrow.metadata)
             if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names)):
-                raise ShardError("its columns are not those of a score store")
+                raise ShardError("it doesn't have the columns of a score store")
             lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
             places = [(group, position) for group, length in enumerate(lengths) for position in range(length)]
             rows = opened.read(columns=["content", "pieces"]).to_pylist()
@@ -164,7 +164,7 @@ class Shard:
 
 def _parse_head(metadata: dict[bytes, bytes] | None) -> ShardHead:
     if not metadata or KEY not in metadata or CLASS_NAMES not in metadata:
-        raise ShardError("it is no file of a score store")
+        raise ShardError("it isn't a file of a score store")
     names = json.loads(metadata[CLASS_NAMES])
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ShardError("it has no list of class names")
@@ -187,14 +187,14 @@ def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
     pa = need_pyarrow()
     classes = schema.field("logits").type.value_type.list_size
     flat = np.concatenate([row.logits for row in rows]).ravel()
-    offsets = np.cumsum([0, *(row.pieces for row in rows)]).astype(np.int32)
+    offsets = np.cumsum([0, *(row.chunks for row in rows)]).astype(np.int32)
     logits = pa.ListArray.from_arrays(
         pa.array(offsets), pa.FixedSizeListArray.from_arrays(pa.array(flat), classes), schema.field("logits").type
     )
     columns = [
         [row.content for row in rows], [row.values for row in rows],
         [row.value_rate_hz.numerator for row in rows], [row.value_rate_hz.denominator for row in rows],
-        [row.mode for row in rows], [row.pieces for row in rows],
+        [row.mode for row in rows], [row.chunks for row in rows],
         [row.chunk_counts for row in rows], [row.levels_dbfs for row in rows],
     ]  # fmt: skip
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=False)]
@@ -208,7 +208,7 @@ def _parse_rows(table: Any, classes: int) -> list[Scored]:
     logits = flat.reshape(-1, classes)
     ends = np.cumsum([row["pieces"] for row in rows])
     if len(ends) and ends[-1] != len(logits):
-        raise ShardError(f"{len(logits)} pieces where {ends[-1]} were expected")
+        raise ShardError(f"it has logits of {len(logits)} chunks; expected {ends[-1]}")
     return [
         Scored(
             row["content"], row["values"], Fraction(row["rate_numerator"], row["rate_denominator"]),

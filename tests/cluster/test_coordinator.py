@@ -12,7 +12,7 @@ from block.cluster import coordinator, throttle
 from block.cluster.coordinator import Coordinator, CoordinatorInputs, start_coordinator
 from block.score_store import ScoreStore
 from tests.cluster.throttle_state import state_of
-from tests.score_store.made import KEY, NAMES, content, made, same
+from tests.score_store.scores import KEY, NAMES, content, is_same, make_scores
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:
@@ -122,11 +122,11 @@ def test_a_worker_that_was_silent_and_lives_asks_again_at_once(monkeypatch: pyte
 def test_scores_are_found_that_were_there_when_first_asked_for_and_none_of_another_key(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with ScoreStore(tmp_path, KEY, NAMES) as store:
-        store.add(made(1))
+        store.add(make_scores(1))
 
     async def scene() -> None:
         one = await begun(store=tmp_path, key=KEY)
-        assert same(await one.find_scores(content(1)), made(1))
+        assert is_same(await one.find_scores(content(1)), make_scores(1))
         assert await one.find_scores(content(2)) is None
         other = await begun(store=tmp_path, key=type(KEY)("cd" * 32, KEY.windows, "pad", "exact", "float32"))
         assert await other.find_scores(content(1)) is None

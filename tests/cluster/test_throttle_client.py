@@ -19,7 +19,7 @@ from block.score_store import ScoreStore
 from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
 from tests.cluster.throttle_state import ThrottleState, state_of
-from tests.score_store import made
+from tests.score_store import scores
 
 pytestmark = pytest.mark.slow
 
@@ -158,15 +158,15 @@ def test_the_checkpoints_files_and_what_scores_are_held_of_come_from_the_driver(
     pytest.importorskip("pyarrow")
     for name in FILES:
         (tmp_path / name).write_bytes(name.encode() * 100_000)
-    with ScoreStore(tmp_path / "scores", made.KEY, made.NAMES) as store:
+    with ScoreStore(tmp_path / "scores", scores.KEY, scores.NAMES) as store:
         for number in range(3):
-            store.add(made.made(number))
-    cluster_of = start_coordinator(CoordinatorInputs(tmp_path, tmp_path / "scores", made.KEY))
+            store.add(scores.make_scores(number))
+    cluster_of = start_coordinator(CoordinatorInputs(tmp_path, tmp_path / "scores", scores.KEY))
     for name in FILES:
         assert fetch_shared(cluster_of.share_file.remote(name)) == name.encode() * 100_000
     (first,), (again,) = ray.get([cluster_of.share_file.remote(FILES[0]) for _ in range(2)])
     assert first == again, "one copy for all workers"
-    assert fetch_shared(cluster_of.share_contents.remote()) == {made.content(number) for number in range(3)}
+    assert fetch_shared(cluster_of.share_contents.remote()) == {scores.content(number) for number in range(3)}
     assert fetch_shared(cluster.handle.share_contents.remote()) == set()
 
 

@@ -1,4 +1,4 @@
-"""Folders of recordings to label, and the commands that do it, in this process."""
+"""Folders of recordings, and `label` and `relabel` in this process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from block import cli
 
 
 def tones(seconds: float, rate: int, seed: int = 0) -> npt.NDArray[np.float64]:
-    """Tones that change every second, over a little noise."""
+    """Return tones that change every second, with a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** ((np.floor(time) + seed) % 5)
     return 0.3 * np.sin(2 * np.pi * hz * time) + np.random.default_rng(seed).normal(0, 0.01, len(time))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, by the names of its columns."""
+    """Return the rows of a CSV file as dictionaries."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, strict=True))
 
 
 @pytest.fixture
 def audio(tmp_path: Path) -> Path:
-    """Recordings in several formats, rates, numbers of channels and folders, and what else a folder holds."""
+    """A folder of recordings in several formats, rates, channel counts and subfolders, and a text file."""
     folder = tmp_path / "audio"
     (folder / "dogs" / "old").mkdir(parents=True)
     soundfile.write(folder / "one.wav", tones(5, 16000), 16000)
@@ -43,7 +43,7 @@ def audio(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def label(checkpoint_folder: Path) -> Callable[..., int]:
-    """`python -m block label` with the tests' checkpoint; returns the exit code."""
+    """Run `python -m block label` with the tests' checkpoint; return the exit code."""
 
     def run(folder: Path, out: Path, *options: str) -> int:
         given = list(options)
@@ -58,7 +58,7 @@ def label(checkpoint_folder: Path) -> Callable[..., int]:
 
 @pytest.fixture
 def relabel() -> Callable[..., int]:
-    """`python -m block relabel`; returns the exit code."""
+    """Run `python -m block relabel`; return the exit code."""
 
     def run(out: Path, *options: str) -> int:
         return cli.run_command(["relabel", str(out), *options])

@@ -1,4 +1,4 @@
-"""Strict readers of the label files, written from the formats' descriptions and not from the code that writes them.
+"""Strict readers of the label files, based on the formats' documentation and not on the code that writes them.
 
 info.labels: what edge-impulse-cli's types and the validator it shares with the service ask for. Audacity: its manual,
 "Importing and Exporting Labels". Label Studio: its guide, "Import pre-annotated data", and the Labels tag's results.
@@ -23,7 +23,7 @@ class Span:
 
 
 def info_labels(text: str) -> dict[str, list[Span]]:
-    """By path, spans in values with the last value that belongs to each. Raises AssertionError."""
+    """Return the spans of each path, in values; `end` is the last value. Raise AssertionError for invalid text."""
     content = json.loads(text)
     assert set(content) == {"version", "files"}
     assert content["version"] == 1
@@ -32,7 +32,7 @@ def info_labels(text: str) -> dict[str, list[Span]]:
         assert set(file) <= {"path", "name", "category", "label", "metadata", "boundingBoxes", "attachments"}
         assert file["category"] in ("training", "testing", "validation", "post-processing", "split")
         assert all(isinstance(key, str) and isinstance(value, str) for key, value in file["metadata"].items())
-        json.dumps(file["metadata"], ensure_ascii=False).encode("latin-1")  # it travels in a header
+        json.dumps(file["metadata"], ensure_ascii=False).encode("latin-1")  # it is sent in an HTTP header
         assert set(file["label"]) == {"type", "labels"}
         assert file["label"]["type"] == "multi-label"
         spans = []
@@ -48,7 +48,7 @@ def info_labels(text: str) -> dict[str, list[Span]]:
 
 
 def covers(spans: list[Span], values: int) -> bool:
-    """Is every value in exactly one span, the spans in order? `end` is the last value of a span."""
+    """Return True if the spans, in order, cover every value exactly once; `end` is the last value of a span."""
     painted = [0]
     for span in spans:
         if span.start != painted[-1] or not span.start <= span.end <= values - 1:
@@ -58,7 +58,7 @@ def covers(spans: list[Span], values: int) -> bool:
 
 
 def audacity(text: str) -> list[Span]:
-    """Lines of start, tab, end, tab, text; seconds with a point."""
+    """Return the spans of a track: lines of start, tab, end, tab, text; in seconds with a decimal point."""
     assert text.endswith("\n")
     spans = []
     for line in text[:-1].split("\n"):
@@ -72,7 +72,7 @@ def audacity(text: str) -> list[Span]:
 
 
 def label_studio(tasks: str, interface: str) -> dict[str, list[Span]]:
-    """By the path below the document root, the spans of each task's prediction, which have to fit the interface."""
+    """Return each task's predicted spans by its path below the document root; they must fit the interface."""
     view = ET.fromstring(interface)
     (labels,), (sound,) = view.findall("Labels"), view.findall("Audio")
     assert labels.get("toName") == sound.get("name")
@@ -104,5 +104,5 @@ def _region(region: dict[str, Any], name: str | None, to: str | None, known: lis
 
 
 def tracks(folder: Path) -> dict[str, str]:
-    """The text of each track, by its path in the folder of tracks."""
+    """Return the text of each track by its path in the folder of tracks."""
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*.txt")}

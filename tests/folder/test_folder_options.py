@@ -1,4 +1,4 @@
-"""The options of label and relabel beside those of the AI Action."""
+"""The options of label and relabel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from block.commands.options import OPTIONS
 from block.settings import SettingsError
 
 
-def test_label_has_every_option_of_the_ai_action_but_those_of_studio() -> None:
+def test_label_has_every_option_of_the_ai_action_except_those_about_studio() -> None:
     names = {option.name for option in OPTIONS}
     assert {option.name for option in LABEL} == names - set(STUDIO)
     assert set(DECIDING) <= names
@@ -26,31 +26,31 @@ def test_defaults_are_those_of_the_ai_action() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["DIR"], "--out is required"),
         (["DIR", "--out", ""], "--out is required"),
         (["--out", "OUT"], "SOURCE"),
         (["DIR", "--out", "OUT", "--win-size", "3"], "--win-size"),
-        (["DIR", "--out", "OUT", "--formats", "csv,raven"], "got 'raven', expected some of csv,info.labels"),
+        (["DIR", "--out", "OUT", "--formats", "csv,raven"], "got 'raven', expected one or more of csv,info.labels"),
         (["DIR", "--out", "OUT", "--min-confidence", "2"], "expected a number from 0 to 1"),
     ],
 )
-def test_what_cannot_be_used_is_refused(arguments: list[str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_wrong_options_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         read_label(arguments)
 
 
 @pytest.mark.parametrize(
     "option", ["--win-size-ms", "--win-stride-ms", "--model", "--fill", "--mode", "--dtype", "--device", "--out"]
 )
-def test_relabel_refuses_by_name_what_scores_depend_on(option: str) -> None:
+def test_relabel_names_and_refuses_options_that_scores_depend_on(option: str) -> None:
     for arguments in (["OUT", option, "1"], ["OUT", f"{option}=1"]):
-        with pytest.raises(SettingsError, match=f"{option} cannot change in relabel"):
+        with pytest.raises(SettingsError, match=f"{option} can't change in relabel"):
             read_relabel(arguments)
 
 
-def test_relabel_keeps_what_is_not_given_and_has_the_default_of_what_is_given_empty() -> None:
+def test_relabel_keeps_options_that_are_not_given_and_resets_empty_ones_to_their_defaults() -> None:
     given = [
         "--audioset-labels",
         "dog",
@@ -63,7 +63,7 @@ def test_relabel_keeps_what_is_not_given_and_has_the_default_of_what_is_given_em
         "csv",
     ]
     before = collect_run_options(read_label(["DIR", "--out", "OUT", *given]))
-    before["formats"] = list(before["formats"])  # as JSON gives it back
+    before["formats"] = list(before["formats"])  # JSON has no tuples
     same = read_relabel(["OUT"], before)
     assert (same.audioset_labels, same.silence_dbfs, same.no_merge, same.other_label) == ("dog", -60, True, "x")
     assert same.formats == ("csv",)
@@ -80,6 +80,6 @@ def test_help_is_printed(command: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "--audioset-labels" in capsys.readouterr().out
 
 
-def test_relabel_of_another_folder_says_so(tmp_path: Path) -> None:
+def test_relabel_refuses_a_folder_that_label_did_not_write(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"was not written by `python -m block label`: it has no run\.json"):
         cli.run_command(["relabel", str(tmp_path)])

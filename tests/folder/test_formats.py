@@ -1,4 +1,4 @@
-"""The label files, read back by readers written from the formats' descriptions."""
+"""The label files, read back by readers based on the formats' documentation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_context(folder: str = "/data/rec ü", out: str = "/data/out") -> Output
 
 
 @given(st.lists(labeled_files(), max_size=4, unique_by=lambda file: file.name))
-def test_every_format_gives_back_the_same_partition_whatever_names_and_labels_hold(files: list[LabeledFile]) -> None:
+def test_every_format_keeps_all_segments_whatever_characters_names_and_labels_contain(files: list[LabeledFile]) -> None:
     around = make_context()
     table = label_files.format_rows([label_files.COLUMNS]) + "".join(
         label_files.format_segments(file) for file in files
@@ -77,7 +77,7 @@ def test_every_format_gives_back_the_same_partition_whatever_names_and_labels_ho
 
 
 @given(st.lists(labeled_files(), min_size=1, max_size=6, unique_by=lambda file: file.path))
-def test_tracks_of_different_recordings_have_different_paths_that_stay_in_their_folder(
+def test_tracks_have_unique_paths_inside_their_folder(
     files: list[LabeledFile],
 ) -> None:
     paths = [track_path(file.path) for file in files]
@@ -106,7 +106,7 @@ def test_ordinary_recordings_keep_their_names(path: str, expected: str) -> None:
     assert track_path(path) == expected
 
 
-def test_names_that_could_be_taken_for_others_differ() -> None:
+def test_names_that_could_be_confused_get_different_tracks() -> None:
     odd = ["a?.wav", "a*.wav", "a_.wav", "x" * 210 + ".wav", "x" * 211 + ".wav", "a.wav.txt/b.wav", "a.wav"]
     odd += [track_path("a?.wav").removesuffix(".txt"), "~a_.wav", "a\n.wav", os.fsdecode(b"a\xff.wav")]
     paths = [track_path(name) for name in odd]
@@ -117,7 +117,7 @@ def test_names_that_could_be_taken_for_others_differ() -> None:
 FILE = LabeledFile("a.wav", 1, 20, 10, (Segment(0, 12, "tune", 0.5), Segment(12, 20, "other", 0.1)), "exact")
 
 
-def test_the_formats_word_for_word(tmp_path: Path) -> None:
+def test_each_format_is_written_exactly_as_documented(tmp_path: Path) -> None:
     around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", 'a "<b>"', "other"))
     write_outputs(tmp_path, ["csv", "info.labels", "audacity", "label-studio"], [FILE], {"b.wav": "x, y"}, around)
     assert (tmp_path / "labels.csv").read_bytes() == (
@@ -142,7 +142,7 @@ def test_the_formats_word_for_word(tmp_path: Path) -> None:
     assert task["predictions"][0]["result"][0]["value"] == {"start": 0.0, "end": 1.2, "channel": 0, "labels": ["tune"]}
 
 
-def test_formats_that_are_not_asked_for_are_removed_and_nobody_elses_files(tmp_path: Path) -> None:
+def test_files_of_formats_that_are_not_chosen_are_removed_and_other_files_stay(tmp_path: Path) -> None:
     around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", "other"))
     deep = LabeledFile("b/c/d.wav", 1, 20, 10, FILE.segments, "exact")
     everything = ["csv", "info.labels", "audacity", "label-studio"]
@@ -161,7 +161,7 @@ def test_formats_that_are_not_asked_for_are_removed_and_nobody_elses_files(tmp_p
     assert [path.name for path in tmp_path.rglob("*")] == ["failed.csv"]
 
 
-def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
     around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", "other"))
     write_outputs(tmp_path, ["csv"], [FILE], {}, around)
     before = (tmp_path / "labels.csv").read_bytes()

@@ -1,4 +1,4 @@
-"""Folders labeled and relabeled from end to end, with a checkpoint made on the spot."""
+"""`label` and `relabel` from end to end, with a small random checkpoint."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FILES = {"one.wav": (80000, 16000), "four.mp3": (192000, 48000), "dogs/two.FLAC"
          "dogs/old/three.ogg": (59535, 22050), "dogs/five.wav": (48800, 8000)}  # fmt: skip
 
 
-def outputs(out: Path) -> dict[str, bytes]:
-    """All files of a run but its scores."""
+def read_outputs(out: Path) -> dict[str, bytes]:
+    """Return all files of a run except its scores."""
     paths = [path for path in out.rglob("*") if path.is_file() and out / "scores" not in path.parents]
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths if path.name != ".lock"}
 
 
-def decided(out: Path) -> dict[str, bytes]:
-    """The label files alone."""
-    return {name: content for name, content in outputs(out).items() if name not in ("run.json", "manifest.json")}
+def read_label_files(out: Path) -> dict[str, bytes]:
+    """Return only the label files."""
+    return {name: content for name, content in read_outputs(out).items() if name not in ("run.json", "manifest.json")}
 
 
-def test_every_file_is_labeled_over_its_own_frames_at_its_own_rate(audio: Path, label: Command) -> None:
+def test_every_file_is_labeled_from_start_to_end_at_its_own_rate(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
     assert label(audio, out) == 0
     found = rows(out / "labels.csv")
@@ -64,7 +64,7 @@ def test_every_file_is_labeled_over_its_own_frames_at_its_own_rate(audio: Path, 
     assert not list(out.rglob("*.tmp"))
 
 
-def test_labels_are_those_of_the_windows_of_the_ai_action(audio: Path, label: Command) -> None:
+def test_segments_follow_the_windows_of_the_ai_action(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
     assert label(audio, out, "--no-merge", "--win-size-ms", "1000", "--win-stride-ms", "500") == 0
     found = rows(out / "labels.csv")
@@ -101,19 +101,21 @@ def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labeled(
     monkeypatch.setattr(os, "open", refusing)
     assert label(audio, out) == 1
     failed = {row["file"]: row["reason"] for row in rows(out / "failed.csv")}
-    expected = {name: said for name, (_, said) in bad.items()}
-    expected |= {"zero.wav": "0 values", "short.wav": "25 ms", "pipe.wav": "no regular file",
+    expected = {name: message for name, (_, message) in bad.items()}
+    expected |= {"zero.wav": "0 values", "short.wav": "25 ms", "pipe.wav": "not a regular file",
                  "a.wav": "symbolic links", "locked.wav": "Permission denied"}  # fmt: skip
     assert failed.keys() == expected.keys()
-    for name, said in expected.items():
-        assert any(word in failed[name] for word in said.split("|")), failed[name]
+    for name, message in expected.items():
+        assert any(word in failed[name] for word in message.split("|")), failed[name]
     assert {row["file"] for row in rows(out / "labels.csv")} == set(FILES)
-    said = capsys.readouterr().out
-    assert "5 labeled, 11 failed" in said
-    assert f"11 without labels are listed in {out}/failed.csv" in said
+    output = capsys.readouterr().out
+    assert "5 labeled, 11 failed" in output
+    assert f"11 without labels; {out}/failed.csv lists them with the reasons" in output
 
 
-def test_names_of_any_kind_are_labeled_and_stay_in_the_output(tmp_path: Path, label: Command) -> None:
+def test_files_with_odd_names_are_labeled_and_write_nothing_outside_the_output_folder(
+    tmp_path: Path, label: Command
+) -> None:
     audio, out = tmp_path / "audio", tmp_path / "out"
     odd = [b"\xff\xfe.wav", b"new\nline, \"quoted\".wav", b"\xd6l \xe9.wav", "鳥 ü.wav".encode(), b"..wav.wav",
            b"$(touch x);`id`.wav", b"=1+1.wav", b"a" * 250 + b".wav", b"-rf.wav", b" .wav"]  # fmt: skip
@@ -131,12 +133,12 @@ def test_names_of_any_kind_are_labeled_and_stay_in_the_output(tmp_path: Path, la
     assert {path.name for path in tmp_path.iterdir()} == {"audio", "out"}
 
 
-def test_a_run_that_is_repeated_computes_nothing_and_writes_the_same(
+def test_a_repeated_run_computes_nothing_and_writes_the_same_files(
     audio: Path, label: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = audio.parent / "out"
     assert label(audio, out) == 0
-    before = outputs(out)
+    before = read_outputs(out)
 
     def never(*_: object) -> None:
         raise AssertionError("the model is not needed")
@@ -145,28 +147,28 @@ def test_a_run_that_is_repeated_computes_nothing_and_writes_the_same(
     reads = []
     monkeypatch.setattr("block.folder.source.compute_sha256", lambda file: reads.append(file) or "")
     assert label(audio, out) == 0
-    assert outputs(out) == before
+    assert read_outputs(out) == before
     assert reads == []
-    assert "5 of 5 recordings are unchanged and have their scores" in capsys.readouterr().out
+    assert "reusing stored scores: 5 of 5 recordings did not change" in capsys.readouterr().out
 
 
-def test_changed_new_renamed_and_vanished_files_are_noticed(
+def test_changed_new_renamed_and_deleted_files_are_detected(
     audio: Path, label: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, fresh = audio.parent / "out", audio.parent / "fresh"
     assert label(audio, out) == 0
     before = rows(out / "labels.csv")
     stamp = (audio / "one.wav").stat()
-    soundfile.write(audio / "one.wav", tones(5, 16000, 2), 16000)  # the same size, another time of change
+    soundfile.write(audio / "one.wav", tones(5, 16000, 2), 16000)  # the same size, another modification time
     os.utime(audio / "one.wav", ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
     soundfile.write(audio / "new.wav", tones(2, 16000, 1), 16000)
     (audio / "dogs" / "five.wav").rename(audio / "renamed.wav")
     (audio / "four.mp3").unlink()
     capsys.readouterr()
     assert label(audio, out) == 0
-    assert "2 of 5 recordings are unchanged" in capsys.readouterr().out
+    assert "reusing stored scores: 2 of 5 recordings did not change" in capsys.readouterr().out
     assert label(audio, fresh) == 0
-    assert outputs(out) == outputs(fresh)
+    assert read_outputs(out) == read_outputs(fresh)
     after = rows(out / "labels.csv")
     assert {row["file"] for row in after} == {
         "one.wav",
@@ -204,13 +206,13 @@ def test_relabeling_gives_what_a_fresh_run_gives_without_audio_and_model(
     windows = ["--win-size-ms", "1500", "--win-stride-ms", "500"]
     (audio / "text.wav").write_text("hello")
     assert label(audio, out, *windows) == 1
-    first = decided(out)
+    first = read_label_files(out)
     assert label(audio, fresh, *windows, *settings) == 1
     shutil.move(audio, audio.parent / "elsewhere")
     assert relabel(out, *settings) == 1
-    assert decided(out) == decided(fresh)
-    assert decided(out) != first
-    assert outputs(out) == outputs(fresh)
+    assert read_label_files(out) == read_label_files(fresh)
+    assert read_label_files(out) != first
+    assert read_outputs(out) == read_outputs(fresh)
 
 
 def test_relabeling_needs_neither_torch_nor_the_checkpoint(audio: Path, label: Command) -> None:
@@ -224,28 +226,28 @@ def test_relabeling_needs_neither_torch_nor_the_checkpoint(audio: Path, label: C
     subprocess.run([sys.executable, "-c", code, str(out)], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_windows_that_were_left_out_as_silent_cannot_be_had_back_by_relabeling_but_by_labeling(
+def test_windows_skipped_as_silent_need_label_again_because_relabel_refuses(
     audio: Path, label: Command, relabel: Command
 ) -> None:
     out, fresh = audio.parent / "out", audio.parent / "fresh"
     quiet = tones(6, 16000) * np.repeat([1, 0.001, 1], 32000)
     soundfile.write(audio / "quiet.wav", quiet, 16000, "FLOAT")
     assert label(audio, out, "--silence-dbfs", "-50") == 0
-    with pytest.raises(SettingsError, match="no --silence-dbfs needs 1 window of 1 recording"):
+    with pytest.raises(SettingsError, match="^without --silence-dbfs, scores are missing for 1 window of 1 rec"):
         relabel(out, "--silence-dbfs", "")
     assert label(audio, out) == 0
     assert label(audio, fresh) == 0
-    assert outputs(out) == outputs(fresh)
+    assert read_outputs(out) == read_outputs(fresh)
 
 
-def test_without_a_score_store_the_labels_are_the_same_and_cannot_be_decided_again(
+def test_without_a_score_store_labels_are_the_same_but_relabel_is_refused(
     audio: Path, label: Command, relabel: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, bare = audio.parent / "out", audio.parent / "bare"
     assert label(audio, out, "--batch-size", "1") == 0
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert label(audio, bare, "--batch-size", "1", "--no-score-store") == 0
-    assert decided(bare) == decided(out)
+    assert read_label_files(bare) == read_label_files(out)
     assert not (bare / "scores").exists()
     with pytest.raises(SettingsError, match="written with --no-score-store"):
         relabel(bare)
@@ -253,26 +255,26 @@ def test_without_a_score_store_the_labels_are_the_same_and_cannot_be_decided_aga
         label(audio, audio.parent / "third")
 
 
-def test_what_cannot_start_is_refused_before_torch_and_changes_nothing(audio: Path, label: Command) -> None:
+def test_wrong_folders_are_refused_and_nothing_is_written(audio: Path, label: Command) -> None:
     file = audio.parent / "file"
     file.write_text("")
     full = audio.parent / "full"
     full.mkdir()
     (full / "thesis.txt").write_text("")
-    for folder, out, said in [
+    for folder, out, message in [
         (audio.parent / "nowhere", full, "nowhere cannot be read as a folder: No such file"),
         (file, audio.parent / "out", "file cannot be read as a folder: Not a directory"),
-        (audio, audio, "is the folder of recordings itself"), (audio, audio.parent, "holds the folder of recordings"),
-        (audio, full, "holds other things"), (audio, file, "cannot be read as a folder: Not a directory"),
+        (audio, audio, "is the folder of recordings; give"), (audio, audio.parent, "contains the folder of recordings"),
+        (audio, full, "contains other files"), (audio, file, "cannot be read as a folder: Not a directory"),
     ]:  # fmt: skip
-        with pytest.raises(SettingsError, match=said):
+        with pytest.raises(SettingsError, match=message):
             label(folder, out)
-    with pytest.raises(SettingsError, match="is no text in UTF-8"):
+    with pytest.raises(SettingsError, match="can't be written in UTF-8"):
         label(audio, audio.parent / "out", "--other-label", "\udcff")
     assert sorted(path.name for path in audio.parent.iterdir()) == ["audio", "file", "full"]
 
 
-def test_two_runs_do_not_write_into_one_folder_at_once(audio: Path, label: Command) -> None:
+def test_a_second_run_into_the_same_folder_is_refused(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
     with out_folder.lock(out), pytest.raises(SettingsError, match="another run is writing"):
         label(audio, out)
@@ -284,21 +286,21 @@ def test_a_folder_without_audio_is_labeled_and_says_so(
 ) -> None:
     (tmp_path / "audio").mkdir()
     assert label(tmp_path / "audio", tmp_path / "audio" / "out") == 0
-    assert "0 sound files" in capsys.readouterr().out
+    assert "0 recordings in " in capsys.readouterr().out
     assert rows(tmp_path / "audio" / "out" / "labels.csv") == []
     assert json.loads((tmp_path / "audio" / "out" / "info.labels").read_text()) == {"version": 1, "files": []}
 
 
-def test_fast_mode_writes_the_same_files_and_says_what_its_audit_found(
+def test_fast_mode_writes_the_same_files_and_reports_its_audit(
     audio: Path, label: Command, relabel: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = audio.parent / "out"
     assert label(audio, out, "--mode", "fast", "--win-size-ms", "200", "--win-stride-ms", "200") == 0
     assert "fast mode" in capsys.readouterr().out
-    before = decided(out)
+    before = read_label_files(out)
     assert readers.info_labels(before["info.labels"].decode()).keys() == {f"../audio/{name}" for name in FILES}
     assert relabel(out) == 0
-    assert decided(out) == before
+    assert read_label_files(out) == before
 
 
 def has_namespaces() -> bool:
@@ -322,7 +324,7 @@ def test_a_machine_without_a_network_and_without_a_key_labels(audio: Path, check
     assert len(rows(out / "labels.csv")) >= 5
 
 
-def test_a_run_that_was_killed_at_once_leaves_a_folder_that_can_be_used(audio: Path, label: Command) -> None:
+def test_the_folder_of_a_run_that_was_killed_early_can_be_used_again(audio: Path, label: Command) -> None:
     out = audio.parent / "out"
     out.mkdir()
     (out / ".lock").touch()
@@ -331,7 +333,7 @@ def test_a_run_that_was_killed_at_once_leaves_a_folder_that_can_be_used(audio: P
     assert not (out / ".run.json.tmp").exists()
 
 
-def test_a_disk_that_fails_is_told_and_the_recordings_without_scores_are_listed(
+def test_a_full_disk_is_reported_and_recordings_without_scores_are_listed(
     audio: Path, label: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = audio.parent / "out"

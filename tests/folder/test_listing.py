@@ -1,14 +1,15 @@
-"""What a walk through a folder finds."""
+"""Listing a folder: which files are recordings, and what is left out."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from block.folder.listing import find_recordings, format_path
+from block.folder.listing import FolderListing, describe_left_out, find_recordings, format_path
 
 
 def touch(root: Path, *names: bytes) -> None:
@@ -18,15 +19,16 @@ def touch(root: Path, *names: bytes) -> None:
         path.touch()
 
 
-def test_sound_files_are_found_at_any_depth_in_the_order_of_their_bytes(tmp_path: Path) -> None:
+def test_audio_files_are_found_at_any_depth_and_sorted_by_their_bytes(tmp_path: Path) -> None:
     names = [b"b.wav", b"B.WAV", b"a/z.flac", b"a-b.ogg", b"\xc3\xa9.mp3", b"\xff.wav", b"new\nline.wav", b"a/b/c.opus"]
-    touch(tmp_path, *names, b"x.txt", b"wav", b"c.wav.bak")
+    touch(tmp_path, *names, b"x.txt", b"a/Y.TXT", b"wav", b"c.wav.bak")
     listing = find_recordings(tmp_path, tmp_path / "out")
     assert [os.fsencode(path) for path in listing.files] == sorted(names)
-    assert (listing.other_files, listing.linked_folders, listing.unreadable) == (3, 0, {})
+    assert listing.other_files == {".txt": 2, "": 1, ".bak": 1}
+    assert (listing.linked_folders, listing.unreadable) == ((), {})
 
 
-def test_hidden_files_and_folders_and_the_output_are_left_alone(tmp_path: Path) -> None:
+def test_hidden_files_hidden_folders_and_the_output_folder_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, b".a.wav", b".git/b.wav", b"out/c.wav", b"d/.e/f.wav", b"g.wav", b"._g.wav")
     assert find_recordings(tmp_path, tmp_path / "out").files == ("g.wav",)
 
@@ -42,7 +44,7 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are_files(tmp_path
     (root / "self.wav").symlink_to("self.wav")
     listing = find_recordings(root, tmp_path / "out")
     assert listing.files == ("a.wav", "gone.wav", "link.wav", "self.wav")
-    assert listing.linked_folders == 3
+    assert listing.linked_folders == ("folder.wav/", "loop/", "up/")
 
 
 def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
@@ -60,8 +62,25 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
     listing = find_recordings(tmp_path, tmp_path / "out")
     assert listing.files == ("a/b.wav", "d.wav")
     assert listing.unreadable == {"locked/": "Permission denied"}
+    assert describe_left_out(listing) == ["left out: 1 unreadable folder: locked/ (Permission denied)"]
 
 
-def test_names_are_shown_as_text() -> None:
+def test_what_was_left_out_is_named_with_the_most_frequent_endings_and_the_first_folders() -> None:
+    endings = Counter({".txt": 1200, ".json": 3, "": 1, ".a\n": 1, ".b": 1, ".c": 1, ".d": 1})
+    links = tuple(f"link {number}/" for number in range(8))
+    unreadable = {os.fsdecode(b"\xff/"): "Permission denied", "b/": "it has no name"}
+    assert describe_left_out(FolderListing((), unreadable, links, endings)) == [
+        "left out: 1,208 other files: 1,200 .txt, 3 .json, 1 without an ending, 1 .a?, 1 .b and 2 more",
+        "left out: 8 linked folders (links to folders aren't followed): link 0/, link 1/, link 2/, link 3/, link 4/ "
+        "and 3 more",
+        r"left out: 2 unreadable folders: \xff/ (Permission denied), b/ (it has no name)",
+    ]
+    assert describe_left_out(FolderListing(("a.wav",), {}, (), Counter({".txt": 1}))) == [
+        "left out: 1 other file: 1 .txt"
+    ]
+    assert describe_left_out(FolderListing(("a.wav",), {}, (), Counter())) == []
+
+
+def test_names_are_formatted_as_text() -> None:
     assert format_path(os.fsdecode("ä/b.wav".encode())) == "ä/b.wav"
     assert format_path(os.fsdecode(b"\xff\xfe.wav")) == r"\xff\xfe.wav"

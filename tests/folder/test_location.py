@@ -1,4 +1,4 @@
-"""Where recordings are: folders of this machine, and object stores that fill Arrow's and fsspec's file systems."""
+"""Locations: folders on this machine, and object stores through Arrow's and fsspec's file systems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from block.recording import RecordingError, RecordingLost, Segment
 from block.settings import SettingsError
 from tests.folder import readers
 from tests.folder.conftest import rows, tones
-from tests.folder.test_label import FILES, outputs
+from tests.folder.test_label import FILES, read_outputs
 
 Command = Callable[..., int]
 NOWHERE = Path("/nowhere")
@@ -42,7 +42,7 @@ def wav(seconds: float = 1, seed: int = 0) -> bytes:
 
 
 class FakeStore:
-    """A store whose objects, errors and times a test sets; `asked` are the requests."""
+    """A store whose objects, error and times a test sets; `asked` are the requests."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
@@ -80,7 +80,7 @@ class FakeStore:
 
 @pytest.fixture
 def memory() -> Iterator[fsspec.AbstractFileSystem]:
-    """fsspec's file system in memory, empty."""
+    """Return fsspec's in-memory file system, empty."""
     system = fsspec.filesystem("memory")
     system.store.clear()
     yield system
@@ -88,8 +88,8 @@ def memory() -> Iterator[fsspec.AbstractFileSystem]:
 
 
 @pytest.fixture
-def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeStore]]:
-    """A bucket with these objects in it."""
+def make_bucket(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeStore]]:
+    """Return a function that makes a bucket with these objects."""
 
     def fill(objects: dict[str, bytes]) -> tuple[Bucket, FakeStore]:
         location, store = Bucket(parse_uri("s3://fake/a%20b")), FakeStore(objects)
@@ -99,13 +99,13 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Bucket, FakeSt
     return fill
 
 
-def entries(*paths: str) -> Manifest:
+def make_manifest(*paths: str) -> Manifest:
     return Manifest(Path("x"), [FileEntry(path) for path in paths])
 
 
-def fetched(location: Bucket, path: str) -> FileEntry:
-    """What is known of a recording once it was fetched."""
-    known = entries(path)
+def fetch_entry(location: Bucket, path: str) -> FileEntry:
+    """Fetch a recording and return its entry in the manifest."""
+    known = make_manifest(path)
     Folder(location, known, lambda text: None).fetch(1, lambda values: None)
     return known.get_entry(1)
 
@@ -118,7 +118,7 @@ def test_a_path_is_a_folder_and_a_uri_is_a_bucket() -> None:
     assert parse_location("file:///tmp/../usr").name == "/usr"
 
 
-def test_a_file_uri_gives_the_files_of_a_run_on_the_path_byte_for_byte(audio: Path, label: Command) -> None:
+def test_a_file_uri_gives_the_same_files_as_the_path_byte_for_byte(audio: Path, label: Command) -> None:
     (audio / "empty.wav").touch()
     (audio / "text.wav").write_text("hello")
     (audio / "cut.wav").write_bytes((audio / "one.wav").read_bytes()[:5000])
@@ -131,14 +131,14 @@ def test_a_file_uri_gives_the_files_of_a_run_on_the_path_byte_for_byte(audio: Pa
     plain, out = audio.parent / "plain", audio.parent / "out"
     assert label(renamed, plain) == 1
     assert label(f"file://{audio.parent}/au dio#%2541", out) == 1
-    assert outputs(out) == outputs(plain)
+    assert read_outputs(out) == read_outputs(plain)
     assert len(rows(out / "failed.csv")) == 5
     assert {row["file"] for row in rows(out / "labels.csv")} == {*FILES, "Ö 100%#?.wav"}
 
 
-def test_a_file_uri_and_out_may_not_overlap(audio: Path, label: Command) -> None:
-    for out, said in [(audio, "is the folder of recordings itself"), (audio.parent, "holds the folder of recordings")]:
-        with pytest.raises(SettingsError, match=said):
+def test_out_must_not_be_or_contain_the_folder_of_a_file_uri(audio: Path, label: Command) -> None:
+    for out, message in [(audio, "is the folder of recordings; "), (audio.parent, "contains the folder of recordings")]:
+        with pytest.raises(SettingsError, match=message):
             label(f"file://{audio}", out)
 
 
@@ -161,7 +161,7 @@ def test_a_bucket_is_labeled_like_a_folder_and_its_recordings_are_named_by_their
         assert relabel(out) == 0
 
 
-def test_a_bucket_that_did_not_change_is_not_read_again_and_what_changed_is(
+def test_only_changed_objects_of_a_bucket_are_read_again(
     tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -174,14 +174,14 @@ def test_a_bucket_that_did_not_change_is_not_read_again_and_what_changed_is(
         type(memory), "cat_file", lambda self, path, **rest: read.append(path) or cat_file(self, path, **rest)
     )
     assert label("memory://b", tmp_path / "out") == 0
-    assert "3 of 3 recordings are unchanged" in capsys.readouterr().out
+    assert "3 of 3 recordings did not change" in capsys.readouterr().out
     assert read == []
     memory.pipe_file("/b/1.wav", wav(2, 1))
     assert label("memory://b", tmp_path / "out") == 0
     assert read == ["/b/1.wav"]
 
 
-def test_an_object_that_vanishes_before_it_is_read_fails_and_the_others_do_not(
+def test_an_object_that_is_deleted_before_it_is_read_fails_and_the_others_do_not(
     tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
@@ -202,20 +202,20 @@ def test_an_object_that_vanishes_before_it_is_read_fails_and_the_others_do_not(
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "message"),
     [
-        ("nobody://knows/this", "nobody:// is no place to read recordings from; expected a folder, s3://"),
+        ("nobody://knows/this", "nobody:// is not supported; expected a folder, s3://"),
         ("memory://not/there", "memory://not/there cannot be read: No such file or directory"),
         ("file:///not/there", "file:///not/there cannot be read: No such file or directory"),
-        ("s3://bucket/x?colour=red", "s3://bucket/x cannot be read: Unexpected query parameter in S3 URI: 'colour'"),
+        ("s3://bucket/x?color=red", "s3://bucket/x cannot be read: Unexpected query parameter in S3 URI: 'color'"),
     ],
 )
-def test_a_place_that_cannot_be_read_is_named_before_anything_is_written(
-    tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, uri: str, said: str
+def test_an_unreadable_address_is_refused_before_anything_is_written(
+    tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, uri: str, message: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
         label(uri, tmp_path / "out")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -226,11 +226,11 @@ def test_a_bucket_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
         Bucket(parse_uri("s3://never-opened-before/x")).check()
 
 
-def test_one_file_is_no_place(tmp_path: Path, memory: fsspec.AbstractFileSystem) -> None:
+def test_a_single_file_is_not_a_location(tmp_path: Path, memory: fsspec.AbstractFileSystem) -> None:
     (tmp_path / "a.wav").touch()
     memory.pipe_file("/b/a.wav", b"x")
     for uri in (f"file://{tmp_path}/a.wav", "memory://b/a.wav"):
-        with pytest.raises(SettingsError, match="it is one file; expected a folder"):
+        with pytest.raises(SettingsError, match="it is a file; expected a folder"):
             Bucket(parse_uri(uri)).check()
 
 
@@ -248,8 +248,8 @@ SECRET = "hush-hush"
         f"s3://bucket?endpoint_override=user:{SECRET}@host", f"s3://bucket/x?{SECRET}key%20!=1",
     ],
 )  # fmt: skip
-def test_a_secret_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
-    with pytest.raises(SettingsError, match=r"leave it out, and give credentials as") as caught:
+def test_an_address_with_a_secret_is_refused_without_quoting_it(uri: str) -> None:
+    with pytest.raises(SettingsError, match=r"remove it, and set credentials where") as caught:
         parse_location(uri)
     assert SECRET not in str(caught.value)
 
@@ -268,24 +268,24 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated(uri: str) -> None:
         ("file:///", "file://", "file:///"),
     ],
 )  # fmt: skip
-def test_an_address_is_kept_without_its_options(uri: str, name: str, full: str) -> None:
+def test_the_name_of_an_address_has_no_options(uri: str, name: str, full: str) -> None:
     parsed = parse_uri(uri)
     assert (parsed.name, parsed.for_arrow) == (name, full)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///", "memory://", "memory://b?x=1", "s3://[bad/x"])
-def test_an_address_that_nobody_understands_is_refused(uri: str) -> None:
+def test_an_invalid_address_is_refused(uri: str) -> None:
     with pytest.raises(SettingsError):
         parse_location(uri)
 
 
-def test_out_is_a_folder_of_this_machine() -> None:
-    with pytest.raises(SettingsError, match="--out is a folder of this machine"):
+def test_out_must_be_a_folder_on_this_machine() -> None:
+    with pytest.raises(SettingsError, match="--out is a URI; expected a folder on this machine"):
         parse_out("s3://bucket/labels")
     assert parse_out("s3:/bucket") == Path("s3:/bucket")
 
 
-def test_a_bucket_goes_to_another_process_unopened(memory: fsspec.AbstractFileSystem) -> None:
+def test_a_bucket_is_pickled_without_its_connection(memory: fsspec.AbstractFileSystem) -> None:
     memory.pipe_file("/b/1.wav", b"x")
     location = Bucket(parse_uri("memory://b"))
     assert location.find_recordings(NOWHERE).files == ("1.wav",)
@@ -294,27 +294,28 @@ def test_a_bucket_goes_to_another_process_unopened(memory: fsspec.AbstractFileSy
     assert pickle.loads(sent).find_recordings(NOWHERE) == location.find_recordings(NOWHERE)
 
 
-def test_a_bucket_is_listed_by_the_rules_for_folders(memory: fsspec.AbstractFileSystem) -> None:
+def test_a_bucket_is_listed_like_a_folder(memory: fsspec.AbstractFileSystem) -> None:
     names = ["b.wav", "B.WAV", "a/z.flac", "a-b.ogg", "é.mp3", "a/b/c.opus", "鳥 #?%.wav"]
-    left_alone = [".a.wav", ".git/b.wav", "d/.e/f.wav", "._g.wav", "x.txt", "wav", "c.wav.bak"]
-    for name in names + left_alone:
+    skipped = [".a.wav", ".git/b.wav", "d/.e/f.wav", "._g.wav", "x.txt", "wav", "c.wav.bak"]
+    for name in names + skipped:
         memory.pipe_file(f"/b/.c/{name}", b"x" * len(name))
     memory.mkdir("/b/.c/folder.wav")
     listing = Bucket(parse_uri("memory://b/.c")).find_recordings(NOWHERE)
     assert list(listing.files) == sorted(names, key=os.fsencode)
-    assert (listing.other_files, listing.linked_folders, listing.unreadable) == (3, 0, {})
+    assert listing.other_files == {".txt": 1, "": 1, ".bak": 1}
+    assert (listing.linked_folders, listing.unreadable) == ((), {})
     assert {path: stamp.size for path, stamp in (listing.stamps or {}).items()} == {name: len(name) for name in names}
 
 
-def test_objects_that_stand_for_folders_are_passed_over_and_folders_without_a_name_are_told(
-    faked: Callable[..., tuple[Bucket, FakeStore]],
+def test_objects_that_stand_for_folders_are_skipped_and_folders_without_a_name_are_reported(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]],
 ) -> None:
-    location, _ = faked(
+    location, _ = make_bucket(
         dict.fromkeys(["a.wav", "b.wav/", "c/", "d//e.wav", "/f.wav", "g/h//i//j.wav", "d//.k.wav", "n/.o/p.wav"], b"")
     )
     listing = location.find_recordings(NOWHERE)
     assert listing.files == ("a.wav",)
-    assert listing.other_files == 0
+    assert not listing.other_files
     assert listing.unreadable == dict.fromkeys(["/", "d//", "g/h//"], "it has no name")
 
 
@@ -336,7 +337,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_listed(
     assert listing.unreadable == {"locked/": "Permission denied"}
 
 
-def test_arrow_lists_what_the_walk_finds_with_the_stamps_that_files_have(audio: Path) -> None:
+def test_arrow_lists_the_same_files_and_stamps_as_a_walk(audio: Path) -> None:
     local = LocalFolder(str(audio))
     listed = dict(filesystems.open_filesystem(parse_uri(f"file://{audio}")).list_files({}))
     assert listed.pop("notes.txt").size == 9
@@ -344,7 +345,7 @@ def test_arrow_lists_what_the_walk_finds_with_the_stamps_that_files_have(audio: 
 
 
 @pytest.mark.parametrize("folders", [0, 1, 2, 40])
-def test_arrow_lists_folders_side_by_side_and_finds_the_same(
+def test_arrow_finds_the_same_files_when_it_lists_folders_in_parallel(
     folders: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "top.wav").write_bytes(b"1")
@@ -360,7 +361,7 @@ def test_arrow_lists_folders_side_by_side_and_finds_the_same(
         assert sorted(found) == sorted(expected)
 
 
-def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_exactly(
+def test_modification_times_of_objects_are_whole_seconds(
     memory: fsspec.AbstractFileSystem,
 ) -> None:
     memory.pipe_file("/b/1.wav", b"x")
@@ -373,7 +374,7 @@ def test_times_of_objects_are_whole_seconds_because_a_listing_tells_them_more_ex
         assert filesystems._read_info(info) == FileStamp(1, UNKNOWN)
 
 
-def test_a_stamp_is_no_older_than_the_question(
+def test_a_stamp_is_read_anew_and_not_from_a_cached_listing(
     memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.pipe_file("/b/1.wav", b"x")
@@ -384,13 +385,13 @@ def test_a_stamp_is_no_older_than_the_question(
         type(memory), "info", lambda self, path, **rest: order.append("ask") or info(self, path, **rest)
     )
     Bucket(parse_uri("memory://b")).read_stamp("1.wav")
-    # Stores behind fsspec answer out of their last listing otherwise.
+    # Otherwise, file systems of fsspec answer from their last listing.
     assert order == ["forget", "ask"]
 
 
-def test_what_the_listing_says_is_not_asked_for_again(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
-    location, store = faked({"a.wav": wav()})
-    known = fetched(location, "a.wav")
+def test_stamps_of_a_listing_save_requests(make_bucket: Callable[..., tuple[Bucket, FakeStore]]) -> None:
+    location, store = make_bucket({"a.wav": wav()})
+    known = fetch_entry(location, "a.wav")
     listing = location.find_recordings(NOWHERE)
     store.asked.clear()
     assert is_unchanged(location, known, listing)
@@ -403,81 +404,81 @@ def test_what_the_listing_says_is_not_asked_for_again(faked: Callable[..., tuple
     assert not is_unchanged(location, known)
 
 
-def test_an_object_without_a_time_of_change_is_never_taken_for_unchanged(
-    faked: Callable[..., tuple[Bucket, FakeStore]],
+def test_an_object_without_a_modification_time_never_counts_as_unchanged(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]],
 ) -> None:
-    location, store = faked({"a.wav": wav(1, 1)})
+    location, store = make_bucket({"a.wav": wav(1, 1)})
     store.times["a.wav"] = UNKNOWN
-    known = fetched(location, "a.wav")
+    known = fetch_entry(location, "a.wav")
     assert known.content
     assert not is_unchanged(location, known)
     store.objects["a.wav"] = wav(1, 2)
-    held = Manifest(Path("x"), [known])
-    Folder(location, held, lambda text: None).fetch(1, lambda values: None)
-    assert held.get_entry(1).content not in ("", known.content)
+    manifest = Manifest(Path("x"), [known])
+    Folder(location, manifest, lambda text: None).fetch(1, lambda values: None)
+    assert manifest.get_entry(1).content not in ("", known.content)
 
 
 @pytest.mark.parametrize(("memory_bytes", "reads"), [(1 << 20, 1), (10_000, 4)])
-def test_an_object_is_read_once_from_end_to_end_whether_it_fits_in_memory_or_not(
-    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch, memory_bytes: int, reads: int
+def test_an_object_is_read_once_in_order_even_if_it_does_not_fit_in_memory(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch, memory_bytes: int, reads: int
 ) -> None:
     monkeypatch.setattr(object_store, "MEMORY_BYTES", memory_bytes)
-    location, store = faked({"a.wav": wav()})
-    known = fetched(location, "a.wav")
+    location, store = make_bucket({"a.wav": wav()})
+    known = fetch_entry(location, "a.wav")
     assert (known.size, known.values, known.rate_hz) == (32044, 16000, 16000)
     assert store.asked == ["stamp a.wav", *["read a.wav"] * reads, "stamp a.wav"]
 
 
-def test_an_object_for_which_there_is_no_room_fails_alone(
-    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
+def test_an_object_too_large_for_the_disk_fails(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(object_store, "MEMORY_BYTES", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full)
-    location, _ = faked({"a.wav": wav()})
-    with pytest.raises(RecordingError, match="there is no room for its 32044 bytes in .*: No space left on device"):
-        fetched(location, "a.wav")
+    location, _ = make_bucket({"a.wav": wav()})
+    with pytest.raises(RecordingError, match="has no room for its 32044 bytes: No space left on device"):
+        fetch_entry(location, "a.wav")
 
 
 def test_an_object_that_is_empty_or_changes_while_it_is_read_fails(
-    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    location, store = faked({"a.wav": wav(), "empty.wav": b""})
+    location, store = make_bucket({"a.wav": wav(), "empty.wav": b""})
     with pytest.raises(RecordingError, match="the file is empty: it has 0 bytes"):
-        fetched(location, "empty.wav")
+        fetch_entry(location, "empty.wav")
 
     def touch() -> None:
         store.times["a.wav"] += 10**9
 
     store.after_a_part = touch
-    with pytest.raises(RecordingError, match="changed while it was read"):
-        fetched(location, "a.wav")
+    with pytest.raises(RecordingError, match="the file changed while it was being read"):
+        fetch_entry(location, "a.wav")
 
     def replace() -> None:
         store.objects["a.wav"] = wav(0.5)
 
     monkeypatch.setattr(object_store, "MEMORY_BYTES", 10_000)
     store.after_a_part = replace
-    with pytest.raises(RecordingError, match="changed while it was read"):
-        fetched(location, "a.wav")
+    with pytest.raises(RecordingError, match="the file changed while it was being read"):
+        fetch_entry(location, "a.wav")
 
 
-def test_a_download_that_ends_early_is_lost_and_not_labeled(
-    faked: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
+def test_a_download_that_ends_early_counts_as_lost(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    location, _ = faked({"a.wav": wav()})
+    location, _ = make_bucket({"a.wav": wav()})
     monkeypatch.setattr(FakeStore, "read_parts", lambda self, path, size, part: iter([self.objects[path][:9000]]))
-    with pytest.raises(RecordingLost, match="9000 of 32044 bytes came"):
-        fetched(location, "a.wav")
+    with pytest.raises(RecordingLost, match="only 9000 of 32044 bytes arrived"):
+        fetch_entry(location, "a.wav")
 
 
 NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server"
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind", "said"),
+    ("trouble", "kind", "message"),
     [
         (FileNotFoundError("2 lines\nof it"), RecordingError, "No such file or directory"),
         (PermissionError(13, "Forbidden"), RecordingError, "Permission denied"),
@@ -492,16 +493,16 @@ NETWORK = "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7
         (OSError("HTTP 503 from the store"), RecordingLost, "HTTP 503"),
     ],
 )
-def test_whatever_a_store_raises_is_told_on_one_line_and_the_network_is_told_apart(
-    faked: Callable[..., tuple[Bucket, FakeStore]], trouble: Exception, kind: type[Exception], said: str
+def test_errors_of_a_store_are_one_line_and_network_errors_are_recognized(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]], trouble: Exception, kind: type[Exception], message: str
 ) -> None:
-    location, store = faked({"a.wav": wav()})
+    location, store = make_bucket({"a.wav": wav()})
     store.trouble = trouble
     with pytest.raises(RecordingError) as caught:
-        fetched(location, "a.wav")
+        fetch_entry(location, "a.wav")
     assert type(caught.value) is kind
     assert str(caught.value).startswith("the file cannot be read: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     for ask in (location.check, lambda: location.find_recordings(NOWHERE)):
         with pytest.raises(SettingsError, match="^s3://fake/a%20b cannot be read: "):
@@ -510,7 +511,7 @@ def test_whatever_a_store_raises_is_told_on_one_line_and_the_network_is_told_apa
         location.read_stamp("a.wav")
 
 
-def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_command(
+def test_a_run_ends_when_a_bucket_is_unreachable_and_the_same_command_continues_it(
     tmp_path: Path, label: Command, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -518,17 +519,17 @@ def test_a_run_ends_where_a_bucket_is_out_of_reach_and_goes_on_with_the_same_com
         memory.pipe_file(f"/b/{number:02}.wav", wav(1, number % 3))
     with monkeypatch.context() as patch:
 
-        def away(self: filesystems.FsspecFileSystem, path: str) -> FileStamp:
+        def fail(self: filesystems.FsspecFileSystem, path: str) -> FileStamp:
             raise OSError(NETWORK)
 
-        patch.setattr(filesystems.FsspecFileSystem, "read_stamp", away)
+        patch.setattr(filesystems.FsspecFileSystem, "read_stamp", fail)
         assert label("memory://b", tmp_path / "out") != 0
     assert "8 recordings in a row were lost to the network" in "".join(capsys.readouterr())
     assert label("memory://b", tmp_path / "out") == 0
     assert len({row["file"] for row in rows(tmp_path / "out" / "labels.csv")}) == 30
 
 
-def test_what_an_error_says_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_messages_contain_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     text = describe_error(
         OSError(f"{SECRET} https://me:{SECRET}2@host/a?X-Amz-Signature=0123abcd&b=c 's3://b?x=y' " + "z" * 999)
@@ -538,23 +539,25 @@ def test_what_an_error_says_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> 
     assert "0123abcd" not in text
 
 
-def test_what_was_meant_for_the_user_is_not_told_again() -> None:
+def test_errors_for_the_user_pass_through_unchanged() -> None:
     for error in (RecordingError("x"), SettingsError("y")):
         with pytest.raises(type(error)), translate_errors():
             raise error
 
 
-def test_label_studio_is_given_the_key_as_it_is() -> None:
-    # Its storages take what follows the bucket for the key, and decode nothing.
+def test_label_studio_gets_the_key_of_an_object_unencoded() -> None:
+    # Its storages use everything after the bucket as the key, without decoding it.
     assert object_uri("s3://bucket/a%20b", "c d#%?é.wav") == "s3://bucket/a b/c d#%?é.wav"
     around = OutputContext("s3://bucket/a%20b", "/out", {"ast_model": "m"}, ("x",))
     file = LabeledFile("c d.wav", 1, 10, 10, (Segment(0, 10, "x", 0.5),), "exact")
     assert json.loads(format_task(file, around))["data"] == {"audio": "s3://bucket/a b/c d.wav"}
 
 
-def test_a_bucket_holds_the_budget_before_it_decodes(faked: Callable[..., tuple[Bucket, FakeStore]]) -> None:
-    location, _ = faked({"a.wav": wav(2)})
-    told_values: list[int] = []
-    recording = Folder(location, entries("a.wav"), lambda text: None).fetch(1, told_values.append)
-    assert told_values == [32000]
+def test_a_bucket_announces_the_number_of_values_before_it_decodes(
+    make_bucket: Callable[..., tuple[Bucket, FakeStore]],
+) -> None:
+    location, _ = make_bucket({"a.wav": wav(2)})
+    announced: list[int] = []
+    recording = Folder(location, make_manifest("a.wav"), lambda text: None).fetch(1, announced.append)
+    assert announced == [32000]
     assert np.array_equal(recording.waveform, soundfile.read(io.BytesIO(wav(2)), dtype="float32")[0])

@@ -1,4 +1,4 @@
-"""What is known of the files of a folder, and for how long."""
+"""The manifest: what it remembers of a folder's files, and when it is saved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert path.read_bytes().isascii()
 
 
-def test_files_that_changed_or_failed_are_forgotten_and_those_that_have_gone_dropped() -> None:
+def test_entries_of_changed_failed_and_deleted_files_are_dropped() -> None:
     known = Manifest(Path("x"), ENTRIES)
     again = known.with_files(
         ["a.wav", "b.wav", "c.wav", "\udcff\n.wav"], {}, lambda entry: bool(entry.content) and entry.path != "a.wav"
@@ -39,7 +39,7 @@ def test_files_that_changed_or_failed_are_forgotten_and_those_that_have_gone_dro
     assert again.entries == [FileEntry("a.wav"), FileEntry("b.wav"), FileEntry("c.wav"), ENTRIES[1]]
 
 
-def test_a_file_that_fails_is_no_longer_the_one_that_was_known() -> None:
+def test_a_failed_file_loses_its_stamp_and_content() -> None:
     known = Manifest(Path("x"), ENTRIES)
     known.mark_failed(1, "damaged")
     assert known.entries[0] == FileEntry("a.wav", problem="damaged")
@@ -52,7 +52,7 @@ def test_a_file_that_fails_is_no_longer_the_one_that_was_known() -> None:
      '{"version": 1, "unreadable": {}, "files": [{"path": "a", "size": true}]}',
      '{"version": 1, "unreadable": {}, "files": [{"name": "a"}]}'],
 )  # fmt: skip
-def test_a_damaged_manifest_is_named_and_costs_nothing_but_time(tmp_path: Path, content: str) -> None:
+def test_a_damaged_manifest_is_reported_and_treated_as_empty(tmp_path: Path, content: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(content)
     warnings: list[str] = []
@@ -61,16 +61,16 @@ def test_a_damaged_manifest_is_named_and_costs_nothing_but_time(tmp_path: Path, 
     assert str(path) in warnings[0]
 
 
-def test_saving_takes_little_of_the_time(tmp_path: Path) -> None:
+def test_the_manifest_is_saved_at_most_every_five_seconds_and_rarely_if_saving_is_slow(tmp_path: Path) -> None:
     times = iter([0.0, 4.9, 5.0, 5.0, 6.0, 50.0, 56.0, 56.0, 56.0])
     path = tmp_path / "manifest.json"
     known = Manifest(path, ENTRIES, clock=lambda: next(times))
     known.save_if_due()  # at 4.9
     assert not path.exists()
-    known.save_if_due()  # at 5.0, and it takes a second
+    known.save_if_due()  # at 5.0; saving takes a second
     assert path.exists()
     path.unlink()
     known.save_if_due()  # at 50
     assert not path.exists()
-    known.save_if_due()  # at 56: fifty times that second later
+    known.save_if_due()  # at 56: 50 seconds after the save ended
     assert path.exists()

@@ -1,4 +1,4 @@
-"""Runs killed with SIGKILL end, after restarts, with the same files as one that was left alone."""
+"""Runs killed with SIGKILL and started again end with the same files as an undisturbed run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ import soundfile
 from block.score_store import ScoreStore
 from tests.conftest import ROOT
 from tests.folder.conftest import tones
-from tests.folder.test_label import outputs
+from tests.folder.test_label import read_outputs
 
-# `label`, whose store brings every score to the disk at once, and which kills itself just before the n-th time that it
-# opens, renames or removes something in OUT. At the end it says how often it did.
+# Run `label` with a store that flushes every score at once, and kill it just before the n-th time that it opens,
+# renames or removes something in OUT. At the end, print how often it did.
 CHILD = """
 import os, signal, sys
 out, last, *arguments = sys.argv[1:]
@@ -39,7 +39,7 @@ def watch(event, what):
             os.kill(os.getpid(), signal.SIGKILL)
 from block import cli
 from block.score_store import store
-store.FLUSH_PIECES = 1
+store.FLUSH_CHUNKS = 1
 sys.addaudithook(watch)
 code = cli.run_command(["label", *arguments, "--out", out])
 print("seen", seen)
@@ -47,7 +47,7 @@ sys.exit(code)
 """
 
 
-def started(audio: Path, out: Path, checkpoint: Path, last: int) -> subprocess.Popen[str]:
+def start(audio: Path, out: Path, checkpoint: Path, last: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(out), str(last), str(audio), "--model", str(checkpoint), "--device", "cpu",
          "--audioset-labels", "speech, music (tune), dog", "--win-size-ms", "1000", "--win-stride-ms", "1000"],
@@ -56,18 +56,18 @@ def started(audio: Path, out: Path, checkpoint: Path, last: int) -> subprocess.P
 
 
 def run(audio: Path, out: Path, checkpoint: Path, last: int = 0) -> int:
-    """Returns how often OUT was touched. Killed at the touch with the number `last`; 0: left alone."""
-    process = started(audio, out, checkpoint, last)
-    said, errors = process.communicate(timeout=120)
+    """Return how often the run touched OUT. It is killed at the touch number `last`, or never if `last` is 0."""
+    process = start(audio, out, checkpoint, last)
+    output, errors = process.communicate(timeout=120)
     if last and process.returncode == -signal.SIGKILL:
         return last
     assert process.returncode == 1, errors
-    return int(re.findall(r"seen (\d+)", said)[-1])
+    return int(re.findall(r"seen (\d+)", output)[-1])
 
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Path:
-    """Short recordings of one and two windows, one twice, and a damaged one."""
+    """Return a folder of short recordings of one or two windows, with a copy of one and a damaged file."""
     audio = tmp_path / "audio"
     audio.mkdir()
     for number in range(14):
@@ -79,20 +79,20 @@ def recordings(tmp_path: Path) -> Path:
 
 
 def assert_same(out: Path, undisturbed: Path) -> None:
-    found, expected = outputs(out), outputs(undisturbed)
+    found, expected = read_outputs(out), read_outputs(undisturbed)
     assert found.keys() == expected.keys()
     for name in expected:
         assert found[name] == expected[name], name
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_with_the_files_of_one_that_was_not(
+def test_a_run_killed_again_and_again_ends_with_the_files_of_an_undisturbed_run(
     recordings: Path, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
     touches = run(recordings, tmp_path / "undisturbed", checkpoint_folder)
     draw = random.Random(6)
     out = tmp_path / "out"
-    # Early, in the middle of computing, and while the label files are written; each goes on from the one before.
+    # Early, in the middle of computing, and while the label files are written; each run continues the one before.
     for share in (0.02, 0.25, 0.2, 0.5, 0.4):
         run(recordings, out, checkpoint_folder, 1 + int(touches * share) + draw.randrange(5))
     run(recordings, out, checkpoint_folder)
@@ -114,7 +114,7 @@ def test_wherever_a_run_is_killed_it_ends_with_the_same_files(
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_moments_of_the_clock_ends_with_the_same_files(
+def test_a_run_killed_at_random_times_ends_with_the_same_files(
     recordings: Path, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
     began = time.monotonic()
@@ -123,7 +123,7 @@ def test_a_run_killed_at_moments_of_the_clock_ends_with_the_same_files(
     draw = random.Random(1)
     out = tmp_path / "out"
     for _ in range(10):
-        process = started(recordings, out, checkpoint_folder, 0)
+        process = start(recordings, out, checkpoint_folder, 0)
         time.sleep(took * draw.uniform(0.3, 1))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
@@ -131,7 +131,7 @@ def test_a_run_killed_at_moments_of_the_clock_ends_with_the_same_files(
     assert_same(out, tmp_path / "undisturbed")
 
 
-def test_what_a_killed_run_left_is_completed_to_the_last_bit(
+def test_the_scores_of_a_killed_run_are_completed_to_the_last_bit(
     recordings: Path, label: Callable[..., int], tmp_path: Path
 ) -> None:
     options = ("--win-size-ms", "1000", "--win-stride-ms", "1000")
@@ -141,8 +141,8 @@ def test_what_a_killed_run_left_is_completed_to_the_last_bit(
     expected = ScoreStore.open_read_only(whole / "scores", key)
     contents = sorted(expected.contents())
     assert len(contents) == 14
-    # What was on the disk when the run was killed: one recording, nothing yet in the manifest, and what block 0.1.0
-    # noted of recordings that it computed together.
+    # On the disk when the run was killed: the scores of one recording, no manifest, and block 0.1.0's notes about the
+    # recordings that it computed together.
     (cut / "scores").mkdir(parents=True)
     shutil.copy(whole / "run.json", cut)
     noted = cut / "scores" / f"groups-{key.digest}.jsonl"

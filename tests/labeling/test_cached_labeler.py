@@ -20,7 +20,7 @@ from block.recording import LabeledRecording, Recording, RecordingError, RunEnde
 from block.score_store import Key, ScoreStore, relabel
 from block.settings import EXACT, AuditSettings, ComputeSettings, WindowSettings
 from tests.labeling.test_fast_labeler import FAST, StubLabeler, recording, stub
-from tests.score_store.heard import Counting, decisions, key, make_labeler, sound
+from tests.score_store.labelers import Counting, decisions, key, make_labeler, sound
 
 SOUNDS = [sound(4.3), sound(0.4, identity=2), sound(5.0, 8000, 3), sound(3.05, 22050, 4), sound(2.2, identity=5)]
 MEMORY: dict[bytes, Logits] = {}
@@ -174,7 +174,7 @@ def test_a_store_whose_disk_is_full_changes_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("block.score_store.store.write_shard", full)
-    monkeypatch.setattr("block.score_store.store.FLUSH_PIECES", 4)
+    monkeypatch.setattr("block.score_store.store.FLUSH_CHUNKS", 4)
     said: list[str] = []
     monkeypatch.setattr(stored.store, "_warn", said.append)
     assert run(stored) == expected

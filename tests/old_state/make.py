@@ -73,7 +73,7 @@ os.write, http.client.HTTPConnection.putrequest = write, putrequest
 sys.addaudithook(watch)
 from block import cli
 from block.score_store import store
-store.FLUSH_PIECES = 1
+store.FLUSH_CHUNKS = 1
 sys.exit(cli.run_action(argv) if argv[0].startswith("--") else cli.run_command(argv))
 """
 

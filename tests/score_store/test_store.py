@@ -1,4 +1,4 @@
-"""What is put into a score store comes out as it went in, and nothing else does."""
+"""A score store returns exactly what was added to it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from block.score_store import Key, Scored, ScoreStore, check_folder
 from block.score_store import store as store_module
 from block.settings import SettingsError, WindowSettings
 from tests.conftest import EMBEDDED
-from tests.score_store.made import KEY, NAMES, content, made, same
+from tests.score_store.scores import KEY, NAMES, content, is_same, make_scores
 
 ROWS = [
-    made(1), made(2, windows=1), made(3, windows=9, silent=(0, 8)), made(4, windows=3, silent=(0, 1, 2)),
-    made(5, windows=2, pieces=7), made(6, mode="fast merged-int8"), made(7, windows=1300),
+    make_scores(1), make_scores(2, windows=1), make_scores(3, windows=9, silent=(0, 8)),
+    make_scores(4, windows=3, silent=(0, 1, 2)), make_scores(5, windows=2, chunks=7),
+    make_scores(6, mode="fast merged-int8"), make_scores(7, windows=1300),
 ]  # fmt: skip
 
 
@@ -32,22 +33,22 @@ def fill(folder: Path, rows: list[Scored] = ROWS, key: Key = KEY) -> None:
             store.add(row)
 
 
-def test_logits_come_back_to_the_last_bit_before_and_after_they_are_on_the_disk(tmp_path: Path) -> None:
-    special = replace(made(8, windows=2), logits=np.array([[0, -0.0, 1e-42, 3.4e38, -1e-7]] * 2, np.float32))
-    silence = replace(made(9, windows=1), levels_dbfs=np.array([-np.inf], np.float32))
+def test_logits_come_back_to_the_last_bit_before_and_after_the_flush(tmp_path: Path) -> None:
+    special = replace(make_scores(8, windows=2), logits=np.array([[0, -0.0, 1e-42, 3.4e38, -1e-7]] * 2, np.float32))
+    silence = replace(make_scores(9, windows=1), levels_dbfs=np.array([-np.inf], np.float32))
     rows = [*ROWS, special, silence]
     with ScoreStore(tmp_path, KEY, NAMES) as store:
         for row in rows:
             store.add(row)
-            assert same(store.find(row.content), row)
+            assert is_same(store.find(row.content), row)
     again = ScoreStore(tmp_path, KEY, NAMES)
     assert again.contents() == {row.content for row in rows}
     for row in rows[::-1]:
-        assert same(again.find(row.content), row)
+        assert is_same(again.find(row.content), row)
     assert again.find(content(99)) is None
 
 
-def test_all_gives_each_once_and_only_what_was_asked_for(tmp_path: Path) -> None:
+def test_find_all_yields_each_requested_recording_once(tmp_path: Path) -> None:
     fill(tmp_path, ROWS[:4])
     store = ScoreStore(tmp_path, KEY, NAMES)
     store.add(ROWS[4])
@@ -55,10 +56,10 @@ def test_all_gives_each_once_and_only_what_was_asked_for(tmp_path: Path) -> None
     got = list(store.find_all(asked))
     assert sorted(one.content for one in got) == sorted(asked[:3])
     by_content = {row.content: row for row in ROWS}
-    assert all(same(one, by_content[one.content]) for one in got)
+    assert all(is_same(one, by_content[one.content]) for one in got)
 
 
-def test_another_parquet_reader_finds_every_logit_under_the_documented_columns(tmp_path: Path) -> None:
+def test_any_parquet_reader_finds_the_logits_in_the_documented_columns(tmp_path: Path) -> None:
     fill(tmp_path)
     (path,) = tmp_path.iterdir()
     table = pq.read_table(path)
@@ -83,22 +84,22 @@ def test_another_parquet_reader_finds_every_logit_under_the_documented_columns(t
         replace(KEY, front_end='{"mean": -4.0}'),
     ],
 )  # fmt: skip
-def test_keys_share_a_folder_and_nothing_else(tmp_path: Path, other: Key) -> None:
+def test_keys_in_one_folder_do_not_mix(tmp_path: Path, other: Key) -> None:
     fill(tmp_path, ROWS[:2])
-    fill(tmp_path, [replace(made(1), logits=made(2).logits)], other)
+    fill(tmp_path, [replace(make_scores(1), logits=make_scores(2).logits)], other)
     assert ScoreStore.list_keys(tmp_path) == [KEY, other]
-    assert same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), made(1))
+    assert is_same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), make_scores(1))
     mine = ScoreStore.open_read_only(tmp_path, other)
     assert mine.class_names == NAMES
     assert mine.contents() == {content(1)}
-    assert not same(mine.find(content(1)), made(1))
+    assert not is_same(mine.find(content(1)), make_scores(1))
 
 
-def test_the_stride_of_a_window_over_everything_means_nothing() -> None:
+def test_the_stride_is_ignored_for_one_window_over_the_whole_recording() -> None:
     assert replace(KEY, windows=WindowSettings(0, 2000)) == replace(KEY, windows=WindowSettings(0, 5))
 
 
-def test_a_key_knows_an_unusual_front_end(tmp_path: Path) -> None:
+def test_an_unusual_front_end_is_part_of_the_key(tmp_path: Path) -> None:
     usual = find_checkpoint(str(EMBEDDED))
     key = Key.from_checkpoint(usual, WindowSettings(), "pad", "exact", "float32")
     assert key == Key(usual.sha256(), WindowSettings(), "pad", "exact", "float32")
@@ -109,61 +110,59 @@ def test_a_key_knows_an_unusual_front_end(tmp_path: Path) -> None:
     assert other.digest != key.digest
 
 
-def test_the_row_with_more_pieces_counts_and_of_equals_the_first(tmp_path: Path) -> None:
-    less, more = made(1, windows=4, silent=(1, 2)), made(1, windows=4, silent=(2,))
+def test_the_row_with_more_chunks_wins_and_the_first_of_equal_rows(tmp_path: Path) -> None:
+    less, more = make_scores(1, windows=4, silent=(1, 2)), make_scores(1, windows=4, silent=(2,))
     late = replace(more, logits=more.logits + 1)
     for rows in ([less], [more], [late]):
-        fill(tmp_path, rows)  # a session each
-    assert same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), more)
+        fill(tmp_path, rows)  # one session each
+    assert is_same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), more)
     with ScoreStore(tmp_path, KEY, NAMES) as store:
         store.add(less)
-        assert same(store.find(content(1)), more)
-        store.add(made(1, windows=4))
-        assert same(store.find(content(1)), made(1, windows=4))
-    assert same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), made(1, windows=4))
+        assert is_same(store.find(content(1)), more)
+        store.add(make_scores(1, windows=4))
+        assert is_same(store.find(content(1)), make_scores(1, windows=4))
+    assert is_same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), make_scores(1, windows=4))
 
 
-def test_a_store_for_reading_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
+def test_a_read_only_store_does_not_change_the_folder(tmp_path: Path) -> None:
     fill(tmp_path)
     before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
     with ScoreStore.open_read_only(tmp_path, KEY) as store:
-        store.add(made(50))
+        store.add(make_scores(50))
         assert store.find(content(50)) is None
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
 
 
-def test_what_is_not_there_is_named_together_with_what_is(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_key_names_the_keys_that_exist(tmp_path: Path) -> None:
     fill(tmp_path)
     other = replace(KEY, windows=WindowSettings(500, 500))
-    with pytest.raises(SettingsError, match="no scores for .*500 ms every 500 ms.*it holds .*2000 ms every 1000 ms"):
+    with pytest.raises(SettingsError, match="no scores for .*500 ms every 500 ms.*it has .*2000 ms every 1000 ms"):
         ScoreStore.open_read_only(tmp_path, other)
-    with pytest.raises(SettingsError, match="holds no scores .*it holds nothing"):
+    with pytest.raises(SettingsError, match="has no scores .*it has none at all"):
         (tmp_path / "empty").mkdir()
         ScoreStore.open_read_only(tmp_path / "empty", KEY)
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         ScoreStore.open_read_only(tmp_path / "nowhere", KEY)
 
 
-def test_many_small_additions_end_in_few_files_and_nothing_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "FLUSH_PIECES", 10)
-    monkeypatch.setattr(store_module, "SMALL_PIECES", 160)
+def test_many_small_flushes_end_in_few_files_without_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "FLUSH_CHUNKS", 10)
+    monkeypatch.setattr(store_module, "SMALL_CHUNKS", 160)
     monkeypatch.setattr(store_module, "SMALL_SHARDS", 4)
-    rows = [made(number) for number in range(100)]
+    rows = [make_scores(number) for number in range(100)]
     most = 0
     with ScoreStore(tmp_path, KEY, NAMES) as store:
         for row in rows:
             store.add(row)
             most = max(most, len(list(tmp_path.iterdir())))
-        assert all(same(store.find(row.content), row) for row in rows)
+        assert all(is_same(store.find(row.content), row) for row in rows)
     assert most <= 8
     assert len(list(tmp_path.iterdir())) <= 4
     again = ScoreStore(tmp_path, KEY, NAMES)
-    assert all(same(again.find(row.content), row) for row in rows)
+    assert all(is_same(again.find(row.content), row) for row in rows)
 
 
-def test_a_reader_goes_on_while_a_writer_merges_the_files_under_it(tmp_path: Path) -> None:
+def test_a_reader_continues_while_a_writer_merges_its_files(tmp_path: Path) -> None:
     writer = ScoreStore(tmp_path, KEY, NAMES)
     for row in ROWS[:3]:
         writer.add(row)
@@ -176,15 +175,15 @@ def test_a_reader_goes_on_while_a_writer_merges_the_files_under_it(tmp_path: Pat
     assert {one.content for one in [first, *iterator]} == {row.content for row in ROWS[:3]}
 
 
-def test_several_threads_and_stores_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "FLUSH_PIECES", 20)
+def test_threads_and_stores_at_the_same_time_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "FLUSH_CHUNKS", 20)
     monkeypatch.setattr(store_module, "SMALL_SHARDS", 3)
     stores = [ScoreStore(tmp_path, KEY, NAMES) for _ in range(2)]
 
     def work(store: ScoreStore, first: int) -> None:
         for number in range(first, first + 30):
-            store.add(made(number))
-            assert same(store.find(content(number)), made(number))
+            store.add(make_scores(number))
+            assert is_same(store.find(content(number)), make_scores(number))
 
     threads = [
         threading.Thread(target=work, args=(store, first)) for store in stores for first in (0, 20, 40)
@@ -197,7 +196,7 @@ def test_several_threads_and_stores_at_once_lose_nothing(tmp_path: Path, monkeyp
         store.close()
     whole = ScoreStore(tmp_path, KEY, NAMES)
     assert whole.contents() == {content(number) for number in range(70)}
-    assert all(same(whole.find(content(number)), made(number)) for number in range(70))
+    assert all(is_same(whole.find(content(number)), make_scores(number)) for number in range(70))
 
 
 def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,20 +207,20 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"content": "../../etc/passwd"}, "expected a SHA-256"),
-        ({"logits": np.zeros((4, 5), np.float32)}, r"logits of shape \(4, 5\) for 5 pieces"),
+        ({"logits": np.zeros((4, 5), np.float32)}, r"logits of shape \(4, 5\) for 5 chunks"),
         ({"logits": np.zeros((5, 5))}, "logits are float64; expected float32"),
         ({"levels_dbfs": np.zeros(4, np.float32)}, r"levels of shape \(4,\) for 5 windows"),
     ],
 )
-def test_scores_that_do_not_fit_are_refused(change: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        replace(made(1), **change)  # type: ignore[arg-type]
+def test_scores_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(make_scores(1), **change)  # type: ignore[arg-type]
 
 
 def test_logits_of_other_classes_are_refused(tmp_path: Path) -> None:
     store = ScoreStore(tmp_path, KEY, ("a", "b"))
     with pytest.raises(ValueError, match="logits of 5 classes; the store has 2"):
-        store.add(made(1))
+        store.add(make_scores(1))

@@ -1,4 +1,4 @@
-"""Scores made up for the tests of the store."""
+"""Random scores for tests of the store."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ def content(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def made(number: int, windows: int = 5, silent: tuple[int, ...] = (), pieces: int = 1, mode: str = "exact") -> Scored:
-    """Random scores of recording `number`, the same every time."""
+def make_scores(
+    number: int, windows: int = 5, silent: tuple[int, ...] = (), chunks: int = 1, mode: str = "exact"
+) -> Scored:
+    """Return random scores of recording `number`, the same every time."""
     rng = np.random.default_rng(number)
-    counts = tuple(0 if at in silent else pieces for at in range(windows))
+    counts = tuple(0 if at in silent else chunks for at in range(windows))
     levels = rng.normal(-40, 10, windows).astype(np.float32)
-    logits = rng.normal(0, 4, (windows * pieces, len(NAMES))).astype(np.float32)
-    heard = np.repeat([count > 0 for count in counts], pieces)
+    logits = rng.normal(0, 4, (windows * chunks, len(NAMES))).astype(np.float32)
+    heard = np.repeat([count > 0 for count in counts], chunks)
     return Scored(content(number), 16000 * windows + number, Fraction(44100, 7), counts, levels, logits[heard], mode)
 
 
-def same(one: Scored | None, other: Scored | None) -> bool:
-    """To the last bit."""
+def is_same(one: Scored | None, other: Scored | None) -> bool:
+    """Return True if both are equal to the last bit, or both None."""
     if one is None or other is None:
         return one is other
     return (

@@ -1,4 +1,4 @@
-"""Sounds, and labelers on a small checkpoint, for the tests of what is stored and decided again."""
+"""Recordings, and labelers with a small checkpoint, for tests of stored scores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LABELS = "Speech (voice, 0.12), Music, Dog (0.3), Whimper"
 
 
 def sound(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
-    """Tones that change from second to second; the third second is nearly silent, the fourth altogether."""
+    """Return tones that change every second; the third second is nearly silent, the fourth completely."""
     rng = np.random.default_rng(identity)
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** ((np.floor(time) + identity) % 5)
@@ -50,14 +50,14 @@ def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **setti
 
 
 @functools.cache
-def steady(folder: Path) -> Classifier:
-    """One for all tests: it remembers nothing of what it was asked."""
+def get_classifier(folder: Path) -> Classifier:
+    """Return one classifier for all tests; it has no state."""
     return Classifier(find_checkpoint(str(folder)), choose_device(ComputeSettings("cpu")), steady=True)
 
 
 @dataclass(frozen=True)
 class Counting(ExactLabeler):
-    """Counts what the model is asked; with `memory`, asks it only once for each span of sound."""
+    """Count the windows that the model scores; with `memory`, score each distinct span only once."""
 
     asked: list[int] = field(default_factory=list)
     memory: dict[bytes, Logits] | None = None
@@ -77,7 +77,7 @@ def make_labeler(
     folder: Path, windows: WindowSettings, settings: DecisionSettings, classifier: Classifier | None = None,
     memory: dict[bytes, Logits] | None = None,
 ) -> Counting:  # fmt: skip
-    classifier = classifier or steady(folder)
+    classifier = classifier or get_classifier(folder)
     banks = FilterBanks(classifier.checkpoint.front_end, classifier.device.device)
     return Counting(classifier, banks, windows, settings, warn=lambda text: None, memory=memory)
 
