@@ -13,12 +13,14 @@ from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 
 import pytest
 
 from tests.conftest import ROOT
 
-# US spelling, as in Edge Impulse and in the libraries. Keys are regular expressions, found anywhere in a word.
+# US spelling, as in Edge Impulse and in the libraries. Keys are regular expressions, found anywhere in a
+# word in lower case.
 SPELLINGS = {
     r"(cancel|channel|counsel|dial|equal|fuel|label|level|marvel|model|panel|signal|total|travel|tunnel)l(ed|ing|er)":
         "one l, as in labeled, canceled and modeling",
@@ -44,14 +46,14 @@ SPELLINGS = {
     r"focuss(ed|ing)": "one s: focused",
     r"grey": "gray",
     r"\bmaths\b": "math",
-    r"\bper cent\b": "percent",
     r"practis(e|ing)": "practice",
     r"programmes?\b": "program",
     r"sceptic": "skeptic",
 }  # fmt: skip
 
-# Phrases that this code base once had in many places and that no American engineer would use there, with what to write
-# instead. Keys are regular expressions of whole words; a space also matches an underscore or a line break.
+# Phrases that this code base once had in many places and that no American engineer would use there, with what to
+# write instead. Keys are regular expressions of whole words in lower case; a space also matches an underscore or a line
+# break.
 PHRASES = {
     "anybody": "anyone",
     "at hand": "available",
@@ -72,7 +74,7 @@ PHRASES = {
     "in vain": "'without success', or say what didn't happen",
     r"(?<!\bword )(?<!\bwords )(?<!\bargument )in words": "as text, or say what the text says",
     r"(?<!there )(is|are) no (?!longer\b|more\b)": "is not a …, are not …",
-    r"(?-i:(?<!there )(is|are) none)": "say what it is not: 'is not a checkpoint'",
+    "(?<!there )(is|are) none": "say what it is not: 'is not a checkpoint'",
     "(is|are|was|were|be|been) told(?! apart)": "name who reports it: 'the message says', 'Raise … if'",
     "(is|are|was|were|be) said": "name who says it: 'Studio says', 'the log names'",
     "(is|are|was|were|be) let": "is allowed, is released",
@@ -84,6 +86,7 @@ PHRASES = {
     "nobody": "no one",
     "of (your|one's) own": "your own …",
     "of its own accord": "by itself, automatically",
+    "per cent": "percent",
     "passed over": "skipped, ignored",
     "put right|set right": "fix",
     "somebody": "someone",
@@ -102,6 +105,7 @@ PHRASES = {
 ALLOWED = {
     '"cancelled"': "a state in the local Studio's database",
     "`cancelled`": "a state in the local Studio's database",
+    "None": "Python's value, not the word",
     "CANCELLED": "the constant of that state",
     "as_labelled": "keys of evaluation.json",
     '"colour"': "a key of the JSON that the local Studio's pages read",
@@ -128,6 +132,10 @@ UNCHECKED = {
 }
 BEFORE_TEXT = re.compile(r"^[\s#*]*([rfb]{0,2}[\"'])?")
 AFTER_TEXT = re.compile(r"[\"']?\s*$")
+PATTERNS = {f"p{number}": pattern for number, pattern in enumerate(PHRASES)}
+ANY_PHRASE = re.compile(
+    r"\b(?:" + "|".join(f"(?P<{name}>{pattern})" for name, pattern in PATTERNS.items()) + r")(?:\b|(?<=\W))"
+)
 
 
 @dataclass(frozen=True)
@@ -149,17 +157,21 @@ def find(path: str, text: str) -> list[Hit]:
     for allowed in ALLOWED:
         text = text.replace(allowed, "\0" * len(allowed))
     starts, lines, length = [], [], 0
-    for line in text.splitlines():
+    for line in text.lower().splitlines():
         starts.append(length)
         lines.append(AFTER_TEXT.sub("", BEFORE_TEXT.sub("", line)).replace("_", " ").strip())
         length += len(lines[-1]) + 1
     joined = " ".join(lines)
-    hits = []
-    for table, before, after in ((SPELLINGS, "", ""), (PHRASES, r"\b", r"(?:\b|(?<=\W))")):
-        for pattern, instead in table.items():
-            for match in re.finditer(f"{before}(?:{pattern}){after}", joined, re.IGNORECASE):
-                hits.append(Hit(path, bisect(starts, match.start()) - 1, match.group(), instead))
+    found = [(match, check_spelling(match.group())) for match in re.finditer(r"[^\W\d_]+", joined)]
+    found += [(match, PHRASES[PATTERNS[match.lastgroup or ""]]) for match in ANY_PHRASE.finditer(joined)]
+    hits = [Hit(path, bisect(starts, match.start()) - 1, match.group(), instead) for match, instead in found if instead]
     return sorted(hits, key=lambda hit: hit.line)
+
+
+@cache
+def check_spelling(word: str) -> str:
+    """Return what to write instead of a British spelling; an empty string for any other word."""
+    return next((instead for pattern, instead in SPELLINGS.items() if re.search(pattern, word)), "")
 
 
 def checked_texts() -> Iterator[tuple[str, str]]:
@@ -200,10 +212,10 @@ def test_every_exception_is_still_needed(allowed: str, texts: dict[str, str]) ->
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("the unlabelled recordings", "labelled"),
+        ("the unlabelled recordings", "unlabelled"),
         ("def normalise_rows():", "normalise"),
-        ("Neighbours = 2", "Neighbour"),
-        ("analysed twice", "analyse"),
+        ("Neighbours = 2", "neighbours"),
+        ("analysed twice", "analysed"),
         ("def test_whoever_asks_is_answered():", "whoever"),
         ("# it is told\n# at once", "is told"),
         ('    f"the run was"\n    f" told"', "was told"),
@@ -211,7 +223,7 @@ def test_every_exception_is_still_needed(allowed: str, texts: dict[str, str]) ->
         ("# The user is\n    # told it", "is told"),
         ("{path} is no file", "is no "),
         ("stopped mid-run", "mid-run"),
-        ("IN_WORDS = {}", "IN WORDS"),
+        ("IN_WORDS = {}", "in words"),
         ("1 recording(s)", "recording(s)"),
         ("and a smaller one there is not", "there is not"),
     ],

@@ -66,12 +66,12 @@ def test_fetch_contacts_only_the_hub_and_where_it_redirects(tmp_path: Path, chec
     contents = {name: (checkpoint_folder / name).read_bytes() for name in FILES}
     with served(StandIn(xet=True)) as hub, served(StandIn()) as elsewhere:
         for standin in (hub, elsewhere):
-            standin.add(contents, "/somebody/small")
+            standin.add(contents, "/someone/small")
         hub.redirect_to = elsewhere.url
         allowed = ",".join(standin.url.removeprefix("http://") for standin in (hub, elsewhere))
         # As on a user's machine: no variable turns off telemetry or Xet, whose client is installed here.
         done = run_python(
-            ["-c", FETCH, allowed, str(tmp_path / "models"), f"somebody/small@{COMMIT}"], tmp_path, **SECRETS,
+            ["-c", FETCH, allowed, str(tmp_path / "models"), f"someone/small@{COMMIT}"], tmp_path, **SECRETS,
             HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"),
         )  # fmt: skip
     assert "small is in " in done.stdout, done.stdout + done.stderr
