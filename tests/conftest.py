@@ -1,4 +1,4 @@
-"""What every test stands on: a scrubbed environment, and checkpoints made on the spot."""
+"""Fixtures for all tests: a clean environment, and small checkpoints."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Beside other workers, a test and the processes it starts get one thread: two would fight over the cores.
+# With pytest-xdist, a test and its processes get one thread each, because the workers share the cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# A slow machine is no failure.
+# A slow machine doesn't fail a test.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# A test that asks for all memory fails by itself, and takes neither the others nor the machine with it.
+# A test that takes too much memory fails; it doesn't take down other tests or the machine.
 _, HARD = resource.getrlimit(resource.RLIMIT_DATA)
 resource.setrlimit(resource.RLIMIT_DATA, (12 << 30 if HARD == resource.RLIM_INFINITY else min(12 << 30, HARD), HARD))
 
-# Before anything imports a hub client: a test that reaches for the network is wrong.
+# Set before a hub client is imported: tests don't use the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
@@ -44,7 +44,7 @@ NAMES = (
 
 @pytest.fixture(autouse=True)
 def _scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, endpoint or proxy of whoever runs the tests takes part in them."""
+    """Remove the keys, endpoints and proxies of the person who runs the tests."""
     for name in list(os.environ):
         if name.startswith("EI_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -52,7 +52,7 @@ def _scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a small AST checkpoint with seeded random weights, whose scores differ between inputs."""
+    """Return a function that makes a small AST checkpoint with seeded random weights, whose scores differ by input."""
 
     def make(names: tuple[str, ...] = NAMES, seed: int = 0, **config: int) -> Path:
         import torch
@@ -71,8 +71,8 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
             extractor = ASTFeatureExtractor(max_length=model.config.max_length)
             with torch.no_grad():
                 model.audio_spectrogram_transformer.embeddings.position_embeddings.normal_(0, 0.02)
-                # As initialised, every input gets nearly the same logits, and tests could not tell inputs apart: so
-                # the head is set to tell tones of several pitches and noises apart, each logit with a spread of 2.
+                # With initial weights, every input gets nearly the same logits, so tests could not tell inputs apart.
+                # These weights of the head separate tones and noises, with a standard deviation of 2 per logit.
                 time = torch.arange(16000) / 16000
                 sounds = [0.3 * torch.sin(2 * torch.pi * hz * time) for hz in (200, 400, 800, 1600, 3200)]
                 sounds += [sound + 0.02 * torch.randn(16000) for sound in sounds]
@@ -99,7 +99,7 @@ def checkpoint_folder(make_checkpoint: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def ids_file(tmp_path: Path) -> Callable[[object], str]:
-    """Writes its argument as JSON; returns the path."""
+    """Return a function that writes its argument as JSON and returns the path."""
 
     def write(content: object) -> str:
         path = tmp_path / "ids.json"
@@ -110,12 +110,12 @@ def ids_file(tmp_path: Path) -> Callable[[object], str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line what was skipped and why, and what was left to `make test-all`."""
+    """Print one line: what was skipped and why, and whether slow tests were left out."""
     reasons: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reasons[reason.removeprefix("Skipped: ")] += 1
-    said = [f"{count} skipped: {reason}" for reason, count in sorted(reasons.items())]
+    parts = [f"{count} skipped: {reason}" for reason, count in sorted(reasons.items())]
     if terminalreporter.config.option.markexpr == "not slow":
-        said.append("slow tests run in make test-all")
-    terminalreporter.write_line("; ".join(said) or "nothing was skipped")
+        parts.append("slow tests run in make test-all")
+    terminalreporter.write_line("; ".join(parts) or "nothing was skipped")

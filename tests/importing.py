@@ -1,7 +1,7 @@
-"""`python -m tests.importing FOLDER…`: import every module of these packages, and name those that cannot be imported.
+"""`python -m tests.importing FOLDER…`: import every module of these packages, and report those that can't be imported.
 
-The last line printed is a JSON object: `imported` counts modules, `failed` gives the error of each module that names
-what is not there, `missing` the package of others that a module wants and that is not installed, by module.
+The last line printed is a JSON object: `imported` is the number of imported modules, `failed` has the error of each
+module that is broken, and `missing` the package that is not installed, by the module that imports it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pytest
 
 
 def modules(package: Path) -> Iterator[str]:
-    """Yield the name of every module in the folder of a package, in order, seen from the folder that it is in.
+    """Yield the full name of every module in a package's folder, in order.
 
-    Blocks of their own, which have a parameters.json, are left out: they are scripts, and run when imported.
+    Folders with a parameters.json are left out: they are other blocks, whose scripts run when imported.
     """
     for file in sorted(package.rglob("*.py")):
         folders = [folder for folder in file.parents if folder.is_relative_to(package)]
@@ -29,7 +29,7 @@ def modules(package: Path) -> Iterator[str]:
 
 
 def import_all(packages: Sequence[Path]) -> dict[str, Any]:
-    """Import every module of the packages, whose folders' parents are put on the path; returns what is printed."""
+    """Put the packages' parent folders on the path, import every module, and return the object to print."""
     sys.path[:0] = [str(package.parent) for package in packages]
     own = {package.name for package in packages}
     found: dict[str, Any] = {"imported": 0, "failed": {}, "missing": {}}
@@ -38,7 +38,7 @@ def import_all(packages: Sequence[Path]) -> dict[str, Any]:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             absent = str(error.name).partition(".")[0]
-            kind = "failed" if absent in own or is_there(absent) else "missing"
+            kind = "failed" if absent in own or is_installed(absent) else "missing"
             found[kind][name] = str(error) if kind == "failed" else absent
         except pytest.skip.Exception as error:
             found["missing"][name] = str(error)
@@ -49,8 +49,8 @@ def import_all(packages: Sequence[Path]) -> dict[str, Any]:
     return found
 
 
-def is_there(package: str) -> bool:
-    """Return True if a top-level package can be found: what is missing then is one of its modules."""
+def is_installed(package: str) -> bool:
+    """Return True if a top-level package is installed, so that only one of its modules can be missing."""
     return package in sys.modules or importlib.util.find_spec(package) is not None
 
 

@@ -1,7 +1,7 @@
-"""What the fuzz tests draw from, and how much of it.
+"""Strategies that the fuzz tests share, and the number of examples.
 
-Without FUZZ in the environment, a test draws a few hundred examples at most. `FUZZ=1`, as in `make test-all`, draws
-all, and `FUZZ=100` a hundred times as many: `FUZZ=100 python -m pytest tests/fuzz`.
+Without FUZZ in the environment, a test draws at most 200 examples. With `FUZZ=1`, as in `make test-all`, it draws all
+of its examples, and with `FUZZ=100` a hundred times as many: `FUZZ=100 python -m pytest tests/fuzz`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEW = 200
 
 
 def examples(count: int) -> Callable[[Any], Any]:
-    """Draw `count` examples, times FUZZ, or a few where FUZZ is not set. All examples of a test may share a fixture."""
+    """Draw `count` times FUZZ examples, or at most 200 if FUZZ is not set. A test's examples may share a fixture."""
     return settings(
         max_examples=count * FACTOR if FACTOR else min(count, FEW),
         deadline=None,
@@ -26,7 +26,7 @@ def examples(count: int) -> Callable[[Any], Any]:
     )
 
 
-# Lone surrogates too: JSON may hold them as \ud800, and so may arguments that are no UTF-8.
+# With lone surrogates: JSON can contain them as \ud800, and arguments that aren't valid UTF-8 become them.
 any_text = st.text(st.characters(exclude_categories=()), max_size=40)
 odd_numbers = st.sampled_from(
     [0, -1, 1, 10**9, 10**15, -(10**15), 2**31, 2**53, 2**63, 2**64, 10**30, 10**400, 0.0, -0.0, 0.5, 1e-320, 1e300,
@@ -39,7 +39,7 @@ json_values = st.recursive(
 
 
 def nested(depth: int) -> Any:
-    """Lists in lists."""
+    """Return `depth` nested lists."""
     value: Any = 1
     for _ in range(depth):
         value = [value]
@@ -47,7 +47,7 @@ def nested(depth: int) -> Any:
 
 
 def flipped(draw: Callable[[Any], Any], data: bytes, most: int = 8) -> bytes:
-    """`data` with some bytes changed, and perhaps cut off."""
+    """Return `data` with some bytes changed, possibly truncated."""
     damaged = bytearray(data)
     for at, value in draw(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), max_size=most)):
         damaged[at] = value

@@ -1,4 +1,4 @@
-"""Odd input by the name that it has in docs/input.md, and what the block makes of it, in words."""
+"""The odd inputs of docs/input.md, by their names there, and what the block says about each."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from tests.fuzz.test_fuzz_answers import FOUND, Client
 from tests.fuzz.test_fuzz_audio import lying_flac
 
 RATE_HZ = 16000
-CUT_OFF = 4000  # values of a file that promises more
+CUT_OFF = 4000  # number of values in a file whose header claims more
 REFUSED = (RecordingError, RecordingSkipped, SettingsError, LabelError, CheckpointError)
 LABELS = "Speech, Music (tune), Dog"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder to make files in, and a copy of a checkpoint."""
+    """A folder for files, and a copy of a checkpoint."""
 
     folder: Path
     checkpoint: Path
 
     def outcome(self, act: Callable[[Place], str]) -> str:
-        """What `act` says, or the error that it ends in; paths that exist here alone are FOLDER and FILE."""
+        """Return what `act` returns, or its error's text, with FOLDER and FILE instead of this test's paths."""
         try:
             said = act(self)
         except REFUSED as error:
@@ -60,7 +60,7 @@ class Place:
 
 @cache
 def labeler(silence_dbfs: float | None) -> ExactLabeler:
-    """The embedded checkpoint on the CPU, with windows of 1 s."""
+    """Return a labeler with the embedded checkpoint on the CPU and windows of 1 s."""
     checkpoint = find_checkpoint(EMBEDDED)
     device = choose_device(ComputeSettings("cpu", "float32"))
     labels = parse_labels(LABELS, checkpoint.class_names, 0.2)
@@ -71,7 +71,7 @@ def labeler(silence_dbfs: float | None) -> ExactLabeler:
 
 
 def label(data: bytes, silence_dbfs: float | None = None) -> LabeledRecording:
-    """From a file's bytes to its labels, which tile it and have scores."""
+    """Decode and label a file's bytes; check that the segments tile the recording and have scores."""
     sound = decode(data)
     recording = Recording(1, "a", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio)
     one = labeler(silence_dbfs)
@@ -85,7 +85,7 @@ def label(data: bytes, silence_dbfs: float | None = None) -> LabeledRecording:
     return labeled
 
 
-def wav(values: Any, subtype: str = "FLOAT", rate: int = RATE_HZ) -> bytes:
+def make_wav(values: Any, subtype: str = "FLOAT", rate: int = RATE_HZ) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, np.asarray(values), rate, format="WAV", subtype=subtype)
     return file.getvalue()
@@ -96,13 +96,13 @@ def tone(level: float = 0.5, seconds: float = 1.5) -> np.ndarray[Any, Any]:
 
 
 def with_values(*values: float) -> bytes:
-    """A tone whose second half second begins with these values."""
+    """Return a WAV of a tone in which these values start at 0.5 s."""
     sound = tone()
     sound[8000 : 8000 + len(values)] = values
-    return wav(sound, "DOUBLE")
+    return make_wav(sound, "DOUBLE")
 
 
-def heard(data: bytes, silence_dbfs: float | None = None) -> Callable[[Place], str]:
+def label_audio(data: bytes, silence_dbfs: float | None = None) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         labeled = label(data, silence_dbfs)
         if silence_dbfs is not None:
@@ -113,29 +113,29 @@ def heard(data: bytes, silence_dbfs: float | None = None) -> Callable[[Place], s
     return act
 
 
-def promising(head: bytes = b"") -> bytes:
-    """`CUT_OFF` values behind a header that speaks of 4 GB."""
+def claim_4_gb(head: bytes = b"") -> bytes:
+    """Return a WAV of `CUT_OFF` values whose header claims 4 GB."""
     pcm = riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1, RATE_HZ, 2, 16))
     return riff.riff(pcm, head, riff.chunk(b"data", bytes(2 * CUT_OFF), riff.FULL), size=riff.FULL)
 
 
-def fetched(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
-    """A sample of 100 ms that the API describes like this."""
+def fetch_with(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
+    """Fetch a sample of 100 ms, described by the API with these fields."""
 
     def act(place: Place) -> str:
-        client = Client({"sample": {**FOUND, **fields}}, audio or wav(np.zeros(1600), "PCM_16"))
+        client = Client({"sample": {**FOUND, **fields}}, audio or make_wav(np.zeros(1600), "PCM_16"))
         Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None)  # type: ignore[arg-type]
         return "labeled"
 
     return act
 
 
-def no_sample(place: Place) -> str:
+def fetch_nothing(place: Place) -> str:
     client = Client({"success": True}, b"")
     return Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None).name  # type: ignore[arg-type]
 
 
-def ids(content: bytes) -> Callable[[Place], str]:
+def read_ids_from(content: bytes) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         (place.folder / "ids.json").write_bytes(content)
         return f"the ids {read_ids(str(place.folder / 'ids.json'))}"
@@ -144,12 +144,12 @@ def ids(content: bytes) -> Callable[[Place], str]:
 
 
 def make_huge(path: Path) -> None:
-    """Make a file of 1 TiB that takes no room."""
+    """Make a sparse file of 1 TiB."""
     path.touch()
     os.truncate(path, 1 << 40)
 
 
-def ids_in(make: Callable[[Path], object]) -> Callable[[Place], str]:
+def read_ids_made_by(make: Callable[[Path], object]) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         make(place.folder / "ids.json")
         return f"the ids {read_ids(str(place.folder / 'ids.json'), timeout_s=0.05)}"
@@ -157,7 +157,7 @@ def ids_in(make: Callable[[Path], object]) -> Callable[[Place], str]:
     return act
 
 
-def asked(*arguments: str) -> Callable[[Place], str]:
+def parse_arguments(*arguments: str) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         argv = ["--data-ids-file", "x", "--model", EMBEDDED, "--audioset-labels", LABELS, *arguments]
         read_job(parse(argv, warn=print))
@@ -166,7 +166,7 @@ def asked(*arguments: str) -> Callable[[Place], str]:
     return act
 
 
-def windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], str]:
+def count_windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         count = len(lay_out_windows_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), size_ms, stride_ms).windows)
         return f"{count} window over the whole recording"
@@ -174,7 +174,7 @@ def windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], s
     return act
 
 
-def checkpoint(act_on: Callable[[Path], object]) -> Callable[[Place], str]:
+def load_checkpoint(act_on: Callable[[Path], object]) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         act_on(place.checkpoint)
         Classifier(find_checkpoint(str(place.checkpoint)), choose_device(ComputeSettings("cpu")))
@@ -183,19 +183,19 @@ def checkpoint(act_on: Callable[[Path], object]) -> Callable[[Place], str]:
     return act
 
 
-def edited(name: str, **changes: Any) -> Callable[[Place], str]:
+def edit_json(name: str, **changes: Any) -> Callable[[Place], str]:
     def act_on(folder: Path) -> None:
         (folder / name).write_text(json.dumps({**json.loads((folder / name).read_text()), **changes}))
 
-    return checkpoint(act_on)
+    return load_checkpoint(act_on)
 
 
-def replaced(name: str, make: Callable[[Path], object]) -> Callable[[Place], str]:
+def replace_file(name: str, make: Callable[[Path], object]) -> Callable[[Place], str]:
     def act_on(folder: Path) -> None:
         (folder / name).unlink()
         make(folder / name)
 
-    return checkpoint(act_on)
+    return load_checkpoint(act_on)
 
 
 def spoil_weights(folder: Path) -> None:
@@ -206,91 +206,91 @@ def spoil_weights(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def copied_checkpoint(folder: Path) -> Path:
+def copy_checkpoint(folder: Path) -> Path:
     return Path(shutil.copytree(EMBEDDED_FOLDER, folder / "checkpoint"))
 
 
 AUDIO = {
-    "a NaN value": heard(with_values(np.nan)),
-    "infinite values": heard(with_values(0, np.inf, -np.inf)),
-    "NaN in one channel of two": heard(wav(np.stack([tone(), np.where(tone() > 0.499, np.nan, 0)], axis=1))),
-    "values beyond ±1e12": heard(with_values(2e12)),
-    "values up to ±1e12": heard(wav(tone(LOUDEST), "DOUBLE")),
-    "a float WAV beyond full scale": heard(wav(tone(3.0))),
-    "a float WAV of 16-bit numbers, up to ±32768": heard(wav(tone(32768.0))),
-    "clipped audio": heard(wav(np.clip(tone(50.0), -1, 1), "PCM_16")),
-    "a constant value (DC only)": heard(wav(np.full(24000, 0.7), "PCM_16")),
-    "constant full scale": heard(wav(np.full(24000, 1.0))),
-    "all zeros": heard(wav(np.zeros(24000), "PCM_16")),
-    "all zeros, with `--silence-dbfs`": heard(wav(np.zeros(24000), "PCM_16"), silence_dbfs=-90.0),
-    "subnormal values (1e-40)": heard(wav(tone(1e-40))),
-    "no values": heard(wav(np.zeros(0), "PCM_16")),
-    "a single value": heard(wav(np.zeros(1), "PCM_16")),
-    "less than 25 ms": heard(wav(np.zeros(399), "PCM_16")),
-    "25 ms": heard(wav(np.zeros(400), "PCM_16")),
-    "1,024 channels": heard(wav(np.zeros((1600, 1024)), "PCM_16")),
-    "a rate of 8 Hz": heard(wav(np.zeros(100), "PCM_16", 8)),
-    "a rate of 3 Hz": heard(wav(np.zeros(100), "PCM_16", 3)),
-    "a WAV header that claims 4 GB": heard(promising()),
-    "an RF64 header that claims 1 TB": heard(riff.rf64(2**40, bytes(2 * CUT_OFF))),
-    "a FLAC header that claims 2^36 - 1 values": heard(lying_flac(2**36 - 1)),
-    "text": heard(b"hello, this is text"),
-    "an empty file": heard(b""),
+    "a NaN value": label_audio(with_values(np.nan)),
+    "infinite values": label_audio(with_values(0, np.inf, -np.inf)),
+    "NaN in one channel of two": label_audio(make_wav(np.stack([tone(), np.where(tone() > 0.499, np.nan, 0)], axis=1))),
+    "values beyond ±1e12": label_audio(with_values(2e12)),
+    "values up to ±1e12": label_audio(make_wav(tone(LOUDEST), "DOUBLE")),
+    "a float WAV beyond full scale": label_audio(make_wav(tone(3.0))),
+    "a float WAV of 16-bit numbers, up to ±32768": label_audio(make_wav(tone(32768.0))),
+    "clipped audio": label_audio(make_wav(np.clip(tone(50.0), -1, 1), "PCM_16")),
+    "a constant value (DC only)": label_audio(make_wav(np.full(24000, 0.7), "PCM_16")),
+    "constant full scale": label_audio(make_wav(np.full(24000, 1.0))),
+    "all zeros": label_audio(make_wav(np.zeros(24000), "PCM_16")),
+    "all zeros, with `--silence-dbfs`": label_audio(make_wav(np.zeros(24000), "PCM_16"), silence_dbfs=-90.0),
+    "subnormal values (1e-40)": label_audio(make_wav(tone(1e-40))),
+    "no values": label_audio(make_wav(np.zeros(0), "PCM_16")),
+    "a single value": label_audio(make_wav(np.zeros(1), "PCM_16")),
+    "less than 25 ms": label_audio(make_wav(np.zeros(399), "PCM_16")),
+    "25 ms": label_audio(make_wav(np.zeros(400), "PCM_16")),
+    "1,024 channels": label_audio(make_wav(np.zeros((1600, 1024)), "PCM_16")),
+    "a rate of 8 Hz": label_audio(make_wav(np.zeros(100), "PCM_16", 8)),
+    "a rate of 3 Hz": label_audio(make_wav(np.zeros(100), "PCM_16", 3)),
+    "a WAV header that claims 4 GB": label_audio(claim_4_gb()),
+    "an RF64 header that claims 1 TB": label_audio(riff.rf64(2**40, bytes(2 * CUT_OFF))),
+    "a FLAC header that claims 2^36 - 1 values": label_audio(lying_flac(2**36 - 1)),
+    "text": label_audio(b"hello, this is text"),
+    "an empty file": label_audio(b""),
 }
 ANSWERS = {
-    "audio that is longer or shorter than the sample": fetched(valuesCount=16000),
-    "`valuesCount` of 10^15": fetched(valuesCount=10**15),
-    "`valuesCount` of 0": fetched(valuesCount=0),
-    "`valuesCount` that isn't a whole number": fetched(valuesCount="1600"),
-    "`frequency` of 0": fetched(frequency=0),
-    "an infinite `frequency`": fetched(frequency=float("inf")),
-    "`frequency` that isn't a number": fetched(frequency=["16000"]),
-    "no sample": no_sample,
-    "malformed `sensors`": fetched(sensors=[5, {"units": ["wav"]}, None]),
-    "a name with a million lone surrogates": fetched(filename="\ud800" * 1_000_000),
+    "audio that is longer or shorter than the sample": fetch_with(valuesCount=16000),
+    "`valuesCount` of 10^15": fetch_with(valuesCount=10**15),
+    "`valuesCount` of 0": fetch_with(valuesCount=0),
+    "`valuesCount` that isn't a whole number": fetch_with(valuesCount="1600"),
+    "`frequency` of 0": fetch_with(frequency=0),
+    "an infinite `frequency`": fetch_with(frequency=float("inf")),
+    "`frequency` that isn't a number": fetch_with(frequency=["16000"]),
+    "no sample": fetch_nothing,
+    "malformed `sensors`": fetch_with(sensors=[5, {"units": ["wav"]}, None]),
+    "a name with a million lone surrogates": fetch_with(filename="\ud800" * 1_000_000),
 }
 IDS = {
-    "an empty ids file": ids(b""),
-    "ids as text": ids(b'["1"]'),
-    "a fraction as an id": ids(b"[1.5]"),
-    "a negative id": ids(b"[-1]"),
-    "an id of 2^53": ids(b"[9007199254740992]"),
-    "an id of 5,000 digits": ids(b"[" + b"9" * 5000 + b"]"),
-    "NaN as an id": ids(b"[NaN]"),
-    "`ids` twice": ids(b'{"ids": [1], "ids": [2]}'),
-    "100,000 nested lists": ids(b"[" * 100_000),
-    "a byte order mark": ids(b"\xef\xbb\xbf[1]"),
-    "UTF-16": ids("[1]".encode("utf-16")),
-    "a folder": ids_in(lambda path: path.mkdir()),
-    "a pipe that sends nothing": ids_in(os.mkfifo),
-    "more than 64 MiB": ids_in(make_huge),
+    "an empty ids file": read_ids_from(b""),
+    "ids as text": read_ids_from(b'["1"]'),
+    "a fraction as an id": read_ids_from(b"[1.5]"),
+    "a negative id": read_ids_from(b"[-1]"),
+    "an id of 2^53": read_ids_from(b"[9007199254740992]"),
+    "an id of 5,000 digits": read_ids_from(b"[" + b"9" * 5000 + b"]"),
+    "NaN as an id": read_ids_from(b"[NaN]"),
+    "`ids` twice": read_ids_from(b'{"ids": [1], "ids": [2]}'),
+    "100,000 nested lists": read_ids_from(b"[" * 100_000),
+    "a byte order mark": read_ids_from(b"\xef\xbb\xbf[1]"),
+    "UTF-16": read_ids_from("[1]".encode("utf-16")),
+    "a folder": read_ids_made_by(lambda path: path.mkdir()),
+    "a pipe that sends nothing": read_ids_made_by(os.mkfifo),
+    "more than 64 MiB": read_ids_made_by(make_huge),
 }
 ARGUMENTS = {
-    "an unknown label": asked("--audioset-labels", "speach"),
-    "an unclosed parenthesis": asked("--audioset-labels", "Speech (voice"),
-    "a label list without labels": asked("--audioset-labels", ",,,"),
-    "`--win-size-ms` of 10^30": windows(10, 10**30, 1),
-    "`--win-stride-ms 1` over three hours": windows(3 * 3600, 25, 1),
-    "`--batch-size` of 10^12": asked("--batch-size", str(10**12)),
-    "`--device cuda:300`": asked("--device", "cuda:300"),
-    "`--audioset-labels=--`": asked("--audioset-labels=--"),
-    "a number of 5,000 digits": asked("--win-size-ms", "9" * 5000),
+    "an unknown label": parse_arguments("--audioset-labels", "speach"),
+    "an unclosed parenthesis": parse_arguments("--audioset-labels", "Speech (voice"),
+    "a label list without labels": parse_arguments("--audioset-labels", ",,,"),
+    "`--win-size-ms` of 10^30": count_windows(10, 10**30, 1),
+    "`--win-stride-ms 1` over three hours": count_windows(3 * 3600, 25, 1),
+    "`--batch-size` of 10^12": parse_arguments("--batch-size", str(10**12)),
+    "`--device cuda:300`": parse_arguments("--device", "cuda:300"),
+    "`--audioset-labels=--`": parse_arguments("--audioset-labels=--"),
+    "a number of 5,000 digits": parse_arguments("--win-size-ms", "9" * 5000),
 }
 CHECKPOINTS = {
-    "no `config.json`": checkpoint(lambda folder: (folder / "config.json").unlink()),
-    "`config.json` is a pipe": replaced("config.json", os.mkfifo),
-    "`config.json` is a device": replaced("config.json", lambda path: path.symlink_to("/dev/zero")),
-    "`config.json` is a folder": replaced("config.json", lambda path: path.mkdir()),
-    "`config.json` of more than 16 MiB": checkpoint(lambda folder: os.truncate(folder / "config.json", 1 << 40)),
-    "`hidden_size` of 3·10^9": edited("config.json", hidden_size=3 * 10**9),
-    "`intermediate_size` of 10^12": edited("config.json", intermediate_size=10**12),
-    "`num_labels` of 10^12": edited("config.json", num_labels=10**12),
-    "`std` of 0": edited("preprocessor_config.json", std=0),
-    "truncated weights": checkpoint(lambda folder: os.truncate(folder / "model.safetensors", 5000)),
-    "a header of 2^63 bytes": checkpoint(
+    "no `config.json`": load_checkpoint(lambda folder: (folder / "config.json").unlink()),
+    "`config.json` is a pipe": replace_file("config.json", os.mkfifo),
+    "`config.json` is a device": replace_file("config.json", lambda path: path.symlink_to("/dev/zero")),
+    "`config.json` is a folder": replace_file("config.json", lambda path: path.mkdir()),
+    "`config.json` of more than 16 MiB": load_checkpoint(lambda folder: os.truncate(folder / "config.json", 1 << 40)),
+    "`hidden_size` of 3·10^9": edit_json("config.json", hidden_size=3 * 10**9),
+    "`intermediate_size` of 10^12": edit_json("config.json", intermediate_size=10**12),
+    "`num_labels` of 10^12": edit_json("config.json", num_labels=10**12),
+    "`std` of 0": edit_json("preprocessor_config.json", std=0),
+    "truncated weights": load_checkpoint(lambda folder: os.truncate(folder / "model.safetensors", 5000)),
+    "a header of 2^63 bytes": load_checkpoint(
         lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 7 + b"\x80")
     ),
-    "NaN weights": checkpoint(spoil_weights),
+    "NaN weights": load_checkpoint(spoil_weights),
 }
 TABLES = {
     "Audio": AUDIO, "Answers about a sample": ANSWERS, "The ids file": IDS, "Arguments": ARGUMENTS,

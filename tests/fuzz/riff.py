@@ -1,4 +1,4 @@
-"""WAV files by the structure that readers expect, with contents that they may not."""
+"""WAV files with the structure that readers expect and odd contents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ tags = st.sampled_from([PCM, FLOAT, EXTENSIBLE, A_LAW, MU_LAW, ADPCM, IMA_ADPCM,
     0, 0xFFFF
 )
 channel_counts = st.sampled_from([1, 1, 2, 3, 0, 255, 1024, 1025, 0xFFFF]) | st.integers(0, 0xFFFF)
-# Mostly the model's own: every other rate has a filter of its own to be made.
+# Mostly the model's own rate: for every other rate, a resampling filter must be built.
 rates = st.sampled_from([16000] * 12 + [0, 1, 3, 8, 8000, 44100, 192000, 2**31 - 1, 2**31, FULL]) | st.integers(0, FULL)
 widths = st.sampled_from([8, 16, 24, 32, 64, 0, 1, 4, 12, 0xFFFF]) | st.integers(0, 0xFFFF)
 sizes = st.sampled_from([0, 1, 3, FULL, FULL - 1, 2**31, 2**31 - 1]) | st.integers(0, FULL)
@@ -55,24 +55,24 @@ chunk_names = st.sampled_from(
 
 
 def chunk(name: bytes, content: bytes, size: int | None = None) -> bytes:
-    """A chunk that says it has `size` bytes, or as many as it has."""
+    """Return a chunk whose header claims `size` bytes, by default its real size."""
     return name + struct.pack("<I", len(content) if size is None else size) + content + b"\0" * (len(content) % 2)
 
 
 def fmt(tag: int, channels: int, rate: int, align: int, bits: int, more: bytes = b"") -> bytes:
-    """The content of a `fmt ` chunk."""
+    """Return the content of a `fmt ` chunk."""
     return struct.pack("<HHIIHH", tag, channels, rate, rate * align & FULL, align & 0xFFFF, bits) + more
 
 
 def riff(*chunks: bytes, name: bytes = b"RIFF", size: int | None = None) -> bytes:
-    """A file of these chunks."""
+    """Return a file of these chunks."""
     content = b"WAVE" + b"".join(chunks)
     return name + struct.pack("<I", len(content) if size is None else size) + content
 
 
-def rf64(promised_bytes: int, body: bytes) -> bytes:
-    """A 64-bit WAV, 16 bits at 16 kHz, that promises so much data."""
-    ds64 = struct.pack("<QQQI", promised_bytes + 72, promised_bytes, promised_bytes // 2, 0)
+def rf64(claimed_bytes: int, body: bytes) -> bytes:
+    """Return an RF64 file, 16 bits at 16 kHz, whose header claims `claimed_bytes` of data."""
+    ds64 = struct.pack("<QQQI", claimed_bytes + 72, claimed_bytes, claimed_bytes // 2, 0)
     return riff(
         chunk(b"ds64", ds64), chunk(b"fmt ", fmt(PCM, 1, 16000, 2, 16)), chunk(b"data", body, FULL),
         name=b"RF64", size=FULL,
@@ -97,7 +97,7 @@ FIELDS = (
 
 @st.composite
 def wavs(draw: Callable[[Any], Any]) -> bytes:
-    """Files that are right but for some of their numbers, with other chunks between."""
+    """Draw valid WAV files with up to three wrong fields and some extra chunks."""
     wrong = draw(st.sets(st.sampled_from(FIELDS), max_size=3))
 
     def number(field: str, right: Any, other: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whatever an API answers about a sample: a recording, or an error that a run knows how to tell."""
+"""Any answer of the API about a sample gives a recording, or an error that a run reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wav(values: int = 1600) -> bytes:
 
 @dataclass
 class Client:
-    """Gives one answer, and the same audio, to every call; what is posted has to be JSON."""
+    """A client that gives every call the same answer and audio. Posted bodies must be JSON."""
 
     answer: dict[str, Any]
     audio: bytes
@@ -49,8 +49,8 @@ class Client:
         return {"success": True}
 
 
-def fetched(answer: dict[str, Any], audio: bytes, **settings: Any) -> Recording | None:
-    """What a project makes of the answer, and that it can be written back; None for an error that runs expect."""
+def fetch(answer: dict[str, Any], audio: bytes, **settings: Any) -> Recording | None:
+    """Fetch a sample with this answer and write labels back; return None for an error that runs report."""
     said: list[str] = []
     project = Project(Client(answer, audio), 1, {"labeled_by": "x"}, 5, False, said.append, said.append, **settings)  # type: ignore[arg-type]
     reserved: list[int] = []
@@ -95,30 +95,30 @@ def audios(draw: Any) -> bytes:
 @example({**FOUND, "frequency": 10**400}, wav(), False)
 @example({**FOUND, "filename": "x" * (1 << 20)}, wav(), False)
 @example({**FOUND, "metadata": {"\ud800": "\udfff"}}, wav(), False)
-def test_any_sample_is_a_recording_or_fails_in_words(fields: dict[str, Any], audio: bytes, skip: bool) -> None:
-    recording = fetched({"success": True, "sample": fields}, audio, skip_labeled=skip)
+def test_any_sample_is_a_recording_or_fails_with_a_message(fields: dict[str, Any], audio: bytes, skip: bool) -> None:
+    recording = fetch({"success": True, "sample": fields}, audio, skip_labeled=skip)
     if recording is not None:
         assert abs(recording.seconds * 16000 - len(recording.waveform)) <= 200
 
 
 @pytest.mark.parametrize("field", FOUND)
 @pytest.mark.parametrize("depth", [500, 50_000])
-def test_lists_in_lists_in_any_field_are_no_recursion_without_end(field: str, depth: int) -> None:
+def test_nested_lists_in_any_field_cause_no_endless_recursion(field: str, depth: int) -> None:
     for value in (nested(depth), {"a": nested(depth)}, [{"units": nested(depth)}]):
-        fetched({"sample": {**FOUND, field: value}}, wav())
+        fetch({"sample": {**FOUND, field: value}}, wav())
 
 
 @examples(100)
 @given(st.dictionaries(st.sampled_from(["sample", "success"]), json_values), st.binary(max_size=50))
-def test_any_answer_is_a_recording_or_fails_in_words(answer: dict[str, Any], audio: bytes) -> None:
-    fetched(answer, audio)
+def test_any_answer_is_a_recording_or_fails_with_a_message(answer: dict[str, Any], audio: bytes) -> None:
+    fetch(answer, audio)
 
 
 @examples(100)
 @given(
     st.fixed_dictionaries({}, optional={"projects": json_values | st.lists(st.fixed_dictionaries({"id": json_values}))})
 )
-def test_any_list_of_projects_is_ids_or_a_bad_answer(answer: dict[str, Any]) -> None:
+def test_any_list_of_projects_gives_ids_or_is_a_bad_answer(answer: dict[str, Any]) -> None:
     try:
         ids = list_projects(Client(answer, b""))  # type: ignore[arg-type]
     except StudioError:
@@ -127,7 +127,7 @@ def test_any_list_of_projects_is_ids_or_a_bad_answer(answer: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("values", [10**15, 2**31, 15_000, 0, -1])
-def test_a_sample_that_claims_other_lengths_than_its_audio_has_is_refused_with_both(values: int) -> None:
+def test_a_sample_whose_length_differs_from_its_audio_is_refused_naming_both(values: int) -> None:
     project = Project(Client({"sample": {**FOUND, "valuesCount": values}}, wav()), 1, {}, None, False, print, print)  # type: ignore[arg-type]
     with pytest.raises(RecordingError, match=f"{values} values|no valuesCount"):
         project.fetch(7, lambda values: None)

@@ -1,4 +1,4 @@
-"""Whatever claims to be a sound file is a waveform or a RecordingError, in memory that its own size accounts for."""
+"""Any bytes decode to a waveform or raise RecordingError, with memory in proportion to their size."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ FORMATS = {
 }  # fmt: skip
 
 
-def made(kind: str, values: int = 4000, channels: int = 1) -> bytes:
+def encode(kind: str, values: int = 4000, channels: int = 1) -> bytes:
     file = io.BytesIO()
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (values, channels))
     soundfile.write(file, noise, 16000, format=kind, subtype=FORMATS[kind])
     return file.getvalue()
 
 
-WHOLE = {kind: made(kind) for kind in FORMATS} | {"FLAC of three": made("FLAC", 2000, 3)}
+WHOLE = {kind: encode(kind) for kind in FORMATS} | {"FLAC of three": encode("FLAC", 2000, 3)}
 WHOLE["OPUS"] = (
     lambda file: soundfile.write(file, np.zeros(4000), 16000, format="OGG", subtype="OPUS") or file.getvalue()
 )(io.BytesIO())
 
 
-def heard(data: bytes) -> None:
-    """Decode, and hold what comes of it to what is promised of it."""
-    # What is raised in a callback is printed and not passed on; pytest makes an error of it.
+def decode_and_check(data: bytes) -> None:
+    """Decode `data`, and check the waveform or the error."""
+    # Errors in libsndfile's callbacks are printed, not raised; pytest turns them into failures.
     try:
         sound = decode(data)
     except RecordingError as caught:
@@ -64,8 +64,8 @@ def heard(data: bytes) -> None:
 @given(riff.wavs())
 @example(riff.riff(riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1, 8, 1, 8)), riff.chunk(b"data", bytes(600))))
 @example(riff.rf64(2**40, bytes(1000)))
-def test_a_wav_of_any_numbers_is_a_waveform_or_refused(data: bytes) -> None:
-    heard(data)
+def test_a_wav_with_any_header_is_a_waveform_or_refused(data: bytes) -> None:
+    decode_and_check(data)
 
 
 @st.composite
@@ -75,9 +75,9 @@ def damaged(draw: Callable[[Any], Any]) -> bytes:
 
 @examples(200)
 @given(damaged())
-@example(bytes.fromhex("464f524d00001f6e41494646434f4d4d00000012000100000fa000"))  # makes libsndfile seek to -1
+@example(bytes.fromhex("464f524d00001f6e41494646434f4d4d00000012000100000fa000"))  # libsndfile seeks to -1
 def test_a_file_with_bytes_changed_is_a_waveform_or_refused(data: bytes) -> None:
-    heard(data)
+    decode_and_check(data)
 
 
 @examples(100)
@@ -86,11 +86,11 @@ def test_a_file_with_bytes_changed_is_a_waveform_or_refused(data: bytes) -> None
     st.binary(max_size=400),
 )
 def test_any_bytes_are_a_waveform_or_refused(start: bytes, rest: bytes) -> None:
-    heard(start + rest)
+    decode_and_check(start + rest)
 
 
 def lying_flac(promised: int) -> bytes:
-    """A FLAC file of 4,000 values whose header speaks of others; the header's last 36 bits are their number."""
+    """Return a FLAC file of 4,000 values whose header claims another number: the header's last 36 bits."""
     data = bytearray(WHOLE["FLAC"])
     numbers = int.from_bytes(data[18:26], "big")
     data[18:26] = (numbers >> 36 << 36 | promised).to_bytes(8, "big")
@@ -98,15 +98,15 @@ def lying_flac(promised: int) -> bytes:
 
 
 def lying_ogg(promised: int) -> bytes:
-    """An Ogg file whose last page says that it ends at another value (its checksum no longer holds)."""
+    """Return an Ogg file whose last page claims another end (and so has a wrong checksum)."""
     data = bytearray(WHOLE["OGG"])
     at = data.rindex(b"OggS") + 6
     data[at : at + 8] = promised.to_bytes(8, "little")
     return bytes(data)
 
 
-def promises() -> dict[str, bytes]:
-    """Small files at the model's rate that promise GB and more."""
+def claim_gigabytes() -> dict[str, bytes]:
+    """Return small files at the model's rate that claim gigabytes or more."""
     pcm = riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1, 16000, 2, 16))
     float64 = riff.chunk(b"fmt ", riff.fmt(riff.FLOAT, 1, 16000, 8, 64))
     wide = riff.chunk(b"fmt ", riff.fmt(riff.PCM, 1024, 16000, 2048, 16))
@@ -128,7 +128,7 @@ def promises() -> dict[str, bytes]:
     }
 
 
-# Peaks of address space and of memory by a file, in KiB, each beyond what was there before it.
+# Prints by how many KiB each file raised the peaks of address space and of memory.
 MEASURE = """
 import json, re, sys
 from pathlib import Path
@@ -153,7 +153,7 @@ print(json.dumps(found))
 """
 
 
-def measured(folder: Path, *limits: str) -> dict[str, Any]:
+def measure(folder: Path, *limits: str) -> dict[str, Any]:
     code = [*limits, MEASURE]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(code), str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120
@@ -164,33 +164,33 @@ def measured(folder: Path, *limits: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by Linux")
-def test_a_header_that_promises_gigabytes_costs_none(tmp_path: Path) -> None:
-    files = promises()
-    for name, data in {**files, "warm": made("FLAC")}.items():
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports the memory of a process")
+def test_a_header_that_claims_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    files = claim_gigabytes()
+    for name, data in {**files, "warm": encode("FLAC")}.items():
         (tmp_path / name).write_bytes(data)
-    found = measured(tmp_path)
+    found = measure(tmp_path)
     for name, (said, address_kib, memory_kib) in found.items():
         assert max(address_kib, memory_kib) < 32 << 10, (name, said)
-    # What there is comes through where the format's data can be told without the header's word.
+    # The data is read in full if its end can be found without the header's claim.
     assert found["WAV, 4 GB"][0] == found["RF64, 1 TB"][0] == 4000
     assert found["WAV, 2 GB"][0] == 4000
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is limited by Linux")
-def test_a_small_file_that_unfolds_to_more_than_memory_is_refused(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux limits the memory of a process")
+def test_a_small_file_that_decodes_to_more_than_memory_is_refused(tmp_path: Path) -> None:
     with soundfile.SoundFile(tmp_path / "bomb", "w", 16000, 1, "PCM_16", format="FLAC") as file:
         for _ in range(64):
             file.write(np.zeros(1 << 20, np.int16))
-    assert (tmp_path / "bomb").stat().st_size < 1 << 20  # for 256 MB of waveform
-    (tmp_path / "warm").write_bytes(made("FLAC"))
+    assert (tmp_path / "bomb").stat().st_size < 1 << 20  # decodes to a waveform of 256 MB
+    (tmp_path / "warm").write_bytes(encode("FLAC"))
     limit = "import numpy, resource, soundfile; resource.setrlimit(resource.RLIMIT_DATA, (192 << 20,) * 2)"
-    said = measured(tmp_path, limit)["bomb"][0]
+    said = measure(tmp_path, limit)["bomb"][0]
     assert "not enough memory" in said
-    assert measured(tmp_path)["bomb"][0] == 64 << 20
+    assert measure(tmp_path)["bomb"][0] == 64 << 20
 
 
-def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
+def test_a_waveform_grows_and_keeps_its_values() -> None:
     growing = GrowingWaveform()
     for number in range(100):
         growing.reserve(1000)[:700] = number
@@ -198,7 +198,7 @@ def test_a_waveform_grows_by_what_is_put_in_and_keeps_it() -> None:
     assert growing.finish().tolist() == [number for number in range(100) for _ in range(700)]
 
 
-def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken() -> None:
+def test_a_waveform_that_needs_more_than_is_free_is_refused_before_memory_is_taken() -> None:
     values = ASK_BYTES // 4
     with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more; 0\.0 GB are free"):
         GrowingWaveform(values + 1, free=lambda: ASK_BYTES // 2)
@@ -209,7 +209,7 @@ def test_a_waveform_that_takes_more_than_is_free_is_refused_before_it_is_taken()
     GrowingWaveform(values + 1, free=lambda: 5 * ASK_BYTES)
 
 
-def test_a_disk_that_fails_in_the_middle_is_told_as_such() -> None:
+def test_a_disk_that_fails_midway_is_reported_as_such() -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() > 2000:
@@ -217,10 +217,10 @@ def test_a_disk_that_fails_in_the_middle_is_told_as_such() -> None:
             return super().read(size)
 
     with pytest.raises(RecordingError, match="^the audio cannot be read: Input/output error$"):
-        decode(Failing(made("WAV", 40_000)))
+        decode(Failing(encode("WAV", 40_000)))
 
 
-def test_a_seek_out_of_the_file_is_refused_as_in_c_and_forgotten() -> None:
+def test_a_seek_out_of_the_file_is_refused_as_in_c_and_has_no_effect() -> None:
     calm = QuietFile(io.BytesIO(b"12345"))
     calm.seek(3)
     assert calm.seek(-1) == calm.tell() == -1

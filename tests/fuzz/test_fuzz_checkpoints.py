@@ -1,4 +1,4 @@
-"""Whatever lies in a checkpoint's folder: a model, or a CheckpointError before anything large is made of it."""
+"""Any files in a checkpoint's folder load as a model or raise CheckpointError before they take much memory."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def copy(checkpoint_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(checkpoint_folder, tmp_path / "mine"))
 
 
-def loaded(folder: Path) -> Checkpoint | None:
-    """Find and load as a run does; None where that is refused."""
+def load(folder: Path) -> Checkpoint | None:
+    """Find and load a checkpoint as a run does; return None if it is refused."""
     try:
         checkpoint = find_checkpoint(str(folder))
         Classifier(checkpoint, DEVICE)
@@ -70,7 +70,7 @@ def test_any_values_in_the_two_json_files_load_or_are_refused(
     try:
         for name, changes in ((CONFIG, config), (FRONT_END, front_end)):
             (copy / name).write_text(json.dumps({**json.loads(before[name]), **changes}))
-        loaded(copy)
+        load(copy)
     finally:
         for name, text in before.items():
             (copy / name).write_text(text)
@@ -85,20 +85,20 @@ def test_any_content_of_the_two_json_files_loads_or_is_refused(copy: Path, name:
     before = (copy / name).read_bytes()
     (copy / name).write_bytes(content)
     try:
-        loaded(copy)
+        load(copy)
     finally:
         (copy / name).write_bytes(before)
 
 
-def parts(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The header and the bytes behind it."""
+def read_weights(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return a safetensors file's header and the bytes that follow it."""
     data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
-def put_together(path: Path, header: Any, body: bytes, length: int | None = None) -> None:
-    """Write a safetensors file whose header says that it has `length` bytes, or as many as it has."""
+def write_weights(path: Path, header: Any, body: bytes, length: int | None = None) -> None:
+    """Write a safetensors file that gives its header `length` bytes, by default its real length."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + body)
 
@@ -120,7 +120,7 @@ entry_changes = st.fixed_dictionaries(
 def test_any_header_of_the_weights_loads_or_is_refused(copy: Path, data: st.DataObject) -> None:
     path = copy / WEIGHTS
     before = path.read_bytes()
-    header, body = parts(path)
+    header, body = read_weights(path)
     names = st.sampled_from(sorted(header))
     for name, changes in data.draw(st.dictionaries(names, entry_changes, max_size=2)).items():
         header[name] = {**header[name], **changes}
@@ -129,9 +129,9 @@ def test_any_header_of_the_weights_loads_or_is_refused(copy: Path, data: st.Data
     if data.draw(st.booleans()):
         header["__metadata__"] = data.draw(json_values)
     length = data.draw(st.none() | st.sampled_from([0, 1, 2**63, 2**64 - 1, 100_000_001]) | st.integers(0, 2**64 - 1))
-    put_together(path, header, body[: data.draw(st.just(len(body)) | st.integers(0, len(body)))], length)
+    write_weights(path, header, body[: data.draw(st.just(len(body)) | st.integers(0, len(body)))], length)
     try:
-        loaded(copy)
+        load(copy)
     finally:
         path.write_bytes(before)
 
@@ -143,7 +143,7 @@ def test_any_bytes_of_the_weights_load_or_are_refused(copy: Path, data: st.DataO
     before = path.read_bytes()
     path.write_bytes(data.draw(st.binary(max_size=100)) if data.draw(st.booleans()) else flipped(data.draw, before))
     try:
-        loaded(copy)
+        load(copy)
     finally:
         path.write_bytes(before)
 
@@ -161,27 +161,27 @@ HEADERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", HEADERS)
-def test_a_header_that_makes_no_sense_is_refused_before_torch_sees_it(copy: Path, case: str) -> None:
-    put_together(copy / WEIGHTS, HEADERS[case], b"1234")
+def test_an_invalid_header_is_refused_before_torch_reads_it(copy: Path, case: str) -> None:
+    write_weights(copy / WEIGHTS, HEADERS[case], b"1234")
     with pytest.raises(CheckpointError, match="is damaged or not a safetensors file"):
         find_checkpoint(str(copy))
 
 
-def test_tensors_that_are_large_in_the_header_alone_are_refused(copy: Path) -> None:
-    # As a config.json asks for them that describes a model of 10^9 numbers a token.
-    header, body = parts(copy / WEIGHTS)
+def test_tensors_that_are_large_only_in_the_header_are_refused(copy: Path) -> None:
+    # The shapes that a config.json with a hidden size of 10^9 asks for.
+    header, body = read_weights(copy / WEIGHTS)
     wide = 10**9
     for name, entry in header.items():
         if name != "__metadata__":
             entry["shape"] = [wide if extent == 32 else extent for extent in entry["shape"]]
-    put_together(copy / WEIGHTS, header, body)
+    write_weights(copy / WEIGHTS, header, body)
     config = json.loads((copy / CONFIG).read_text())
     (copy / CONFIG).write_text(json.dumps({**config, "hidden_size": wide}))
     with pytest.raises(CheckpointError, match="is damaged or not a safetensors file: its header gives"):
         find_checkpoint(str(copy))
 
 
-def in_place_of(name: str, put: Callable[[Path], object]) -> Callable[[Path], None]:
+def replace_with(name: str, put: Callable[[Path], object]) -> Callable[[Path], None]:
     def act(folder: Path) -> None:
         (folder / name).unlink()
         put(folder / name)
@@ -201,8 +201,8 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", [CONFIG, FRONT_END, WEIGHTS])
 @pytest.mark.parametrize("case", ODD_FILES)
-def test_what_is_no_file_in_a_files_place_is_refused(copy: Path, name: str, case: str) -> None:
-    in_place_of(name, ODD_FILES[case])(copy)
+def test_anything_but_a_plain_file_is_refused(copy: Path, name: str, case: str) -> None:
+    replace_with(name, ODD_FILES[case])(copy)
     with pytest.raises(CheckpointError, match=name):
         find_checkpoint(str(copy))
 
@@ -211,11 +211,11 @@ def test_links_to_the_files_are_followed(copy: Path, tmp_path: Path) -> None:
     for name in (CONFIG, FRONT_END, WEIGHTS):
         (copy / name).rename(tmp_path / name)
         (copy / name).symlink_to(tmp_path / name)
-    assert loaded(copy) is not None
+    assert load(copy) is not None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded(copy: Path, value: float) -> None:
+def test_weights_that_are_not_finite_are_refused_when_they_are_loaded(copy: Path, value: float) -> None:
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(copy / WEIGHTS)

@@ -1,4 +1,4 @@
-"""Whatever stands in place of the ids file: its ids or a SettingsError, soon, and with little memory."""
+"""Anything given as an ids file yields ids or a SettingsError, quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1")
 
 
 def check(path: Path) -> None:
-    """The file gives ids, each a whole number and there once, or is refused in a message of some length."""
+    """Check that the file gives distinct whole numbers, or is refused with a message of limited length."""
     try:
         ids = read_ids(str(path), PATIENCE_S)
     except SettingsError as caught:
@@ -38,7 +38,7 @@ def check(path: Path) -> None:
 
 @st.composite
 def files(draw: Callable[[Any], Any]) -> bytes:
-    """JSON that is nearly an ids file, in some encoding, perhaps damaged; or any bytes."""
+    """Draw JSON that resembles an ids file, in some encoding and possibly damaged, or any bytes."""
     entries = st.lists(st.integers(0, 50) | json_values, max_size=5)
     content = draw(entries | st.fixed_dictionaries({"ids": entries | json_values}) | json_values)
     text = draw(st.sampled_from(["", " ", "\ufeff"])) + json.dumps(content, ensure_ascii=draw(st.booleans()))
@@ -62,7 +62,7 @@ def test_any_file_gives_ids_or_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("depth", [500, 900, 950, 990, 2000, 100_000])
-def test_an_id_of_lists_in_lists_is_refused_however_deep(tmp_path: Path, depth: int) -> None:
+def test_an_id_of_nested_lists_is_refused_however_deep(tmp_path: Path, depth: int) -> None:
     path = tmp_path / "ids.json"
     path.write_text("[" * depth + "]" * depth)
     with pytest.raises(SettingsError, match="is no JSON|entry 0 is"):
@@ -72,12 +72,12 @@ def test_an_id_of_lists_in_lists_is_refused_however_deep(tmp_path: Path, depth: 
 @pytest.mark.parametrize(
     "path", ["/", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "\0", "x" * 5000, "\ud800"]
 )
-def test_what_is_no_file_is_refused(path: str) -> None:
+def test_anything_but_a_readable_file_is_refused(path: str) -> None:
     with pytest.raises(SettingsError):
         read_ids(path, PATIENCE_S)
 
 
-def test_a_file_beyond_all_bounds_is_refused_without_being_held(tmp_path: Path) -> None:
+def test_a_huge_file_is_refused_without_being_read_into_memory(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -96,7 +96,7 @@ def pipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_pipe_that_nobody_writes_to_is_given_up(pipe: Path) -> None:
+def test_a_pipe_without_a_writer_is_given_up(pipe: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: it is no file, and gave nothing for 0.05 s"):
         read_ids(str(pipe), PATIENCE_S)
 
@@ -123,17 +123,17 @@ def test_a_pipe_is_read_to_its_end_whenever_its_writer_comes(pipe: Path, count: 
     writer.join()
 
 
-def test_a_pipe_that_is_closed_without_a_word_is_refused(pipe: Path) -> None:
+def test_a_pipe_that_is_closed_without_data_is_refused(pipe: Path) -> None:
     writer = threading.Thread(target=lambda: pipe.open("w").close())
     writer.start()
     with pytest.raises(SettingsError, match="is no JSON|gave nothing"):
         read_ids(str(pipe), 5.0)
-    # The writer waits for a reader to the end: where it came late, it gets one here.
+    # The writer waits for a reader. If it came too late for the first, it gets one here.
     with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb"):
         writer.join()
 
 
-def test_writing_to_a_pipe_that_nobody_reads_fails_at_once(pipe: Path) -> None:
+def test_writing_to_a_pipe_without_a_reader_fails_immediately(pipe: Path) -> None:
     with pytest.raises(OSError, match="No such device"):
         write_ids(str(pipe), [1])
 

@@ -1,4 +1,4 @@
-"""Whatever is typed as a list of labels is read or refused, in a time that grows with its length alone."""
+"""Any text typed as a list of labels is read or refused, in time linear in its length."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_any_text_is_read_or_refused(text: str, threshold: float) -> None:
 
 @examples(100)
 @given(st.lists(any_text, min_size=1, max_size=8), any_text | st.just(""))
-def test_any_names_of_classes_make_a_list_that_is_read_or_refused(names: list[str], text: str) -> None:
+def test_any_list_of_class_names_is_read_or_refused(names: list[str], text: str) -> None:
     for typed in (text, ", ".join(names), f"{names[0]}*", f"{names[0]} (x)"):
         try:
             parse_labels(typed, names, 0.2)
@@ -54,11 +54,11 @@ def test_any_names_of_classes_make_a_list_that_is_read_or_refused(names: list[st
 N = 100_000
 LONG = {
     "opened": "(" * N,
-    "opened behind a class": "Speech " + "(" * N,
+    "opened after a class": "Speech " + "(" * N,
     "balanced": "Speech " + "(" * N + ")" * N,
     "commas": "," * N,
     "spaces within a name": "Male" + " " * N + "speech",
-    "spaces behind a name": "Speech" + " " * N + "x",
+    "spaces after a name": "Speech" + " " * N + "x",
     "lines": " \n" * N,
     "stars": "Animal" + "*" * N,
     "a class again and again": "Speech " * (N // 7),
@@ -72,8 +72,8 @@ LONG = {
 
 
 @pytest.mark.parametrize("case", LONG)
-def test_a_long_list_takes_no_longer_than_its_length_asks_for(case: str) -> None:
-    # Of the processor's time, which a busy machine does not lengthen; all take under 0.2 s, a square would take hours.
+def test_a_long_list_takes_linear_time(case: str) -> None:
+    # CPU time, which doesn't grow on a busy machine. All take under 0.2 s; quadratic time would be hours.
     started = time.process_time()
     with contextlib.suppress(LabelError):
         parse_labels(LONG[case], NAMES, 0.2)

@@ -1,4 +1,4 @@
-"""Whatever arguments come: options, a job and windows, or one of the errors that end in one line."""
+"""Any arguments give options, a job and windows, or one of the errors that print one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from block.settings import MAX_BATCH_SIZE, SettingsError
 from block.windows import MAX_WINDOWS, lay_out_windows_ms
 from tests.fuzz.drawn import any_text, examples
 
-# Reading --failed-ids-file makes the file: it is left to tests that choose its place.
+# Reading --failed-ids-file creates the file, so only tests that choose its path use it.
 NAMES = [option.name for option in OPTIONS if option.name != "failed-ids-file"]
 NUMBERS = [
     "0", "-1", "1", "25", "2000", "1e3", "0.5", str(10**12), str(10**30), "9" * 5000, "nan", "inf", "-inf", "1e400",
@@ -41,8 +41,8 @@ arguments = st.lists(given_apart | given_together | st.tuples(values), max_size=
 )
 
 
-def job_of(argv: Sequence[str]) -> Job | None:
-    """The job that the arguments ask for; None if they are refused or ask for help."""
+def read_job_from(argv: Sequence[str]) -> Job | None:
+    """Return the job that the arguments ask for; None if they are refused or ask for help."""
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             options = parse(argv, warn=lambda text: None)
@@ -58,20 +58,20 @@ def job_of(argv: Sequence[str]) -> Job | None:
 @example(["--propose-actions", "9" * 5000])
 @example(["--audit-seed", "-" + "9" * 4000])
 def test_any_arguments_are_a_job_or_are_refused(argv: list[str]) -> None:
-    job = job_of(["--data-ids-file", "ids.json", "--model", EMBEDDED, *argv])
+    job = read_job_from(["--data-ids-file", "ids.json", "--model", EMBEDDED, *argv])
     if job is not None:
         assert 0 <= job.compute.batch_size <= MAX_BATCH_SIZE
         assert job.windows.size_ms == 0 or 0 < job.windows.stride_ms <= job.windows.size_ms
 
 
-def test_an_argument_without_end_is_refused_in_no_time() -> None:
+def test_a_huge_argument_is_refused_quickly() -> None:
     started = time.process_time()
-    job_of(["--data-ids-file", "x", *(f"--{'a' * 100_000}{end}" for end in range(10))])
+    read_job_from(["--data-ids-file", "x", *(f"--{'a' * 100_000}{end}" for end in range(10))])
     assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("number", ["1000000000000", str(MAX_BATCH_SIZE + 1), "-1"])
-def test_a_batch_that_no_memory_holds_is_refused(number: str) -> None:
+def test_a_batch_that_fits_in_no_memory_is_refused(number: str) -> None:
     argv = ["--data-ids-file", "x", "--model", EMBEDDED, "--batch-size", number]
     with pytest.raises(SettingsError, match=f"--batch-size is {number}; expected 0 .automatic. to {MAX_BATCH_SIZE}"):
         read_job(parse(argv, warn=print))
@@ -94,7 +94,7 @@ def test_windows_of_any_size_are_few_enough_or_refused(size_ms: int, stride_ms: 
     assert (layout.cells[0].start, layout.cells[-1].end) == (0, values)
 
 
-def test_a_failed_ids_file_that_is_a_pipe_without_a_reader_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_failed_ids_file_that_is_a_pipe_without_a_reader_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SettingsError, match="--failed-ids-file .* cannot be written"):
         parse(["--data-ids-file", "x", "--failed-ids-file", str(tmp_path / "pipe")], warn=print)

@@ -1,11 +1,11 @@
-"""Run the golden scenarios and write what came of each into a folder: python -m tests.golden.record OUT [--ray]
+"""Run the golden scenarios and write the results of each into a folder: python -m tests.golden.record OUT [--ray]
 
-The results that the tests compare with are in `tests/golden/expected`. Record them again only when a change of results
-is meant, and say in the commit which results changed and why:
+The tests compare with the results in `tests/golden/expected`. Record them again only if results are meant to change,
+and say in the commit which results changed and why:
 
     python -m tests.golden.record tests/golden/expected
 
-Logits hardly depend on the processor, since the runs are held to kernels that all recent x86-64 ones have.
+Logits hardly depend on the processor, because the runs only use kernels that all recent x86-64 processors have.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.golden import platform, scenarios
 from tests.golden.scenarios import Scenario
 from tests.golden.sounds import ODD_FLAC, RECORDINGS, sounds, wav
 
-# Kernels that servers of the last ten years all have, in one thread: results differ between processors otherwise.
+# Kernels that all servers of the last ten years have, in one thread. Otherwise results differ between processors.
 KERNELS = {
     "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1",
 }  # fmt: skip
@@ -43,21 +43,21 @@ PRELOAD = [
 ]  # fmt: skip
 MODIFIED_NS = 1_700_000_000 * 10**9
 LOGITS = "logits.npy"
-# Kept out of the results: the input, locks, and scores, which are kept as logits.
+# Not part of the results: input, locks, and score stores, whose logits are kept separately.
 LEFT_OUT = ("audio/", "scores/", "out/scores/", "report/scores/", "report/report.html", "annotations.csv", "ids.json")
 
 
 def main() -> None:
     """Record the scenarios named on the command line, or all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder to write, a folder a scenario")
-    parser.add_argument("--ray", action="store_true", help="the scenarios of a Ray cluster instead of the others")
-    parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="these scenarios alone")
+    parser.add_argument("out", type=Path, help="folder to write; each scenario gets a folder in it")
+    parser.add_argument("--ray", action="store_true", help="run the scenarios of a Ray cluster instead of the others")
+    parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="run only these scenarios")
     options = parser.parse_args()
     chosen = scenarios.cluster() if options.ray else [*scenarios.actions(), *scenarios.folders()]
     os.environ.update(KERNELS)
     context = multiprocessing.get_context("forkserver")
-    # Every run is a process of its own, forked from one that has imported what takes seconds.
+    # Each run is its own process, forked from a process that has already imported the slow packages.
     context.set_forkserver_preload(PRELOAD)
     for scenario in chosen:
         if options.only and scenario.name not in options.only:
@@ -72,17 +72,17 @@ def main() -> None:
 
 
 def _record_action(scenario: Scenario, folder: Path, context: Any) -> dict[str, Any]:
-    """Run the AI Action against the stand-in platform; return exit codes and requests, by file name."""
-    served = platform.Platform(scenarios.project(scenario))
-    ids = scenario.ids(list(served.samples))
+    """Run the AI Action against the fake platform; return exit codes and requests, by file name."""
+    fake = platform.Platform(scenarios.project(scenario))
+    ids = scenario.ids(list(fake.samples))
     (folder / "ids.json").write_text(json.dumps(ids))
-    with platform.serving(served) as endpoint:
+    with platform.serve(fake) as endpoint:
         environment = {"EI_PROJECT_API_KEY": platform.KEY, "EI_API_ENDPOINT": endpoint}
         codes = [
             _run(context, folder, [*COMMON, "--data-ids-file", "ids.json", *run], environment, scenario.pinned)
             for run in scenario.runs
         ]
-    requests = {str(at): served.requests[at] for at in sorted(served.requests)}
+    requests = {str(at): fake.requests[at] for at in sorted(fake.requests)}
     return {"exit_codes.json": codes, "requests.json": requests}
 
 
@@ -114,7 +114,7 @@ def _annotate(folder: Path) -> None:
 
 
 def _run(context: Any, folder: Path, argv: list[str], environment: Mapping[str, str], pinned: str) -> int:
-    """Run the block on `argv` in a process of its own, in `folder`; return its exit code."""
+    """Run the block with `argv` in its own process, in `folder`; return its exit code."""
     process = context.Process(target=_child, args=(str(folder), argv, dict(environment), pinned))
     process.start()
     process.join()
@@ -129,7 +129,7 @@ def _child(folder: str, argv: list[str], environment: dict[str, str], pinned: st
     for name in [name for name in os.environ if name.startswith("EI_")]:
         del os.environ[name]
     os.environ.update(environment)
-    # What is printed is not part of the results; where a run fails that should not, it says why.
+    # The output is not part of the results, but it says why a run failed.
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -141,7 +141,7 @@ def _child(folder: str, argv: list[str], environment: dict[str, str], pinned: st
 
 
 def _pin(path: str) -> None:
-    """Make fast mode take `path`. Which one is fastest, and whether int8 is worth trying, depends on the machine."""
+    """Make fast mode take `path`: which path is fastest, and whether it tries int8, depends on the machine."""
     if not path:
         return
     from block.labeling import fast_labeler
@@ -152,11 +152,11 @@ def _pin(path: str) -> None:
 
 
 def _keep(found: Mapping[str, Any], folder: Path, target: Path) -> None:
-    """Write results and the files of a run into `target`, without what changes from run to run."""
+    """Write results and files of a run into `target`, without anything that differs between runs."""
     target.mkdir(parents=True)
     for name, content in found.items():
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        # Bodies are JSON within JSON.
+        # Request bodies are JSON inside JSON.
         (target / name).write_text(text.replace(f'\\"{__version__}\\"', '\\"VERSION\\"'), encoding="utf-8")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -174,7 +174,7 @@ def _keep(found: Mapping[str, Any], folder: Path, target: Path) -> None:
 
 def _normal(path: Path, folder: Path) -> bytes:
     """Return the content of a file without this run's version, address and folder, and without messages."""
-    text = path.read_bytes().decode()  # line ends as they are
+    text = path.read_bytes().decode()  # without changing line ends
     for own, name in ((f'"{__version__}"', '"VERSION"'), (str(folder), "FOLDER"), (str(EMBEDDED), "MODEL")):
         text = text.replace(own, name)
     if path.name == "failed.csv":
@@ -190,7 +190,7 @@ def _normal(path: Path, folder: Path) -> bytes:
 
 
 def _lines(text: str) -> str:
-    """Return JSON lines in a fixed order: several threads append to these files, and each line stands for itself."""
+    """Return JSON lines in a fixed order: several threads append to these files, so the order varies."""
     lines = [json.loads(line) for line in text.splitlines()]
     for line in lines:
         if "endpoint" in line.get("run", {}):

@@ -1,6 +1,6 @@
-"""What the golden results hold: each scenario is a few runs of the block, one after the other, on the same data.
+"""The scenarios of the golden results: each is one or more runs of the block, in order, on the same data.
 
-Names of files and folders in the arguments are those in the scenario's own folder.
+Files and folders named in arguments are in the scenario's own folder.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FEW = ("radio", "odd_22k", "short")
 
 @dataclass(frozen=True)
 class Scenario:
-    """Runs on the recordings `sounds`: of the AI Action, or, where `is_folder`, of `python -m block`.
+    """Runs on the recordings `sounds`: of the AI Action, or of `python -m block` if `is_folder`.
 
-    `pinned` is the way that fast mode has to take, which otherwise depends on what is fastest at the moment. `expected`
-    names the scenario whose results these are too. `more` makes further samples of a project, `ids` says which of its
-    ids to label and in which order.
+    `pinned` is the path that fast mode must take; otherwise it takes the fastest, which varies. `expected` names
+    another scenario with the same results. `more` makes additional samples of the project, and `ids` returns the ids
+    to label, in order.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Scenario:
 def actions() -> list[Scenario]:
     """Return the scenarios of the AI Action."""
     return [
-        # The second run finds everything done.
+        # The second run finds all recordings already labeled.
         Scenario("exact", ((*LABELS, "--failed-ids-file", "failed.json", "--details", "details.jsonl"), LABELS), ALL,
                  more=_odd_samples, ids=lambda ids: {"ids": [9999, *ids, *ids[:3]]}),
         Scenario("preview_then_apply", (
@@ -102,13 +102,13 @@ def folders() -> list[Scenario]:
 def cluster() -> list[Scenario]:
     """Return the scenarios of a Ray cluster with two workers."""
     label = ("label", "audio", "--out", "out", *LABELS)
-    # This process then finds done what the cluster did.
+    # The second run, in one process, finds all recordings already labeled by the cluster.
     runs = ((*label, "--ray", "--ray-workers", "2"), label)
     return [Scenario("ray", runs, (*ALL, "long"), is_folder=True, expected="folder")]
 
 
 def project(scenario: Scenario) -> list[Sample]:
-    """Return the samples of a scenario's project; their ids count from 1."""
+    """Return the samples of a scenario's project; their ids start at 1."""
     made = []
     for number, name in enumerate(scenario.sounds, 1):
         values, rate_hz = sounds()[name]
@@ -117,7 +117,7 @@ def project(scenario: Scenario) -> list[Sample]:
 
 
 def _odd_samples() -> list[Sample]:
-    """Samples that fail or are left out, each in its way, and two that need care."""
+    """Return samples that fail or are skipped, each for another reason, and two unusual ones that are labeled."""
     values, rate_hz = sounds()["short"]
     good = wav(values, rate_hz)
     count = len(values)
@@ -139,7 +139,7 @@ def _odd_samples() -> list[Sample]:
 
 
 def _labeled_samples() -> list[Sample]:
-    """Samples with labels: a person's, and some of this block that were changed or left half written."""
+    """Return samples with labels made by a person, or made by this block and then changed or only partly written."""
     values, rate_hz = sounds()["short"]
     good = wav(values, rate_hz)
     labels = [{"startIndex": 0, "endIndex": len(values) - 1, "label": "cough"}]

@@ -1,6 +1,6 @@
-"""The recordings of the golden scenarios, cut and put together from those of the demo.
+"""The recordings of the golden scenarios, cut from those of the demo.
 
-Only whole numbers are involved, so every machine makes the same bytes. Each sound is int16, full scale 32768.
+Only integers are involved, so every machine makes the same bytes. Each sound is int16, full scale 32768.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 Values = npt.NDArray[np.int16]
 RECORDINGS = ROOT / "demo" / "recordings"
-ODD_FLAC = Path(__file__).parent / "odd.flac"  # the sound `odd`; another encoder would write other bytes
+ODD_FLAC = Path(__file__).parent / "odd.flac"  # the sound `odd`, stored because other encoders would write other bytes
 
 
 def read(name: str) -> Values:
@@ -46,7 +46,7 @@ def sounds() -> dict[str, tuple[Values, int]]:
         "platform_44k": (read("platform"), 44100),
         "waltz_22k": (waltz, 22050),
         "stereo": (np.stack([radio[:96000], radio[96000:]], axis=1), 16000),
-        "odd": (radio[20001:70008], 16000),  # 50,007 values: no window, cell or frame divides them
+        "odd": (radio[20001:70008], 16000),  # 50,007 values: not a multiple of any window, cell or frame
         "odd_22k": (waltz[:61991], 22050),
         "short": (radio[40000:48000], 16000),  # half a second: shorter than a window
         "quiet_then_loud": (np.concatenate([silence, radio[32000:80000]]), 16000),

@@ -1,4 +1,4 @@
-"""The block still does, byte for byte, what it did when the golden results were recorded."""
+"""The block gives the golden results, byte for byte except for rounding of scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.golden.scenarios import Scenario, actions, cluster, folders
 
 EXPECTED = Path(__file__).parent / "expected"
 TOLERANCE = 1e-6  # of logits and figures, absolute and relative
-RAY_TOLERANCE = 1e-5  # the block's promise, whatever is computed beside a window
+RAY_TOLERANCE = 1e-5  # what the block promises for windows computed in other batches
 FIGURES = ("evaluation.json", "evaluation-files.json")
 
 pytest.importorskip("pyarrow")
@@ -25,14 +25,14 @@ pytest.importorskip("sklearn")
 
 
 def record(out: Path, *options: str) -> Path:
-    """Run the scenarios into `out`."""
+    """Run scenarios; return `out`, the folder with their results."""
     command = [sys.executable, "-m", "tests.golden.record", str(out), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
 
-# One or two of each kind, held in `make test` too; the others wait for `make test-all`.
+# One or two of each kind run in `make test` too; the others only in `make test-all`.
 FAST = ("exact", "preview_then_apply", "overlap_sigmoid", "renames_and_roll_ups", "fast_merged", "refused", "folder")
 ALL = [*actions(), *folders()]
 
@@ -52,7 +52,7 @@ def files(folder: Path) -> list[str]:
 
 
 def assert_close(found: Any, expected: Any, place: str) -> None:
-    """Whole JSON values: the same but for numbers that differ by rounding."""
+    """Assert that two JSON values are equal, except for rounding of numbers."""
     assert type(found) is type(expected), place
     if isinstance(expected, dict):
         assert list(found) == list(expected), place
@@ -79,17 +79,17 @@ def assert_as_recorded(found: Path, expected: Path, tolerance: float = TOLERANCE
             assert (found / name).read_bytes().decode() == (expected / name).read_bytes().decode(), name
 
 
-def named(scenarios: list[Scenario]) -> list[Any]:
+def as_params(scenarios: list[Scenario]) -> list[Any]:
     return [pytest.param(one, id=one.name) for one in scenarios]
 
 
-@pytest.mark.parametrize("scenario", named([one for one in ALL if one.name in FAST]))
+@pytest.mark.parametrize("scenario", as_params([one for one in ALL if one.name in FAST]))
 def test_results_are_those_that_were_recorded(recorded: Path, scenario: Scenario) -> None:
     assert_as_recorded(recorded / scenario.name, EXPECTED / scenario.name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", named([one for one in ALL if one.name not in FAST]))
+@pytest.mark.parametrize("scenario", as_params([one for one in ALL if one.name not in FAST]))
 def test_other_results_are_those_that_were_recorded(others_recorded: Path, scenario: Scenario) -> None:
     assert_as_recorded(others_recorded / scenario.name, EXPECTED / scenario.name)
 
@@ -99,7 +99,7 @@ def test_every_recorded_result_has_a_scenario() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", named(cluster()))
+@pytest.mark.parametrize("scenario", as_params(cluster()))
 def test_two_workers_on_ray_give_the_results_of_one_process(scenario: Scenario, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     found = record(tmp_path, "--ray")

@@ -1,9 +1,9 @@
-"""Write the fixtures of this folder: what one version of the block leaves on a disk, whole and cut off.
+"""Write the fixtures of this folder: the files that one version of the block leaves, complete and interrupted.
 
     python -m tests.old_state.make
 
-It wrote the folder 0.1.0 and is kept to show how. The block is run as a user runs it, in processes of its own, so that
-what is killed is killed. Paths of the machine and the local Studio's port are replaced in what is kept.
+This script wrote the folder 0.1.0. It runs the block as a user does, in separate processes, so that it can kill them.
+In the fixtures, constants replace the machine's paths and the local Studio's port.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ COPIES = {
 FIRST_MTIME_NS = 1_767_225_600_123_456_789  # on January 1st, 2026
 BLOCK = "/block"
 
-# A command of the block, every score of which is on the disk at once, killed before it does something for the n-th
-# time: open a new file of scores, note a recording in the journal, or send labels or metadata.
+# Runs a command of the block, with every score written immediately, and kills it just before the n-th time that it
+# opens a new file of scores, adds a recording to the journal, or sends labels or metadata.
 KILLED = """
 import http.client, os, signal, sys
 what, last, *argv = sys.argv[1:]
@@ -79,10 +79,12 @@ sys.exit(cli.run_action(argv) if argv[0].startswith("--") else cli.run_command(a
 
 
 def main() -> None:
-    """Write the folder of this version. Refuses to write one again: what an old version wrote is not rewritten."""
+    """Write the folder of this version, unless it exists: fixtures of a version are never rewritten."""
     fixture = HERE / __version__
     if fixture.exists():
-        raise SystemExit(f"{fixture} is there: what a version has written is never written again")
+        raise SystemExit(
+            f"{fixture} already exists: fixtures of a version are never rewritten; raise block.__version__ first"
+        )
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         made = work / __version__
@@ -93,12 +95,12 @@ def main() -> None:
         write_studio(made / "studio", work / "for-studio", made)
         for path in made.rglob("*"):
             if path.suffix in (".json", ".jsonl", ".txt"):
-                path.write_bytes(harmless(path.read_bytes(), work))
+                path.write_bytes(remove_own_paths(path.read_bytes(), work))
         shutil.copytree(made, fixture)
 
 
-def harmless(content: bytes, work: Path) -> bytes:
-    """`content` without the paths and the ports that it was written with."""
+def remove_own_paths(content: bytes, work: Path) -> bytes:
+    """Return `content` with constants instead of this run's paths and ports."""
     for place in (work / "for-action", work / "for-studio", work):
         content = content.replace(str(place.resolve()).encode(), PLACE.encode())
     content = content.replace(str(ROOT).encode(), BLOCK.encode())
@@ -106,7 +108,7 @@ def harmless(content: bytes, work: Path) -> bytes:
 
 
 def write_table(made: Path) -> None:
-    """Note which recordings there are."""
+    """Write the table of recordings."""
     table = {
         path: {
             "copy_of": name,
@@ -119,16 +121,16 @@ def write_table(made: Path) -> None:
 
 
 def write_labels(made: Path, work: Path, audio: Path) -> None:
-    """What `label` writes: in exact and in fast mode, and killed; what `relabel` and `evaluate` make of it."""
+    """Keep the output of `label` (exact, fast, and killed), and that of `relabel` and `evaluate` from its scores."""
     made.mkdir()
     out = work / "out"
     for name, options in (("exact", ()), ("fast", FAST)):
         block("label", str(audio), "--out", str(out), *LABELS, *options)
         shutil.move(out, made / name)
     with (made / "fast" / "info.labels").open(encoding="utf-8") as file:
-        assert "fast merged" in file.read(), "nothing was judged the fast way: run it again"
+        assert "fast merged" in file.read(), "no window was computed on a fast path; run this again"
 
-    killed("scores", 4, "label", str(audio), "--out", str(out), *LABELS)
+    run_killed("scores", 4, "label", str(audio), "--out", str(out), *LABELS)
     assert not (out / "labels.csv").exists()
     shutil.move(out, made / "cut-off")
 
@@ -145,7 +147,7 @@ def write_labels(made: Path, work: Path, audio: Path) -> None:
 
 
 def write_annotations(made: Path) -> str:
-    """The demo's own, without the spans in which nothing is to be found, for the paths that the copies have."""
+    """Write the demo's annotations, except for `other`, for the paths of the copies; return the file's path."""
     with (ROOT / "demo" / "expected.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with (made / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
@@ -158,7 +160,7 @@ def write_annotations(made: Path) -> str:
 
 
 def write_action(made: Path, work: Path, fixture: Path) -> None:
-    """What the AI Action keeps in its score store: of a preview and a run behind it, and of a run that was killed."""
+    """Keep the AI Action's score stores: of a preview followed by a run, and of a killed run."""
     made.mkdir()
     with studio(lay_out(work / "audio", read_table(fixture))) as there:
         ids = sorted(one["id"] for one in there.reader.samples().values())
@@ -174,7 +176,7 @@ def write_action(made: Path, work: Path, fixture: Path) -> None:
 
 
 def write_studio(made: Path, work: Path, fixture: Path) -> None:
-    """A local Studio in use: a run, then people at work, a run that was killed, and a preview to be looked at."""
+    """Keep a local Studio after a finished run, edits by hand, a killed run, and an open preview."""
     made.mkdir()
     audio = lay_out(work / "audio", read_table(fixture))
     with studio(audio) as there:
@@ -201,7 +203,7 @@ def write_studio(made: Path, work: Path, fixture: Path) -> None:
 
 
 class Studio:
-    """A local Studio that runs in a process of its own, and the AI Action run on it from a shell."""
+    """A local Studio in its own process, and runs of the AI Action on it as from a shell."""
 
     def __init__(self, url: str, key: str, folder: Path) -> None:
         self.reader = Reader(url, key)
@@ -212,10 +214,10 @@ class Studio:
         run([sys.executable, "transform.py", *self._ids(ids), *options], self._variables)
 
     def killed_action(self, what: str, last: int, ids: Sequence[int], *options: str) -> None:
-        killed(what, last, *self._ids(ids), *options, variables=self._variables)
+        run_killed(what, last, *self._ids(ids), *options, variables=self._variables)
 
     def job(self, do: str, ids: Sequence[int], **fields: str) -> None:
-        """Start a job from its page, and wait until it has ended well."""
+        """Start a job from its page, and wait until it has finished."""
         form = {
             "which": "given", "ids": ", ".join(map(str, ids)), "at-most": "", "do": do,
             "p.audioset-labels": "speech\nmusic", "p.other-label": "other", "p.win-size-ms": "2000",
@@ -236,7 +238,7 @@ class Studio:
 
 @contextmanager
 def studio(audio: Path) -> Iterator[Studio]:
-    """A local Studio over `audio`, until it is told to stop."""
+    """Run a local Studio over `audio` while the context lasts."""
     process = subprocess.Popen(
         [sys.executable, "-m", "block", "studio", str(audio), "--port", "0"],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
@@ -256,7 +258,7 @@ def studio(audio: Path) -> Iterator[Studio]:
 
 
 def halves(sample: Json, first: str, second: str) -> list[Json]:
-    """Two labels that share a sample between them."""
+    """Return two labels, one for each half of a sample."""
     middle, values = sample["valuesCount"] // 2, sample["valuesCount"]
     return [
         {"startIndex": 0, "endIndex": middle - 1, "label": first},
@@ -265,12 +267,12 @@ def halves(sample: Json, first: str, second: str) -> list[Json]:
 
 
 def block(*argv: str) -> None:
-    """A command of the block, which has to succeed."""
+    """Run a command of the block; raise CalledProcessError if it fails."""
     run([sys.executable, "-m", "block", *argv])
 
 
-def killed(what: str, last: int, *argv: str, variables: dict[str, str] | None = None) -> None:
-    """A command of the block, killed before it does `what` for the `last`-th time."""
+def run_killed(what: str, last: int, *argv: str, variables: dict[str, str] | None = None) -> None:
+    """Run a command of the block and kill it just before it does `what` for the `last`-th time."""
     done = subprocess.run([sys.executable, "-c", KILLED, what, str(last), *argv], cwd=ROOT, env=variables)
     assert done.returncode == -signal.SIGKILL
 

@@ -1,4 +1,4 @@
-"""A local Studio read over HTTP, as programs and browsers read it: all that its database and its files say."""
+"""Read everything that a local Studio has in its database and files, over HTTP, as programs and browsers do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TIMEOUT_S = 30
 
 
 class Reader:
-    """Asks the local Studio at `url` with its API key `key`. Project 1 is the only one that it has."""
+    """A client of the local Studio at `url`, with its API key `key`. Its only project is project 1."""
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         self._key = key
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy stands between a test and the loopback
+        self._session.trust_env = False  # use no proxy
 
     def __enter__(self) -> Reader:
         return self
@@ -30,7 +30,7 @@ class Reader:
         self._session.close()
 
     def get(self, path: str, **query: str | int) -> Json:
-        """The answer to a call of the API that reads."""
+        """Return the answer to a GET call of the API."""
         answer = self._session.get(
             f"{self.url}/v1/api/{path}", params=query, headers={"x-api-key": self._key}, timeout=TIMEOUT_S
         )
@@ -39,47 +39,47 @@ class Reader:
         return read
 
     def post(self, path: str, body: object) -> None:
-        """A call of the API that writes."""
+        """Send a POST call to the API."""
         headers = {"x-api-key": self._key}
         self._session.post(
             f"{self.url}/v1/api/{path}", json=body, headers=headers, timeout=TIMEOUT_S
         ).raise_for_status()
 
     def samples(self, job: int | None = None) -> dict[str, Json]:
-        """All samples by name, as the job `job` proposes them where one is given."""
+        """Return all samples by name, with the changes that `job` proposes if it is given."""
         query: Json = {"category": "training", **({} if job is None else {"proposedActionsJobId": job})}
         return {one["filename"]: one for one in self.get("1/raw-data", **query)["samples"]}
 
     def page(self, path: str) -> str:
-        """A page's HTML."""
+        """Return a page's HTML."""
         answer = self._session.get(self.url + path, timeout=TIMEOUT_S)
         answer.raise_for_status()
         return answer.text
 
     def send(self, path: str, **fields: str) -> str:
-        """Send a form; returns where it leads."""
+        """Send a form; return the path of the page that it leads to."""
         answer = self._session.post(self.url + path, data={"token": self._token(), **fields}, timeout=TIMEOUT_S)
         answer.raise_for_status()
         return answer.url.removeprefix(self.url)
 
     def label_by_hand(self, sample_id: int, labels: list[Json]) -> None:
-        """Save labels as a person does on a recording's page."""
-        body = {"revision": self._shown(sample_id)["revision"], "labels": labels}
+        """Save labels as a user does on a recording's page."""
+        body = {"revision": self._page_data(sample_id)["revision"], "labels": labels}
         self._session.post(
             f"{self.url}/recordings/{sample_id}/labels", json=body, headers={"x-csrf-token": self._token()},
             timeout=TIMEOUT_S,
         ).raise_for_status()  # fmt: skip
 
     def job(self, job_id: int) -> Json:
-        """A job's state, progress and log, and the parameters on its page."""
+        """Return a job's state, progress and log, and the parameters on its page."""
         state: Json = json.loads(self.page(f"/jobs/{job_id}/state.json"))
         parameters = re.findall(r'<dd class="mono">(.*?)</dd>', self.page(f"/jobs/{job_id}"), re.DOTALL)
         return {**{name: state[name] for name in ("state", "done", "of", "text")}, "parameters": parameters}
 
     def everything(self, jobs: tuple[int, ...]) -> Json:
-        """All that is kept of the project and of these jobs."""
+        """Return everything about the project and these jobs."""
         samples = self.samples()
-        shown = {name: self._shown(sample["id"]) for name, sample in samples.items()}
+        shown = {name: self._page_data(sample["id"]) for name, sample in samples.items()}
         return {
             "samples": samples,
             "why": {name: [one["current"], one["proposed"]] for name, one in shown.items()},
@@ -90,8 +90,8 @@ class Reader:
             },
         }
 
-    def _shown(self, sample_id: int) -> Json:
-        """What a recording's page tells its script: labels and proposed labels, and for each what spoke for it."""
+    def _page_data(self, sample_id: int) -> Json:
+        """Return the data for a page's script: labels and proposed labels, each with its evidence."""
         found = re.search(r'data-recording="(.*?)"', self.page(f"/recordings/{sample_id}"))
         assert found is not None
         shown: Json = json.loads(html.unescape(found[1]))

@@ -1,4 +1,4 @@
-"""The recordings that the fixtures are about: the demo's, under other paths, with times of change that never differ."""
+"""The recordings of the fixtures: copies of the demo's, under other paths, with fixed modification times."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Table = Mapping[str, Mapping[str, Any]]
 
 
 def read_table(fixture: Path) -> Table:
-    """The recordings of a fixture by path: the demo's file that each is a copy of, its SHA-256 and time of change."""
+    """Return a fixture's recordings by path: the demo file that each copies, its SHA-256 and its modification time."""
     table: Table = json.loads((fixture / NAME).read_text(encoding="utf-8"))
     return table
 
 
 def lay_out(folder: Path, table: Table) -> Path:
-    """Copy the recordings into the new folder `folder`; returns it.
+    """Copy the recordings into the new folder `folder`; return it.
 
-    A manifest and a local Studio know a file by its size and its time of change in nanoseconds, and a score store by
-    its content: all three have to be as they were.
+    A manifest and a local Studio identify a file by its size and its modification time in nanoseconds, a score store
+    by its content, so all three must be the same as when the fixture was written.
     """
     for path, of in table.items():
         source = DEMO / of["copy_of"]
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
-        assert digest == of["sha256"], f"{source} is not what it was: the fixtures need their own copy of what it held"
+        assert digest == of["sha256"], f"{source} has changed: add a copy of its earlier version to the fixtures"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / path)
         os.utime(folder / path, ns=(of["mtime_ns"], of["mtime_ns"]))

@@ -1,7 +1,7 @@
-"""What an earlier version of the block left on a disk: this one goes on from it, and loses nothing of it.
+"""This version continues from the files of earlier versions and loses nothing.
 
-Every folder beside this file is what one version wrote; README.md says how. A version that cannot go on from one of
-them has to say so in one line and to leave its files as they are; its tests then expect that line for that folder.
+Each folder next to this file was written by one version; README.md says how. A version that can't continue from one of
+them must say so in one line and leave its files unchanged; its tests then expect that line for that folder.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from tests.old_state.recordings import NAME, lay_out, read_table
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = sorted(path.parent.name for path in HERE.glob(f"*/{NAME}"))
-STORED_ANEW = ("run.json", "manifest.json")  # they say which version wrote them last
-TELL_VERSION = ("ast_version", "ast_job")
+VERSIONED = ("run.json", "manifest.json")  # they name the version that last wrote them
+VERSION_KEYS = ("ast_version", "ast_job")
 
 
 @pytest.fixture(params=VERSIONS)
 def old(request: pytest.FixtureRequest) -> Path:
-    """The fixtures of one version."""
+    """Return the folder with the fixtures of one version."""
     return HERE / str(request.param)
 
 
-class Heard:
-    """Counts the windows that the model is asked about, each as often as a layer attends to it."""
+class WindowCounter:
+    """Count the windows that the model computes, by its calls of attention in each layer."""
 
     def __init__(self) -> None:
         self._calls = 0
@@ -54,23 +54,23 @@ class Heard:
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
-    """How many windows the model has heard since the test began."""
+def window_counter(monkeypatch: pytest.MonkeyPatch) -> WindowCounter:
+    """Count the windows that the model computes during the test."""
     from torch.nn import functional
 
-    heard, real = Heard(), functional.scaled_dot_product_attention
+    window_counter, real = WindowCounter(), functional.scaled_dot_product_attention
 
     def attend(queries: Any, *rest: Any, **options: Any) -> Any:
-        heard.note(queries)
+        window_counter.note(queries)
         return real(queries, *rest, **options)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", attend)
-    return heard
+    return window_counter
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The calls that were sent over HTTP: `GET /v1/api/1/raw-data/2/wav`."""
+    """Collect the calls that are sent over HTTP, such as `GET /v1/api/1/raw-data/2/wav`."""
     calls: list[str] = []
     real = http.client.HTTPConnection.putrequest
 
@@ -82,8 +82,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def hollow(folder: Path) -> Path:
-    """Empty the recordings of what they hold; a look at size and time of change does not tell. Returns `folder`."""
+def zero_out(folder: Path) -> Path:
+    """Fill the recordings with zeros, keeping size and modification time; return `folder`."""
     for path in folder.rglob("*.wav"):
         before = path.stat()
         os.truncate(path, 0)
@@ -92,8 +92,8 @@ def hollow(folder: Path) -> Path:
     return folder
 
 
-def copied(of: Path, to: Path, **replaced: str) -> Path:
-    """A copy of a fixture's folder, in which the paths and the address are those of the test."""
+def copy_fixture(of: Path, to: Path, **replaced: str) -> Path:
+    """Copy a fixture's folder, with the test's paths and address in it."""
     shutil.copytree(of, to)
     for path in to.glob("*.json*"):
         content = path.read_text(encoding="utf-8").replace(PLACE, str(to.parent.resolve()))
@@ -102,21 +102,21 @@ def copied(of: Path, to: Path, **replaced: str) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files below `folder`, by their paths."""
+    """Return the contents of all files below `folder`, by path."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def label_files(folder: Path, version: str = __version__) -> dict[str, str]:
-    """The label files of `folder`, written by `version`, as this version would write them."""
+    """Return the label files of `folder`, written by `version`, with this version's number instead."""
     return {
         name: content.decode().replace(f'"ast_version": "{version}"', f'"ast_version": "{__version__}"')
         for name, content in files(folder).items()
-        if name not in STORED_ANEW and not name.startswith("scores/")
+        if name not in VERSIONED and not name.startswith("scores/")
     }
 
 
 def assert_alike(found: str, expected: str, what: str) -> None:
-    """The same text, in which scores may differ in their last digit: another processor adds up in another order."""
+    """Assert that the texts are equal, except for the last digit of scores, which depends on the processor."""
     number = re.compile(r"(\d+\.\d+)")
     texts, values = number.split(found)[::2], number.findall(found)
     assert texts == number.split(expected)[::2], what
@@ -126,14 +126,14 @@ def assert_alike(found: str, expected: str, what: str) -> None:
 
 
 def assert_shards_stay(before: dict[str, bytes], after: dict[str, bytes]) -> None:
-    """The files of scores that were there are there, and nothing was written into them."""
+    """Assert that the earlier files of scores still exist, unchanged."""
     for name, content in before.items():
         if name.endswith(".parquet"):
             assert after[name] == content, name
 
 
 def assert_kept(old: Any, new: Any, where: str = "") -> None:
-    """All that `old` says, `new` says, too; a later version may say more."""
+    """Assert that `new` has everything that `old` has; a later version may add more."""
     if isinstance(old, dict):
         assert isinstance(new, dict), where
         for name, value in old.items():
@@ -156,27 +156,27 @@ def label(audio: Path, out: Path, *options: str) -> int:
 
 
 @pytest.mark.parametrize(("mode", "options"), [("exact", ()), ("fast", FAST)])
-def test_a_labeled_folder_is_labeled_again_without_reading_it_or_computing_anything(
-    old: Path, tmp_path: Path, heard: Heard, mode: str, options: tuple[str, ...]
+def test_a_labeled_folder_is_labeled_again_without_reading_or_computing_anything(
+    old: Path, tmp_path: Path, window_counter: WindowCounter, mode: str, options: tuple[str, ...]
 ) -> None:
-    audio = hollow(lay_out(tmp_path / "audio", read_table(old)))
-    out = copied(old / "label" / mode, tmp_path / "out")
+    audio = zero_out(lay_out(tmp_path / "audio", read_table(old)))
+    out = copy_fixture(old / "label" / mode, tmp_path / "out")
     before, scores = label_files(out, old.name), files(out / "scores")
     assert label(audio, out, *options) == 0
-    assert heard.windows == 0
+    assert window_counter.windows == 0
     assert label_files(out) == before
     assert files(out / "scores") == scores
 
 
-def test_a_run_that_was_killed_goes_on_and_ends_with_the_files_of_one_that_was_not(
-    old: Path, tmp_path: Path, heard: Heard
+def test_a_killed_run_continues_and_ends_with_the_files_of_an_undisturbed_run(
+    old: Path, tmp_path: Path, window_counter: WindowCounter
 ) -> None:
     audio = lay_out(tmp_path / "audio", read_table(old))
-    out = copied(old / "label" / "cut-off", tmp_path / "out")
+    out = copy_fixture(old / "label" / "cut-off", tmp_path / "out")
     scores = files(out / "scores")
     assert label(audio, out) == 0
-    # Of 22 windows 13 were on the disk. Block 0.1.0 noted which it computed together; what it noted is left unread.
-    assert heard.windows == 9
+    # 13 of 22 windows were on disk. Block 0.1.0 also stored which windows it computed together; that is ignored.
+    assert window_counter.windows == 9
     expected = label_files(old / "label" / "exact", old.name)
     found = label_files(out)
     assert found.keys() == expected.keys()
@@ -188,24 +188,24 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_files_of_one_that_was_n
     assert_shards_stay(scores, files(out / "scores"))
 
 
-def test_kept_scores_are_decided_again_at_another_threshold_without_the_recordings(
-    old: Path, tmp_path: Path, heard: Heard
+def test_stored_scores_are_relabeled_at_another_threshold_without_the_recordings(
+    old: Path, tmp_path: Path, window_counter: WindowCounter
 ) -> None:
-    out = copied(old / "label" / "exact", tmp_path / "out")
+    out = copy_fixture(old / "label" / "exact", tmp_path / "out")
     assert (out / "labels.csv").read_bytes() != (old / "label" / "relabeled.csv").read_bytes()
     assert cli.run_command(["relabel", str(out), *RELABELED]) == 0
     assert (out / "labels.csv").read_bytes() == (old / "label" / "relabeled.csv").read_bytes()
-    # What was asked for at first is kept, too: it can be taken back.
+    # The original options are still stored, so relabeling can be undone.
     assert cli.run_command(["relabel", str(out), "--min-confidence", "", "--other-label", ""]) == 0
     assert label_files(out) == label_files(old / "label" / "exact", old.name)
-    assert heard.windows == 0
+    assert window_counter.windows == 0
 
 
-def test_kept_scores_are_evaluated_without_reading_the_recordings_or_computing_anything(
-    old: Path, tmp_path: Path, heard: Heard
+def test_stored_scores_are_evaluated_without_reading_or_computing_anything(
+    old: Path, tmp_path: Path, window_counter: WindowCounter
 ) -> None:
     pytest.importorskip("sklearn")
-    audio, out = hollow(lay_out(tmp_path / "audio", read_table(old))), tmp_path / "out"
+    audio, out = zero_out(lay_out(tmp_path / "audio", read_table(old))), tmp_path / "out"
     shutil.copytree(old / "label" / "exact" / "scores", out / "scores")
     shutil.copy(old / "label" / "evaluation-files.json", out)
     annotations = str(old / "label" / "annotations.csv")
@@ -213,7 +213,7 @@ def test_kept_scores_are_evaluated_without_reading_the_recordings_or_computing_a
         ["evaluate", str(audio), "--annotations", annotations, "--out", str(out), "--bootstrap", "100", *LABELS]
     )
     assert code == 0
-    assert heard.windows == 0
+    assert window_counter.windows == 0
     found, expected = (json.loads((folder / "evaluation.json").read_text()) for folder in (out, old / "label"))
     assert_alike(json.dumps(found["figures"], indent=1), json.dumps(expected["figures"], indent=1), "figures")
 
@@ -222,22 +222,22 @@ def test_kept_scores_are_evaluated_without_reading_the_recordings_or_computing_a
 
 
 class Studio:
-    """A local Studio that is being served, and the AI Action on it."""
+    """A running local Studio, and the AI Action on it."""
 
     def __init__(self, reader: Reader, endpoint: str, folder: Path) -> None:
         self.reader, self.endpoint = reader, endpoint
         self._folder = folder
 
     def act(self, *options: str) -> int:
-        """Run the AI Action on all samples; returns the exit code."""
+        """Run the AI Action on all samples; return its exit code."""
         path = self._folder / "ids.json"
         path.write_text(json.dumps({"ids": sorted(one["id"] for one in self.reader.samples().values())}))
         return cli.run_action(["--data-ids-file", str(path), *LABELS, *options])
 
 
 @contextmanager
-def served(audio: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    """A local Studio over the folder `audio`, and the environment of a block that labels its samples."""
+def serve(audio: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    """Serve a local Studio over the folder `audio`, and set the environment of a block that labels its samples."""
     project = LocalProject(audio)
     try:
         project.scan()
@@ -250,14 +250,14 @@ def served(audio: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
 
 
 def with_database(old: Path, audio: Path) -> Path:
-    """Put the local Studio's database and the files of its jobs into the folder `audio`; returns that."""
+    """Copy the local Studio's database and the files of its jobs into the folder `audio`; return that."""
     shutil.copy(old / "studio" / "local-studio.sqlite3", audio / DATABASE)
     shutil.copytree(old / "studio" / "jobs", audio / ".local-studio" / "jobs")
     return audio
 
 
 def with_samples(reader: Reader, samples: dict[str, Json]) -> None:
-    """Give the samples of a project, by their names, the labels and metadata that the API told of others."""
+    """Give a project's samples the labels and metadata of `samples`, by name."""
     ids = {name: one["id"] for name, one in reader.samples().items()}
     for name, sample in samples.items():
         path = f"1/raw-data/{ids[name]}"
@@ -269,69 +269,74 @@ def with_samples(reader: Reader, samples: dict[str, Json]) -> None:
             reader.post(f"{path}/disable", {})
 
 
-def sampled(asked: list[str], suffix: str = "") -> set[int]:
-    """The samples that the AI Action has asked for; those whose audio it has asked for with the suffix `/wav`."""
+def ids_read(asked: list[str], suffix: str = "") -> set[int]:
+    """Return the ids of the samples that were read; with the suffix `/wav`, those whose audio was read."""
     found = [re.fullmatch(rf"GET /v1/api/1/raw-data/(\d+){suffix}", call) for call in asked]
     return {int(match[1]) for match in found if match}
 
 
-def described(sample: Json) -> Json:
-    """A sample's labels and metadata, without what every version says in its own way."""
-    metadata = {name: value for name, value in sample.get("metadata", {}).items() if name not in TELL_VERSION}
+def describe(sample: Json) -> Json:
+    """Return a sample's labels and metadata, without metadata that depends on the version."""
+    metadata = {name: value for name, value in sample.get("metadata", {}).items() if name not in VERSION_KEYS}
     return {"labels": sample.get("structuredLabels"), "metadata": metadata}
 
 
 def expected_samples(old: Path) -> dict[str, Json]:
-    """The samples of a project that a whole run has labeled."""
+    """Return the samples of a project after a complete run."""
     samples: dict[str, Json] = json.loads((old / "action" / "samples.json").read_text())
     return samples
 
 
-def test_a_killed_action_goes_on_by_its_journal_and_its_scores(
-    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: Heard, asked: list[str]
+def test_a_killed_action_continues_from_its_journal_and_its_scores(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_counter: WindowCounter, asked: list[str]
 ) -> None:
-    with served(lay_out(tmp_path / "audio", read_table(old)), monkeypatch) as studio:
-        store = copied(old / "action" / "cut-off", tmp_path / "scores", endpoint=studio.endpoint)
+    with serve(lay_out(tmp_path / "audio", read_table(old)), monkeypatch) as studio:
+        store = copy_fixture(old / "action" / "cut-off", tmp_path / "scores", endpoint=studio.endpoint)
         before = files(store)
         assert studio.act("--score-store", str(store)) == 0
-        # The scores of all but one, of 6 windows, were on the disk, and two recordings in the journal.
-        assert heard.windows == 6
+        # Two recordings were in the journal, and the scores of all but one, which has 6 windows, were on disk.
+        assert window_counter.windows == 6
         samples = studio.reader.samples()
         done = {json.loads(line)["labeled"] for line in before["journal.jsonl"].splitlines()[1:]}
         assert len(done) == 2
-        assert sampled(asked) == {one["id"] for one in samples.values()} - done
+        assert ids_read(asked) == {one["id"] for one in samples.values()} - done
         for name, expected in expected_samples(old).items():
             if samples[name]["id"] in done:
-                assert described(samples[name]) == {"labels": None, "metadata": {}}
+                assert describe(samples[name]) == {"labels": None, "metadata": {}}
             else:
-                assert described(samples[name]) == described(expected)
+                assert describe(samples[name]) == describe(expected)
         after = files(store)
         assert after["journal.jsonl"].startswith(before["journal.jsonl"])
         assert_shards_stay(before, after)
 
 
-def test_a_preview_and_the_action_behind_it_are_known_by_their_journal_and_their_scores(
-    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: Heard, asked: list[str]
+def test_a_preview_and_the_action_after_it_are_recognized_by_journal_and_scores(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_counter: WindowCounter, asked: list[str]
 ) -> None:
-    with served(lay_out(tmp_path / "audio", read_table(old)), monkeypatch) as studio:
-        store = copied(old / "action" / "complete", tmp_path / "scores", endpoint=studio.endpoint)
+    with serve(lay_out(tmp_path / "audio", read_table(old)), monkeypatch) as studio:
+        store = copy_fixture(old / "action" / "complete", tmp_path / "scores", endpoint=studio.endpoint)
         assert studio.act("--score-store", str(store), "--propose-actions", str(PREVIEW)) == 0
-        assert sampled(asked) == set()
-        # A run that came to its end may be of last year: each sample is asked for, but no window is heard.
+        assert ids_read(asked) == set()
+        # A complete run may be a year old, so each sample is read again, but no window is computed.
         assert studio.act("--score-store", str(store)) == 0
-        assert heard.windows == 0
+        assert window_counter.windows == 0
         samples = studio.reader.samples()
-        assert sampled(asked) == {one["id"] for one in samples.values()}
+        assert ids_read(asked) == {one["id"] for one in samples.values()}
         for name, expected in expected_samples(old).items():
-            assert described(samples[name]) == described(expected)
+            assert describe(samples[name]) == describe(expected)
 
 
 @pytest.mark.parametrize("told_by", ["the database", "the API"])
-def test_labeled_samples_are_known_those_of_people_stay_and_an_unfinished_one_is_labeled_again(
-    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: Heard, asked: list[str], told_by: str
+def test_labeled_samples_are_recognized_hand_labels_stay_and_an_unfinished_sample_is_relabeled(
+    old: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    window_counter: WindowCounter,
+    asked: list[str],
+    told_by: str,
 ) -> None:
     audio = lay_out(tmp_path / "audio", read_table(old))
-    with served(with_database(old, audio) if told_by == "the database" else audio, monkeypatch) as studio:
+    with serve(with_database(old, audio) if told_by == "the database" else audio, monkeypatch) as studio:
         if told_by == "the API":
             with_samples(studio.reader, json.loads((old / "studio" / "everything.json").read_text())["samples"])
         before = studio.reader.samples()
@@ -341,13 +346,13 @@ def test_labeled_samples_are_known_those_of_people_stay_and_an_unfinished_one_is
     heard_again = {"station/platform.wav", "waltz.wav"}
     assert "ast_replacing" in before["station/platform.wav"]["metadata"]
     assert "structuredLabels" not in before["waltz.wav"]
-    assert sampled(asked, "/wav") == {after[name]["id"] for name in heard_again}
-    assert heard.windows == 7
+    assert ids_read(asked, "/wav") == {after[name]["id"] for name in heard_again}
+    assert window_counter.windows == 7
     for name, sample in after.items():
         if name not in heard_again:
             assert sample == before[name], name
             continue
-        expected = described(expected_samples(old)[name])
+        expected = describe(expected_samples(old)[name])
         assert sample["structuredLabels"] == expected["labels"]
         assert sample["label"] == before[name]["label"]
         assert expected["metadata"].items() <= sample["metadata"].items()
@@ -357,15 +362,15 @@ def test_labeled_samples_are_known_those_of_people_stay_and_an_unfinished_one_is
 # ---- The local Studio
 
 
-def test_a_local_studio_opens_its_database_and_nothing_is_lost(
+def test_a_local_studio_opens_an_old_database_and_loses_nothing(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: Json = json.loads((old / "studio" / "everything.json").read_text())
-    audio = hollow(lay_out(tmp_path / "audio", read_table(old)))
-    with served(with_database(old, audio), monkeypatch) as studio:
+    audio = zero_out(lay_out(tmp_path / "audio", read_table(old)))
+    with serve(with_database(old, audio), monkeypatch) as studio:
         reader = studio.reader
         assert_kept(told, reader.everything(tuple(map(int, told["jobs"]))))
-        # And what was proposed by then can still be accepted.
+        # Earlier proposals can still be accepted.
         (job,) = (job for job, proposed in told["proposed"].items() if proposed)
         proposed = reader.samples(int(job))
         reader.send(f"/jobs/{job}/proposals", decision="accept")
@@ -375,7 +380,7 @@ def test_a_local_studio_opens_its_database_and_nothing_is_lost(
             (sample,) = (sample for sample in after.values() if sample["id"] == one["sampleId"])
             assert sample["structuredLabels"] == changes["structuredLabels"]
             assert sample["metadata"] == changes["metadata"]
-        assert {name: described(one) for name, one in after.items()} == {
-            name: described(one) for name, one in proposed.items()
+        assert {name: describe(one) for name, one in after.items()} == {
+            name: describe(one) for name, one in proposed.items()
         }
         assert reader.get(f"1/raw-data/ai-actions-preview/{job}/proposed-changes")["proposedChanges"] == []

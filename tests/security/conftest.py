@@ -1,4 +1,4 @@
-"""What several of these tests look at is made once."""
+"""Fixtures that several of these tests share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.commanded import Commanded
-from tests.security.commanded import commanded as run_commands
+from tests.security.folder_commands import CommandOutput, run_commands
 
 
 @pytest.fixture(scope="session")
-def commanded(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[..., Path]) -> Commanded:
-    """The commands that work on folders have run."""
+def command_output(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[..., Path]) -> CommandOutput:
+    """Run the commands that work on folders once, and return what they left and printed."""
     pytest.importorskip("pyarrow")
     pytest.importorskip("sklearn")
     return run_commands(tmp_path_factory.mktemp("names"), make_checkpoint)

@@ -1,4 +1,4 @@
-"""A Studio that quotes the key back wherever an answer can hold text, and processes that talk to it."""
+"""A Studio that quotes the key in every part of an answer that can hold text, and processes that call it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TOKEN = "hf_THIRDabcdefghijklmnopqrstuv"
 SECRETS = {"EI_PROJECT_API_KEY": KEY, "EI_API_KEY": ORGANIZATION_KEY, "HF_TOKEN": TOKEN}
 
 
-def told(secret_free: str | bytes) -> list[str]:
-    """Which secrets' first eight characters stand in the text, whatever their case."""
-    text = secret_free.decode("utf-8", "replace") if isinstance(secret_free, bytes) else secret_free
+def leaks(text: str | bytes) -> list[str]:
+    """Return the secrets whose first eight characters are in the text, in upper or lower case."""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return [secret for secret in SECRETS.values() if secret[:8].lower() in text.lower()]
 
 
@@ -48,8 +48,8 @@ def sample(**fields: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Said:
-    """One answer: its status, body, and more headers; `reason` is the words behind the status."""
+class Reply:
+    """One answer: status, body and additional headers; `reason` is the text after the status code."""
 
     status: int = 200
     body: bytes | dict[str, Any] = field(default_factory=dict)
@@ -57,12 +57,12 @@ class Said:
     reason: str | None = None
 
 
-Answering = Callable[[str, str], "Said | None"]
+Answering = Callable[[str, str], "Reply | None"]
 
 
 @dataclass
 class Hostile:
-    """`asked`: method, path, headers and body of each request."""
+    """A running server; `asked` has method, path, headers and body of each request."""
 
     url: str
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Hostile:
 
 @contextmanager
 def studio(answering: Answering, project: int = 1) -> Iterator[Hostile]:
-    """Serves one project on loopback; `answering` has the first word on every request, by method and path."""
+    """Serve one project on loopback. `answering` answers by method and path, or returns None to get a plain answer."""
     found = Hostile("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,12 +87,12 @@ def studio(answering: Answering, project: int = 1) -> Iterator[Hostile]:
 
         do_POST = do_GET
 
-        def usual(self) -> Said:
+        def usual(self) -> Reply:
             if self.path.endswith("/api/projects"):
-                return Said(body={"projects": [{"id": project, "name": KEY}]})
+                return Reply(body={"projects": [{"id": project, "name": KEY}]})
             if "/wav" in self.path:
-                return Said(body=wav())
-            return Said(body={"sample": sample()} if self.command == "GET" else {})
+                return Reply(body=wav())
+            return Reply(body={"sample": sample()} if self.command == "GET" else {})
 
         def log_message(self, *args: object) -> None:
             pass
@@ -110,7 +110,7 @@ def studio(answering: Answering, project: int = 1) -> Iterator[Hostile]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This one's, without keys and with the repository's modules; `changes` on top."""
+    """Return this process's environment without keys, with the repository on the path, and with `changes`."""
     theirs = ("EI_", "HF_", "TRANSFORMERS_", "REQUESTS_", "CURL_", "SSL_", "NETRC", "STUB_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**clean, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
@@ -119,7 +119,7 @@ def environment(**changes: str) -> dict[str, str]:
 def run_python(
     arguments: Sequence[str | Path], cwd: Path, timeout_s: float = 240, **changes: str
 ) -> subprocess.CompletedProcess[str]:
-    """Python as a process of its own, with `changes` to the environment."""
+    """Run Python in its own process, with `changes` to the environment."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=cwd, env=environment(**changes), capture_output=True, text=True,
         encoding="utf-8", timeout=timeout_s,
@@ -127,5 +127,5 @@ def run_python(
 
 
 def snapshot(folder: Path) -> set[str]:
-    """The files below `folder`, as paths relative to it."""
+    """Return the files below `folder`, as paths relative to it."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}

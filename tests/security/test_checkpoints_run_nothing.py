@@ -1,4 +1,4 @@
-"""What comes from other people as a checkpoint is data: nothing in it is ever run, and no name in it becomes a path."""
+"""Checkpoints from other people are data: nothing in them is ever run, and no name in them becomes a path."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from block.model.checkpoint import FILES, WEIGHTS, CheckpointError, find_checkpo
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.store import ModelStore
 from tests.conftest import ROOT
-from tests.security.commanded import CANARY, Commanded, Payload
+from tests.security.folder_commands import CANARY, CommandOutput, Payload
 from tests.security.hostile import snapshot
 
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    """A folder that is there once something was run that should not be."""
+    """Return a path at which a folder appears if code is run that must not be."""
     path = tmp_path / "canary"
     pickle.loads(pickle.dumps(Payload(path)))
-    assert path.exists(), "the payload works"
+    assert path.exists(), "the payload doesn't work"
     path.rmdir()
     return path
 
 
 @pytest.fixture
 def hostile(tmp_path: Path, checkpoint_folder: Path) -> Path:
-    """A copy of a good checkpoint, to be spoiled."""
+    """Return a copy of a good checkpoint, for tests to damage."""
     return Path(shutil.copytree(checkpoint_folder, tmp_path / "hostile"))
 
 
-def pickled(canary: Path) -> dict[str, bytes]:
-    """The payload as a plain pickle, and as torch saves."""
+def make_pickles(canary: Path) -> dict[str, bytes]:
+    """Return the payload as a plain pickle and as a file of torch.save."""
     import torch
 
     saved = io.BytesIO()
@@ -49,7 +49,7 @@ def pickled(canary: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.ckpt", "training_args.bin"])
 def test_pickled_weights_are_refused_unread(hostile: Path, canary: Path, kind: str, name: str) -> None:
     (hostile / WEIGHTS).unlink()
-    (hostile / name).write_bytes(pickled(canary)[kind])
+    (hostile / name).write_bytes(make_pickles(canary)[kind])
     with pytest.raises(CheckpointError):
         find_checkpoint(str(hostile))
     with pytest.raises(CheckpointError):
@@ -58,8 +58,8 @@ def test_pickled_weights_are_refused_unread(hostile: Path, canary: Path, kind: s
 
 
 @pytest.mark.parametrize("kind", ["pickle", "torch"])
-def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(hostile: Path, canary: Path, kind: str) -> None:
-    (hostile / WEIGHTS).write_bytes(pickled(canary)[kind])
+def test_a_pickle_named_safetensors_is_refused_unread(hostile: Path, canary: Path, kind: str) -> None:
+    (hostile / WEIGHTS).write_bytes(make_pickles(canary)[kind])
     with pytest.raises(CheckpointError):
         find_checkpoint(str(hostile))
     with pytest.raises(CheckpointError):
@@ -67,22 +67,22 @@ def test_a_pickle_under_the_name_of_safetensors_is_refused_unread(hostile: Path,
     assert not canary.exists()
 
 
-def test_code_that_a_checkpoint_brings_along_is_never_run(commanded: Commanded) -> None:
-    assert "is sound" in commanded.printed, "it was loaded, by several commands"
-    assert not (commanded.top / CANARY).exists()
+def test_code_inside_a_checkpoint_is_never_run(command_output: CommandOutput) -> None:
+    assert "is sound" in command_output.printed, "no command loaded the checkpoint"
+    assert not (command_output.top / CANARY).exists()
 
 
-def test_the_block_never_asks_for_remote_code_nor_unpickles() -> None:
+def test_the_block_never_allows_remote_code_or_unpickles() -> None:
     forbidden = ("trust_remote_code", "torch.load", "weights_only", "pickle.load", "import pickle", "allow_pickle=True",
                  "eval(", "exec(", "os.system", "shell=True", "yaml.load", "joblib.load", "marshal")  # fmt: skip
     sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "block").rglob("*.py")}
-    # What the driver of a run and its workers say to each other, over a cluster that runs code for both of them.
+    # The driver and its workers send each other pickles, through a cluster that runs code for both of them anyway.
     for name in ("report", "driver", "worker"):
         text = sources[f"block/cluster/{name}.py"]
         sources[f"block/cluster/{name}.py"] = text.replace("import pickle\n", "").replace("pickle.loads(", "")
     assert len(sources) > 100
     found = [(path, word) for path, text in sources.items() for word in forbidden if word in text]
-    # A module's eval mode is no evaluation of text.
+    # `.eval()` puts a model into eval mode; it doesn't evaluate text.
     assert [(path, word) for path, word in found if (word, ".eval()" in sources[path]) != ("eval(", True)] == []
 
 
@@ -98,8 +98,8 @@ STRANGE = {
     "above": member("../escaped", b"x"),
     "far above": member("a/../../../escaped", b"x"),
     "absolute": member("/tmp/escaped-from-an-archive", b"x"),
-    "a name of another system": member("C:\\escaped", b"x"),
-    "a link to the outside": member("link", type=tarfile.SYMTYPE, linkname="/etc"),
+    "a Windows path": member("C:\\escaped", b"x"),
+    "a link out of the archive": member("link", type=tarfile.SYMTYPE, linkname="/etc"),
     "a file through a link": member("link/escaped", b"x"),
     "a hard link": member("hard", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
     "a device": member("device", type=tarfile.CHRTYPE, devmajor=1, devminor=3),
@@ -109,7 +109,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_no_member_of_an_archive_gets_out_of_the_store(kind: str, tmp_path: Path, checkpoint_folder: Path) -> None:
+def test_no_archive_member_is_written_outside_the_store(kind: str, tmp_path: Path, checkpoint_folder: Path) -> None:
     archive = tmp_path / "a.tar"
     with tarfile.open(archive, "w") as tar:
         info, content = STRANGE[kind]
@@ -139,7 +139,7 @@ REPLACED = {
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", REPLACED)
-def test_a_file_of_a_checkpoint_that_is_none_in_the_archive_is_refused(
+def test_a_checkpoint_file_that_is_not_a_plain_file_in_the_archive_is_refused(
     kind: str, name: str, tmp_path: Path, checkpoint_folder: Path
 ) -> None:
     archive = tmp_path / "a.tar"
@@ -170,7 +170,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused_by_its_headers(tmp_path:
             info.size = size
             tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))  # type: ignore[union-attr]
         with archive.open("r+b") as file:
-            file.truncate(archive.stat().st_size + size)  # as large as it says, and empty: this takes no room
+            file.truncate(archive.stat().st_size + size)  # sparse: the announced size, but no disk space
         with pytest.raises(CheckpointError, match="at most"):
             fetch(ModelStore(tmp_path / "store", ()), FetchTarget("mine"), str(archive), say=lambda text: None)
         archive.unlink()
@@ -185,7 +185,7 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path, checkpoint_folder:
         fetch(ModelStore(tmp_path / "store", ()), FetchTarget("mine"), str(archive), say=lambda text: None)
 
 
-def test_a_header_of_weights_that_asks_for_all_memory_is_refused(hostile: Path) -> None:
+def test_a_weights_header_that_claims_all_memory_is_refused(hostile: Path) -> None:
     weights = (hostile / WEIGHTS).read_bytes()
     for length in (1 << 62, 1 << 33, len(weights)):
         (hostile / WEIGHTS).write_bytes(struct.pack("<Q", length) + weights[8:])

@@ -1,4 +1,4 @@
-"""The key of a run on a Ray cluster stays in the memory of those who need it."""
+"""The key of a run on a Ray cluster stays in the memory of the processes that need it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from block.cluster import coordinator
 from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
 from tests.edge_impulse.scripted import Answer, scripted
-from tests.security.hostile import KEY, told
+from tests.security.hostile import KEY, leaks
 
 pytestmark = pytest.mark.slow
 
 SEEN = "a-line-that-is-there-to-be-found"
 
 
-def test_the_key_of_a_run_on_a_cluster_is_in_no_file_of_ray_and_in_no_arguments(
+def test_the_key_of_a_cluster_run_is_in_no_ray_file_and_no_process_arguments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ray = pytest.importorskip("ray")
@@ -36,28 +36,28 @@ def test_the_key_of_a_run_on_a_cluster_is_in_no_file_of_ray_and_in_no_arguments(
             ray.get(handle.share_file.remote("../secret"))
         words = [*answers, str(caught.value), repr(caught.value), repr(handle), str(ray.nodes())]
         processes = arguments(folder)
-        ray.shutdown()  # by now all is written
+        ray.shutdown()  # now everything is written
         files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert told("\n".join(words)) == []
-    assert any("raylet" in one for one in processes), "the processes of this cluster were found"
-    assert told("\n".join(processes)) == []
-    assert any(SEEN.encode() in content for content in files.values()), "what workers write is among the files"
-    assert {path.name: found for path, content in files.items() if (found := told(content))} == {}
-    assert [path for path in files if told(str(path))] == []
+    assert leaks("\n".join(words)) == []
+    assert any("raylet" in one for one in processes), "no process of this cluster was found"
+    assert leaks("\n".join(processes)) == []
+    assert any(SEEN.encode() in content for content in files.values()), "no file has what a worker printed"
+    assert {path.name: found for path, content in files.items() if (found := leaks(content))} == {}
+    assert [path for path in files if leaks(str(path))] == []
 
 
 def arguments(folder: Path) -> list[str]:
-    """What others see of the processes that were started with `folder` among their arguments."""
+    """Return the command lines of the processes that have `folder` among their arguments."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             found.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
         except OSError:
-            continue  # it is over
+            continue  # the process has ended
     return [one for one in found if str(folder) in one or one.startswith("ray::")]
 
 
-def test_neither_the_coordinator_nor_what_it_is_given_shows_the_key() -> None:
+def test_neither_the_coordinator_nor_its_inputs_show_the_key() -> None:
     given = coordinator.CoordinatorInputs(api_key=KEY, requests=2)
     made = coordinator.Coordinator()
 
@@ -65,8 +65,8 @@ def test_neither_the_coordinator_nor_what_it_is_given_shows_the_key() -> None:
         await made.configure(given)
         with pytest.raises(LookupError) as caught:
             await made.share_file("config.json")
-        assert told(str(caught.value)) == []
+        assert leaks(str(caught.value)) == []
         return await made.read_api_key()
 
     assert asyncio.run(asked()) == KEY
-    assert told(f"{given!r} {given} {made!r} {made}") == []
+    assert leaks(f"{given!r} {given} {made!r} {made}") == []

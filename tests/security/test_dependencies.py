@@ -1,4 +1,4 @@
-"""What is installed is pinned, version and bytes; and whether vulnerabilities are known is asked of who knows."""
+"""Installed packages are pinned by version and hash, and `make audit` looks up their known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 LOCKED = ROOT / "locked"
 OPTIONS = "--require-hashes\n--only-binary :all:\n"
 PARTS = sorted(path for path in LOCKED.glob("*.txt"))
-# Text in which commands are typed or run.
+# Files with commands that are typed or run.
 RECIPES = ("Makefile", "Dockerfile.cpu", "Dockerfile.gpu", "README.md", "images/inside.sh", "images/base.sh",
            "images/build.sh", ".ci/run")  # fmt: skip
 
@@ -43,7 +43,7 @@ LOCKED_EXTRAS = BESIDE.keys()
 
 
 def entries(path: Path) -> list[str]:
-    """The packages of a lock, each with its hashes, on one line. Above them stands what pip has to do with them."""
+    """Return the packages of a lock, one line each, with their hashes. pip's options must come before them."""
     head, packages = path.read_text().replace("\\\n", " ").split(OPTIONS)
     assert head == "", path
     return packages.splitlines()
@@ -53,7 +53,7 @@ def pins(path: Path) -> set[str]:
     return {entry.partition(" ")[0] for entry in entries(path)}
 
 
-def test_every_package_is_pinned_with_sha256s_and_nothing_says_where_it_comes_from() -> None:
+def test_every_package_is_pinned_with_sha256s_and_no_lock_names_an_index() -> None:
     assert {path.stem for path in PARTS} == {
         "run", "torch", "studio", "folder", "ray", "dev", "bench", "audit"
     }  # fmt: skip
@@ -81,7 +81,7 @@ def test_the_parts_agree_on_one_version_of_a_package(python: str, system: str) -
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
 
 
-def test_what_pyproject_names_is_locked() -> None:
+def test_everything_that_pyproject_names_is_locked() -> None:
     named = {
         ("run", "torch"): PROJECT["project"]["dependencies"],
         ("audit",): PROJECT["dependency-groups"]["audit"],
@@ -97,7 +97,7 @@ def test_what_pyproject_names_is_locked() -> None:
         assert wanted <= set().union(*(pins(LOCKED / f"{part}.txt") for part in parts)), parts
 
 
-def test_all_extras_are_locked_but_the_recipes() -> None:
+def test_all_extras_but_the_recipe_are_locked() -> None:
     assert EXTRAS.keys() - LOCKED_EXTRAS == {"recipe"}
     [others] = [one.extras for one in map(Requirement, EXTRAS["dev"]) if one.name == PROJECT["project"]["name"]]
     assert others == set(BESIDE["dev"])
@@ -107,22 +107,22 @@ def test_a_part_leaves_out_only_what_make_installs_before_it() -> None:
     rules = re.findall(r"^\$\(VENV\)/(\.\w+): (.+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     needs = {stamp: (re.findall(r"locked/(\w+)", text), re.findall(r"\)/(\.\w+)", text)) for stamp, text in rules}
 
-    def brought(stamp: str) -> set[str]:
+    def list_installed(stamp: str) -> set[str]:
         parts, before = needs[stamp]
-        return set(parts).union(*map(brought, before))
+        return set(parts).union(*map(list_installed, before))
 
     for part, beside in {"run": (), **{extra: ("run", *beside) for extra, beside in BESIDE.items()}}.items():
         stamps = [stamp for stamp, (parts, _) in needs.items() if part in parts]
         assert stamps, part
-        assert all({part, *beside} <= brought(stamp) for stamp in stamps), part
+        assert all({part, *beside} <= list_installed(stamp) for stamp in stamps), part
 
 
-def test_the_ray_extra_brings_the_score_store_along() -> None:
+def test_the_ray_extra_includes_the_score_store() -> None:
     assert any(pin.startswith("pyarrow==") for pin in pins(LOCKED / "ray.txt"))
 
 
 def installs(text: str) -> list[str]:
-    """Every command in the text that lets pip install or download something, from `-r` or from its package on."""
+    """Return each pip command in the text that installs or downloads something, from `-r` or the first package on."""
     lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
     given = {"$PIP": "pip", **{f"${name}": value for name, value in re.findall(r'(\w+)="([^"]*)"', "\n".join(lines))}}
     found = []
@@ -133,7 +133,7 @@ def installs(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_install_is_of_what_is_locked_but_that_from_pytorchs_own_index(recipe: str) -> None:
+def test_every_install_uses_a_lock_except_from_pytorchs_own_index(recipe: str) -> None:
     for command in installs((ROOT / recipe).read_text()):
         if "TORCH_INDEX" in command:
             assert re.search(r"--only-binary :all: --index-url \S*TORCH_INDEX\S* ", command)
@@ -142,7 +142,9 @@ def test_every_install_is_of_what_is_locked_but_that_from_pytorchs_own_index(rec
             files = re.findall(r"-r (\S+)", command)
             assert files, command
             assert set(files) <= {*(f"locked/{path.name}" for path in PARTS), "/tmp/pyarrow.txt"}, command
-            assert "locked/run.txt" in files or "/tmp/pyarrow.txt" not in files, "whose options hold for both"
+            assert "locked/run.txt" in files or "/tmp/pyarrow.txt" not in files, (
+                "locked/run.txt is missing; its options apply to both files"
+            )
     assert not re.search(r"-r requirements", (ROOT / recipe).read_text())
 
 
@@ -153,7 +155,7 @@ def test_the_search_for_installs_finds_them() -> None:
     assert counts["README.md"] >= 4
 
 
-def test_what_an_image_takes_of_a_lock_is_one_package_with_its_hashes() -> None:
+def test_an_image_takes_one_package_with_its_hashes_from_a_lock() -> None:
     found = re.search(r"sed -n '(.+?)' (\S+)", (ROOT / "Dockerfile.cpu").read_text())
     assert found is not None
     taken = subprocess.run(["sed", "-n", found[1], found[2]], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -163,7 +165,7 @@ def test_what_an_image_takes_of_a_lock_is_one_package_with_its_hashes() -> None:
 
 
 def wheel(folder: Path, content: bytes) -> Path:
-    """A package named `harmless`, with one module."""
+    """Make a wheel of a package named `harmless` with one module."""
     path = folder / "harmless-1.0-py3-none-any.whl"
     files = {
         "harmless.py": content,
@@ -182,7 +184,7 @@ def wheel(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("genuine", [True, False])
-def test_pip_installs_the_bytes_that_are_locked_and_no_others(tmp_path: Path, genuine: bool) -> None:
+def test_pip_installs_only_the_locked_bytes(tmp_path: Path, genuine: bool) -> None:
     package = wheel(tmp_path, b"GOOD = True\n")
     locked = tmp_path / "locked.txt"
     locked.write_text(
@@ -210,7 +212,7 @@ print(json.dumps({{"dependencies": [
 
 
 @pytest.mark.parametrize(
-    ("before", "answer", "code", "message"),
+    ("before", "answer", "code", "expected"),
     [
         ("", '{"vulns": [{"id": "CVE-1"}] if pin == "jinja2==2.10" else []}', 0, "0 with known vulnerabilities"),
         ("", '{"vulns": [{"id": "CVE-1"}] if pin[:7] in ("jinja2=", "urllib3") else []}', 1, "urllib3=="),
@@ -219,16 +221,16 @@ print(json.dumps({{"dependencies": [
         ("sys.exit('no route to the index')", "{}", 2, "no route to the index"),
     ],
 )  # fmt: skip
-def test_the_audit_says_what_it_knows_and_when_it_knows_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, message: str
+def test_the_audit_reports_vulnerabilities_and_says_when_it_cannot_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, expected: str
 ) -> None:
     audit = module(LOCKED / "audit.py")
     fake = tmp_path / "python"
     fake.write_text(ANSWERING.format(python=sys.executable, before=before, answer=answer))
     fake.chmod(0o755)
     assert audit.main(str(fake)) == code
-    assert message in capsys.readouterr().out
+    assert expected in capsys.readouterr().out
 
 
-def test_the_audit_asks_about_everything_that_is_locked() -> None:
+def test_the_audit_covers_every_locked_package() -> None:
     assert set(module(LOCKED / "audit.py").read_pins()) == set().union(*(pins(path) for path in PARTS))

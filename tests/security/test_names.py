@@ -1,4 +1,4 @@
-"""Names come from other people: none becomes a path, a command to a terminal, or markup."""
+"""Names come from other people: no name becomes a path, controls the terminal, or becomes markup."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from hypothesis import strategies as st
 
 from block.folder.audacity import track_path
 from tests.conftest import EMBEDDED
-from tests.security.commanded import ALL, ESCAPES, MARKUP, Commanded
-from tests.security.hostile import SECRETS, Said, run_python, sample, snapshot, studio
+from tests.security.folder_commands import ALL, ESCAPES, MARKUP, CommandOutput
+from tests.security.hostile import SECRETS, Reply, run_python, sample, snapshot, studio
 
 
 def is_plain(text: str) -> bool:
-    """Is that lines of what can be printed, and nothing else?"""
+    """Return True if the text has only line breaks and printable characters."""
     return all(line.isprintable() for line in text.split("\n"))
 
 
-def test_no_name_of_a_sample_or_label_becomes_a_path_or_talks_to_the_terminal(tmp_path: Path) -> None:
-    def about(method: str, path: str) -> Said | None:
+def test_no_name_of_a_sample_or_label_becomes_a_path_or_controls_the_terminal(tmp_path: Path) -> None:
+    def about(method: str, path: str) -> Reply | None:
         number = path.partition("/raw-data/")[2].partition("?")[0]
         if method != "GET" or not number.isdecimal():
             return None
         name = ALL[int(number) - 1]
         if number == "1":
-            return Said(400, {"success": False, "error": "".join(ESCAPES)}, reason="a")
-        return Said(body={"sample": sample(filename=name, label=name, metadata={name: name})})
+            return Reply(400, {"success": False, "error": "".join(ESCAPES)}, reason="a")
+        return Reply(body={"sample": sample(filename=name, label=name, metadata={name: name})})
 
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "ids.json").write_text(json.dumps(list(range(1, len(ALL) + 1))))
@@ -50,7 +50,7 @@ def test_no_name_of_a_sample_or_label_becomes_a_path_or_talks_to_the_terminal(tm
     assert is_plain(done.stdout)
     assert is_plain(done.stderr)
     assert "\nforged line" not in done.stdout
-    # No name is part of an address either.
+    # No name becomes part of a URL either.
     assert all("escaped" not in path and "/.." not in path for _, path, _, _ in server.asked)
 
 
@@ -62,7 +62,7 @@ def test_the_track_of_a_recording_stays_in_its_folder(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         return
-    # As a file system may hold it, part by part.
+    # Only paths that a file system can hold.
     parts = [part for part in name.split("/") if part not in ("", ".", "..")] or ["x"]
     made = track_path("/".join(parts))
     assert not made.startswith("/")
@@ -71,7 +71,7 @@ def test_the_track_of_a_recording_stays_in_its_folder(name: str) -> None:
 
 
 class Reader(HTMLParser):
-    """Notes tags and attributes."""
+    """A parser that collects tags and attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,21 +83,21 @@ class Reader(HTMLParser):
         self.names += [name for name, _ in attrs]
 
 
-def test_names_of_files_and_classes_do_not_talk_to_the_terminal(commanded: Commanded) -> None:
-    printed = commanded.printed
+def test_names_of_files_and_classes_never_control_the_terminal(command_output: CommandOutput) -> None:
+    printed = command_output.printed
     assert is_plain(printed)
     assert "\nforged line" not in printed
 
 
-def test_names_of_files_do_not_lead_out_of_the_folder_that_is_written(commanded: Commanded) -> None:
-    top = commanded.top
+def test_file_names_never_lead_outside_the_output_folder(command_output: CommandOutput) -> None:
+    top = command_output.top
     outside = {path for path in snapshot(top) if not path.startswith(("deep/out/", "deep/report/", "deep/recordings/"))}
     assert outside == {"notes.csv"}
     assert not [path for path in top.rglob("escaped*") if path.parent.name not in ("recordings", "audacity")]
 
 
-def test_names_in_the_report_never_become_markup(commanded: Commanded) -> None:
-    page = (commanded.top / "deep" / "report" / "report.html").read_text(encoding="utf-8")
+def test_names_in_the_report_never_become_markup(command_output: CommandOutput) -> None:
+    page = (command_output.top / "deep" / "report" / "report.html").read_text(encoding="utf-8")
     reader = Reader()
     reader.feed(page)
     assert reader.tags.count("script") == 1
@@ -107,8 +107,8 @@ def test_names_in_the_report_never_become_markup(commanded: Commanded) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
-def test_names_in_other_formats_stay_in_their_fields(commanded: Commanded) -> None:
-    out = commanded.top / "deep" / "out"
+def test_names_in_other_formats_stay_in_their_fields(command_output: CommandOutput) -> None:
+    out = command_output.top / "deep" / "out"
     root = ElementTree.parse(out / "label-studio.xml").getroot()
     assert {one.tag for one in root.iter()} <= {"View", "Header", "Labels", "Label", "AudioPlus", "Audio", "Text"}
     with (out / "labels.csv").open(newline="", encoding="utf-8") as file:

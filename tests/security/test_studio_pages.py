@@ -1,4 +1,4 @@
-"""Who may see pages and post forms: the server's name, the token, the origin, the login."""
+"""Host name, token, origin and login decide who can see pages and post forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def address(tmp_path: Path) -> Iterator[Address]:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Address]:
-    """A server that others can reach, too."""
+    """Serve on an address that other machines can reach, too."""
     project = LocalProject(tmp_path)
     with running(project, host="0.0.0.0") as address:
         yield Address("127.0.0.1", address.port, address.key)
@@ -36,7 +36,7 @@ def token(address: Address, session: requests.Session | None = None, path: str =
     return re.search(r'name="csrf-token" content="([0-9a-f]{64})"', page)[1]  # type: ignore[index]
 
 
-def test_a_page_forbids_the_browser_to_ask_anybody_else(address: Address) -> None:
+def test_a_page_forbids_the_browser_to_contact_other_hosts(address: Address) -> None:
     answer = requests.get(f"{address.url}/login", timeout=10)
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -48,7 +48,7 @@ def test_a_page_forbids_the_browser_to_ask_anybody_else(address: Address) -> Non
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:4810", "127.0.0.1.evil.example", "", "[::2]:80"])
-def test_a_foreign_name_that_leads_here_gets_nothing(address: Address, host: str) -> None:
+def test_requests_under_a_foreign_host_name_are_refused(address: Address, host: str) -> None:
     for path in ("/login", "/", "/v1/api/projects", "/ids.json"):
         answer = requests.get(address.url + path, headers={"Host": host, "x-api-key": address.key}, timeout=10)
         assert answer.status_code == 400
@@ -86,7 +86,7 @@ def test_a_form_of_another_type_is_refused(closed: Address) -> None:
         assert answer.status_code == 415
 
 
-def test_where_others_can_reach_it_pages_demand_the_key(closed: Address) -> None:
+def test_pages_require_the_key_if_other_machines_can_reach_them(closed: Address) -> None:
     session = requests.Session()
     for path in ("/", "/about", "/nothing/there"):
         answer = session.get(closed.url + path, timeout=10, allow_redirects=False)
@@ -105,12 +105,12 @@ def test_where_others_can_reach_it_pages_demand_the_key(closed: Address) -> None
     assert session.get(f"{closed.url}/nothing/there", timeout=10, allow_redirects=False).status_code == 404
 
 
-def test_neither_the_token_nor_the_cookie_tells_the_key(closed: Address) -> None:
+def test_neither_the_token_nor_the_cookie_reveals_the_key(closed: Address) -> None:
     page = requests.get(f"{closed.url}/login", timeout=10)
     assert closed.key not in page.text + str(page.headers)
 
 
-def test_no_file_but_the_static_ones_is_served(address: Address) -> None:
+def test_only_static_files_are_served(address: Address) -> None:
     for name in (
         "../app.py",
         "..%2fapp.py",
@@ -128,7 +128,7 @@ def test_no_file_but_the_static_ones_is_served(address: Address) -> None:
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_what_is_not_there_is_said_on_a_page_and_to_programs_in_json(address: Address) -> None:
+def test_a_missing_page_gives_html_and_a_missing_call_gives_json(address: Address) -> None:
     page = requests.get(f"{address.url}/no-such-page", timeout=10)
     assert page.status_code == 404
     assert "There is no such page." in page.text

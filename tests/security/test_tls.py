@@ -1,4 +1,4 @@
-"""TLS: a certificate that nobody vouches for ends the call, whatever the environment says."""
+"""TLS: an untrusted certificate ends the call, whatever the environment says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.hostile import KEY, SECRETS, TOKEN, run_python
-from tests.security.web import CALL_STUDIO, NAME, RESOLVING, served
+from tests.security.web import CALL_STUDIO, NAME, RESOLVING, serve
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make certificates")
 
@@ -32,7 +32,7 @@ except Exception as error:
     print(type(error).__name__, error)
 """
 )
-# What is known to switch verification off, in requests, curl, Python, git, node, or their older versions.
+# Variables that turn verification off in requests, curl, Python, git, node or their older versions.
 OFF = {
     "CURL_CA_BUNDLE": "", "REQUESTS_CA_BUNDLE": "", "SSL_CERT_FILE": "", "SSL_CERT_DIR": "",
     "PYTHONHTTPSVERIFY": "0", "GIT_SSL_NO_VERIFY": "1", "NODE_TLS_REJECT_UNAUTHORIZED": "0", "SSL_VERIFY": "false",
@@ -43,7 +43,7 @@ OFF = {
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for NAME, signed by itself, in front of its private key."""
+    """Make a self-signed certificate for NAME; both.pem has the certificate and its private key."""
     folder = tmp_path_factory.mktemp("certificate")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -57,10 +57,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("environment", [{}, OFF, {"CURL_CA_BUNDLE": ""}], ids=["nothing", "all", "requests' own"])
-def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_asked(
+def test_an_untrusted_certificate_is_refused_before_any_request(
     certificate: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    with served(certificate) as (port, asked):
+    with serve(certificate) as (port, asked):
         done = run_python(["-c", CALL_STUDIO, f"https://{NAME}:{port}", KEY], tmp_path, **environment)
     assert "ConnectionFailed" in done.stdout, done.stdout + done.stderr
     assert "the server's certificate could not be verified" in done.stdout
@@ -68,22 +68,22 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_ask
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_on_loopback_a_certificate_is_verified_too(certificate: Path, tmp_path: Path, host: str) -> None:
-    with served(certificate) as (port, asked):
+def test_certificates_are_verified_on_loopback_too(certificate: Path, tmp_path: Path, host: str) -> None:
+    with serve(certificate) as (port, asked):
         done = run_python(["-c", CALL_STUDIO, f"https://{host}:{port}", KEY], tmp_path)
     assert "certificate could not be verified" in done.stdout, done.stdout + done.stderr
     assert asked == []
 
 
 @pytest.mark.parametrize("environment", [{}, OFF], ids=["nothing", "all"])
-def test_no_file_of_a_checkpoint_and_no_token_goes_over_such_a_connection(
+def test_no_checkpoint_file_and_no_token_goes_over_an_untrusted_connection(
     certificate: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    with served(certificate) as (port, asked):
+    with serve(certificate) as (port, asked):
         place = f"https://{NAME}:{port}"
         web = run_python(["-c", FETCH, f"{place}/folder"], tmp_path, HF_TOKEN=TOKEN, **environment)
         hub = run_python(
-            ["-c", FETCH, "", "somebody/small", "0" * 40], tmp_path, HF_TOKEN=TOKEN, HF_ENDPOINT=place, **environment
+            ["-c", FETCH, "", "someone/small", "0" * 40], tmp_path, HF_TOKEN=TOKEN, HF_ENDPOINT=place, **environment
         )
     assert "certificate could not be verified" in web.stdout, web.stdout + web.stderr
     assert "CheckpointError" in hub.stdout, hub.stdout + hub.stderr
@@ -91,10 +91,10 @@ def test_no_file_of_a_checkpoint_and_no_token_goes_over_such_a_connection(
     assert asked == []
 
 
-def test_a_bundle_that_the_environment_names_is_honored_and_the_name_is_checked(
+def test_a_ca_bundle_set_in_the_environment_is_honored_and_host_names_are_checked(
     certificate: Path, tmp_path: Path
 ) -> None:
-    with served(certificate) as (port, asked):
+    with serve(certificate) as (port, asked):
         bundle = {"REQUESTS_CA_BUNDLE": str(certificate / "certificate.pem")}
         right = run_python(["-c", CALL_STUDIO, f"https://{NAME}:{port}", KEY], tmp_path, **bundle)
         assert "'projects': []" in right.stdout, right.stdout + right.stderr
@@ -105,19 +105,19 @@ def test_a_bundle_that_the_environment_names_is_honored_and_the_name_is_checked(
     assert len(asked) == 1
 
 
-def test_a_redirect_out_of_tls_takes_no_key_along(certificate: Path, tmp_path: Path) -> None:
+def test_a_redirect_from_https_to_http_never_carries_the_key(certificate: Path, tmp_path: Path) -> None:
     bundle = {
         "REQUESTS_CA_BUNDLE": str(certificate / "certificate.pem"),
         "SSL_CERT_FILE": str(certificate / "certificate.pem"),
     }
-    with served(None) as (port, in_the_open):
-        with served(certificate, f"http://{NAME}:{port}/") as (secure, asked):
+    with serve(None) as (port, unencrypted):
+        with serve(certificate, f"http://{NAME}:{port}/") as (secure, asked):
             done = run_python(["-c", CALL_STUDIO, f"https://{NAME}:{secure}", KEY], tmp_path, **bundle)
             assert "Redirected" in done.stdout, done.stdout + done.stderr
-            hub = ["-c", FETCH, "", "somebody/small", "0" * 40]
+            hub = ["-c", FETCH, "", "someone/small", "0" * 40]
             run_python(hub, tmp_path, HF_TOKEN=TOKEN, HF_ENDPOINT=f"https://{NAME}:{secure}", **bundle)
             assert any("x-api-key" in headers for headers in asked)
-    assert not [headers for headers in in_the_open if "x-api-key" in headers or "Authorization" in headers]
+    assert not [headers for headers in unencrypted if "x-api-key" in headers or "Authorization" in headers]
 
 
 def test_no_switch_in_the_block_turns_verification_off() -> None:
@@ -129,13 +129,13 @@ def test_no_switch_in_the_block_turns_verification_off() -> None:
     assert {path.name: forbidden.findall(text) for path, text in sources.items() if forbidden.search(text)} == {}
 
 
-def test_whoever_sends_the_key_in_the_open_is_warned(tmp_path: Path) -> None:
+def test_sending_the_key_unencrypted_gives_a_warning(tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text("[1]")
     (tmp_path / "action.py").write_text(RESOLVING + "from tests.stub.action import main\nmain()\n")
-    with served(None) as (port, _):
+    with serve(None) as (port, _):
         action = ["action.py", "--data-ids-file", "ids.json", "--model", EMBEDDED]
-        open_ = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://{NAME}:{port}")
+        exposed = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://{NAME}:{port}")
         local = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://127.0.0.1:{port}")
     warning = "warning: EI_API_ENDPOINT is no https:// address"
-    assert open_.stdout.count(warning) == 1, open_.stdout + open_.stderr
+    assert exposed.stdout.count(warning) == 1, exposed.stdout + exposed.stderr
     assert warning not in local.stdout + local.stderr

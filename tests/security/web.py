@@ -1,4 +1,4 @@
-"""A server that answers everything alike, over TLS or not, and redirects if it is told where; and a call to it."""
+"""A server that answers or redirects all requests alike, with or without TLS, and a call to it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-# Not loopback by its name, which the client goes by.
+# The client doesn't take this name for a loopback address, and so treats it like any other host.
 NAME = "studio.test"
-# Finds NAME on loopback.
+# Resolves NAME to loopback.
 RESOLVING = """
 import socket, sys
 
@@ -34,10 +34,10 @@ except Exception as error:
 
 
 @contextmanager
-def served(certificate: Path | None, location: str = "") -> Iterator[tuple[int, list[dict[str, str]]]]:
-    """A server, over TLS if it has a certificate: its port, and the headers of the requests that reached it.
+def serve(certificate: Path | None, location: str = "") -> Iterator[tuple[int, list[dict[str, str]]]]:
+    """Serve, over TLS if there is a certificate; yield the port, and a list that gets each request's headers.
 
-    PORT in `location` stands for its own.
+    With `location`, redirect there; PORT in it becomes the server's own port.
     """
     asked: list[dict[str, str]] = []
 
@@ -62,7 +62,7 @@ def served(certificate: Path | None, location: str = "") -> Iterator[tuple[int, 
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *args: object) -> None:
-            pass  # of clients that hang up when they see the certificate
+            pass  # clients that reject the certificate hang up
 
     http = Server(("127.0.0.1", 0), Handler)
     if certificate is not None:

@@ -1,7 +1,8 @@
-"""`python -m tests.soak`: what takes too long for tests. Ends with 1 if a promise is not kept.
+"""`python -m tests.soak`: checks that take too long for tests. Exits with 1 if a check fails.
 
-First many recordings, alone, because calls are timed; then runs that are killed, and beside them the fault table with
-the times that ship, which mostly waits. On two cores about a quarter of an hour.
+First it labels many recordings, with nothing else running, because calls are timed. Then it kills runs and, at the
+same time, runs the fault table with the block's real time limits, which is mostly waiting. On two cores, all of it
+takes about a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ POINTS = 200
 
 
 def main() -> int:
-    """Run the soak; returns the exit code."""
+    """Run the soak; return the exit code."""
     options = _parser().parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     _say(f"{options.recordings:,} recordings")
     soaked = recordings.main(options.recordings)
     checks = soaked.checks()
-    _say(f"{options.points} runs killed, and {len(ROWS)} faults beside them")
+    _say(f"killing {options.points} runs; {len(ROWS)} faults at the same time")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(faults.main)
         killed = kills.main(options.points, options.out)
@@ -47,12 +48,14 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak the block; see docs/faults.md.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description="Soak-test the block; see docs/faults.md."
+    )
     parser.add_argument("--out", type=Path, default=Path("build/soak"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recordings", type=int, default=recordings.COUNT, metavar="N", help="default: %(default)s")
     parser.add_argument("--points", type=int, default=POINTS, metavar="N",
                         help="how many runs to kill; default: %(default)s")  # fmt: skip
-    parser.add_argument("--docs", action="store_true", help="put the figures into docs/faults.md")
+    parser.add_argument("--docs", action="store_true", help="write the figures to docs/faults.md")
     return parser
 
 
@@ -63,7 +66,9 @@ def _say(line: str) -> None:
 def _kill_checks(killed: dict[str, Any], points: int) -> list[Check]:
     return [
         no_problems("killed runs", killed["problems"]),
-        Check("runs killed", killed["killed"] >= points, f"{killed['killed']} under way, {points} wanted"),
+        Check(
+            "runs killed", killed["killed"] >= points, f"{killed['killed']} of {points} were still running when killed"
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a soak holds its figures to."""
+"""Checks of a soak's figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """A promise: its name, whether it was kept, and what was found, in words."""
+    """A promise: its name, whether it was kept, and a short text about what was found."""
 
     name: str
     kept: bool
@@ -19,12 +19,12 @@ class Check:
 
 
 def at_most(name: str, found: float, limit: float, unit: str = "", digits: int = 1) -> Check:
-    """A figure that is to stay below or at its limit."""
+    """Check that a figure is at most its limit."""
     space = f" {unit}" if unit else ""
     return Check(name, found <= limit, f"{found:,.{digits}f}{space}, at most {limit:,.{digits}f}{space}")
 
 
 def no_problems(name: str, problems: Iterable[str]) -> Check:
-    """Nothing that speaks against it."""
+    """Check that there are no problems."""
     found = list(problems)
-    return Check(name, not found, "; ".join(found) or "as it should be")
+    return Check(name, not found, "; ".join(found) or "no problems")

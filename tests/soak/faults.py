@@ -1,8 +1,8 @@
-"""The fault table with the times that ship: each row in a process of its own, against a Studio and a layer of its own.
+"""The fault table with the block's real time limits: each row runs in its own process, with its own Studio and proxy.
 
     python -m tests.soak.faults [--out FILE] [WORD …]
 
-Words choose the rows whose names hold them all. Most of the time is spent waiting, so rows run beside each other.
+With words, only rows whose names contain all of them run. Rows run in parallel, because they mostly wait.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ NOTHING = Row("", "nothing happens", "labels everything", "", lambda _: [])
 
 @dataclass(frozen=True)
 class Ran:
-    """A row that was run: `seconds` from its first call to the process's end.
+    """A row that was run. `seconds` is the time from its first call to the end of the process.
 
-    Where nobody hears the first call, they count from the process's start, which is a second earlier.
+    If the first call reaches no server, the time counts from the start of the process, about a second earlier.
     """
 
     row: Row
@@ -54,7 +54,7 @@ class Ran:
 
 
 class Undisturbed:
-    """What runs without faults leave in Studio, each kind of project run once."""
+    """The state of Studio after runs without faults; each kind of project is run once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,7 +62,7 @@ class Undisturbed:
         self._lock = threading.Lock()
 
     def states(self, row: Row) -> dict[int, State]:
-        """What Studio would hold after this row's run, had nothing happened."""
+        """Return the state of Studio after this row's run without a fault."""
         kind = row.lengths_s, row.job
         with self._lock:
             if kind not in self._states:
@@ -75,10 +75,10 @@ class Undisturbed:
 
 
 def main(rows: Sequence[Row] = (NOTHING, *ROWS), at_once: int = AT_ONCE) -> list[Ran]:
-    """Run `rows`, `at_once` of them beside each other; in the order given."""
+    """Run `rows`, `at_once` of them in parallel; return the results in the order given."""
     with tempfile.TemporaryDirectory(prefix="soak-faults-") as scratch:
         undisturbed = Undisturbed(Path(scratch))
-        # Those that wait longest first.
+        # Rows that wait longest come first.
         order = sorted(range(len(rows)), key=lambda at: (not rows[at].ends, rows[at].read_s))
 
         def one(at: int) -> Ran:
@@ -93,7 +93,7 @@ def main(rows: Sequence[Row] = (NOTHING, *ROWS), at_once: int = AT_ONCE) -> list
 
 
 def checks(ran: Sequence[Ran]) -> list[Check]:
-    """Did every row end as the table says?"""
+    """Check that every row ended as the table says."""
     wrong = [f"{one.row.happens}: {', '.join(one.problems)}" for one in ran if one.problems]
     return [no_problems(f"{len(ran)} faults", wrong)]
 
@@ -117,7 +117,7 @@ def _run(row: Row, folder: Path, undisturbed: dict[int, State] | None = None) ->
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S, check=False,
         )  # fmt: skip
         ended = time.monotonic()
-        hidden = any(isinstance(fault, Closed) for fault in faults)  # the first calls met nobody
+        hidden = any(isinstance(fault, Closed) for fault in faults)  # the first calls reached no server
         first = began if hidden or not layer.requests else layer.requests[0].at_s
         unlabeled = tuple(json.loads(failed.read_text())["ids"]) if failed.exists() else None
         outcome = Outcome(done.returncode, done.stdout, unlabeled)
@@ -129,7 +129,7 @@ def _run(row: Row, folder: Path, undisturbed: dict[int, State] | None = None) ->
 
 
 def environment(endpoint: str, key: str) -> dict[str, str]:
-    """This process's environment with nothing of Edge Impulse or of proxies in it but what is given."""
+    """Return this process's environment without variables of Edge Impulse and proxies, except those given."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -139,9 +139,9 @@ def environment(endpoint: str, key: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Run the fault table with the times that ship.")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write what was found, as JSON")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only rows whose names hold all of these")
+    parser = argparse.ArgumentParser(description="Run the fault table with the block's real time limits.")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file for the results, as JSON")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="run only rows whose names contain all of these words")
     options = parser.parse_args()
     found = main([row for row in ROWS if all(word in row.happens for word in options.words)])
     if options.out:

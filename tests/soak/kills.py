@@ -1,9 +1,9 @@
-"""Runs that are killed with SIGKILL and run again, held to a run that was left alone.
+"""Kill runs with SIGKILL, run them again, and compare the result with that of an undisturbed run.
 
-Each point: a project as it was, a run with the stub engine that is killed at a random call of the API (just before it
-is served, just after, or some milliseconds later), the same command again, and then three questions: is every sample
-as after the undisturbed run, was nothing that was finished written again, and can all that was written twice have been
-in flight at the kill?
+Each point starts with a copy of the project. A run with the stub engine is killed at a random call of the API (just
+before it is served, just after, or some milliseconds later), and the same command runs again. Three checks follow:
+every sample must be as after the undisturbed run, no finished sample may be written again, and no more samples may be
+written twice than can have been in flight at the kill.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SETTINGS = ("--audioset-labels", "Speech", "--model", "ast-tiny-audioset")
 
 @dataclass(frozen=True)
 class Scenario:
-    """How the block is started: its further arguments, and whether the project has an earlier job's labels."""
+    """How to start the block: additional arguments, and whether the project has an earlier job's labels."""
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -62,11 +62,11 @@ SCENARIOS = (
 
 
 @dataclass
-class Watched:
-    """A store that tells `tell` of each call from the API, before (False) and after (True) it is carried out.
+class WatchedStore:
+    """A store that calls `tell` before (False) and after (True) it carries out a call of the API.
 
-    `labeled` are the samples whose labels were written or proposed, in order; `finished` those whose metadata that
-    says so was, too.
+    `labeled` has the samples whose labels were written or proposed, in order; `finished` those whose metadata was
+    written after that.
     """
 
     store: Any
@@ -79,7 +79,7 @@ class Watched:
         if name not in WATCHED:
             return call
 
-        def told(*arguments: Any) -> Any:
+        def watched(*arguments: Any) -> Any:
             self.tell(False)
             result = call(*arguments)
             if name == "set_structured_labels":
@@ -91,28 +91,28 @@ class Watched:
             self.tell(True)
             return result
 
-        return told
+        return watched
 
 
 @dataclass
 class Kill:
-    """At which call of the API, at its begin, its end or `later_s` after it, the process is killed."""
+    """When to kill the process: at the start or the end of a call of the API, or `later_s` after that."""
 
     call: int
     at_end: bool
     later_s: float
     process: subprocess.Popen[str] | None = None
     calls: int = 0
-    told_at: float = 0.0
+    last_call_at: float = 0.0
 
     def wait_for_quiet(self) -> None:
-        """The server may still carry out what the dead have asked for: wait until it has."""
-        self.told_at = time.monotonic()
-        while time.monotonic() - self.told_at < QUIET_S:
+        """Wait until the server has carried out the last calls of the killed process."""
+        self.last_call_at = time.monotonic()
+        while time.monotonic() - self.last_call_at < QUIET_S:
             time.sleep(QUIET_S / 10)
 
     def __call__(self, ended: bool) -> None:
-        self.told_at = time.monotonic()
+        self.last_call_at = time.monotonic()
         self.calls += not ended
         if self.calls == self.call and ended == self.at_end and self.process is not None:
             if self.later_s:
@@ -122,7 +122,7 @@ class Kill:
 
 
 def make_project(folder: Path, seed: int = 0) -> None:
-    """A folder of recordings of 0.2 to 2.5 s that differ."""
+    """Make a folder of different recordings of 0.2 to 2.5 s."""
     folder.mkdir(parents=True)
     noise = np.random.default_rng(seed)
     for number in range(RECORDINGS):
@@ -134,10 +134,12 @@ def make_project(folder: Path, seed: int = 0) -> None:
 
 
 @contextmanager
-def opened(folder: Path, tell: Callable[[bool], None]) -> Iterator[tuple[LocalProject, Watched, dict[str, str]]]:
-    """The project in `folder`, served; its store watched; and the environment for a block that labels it."""
+def serve_project(
+    folder: Path, tell: Callable[[bool], None]
+) -> Iterator[tuple[LocalProject, WatchedStore, dict[str, str]]]:
+    """Serve the project in `folder`; yield it, its watched store, and the environment for a block that labels it."""
     project = LocalProject(folder)
-    watched = Watched(project.store, tell)
+    watched = WatchedStore(project.store, tell)
     project.store = watched  # type: ignore[assignment]
     with running(project) as address:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EI_")}
@@ -147,7 +149,7 @@ def opened(folder: Path, tell: Callable[[bool], None]) -> Iterator[tuple[LocalPr
 
 
 def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    """The block with the stub engine, working in `folder`, where `ids.json` is."""
+    """Start the block with the stub engine in `folder`, which has `ids.json`."""
     command = [sys.executable, "-m", "tests.stub.action", "--data-ids-file", "ids.json", *SETTINGS, *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -155,7 +157,7 @@ def start(folder: Path, environment: dict[str, str], *arguments: str) -> subproc
 
 
 def state(project: LocalProject, scenario: Scenario) -> dict[int, Any]:
-    """What every sample holds, as the scenario's run left or proposed it."""
+    """Return label, segments and metadata of every sample, as the scenario's run wrote or proposed them."""
     samples = project.samples(JOB if scenario.is_preview else None)
     return {
         one.id: [one.label, [label.to_json() for label in one.structured_labels or ()], dict(one.metadata)]
@@ -165,7 +167,7 @@ def state(project: LocalProject, scenario: Scenario) -> dict[int, Any]:
 
 @dataclass
 class Point:
-    """What became of one kill. `problems` are empty if all is well."""
+    """The outcome of one kill; `problems` is empty if all checks passed."""
 
     scenario: str
     call: int
@@ -175,7 +177,7 @@ class Point:
 
 
 class Harness:
-    """A scenario with its undisturbed run, in the folder `scratch`."""
+    """A scenario and its undisturbed run, in the folder `scratch`."""
 
     def __init__(self, scenario: Scenario, scratch: Path) -> None:
         self.scenario = scenario
@@ -187,7 +189,7 @@ class Harness:
         self.expected, self.calls = self._undisturbed()
 
     def _work(self, name: str) -> tuple[Path, Path]:
-        """A copy of the project, and a folder to run the block in."""
+        """Copy the project, and make a folder to run the block in; return both."""
         project, work = self.scratch / f"{name}-project", self.scratch / name
         shutil.copytree(self.template, project)
         self._make_work(work)
@@ -201,7 +203,7 @@ class Harness:
     def _run(self, folder: Path, *arguments: str) -> None:
         work = self.scratch / f"{folder.name}-work"
         self._make_work(work)
-        with opened(folder, lambda ended: None) as (_, _, environment):
+        with serve_project(folder, lambda ended: None) as (_, _, environment):
             process = start(work, environment, *arguments)
             out, _ = process.communicate(timeout=120)
             if process.returncode:
@@ -210,7 +212,7 @@ class Harness:
     def _undisturbed(self) -> tuple[dict[int, Any], int]:
         project_folder, work = self._work("undisturbed")
         count = Kill(-1, False, 0.0)
-        with opened(project_folder, count) as (project, _, environment):
+        with serve_project(project_folder, count) as (project, _, environment):
             process = start(work, environment, *self.scenario.arguments)
             out, _ = process.communicate(timeout=120)
             if process.returncode:
@@ -218,11 +220,11 @@ class Harness:
             return state(project, self.scenario), count.calls
 
     def kill(self, number: int, chance: random.Random) -> Point:
-        """Kill a run at a random moment, run it again, and look."""
+        """Kill a run at a random moment, run it again, and check the result."""
         later_s = chance.choice((0.0, 0.0, chance.uniform(0, 0.03)))
         kill = Kill(chance.randint(1, self.calls), chance.random() < 0.5, later_s)
         project_folder, work = self._work(f"point{number}")
-        with opened(project_folder, kill) as (project, watched, environment):
+        with serve_project(project_folder, kill) as (project, watched, environment):
             kill.process = start(work, environment, *self.scenario.arguments)
             kill.process.communicate(timeout=120)
             point = Point(self.scenario.name, kill.call, kill.process.returncode == -9)
@@ -237,11 +239,11 @@ class Harness:
             if second.returncode:
                 point.problems.append(f"the second run exits with {second.returncode}: {out[-500:]}")
             if state(project, self.scenario) != self.expected:
-                point.problems.append("the samples differ from those after an undisturbed run")
+                point.problems.append("the samples differ from those of an undisturbed run")
             if again & finished:
-                point.problems.append(f"written again although they were finished: {sorted(again & finished)}")
+                point.problems.append(f"finished samples were written again: {sorted(again & finished)}")
             if len(again) > THREADS:
-                point.problems.append(f"{len(again)} recordings were written again; {THREADS} can be in flight")
+                point.problems.append(f"{len(again)} recordings were written again; at most {THREADS} can be in flight")
             if len(watched.labeled) != len(set(watched.labeled)):
                 point.problems.append("the second run wrote a recording twice")
         shutil.rmtree(project_folder)
@@ -250,7 +252,7 @@ class Harness:
 
 
 def main(points: int, out: Path | None = None, seed: int = 7) -> dict[str, Any]:
-    """Kill `points` runs that are under way, over all scenarios; the figures, written to `out/kills.json` as well."""
+    """Kill `points` runs while they are running, over all scenarios; return the figures, and write `out/kills.json`."""
     began = time.monotonic()
     chance = random.Random(seed)
     done: list[Point] = []
@@ -260,7 +262,7 @@ def main(points: int, out: Path | None = None, seed: int = 7) -> dict[str, Any]:
             folder.mkdir()
             harness = Harness(scenario, folder)
             share = points // len(SCENARIOS) + (number < points % len(SCENARIOS))
-            # A signal some milliseconds after one of the last calls comes too late, and is no kill.
+            # A signal some milliseconds after one of the last calls can come too late; that doesn't count as a kill.
             for at in range(2 * share):
                 if sum(one.was_killed for one in done if one.scenario == scenario.name) < share:
                     done.append(harness.kill(at, chance))

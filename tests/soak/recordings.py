@@ -1,8 +1,8 @@
-"""Many recordings through the local Studio: is memory flat, does a call take as long at the end, is the log short?
+"""Label many recordings through the local Studio; measure memory, the times of calls, and the length of the log.
 
     python -m tests.soak.recordings [--count N] [--out FILE]
 
-The local Studio and the block are processes of their own, as they would be; the model is the stub.
+The local Studio and the block run in separate processes, as usual; the model is the stub.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ARGUMENTS = ("--model", str(EMBEDDED), "--win-size-ms", "500", "--win-stride-ms"
 TENTHS = 10
 SAMPLE_EVERY_S = 0.2
 GROWTH_MB, SLOWER, LOG_LINES = 5.0, 1.5, 1000
-# With fewer, threads start and pools fill for most of the run, and a tenth of it says nothing about calls.
+# In shorter runs, threads start and pools fill most of the time, and a tenth of the calls is too few for a median.
 ENOUGH = 2000
 START_S, LIMIT_S = 300.0, 1800.0
 NAMES = ("dog", "room 2", "Straße", "街の音", "rec,1", "a'b", "x" * 100, "#1")
@@ -46,7 +46,7 @@ NAMES = ("dog", "room 2", "Straße", "街の音", "rec,1", "a'b", "x" * 100, "#1
 
 @dataclass(frozen=True)
 class Memory:
-    """What the process held at a time: seconds since its start, resident bytes."""
+    """Memory of the process at one time: seconds since its start, and resident bytes."""
 
     at_s: float
     bytes: int
@@ -54,7 +54,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Tenth:
-    """A tenth of the calls, in the order of their ends: milliseconds."""
+    """The times of a tenth of the calls, ordered by their ends, in milliseconds."""
 
     median_ms: float
     p99_ms: float
@@ -63,7 +63,7 @@ class Tenth:
 
 @dataclass(frozen=True)
 class Soaked:
-    """A run over `count` recordings."""
+    """The figures of a run over `count` recordings."""
 
     count: int
     seconds: float
@@ -78,19 +78,21 @@ class Soaked:
     tenths: tuple[Tenth, ...]
 
     def checks(self) -> list[Check]:
-        """What was promised of such a run."""
+        """Check the figures against what is promised."""
         found = [
             Check("exit code", self.code == 0, str(self.code)),
-            Check("labeled, by Studio", self.labeled == self.count, f"{self.labeled:,} of {self.count:,}"),
+            Check("labeled in Studio", self.labeled == self.count, f"{self.labeled:,} of {self.count:,}"),
             Check("written more than once", self.doubled == 0, str(self.doubled)),
-            at_most("lines of log", self.log_lines, LOG_LINES, digits=0),
+            at_most("log lines", self.log_lines, LOG_LINES, digits=0),
         ]
         if self.count >= ENOUGH:
             slower = self.tenths[-1].median_ms / self.tenths[1].median_ms
             found += [
-                at_most("memory's growth over the last 80 % of the run", self.growth_mb, GROWTH_MB, "MB"),
-                at_most("memory's peak in the second half, above that in the first", self.halves_mb, GROWTH_MB, "MB"),
-                at_most("a call's median time in the last tenth, by that in the second", slower, SLOWER, digits=2),
+                at_most("memory growth over the last 80 % of the run", self.growth_mb, GROWTH_MB, "MB"),
+                at_most("peak memory of the second half minus that of the first", self.halves_mb, GROWTH_MB, "MB"),
+                at_most(
+                    "median call in the last tenth of the run, relative to the second tenth", slower, SLOWER, digits=2
+                ),
             ]
         return found
 
@@ -99,7 +101,7 @@ class Soaked:
 
 
 def main(count: int = COUNT) -> Soaked:
-    """Label `count` recordings of 0.3 to 3 s, and measure."""
+    """Label `count` recordings of 0.3 to 3 s; return the figures."""
     with tempfile.TemporaryDirectory(prefix="soak-recordings-") as scratch:
         folder, calls, log = Path(scratch) / "audio", Path(scratch) / "calls.txt", Path(scratch) / "log.txt"
         audio_s = make_recordings(folder, count)
@@ -112,12 +114,12 @@ def main(count: int = COUNT) -> Soaked:
                     cwd=ROOT, env={**environment(endpoint, key), "SOAK_CALLS": str(calls)},
                     stdout=file, stderr=subprocess.STDOUT,
                 )  # fmt: skip
-                memory = _watched(block, began)
+                memory = _watch_memory(block, began)
             seconds = time.monotonic() - began
         ended, made = _read_calls(calls)
         writes = Counter(path for path in made if path.endswith("/structured-labels"))
         if not writes:
-            raise RuntimeError(f"{calls.name} names no call that writes labels; its first line: {made[:1]}")
+            raise RuntimeError(f"{calls.name} has no call that writes labels; its first line: {made[:1]}")
         project = LocalProject(folder)
         try:
             labeled = sum(bool(one.structured_labels and one.metadata) for one in project.samples())
@@ -132,7 +134,7 @@ def main(count: int = COUNT) -> Soaked:
 
 
 def make_recordings(folder: Path, count: int) -> float:
-    """Recordings of many lengths and names, in folders of a hundred; returns their seconds together."""
+    """Make recordings with various lengths and names, in folders of 100; return their total length in seconds."""
     random_ = random.Random(7)
     time_s = np.arange(round(10 * LONGEST_S * RATE_HZ)) / RATE_HZ
     sound = 0.2 * np.sin(2 * np.pi * 220 * time_s * (1 + time_s / 30))
@@ -151,7 +153,7 @@ def make_recordings(folder: Path, count: int) -> float:
 
 @contextmanager
 def _studio(folder: Path, ids: Path) -> Iterator[tuple[str, str]]:
-    """A local Studio in a process of its own; its endpoint and its key."""
+    """Run a local Studio in its own process; yield its endpoint and its key."""
     studio = subprocess.Popen(
         [sys.executable, "-u", "-m", "block", "studio", str(folder), "--port", "0", "--ids-file", str(ids)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
@@ -159,7 +161,7 @@ def _studio(folder: Path, ids: Path) -> Iterator[tuple[str, str]]:
     try:
         assert studio.stdout is not None
         said = {}
-        for line in studio.stdout:  # ends where the process does
+        for line in studio.stdout:  # ends when the process ends
             if found := re.fullmatch(r"export (EI_\w+)=(\S+)\s*", line):
                 said[found.group(1)] = found.group(2).strip("'")
             if len(said) == 2:
@@ -172,19 +174,19 @@ def _studio(folder: Path, ids: Path) -> Iterator[tuple[str, str]]:
             studio.stdout.close()
 
 
-def _watched(block: subprocess.Popen[bytes], began: float) -> list[Memory]:
-    """Wait for the process to end; what it held of memory meanwhile."""
+def _watch_memory(block: subprocess.Popen[bytes], began: float) -> list[Memory]:
+    """Wait for the process to end; return its memory over time."""
     page = os.sysconf("SC_PAGE_SIZE")
     seen = []
     try:
         while block.poll() is None:
             at_s = time.monotonic() - began
             if at_s > LIMIT_S:
-                raise TimeoutError(f"the block still runs after {LIMIT_S:.0f} s")
+                raise TimeoutError(f"the block is still running after {LIMIT_S:.0f} s")
             try:
                 resident = int(Path(f"/proc/{block.pid}/statm").read_text().split()[1])
             except (OSError, IndexError):
-                break  # it has just ended
+                break  # the process has just ended
             if resident:
                 seen.append(Memory(at_s, resident * page))
             time.sleep(SAMPLE_EVERY_S)
@@ -196,7 +198,7 @@ def _watched(block: subprocess.Popen[bytes], began: float) -> list[Memory]:
 
 
 def _read_calls(path: Path) -> tuple[list[tuple[float, float]], list[str]]:
-    """When each call ended and how long it took, in seconds, in the order of the ends; and each call's path."""
+    """Return the end and the duration of each call in seconds, ordered by the ends; and the paths of the calls."""
     lines = [line.split(" ", 3) for line in path.read_text().splitlines()]
     return sorted((float(ended), float(took)) for ended, took, _, _ in lines), [line[3] for line in lines]
 
@@ -211,9 +213,9 @@ def _tenths(calls: Sequence[tuple[float, float]]) -> tuple[Tenth, ...]:
 
 
 def _growth_mb(memory: Sequence[Memory]) -> tuple[float, float]:
-    """Growth by a straight line through the last 80 % of the run; peak of its second half above that of its first.
+    """Return the growth of a linear fit to the last 80 % of a run, and the peak of their second half minus the first's.
 
-    The first fifth is left out of both: threads start, and pools fill.
+    Both leave out the first 20 %, in which threads start and pools fill.
     """
     at = np.array([one.at_s for one in memory])
     held = np.array([one.bytes for one in memory]) / 1e6
@@ -228,9 +230,11 @@ def _growth_mb(memory: Sequence[Memory]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Label many recordings through the local Studio, and measure.")
+    parser = argparse.ArgumentParser(
+        description="Label many recordings through the local Studio; measure memory and times."
+    )
     parser.add_argument("--count", type=int, default=COUNT, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the figures, as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file for the figures, as JSON")
     options = parser.parse_args()
     soaked = main(options.count)
     if options.out:

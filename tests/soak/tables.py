@@ -1,4 +1,4 @@
-"""The soak's figures as they stand in docs/faults.md, between markers."""
+"""The soak's figures as tables between markers in docs/faults.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTHING_REPORTED = "nothing"
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the documentation's table."""
+    """A row of the table in docs/faults.md."""
 
     group: str
     happens: str
@@ -29,7 +29,7 @@ class Line:
 
     @classmethod
     def of(cls, row: Row, seconds: float) -> Line:
-        """The row, and how long it took."""
+        """Make a line from a row and the time it took."""
         reports = f"`{row.reports}`" if row.reports else NOTHING_REPORTED
         return cls(row.group, row.happens, row.does, took(seconds), reports, row.code)
 
@@ -38,14 +38,14 @@ class Line:
 
 
 def took(seconds: float) -> str:
-    """A length of time, as roughly as it is worth telling."""
+    """Return a duration, rounded for the table."""
     if seconds < 0.95:
         return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 119.5 else format_duration(seconds)
 
 
 def fault_tables(timed: Sequence[tuple[Row, float]]) -> str:
-    """A table a group, of rows and the seconds that they took."""
+    """Return one table per group, from rows and the seconds that they took."""
     parts = []
     for group, lines in groupby((Line.of(row, seconds) for row, seconds in timed), key=lambda line: line.group):
         head = f"### {group}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
@@ -54,7 +54,7 @@ def fault_tables(timed: Sequence[tuple[Row, float]]) -> str:
 
 
 def read_fault_tables(text: str) -> list[Line]:
-    """What `fault_tables` wrote. Raises ValueError for a table of another form."""
+    """Parse the output of `fault_tables`. Raise ValueError for a table of another form."""
     found, group = [], ""
     for line in text.splitlines():
         if line.startswith("### "):
@@ -66,7 +66,7 @@ def read_fault_tables(text: str) -> list[Line]:
 
 
 def recordings_table(soaked: Soaked) -> str:
-    """The figures of a run over many recordings."""
+    """Return a table of the figures of a run over many recordings."""
     hours = soaked.audio_s / 3600
     figures = [
         ("recordings", f"{soaked.count:,}, {hours:.1f} hours of audio"),
@@ -83,23 +83,23 @@ def recordings_table(soaked: Soaked) -> str:
 
 
 def kills_table(found: Mapping[str, Any]) -> str:
-    """How runs that were killed went on, a line a scenario."""
+    """Return a sentence and a table about killed runs, one line per scenario."""
     lines = [f"| {name} | {one['points']} | {one['most_written_again']} |" for name, one in found["scenarios"].items()]
     head = "| run with | killed | most recordings that a second run rewrote |"
-    told = f"{found['points']} runs, of which {found['killed']} were still running when the signal came."
+    summary = f"{found['points']} runs, of which {found['killed']} were still running when the signal came."
     wrong = len(found["problems"])
     same = "After each restart, Studio held the same as after an undisturbed run"
     outcome = f"{wrong} of them went wrong" if wrong else same
-    return "\n".join([f"{told} {outcome}.", "", head, "|---|---|---|", *lines])
+    return "\n".join([f"{summary} {outcome}.", "", head, "|---|---|---|", *lines])
 
 
 def marked(text: str, name: str) -> str:
-    """What stands between the markers of `name`. Raises ValueError where they are missing."""
+    """Return the text between the markers of `name`. Raise ValueError if they are missing."""
     return _between(text, name).group(2)
 
 
 def with_marked(text: str, name: str, new: str) -> str:
-    """`text` with `new` between the markers of `name`. Raises ValueError where they are missing."""
+    """Return `text` with `new` between the markers of `name`. Raise ValueError if they are missing."""
     found = _between(text, name)
     return f"{text[: found.start(2)]}\n{new}\n{text[found.end(2) :]}"
 

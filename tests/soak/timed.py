@@ -1,7 +1,7 @@
-"""`python -m tests.soak.timed …`: the block with the stub model; how long each call took goes into $SOAK_CALLS.
+"""`python -m tests.soak.timed …`: run the block with the stub model and write the times of its calls to $SOAK_CALLS.
 
-A line a call: when it ended and how long it took, in seconds, then its method and path. A call is all that the
-block waits for it, tries and body included.
+One line per call: its end and duration in seconds, its method and its path. The duration includes all tries and the
+body.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tests.stub import action
 
 
 def main() -> None:
-    """Run the AI Action with its calls timed."""
-    # Unbuffered: a process that ends by os._exit flushes nothing.
+    """Run the AI Action and time its calls."""
+    # Unbuffered, because os._exit doesn't flush.
     file = os.open(os.environ["SOAK_CALLS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     send = StudioClient._request
 

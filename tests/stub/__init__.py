@@ -1,1 +1,1 @@
-"""The block with a stub in the place of the model: everything else is what ships. It needs no torch."""
+"""The block with a stub instead of the model; everything else is the real code. It doesn't need torch."""

@@ -1,4 +1,4 @@
-"""`python -m tests.stub.action …`: transform.py with the stub engine for block.labeling.engine."""
+"""`python -m tests.stub.action …`: run transform.py with the stub engine instead of block.labeling.engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the AI Action; says so at the end if torch was imported after all."""
+    """Run the AI Action with the stub engine."""
     from tests.stub import engine
 
     sys.modules["block.labeling.engine"] = engine

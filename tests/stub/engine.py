@@ -1,7 +1,7 @@
-"""What stands in for `block.labeling.engine`: a labeler that listens to nothing, and gives the same labels every time.
+"""A stub for `block.labeling.engine`: its labeler runs no model and always gives the same labels.
 
-A recording's cells get the first label of interest or the other label in turn, and which comes first depends on what
-the recording holds. `STUB_SECONDS_PER_WINDOW` makes it as slow as a model, `STUB_FAILS_WITH` makes it fail.
+A recording's cells get the first label of interest and the other label in turn; which of them comes first depends on
+the recording's content. `STUB_SECONDS_PER_WINDOW` makes the labeler as slow as a model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DIGEST = "0" * 64
 
 @dataclass
 class StubLabeler:
-    """Labels a batch at a time as `block.labeling.labeler.ExactLabeler` does. `hear` is called with each batch."""
+    """Label in batches, as `block.labeling.labeler.ExactLabeler` does. `hear` is called with each batch."""
 
     job: Job
     hear: Callable[[Sequence[PreparedRecording]], None] = lambda batch: None
@@ -63,7 +63,7 @@ class StubLabeler:
 
 @dataclass
 class StubEngine:
-    """As `block.labeling.engine.Engine`, as far as exact runs without a score store need it."""
+    """The parts of `block.labeling.engine.Engine` that exact runs without a score store need."""
 
     job: Job
     device: Any = None

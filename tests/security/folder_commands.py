@@ -1,4 +1,4 @@
-"""The commands that work on folders, run over recordings and classes whose names are as bad as names can be."""
+"""Run the commands that work on folders on recordings and classes with hostile names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATHS = (
 MARKUP = ("<script>alert(1)</script>", "</script><script>alert(1)//", "]]><x>", "\"'><img src=x onerror=alert(1)>",
           "<!--", "{{7*7}}", "&lt;b&gt;", "javascript:alert(1)")  # fmt: skip
 ALL = (*ESCAPES, *PATHS, *MARKUP)
-# Python's own sockets report to this. Those of compiled extensions do not; the block has such a one for nothing.
+# Python's own sockets trigger this hook. Sockets of compiled extensions don't; the block uses none of those here.
 GUARD = """
 import sys
 
@@ -45,7 +45,7 @@ allowed, asked = sys.argv[1].split(","), []
 def guard(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
-        # A path is a socket of this machine.
+        # If the address is a path, it is a socket on this machine.
         target = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else None
     elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         target = f"{arguments[0]}:{arguments[1]}" if event == "socket.getaddrinfo" else str(arguments[0])
@@ -74,22 +74,22 @@ for line in sys.stdin.read().split("\\0"):
 
 
 @dataclass(frozen=True)
-class Commanded:
-    """What is in the folder `top` after the commands, and all that they printed."""
+class CommandOutput:
+    """`top` is the folder in which the commands ran; `printed` is everything that they printed."""
 
     top: Path
     printed: str
 
 
-def spoiled(folder: Path, name: str) -> Path:
-    """A sound file whose name, as far as a file system takes it, is that one."""
+def make_recording(folder: Path, name: str) -> Path:
+    """Make an audio file with that name, or as much of the name as file systems accept."""
     path = folder / f"{name.replace('/', '_')[:100]}.wav".replace("\0", "")
     soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, 16000), 16000, subtype="PCM_16")
     return path
 
 
 class Payload:
-    """Whoever unpickles this makes the folder `canary`."""
+    """An object that creates the folder `canary` when it is unpickled."""
 
     def __init__(self, canary: Path) -> None:
         self.canary = canary
@@ -98,8 +98,8 @@ class Payload:
         return os.mkdir, (str(self.canary),)
 
 
-def bring_code(checkpoint: Path, canary: Path) -> None:
-    """Let a sound checkpoint hold code and pickles that would make `canary`, and ask for them to be used."""
+def add_code(checkpoint: Path, canary: Path) -> None:
+    """Add code and pickles that would create `canary` to a good checkpoint, and make its configuration ask for them."""
     for name in ("modeling_mine.py", "configuration_mine.py", "__init__.py", "torch.py", "transformers.py"):
         (checkpoint / name).write_text(f"import os\nos.mkdir({str(canary)!r})\nclass Mine: pass\n")
     for name in ("pytorch_model.bin", "training_args.bin"):
@@ -113,15 +113,15 @@ def bring_code(checkpoint: Path, canary: Path) -> None:
         (checkpoint / name).write_text(json.dumps({**content, "auto_map": auto, "trust_remote_code": True}))
 
 
-def commanded(top: Path, make_checkpoint: Callable[..., Path]) -> Commanded:
-    """Label, label again, evaluate; then print classes, list models, verify one. In one process, as torch is slow."""
+def run_commands(top: Path, make_checkpoint: Callable[..., Path]) -> CommandOutput:
+    """Run the commands of this block on folders, classes and models, all in one process: torch starts slowly."""
     classes = (*NAMES[:4], *MARKUP[:4], "\x1b[2Jclass")
     checkpoint = make_checkpoint(classes)
-    bring_code(checkpoint, top / CANARY)
+    add_code(checkpoint, top / CANARY)
     model = ["--model", str(checkpoint)]
     recordings, out, report = (top / "deep" / name for name in ("recordings", "out", "report"))
     recordings.mkdir(parents=True)
-    names = [spoiled(recordings, name).name for name in ALL if name not in (".", "..")]
+    names = [make_recording(recordings, name).name for name in ALL if name not in (".", "..")]
     with (top / "notes.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "label"])
@@ -138,10 +138,10 @@ def commanded(top: Path, make_checkpoint: Callable[..., Path]) -> Commanded:
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS, ""], input="\0".join("\1".join(run) for run in runs), capture_output=True,
         text=True, encoding="utf-8", cwd=top, timeout=240,
-        # As where a user is: nothing says offline.
+        # As on a user's machine: no variable says that the hub is offline.
         env={**environment(**SECRETS), "HF_HUB_OFFLINE": "", "TRANSFORMERS_OFFLINE": ""},
     )  # fmt: skip
     ends = [line for line in done.stdout.split("\n") if line.startswith("ended")]
-    # Some of the names in the notes are no names of files any more: evaluate says 1.
+    # Some file names in notes.csv no longer match a file, so evaluate exits with 1.
     assert ends == [f"ended with {code}" for code in (0, 0, 1, 0, 2, 0, 0)], done.stdout + done.stderr
-    return Commanded(top, done.stdout + done.stderr)
+    return CommandOutput(top, done.stdout + done.stderr)
