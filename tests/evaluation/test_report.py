@@ -94,7 +94,7 @@ def found() -> Evaluation:
 @pytest.fixture(scope="module")
 def page(found: Evaluation) -> str:
     sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
-    shown = [
+    examples = [
         [
             replace(moment, excerpt=cut_excerpt(sound, 16000, 0.5, 1.5) if at else None)
             for at, moment in enumerate(moments)
@@ -104,7 +104,7 @@ def page(found: Evaluation) -> str:
             find_least_certain(found.first, found.ground_truth),
         )
     ]
-    return render_report(found, *shown)
+    return render_report(found, *examples)
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
