@@ -1,4 +1,4 @@
-"""`python -m block evaluate DIR --annotations FILE`: how good the labels are, by the user's own annotations."""
+"""`python -m block evaluate DIR --annotations FILE`: compare labels with the user's annotations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from block import __version__
 from block.commands import ALL_LABELED, SOME_FAILED
-from block.commands.evaluate_options import Configuration, check_labels, configure, name_labels, read
+from block.commands.evaluate_options import Configuration, check_labels, configure, names_any_label, read
 from block.evaluation.agreement import measure_agreement
 from block.evaluation.annotations import Annotations, from_folders, read_csv
 from block.evaluation.as_json import agreement_as_json, as_json
@@ -25,12 +25,14 @@ from block.evaluation.evaluation import (
     translate_thresholds,
 )
 from block.evaluation.examples import Moment, find_least_certain, find_mistakes
-from block.evaluation.ground_truth import read_ground_truth
+from block.evaluation.formatting import list_names
+from block.evaluation.ground_truth import GroundTruth, read_ground_truth
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.folder.listing import find_recordings, format_path
 from block.folder.output_folder import lock
+from block.formatting import count
 from block.labeling.job import Job, format_labels
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
@@ -42,7 +44,7 @@ REPORT, JSON = "report.html", "evaluation.json"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Evaluate. Returns the exit code; raises SettingsError, LabelError or CheckpointError if nothing can start."""
+    """Evaluate and return the exit code. Raise SettingsError, LabelError or CheckpointError if nothing can start."""
     options = read(argv)
     check_installed()
     need_pyarrow()
@@ -50,11 +52,11 @@ def main(argv: Sequence[str]) -> int:
     try:
         os.scandir(root).close()
     except OSError as error:
-        raise SettingsError(f"{root} cannot be read as a folder: {error.strerror or error}") from None
+        raise SettingsError(f"can't read the folder {root}: {error.strerror or error}") from None
     if root.resolve().is_relative_to(out.resolve()):
-        raise SettingsError(f"--out {out} is or holds the folder of recordings; name one beside it")
+        raise SettingsError(f"--out {out} contains the folder of recordings; choose a folder that doesn't")
     with lock(out):
-        # Names that look the same are the same, in whichever of the ways that Unicode has for é they are written.
+        # Compare names in one Unicode form: é may be one character or two.
         present = {_normalize(file): file for file in find_recordings(root, exclude=out).files}
         annotations = _read_annotations(options, root, present)
         configurations = configure(options, annotations)
@@ -71,7 +73,7 @@ def check_installed() -> None:
         import sklearn.model_selection  # noqa: F401
     except (ImportError, OSError) as error:
         raise SettingsError(
-            f"evaluate needs scikit-learn and Jinja ({error}): pip install -r locked/folder.txt"
+            f"evaluate needs scikit-learn and Jinja ({error}); run pip install -r locked/folder.txt"
         ) from None
 
 
@@ -80,17 +82,17 @@ def _normalize(file: str) -> str:
 
 
 def _read_annotations(options: argparse.Namespace, root: Path, present: dict[str, str]) -> Annotations | None:
-    """Return the annotations; None where two ways are compared and neither a file nor a folder names labels."""
+    """Return the annotations; None for a comparison in which neither a file nor a folder names labels."""
     if options.annotations:
         return read_csv(Path(options.annotations))
-    if options.compare and not name_labels(options, {file.partition("/")[0] for file in present if "/" in file}):
+    if options.compare and not names_any_label(options, {file.partition("/")[0] for file in present if "/" in file}):
         return None
     return from_folders(root, present)
 
 
 @dataclass(frozen=True)
 class AllScores:
-    """The scores of each configuration. `paths` have scores of all, `failed` are the others, each with a reason."""
+    """The scores of each configuration. `paths` have scores in all of them; `failed` has the others, with reasons."""
 
     each: tuple[ComputedScores, ...]
     paths: tuple[str, ...]
@@ -105,37 +107,37 @@ class AllScores:
 def _compute_all(
     configurations: Sequence[Configuration], paths: Sequence[str], out: Path, what: str
 ) -> AllScores | None:
-    """Return the scores by each configuration; None if canceled. Raises SettingsError where no recording has scores."""
+    """Return the scores of each configuration; None if canceled. Raise SettingsError if no recording has scores."""
     from block.labeling.engine import start  # imports torch
 
     each: list[ComputedScores] = []
     for one in configurations:
         each.append(compute_scores(start(one.job), one.options, paths, out))
         if each[-1].canceled:
-            print("canceled; the same command again goes on from here")
+            print("canceled; run the same command again to continue")
             return None
     failed = tuple(sorted({format_path(path): why for one in each for path, why in one.failed.items()}.items()))
     readable = tuple(path for path in paths if all(path in one.clips for one in each))
     if not readable:
-        raise SettingsError(f"none of the {what} could be read; {failed[0][0]}: {failed[0][1]}")
+        raise SettingsError(f"none of the {what} could be read, for example {failed[0][0]}: {failed[0][1]}")
     return AllScores(tuple(each), readable, failed)
 
 
 def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[str], root: Path, out: Path) -> int:
-    """Report how far two ways agree, without annotations."""
+    """Report how well two configurations agree, without annotations."""
     a, b = configurations
     for option in ("fit-thresholds", "translate-thresholds"):
         if getattr(a.options, option.replace("-", "_")):
-            raise SettingsError(f"--{option} needs annotations: --annotations FILE, or a folder per class")
+            raise SettingsError(f"--{option} needs annotations; give --annotations FILE, or one folder per class")
     check_labels(configurations)
     if a.job.windows != b.job.windows:
         raise SettingsError(
-            f"--compare: agreement needs the same windows, got {a.job.windows} and {b.job.windows}; give --annotations "
-            "to compare different ones"
+            f"--compare: got windows of {a.job.windows} and {b.job.windows}, expected the same windows; to compare "
+            "different ones, give --annotations"
         )
     if not paths:
-        raise SettingsError(f"{root} holds no recordings")
-    print("No file or folder says what is heard: only how far A and B agree is reported", flush=True)
+        raise SettingsError(f"{root} contains no recordings; give a folder with audio files")
+    print("no annotations: comparing only how well A and B agree", flush=True)
     scores = _compute_all(configurations, paths, out, "recordings")
     if scores is None:
         return CANCELED
@@ -145,9 +147,9 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
     )
     agreement = measure_agreement(predictions_a, predictions_b, scores.speedup)
     if agreement is None:
-        raise SettingsError("--compare: the two models get different windows of the same recordings")
+        raise SettingsError("--compare: A and B get different windows of the same recordings; give --annotations")
     settings = _describe_settings(root, None, a.job, scores.each[0])
-    facts = ReportFacts(f"Agreement on the recordings of {root.resolve().name}", settings, failed=scores.failed)
+    facts = ReportFacts(f"Agreement of A and B on {root.resolve().name}", settings, failed=scores.failed)
     print("\n".join(("", f"A: {a.name}", f"B: {b.name}", *agreement.lines(), "")))
     for file, reason in scores.failed:
         print(f"could not be read: {file}: {reason}")
@@ -159,22 +161,23 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
 def _report_metrics(
     configurations: Sequence[Configuration], annotations: Annotations, present: dict[str, str], root: Path, out: Path
 ) -> int:
-    """Report how good the labels are by the annotations."""
+    """Report how good the labels are, compared with the annotations."""
     options = configurations[0].options
     ground_truth = read_ground_truth(annotations, configurations[0].resolver, options.exhaustive)
     check_labels(configurations)
+    _check_any_judged(ground_truth)
     names = [_normalize(file) for file in ground_truth.files]
     rows = [row for row, name in enumerate(names) if name in present]
     if not rows:
         raise SettingsError(
-            f"none of the {len(names)} annotated files is in {root}, {ground_truth.files[0]!r} for one; paths are "
-            "relative to that folder"
+            f"none of the annotated files is in {root} ({len(names)} missing, for example {ground_truth.files[0]!r}); "
+            "make their paths relative to that folder"
         )
     scores = _compute_all(configurations, [present[names[row]] for row in rows], out, "annotated files")
     if scores is None:
         return CANCELED
     facts = ReportFacts(
-        f"Labels of {root.resolve().name} held to {Path(annotations.source).name}",
+        f"Labels of {root.resolve().name} compared with your annotations",
         _describe_settings(root, annotations, configurations[0].job, scores.each[0]),
         options.exhaustive,
         options.segment_s if annotations.is_strong else None,
@@ -209,31 +212,41 @@ def _report_metrics(
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 
 
+def _check_any_judged(truth: GroundTruth) -> None:
+    """Raise SettingsError unless at least one label of interest can be judged."""
+    if not truth.is_judged.any():
+        raise SettingsError(
+            f"no label of interest occurs in the annotations: got {list_names(truth.unjudged_names)}, but the "
+            f"annotations contain {list_names(truth.unused_names) or 'no labels'}; give labels that occur in them with "
+            "--audioset-labels, or, if the annotations are complete, add --exhaustive"
+        )
+
+
 def _describe_settings(
     root: Path, annotations: Annotations | None, job: Job, scores: ComputedScores
 ) -> tuple[tuple[str, str], ...]:
     decisions, compute = job.decisions, job.compute
     seconds = sum(clip.seconds for clip in scores.clips.values())
-    silence = "" if decisions.silence_dbfs is None else f", silence below {decisions.silence_dbfs:g} dBFS"
+    silence = "" if decisions.silence_dbfs is None else f", silent below {decisions.silence_dbfs:g} dBFS"
     windows = f"{job.windows}{silence}"
     annotated: tuple[tuple[str, str], ...] = ()
     if annotations is not None:
-        kind = "strong, from when to when" if annotations.is_strong else "whole clips"
-        annotated = (("annotations", f"{annotations.source}: {len(annotations.rows)} rows, {kind}"),)
-        windows = f"{job.windows}; a clip gets the highest score of any{silence}"
+        kind = "with start and end times" if annotations.is_strong else "for whole clips"
+        annotated = (("annotations", f"{annotations.source}: {count(len(annotations.rows), 'row')} {kind}"),)
+        windows = f"{windows}; a clip gets the highest score of its windows"
     return (
         ("recordings", f"{len(scores.clips)} in {root}, {seconds / 60:.1f} min"),
         *annotated,
         ("model", f"{job.checkpoint.name}, sha256 {job.checkpoint.sha256()[:12]}"),
-        ("labels of interest", f"{format_labels(decisions.labels)}; otherwise {decisions.other_label}"),
-        ("scores", f"{decisions.score_function}, {compute.mode} mode, {scores.dtype}, filled by {compute.fill}"),
+        ("labels of interest", f"{format_labels(decisions.labels)}; all else: {decisions.other_label}"),
+        ("scores", f"{decisions.score_function}, {compute.mode} mode, {scores.dtype}, fill: {compute.fill}"),
         ("windows", windows),
         ("block", __version__),
     )
 
 
 def _add_excerpt(moment: Moment, path: Path) -> Moment:
-    """Read a recording again for the excerpt of a moment, which stays without one if that fails."""
+    """Return the moment with an excerpt of its recording, or unchanged if the recording can't be read."""
     from block import audio
     from block.evaluation.excerpts import cut_excerpt
 
@@ -251,4 +264,4 @@ def _write(out: Path, page: str, content: str) -> None:
         write_atomic(out / JSON, content)
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
-    print(f"written: {out / REPORT}, to read in a browser, and {out / JSON}", flush=True)
+    print(f"wrote {out / REPORT}, to open in a browser, and {out / JSON}", flush=True)

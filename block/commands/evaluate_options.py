@@ -1,4 +1,4 @@
-"""The options of `evaluate`: those of `label` that labels depend on, and its own; and the configurations they make."""
+"""The options of `evaluate`: its own and those of `label` that affect labels; and the configurations to evaluate."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from block.model.checkpoint import find_checkpoint
 from block.settings import SettingsError
 
 OUT = "build/evaluation"
-# What two ways to label may differ in; the rest would compare other things than the labels.
+# The settings that --compare accepts; with any other, more than the labels would differ.
 COMPARABLE = (
     "model", "score-function", "fill", "mode", "dtype", "win-size-ms", "win-stride-ms", "min-confidence",
 )  # fmt: skip
-WINDOW_MS = 2000  # where strong labels need windows and none are given: as the AI Action has them
+WINDOW_MS = 2000  # the default of the AI Action, for strong labels and for comparisons without annotations
 
 
 def _count(text: str) -> int:
@@ -40,7 +40,7 @@ def _count(text: str) -> int:
 def _draws(text: str) -> int:
     value = _count(text)
     if value < 100:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected at least 100: an interval needs that many")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected at least 100; fewer draws don't give an interval")
     return value
 
 
@@ -61,63 +61,63 @@ def _goal(text: str) -> Goal:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _default(option: Option) -> Option:
-    """Return an option of `label` as evaluate has it: what the annotations decide is not filled in."""
+def _adapt(option: Option) -> Option:
+    """Return an option of `label` for `evaluate`: without a default where the annotations decide it."""
     if option.name == "audioset-labels":
         return replace(
             option,
             default=None,
-            help=f"{option.help} (default: all classes that are annotated; without annotations, those of label)",
+            help=f"{option.help} (default: all annotated classes; without annotations, those of `label`)",
         )
     if option.name == "win-size-ms":
-        return replace(option, default=None, help="length of a window in ms, whose highest score a clip gets; 0: the "
-                       f"whole clip (default: 0; with strong labels or without annotations {WINDOW_MS})")  # fmt: skip
+        return replace(option, default=None, help="window length in ms, 0 for the whole clip; a clip gets the highest "
+                       f"score of its windows (default: 0; {WINDOW_MS} with times or without annotations)")  # fmt: skip
     if option.name == "win-stride-ms":
-        return replace(option, default=None, help=f"{option.help} (default: the window's length)")
+        return replace(option, default=None, help=f"{option.help} (default: the window length)")
     return option
 
 
-SHARED = tuple(_default(option) for option in LABEL)
+SHARED = tuple(_adapt(option) for option in LABEL)
 OWN = (
-    Option("annotations", "string", None, "CSV with file,label or file,start_s,end_s,label; without it, the topmost "
-           "folders in DIR are the labels, or, if none of them names a label of interest, --compare reports only how "
-           "far A and B agree", metavar="FILE"),
-    Option("exhaustive", "flag", False, "the annotations name everything: labels of interest that never occur in them "
-           "are absent"),
+    Option("annotations", "string", None, "CSV with the columns file,label or file,start_s,end_s,label; without it, "
+           "the top-level folders in DIR are the labels. If none is named after a label of interest, --compare only "
+           "reports how well A and B agree", metavar="FILE"),
+    Option("exhaustive", "flag", False, "the annotations are complete: labels of interest that never occur in them "
+           "count as absent everywhere"),
     Option("out", "string", OUT, "folder for report.html, evaluation.json and the scores", metavar="OUT"),
-    Option("fit-thresholds", "string", None, "choose a threshold for each label: f1, or precision=0.9", _goal,
-           "GOAL"),
+    Option("fit-thresholds", "string", None, "suggest a threshold for each label: f1 for the best F1, or "
+           "precision=0.9 for the best recall at that precision", _goal, "GOAL"),
     Option("translate-thresholds", "flag", False,
-           "find the thresholds that keep the same labels under the other score function"),
-    Option("segment-s", "float", SEGMENT_S, "length of a segment for strong labels, in seconds", _seconds, "S"),
-    Option("bootstrap", "int", 1000, "draws that the intervals come from", _draws, "N"),
-    Option("seed", "int", 0, "other draws and folds with another number", _count, "N"),
+           "find thresholds for the other score function that keep the labels of most windows"),
+    Option("segment-s", "float", SEGMENT_S, "segment length in seconds, if the annotations have times", _seconds, "S"),
+    Option("bootstrap", "int", 1000, "bootstrap draws for the intervals, at least 100", _draws, "N"),
+    Option("seed", "int", 0, "seed for the bootstrap draws and the cross-validation folds", _count, "N"),
 )  # fmt: skip
 
 
 def read(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the options of `evaluate`, defaults filled in. Raises SettingsError; `--help` prints and exits."""
+    """Return the options of `evaluate`, with defaults. Raise SettingsError; `--help` prints and exits."""
     parser = CommandParser(
         prog="python -m block evaluate", allow_abbrev=False,
-        description="How good the labels of a folder of recordings are, by annotations of your own: figures with "
-        "intervals, thresholds, comparisons, and a report to read in a browser.",
+        description="Compare the labels of a folder of recordings with your annotations. Writes a report to open in a "
+        "browser: metrics with intervals, suggested thresholds, comparisons, and examples to listen to.",
     )  # fmt: skip
-    parser.add_argument("folder", metavar="DIR", help="folder of recordings, with folders in it")
+    parser.add_argument("folder", metavar="DIR", help="folder of recordings, searched with its subfolders")
     add_options(parser, (*OWN, *SHARED))
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="two ways to label side by side, for example score-function="
-        f"softmax score-function=sigmoid; several settings with commas between: {', '.join(COMPARABLE)}",
+        "--compare", nargs=2, metavar=("A", "B"), help="compare two configurations, such as score-function=softmax "
+        f"score-function=sigmoid; separate several settings with commas. Can vary: {', '.join(COMPARABLE)}",
     )  # fmt: skip
     options = parser.parse_args(list(argv))
     fill_in(options, (*OWN, *SHARED))
     if options.annotations == "":
-        raise SettingsError("--annotations is empty; name a CSV, or leave it out for a folder per class")
+        raise SettingsError("--annotations is empty; give a CSV file, or omit it if each class has a folder")
     return options
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to label, checked, and the options that it comes from. `name` is empty where there is no other."""
+    """A checked configuration and its options. `name` is empty unless two are compared."""
 
     name: str
     options: argparse.Namespace
@@ -126,7 +126,7 @@ class Configuration:
 
 
 def configure(options: argparse.Namespace, annotations: Annotations | None) -> list[Configuration]:
-    """Return the configurations to evaluate, one or two. Raises SettingsError, LabelError or CheckpointError."""
+    """Return the 1 or 2 configurations to evaluate. Raise SettingsError, LabelError or CheckpointError."""
     return [_configure(name, changed, annotations) for name, changed in list_variants(options)]
 
 
@@ -143,24 +143,24 @@ def _configure(name: str, options: argparse.Namespace, annotations: Annotations 
 
 
 def list_variants(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
-    """Return the options of each way to label, one or two, with its name. Raises SettingsError."""
+    """Return the name and options of each of the 1 or 2 configurations. Raise SettingsError if they are the same."""
     if not options.compare:
         return [("", options)]
     texts = [" ".join(text.split()) for text in options.compare]
     if texts[0] == texts[1]:
-        raise SettingsError(f"--compare is given {make_printable(texts[0])} twice; there is nothing to compare")
-    return [(text, change(options, text)) for text in texts]
+        raise SettingsError(f"--compare got {make_printable(texts[0])} twice; give two different configurations")
+    return [(text, apply_settings(options, text)) for text in texts]
 
 
-def change(options: argparse.Namespace, text: str) -> argparse.Namespace:
-    """Return `options` with the settings in `text`, `name=value` with commas between. Raises SettingsError."""
+def apply_settings(options: argparse.Namespace, text: str) -> argparse.Namespace:
+    """Return `options` changed by `text`, `name=value` pairs separated by commas. Raise SettingsError."""
     by_name = {option.name: option for option in SHARED}
     found = copy.copy(options)
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in COMPARABLE or not equals or not value:
             raise SettingsError(
-                f"--compare: {make_printable(part)!r}; expected name=value with one of {', '.join(COMPARABLE)}"
+                f"--compare: got {make_printable(part)!r}, expected name=value with one of {', '.join(COMPARABLE)}"
             )
         try:
             setattr(found, by_name[name].field, by_name[name].read(value))
@@ -170,7 +170,7 @@ def change(options: argparse.Namespace, text: str) -> argparse.Namespace:
 
 
 def set_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace:
-    """Return the options with the windows that the annotations call for, where none are given."""
+    """Return the options, with default windows for these annotations unless the user gave some."""
     found = copy.copy(options)
     if found.win_size_ms is None:
         given = found.win_stride_ms is not None
@@ -180,8 +180,8 @@ def set_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace
     return found
 
 
-def name_labels(options: argparse.Namespace, folders: Iterable[str]) -> bool:
-    """Return True if any folder is named for a label of interest, or for any class where no labels are given."""
+def names_any_label(options: argparse.Namespace, folders: Iterable[str]) -> bool:
+    """Return True if any folder is named after a label of interest; after any class, if the user gave no labels."""
     class_names = find_checkpoint(list_variants(options)[0][1].model).class_names
     if options.audioset_labels is None:
         known = ClassNames(class_names)
@@ -191,10 +191,10 @@ def name_labels(options: argparse.Namespace, folders: Iterable[str]) -> bool:
 
 
 def check_labels(configurations: Sequence[Configuration]) -> None:
-    """Raise SettingsError unless the labels have the same names; checkpoints may have other classes for them."""
+    """Raise SettingsError unless both configurations have the same label names; their checkpoints may differ."""
     first, last = ([target.name for target in configurations[at].resolver.targets] for at in (0, -1))
     if first != last:
         raise SettingsError(
-            f"--compare: the ways have other labels, {', '.join(first)} and {', '.join(last)}; name the same ones "
-            "with --audioset-labels"
+            f"--compare: A has the labels {', '.join(first)}, B has {', '.join(last)}; give both the same labels with "
+            "--audioset-labels"
         )

@@ -1,1 +1,1 @@
-"""How good the labels are by the user's own annotations: metrics, thresholds, comparisons, a report."""
+"""Compare labels with the user's annotations: metrics, thresholds, comparisons, a report."""

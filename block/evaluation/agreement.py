@@ -1,4 +1,4 @@
-"""How far two configurations agree on the same windows, for which no annotations are needed."""
+"""Measure how well two configurations agree on the same windows. This needs no annotations."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import numpy as np
 from block.decisions import Scores
 from block.evaluation.ground_truth import list_targets
 from block.evaluation.predictions import Prediction, decide_windows, reduce_to_targets
+from block.formatting import count
 from block.labeling.agreement import Tally
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far A and B agree. B is `speedup` times as fast as A; None unless this run computed all scores of both."""
+    """How well A and B agree. B is `speedup` times as fast as A; None unless this run computed all scores of both."""
 
     tally: Tally
     speedup: float | None = None
 
     def lines(self) -> list[str]:
-        """Return what this says, a sentence each."""
+        """Return the results as sentences."""
         tally = self.tally
         lines = [
-            f"Same label: {_share(tally.agreed, tally.windows)} windows.",
-            f"Of those where either found a label of interest: {_share(tally.heard_agreed, tally.heard)}.",
+            f"Same label: {_format_share(tally.agreed, tally.windows)}.",
+            f"Same label where A or B found a label of interest: {_format_share(tally.heard_agreed, tally.heard)}.",
             f"Largest score difference: {tally.largest_error:.4f}.",
         ]
         if self.speedup is not None:
-            lines.append(f"B is {self.speedup:.2f} times as fast as A, decoding and audits included.")
+            lines.append(f"B is {self.speedup:.2f} times as fast as A, including decoding and audits.")
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Return what evaluation.json holds; shares are null where there are no windows."""
+        """Return the content of evaluation.json; a share of no windows is null."""
         tally = self.tally
         return {
             "windows": tally.windows,
@@ -49,9 +50,9 @@ class Agreement:
 def measure_agreement(
     a: Sequence[Prediction], b: Sequence[Prediction], speedup: float | None = None
 ) -> Agreement | None:
-    """Compare the labels and scores of each window of the same clips; None if the windows are not the same.
+    """Compare labels and scores of the same clips, window by window; return None if the windows differ.
 
-    Windows that are silent are left out.
+    Windows that are silent in either are left out.
     """
     tally = Tally()
     for one, other in zip(a, b, strict=True):
@@ -72,5 +73,5 @@ def _score_targets(prediction: Prediction) -> Scores:
     return reduce_to_targets(prediction.scores, list_targets(prediction.settings.labels))
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({part / whole * 100:.1f} %)" if whole else "0 of 0"
+def _format_share(part: int, whole: int) -> str:
+    return f"{part:,} of {count(whole, 'window')}" + (f" ({part / whole * 100:.1f} %)" if whole else "")

@@ -1,4 +1,4 @@
-"""All metrics as JSON, for other programs. NaN is null, an infinite d′ the text "inf"."""
+"""Write all metrics as JSON for other programs. NaN becomes null; an infinite d′ becomes the text "inf"."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def as_json(evaluation: Evaluation) -> str:
 
 
 def agreement_as_json(facts: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
-    """Return the content of evaluation.json where there are no annotations."""
+    """Return the content of evaluation.json for a comparison without annotations."""
     compared = {"a": name_a, "b": name_b, "agreement": agreement.to_json()}
     head = {"version": __version__, "settings": dict(facts.settings), "failed": dict(facts.failed)}
     return _dump({**head, "compared": compared})
@@ -125,7 +125,7 @@ def _dump(content: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON can hold: dataclasses as objects, numbers that JSON does not know as null or text."""
+    """Return `value` as JSON allows it: dataclasses as objects, numbers that JSON doesn't have as null or text."""
     if dataclasses.is_dataclass(value):
         value = vars(value)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Bootstrap intervals over clips: how far a metric would move if other clips of the same kind had been annotated.
+"""Bootstrap intervals: how much a metric would vary if other clips of the same kind had been annotated.
 
-Clips are drawn with replacement, as many as there are. A draw is described by its weights: how often it took each
-clip. The interval is the percentile one: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+Each draw takes as many clips as there are, with replacement, and is described by its weights: how often it took each
+clip. Intervals are percentile intervals: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
 Sampled values have the shape `(1 + draws, …)`: first the metric of the clips themselves, then that of each draw.
 """
@@ -24,7 +24,7 @@ CHUNK_VALUES = 1 << 22  # weights in memory at once: 32 MB
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric and its 95 % interval `low`…`high`; all NaN where the metric is not defined."""
+    """A metric and its 95 % interval `low`…`high`; NaN for what is not defined."""
 
     value: float
     low: float = math.nan
@@ -37,20 +37,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Resamples:
-    """`count` draws of `clips` clips out of `clips`; the same draws for the same `seed`, whoever asks."""
+    """`count` draws of `clips` clips out of `clips`. The same `seed` always gives the same draws."""
 
     clips: int
     count: int = 1000
     seed: int = 0
 
     def weights(self) -> Iterator[Floats]:
-        """Yield how often each draw took each clip, some draws at a time. Shape of each: `(draws, clips)`."""
-        # Every metric asks for them: draw them once where they fit.
+        """Yield how often each draw took each clip, a chunk of draws at a time. Shape: `(draws, clips)`."""
+        # Every metric needs them: draw them only once if they fit into memory.
         fits = self.clips * self.count <= 2 * CHUNK_VALUES
         yield from _draw_all(self) if fits else _draw(self)
 
     def apply(self, statistic: Callable[[Floats], Floats]) -> Floats:
-        """Return the sampled values of `statistic`, which maps weights, `(draws, clips)`, to `(draws, …)`."""
+        """Return the sampled values of `statistic`, which maps weights of shape `(draws, clips)` to `(draws, …)`."""
         return np.concatenate([statistic(np.ones((1, self.clips))), *map(statistic, self.weights())])
 
 
@@ -69,23 +69,23 @@ def _draw_all(resamples: Resamples) -> tuple[Floats, ...]:
 
 
 def estimate(values: Floats) -> Estimate:
-    """Return the estimate of sampled values, shape `(1 + draws,)`. NaN draws do not count.
+    """Return the estimate of sampled values, shape `(1 + draws,)`. NaN draws don't count.
 
-    A draw may miss all clips with a label. Where a metric is defined in fewer than half of the draws, an interval
-    would describe a lucky choice of them, and is left out.
+    A draw may miss all clips with a label. If the metric is defined in fewer than half of the draws, those are not
+    representative, and there is no interval.
     """
     value, draws = float(values[0]), values[1:]
     defined = draws[~np.isnan(draws)]
     if math.isnan(value) or len(defined) * 2 < len(draws) or not len(defined):
         return Estimate(value)
     tail = (1 - COVERAGE) / 2
-    # An infinite d′ cannot be interpolated with a neighbor: take the draws themselves.
+    # "nearest", because an infinite d′ can't be interpolated with its neighbor.
     low, high = np.quantile(defined, [tail, 1 - tail], method="nearest")
     return Estimate(value, float(low), float(high))
 
 
 def mean_over_labels(values: Floats) -> Floats:
-    """Return the mean over the defined values, NaN where there are none. Shape: `(labels, …)` in, `(…)` out."""
+    """Return the mean of the values that aren't NaN; NaN if all are. Shape: `(labels, …)` in, `(…)` out."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
@@ -93,9 +93,9 @@ def mean_over_labels(values: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class LabelMetric:
-    """One metric of each label, and its mean over labels.
+    """Sampled values of one metric: of each label, and their mean.
 
-    Both are sampled values: `values` of the shape `(1 + draws, labels)`, `mean_values` of the shape `(1 + draws,)`.
+    `values` has the shape `(1 + draws, labels)`, `mean_values` has the shape `(1 + draws,)`.
     """
 
     values: Floats

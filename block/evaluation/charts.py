@@ -1,4 +1,4 @@
-"""The data of the report's charts; `templates/charts.html` draws them."""
+"""Compute the data of the report's charts, which `templates/charts.html` draws."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from block.spectrogram import hz_to_mel
 POINTS = 200
 BINS = 28
 TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-END = 0.0003  # scores below it, and above 1 - END, are in the outermost bins
+END = 0.0003  # scores below END or above 1 - END fall into the outermost bins
 TICKS_KHZ = (0.5, 1, 2, 4, 8, 16)
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 @dataclass(frozen=True)
 class PlotArea:
-    """Where in a chart of `width` by `height` the data lie: 0…1 to the right and upwards."""
+    """The area of a chart of `width` by `height` that holds the data, whose 0…1 run right and up."""
 
     width: int
     height: int
@@ -44,9 +44,9 @@ SPECTROGRAM = PlotArea(width=398, height=140, left=34, right=394, top=2, bottom=
 
 @dataclass(frozen=True)
 class Curve:
-    """A precision–recall curve: its corners, and the threshold `in_use`, each recall and precision.
+    """A precision–recall curve: its corners and the current threshold `in_use`, each as (recall, precision).
 
-    `in_use` is None where precision or recall is not defined; `chance` is the precision of guessing.
+    `in_use` is None if precision or recall is not defined; `chance` is the precision of guessing.
     """
 
     corners: list[tuple[float, float]]
@@ -56,7 +56,7 @@ class Curve:
 
 
 def draw_curve(present: Bools, scores: Floats, in_use: tuple[float, float]) -> Curve:
-    """Return the curve of one label, shape `(clips,)` both; `in_use`: recall and precision at its threshold."""
+    """Return the curve of a label from arrays of shape `(clips,)`; `in_use`: recall and precision at its threshold."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(present, scores)
@@ -75,7 +75,7 @@ def draw_curve(present: Bools, scores: Floats, in_use: tuple[float, float]) -> C
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a histogram, in the chart's units; `is_positive` for the clips with the label."""
+    """A bar of a histogram, in the chart's units; `is_positive` is True for clips with the label."""
 
     x: float
     y: float
@@ -86,7 +86,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars, the share at the axis's ends, and ticks and thresholds, each a place in 0…1 and its text."""
+    """Bars, the `highest` share on the axis, and ticks and thresholds, each a position in 0…1 with its text."""
 
     bars: list[Bar]
     highest: float
@@ -96,9 +96,9 @@ class Histogram:
 
 
 def draw_histogram(present: Bools, scores: Floats, thresholds: Sequence[float]) -> Histogram:
-    """Return scores of the clips with the label upwards, of those without downwards, as shares of their own number.
+    """Return the histogram of scores: clips with the label upward, clips without it downward, as shares of each group.
 
-    The axis is that of log-odds, which spreads scores near 0 and 1 as far as those in the middle.
+    The score axis is in log-odds, which spreads out scores near 0 and 1.
     """
     bins = np.minimum((_place(scores) * BINS).astype(np.intp), BINS - 1)
     groups = [np.bincount(bins[chosen], minlength=BINS) / max(1, int(chosen.sum())) for chosen in (present, ~present)]
@@ -117,7 +117,7 @@ def draw_histogram(present: Bools, scores: Floats, thresholds: Sequence[float]) 
 
 @dataclass(frozen=True)
 class SpectrogramAxes:
-    """Ticks of a spectrogram, each with its text, and the `bounds` of the moment, in the chart's units."""
+    """Ticks of a spectrogram, each with its text, and the `bounds` of a moment, in the chart's units."""
 
     frequencies: list[tuple[float, str]]
     times: list[tuple[float, str]]
@@ -126,7 +126,7 @@ class SpectrogramAxes:
 
 
 def draw_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
-    """Return the axes of an excerpt; `bounds` are in seconds of the recording, and left out where not visible."""
+    """Return the axes of an excerpt. `bounds` are in seconds of the recording; those outside it are left out."""
     area = SPECTROGRAM
     visible = [khz for khz in TICKS_KHZ if khz * 1000 < excerpt.high_hz * 0.99]
     low, high, *at_ticks = hz_to_mel([excerpt.low_hz, excerpt.high_hz, *(khz * 1000 for khz in visible)])
@@ -144,6 +144,6 @@ def draw_axes(excerpt: Excerpt, bounds: Sequence[float]) -> SpectrogramAxes:
 
 
 def _place(scores: Floats | Sequence[float]) -> Floats:
-    """Return where scores lie on the axis of log-odds, 0…1."""
+    """Return the positions of scores on the log-odds axis, in 0…1."""
     odds = np.clip(scores, END, 1 - END) / (1 - np.clip(scores, END, 1 - END))
     return np.asarray(np.log(odds) / math.log((1 - END) / END) / 2 + 0.5)

@@ -1,4 +1,4 @@
-"""The logits of annotated recordings: those that OUT holds, and those that are computed now and stored there."""
+"""Get the logits of recordings: from the score store in OUT, or from the model, and then store them there."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from block.labeling.engine import Engine
 
 FILES = "evaluation-files.json"
-NOT_REACHED = "the run ended before it"
+NOT_REACHED = "the run ended before this recording"
 
 
 @dataclass(frozen=True)
 class ComputedScores:
-    """Each recording's clip by its path, and why the others have none. `dtype` is what was computed in.
+    """The clip of each recording by its path, and why the `failed` ones have none. `dtype` is the model's.
 
-    `seconds` is what it took to compute all of them; None where OUT held some already.
+    `seconds` is how long computing all of them took; None if OUT already had some.
     """
 
     clips: dict[str, Clip]
@@ -41,9 +41,9 @@ class ComputedScores:
 
 
 def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[str], out: Path) -> ComputedScores:
-    """Score `files`, paths relative to the folder, by the engine's job; what OUT holds already is not computed again.
+    """Score `files`, paths relative to the folder, with the engine's job, except those with scores in OUT.
 
-    Raises SettingsError or CheckpointError where nothing can start, and where OUT cannot be written.
+    Raise SettingsError or CheckpointError if nothing can start or OUT can't be written.
     """
     job = engine.job
     location = LocalFolder(options.folder)
@@ -54,7 +54,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     with engine.open_store(out / SCORES, progress) as store:
         ids = find_unscored(entries, store, job.decisions)
         if len(ids) < len(files):
-            print(f"{len(files) - len(ids)} of {len(files)} recordings have their scores in {out / SCORES}", flush=True)
+            print(f"{len(files) - len(ids)} of {len(files)} recordings have scores in {out / SCORES}", flush=True)
         summary, seconds = Summary(), None
         if ids:
             from block.labeling.cached_labeler import CachedLabeler

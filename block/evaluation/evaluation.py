@@ -1,4 +1,4 @@
-"""One evaluation as a whole: the metrics of one or two configurations, their differences, and thresholds to use."""
+"""The results of one evaluation: metrics of 1 or 2 configurations, their differences, and suggested thresholds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from block.settings import SCORE_FUNCTIONS, DecisionSettings
 
 @dataclass(frozen=True, eq=False)
 class LabelingResult:
-    """The labels that one configuration gives, and how good they are. `name` is empty where there is no other."""
+    """The labels of one configuration, and their metrics. `name` is empty unless two are compared."""
 
     name: str
     settings: DecisionSettings
@@ -39,7 +39,7 @@ def evaluate_labels(
     resamples: Resamples,
     segment_s: float | None,
 ) -> LabelingResult:
-    """Label `clips`, those of `ground_truth.files`, and compare; in segments too unless `segment_s` is None."""
+    """Label `clips`, one for each of `ground_truth.files`, and compute metrics; with `segment_s`, in segments too."""
     predictions = tuple(predict(clip, settings) for clip in clips)
     detections = gather_detections(predictions, settings, ground_truth.events, segment_s)
     metrics = compute_metrics(ground_truth.present, ground_truth.is_judged, detections, resamples)
@@ -48,10 +48,10 @@ def evaluate_labels(
 
 @dataclass(frozen=True)
 class FittedThreshold:
-    """A target's new threshold. `lines` are its entries for --audioset-labels, the old ones where it stays.
+    """A target's suggested threshold. `lines` are its entries for --audioset-labels, unchanged if there is none.
 
-    `before` are the rates of the label as a detector at the threshold in use, on all clips. `labeled` is what to
-    expect where each clip gets one label under all new thresholds, again of clips that these were not chosen on.
+    `before` has the rates of the label as detector at its current threshold, on all clips. `labeled` has the expected
+    rates if each clip gets one label under all new thresholds, on held-out clips.
     """
 
     name: str
@@ -65,10 +65,10 @@ class FittedThreshold:
 def fit_thresholds(
     result: LabelingResult, ground_truth: GroundTruth, goal: Goal, resamples: Resamples
 ) -> tuple[FittedThreshold, ...]:
-    """Choose a threshold for each target; that of a target that is not judged stays."""
+    """Choose a threshold for each target; keep that of a target that can't be judged."""
     present, scores = ground_truth.present, result.detections.scores
     fits = [
-        fit_threshold(present[:, at], scores[:, at], goal, resamples) if judged else Fit(None, "it is not annotated")
+        fit_threshold(present[:, at], scores[:, at], goal, resamples) if judged else Fit(None, "it is never annotated")
         for at, judged in enumerate(ground_truth.is_judged)
     ]
     detected = result.detections.is_detected.copy()
@@ -89,7 +89,7 @@ def fit_thresholds(
 
 
 def format_entry(label: LabelOfInterest, threshold: float) -> str:
-    """Return the entry of `label` for --audioset-labels with another threshold: the same classes, the same name."""
+    """Return an entry for --audioset-labels with the classes and name of `label` but another threshold."""
     star = "*" if len(label.indices) > 1 else ""
     number = f"{threshold:.6g}" if float(f"{threshold:.6g}") == threshold else repr(threshold)
     if normalize_name(label.name) == normalize_name(label.class_name.removesuffix(star)):
@@ -99,9 +99,9 @@ def format_entry(label: LabelOfInterest, threshold: float) -> str:
 
 @dataclass(frozen=True)
 class TranslatedThresholds:
-    """The thresholds of `labels` for `score_function`, the other one, and how many windows get another label then.
+    """The thresholds of `labels` for the other score function, `score_function`, with `lines` for --audioset-labels.
 
-    `differ` of `windows` windows, each decided by itself, with all thresholds translated.
+    With all thresholds translated, `differ` of `windows` windows, each decided by itself, get a different label.
     """
 
     score_function: str
@@ -112,12 +112,12 @@ class TranslatedThresholds:
 
 
 def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
-    """Carry each label's threshold to the score function that is not in use, on the windows of these clips."""
+    """Translate each label's threshold to the other score function, using the windows of these clips."""
     settings = result.settings
     other = next(function for function in SCORE_FUNCTIONS if function != settings.score_function)
     changed = replace(settings, score_function=other)
     scores = np.concatenate([one.scores[one.is_heard] for one in result.predictions])
-    # Only the scores count here, and these do not depend on a threshold.
+    # `changed` has the old thresholds, but only its scores are used, which don't depend on thresholds.
     others = np.concatenate([predict(one.clip, changed).scores[one.is_heard] for one in result.predictions])
     translations = tuple(map(translate_threshold, find_reached(scores, settings).T, others.T))
     pairs = list(zip(settings.labels, translations, strict=True))
@@ -130,9 +130,9 @@ def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """What the report says besides metrics. `settings` are names and texts, in order; lists are paths of files.
+    """What the report says besides metrics. `settings` has names and texts in order; `failed` has files and reasons.
 
-    `failed` holds a reason a file.
+    `missing` files are annotated but not in the folder; `not_annotated` files are in the folder but not annotated.
     """
 
     title: str
@@ -146,7 +146,7 @@ class ReportFacts:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All results, for the texts and the report. `second` and `agreement` need --compare."""
+    """All results, for the terminal and the report. `second` and `agreement` are None without --compare."""
 
     facts: ReportFacts
     ground_truth: GroundTruth
@@ -164,10 +164,10 @@ class Evaluation:
 
     @property
     def label_names(self) -> list[str]:
-        """The names of the judged labels, in the order of the metrics."""
+        """Return the names of the judged labels, in the order of the metrics."""
         return [self.ground_truth.targets[at].name for at in self.first.metrics.columns]
 
     def thresholds(self, target: int) -> list[float]:
-        """Return the different thresholds of a target's labels, lowest first."""
+        """Return the distinct thresholds of a target's labels, lowest first."""
         labels = self.first.settings.labels
         return sorted({labels[member].threshold for member in self.ground_truth.targets[target].members})

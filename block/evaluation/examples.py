@@ -1,4 +1,4 @@
-"""Which parts of which clips are worth listening to: where the labels are surely wrong, and where least certain."""
+"""Find the moments worth listening to: the most confident mistakes, and the least certain labels."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from block.evaluation.excerpts import Excerpt
 from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.predictions import reduce_to_targets
 
-MOST = 10
+MAX_MOMENTS = 10
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A span of a clip, in seconds: `label` was given with `score`; `annotated` are the names noted for it.
+    """A span of a clip, in seconds, that was given `label` with `score`; `annotated` has the names annotated there.
 
-    `margin` is that of `decisions.compute_margins`. `excerpt` is None where the recording could not be read again.
+    `margin` comes from `decisions.compute_margins`. `excerpt` is None if the recording couldn't be read for it.
     """
 
     clip: int
@@ -32,10 +32,10 @@ class Moment:
 
 
 def find_mistakes(result: LabelingResult, ground_truth: GroundTruth) -> list[Moment]:
-    """Return the most confident mistakes, one a clip: labels given where not noted, the highest score first.
+    """Return the ten most confident mistakes, at most one per clip.
 
-    Where these are fewer than ten, clips follow in which a label was missed, and none given in its place; those with
-    the lowest score of the label first.
+    First, labels that were given but aren't annotated, highest score first. Then, clips with a missed label and no
+    wrong one, lowest score of the missed label first.
     """
     judged = {target.name for target in ground_truth.targets} - set(ground_truth.unjudged_names)
     wrong: list[Moment] = []
@@ -54,15 +54,15 @@ def find_mistakes(result: LabelingResult, ground_truth: GroundTruth) -> list[Mom
         missed.append((float(lowest), max(candidates, key=lambda moment: moment.margin)))
     wrong.sort(key=lambda moment: -moment.score)
     missed.sort(key=lambda pair: pair[0])
-    return [*wrong, *(moment for _, moment in missed)][:MOST]
+    return [*wrong, *(moment for _, moment in missed)][:MAX_MOMENTS]
 
 
 def find_least_certain(result: LabelingResult, ground_truth: GroundTruth) -> list[Moment]:
-    """Return the moments, one a clip, where the smallest change of a score would give another label."""
+    """Return the ten moments, at most one per clip, whose label would change with the smallest change of a score."""
     found = [
         min(moments, key=lambda moment: moment.margin) for moments in _list_moments(result, ground_truth) if moments
     ]
-    return sorted(found, key=lambda moment: moment.margin)[:MOST]
+    return sorted(found, key=lambda moment: moment.margin)[:MAX_MOMENTS]
 
 
 def _list_annotated(ground_truth: GroundTruth, clip: int) -> list[str]:
@@ -70,7 +70,7 @@ def _list_annotated(ground_truth: GroundTruth, clip: int) -> list[str]:
 
 
 def _list_moments(result: LabelingResult, ground_truth: GroundTruth) -> Iterator[list[Moment]]:
-    """Yield the cells of each clip that are not silent, each decided by itself."""
+    """Yield a list for each clip: its cells that aren't silent, each decided by itself."""
     settings = result.settings
     for clip, prediction in enumerate(result.predictions):
         cells, to_seconds = prediction.clip.layout.cells, prediction.clip.seconds_at

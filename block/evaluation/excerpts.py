@@ -1,4 +1,4 @@
-"""Short excerpts of recordings, to see and to hear, as data: URIs that need no file beside the page."""
+"""Cut short excerpts with picture and sound from recordings, as data: URIs, so that the report stays one file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from block.recording import Waveform
 from block.spectrogram import LOW_HZ, compute_mel_levels, encode_png
 
 EXCERPT_S = 6.0
-AROUND_S = 0.5  # before and after a short span, for comparison
+AROUND_S = 0.5  # context before and after a short span
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of a recording: `seconds` from `start_s` on; `image` and `sound` are data: URIs."""
+    """`seconds` of a recording from `start_s` on. `image`, from `low_hz` to `high_hz`, and `sound` are data: URIs."""
 
     start_s: float
     seconds: float
@@ -28,7 +28,7 @@ class Excerpt:
 
 
 def cut_excerpt(waveform: Waveform, rate_hz: int, start_s: float, end_s: float) -> Excerpt:
-    """Cut a span from a waveform, in ±1, with a little before and after; the loudest 6 s where it is longer."""
+    """Cut a span from a waveform in ±1, with up to 0.5 s of context at each end; its loudest 6 s if it is longer."""
     start, end = round(start_s * rate_hz), min(round(end_s * rate_hz), len(waveform))
     most = round(EXCERPT_S * rate_hz)
     if end - start > most:
@@ -43,7 +43,7 @@ def cut_excerpt(waveform: Waveform, rate_hz: int, start_s: float, end_s: float) 
 
 
 def find_loudest(waveform: Waveform, length: int, rate_hz: int) -> int:
-    """Return where the `length` values with the most energy begin, to a tenth of a second."""
+    """Return the start of the `length` values with the most energy, in steps of a tenth of a second."""
     energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
     starts = np.arange(0, len(waveform) - length + 1, max(1, rate_hz // 10))
     return int(starts[(energy[starts + length] - energy[starts]).argmax()])

@@ -1,23 +1,26 @@
-"""Metrics as text: the same on the terminal and in the report."""
+"""Format metrics as text, the same on the terminal and in the report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
+from block.formatting import make_printable
+
+MOST_LISTED = 10
 
 
 def format_number(value: float, places: int = 3) -> str:
-    """Return a metric as printed; a dash where it is not defined."""
+    """Return a metric as text; a dash if it is not defined."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     text = f"{value:.{places}f}"
     if float(text) == 0:
-        text = text.lstrip("-")  # nobody expects −0.000
+        text = text.lstrip("-")  # no −0.000
     return text.replace("-", "−")
 
 
@@ -28,37 +31,38 @@ def format_change(value: float) -> str:
 
 
 def format_interval(estimate: Estimate, places: int = 3) -> str:
-    """Return an estimate's 95 % interval; empty where there is none."""
+    """Return the 95 % interval of an estimate; empty if there is none."""
     if math.isnan(estimate.low):
         return ""
     return f"{format_number(estimate.low, places)}…{format_number(estimate.high, places)}"
 
 
 def format_change_interval(estimate: Estimate) -> str:
-    """Return the 95 % interval of a difference; empty where there is none."""
+    """Return the 95 % interval of a difference; empty if there is none."""
     if math.isnan(estimate.low):
         return ""
     return f"{format_change(estimate.low)}…{format_change(estimate.high)}"
 
 
 def format_thresholds(thresholds: Iterable[float]) -> str:
-    """Return the thresholds of a label; there are several where classes share a name."""
+    """Return the thresholds of a label, of which there may be several if classes share a name."""
     return ", ".join(f"{value:.4g}" for value in thresholds)
 
 
-def format_count(amount: int, word: str) -> str:
-    """Return `1 clip`, `2 clips`."""
-    return f"{amount} {word}{'s' * (amount != 1)}"
+def list_names(names: Sequence[str]) -> str:
+    """Return names for a message, separated by commas; after ten of them, only how many more there are."""
+    more = f" and {len(names) - MOST_LISTED:,} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(map(make_printable, names[:MOST_LISTED])) + more
 
 
 def describe_completeness(evaluation: Evaluation) -> str:
-    """Return how labels that are not annotated were understood."""
+    """Return what a missing annotation means in this evaluation."""
     if evaluation.facts.exhaustive:
-        return "The annotations are taken as exhaustive (--exhaustive): a label that is not noted for a file is absent."
+        return "The annotations count as complete (--exhaustive): a file has no labels but those annotated."
     text = (
-        "A label that occurs in the annotations counts as absent from every annotated file it is not noted for; "
-        "labels that never occur in them are not judged"
+        "If a label occurs in the annotations, it counts as absent from every annotated file that doesn't have it. "
+        "Labels that never occur in the annotations are not judged"
     )
     if names := evaluation.ground_truth.unjudged_names:
-        return f"{text}: {', '.join(names)}. --exhaustive counts these as absent everywhere."
-    return f"{text} (here, all labels of interest occur)."
+        return f"{text}: {', '.join(names)}. With --exhaustive, they count as absent everywhere."
+    return f"{text}; here, all labels of interest occur."

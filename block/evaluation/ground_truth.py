@@ -1,4 +1,4 @@
-"""Annotations against the labels of interest: which clip has which label, and of which labels an absence is known."""
+"""Match annotations with the labels of interest: which clip has which label, and which labels can be judged."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from block.ontology import normalize_name
 
 @dataclass(frozen=True)
 class TargetLabel:
-    """One name in the output; `members` are the places of the labels of interest that are written as it."""
+    """One name in the output; `members` are the positions of the labels of interest that get this name."""
 
     name: str
     members: tuple[int, ...]
 
 
 def list_targets(labels: Sequence[LabelOfInterest]) -> tuple[TargetLabel, ...]:
-    """Return the names in the output, in the user's order. Classes renamed to one name are one."""
+    """Return the names in the output, in the user's order. Classes with the same new name share a target."""
     members: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         members.setdefault(label.name, []).append(place)
@@ -35,9 +35,9 @@ def list_targets(labels: Sequence[LabelOfInterest]) -> tuple[TargetLabel, ...]:
 def list_annotated_classes(
     annotations: Annotations, class_names: Sequence[str], threshold: float, other: str
 ) -> tuple[LabelOfInterest, ...]:
-    """Return the labels of interest where the user names none: each annotated class, under its own name.
+    """Return the labels of interest for a user who named none: each annotated class, under its own name.
 
-    Raises LabelError, naming file and line, for a name that is no class of the checkpoint.
+    Raise LabelError with file and line for a name that is not a class of the checkpoint.
     """
     classes = ClassNames(class_names)
     typed: dict[int, str] = {}
@@ -48,12 +48,12 @@ def list_annotated_classes(
                 raise _unknown_name(classes, row)
             typed.setdefault(index, classes.names[index])
     if not typed:
-        raise LabelError(f"{annotations.source} names no class; name the labels of interest: --audioset-labels")
+        raise LabelError(f"{annotations.source} contains no class; name the labels of interest with --audioset-labels")
     return parse_labels("\n".join(typed.values()), class_names, threshold)
 
 
 def _find_class(classes: ClassNames, row: Annotation) -> int | None:
-    """Return the class that a row names, None if it names none. Raises LabelError if it is not clear which."""
+    """Return the class that a row names; None if it names none. Raise LabelError if the name is ambiguous."""
     try:
         return classes.index(row.label) if row.label in classes else None
     except LabelError as error:
@@ -67,7 +67,7 @@ def _unknown_name(classes: ClassNames, row: Annotation) -> LabelError:
 
 
 class LabelResolver:
-    """Finds the targets that a name in the annotations means: by the name of a class, or by the name in the output."""
+    """Find the targets of a name in the annotations, which may be the name of a class or a name in the output."""
 
     def __init__(self, labels: Sequence[LabelOfInterest], class_names: Sequence[str], other: str) -> None:
         self.targets = list_targets(labels)
@@ -78,14 +78,14 @@ class LabelResolver:
         for at, target in enumerate(self.targets):
             self._by_name[normalize_name(target.name)].add(at)
             for label in (labels[member] for member in target.members):
-                if len(label.indices) > 1:  # `Animal*`, which is no class, may be annotated as such
+                if len(label.indices) > 1:  # `Animal*` is not a class, but may be annotated
                     self._by_name[normalize_name(label.class_name)].add(at)
                     self._by_name[normalize_name(label.class_name.removesuffix("*"))].add(at)
                 for index in label.indices:
                     self._by_class[index].add(at)
 
     def knows_any(self, names: Iterable[str]) -> bool:
-        """Return True if any of these names means a target."""
+        """Return True if any of these names belongs to a target."""
         for name in names:
             with contextlib.suppress(LabelError):
                 if self.resolve(Annotation("", "", name)):
@@ -93,10 +93,10 @@ class LabelResolver:
         return False
 
     def resolve(self, row: Annotation) -> frozenset[int]:
-        """Return the targets that this row annotates; none for the other label, and for a class nobody asked for.
+        """Return the targets that this row annotates; none for the other label or a class that isn't of interest.
 
-        Raises LabelError, naming file and line, for a name that is neither a class nor an output name, or that is
-        both, of different labels.
+        Raise LabelError with file and line if the name is neither a class nor a name in the output, or if it is a
+        class and also the name in the output of another class.
         """
         typed = normalize_name(row.label)
         by_name = self._by_name.get(typed, set())
@@ -106,13 +106,13 @@ class LabelResolver:
         by_class = self._by_class.get(index, set()) if index is not None else set()
         if index is None and not by_name:
             raise _unknown_name(self._classes, row)
-        # `Animal*` and `Dog` may both be asked for, and a dog is both; but a class that was renamed is one thing, and
-        # another that was given its name is another.
+        # With `Animal*` and `Dog` as labels of interest, a dog counts for both. But if Dog was renamed and another
+        # class got the name Dog, nothing tells which of the two the annotation means.
         if by_name and by_class and not by_name & by_class:
             there, here = (self.targets[min(found)].name for found in (by_class, by_name))
             raise LabelError(
-                f"{row.place}: {row.label!r} is a class that is written as {there!r}, and the name that other classes "
-                f"are written as, {here!r}; rename one of them in --audioset-labels"
+                f"{row.place}: {row.label!r} is ambiguous: that class is renamed to {there!r}, and another class is "
+                f"renamed to {here!r}; choose a different new name in --audioset-labels"
             )
         return frozenset(by_name | by_class)
 
@@ -121,9 +121,9 @@ class LabelResolver:
 class GroundTruth:
     """Which labels are annotated in which of `files`.
 
-    `present`, shape `(files, targets)`. `is_judged`, shape `(targets,)`: the labels whose absence is known too.
-    `events` are each file's, with `label` a target, for strong labels. `unused_names` are annotated names that mean no
-    label of interest.
+    `present` has the shape `(files, targets)`. `is_judged`, shape `(targets,)`, is True for labels whose absence is
+    known too. `events` has each file's events if the labels are strong, with `label` the index of a target.
+    `unused_names` are annotated names that belong to no label of interest.
     """
 
     files: tuple[str, ...]
@@ -138,7 +138,7 @@ class GroundTruth:
         return [target.name for target, judged in zip(self.targets, self.is_judged, strict=True) if not judged]
 
     def select(self, rows: Sequence[int]) -> GroundTruth:
-        """Return the same for some of the files. What is judged stays: it depends on the annotations alone."""
+        """Return the ground truth of some of the files. `is_judged` stays: it depends only on the annotations."""
         return replace(
             self,
             files=tuple(self.files[row] for row in rows),
@@ -148,11 +148,11 @@ class GroundTruth:
 
 
 def read_ground_truth(annotations: Annotations, resolver: LabelResolver, exhaustive: bool) -> GroundTruth:
-    """Resolve all annotations. Raises LabelError, naming file and line, for names that mean nothing.
+    """Resolve all annotations. Raise LabelError with file and line for an unknown name.
 
-    Annotations are rarely complete. A label that occurs in them was listened for: where it is not noted it counts as
-    absent. A label of interest that never occurs may just not have been listened for: it is not judged, unless
-    `exhaustive` says that what is not noted is not there.
+    Annotations are rarely complete. If a label occurs in them, the annotator listened for it, so it counts as absent
+    from every file that doesn't have it. If it never occurs, the annotator may not have listened for it, so it isn't
+    judged, unless `exhaustive` says that the annotations are complete.
     """
     rows = {file: row for row, file in enumerate(annotations.files)}
     present = np.zeros((len(rows), len(resolver.targets)), dtype=bool)

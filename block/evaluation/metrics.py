@@ -1,4 +1,4 @@
-"""All metrics of one evaluation, from annotations and detections: arrays in, estimates out."""
+"""Compute all metrics from arrays of annotations and detections."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from block.evaluation.rates import LabelCounts, RateTable, compute_clip_rates, c
 class Detections:
     """What was detected in each clip. The columns are the targets, in the user's order.
 
-    `scores`, shape `(clips, targets)`: the highest of any window. `is_detected`, the same shape: the label reached its
-    own threshold, whatever the others did. `is_labeled`, the same shape: a part of the clip got the label in the end.
-    `top`, shape `(clips,)`: the target that the part with the highest score got, -1 where all got the other label.
-    `detected_segments` and `labeled_segments` count segments in the same two ways, for strong labels.
+    `scores`, shape `(clips, targets)`: the highest score of any window. `is_detected`, same shape: the label reached
+    its own threshold, regardless of the others. `is_labeled`, same shape: a segment of the clip got the label. `top`,
+    shape `(clips,)`: the target of the segment with the highest score, -1 if all segments got the other label. For
+    strong labels, `detected_segments` and `labeled_segments` count segments in the same two ways.
     """
 
     scores: Floats
@@ -33,11 +33,11 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
-    """All metrics of one way to label. Labels are the judged `columns` of the targets, in their order.
+    """All metrics of one configuration. Its labels are the judged `columns` of the targets, in their order.
 
-    They come from `clips` clips, of which `positives` have each label. `as_detector` compares each label with its own
-    threshold alone, `as_labeled` is after the single-label decision; `segments_…` are the same for strong labels.
-    `confusion` has a row a judged label and a column a target, and one more of each, for none.
+    They come from `clips` clips; `positives` says how many of these have each label. `as_detector` compares each label
+    only with its own threshold, `as_labeled` is after the decision for a single label; `segments_…` are the same for
+    strong labels. `confusion` has a row per judged label and a column per target, plus one of each for no label.
     """
 
     columns: tuple[int, ...]
@@ -54,7 +54,7 @@ class Metrics:
 
 
 def compute_metrics(present: Bools, is_judged: Bools, detections: Detections, resamples: Resamples) -> Metrics:
-    """Compare `detections` with `present`, shape `(clips, targets)`; only targets that `is_judged`, `(targets,)`."""
+    """Compare `detections` with `present`, shape `(clips, targets)`, for the targets in `is_judged`, `(targets,)`."""
     columns = np.flatnonzero(is_judged)
     annotated = present[:, columns]
     rankings = [ClipRanking(present[:, column], detections.scores[:, column]) for column in columns]
@@ -77,7 +77,7 @@ def compute_metrics(present: Bools, is_judged: Bools, detections: Detections, re
         tuple(annotated.sum(axis=0).tolist()),
         rank(ClipRanking.average_precision),
         roc_auc,
-        # As in AudioSet's own evaluations: d′ of the mean AUC, not the mean of d′, which one label makes infinite.
+        # As in AudioSet's own evaluations: d′ of the mean AUC. A single label can make the mean of d′ infinite.
         LabelMetric(d_primes(roc_auc.values), d_primes(roc_auc.mean_values)),
         compute_clip_rates(detections.is_detected[:, columns], annotated, resamples),
         compute_clip_rates(detections.is_labeled[:, columns], annotated, resamples),
@@ -89,7 +89,7 @@ def compute_metrics(present: Bools, is_judged: Bools, detections: Detections, re
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two ways to label the same clips, and the `change` from the first to the second, of paired draws."""
+    """A metric of two configurations on the same clips, and the `change` from first to second over paired draws."""
 
     first: float
     second: float
@@ -98,7 +98,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """One metric of two ways to label: of each judged label, and its mean."""
+    """One metric of two configurations: for each judged label, and the mean."""
 
     name: str
     labels: tuple[Difference, ...]
@@ -106,7 +106,7 @@ class MetricComparison:
 
 
 def compare(first: Metrics, second: Metrics) -> tuple[MetricComparison, ...]:
-    """Compare two ways to label the same clips, metric by metric."""
+    """Compare two configurations on the same clips, metric by metric."""
     others = _list_comparable(second)
     return tuple(
         MetricComparison(
@@ -130,6 +130,6 @@ def _list_comparable(metrics: Metrics) -> dict[str, LabelMetric]:
 
 
 def _subtract(first: Floats, second: Floats) -> Difference:
-    """Subtract sampled values of the same draws, shape `(1 + draws,)`."""
+    """Return the difference of sampled values of the same draws, shape `(1 + draws,)`."""
     with np.errstate(invalid="ignore"):  # the difference of two infinite values is not defined
         return Difference(float(first[0]), float(second[0]), estimate(second - first))

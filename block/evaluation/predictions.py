@@ -1,4 +1,4 @@
-"""The labels of each clip, decided from its logits on the path that labeling takes. No audio, no torch."""
+"""Decide the labels of each clip from its logits, with the code that labeling uses. Needs no audio and no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from block.windows import Layout
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A recording's logits, shape `(pieces, classes)`, and where its windows lie; as `score_store.Scored` has them."""
+    """A recording's logits, shape `(chunks, classes)`, and its windows, as in `score_store.Scored`."""
 
     value_rate_hz: Fraction
     layout: Layout
@@ -36,7 +36,7 @@ class Clip:
         return self.seconds_at(self.layout.values)
 
     def seconds_at(self, position: int) -> float:
-        """Return the time of a value."""
+        """Return the time of a value, in seconds."""
         return float(position / self.value_rate_hz)
 
 
@@ -44,7 +44,7 @@ class Clip:
 class Prediction:
     """A clip's labels under `settings`, and the scores of its windows, shape `(windows, labels of interest)`.
 
-    `is_heard`, shape `(windows,)`, is False for windows that were left out as silent.
+    `is_heard`, shape `(windows,)`, is False for windows that were skipped as silent.
     """
 
     clip: Clip
@@ -55,25 +55,25 @@ class Prediction:
 
 
 def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
-    """Label a clip."""
+    """Return the labels and scores of a clip."""
     scores = decisions.score_labels(clip.logits, clip.chunk_counts, settings)
     labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.chunk_counts, scores, settings)
     return Prediction(clip, settings, scores, np.array(clip.chunk_counts) > 0, labeled)
 
 
 def decide_windows(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[str]:
-    """Return the label of each window, none of them silent, decided by itself."""
+    """Return the label of each window, decided by itself. None of the windows may be silent."""
     decided = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), labels, other_label)
     return [one.label for one in decided]
 
 
 def find_reached(scores: Scores, settings: DecisionSettings) -> Bools:
-    """Return which labels of interest reach their own threshold. Shape: `(…, labels)`, as the scores."""
+    """Return which labels of interest reach their own threshold. Shape: `(…, labels)`, like the scores."""
     return np.asarray(scores >= np.array([label.threshold for label in settings.labels]))
 
 
 def reduce_to_targets(values: npt.NDArray[Any], targets: Sequence[TargetLabel]) -> npt.NDArray[Any]:
-    """Take the highest of the labels of interest that share a name. Shape: `(…, labels)` in, `(…, targets)` out."""
+    """Return the maximum over labels of interest with the same name. Shape: `(…, labels)` in, `(…, targets)` out."""
     return np.stack([values[..., list(target.members)].max(axis=-1) for target in targets], axis=-1)
 
 
@@ -83,7 +83,7 @@ def gather_detections(
     events: Sequence[Iterable[Event]] = (),
     segment_s: float | None = None,
 ) -> Detections:
-    """Gather what was detected. With `segment_s`, count segments too, and those of each clip's annotated `events`."""
+    """Return what was detected. With `segment_s`, count segments too, and compare with each clip's `events`."""
     targets = list_targets(settings.labels)
     columns = {target.name: column for column, target in enumerate(targets)}
     scores = np.array([reduce_to_targets(one.scores, targets).max(axis=0) for one in predictions])
@@ -110,7 +110,7 @@ def gather_detections(
 
 
 def find_detected_events(prediction: Prediction) -> list[Event]:
-    """Return where each target reaches its own threshold, whatever the others do: an event a cell."""
+    """Return one event for each cell in which a target reaches its own threshold, regardless of the others."""
     clip, settings = prediction.clip, prediction.settings
     cells = clip.layout.cells
     reached = find_reached(decisions.score_cells(prediction.scores, cells), settings)
@@ -122,7 +122,7 @@ def find_detected_events(prediction: Prediction) -> list[Event]:
 
 
 def find_labeled_events(prediction: Prediction, columns: dict[str, int]) -> list[Event]:
-    """Return the segments that got a label of interest."""
+    """Return one event for each segment that got a label of interest."""
     clip = prediction.clip
     return [
         Event(columns[segment.label], clip.seconds_at(segment.start), clip.seconds_at(segment.end))

@@ -1,6 +1,6 @@
-"""How well scores rank the clips with a label above those without: AP, ROC AUC and d′, without any threshold.
+"""Measure how well scores rank clips with a label above clips without it: AP, ROC AUC and d′. No thresholds.
 
-The values are those of scikit-learn, computed for many weightings of the clips at once: the bootstrap needs a thousand.
+The values equal scikit-learn's, but are computed for many weightings of the clips at once, as the bootstrap needs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from block.evaluation.bootstrap import Bools, Floats
 
 
 def d_prime(auc: float) -> float:
-    """Return `√2·Φ⁻¹(AUC)`, the distance of two normal distributions of one width that have this AUC; ±∞ at 1 and 0.
+    """Return `√2·Φ⁻¹(AUC)`, the distance between two normal distributions of width 1 with this AUC; ±∞ at 1 and 0.
 
-    As defined for AudioSet: Gemmeke et al., Audio Set, ICASSP 2017, and Hershey et al., the same year.
+    Defined as for AudioSet: Gemmeke et al., Audio Set, ICASSP 2017; Hershey et al., ICASSP 2017.
     """
     if math.isnan(auc):
         return math.nan
@@ -26,38 +26,38 @@ def d_prime(auc: float) -> float:
 
 
 class ClipRanking:
-    """One label's clips by falling score, from arrays of the shape `(clips,)`. `scores` are the distinct ones."""
+    """One label's clips by falling score, from arrays of shape `(clips,)`. `scores` has the distinct scores."""
 
     def __init__(self, present: Bools, scores: Floats) -> None:
         self._order = np.argsort(-scores, kind="stable")
         ordered = scores[self._order]
         self._present = present[self._order].astype(np.float64)
-        # Clips with equal scores cannot be told apart: what counts is the last of each group.
+        # No threshold separates clips with equal scores, so count only at the last of each group.
         self._ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
         self.scores = ordered[self._ends]
 
     def count(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Count the clips with the label, and all clips, down to each distinct score. Shape: `(draws, scores)` each."""
+        """Return how many clips with the label, and in all, reach each score, both of shape `(draws, scores)`."""
         ordered = weights[:, self._order]
         positives = np.cumsum(ordered * self._present, axis=1)[:, self._ends]
         return positives, np.cumsum(ordered, axis=1)[:, self._ends]
 
     def average_precision(self, weights: Floats) -> Floats:
-        """Return the average precision, 0…1, under each weighting; NaN without a clip that has the label.
+        """Return the average precision, 0…1, under each weighting; NaN if no clip has the label.
 
-        The mean of the precision over the clips with the label, each at its own score:
+        This is the mean of the precision at the score of each clip with the label:
         https://scikit-learn.org/stable/modules/generated/sklearn.metrics.average_precision_score.html.
         Shape: `(draws, clips)` in, `(draws,)` out.
         """
         positives, clips = self.count(weights)
         steps = np.diff(positives, axis=1, prepend=0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            # As long as no clip has any weight, no positive has, and the step is 0.
+            # Before the first clip with a weight, there is no positive either, so the step is 0.
             precision = np.where(clips > 0, positives / clips, 0.0)
             return np.asarray((steps * precision).sum(axis=1) / positives[:, -1])
 
     def roc_auc(self, weights: Floats) -> Floats:
-        """Return the area under the ROC curve, 0…1, under each weighting; NaN unless clips are with and without.
+        """Return the area under the ROC curve, 0…1, under each weighting; NaN if all clips have the label, or none.
 
         Shape: `(draws, clips)` in, `(draws,)` out.
         """

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of yes-or-no decisions, with intervals; and the confusion of single labels."""
+"""Compute precision, recall and F1 of yes-or-no decisions, with intervals, and the confusion of single labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from block.evaluation.bootstrap import Bools, Estimate, Floats, LabelMetric, Res
 class Rates:
     """Precision, recall and F1, each in 0…1 with its interval.
 
-    Precision is NaN where nothing was predicted, recall where nothing is annotated, F1 where both are so.
+    Precision is NaN if nothing was predicted, recall if nothing is annotated, F1 if both.
     """
 
     precision: Estimate
@@ -24,9 +24,9 @@ class Rates:
 
 @dataclass(frozen=True, eq=False)
 class RateTable:
-    """The rates of each label, their mean over labels (`macro`), and the rates of all decisions together (`micro`).
+    """The rates of each label, their mean over labels (`macro`), and the rates of all decisions pooled (`micro`).
 
-    `f1` has the F1 of the labels and of `macro` again, with all draws.
+    `f1` repeats the F1 of the labels and of `macro`, with all draws.
     """
 
     labels: tuple[Rates, ...]
@@ -37,9 +37,9 @@ class RateTable:
 
 @dataclass(frozen=True, eq=False)
 class LabelCounts:
-    """What each clip adds to the counts of correct, predicted and annotated labels. Shape of each: `(clips, labels)`.
+    """What each clip adds to the numbers of correct, predicted and annotated labels. Shape of each: `(clips, labels)`.
 
-    A clip that is judged as a whole adds 0 or 1, a clip that is judged in segments adds their number.
+    A clip that is judged as a whole adds 0 or 1; a clip that is judged in segments adds a number of segments.
     """
 
     correct: Floats
@@ -48,7 +48,7 @@ class LabelCounts:
 
 
 def compute_rates(counts: LabelCounts, resamples: Resamples) -> RateTable:
-    """Return rates with intervals over clips. The mean over labels is over those that are annotated at all."""
+    """Return rates with intervals over clips. The mean over labels covers only labels that are annotated."""
     parts = (counts.correct, counts.predicted, counts.annotated)
     labels = resamples.apply(lambda weights: _divide(*(weights @ part for part in parts)))
     micro = resamples.apply(lambda weights: _divide(*(weights @ part.sum(axis=1) for part in parts)))
@@ -62,16 +62,16 @@ def compute_rates(counts: LabelCounts, resamples: Resamples) -> RateTable:
 
 
 def compute_clip_rates(predicted: Bools, present: Bools, resamples: Resamples) -> RateTable:
-    """Return rates of whole clips, `predicted` against `present`, both of the shape `(clips, labels)`.
+    """Return the rates of whole clips, from `predicted` and `present`, both of shape `(clips, labels)`.
 
-    The same values as scikit-learn's `precision_recall_fscore_support`.
+    The values equal those of scikit-learn's `precision_recall_fscore_support`.
     """
     counts = LabelCounts(*(part.astype(np.float64) for part in (predicted & present, predicted, present)))
     return compute_rates(counts, resamples)
 
 
 def _divide(correct: Floats, predicted: Floats, annotated: Floats) -> Floats:
-    """Return precision, recall and F1 of counts. Shape: `(…)` in, `(…, 3)` out."""
+    """Return precision, recall and F1. Shape: `(…)` in, `(…, 3)` out."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.stack((correct / predicted, correct / annotated, 2 * correct / (predicted + annotated)), axis=-1)
 
@@ -82,11 +82,11 @@ def _estimate_rates(values: Floats) -> Rates:
 
 
 def count_confusion(present: Bools, top: npt.NDArray[np.intp], columns: int) -> npt.NDArray[np.intp]:
-    """Return how often clips with each label got each label. Shape: `(labels + 1, columns + 1)`.
+    """Return how many clips with each label were given each label. Shape: `(labels + 1, columns + 1)`.
 
-    `present` has the shape `(clips, labels)`; `top`, shape `(clips,)`, is the column that a clip got, -1 for none.
-    The last row counts the clips without any label, the last column those that got none. A clip with several labels
-    counts in the row of each.
+    `present` has the shape `(clips, labels)`; `top`, shape `(clips,)`, is the column that a clip was given, -1 for
+    none. The last row counts clips without a label, the last column clips that were given none. A clip with several
+    labels counts in each of their rows.
     """
     annotated = np.column_stack((present, ~present.any(axis=1))).astype(np.intp)
     given = (top[:, None] == np.append(np.arange(columns), -1)).astype(np.intp)

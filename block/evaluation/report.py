@@ -1,4 +1,4 @@
-"""The report: one HTML file with all results, to read in a browser without a network."""
+"""Render the report: one HTML file with all results, which a browser shows without a network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from block.evaluation import charts, formatting
 from block.evaluation.agreement import Agreement
 from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
+from block.formatting import count
 
 if TYPE_CHECKING:
     import jinja2
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CurvePair:
-    """Both charts of one label, and its place among the metrics' labels."""
+    """The two charts of a label; `place` is its position among the labels of the metrics."""
 
     place: int
     curve: charts.Curve
@@ -26,7 +27,7 @@ class CurvePair:
 
 
 def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain: Sequence[Moment]) -> str:
-    """Return the whole page."""
+    """Return the report as HTML."""
     page = load_environment().get_template("report.html")
     return page.render(
         facts=evaluation.facts,
@@ -38,7 +39,7 @@ def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain:
 
 
 def render_agreement(facts: ReportFacts, name_a: str, name_b: str, agreement: Agreement) -> str:
-    """Return the page where there are no annotations to compare with."""
+    """Return the report of a comparison without annotations as HTML."""
     page = load_environment().get_template("agreement.html")
     return page.render(facts=facts, name_a=name_a, name_b=name_b, agreement=agreement)
 
@@ -58,7 +59,7 @@ def _draw_curves(evaluation: Evaluation) -> list[CurvePair]:
 
 @functools.cache
 def load_environment() -> jinja2.Environment:
-    """Return the templates with their filters; text in them never becomes markup."""
+    """Return the Jinja environment of the templates. It escapes all values, so that text never becomes markup."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -73,7 +74,7 @@ def load_environment() -> jinja2.Environment:
         "axes": charts.draw_axes,
         "completeness": formatting.describe_completeness,
         "coordinate": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
-        "count_of": formatting.format_count,
+        "count_of": count,
         "interval": formatting.format_interval,
         "number": formatting.format_number,
         "signed": formatting.format_change,

@@ -1,7 +1,7 @@
-"""Segment-based metrics for strong labels: time cut into segments of one length, each label active in it or not.
+"""Count segments for strong labels: cut time into equal segments; in each, a label is active or not.
 
 The definition is that of sed_eval: Mesaros, Heittola, Virtanen, Metrics for Polyphonic Sound Event Detection, Applied
-Sciences 6(6):162, 2016. A label is active in a segment if any of its events overlaps it, by however little.
+Sciences 6(6):162, 2016. A label is active in a segment if any of its events overlaps it, even slightly.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from block.evaluation.bootstrap import Bools
 from block.evaluation.rates import LabelCounts
 
 SEGMENT_S = 1.0
-# Seconds computed as a number of values over a rate, 3·(1/3) for example, may miss a border by rounding alone.
+# Seconds are values divided by a rate, such as 3·(1/3), so rounding can move them across a segment border.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Event:
-    """One label that is active from `start_s` to `end_s`, half-open; `label` is a column."""
+    """A label, given by its column, that is active in `[start_s, end_s)`."""
 
     label: int
     start_s: float
@@ -30,9 +30,9 @@ class Event:
 
 
 def mark_segments(events: Iterable[Event], seconds: float, labels: int, segment_s: float = SEGMENT_S) -> Bools:
-    """Return which label is active in which segment of a clip. Shape: `(segments, labels)`; the last may be shorter.
+    """Return which labels are active in which segments. Shape: `(segments, labels)`. The last segment may be shorter.
 
-    What lies outside the clip does not count.
+    Anything outside the clip is ignored.
     """
     segments = max(1, math.ceil(seconds / segment_s - ROUNDING))
     active = np.zeros((segments, labels), dtype=bool)
@@ -51,7 +51,7 @@ def count_segments(
     labels: int,
     segment_s: float = SEGMENT_S,
 ) -> LabelCounts:
-    """Count segments clip by clip, from each clip's annotated and predicted events and its length in seconds."""
+    """Return the counts of each clip, from its annotated and predicted events and its length in seconds."""
     pairs = [
         [mark_segments(events, length, labels, segment_s) for events in both]
         for *both, length in zip(annotated, predicted, seconds, strict=True)

@@ -1,4 +1,4 @@
-"""The metrics on a terminal: plain tables, every metric with its interval."""
+"""Format the metrics for a terminal: plain tables, every metric with its interval."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
 from block.evaluation.formatting import (
+    MOST_LISTED,
     describe_completeness,
     format_change,
     format_change_interval,
-    format_count,
     format_interval,
     format_number,
     format_thresholds,
+    list_names,
 )
 from block.evaluation.metrics import Difference
 from block.evaluation.rates import Rates, RateTable
-from block.formatting import make_printable
+from block.formatting import count, make_printable
 
-MOST_LISTED = 10
 RATES = ("precision", "recall", "F1")
 
 
@@ -27,10 +27,10 @@ def format_metrics(evaluation: Evaluation) -> str:
     """Return all metrics of the report."""
     metrics = evaluation.first.metrics
     parts = [describe_completeness(evaluation), _format_ranking(evaluation)]
-    length = "" if evaluation.facts.segment_s is None else f"segments of {evaluation.facts.segment_s:g} s"
+    length = "" if evaluation.facts.segment_s is None else f"{evaluation.facts.segment_s:g} s segments"
     for title, rates in (
-        ("as detector, each label's own threshold alone", metrics.as_detector),
-        ("as labeled, one label at a time", metrics.as_labeled),
+        ("as detector: every label that reaches its own threshold counts", metrics.as_detector),
+        ("as labeled: one label at a time", metrics.as_labeled),
         (f"{length}, as detector", metrics.segments_as_detector),
         (f"{length}, as labeled", metrics.segments_as_labeled),
     ):
@@ -41,20 +41,18 @@ def format_metrics(evaluation: Evaluation) -> str:
 
 
 def list_files(evaluation: Evaluation) -> list[str]:
-    """Return the mismatches of annotations and folder, a line each; long lists are cut, the report has more."""
+    """Return one line for each kind of mismatch between annotations and folder, long lists shortened."""
     facts = evaluation.facts
     lines = []
-    for name, items in (
-        ("annotated, and not in the folder", facts.missing),
-        ("in the folder, and not annotated: left out", facts.not_annotated),
-        ("could not be read", tuple(file for file, _ in facts.failed)),
-        ("named in the annotations, and no label of interest", evaluation.ground_truth.unused_names),
+    for noun, what, items in (
+        ("file", "annotated but not in the folder", facts.missing),
+        ("file", "in the folder but not annotated (ignored)", facts.not_annotated),
+        ("file", "could not be read", tuple(file for file, _ in facts.failed)),
+        ("label", "annotated but not of interest (ignored)", evaluation.ground_truth.unused_names),
     ):
         if items:
-            listed = ", ".join(make_printable(item) for item in items[:MOST_LISTED])
-            rest = len(items) - MOST_LISTED
-            more = f" and {rest} more, all in evaluation.json" if rest > 0 else ""
-            lines.append(f"{len(items)} {name}: {listed}{more}")
+            more = ", see report.html" if len(items) > MOST_LISTED else ""
+            lines.append(f"{count(len(items), noun)} {what}: {list_names(items)}{more}")
     return lines
 
 
@@ -67,7 +65,7 @@ def _format_ranking(evaluation: Evaluation) -> str:
         for metric, places in zip(ranking, (3, 3, 2), strict=True)
     ]
     rows = list(zip(names, positives, *columns, strict=True))
-    return format_table(("label", f"of {metrics.clips}", "AP", "ROC AUC", "d′"), rows)
+    return format_table(("label", f"of {count(metrics.clips, 'clip')}", "AP", "ROC AUC", "d′"), rows)
 
 
 def _format_rates(evaluation: Evaluation, title: str, rates: RateTable) -> str:
@@ -75,7 +73,7 @@ def _format_rates(evaluation: Evaluation, title: str, rates: RateTable) -> str:
     for place, name in enumerate(evaluation.label_names):
         thresholds = format_thresholds(evaluation.thresholds(evaluation.first.metrics.columns[place]))
         rows.append([make_printable(name), thresholds, *_list_rates(rates.labels[place])])
-    rows += [["mean", "", *_list_rates(rates.macro)], ["all together", "", *_list_rates(rates.micro)]]
+    rows += [["mean", "", *_list_rates(rates.macro)], ["pooled", "", *_list_rates(rates.micro)]]
     return f"{title}\n{format_table(('label', 'threshold', *RATES), rows)}"
 
 
@@ -91,7 +89,7 @@ def _format_estimate(estimate: Estimate, places: int) -> str:
 def _format_comparisons(evaluation: Evaluation) -> list[str]:
     if evaluation.second is None:
         return []
-    parts = [f"A: {evaluation.first.name} (all of the above)\nB: {evaluation.second.name}"]
+    parts = [f"A: {evaluation.first.name} (everything above)\nB: {evaluation.second.name}"]
     if evaluation.agreement:
         parts.append("\n".join(evaluation.agreement.lines()))
     names = [*map(make_printable, evaluation.label_names), "mean"]
@@ -111,7 +109,7 @@ def _format_fitted(evaluation: Evaluation) -> list[str]:
     detector, labeled, left = [], [], []
     for one in evaluation.fitted:
         if one.fit.expected is None or one.fit.threshold is None:
-            left.append(f"{make_printable(one.name)}: left as it is: {one.fit.reason}")
+            left.append(f"{make_printable(one.name)}: threshold unchanged: {one.fit.reason}")
             continue
         start = [make_printable(one.name), str(one.positives), f"{one.fit.threshold:.6g}"]
         detector.append([*start, *_list_rates(one.fit.expected)])
@@ -119,9 +117,9 @@ def _format_fitted(evaluation: Evaluation) -> list[str]:
     parts = []
     if detector:
         head = ("label", "clips", "threshold", *RATES)
-        title = f"thresholds for {evaluation.goal}, and what to expect on other clips as detector"
+        title = f"suggested thresholds for {evaluation.goal}; what to expect on other clips, as detector"
         parts.append(f"{title}\n{format_table(head, detector)}")
-        parts.append(f"the same where each clip gets one label\n{format_table(head, labeled)}")
+        parts.append(f"the same, as labeled: each clip gets one label\n{format_table(head, labeled)}")
     if left:
         parts.append("\n".join(left))
     if detector:
@@ -139,18 +137,18 @@ def _format_translated(evaluation: Evaluation) -> list[str]:
         rows.append([make_printable(label.name), *thresholds, str(one.reached), str(one.differ), one.note])
     head = ("label", settings.score_function, found.score_function, "windows that reach it", "that differ", "")
     return [
-        f"thresholds for --score-function {found.score_function}; with all of them {found.differ} of "
-        f"{format_count(found.windows, 'window')} get another label\n{format_table(head, rows)}",
+        f"thresholds for --score-function {found.score_function}; with all of them, {found.differ:,} of "
+        f"{count(found.windows, 'window')} get a different label\n{format_table(head, rows)}",
         _format_lines(found.lines),
     ]
 
 
 def _format_lines(lines: Iterable[str]) -> str:
-    return "for --audioset-labels:\n\n" + "\n".join(lines)
+    return "lines for --audioset-labels:\n\n" + "\n".join(lines)
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return columns as wide as their widest cell, the first aligned left, the others right."""
+    """Return a table with columns as wide as their widest cell, the first aligned left, the others right."""
     lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

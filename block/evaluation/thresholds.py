@@ -1,6 +1,6 @@
-"""A threshold for one label, chosen on some clips and judged on others; and carried from one score to another.
+"""Choose a label's threshold on some clips and test it on others; translate thresholds between score functions.
 
-All functions are about one label and its scores, shape `(clips,)`; it is detected where a score reaches the threshold.
+Every function handles one label and its scores, shape `(clips,)`. A score that reaches the threshold is a detection.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 from block.evaluation.bootstrap import Bools, Floats, Resamples
 from block.evaluation.ranking import ClipRanking
 from block.evaluation.rates import Rates, compute_clip_rates
+from block.formatting import count
 from block.settings import SettingsError
 
 FOLDS = 5
-MIN_POSITIVES = 10  # two a fold; with fewer, single clips would decide
+MIN_POSITIVES = 10  # 2 per fold; with fewer, single clips would decide
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Goal:
     precision: float = 0.0
 
     def __str__(self) -> str:
-        return "the best F1" if self.kind == "f1" else f"the best recall at a precision of {self.precision:g} or more"
+        return "the best F1" if self.kind == "f1" else f"the best recall at a precision of at least {self.precision:g}"
 
 
 def read_goal(text: str) -> Goal:
-    """Read `f1` or `precision=0.9`. Raises SettingsError for anything else."""
+    """Read `f1` or `precision=0.9`. Raise SettingsError for anything else."""
     if text == "f1":
         return Goal("f1")
     kind, equals, number = text.partition("=")
@@ -41,16 +42,16 @@ def read_goal(text: str) -> Goal:
     except ValueError:
         value = math.nan
     if kind != "precision" or not equals or not 0 < value <= 1:
-        raise SettingsError(f"got {text!r}, expected f1, or precision= with a number up to 1")
+        raise SettingsError(f"got {text!r}, expected f1, or precision= and a number above 0, up to 1")
     return Goal("precision", value)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A threshold chosen for a label; None, with the `reason`, where the one in use stays.
+    """A threshold chosen for a label; None, with a `reason`, if the current one stays.
 
-    `expected` are its rates on clips that it was not chosen on: each fold's clips under the threshold chosen without
-    them. `held_out`, shape `(clips,)`, tells in which of these the label was detected.
+    `expected` has the rates on held-out clips: each fold's clips with the threshold that was chosen without them.
+    `held_out`, shape `(clips,)`, is True for those in which the label was detected that way.
     """
 
     threshold: float | None
@@ -60,46 +61,43 @@ class Fit:
 
 
 def fit_threshold(present: Bools, scores: Floats, goal: Goal, resamples: Resamples) -> Fit:
-    """Choose a threshold by stratified cross-validation, seeded as `resamples` are.
+    """Choose a threshold by stratified cross-validation with the seed of `resamples`.
 
-    The clips are split into five folds with the same share of the label in each. A threshold is chosen on four of
-    them and tried on the fifth, five times; the median of the five is returned.
+    Split the clips into five folds with the same share of the label in each. Five times, choose a threshold on four of
+    them and test it on the fifth. Return the median of the five thresholds.
     """
     from sklearn.model_selection import StratifiedKFold
 
     positives, negatives = int(present.sum()), int((~present).sum())
     if positives < MIN_POSITIVES:
-        return Fit(None, f"{_clips(positives)} with it; at least {MIN_POSITIVES} are needed")
+        return Fit(None, f"{count(positives, 'clip')} with it; at least {MIN_POSITIVES} are needed")
     if negatives < MIN_POSITIVES:
-        return Fit(None, f"{_clips(negatives)} without it; at least {MIN_POSITIVES} are needed")
+        return Fit(None, f"{count(negatives, 'clip')} without it; at least {MIN_POSITIVES} are needed")
     detected = np.zeros(len(present), dtype=bool)
     chosen: list[float] = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=resamples.seed)
     for others, held_out in folds.split(scores[:, None], present):
         threshold = choose_threshold(present[others], scores[others], goal)
         if threshold is None:
-            return Fit(None, f"no threshold reaches a precision of {goal.precision:g} in every part of the clips")
+            return Fit(None, f"no threshold reaches a precision of {goal.precision:g} in every fold")
         chosen.append(threshold)
         detected[held_out] = scores[held_out] >= threshold
     expected = compute_clip_rates(detected[:, None], present[:, None], resamples).labels[0]
     return Fit(shorten_threshold(float(np.median(chosen)), scores), "", expected, detected)
 
 
-def _clips(count: int) -> str:
-    return f"{count or 'no'} clip{'s' * (count != 1)}"
-
-
 def choose_threshold(present: Bools, scores: Floats, goal: Goal) -> float | None:
-    """Return the best threshold for `goal` on these clips; None if none reaches the precision asked for.
+    """Return the best threshold for `goal` on these clips; None if none reaches the goal's precision.
 
-    It lies half way between the lowest score that reaches it and the next below; of equals the highest is taken.
+    It lies halfway between the lowest score that reaches it and the next lower one. Of equally good thresholds, return
+    the highest.
     """
     ranking = ClipRanking(present, scores)
     correct, detected = (counts[0] for counts in ranking.count(np.ones((1, len(scores)))))
     if goal.kind == "f1":
         values = 2 * correct / (detected + present.sum())
     else:
-        # Recall rises with every correct clip: of cuts with the same recall, the one with the fewest clips is first.
+        # Cuts with the same recall are sorted by falling precision, and argmax takes the first.
         values = np.where((correct / detected >= goal.precision) & (correct > 0), correct / present.sum(), -1.0)
     cut = int(values.argmax())
     if values[cut] < 0:
@@ -108,7 +106,7 @@ def choose_threshold(present: Bools, scores: Floats, goal: Goal) -> float | None
 
 
 def shorten_threshold(threshold: float, scores: Floats) -> float:
-    """Return `threshold` with as few digits, at least two, as separate `scores` the same and equal none; in 0…1."""
+    """Return `threshold` in 0…1 with the fewest digits, at least 2, that split `scores` alike and equal none."""
     above, below = scores[scores >= threshold], scores[scores < threshold]
     high = float(above.min()) if len(above) else math.inf
     low = float(below.max()) if len(below) else -math.inf
@@ -121,10 +119,10 @@ def shorten_threshold(threshold: float, scores: Floats) -> float:
 
 @dataclass(frozen=True)
 class Translation:
-    """A threshold on other scores that the same windows reach, except for `differ` of `windows` windows.
+    """A threshold on the scores of the other score function, on which `differ` of `windows` windows disagree.
 
-    `reached` windows reached the first threshold. Where none or all did, every threshold beyond the scores does as
-    well, and the data do not determine it.
+    `reached` windows reach the original threshold. If none or all do, any threshold beyond the scores works, so the
+    data don't determine it.
     """
 
     threshold: float
@@ -138,25 +136,25 @@ class Translation:
 
     @property
     def note(self) -> str:
-        """Return why the data do not determine it; empty where they do."""
+        """Return why the data don't determine the threshold; empty if they do."""
         if self.is_determined:
             return ""
-        return f"{'every' if self.reached else 'no'} window reaches it: not determined"
+        return f"arbitrary: {'every' if self.reached else 'no'} window reaches it"
 
 
 def translate_threshold(reached: Bools, scores: Floats) -> Translation:
-    """Return the threshold on `scores` that agrees with `reached` on most windows. Shape: `(windows,)` for both.
+    """Return the threshold on `scores` that agrees with `reached` on the most windows. Shape: `(windows,)` for both.
 
-    Of several that agree on as many, the one in the widest gap between scores is taken.
+    Of equally good thresholds, return the one in the widest gap between scores.
     """
     values, groups = np.unique(scores, return_inverse=True)
     wanted = np.bincount(groups, weights=reached, minlength=len(values))
     unwanted = np.bincount(groups, weights=~reached, minlength=len(values))
-    # At cut c the values from c on reach the threshold: the wanted below it differ, and the unwanted above it.
+    # At cut c, the values from c on reach the threshold. Wanted windows below it and unwanted ones above it differ.
     differ = np.concatenate(([0.0], np.cumsum(wanted - unwanted))) + unwanted.sum()
     edges = np.concatenate(([0.0], values, [1.0]))
     gaps = np.diff(edges)
-    # No threshold lies above a score of 1; every window reaches a threshold of 0.
+    # No threshold can be above a score of 1, and every window reaches a threshold of 0.
     possible = gaps > 0
     possible[0] = True
     best_cuts = np.flatnonzero((differ == differ[possible].min()) & possible)

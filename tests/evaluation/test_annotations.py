@@ -1,4 +1,4 @@
-"""Annotation files as people write them, and the line that is to blame where they cannot be read."""
+"""Reading annotation files as people write them, and naming the line that can't be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def written(tmp_path: Path):  # type: ignore[no-untyped-def]
     return write
 
 
-def test_clip_level_rows_are_read_whatever_else_stands_beside_them(written) -> None:  # type: ignore[no-untyped-def]
+def test_clip_level_rows_are_read_from_files_with_other_columns(written) -> None:  # type: ignore[no-untyped-def]
     found = read_csv(written('file,fold,label\na.wav,1,"Waves, surf"\n\n./b\\c.wav,2,Dog\r\na.wav,,Rain\n'))
     assert not found.is_strong
     assert [(row.file, row.label) for row in found.rows] == [
@@ -32,7 +32,7 @@ def test_clip_level_rows_are_read_whatever_else_stands_beside_them(written) -> N
     assert [row.place.rpartition("line ")[2] for row in found.rows] == ["2", "4", "5"]
 
 
-def test_strong_rows_have_times_and_a_file_alone_says_that_nothing_is_heard(written) -> None:  # type: ignore[no-untyped-def]
+def test_strong_rows_have_times_and_a_row_with_only_a_file_has_no_label(written) -> None:  # type: ignore[no-untyped-def]
     found = read_csv(written("\ufeffLabel;End_s;file;start_s\nDog;2.5;a.wav;0\n;;b.wav;\n"))
     assert found.is_strong
     assert [(row.file, row.label, row.start_s, row.end_s) for row in found.rows] == [
@@ -41,45 +41,45 @@ def test_strong_rows_have_times_and_a_file_alone_says_that_nothing_is_heard(writ
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("", "is empty; expected a header: file,label"),
-        ("file,label\n", "a header and no annotation"),
-        ("name,label\na,Dog\n", r"line 1: the columns are name, label; expected file and label"),
-        ("file,label,start_s\na,Dog,1\n", r"line 1: .* start_s and end_s too"),
-        ("file,label,file\na,Dog,a\n", "line 1: the column file is there 2 times"),
-        ("file,label\na.wav\n", "line 2: 1 columns, expected at least 2"),
-        ("file,label\n ,Dog\n", "line 2: no file is named"),
-        ("file,start_s,end_s,label\na,1,2,Dog\na,one,2,Dog\n", "line 3: start_s is 'one'; expected seconds"),
-        ("file,start_s,end_s,label\na,1,inf,Dog\n", "line 2: end_s is 'inf'"),
-        ("file,start_s,end_s,label\na,-1,2,Dog\n", "line 2: start_s is '-1'"),
-        ("file,start_s,end_s,label\na,2,2,Dog\n", "line 2: the event lasts from 2 s to 2 s"),
-        ("file,start_s,end_s,label\na,1,2,\n", "line 2: times without a label"),
-        ("file,start_s,end_s,label\na,,,Dog\n", "line 2: start_s is ''"),
+        ("", "is empty; expected a header, file,label"),
+        ("file,label\n", "a header but no annotations"),
+        ("name,label\na,Dog\n", r"line 1: got the columns name, label; expected file and label"),
+        ("file,label,start_s\na,Dog,1\n", r"line 1: .* if labels have times, start_s and end_s"),
+        ("file,label,file\na,Dog,a\n", "line 1: got the column file 2 times, expected it once"),
+        ("file,label\na.wav\n", "line 2: got 1 column, expected at least 2"),
+        ("file,label\n ,Dog\n", "line 2: got no file"),
+        ("file,start_s,end_s,label\na,1,2,Dog\na,one,2,Dog\n", "line 3: got 'one' for start_s, expected seconds"),
+        ("file,start_s,end_s,label\na,1,inf,Dog\n", "line 2: got 'inf' for end_s"),
+        ("file,start_s,end_s,label\na,-1,2,Dog\n", "line 2: got '-1' for start_s"),
+        ("file,start_s,end_s,label\na,2,2,Dog\n", "line 2: got an event from 2 s to 2 s"),
+        ("file,start_s,end_s,label\na,1,2,\n", "line 2: got times but no label"),
+        ("file,start_s,end_s,label\na,,,Dog\n", "line 2: got '' for start_s"),
         ('file,label\na,"Dog\n', "line 2: "),
         (b"file,label\na,Dog\nb,Caf\xe9\n", "line 3: not UTF-8 text"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_line(written, text, told: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(SettingsError, match=told):
+def test_an_unreadable_file_is_refused_with_the_line_at_fault(written, text, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SettingsError, match=message):
         read_csv(written(text))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"--annotations .*none\.csv cannot be read: No such file"):
         read_csv(tmp_path / "none.csv")
 
 
-def test_the_topmost_folder_is_the_label_where_there_is_no_csv() -> None:
+def test_without_a_csv_the_top_level_folder_is_the_label() -> None:
     found = from_folders(Path("x"), ["Dog/a.wav", "Dog/deeper/b.wav", "c.wav", "Waves, surf/d.wav"])
     assert [(row.file, row.label) for row in found.rows] == [
         ("Dog/a.wav", "Dog"), ("Dog/deeper/b.wav", "Dog"), ("Waves, surf/d.wav", "Waves, surf"),
     ]  # fmt: skip
-    with pytest.raises(SettingsError, match="expected a folder per class, or --annotations FILE"):
+    with pytest.raises(SettingsError, match="use one per class, or give --annotations FILE"):
         from_folders(Path("x"), ["a.wav"])
 
 
-def test_paths_are_compared_without_what_does_not_matter() -> None:
+def test_paths_are_normalized_before_they_are_compared() -> None:
     assert as_relative(" .\\a\\b.wav ") == "a/b.wav"
     assert as_relative("a//b.wav") == "a/b.wav"
     assert as_relative("../a.wav") == "../a.wav"

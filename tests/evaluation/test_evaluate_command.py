@@ -1,9 +1,10 @@
-"""`python -m block evaluate` on real sound files with a small random checkpoint, and on ESC-10 where it is there."""
+"""`python -m block evaluate` on audio files with a small random checkpoint, and on ESC-10 if it is available."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ LABELS = ("Speech", "Music", "Dog")
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tones of three pitches, a pitch a folder, and one recording in no folder."""
+    """Return a folder with tones of three pitches, each in its own subfolder, and one recording outside them."""
     root = tmp_path_factory.mktemp("clips")
     rng = np.random.default_rng(0)
     time = np.arange(RATE_HZ * 3) / RATE_HZ
@@ -43,7 +44,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def evaluate(recordings: Path, checkpoint_folder: Path, tmp_path: Path) -> Callable[..., tuple[int, dict]]:
-    """Runs the command with further arguments; returns the exit code and what evaluation.json says."""
+    """Return a function that runs the command and returns its exit code and the content of evaluation.json."""
 
     def run(*arguments: str, folder: Path = recordings, out: str = "out") -> tuple[int, dict]:
         target = tmp_path / out
@@ -56,7 +57,7 @@ def evaluate(recordings: Path, checkpoint_folder: Path, tmp_path: Path) -> Calla
     return run
 
 
-def notes(path: Path, rows: list[tuple[object, ...]], strong: bool = False) -> str:
+def write_annotations(path: Path, rows: list[tuple[object, ...]], strong: bool = False) -> str:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("file", "start_s", "end_s", "label") if strong else ("file", "label"))
@@ -64,13 +65,13 @@ def notes(path: Path, rows: list[tuple[object, ...]], strong: bool = False) -> s
     return str(path)
 
 
-def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
+def test_the_metrics_of_a_folder_per_class_equal_scikit_learns_on_the_stored_logits(
     evaluate, recordings, tmp_path, capsys
 ) -> None:  # type: ignore[no-untyped-def]
     code, found = evaluate("--bootstrap", "100")
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert code == 0
-    assert "1 in the folder, and not annotated: left out: alone.wav" in told
+    assert "1 file in the folder but not annotated (ignored): alone.wav" in output
     assert found["present_and_not_annotated"] == ["alone.wav"]
     (key,) = ScoreStore.list_keys(tmp_path / "out" / "scores")
     store = ScoreStore.open_read_only(tmp_path / "out" / "scores", key)
@@ -88,14 +89,14 @@ def test_a_folder_per_class_gives_what_scikit_learn_makes_of_the_stored_logits(
         assert one["clips_with_it"] == 5
 
 
-def test_a_second_evaluation_costs_no_inference_whatever_the_labels(evaluate, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_second_evaluation_needs_no_inference_even_with_other_labels(evaluate, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     first = evaluate("--bootstrap", "100")[1]
     from block.model.classifier import Classifier
 
-    monkeypatch.setattr(Classifier, "begin", lambda *_: pytest.fail("the model was asked again"))
+    monkeypatch.setattr(Classifier, "begin", lambda *_: pytest.fail("the model ran again"))
     again = evaluate("--bootstrap", "100")[1]
     assert again == first
-    assert "15 of 15 recordings have their scores" in capsys.readouterr().out
+    assert "15 of 15 recordings have scores in " in capsys.readouterr().out
     other = evaluate("--bootstrap", "100", "--audioset-labels", "Dog (hound)\nSpeech\nMusic",
                      "--score-function", "sigmoid", "--min-confidence", "0.5", "--translate-thresholds")[1]  # fmt: skip
     assert other["translated"]["score_function"] == "softmax"
@@ -104,7 +105,7 @@ def test_a_second_evaluation_costs_no_inference_whatever_the_labels(evaluate, mo
 def test_files_that_fail_are_listed_and_the_rest_is_evaluated(evaluate, recordings, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     broken = recordings / "broken.wav"
     broken.write_bytes(b"RIFF, or so it says")
-    accented = recordings / "caf\u00e9.wav"  # noted below with the accent apart, as some systems write it
+    accented = recordings / "caf\u00e9.wav"  # annotated below in another Unicode form, as some systems write it
     soundfile.write(accented, np.zeros(RATE_HZ), RATE_HZ)
     rows = [(f"{label}/{at}.wav", label) for label in LABELS for at in range(5)]
     rows += [
@@ -115,7 +116,7 @@ def test_files_that_fail_are_listed_and_the_rest_is_evaluated(evaluate, recordin
         ("cafe\u0301.wav", ""),
     ]
     try:
-        code, found = evaluate("--annotations", notes(tmp_path / "a.csv", rows), "--bootstrap", "100")
+        code, found = evaluate("--annotations", write_annotations(tmp_path / "a.csv", rows), "--bootstrap", "100")
     finally:
         broken.unlink()
         accented.unlink()
@@ -123,12 +124,12 @@ def test_files_that_fail_are_listed_and_the_rest_is_evaluated(evaluate, recordin
     assert list(found["failed"]) == ["broken.wav"]
     assert found["annotated_and_missing"] == ["gone.wav", "../outside.wav"]
     assert found["figures"]["clips"] == 17
-    assert "2 annotated, and not in the folder: gone.wav, ../outside.wav" in capsys.readouterr().out
+    assert "2 files annotated but not in the folder: gone.wav, ../outside.wav" in capsys.readouterr().out
 
 
 def test_strong_labels_get_windows_and_segments(evaluate, tmp_path) -> None:  # type: ignore[no-untyped-def]
     rows = [(f"{label}/{at}.wav", 0.5, 2.0, label) for label in LABELS for at in range(5)]
-    path = notes(tmp_path / "a.csv", rows, strong=True)
+    path = write_annotations(tmp_path / "a.csv", rows, strong=True)
     code, found = evaluate("--annotations", path, "--bootstrap", "100", "--segment-s", "0.5")
     assert code == 0
     assert found["settings"]["windows"].startswith("2000 ms every 2000 ms")
@@ -136,14 +137,14 @@ def test_strong_labels_get_windows_and_segments(evaluate, tmp_path) -> None:  # 
     assert found["figures"]["micro"]["segments_as_labelled"]["recall"]["value"] is not None
 
 
-def test_two_ways_are_set_side_by_side_and_thresholds_are_fitted(evaluate, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_two_configurations_are_compared_and_thresholds_are_fitted(evaluate, capsys) -> None:  # type: ignore[no-untyped-def]
     _, found = evaluate("--bootstrap", "100", "--compare", "fill=pad", "fill=repeat", "--fit-thresholds", "f1")
     assert (found["compared"]["a"], found["compared"]["b"]) == ("fill=pad", "fill=repeat")
     assert found["compared"]["figures_b"] != found["figures"]
     assert [one["left_because"] for one in found["fitted"]] == ["5 clips with it; at least 10 are needed"] * 3
-    told = capsys.readouterr().out
-    assert "A: fill=pad (all of the above)" in told
-    assert "Dog: left as it is: 5 clips with it" in told
+    output = capsys.readouterr().out
+    assert "A: fill=pad (everything above)" in output
+    assert "Dog: threshold unchanged: 5 clips with it" in output
 
 
 def test_two_checkpoints_and_two_modes_can_be_compared(evaluate, checkpoint_folder, make_checkpoint) -> None:  # type: ignore[no-untyped-def]
@@ -159,7 +160,7 @@ def test_two_checkpoints_and_two_modes_can_be_compared(evaluate, checkpoint_fold
     assert list(found["compared"]["figures_b"]["labels"]) == list(found["figures"]["labels"])
 
 
-def test_without_annotations_two_ways_are_compared_by_agreement_alone(evaluate, recordings, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_without_annotations_only_the_agreement_is_reported(evaluate, recordings, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     flat = tmp_path / "flat"
     shutil.copytree(recordings, flat / "monday")  # `monday` names no class
     arguments = ("--win-size-ms", "1000", "--compare", "mode=exact", "mode=fast")
@@ -172,19 +173,19 @@ def test_without_annotations_two_ways_are_compared_by_agreement_alone(evaluate, 
     assert agreement["largest_score_difference"] == pytest.approx(0, abs=1e-5)
     assert agreement["speedup"] > 0
     assert "figures" not in found
-    told = capsys.readouterr().out
-    assert "Same label: 46 of 46 (100.0 %) windows." in told
-    assert "B is " in told
+    output = capsys.readouterr().out
+    assert "Same label: 46 of 46 windows (100.0 %)." in output
+    assert "B is " in output
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "Same label: 46 of 46 (100.0 %) windows." in page
+    assert "Same label: 46 of 46 windows (100.0 %)." in page
     assert "annotations</dt>" not in page
     again = evaluate(*arguments, folder=flat)[1]["compared"]["agreement"]
-    assert again == {**agreement, "speedup": None}, "scores that were kept say nothing of speed"
+    assert again == {**agreement, "speedup": None}, "stored scores say nothing about speed"
     other = evaluate("--compare", "fill=pad", "fill=repeat", "--audioset-labels", "Dog", folder=flat)[1]
     assert other["compared"]["agreement"]["largest_score_difference"] > 0
 
 
-def test_folders_that_name_a_label_of_interest_are_annotations(evaluate, recordings) -> None:  # type: ignore[no-untyped-def]
+def test_folders_named_after_a_label_of_interest_are_annotations(evaluate, recordings) -> None:  # type: ignore[no-untyped-def]
     compare = ("--bootstrap", "100", "--compare", "fill=pad", "fill=repeat")
     found = evaluate(*compare)[1]
     assert found["compared"]["agreement"]["windows"] == 15
@@ -193,26 +194,44 @@ def test_folders_that_name_a_label_of_interest_are_annotations(evaluate, recordi
     for option in (("--fit-thresholds", "f1"), ("--translate-thresholds",)):
         with pytest.raises(SettingsError, match=f"{option[0]} needs annotations"):
             evaluate(*compare, "--audioset-labels", "Silence", *option)
-    with pytest.raises(SettingsError, match="agreement needs the same windows"):
+    with pytest.raises(SettingsError, match="expected the same windows; to compare different ones, give --annotations"):
         evaluate("--audioset-labels", "Silence", "--compare", "win-size-ms=1000", "win-size-ms=2000")
 
 
-def test_what_cannot_be_evaluated_is_refused_in_a_line(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_evaluated_is_refused_with_one_line(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(
-        SettingsError, match=r"none of the 1 annotated files is in .*'x.wav' for one; paths are relative"
+        SettingsError,
+        match=r"annotated files is in .* \(1 missing, for example 'x.wav'\); make their paths relative",
     ):
-        evaluate("--annotations", notes(tmp_path / "a.csv", [("x.wav", "Dog")]))
+        evaluate("--annotations", write_annotations(tmp_path / "a.csv", [("x.wav", "Dog")]))
     with pytest.raises(LabelError, match=r"a.csv, line 2: 'Hund' is neither a class of this checkpoint nor a new name"):
-        evaluate("--annotations", notes(tmp_path / "a.csv", [("Dog/0.wav", "Hund")]))
-    with pytest.raises(SettingsError, match="is or holds the folder of recordings"):
+        evaluate("--annotations", write_annotations(tmp_path / "a.csv", [("Dog/0.wav", "Hund")]))
+    with pytest.raises(SettingsError, match="contains the folder of recordings; choose a folder that doesn't"):
         command.main([str(recordings), "--out", str(recordings.parent)])
-    with pytest.raises(SettingsError, match="cannot be read as a folder"):
+    with pytest.raises(SettingsError, match="can't read the folder .*nowhere: No such file"):
         command.main([str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
 
 
+def test_annotations_without_a_label_of_interest_are_refused_unless_they_are_complete(evaluate, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    rows = [("Dog/0.wav", "Dog"), ("Music/0.wav", "Music"), ("Speech/0.wav", "")]
+    arguments = ("--annotations", write_annotations(tmp_path / "a.csv", rows), "--bootstrap", "100")
+    message = (
+        "no label of interest occurs in the annotations: got Speech, Silence, but the annotations contain Dog, Music; "
+        "give labels that occur in them with --audioset-labels, or, if the annotations are complete, add --exhaustive"
+    )
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        evaluate(*arguments, "--audioset-labels", "Speech, Silence")
+    rows = [("Dog/0.wav", "")]
+    unlabeled = ("--annotations", write_annotations(tmp_path / "b.csv", rows), "--audioset-labels", "Dog")
+    with pytest.raises(SettingsError, match="got Dog, but the annotations contain no labels"):
+        evaluate(*unlabeled)
+    code, found = evaluate(*arguments, "--audioset-labels", "Speech, Silence", "--exhaustive")
+    assert (code, list(found["figures"]["labels"])) == (0, ["Speech", "Silence"])
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not (SHARED / "audio" / "esc10.csv").is_file(), reason="ESC-10 is not there")
-def test_esc10_by_the_embedded_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.skipif(not (SHARED / "audio" / "esc10.csv").is_file(), reason="ESC-10 is not available")
+def test_the_embedded_checkpoint_labels_esc10(tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--annotations", str(SHARED / "audio" / "esc10.csv"), "--model", EMBEDDED.name, "--device", "cpu"]
     assert command.main([str(SHARED / "audio"), *arguments, "--out", str(out)]) == 0

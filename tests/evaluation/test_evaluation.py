@@ -1,4 +1,4 @@
-"""From logits to figures: the whole way without a model, against scikit-learn and against decisions made by hand."""
+"""From logits to metrics without a model, compared with scikit-learn and with decisions made by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from block.labels import parse_labels
 from block.settings import WindowSettings
 from block.windows import PreparedRecording
 from tests.conftest import NAMES
-from tests.evaluation.made import clip, many, settings, truth_of
+from tests.evaluation.synthetic import make_clip, make_clips, make_settings, make_truth
 
 sklearn = pytest.importorskip("sklearn.metrics")
 
@@ -29,7 +29,7 @@ LOW = -6.0
 
 
 def logits(**high: float) -> np.ndarray:
-    """Logits of all classes, low but for those named."""
+    """Return the logits of all classes, low except for the named ones."""
     values = np.full(len(NAMES), LOW)
     for name, value in high.items():
         values[NAMES.index(name)] = value
@@ -37,11 +37,11 @@ def logits(**high: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("function", ["sigmoid", "softmax"])
-def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str) -> None:
-    decisions = settings("Speech, Music (0.3), Dog, Male speech, man speaking (0.6)", score_function=function)
-    clips, rows = many(120, decisions)
+def test_all_metrics_equal_scikit_learns(function: str) -> None:
+    decisions = make_settings("Speech, Music (0.3), Dog, Male speech, man speaking (0.6)", score_function=function)
+    clips, rows = make_clips(120, decisions)
     rows.append((rows[0][0], "Music"))
-    truth = truth_of(rows, decisions)
+    truth = make_truth(rows, decisions)
     found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None).metrics
     columns = [NAMES.index(label.class_name) for label in decisions.labels]
     scores = apply_score_function(np.stack([one.logits[0] for one in clips]), function)[:, columns]
@@ -73,10 +73,10 @@ def test_all_figures_equal_a_direct_computation_with_scikit_learn(function: str)
     assert (found.confusion == expected + several).all()
 
 
-def test_every_interval_holds_its_figure_and_every_mean_is_of_the_labels() -> None:
-    decisions = settings()
-    clips, rows = many(150, decisions)
-    found = evaluate_labels("", clips, decisions, truth_of(rows, decisions), Resamples(150, 300), None).metrics
+def test_every_interval_contains_its_metric_and_every_mean_is_over_the_labels() -> None:
+    decisions = make_settings()
+    clips, rows = make_clips(150, decisions)
+    found = evaluate_labels("", clips, decisions, make_truth(rows, decisions), Resamples(150, 300), None).metrics
     for one in (*found.average_precision.labels, *found.roc_auc.labels, *found.d_prime.labels, found.d_prime.mean):
         assert one.low < one.value < one.high
     for rates in (*found.as_detector.labels, *found.as_labeled.labels, found.as_detector.macro, found.as_labeled.micro):
@@ -86,20 +86,20 @@ def test_every_interval_holds_its_figure_and_every_mean_is_of_the_labels() -> No
     )
 
 
-def test_a_clip_has_the_highest_score_of_its_windows_and_every_label_that_a_part_got() -> None:
-    decisions = settings("Speech, Music, Dog")
+def test_a_clip_has_the_highest_score_of_its_windows_and_the_labels_of_all_its_segments() -> None:
+    decisions = make_settings("Speech, Music, Dog")
     windows = WindowSettings(1000, 1000)
-    one = clip(np.stack([logits(Speech=1.0, Dog=0.5), logits(Music=2.0), logits()]), 3.0, windows)
+    one = make_clip(np.stack([logits(Speech=1.0, Dog=0.5), logits(Music=2.0), logits()]), 3.0, windows)
     found = gather_detections([predict(one, decisions)], decisions)
     assert found.scores[0] == pytest.approx(apply_score_function(np.array([1.0, 2.0, 0.5]), "sigmoid"), abs=1e-6)
     assert found.is_detected[0].tolist() == [True, True, True]
-    assert found.is_labeled[0].tolist() == [True, True, False]  # Dog reached its threshold, and speech won
+    assert found.is_labeled[0].tolist() == [True, True, False]  # Dog reached its threshold, but Speech won
     assert found.top.tolist() == [1]
 
 
-def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
-    decisions = settings("Speech, Music", threshold=0.0)
-    one = clip(logits(Speech=3.0))
+def test_a_silent_clip_gets_no_label_even_with_a_threshold_of_0() -> None:
+    decisions = make_settings("Speech, Music", threshold=0.0)
+    one = make_clip(logits(Speech=3.0))
     silent = replace(one, chunk_counts=(0,), logits=one.logits[:0])
     found = gather_detections([predict(silent, decisions)], decisions)
     assert not found.is_detected.any()
@@ -107,11 +107,11 @@ def test_a_clip_that_is_silent_gets_nothing_even_at_a_threshold_of_0() -> None:
     assert found.top.tolist() == [-1]
 
 
-def test_strong_labels_are_held_to_segments_as_detector_and_as_labeled() -> None:
-    decisions = settings("Speech, Dog")
+def test_strong_labels_are_compared_in_segments_as_detector_and_as_labeled() -> None:
+    decisions = make_settings("Speech, Dog")
     windows = WindowSettings(1000, 1000)
-    one = clip(np.stack([logits(Speech=2.0, Dog=1.0), logits(Dog=1.0), logits()]), 3.0, windows)
-    truth = truth_of([("a", 0.5, 2.0, "Dog"), ("a", 2.5, 3.0, "Speech")], decisions)
+    one = make_clip(np.stack([logits(Speech=2.0, Dog=1.0), logits(Dog=1.0), logits()]), 3.0, windows)
+    truth = make_truth([("a", 0.5, 2.0, "Dog"), ("a", 2.5, 3.0, "Speech")], decisions)
     assert find_detected_events(predict(one, decisions)) == [
         Event(0, 0.0, 1.0), Event(1, 0.0, 1.0), Event(1, 1.0, 2.0)
     ]  # fmt: skip
@@ -124,17 +124,17 @@ def test_strong_labels_are_held_to_segments_as_detector_and_as_labeled() -> None
     assert found.segments_as_labeled.labels[0].recall.value == 0
 
 
-def test_a_label_that_never_occurs_is_left_out_and_no_answer_of_it_is_a_mistake() -> None:
-    decisions = settings("Speech, Music, Dog")
-    clips = [clip(logits(Music=3.0)), clip(logits(Dog=3.0)), clip(logits(Speech=1.0, Dog=2.0))]
+def test_a_label_that_is_never_annotated_is_not_judged_and_never_a_mistake() -> None:
+    decisions = make_settings("Speech, Music, Dog")
+    clips = [make_clip(logits(Music=3.0)), make_clip(logits(Dog=3.0)), make_clip(logits(Speech=1.0, Dog=2.0))]
     rows = [("a", "Speech"), ("b", "Dog"), ("c", "Dog")]
-    truth = truth_of(rows, decisions)
+    truth = make_truth(rows, decisions)
     found = evaluate_labels("", clips, decisions, truth, Resamples(3, 100), None)
     assert found.metrics.columns == (0, 2)
     assert found.metrics.confusion.tolist() == [[0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
-    # Speech was missed in the first clip; that music was given there may well be right.
+    # Speech was missed in the first clip; Music, given there, may well be right.
     assert [(one.clip, one.label, one.annotated) for one in find_mistakes(found, truth)] == [(0, "Music", ("Speech",))]
-    exhaustive = truth_of(rows, decisions, exhaustive=True)
+    exhaustive = make_truth(rows, decisions, exhaustive=True)
     assert evaluate_labels("", clips, decisions, exhaustive, Resamples(3, 100), None).metrics.columns == (
         0,
         1,
@@ -142,18 +142,18 @@ def test_a_label_that_never_occurs_is_left_out_and_no_answer_of_it_is_a_mistake(
     )
 
 
-def test_the_most_confident_mistakes_come_first_and_misses_last() -> None:
-    decisions = settings("Speech, Dog")
-    clips = [clip(logits(Dog=at)) for at in (1.0, 3.0, 2.0, -5.0, -1.0)]
+def test_the_most_confident_mistakes_come_first_and_missed_labels_last() -> None:
+    decisions = make_settings("Speech, Dog")
+    clips = [make_clip(logits(Dog=at)) for at in (1.0, 3.0, 2.0, -5.0, -1.0)]
     rows = [("a", "Speech"), ("b", "Speech"), ("c", "Dog"), ("d", "Dog"), ("e", "Dog")]
-    truth = truth_of(rows, decisions)
+    truth = make_truth(rows, decisions)
     found = evaluate_labels("", clips, decisions, truth, Resamples(5, 100), None)
     assert [one.clip for one in find_mistakes(found, truth)] == [1, 0, 3, 4]
     assert [one.clip for one in find_least_certain(found, truth)][:2] == [0, 4]
 
 
-def test_margins_are_the_smallest_change_of_one_score_that_gives_another_label() -> None:
-    labels = settings("Speech (0.5), Music (0.3), Dog (0.4)").labels
+def test_a_margin_is_the_smallest_change_of_one_score_that_changes_the_label() -> None:
+    labels = make_settings("Speech (0.5), Music (0.3), Dog (0.4)").labels
     scores = np.random.default_rng(6).random((200, 3))
     heard = np.ones(1, dtype=bool)
 
@@ -169,12 +169,12 @@ def test_margins_are_the_smallest_change_of_one_score_that_gives_another_label()
     assert compute_margins(scores[:2, :0], ["other", "other"], ()).tolist() == [1, 1]
 
 
-def test_the_details_and_the_report_have_the_same_margins_and_classes_of_one_name_are_no_rivals() -> None:
+def test_details_and_report_have_the_same_margins_and_classes_with_the_same_name_do_not_compete() -> None:
     high = np.log(np.array([0.5, 0.4]) / np.array([0.5, 0.6]))
     for text, margin in (("Speech (0.2), Dog (0.2)", 0.1), ("Speech (sound, 0.2), Dog (sound, 0.2)", 0.3)):
-        decisions = settings(text)
-        one = clip(logits(Speech=high[0], Dog=high[1]))
-        truth = truth_of([("a", "Speech")], decisions)
+        decisions = make_settings(text)
+        one = make_clip(logits(Speech=high[0], Dog=high[1]))
+        truth = make_truth([("a", "Speech")], decisions)
         found = evaluate_labels("", [one], decisions, truth, Resamples(1, 100), None)
         labeled = found.predictions[0].labeled
         prepared = PreparedRecording(
@@ -187,10 +187,10 @@ def test_the_details_and_the_report_have_the_same_margins_and_classes_of_one_nam
         assert moment.margin == detail.margin
 
 
-def test_comparing_pairs_the_clips_so_that_a_way_is_never_different_from_itself() -> None:
-    decisions = settings()
-    clips, rows = many(80, decisions)
-    truth, resamples = truth_of(rows, decisions), Resamples(80, 100)
+def test_comparisons_are_paired_so_a_configuration_never_differs_from_itself() -> None:
+    decisions = make_settings()
+    clips, rows = make_clips(80, decisions)
+    truth, resamples = make_truth(rows, decisions), Resamples(80, 100)
     same = compare(*(evaluate_labels(name, clips, decisions, truth, resamples, None).metrics for name in "ab"))
     assert [kind.name for kind in same] == ["AP", "ROC AUC", "F1 as detector", "F1 as labeled"]
     for kind in same:
@@ -202,7 +202,7 @@ def test_comparing_pairs_the_clips_so_that_a_way_is_never_different_from_itself(
     assert noisy[0].mean.change.value == pytest.approx(noisy[0].mean.second - noisy[0].mean.first)
 
 
-def test_lines_to_paste_give_the_same_classes_and_names_with_the_new_threshold() -> None:
+def test_suggested_lines_have_the_same_classes_and_names_and_the_new_threshold() -> None:
     names = ("Animal", "Dog", "Whimper (dog)", "Male speech, man speaking")
     text = "animal*, dog (my pet, 0.4), Whimper (dog) (0.1), Male speech, man speaking, Animal (beast)"
     labels = parse_labels(text, names, 0.2)
@@ -212,29 +212,29 @@ def test_lines_to_paste_give_the_same_classes_and_names_with_the_new_threshold()
     assert [format_entry(label, 0.25) for label in labels][:2] == ["animal* (0.25)", "Dog (my pet, 0.25)"]
 
 
-def test_fitted_thresholds_are_told_for_every_label_and_those_left_alone_with_a_reason() -> None:
-    decisions = settings("Speech, Music (tune), Dog (0.9), Whimper (tune), Silence")
-    clips, rows = many(120, settings("Speech, Music, Dog"))
+def test_every_label_gets_a_fitted_threshold_or_a_reason_for_keeping_its_own() -> None:
+    decisions = make_settings("Speech, Music (tune), Dog (0.9), Whimper (tune), Silence")
+    clips, rows = make_clips(120, make_settings("Speech, Music, Dog"))
     rows.append((rows[0][0], "Whimper"))
-    truth = truth_of(rows, decisions)
+    truth = make_truth(rows, decisions)
     found = evaluate_labels("", clips, decisions, truth, Resamples(120, 50), None)
     fitted = {one.name: one for one in fit_thresholds(found, truth, Goal("f1"), Resamples(120, 50))}
     assert list(fitted) == ["Speech", "tune", "Dog", "Silence"]
-    assert fitted["Silence"].fit.reason == "it is not annotated"
+    assert fitted["Silence"].fit.reason == "it is never annotated"
     assert fitted["Silence"].lines == ("Silence",)
-    assert len(fitted["tune"].lines) == 2  # both classes that are written as it
+    assert len(fitted["tune"].lines) == 2  # both classes with this new name
     labels = parse_labels("\n".join(line for one in fitted.values() for line in one.lines), NAMES, 0.5)
     assert {label.name: label.threshold for label in labels}["Dog"] == fitted["Dog"].fit.threshold != 0.9
 
 
 @pytest.mark.parametrize(("function", "other"), [("sigmoid", "softmax"), ("softmax", "sigmoid")])
-def test_translated_thresholds_keep_the_labels_where_only_one_class_is_ever_loud(function: str, other: str) -> None:
-    # One class above a floor: softmax and sigmoid put the windows in the same order.
-    decisions = settings("Speech, Dog (0.7)", score_function=function)
-    clips = [clip(logits(Speech=value)) for value in RNG.uniform(-8, 8, 40)]
-    clips += [clip(logits(Dog=value)) for value in RNG.uniform(-8, 8, 40)]
+def test_translated_thresholds_keep_all_labels_if_one_class_at_a_time_scores_high(function: str, other: str) -> None:
+    # With one class above the rest, softmax and sigmoid rank the windows in the same order.
+    decisions = make_settings("Speech, Dog (0.7)", score_function=function)
+    clips = [make_clip(logits(Speech=value)) for value in RNG.uniform(-8, 8, 40)]
+    clips += [make_clip(logits(Dog=value)) for value in RNG.uniform(-8, 8, 40)]
     rows = [(f"{at}", "Speech" if at < 40 else "Dog") for at in range(80)]
-    truth = truth_of(rows, decisions)
+    truth = make_truth(rows, decisions)
     before = evaluate_labels("", clips, decisions, truth, Resamples(80, 100), None)
     found = translate_thresholds(before)
     assert (found.score_function, found.differ, found.windows) == (other, 0, 80)

@@ -1,4 +1,4 @@
-"""The options of `evaluate`: what is refused before anything is loaded, and what stands for what was not given."""
+"""The options of `evaluate`: their defaults, and what is refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from block.commands import evaluate
-from block.commands.evaluate_options import change, list_variants, read, set_windows
+from block.commands.evaluate_options import apply_settings, list_variants, read, set_windows
 from block.evaluation.thresholds import Goal
 from block.settings import SettingsError
 
@@ -33,11 +33,11 @@ def test_goals_and_comparisons_are_read() -> None:
     assert [(one.fill, one.mode) for one in found] == [("pad", "exact"), ("repeat", "fast")]
     assert options.mode == "exact"
     assert [name for name, _ in list_variants(read(["clips"]))] == [""]
-    assert change(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
+    assert apply_settings(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "message"),
     [
         (["--fit-thresholds", "recall"], "expected f1, or precision="),
         (["--bootstrap", "10"], "at least 100"),
@@ -49,38 +49,38 @@ def test_goals_and_comparisons_are_read() -> None:
         (["more"], "unrecognized arguments: more"),
     ],
 )
-def test_what_cannot_be_used_is_refused(argv: list[str], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_wrong_options_are_refused(argv: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         read(["clips", *argv])
     with pytest.raises(SettingsError, match="DIR"):
         read([])
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "told"),
+    ("a", "b", "message"),
     [
         ("fill=pad", " fill=pad", "twice"),
-        ("fill=pad", "repeat", "'repeat'; expected name=value with one of model, score-function"),
-        ("fill=pad", "fill=", "'fill='; expected name=value"),
+        ("fill=pad", "repeat", "got 'repeat', expected name=value with one of model, score-function"),
+        ("fill=pad", "fill=", "got 'fill=', expected name=value"),
         ("fill=pad", "fill=zeros", "fill: got 'zeros', expected pad or repeat"),
-        ("other-label=a", "fill=pad", "'other-label=a'; expected"),
+        ("other-label=a", "fill=pad", "got 'other-label=a', expected"),
     ],
 )
-def test_ways_that_cannot_be_compared_are_refused(a: str, b: str, told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_configurations_that_cannot_be_compared_are_refused(a: str, b: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         list_variants(read(["clips", "--compare", a, b]))
 
 
-def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*: pip install -r locked/folder.txt"):
+    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*; run pip install -r locked/folder.txt"):
         evaluate.check_installed()
     with pytest.raises(SettingsError, match="locked/folder.txt"):
         evaluate.main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_wrong_is_refused_with_code_2_before_torch_is_imported(tmp_path: Path) -> None:
+def test_wrong_annotations_end_with_exit_code_2_before_torch_is_imported(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     notes = tmp_path / "notes.csv"
     notes.write_text("file,label\na.wav,Hund\n")

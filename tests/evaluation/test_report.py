@@ -1,4 +1,4 @@
-"""The report: whole, well formed, asking nobody for anything, whatever names it has to show."""
+"""The report is complete and well formed and loads nothing, whatever the names in it."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from block.evaluation.report import load_environment, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.evaluation.thresholds import Goal
 from block.spectrogram import compute_mel_levels, encode_png
-from tests.evaluation.made import many, settings, truth_of
+from tests.evaluation.synthetic import make_clips, make_settings, make_truth
 
 pytest.importorskip("sklearn")
 
-VOID = ("meta",)  # the others close themselves
+VOID = ("meta",)  # elements without an end tag
 HOSTILE = '<script src="//x.example/y.js">alert(1)</script> & "\'<b>'
 RNG = np.random.default_rng(1)
 
 
 class Reader(HTMLParser):
-    """Notes every tag, and whether each is closed by the one that has to close it."""
+    """Record every tag, and check that each one is closed by its own end tag."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -71,10 +71,10 @@ class Reader(HTMLParser):
 
 
 def evaluation() -> Evaluation:
-    decisions = settings(f"Speech, Music (0.4), Dog (my {HOSTILE}), Silence")
-    clips, rows = many(90, settings())
+    decisions = make_settings(f"Speech, Music (0.4), Dog (my {HOSTILE}), Silence")
+    clips, rows = make_clips(90, make_settings())
     rows = [(f"{HOSTILE}/{file}", label) for file, label in rows]
-    truth, resamples = truth_of(rows, decisions), Resamples(90, 100)
+    truth, resamples = make_truth(rows, decisions), Resamples(90, 100)
     first = evaluate_labels(f"A {HOSTILE}", clips, decisions, truth, resamples, 1.0)
     facts = ReportFacts(
         f"Labels {HOSTILE}", (("model", HOSTILE),), False, 1.0, (HOSTILE,), (HOSTILE,), ((HOSTILE, HOSTILE),)
@@ -94,7 +94,7 @@ def found() -> Evaluation:
 @pytest.fixture(scope="module")
 def page(found: Evaluation) -> str:
     sound = RNG.normal(0, 0.1, 48000).astype(np.float32)
-    shown = [
+    examples = [
         [
             replace(moment, excerpt=cut_excerpt(sound, 16000, 0.5, 1.5) if at else None)
             for at, moment in enumerate(moments)
@@ -104,7 +104,7 @@ def page(found: Evaluation) -> str:
             find_least_certain(found.first, found.ground_truth),
         )
     ]
-    return render_report(found, *shown)
+    return render_report(found, *examples)
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
@@ -118,25 +118,25 @@ def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> N
                 name,
                 value[:80],
             )
-        assert not name.startswith("on"), "no script in attributes"
+        assert not name.startswith("on"), "scripts in attributes"
         if name == "style":
             assert "url" not in value
     outside = re.findall(r"url\(|@import|https?:|fetch\(|XMLHttp|import\(", re.sub(r"base64,[^\"]*", "", page))
     assert outside == []
     policy = next(value for _, name, value in reader.attributes if name == "content" and "default-src" in value)
     assert policy.startswith("default-src 'none';")
-    assert reader.seen.count("script") == 1, "only the report's own"
+    assert reader.seen.count("script") == 1, "scripts besides the report's own"
     assert reader.seen.count("audio") == 18
 
 
-def test_names_are_shown_as_they_are_and_never_become_markup(page: str) -> None:
+def test_names_are_escaped_and_never_become_markup(page: str) -> None:
     assert HOSTILE not in page
     reader = Reader()
     reader.feed(page)
     assert "".join(reader.text).count(HOSTILE) > 20
 
 
-def test_all_sections_are_there_and_every_link_leads_to_one(page: str) -> None:
+def test_the_page_has_all_sections_and_a_link_to_each(page: str) -> None:
     anchors = set(re.findall(r'<section id="(\w+)"', page))
     assert set(re.findall(r'href="#(\w+)"', page)) == anchors
     assert anchors == {
@@ -145,17 +145,24 @@ def test_all_sections_are_there_and_every_link_leads_to_one(page: str) -> None:
     }  # fmt: skip
 
 
-def test_the_text_says_what_was_judged_and_what_was_left_out(found: Evaluation) -> None:
-    told = format_metrics(found)
-    assert "labels that never occur in them are not judged: Silence" in told
-    for name in ("as detector", "as labeled", "B − A", "for --audioset-labels:", "thresholds for --score-function"):
-        assert name in told
+def test_the_terminal_output_says_what_was_judged_and_what_was_ignored(found: Evaluation) -> None:
+    text = format_metrics(found)
+    assert "Labels that never occur in the annotations are not judged: Silence" in text
+    for name in (
+        "as detector",
+        "as labeled",
+        "B − A",
+        "lines for --audioset-labels:",
+        "thresholds for --score-function",
+    ):
+        assert name in text
     assert [line.partition(":")[0] for line in list_files(found)] == [
-        "1 annotated, and not in the folder", "1 in the folder, and not annotated", "1 could not be read",
+        "1 file annotated but not in the folder", "1 file in the folder but not annotated (ignored)",
+        "1 file could not be read",
     ]  # fmt: skip
 
 
-def test_the_json_holds_the_same_figures_and_nothing_that_is_no_json(found: Evaluation) -> None:
+def test_the_json_has_the_same_metrics_and_is_valid(found: Evaluation) -> None:
     content = json.loads(as_json(found), parse_constant=lambda name: pytest.fail(name))
     speech = content["figures"]["labels"]["Speech"]
     assert speech["average_precision"]["value"] == found.first.metrics.average_precision.labels[0].value
@@ -165,11 +172,11 @@ def test_the_json_holds_the_same_figures_and_nothing_that_is_no_json(found: Eval
 
 
 def svg(macro: str, chart: object) -> str:
-    """The drawing of a chart's data."""
+    """Return the SVG of a chart."""
     return str(getattr(load_environment().get_template("charts.html").module, macro)(chart))
 
 
-def test_the_curve_of_labels_that_are_told_apart_is_flat_at_1_however_many_clips_there_are() -> None:
+def test_the_curve_of_a_separable_label_is_flat_at_1_for_any_number_of_clips() -> None:
     for clips in (20, 2000):
         truth = np.arange(clips) < clips // 2
         drawn = draw_curve(truth, np.where(truth, 0.6, 0.2) + RNG.uniform(0, 0.1, clips), (1.0, 1.0))
@@ -179,7 +186,7 @@ def test_the_curve_of_labels_that_are_told_apart_is_flat_at_1_however_many_clips
         assert (points[0][0], points[-1][0]) == ("290.0", "40.0")
 
 
-def test_the_threshold_in_use_lies_on_the_curve() -> None:
+def test_the_current_threshold_lies_on_the_curve() -> None:
     truth = np.arange(300) % 3 == 0
     scores = np.clip(RNG.normal(0.3 + 0.2 * truth, 0.2), 0, 1)
     for threshold in (0.05, 0.3, 0.6):
@@ -194,7 +201,7 @@ def test_the_threshold_in_use_lies_on_the_curve() -> None:
         )
 
 
-def test_bars_show_shares_of_each_group_and_the_threshold_stands_between_them() -> None:
+def test_bars_show_shares_of_each_group_with_the_threshold_between_them() -> None:
     truth = np.array([True] * 4 + [False] * 12)
     drawn = svg("histogram", draw_histogram(truth, np.where(truth, 0.9, 0.1), [0.5]))
     bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)"', drawn)
@@ -204,7 +211,7 @@ def test_bars_show_shares_of_each_group_and_the_threshold_stands_between_them() 
     assert svg("histogram", draw_histogram(truth, np.zeros(16), [0.0, 1.0])).count('class="threshold"') == 2
 
 
-def test_templates_escape_what_is_not_markup() -> None:
+def test_templates_escape_values_but_not_markup() -> None:
     def render(source: str, **values: object) -> str:
         return load_environment().from_string(source).render(**values)
 
@@ -216,7 +223,7 @@ def test_templates_escape_what_is_not_markup() -> None:
     assert render("{{ parts|join }}", parts=["<", "<"]) == "&lt;&lt;"
 
 
-def test_figures_in_words() -> None:
+def test_numbers_changes_and_intervals_are_formatted() -> None:
     from block.evaluation.bootstrap import Estimate
 
     assert [format_number(value) for value in (0.5, -0.0001, math.nan, math.inf, -math.inf, -0.5)] == [
@@ -226,19 +233,19 @@ def test_figures_in_words() -> None:
     assert format_interval(Estimate(0.5)) == ""
 
 
-def test_an_excerpt_is_what_was_recorded_there_with_a_little_around_it() -> None:
+def test_an_excerpt_contains_its_span_of_the_recording_with_some_context() -> None:
     sound = RNG.normal(0, 0.1, 10 * 16000).astype(np.float32)
     found = cut_excerpt(sound, 16000, 4.0, 6.0)
     assert (found.start_s, found.seconds) == (3.5, 3.0)
     played, rate = soundfile.read(io.BytesIO(base64.b64decode(found.sound.partition(",")[2])), dtype="float32")
     assert rate == 16000
     assert np.abs(played - sound[56000:104000]).max() < 1e-4
-    # At the ends there is less around it.
+    # There is less context at the ends of the recording.
     assert (cut_excerpt(sound, 16000, 0.0, 10.0).seconds, cut_excerpt(sound, 16000, 9.9, 10.0).seconds) == (6.0, 0.6)
     assert cut_excerpt(sound[:300], 16000, 0.0, 300 / 16000).seconds == pytest.approx(300 / 16000)
 
 
-def test_of_a_long_span_the_loudest_part_is_shown() -> None:
+def test_an_excerpt_of_a_long_span_is_its_loudest_part() -> None:
     sound = np.full(20 * 16000, 0.01, np.float32)
     sound[13 * 16000 : 14 * 16000] = 0.5
     found = cut_excerpt(sound, 16000, 1.0, 20.0)
@@ -247,7 +254,7 @@ def test_of_a_long_span_the_loudest_part_is_shown() -> None:
     assert find_loudest(sound[:32000], 32000, 16000) == 0
 
 
-def test_a_tone_is_bright_in_its_band_and_nowhere_else() -> None:
+def test_a_tone_is_bright_only_in_its_own_band() -> None:
     time = np.arange(32000) / 16000
     levels = compute_mel_levels((0.5 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32), 16000)
     mel = np.linspace(1127 * np.log1p(50 / 700), 1127 * np.log1p(8000 / 700), 98)[1:-1]
@@ -256,7 +263,7 @@ def test_a_tone_is_bright_in_its_band_and_nowhere_else() -> None:
     assert np.isfinite(compute_mel_levels(np.zeros(100, np.float32), 16000)).all()
 
 
-def test_a_picture_holds_its_levels_row_by_row() -> None:
+def test_a_png_contains_the_levels_row_by_row() -> None:
     content = encode_png(np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0]]))
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = {}, 8

@@ -1,4 +1,4 @@
-"""Segments of strong labels, worked out by hand; and against sed_eval where it is installed."""
+"""Segments of strong labels, compared with results by hand, and with sed_eval if it is installed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def test_an_event_is_active_in_every_segment_that_it_overlaps() -> None:
     assert active([Event(0, 0.9, 2.1), Event(1, 3.0, 4.0)], 5) == [[0, 1, 2], [3]]
 
 
-def test_an_event_that_ends_at_a_border_does_not_reach_beyond_it_for_rounding() -> None:
+def test_rounding_does_not_move_the_end_of_an_event_across_a_segment_border() -> None:
     assert active([Event(0, 0.1 + 0.2, 0.6000000000000001)], 1.2, segment_s=0.3) == [[1], []]
 
 
-def test_what_lies_outside_the_clip_does_not_count() -> None:
+def test_events_outside_the_clip_are_ignored() -> None:
     assert active([Event(0, 1.5, 9.0), Event(1, 2.5, 3.0)], 2.5) == [[1, 2], []]
     assert mark_segments([], 2.5, 2).shape == (3, 2)
     assert mark_segments([], 0.01, 2).shape == (1, 2)
@@ -35,7 +35,7 @@ def test_segments_are_counted_clip_by_clip() -> None:
     assert found.annotated.tolist() == [[2, 0], [0, 1]]
 
 
-def test_the_counts_are_those_of_sed_eval() -> None:
+def test_the_counts_equal_sed_evals() -> None:
     sed_eval = pytest.importorskip("sed_eval")
     rng = np.random.default_rng(2)
     names = ["a", "b"]

@@ -1,4 +1,4 @@
-"""Thresholds that are chosen on some clips and judged on others, and thresholds carried to another score."""
+"""Thresholds chosen on some clips and tested on others, and thresholds translated to the other score function."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(8)
 F1 = Goal("f1")
 
 
-def test_goals_are_read_and_nothing_else_is() -> None:
+def test_only_valid_goals_are_accepted() -> None:
     assert read_goal("f1") == F1
     assert read_goal("precision=0.9") == Goal("precision", 0.9)
     for text in ("recall=0.9", "precision", "precision=", "precision=2", "precision=0", "precision=nan", ""):
@@ -28,7 +28,7 @@ def test_goals_are_read_and_nothing_else_is() -> None:
             read_goal(text)
 
 
-def test_the_best_threshold_is_the_one_that_trying_all_of_them_finds() -> None:
+def test_the_best_threshold_equals_that_of_an_exhaustive_search() -> None:
     for _ in range(50):
         truth = RNG.random(30) < 0.4
         truth[0] = True
@@ -50,13 +50,13 @@ def test_the_best_threshold_is_the_one_that_trying_all_of_them_finds() -> None:
             assert (kept & truth).sum() / truth.sum() == pytest.approx(max(possible))
 
 
-def test_a_threshold_lies_half_way_to_the_next_score_below() -> None:
+def test_a_threshold_lies_halfway_to_the_next_lower_score() -> None:
     truth = np.array([True, True, False, False])
     assert choose_threshold(truth, np.array([0.9, 0.8, 0.4, 0.1]), F1) == pytest.approx(0.6)
     assert choose_threshold(truth[:2], np.array([0.9, 0.8]), F1) == pytest.approx(0.4)
 
 
-def test_a_threshold_is_written_in_as_few_digits_as_keep_the_same_clips() -> None:
+def test_a_threshold_has_only_as_many_digits_as_it_needs_to_split_the_clips_alike() -> None:
     assert shorten_threshold(0.6049, np.array([0.1, 0.9])) == 0.6
     assert shorten_threshold(0.6049, np.array([0.6048, 0.605])) == 0.6049
     for _ in range(100):
@@ -65,8 +65,8 @@ def test_a_threshold_is_written_in_as_few_digits_as_keep_the_same_clips() -> Non
         assert ((scores >= shorten_threshold(threshold, scores)) == (scores >= threshold)).all()
 
 
-def test_what_to_expect_comes_from_clips_that_the_threshold_was_not_chosen_on() -> None:
-    # Noise: on the clips it is chosen on a threshold always looks better than it is.
+def test_expected_rates_come_from_clips_that_the_threshold_was_not_chosen_on() -> None:
+    # On noise, a threshold always looks too good on the clips that it was chosen on.
     resamples = Resamples(40, 200)
     gains = []
     for _ in range(60):
@@ -78,7 +78,7 @@ def test_what_to_expect_comes_from_clips_that_the_threshold_was_not_chosen_on() 
     assert np.mean(gains) > 0.05
 
 
-def test_a_clear_label_gets_a_threshold_in_the_gap_and_the_same_one_again() -> None:
+def test_a_separable_label_gets_a_threshold_in_the_gap_and_the_same_one_every_time() -> None:
     truth = np.arange(60) < 20
     scores = np.where(truth, RNG.uniform(0.7, 0.9, 60), RNG.uniform(0, 0.3, 60))
     found = fit_threshold(truth, scores, F1, Resamples(60, 50, seed=4))
@@ -89,19 +89,19 @@ def test_a_clear_label_gets_a_threshold_in_the_gap_and_the_same_one_again() -> N
     assert fit_threshold(truth, scores, F1, Resamples(60, 50, seed=4)).threshold == found.threshold
 
 
-def test_labels_with_too_few_clips_and_goals_out_of_reach_are_left_alone_with_a_reason() -> None:
+def test_labels_with_too_few_clips_or_an_unreachable_goal_keep_their_threshold_with_a_reason() -> None:
     scores = RNG.random(60)
     few = fit_threshold(np.arange(60) < 9, scores, F1, Resamples(60, 10))
     assert few.threshold is None
     assert few.reason == "9 clips with it; at least 10 are needed"
-    assert "no clips without it" in fit_threshold(np.ones(60, bool), scores, F1, Resamples(60, 10)).reason
+    assert "0 clips without it" in fit_threshold(np.ones(60, bool), scores, F1, Resamples(60, 10)).reason
     worst = np.where(np.arange(60) < 20, 0.1, 0.9)
     assert "no threshold reaches a precision of 0.9" in fit_threshold(
         np.arange(60) < 20, worst, Goal("precision", 0.9), Resamples(60, 10)
     ).reason  # fmt: skip
 
 
-def test_a_translated_threshold_agrees_on_as_many_windows_as_any_can() -> None:
+def test_a_translated_threshold_agrees_on_as_many_windows_as_possible() -> None:
     for _ in range(60):
         kept = RNG.random(40) < 0.4
         scores = np.clip(0.4 * kept + RNG.random(40) * 0.6, 0, 1).round(2)
@@ -111,7 +111,7 @@ def test_a_translated_threshold_agrees_on_as_many_windows_as_any_can() -> None:
         assert found.reached == kept.sum()
 
 
-def test_a_translation_between_scores_of_one_order_keeps_every_window() -> None:
+def test_a_translation_between_scores_in_the_same_order_keeps_every_window() -> None:
     logits = RNG.normal(0, 3, 500)
     kept = logits > 1.5
     found = translate_threshold(kept, 1 / (1 + np.exp(-logits)))
@@ -119,7 +119,7 @@ def test_a_translation_between_scores_of_one_order_keeps_every_window() -> None:
     assert found.threshold == pytest.approx(1 / (1 + np.exp(-1.5)), abs=0.01)
 
 
-def test_where_nothing_or_everything_was_kept_the_data_do_not_determine_a_threshold() -> None:
+def test_if_all_or_no_windows_reach_the_threshold_the_data_do_not_determine_a_translation() -> None:
     scores = np.array([0.2, 0.4, 1.0])
     nothing = translate_threshold(np.zeros(3, bool), scores[:2].repeat(2)[:3])
     assert (nothing.is_determined, nothing.differ) == (False, 0)
@@ -127,5 +127,5 @@ def test_where_nothing_or_everything_was_kept_the_data_do_not_determine_a_thresh
     everything = translate_threshold(np.ones(3, bool), scores)
     assert (everything.is_determined, everything.differ) == (False, 0)
     assert everything.threshold <= 0.2
-    # No threshold lies above a score of 1: one window must differ.
+    # No threshold can be above a score of 1, so one window must differ.
     assert translate_threshold(np.zeros(3, bool), scores).differ == 1

@@ -1,4 +1,4 @@
-// The line in a spectrogram goes with the sound; a click goes there.
+// A line in the spectrogram follows the audio; a click jumps to that place.
 for (const box of document.querySelectorAll('.moment')) {
   const audio = box.querySelector('audio'), svg = box.querySelector('svg'), head = box.querySelector('.head');
   if (!audio || !svg || !head) continue;

@@ -1,4 +1,4 @@
-"""Clips with logits made up: what an evaluation is fed with where no model and no audio are needed."""
+"""Synthetic clips, settings and annotations, for tests that need no model and no audio."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from tests.conftest import NAMES
 RATE_HZ = 1000
 
 
-def clip(logits: npt.ArrayLike, seconds: float = 2.0, windows: WindowSettings = WindowSettings(0, 0)) -> Clip:
-    """A clip with a piece a window. Shape of `logits`: `(windows, classes)`."""
+def make_clip(logits: npt.ArrayLike, seconds: float = 2.0, windows: WindowSettings = WindowSettings(0, 0)) -> Clip:
+    """Return a clip with one chunk per window. Shape of `logits`: `(windows, classes)`."""
     layout = lay_out_windows_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), windows.size_ms, windows.stride_ms)
     found = np.atleast_2d(np.asarray(logits, np.float32))
     assert len(found) == len(layout.windows)
     return Clip(Fraction(RATE_HZ), layout, (1,) * len(found), found)
 
 
-def settings(text: str = "Speech, Music, Dog", threshold: float = 0.5, **other: object) -> DecisionSettings:
-    """Labels of interest among the tests' class names, sigmoid unless said otherwise."""
+def make_settings(text: str = "Speech, Music, Dog", threshold: float = 0.5, **other: object) -> DecisionSettings:
+    """Return settings for labels of interest among the tests' class names, with sigmoid by default."""
     labels = parse_labels(text, NAMES, threshold)
     return DecisionSettings(labels, **{"score_function": "sigmoid", **other})  # type: ignore[arg-type]
 
 
-def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, exhaustive: bool = False) -> GroundTruth:
-    """Truth from rows of file and label, or of file, start, end and label."""
+def make_truth(
+    rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, exhaustive: bool = False
+) -> GroundTruth:
+    """Return the ground truth of rows with file and label, or with file, start, end and label."""
     strong = any(len(row) == 4 for row in rows)
     made = tuple(
         Annotation(f"made, line {at}", str(row[0]), str(row[-1]), *(row[1:3] if len(row) == 4 else ()))
@@ -44,10 +46,10 @@ def truth_of(rows: Sequence[tuple[object, ...]], decisions: DecisionSettings, ex
     return read_ground_truth(Annotations("made", strong, made), resolver, exhaustive)
 
 
-def many(
+def make_clips(
     count: int, decisions: DecisionSettings, seed: int = 0, spread: float = 1.5
 ) -> tuple[list[Clip], list[tuple[str, str]]]:
-    """Clips that have one of the labels of interest each, or none, and logits that know something of it."""
+    """Return clips and their annotations: each has at most one label of interest, and logits that depend on it."""
     rng = np.random.default_rng(seed)
     clips, rows = [], []
     for at in range(count):
@@ -59,5 +61,5 @@ def many(
             rows.append((f"clip {at}.wav", label.class_name))
         else:
             rows.append((f"clip {at}.wav", ""))
-        clips.append(clip(logits))
+        clips.append(make_clip(logits))
     return clips, rows
