@@ -121,8 +121,8 @@ def silent() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("address", "named"),
     [
-        ("recordings", "a folder goes before --ray"),
-        ("/mnt/recordings", "a folder goes before --ray"),
+        ("recordings", "put a folder before --ray"),
+        ("/mnt/recordings", "put a folder before --ray"),
         ("s3://bucket/recordings", "expected HOST:PORT, auto or local"),
         ("localhost", "expected HOST:PORT, auto or local"),
         ("10.0.0.1:99999", "expected HOST:PORT, auto or local"),
@@ -165,13 +165,13 @@ def test_a_cluster_that_has_gone_is_named_with_how_to_forget_it(silent: str, mon
     monkeypatch.setattr(services, "find_gcs_addresses", lambda: frozenset())
     monkeypatch.setattr(services.find_gcs_addresses, "cache_clear", lambda: None, raising=False)
     monkeypatch.setattr(services, "find_bootstrap_address", lambda folder: gone)
-    with pytest.raises(SettingsError, match=f"^no Ray cluster answers at {gone}: .*`ray stop` forgets it"):
+    with pytest.raises(SettingsError, match=f"^no Ray cluster answers at {gone}: .*`ray stop` to forget it"):
         connection.connect("", "label")
 
 
 def test_where_something_else_answers_that_is_said(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ANSWER_WITHIN_S", 1.0)
-    with pytest.raises(SettingsError, match=f"^something answers at {silent}, but no Ray cluster"):
+    with pytest.raises(SettingsError, match=f"^something answers at {silent}, but it isn't a Ray cluster"):
         connection.connect(silent, "label")
 
 
@@ -189,7 +189,7 @@ def test_a_cluster_that_asks_for_a_token_says_where_to_put_it() -> None:
     port = server.add_insecure_port("127.0.0.2:0")
     server.start()
     try:
-        with pytest.raises(SettingsError, match="asks for another token: set RAY_AUTH_MODE=token"):
+        with pytest.raises(SettingsError, match="needs a different token: set RAY_AUTH_MODE=token"):
             connection.connect(f"127.0.0.2:{port}", "label")
     finally:
         server.stop(None).wait()
@@ -202,7 +202,7 @@ def test_auto_without_any_ray_here_is_refused(monkeypatch: pytest.MonkeyPatch) -
         raise ConnectionError("Could not find any running Ray instance.")
 
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", none)
-    with pytest.raises(SettingsError, match="no Ray runs on this machine"):
+    with pytest.raises(SettingsError, match="no Ray cluster runs here"):
         connection.connect("auto", "label")
 
 
@@ -212,7 +212,7 @@ def test_a_machine_that_is_no_part_of_the_cluster_is_told_so(
     from ray._private import services
 
     monkeypatch.setattr(services, "find_node_ids", set)
-    with pytest.raises(SettingsError, match=f"no part of the cluster at .*ray start --address={machines.address}"):
+    with pytest.raises(SettingsError, match=f"isn't part of the cluster at .*ray start --address={machines.address}"):
         connection.connect(machines.address, "label")
 
 
@@ -224,7 +224,7 @@ def test_a_cluster_that_never_lets_anybody_in_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(connection, "JOIN_WITHIN_S", 0.5)
     monkeypatch.setattr(ray, "init", lambda **how: waiting.wait())
     try:
-        with pytest.raises(SettingsError, match=r"at 127\.0\.0\.2:6379 cannot be joined: nothing came of it"):
+        with pytest.raises(SettingsError, match=r"can't join the cluster at 127\.0\.0\.2:6379: no answer within"):
             connection.connect("127.0.0.2:6379", "label")
     finally:
         waiting.set()
@@ -250,8 +250,8 @@ except SettingsError as error:
 
     mine = f"Ray {ray.__version__} on Python {'.'.join(map(str, sys.version_info[:3]))}"
     assert done.stdout == (
-        f"the cluster at {machines.address} has {mine}, this command Ray 2.59.0 on Python 3.10.1; "
-        "both must be the same\n"
+        f"the cluster at {machines.address} runs {mine}, this command Ray 2.59.0 on Python 3.10.1; "
+        "install matching versions\n"
     )
     assert done.stderr == ""
 

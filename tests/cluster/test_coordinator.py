@@ -167,5 +167,5 @@ def test_a_key_that_nobody_gave_and_files_that_are_none_of_a_checkpoints_are_not
 
 
 def test_a_limit_below_one_is_refused_before_anything_is_started() -> None:
-    with pytest.raises(ValueError, match="a limit of 0 requests"):
+    with pytest.raises(ValueError, match="the limit is 0 requests"):
         start_coordinator(CoordinatorInputs(requests=0))

@@ -40,7 +40,7 @@ def test_a_recording_that_takes_its_worker_down_twice_while_it_is_alone_is_poiso
     attempts.start_suspect(0, 2)
     plan = attempts.start_chunk(0, [1, 2, 3, 4])
     assert plan == RetryPlan((3, 4), (1,), {2: describe_crashes(2)})
-    assert plan.failures[2].startswith("the worker process was lost 2 times while it labeled this recording;")
+    assert plan.failures[2].startswith("the worker process died 2 times while labeling this recording;")
     assert attempts.start_chunk(7, [2, 9]) == RetryPlan((), (9,), {2: describe_crashes(2)})
 
 

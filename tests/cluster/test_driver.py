@@ -120,7 +120,7 @@ def test_what_never_comes_back_is_not_reached_and_said(told: Told) -> None:
     run = driver(told, [Report("a", [outcome(1)])])
     summary = run.label(items(1, 2))
     assert summary.not_reached == [2]
-    assert summary.end_reason == f"1 recordings came back from no worker, handed out {ROUNDS} times"
+    assert summary.end_reason == f"1 recording got no result from any worker in {ROUNDS} attempts"
     assert len(run.handed) == ROUNDS
 
 
@@ -166,5 +166,5 @@ def test_only_reports_are_unpack() -> None:
 
     from block.cluster.report import unpack
 
-    with pytest.raises(TypeError, match="a dict came from a worker"):
+    with pytest.raises(TypeError, match="got a dict from a worker"):
         unpack(pickle.dumps({}))

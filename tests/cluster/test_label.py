@@ -126,7 +126,7 @@ def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_l
     with (out / "failed.csv").open(newline="") as file:
         (failed,) = csv.DictReader(file)
     assert failed["file"] == "deadly.wav"
-    assert "the worker process was lost 2 times while it labeled this recording" in failed["reason"]
+    assert "the worker process died 2 times while labeling this recording" in failed["reason"]
     assert set(stored(out).values()) == {1}
 
 

@@ -42,7 +42,7 @@ def test_workers_are_a_number_or_a_range(text: str, least: int, most: int) -> No
     [
         (["--ray", "--ray-workers", "0"], "--ray-workers is 0-0; expected at least 1 worker"),
         (["--ray", "--ray-workers", "4-2"], "--ray-workers is 4-2"),
-        (["--ray", "--ray-workers", "many"], "--ray-workers is 'many'; expected a number such as 8, or 2-16"),
+        (["--ray", "--ray-workers", "many"], "--ray-workers is 'many'; expected a number or range: 8 or 2-16"),
         (["--ray", "--ray-worker-cpus", "0"], "--ray-worker-cpus is 0; expected at least 1"),
         (["--ray", "--ray-worker-gpus", "1.5"], "--ray-worker-gpus is 1.5; expected 0 to 1, or a whole number"),
         (["--ray", "--ray-worker-gpus", "-1"], "--ray-worker-gpus is -1"),

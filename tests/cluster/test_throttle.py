@@ -36,7 +36,7 @@ def through(throttle: Throttle, *asking: Lease) -> list[Lease]:
 
 
 def test_a_limit_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="a limit of 0 requests; expected at least 1"):
+    with pytest.raises(ValueError, match="the limit is 0 requests; expected at least 1"):
         Throttle(0)
 
 

@@ -49,8 +49,8 @@ def test_the_end_tells_each_stage_by_itself_but_for_those_that_take_nothing() ->
     throughput.add("a", stages(40), 0.4)
     clock.now += 34
     assert throughput.report() == [
-        "stage read: 40 recordings, 20.0/s while at it; 0.06 at it on average",
-        "stage prepare: 40 recordings, 40.0/s while at it; 0.03 at it on average",
-        "stage model: 120 windows, 7.1/s while at it; 0.50 at it on average",
-        "stage keep (here): 40 recordings, 100.0/s while at it; 0.01 at it on average",
+        "stage read: 40 recordings, 20.0/s while active; 0.06 active on average",
+        "stage prepare: 40 recordings, 40.0/s while active; 0.03 active on average",
+        "stage model: 120 windows, 7.1/s while active; 0.50 active on average",
+        "stage store (driver): 40 recordings, 100.0/s while active; 0.01 active on average",
     ]

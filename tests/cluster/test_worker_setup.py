@@ -65,7 +65,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(elsewhere: Checkpoint,
 def test_a_link_to_another_folder_is_not_trusted(elsewhere: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir(mode=0o700)
     (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").symlink_to(tmp_path / "other")
-    with pytest.raises(SettingsError, match="belongs to somebody else"):
+    with pytest.raises(SettingsError, match="belongs to another user"):
         find_or_fetch_checkpoint(elsewhere, "0" * 64, lambda name: b"")
 
 
@@ -73,5 +73,5 @@ def test_a_full_disk_is_told_in_a_line(elsewhere: Checkpoint) -> None:
     def ask(name: str) -> bytes:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SettingsError, match="cannot be brought to this machine: No space left on device"):
+    with pytest.raises(SettingsError, match="can't copy the checkpoint to this machine: No space left on device"):
         find_or_fetch_checkpoint(elsewhere, "0" * 64, ask)
