@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import ASTForAudioClassification
 
-from bench.audit import audited_windows, long_run
-from bench.flops import flops, shape
+from bench.audit import compute_long_run, count_audited
+from bench.flops import count_flops, read_shape
 from bench.plan import QUICK, Clock
 from bench.stages import count_for
 from bench.timing import Turn, take_turns
@@ -34,27 +34,27 @@ def loaded(folder: Path) -> tuple[ASTForAudioClassification, dict[str, object]]:
 def test_operations_are_those_that_pytorch_counts(checkpoint_folder: Path) -> None:
     model, config = loaded(checkpoint_folder)
     inputs = torch.zeros(1, 1024, 128)
-    assert flops(shape(config)).total == counted(lambda: model(input_values=inputs))
+    assert count_flops(read_shape(config)).total == counted(lambda: model(input_values=inputs))
 
 
 def test_operations_of_the_block_are_those_that_pytorch_counts(checkpoint_folder: Path) -> None:
     model, config = loaded(checkpoint_folder)
     forward, inputs = Forward(model), torch.zeros(1, 1024, 128)
-    sizes = shape(config)
-    assert flops(sizes, prunes=True).total == counted(lambda: forward(inputs))
+    sizes = read_shape(config)
+    assert count_flops(sizes, prunes=True).total == counted(lambda: forward(inputs))
     with torch.inference_mode():
         merged = forward.merge_padding(12, 8, 0.0)
-    fewer = flops(sizes, merged.count, prunes=True)
+    fewer = count_flops(sizes, merged.count, prunes=True)
     # Padding's patches are embedded once, beforehand: of the rest there is a little less.
     assert fewer.linear + fewer.attention < counted(lambda: forward(inputs, merged)) <= fewer.total
 
 
 def test_a_window_of_the_full_size_model_takes_260_gflop() -> None:
-    sizes = shape({"id2label": dict.fromkeys(range(527))})
+    sizes = read_shape({"id2label": dict.fromkeys(range(527))})
     assert sizes.tokens == 1214
-    assert flops(sizes).total == pytest.approx(261e9, rel=0.005)
-    assert flops(sizes).linear == pytest.approx(206e9, rel=0.005)
-    assert flops(sizes, prunes=True).total / flops(sizes).total == pytest.approx(0.93, abs=0.01)
+    assert count_flops(sizes).total == pytest.approx(261e9, rel=0.005)
+    assert count_flops(sizes).linear == pytest.approx(206e9, rel=0.005)
+    assert count_flops(sizes, prunes=True).total / count_flops(sizes).total == pytest.approx(0.93, abs=0.01)
 
 
 class Contenders:
@@ -137,17 +137,17 @@ def test_the_quick_plan_keeps_within_three_minutes() -> None:
 
 @pytest.mark.parametrize(("windows", "audited"), [(0, 0), (10, 10), (64, 64), (65, 65), (164, 65), (5000, 114)])
 def test_the_audit_takes_64_windows_and_one_in_a_hundred(windows: int, audited: int) -> None:
-    assert audited_windows(windows) == audited
+    assert count_audited(windows) == audited
 
 
 def test_a_long_run_costs_its_windows_its_audit_and_what_is_recomputed() -> None:
-    run = long_run("merged", fast_s=0.1, exact_s=1.0, transformers_s=2.0, others_s=0.05, recomputed_share=0.02)
+    run = compute_long_run("merged", fast_s=0.1, exact_s=1.0, transformers_s=2.0, others_s=0.05, recomputed_share=0.02)
     assert run.seconds == pytest.approx(5000 * 0.1 + 64 * 0.05 + (114 + 0.02 * 4886) * 1.0)
     assert run.ratio == pytest.approx(10000 / run.seconds)
 
 
 def test_recordings_are_counted_for_windows(tmp_path: Path) -> None:
-    from bench.inputs import recordings
+    from bench.inputs import make_recordings
 
-    paths = recordings(tmp_path, (2, 4))  # two of 1 window, two of 2
+    paths = make_recordings(tmp_path, (2, 4))  # two of 1 window, two of 2
     assert [count_for(paths, windows) for windows in (1, 2, 3, 6, 7, 13)] == [1, 2, 3, 4, 5, 9]

@@ -15,7 +15,7 @@ from bench.machine import describe
 from bench.measure import Measure
 from bench.plan import BenchError, Clock, Effort, Plan
 from bench.results import Results
-from bench.table import text
+from bench.table import format_results
 from block.model.checkpoint import find_checkpoint
 from block.model.device import Device, choose_device
 from block.settings import ComputeSettings, SettingsError
@@ -33,7 +33,7 @@ def device() -> Device:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    return made.recordings(tmp_path, (1, 3))
+    return made.make_recordings(tmp_path, (1, 3))
 
 
 def measure(plan: Plan, device: Device, paths: list[Path], folder: Path) -> Measure:
@@ -59,7 +59,7 @@ def test_a_run_measures_every_contender_and_says_what_it_left_out(
     assert "float32" in bench.results.peaks
     assert "onnxruntime: not in this plan" in bench.results.left_out
     assert any("peak memory" in line for line in bench.results.left_out)
-    assert "transformers" in text(bench.results)
+    assert "transformers" in format_results(bench.results)
     written = json.dumps(bench.results.to_json())
     assert str(tmp_path) not in written
     assert str(checkpoint_folder.parent) not in written
@@ -69,7 +69,7 @@ def test_a_run_measures_every_contender_and_says_what_it_left_out(
 def test_runtimes_that_are_not_installed_are_named_with_the_way_to_get_them(
     checkpoint_folder: Path, device: Device, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exported, "missing", lambda kind: ("onnx", kind))
+    monkeypatch.setattr(exported, "find_missing", lambda kind: ("onnx", kind))
     plan = Plan("tiny", 20, 0, LITTLE, LITTLE, (1,), exported=True, hour=False, window_ms=(2000,))
     bench = measure(plan, device, paths, tmp_path)
     bench.checkpoint(find_checkpoint(str(checkpoint_folder)), 0)
@@ -87,7 +87,7 @@ def test_exported_models_give_the_same_logits(
     import torch
 
     field = Field(find_checkpoint(str(checkpoint_folder)), device, tmp_path / "model.onnx")
-    windows = made.windows(paths, 32000, 3, 16000)
+    windows = made.cut_windows(paths, 32000, 3, 16000)
     field.contender(kind, 2).run(windows)
     forward = exported.FORWARDS[kind](tmp_path / "model.onnx", 1)
     inputs = field.filter_banks(torch.from_numpy(np.stack(windows)))
@@ -96,19 +96,19 @@ def test_exported_models_give_the_same_logits(
 
 def test_a_contender_that_is_none_is_refused(checkpoint_folder: Path, device: Device, tmp_path: Path) -> None:
     field = Field(find_checkpoint(str(checkpoint_folder)), device, tmp_path / "model.onnx")
-    with pytest.raises(BenchError, match="frozen is none of this block's ways here: exact, merged"):
+    with pytest.raises(BenchError, match="frozen isn't one of this block's paths here: exact, merged"):
         field.contender("frozen", 1)
 
 
 def test_recordings_are_made_alike_every_time(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
-    first, again = made.recordings(tmp_path, (1,)), made.recordings(tmp_path / "again", (1,))
+    first, again = made.make_recordings(tmp_path, (1,)), made.make_recordings(tmp_path / "again", (1,))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert [soundfile.info(path).samplerate for path in first] == list(made.RATES_HZ)
 
 
 def test_windows_start_over_where_recordings_end(paths: list[Path]) -> None:
-    windows = made.windows(paths, 32000, 9, 16000)
+    windows = made.cut_windows(paths, 32000, 9, 16000)
     assert {window.shape for window in windows} == {(32000,)}
     assert len(windows) == 9
     assert abs(windows[-1]).max() > 0
@@ -117,8 +117,8 @@ def test_windows_start_over_where_recordings_end(paths: list[Path]) -> None:
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a folder"):
         command.main(["--quick", "--out", str(tmp_path / "out"), "--audio", str(tmp_path / "nothing")])
-    with pytest.raises(BenchError, match="holds no recordings"):
-        made.found_recordings(tmp_path)
+    with pytest.raises(BenchError, match="has no recordings"):
+        made.find_recordings(tmp_path)
 
 
 def test_a_peak_is_the_higher_of_two() -> None:
@@ -133,5 +133,5 @@ def test_starts_are_timed_only_where_transform_ends_as_it_should(monkeypatch: py
     monkeypatch.setattr(start, "TIMES", 1)
     assert [one.what for one in start.measure()] == list(start.CASES)
     monkeypatch.setattr(start, "CASES", {"--help": (["--help"], 3)})
-    with pytest.raises(BenchError, match="ended with 0; expected 3"):
+    with pytest.raises(BenchError, match="exited with 0; expected 3"):
         start.measure()

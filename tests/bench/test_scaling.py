@@ -26,7 +26,7 @@ from bench.scaling.costs import (
 from bench.scaling.report import price_rows, rows
 from bench.scaling.results import Scaled, limit, shares, walls
 from bench.scaling.simulation import AMID, DECIDING, STARTING, TAIL, WRITING, Simulated, Simulation, simulate
-from bench.scaling.workload import Recordings, cut, field_recordings
+from bench.scaling.workload import Recordings, make_field_recordings, split
 from tests.conftest import ROOT
 
 MINUTE_WINDOWS = 30
@@ -53,7 +53,7 @@ def efficiency(recordings: Recordings, workers: int, costs: Costs) -> float:
 
 
 def test_one_worker_takes_as_long_as_all_recordings_together() -> None:
-    recordings = field_recordings(500, 3)
+    recordings = make_field_recordings(500, 3)
     found = simulate(recordings, 1, free())
     assert found.total_s == pytest.approx(recordings.windows.sum() * 0.1)
     assert found.useful_s == pytest.approx(found.total_s)
@@ -104,7 +104,7 @@ def test_a_worker_that_reads_slower_than_it_computes_waits() -> None:
 
 def test_useful_and_lost_time_add_up_to_what_is_paid() -> None:
     for scenario in scenarios():
-        found = simulate(field_recordings(20_000, 1), 16, scenario.costs)
+        found = simulate(make_field_recordings(20_000, 1), 16, scenario.costs)
         assert found.useful_s + sum(found.lost.values()) == pytest.approx(16 * found.total_s)
         assert min(found.lost.values()) >= 0
         assert sum(shares(found).values()) == pytest.approx(1)
@@ -112,7 +112,7 @@ def test_useful_and_lost_time_add_up_to_what_is_paid() -> None:
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
     def run(seed: int) -> Simulated:
-        return simulate(field_recordings(5000, seed), 16, scenarios()[1].costs, seed)
+        return simulate(make_field_recordings(5000, seed), 16, scenarios()[1].costs, seed)
 
     assert run(1) == run(1)
     assert run(1).total_s != run(2).total_s
@@ -169,7 +169,7 @@ def test_the_more_workers_the_less_often_each_of_them_reports() -> None:
 def test_each_of_a_workers_chunks_is_reported_at_least_once_and_at_most_once_a_recording() -> None:
     costs = free(window_s=1e-9, report_s=1.0)
     recordings = minutes(320)
-    assert simulate(recordings, 1, costs).driver_s["taking in reports"] == cut(recordings, 2, "cpu").count
+    assert simulate(recordings, 1, costs).driver_s["taking in reports"] == split(recordings, 2, "cpu").count
     slow = free(window_s=100.0, report_s=1.0)
     assert simulate(recordings, 1, slow).driver_s["taking in reports"] == pytest.approx(320)
 
@@ -180,7 +180,7 @@ def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
         save_s=0.0, window_s=1e-4, first_byte_s=0.0, worker_bytes_s=1e12, prepare_s=0.0, start_s=0.0,
         checkpoint_bytes=0.0,
     )  # fmt: skip
-    recordings = field_recordings(200_000, 2)
+    recordings = make_field_recordings(200_000, 2)
     found = simulate(recordings, 16, costs)
     assert found.driver_busy > 0.9
     assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.15)
@@ -188,14 +188,14 @@ def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
 
 @pytest.mark.parametrize("name", [pytest.param(CPU_FAST, marks=pytest.mark.slow), GPU])
 def test_64_workers_reach_the_efficiency_that_is_wanted_of_them(name: str) -> None:
-    recordings = field_recordings(1_000_000, 0)
+    recordings = make_field_recordings(1_000_000, 0)
     (scenario,) = (one for one in scenarios() if one.name == name)
     assert efficiency(recordings, 64, scenario.costs) >= 0.85
 
 
 @pytest.mark.slow
 def test_the_documentation_shows_what_the_simulation_finds() -> None:
-    recordings = field_recordings(1_000_000, 0)
+    recordings = make_field_recordings(1_000_000, 0)
     shown = (ROOT / "docs" / "ray.md").read_text()
     for scenario in scenarios():
         runs = tuple(simulate(recordings, count, scenario.costs) for count in (1, 8, 64, 128, 256, 512))
@@ -214,7 +214,7 @@ def test_the_documentation_shows_what_is_assumed() -> None:
 
 
 def test_recordings_are_mostly_a_minute_long() -> None:
-    seconds = field_recordings(100_000, 0).seconds
+    seconds = make_field_recordings(100_000, 0).seconds
     assert (seconds == 60).mean() == pytest.approx(0.70, abs=0.01)
     assert (seconds == 3600).mean() == pytest.approx(0.002, abs=0.001)
     clips = seconds[seconds < 60]
@@ -223,8 +223,8 @@ def test_recordings_are_mostly_a_minute_long() -> None:
 
 
 def test_chunks_hold_every_recording_once() -> None:
-    recordings = field_recordings(10_000, 4)
-    chunks = cut(recordings, 16, "cpu")
+    recordings = make_field_recordings(10_000, 4)
+    chunks = split(recordings, 16, "cpu")
     assert chunks.recordings.sum() == 10_000
     assert chunks.windows.sum() == recordings.windows.sum()
     assert chunks.bytes.sum() == recordings.sizes.sum()

@@ -12,12 +12,12 @@ from bench.scaling import command, report
 from bench.scaling.costs import CPU_EXACT, CPU_FAST, GPU, scenarios
 from bench.scaling.results import Scaled, walls
 from bench.scaling.simulation import simulate
-from bench.scaling.workload import field_recordings
+from bench.scaling.workload import make_field_recordings
 from block.settings import SettingsError
 
 
 def scaled() -> list[Scaled]:
-    recordings = field_recordings(2000, 0)
+    recordings = make_field_recordings(2000, 0)
     return [
         Scaled(one, tuple(simulate(recordings, n, one.costs) for n in (1, 8)), walls(recordings, one.costs))
         for one in scenarios()
@@ -62,7 +62,7 @@ def test_what_is_no_number_is_refused(given: str, capsys: pytest.CaptureFixture[
 
 
 def test_a_constant_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="--set: 'tusk_s' is no constant"):
+    with pytest.raises(SettingsError, match="--set: 'tusk_s' isn't a constant"):
         command.main(["--set", "tusk_s=1", "--recordings", "10", "--out", str(tmp_path)])
 
 
