@@ -1,5 +1,5 @@
-"""The benchmark, `python -m bench`: this block beside its peers, in one run on one machine.
+"""The benchmark, `python -m bench`: compare this block with its peers, in one run on one machine.
 
-Nothing here is read by a run. Seconds on a shared machine mean little, so what is quoted is a ratio to a peer that was
-timed in turns with the block, or a share of what the machine's own matrix products reach.
+The block never imports this package. Seconds on a shared machine mean little, so the results to quote are ratios to a
+peer that took turns with the block, and shares of the machine's fastest matrix product.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench`: the benchmark. `python -m bench scaling` simulates a cluster."""
+"""`python -m bench` runs the benchmark, `python -m bench scaling` simulates a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from block.cli import exit_with
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the simulation if `argv` begins with `scaling`, else the benchmark; return the exit code."""
+    """Run the simulation if `argv` starts with `scaling`, else the benchmark. Return the exit code."""
     if argv and argv[0] == "scaling":
         return scaling.main(list(argv[1:]))
     return command.main(list(argv))

@@ -1,4 +1,4 @@
-"""What a long run in fast mode takes with its audit, computed from measured seconds a window."""
+"""Compute how long a long run in fast mode takes, audit included, from measured seconds per window."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from block.labeling.agreement import OPENING_WINDOWS, SHARE
 WINDOWS = 5000
 RECOMPUTED_SHARES = (0.0, 0.01, 0.02)
 FORMULA = (
-    f"n·f + {OPENING_WINDOWS}·g + (a + m·(n − a))·e seconds: n windows; f and e seconds a window of the fast path and "
-    "of exact, as measured; g those of the other fast paths, which the opening audit tries too; a audited, "
-    f"{OPENING_WINDOWS} and {SHARE:.0%} of the rest; m recomputed for margins"
+    f"n·f + {OPENING_WINDOWS}·g + (a + m·(n − a))·e seconds for n windows; f and e are the measured seconds per window "
+    "of the fast path and of exact, g those of the other fast paths, which the opening audit also tries; a windows are "
+    f"audited, {OPENING_WINDOWS} and {SHARE:.0%} of the rest; m is the share recomputed for margins"
 )
 
 
 @dataclass(frozen=True)
 class LongRun:
-    """A run of `windows` windows on fast path `path`, of which `recomputed_share` were computed again for margins.
+    """A run of `windows` windows on the fast path `path`; `recomputed_share` of them were recomputed for margins.
 
-    `ratio` is how many times longer transformers' pipeline takes for these windows.
+    `ratio` is how many times as long transformers' pipeline takes for these windows.
     """
 
     path: str
@@ -31,18 +31,18 @@ class LongRun:
     ratio: float
 
 
-def audited_windows(windows: int) -> int:
-    """How many of so many windows the audit computes exactly: the first 64, then 1 % of the rest."""
+def count_audited(windows: int) -> int:
+    """Return how many of `windows` windows the audit computes exactly: the first 64, then 1 % of the rest."""
     opening = min(windows, OPENING_WINDOWS)
     return opening + math.ceil(SHARE * (windows - opening))
 
 
-def long_run(
+def compute_long_run(
     path: str, fast_s: float, exact_s: float, transformers_s: float, others_s: float = 0.0,
     recomputed_share: float = 0.0, windows: int = WINDOWS,
 ) -> LongRun:  # fmt: skip
-    """The run by `FORMULA`. All `_s` are seconds a window; `others_s` adds up those of other fast paths tried."""
-    audited = audited_windows(windows)
+    """Return the run by `FORMULA`. All `_s` are seconds per window; `others_s` is the sum of the other fast paths."""
+    audited = count_audited(windows)
     opening = min(windows, OPENING_WINDOWS)
     exact = audited + recomputed_share * (windows - audited)
     seconds = windows * fast_s + opening * others_s + exact * exact_s

@@ -1,4 +1,4 @@
-"""`python -m bench`: run the benchmark, print its tables, write them as JSON and draw a picture."""
+"""`python -m bench`: run the benchmark, print its tables, write them as text and JSON, and draw a plot."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.plan import FULL, QUICK, BenchError, Clock, Plan
 from block import __version__
+from block.formatting import count
 from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import ComputeSettings, SettingsError
 
@@ -18,27 +19,27 @@ TABLE, JSON, PLOT = "bench.txt", "bench.json", "bench.png"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", allow_abbrev=False,
-        description="This block beside transformers, ONNX Runtime and OpenVINO, in one run on this machine.",
+        description="Compare this block with transformers, ONNX Runtime and OpenVINO, in one run on this machine.",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="fewer contenders and rounds, within three minutes")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write; default: %(default)s")
-    parser.add_argument("--audio", type=Path, metavar="DIR", help="recordings of your own; default: made, seeded")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what is made here for the next run")
+    parser.add_argument("--quick", action="store_true", help="fewer contenders and rounds; takes under three minutes")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="output folder; default: %(default)s")
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="your own recordings; default: generate some")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for generated models, to reuse in later runs")
     parser.add_argument(
         "--model", action="append", metavar="NAME|DIR",
-        help="checkpoint to measure on, may be repeated; default: the embedded one, and a random one of full size",
+        help="checkpoint to measure; repeat for more; default: the embedded one and a full-size one of random weights",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="as for transform.py; default: %(default)s")
     parser.add_argument("--dtype", default="auto", help="as for transform.py; default: %(default)s")
-    parser.add_argument("--limit-s", type=float, metavar="S", help="begin nothing new after so many seconds")
+    parser.add_argument("--limit-s", type=float, metavar="S", help="start nothing new after this many seconds")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmark. Returns the exit code; raises SettingsError or CheckpointError if nothing can start."""
+    """Run the benchmark and return the exit code. Raise SettingsError or CheckpointError if nothing can start."""
     options = parser().parse_args(argv)
     compute = ComputeSettings(options.device, options.dtype)
     plan = QUICK if options.quick else FULL
@@ -55,26 +56,26 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scratch: Path) -> int:
-    # From here on torch is needed, which takes seconds to import; the plan's time includes that.
+    # Importing torch takes seconds; the plan's time includes that.
     clock = Clock(plan.limit_s)
     from bench import inputs, machine
     from bench.measure import Measure
     from bench.plot import draw
     from bench.results import Results, write_json
-    from bench.table import text
+    from bench.table import format_results
     from block.model.device import choose_device
 
-    others = machine.Others()
+    others = machine.OtherProcesses()
     device = choose_device(compute)
     if device.device.type == "cuda":
         plan = plan.on_cuda()
     embedded = find_checkpoint(EMBEDDED)
     if options.audio is not None:
-        recordings, told = inputs.found_recordings(options.audio), f"{options.audio}"
+        recordings, source = inputs.find_recordings(options.audio), f"{options.audio}"
     else:
-        recordings = inputs.recordings(scratch)
-        told = f"made, {len(recordings)} recordings of {min(inputs.SECONDS)} to {max(inputs.SECONDS)} s"
-    results = Results(__version__, plan.name, machine.describe(), told)
+        recordings = inputs.make_recordings(scratch)
+        source = f"{count(len(recordings), 'generated recording')}, {min(inputs.SECONDS)} to {max(inputs.SECONDS)} s"
+    results = Results(__version__, plan.name, machine.describe(), source)
     work = scratch if options.cache is None else options.cache
     work.mkdir(parents=True, exist_ok=True)
     measure = Measure(plan, clock, device, options.device, recordings, scratch, work, results, _say)
@@ -92,7 +93,7 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
         results.left_out.append(f"{error}; {machine.INSTALL}")
     results.took_s, results.others_share = clock.spent(), others.share()
     write_json(results, options.out / JSON)
-    table = text(results)
+    table = format_results(results)
     (options.out / TABLE).write_text(table, encoding="utf-8")
     print(f"\n{table}\nwritten: {options.out}", flush=True)
     return 0

@@ -1,7 +1,7 @@
-"""Who is timed: transformers' pipeline, its model exported to other runtimes, and this block's own ways.
+"""The contenders: transformers' pipeline, its model exported to other runtimes, and this block's own paths.
 
-Every contender is given waveforms of windows at the model's rate and ends with scores or logits in this process's
-memory. None decodes, resamples or writes.
+Every contender gets the waveforms of windows at the model's rate, and leaves scores or logits in this process's memory.
+None of them decodes, resamples or writes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FAST_INCLUDES = "the block's features and forward, padding merged"
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to get from windows to scores, `batch` windows at a time."""
+    """A way to compute scores of windows, `batch` windows at a time."""
 
     kind: str
     batch: int
@@ -49,16 +49,16 @@ class Contender:
         return INCLUDES.get(self.kind, FAST_INCLUDES)
 
 
-def hears_padding(kind: str) -> bool:
-    """Does a contender do the same work whatever the window's length, because it computes all of the padding?"""
+def computes_padding(kind: str) -> bool:
+    """Return True if a contender computes all padding, and so does the same work for any window length."""
     return kind in INCLUDES
 
 
 class Field:
-    """Makes the contenders of one checkpoint on one device; what several share is loaded once, when it is needed.
+    """The contenders of one checkpoint on one device. What they share is loaded once, on first use.
 
-    `export_to` is where the model exported to ONNX is kept, or was put before. `fast`: the block's ways other than
-    exact are wanted too.
+    `export_to` is the path of the model exported to ONNX, which may exist already. With `fast`, the block's fast paths
+    are included.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: Device, export_to: Path, fast: bool = True) -> None:
@@ -77,17 +77,17 @@ class Field:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The block's own ways, exact first."""
+        """The block's own paths, exact first."""
         return self.classifier.paths
 
     def contender(self, kind: str, batch: int) -> Contender:
-        """The contender of that kind. Raises BenchError if it cannot run here."""
+        """Return the contender of that kind. Raise BenchError if it can't run here."""
         if kind == TRANSFORMERS:
             return Contender(kind, batch, self._pipeline(batch))
         if kind in exported.NEEDS:
             return Contender(kind, batch, self._exported(kind, batch))
         if kind not in self.paths:
-            raise BenchError(f"{kind} is none of this block's ways here: {', '.join(self.paths)}")
+            raise BenchError(f"{kind} isn't one of this block's paths here: {', '.join(self.paths)}")
         return Contender(kind, batch, self._own(kind, batch))
 
     def _own(self, path: str, batch: int) -> Callable[[Sequence[Waveform]], None]:
@@ -99,18 +99,18 @@ class Field:
         return run
 
     def _exported(self, kind: str, batch: int) -> Callable[[Sequence[Waveform]], None]:
-        if absent := exported.missing(kind):
-            raise BenchError(f"{kind}: {', '.join(absent)} not installed")
+        if missing := exported.find_missing(kind):
+            raise BenchError(f"{kind}: {', '.join(missing)} not installed")
         if self.device.device.type != "cpu":
-            raise BenchError(f"{kind}: measured on a CPU only")
+            raise BenchError(f"{kind}: measured only on a CPU")
         try:
             if not self.export_to.is_file():
                 front_end = self.checkpoint.front_end
                 exported.export(self._pipe.model, self.export_to, front_end.max_frames, front_end.mel_bins)
             forward = exported.FORWARDS[kind](self.export_to, torch.get_num_threads())
-        except Exception as error:  # whatever another version of these packages does; the others still run
-            said = str(error).strip().splitlines() or [""]
-            raise BenchError(f"{kind}: {type(error).__name__}: {said[0]}") from error
+        except Exception as error:  # other versions of these packages may fail in any way; the others still run
+            lines = str(error).strip().splitlines() or [""]
+            raise BenchError(f"{kind}: {type(error).__name__}: {lines[0]}") from error
 
         def run(windows: Sequence[Waveform]) -> None:
             for stack in _stacks(windows, batch):

@@ -1,4 +1,4 @@
-"""The same model in ONNX Runtime and in OpenVINO, where they are installed: features in, logits out, float32."""
+"""Run the same model in ONNX Runtime and OpenVINO, if they are installed: features in, logits out, float32."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ OPSET = 18
 Forward = Callable[[Any], Logits]
 
 
-def missing(kind: str) -> tuple[str, ...]:
-    """Which packages are not installed that a contender needs; empty if it can run."""
+def find_missing(kind: str) -> tuple[str, ...]:
+    """Return the packages that a contender needs and that aren't installed; empty if it can run."""
     return tuple(name for name in NEEDS.get(kind, ()) if importlib.util.find_spec(name) is None)
 
 
@@ -35,7 +35,7 @@ def export(model: Any, path: Path, frames: int, mel_bins: int) -> None:
             return cast(torch.Tensor, self.model(input_values=inputs).logits)
 
     with torch.inference_mode(), warnings.catch_warnings():
-        # The exporter by tracing is announced to go; it is the one that needs no further package and half the time.
+        # The tracing exporter is deprecated, but needs no other package and half the time.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Logits().eval(), (torch.zeros(2, frames, mel_bins),), str(path), input_names=[INPUT],
@@ -45,7 +45,7 @@ def export(model: Any, path: Path, frames: int, mel_bins: int) -> None:
 
 
 def onnxruntime_forward(path: Path, threads: int) -> Forward:
-    """The exported model in ONNX Runtime on the CPU."""
+    """Return the exported model as a function, in ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -55,14 +55,14 @@ def onnxruntime_forward(path: Path, threads: int) -> Forward:
 
 
 def openvino_forward(path: Path, threads: int) -> Forward:
-    """The exported model in OpenVINO on the CPU."""
+    """Return the exported model as a function, in OpenVINO on the CPU."""
     if "openvino" not in sys.modules:
-        # Merely importing OpenVINO reports it to its makers, unless this package is not to be had.
+        # Importing OpenVINO reports usage to its makers, unless this package can't be imported.
         sys.modules["openvino_telemetry"] = cast(Any, None)
     import openvino
 
     core = openvino.Core()
-    # Told to, because on some CPUs it computes in bfloat16 otherwise.
+    # Ask for float32: on some CPUs, the default is bfloat16.
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
     return lambda inputs: cast(Logits, compiled([inputs.numpy()])[0])

@@ -1,7 +1,7 @@
-"""Floating-point operations of one window through an Audio Spectrogram Transformer, from its configuration.
+"""Count the floating-point operations of one window in an Audio Spectrogram Transformer, from its configuration.
 
-A product of `(m × k)` and `(k × n)` is 2·m·k·n operations: a multiplication and an addition each. Normalizations,
-activations and softmax are left out; they are below 1 %. The architecture: https://arxiv.org/abs/2104.01778.
+A product of `(m × k)` and `(k × n)` takes 2·m·k·n operations: multiplications and additions. Normalization, activations
+and softmax are left out; they take less than 1 %. The architecture: https://arxiv.org/abs/2104.01778.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ READ_TOKENS = 2  # the class token and the distillation token
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a model that decide its arithmetic. `patches` is how many a window of full length is cut into."""
+    """The sizes of a model that determine its arithmetic. `patches` is the number of patches in a padded window."""
 
     hidden: int
     intermediate: int
@@ -32,7 +32,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations a window, by where they are done: `linear` layers, `attention`'s two products, the `rest`."""
+    """Operations per window, by part: the `linear` layers, the two products of `attention`, and the `rest`."""
 
     linear: int
     attention: int
@@ -43,8 +43,8 @@ class Flops:
         return self.linear + self.attention + self.rest
 
 
-def shape(config: Mapping[str, Any]) -> Shape:
-    """The sizes that a `config.json` speaks of; transformers' defaults stand for what it leaves out."""
+def read_shape(config: Mapping[str, Any]) -> Shape:
+    """Return the sizes in a `config.json`, with transformers' defaults for those it leaves out."""
     patch = int(config.get("patch_size", 16))
     rows = (int(config.get("num_mel_bins", 128)) - patch) // int(config.get("frequency_stride", 10)) + 1
     columns = (int(config.get("max_length", 1024)) - patch) // int(config.get("time_stride", 10)) + 1
@@ -54,22 +54,22 @@ def shape(config: Mapping[str, Any]) -> Shape:
     )  # fmt: skip
 
 
-def flops(model: Shape, tokens: int | None = None, prunes: bool = False) -> Flops:
-    """Operations of one window with so many tokens, all of a padded window's if not given.
+def count_flops(model: Shape, tokens: int | None = None, prunes: bool = False) -> Flops:
+    """Return the operations of one window with `tokens` tokens, by default those of a padded window.
 
-    In every layer each token goes through four linear layers of hidden × hidden (query, key, value, output) and two
-    of hidden × intermediate; attention multiplies queries with keys and scores with values, tokens² · hidden each.
-    The rest are the patch embedding and the classifier. With `prunes`, as this block does it, the last layer gives
-    keys and values for all tokens and everything else for the two that the classifier reads.
+    In every layer, each token goes through four linear layers of hidden × hidden (query, key, value, output) and two of
+    hidden × intermediate; attention multiplies queries by keys and scores by values, tokens² · hidden each. The rest is
+    the patch embedding and the classifier. With `prunes`, as in this block, the last layer computes keys and values for
+    all tokens, and everything else only for the two that the classifier reads.
     """
     tokens = model.tokens if tokens is None else tokens
     keys_values = 2 * model.hidden**2
     others = 2 * model.hidden**2 + 2 * model.hidden * model.intermediate
-    asking = model.layers * tokens  # so many tokens, over all layers, ask and are thought about
+    queries = model.layers * tokens  # the tokens, over all layers, for which everything is computed
     if prunes:
-        asking += READ_TOKENS - tokens
+        queries += READ_TOKENS - tokens
     return Flops(
-        linear=2 * (model.layers * tokens * keys_values + asking * others),
-        attention=2 * 2 * asking * tokens * model.hidden,
+        linear=2 * (model.layers * tokens * keys_values + queries * others),
+        attention=2 * 2 * queries * tokens * model.hidden,
         rest=2 * (tokens - READ_TOKENS) * model.patch**2 * model.hidden + 2 * model.hidden * model.classes,
     )

@@ -1,4 +1,4 @@
-"""The machine's own peak: the fastest matrix product of the shape that the model's widest linear layer has."""
+"""Measure the machine's peak: its fastest matrix product with the shape of the model's widest linear layer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 ROWS, INPUTS, OUTPUTS = 1214, 768, 3072
-CUDA_WINDOWS = 16  # tokens of so many windows at once: a GPU does not get going on one
+CUDA_WINDOWS = 16  # multiply the tokens of 16 windows at once: one doesn't keep a GPU busy
 TRIES, SPEND_S = 30, 1.0
-TOO_SLOW_S = 0.5  # a loop that stands in for an instruction the CPU does not have; no peak of anything
+TOO_SLOW_S = 0.5  # this slow, it is a loop in place of an instruction that the CPU lacks, not a peak
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The most that `how` reached in products of `dtype`, in operations a second; for int8 integer operations."""
+    """The most operations per second that `how` reached in products of `dtype`; integer operations for int8."""
 
     dtype: str
     flops_s: float
@@ -25,7 +25,7 @@ class Peak:
 
 
 def measure(device: torch.device) -> dict[str, Peak]:
-    """The peaks of `device` now, by dtype; those that it does not have are missing."""
+    """Return the current peaks of `device`, by dtype, without the dtypes that it doesn't support."""
     peaks: dict[str, Peak] = {}
     rows = ROWS * (CUDA_WINDOWS if device.type == "cuda" else 1)
     with torch.inference_mode():
@@ -39,7 +39,7 @@ def measure(device: torch.device) -> dict[str, Peak]:
 
 
 def higher(one: Peak | None, other: Peak) -> Peak:
-    """The higher of two peaks, or the one there is."""
+    """Return the higher of two peaks, or the only one."""
     return one if one is not None and one.flops_s >= other.flops_s else other
 
 
@@ -62,7 +62,7 @@ def _products(device: torch.device, rows: int) -> Iterator[tuple[str, str, Calla
 
 
 def _fastest(product: Callable[[], Tensor], device: torch.device) -> float | None:
-    """Seconds of the fastest call; None if the device does not have it, or only a stand-in."""
+    """Return the seconds of the fastest call; None if the device doesn't support it, or only emulates it."""
     best, spent = float("inf"), 0.0
     for attempt in range(TRIES):
         start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""What the benchmark runs on where nothing else is given: a checkpoint of full size, and recordings, both seeded.
+"""Make the benchmark's default inputs: a full-size checkpoint and recordings, both from a fixed seed.
 
-Speed does not depend on what the weights are, nor on what is to be heard.
+Speed depends neither on the weights nor on the sounds.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from block.recording import RecordingError, Waveform
 
 FULL_SIZE = "ast-full-size-random"
 RATES_HZ = (16000, 44100)
-SECONDS = (5, 8, 13, 21, 34, 60)  # of the recordings made, each at both rates
+SECONDS = (5, 8, 13, 21, 34, 60)  # of the generated recordings, each at both rates
 BLOCK_S = 10
 
 
 def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
-    """A checkpoint of the size of the big model, with seeded random weights and the classes of `like`.
+    """Return a checkpoint of the big model's size, with seeded random weights and the classes of `like`.
 
-    Made in `folder` unless it is there already and sound.
+    Make it in `folder` unless a valid one is already there.
     """
     place = folder / FULL_SIZE
     try:
@@ -42,7 +42,7 @@ def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = ASTForAudioClassification(config)
-        # transformers leaves them at zero, which would make all padding one and the same token.
+        # transformers leaves them at zero, which would make all padding tokens the same.
         torch.nn.init.normal_(
             model.audio_spectrogram_transformer.embeddings.position_embeddings, std=config.initializer_range
         )
@@ -51,8 +51,8 @@ def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
     return find_checkpoint(str(place))
 
 
-def recordings(folder: Path, seconds: Sequence[int] = SECONDS) -> list[Path]:
-    """WAV files of 16 bits written into `folder`, one of each length at each rate."""
+def make_recordings(folder: Path, seconds: Sequence[int] = SECONDS) -> list[Path]:
+    """Write 16-bit WAV files into `folder`, one per length and rate, and return their paths."""
     paths = []
     for number, (length_s, rate_hz) in enumerate((s, r) for s in seconds for r in RATES_HZ):
         paths.append(folder / f"{number:02}-{length_s}s-{rate_hz}.wav")
@@ -61,14 +61,14 @@ def recordings(folder: Path, seconds: Sequence[int] = SECONDS) -> list[Path]:
 
 
 def write_recording(path: Path, seconds: int, rate_hz: int, seed: int) -> None:
-    """A WAV file of 16 bits with a sound that changes from second to second, written bit by bit."""
+    """Write a 16-bit WAV file, block by block, with a sound that changes every second."""
     with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16") as file:
         for block in _sound(seconds, rate_hz, seed):
             file.write(block)
 
 
 def _sound(seconds: int, rate_hz: int, seed: int) -> Iterator[Waveform]:
-    """Noise and a tone, of other level and pitch every second. Shape of each: `(values,)`, 10 s at most."""
+    """Yield noise and a tone whose level and pitch change every second. Shape of each: `(values,)`, at most 10 s."""
     generator = np.random.default_rng(seed)
     for start in range(0, seconds, BLOCK_S):
         length = min(BLOCK_S, seconds - start)
@@ -78,18 +78,18 @@ def _sound(seconds: int, rate_hz: int, seed: int) -> Iterator[Waveform]:
         yield (tone + 0.1 * noise * generator.standard_normal(len(time)).clip(-4, 4)).astype(np.float32)
 
 
-def found_recordings(folder: Path) -> list[Path]:
-    """The user's own recordings, by name. Raises BenchError if there are none."""
+def find_recordings(folder: Path) -> list[Path]:
+    """Return the user's recordings in `folder`, by name. Raise BenchError if there are none."""
     if not folder.is_dir():
         raise BenchError(f"--audio {folder} is not a folder")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in audio.ENDINGS and path.is_file())
     if not paths:
-        raise BenchError(f"--audio {folder} holds no recordings ({', '.join(sorted(audio.ENDINGS))})")
+        raise BenchError(f"--audio {folder} has no recordings; expected {', '.join(sorted(audio.ENDINGS))} files")
     return paths
 
 
-def windows(paths: Sequence[Path], values: int, count: int, rate_hz: int) -> list[Waveform]:
-    """`count` windows of `values` values at `rate_hz` out of the recordings, one after another and around again."""
+def cut_windows(paths: Sequence[Path], values: int, count: int, rate_hz: int) -> list[Waveform]:
+    """Return `count` windows of `values` values at `rate_hz` from the recordings, starting over at their end."""
     parts: list[Waveform] = []
     length = 0
     for path in paths:

@@ -1,4 +1,4 @@
-"""What a figure was measured on, in words that name no host and no person."""
+"""Describe the machine that was measured, without host or user names."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "onnxruntime", "openvino", "onnx", "matplotlib")
 INSTALL = "pip install -r locked/bench.txt"
 CPU_INFO, CPU_TIMES = Path("/proc/cpuinfo"), Path("/proc/stat")
-MUCH = 0.1  # of the cores taken by others: from here on figures are worth little
+MUCH = 0.1  # share of the cores' time taken by other processes, from which results are unreliable
 
 
 def versions() -> dict[str, str]:
-    """The version of each package that takes part; those not installed are missing."""
+    """Return the version of each package in use that is installed."""
     found = {}
     for name in PACKAGES:
         try:
@@ -24,14 +24,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-class Others:
-    """How busy other processes keep the machine, from when this is made. Linux alone knows."""
+class OtherProcesses:
+    """How busy other processes have kept the machine since this was created. Known only on Linux."""
 
     def __init__(self) -> None:
         self._before = _busy_s()
 
     def share(self) -> float | None:
-        """The share of all cores' time, 0…1, that others took; None if that is not known."""
+        """Return the share of all cores' time, 0…1, that other processes took; None if unknown."""
         now = _busy_s()
         if self._before is None or now is None:
             return None
@@ -40,7 +40,7 @@ class Others:
 
 
 def _busy_s() -> tuple[float, float, float] | None:
-    """Seconds of all cores since the machine started: altogether, busy, and busy for this process and its children."""
+    """Return seconds of all cores since boot: in total, busy, and busy for this process and its children."""
     try:
         numbers = [int(word) for word in CPU_TIMES.read_text().split("\n", 1)[0].split()[1:9]]
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def _busy_s() -> tuple[float, float, float] | None:
 
 
 def describe() -> dict[str, object]:
-    """The machine: processor, cores that this process may use, instruction set, threads, GPU, versions."""
+    """Return the processor, the cores that this process may use, instruction set, threads, GPU and versions."""
     import torch
 
     machine: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""One run of the benchmark: every part in turn, each of which may be left out, with the reason, but not end the run."""
+"""One run of the benchmark. A part that fails is left out, with the reason, and doesn't end the run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import exported, gemm, inputs, memory, stages, start
-from bench.audit import RECOMPUTED_SHARES, long_run
-from bench.contenders import TRANSFORMERS, Contender, Field, hears_padding
-from bench.flops import Shape, flops, shape
+from bench.audit import RECOMPUTED_SHARES, compute_long_run
+from bench.contenders import TRANSFORMERS, Contender, Field, computes_padding
+from bench.flops import Shape, count_flops, read_shape
 from bench.machine import INSTALL
 from bench.plan import MODEL_WINDOW_MS, BenchError, Clock, Effort, Plan
 from bench.results import OnCheckpoint, Rate, Results
@@ -25,7 +25,7 @@ from block.settings import EXACT
 
 EXPORTED = ("onnxruntime", "openvino")
 EXPORTED_BATCHES = (1, 4)
-MEMORY_S = 25  # what one process that imports torch and judges a few windows may take, at the least
+MEMORY_S = 25  # the least time to allow for a process that imports torch and computes a few windows
 MOST_WINDOWS, MOST_TURN_WINDOWS = 20000, 256
 SMALL_FLOPS = 26e9  # a tenth of the full-size model's
 LONG_S = {"one minute": 60, "one hour": 3600}
@@ -37,8 +37,8 @@ Way = tuple[str, int]  # a contender: its kind and its batch
 class Measure:
     """What the parts of one run share.
 
-    `device_asked` is the device as the user named it. What is made goes to the folder `scratch`, or to `work` if the
-    next run may want it; `say` is told how far things are.
+    `device_asked` is the device as the user named it. Generated files go to the folder `scratch`, or to `work` if the
+    next run can reuse them; `say` prints progress.
     """
 
     plan: Plan
@@ -52,20 +52,20 @@ class Measure:
     say: Callable[[str], None]
 
     def starts(self) -> None:
-        """How long transform.py takes to start."""
+        """Measure how long transform.py takes to start."""
         with self._part("start"):
             self.results.starts = start.measure()
 
     def peaks(self) -> None:
-        """Another try at the machine's peaks, of which the highest count."""
+        """Measure the machine's peaks once more, and keep the highest."""
         for dtype, peak in gemm.measure(self.device.device).items():
             self.results.peaks[dtype] = gemm.higher(self.results.peaks.get(dtype), peak)
 
     def checkpoint(self, checkpoint: Checkpoint, keep_s: float) -> None:
-        """Everything that is measured on one checkpoint, with `keep_s` seconds left for what comes after it."""
+        """Measure everything on one checkpoint, and leave `keep_s` seconds for what comes after it."""
         sizes = _sizes(checkpoint)
         weights = sum(math.prod(one) for one in read_shapes(checkpoint.weights).values())
-        on = OnCheckpoint(checkpoint.name, weights, sizes.tokens, flops(sizes), self.device.dtype_name)
+        on = OnCheckpoint(checkpoint.name, weights, sizes.tokens, count_flops(sizes), self.device.dtype_name)
         self.results.checkpoints.append(on)
         effort = self.plan.small if on.flops.total < SMALL_FLOPS else self.plan.large
         field = Field(checkpoint, self.device, self.work / f"{checkpoint.name}.onnx")
@@ -75,47 +75,49 @@ class Measure:
         self._memory(on, field, keep_s)
 
     def long_recording(self, checkpoint: Checkpoint) -> None:
-        """One minute's peak memory beside one hour's, at each rate that an hour is made in."""
+        """Measure the peak memory of labeling one minute and one hour, at each rate."""
         if not self.plan.hour:
-            return self._leave_out("an hour's peak memory beside a minute's: not in this plan")
-        with self._part("an hour's peak memory beside a minute's"):
+            return self._leave_out("peak memory of an hour and a minute: not in this plan")
+        with self._part("peak memory of an hour and a minute"):
             for what, seconds in LONG_S.items():
                 for rate_hz in LONG_RATES_HZ:
                     path = self.scratch / "long.wav"
                     inputs.write_recording(path, seconds, rate_hz, seed=0)
                     named = f"{what} at {rate_hz / 1000:g} kHz"
                     self.say(f"peak memory: {named}")
-                    self.results.long_recording.append(memory.of_recording(
+                    self.results.long_recording.append(memory.measure_recording(
                         named, checkpoint.folder, path, self.device_asked, self.device.dtype_name, self._patience(),
                     ))  # fmt: skip
                     path.unlink()
         return None
 
     def _rates(self, on: OnCheckpoint, field: Field, effort: Effort, keep_s: float) -> None:
-        # Whoever comes last is left out first where time runs short.
+        # If time runs short, the last contenders are left out first.
         ways = [(TRANSFORMERS, 1), *((path, effort.own_batch) for path in field.paths)]
         ways += [(TRANSFORMERS, batch) for batch in self.plan.batches if batch > 1]
         for kind in EXPORTED:
             if not self.plan.exported:
                 self._leave_out(f"{kind}: not in this plan")
-            elif absent := exported.missing(kind):
-                self._leave_out(f"{kind}: {', '.join(absent)} not installed; {INSTALL}")
+            elif missing := exported.find_missing(kind):
+                self._leave_out(f"{kind}: {', '.join(missing)} not installed; {INSTALL}")
             else:
                 ways += [(kind, batch) for batch in EXPORTED_BATCHES]
-        self._measured(on, field, effort, ways, MODEL_WINDOW_MS, keep_s, effort.later_s)
+        self._measure_window(on, field, effort, ways, MODEL_WINDOW_MS, keep_s, effort.later_s)
         best = {(rate.kind, rate.batch) for kind, _ in ways if (rate := on.rate(kind)) is not None}
         again = [way for way in ways if way in best or way == (TRANSFORMERS, 1)]
         if not effort.every_length:
-            again = [way for way in again if not hears_padding(way[0])]
+            again = [way for way in again if not computes_padding(way[0])]
         for window_ms in self.plan.window_ms:
             if window_ms == MODEL_WINDOW_MS:
                 continue
-            self._measured(on, field, effort, again, window_ms, keep_s)
+            self._measure_window(on, field, effort, again, window_ms, keep_s)
             if not effort.every_length:
-                at_two = [rate for rate in on.rates if rate.window_ms == MODEL_WINDOW_MS and hears_padding(rate.kind)]
+                at_two = [
+                    rate for rate in on.rates if rate.window_ms == MODEL_WINDOW_MS and computes_padding(rate.kind)
+                ]
                 on.rates += [replace(rate, window_ms=window_ms) for rate in at_two]
 
-    def _measured(
+    def _measure_window(
         self, on: OnCheckpoint, field: Field, effort: Effort, ways: Sequence[Way], window_ms: int, keep_s: float,
         later_s: float = 0.0,
     ) -> None:  # fmt: skip
@@ -127,7 +129,7 @@ class Measure:
                 contenders.append(field.contender(kind, batch))
         front_end = field.checkpoint.front_end
         values = min(window_ms * front_end.rate_hz // 1000, front_end.limit_values)
-        windows = inputs.windows(self.recordings, values, MOST_TURN_WINDOWS, front_end.rate_hz)
+        windows = inputs.cut_windows(self.recordings, values, MOST_TURN_WINDOWS, front_end.rate_hz)
         turns = [
             Turn(lambda count, run=one.run: run(windows[:count]), one.batch, len(windows))  # type: ignore[misc]
             for one in contenders
@@ -139,8 +141,8 @@ class Measure:
         sizes = _sizes(field.checkpoint)
         without = [one for one, spread in zip(contenders, spreads, strict=True) if spread is None]
         if without:
-            told = ", ".join(f"{one.kind} (batch {one.batch})" for one in without)
-            self._leave_out(f"{named}: no time left for {told}")
+            names = ", ".join(f"{one.kind} (batch {one.batch})" for one in without)
+            self._leave_out(f"{named}: no time left for {names}")
         for contender, spread in zip(contenders, spreads, strict=True):
             if spread is None:
                 continue
@@ -148,7 +150,7 @@ class Measure:
             tokens = field.classifier.count_tokens(recorded, contender.kind) if own else sizes.tokens
             on.rates.append(Rate(
                 contender.kind, contender.batch, contender.includes, window_ms, window_ms, spread,
-                flops(sizes, tokens, prunes=own).total, "int8" if contender.kind == MERGED_INT8 else on.dtype,
+                count_flops(sizes, tokens, prunes=own).total, "int8" if contender.kind == MERGED_INT8 else on.dtype,
             ))  # fmt: skip
 
     def _long_runs(self, on: OnCheckpoint, field: Field) -> None:
@@ -159,7 +161,9 @@ class Measure:
         for rate in fast:
             others_s = sum(other.seconds.median for other in fast if other is not rate)
             on.long_runs += [
-                long_run(rate.kind, rate.seconds.median, exact.seconds.median, peer.seconds.median, others_s, share)
+                compute_long_run(
+                    rate.kind, rate.seconds.median, exact.seconds.median, peer.seconds.median, others_s, share
+                )
                 for share in RECOMPUTED_SHARES
             ]
 
@@ -193,7 +197,7 @@ class Measure:
                 continue
             self.say(f"{name}: {kind}")
             with self._part(f"{name}: {kind}"):
-                on.memory.append(memory.of_contender(
+                on.memory.append(memory.measure_contender(
                     kind, field.checkpoint.folder, batch, self.recordings[-1], self.device_asked, on.dtype,
                     field.export_to, self._patience(),
                 ))  # fmt: skip
@@ -216,4 +220,4 @@ class Measure:
 
 
 def _sizes(checkpoint: Checkpoint) -> Shape:
-    return shape(json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8")))
+    return read_shape(json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Peak memory, each figure from a process of its own: `python -m bench.memory` measures itself and says so."""
+"""Measure peak memory, each time in a separate process: `python -m bench.memory` prints its own."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Memory:
-    """The most memory a process held, in MiB; `cuda_mib` is what PyTorch held of a GPU's."""
+    """The peak memory of a process in MiB; `cuda_mib` is PyTorch's peak on a GPU."""
 
     what: str
     mib: float
     cuda_mib: float | None = None
 
 
-def of_contender(
+def measure_contender(
     kind: str, checkpoint: Path, batch: int, audio: Path, device: str, dtype: str, export_to: Path, patience_s: float
 ) -> Memory:
-    """Peak memory of one contender that judges one batch of 2 s windows. Raises BenchError if that fails."""
-    return _measured(
+    """Measure the peak memory of one contender with one batch of 2 s windows. Raise BenchError if that fails."""
+    return _measure(
         kind,
         ["--contender", kind, "--batch", str(batch), "--export-to", str(export_to)],
         checkpoint, audio, device, dtype, patience_s,
     )  # fmt: skip
 
 
-def of_recording(what: str, checkpoint: Path, recording: Path, device: str, dtype: str, patience_s: float) -> Memory:
-    """Peak memory of labeling one recording in windows of 10 s. Raises BenchError if that fails."""
-    return _measured(what, [], checkpoint, recording, device, dtype, patience_s)
+def measure_recording(
+    what: str, checkpoint: Path, recording: Path, device: str, dtype: str, patience_s: float
+) -> Memory:
+    """Measure the peak memory of labeling one recording in 10 s windows. Raise BenchError if that fails."""
+    return _measure(what, [], checkpoint, recording, device, dtype, patience_s)
 
 
-def _measured(
+def _measure(
     what: str, arguments: Sequence[str], checkpoint: Path, audio: Path, device: str, dtype: str, patience_s: float
 ) -> Memory:
     command = [
@@ -57,18 +59,18 @@ def _measured(
             command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=patience_s
         )
     except subprocess.TimeoutExpired:
-        raise BenchError(f"memory of {what}: not done in {patience_s:.0f} s") from None
+        raise BenchError(f"memory of {what}: not done within {patience_s:.0f} s") from None
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise BenchError(f"memory of {what}: {said[-1]}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise BenchError(f"memory of {what}: {lines[-1]}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return Memory(what, answer["mib"], answer["cuda_mib"])
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held, in MiB.
+    """Return the peak memory of this process, in MiB.
 
-    The kernel's own mark where there is one: `getrusage` starts at what the process was forked from, torch and all.
+    Prefer the kernel's own mark: `getrusage` starts at the memory of the process that this one was forked from.
     """
     if STATUS.is_file():
         for line in STATUS.read_text().splitlines():
@@ -79,9 +81,9 @@ def peak_mib() -> float:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Do one thing, then print its peak memory as JSON."""
+    """Run one contender or label one recording, then print the peak memory as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.memory", allow_abbrev=False)
-    parser.add_argument("--contender", help="without it, a recording is labeled")
+    parser.add_argument("--contender", help="default: label a recording")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--export-to", type=Path, default=Path())
     for name in ("--checkpoint", "--audio"):
@@ -102,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
     field = Field(find_checkpoint(str(options.checkpoint)), device, options.export_to, options.contender != EXACT)
     if options.contender:
         rate_hz = field.checkpoint.front_end.rate_hz
-        windows = inputs.windows([options.audio], 2 * rate_hz, options.batch, rate_hz)
+        windows = inputs.cut_windows([options.audio], 2 * rate_hz, options.batch, rate_hz)
         field.contender(options.contender, options.batch).run(windows)
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""How much a run of the benchmark measures, and how it keeps to its time."""
+"""How much a run of the benchmark measures, and how it stays within its time."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-MODEL_WINDOW_MS = 2000  # what is measured at one window length only is measured at this one
+MODEL_WINDOW_MS = 2000  # the window length of everything that is measured at only one
 LENGTHS_MS = (1000, 2000, 10000)
 CPU_BATCHES, CUDA_BATCHES = (1, 2, 4, 8), (1, 8, 32, 64)
 CUDA_OWN_BATCH = 64
 
 
 class BenchError(Exception):
-    """A part of the benchmark cannot be measured; the message says which and why."""
+    """A part of the benchmark can't be measured; the message says which and why."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done with one checkpoint.
+    """How much to measure on one checkpoint.
 
-    A turn is as many batches as fit in `turn_s` seconds, one at least; there are `rounds` of turns. `own_batch` is
-    the batch of this block's ways. `every_length`: contenders that compute the padding too are measured at each
-    window length, not at 2 s alone. Another round at 2 s is begun only if `later_s` seconds are left after it for the
-    rest. A pass over files should take `end_to_end_s` seconds.
+    A turn is as many batches as fit in `turn_s` seconds, at least one; there are `rounds` rounds of turns. `own_batch`
+    is the batch size of this block's paths. With `every_length`, contenders that compute the padding are measured at
+    each window length, not only at 2 s. Another round at 2 s starts only if it leaves `later_s` seconds for the rest. A
+    pass over files should take `end_to_end_s` seconds.
     """
 
     turn_s: float
@@ -36,11 +36,11 @@ class Effort:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: with much effort on a `small` model, with less of it on a `large` one.
+    """What to measure, and with how much effort on a `small` model and on a `large` one.
 
-    `batches` are those that transformers' pipeline is tried with. `exported`: ONNX Runtime and OpenVINO take part.
-    `hour`: an hour's peak memory is measured. After `limit_s` seconds nothing new is begun; `keep_s` of them are kept
-    for the checkpoint that comes last.
+    `batches` are the batch sizes to try with transformers' pipeline. With `exported`, ONNX Runtime and OpenVINO take
+    part. With `hour`, the peak memory of an hour is measured. After `limit_s` seconds nothing new starts; `keep_s` of
+    them are reserved for the last checkpoint.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Plan:
     window_ms: tuple[int, ...] = LENGTHS_MS
 
     def on_cuda(self) -> Plan:
-        """The same plan with the batches that a GPU wants."""
+        """Return the same plan with the batch sizes for a GPU."""
         small, large = (replace(one, own_batch=CUDA_OWN_BATCH) for one in (self.small, self.large))
         return replace(self, batches=CUDA_BATCHES, small=small, large=large)
 
@@ -73,7 +73,7 @@ QUICK = Plan(
 
 
 class Clock:
-    """The time that a run of the benchmark has left. Seconds, of `now`."""
+    """The time that a run of the benchmark has left, in seconds of the clock `now`."""
 
     def __init__(self, limit_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now

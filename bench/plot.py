@@ -1,4 +1,4 @@
-"""Throughput against window length, as a picture. matplotlib is imported only here, and only when asked to draw."""
+"""Plot throughput against window length. matplotlib is imported only here, and only to draw."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ MARKERS = "osv^Dp"
 
 
 def draw(checkpoints: Sequence[OnCheckpoint], title: str, path: Path) -> None:
-    """A panel a checkpoint, a line a contender at its best batch, both axes logarithmic, into a PNG file.
+    """Draw a PNG file: one panel per checkpoint, one line per contender at its best batch size, both axes logarithmic.
 
-    Raises BenchError if matplotlib is not installed, OSError if the file cannot be written.
+    Raise BenchError if matplotlib is not installed, OSError if the file can't be written.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise BenchError("the plot: matplotlib not installed")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = [on for on in checkpoints if on.rates]
-    figure = Figure(figsize=(6.4 * max(1, len(shown)), 5.2), layout="constrained")
+    measured = [on for on in checkpoints if on.rates]
+    figure = Figure(figsize=(6.4 * max(1, len(measured)), 5.2), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
-    for number, on in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), number + 1)
+    for number, on in enumerate(measured):
+        axes = figure.add_subplot(1, len(measured), number + 1)
         _panel(axes, on)
     figure.savefig(path, dpi=110)
 
@@ -62,9 +62,9 @@ def _panel(axes: Any, on: OnCheckpoint) -> None:
     axes.yaxis.set_minor_formatter(plain)
     axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.grid(visible=True, which="both", color="#e4e4e4", linewidth=0.6)
-    elsewhere = any(rate.measured_ms != rate.window_ms for rate in on.rates)
-    axes.set_xlabel("window, seconds" + (" (a line without markers: measured at one length)" if elsewhere else ""))
-    axes.set_ylabel("windows a second")
+    has_copied = any(rate.measured_ms != rate.window_ms for rate in on.rates)
+    axes.set_xlabel("window, seconds" + (" (lines without markers: measured at one length)" if has_copied else ""))
+    axes.set_ylabel("windows per second")
     axes.set_title(f"{on.name}, {on.dtype}", fontsize=10)
     axes.legend(fontsize=8, loc="best", frameon=True)
 

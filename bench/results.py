@@ -1,4 +1,4 @@
-"""What a run of the benchmark found, and how that is written as JSON."""
+"""The results of a benchmark run, and how they are written as JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bench.timing import Spread
 class Rate:
     """How fast one contender is at one window length.
 
-    `seconds` are those of one window, a value a round. `flops` is the arithmetic that it does for a window, most of
-    it in `dtype`. `measured_ms` is the window length it was measured at, which
-    is another one where a contender does the same work whatever the length.
+    `seconds` are per window, one value per round. `flops` is its arithmetic per window, most of it in `dtype`.
+    `measured_ms` is the window length of the measurement, which may differ from `window_ms` if the contender does the
+    same work at any length.
     """
 
     kind: str
@@ -38,13 +38,13 @@ class Rate:
 
     @property
     def windows_s(self) -> float:
-        """Windows a second."""
+        """Windows per second."""
         return 1 / self.seconds.median
 
 
 @dataclass
 class OnCheckpoint:
-    """What was found on one checkpoint. `flops` are those of a padded window as transformers computes it."""
+    """The results on one checkpoint. `flops` are those of a padded window as transformers computes it."""
 
     name: str
     weights: int
@@ -57,21 +57,21 @@ class OnCheckpoint:
     long_runs: list[LongRun] = field(default_factory=list)
 
     def rate(self, kind: str, window_ms: int = MODEL_WINDOW_MS) -> Rate | None:
-        """The fastest of that kind at that window length; None if there is none."""
+        """Return the fastest rate of that kind at that window length; None if there is none."""
         found = [rate for rate in self.rates if rate.kind == kind and rate.window_ms == window_ms]
         return min(found, key=lambda rate: rate.seconds.median, default=None)
 
     def ratio(self, rate: Rate) -> float | None:
-        """How many times as many windows a second as transformers' pipeline at its best batch."""
+        """Return the speed relative to transformers' pipeline at its best batch size."""
         peer = self.rate(TRANSFORMERS, rate.window_ms)
         return None if peer is None else peer.seconds.median / rate.seconds.median
 
 
 @dataclass
 class Results:
-    """Everything that one run found. `left_out` says what was not measured, and why.
+    """All results of one run. `left_out` says what was not measured, and why.
 
-    `others_share` is the share of all cores' time that other processes took meanwhile, if that is known.
+    `others_share` is the share of all cores' time that other processes took during the run, if known.
     """
 
     version: str
@@ -87,17 +87,17 @@ class Results:
     others_share: float | None = None
 
     def peak_share(self, rate: Rate) -> float | None:
-        """The share of the machine's peak in its dtype that a contender's arithmetic reached; None if not known."""
+        """Return the share of the machine's peak in its dtype that a contender reached; None if unknown."""
         peak = self.peaks.get(rate.dtype)
         return None if peak is None else rate.flops / rate.seconds.median / peak.flops_s
 
     def bound_share(self, on: OnCheckpoint, run: EndToEnd) -> float | None:
-        """The share of wall time that padded windows' arithmetic takes at the machine's peak; None if not known."""
+        """Return the share of wall time that computing padded windows takes at the machine's peak; None if unknown."""
         peak = self.peaks.get(on.dtype)
         return None if peak is None else run.windows * on.flops.total / peak.flops_s / run.wall_s
 
     def to_json(self) -> dict[str, Any]:
-        """The results with what follows from them; all JSON."""
+        """Return the results and what follows from them, ready for JSON."""
         content = asdict(self)
         content["audit_formula"] = FORMULA
         for on, written in zip(self.checkpoints, content["checkpoints"], strict=True):
@@ -118,5 +118,5 @@ class Results:
 
 
 def write_json(results: Results, path: Path) -> None:
-    """Write the results as JSON. Raises OSError."""
+    """Write the results as JSON. Raise OSError if the file can't be written."""
     path.write_text(json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where the time goes, end to end: the block's own run over sound files, with a stopwatch on every stage."""
+"""Measure where the time goes, end to end: the block's own run over sound files, with a stopwatch on each stage."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ MIN_CONFIDENCE = 0.2
 
 
 class Stopwatch:
-    """Seconds spent in each stage, added up over threads; stages of several threads run side by side.
+    """Seconds spent in each stage, added up over threads that may run in parallel.
 
-    On a GPU the forward pass waits for the features, which are only begun before it.
+    On a GPU, the forward pass includes the wait for the features, which are only started before it.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """A run over files on one of the block's paths. All `_s` are seconds; `stages_s` are added up over threads."""
+    """A run over files on one of the block's paths. `stages_s` are added up over threads."""
 
     path: str
     window_ms: int
@@ -69,7 +69,7 @@ class EndToEnd:
 
     @property
     def windows_s(self) -> float:
-        """Windows a second."""
+        """Windows per second."""
         return self.windows / self.wall_s
 
     @property
@@ -79,7 +79,7 @@ class EndToEnd:
 
 
 class Files:
-    """Sound files as a source; recording `i` is file `i` of `paths`, which start over at their end."""
+    """Sound files as a source. Recording `i` is file `i` of `paths`, starting over at the end."""
 
     def __init__(self, paths: Sequence[Path], rate_hz: int, watch: Stopwatch) -> None:
         self._paths = paths
@@ -99,7 +99,7 @@ class Files:
 
 
 class JsonLines:
-    """A sink that writes a line of JSON a recording, at once."""
+    """A sink that immediately writes one line of JSON per recording."""
 
     def __init__(self, file: TextIO, watch: Stopwatch) -> None:
         self._file = file
@@ -151,7 +151,7 @@ class TimedFilterBanks(FilterBanks):
 
 
 class TimedClassifier:
-    """A classifier with a stopwatch on both ends of a pass: on a GPU its time is spent where it is waited for."""
+    """A classifier with a stopwatch on both ends of a pass, because on a GPU the time is spent waiting for it."""
 
     def __init__(self, classifier: Classifier, watch: Stopwatch) -> None:
         self._classifier = classifier
@@ -171,7 +171,7 @@ class TimedClassifier:
 
 @dataclass(frozen=True)
 class TimedLabeler(ExactLabeler):
-    """A labeler with a stopwatch that takes one path with all windows, without an audit."""
+    """A labeler with a stopwatch that uses one path for all windows, without an audit."""
 
     watch: Stopwatch
     path: str
@@ -188,7 +188,7 @@ class TimedLabeler(ExactLabeler):
         before = self._model_s()
         start = time.perf_counter()
         labeled = super().label(batch)
-        # Of labeling, what the model does not take.
+        # The part of labeling that isn't the model.
         self.watch.add(DECIDE, time.perf_counter() - start - (self._model_s() - before))
         return labeled
 
@@ -200,7 +200,7 @@ class TimedLabeler(ExactLabeler):
 
 
 def count_for(paths: Sequence[Path], windows: int, window_ms: int = MODEL_WINDOW_MS) -> int:
-    """How many recordings have so many windows, or a few more."""
+    """Return how many recordings it takes to get at least `windows` windows."""
     lengths = [max(1, round(soundfile.info(path).duration * 1000 / window_ms)) for path in paths]
     count = whole = 0
     if windows > sum(lengths):
@@ -220,7 +220,7 @@ def measure(
     window_ms: int = MODEL_WINDOW_MS,
     path: str = EXACT,
 ) -> EndToEnd:
-    """Label so many recordings by `path`. Raises BenchError if one of them fails."""
+    """Label `recordings` recordings on path `path`. Raise BenchError if one of them fails."""
     watch, counter = Stopwatch(), Counter()
     filter_banks = TimedFilterBanks(classifier.checkpoint.front_end, classifier.device.device)
     filter_banks.watch = watch
@@ -238,7 +238,7 @@ def measure(
     if summary.canceled:
         raise KeyboardInterrupt
     if summary.unlabeled or summary.end_reason:
-        raise BenchError(f"a recording could not be labeled: {counter.failure or summary.end_reason}")
+        raise BenchError(f"a recording wasn't labeled: {counter.failure or summary.end_reason}")
     if not watch.seconds[FORWARD]:
-        raise BenchError("the labeler did not go through the classifier that is timed")
+        raise BenchError("the labeler didn't use the timed classifier")
     return EndToEnd(path, window_ms, recordings, counter.windows, counter.audio_s, wall_s, watch.seconds)

@@ -1,4 +1,4 @@
-"""How long `transform.py` takes to say what it can, or to refuse an argument: torch may not be imported for that."""
+"""Measure how long `transform.py` takes to print its help or reject an argument, neither of which may import torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.plan import BenchError
 PROGRAM = Path(__file__).resolve().parents[1] / "transform.py"
 CASES = {
     "transform.py --help": (["--help"], 0),
-    "transform.py, an argument refused": (["--data-ids-file", "ids.json", "--min-confidence", "7"], 2),
+    "transform.py with an invalid argument": (["--data-ids-file", "ids.json", "--min-confidence", "7"], 2),
 }
 TIMES = 3
 PATIENCE_S = 60
@@ -22,16 +22,16 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True)
 class Start:
-    """The median of some starts, in seconds of wall time."""
+    """The median of several starts, in seconds of wall time."""
 
     what: str
     seconds: float
 
 
 def measure() -> list[Start]:
-    """The cases, in turns. Raises BenchError if there is no transform.py or it ends otherwise than it should."""
+    """Time the cases in turns. Raise BenchError if transform.py is missing or exits with an unexpected code."""
     if not PROGRAM.is_file():
-        raise BenchError("transform.py is not beside the package `block`")
+        raise BenchError(f"{PROGRAM} doesn't exist; run the benchmark in a checkout of the repository")
     spent: dict[str, list[float]] = {what: [] for what in CASES}
     for _ in range(TIMES):
         for what, (arguments, expected) in CASES.items():
@@ -41,5 +41,5 @@ def measure() -> list[Start]:
             )
             spent[what].append(time.perf_counter() - start)
             if ended.returncode != expected:
-                raise BenchError(f"{what} ended with {ended.returncode}; expected {expected}")
+                raise BenchError(f"{what} exited with {ended.returncode}; expected {expected}")
     return [Start(what, statistics.median(seconds)) for what, seconds in spent.items()]

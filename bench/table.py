@@ -1,4 +1,4 @@
-"""What a run of the benchmark found, as text: one table a checkpoint, and lines for the rest."""
+"""Format the results of a benchmark run as text: one table per checkpoint, and lines for the rest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from block.formatting import format_duration
 LONG_GOAL_MIB = 400 * 1e6 / (1 << 20)
 
 
-def text(results: Results) -> str:
-    """All of it, in lines of at most about 120 characters."""
+def format_results(results: Results) -> str:
+    """Return all results, in lines of at most about 120 characters."""
     parts = [list(_head(results))]
     for on in results.checkpoints:
         parts += [list(_rates(on, results)), list(_runs(on, results)), list(_memory(on)), list(_long_runs(on))]
@@ -24,8 +24,8 @@ def text(results: Results) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as aligned lines: the first column to the left, the others to the right."""
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as aligned lines: the first column to the left, the others to the right."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return [
         "  ".join(
@@ -51,15 +51,15 @@ def _head(results: Results) -> Iterator[str]:
         for peak in results.peaks.values()
     )
     if peaks:
-        yield f"matrix products, the most reached: {peaks}"
+        yield f"fastest matrix products: {peaks}"
 
 
 def _rates(on: OnCheckpoint, results: Results) -> Iterator[str]:
     yield (
-        f"{on.name}: {on.weights / 1e6:.1f} M weights, {on.tokens} tokens and {on.flops.total / 1e9:.3g} GFLOP a "
+        f"{on.name}: {on.weights / 1e6:.1f} M weights, {on.tokens} tokens and {on.flops.total / 1e9:.3g} GFLOP per "
         f"padded window, {on.dtype}"
     )
-    yield "windows/s (times transformers at its best batch); share of the matrix products' peak that the arithmetic got"
+    yield "windows/s (relative to transformers at its best batch size); share of the fastest matrix product's speed"
     lengths = sorted({rate.window_ms for rate in on.rates})
     kinds = list(dict.fromkeys(rate.kind for rate in on.rates))
     ways = sorted({(rate.kind, rate.batch) for rate in on.rates}, key=lambda way: (kinds.index(way[0]), way[1]))
@@ -68,16 +68,16 @@ def _rates(on: OnCheckpoint, results: Results) -> Iterator[str]:
         found = {rate.window_ms: rate for rate in on.rates if (rate.kind, rate.batch) == (kind, batch)}
         at_two = found.get(MODEL_WINDOW_MS)
         share = results.peak_share(at_two) if at_two else None
-        told = f"{share:.0%} {at_two.dtype}" if at_two and share is not None else "–"
-        rows.append([name_of(kind), str(batch), *(_cell(on, found.get(length)) for length in lengths), told])
-    yield from columns(rows)
+        reached = f"{share:.0%} {at_two.dtype}" if at_two and share is not None else "–"
+        rows.append([name_of(kind), str(batch), *(_cell(on, found.get(length)) for length in lengths), reached])
+    yield from align_columns(rows)
     for includes in dict.fromkeys(rate.includes for rate in on.rates):
         named = dict.fromkeys(name_of(rate.kind) for rate in on.rates if rate.includes == includes)
         yield f"  {', '.join(named)}: {includes}"
 
 
 def name_of(kind: str) -> str:
-    """A contender as the reader knows it."""
+    """Return a contender's name for readers."""
     return {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}.get(
         kind, kind if kind == TRANSFORMERS else f"block {kind}"
     )
@@ -95,7 +95,7 @@ def _cell(on: OnCheckpoint, rate: Rate | None) -> str:
 def _runs(on: OnCheckpoint, results: Results) -> Iterator[str]:
     if not on.runs:
         return
-    yield f"{on.name}, end to end from files; seconds of each stage, those of several threads added up"
+    yield f"{on.name}, end to end from files; seconds per stage, added up over threads"
     stages = list(on.runs[0].stages_s)
     rows = [["", "window", "recordings", "windows", "wall", *stages, "outside forward", "of GEMM bound"]]
     for run in on.runs:
@@ -105,14 +105,14 @@ def _runs(on: OnCheckpoint, results: Results) -> Iterator[str]:
             f"{run.wall_s:.2f}", *(f"{run.stages_s[stage]:.3f}" for stage in stages), f"{run.outside_share:.1%}",
             "–" if bound is None else f"{bound:.2f}",
         ])  # fmt: skip
-    yield from columns(rows)
-    yield "  outside forward: share of wall time in which the model was not computing (goal for exact: at most 5 %)"
-    yield f"  of GEMM bound: padded windows' arithmetic at the peak of {on.dtype}, over wall time"
+    yield from align_columns(rows)
+    yield "  outside forward: share of wall time in which the model wasn't computing (goal for exact: at most 5 %)"
+    yield f"  of GEMM bound: time to compute padded windows at the peak of {on.dtype}, as a share of wall time"
 
 
 def _memory(on: OnCheckpoint) -> Iterator[str]:
     if on.memory:
-        yield f"{on.name}, peak memory of a process of its own, MiB: " + ", ".join(
+        yield f"{on.name}, peak memory of a separate process, MiB: " + ", ".join(
             f"{name_of(one.what)} {one.mib:,.0f}" + (f" (GPU {one.cuda_mib:,.0f})" if one.cuda_mib is not None else "")
             for one in on.memory
         )
@@ -121,21 +121,21 @@ def _memory(on: OnCheckpoint) -> Iterator[str]:
 def _long_runs(on: OnCheckpoint) -> Iterator[str]:
     if not on.long_runs:
         return
-    yield f"{on.name}, {WINDOWS} windows of {MODEL_WINDOW_MS / 1000:g} s in fast mode with its audit, computed"
-    rows = [["", "recomputed for margins", "audited", "time", "times transformers"]]
+    yield f"{on.name}, {WINDOWS} windows of {MODEL_WINDOW_MS / 1000:g} s in fast mode with its audit (calculated)"
+    rows = [["", "recomputed for margins", "audited", "time", "relative to transformers"]]
     for run in on.long_runs:
         rows.append([
             f"block {run.path}", f"{run.recomputed_share:.0%}", str(run.audited), format_duration(run.seconds),
             f"{run.ratio:.2f}×",
         ])  # fmt: skip
-    yield from columns(rows)
+    yield from align_columns(rows)
     yield from wrap(FORMULA, 118, initial_indent="  ", subsequent_indent="  ")
 
 
 def _starts(results: Results) -> Iterator[str]:
     if results.starts:
-        told = "; ".join(f"{start.what} {start.seconds:.2f} s" for start in results.starts)
-        yield f"start (goal: under 1 s): {told}"
+        starts = "; ".join(f"{start.what} {start.seconds:.2f} s" for start in results.starts)
+        yield f"start (goal: under 1 s): {starts}"
 
 
 def _long_recording(results: Results) -> Iterator[str]:
@@ -155,6 +155,6 @@ def _tail(results: Results) -> Iterator[str]:
     yield f"took {format_duration(results.took_s)}"
     if results.others_share is not None and results.others_share > MUCH:
         yield (
-            f"warning: other processes took {results.others_share:.0%} of the cores' time, so these figures are rough; "
-            "run it again on a quiet machine"
+            f"warning: other processes took {results.others_share:.0%} of the cores' time, so these results are rough; "
+            "run the benchmark again on an idle machine"
         )

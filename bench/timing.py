@@ -1,4 +1,4 @@
-"""Contenders timed in turns: on a shared machine only what ran side by side can be compared."""
+"""Time contenders in turns: on a shared machine, only measurements taken close together can be compared."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-CALLS = 4  # in a turn: fewer, and a turn could not end in time once the machine gets slower
+CALLS = 4  # per turn; with fewer, a turn couldn't end in time if the machine gets slower
 TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One or more measurements of the same thing, in seconds, in the order they were taken."""
+    """One or more measurements of the same thing, in seconds, in order."""
 
     seconds: tuple[float, ...]
 
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a contender does when it is its turn: `run` judges so many windows, `batch` at a time, `most` at once."""
+    """A contender's turn: `run` computes a number of windows, at most `most`, `batch` at a time."""
 
     run: Callable[[int], None]
     batch: int
@@ -47,15 +47,15 @@ def take_turns(
     later_s: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Spread | None]:
-    """Seconds a window of each, A B C A B C …, after a batch each to warm up.
+    """Return the seconds per window of each contender, in turns A B C A B C …, after one batch each to warm up.
 
-    A turn lasts `turn_s` seconds or a little longer, one batch at least. A contender whose first turn would come when
-    none of the `left_s()` seconds are left has None. A round after the first is begun only if one as long as the last
+    A turn lasts `turn_s` seconds or slightly longer, at least one batch. The result is None for a contender whose first
+    turn would start with none of the `left_s()` seconds left. Another round starts only if one as long as the last
     leaves `later_s` seconds.
     """
     at_once = [0] * len(turns)
     spent: list[list[float]] = [[] for _ in turns]
-    slowest = 0.0  # seconds a window, of all that was seen yet
+    slowest = 0.0  # seconds per window, of all contenders so far
     for at, turn in enumerate(turns):
         if left_s() <= turn.batch * slowest:
             continue
@@ -77,7 +77,7 @@ def take_turns(
 
 
 def _take(turn: Turn, at_once: int, turn_s: float, clock: Callable[[], float]) -> float:
-    """Seconds a window in one turn, in which `at_once` windows are judged in a call."""
+    """Return the seconds per window in one turn that computes `at_once` windows per call."""
     start = clock()
     windows = 0
     while not windows or clock() - start + TOLERANCE_S < turn_s:

@@ -1,6 +1,6 @@
-"""`python -m bench scaling`: how far a cluster carries, found by simulation.
+"""`python -m bench scaling`: simulate how far a cluster scales.
 
-Nobody keeps 512 machines to try this on, so a run over a million recordings is simulated, chunk by chunk: the driver's
-loop with what each step of it costs, the way to it, the source of the recordings, and workers that start, read, compute
-and die. What the driver does was measured with the code that does it, and a simulated run is held to real ones.
+We don't have 512 machines to try this on, so this simulates a run over a million recordings, chunk by chunk: the driver
+with the cost of each step, the network to it, the source of the recordings, and workers that start, read, compute and
+die. The costs of the driver's steps were measured with the real code, and simulated runs were compared with real ones.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench scaling`: simulate runs on a cluster, print tables, write them as JSON and draw a picture."""
+"""`python -m bench scaling`: simulate runs on a cluster, print tables, write them as text and JSON, and draw a plot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from bench.scaling import report
 from bench.scaling.costs import EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR, FORMULA, Scenario, prices, scenarios
 from bench.scaling.results import Scaled, walls
 from bench.scaling.simulation import simulate
-from bench.scaling.workload import Recordings, field_recordings
+from bench.scaling.workload import Recordings, make_field_recordings
+from block.formatting import count
 from block.settings import SettingsError
 
 OUT = Path("build/scaling")
@@ -23,30 +24,31 @@ RECORDINGS, WORKERS = 1_000_000, (1, 8, 64, 512)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = argparse.ArgumentParser(
         prog="python -m bench scaling", allow_abbrev=False,
-        description="How far a cluster carries: runs over a million recordings, simulated. See docs/ray.md.",
+        description="Simulate how far a cluster scales, with runs over a million recordings. See docs/ray.md.",
     )  # fmt: skip
     parser.add_argument("--workers", type=_counts, default=WORKERS, metavar="N,N",
-                        help="how many, the first is what the others are held to; default: 1,8,64,512")  # fmt: skip
-    parser.add_argument("--recordings", type=int, default=RECORDINGS, metavar="N", help="default: 1,000,000")
+                        help="numbers of workers, compared with the first; default: 1,8,64,512")  # fmt: skip
+    parser.add_argument("--recordings", type=int, default=RECORDINGS, metavar="N",
+                        help="number of recordings; default: 1,000,000")  # fmt: skip
     parser.add_argument("--scenario", action="append", choices=[one.name for one in scenarios()],
-                        help="may be repeated; default: all")  # fmt: skip
+                        help="scenario to simulate; repeat for more; default: all")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], type=_constant, metavar="NAME=VALUE",
-                        help="another value for a constant, as named in scaling.json; may be repeated")  # fmt: skip
-    parser.add_argument("--measure", action="store_true", help="measure what the driver does, on this machine, first")
+                        help="change a constant; see scaling.json for names; repeat for more")  # fmt: skip
+    parser.add_argument("--measure", action="store_true", help="first measure the driver's steps on this machine")
     parser.add_argument("--core-hour", type=float, default=EXAMPLE_CORE_HOUR, metavar="PRICE",
-                        help="of a core; default: %(default)s, an example")  # fmt: skip
+                        help="price of a core per hour; default: %(default)s, an example")  # fmt: skip
     parser.add_argument("--gpu-hour", type=float, default=EXAMPLE_GPU_HOUR, metavar="PRICE",
-                        help="of a GPU with its machine; default: %(default)s, an example")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other chances with another; default: 0")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write; default: %(default)s")
+                        help="price of a GPU with its machine per hour; default: %(default)s, an example")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed; default: 0")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="output folder; default: %(default)s")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Simulate. Returns the exit code; raises SettingsError if nothing can start."""
+    """Simulate, and return the exit code. Raise SettingsError if nothing can start."""
     options = parser().parse_args(argv)
     if options.recordings < 1:
         raise SettingsError(f"--recordings is {options.recordings}; expected at least 1")
@@ -54,10 +56,10 @@ def main(argv: Sequence[str]) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         changed = dict(options.set)
         if options.measure:
-            changed = {**_measured(options.out), **changed}
-        recordings = field_recordings(options.recordings, options.seed)
-        found = [_scaled(one, recordings, options.workers, options.seed) for one in _chosen(options.scenario, changed)]
-        _write(found, options)
+            changed = {**_measure(options.out), **changed}
+        recordings = make_field_recordings(options.recordings, options.seed)
+        chosen = _choose_scenarios(options.scenario, changed)
+        _write([_simulate_all(one, recordings, options.workers, options.seed) for one in chosen], options)
     except OSError as error:
         raise SettingsError(f"{error.filename or options.out}: {error.strerror or error}") from None
     return 0
@@ -69,7 +71,7 @@ def _counts(text: str) -> tuple[int, ...]:
     except ValueError:
         counts = ()
     if not counts or min(counts) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected numbers of workers with commas between, such as 1,8,64")
+        raise argparse.ArgumentTypeError(f"{text!r}; expected numbers of workers separated by commas, such as 1,8,64")
     return counts
 
 
@@ -81,7 +83,7 @@ def _constant(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=VALUE, such as task_s=0.01") from None
 
 
-def _chosen(names: Sequence[str] | None, changed: dict[str, float]) -> list[Scenario]:
+def _choose_scenarios(names: Sequence[str] | None, changed: dict[str, float]) -> list[Scenario]:
     try:
         return [
             replace(one, costs=one.costs.changed(**changed))
@@ -92,7 +94,7 @@ def _chosen(names: Sequence[str] | None, changed: dict[str, float]) -> list[Scen
         raise SettingsError(f"--set: {error}") from None
 
 
-def _measured(out: Path) -> dict[str, float]:
+def _measure(out: Path) -> dict[str, float]:
     from bench.scaling.measured import measure
 
     with tempfile.TemporaryDirectory(dir=out) as scratch:
@@ -102,11 +104,11 @@ def _measured(out: Path) -> dict[str, float]:
     return found
 
 
-def _scaled(scenario: Scenario, recordings: Recordings, workers: Sequence[int], seed: int) -> Scaled:
+def _simulate_all(scenario: Scenario, recordings: Recordings, counts: Sequence[int], seed: int) -> Scaled:
     runs = []
-    for count in workers:
-        _say(f"{scenario.title}, {count} workers")
-        runs.append(simulate(recordings, count, scenario.costs, seed))
+    for workers in counts:
+        _say(f"{scenario.title}, {count(workers, 'worker')}")
+        runs.append(simulate(recordings, workers, scenario.costs, seed))
     return Scaled(scenario, tuple(runs), walls(recordings, scenario.costs))
 
 
@@ -123,9 +125,9 @@ def _write(found: Sequence[Scaled], options: argparse.Namespace) -> None:
         "costs": [{**vars(one), "worker_hours": one.worker_hours, "cost": one.cost} for one in priced],
     }
     (options.out / JSON).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    told = report.text(found, priced)
-    (options.out / TABLE).write_text(told, encoding="utf-8")
-    print(f"\n{told}\nwritten: {options.out}", flush=True)
+    table = report.format_results(found, priced)
+    (options.out / TABLE).write_text(table, encoding="utf-8")
+    print(f"\n{table}\nwritten: {options.out}", flush=True)
 
 
 def _say(line: str) -> None:

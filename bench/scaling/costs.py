@@ -1,4 +1,4 @@
-"""What a run on a cluster costs, step by step: the constants of the simulation, each with its source."""
+"""The costs of a run on a cluster, step by step: the constants of the simulation, each with its source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from block.folder.manifest import SAVE_SHARE
 from block.runtime.limits import THREADS
 
 CLASSES = 527
-LOGITS_BYTES = 4 * CLASSES  # of a window, as float32
+LOGITS_BYTES = 4 * CLASSES  # per window, as float32
 MEASURED = "python -m bench scaling --measure"
 RAY = "python -m tests.cluster.costs_of_ray"
 ASSUMED = "assumed"
@@ -28,99 +28,97 @@ def _of(default: float, unit: str, source: str) -> Any:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the driver's one loop, and what comes before and after it, takes. Seconds of one core."""
+    """The costs of the driver's loop, and of what comes before and after it, in seconds of one core."""
 
     list_s: float = _of(
-        1.2e-5, "s a recording",
-        f"{ASSUMED}: an object store lists 1,000 names in 0.1 s, and folders are listed side by side, eight at least",
+        1.2e-5, "s per recording",
+        f"{ASSUMED}: an object store lists 1,000 names in 0.1 s, and at least eight folders are listed in parallel",
     )  # fmt: skip
-    put_s: float = _of(5e-7, "s a recording, for the manifest", MEASURED)
-    save_s: float = _of(6.5e-6, "s a recording, each time that the manifest is saved", MEASURED)
-    save_share: float = _of(SAVE_SHARE, "of the time goes into that, at most", "block/folder/manifest.py")
-    chunk_s: float = _of(3e-3, "s a chunk, before the first is handed out", RAY)
-    task_s: float = _of(5e-3, "s a chunk, for handing it out and taking note of its end", RAY)
-    report_s: float = _of(2e-3, "s a report", RAY)
-    report_byte_s: float = _of(5e-10, "s a byte of a report", RAY)
-    outcome_s: float = _of(1e-5, "s a recording, unpacked from a report", MEASURED)
-    outcome_byte_s: float = _of(3e-10, "s a byte of logits, unpacked", MEASURED)
-    store_add_s: float = _of(1e-5, "s a recording, added to the score store", MEASURED)
-    store_window_s: float = _of(9e-6, "s a window, brought to the disk", MEASURED)
-    decide_s: float = _of(2.5e-6, "s a recording at the end, whose labels came with its scores", MEASURED)
-    decide_window_s: float = _of(0.0, "s a window, for the same", MEASURED)
-    write_s: float = _of(1.2e-5, "s a recording, for labels.csv and info.labels", MEASURED)
-    write_window_s: float = _of(1.5e-6, "s a window, for the same", MEASURED)
-    connect_s: float = _of(4.0, "s, for a cluster to be joined", RAY)
+    put_s: float = _of(5e-7, "s per recording, to update the manifest", MEASURED)
+    save_s: float = _of(6.5e-6, "s per recording, each time the manifest is saved", MEASURED)
+    save_share: float = _of(SAVE_SHARE, "share of the time for that, at most", "block/folder/manifest.py")
+    chunk_s: float = _of(3e-3, "s per chunk, before the first is handed out", RAY)
+    task_s: float = _of(5e-3, "s per chunk, to hand it out and notice its end", RAY)
+    report_s: float = _of(2e-3, "s per report", RAY)
+    report_byte_s: float = _of(5e-10, "s per byte of a report", RAY)
+    outcome_s: float = _of(1e-5, "s per recording, to unpack its result", MEASURED)
+    outcome_byte_s: float = _of(3e-10, "s per byte of logits, to unpack it", MEASURED)
+    store_add_s: float = _of(1e-5, "s per recording, to add it to the score store", MEASURED)
+    store_window_s: float = _of(9e-6, "s per window, to write it to disk", MEASURED)
+    decide_s: float = _of(2.5e-6, "s per recording at the end, if its labels came with its scores", MEASURED)
+    decide_window_s: float = _of(0.0, "s per window, for the same", MEASURED)
+    write_s: float = _of(1.2e-5, "s per recording, for labels.csv and info.labels", MEASURED)
+    write_window_s: float = _of(1.5e-6, "s per window, for the same", MEASURED)
+    connect_s: float = _of(4.0, "s, to join a cluster", RAY)
 
 
 @dataclass(frozen=True)
 class Paths:
-    """What bytes travel over, all workers together unless it says otherwise."""
+    """Data transfer, for all workers together unless stated otherwise."""
 
-    driver_bytes_s: float = _of(1e9, "bytes/s to the driver", f"{ASSUMED}: 10 Gbit/s, less a fifth")
-    delay_s: float = _of(2e-3, "s, for a message", f"{ASSUMED}: one network, no ocean")
-    source_bytes_s: float = _of(5e9, "bytes/s that the source gives altogether", f"{ASSUMED}: an object store")
-    worker_bytes_s: float = _of(2e8, "bytes/s that a worker reads", f"{ASSUMED}: four connections of 50 MB/s")
-    first_byte_s: float = _of(0.05, "s from asking for a recording to its first byte", f"{ASSUMED}: an object store")
-    checkpoint_bytes: float = _of(346e6, "bytes that a machine gets before it begins", "the big model's size")
+    driver_bytes_s: float = _of(1e9, "bytes/s to the driver", f"{ASSUMED}: 10 Gbit/s, minus a fifth")
+    delay_s: float = _of(2e-3, "s per message", f"{ASSUMED}: a single data center")
+    source_bytes_s: float = _of(5e9, "bytes/s from the source, for all workers", f"{ASSUMED}: an object store")
+    worker_bytes_s: float = _of(2e8, "bytes/s that one worker reads", f"{ASSUMED}: four connections of 50 MB/s")
+    first_byte_s: float = _of(0.05, "s from a request to the first byte", f"{ASSUMED}: an object store")
+    checkpoint_bytes: float = _of(346e6, "bytes that a machine gets before it starts", "the big model's size")
 
 
 @dataclass(frozen=True)
 class Workers:
-    """What a worker is. `window_s` is what a window takes it; the spreads are standard deviations of logarithms."""
+    """A worker. `window_s` is its time per window; the spreads are standard deviations of logarithms."""
 
-    window_s: float = _of(2.5, "s a window", "the scenario")
+    window_s: float = _of(2.5, "s per window", "the scenario")
     chunk_kind: str = "cpu"  # or cuda, as block/cluster/driver.py calls them
-    a_machine: int = 8  # workers that share a checkpoint's way to their machine
-    start_s: float = _of(15.0, "s from being asked for to the first forward pass", START)
+    a_machine: int = 8  # workers per machine, which gets the checkpoint once
+    start_s: float = _of(15.0, "s from the request for a worker to its first forward pass", START)
     start_spread: float = _of(0.3, "between workers", ASSUMED)
     worker_spread: float = _of(0.05, "between workers", ASSUMED)
     chunk_spread: float = _of(0.10, "between chunks of a worker", ASSUMED)
-    prepare_s: float = _of(8e-5, "s a second of audio, for reading, hashing and decoding", MEASURED)
+    prepare_s: float = _of(8e-5, "s per second of audio, to read, hash and decode it", MEASURED)
     threads: int = THREADS  # that read a chunk's recordings
     chunks_at_once: int = CHUNKS_AT_ONCE
-    chunks_waiting: int = 0  # block/cluster/driver.py hands out no more than are worked on
-    report_every_s: float = _of(
-        REPORT_EVERY_S, "s from report to report of a chunk, at least", "block/cluster/driver.py"
-    )
+    chunks_waiting: int = 0  # block/cluster/driver.py only hands out chunks that are labeled at once
+    report_every_s: float = _of(REPORT_EVERY_S, "s between reports of a chunk, at least", "block/cluster/driver.py")
     reporters_a_second: float = _of(
-        float(REPORTERS_A_SECOND), "workers that report within a second, at most", "block/cluster/driver.py"
+        float(REPORTERS_A_SECOND), "workers that report per second, at most", "block/cluster/driver.py"
     )
-    losses_an_hour: float = _of(0.0, "of a worker", "none, unless set")
-    noticed_s: float = _of(15.0, "s until a node's death is noticed", "measured: a node killed, Ray 2.60")
+    losses_an_hour: float = _of(0.0, "losses of a worker per hour", "none, unless set")
+    noticed_s: float = _of(15.0, "s until the loss of a node is noticed", "measured: a node killed, Ray 2.60")
 
 
 @dataclass(frozen=True)
 class Costs:
-    """All of it."""
+    """All constants of the simulation."""
 
     driver: Driver = field(default_factory=Driver)
     paths: Paths = field(default_factory=Paths)
     workers: Workers = field(default_factory=Workers)
 
     def changed(self, **values: Any) -> Costs:
-        """The same with other values for some of the constants, wherever they are. Raises ValueError."""
+        """Return the same costs with other values for some constants. Raise ValueError for an unknown name."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         for name, value in values.items():
             owners = [part for part, content in parts.items() if hasattr(content, name)]
             if not owners:
-                raise ValueError(f"{name!r} is no constant of the simulation")
+                raise ValueError(f"{name!r} isn't a constant of the simulation; scaling.json lists all names")
             parts[owners[0]] = replace(parts[owners[0]], **{name: value})
         return Costs(**parts)
 
     def to_json(self) -> dict[str, Any]:
-        """Values, units and sources."""
-        told: dict[str, Any] = {}
+        """Return the value, unit and source of each constant."""
+        constants: dict[str, Any] = {}
         for part in fields(self):
             content = getattr(self, part.name)
             for one, value in asdict(content).items():
                 metadata = {each.name: each.metadata for each in fields(content)}[one]
-                told[one] = {"value": value, **metadata}
-        return told
+                constants[one] = {"value": value, **metadata}
+        return constants
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Workers of a kind. `source` says where their speed is from."""
+    """A kind of worker. `source` says where its speed comes from."""
 
     name: str
     title: str
@@ -129,22 +127,22 @@ class Scenario:
 
 
 def scenarios(driver: Driver | None = None) -> list[Scenario]:
-    """The three that are simulated: a core each, in exact and in fast mode, and a GPU each."""
+    """Return the three scenarios: workers of one core, in exact and in fast mode, and workers of one GPU."""
     costs = Costs(driver or Driver())
     return [
         Scenario(
             CPU_EXACT, "CPU, exact", costs.changed(window_s=2.5),
-            "2.5 s a window and core: the padded forward pass of 260 GFLOP at about 100 GFLOP/s",
+            "2.5 s per window and core: the padded forward pass of 260 GFLOP at about 100 GFLOP/s",
         ),
         Scenario(
-            # The opening audit: 64 windows exactly, merged, and in 8 bits.
+            # The opening audit: 64 windows in exact mode, with merged padding, and in 8 bits.
             CPU_FAST, "CPU, fast", costs.changed(window_s=0.25, start_s=15 + 64 * (2.5 + 0.5 + 0.21)),
-            "0.21 s a window and core, measured on one thread in 8 bits, and 2.5 s for every hundredth, which is "
-            "computed exactly as well; windows near a threshold, some hundredths, cost as much again and are left out",
+            "0.21 s per window and core, measured on one thread in 8 bits, and 2.5 s for every hundredth window, which "
+            "is also computed exactly; windows near a threshold, a few percent, cost as much and are left out",
         ),
         Scenario(
             GPU, "GPU", costs.changed(window_s=1 / 500, chunk_kind="cuda", start_s=25.0),
-            "about 500 windows/s: transformers' documentation has 570 for AST on an A100 in float32",
+            "about 500 windows/s: transformers' documentation gives 570 for AST on an A100 in float32",
         ),
     ]  # fmt: skip
 
@@ -152,14 +150,14 @@ def scenarios(driver: Driver | None = None) -> list[Scenario]:
 HOURS = 1000
 EXAMPLE_CORE_HOUR, EXAMPLE_GPU_HOUR = 0.05, 2.00
 FORMULA = (
-    "windows = hours × 3600 / stride in seconds; worker-hours = windows × seconds a window / 3600 / efficiency; "
-    "cost = worker-hours × price of an hour"
+    "windows = hours × 3600 / stride in seconds; worker-hours = windows × seconds per window / 3600 / efficiency; "
+    "cost = worker-hours × price per hour"
 )
 
 
 @dataclass(frozen=True)
 class Price:
-    """What `HOURS` hours of audio take and cost. A worker is a core, or a GPU with its machine."""
+    """The time and price of `HOURS` hours of audio. A worker is a core, or a GPU with its machine."""
 
     title: str
     windows: float
@@ -169,22 +167,22 @@ class Price:
 
     @property
     def worker_hours(self) -> float:
-        """Hours that are paid for."""
+        """Worker-hours to pay for."""
         return self.windows * self.window_s / 3600 / self.efficiency
 
     @property
     def cost(self) -> float:
-        """In the currency of `hour`."""
+        """The cost in the currency of `hour`."""
         return self.worker_hours * self.hour
 
 
 def price(scenario: Scenario, hour: float, efficiency: float = 1.0, stride_s: float = WINDOW_S) -> Price:
-    """The cost at `hour` for an hour of a worker. Raises ValueError for an efficiency outside 0…1."""
+    """Return the price if a worker costs `hour` per hour. Raise ValueError for an efficiency outside 0…1."""
     if not 0 < efficiency <= 1:
-        raise ValueError(f"an efficiency of {efficiency}")
+        raise ValueError(f"the efficiency is {efficiency}; expected more than 0 and at most 1")
     return Price(scenario.title, HOURS * 3600 / stride_s, scenario.costs.workers.window_s, efficiency, hour)
 
 
 def prices(scenarios: Sequence[Scenario], core_hour: float, gpu_hour: float) -> list[Price]:
-    """All of them, at efficiency 1."""
+    """Return the price of each scenario at efficiency 1."""
     return [price(one, gpu_hour if one.costs.workers.chunk_kind == "cuda" else core_hour) for one in scenarios]

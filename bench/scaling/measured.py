@@ -1,7 +1,7 @@
-"""What the driver's steps take on this machine, measured on the code that does them. Ray is not needed for that.
+"""Measure the driver's steps on this machine, with the real code and without Ray.
 
-Each step is timed with recordings of two lengths, which gives what a recording takes and what a window takes; the least
-of several rounds counts, because whatever else a machine does only adds to it.
+Each step is timed with recordings of two lengths, which gives the time per recording and per window. The fastest of
+several rounds counts, because other processes can only add to it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ WINDOWS = WindowSettings(2000, 2000)
 
 
 def measure(scratch: Path) -> dict[str, float]:
-    """The measured constants of `Driver` and `Workers`, by name, in seconds. `scratch` is on the disk that is meant."""
+    """Return the measured constants of `Driver` and `Workers` by name, in seconds. `scratch` is on the disk to test."""
     return {**_manifest(scratch), **_outcomes(), **_store(scratch), **_preparing(scratch)}
 
 
 def _fitted(took: Callable[[int], float]) -> tuple[float, float]:
-    """Seconds a recording and seconds a window, from what recordings of `SHORT` and of `LONG` windows take."""
+    """Return seconds per recording and per window, from the times for recordings of `SHORT` and `LONG` windows."""
     short, long = (min(took(windows) for _ in range(ROUNDS)) for windows in (SHORT, LONG))
     slope = max(0.0, (long - short) / (LONG - SHORT))
     return max(0.0, short - SHORT * slope), slope
@@ -72,7 +72,7 @@ def _entry(number: int, one: Scored) -> FileEntry:
 
 
 def _logits(windows: int) -> Logits:
-    """As they come: a few windows in which something is heard, many in which nothing is."""
+    """Return typical logits: a class is likely in a fifth of the windows, none in the others."""
     classes = len(find_checkpoint(EMBEDDED).class_names)
     found = np.random.default_rng(0).normal(-6, 2, (windows, classes)).astype(np.float32)
     found[::5, 0] += 10
@@ -116,7 +116,7 @@ def _decisions() -> DecisionSettings:
 
 
 def _store(scratch: Path) -> dict[str, float]:
-    """Adding to the store, deciding from it, writing label files."""
+    """Measure adding to the store, deciding from it, and writing label files."""
     checkpoint, logits, settings = find_checkpoint(EMBEDDED), _logits(LONG), _decisions()
     key = Key("0" * 64, WINDOWS, "pad", "exact", "float32")
     adding: dict[int, float] = {}
@@ -163,7 +163,7 @@ def _least(found: dict[int, float], windows: int, seconds: float) -> None:
 
 
 def _preparing(scratch: Path) -> dict[str, float]:
-    """Reading a minute of 16 bits from a file that the machine has in memory, hashing and decoding it."""
+    """Measure reading a minute of 16-bit audio from a cached file, hashing and decoding it."""
     minute = np.random.default_rng(0).normal(0, 0.1, 60 * RATE_HZ).astype(np.float32)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         names = [f"{number}.wav" for number in range(10)]

@@ -1,4 +1,4 @@
-"""The simulation as a picture. matplotlib is imported only here, and only when asked to draw."""
+"""Format the simulation as text and as a plot. matplotlib is imported only to draw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.plot import MARKERS
 from bench.scaling.costs import FORMULA, HOURS, Price
 from bench.scaling.results import Scaled, limit, shares
 from bench.scaling.simulation import AMID, DECIDING, LISTING, STARTING, TAIL, WRITING
-from bench.table import columns
+from bench.table import align_columns
 
 COLORS = {
     "model": "#0072b2", LISTING: "#999999", STARTING: "#e69f00", AMID: "#d55e00", TAIL: "#cc79a7",
@@ -20,7 +20,7 @@ COLORS = {
 }  # fmt: skip
 IN_LEGEND = {
     "model": "model computes", LISTING: "driver lists, makes chunks", STARTING: "worker starts",
-    AMID: "waits in mid-run", TAIL: "waits for the last recordings", DECIDING: "driver decides labels",
+    AMID: "waits during the run", TAIL: "waits for the last recordings", DECIDING: "driver decides labels",
     WRITING: "driver writes label files",
 }  # fmt: skip
 LINES = ("#444444", "#009e73", "#d55e00", "#0072b2", "#cc79a7")
@@ -28,9 +28,9 @@ WANTED = 0.85
 
 
 def draw(found: Sequence[Scaled], path: Path) -> None:
-    """Efficiency against workers, then for each scenario what became of the workers' time, into a PNG file.
+    """Draw a PNG file: efficiency against workers, then how the workers spend their time in each scenario.
 
-    Raises BenchError if matplotlib is not installed, OSError if the file cannot be written.
+    Raise BenchError if matplotlib is not installed, OSError if the file can't be written.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise BenchError("the plot: matplotlib not installed")
@@ -62,7 +62,7 @@ def _efficiency(axes: Any, found: Sequence[Scaled]) -> None:
     axes.set_ylim(0, 1.05)
     axes.grid(visible=True, color="#e4e4e4", linewidth=0.6)
     axes.set_xlabel("workers")
-    axes.set_ylabel("efficiency against one worker")
+    axes.set_ylabel("efficiency relative to one worker")
     axes.legend(fontsize=8, loc="lower left")
 
 
@@ -79,8 +79,8 @@ def _times(axes: Any, one: Scaled) -> None:
     axes.set_title(one.scenario.title, fontsize=10)
 
 
-def text(found: Sequence[Scaled], prices: Sequence[Price]) -> str:
-    """All of it."""
+def format_results(found: Sequence[Scaled], prices: Sequence[Price]) -> str:
+    """Return all results as text."""
     parts = [*(_scenario(one) for one in found), _prices(prices)]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
@@ -89,14 +89,14 @@ def _scenario(found: Scaled) -> Iterator[str]:
     first = found.runs[0]
     yield (
         f"{found.scenario.title}: {first.recordings:,} recordings, {first.hours:,.0f} hours, {first.windows:,} "
-        f"windows; {found.scenario.costs.workers.window_s:g} s a window"
+        f"windows; {found.scenario.costs.workers.window_s:g} s per window"
     )
-    yield from columns(rows(found))
-    yield "  " + ", ".join(f"{name} feeds {many:,.0f} workers" for name, many in found.walls.workers().items())
+    yield from align_columns(rows(found))
+    yield "  " + ", ".join(f"{name} can feed {many:,.0f} workers" for name, many in found.walls.workers().items())
 
 
 def rows(found: Scaled) -> list[list[str]]:
-    """A row a number of workers, under a header."""
+    """Return a header and a row for each number of workers."""
     head = ["workers", "hours", "recordings/s", "efficiency", "model", "driver busy", "what limits"]
     return [
         head,
@@ -112,8 +112,8 @@ def rows(found: Scaled) -> list[list[str]]:
 
 
 def price_rows(prices: Sequence[Price]) -> list[list[str]]:
-    """A row a scenario, under a header."""
-    head = [f"{HOURS:,} hours of audio", "windows", "s a window", "worker-hours", "an hour costs", "cost"]
+    """Return a header and a row for each scenario."""
+    head = [f"{HOURS:,} hours of audio", "windows", "s per window", "worker-hours", "price per hour", "cost"]
     return [
         head,
         *(
@@ -127,5 +127,5 @@ def price_rows(prices: Sequence[Price]) -> list[list[str]]:
 
 
 def _prices(prices: Sequence[Price]) -> Iterator[str]:
-    yield from columns(price_rows(prices))
+    yield from align_columns(price_rows(prices))
     yield f"  {FORMULA}"

@@ -1,4 +1,4 @@
-"""What the simulation found, in numbers: efficiency, what limits, how far each shared part carries."""
+"""The results of the simulation: efficiency, the bottleneck, and how many workers each shared resource can feed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.scaling.costs import LOGITS_BYTES, Costs, Scenario
 from bench.scaling.simulation import AMID, DECIDING, LISTING, OUTCOME_BYTES, STARTING, TAIL, WRITING, Simulated
-from bench.scaling.workload import Recordings, cut
+from bench.scaling.workload import Recordings, split
 
 BUSY = 0.9
 LITTLE = 0.03
@@ -19,7 +19,7 @@ IN_WORDS = {
 
 @dataclass(frozen=True)
 class Walls:
-    """Recordings a second that each shared part can take, and how many workers that feeds."""
+    """Recordings per second that each shared resource, and a worker, can process."""
 
     driver: float
     network: float
@@ -27,25 +27,25 @@ class Walls:
     worker: float
 
     def workers(self) -> dict[str, float]:
-        """How many workers each can feed."""
+        """Return how many workers each shared resource can feed."""
         return {name: rate / self.worker for name, rate in asdict(self).items() if name != "worker"}
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A scenario with its runs, one a number of workers; the first is what the others are held to."""
+    """A scenario with its runs, one per number of workers; the others are compared with the first."""
 
     scenario: Scenario
     runs: tuple[Simulated, ...]
     walls: Walls
 
     def efficiency(self, run: Simulated) -> float:
-        """How much of so many times the first run's speed is reached; 1 is all of it."""
+        """Return the speed per worker relative to the first run; 1 is perfect scaling."""
         first = self.runs[0]
         return first.total_s * first.workers / (run.total_s * run.workers)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything; times are seconds."""
+        """Return everything; times are in seconds."""
         return {
             "name": self.scenario.name,
             "window_s_source": self.scenario.source,
@@ -63,13 +63,13 @@ class Scaled:
 
 
 def shares(run: Simulated) -> dict[str, float]:
-    """What became of the workers' time: the share that the model took, and what was lost why. They add up to 1."""
+    """Return how the workers' time was spent: the model's share, and the shares lost, by reason. They add up to 1."""
     paid = run.workers * run.total_s
     return {"model": run.useful_s / paid, **{why: lost / paid for why, lost in run.lost.items()}}
 
 
 def limit(run: Simulated) -> str:
-    """What took most of the time that workers did not compute, in words; nothing, if that is next to nothing."""
+    """Return what took most of the time in which workers didn't compute; "nothing" if they lost little time."""
     lost = {why: share for why, share in shares(run).items() if why != "model"}
     if sum(lost.values()) < LITTLE:
         return "nothing"
@@ -82,15 +82,15 @@ def limit(run: Simulated) -> str:
 
 
 def walls(recordings: Recordings, costs: Costs) -> Walls:
-    """How far each shared part would carry, were there workers without end."""
+    """Return how many recordings per second each shared resource could process with unlimited workers."""
     driver, paths, of = costs.driver, costs.paths, costs.workers
     windows = float(recordings.windows.mean())
-    chunks = cut(recordings, 1, of.chunk_kind).count / recordings.count
+    chunks = split(recordings, 1, of.chunk_kind).count / recordings.count
     size = windows * LOGITS_BYTES + OUTCOME_BYTES
     loop = chunks * (driver.task_s + driver.report_s) + size * driver.report_byte_s
     loop += driver.outcome_s + driver.put_s + windows * LOGITS_BYTES * driver.outcome_byte_s
     loop += driver.store_add_s + windows * driver.store_window_s
-    # Besides one at its end, a chunk is reported while it lasts, less often where there are more workers.
+    # A chunk reports at its end, and before that at intervals that get longer with more workers.
     reporting = min(1.0, of.reporters_a_second * of.chunks_at_once * driver.report_s)
     return Walls(
         (1 - driver.save_share) * (1 - reporting) / loop,

@@ -1,9 +1,9 @@
-"""A run on a cluster, simulated: what happens, chunk by chunk, and how long that takes.
+"""Simulate a run on a cluster, chunk by chunk.
 
-The driver is one server with a queue: it hands out a chunk, takes in a report, saves. So are the network to it and the
-source of the recordings. A worker has some chunks at once and some waiting; they read beside one another, and the model
-is one at a time. Each worker has a few chunks, and gets another once the driver has noticed that one is done: a driver
-that cannot keep up lets workers wait, as it does in truth.
+The driver is one server with a queue: it hands out chunks, processes reports and saves. So are the network to it and
+the source of the recordings. A worker has a few chunks, which are read in parallel, but only one at a time uses the
+model. It gets another chunk when the driver notices that one is done, so workers wait for a busy driver, as in a real
+run.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any
 import numpy as np
 
 from bench.scaling.costs import LOGITS_BYTES, Costs
-from bench.scaling.workload import Chunks, Recordings, cut
+from bench.scaling.workload import Chunks, Recordings, split
 
-OUTCOME_BYTES = 700  # of a recording in a report, besides its logits
+OUTCOME_BYTES = 700  # per recording in a report, without its logits
 
 
 @dataclass
 class Server:
-    """Whatever does one thing after the other. `busy` are its seconds of work, by kind."""
+    """Something that does one thing after another. `busy` has its seconds of work, by kind."""
 
     free_at: float = 0.0
     busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def serve(self, now: float, seconds: float, kind: str) -> float:
-        """When work that arrives `now` is done."""
+        """Return when work that arrives at `now` is done."""
         self.free_at = max(now, self.free_at) + seconds
         self.busy[kind] += seconds
         return self.free_at
@@ -39,7 +39,7 @@ class Server:
 
 @dataclass
 class _Worker:
-    """A worker. `life` counts its lives: what was to happen in an earlier one does not."""
+    """A worker. `life` counts its restarts: events of an earlier life are ignored."""
 
     speed: float
     ready_at: float = math.inf
@@ -52,12 +52,13 @@ class _Worker:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What became of a simulated run; seconds. A worker-second is a worker for a second.
+    """The result of a simulated run.
 
-    `total_s` is the command's time, `labeling_s` that from the first chunk handed out to the last report taken in.
-    `lost` are worker-seconds in which the model did nothing, by reason; with `useful_s` they add up to workers × total.
-    LISTING: the driver lists, and makes chunks; STARTING: the worker starts; AMID: it waits for a chunk or for its
-    recordings; TAIL: nothing is left for it while others still work; DECIDING, WRITING: the driver does, at the end.
+    `total_s` is the command's time, `labeling_s` the time from the first chunk handed out to the last report processed.
+    `lost` has the worker-seconds in which the model did nothing, by reason; with `useful_s`, they add up to workers ×
+    total. LISTING: the driver lists recordings and makes chunks. STARTING: the worker starts. AMID: it waits for a
+    chunk or its recordings. TAIL: it has nothing left to do while others still work. DECIDING, WRITING: the driver does
+    this at the end.
     """
 
     workers: int
@@ -77,7 +78,7 @@ class Simulated:
 
     @property
     def recordings_s(self) -> float:
-        """Recordings a second."""
+        """Recordings per second."""
         return self.recordings / self.total_s
 
 
@@ -86,12 +87,12 @@ DECIDING, WRITING = "deciding", "writing"
 
 
 class Simulation:
-    """One run of `recordings` on so many workers. The same seed gives the same run."""
+    """One run of `recordings` on `workers` workers. The same seed gives the same run."""
 
     def __init__(self, recordings: Recordings, workers: int, costs: Costs, seed: int = 0) -> None:
         self.costs = costs
         self._recordings = recordings
-        self._chunks: Chunks = cut(recordings, workers * costs.workers.chunks_at_once, costs.workers.chunk_kind)
+        self._chunks: Chunks = split(recordings, workers * costs.workers.chunks_at_once, costs.workers.chunk_kind)
         self._driver, self._network, self._source = Server(), Server(), Server()
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = 0
@@ -99,7 +100,7 @@ class Simulation:
         of = costs.workers
         self._starts = (of.start_s * np.exp(chance.normal(0, of.start_spread, workers))).tolist()
         self._noise = np.exp(chance.normal(-(of.chunk_spread**2) / 2, of.chunk_spread, self._chunks.count)).tolist()
-        # Together they are as fast as so many alike: else one worker's luck would be the measure of all.
+        # Their total speed is that of equal workers. Otherwise, efficiency would depend on one worker's luck.
         slowness = np.exp(chance.normal(0, of.worker_spread, workers))
         self._workers = [_Worker(float(one)) for one in slowness * (1 / slowness).mean()]
         self._report_every_s = max(of.report_every_s, workers / of.reporters_a_second)
@@ -110,7 +111,7 @@ class Simulation:
         self._losses = 0
 
     def run(self) -> Simulated:
-        """Simulate it."""
+        """Simulate the run and return its result."""
         driver, count = self.costs.driver, self._recordings.count
         began = driver.connect_s + count * driver.list_s + count * driver.save_s + self._chunks.count * driver.chunk_s
         self._driver.free_at = self._saved_at = began
@@ -122,7 +123,7 @@ class Simulation:
         while self._events and self._undone:
             now, _, happens, arguments = heapq.heappop(self._events)
             happens(now, *arguments)
-        return self._found(began)
+        return self._make_result(began)
 
     def _at(self, when: float, happens: Callable[..., None], *arguments: Any) -> None:
         self._number += 1
@@ -150,7 +151,7 @@ class Simulation:
             self._begin(now, at)
 
     def _begin(self, now: float, at: int) -> None:
-        """Begin the worker's next chunk, if there is one and room for it."""
+        """Start the worker's next chunk, if there is one and room for it."""
         worker, of, paths = self._workers[at], self.costs.workers, self.costs.paths
         if len(worker.running) >= of.chunks_at_once:
             return
@@ -160,7 +161,7 @@ class Simulation:
         worker.running.add(chunk)
         many, size = int(self._chunks.recordings[chunk]), int(self._chunks.bytes[chunk])
         prepare = float(self._chunks.seconds[chunk]) * of.prepare_s
-        asked = now + 2 * paths.delay_s  # the coordinator, that it begins
+        asked = now + 2 * paths.delay_s  # it first tells the coordinator and waits for the answer
         own = math.ceil(many / of.threads) * paths.first_byte_s + size / paths.worker_bytes_s + prepare
         read = max(asked + own, self._source.serve(asked, size / paths.source_bytes_s, "reading"))
         first = asked + (read - asked) / math.ceil(many / of.threads)
@@ -173,7 +174,7 @@ class Simulation:
             self._at(when, self._reports, at, worker.life, chunk, number == reports, 1 / reports)
 
     def _reports(self, now: float, at: int, life: int, chunk: int, is_last: bool, share: float) -> None:
-        """A report leaves the worker."""
+        """Send a report from the worker."""
         worker = self._workers[at]
         if worker.life != life:
             return
@@ -193,7 +194,7 @@ class Simulation:
     def _taken_in(
         self, now: float, at: int, life: int, is_last: bool, took: float, recordings: float, windows: float
     ) -> None:
-        """A report is at the driver's."""
+        """Process a report at the driver."""
         driver = self.costs.driver
         self._driver.serve(now, took, "taking in reports")
         stored = recordings * driver.store_add_s + windows * driver.store_window_s
@@ -211,7 +212,7 @@ class Simulation:
             self._hand_out(now, at)
 
     def _lost(self, now: float, at: int) -> None:
-        """A worker is lost with its chunks, which are handed out again first; another takes its place."""
+        """Lose a worker and its chunks, which are the next to be handed out; another worker replaces it."""
         worker, of = self._workers[at], self.costs.workers
         self._losses += 1
         worker.life += 1
@@ -223,12 +224,12 @@ class Simulation:
 
     def _again(self, now: float, chunks: list[int]) -> None:
         self._left.extendleft(reversed(chunks))
-        # Whoever has least to do gets them, as long as others are there.
+        # The live workers with the fewest chunks get them.
         alive = [at for at, worker in enumerate(self._workers) if worker.ready_at <= now]
         for _ in chunks:
             self._hand_out(now, min(alive, key=lambda at: len(self._workers[at].here)))
 
-    def _found(self, began: float) -> Simulated:
+    def _make_result(self, began: float) -> Simulated:
         driver, count = self.costs.driver, self._recordings.count
         windows = int(self._recordings.windows.sum())
         decided = count * driver.decide_s + windows * driver.decide_window_s
@@ -260,5 +261,5 @@ class Simulation:
 
 
 def simulate(recordings: Recordings, workers: int, costs: Costs, seed: int = 0) -> Simulated:
-    """A run of `recordings` on so many workers."""
+    """Return the result of a run of `recordings` on `workers` workers."""
     return Simulation(recordings, workers, costs, seed).run()

@@ -1,4 +1,4 @@
-"""A million recordings that nobody has: how long they are, and the chunks they are cut into."""
+"""A made-up million recordings: their lengths, and the chunks they are split into."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from block.cluster.driver import split_into_chunks
 WINDOW_S = 2.0
 BYTES_A_SECOND = 2 * 16000  # one channel of 16 bits at 16 kHz
 HEADER_BYTES = 44
-MINUTES, CLIPS = 0.70, 0.298  # the rest are hours
+MINUTES, CLIPS = 0.70, 0.298  # the rest last an hour
 CLIP_S = (1.0, 10.0)
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +21,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
-    """Recordings by their lengths in seconds."""
+    """Recordings, as their lengths in seconds."""
 
     seconds: Floats
 
@@ -35,21 +35,22 @@ class Recordings:
 
     @property
     def windows(self) -> Counts:
-        """Windows of each, of 2 s every 2 s; the last ends with the recording."""
+        """The number of windows of each, of 2 s every 2 s; the last ends with the recording."""
         counts: Counts = np.maximum(1, np.ceil(self.seconds / WINDOW_S - 1e-9)).astype(np.int64)
         return counts
 
     @property
     def sizes(self) -> Counts:
-        """Bytes of each."""
+        """The size of each in bytes."""
         sizes: Counts = (self.seconds * BYTES_A_SECOND).astype(np.int64) + HEADER_BYTES
         return sizes
 
 
-def field_recordings(count: int, seed: int) -> Recordings:
-    """Most last a minute, as recorders in the field make them; clips of 1 to 10 s, and in a thousand two of an hour.
+def make_field_recordings(count: int, seed: int) -> Recordings:
+    """Return recordings like those of field recorders.
 
-    In no order, as if every folder held some of each.
+    Most last a minute, three in ten are clips of 1 to 10 s, and two in a thousand last an hour. They are in random
+    order, as if every folder had some of each.
     """
     chance = np.random.default_rng(seed)
     kind = chance.random(count)
@@ -59,7 +60,7 @@ def field_recordings(count: int, seed: int) -> Recordings:
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """Chunks in the order in which they are handed out; an entry a chunk in each."""
+    """Chunks in the order in which they are handed out; each array has an entry per chunk."""
 
     recordings: Counts
     windows: Counts
@@ -71,8 +72,8 @@ class Chunks:
         return len(self.recordings)
 
 
-def cut(recordings: Recordings, workers: int, kind: str) -> Chunks:
-    """The chunks that a driver makes of `recordings` for so many workers of a `kind`, cpu or cuda."""
+def split(recordings: Recordings, workers: int, kind: str) -> Chunks:
+    """Return the chunks that a driver makes of `recordings` for `workers` workers of a `kind`, cpu or cuda."""
     spans = list(split_into_chunks(recordings.sizes.tolist(), workers, kind))
     starts = np.array([span.start for span in spans])
     return Chunks(

@@ -1,1 +1,1 @@
-"""Many machines: the same runs on a Ray cluster. Nothing outside of this room imports ray."""
+"""Run jobs on many machines with a Ray cluster. Only this package imports ray."""

@@ -1,4 +1,4 @@
-"""A chunk of recordings in a worker: a `Run` over them, whose results are reported while it lasts."""
+"""A chunk of recordings in a worker: a `Run` over them that reports results as they come."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from block.windows import PreparedRecording
 class WorkerResources:
     """What the chunks of a worker share.
 
-    One of them at a time uses the model, with `model_lock`; with `isolation`, held exclusively, one has the process to
-    itself. `stored` are the contents that the driver's score store holds, `fetch_scores` brings their scores.
+    A chunk uses the model only while it has `model_lock`, and has the process to itself while it has `isolation`
+    exclusively. `stored` are the contents in the driver's score store; `fetch_scores` gets their scores.
     """
 
     cluster_job: ClusterJob
@@ -42,7 +42,7 @@ class WorkerResources:
 
 
 class Chunk:
-    """The recordings `items`, which are the chunk `number` of a run."""
+    """Chunk `number` of a run, with the recordings `items`."""
 
     def __init__(self, resources: WorkerResources, number: int, items: Sequence[WorkItem]) -> None:
         self._resources = resources
@@ -51,11 +51,11 @@ class Chunk:
         self._ids = [item.id for item in items]
         self.buffer = ReportBuffer(resources.worker)
         self._has_ended = False
-        # An item for each result, True once there are no more.
+        # One item per result: False, or True after the last result.
         self._events: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def label(self) -> Iterator[Report]:
-        """Label the recordings in a thread of its own, and yield reports until all are done."""
+        """Label the recordings in a separate thread, and yield reports until all are done."""
         threading.Thread(target=self._label, name=f"chunk {self._number}", daemon=True).start()
         labeler, every_s = self._resources.labeler, self._resources.cluster_job.report_every_s
         reported, is_done = time.monotonic(), False
@@ -69,7 +69,7 @@ class Chunk:
                 reported = time.monotonic()
 
     def add_result(self, result: RecordingResult) -> None:
-        """Report what became of a recording."""
+        """Report the result of a recording."""
         self.buffer.add(results=[result])
         self._events.put(False)
 
@@ -106,10 +106,10 @@ class Chunk:
         )
         connection = _TimedConnection(*cluster_job.connector.open(context), self.buffer)
         labeler: RecordingLabeler = resources.labeler
-        scores: _CarriedScores | None = None
+        scores: _WorkerScores | None = None
         if cluster_job.keeps_scores:
             class_names = cluster_job.job.checkpoint.class_names
-            scores = _CarriedScores(cluster_job.key, class_names, resources.stored, resources.fetch_scores)
+            scores = _WorkerScores(cluster_job.key, class_names, resources.stored, resources.fetch_scores)
             labeler = CachedLabeler(resources.labeler, scores)
         timed = _TimedLabeler(labeler, self.buffer, resources.model_lock)
         reporter = _ResultReporter(self, timed.contents, scores)
@@ -126,7 +126,7 @@ class Chunk:
 
 
 class _TimedConnection:
-    """A source and a sink that measure the time of reading, less that of waiting for memory, and of writing."""
+    """A source and a sink that time reading, without the wait for memory, and writing."""
 
     def __init__(self, source: Source, sink: Sink, buffer: ReportBuffer) -> None:
         self._source, self._sink, self._buffer = source, sink, buffer
@@ -147,10 +147,7 @@ class _TimedConnection:
 
 
 class _TimedLabeler(LabelerWrapper):
-    """A labeler that measures its time, and lets one chunk at a time use the model.
-
-    `contents` are the SHA-256 of the recordings' files, by id.
-    """
+    """A labeler that measures its time. Only one chunk at a time uses the model. `contents`: files' SHA-256, by id."""
 
     def __init__(self, labeler: RecordingLabeler, buffer: ReportBuffer, model_lock: threading.Lock) -> None:
         super().__init__(labeler)
@@ -168,9 +165,9 @@ class _TimedLabeler(LabelerWrapper):
 
 
 class _ResultReporter:
-    """Adds what a run reports to its chunk. `skips` are the reasons of skipped recordings, of either kind, by id."""
+    """A reporter that adds a run's results to its chunk. `skips` has the reasons of skipped or done recordings."""
 
-    def __init__(self, chunk: Chunk, contents: dict[int, str], scores: _CarriedScores | None) -> None:
+    def __init__(self, chunk: Chunk, contents: dict[int, str], scores: _WorkerScores | None) -> None:
         self._chunk, self._contents, self._scores = chunk, contents, scores
         self.skips: dict[int, str] = {}
 
@@ -192,11 +189,11 @@ class _ResultReporter:
         self._chunk.buffer.add(batches=[(recordings, windows)])
 
 
-class _CarriedScores:
+class _WorkerScores:
     """The driver's score store as a worker sees it.
 
-    `stored` are the contents that it held when the run began; `fetch` brings one of them here. `new` are the scores
-    that were computed here, by content.
+    `stored` are the contents in the store when the run began; `fetch` gets the scores of one. `new` has the scores
+    computed here, by content.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Join a Ray cluster, or start one on this machine, and leave it again. Ray is imported no earlier.
+"""Join a Ray cluster, or start one on this machine, and leave it again. Only then is Ray imported.
 
-Ray would wait for minutes for a cluster that is not there, deaf to signals, then end in a traceback. So this asks first
-whether anything answers, and runs what takes time in a thread of its own.
+If a cluster doesn't exist, Ray waits for minutes, ignores signals and ends with a traceback. So this module first
+checks whether anything answers, and runs slow calls in a separate thread.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from block.settings import SettingsError
 INSTALL = "pip install -r locked/ray.txt"
 EXPECTED = "expected HOST:PORT, auto or local"
 HOST_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):([1-9]\d{0,4})")
-MAX_CHARACTERS = 300  # of Ray's messages
+MAX_CHARACTERS = 300  # longer messages of Ray are cut
 ANSWER_WITHIN_S = 8.0
 JOIN_WITHIN_S = 20.0
 START_WITHIN_S = 180.0
 SUBMIT = "ray job submit --working-dir . -- python -m block …"
 VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
-_is_left = threading.Event()
+_has_left = threading.Event()
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster as it was when joined: how many nodes live, and their CPUs and GPUs by Ray's own counting.
+    """A cluster when this process joined it: the number of live nodes, and the CPUs and GPUs that Ray counts.
 
-    `address` is `host:port`, `dashboard` an address for a browser, empty if there is none. One that `is_own` was
-    started by this process and ends with it.
+    `address` is `host:port`; `dashboard` is a URL, empty if there is none. If `is_own`, this process started the
+    cluster, and the cluster ends with it.
     """
 
     address: str
@@ -51,24 +51,24 @@ class Cluster:
 
 
 def import_ray() -> Any:
-    """Return the module. Raises SettingsError if it is not installed."""
-    # Ray reads it when it is first imported. A value that the user set stays.
+    """Return the module `ray`. Raise SettingsError if it is not installed."""
+    # Ray reads this on import. A value that the user has set stays.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data
     except ImportError as error:
-        raise SettingsError(f"--ray needs Ray ({error}): {INSTALL}") from None
+        raise SettingsError(f"--ray needs Ray, which can't be imported ({error}); install it: {INSTALL}") from None
     return ray
 
 
 def connect(address: str, job: str) -> Cluster:
-    """Join the cluster at `address`, or start one; `job` is what the dashboard calls this run, in a few words.
+    """Join the cluster at `address`, or start one. `job` is a short name of this run for the dashboard.
 
-    "" is the cluster that RAY_ADDRESS names, else one that `ray start` started on this machine, else one that is
-    started here and ends with this process; `local` always starts one; `auto` is any that runs on this machine. The
-    machines of a cluster that is joined get this block's code. Raises SettingsError, in one line, for what is no
-    address, and within half a minute for a cluster that cannot be joined; until then a signal interrupts it.
+    "" means the cluster in RAY_ADDRESS, else one that `ray start` started on this machine, else a new one that ends
+    with this process. `local` always starts one; `auto` means any that runs on this machine. An existing cluster's
+    machines get this block's code. Raise SettingsError, in one line, for an invalid address, and within half a minute
+    if the cluster can't be joined. A signal interrupts the wait.
     """
     _check_address("--ray", address)
     if address in ("", "auto"):
@@ -79,15 +79,15 @@ def connect(address: str, job: str) -> Cluster:
         _check_answer(running, is_searched=address in ("", "auto") and not os.environ.get("RAY_ADDRESS"))
     else:
         _ensure_token()
-    _is_left.clear()
+    _has_left.clear()
     level = os.environ.get(BACKEND_LEVEL)
     config = make_job_config(job, ship=bool(running))
     where = (address or None) if running else "local"
     with hide_secrets(os.environ), mute_stderr():
-        # Not in the main thread, where Ray would take SIGTERM for itself and leave signals unheard.
+        # In the main thread, Ray would replace the handler of SIGTERM, and signals would have to wait.
         future = cancel.start_thread(
             lambda: ray.init(address=where, job_config=config, log_to_driver=False, logging_level=logging.ERROR),
-            _is_left,
+            _has_left,
         )
         within_s = JOIN_WITHIN_S if running else START_WITHIN_S
         try:
@@ -95,10 +95,10 @@ def connect(address: str, job: str) -> Cluster:
         finally:
             if level is None:
                 os.environ.pop(BACKEND_LEVEL, None)
-    problem = future.exception() if is_done else TimeoutError(f"nothing came of it in {within_s:.0f} s")
+    problem = future.exception() if is_done else TimeoutError(f"no answer within {within_s:.0f} s")
     if problem is not None:
         raise SettingsError(_explain(running, problem)) from None
-    # Ray's native code prints its stack at SIGTERM first, and aborts the process if that takes more than 3 s.
+    # At SIGTERM, Ray's native code prints its stack first, and aborts the process if that takes more than 3 s.
     cancel.reinstall()
     show_only_warnings(ray)
     context, resources = future.result(), ray.cluster_resources()
@@ -113,57 +113,57 @@ def connect(address: str, job: str) -> Cluster:
 
 
 def disconnect() -> None:
-    """Leave the cluster, and end it if it was started here. Do nothing if there is none."""
+    """Leave the cluster, and stop it if this process started it. Do nothing if there is none."""
     import ray
 
     if ray.is_initialized():
         with mute_stderr():
             ray.shutdown()
-    _is_left.set()
+    _has_left.set()
 
 
 def set_dataset_name(dataset: Any, name: str) -> Any:
-    """Return a Ray dataset with a name for the dashboard, or as it is if this Ray has no names."""
+    """Give a Ray dataset a name for the dashboard, if this version of Ray supports names, and return it."""
     with contextlib.suppress(AttributeError):
-        # It becomes part of a file's name.
+        # The name becomes part of a file name.
         dataset.set_name(re.sub(r"[^\w.-]+", "-", name).strip("-")[-80:])
     return dataset
 
 
 def _check_address(setting: str, address: str) -> None:
-    """Raise SettingsError if `address` is none."""
+    """Raise SettingsError if `address` is invalid."""
     if address in ("", "auto", "local"):
         return
     if address.startswith("ray://"):
         raise SettingsError(
-            f"{setting} is {address!r}: Ray Data does not work through Ray Client; run the command on a machine of the "
-            f"cluster with --ray auto, or hand it over: {SUBMIT}"
+            f"{setting} is {address!r}; Ray Data doesn't work through Ray Client: run the command on a machine of the "
+            f"cluster with --ray auto, or submit it: {SUBMIT}"
         )
     if (match := HOST_PORT.fullmatch(address)) and int(match[2]) < 1 << 16:
         return
     if "://" in address:
-        raise SettingsError(f"{setting} is {address!r}; {EXPECTED}, where PORT is that of Ray's head, 6379 by default")
-    order = "; a folder goes before --ray, or -- goes between them" if setting == "--ray" else ""
+        raise SettingsError(f"{setting} is {address!r}; {EXPECTED}, where PORT is Ray's head port, 6379 by default")
+    order = "; put a folder before --ray, or -- between them" if setting == "--ray" else ""
     raise SettingsError(f"{setting} is {address!r}; {EXPECTED}{order}")
 
 
 def _find_running(ray: Any, address: str) -> str:
-    """Return `host:port` of a cluster that seems to run, empty if one has to be started. Raises SettingsError."""
+    """Return `host:port` of a cluster that seems to run, or "" to start one. Raise SettingsError if none is found."""
     from ray._private import services
 
     services.find_gcs_addresses.cache_clear()
     try:
         return str(services.canonicalize_bootstrap_address(address or None) or "")
     except ConnectionError:
-        raise SettingsError("--ray is auto, and no Ray runs on this machine; name HOST:PORT, or local") from None
+        raise SettingsError("--ray is auto, but no Ray cluster runs here; give HOST:PORT, or local") from None
     except (ValueError, OSError) as error:
-        raise SettingsError(f"--ray is {address!r}, which cannot be looked up: {_one_line(error)}") from None
+        raise SettingsError(f"--ray is {address!r}, which can't be looked up: {_one_line(error)}") from None
 
 
 def _check_answer(address: str, is_searched: bool) -> None:
-    """Raise SettingsError unless a cluster answers at `address` that this machine is part of.
+    """Raise SettingsError unless a cluster answers at `address` and this machine is part of it.
 
-    `is_searched`: Ray found the address by itself.
+    `is_searched` says whether Ray found the address by itself.
     """
     import grpc
     from ray._private import grpc_utils, services
@@ -175,7 +175,7 @@ def _check_answer(address: str, is_searched: bool) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
     except OSError as error:
         is_remembered = services.find_bootstrap_address(None) == address
-        forget = f"; if {address} was here and is gone, `ray stop` forgets it" if is_remembered else ""
+        forget = "; if that cluster on this machine has ended, run `ray stop` to forget it" if is_remembered else ""
         raise SettingsError(f"no Ray cluster answers at {address}: {error.strerror or error}{forget}") from None
     channel = grpc_utils.init_grpc_channel(address)
     check = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).CheckAlive
@@ -184,14 +184,14 @@ def _check_answer(address: str, is_searched: bool) -> None:
     except grpc.RpcError as error:
         if error.code() != grpc.StatusCode.UNAUTHENTICATED:
             raise SettingsError(
-                f"something answers at {address}, but no Ray cluster; {EXPECTED}, where PORT is that of Ray's head, "
-                "6379 by default, not that of its dashboard or of Ray Client"
+                f"something answers at {address}, but it isn't a Ray cluster; {EXPECTED}, where PORT is Ray's head "
+                "port, 6379 by default, not the port of its dashboard or of Ray Client"
             ) from None
-        # Ray looks for a token by itself only if it has searched for the cluster.
+        # Ray finds a token by itself only if it searched for the cluster.
         if not is_searched:
             raise SettingsError(
-                f"the cluster at {address} asks for another token: set {AUTH_MODE}=token, and {AUTH_TOKEN} or "
-                f"{AUTH_TOKEN}_PATH unless it is in ~/.ray/auth_token"
+                f"the cluster at {address} needs a different token: set {AUTH_MODE}=token, and set {AUTH_TOKEN} or "
+                f"{AUTH_TOKEN}_PATH unless the token is in ~/.ray/auth_token"
             ) from None
     finally:
         channel.close()
@@ -201,13 +201,13 @@ def _check_answer(address: str, is_searched: bool) -> None:
 
 def _not_part_of(address: str) -> str:
     return (
-        f"this machine is no part of the cluster at {address}: run the command on one that is, or first "
-        f"`ray start --address={address}` here (with --num-cpus=0 it gets no work), or hand it over: {SUBMIT}"
+        f"this machine isn't part of the cluster at {address}: run the command on a machine that is, or run "
+        f"`ray start --address={address}` here first (with --num-cpus=0 it gets no work), or submit it: {SUBMIT}"
     )
 
 
 def _ensure_token() -> None:
-    """Make sure of a token: Ray writes one into the home folder, for all to read, and starts nothing if it cannot."""
+    """Make `~/.ray` private, because Ray stores a token there, and set a token if it can't: it needs one to start."""
     if AUTH_MODE in os.environ or AUTH_TOKEN in os.environ:
         return
     try:
@@ -221,16 +221,16 @@ def _ensure_token() -> None:
 
 
 def _explain(address: str, problem: BaseException) -> str:
-    """Return why there is no cluster, in one line."""
+    """Return, in one line, why no cluster could be joined or started."""
     text = str(problem)
     if not address:
-        return f"Ray cannot be started here: {_one_line(problem)}"
+        return f"can't start Ray on this machine: {_one_line(problem)}"
     if len(versions := VERSIONS.findall(text)) == 2:
         theirs, mine = (f"Ray {ray} on Python {python}" for ray, python in versions)
-        return f"the cluster at {address} has {theirs}, this command {mine}; both must be the same"
+        return f"the cluster at {address} runs {theirs}, this command {mine}; install matching versions"
     if "No node info found" in text:
         return _not_part_of(address)
-    return f"the cluster at {address} cannot be joined: {_one_line(problem)}"
+    return f"can't join the cluster at {address}: {_one_line(problem)}"
 
 
 def _one_line(error: BaseException) -> str:

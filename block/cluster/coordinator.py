@@ -1,8 +1,7 @@
-"""The one place that knows about all workers of a run: an actor on the driver's machine, without a core.
+"""An actor on the driver's machine that coordinates all workers of a run. It doesn't reserve a core.
 
-It hands out what the driver alone has (the API key, the checkpoint's files, stored scores), counts the crashes of
-workers, and limits the requests that are under way at once. Nothing of it is written anywhere: if it is lost, the run
-ends.
+It hands out what only the driver has (the API key, the checkpoint's files, stored scores), counts worker crashes, and
+limits how many requests are open at once. It writes nothing to disk: if it is lost, the run ends.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from block.model.checkpoint import FILES
 from block.score_store import Key, Scored, ScoreStore
 
 NAME = "ast-coordinator"
-WAIT_S = 60.0  # a worker that waits asks again after so long, so that nobody stays in line who is gone
-MAX_CALLS = 100_000  # at once; those that wait in line count, some ten for each worker
+WAIT_S = 60.0  # after this, a waiting worker has to ask again, so that dead workers don't stay in line
+MAX_CALLS = 100_000  # concurrent calls, including those waiting in line: about ten per worker
 
 
 @dataclass(frozen=True)
 class CoordinatorInputs:
-    """What a coordinator gets from the driver, each empty where it is not needed.
+    """What a coordinator gets from the driver; fields that aren't needed are empty.
 
-    `checkpoint` is the checkpoint's folder; `store` that of a score store, whose scores of `key` are handed out. At
-    most `requests` are under way at once.
+    `checkpoint` is the checkpoint's folder. `store` is the folder of a score store; the coordinator hands out its
+    scores of `key`. At most `requests` requests are open at once.
     """
 
     checkpoint: Path | None = None
@@ -43,13 +42,12 @@ class CoordinatorInputs:
 
 
 class Coordinator:
-    """The actor's code. Workers call its methods by `.remote`; all are coroutines of one thread.
+    """The actor's code. Workers call its methods with `.remote`; all are coroutines in one thread.
 
-    Those that are not documented here are those of `CrashTracker`, whose callers wait for the answer before they go on,
-    and of `Throttle`.
+    See `CrashTracker`, whose callers wait for the answer, and `Throttle` for the methods that aren't documented here.
 
-    Ray keeps a constructor's arguments for as long as the cluster runs, and its tools show them. So the inputs, a
-    secret among them, come by `configure`, before any other call.
+    Ray stores a constructor's arguments while the cluster runs, and its tools show them. One of the inputs is a secret,
+    so they come with `configure`, which must be called first.
     """
 
     def __init__(self) -> None:
@@ -62,23 +60,24 @@ class Coordinator:
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return NAME  # Ray puts it before lines of the log and of tracebacks
+        return NAME  # Ray prefixes log lines and tracebacks with it
 
     async def configure(self, inputs: CoordinatorInputs) -> None:
-        """Take the inputs. Raises ValueError for a limit below 1."""
+        """Set the inputs. Raise ValueError for a limit below 1."""
         self._throttle = Throttle(inputs.requests)
         self._inputs = inputs
 
     async def read_api_key(self) -> str:
-        """Return the API key. Raises LookupError if the driver gave none."""
+        """Return the API key. Raise LookupError if the driver gave none."""
         if not self._inputs.api_key:
             raise LookupError("the driver gave no API key")
         return self._inputs.api_key
 
     async def share_file(self, name: str) -> list[Any]:
-        """Return a reference, in a list, to the bytes of one of `FILES`. Raises LookupError, OSError.
+        """Return a reference, in a list, to the bytes of one of `FILES`.
 
-        It is the same for all workers: Ray brings the bytes to each machine once, also from one machine to the next.
+        All workers get the same reference, so Ray copies the bytes to each machine once, also between machines. Raise
+        LookupError for any other name, OSError if the file can't be read.
         """
         folder = self._inputs.checkpoint
         if folder is None or name not in FILES:
@@ -86,14 +85,14 @@ class Coordinator:
         return await self._share(name, (folder / name).read_bytes)
 
     async def share_contents(self) -> list[Any]:
-        """Return a reference, in a list, to the SHA-256 of each file with stored scores. Raises SettingsError.
+        """Return a reference, in a list, to the SHA-256 of each file with scores in the store at the first call.
 
-        They are those that were stored at the first call.
+        Raise SettingsError if the store can't be read.
         """
         return await self._share("contents", lambda: set() if self._store is None else self._store.contents())
 
     async def find_scores(self, content: str) -> Scored | None:
-        """Return the scores stored for the file with that SHA-256. Raises SettingsError."""
+        """Return the stored scores of the file with SHA-256 `content`. Raise SettingsError if they can't be read."""
         async with self._lock:
             store = await asyncio.to_thread(lambda: self._store)
         return None if store is None else await asyncio.to_thread(store.find, content)
@@ -108,7 +107,7 @@ class Coordinator:
         self._crash_tracker.clear_suspect(chunk, recording_id)
 
     async def acquire(self, worker: str, number: int) -> bool:
-        """Wait until that request may be sent. Return False if the caller has to ask again."""
+        """Wait until the request may be sent. Return False if the caller has to ask again."""
         lease = Lease(worker, number)
         self._throttle.enqueue(lease)
         self._admit()
@@ -132,16 +131,16 @@ class Coordinator:
         self._admit()
 
     def _admit(self) -> None:
-        """Wake those that may send, and come back when time alone admits somebody."""
+        """Wake the callers that may send now, and set a timer if only time has to pass for the next."""
         for lease in self._throttle.admit():
             self._wake(lease)
         for lease in self._throttle.take_dropped():
-            self._wake(lease)  # its worker may live after all, and asks again
+            self._wake(lease)  # if its worker is alive after all, it asks again
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if (wait_s := self._throttle.wait_s()) is not None:
-            # Timers may go off a little early.
+            # Timers may fire slightly early.
             self._timer = asyncio.get_running_loop().call_later(wait_s + 0.001, self._admit)
 
     def _wake(self, lease: Lease) -> None:
@@ -151,14 +150,14 @@ class Coordinator:
 
     @cached_property
     def _store(self) -> ScoreStore | None:
-        """The driver's score store; None if it holds nothing of this run's key. Read at first use, under the lock."""
+        """The driver's score store; None if it has nothing for this run's key. Opened at first use, under the lock."""
         folder, key = self._inputs.store, self._inputs.key
         if folder is None or key is None or key not in ScoreStore.list_keys(folder):
             return None
         return ScoreStore.open_read_only(folder, key)
 
     async def _share(self, name: str, read: Callable[[], object]) -> list[Any]:
-        """Return a reference to what `read` returns. It is read once."""
+        """Return a reference, in a list, to the result of `read`, which is called only once per name."""
 
         def put() -> Any:
             import ray
@@ -172,15 +171,15 @@ class Coordinator:
 
 
 def start_coordinator(inputs: CoordinatorInputs) -> Any:
-    """Return the handle of a new coordinator on this machine, which ends with this process. Ray must be running.
+    """Start a coordinator on this machine, which ends with this process, and return its handle. Ray must be running.
 
-    Raises ValueError for a limit below 1.
+    Raise ValueError for a limit below 1.
     """
-    Throttle(inputs.requests)  # here, so that the error comes without Ray's traceback
+    Throttle(inputs.requests)  # raise the error here, without Ray's traceback
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    # For the dashboard. A cluster may have several, and one that has ended keeps its name for a moment.
+    # The name is for the dashboard. It is unique: a cluster may have several, and names are freed with a delay.
     name = f"{NAME}-{secrets.token_hex(3)}"
     here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(Coordinator).options(name=name, num_cpus=0, max_concurrency=MAX_CALLS, scheduling_strategy=here)
@@ -190,7 +189,7 @@ def start_coordinator(inputs: CoordinatorInputs) -> Any:
 
 
 def fetch_shared(answer: Any) -> Any:
-    """Return, in a worker, what the reference in the answer to a `share_…` call stands for. Raises as Ray does."""
+    """Return, in a worker, the object behind the answer to a `share_…` call. Ray's errors pass through."""
     import ray
 
     (reference,) = ray.get(answer)

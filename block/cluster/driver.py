@@ -1,4 +1,4 @@
-"""A run on a cluster, seen from the process that was started: hand out chunks, keep what comes back."""
+"""The driver of a run on a cluster: hand out chunks and keep the results."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.task import ClusterJob, WorkItem
 from block.cluster.throughput import Throughput
 from block.cluster.worker import CHUNKS_AT_ONCE, LabelRecordings
+from block.formatting import count
 from block.labeling.interfaces import Reporter, Summary
 from block.labeling.progress import Progress
 from block.runtime.cancel import start_thread, wait_for
 from block.settings import EXACT
 
-# Ray hands out again what a lost worker did not report; another round, what got lost on the way all the same.
+# Ray reassigns what a lost worker didn't report; another round reassigns what is still missing.
 ROUNDS = 3
 REPORT_EVERY_S, REPORTERS_A_SECOND = 2.0, 8
-# A worker takes a chunk at a time: large enough that handing it out (some ms) is nothing beside labeling it, and that a
-# GPU's batches are full; small enough that little is done again if a worker is lost.
+# Chunks are large enough that handing one out (a few ms) is negligible and that a GPU's batches are full, and small
+# enough that little is repeated if a worker is lost.
 MAX_RECORDINGS = {"cpu": 16, "cuda": 256}
 MAX_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
 
 
 @dataclass
 class Driver:
-    """One run of `cluster_job`, which the dashboard calls `name`, on a `cluster` that was joined.
+    """One run of `cluster_job` on `cluster`, which this process has joined. The dashboard shows it as `name`.
 
-    Results go to `keep`, which does not raise, then to `reporter`; the rest goes to `progress`.
+    Results go to `keep`, which must not raise, then to `reporter`; everything else goes to `progress`.
     """
 
     cluster_job: ClusterJob
@@ -52,10 +53,10 @@ class Driver:
         self._throughput = Throughput(self.progress.say)
         self._startup_s: dict[str, float] = {}
         self._started = time.monotonic()
-        self._first_work_s: float | None = None  # until the first worker was at work
+        self._first_work_s: float | None = None  # seconds until the first worker started labeling
 
     def label(self, items: Sequence[WorkItem]) -> Summary:
-        """Label `items`, whose ids are distinct. Never raise for what happens to a recording or a machine."""
+        """Label `items`, which have distinct ids. Failures of recordings and machines never raise."""
         summary = self.summary
         left = {item.id: item for item in items}
         try:
@@ -71,21 +72,21 @@ class Driver:
             ids.sort(key=order.__getitem__)
         summary.not_reached = list(left)
         if left and not summary.end_reason and not summary.canceled:
-            summary.end_reason = f"{len(left)} recordings came back from no worker, handed out {ROUNDS} times"
+            summary.end_reason = f"{count(len(left), 'recording')} got no result from any worker in {ROUNDS} attempts"
         for line in self._throughput.report():
             self.progress.say(line)
         return summary
 
     def audit_lines(self) -> list[str]:
-        """Return what fast mode has found, worker by worker."""
+        """Return the findings of fast mode's audit, worker by worker."""
         return [f"{worker}: {line}" for worker, lines in self.audits.items() for line in lines]
 
     def _run_round(self, left: dict[int, WorkItem]) -> None:
-        """Hand out what is `left`, and remove from it what comes back."""
+        """Hand out the items `left`, and remove those that come back."""
         for report in _read_reports(self._make_dataset(list(left.values()))):
             started = time.perf_counter()
             for result in report.results:
-                # A chunk that started twice, because it lost its worker, may come back in part twice.
+                # A chunk that lost its worker starts again, so some of its results may come back twice.
                 if left.pop(result.id, None) is not None:
                     self._count(result)
             self._pass_on(report, time.perf_counter() - started)
@@ -109,7 +110,7 @@ class Driver:
             self.reporter.report_skipped(result.id, result.reason)
 
     def _pass_on(self, report: Report, keep_s: float) -> None:
-        """Pass on all of a report but its results, which took `keep_s` seconds to keep."""
+        """Pass on everything in a report except its results, which took `keep_s` seconds to keep."""
         for text in report.warnings:
             self.progress.warn_once(text)
         for line in report.lines:
@@ -119,7 +120,7 @@ class Driver:
         self.has_fallen_back = self.has_fallen_back or report.has_fallen_back
         if self._first_work_s is None:
             self._first_work_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
-        # Workers start up at the same time, so that the run is longer by the mean.
+        # Workers start up at the same time, so the run takes longer by their mean startup time.
         self._startup_s[report.worker] = report.startup_s
         startup_s = self._first_work_s + sum(self._startup_s.values()) / len(self._startup_s)
         for recordings, windows in report.batches:
@@ -134,14 +135,14 @@ class Driver:
         settings, device = self.settings, self.cluster_job.job.compute.device
         gpus = settings.gpus_on_cuda if device == "cuda" else 0.0
         context = ray.data.DataContext.get_current()
-        context.target_max_block_size = 1  # what a worker yields is not held back until there is more
-        # If there is room, start another worker as soon as all have what they can take at once.
+        context.target_max_block_size = 1  # pass on each report at once instead of collecting several
+        # If there is room, start another worker as soon as all are fully busy.
         context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
         room = int(self.cluster.cpus // settings.cpus)
         if gpus:
             room = min(room, int(self.cluster.gpus / gpus))
         room = max(room, settings.min_workers)
-        # A report takes the driver some ms, whatever is in it.
+        # Each report takes the driver a few ms, whatever its size.
         cluster_job = replace(self.cluster_job, report_every_s=max(REPORT_EVERY_S, room / REPORTERS_A_SECOND))
         sizes = [item.size for item in items]
         tables = []
@@ -156,7 +157,7 @@ class Driver:
             max_concurrent_calls_per_actor=CHUNKS_AT_ONCE,
             enable_true_multi_threading=True,
         )
-        # By default, Ray Data replaces lost workers, and hands out their chunks again, without end.
+        # By default, Ray Data replaces lost workers and reassigns their chunks, without limit.
         dataset = ray.data.from_arrow(tables).map_batches(
             LabelRecordings,
             batch_size=None,
@@ -171,13 +172,13 @@ class Driver:
 
 
 def split_into_chunks(sizes: Sequence[int], workers: int, device: str) -> Iterator[range]:
-    """Cut recordings of `sizes` bytes (0: unknown) into chunks, and yield each as a range of positions, in order.
+    """Split recordings of `sizes` bytes (0: unknown) into chunks, and yield each as a range of positions, in order.
 
-    Toward the end chunks become smaller, down to one recording, so that `workers` end at about the same time.
+    Toward the end, chunks get smaller, down to one recording, so that all `workers` finish at about the same time.
     """
     start = 0
     while start < len(sizes):
-        # Half of what is left, shared by all: whoever takes the next chunk leaves as much to the others.
+        # Split half of the rest evenly among the workers; the other half leaves enough to even out the end.
         fair = max(1, (len(sizes) - start) // (2 * max(1, workers)))
         limit = min(len(sizes), start + min(fair, MAX_RECORDINGS[device]))
         end, size = start + 1, sizes[start]
@@ -189,13 +190,13 @@ def split_into_chunks(sizes: Sequence[int], workers: int, device: str) -> Iterat
 
 
 def _read_reports(dataset: Any) -> Iterator[Report]:
-    """Yield a dataset's reports as they come, read in threads, so that the main one hears signals."""
+    """Yield a dataset's reports as they come. Read them in other threads, so that signals interrupt the main one."""
     batches = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
     while (batch := wait_for(start_thread(lambda: next(batches, None))).result()) is not None:
         yield from map(unpack, batch.column("report").to_pylist())
 
 
 def _last_line(error: BaseException) -> str:
-    """Return the last line of what Ray says, which holds the cause; its tracebacks fill pages."""
+    """Return the last line of Ray's message, which has the cause; its tracebacks fill pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"the cluster failed: {type(error).__name__}: {lines[-1] if lines else 'no further word'}"
+    return f"the cluster failed: {type(error).__name__}: {lines[-1] if lines else 'no details'}"

@@ -1,4 +1,4 @@
-"""A cluster as the executor of a job: join it, choose its workers' device, start its coordinator."""
+"""Run a job on a cluster: join it, choose the workers' device, start the coordinator."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from block.cluster.driver import Driver
 from block.cluster.report import LABELED, RecordingResult
 from block.cluster.settings import ClusterSettings
 from block.cluster.task import ClusterJob, Connector, FolderConnector, ProjectConnector, WorkItem
-from block.cluster.versions import installed_versions
+from block.cluster.versions import find_versions
 from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.folder.executor import FolderResult, FolderRun
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter
+from block.formatting import count
 from block.labeling.interfaces import Reporter
 from block.labeling.job import Job, print_job, suggest_speedups
 from block.labeling.progress import Progress, TimeBudget
@@ -25,14 +26,14 @@ from block.score_store import Key, ScoreStore
 from block.settings import SettingsError
 
 CPU, CUDA = "cpu", "cuda"
-# Many workers fill the store faster than small files can be written and merged: about 17 MB of 527 classes are written
-# at once, or what came in half a minute, as always.
+# Many workers produce scores faster than small files can be written and merged, so about 17 MB (at 527 classes) are
+# written at once, or, as in other runs, what came within half a minute.
 FLUSH_PIECES = 8000
 
 
 @dataclass(frozen=True)
 class ClusterExecutor:
-    """An executor on a cluster that was joined. `job` says on which device and in which dtype its workers compute."""
+    """An executor on a cluster that this process has joined. `job` has the workers' device and dtype."""
 
     job: Job
     digest: str
@@ -45,7 +46,7 @@ class ClusterExecutor:
         return self.key.dtype
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return who reports a run of this job over `total` recordings."""
+        """Return the progress display of a run over `total` recordings."""
         ways = [way for way in suggest_speedups(self.job, self.job.compute.device) if not way.startswith("a machine")]
         return Progress(total, verbose, budget=TimeBudget(max_hours, [*ways, "more workers"]))
 
@@ -54,10 +55,10 @@ class ClusterExecutor:
         return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
 
     def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
-        """Label the recordings `ids` of a folder. Raises ValueError without a store."""
+        """Label the recordings `ids` of a folder. Raise ValueError if the run has no store."""
         store, manifest, labeled = run.store, run.manifest, dict[str, LabeledRecording]()
         if store is None:
-            raise ValueError("a cluster's scores are kept; there is no store")
+            raise ValueError("the run has no score store; a run on a cluster needs one")
         store.flush_chunks = FLUSH_PIECES
 
         def keep(result: RecordingResult) -> None:
@@ -68,7 +69,7 @@ class ClusterExecutor:
                 labeled[result.entry.path] = result.labeled
             manifest.save_if_due()
 
-        # A relative path would be another folder on other machines.
+        # A relative path would mean a different folder on other machines.
         location = LocalFolder(run.location.name) if isinstance(run.location, LocalFolder) else run.location
         connector = FolderConnector(location, self.job.checkpoint.front_end.rate_hz)
         name, reporter = f"label {run.location.name}", ManifestReporter(progress, manifest)
@@ -77,7 +78,7 @@ class ClusterExecutor:
         for line in driver.audit_lines():
             progress.say(line)
         if driver.has_fallen_back:
-            before = "fast mode fell back to exact in some workers; labeled the fast way"
+            before = "fast mode fell back to exact in some workers; labeled in fast mode"
             progress.say_fast_count(before, driver.fast_ids)
         return FolderResult(summary, labeled)
 
@@ -117,15 +118,15 @@ class ClusterExecutor:
         checkpoint = self.job.checkpoint.folder.resolve()
         handle = start_coordinator(CoordinatorInputs(checkpoint, stored, self.key, api_key, self.settings.requests))
         cluster_job = ClusterJob(
-            self.job, self.digest, self.key, connector, store is not None, explain, installed_versions()
+            self.job, self.digest, self.key, connector, store is not None, explain, find_versions()
         )
         return Driver(cluster_job, self.cluster, self.settings, handle, name, keep, reporter, progress)
 
 
 def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
-    """Join the cluster, and say on standard output what is going to be done there.
+    """Join the cluster, and print what is about to run there. `what` is a short name for the dashboard.
 
-    Raises SettingsError if there is no cluster, or none with what `settings` ask for.
+    Raise SettingsError if there is no cluster, or if it lacks what `settings` ask for.
     """
     checkpoint = job.checkpoint
     digest = checkpoint.sha256()
@@ -134,17 +135,17 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     if device == "auto":
         device = CUDA if gpus and cluster.gpus >= gpus else CPU
     if device == CUDA and not gpus:
-        raise SettingsError("--device cuda needs GPUs, and --ray-worker-gpus is 0")
+        raise SettingsError("--device cuda needs GPUs, but --ray-worker-gpus is 0; expected more than 0")
     if dtype == "auto":
         dtype = "float32" if device == CPU else _ask_dtype(settings.cpus, gpus)
     job = replace(job, compute=replace(job.compute, device=device, dtype=dtype))
     key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, dtype)
     where = "started here" if cluster.is_own else f"at {cluster.address}"
-    most = "as many as there is room for" if settings.max_workers is None else str(settings.max_workers)
-    each = f"{settings.cpus} CPU" + (f" and {gpus:g} GPU" if device == CUDA else "")
+    most = "as many as fit" if settings.max_workers is None else str(settings.max_workers)
+    each = count(settings.cpus, "CPU") + (f" and {gpus:g} GPU{'s' * (gpus > 1)}" if device == CUDA else "")
     print(
-        f"Ray cluster {where}: {cluster.nodes} machine{'s' * (cluster.nodes != 1)}, {cluster.cpus:g} CPUs, "
-        f"{cluster.gpus:g} GPUs; workers: {settings.min_workers} to {most}, each with {each}"
+        f"Ray cluster {where}: {count(cluster.nodes, 'machine')}, {cluster.cpus:g} CPU{'s' * (cluster.cpus != 1)}, "
+        f"{cluster.gpus:g} GPU{'s' * (cluster.gpus != 1)}; workers: {settings.min_workers} to {most}, each with {each}"
     )
     if cluster.dashboard:
         print(f"dashboard: {cluster.dashboard}")
@@ -154,7 +155,7 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
 
 
 def _ask_dtype(cpus: int, gpus: float) -> str:
-    """Return what the dtype `auto` stands for on a GPU of the cluster. Raises SettingsError."""
+    """Return the dtype that `auto` means on a GPU of the cluster. Raise SettingsError if no GPU can be used."""
     import ray
 
     try:
@@ -163,7 +164,7 @@ def _ask_dtype(cpus: int, gpus: float) -> str:
         )
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[-1].rpartition("Error: ")[2]
-        raise SettingsError(f"no GPU of the cluster can be used: {reason}") from None
+        raise SettingsError(f"can't use a GPU of the cluster: {reason}") from None
     return dtype_name
 
 

@@ -1,4 +1,4 @@
-"""Keep Ray's messages in its logs, and the environment's secrets out of its processes."""
+"""Keep Ray's messages in its logs, and secrets in the environment out of its processes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EXCLUDES = ["__pycache__", "*.pyc"]
 
 @contextmanager
 def hide_secrets(environment: MutableMapping[str, str]) -> Iterator[None]:
-    """Take keys and tokens out of `environment`: the processes of a Ray that is started inherit it.
+    """Remove keys and tokens from `environment` inside the block, because Ray's processes inherit it.
 
-    Proxies stay, with their passwords, and so do the credentials of object stores: workers need them.
+    Proxies with their passwords and credentials of object stores stay: workers need them.
     """
     secrets = {name: environment.pop(name) for name in list(environment) if OWN_SECRET.fullmatch(name)}
     try:
@@ -34,7 +34,7 @@ def hide_secrets(environment: MutableMapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def mute_stderr() -> Iterator[None]:
-    """Drop what this process writes to standard error, from native code too."""
+    """Discard what this process, native code included, writes to standard error inside the block."""
     try:
         stderr = os.dup(2)
     except OSError:  # there is no standard error
@@ -52,17 +52,18 @@ def mute_stderr() -> Iterator[None]:
 
 
 def make_job_config(name: str, *, ship: bool) -> Any:
-    """Return Ray's configuration of this process, which its dashboard calls `name`.
+    """Return Ray's configuration of this process, which the dashboard shows as `name`.
 
-    With `ship` the machines of a cluster get this block's code, and import no other that lies there under the same
-    name. Without, workers import what this process has imported.
+    With `ship`, the cluster's machines get this block's code, and import no other package of the same name. Without it,
+    workers import what this process has imported.
     """
     from ray.job_config import JobConfig
 
     class MutedJobConfig(JobConfig):  # type: ignore[misc]
-        """Keep Ray's C++ code from announcing the start of each worker in the terminal, as an error.
+        """Keep Ray's C++ code from printing an error in the terminal whenever a worker starts.
 
-        It reads its level once this is serialized, after Ray's own processes were started: their logs stay complete.
+        The code reads its log level when this is serialized. Ray's own processes have started by then, so their logs
+        stay complete.
         """
 
         def _serialize(self) -> Any:
@@ -81,12 +82,12 @@ def make_job_config(name: str, *, ship: bool) -> Any:
 
 
 def show_only_warnings(ray: Any) -> None:
-    """Keep Ray's progress and plans out of the terminal. Its logs have them."""
+    """Keep Ray's progress and plans out of the terminal; they are in its logs."""
     logging.getLogger("ray").setLevel(logging.WARNING)
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of what Ray Data itself sets when this is made
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray Data warns of its own defaults
         ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it would warn of just that
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it would warn of that setting

@@ -1,4 +1,4 @@
-"""A lock for work that runs side by side in one process, or with nothing else going on."""
+"""A lock for work that may run in parallel, or has to run while nothing else does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class ReadersWriterLock:
-    """Held by any number of threads at once, or by one exclusively, which goes before those that come after it."""
+    """A lock that threads share, or one has exclusively. A thread waiting for that goes before later ones."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -18,7 +18,7 @@ class ReadersWriterLock:
 
     @contextmanager
     def lock_shared(self) -> Iterator[None]:
-        """Hold the lock together with others."""
+        """Share the lock with other threads inside the block."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_exclusive and not self._waiting)
             self._sharing += 1
@@ -31,7 +31,7 @@ class ReadersWriterLock:
 
     @contextmanager
     def lock_exclusive(self) -> Iterator[None]:
-        """Hold the lock with nobody beside."""
+        """Hold the lock exclusively inside the block."""
         with self._changed:
             self._waiting += 1
             try:

@@ -1,4 +1,4 @@
-"""What comes back from a worker: the results of recordings, and where its time went."""
+"""What a worker sends back: the results of recordings, and how it spent its time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LABELED, FAILED, SKIPPED, DONE = "labeled", "failed", "skipped", "done"
 
 @dataclass(frozen=True, eq=False)
 class RecordingResult:
-    """What became of a recording: `kind` is one of the four above, `reason` why it has no labels.
+    """The result of a recording. `kind` is one of the four above; `reason` says why it has no new labels.
 
-    `entry` is the manifest's entry of its file, brought up to date; `scores` are those that were not stored yet.
+    `entry` is the updated manifest entry of its file; `scores` are set if the store didn't have them yet.
     """
 
     id: int
@@ -34,9 +34,9 @@ class RecordingResult:
 
 @dataclass
 class StageTimes:
-    """Amounts, and seconds by stage, of one worker or of several together.
+    """Amounts, and seconds per stage, of one or more workers.
 
-    `read_s` is waiting for a file or for Edge Impulse, `prepare_s` laying out windows, `model_s` the forward passes and
+    `read_s` is the wait for a file or for Edge Impulse, `prepare_s` laying out windows, `model_s` forward passes and
     decisions, `write_s` setting labels in Edge Impulse.
     """
 
@@ -50,17 +50,17 @@ class StageTimes:
 
     def add(self, other: StageTimes) -> None:
         """Add the amounts and times of `other`."""
-        for one in fields(self):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 @dataclass
 class Report:
-    """Some of a chunk's results, as soon as they are there, from `worker`, whose name includes its machine.
+    """New results of a chunk from `worker`, whose name includes its machine.
 
-    `batches` are the recordings and windows of each batch that was labeled; `warnings` and `lines` are for the user.
-    `audit` is what fast mode has found so far, `has_fallen_back` whether it went on exactly. `end_reason` is why no
-    worker can label anything more.
+    `batches` has the number of recordings and windows of each labeled batch; `warnings` and `lines` are for the user.
+    `audit` has fast mode's findings so far, and `has_fallen_back` says whether it switched to exact mode. `end_reason`
+    says why no worker can label anything more.
     """
 
     worker: str
@@ -90,15 +90,15 @@ def pack(report: Report) -> bytes:
 
 
 def unpack(content: bytes) -> Report:
-    """Return the report that a worker of this run packed. The cluster runs its users' code, and is trusted."""
+    """Return the report that a worker of this run packed. A cluster runs its users' code anyway, so it is trusted."""
     report: Any = pickle.loads(content)  # noqa: S301
     if not isinstance(report, Report):
-        raise TypeError(f"a {type(report).__name__} came from a worker; expected a report")
+        raise TypeError(f"got a {type(report).__name__} from a worker; expected a Report")
     return report
 
 
 class ReportBuffer:
-    """A report of `worker` that several threads fill and one takes out, part by part."""
+    """A report of `worker` that several threads fill and one thread takes, bit by bit."""
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
@@ -106,21 +106,21 @@ class ReportBuffer:
         self._lock = threading.Lock()
 
     def add(self, **parts: Any) -> None:
-        """Add parts of a `Report`, by its fields."""
+        """Add to the fields of the `Report` named in `parts`."""
         with self._lock:
             self._report.add(Report(self._worker, **parts))
 
     def say(self, line: str) -> None:
-        """Tell the user `line`, with the next report."""
+        """Show `line` to the user with the next report."""
         self.add(lines=[line])
 
     def warn_once(self, text: str) -> None:
-        """Warn the user, with the next report; the driver passes over what it has said before."""
+        """Warn the user with the next report; the driver drops repeated warnings."""
         self.add(warnings=[text])
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Add the time that is spent inside to that field of `StageTimes`."""
+        """Add the time spent inside the block to the field `stage` of `StageTimes`."""
         started = time.perf_counter()
         try:
             yield
@@ -128,7 +128,7 @@ class ReportBuffer:
             self.add(stages=StageTimes(**{stage: time.perf_counter() - started}))  # type: ignore[arg-type]
 
     def take(self) -> Report:
-        """Return what came since the last call."""
+        """Return what was added since the last call."""
         with self._lock:
             report, self._report = self._report, Report(self._worker)
         return report

@@ -1,4 +1,4 @@
-"""What the workers of a run have to do, as it is sent to them."""
+"""The task of a run's workers, in the form that is sent to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from block.score_store import Key
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A recording to label. If it is a file: its size in bytes, 0 if unknown, and its entry in the manifest."""
+    """A recording to label. Files have a `size` in bytes, 0 if unknown, and a manifest `entry`."""
 
     id: int
     size: int = 0
@@ -28,9 +28,9 @@ class WorkItem:
 
 @dataclass
 class ConnectorContext:
-    """What a worker gives a connector. `entries` are those of a chunk, by id, and are brought up to date.
+    """What a worker gives a connector. `entries` has a chunk's manifest entries by id; the connector updates them.
 
-    `say` and `warn` reach the user. Where requests are sent, `api_key` goes with them and `rate_limit` holds for them.
+    `say` and `warn` reach the user. Requests use `api_key` and `rate_limit`.
     """
 
     entries: dict[int, FileEntry]
@@ -43,25 +43,25 @@ class ConnectorContext:
 
 @dataclass(frozen=True)
 class FolderConnector:
-    """Recordings below a `location` that every machine sees. The driver decides their labels from scores."""
+    """Recordings under a `location` that every machine can see. The driver decides their labels from scores."""
 
     location: Location
     model_rate_hz: int
     needs_key: bool = False
 
     def check(self) -> None:
-        """Raise SettingsError if this machine does not see the location."""
+        """Raise SettingsError if this machine can't see the location."""
         self.location.check()
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        """Return where recordings come from and labels go, for one chunk."""
+        """Return the source and the sink of one chunk."""
         folder = Folder(self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
         return folder, folder
 
 
 @dataclass(frozen=True)
 class ProjectConnector:
-    """A project of Edge Impulse, read and written by the workers. The fields are those of `Project`."""
+    """An Edge Impulse project that workers read and write. The fields are those of `Project`."""
 
     endpoint: str
     project_id: int
@@ -90,10 +90,10 @@ Connector = FolderConnector | ProjectConnector
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """The driver's job, with its checkpoint's folder there; `digest` is the SHA-256 of the weights.
+    """The driver's job, with the checkpoint's folder on the driver's machine; `digest` is the weights' SHA-256.
 
-    With `keeps_scores`, scores come back, computed as `key` says. With `explain`, labels come with an explanation.
-    `versions` are those of the driver's software. A chunk's reports are `report_every_s` seconds apart.
+    With `keeps_scores`, workers return scores, computed as `key` says. With `explain`, they return explanations with
+    labels. `versions` are the driver's software versions. A chunk reports every `report_every_s` seconds.
     """
 
     job: Job
@@ -107,7 +107,7 @@ class ClusterJob:
 
 
 class _ChunkFiles:
-    """The manifest's entries of a chunk's files, by id."""
+    """The manifest entries of a chunk's files, by id."""
 
     def __init__(self, entries: dict[int, FileEntry]) -> None:
         self._entries = entries
@@ -120,4 +120,4 @@ class _ChunkFiles:
         self._entries[self._ids[entry.path]] = entry
 
     def save_if_due(self) -> None:
-        """The driver does."""
+        """Do nothing: the driver saves the manifest."""

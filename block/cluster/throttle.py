@@ -1,8 +1,8 @@
-"""How many requests a whole cluster may have under way, and which is next. Knows no network and no threads.
+"""Decide how many requests a whole cluster may have open, and which is next. Without network or threads.
 
-Additive increase, multiplicative decrease, as in TCP: as many good answers in a row as requests are allowed at once
-allow one more, up to the limit. A server that asks to slow down halves them, and is
-left alone for as long as it says.
+This is additive increase, multiplicative decrease, as in TCP: after as many good answers in a row as requests are
+allowed at once, one more is allowed, up to the limit. If the server asks to slow down, the number is halved, and
+nothing is sent for as long as the server says.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 
 
 class Lease(NamedTuple):
-    """The request `number` of the process `worker`, which uses a number once."""
+    """Request `number` of the process `worker`, which uses each number once."""
 
     worker: str
     number: int
 
 
 class Throttle:
-    """At most `limit` requests under way at once, at least 1; first come, first served. For one thread.
+    """Allow at most `limit` open requests at once, at least 1; first come, first served. Not thread-safe.
 
-    A worker that is not heard of for `LOST_AFTER_S` seconds, by `enqueue`, `release` or `renew`, counts as lost, with
-    all its requests. `clock` is in seconds and never goes back.
+    A worker counts as lost, with all its requests, after `LOST_AFTER_S` seconds without `enqueue`, `release` or
+    `renew`. `clock` is in seconds and never goes back.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         if limit < 1:
-            raise ValueError(f"a limit of {limit} requests; expected at least 1")
+            raise ValueError(f"the limit is {limit} requests; expected at least 1")
         self.limit = limit
         self._clock = clock
         self._allowed = limit
         self._good = 0
         self._paused_until = clock()
-        # Requests remember how many slow-downs came before them: those under way at a slow-down have an older count.
+        # Each request stores the number of slowdowns before it, so requests open during a slowdown have an older count.
         self._slowdowns = self._slowdowns_in_a_row = 0
         self._waiting: dict[Lease, None] = {}
         self._under_way: dict[Lease, int] = {}
@@ -48,19 +48,19 @@ class Throttle:
         self._dropped: list[Lease] = []
 
     def enqueue(self, lease: Lease) -> None:
-        """Put `lease` at the end of the line. One that waits already keeps its place, one under way stays so."""
+        """Put `lease` at the end of the line. Do nothing if it is already waiting or open."""
         self.renew(lease.worker)
         if lease not in self._under_way:
             self._waiting.setdefault(lease)
 
     def is_under_way(self, lease: Lease) -> bool:
-        """Return True if that request may be sent."""
+        """Return True if the request may be sent."""
         return lease in self._under_way
 
     def admit(self) -> list[Lease]:
-        """Admit those for which there is room, in the order of the line, and return them.
+        """Admit as many requests as allowed, in the order of the line, and return them.
 
-        To be called after every other call, and again after `wait_s`.
+        Call this after every other call, and again after `wait_s`.
         """
         now = self._clock()
         self._forget_lost(now)
@@ -74,12 +74,12 @@ class Throttle:
         return leases
 
     def take_dropped(self) -> list[Lease]:
-        """Return the requests that left the line since the last call because their workers gave them up or are lost."""
+        """Return the requests dropped from the line since the last call: given up, or their workers are lost."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
     def wait_s(self) -> float | None:
-        """Return seconds until `admit` may admit something with no other call before; None if nothing waits."""
+        """Return the seconds until `admit` may admit a request without another call; None if nothing waits."""
         if not self._waiting:
             return None
         now = self._clock()
@@ -90,10 +90,10 @@ class Throttle:
         return max(0.0, min(self._last_seen[lease.worker] for lease in self._under_way) + LOST_AFTER_S - now)
 
     def release(self, lease: Lease, outcome: RequestOutcome, asked_s: float | None = None) -> None:
-        """End a request, or take it out of the line. One that is not under way says nothing about the server.
+        """End a request, or take it out of the line. The outcome of a request that isn't open doesn't count.
 
-        `asked_s` is the pause in seconds that the server asks for, None if it names none. It is kept, unless ours is
-        longer: `FIRST_PAUSE_S`, doubled each time up to `LONGEST_PAUSE_S`, until an answer is good again.
+        `asked_s` is the pause in seconds that the server asks for, None if it gives none. The pause is at least our
+        own: `FIRST_PAUSE_S`, doubled each time up to `LONGEST_PAUSE_S`, until an answer is good again.
         """
         self.renew(lease.worker)
         self._waiting.pop(lease, None)
@@ -104,21 +104,21 @@ class Throttle:
             self._speed_up()
 
     def renew(self, worker: str, numbers: Collection[int] = (), before: int = 0) -> None:
-        """Note that `worker` lives, and that of its requests with numbers below `before` it has only `numbers`."""
-        self._last_seen.pop(worker, None)  # so that the order of the dict is that of the times
+        """Note that `worker` is alive, and that of its requests numbered below `before`, only `numbers` are open."""
+        self._last_seen.pop(worker, None)  # keeps the dict in the order of its times
         self._last_seen[worker] = self._clock()
         if before:
             ours = (one for one in self._all() if one.worker == worker and one.number < before)
             self._drop(one for one in ours if one.number not in numbers)
 
     def _slow_down(self, pause_s: float, is_current: bool) -> None:
-        """Pause; one that was under way at the last slow-down already, not `is_current`, repeats what is known."""
+        """Pause, and allow fewer requests if the request was sent after the last slowdown (`is_current`)."""
         if is_current:
             self._slowdowns += 1
             self._slowdowns_in_a_row += 1
             self._allowed = max(1, self._allowed // 2)
             self._good = 0
-            # Never less than our own: a server whose clock is behind names moments that have passed.
+            # Never less than our own pause: a server whose clock is behind gives times that have passed.
             own_s = FIRST_PAUSE_S * 2.0 ** min(self._slowdowns_in_a_row - 1, 60)
             pause_s = max(pause_s, min(LONGEST_PAUSE_S, own_s))
         self._paused_until = max(self._paused_until, self._clock() + pause_s)

@@ -1,4 +1,4 @@
-"""The worker's side of the limit on requests that holds for a whole cluster."""
+"""The worker's side of the cluster-wide limit on requests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from block.recording import RunEnded
 
 RENEW_EVERY_S = 10.0
 LISTEN_EVERY_S = 0.1
-UNAVAILABLE_S = 60.0  # a coordinator that cannot be reached may be back; Ray itself says when it is gone
+UNAVAILABLE_S = 60.0  # a coordinator that can't be reached may come back; Ray says when it is gone for good
 
 
 class ThrottleClient:
-    """Ask the coordinator before each request. One for all threads of a worker's process, which `worker` names.
+    """Ask the coordinator before each request. All threads of the process `worker` share one client.
 
-    While a request is under way or waits, a thread tells the coordinator that the worker lives.
+    While a request is open or waiting, a thread tells the coordinator that the worker is alive.
     """
 
     def __init__(self, coordinator: Any, worker: str) -> None:
         self._coordinator = coordinator
-        # A name that another process had before would release what that one held.
+        # Unique: with the name of an earlier process, this one would release that one's requests.
         self._worker = f"{worker}, {secrets.token_hex(4)}"
         self._next = 0
         self._open: set[int] = set()
@@ -32,9 +32,9 @@ class ThrottleClient:
         self._is_renewing = False
 
     def enter(self, stop: threading.Event) -> int | None:
-        """Wait until a request may be sent. Return a number to `leave` with, None once `stop` is set.
+        """Wait until a request may be sent. Return a number to `leave` with, or None once `stop` is set.
 
-        Raises RunEnded if the coordinator is gone, and the driver with it.
+        Raise RunEnded if the coordinator, and so the driver, is gone.
         """
         number = self._open_request()
         try:
@@ -47,9 +47,9 @@ class ThrottleClient:
         return None
 
     def leave(self, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
-        """End the request. `asked_s` is the pause in seconds that the server asks for. Never raise."""
+        """End the request. `asked_s` is the pause in seconds that the server asks for. Never raises."""
         self._close_request(number)
-        # Nobody waits for the answer: the next `enter` finds out what goes wrong here.
+        # No need to wait for the answer: if something is wrong, the next `enter` finds out.
         with contextlib.suppress(Exception):
             self._coordinator.release.remote(self._worker, number, outcome, asked_s)
 
@@ -69,7 +69,7 @@ class ThrottleClient:
                 continue
             except ray.exceptions.ActorUnavailableError:
                 if time.monotonic() - answered > UNAVAILABLE_S:
-                    raise RunEnded("the process that started this run cannot be reached") from None
+                    raise RunEnded("the process that started this run can't be reached") from None
                 stop.wait(1.0)
             except ray.exceptions.RayError as error:
                 raise RunEnded(f"the process that started this run is gone ({type(error).__name__})") from None
@@ -93,9 +93,9 @@ class ThrottleClient:
             self._open.discard(number)
 
     def _renew(self) -> None:
-        """Tell the coordinator every so often that this worker lives, and with which requests, until there are none.
+        """Regularly tell the coordinator that this worker is alive and which requests it has, until there are none.
 
-        A `release` that got lost on the way would otherwise hold a place for as long as the worker lives.
+        Otherwise, a `release` that got lost would occupy a place for as long as the worker lives.
         """
         while True:
             time.sleep(RENEW_EVERY_S)

@@ -1,4 +1,4 @@
-"""How fast each stage of a run goes, in lines for a terminal."""
+"""Report how fast each stage of a run is, in lines for a terminal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 
 from block.cluster.report import StageTimes
+from block.formatting import count
 
 SAY_EVERY_S = 30.0
-MIN_SHARE = 0.001  # of the run: a stage that takes less is left out, such as writing where the driver writes
+MIN_SHARE = 0.001  # of the run: shorter stages are left out, such as writing in a run whose driver writes
 
 
 class Throughput:
-    """Adds up what workers report, and the time the driver spends keeping it. `clock` is in seconds."""
+    """Totals of the workers' reports, and of the time the driver takes to keep results. `clock` is in seconds."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
@@ -23,7 +24,7 @@ class Throughput:
         self._last_seen: dict[str, float] = {}
 
     def add(self, worker: str, stages: StageTimes, keep_s: float) -> None:
-        """Add a report of `worker`, which took `keep_s` seconds to keep. Say how it goes every half minute."""
+        """Add a report of `worker` that took `keep_s` seconds to keep. Print the current speed every half minute."""
         now = self._clock()
         self._last_seen[worker] = now
         self._total.add(stages)
@@ -40,23 +41,21 @@ class Throughput:
         total = sum(stages.values()) or 1.0
         shares = ", ".join(f"{name} {spent / total * 100:.0f} %" for name, spent in stages.items() if spent)
         return (
-            f"{workers} worker{'s' * (workers != 1)}: {recent.recordings / seconds:.1f} recordings/s, "
+            f"{count(workers, 'worker')}: {recent.recordings / seconds:.1f} recordings/s, "
             f"{recent.windows / seconds:.1f} windows/s, {recent.audio_s / seconds:.0f} times real time; "
             f"busy: {shares}"
         )
 
     def report(self) -> list[str]:
-        """Return a line for each stage of the run: how much, how fast, and how many worked on it on average."""
+        """Return a line for each stage of the run: how much, how fast, and how many were active on average."""
         total, run_s = self._total, max(1e-9, self._clock() - self._started)
         lines = []
-        for name, seconds in {**_seconds_by_stage(total), "keep (here)": self._keep_s}.items():
-            unit = "windows" if name == "model" else "recordings"
-            amount = getattr(total, unit)
+        for name, seconds in {**_seconds_by_stage(total), "store (driver)": self._keep_s}.items():
+            unit = "window" if name == "model" else "recording"
+            amount = getattr(total, f"{unit}s")
             if amount and seconds >= MIN_SHARE * run_s:
-                lines.append(
-                    f"stage {name}: {amount} {unit}, {amount / seconds:.1f}/s while at it; "
-                    f"{seconds / run_s:.2f} at it on average"
-                )
+                speed, active = f"{amount / seconds:.1f}/s while active", f"{seconds / run_s:.2f} active on average"
+                lines.append(f"stage {name}: {count(amount, unit)}, {speed}; {active}")
         return lines
 
 

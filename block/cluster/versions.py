@@ -1,4 +1,4 @@
-"""The versions of the software that scores depend on. Nothing of it is imported to find out."""
+"""Find the versions of the software that scores depend on, without importing it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from block import __version__
 PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "soundfile")
 
 
-def installed_versions() -> dict[str, str]:
-    """Return the versions of Python, of this block and of the packages that are installed, by name."""
+def find_versions() -> dict[str, str]:
+    """Return the versions of Python, this block and the installed packages, by name."""
     versions = {"python": platform.python_version(), "block": __version__}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -21,10 +21,10 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """Return, in words, which versions of packages that both have are not the same; empty if none.
+def describe_differences(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """Return a description of packages that both have in different versions; empty if there are none.
 
-    For whom a package was built, as in `2.11.0+cpu`, makes no difference.
+    Build suffixes, as in `2.11.0+cpu`, don't count.
     """
     return "; ".join(
         f"{name} {mine[name]} here, {theirs[name]} there"

@@ -1,7 +1,7 @@
 """A worker: one process of the cluster with one model, which labels chunks of recordings.
 
-Ray Data makes an instance of `LabelRecordings` in each process of its pool and hands it a chunk at a time, two at once:
-while one is with the model, the other reads and writes. What is done with a chunk is a `Run`, as on a single machine.
+Ray Data creates a `LabelRecordings` in each process of its pool and gives it two chunks at once: while one uses the
+model, the other reads and writes. Each chunk is labeled in a `Run`, as on a single machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from block.cluster.coordinator import fetch_shared
 from block.cluster.report import Report, ReportBuffer, pack
 from block.cluster.task import ClusterJob
-from block.cluster.versions import differences, installed_versions
+from block.cluster.versions import describe_differences, find_versions
 from block.cluster.worker_setup import find_or_fetch_checkpoint
 from block.settings import SettingsError
 
@@ -27,15 +27,15 @@ CHUNKS_AT_ONCE = 2
 
 
 class LabelRecordings:
-    """Labels chunks of recordings with one model. The name is what Ray's dashboard shows."""
+    """Label chunks of recordings with one model. Ray's dashboard shows the name of this class."""
 
     def __init__(self, cluster_job: ClusterJob, coordinator: Any) -> None:
-        """Load the model. What goes wrong ends the run, by a report. `coordinator` is the `Coordinator`'s handle."""
+        """Load the model. If that fails, the next report ends the run. `coordinator` is the `Coordinator`'s handle."""
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
         self._cluster_job = cluster_job
         self._coordinator = coordinator
         self._notices = ReportBuffer(self._name)
-        self._resources: WorkerResources | str  # or why there are none
+        self._resources: WorkerResources | str  # a str says why loading failed
         try:
             self._resources = self._load()
         except SettingsError as error:
@@ -44,7 +44,7 @@ class LabelRecordings:
             self._resources = f"{type(error).__name__}: {error}"
 
     def __call__(self, batch: Any) -> Iterator[Any]:
-        """Label the chunk in `batch`, an Arrow table of one row. Yield tables of one row with a `Report`."""
+        """Label the chunk in `batch`, an Arrow table with one row. Yield tables with one row, each with a `Report`."""
         import pyarrow as pa
 
         for report in self._label(batch):
@@ -61,8 +61,8 @@ class LabelRecordings:
         yield from Chunk(self._resources, batch.column("chunk")[0].as_py(), items).label()
 
     def _load(self) -> WorkerResources:
-        """Load the model and the rest of what chunks share. Raises SettingsError, or whatever a broken machine does."""
-        # Workers import torch. The driver imports this module too, and may be a machine without it.
+        """Load the model and what else chunks share. Raise SettingsError for known problems; others pass through."""
+        # Imported here because the driver, whose machine may not have torch, imports this module too.
         import ray
 
         from block.cluster.chunk import WorkerResources
@@ -72,15 +72,15 @@ class LabelRecordings:
 
         cluster_job, coordinator = self._cluster_job, self._coordinator
         cluster_job.connector.check()
-        if differing := differences(cluster_job.versions, installed_versions()):
+        if different := describe_differences(cluster_job.versions, find_versions()):
             self._notices.warn_once(
-                f"a worker runs other software than this machine, so scores may differ: {differing}"
+                f"a worker's software differs from this machine's, so scores may differ: {different}"
             )
         checkpoint = find_or_fetch_checkpoint(cluster_job.job.checkpoint, cluster_job.digest, self._fetch_file)
         job = replace(cluster_job.job, checkpoint=checkpoint)
         device = choose_device(job.compute)
         if device.dtype_name != cluster_job.key.dtype:
-            raise SettingsError(f"a worker would compute in {device.dtype_name}, the others in {cluster_job.key.dtype}")
+            raise SettingsError(f"this worker computes in {device.dtype_name}; expected {cluster_job.key.dtype}")
         engine = Engine(job, device, cluster_job.digest)
         resources = WorkerResources(
             cluster_job,

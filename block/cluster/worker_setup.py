@@ -1,4 +1,4 @@
-"""The driver's checkpoint on the machines of a cluster: found there, or brought there once a machine."""
+"""Find the driver's checkpoint on a machine of the cluster, or copy it there, once per machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from block.settings import SettingsError
 
 
 def find_or_fetch_checkpoint(driver: Checkpoint, digest: str, fetch: Callable[[str], bytes]) -> Checkpoint:
-    """Return `driver`, the checkpoint as the driver knows it, with a folder on this machine.
+    """Return the driver's checkpoint `driver` with a folder on this machine.
 
-    That is the driver's own folder if it is here too and holds the weights with the SHA-256 `digest`; else one below
-    the folder for temporary files, filled by `fetch`, which returns the bytes of a file by its name. Raises
-    SettingsError if there is neither.
+    Use the driver's folder if this machine has it too, with weights of SHA-256 `digest`. Otherwise fill a temporary
+    folder with `fetch`, which returns a file's bytes by its name. Raise SettingsError if neither works.
     """
     with contextlib.suppress(OSError):
         if driver.weights.exists() and driver.sha256() == digest:
@@ -28,15 +27,15 @@ def find_or_fetch_checkpoint(driver: Checkpoint, digest: str, fetch: Callable[[s
         folder = _make_private_folder(Path(tempfile.gettempdir()) / f"ast-ai-action-{os.getuid()}") / digest
         return _fill(dataclasses.replace(driver, folder=folder), digest, fetch)
     except OSError as error:
-        raise SettingsError(f"the checkpoint cannot be brought to this machine: {error.strerror or error}") from None
+        raise SettingsError(f"can't copy the checkpoint to this machine: {error.strerror or error}") from None
 
 
 def _make_private_folder(folder: Path) -> Path:
-    """Make `folder`, or check that it is this user's alone: who can write to it decides what is loaded."""
+    """Make `folder`. Raise SettingsError if others can write to it: they would control what is loaded."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise SettingsError(f"{folder} belongs to somebody else, or others can write to it; remove it")
+        raise SettingsError(f"{folder} belongs to another user, or others can write to it; remove it")
     return folder
 
 
@@ -46,10 +45,10 @@ def _fill(here: Checkpoint, digest: str, fetch: Callable[[str], bytes]) -> Check
         return here
     for name in FILES:
         content = fetch(name)
-        # Workers of one machine may do this at the same time; each writes whole files of the same bytes.
+        # Workers on one machine may do this at the same time; each writes whole files with the same bytes.
         with tempfile.NamedTemporaryFile(dir=here.folder, delete=False) as file:
             file.write(content)
         Path(file.name).replace(here.folder / name)
     if here.sha256() != digest:
-        raise SettingsError(f"the checkpoint came here with the SHA-256 {here.sha256()[:12]}; expected {digest[:12]}")
+        raise SettingsError(f"the copied checkpoint has SHA-256 {here.sha256()[:12]}; expected {digest[:12]}")
     return here

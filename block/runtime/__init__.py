@@ -1,1 +1,1 @@
-"""What a process owes its host: signals, secrets, memory limits, whole files, hashes."""
+"""Services for the whole process: signals, secrets, memory limits, atomic files, hashes."""

@@ -1,4 +1,4 @@
-"""Write files that appear whole or not at all, whatever happens to the process or the machine."""
+"""Write files that appear complete or not at all, even if the process or the machine dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, AnyStr
 
 
 def temporary_path(path: Path) -> Path:
-    """Return where `path` is written before the rename. Always the same, so that a later run reuses what is left."""
+    """Return where `path` is written before the rename: always the same place, so that a later run reuses leftovers."""
     return path.with_name(f".{path.name}.tmp")
 
 
@@ -18,7 +18,7 @@ def temporary_path(path: Path) -> Path:
 def commit(file: IO[AnyStr], temporary: Path, path: Path, durable: bool = True) -> Iterator[IO[AnyStr]]:
     """Close `file`, just opened at `temporary`, after the block and rename it to `path`; remove it if the block raises.
 
-    `durable` waits until it is on the disk. Raises OSError.
+    With `durable`, wait until it is on the disk. Raise OSError if it can't be written.
     """
     try:
         with file:
@@ -34,9 +34,9 @@ def commit(file: IO[AnyStr], temporary: Path, path: Path, durable: bool = True) 
 
 @contextmanager
 def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[str]]:
-    """Open a text file in UTF-8 that replaces `path` when the block ends without an exception.
+    """Open a UTF-8 text file that replaces `path` when the block ends without an exception.
 
-    `durable` waits until it is on the disk. Line ends are kept as given. Raises OSError.
+    With `durable`, wait until it is on the disk. Line endings are not changed. Raise OSError if it can't be written.
     """
     temporary = temporary_path(path)
     with commit(temporary.open("w", encoding="utf-8", newline=""), temporary, path, durable) as file:
@@ -44,6 +44,6 @@ def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[str]]:
 
 
 def write_atomic(path: Path, text: str, durable: bool = True) -> None:
-    """Write `text` as `open_atomic` does."""
+    """Write `text` to `path` as `open_atomic` does."""
     with open_atomic(path, durable) as file:
         file.write(text)

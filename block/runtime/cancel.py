@@ -1,8 +1,8 @@
-"""Cancel a command by SIGTERM or SIGINT: once to end it in order, twice to end it at once.
+"""Cancel a command with SIGTERM or SIGINT: the first signal ends it cleanly, the second immediately.
 
-The first signal raises KeyboardInterrupt in the main thread, wherever that is, unless it is in a `defer` part, which
-finishes. A process that has not ended `EXIT_WITHIN_S` later exits; a second signal does not wait for that. Only whole
-files and whole calls are written, so an end at any moment loses no more than these.
+The first signal raises KeyboardInterrupt in the main thread, except inside `defer`, whose block finishes first. A
+process still running `EXIT_WITHIN_S` later exits; a second signal doesn't wait for that. Files and calls are written
+whole or not at all, so an exit at any moment loses no more than the current ones.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 CANCELED = 130
-EXIT_WITHIN_S = 4.8  # 5 s are promised
+EXIT_WITHIN_S = 4.8  # the promise is 5 s
 LISTEN_EVERY_S = 0.2
 Result = TypeVar("Result")
 
 
 class _SignalState:
-    """Of this process: has a signal come, and how many `defer` parts is the main thread in?"""
+    """Whether this process got a signal, and how many `defer` blocks its main thread is in."""
 
     has_come = False
     deferring = 0
 
 
 def install() -> None:
-    """Handle SIGTERM and SIGINT. To be called in the main thread."""
+    """Handle SIGTERM and SIGINT. Call this in the main thread."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _handle)
 
 
 def reinstall() -> None:
-    """Take back from native code the signals that Python has handlers for. To be called in the main thread."""
+    """Restore Python's signal handlers after native code has replaced them. Call this in the main thread."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.getsignal(number))
 
@@ -47,7 +47,7 @@ def reinstall() -> None:
 def wait_for(future: Future[Result], within_s: float = math.inf) -> Future[Result]:
     """Return `future` once it is done, or after `within_s` seconds. In the main thread, a signal interrupts this.
 
-    The system may hand a signal to any thread, and then nothing wakes the main one, which alone runs handlers.
+    This polls, because a signal delivered to another thread doesn't wake the main one, which runs the handlers.
     """
     deadline = time.monotonic() + within_s
     while not wait([future], timeout=LISTEN_EVERY_S).done and time.monotonic() < deadline:
@@ -56,9 +56,9 @@ def wait_for(future: Future[Result], within_s: float = math.inf) -> Future[Resul
 
 
 def start_thread(work: Callable[[], Result], until: threading.Event | None = None) -> Future[Result]:
-    """Run `work` in a thread that does not keep the process from ending, and that lives on until `until` is set.
+    """Run `work` in a daemon thread, which lives until `until` is set.
 
-    Processes that `work` starts may end with its thread, which Linux considers their parent.
+    Linux considers a thread the parent of the processes that it starts, so these may end with the thread of `work`.
     """
     future: Future[Result] = Future()
 
@@ -76,7 +76,7 @@ def start_thread(work: Callable[[], Result], until: threading.Event | None = Non
 
 @contextmanager
 def defer() -> Iterator[None]:
-    """Let a first signal interrupt nothing in here: it would cut off the last words of a run that is over."""
+    """Don't let the first signal interrupt this block, such as the last output of a run that is over."""
     _SignalState.deferring += 1
     try:
         yield
@@ -86,18 +86,18 @@ def defer() -> Iterator[None]:
 
 def _handle(signal_number: int, frame: Any) -> None:
     if _SignalState.has_come:
-        _exit("canceled again: ended at once")
+        _exit("canceled again: stopped immediately")
     _SignalState.has_come = True
-    # The main thread may be in a call that takes long and cannot be interrupted.
-    timer = threading.Timer(EXIT_WITHIN_S, _exit, ["canceled: ended without waiting any longer"])
+    # The main thread may be in a long call that can't be interrupted.
+    timer = threading.Timer(EXIT_WITHIN_S, _exit, ["canceled: stopped without waiting any longer"])
     timer.daemon = True
     timer.start()
     if not _SignalState.deferring:
         raise KeyboardInterrupt
 
 
-def _exit(word: str) -> None:
-    # Not by print: the thread that does not end may hold the stream's lock.
+def _exit(message: str) -> None:
+    # Not with print: another thread may hold the stream's lock.
     with contextlib.suppress(OSError):
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, f"{word}\n".encode())
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, f"{message}\n".encode())
     os._exit(CANCELED)

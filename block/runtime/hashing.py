@@ -1,7 +1,7 @@
-"""SHA-256 of files. That of a large file is kept beside it, so that it is not computed before every run.
+"""SHA-256 of files. The digest of a large file is cached next to it, so that runs don't have to compute it again.
 
-The file `.sha256.json` in the same folder has, for each file name, the size in bytes, the time of change in nanoseconds
-and the digest, which holds only while size and time are the same. It is a convenience, no proof: whoever can write the
+`.sha256.json` in the same folder has, for each file name, the size in bytes, the modification time in nanoseconds and
+the digest, which is valid only while size and time are unchanged. The cache proves nothing: anyone who can write the
 weights can write it too, so `models verify` and `models pack` always read the weights.
 """
 
@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MEMORY = ".sha256.json"
-# Below this, reading the file again costs less than 0.1 s; and the embedded checkpoint's folder stays as git has it.
+# Smaller files take less than 0.1 s to hash; and so the embedded checkpoint's folder stays as it is in git.
 LARGE_BYTES = 32 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def compute_sha256(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
-    """Return the SHA-256, in hexadecimal, of bytes, of the file at a path, or of all of an open file.
+    """Return the SHA-256, in hexadecimal, of bytes, of the file at a path, or of a whole open file.
 
-    An open file is left at its start. Raises OSError if a file cannot be read.
+    An open file is left at its start. Raise OSError if a file can't be read.
     """
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
@@ -38,9 +38,9 @@ def compute_sha256(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
 
 
 def find_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, computed only if it is not known. Raises OSError."""
-    if (known := recall(path)) is not None:
-        return known
+    """Return the SHA-256 of a file, from the cache if possible. Raise OSError if the file can't be read."""
+    if (cached := recall(path)) is not None:
+        return cached
     before = path.stat()
     digest = compute_sha256(path)
     remember(path, digest, before)
@@ -48,7 +48,7 @@ def find_sha256(path: Path) -> str:
 
 
 def recall(path: Path) -> str | None:
-    """Return the SHA-256 known of a file; None if there is none, or if its size or time have changed."""
+    """Return the cached SHA-256 of a file; None if there is none, or if the file's size or time have changed."""
     entry = _read(path.parent / MEMORY).get(path.name)
     if not isinstance(entry, dict):
         return None
@@ -60,30 +60,30 @@ def recall(path: Path) -> str | None:
 
 
 def remember(path: Path, digest: str, hashed: os.stat_result) -> None:
-    """Remember `digest` of a large file, which had the status `hashed` when it was read.
+    """Cache the `digest` of a large file, which had the status `hashed` when it was read.
 
-    Do nothing if the folder cannot be written to, or if the file has changed since.
+    Do nothing if the folder can't be written to, or if the file has changed since.
     """
     if hashed.st_size < LARGE_BYTES:
         return
-    memory = path.parent / MEMORY
-    temporary = memory.with_name(f"{MEMORY}.{os.getpid()}")
+    cache = path.parent / MEMORY
+    temporary = cache.with_name(f"{MEMORY}.{os.getpid()}")
     try:
         now = path.stat()
         if (now.st_size, now.st_mtime_ns) != (hashed.st_size, hashed.st_mtime_ns):
             return
-        entries = _read(memory)
+        entries = _read(cache)
         entries[path.name] = {"size": now.st_size, "mtime_ns": now.st_mtime_ns, "sha256": digest}
         temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(memory)
+        temporary.replace(cache)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _read(memory: Path) -> dict[str, Any]:
+def _read(cache: Path) -> dict[str, Any]:
     try:
-        content = json.loads(memory.read_text(encoding="utf-8"))
+        content = json.loads(cache.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,6 +1,6 @@
-"""How much memory and how many processors this process may use.
+"""Find how much memory and how many processors this process may use.
 
-Containers limit them through control groups, which the usual functions do not see. The files:
+Containers limit them with control groups, which the usual functions don't see. The files:
 https://docs.kernel.org/admin-guide/cgroup-v2.html and, for version 1, https://docs.kernel.org/admin-guide/cgroup-v1.
 """
 
@@ -10,9 +10,9 @@ import math
 import os
 from pathlib import Path
 
-THREADS = 4  # that read, or write, recordings at the same time: each takes its share of free memory
+THREADS = 4  # for reading recordings, and for writing them; each takes its share of free memory
 CGROUP = Path("/sys/fs/cgroup")
-# Limit, use and statistics of memory, in version 2 and in version 1.
+# Memory limit, usage and statistics, in version 2 and in version 1.
 MEMORY_FILES = (
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
@@ -20,23 +20,23 @@ MEMORY_FILES = (
 
 
 def find_available_bytes(cgroup: Path = CGROUP) -> int:
-    """Return the bytes that this process may still take: the machine's, or less if a control group limits it."""
+    """Return how many bytes this process can still use: those of the machine, or fewer if a control group limits it."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     try:
         available = _read_numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024
         for limit, used, stat in MEMORY_FILES:
             if (cgroup / limit).is_file() and (cgroup / limit).read_text().strip().isdecimal():
-                # Files read lately count as used, but make room when needed.
+                # The file cache counts as used, but is freed when needed.
                 idle = _read_numbers(cgroup / stat).get("inactive_file", 0)
                 left = int((cgroup / limit).read_text()) - int((cgroup / used).read_text()) + idle
                 available = min(available, left)
     except (OSError, ValueError, KeyError):
-        pass  # not Linux, or no control groups: half of the memory is a safe guess
+        pass  # not Linux, or no control groups: half of all memory is a safe guess
     return max(available, 0)
 
 
 def count_processors(cgroup: Path = CGROUP) -> int | None:
-    """Return how many processors' time a control group allows this process, rounded up; None without a limit."""
+    """Return how many processors a control group lets this process use, rounded up; None without a limit."""
     try:
         if (cgroup / "cpu.max").is_file():
             quota, period = (cgroup / "cpu.max").read_text().split()
@@ -48,6 +48,6 @@ def count_processors(cgroup: Path = CGROUP) -> int | None:
 
 
 def _read_numbers(path: Path) -> dict[str, int]:
-    """Return the first number of each line of a file of the kernel, by the line's first word."""
+    """Return the first number in each line of a kernel file, by the line's first word."""
     words = (line.split() for line in path.read_text().splitlines())
     return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}

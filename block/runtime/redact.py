@@ -1,6 +1,6 @@
 """Keep the secrets in the environment out of standard output, standard error and core dumps.
 
-The block writes no secret, but a server may quote one back, in a sample's name, say. This is the last gate.
+The block never writes a secret itself, but a server may send one back, for example in a sample's name.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-MIN_LENGTH = 8  # characters; a shorter secret would match much else
+MIN_LENGTH = 8  # characters; a shorter secret would match too much other text
 MAX_NESTING = 200
 PLACEHOLDER = "<key>"
-# EI_PROJECT_API_KEY, EI_API_KEY, HF_TOKEN, AWS_SECRET_ACCESS_KEY, AZURE_CLIENT_SECRET and their relatives.
-# `OWN_SECRET` are those that only this process needs: a cluster's workers open object stores, too.
+# EI_PROJECT_API_KEY, EI_API_KEY, HF_TOKEN, AWS_SECRET_ACCESS_KEY, AZURE_CLIENT_SECRET and similar names. `OWN_SECRET`
+# matches those that only this process needs; a cluster's workers need the others to open object stores.
 OWN_SECRET = re.compile(r"(EI|HF|HUGGING_?FACE(_HUB)?)_(\w*_)?(KEY|TOKEN|SECRET|PASSWORD|JWT)")
 SECRET_NAME = re.compile(r"(EI|HF|HUGGING_?FACE(_HUB)?|AWS|AZURE|GOOGLE|RAY)_(\w*_)?(KEY|TOKEN|SECRET|PASSWORD|JWT)")
 ADDRESS_NAME = re.compile(r"(\w+_PROXY|HF_ENDPOINT|EI_API_ENDPOINT)", re.IGNORECASE)
 
 
 def find_secrets(environment: Mapping[str, str]) -> frozenset[str]:
-    """Return the secrets of at least 8 characters: keys, tokens, and the passwords in addresses of proxies."""
+    """Return the secrets of at least 8 characters: keys, tokens, and passwords in proxy and endpoint URLs."""
     found = {value.strip() for name, value in environment.items() if SECRET_NAME.fullmatch(name)}
     for name, value in environment.items():
         if ADDRESS_NAME.fullmatch(name):
-            found.update(_password_in(value))
+            found.update(_find_passwords(value))
     return frozenset(secret for secret in found if len(secret) >= MIN_LENGTH)
 
 
-def _password_in(address: str) -> Iterable[str]:
+def _find_passwords(address: str) -> Iterable[str]:
     try:
         password = urlsplit(address).password or ""
     except ValueError:
@@ -43,10 +43,10 @@ def _password_in(address: str) -> Iterable[str]:
 
 
 class RedactedStream:
-    """A text stream that writes `<key>` in place of each of `secrets`, and of the first 8 or more characters of one.
+    """A text stream that writes `<key>` instead of each of `secrets`, or of the first 8 or more characters of one.
 
-    The beginning of a secret is enough because long texts are cut. Upper or lower case does not matter, as in names of
-    hosts; quoting as JSON, as Python or as in addresses does not either. All else is up to `stream`.
+    The first characters are enough because long texts may be cut. Case doesn't matter, because host names are lowered;
+    secrets quoted as in JSON, Python or URLs match too. Everything else is passed to `stream`.
     """
 
     def __init__(self, stream: Any, secrets: Iterable[str]) -> None:
@@ -75,15 +75,15 @@ def _spellings(secret: str) -> set[str]:
 
 
 def _prefix_pattern(secret: str) -> str:
-    """Return a pattern for the first 8 or more characters of `secret`, as many as there are."""
-    pattern = f"(?:{re.escape(secret[MAX_NESTING:])})?"  # the parser of patterns allows no more
+    """Return a pattern for the first 8 or more characters of `secret`."""
+    pattern = f"(?:{re.escape(secret[MAX_NESTING:])})?"  # deeper nesting would exceed the limit of `re`
     for character in reversed(secret[MIN_LENGTH:MAX_NESTING]):
         pattern = f"(?:{re.escape(character)}{pattern})?"
     return re.escape(secret[:MIN_LENGTH]) + pattern
 
 
 def redact_output(environment: Mapping[str, str]) -> None:
-    """Replace `sys.stdout` and `sys.stderr` by streams that write none of the secrets in `environment`."""
+    """Replace `sys.stdout` and `sys.stderr` with streams that never write the secrets in `environment`."""
     secrets = find_secrets(environment)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -94,8 +94,8 @@ def redact_output(environment: Mapping[str, str]) -> None:
 
 
 def disable_core_dumps() -> None:
-    """Keep the memory of this process, and so the key, out of core dumps."""
+    """Keep this process's memory, and so the key, out of core dumps."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # A core that is piped to a program has no limit. On Linux, this leaves it empty.
+    # The limit doesn't apply to core dumps piped to a program. On Linux, this makes them empty.
     with contextlib.suppress(OSError):
         Path("/proc/self/coredump_filter").write_text("0", encoding="ascii")

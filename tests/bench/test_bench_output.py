@@ -1,4 +1,4 @@
-"""What the benchmark says: its table, its JSON, its plot."""
+"""The benchmark's output: table, JSON and plot."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from bench import plot
-from bench.audit import long_run
+from bench.audit import compute_long_run
 from bench.flops import Flops
 from bench.gemm import Peak
-from bench.machine import Others
+from bench.machine import OtherProcesses
 from bench.memory import Memory, peak_mib
 from bench.plan import BenchError
 from bench.results import OnCheckpoint, Rate, Results, write_json
 from bench.stages import STAGES, EndToEnd
 from bench.start import Start
-from bench.table import columns, text
+from bench.table import align_columns, format_results
 from bench.timing import Spread
 
 
@@ -37,7 +37,7 @@ def results() -> Results:
     ]  # fmt: skip
     on.runs = [EndToEnd("exact", 2000, 3, 20, 40.0, 25.0, dict(zip(STAGES, (1.0, 0.5, 24.0, 0.25, 0.1), strict=True)))]
     on.memory = [Memory("transformers", 1234.5), Memory("exact", 999.0, 77.0)]
-    on.long_runs = [long_run("merged", 0.25, 1.5, 2.5)]
+    on.long_runs = [compute_long_run("merged", 0.25, 1.5, 2.5)]
     machine: dict[str, object] = {
         "cpu": "a CPU", "cores": 2, "instruction_set": "AVX2", "torch_threads": 2, "python": "3.11", "versions": {},
     }  # fmt: skip
@@ -50,7 +50,7 @@ def results() -> Results:
     return found
 
 
-def test_rates_are_medians_and_ratios_are_to_transformers_at_its_best_batch(results: Results) -> None:
+def test_rates_are_medians_and_ratios_are_relative_to_transformers_at_its_best_batch_size(results: Results) -> None:
     on = results.checkpoints[0]
     exact, merged = on.rate("exact"), on.rate("merged")
     assert exact is not None
@@ -61,10 +61,10 @@ def test_rates_are_medians_and_ratios_are_to_transformers_at_its_best_batch(resu
     assert results.peak_share(exact) == pytest.approx(200 / 1.5 / 200)
 
 
-def test_the_table_says_what_was_measured_and_what_was_not(results: Results) -> None:
-    said = text(results)
+def test_the_table_lists_what_was_measured_and_what_was_not(results: Results) -> None:
+    said = format_results(results)
     lines = said.splitlines()
-    # A contender's batches stand together, in order; what was not measured at a length is not made up.
+    # A contender's batch sizes come together, in order.
     assert [line.split()[:2] for line in lines if line.startswith(("transformers  ", "block exact  "))] == [
         ["transformers", "1"], ["transformers", "2"], ["block", "exact"], ["block", "exact"],
     ]  # fmt: skip
@@ -80,10 +80,10 @@ def test_the_table_says_what_was_measured_and_what_was_not(results: Results) -> 
 
 
 def test_columns_are_aligned() -> None:
-    assert columns([["", "b"], ["long", "1"], ["x", "10"]]) == ["       b", "long   1", "x     10"]
+    assert align_columns([["", "b"], ["long", "1"], ["x", "10"]]) == ["       b", "long   1", "x     10"]
 
 
-def test_the_json_holds_every_round_and_what_follows_from_it(results: Results, tmp_path: Path) -> None:
+def test_the_json_has_every_round_and_the_derived_values(results: Results, tmp_path: Path) -> None:
     write_json(results, tmp_path / "bench.json")
     content = json.loads((tmp_path / "bench.json").read_text())
     entry = content["checkpoints"][0]["rates"][1]
@@ -96,7 +96,7 @@ def test_the_json_holds_every_round_and_what_follows_from_it(results: Results, t
     assert content["left_out"] == ["openvino: not installed"]
 
 
-def test_without_matplotlib_the_plot_is_refused(
+def test_without_matplotlib_drawing_the_plot_fails(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -104,7 +104,7 @@ def test_without_matplotlib_the_plot_is_refused(
         plot.draw(results.checkpoints, "title", tmp_path / "plot.png")
 
 
-def test_the_plot_is_a_picture(results: Results, tmp_path: Path) -> None:
+def test_the_plot_is_a_png_file(results: Results, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot.draw(results.checkpoints, "title", tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
@@ -114,14 +114,14 @@ def test_peak_memory_is_that_of_this_process() -> None:
     assert 10 < peak_mib() < 1 << 20
 
 
-def test_a_busy_machine_is_warned_of(results: Results) -> None:
-    assert "warning" not in text(results)
+def test_a_busy_machine_gives_a_warning(results: Results) -> None:
+    assert "warning" not in format_results(results)
     results.others_share = 0.4
-    assert "other processes took 40% of the cores' time" in text(results)
+    assert "other processes took 40% of the cores' time" in format_results(results)
 
 
-def test_what_others_take_is_a_share() -> None:
-    others = Others()
+def test_the_time_of_other_processes_is_a_share() -> None:
+    others = OtherProcesses()
     sum(range(10**6))
     share = others.share()
     assert share is None or 0 <= share <= 1

@@ -1,4 +1,4 @@
-"""The simulation of runs on a cluster: what it must come to where that can be reckoned by hand."""
+"""The simulation of runs on a cluster, in cases whose results can be calculated by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.scaling.costs import (
 from bench.scaling.report import price_rows, rows
 from bench.scaling.results import Scaled, limit, shares, walls
 from bench.scaling.simulation import AMID, DECIDING, STARTING, TAIL, WRITING, Simulated, Simulation, simulate
-from bench.scaling.workload import Recordings, cut, field_recordings
+from bench.scaling.workload import Recordings, make_field_recordings, split
 from tests.conftest import ROOT
 
 MINUTE_WINDOWS = 30
@@ -39,7 +39,7 @@ FREE = {field.name: 0.0 for field in fields(Driver)} | {
 
 
 def free(**values: float) -> Costs:
-    """Costs of nothing but the model, and of what is given."""
+    """Return costs that are zero except for the model and the given `values`."""
     return Costs().changed(**{**FREE, **values})
 
 
@@ -53,32 +53,32 @@ def efficiency(recordings: Recordings, workers: int, costs: Costs) -> float:
 
 
 def test_one_worker_takes_as_long_as_all_recordings_together() -> None:
-    recordings = field_recordings(500, 3)
+    recordings = make_field_recordings(500, 3)
     found = simulate(recordings, 1, free())
     assert found.total_s == pytest.approx(recordings.windows.sum() * 0.1)
     assert found.useful_s == pytest.approx(found.total_s)
 
 
-def test_without_overhead_workers_lose_nothing_but_the_wait_for_the_last_recording() -> None:
+def test_without_overhead_workers_lose_only_the_wait_for_the_last_recording() -> None:
     assert efficiency(minutes(8 * 512), 8, free()) == pytest.approx(1, abs=0.01)
     assert efficiency(minutes(64 * 512), 64, free()) == pytest.approx(1, abs=0.01)
 
 
-def test_workers_of_different_speed_are_together_as_fast_as_so_many_alike() -> None:
+def test_workers_of_different_speeds_are_together_as_fast_as_equal_workers() -> None:
     assert efficiency(minutes(32 * 512), 32, free(worker_spread=0.3)) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize(("cost", "a_chunk"), [("task_s", 0.5), ("report_s", 0.5)])
-def test_a_driver_that_needs_half_a_second_a_chunk_takes_two_chunks_a_second(cost: str, a_chunk: float) -> None:
-    costs = free(window_s=1e-4, **{cost: a_chunk})
+@pytest.mark.parametrize(("cost", "chunk_s"), [("task_s", 0.5), ("report_s", 0.5)])
+def test_a_driver_that_needs_half_a_second_per_chunk_handles_two_chunks_per_second(cost: str, chunk_s: float) -> None:
+    costs = free(window_s=1e-4, **{cost: chunk_s})
     run = Simulation(minutes(2000), 50, costs)
     found = run.run()
-    assert found.labeling_s == pytest.approx(found.chunks * a_chunk, rel=0.02)
+    assert found.labeling_s == pytest.approx(found.chunks * chunk_s, rel=0.02)
     assert found.driver_busy == pytest.approx(1, rel=0.02)
     assert limit(found) == "the driver"
 
 
-def test_more_workers_do_not_help_a_driver_that_is_busy() -> None:
+def test_more_workers_do_not_help_a_busy_driver() -> None:
     costs = free(window_s=1e-3, report_s=0.3)
     some, more = (simulate(minutes(20_000), count, costs) for count in (64, 512))
     assert more.recordings_s < 1.05 * some.recordings_s
@@ -91,7 +91,7 @@ def test_more_workers_do_not_help_a_driver_that_is_busy() -> None:
         ("source_bytes_s", 1000 * (60 * 32000 + 44) / 1e6),
     ],
 )
-def test_what_all_share_gives_no_more_than_it_has(path: str, seconds: float) -> None:
+def test_shared_bandwidth_limits_the_run(path: str, seconds: float) -> None:
     found = simulate(minutes(1000), 20, free(window_s=1e-5, **{path: 1e6}))
     assert found.labeling_s == pytest.approx(seconds, rel=0.02)
 
@@ -102,23 +102,23 @@ def test_a_worker_that_reads_slower_than_it_computes_waits() -> None:
     assert shares(found)[AMID] > 0.5
 
 
-def test_useful_and_lost_time_add_up_to_what_is_paid() -> None:
+def test_useful_and_lost_time_add_up_to_the_total() -> None:
     for scenario in scenarios():
-        found = simulate(field_recordings(20_000, 1), 16, scenario.costs)
+        found = simulate(make_field_recordings(20_000, 1), 16, scenario.costs)
         assert found.useful_s + sum(found.lost.values()) == pytest.approx(16 * found.total_s)
         assert min(found.lost.values()) >= 0
         assert sum(shares(found).values()) == pytest.approx(1)
 
 
-def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
+def test_the_same_seed_gives_the_same_run_and_another_seed_a_different_one() -> None:
     def run(seed: int) -> Simulated:
-        return simulate(field_recordings(5000, seed), 16, scenarios()[1].costs, seed)
+        return simulate(make_field_recordings(5000, seed), 16, scenarios()[1].costs, seed)
 
     assert run(1) == run(1)
     assert run(1).total_s != run(2).total_s
 
 
-def test_long_recordings_at_the_end_let_the_others_wait() -> None:
+def test_long_recordings_at_the_end_make_the_other_workers_wait() -> None:
     recordings = Recordings(np.array([60.0] * 64 + [3600.0]))
     found = simulate(recordings, 8, free())
     assert found.total_s >= 1800 * 0.1
@@ -126,14 +126,14 @@ def test_long_recordings_at_the_end_let_the_others_wait() -> None:
     assert shares(found)[TAIL] > 0.5
 
 
-def test_what_the_driver_does_at_the_end_all_workers_wait_for() -> None:
+def test_all_workers_wait_for_what_the_driver_does_at_the_end() -> None:
     found = simulate(minutes(1000), 4, free(decide_s=0.1, write_window_s=0.001))
     assert found.total_s - found.labeling_s == pytest.approx(100 + 1000 * MINUTE_WINDOWS * 0.001)
     assert found.lost[DECIDING] == pytest.approx(4 * 100)
     assert found.lost[WRITING] == pytest.approx(4 * 30)
 
 
-def test_lost_workers_have_their_chunks_done_again_and_come_back() -> None:
+def test_chunks_of_lost_workers_are_repeated_and_the_workers_are_replaced() -> None:
     recordings = minutes(4000)
     calm = simulate(recordings, 8, free())
     found = simulate(recordings, 8, free(losses_an_hour=6.0, start_s=10.0))
@@ -143,14 +143,14 @@ def test_lost_workers_have_their_chunks_done_again_and_come_back() -> None:
     assert again < found.losses * 2 * 16 / recordings.count  # two chunks of 16 each time, at most
 
 
-def test_workers_that_start_later_are_later_by_that() -> None:
+def test_a_later_start_delays_the_end_by_the_same_time() -> None:
     recordings = minutes(512)
     calm, late = (simulate(recordings, 4, free(start_s=seconds)) for seconds in (0.0, 30.0))
     assert late.total_s - calm.total_s == pytest.approx(30)
     assert late.lost[STARTING] == pytest.approx(4 * 30)
 
 
-def test_what_a_lost_worker_was_to_compute_does_not_hold_up_the_one_in_its_place() -> None:
+def test_the_remaining_work_of_a_lost_worker_does_not_delay_its_replacement() -> None:
     found = simulate(Recordings(np.full(40, 3600.0)), 1, free(window_s=0.01, losses_an_hour=60.0))
     again = found.useful_s - 40 * 1800 * 0.01
     assert found.losses > 3
@@ -158,7 +158,7 @@ def test_what_a_lost_worker_was_to_compute_does_not_hold_up_the_one_in_its_place
     assert again <= found.losses * 2 * 18 + 1
 
 
-def test_the_more_workers_the_less_often_each_of_them_reports() -> None:
+def test_with_more_workers_each_reports_less_often() -> None:
     recordings = minutes(32 * 512)
     often, seldom = (
         simulate(recordings, 32, free(report_s=1e-6, reporters_a_second=count)) for count in (math.inf, 1.0)
@@ -166,36 +166,36 @@ def test_the_more_workers_the_less_often_each_of_them_reports() -> None:
     assert often.driver_s["taking in reports"] > 3 * seldom.driver_s["taking in reports"]
 
 
-def test_each_of_a_workers_chunks_is_reported_at_least_once_and_at_most_once_a_recording() -> None:
+def test_each_chunk_is_reported_at_least_once_and_at_most_once_per_recording() -> None:
     costs = free(window_s=1e-9, report_s=1.0)
     recordings = minutes(320)
-    assert simulate(recordings, 1, costs).driver_s["taking in reports"] == cut(recordings, 2, "cpu").count
+    assert simulate(recordings, 1, costs).driver_s["taking in reports"] == split(recordings, 2, "cpu").count
     slow = free(window_s=100.0, report_s=1.0)
     assert simulate(recordings, 1, slow).driver_s["taking in reports"] == pytest.approx(320)
 
 
-def test_how_far_the_driver_carries_is_what_a_busy_one_reaches() -> None:
-    # Few and fast workers, so that little is cut into smaller chunks at the end.
+def test_the_calculated_limit_of_the_driver_matches_a_busy_one() -> None:
+    # A few fast workers, so that few recordings are in smaller chunks at the end.
     costs = scenarios()[2].costs.changed(
         save_s=0.0, window_s=1e-4, first_byte_s=0.0, worker_bytes_s=1e12, prepare_s=0.0, start_s=0.0,
         checkpoint_bytes=0.0,
     )  # fmt: skip
-    recordings = field_recordings(200_000, 2)
+    recordings = make_field_recordings(200_000, 2)
     found = simulate(recordings, 16, costs)
     assert found.driver_busy > 0.9
     assert found.recordings / found.labeling_s == pytest.approx(walls(recordings, costs).driver, rel=0.15)
 
 
 @pytest.mark.parametrize("name", [pytest.param(CPU_FAST, marks=pytest.mark.slow), GPU])
-def test_64_workers_reach_the_efficiency_that_is_wanted_of_them(name: str) -> None:
-    recordings = field_recordings(1_000_000, 0)
+def test_64_workers_reach_an_efficiency_of_85_percent(name: str) -> None:
+    recordings = make_field_recordings(1_000_000, 0)
     (scenario,) = (one for one in scenarios() if one.name == name)
     assert efficiency(recordings, 64, scenario.costs) >= 0.85
 
 
 @pytest.mark.slow
-def test_the_documentation_shows_what_the_simulation_finds() -> None:
-    recordings = field_recordings(1_000_000, 0)
+def test_the_documentation_shows_the_results_of_the_simulation() -> None:
+    recordings = make_field_recordings(1_000_000, 0)
     shown = (ROOT / "docs" / "ray.md").read_text()
     for scenario in scenarios():
         runs = tuple(simulate(recordings, count, scenario.costs) for count in (1, 8, 64, 128, 256, 512))
@@ -206,7 +206,7 @@ def test_the_documentation_shows_what_the_simulation_finds() -> None:
     assert FORMULA in shown
 
 
-def test_the_documentation_shows_what_is_assumed() -> None:
+def test_the_documentation_lists_the_assumptions() -> None:
     shown = (ROOT / "docs" / "ray.md").read_text()
     for name, one in Costs().to_json().items():
         if str(one.get("source", "")).startswith(ASSUMED):
@@ -214,7 +214,7 @@ def test_the_documentation_shows_what_is_assumed() -> None:
 
 
 def test_recordings_are_mostly_a_minute_long() -> None:
-    seconds = field_recordings(100_000, 0).seconds
+    seconds = make_field_recordings(100_000, 0).seconds
     assert (seconds == 60).mean() == pytest.approx(0.70, abs=0.01)
     assert (seconds == 3600).mean() == pytest.approx(0.002, abs=0.001)
     clips = seconds[seconds < 60]
@@ -222,16 +222,16 @@ def test_recordings_are_mostly_a_minute_long() -> None:
     assert clips.max() <= 10
 
 
-def test_chunks_hold_every_recording_once() -> None:
-    recordings = field_recordings(10_000, 4)
-    chunks = cut(recordings, 16, "cpu")
+def test_every_recording_is_in_one_chunk() -> None:
+    recordings = make_field_recordings(10_000, 4)
+    chunks = split(recordings, 16, "cpu")
     assert chunks.recordings.sum() == 10_000
     assert chunks.windows.sum() == recordings.windows.sum()
     assert chunks.bytes.sum() == recordings.sizes.sum()
     assert chunks.seconds.sum() == pytest.approx(recordings.seconds.sum())
 
 
-def test_every_constant_in_seconds_or_bytes_says_what_it_is_and_where_it_is_from() -> None:
+def test_every_constant_in_seconds_or_bytes_has_a_unit_and_a_source() -> None:
     said = Costs().to_json()
     for part in (Driver, Paths):
         for field in fields(part):
@@ -240,12 +240,12 @@ def test_every_constant_in_seconds_or_bytes_says_what_it_is_and_where_it_is_from
     assert {field.name for field in fields(Workers)} <= said.keys()
 
 
-def test_a_constant_that_does_not_exist_is_refused() -> None:
+def test_an_unknown_constant_is_rejected() -> None:
     with pytest.raises(ValueError, match="tusk_s"):
         Costs().changed(tusk_s=1.0)
 
 
-def test_a_thousand_hours_cost_what_their_windows_take() -> None:
+def test_the_price_of_a_thousand_hours_follows_from_their_windows() -> None:
     exact, fast, gpu = prices(scenarios(), core_hour=0.05, gpu_hour=2.0)
     assert exact.windows == 1_800_000
     assert exact.worker_hours == pytest.approx(1250)

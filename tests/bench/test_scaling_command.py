@@ -1,4 +1,4 @@
-"""`python -m bench scaling`: what it prints, writes and refuses."""
+"""`python -m bench scaling`: what it prints, writes and rejects."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bench.scaling import command, report
 from bench.scaling.costs import CPU_EXACT, CPU_FAST, GPU, scenarios
 from bench.scaling.results import Scaled, walls
 from bench.scaling.simulation import simulate
-from bench.scaling.workload import field_recordings
+from bench.scaling.workload import make_field_recordings
 from block.settings import SettingsError
 
 
 def scaled() -> list[Scaled]:
-    recordings = field_recordings(2000, 0)
+    recordings = make_field_recordings(2000, 0)
     return [
         Scaled(one, tuple(simulate(recordings, n, one.costs) for n in (1, 8)), walls(recordings, one.costs))
         for one in scenarios()
     ]
 
 
-def test_it_prints_a_table_a_scenario_and_writes_json_and_a_picture(
+def test_it_prints_a_table_per_scenario_and_writes_json_and_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.main(["--recordings", "2000", "--workers", "1,4", "--out", str(tmp_path)]) == 0
@@ -43,7 +43,7 @@ def test_it_prints_a_table_a_scenario_and_writes_json_and_a_picture(
     assert (tmp_path / "scaling.png").exists() or "left out" in out
 
 
-def test_constants_can_be_set_and_prices_given(tmp_path: Path) -> None:
+def test_constants_and_prices_can_be_set(tmp_path: Path) -> None:
     arguments = ["--recordings", "500", "--workers", "2", "--scenario", GPU, "--out", str(tmp_path), "--gpu-hour", "3"]
     assert command.main([*arguments, "--set", "task_s=0.5", "--set", "window_s=0.01"]) == 0
     content = json.loads((tmp_path / "scaling.json").read_text())
@@ -54,42 +54,42 @@ def test_constants_can_be_set_and_prices_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["--workers=", "--workers=0", "--workers=1;2", "--set=task_s", "--set=task_s=soon"])
-def test_what_is_no_number_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as refused:
+def test_values_that_are_not_numbers_are_rejected(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
         command.main([given])
-    assert refused.value.code == 2
+    assert caught.value.code == 2
     assert "expected" in capsys.readouterr().err
 
 
-def test_a_constant_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="--set: 'tusk_s' is no constant"):
+def test_an_unknown_constant_is_rejected_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--set: 'tusk_s' isn't a constant"):
         command.main(["--set", "tusk_s=1", "--recordings", "10", "--out", str(tmp_path)])
 
 
-def test_no_recordings_are_refused(tmp_path: Path) -> None:
+def test_zero_recordings_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--recordings is 0"):
         command.main(["--recordings", "0", "--out", str(tmp_path)])
 
 
-def test_where_nothing_can_be_written_it_says_where(tmp_path: Path) -> None:
+def test_if_the_output_cannot_be_written_the_error_names_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="file"):
         command.main(["--recordings", "10", "--out", str(tmp_path / "file" / "out")])
 
 
-def test_the_picture_is_one(tmp_path: Path) -> None:
+def test_the_plot_is_a_png_file(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     report.draw(scaled(), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_single_scenario_makes_a_picture_too(tmp_path: Path) -> None:
+def test_a_single_scenario_can_be_plotted(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     report.draw(scaled()[:1], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
-def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_drawing_the_plot_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BenchError, match="matplotlib not installed"):
         report.draw(scaled(), tmp_path / "plot.png")

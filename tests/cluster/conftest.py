@@ -1,4 +1,4 @@
-"""A cluster of three machines on this one, by Ray's own utility, and the commands that label on it."""
+"""A cluster of three simulated machines, made with Ray's own utility, and the commands that label on it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import soundfile
 from tests.conftest import ROOT
 from tests.folder.conftest import tones
 
-# What runs in every worker before anything else, and not in the driver, which opens no recordings: one file kills the
-# process, as a decoder that crashes or a system that runs out of memory would, and those of one folder take their time.
+# Every worker runs this first; the driver doesn't, and opens no recordings. One file kills the process, as a crashing
+# decoder or a system without memory would, and files in one folder take long to open.
 HOOK = """
 import os, signal, time
 opened = os.open
@@ -37,8 +37,8 @@ os.open = hooked
 
 
 @contextmanager
-def unclosed() -> Iterator[None]:
-    """Ray's utility leaves sockets and files to the garbage collector; in here they are collected, and nowhere else."""
+def ignore_unclosed() -> Iterator[None]:
+    """Collect, in this block, the sockets and files that Ray's utility leaves to the garbage collector."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
@@ -47,7 +47,7 @@ def unclosed() -> Iterator[None]:
 
 @dataclass
 class Machines:
-    """A head without cores, on which commands run, and machines of one core each that come and go."""
+    """A head without cores, on which commands run, and machines with one core each that tests add and kill."""
 
     cluster: Any
     environment: dict[str, str]
@@ -58,17 +58,17 @@ class Machines:
         return str(self.cluster.address)
 
     def add(self) -> Any:
-        with unclosed():
+        with ignore_unclosed():
             self.running.append(self.cluster.add_node(num_cpus=1, env_vars=self.environment))
         return self.running[-1]
 
     def kill(self, node: Any) -> None:
         self.running.remove(node)
-        with unclosed():
+        with ignore_unclosed():
             self.cluster.remove_node(node, allow_graceful=False)
 
-    def two(self) -> None:
-        """Two machines again, whatever a test has left."""
+    def restore_two(self) -> None:
+        """Add machines until there are two again, whatever the last test left."""
         while len(self.running) < 2:
             self.add()
 
@@ -81,28 +81,28 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
     hooks = tmp_path_factory.mktemp("hooks")
     (hooks / "sitecustomize.py").write_text(HOOK)
-    with unclosed():
+    with ignore_unclosed():
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made = Machines(cluster, {"PYTHONPATH": str(hooks)})
     try:
         yield made
     finally:
-        with unclosed():
+        with ignore_unclosed():
             cluster.shutdown()
-            # Nothing may be left that some later test would be blamed for.
+            # Leave nothing behind that would make a later test fail.
             made.running.clear()
             del made.cluster, cluster
 
 
 @pytest.fixture
 def two(machines: Machines) -> Machines:
-    machines.two()
+    machines.restore_two()
     return machines
 
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of several lengths in folders, one of them twice, one cut off, one empty."""
+    """Recordings of several lengths in folders: one exists twice, one is truncated, one is empty."""
     folder = tmp_path_factory.mktemp("recordings")
     for number in range(24):
         below = folder / ("dogs" if number % 3 else ".") / f"{number:02}.wav"
@@ -117,13 +117,13 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def slow(recordings: Path, tmp_path: Path) -> Path:
-    """The same recordings, which take their time to be read, so that something can happen meanwhile."""
+    """The same recordings, which take long to read, so that tests can act during the run."""
     return Path(shutil.copytree(recordings, tmp_path / "slow" / "recordings"))
 
 
 @pytest.fixture(scope="session")
 def command(checkpoint_folder: Path) -> Callable[..., list[str]]:
-    """The arguments of `python -m block label`."""
+    """Return a function that makes the arguments of `python -m block label`."""
 
     def made(folder: Path, out: Path, *options: str) -> list[str]:
         fixed = ["--model", str(checkpoint_folder), "--device", "cpu", "--audioset-labels", "speech, music (tune), dog"]
@@ -134,7 +134,7 @@ def command(checkpoint_folder: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def label(command: Callable[..., list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`python -m block label`, run to its end."""
+    """Return a function that runs `python -m block label` to its end."""
 
     def run(folder: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command(folder, out, *options), cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -148,7 +148,7 @@ def alone(
     recordings: Path,
     label: Callable[..., subprocess.CompletedProcess[str]],
 ) -> Path:
-    """What a run on a single machine makes of the recordings."""
+    """The output folder of a run on a single machine over the recordings."""
     out = tmp_path_factory.mktemp("alone") / "out"
     done = label(recordings, out)
     assert done.returncode == 1, done.stdout + done.stderr  # two recordings are damaged

@@ -1,8 +1,8 @@
-"""`python -m tests.cluster.costs_of_ray`: what Ray Data costs the driver, for the constants of the simulation.
+"""`python -m tests.cluster.costs_of_ray`: measure what Ray Data costs the driver, for the simulation's constants.
 
-Chunks and reports travel as in a run, but nobody computes: workers yield reports of so many bytes at once. Processor
-time of the driver's process is what counts, since on this machine workers take turns with it on the same cores. What a
-chunk and a report take comes from runs with different numbers of both.
+Chunks and reports travel as in a run, but without a model: workers immediately yield reports of a given size. Only the
+CPU time of the driver's process counts, because the workers share its cores on this machine. The costs per chunk and
+per report come from runs with different numbers of both.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ CHUNKS, MANY_CHUNKS, REPORTS = 100, 300, 9
 SMALL, LARGE = 20_000, 2_000_000
 
 
-class Yields:
-    """Stands for a worker: as many reports a chunk, of as many bytes, as it is told."""
+class FakeWorker:
+    """A worker that yields `reports` reports of `size` bytes per chunk."""
 
     def __init__(self, reports: int, size: int) -> None:
         self.reports, self.size = reports, size
@@ -38,15 +38,15 @@ class Yields:
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds: making the dataset, processor time of the driver's process while it ran, and its whole time."""
+    """Seconds to make the dataset, CPU seconds of the driver's process during the run, and seconds of the run."""
 
     making_s: float
     driver_s: float
     whole_s: float
 
 
-def took(chunks: int, reports: int, size: int) -> Took:
-    """A dataset of `chunks` through the workers."""
+def measure(chunks: int, reports: int, size: int) -> Took:
+    """Run a dataset of `chunks` chunks through the workers."""
     import pyarrow as pa
     import ray
     from ray.data import ActorPoolStrategy
@@ -56,22 +56,22 @@ def took(chunks: int, reports: int, size: int) -> Took:
     dataset = ray.data.from_arrow(tables)
     making_s = time.perf_counter() - began
     dataset = dataset.map_batches(
-        Yields, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=1, max_concurrency=2,
+        FakeWorker, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=1, max_concurrency=2,
         compute=ActorPoolStrategy(size=WORKERS, max_tasks_in_flight_per_actor=2),
         fn_constructor_kwargs={"reports": reports, "size": size}, max_restarts=-1, max_task_retries=-1,
     )  # fmt: skip
     first, began, processor, seen = True, 0.0, 0.0, 0
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        if first:  # workers have started: what comes now is what counts
+        if first:  # the workers have started: measure from here
             first, began, processor = False, time.perf_counter(), time.process_time()
         seen += sum(len(one) for one in batch.column("report").to_pylist())
     if seen != chunks * reports * size:
-        raise RuntimeError(f"{seen} bytes came; expected {chunks * reports * size}")
+        raise RuntimeError(f"got {seen} bytes; expected {chunks * reports * size}")
     return Took(making_s, time.process_time() - processor, time.perf_counter() - began)
 
 
 def main() -> int:
-    """Measure, and print the constants by name, in seconds."""
+    """Measure, and print the constants by name, in seconds. Return the exit code."""
     import ray
     from ray.data import DataContext
 
@@ -83,9 +83,9 @@ def main() -> int:
     try:
         context = DataContext.get_current()
         context.enable_progress_bars, context.target_max_block_size = False, 1
-        took(10, 1, SMALL)
-        few, many = took(CHUNKS, 1, SMALL), took(MANY_CHUNKS, 1, SMALL)
-        reporting, large = took(CHUNKS, REPORTS, SMALL), took(CHUNKS, REPORTS, LARGE)
+        measure(10, 1, SMALL)
+        few, many = measure(CHUNKS, 1, SMALL), measure(MANY_CHUNKS, 1, SMALL)
+        reporting, large = measure(CHUNKS, REPORTS, SMALL), measure(CHUNKS, REPORTS, LARGE)
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

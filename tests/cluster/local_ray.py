@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine alone, of one node, for as long as tests need it."""
+"""A Ray cluster of one node on this machine, for as long as tests need it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 @contextmanager
 def local_ray(cpus: int = 2) -> Iterator[Path]:
-    """Started, and ended afterwards; the folder of all its files, which goes with it."""
-    # Before Ray is imported: it asks nobody, and says nothing to anybody.
+    """Start a cluster, yield the folder of its files, then stop it and remove the folder."""
+    # Set before Ray is imported: it then neither asks about usage statistics nor sends any.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
-    # Not below pytest's folder: the names of sockets may have 107 characters at most.
+    # Not in pytest's folder: socket names can have at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
     try:
         ray.init(

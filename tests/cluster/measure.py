@@ -1,7 +1,7 @@
-"""`python -m tests.cluster.measure`: one and two workers beside a plain run, in turns, then a node that is killed.
+"""`python -m tests.cluster.measure`: time a plain run, one worker and two workers in turns, then kill a node.
 
-The cluster is Ray's own utility for several nodes on one machine, the commands are those that users type. Ends with 1
-if a promise is not kept. On two cores about a quarter of an hour.
+The cluster uses Ray's own utility for several nodes on one machine; the commands are those that users type. The exit
+code is 1 if a check fails. It takes about a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import soundfile
 
 from tests.cluster import nodes as cluster
 from tests.cluster.nodes import ONE_THREAD, Ended, Nodes, label_command, run
-from tests.cluster.outputs import differences, stored_rows
+from tests.cluster.outputs import count_rows, find_differences
 from tests.conftest import EMBEDDED, ROOT
 from tests.soak.check import Check, at_most, no_problems
 
@@ -37,7 +37,7 @@ WORKERS = {ONE: 1, TWO: 2}
 
 @dataclass(frozen=True)
 class Way:
-    """Seconds of each round of a way of running, over all recordings and over a single short one."""
+    """The seconds of each round of one way to run, with all recordings and with a single short one."""
 
     whole_s: tuple[float, ...]
     start_s: tuple[float, ...]
@@ -52,13 +52,13 @@ class Way:
 
     @property
     def rest(self) -> float:
-        """Without what a run takes that has nothing to do."""
+        """Seconds without those of a run that has almost nothing to do."""
         return self.seconds - self.start
 
 
 @dataclass(frozen=True)
 class Killed:
-    """A run whose node was killed: when, how long nothing came after that, and what became of it. Seconds."""
+    """A run in which a node was killed: when, the longest pause after that, and the results. Times in seconds."""
 
     seconds: float
     at_s: float
@@ -72,7 +72,7 @@ class Killed:
 
 @dataclass(frozen=True)
 class Found:
-    """All that was measured."""
+    """All measurements."""
 
     recordings: int
     audio_s: float
@@ -91,23 +91,25 @@ class Found:
 
     @property
     def overhead(self) -> float:
-        """Percent."""
+        """Overhead in percent."""
         return 100 * (self.ways[ONE].seconds / self.ways[PLAIN].seconds - 1)
 
     @property
     def overhead_of_rest(self) -> float:
-        """Percent."""
+        """Overhead in percent."""
         return 100 * (self.ways[ONE].rest / self.ways[PLAIN].rest - 1)
 
     def checks(self) -> list[Check]:
-        """What was promised."""
+        """Return the checks of what docs/ray.md promises."""
         killed = self.killed
         return [
             no_problems("labels and scores of all runs", self.problems),
             Check("two workers against one", self.speedup >= SPEEDUP, f"{self.speedup:.2f}, at least {SPEEDUP}"),
             at_most("one worker over the plain run", self.overhead, OVERHEAD_PERCENT, "%"),
             Check("exit code after a node was killed", killed.code == 0, str(killed.code)),
-            Check("labeled all the same", killed.labeled == self.recordings, f"{killed.labeled} of {self.recordings}"),
+            Check(
+                "labeled in spite of that", killed.labeled == self.recordings, f"{killed.labeled} of {self.recordings}"
+            ),
             Check("stored twice", killed.twice == 0, str(killed.twice)),
             no_problems("labels and scores after a node was killed", killed.problems),
         ]
@@ -121,18 +123,18 @@ class Found:
 
 
 def main() -> int:
-    """Measure; returns the exit code."""
+    """Measure, and return the exit code."""
     options = _parser().parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cluster-") as scratch:
         found = _measured(Path(scratch), options)
     (options.out / "cluster.json").write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
-    told = table(found)
-    print(f"\n{told}\n")
+    tables = format_table(found)
+    print(f"\n{tables}\n")
     if options.docs:
-        DOCS.write_text(with_marked(DOCS.read_text(), "measured", f"\n{told}\n"))
-    _say(f"{(time.monotonic() - began) / 60:.0f} minutes; figures in {options.out / 'cluster.json'}")
+        DOCS.write_text(replace_marked(DOCS.read_text(), "measured", f"\n{tables}\n"))
+    _say(f"{(time.monotonic() - began) / 60:.0f} minutes; results in {options.out / 'cluster.json'}")
     checks = found.checks()
     for check in checks:
         print(check)
@@ -140,15 +142,19 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.measure", description="Measure; see docs/ray.md.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster.measure", description="Measure a cluster. See docs/ray.md."
+    )
     parser.add_argument("--out", type=Path, default=Path("build/cluster"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recordings", type=int, default=RECORDINGS, metavar="N", help="default: %(default)s")
-    parser.add_argument("--seconds", type=int, default=SECONDS, metavar="S", help="of each; default: %(default)s")
     parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, metavar="N", help="of runs in turns; default: %(default)s"
+        "--seconds", type=int, default=SECONDS, metavar="S", help="length of each; default: %(default)s"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help="rounds of alternating runs; default: %(default)s"
     )
     parser.add_argument("--model", default=str(EMBEDDED), metavar="DIR", help="default: the embedded checkpoint")
-    parser.add_argument("--docs", action="store_true", help="put the figures into docs/ray.md")
+    parser.add_argument("--docs", action="store_true", help="write the results into docs/ray.md")
     return parser
 
 
@@ -170,16 +176,16 @@ def _measured(scratch: Path, options: argparse.Namespace) -> Found:
                 start[way].append(_ran(short, scratch / f"{way}-short-{number}", way, there, options.model).seconds)
                 ended = _ran(made, scratch / f"{way}-{number}", way, there, options.model)
                 whole[way].append(ended.seconds)
-                _say(f"{IN_WORDS[way]}: {ended.seconds:.1f} s, of which {start[way][-1]:.1f} s to start and to end")
+                _say(f"{IN_WORDS[way]}: {ended.seconds:.1f} s, of which {start[way][-1]:.1f} s startup and shutdown")
                 if (way, number) != (PLAIN, 0):
-                    problems += differences(scratch / f"{PLAIN}-0", scratch / f"{way}-{number}")
+                    problems += find_differences(scratch / f"{PLAIN}-0", scratch / f"{way}-{number}")
     killed = _killed(made, scratch / "killed", scratch / f"{PLAIN}-0", options)
     ways = {way: Way(tuple(whole[way]), tuple(start[way])) for way in IN_WORDS}
     return Found(options.recordings, audio_s, load, ways, tuple(problems), killed)
 
 
 def make_recordings(folder: Path, count: int, seconds: int, seed: int = 0) -> float:
-    """Recordings that differ, of about `seconds` each: noise that swells and fades. Returns their length together."""
+    """Write `count` different recordings of swelling noise, about `seconds` long, and return their total length."""
     folder.mkdir()
     chance = np.random.default_rng(seed)
     total = 0.0
@@ -202,7 +208,7 @@ def _ran(folder: Path, out: Path, way: str, there: Nodes, model: str) -> Ended:
 
 
 def _killed(folder: Path, out: Path, expected: Path, options: argparse.Namespace) -> Killed:
-    """A run on two nodes, one of which is killed once half of the recordings are labeled."""
+    """Run on two nodes, and kill one once half of the recordings are labeled."""
     began, killed_at, labeled = time.monotonic(), 0.0, 0
     with cluster.nodes(2) as there:
         began = time.monotonic()
@@ -223,16 +229,16 @@ def _killed(folder: Path, out: Path, expected: Path, options: argparse.Namespace
     before = sum(one <= killed_at for one in at)
     times = [killed_at, *(one for one in at if one > killed_at), ended.seconds]
     silence = max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
-    _say(f"a node killed after {killed_at:.1f} s, with {before} labeled: {ended.seconds:.1f} s altogether")
-    rows = stored_rows(out)
+    _say(f"a node killed after {killed_at:.1f} s, with {before} labeled: {ended.seconds:.1f} s in total")
+    rows = count_rows(out)
     twice = sum(many > 1 for many in rows.values())
     return Killed(
-        ended.seconds, killed_at, before, silence, ended.code, len(rows), twice, tuple(differences(expected, out))
+        ended.seconds, killed_at, before, silence, ended.code, len(rows), twice, tuple(find_differences(expected, out))
     )
 
 
-def table(found: Found) -> str:
-    """The figures, in Markdown."""
+def format_table(found: Found) -> str:
+    """Return the results in Markdown."""
     plain = found.ways[PLAIN]
     lines = [
         f"{found.recordings:,} recordings, {found.audio_s / 3600:.1f} hours of audio; medians of {len(plain.whole_s)} "
@@ -265,8 +271,8 @@ def table(found: Found) -> str:
     return "\n".join(lines)
 
 
-def with_marked(text: str, name: str, new: str) -> str:
-    """`text` with `new` between the markers of `name`. Raises ValueError where they are missing."""
+def replace_marked(text: str, name: str, new: str) -> str:
+    """Return `text` with `new` between the markers of `name`. Raise ValueError if they are missing."""
     found = re.search(rf"(<!-- cluster:{name} -->)(.*?)(<!-- /cluster:{name} -->)", text, re.DOTALL)
     if found is None:
         raise ValueError(f"no markers for {name!r}")

@@ -1,4 +1,4 @@
-"""A cluster of several nodes on this machine, by Ray's own utility, and the block's command run beside it."""
+"""A cluster of several nodes on this machine, made with Ray's own utility, and runs of the block's command on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 from tests.conftest import ROOT
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# Ray's workers let everything else go first, a plain run does not: on a busy machine they could not be compared.
+# By default, Ray's workers have low priority and a plain run doesn't, so on a busy machine they couldn't be compared.
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
 LIMIT_S = 1800.0
@@ -29,7 +29,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 @dataclass
 class Nodes:
-    """A head without CPUs, and nodes. `cluster` is Ray's `Cluster`."""
+    """A head without CPUs, and its nodes. `cluster` is Ray's `Cluster`."""
 
     cluster: Any
     workers: list[Any]
@@ -39,18 +39,18 @@ class Nodes:
         return str(self.cluster.address)
 
     def kill(self, at: int) -> None:
-        """Kill a node's processes, as if its machine had lost its power."""
+        """Kill a node's processes, as if its machine had lost power."""
         self.cluster.remove_node(self.workers[at], allow_graceful=False)
 
 
 @contextmanager
 def nodes(count: int, cpus: int = 1) -> Iterator[Nodes]:
-    """A cluster of a head and `count` nodes of so many CPUs, which nobody finds who looks for a Ray."""
+    """Run a cluster of a head and `count` nodes with `cpus` CPUs each, which other Ray programs don't find."""
     from ray.cluster_utils import Cluster
 
-    # Not below another temporary folder: the names of sockets may have 107 characters at most.
+    # Not in another temporary folder: socket names can have at most 107 characters.
     folder = tempfile.mkdtemp(prefix="ray-")
-    # Else the utility writes its address where everybody's Ray looks for one, and takes away what stood there.
+    # Otherwise, the utility would overwrite the address that every Ray program on this machine uses.
     os.environ["RAY_TMPDIR"] = folder
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
@@ -63,7 +63,7 @@ def nodes(count: int, cpus: int = 1) -> Iterator[Nodes]:
 
 @dataclass
 class Ended:
-    """A command that has ended. `lines` are its output, with the seconds since its start at which each came."""
+    """A command that has ended. `lines` is its output, each line with the seconds since the start."""
 
     seconds: float
     code: int
@@ -74,12 +74,12 @@ class Ended:
         return "\n".join(line for _, line in self.lines)
 
     def labeled_at(self) -> list[float]:
-        """When recordings were reported as labeled; the command ran with --verbose."""
+        """Return when each recording was reported as labeled. The command must have run with --verbose."""
         return [at for at, line in self.lines if LABELED.match(line)]
 
 
 def run(arguments: Sequence[str], tell: Callable[[str], None] = lambda line: None, /, **environment: str) -> Ended:
-    """`python -m block …`; `tell` gets each line of its output as it comes."""
+    """Run `python -m block …`, and pass each line of its output to `tell` as it comes."""
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "block", *arguments], cwd=ROOT, text=True, errors="replace",
@@ -102,7 +102,7 @@ def run(arguments: Sequence[str], tell: Callable[[str], None] = lambda line: Non
 
 
 def label_command(folder: Path, out: Path, model: str, *others: str) -> list[str]:
-    """`label` of a folder, with a line for each recording."""
+    """Return the arguments to label a folder, with a line of output per recording."""
     labels = "Speech, Music (tune), Dog (0.4)"
     return [
         "label",

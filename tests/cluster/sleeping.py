@@ -1,8 +1,8 @@
-"""`python -m tests.cluster.sleeping`: the simulation held to real runs, on a cluster whose workers' model sleeps.
+"""`python -m tests.cluster.sleeping`: compare the simulation with real runs, on workers whose model sleeps.
 
-Everything is as in a run of `label --ray` but the model, which sleeps for each window and gives made-up logits: so that
-more workers than the machine has cores keep it no busier. What is compared is the time from when the workers were ready
-(their mean) to the last label: how long many processes take to start on few cores is no matter of scaling.
+Everything else is as in a run of `label --ray`. The model sleeps for each window and returns made-up logits, so more
+workers than cores don't overload the machine. What is compared is the time from when the workers were ready (on
+average) to the last label: how long many processes take to start on few cores has nothing to do with scaling.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ from tests.cluster.nodes import LABELED, nodes
 from tests.conftest import EMBEDDED, ROOT
 
 RATE_HZ, WINDOW_MS = 16000, 200
-WINDOWS = 30  # of a recording
+WINDOWS = 30  # per recording
 SLEEPS = "SLEEP_S_A_WINDOW"
 READY = re.compile(r"ready at ([0-9.]+)")
 WORKERS = (1, 2, 4, 8)
 
 
-class LabelRecordingsAsleep(LabelRecordings):
-    """A worker whose model sleeps. It says when it is ready."""
+class SleepingWorker(LabelRecordings):
+    """A worker whose model sleeps. It reports when it is ready."""
 
     def _load(self) -> Any:
         from block.labeling.labeler import ExactLabeler
-        from tests.cluster.asleep import Asleep
+        from tests.cluster.sleeping_labeler import SleepingLabeler
 
         resources = super()._load()
-        awake = resources.labeler
-        if not isinstance(awake, ExactLabeler):
-            raise TypeError(f"the labeler is of type {type(awake).__name__}, expected ExactLabeler; use the exact mode")
-        labeler = Asleep(**{one.name: getattr(awake, one.name) for one in dataclasses.fields(awake)})
+        real = resources.labeler
+        if not isinstance(real, ExactLabeler):
+            raise TypeError(f"the labeler is a {type(real).__name__}; expected an ExactLabeler: use exact mode")
+        labeler = SleepingLabeler(**{each.name: getattr(real, each.name) for each in dataclasses.fields(real)})
         self._notices.say(f"ready at {time.time():.3f}")
         return dataclasses.replace(resources, labeler=labeler)
 
 
 def command(argv: Sequence[str]) -> int:
-    """`label`, with such workers."""
+    """Run `label` with sleeping workers."""
     import block.cluster.driver
     from block.commands import label
 
-    with patch.object(block.cluster.driver, "LabelRecordings", LabelRecordingsAsleep):
+    with patch.object(block.cluster.driver, "LabelRecordings", SleepingWorker):
         return label.main(argv)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A run and its simulation: seconds from ready to labeled."""
+    """A run and its simulation, in seconds from ready to labeled."""
 
     workers: int
     measured_s: float
@@ -75,15 +75,15 @@ class Compared:
 
     @property
     def deviation(self) -> float:
-        """Of the simulation from the run, as a share of the run."""
+        """The deviation of the simulation from the run, relative to the run."""
         return self.simulated_s / self.measured_s - 1
 
 
 def main() -> int:
-    """Run, simulate, print what came of it."""
+    """Run, simulate and print the comparison. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.sleeping", description="See docs/ray.md.")
     parser.add_argument("--recordings", type=int, default=320, metavar="N", help="default: %(default)s")
-    parser.add_argument("--sleep", type=float, default=0.02, metavar="S", help="a window; default: %(default)s")
+    parser.add_argument("--sleep", type=float, default=0.02, metavar="S", help="per window; default: %(default)s")
     parser.add_argument("--workers", default=",".join(map(str, WORKERS)), metavar="N,N", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("build/cluster"), metavar="DIR", help="default: %(default)s")
     options = parser.parse_args()
@@ -101,12 +101,12 @@ def main() -> int:
             print(f"{workers} workers: {measured_s:.1f} s, simulated {found[-1].simulated_s:.1f} s", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "sleeping.json").write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1) + "\n")
-    print(table(found))
+    print(format_table(found))
     return 0
 
 
 def simulated_s(recordings: int, workers: int, sleep_s: float) -> float:
-    """The same run, simulated, from when all workers are ready."""
+    """Return the time of the same run in the simulation, from when all workers are ready."""
     costs = Costs().changed(
         window_s=sleep_s, start_s=0.0, start_spread=0.0, worker_spread=0.0, chunk_spread=0.0, checkpoint_bytes=0.0,
         connect_s=0.0, list_s=0.0, chunk_s=0.0, first_byte_s=0.0, source_bytes_s=1e12, worker_bytes_s=1e12,
@@ -135,14 +135,12 @@ def _measured(folder: Path, out: Path, workers: int, sleep_s: float) -> float:
     labeled = [at for at, line in lines if LABELED.match(line)]
     ready = [float(at) for at in READY.findall(text)]
     if code or not labeled or len(ready) != workers:
-        raise RuntimeError(
-            f"exit code {code}, {len(ready)} of {workers} workers told that they were ready\n{text[-3000:]}"
-        )
+        raise RuntimeError(f"exit code {code}, {len(ready)} of {workers} workers reported ready\n{text[-3000:]}")
     return max(labeled) - mean(ready)
 
 
-def table(found: Sequence[Compared]) -> str:
-    """The comparison, in Markdown."""
+def format_table(found: Sequence[Compared]) -> str:
+    """Return the comparison in Markdown."""
     lines = ["| workers | measured, s | simulated, s | deviation |", "|---|---|---|---|"]
     lines += [
         f"| {one.workers} | {one.measured_s:.1f} | {one.simulated_s:.1f} | {one.deviation:+.1%} |" for one in found
@@ -152,7 +150,7 @@ def table(found: Sequence[Compared]) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["label"]:
-        from tests.cluster import sleeping  # so that workers find the class under its name
+        from tests.cluster import sleeping  # workers look the class up by this name
 
         raise SystemExit(sleeping.command(sys.argv[2:]))
     raise SystemExit(main())

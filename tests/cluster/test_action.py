@@ -1,4 +1,4 @@
-"""The AI Action on a cluster, against a local Studio over a loopback socket."""
+"""The AI Action on a cluster, with a local Studio on a loopback address."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def wav(values: np.ndarray, rate: int) -> bytes:
 
 @contextmanager
 def project(folder: Path) -> Iterator[tuple[LocalProject, Address, list[int]]]:
-    """A project of twelve recordings and one that is damaged, served on loopback."""
+    """Serve a project of twelve recordings and a damaged one on a loopback address."""
     folder.mkdir()
     made = LocalProject(folder)
     for number in range(12):
@@ -63,13 +63,13 @@ def transform(
     )  # fmt: skip
 
 
-def written(made: LocalProject, ids: list[int], job: int | None = None) -> list[Any]:
-    """Labels and metadata of samples, or what is proposed for them."""
+def read_labels(made: LocalProject, ids: list[int], job: int | None = None) -> list[Any]:
+    """Return the labels and metadata of samples, or what `job` proposes for them."""
     samples = [made.sample(sample_id, job) for sample_id in ids]
     return [(sample.structured_labels, sample.metadata) for sample in samples]
 
 
-def test_samples_get_the_labels_and_metadata_that_a_single_machine_gives_them(
+def test_samples_get_the_same_labels_and_metadata_as_on_a_single_machine(
     two: Machines, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
     for name in ("alone", "cluster"):
@@ -77,19 +77,19 @@ def test_samples_get_the_labels_and_metadata_that_a_single_machine_gives_them(
     with project(tmp_path / "alone" / "audio") as (made, address, ids):
         alone = transform(address, ids, tmp_path / "alone", checkpoint_folder)
         assert alone.returncode == 1, alone.stdout + alone.stderr
-        expected = written(made, ids)
+        expected = read_labels(made, ids)
     with project(tmp_path / "cluster" / "audio") as (made, address, ids):
         folder, ray = tmp_path / "cluster", ("--ray", two.address, "--ray-workers", "2", "--ray-requests", "3")
         more = ("--score-store", str(folder / "scores"), "--details", str(folder / "details.jsonl"))
 
         preview = transform(address, ids, folder, checkpoint_folder, *ray, "--propose-actions", "7")
         assert preview.returncode == 1, preview.stdout + preview.stderr
-        assert [labels for labels, _ in written(made, ids[:-1], 7)] == [labels for labels, _ in expected[:-1]]
-        assert all(labels is None for labels, _ in written(made, ids))
+        assert [labels for labels, _ in read_labels(made, ids[:-1], 7)] == [labels for labels, _ in expected[:-1]]
+        assert all(labels is None for labels, _ in read_labels(made, ids))
 
         done = transform(address, ids, folder, checkpoint_folder, *ray, *more)
         assert done.returncode == 1, done.stdout + done.stderr
-        assert written(made, ids) == expected
+        assert read_labels(made, ids) == expected
         assert "12 labeled, 1 failed" in done.stdout
         assert address.key not in done.stdout + done.stderr
         details = [json.loads(line) for line in (folder / "details.jsonl").read_text().splitlines()]
@@ -99,10 +99,10 @@ def test_samples_get_the_labels_and_metadata_that_a_single_machine_gives_them(
 
         again = transform(address, ids, folder, checkpoint_folder, *ray)
         assert "0 labeled, 1 failed, 12 labeled before" in again.stdout, again.stdout + again.stderr
-        assert written(made, ids) == expected
+        assert read_labels(made, ids) == expected
 
 
-def test_a_key_that_is_refused_ends_the_run_before_a_cluster_is_joined(
+def test_a_rejected_key_ends_the_run_before_it_joins_a_cluster(
     two: Machines, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
     with project(tmp_path / "audio") as (_, address, ids):

@@ -21,12 +21,12 @@ def test_every_recording_is_in_one_chunk_in_order_and_no_chunk_is_too_large(
         assert len(chunk) == 1 or sum(sizes[at] for at in chunk) <= MAX_BYTES[device]
 
 
-def test_chunks_become_smaller_toward_the_end_so_that_workers_end_together() -> None:
+def test_chunks_get_smaller_toward_the_end_so_that_workers_finish_together() -> None:
     lengths = [len(chunk) for chunk in split_into_chunks([0] * 1000, 4, "cpu")]
     assert lengths[0] == MAX_RECORDINGS["cpu"]
     assert sorted(lengths, reverse=True) == lengths
     assert lengths[-8:] == [1] * 8
 
 
-def test_hour_long_recordings_go_alone() -> None:
+def test_hour_long_recordings_get_a_chunk_each() -> None:
     assert [len(chunk) for chunk in split_into_chunks([115 << 20] * 5, 1, "cpu")] == [1] * 5

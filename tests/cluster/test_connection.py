@@ -1,4 +1,4 @@
-"""A cluster is joined or started, quietly and without secrets; one that cannot be had is named in one line."""
+"""Join or start a cluster without extra output or leaked secrets. If that fails, the error is one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 
 pytest.importorskip("ray")
 KEY = "ei_0123456789abcdef"
-# Joins or starts a cluster as a command does, runs a task and a dataset on it, and tells what it saw as JSON.
+# Join or start a cluster as a command does, run a task and a dataset on it, and print what they saw as JSON.
 SCRIPT = """
 import json, os, signal, sys
 from block.runtime import cancel
@@ -62,8 +62,8 @@ print(json.dumps({"cluster": vars(cluster), "handlers": same, "folder": folder, 
 """
 
 
-def told(address: str, folder: Path, **environment: str) -> dict[str, Any]:
-    """What the script saw, run in `folder`; it may say nothing else."""
+def run_script(address: str, folder: Path, **environment: str) -> dict[str, Any]:
+    """Run the script in `folder`, and return what it saw. It must not print anything else."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, address], cwd=folder, capture_output=True, text=True, timeout=300,
@@ -77,14 +77,14 @@ def told(address: str, folder: Path, **environment: str) -> dict[str, Any]:
 
 
 def command_of(pid: int) -> str:
-    """Empty for a process that has ended."""
+    """Return the command of a process, empty if it has ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text()
     return ""
 
 
 def children(pid: int) -> dict[int, str]:
-    """The processes that `pid` has started, and their commands."""
+    """Return the processes that `pid` has started, with their commands."""
     found: list[str] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -100,8 +100,8 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def unreached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked for, Ray is not looked for."""
+def ray_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if Ray is imported."""
     monkeypatch.setattr(connection, "import_ray", lambda: pytest.fail("Ray was imported"))
 
 
@@ -112,17 +112,17 @@ def _no_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of somebody who takes calls and never says a word. Ray leaves 127.0.0.2 as it is."""
+    """The address of a server that accepts connections and never answers. Ray doesn't translate 127.0.0.2."""
     with socket.create_server(("127.0.0.2", 0)) as listening:
         yield f"127.0.0.2:{listening.getsockname()[1]}"
 
 
-@pytest.mark.usefixtures("unreached")
+@pytest.mark.usefixtures("ray_not_imported")
 @pytest.mark.parametrize(
     ("address", "named"),
     [
-        ("recordings", "a folder goes before --ray"),
-        ("/mnt/recordings", "a folder goes before --ray"),
+        ("recordings", "put a folder before --ray"),
+        ("/mnt/recordings", "put a folder before --ray"),
         ("s3://bucket/recordings", "expected HOST:PORT, auto or local"),
         ("localhost", "expected HOST:PORT, auto or local"),
         ("10.0.0.1:99999", "expected HOST:PORT, auto or local"),
@@ -130,52 +130,54 @@ def silent() -> Iterator[str]:
         ("ray://127.0.0.1:10001", "ray job submit"),
     ],
 )
-def test_what_is_no_address_is_refused_with_what_was_expected(address: str, named: str) -> None:
+def test_an_invalid_address_is_rejected_with_what_was_expected(address: str, named: str) -> None:
     with pytest.raises(SettingsError, match=named) as caught:
         connection.connect(address, "label")
     assert str(caught.value).startswith(f"--ray is '{address}'")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("unreached")
+@pytest.mark.usefixtures("ray_not_imported")
 @pytest.mark.parametrize("address", ["", "auto"])
-def test_an_address_in_the_environment_is_held_to_the_same(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_in_the_environment_is_checked_too(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
     with pytest.raises(SettingsError, match=r"^RAY_ADDRESS is 'ray://"):
         connection.connect(address, "label")
 
 
-def test_where_ray_is_not_installed_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SettingsError, match=r"pip install -r locked/ray\.txt"):
         connection.import_ray()
     assert (ROOT / "locked" / "ray.txt").exists()
 
 
-def test_where_nobody_answers_that_is_said_at_once(silent: str) -> None:
+def test_an_address_where_nothing_answers_is_reported_immediately(silent: str) -> None:
     port = int(silent.partition(":")[2])
     with pytest.raises(SettingsError, match=rf"^no Ray cluster answers at 127\.0\.0\.3:{port}: Connection refused$"):
         connection.connect(f"127.0.0.3:{port}", "label")
 
 
-def test_a_cluster_that_has_gone_is_named_with_how_to_forget_it(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_has_ended_is_reported_with_how_to_forget_it(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ray._private import services
 
     gone = silent.replace("127.0.0.2", "127.0.0.3")
     monkeypatch.setattr(services, "find_gcs_addresses", lambda: frozenset())
     monkeypatch.setattr(services.find_gcs_addresses, "cache_clear", lambda: None, raising=False)
     monkeypatch.setattr(services, "find_bootstrap_address", lambda folder: gone)
-    with pytest.raises(SettingsError, match=f"^no Ray cluster answers at {gone}: .*`ray stop` forgets it"):
+    with pytest.raises(SettingsError, match=f"^no Ray cluster answers at {gone}: .*`ray stop` to forget it"):
         connection.connect("", "label")
 
 
-def test_where_something_else_answers_that_is_said(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_a_ray_cluster_is_reported(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ANSWER_WITHIN_S", 1.0)
-    with pytest.raises(SettingsError, match=f"^something answers at {silent}, but no Ray cluster"):
+    with pytest.raises(SettingsError, match=f"^something answers at {silent}, but it isn't a Ray cluster"):
         connection.connect(silent, "label")
 
 
-def test_a_cluster_that_asks_for_a_token_says_where_to_put_it() -> None:
+def test_if_a_cluster_needs_a_token_the_error_says_where_to_put_it() -> None:
     import grpc
 
     class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
@@ -189,34 +191,34 @@ def test_a_cluster_that_asks_for_a_token_says_where_to_put_it() -> None:
     port = server.add_insecure_port("127.0.0.2:0")
     server.start()
     try:
-        with pytest.raises(SettingsError, match="asks for another token: set RAY_AUTH_MODE=token"):
+        with pytest.raises(SettingsError, match="needs a different token: set RAY_AUTH_MODE=token"):
             connection.connect(f"127.0.0.2:{port}", "label")
     finally:
         server.stop(None).wait()
 
 
-def test_auto_without_any_ray_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_without_a_running_cluster_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray._private import services
 
     def none(address: str | None) -> str:
         raise ConnectionError("Could not find any running Ray instance.")
 
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", none)
-    with pytest.raises(SettingsError, match="no Ray runs on this machine"):
+    with pytest.raises(SettingsError, match="no Ray cluster runs here"):
         connection.connect("auto", "label")
 
 
-def test_a_machine_that_is_no_part_of_the_cluster_is_told_so(
+def test_a_machine_that_is_not_part_of_the_cluster_is_reported(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ray._private import services
 
     monkeypatch.setattr(services, "find_node_ids", set)
-    with pytest.raises(SettingsError, match=f"no part of the cluster at .*ray start --address={machines.address}"):
+    with pytest.raises(SettingsError, match=f"isn't part of the cluster at .*ray start --address={machines.address}"):
         connection.connect(machines.address, "label")
 
 
-def test_a_cluster_that_never_lets_anybody_in_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joining_a_cluster_that_never_responds_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     waiting = threading.Event()
@@ -224,14 +226,14 @@ def test_a_cluster_that_never_lets_anybody_in_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(connection, "JOIN_WITHIN_S", 0.5)
     monkeypatch.setattr(ray, "init", lambda **how: waiting.wait())
     try:
-        with pytest.raises(SettingsError, match=r"at 127\.0\.0\.2:6379 cannot be joined: nothing came of it"):
+        with pytest.raises(SettingsError, match=r"can't join the cluster at 127\.0\.0\.2:6379: no answer within"):
             connection.connect("127.0.0.2:6379", "label")
     finally:
         waiting.set()
         connection.disconnect()
 
 
-def test_a_cluster_of_other_versions_is_named_with_both(machines: Machines) -> None:
+def test_if_versions_differ_the_error_names_both(machines: Machines) -> None:
     code = """
 import sys
 import ray
@@ -250,18 +252,18 @@ except SettingsError as error:
 
     mine = f"Ray {ray.__version__} on Python {'.'.join(map(str, sys.version_info[:3]))}"
     assert done.stdout == (
-        f"the cluster at {machines.address} has {mine}, this command Ray 2.59.0 on Python 3.10.1; "
-        "both must be the same\n"
+        f"the cluster at {machines.address} runs {mine}, this command Ray 2.59.0 on Python 3.10.1; "
+        "install matching versions\n"
     )
     assert done.stderr == ""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("beside", [True, False])
-def test_workers_of_a_cluster_import_the_code_that_they_are_sent_and_no_other(
-    two: Machines, tmp_path: Path, beside: bool
+@pytest.mark.parametrize("in_root", [True, False])
+def test_workers_of_a_cluster_import_only_the_code_that_they_are_sent(
+    two: Machines, tmp_path: Path, in_root: bool
 ) -> None:
-    seen = told(two.address, ROOT if beside else tmp_path)
+    seen = run_script(two.address, ROOT if in_root else tmp_path)
     assert "py_modules_files" in seen["folder"]
     assert {"connection.py", "audioset_ontology.csv", "studio.css"} <= set(seen["files"])
     assert KEY not in json.dumps([seen["environment"], seen["config"]])
@@ -272,9 +274,9 @@ def test_workers_of_a_cluster_import_the_code_that_they_are_sent_and_no_other(
 
 
 @pytest.mark.slow
-def test_a_ray_that_is_started_here_runs_this_code_knows_no_key_and_says_nothing(tmp_path: Path) -> None:
-    # Nothing can be written there; Ray alone would not start.
-    seen = told("local", tmp_path, HOME="/dev/null/home", HTTPS_PROXY="http://user:password@127.0.0.1:9")
+def test_a_cluster_started_here_runs_this_code_gets_no_key_and_prints_nothing(tmp_path: Path) -> None:
+    # HOME isn't writable; Ray by itself wouldn't start.
+    seen = run_script("local", tmp_path, HOME="/dev/null/home", HTTPS_PROXY="http://user:password@127.0.0.1:9")
     assert seen["folder"] == str(ROOT / "block")
     assert KEY not in seen["environment"].values()
     assert "password" in seen["environment"]["HTTPS_PROXY"]
@@ -301,7 +303,7 @@ def test_a_signal_interrupts_the_start_and_leaves_no_process_behind(tmp_path: Pa
     wait_until(lambda: not any(command_of(pid) for pid in started))
 
 
-def test_the_token_is_nobody_elses_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_else_can_read_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -310,11 +312,11 @@ def test_the_token_is_nobody_elses_to_read(tmp_path: Path, monkeypatch: pytest.M
     assert "RAY_AUTH_TOKEN" not in os.environ
 
 
-def test_leaving_where_nothing_was_joined_does_nothing() -> None:
+def test_leaving_without_having_joined_does_nothing() -> None:
     connection.disconnect()
 
 
-def test_a_dataset_gets_a_name_that_may_stand_in_that_of_a_file() -> None:
+def test_a_dataset_gets_a_name_that_works_as_a_file_name() -> None:
     class Dataset:
         name = ""
 

@@ -19,27 +19,27 @@ def run(what: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(what, 30))
 
 
-async def begun(**given: Any) -> Coordinator:
+async def make_coordinator(**given: Any) -> Coordinator:
     one = Coordinator()
     await one.configure(CoordinatorInputs(**given))
     return one
 
 
-async def settled() -> None:
-    """Everything that can go on has gone on."""
+async def let_others_run() -> None:
+    """Let every other coroutine run as far as it can."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-def test_whoever_asks_waits_until_there_is_room_and_is_told_at_once() -> None:
+def test_a_request_waits_until_there_is_room_and_then_proceeds_immediately() -> None:
     async def scene() -> None:
-        one = await begun(requests=1)
+        one = await make_coordinator(requests=1)
         assert await one.acquire("a", 0)
         second, third = asyncio.create_task(one.acquire("b", 0)), asyncio.create_task(one.acquire("a", 1))
-        await settled()
+        await let_others_run()
         assert not second.done()
         await one.release("a", 0, "good")
-        await settled()
+        await let_others_run()
         assert (second.done(), third.done()) == (True, False)
         await one.release("b", 0, "good")
         assert await second
@@ -48,9 +48,9 @@ def test_whoever_asks_waits_until_there_is_room_and_is_told_at_once() -> None:
     run(scene())
 
 
-def test_the_end_of_a_pause_needs_nobody_to_say_so() -> None:
+def test_a_pause_ends_without_another_call() -> None:
     async def scene() -> None:
-        one = await begun(requests=2)
+        one = await make_coordinator(requests=2)
         assert await one.acquire("a", 0)
         began = time.monotonic()
         await one.release("a", 0, "slowed", 1.2)
@@ -60,12 +60,12 @@ def test_the_end_of_a_pause_needs_nobody_to_say_so() -> None:
     run(scene())
 
 
-def test_what_is_given_up_is_no_longer_waited_for() -> None:
+def test_a_request_that_is_given_up_leaves_the_line() -> None:
     async def scene() -> None:
-        one = await begun(requests=1)
+        one = await make_coordinator(requests=1)
         assert await one.acquire("a", 0)
         waiting = asyncio.create_task(one.acquire("b", 0))
-        await settled()
+        await let_others_run()
         await one.release("b", 0, "failed")
         assert await waiting is False
         assert state_of(one._throttle).waiting == 0
@@ -73,11 +73,11 @@ def test_what_is_given_up_is_no_longer_waited_for() -> None:
     run(scene())
 
 
-def test_whoever_waits_for_long_is_told_to_ask_again_and_keeps_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_waits_long_has_to_ask_again_and_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coordinator, "WAIT_S", 0.05)
 
     async def scene() -> None:
-        one = await begun(requests=1)
+        one = await make_coordinator(requests=1)
         assert await one.acquire("a", 0)
         assert await one.acquire("b", 0) is False
         assert await one.acquire("c", 0) is False
@@ -88,11 +88,11 @@ def test_whoever_waits_for_long_is_told_to_ask_again_and_keeps_the_place(monkeyp
     run(scene())
 
 
-def test_what_a_lost_worker_held_is_let_to_others_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_of_a_lost_worker_go_to_others_without_another_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "LOST_AFTER_S", 0.5)
 
     async def scene() -> None:
-        one = await begun(requests=1)
+        one = await make_coordinator(requests=1)
         assert await one.acquire("lost", 0)
         waiting = asyncio.create_task(one.acquire("kept", 0))
         while not waiting.done():
@@ -103,11 +103,11 @@ def test_what_a_lost_worker_held_is_let_to_others_by_itself(monkeypatch: pytest.
     run(scene())
 
 
-def test_a_worker_that_was_silent_and_lives_asks_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_worker_that_is_alive_has_to_ask_again_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "LOST_AFTER_S", 0.2)
 
     async def scene() -> None:
-        one = await begun(requests=1)
+        one = await make_coordinator(requests=1)
         assert await one.acquire("other", 0)
         waiting = asyncio.create_task(one.acquire("silent", 0))
         while not waiting.done():
@@ -119,25 +119,25 @@ def test_a_worker_that_was_silent_and_lives_asks_again_at_once(monkeypatch: pyte
     run(scene())
 
 
-def test_scores_are_found_that_were_there_when_first_asked_for_and_none_of_another_key(tmp_path: Path) -> None:
+def test_find_scores_returns_what_the_store_had_at_first_use_for_the_same_key_only(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with ScoreStore(tmp_path, KEY, NAMES) as store:
         store.add(make_scores(1))
 
     async def scene() -> None:
-        one = await begun(store=tmp_path, key=KEY)
+        one = await make_coordinator(store=tmp_path, key=KEY)
         assert is_same(await one.find_scores(content(1)), make_scores(1))
         assert await one.find_scores(content(2)) is None
-        other = await begun(store=tmp_path, key=type(KEY)("cd" * 32, KEY.windows, "pad", "exact", "float32"))
+        other = await make_coordinator(store=tmp_path, key=type(KEY)("cd" * 32, KEY.windows, "pad", "exact", "float32"))
         assert await other.find_scores(content(1)) is None
-        assert await (await begun()).find_scores(content(1)) is None
+        assert await (await make_coordinator()).find_scores(content(1)) is None
 
     run(scene())
 
 
-def test_attempts_are_counted() -> None:
+def test_the_coordinator_counts_attempts() -> None:
     async def scene() -> None:
-        one = await begun()
+        one = await make_coordinator()
         for _ in range(2):
             assert (await one.start_chunk(0, [1, 2])).rest == (1, 2)
         for _ in range(2):
@@ -152,11 +152,11 @@ def test_attempts_are_counted() -> None:
     run(scene())
 
 
-def test_a_key_that_nobody_gave_and_files_that_are_none_of_a_checkpoints_are_not_handed_out(tmp_path: Path) -> None:
+def test_a_missing_key_and_files_outside_the_checkpoint_are_not_handed_out(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
 
     async def scene() -> None:
-        one = await begun(checkpoint=tmp_path)
+        one = await make_coordinator(checkpoint=tmp_path)
         with pytest.raises(LookupError, match="the driver gave no API key"):
             await one.read_api_key()
         for name in ("secret", "../secret", str(tmp_path / "secret"), ""):
@@ -166,6 +166,6 @@ def test_a_key_that_nobody_gave_and_files_that_are_none_of_a_checkpoints_are_not
     run(scene())
 
 
-def test_a_limit_below_one_is_refused_before_anything_is_started() -> None:
-    with pytest.raises(ValueError, match="a limit of 0 requests"):
+def test_a_limit_below_one_is_rejected_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match="the limit is 0 requests"):
         start_coordinator(CoordinatorInputs(requests=0))

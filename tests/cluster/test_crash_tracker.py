@@ -9,107 +9,109 @@ from hypothesis import strategies as st
 from block.cluster.crash_tracker import CrashTracker, RetryPlan, describe_crashes
 
 
-def begun(attempts: CrashTracker, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0) -> RetryPlan:
-    """The plan of the last of so many beginnings."""
-    return [attempts.start_chunk(chunk, ids) for _ in range(times)][-1]
+def start_repeatedly(
+    tracker: CrashTracker, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0
+) -> RetryPlan:
+    """Start the chunk `times` times, and return the last plan."""
+    return [tracker.start_chunk(chunk, ids) for _ in range(times)][-1]
 
 
-def tried(attempts: CrashTracker, *ids: int, chunk: int = 0) -> None:
+def survive(tracker: CrashTracker, *ids: int, chunk: int = 0) -> None:
     for one in ids:
-        attempts.start_suspect(chunk, one)
-        attempts.clear_suspect(chunk, one)
+        tracker.start_suspect(chunk, one)
+        tracker.clear_suspect(chunk, one)
 
 
-def test_the_first_and_second_time_a_chunk_is_labeled_all_together() -> None:
-    attempts = CrashTracker()
-    assert attempts.start_chunk(0, [1, 2]) == attempts.start_chunk(0, [1, 2]) == RetryPlan((), (1, 2), {})
+def test_the_first_two_times_a_chunk_is_labeled_together() -> None:
+    tracker = CrashTracker()
+    assert tracker.start_chunk(0, [1, 2]) == tracker.start_chunk(0, [1, 2]) == RetryPlan((), (1, 2), {})
 
 
-def test_a_chunk_that_lost_its_worker_twice_is_tried_one_after_another() -> None:
-    attempts = CrashTracker()
-    assert begun(attempts, 3) == RetryPlan((1, 2, 3, 4), (), {})
-    assert attempts.start_chunk(1, [5, 6]) == RetryPlan((), (5, 6), {}), "another chunk has lost none"
+def test_a_chunk_that_lost_its_worker_twice_is_labeled_one_recording_at_a_time() -> None:
+    tracker = CrashTracker()
+    assert start_repeatedly(tracker, 3) == RetryPlan((1, 2, 3, 4), (), {})
+    assert tracker.start_chunk(1, [5, 6]) == RetryPlan((), (5, 6), {}), "another chunk has lost none"
 
 
-def test_a_recording_that_takes_its_worker_down_twice_while_it_is_alone_is_poisoned_wherever_it_is() -> None:
-    attempts = CrashTracker()
-    begun(attempts, 3)
-    tried(attempts, 1)
-    attempts.start_suspect(0, 2)
-    assert attempts.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((2, 3, 4), (1,), {})
-    attempts.start_suspect(0, 2)
-    plan = attempts.start_chunk(0, [1, 2, 3, 4])
+def test_a_recording_that_crashes_its_worker_twice_on_its_own_fails_in_any_chunk() -> None:
+    tracker = CrashTracker()
+    start_repeatedly(tracker, 3)
+    survive(tracker, 1)
+    tracker.start_suspect(0, 2)
+    assert tracker.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((2, 3, 4), (1,), {})
+    tracker.start_suspect(0, 2)
+    plan = tracker.start_chunk(0, [1, 2, 3, 4])
     assert plan == RetryPlan((3, 4), (1,), {2: describe_crashes(2)})
-    assert plan.failures[2].startswith("the worker process was lost 2 times while it labeled this recording;")
-    assert attempts.start_chunk(7, [2, 9]) == RetryPlan((), (9,), {2: describe_crashes(2)})
+    assert plan.failures[2].startswith("the worker process died 2 times while labeling this recording;")
+    assert tracker.start_chunk(7, [2, 9]) == RetryPlan((), (9,), {2: describe_crashes(2)})
 
 
-def test_what_was_finished_alone_is_not_tried_alone_again_but_comes_last_together() -> None:
-    attempts = CrashTracker()
-    begun(attempts, 3)
-    tried(attempts, 1, 2)
-    attempts.start_suspect(0, 3)
-    assert attempts.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((3, 4), (1, 2), {})
-    tried(attempts, 3, 4)
-    assert attempts.start_chunk(1, [1, 2, 3, 4]) == RetryPlan((), (1, 2, 3, 4), {})
+def test_recordings_that_finished_on_their_own_are_next_labeled_last_and_together() -> None:
+    tracker = CrashTracker()
+    start_repeatedly(tracker, 3)
+    survive(tracker, 1, 2)
+    tracker.start_suspect(0, 3)
+    assert tracker.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((3, 4), (1, 2), {})
+    survive(tracker, 3, 4)
+    assert tracker.start_chunk(1, [1, 2, 3, 4]) == RetryPlan((), (1, 2, 3, 4), {})
 
 
-def test_recordings_that_are_too_much_together_though_each_is_sound_are_tried_alone_again() -> None:
-    attempts = CrashTracker()
-    begun(attempts, 3)
-    tried(attempts, 1, 2)
-    attempts.start_suspect(0, 3)
-    assert attempts.start_chunk(0, [1, 2, 3, 4]).rest == (1, 2)
-    tried(attempts, 3, 4)
+def test_recordings_that_are_too_much_together_become_suspects_again() -> None:
+    tracker = CrashTracker()
+    start_repeatedly(tracker, 3)
+    survive(tracker, 1, 2)
+    tracker.start_suspect(0, 3)
+    assert tracker.start_chunk(0, [1, 2, 3, 4]).rest == (1, 2)
+    survive(tracker, 3, 4)
     # The worker is lost while 1 and 2 are labeled together.
-    assert attempts.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((1, 2), (3, 4), {})
+    assert tracker.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((1, 2), (3, 4), {})
 
 
-def test_losses_while_nothing_is_tried_alone_are_held_against_nobody() -> None:
-    attempts = CrashTracker()
+def test_losses_while_no_suspect_is_labeled_count_against_no_recording() -> None:
+    tracker = CrashTracker()
     for _ in range(20):
-        plan = attempts.start_chunk(0, [1, 2])
+        plan = tracker.start_chunk(0, [1, 2])
         assert plan.failures == {}
     assert plan == RetryPlan((1, 2), (), {})
 
 
-def test_a_recording_whose_worker_was_lost_by_chance_is_cleared_once_it_is_finished() -> None:
-    attempts = CrashTracker()
-    begun(attempts, 3)
+def test_a_recording_whose_worker_was_lost_by_chance_is_cleared_once_it_finishes() -> None:
+    tracker = CrashTracker()
+    start_repeatedly(tracker, 3)
     for _ in range(5):
-        attempts.start_suspect(0, 1)  # its machine vanishes
-        plan = attempts.start_chunk(0, [1, 2, 3, 4])
+        tracker.start_suspect(0, 1)  # its machine vanishes
+        plan = tracker.start_chunk(0, [1, 2, 3, 4])
         assert 1 in plan.suspects
-        tried(attempts, 1)
-        plan = attempts.start_chunk(0, [1, 2, 3, 4])  # and later another, nobody being tried
+        survive(tracker, 1)
+        plan = tracker.start_chunk(0, [1, 2, 3, 4])  # later another vanishes, with no suspect
         assert 1 in plan.rest
-        plan = attempts.start_chunk(0, [1, 2, 3, 4])
+        plan = tracker.start_chunk(0, [1, 2, 3, 4])
         assert 1 in plan.suspects, "together, it was lost with the others"
 
 
-def test_an_older_word_does_not_end_a_newer_try() -> None:
-    attempts = CrashTracker()
-    begun(attempts, 3)
-    attempts.start_suspect(0, 2)
-    attempts.clear_suspect(0, 1)
-    attempts.start_chunk(0, [1, 2, 3, 4])
-    attempts.start_suspect(0, 2)
-    assert attempts.start_chunk(0, [1, 2, 3, 4]).failures == {2: describe_crashes(2)}
+def test_clearing_another_suspect_does_not_clear_the_current_one() -> None:
+    tracker = CrashTracker()
+    start_repeatedly(tracker, 3)
+    tracker.start_suspect(0, 2)
+    tracker.clear_suspect(0, 1)
+    tracker.start_chunk(0, [1, 2, 3, 4])
+    tracker.start_suspect(0, 2)
+    assert tracker.start_chunk(0, [1, 2, 3, 4]).failures == {2: describe_crashes(2)}
 
 
 class Lost(Exception):
-    """The worker."""
+    """The worker is lost."""
 
 
 class Workers:
-    """Label a chunk after the rules, and are lost: to `poison`, or to fewer than `spare` accidents at any step."""
+    """Workers that follow the plans, and are lost to `poison` recordings or to at most `spare` random accidents."""
 
-    def __init__(self, attempts: CrashTracker, poison: Collection[int], spare: int, chance: random.Random) -> None:
-        self.attempts, self.poison, self.spare, self.chance = attempts, poison, spare, chance
+    def __init__(self, tracker: CrashTracker, poison: Collection[int], spare: int, chance: random.Random) -> None:
+        self.tracker, self.poison, self.spare, self.chance = tracker, poison, spare, chance
         self.beginnings = 0
 
     def label(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
-        """What was labeled in the end, and what was given up."""
+        """Return what was labeled in the end, and what failed."""
         while True:
             try:
                 return self._begin(chunk, ids)
@@ -118,14 +120,14 @@ class Workers:
 
     def _begin(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
         self.beginnings += 1
-        plan = self.attempts.start_chunk(chunk, ids)
+        plan = self.tracker.start_chunk(chunk, ids)
         assert sorted([*plan.suspects, *plan.rest, *plan.failures]) == sorted(ids)
         self._accident()
         for one in plan.suspects:
-            self.attempts.start_suspect(chunk, one)
+            self.tracker.start_suspect(chunk, one)
             if one in self.poison:
                 raise Lost
-            self.attempts.clear_suspect(chunk, one)
+            self.tracker.clear_suspect(chunk, one)
             self._accident()
         if any(one in self.poison for one in plan.rest):
             raise Lost
@@ -143,11 +145,11 @@ def subsets() -> Iterator[set[int]]:
         yield {one for one in range(4) if bits >> one & 1}
 
 
-def test_whichever_recordings_are_poisoned_these_fail_and_no_others_and_no_worker_is_lost_in_vain() -> None:
+def test_exactly_the_poisoned_recordings_fail_without_needless_losses() -> None:
     for poison in subsets():
         workers = Workers(CrashTracker(), poison, 0, random.Random(0))
         assert workers.label(0, [0, 1, 2, 3]) == ({0, 1, 2, 3} - poison, dict.fromkeys(poison, describe_crashes(2)))
-        # Twice together, then twice alone each.
+        # Two losses together, then two for each on its own.
         assert workers.beginnings == (1 + 2 + 2 * len(poison) if poison else 1)
 
 

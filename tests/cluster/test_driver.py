@@ -1,4 +1,4 @@
-"""The driver, with workers that are made up."""
+"""The driver, with fake workers."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def outcome(recording_id: int, kind: str = LABELED, mode: str = "exact") -> Reco
     return RecordingResult(recording_id, kind, "", LabeledRecording(recording_id, "x", 10, 1.0, segments, 1, mode))
 
 
-class Told:
-    """Who takes outcomes and is told of them."""
+class FakeReporter:
+    """A reporter that records the results it gets, also those kept."""
 
     def __init__(self) -> None:
-        self.taken: list[int] = []
-        self.told: list[tuple[str, int]] = []
+        self.kept: list[int] = []
+        self.reported: list[tuple[str, int]] = []
         self.batches: list[tuple[int, int]] = []
 
-    def take(self, one: RecordingResult) -> None:
-        self.taken.append(one.id)
+    def keep(self, one: RecordingResult) -> None:
+        self.kept.append(one.id)
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
-        self.told.append(("labeled", labeled.id))
+        self.reported.append(("labeled", labeled.id))
 
     def report_failed(self, recording_id: int, reason: str) -> None:
-        self.told.append((f"failed: {reason}", recording_id))
+        self.reported.append((f"failed: {reason}", recording_id))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
-        self.told.append((f"skipped: {reason}", recording_id))
+        self.reported.append((f"skipped: {reason}", recording_id))
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
         self.batches.append((recordings, windows))
 
 
 class Rounds(Driver):
-    """A driver whose rounds give the reports, or raise what is among them, that a test says."""
+    """A driver whose rounds yield the reports, or raise the errors, in `rounds`."""
 
     rounds: list[list[Report | BaseException]]
     handed: list[list[int]]
@@ -69,14 +69,14 @@ class Rounds(Driver):
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def reporter() -> FakeReporter:
+    return FakeReporter()
 
 
-def driver(told: Told, *rounds: list[Report | BaseException]) -> Rounds:
+def driver(reporter: FakeReporter, *rounds: list[Report | BaseException]) -> Rounds:
     cluster = Cluster("here:1", "", 1, 2.0, 0.0, True)
     made = Rounds(
-        SimpleNamespace(), cluster, ClusterSettings(), None, "a run", told.take, told, Progress(4)  # type: ignore[arg-type]
+        SimpleNamespace(), cluster, ClusterSettings(), None, "a run", reporter.keep, reporter, Progress(4)  # type: ignore[arg-type]
     )  # fmt: skip
     made.rounds, made.handed = list(rounds), []
     return made
@@ -86,9 +86,9 @@ def items(*ids: int) -> list[WorkItem]:
     return [WorkItem(one) for one in ids]
 
 
-def test_each_kind_of_outcome_is_kept_reported_and_counted_in_the_order_of_the_ids(told: Told) -> None:
+def test_each_kind_of_result_is_kept_reported_and_counted_in_the_order_of_the_ids(reporter: FakeReporter) -> None:
     run = driver(
-        told,
+        reporter,
         [
             Report("b", [outcome(7), outcome(5, FAILED)], StageTimes(recordings=2), [(1, 3)]),
             Report("a", [outcome(4), outcome(9, SKIPPED), outcome(2, DONE)]),
@@ -98,58 +98,61 @@ def test_each_kind_of_outcome_is_kept_reported_and_counted_in_the_order_of_the_i
     assert (summary.labeled, summary.failed, summary.skipped, summary.done) == ([4, 7], [5], [9], [2])
     assert summary.not_reached == []
     assert not summary.end_reason
-    assert told.taken == [7, 5, 4, 9, 2]
-    assert told.told[1] == ("failed: a reason", 5)
-    assert told.batches == [(1, 3)]
+    assert reporter.kept == [7, 5, 4, 9, 2]
+    assert reporter.reported[1] == ("failed: a reason", 5)
+    assert reporter.batches == [(1, 3)]
 
 
-def test_what_comes_back_twice_counts_once(told: Told) -> None:
-    run = driver(told, [Report("a", [outcome(1), outcome(2)]), Report("b", [outcome(1), outcome(2), outcome(3)])])
+def test_a_recording_that_comes_back_twice_counts_once(reporter: FakeReporter) -> None:
+    run = driver(reporter, [Report("a", [outcome(1), outcome(2)]), Report("b", [outcome(1), outcome(2), outcome(3)])])
     assert run.label(items(1, 2, 3)).labeled == [1, 2, 3]
-    assert told.taken == [1, 2, 3]
+    assert reporter.kept == [1, 2, 3]
 
 
-def test_what_does_not_come_back_is_handed_out_again(told: Told) -> None:
-    run = driver(told, [Report("a", [outcome(1)])], [Report("a", [outcome(3)])], [Report("a", [outcome(2)])])
+def test_a_recording_that_does_not_come_back_is_handed_out_again(reporter: FakeReporter) -> None:
+    run = driver(reporter, [Report("a", [outcome(1)])], [Report("a", [outcome(3)])], [Report("a", [outcome(2)])])
     summary = run.label(items(1, 2, 3))
     assert summary.labeled == [1, 2, 3]
     assert run.handed == [[1, 2, 3], [2, 3], [2]]
 
 
-def test_what_never_comes_back_is_not_reached_and_said(told: Told) -> None:
-    run = driver(told, [Report("a", [outcome(1)])])
+def test_a_recording_that_never_comes_back_is_reported_as_not_reached(reporter: FakeReporter) -> None:
+    run = driver(reporter, [Report("a", [outcome(1)])])
     summary = run.label(items(1, 2))
     assert summary.not_reached == [2]
-    assert summary.end_reason == f"1 recordings came back from no worker, handed out {ROUNDS} times"
+    assert summary.end_reason == f"1 recording got no result from any worker in {ROUNDS} attempts"
     assert len(run.handed) == ROUNDS
 
 
-def test_a_worker_that_knows_that_nothing_more_can_be_labeled_ends_the_run(told: Told) -> None:
+def test_a_worker_can_end_the_run_if_nothing_more_can_be_labeled(reporter: FakeReporter) -> None:
     run = driver(
-        told, [Report("a", [outcome(1)]), Report("b", end_reason="the key is not accepted"), Report("a", [outcome(2)])]
+        reporter,
+        [Report("a", [outcome(1)]), Report("b", end_reason="the key is not accepted"), Report("a", [outcome(2)])],
     )
     summary = run.label(items(1, 2))
     assert (summary.labeled, summary.not_reached, summary.end_reason) == ([1], [2], "the key is not accepted")
     assert len(run.handed) == 1
 
 
-def test_a_cluster_that_fails_is_told_in_a_line(told: Told) -> None:
-    run = driver(told, [Report("a", [outcome(1)]), RuntimeError("Traceback:\n  many lines\nall workers are gone\n")])
+def test_a_failure_of_the_cluster_is_reported_in_one_line(reporter: FakeReporter) -> None:
+    run = driver(
+        reporter, [Report("a", [outcome(1)]), RuntimeError("Traceback:\n  many lines\nall workers are gone\n")]
+    )
     summary = run.label(items(1, 2))
     assert summary.labeled == [1]
     assert summary.end_reason == "the cluster failed: RuntimeError: all workers are gone"
 
 
-def test_a_signal_ends_it_and_leaves_the_rest(told: Told) -> None:
-    run = driver(told, [Report("a", [outcome(1)]), KeyboardInterrupt()])
+def test_a_signal_ends_the_run_and_leaves_the_rest(reporter: FakeReporter) -> None:
+    run = driver(reporter, [Report("a", [outcome(1)]), KeyboardInterrupt()])
     summary = run.label(items(1, 2))
     assert summary.canceled
     assert (summary.labeled, summary.not_reached) == ([1], [2])
 
 
-def test_what_was_labeled_the_fast_way_is_known_and_each_workers_audit_told(told: Told) -> None:
+def test_fast_recordings_are_listed_and_each_workers_audit_is_reported(reporter: FakeReporter) -> None:
     run = driver(
-        told,
+        reporter,
         [
             Report("a", [outcome(1, mode="fast merged")], audit=["fast mode: 64 windows agree"]),
             Report("a", [outcome(2)], audit=["fast mode: 70 windows agree"], has_fallen_back=True),
@@ -161,10 +164,10 @@ def test_what_was_labeled_the_fast_way_is_known_and_each_workers_audit_told(told
     assert run.audit_lines() == ["a: fast mode: 70 windows agree"]
 
 
-def test_only_reports_are_unpack() -> None:
+def test_only_reports_are_unpacked() -> None:
     import pickle
 
     from block.cluster.report import unpack
 
-    with pytest.raises(TypeError, match="a dict came from a worker"):
+    with pytest.raises(TypeError, match="got a dict from a worker"):
         unpack(pickle.dumps({}))

@@ -1,4 +1,4 @@
-"""The same labels, file for file, from a cluster as from a single machine, whatever happens on the way."""
+"""A cluster writes the same label files as a single machine, whatever happens during the run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from block.score_store.shard import list_shards
 from tests.cluster.conftest import Machines
 from tests.conftest import ROOT
 
-# Ray leaves the files of a machine that is killed to the garbage collector.
+# Ray leaves the files of a killed machine to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 Label = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def files(out: Path) -> dict[str, bytes]:
-    """Everything in a folder but the scores, which come in files of any name and number."""
+    """Return every file in a folder except the scores, whose files may have any name and number."""
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*"))
@@ -33,14 +33,14 @@ def files(out: Path) -> dict[str, bytes]:
 
 
 def scores(out: Path) -> Mapping[str, bytes]:
-    """The logits of each recording."""
+    """Return the logits of each recording."""
     (key,) = ScoreStore.list_keys(out / "scores")
     with ScoreStore.open_read_only(out / "scores", key) as store:
         return {one.content: one.logits.tobytes() for one in store.find_all(store.contents())}
 
 
 def stored(out: Path) -> Counter[str]:
-    """How often each recording is in the files of scores."""
+    """Return how often each recording is in the score files."""
     import pyarrow.parquet as pq
 
     found: Counter[str] = Counter()
@@ -49,7 +49,7 @@ def stored(out: Path) -> Counter[str]:
     return found
 
 
-# What does not say where the recordings are.
+# The files that don't depend on where the recordings are.
 ANYWHERE = ("labels.csv", "failed.csv", "manifest.json")
 
 
@@ -62,7 +62,7 @@ def assert_equal(out: Path, alone: Path, named: tuple[str, ...] = ()) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_cluster_writes_the_files_that_a_single_machine_writes(
+def test_a_cluster_writes_the_same_files_as_a_single_machine(
     workers: str, two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
     done = label(recordings, tmp_path / "out", "--ray", two.address, "--ray-workers", workers)
@@ -78,7 +78,7 @@ def test_a_cluster_writes_the_files_that_a_single_machine_writes(
 
 
 @pytest.mark.slow
-def test_what_the_store_holds_is_not_computed_again_where_the_manifest_is_lost(
+def test_stored_scores_are_reused_if_the_manifest_is_lost(
     two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -90,7 +90,7 @@ def test_what_the_store_holds_is_not_computed_again_where_the_manifest_is_lost(
 
 
 @pytest.mark.slow
-def test_a_machine_that_goes_down_half_way_costs_no_recording_and_none_is_there_twice(
+def test_losing_a_machine_during_the_run_loses_and_duplicates_no_recording(
     two: Machines, slow: Path, alone: Path, command: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -112,7 +112,7 @@ def test_a_machine_that_goes_down_half_way_costs_no_recording_and_none_is_there_
 
 
 @pytest.mark.slow
-def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_labeled(
+def test_a_recording_that_crashes_its_worker_fails_and_the_others_are_labeled(
     two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:
     folder, out = tmp_path / "recordings", tmp_path / "out"
@@ -126,13 +126,13 @@ def test_a_recording_that_takes_its_worker_down_is_given_up_and_the_others_are_l
     with (out / "failed.csv").open(newline="") as file:
         (failed,) = csv.DictReader(file)
     assert failed["file"] == "deadly.wav"
-    assert "the worker process was lost 2 times while it labeled this recording" in failed["reason"]
+    assert "the worker process died 2 times while labeling this recording" in failed["reason"]
     assert set(stored(out).values()) == {1}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_whose_driver_ends_goes_on_from_the_store(
+def test_a_run_whose_driver_ends_resumes_from_the_store(
     how: signal.Signals, two: Machines, slow: Path, alone: Path, command: Callable[..., list[str]],
     label: Label, tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -155,10 +155,10 @@ def test_a_run_whose_driver_ends_goes_on_from_the_store(
 
 
 @pytest.mark.slow
-def test_a_folder_that_workers_do_not_see_ends_the_run_in_words(
+def test_a_folder_that_workers_cannot_see_ends_the_run_with_an_error(
     two: Machines, command: Callable[..., list[str]], label: Label, tmp_path: Path
 ) -> None:
-    """Machines of a real cluster have folders of their own; here, one that is gone when the workers look."""
+    """Machines of a real cluster have their own folders; here, the folder is removed before the workers start."""
     folder = tmp_path / "recordings"
     folder.mkdir()
     import soundfile
@@ -178,5 +178,5 @@ def test_a_folder_that_workers_do_not_see_ends_the_run_in_words(
 
 
 @pytest.mark.slow
-def test_run_json_does_not_tell_where_it_was_computed(alone: Path) -> None:
+def test_run_json_does_not_record_where_it_was_computed(alone: Path) -> None:
     assert "ray" not in json.loads((alone / "run.json").read_text())["options"]

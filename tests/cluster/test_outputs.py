@@ -1,4 +1,4 @@
-"""What the harness finds different between runs: nothing between equals, and every byte that is not the same."""
+"""The comparison of runs finds every difference, and none between equal runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from block.score_store import Key, Scored, ScoreStore
 from block.settings import WindowSettings
-from tests.cluster.measure import with_marked
-from tests.cluster.outputs import differences, stored_rows
+from tests.cluster.measure import replace_marked
+from tests.cluster.outputs import count_rows, find_differences
 
 pytest.importorskip("pyarrow")
 
@@ -34,41 +34,43 @@ def made(out: Path, rows: list[Scored]) -> Path:
     return out
 
 
-def test_runs_that_left_the_same_do_not_differ_in_whatever_order_they_stored_it(tmp_path: Path) -> None:
+def test_runs_that_stored_the_same_in_a_different_order_do_not_differ(tmp_path: Path) -> None:
     one = made(tmp_path / "one", [scored(1), scored(2)])
     other = made(tmp_path / "other", [scored(2), scored(1)])
-    assert differences(one, other) == []
+    assert find_differences(one, other) == []
 
 
-def test_a_label_file_that_differs_is_named_and_one_that_is_missing_too(tmp_path: Path) -> None:
+def test_a_label_file_that_differs_or_is_missing_is_named(tmp_path: Path) -> None:
     one, other = (made(tmp_path / name, [scored(1)]) for name in ("one", "other"))
     (one / "labels.csv").write_text("file,label\n")
     (one / "more.csv").write_text("")
-    assert differences(one, other) == ["labels.csv of one and of other differ", "more.csv is in one alone"]
+    assert find_differences(one, other) == ["labels.csv differs between one and other", "more.csv is only in one"]
 
 
 def test_a_single_bit_of_a_score_is_a_difference(tmp_path: Path) -> None:
     one = made(tmp_path / "one", [scored(1, 1.0), scored(2)])
     other = made(tmp_path / "other", [scored(1, float(np.nextafter(np.float32(1), np.float32(2)))), scored(2)])
-    assert differences(one, other) == ["the scores of 1 recordings differ between one and other"]
+    assert find_differences(one, other) == ["the scores of 1 recording differ between one and other"]
 
 
 def test_scores_of_other_recordings_are_a_difference(tmp_path: Path) -> None:
     one, other = made(tmp_path / "one", [scored(1)]), made(tmp_path / "other", [scored(1), scored(2)])
-    assert differences(one, other) == ["one holds scores of 1 recordings, other of 2, not the same"]
+    assert find_differences(one, other) == [
+        "one has scores of 1 recording, other of 2 recordings; expected the same recordings"
+    ]
 
 
-def test_a_recording_that_is_stored_twice_is_counted_twice(tmp_path: Path) -> None:
+def test_a_recording_stored_twice_is_counted_twice(tmp_path: Path) -> None:
     out = made(tmp_path / "out", [scored(1), scored(2)])
     (shard,) = (out / "scores").glob("*.parquet")
-    assert stored_rows(out) == {f"{1:064x}": 1, f"{2:064x}": 1}
+    assert count_rows(out) == {f"{1:064x}": 1, f"{2:064x}": 1}
     shutil.copy(shard, shard.with_name(f"again-{shard.name}"))
-    assert stored_rows(out) == {f"{1:064x}": 2, f"{2:064x}": 2}
+    assert count_rows(out) == {f"{1:064x}": 2, f"{2:064x}": 2}
 
 
-def test_figures_go_between_their_markers_and_nowhere_else() -> None:
+def test_results_are_written_only_between_their_markers() -> None:
     text = "a <!-- cluster:measured -->old<!-- /cluster:measured --> b"
-    found = with_marked(text, "measured", "new")
+    found = replace_marked(text, "measured", "new")
     assert found == "a <!-- cluster:measured -->\nnew\n<!-- /cluster:measured --> b"
     with pytest.raises(ValueError, match="no markers for 'elsewhere'"):
-        with_marked(text, "elsewhere", "new")
+        replace_marked(text, "elsewhere", "new")

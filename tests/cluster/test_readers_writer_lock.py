@@ -5,7 +5,7 @@ import threading
 from block.cluster.readers_writer_lock import ReadersWriterLock
 
 
-def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
+def test_chunks_share_the_lock_and_a_suspect_has_it_exclusively() -> None:
     lock = ReadersWriterLock()
     inside: list[str] = []
     seen: list[list[str]] = []
@@ -37,7 +37,7 @@ def test_chunks_are_let_in_together_and_one_recording_alone() -> None:
     assert seen == [[]]
 
 
-def test_whoever_waits_to_be_alone_is_not_put_off_by_those_who_come_later() -> None:
+def test_a_waiting_exclusive_request_goes_before_later_shared_ones() -> None:
     lock = ReadersWriterLock()
     order: list[str] = []
     go = threading.Event()

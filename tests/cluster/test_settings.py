@@ -17,13 +17,13 @@ def test_without_ray_there_is_no_cluster() -> None:
     assert read("--ray", "") is None
 
 
-def test_ray_takes_an_address_or_none() -> None:
+def test_ray_works_with_and_without_an_address() -> None:
     assert read("--ray") == ClusterSettings("")
     assert read("--ray", "--verbose") == ClusterSettings("")
     assert read("--ray", "10.0.0.1:6379") == ClusterSettings("10.0.0.1:6379")
 
 
-def test_the_action_takes_them_too_and_an_option_that_follows_is_no_address() -> None:
+def test_the_action_has_these_options_too_and_does_not_take_an_option_for_an_address() -> None:
     said: list[str] = []
     options = parse(["--data-ids-file", "ids.json", "--ray", "--something-new", "--ray-requests", "4"], said.append)
     assert read_cluster(options) == ClusterSettings("", requests=4)
@@ -42,7 +42,7 @@ def test_workers_are_a_number_or_a_range(text: str, least: int, most: int) -> No
     [
         (["--ray", "--ray-workers", "0"], "--ray-workers is 0-0; expected at least 1 worker"),
         (["--ray", "--ray-workers", "4-2"], "--ray-workers is 4-2"),
-        (["--ray", "--ray-workers", "many"], "--ray-workers is 'many'; expected a number such as 8, or 2-16"),
+        (["--ray", "--ray-workers", "many"], "--ray-workers is 'many'; expected a number or range: 8 or 2-16"),
         (["--ray", "--ray-worker-cpus", "0"], "--ray-worker-cpus is 0; expected at least 1"),
         (["--ray", "--ray-worker-gpus", "1.5"], "--ray-worker-gpus is 1.5; expected 0 to 1, or a whole number"),
         (["--ray", "--ray-worker-gpus", "-1"], "--ray-worker-gpus is -1"),
@@ -51,12 +51,12 @@ def test_workers_are_a_number_or_a_range(text: str, least: int, most: int) -> No
         (["--ray-worker-cpus", "4"], "--ray-worker-cpus needs --ray"),
     ],
 )
-def test_what_cannot_be_used_is_refused(arguments: list[str], said: str) -> None:
+def test_invalid_settings_are_rejected(arguments: list[str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         read(*arguments)
 
 
-def test_options_of_the_cluster_leave_no_trace_in_what_labels_depend_on() -> None:
+def test_cluster_options_are_not_among_the_options_that_labels_depend_on() -> None:
     from block.commands.label_options import collect_run_options
 
     plain = collect_run_options(read_label(["recordings", "--out", "out"]))

@@ -28,22 +28,22 @@ def leases(count: int, worker: str = "w") -> list[Lease]:
     return [Lease(worker, number) for number in range(count)]
 
 
-def through(throttle: Throttle, *asking: Lease) -> list[Lease]:
-    """Those that may send once `asking` have asked."""
+def request(throttle: Throttle, *asking: Lease) -> list[Lease]:
+    """Enqueue `asking`, and return the requests that may be sent."""
     for lease in asking:
         throttle.enqueue(lease)
     return throttle.admit()
 
 
-def test_a_limit_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="a limit of 0 requests; expected at least 1"):
+def test_a_limit_below_one_is_rejected() -> None:
+    with pytest.raises(ValueError, match="the limit is 0 requests; expected at least 1"):
         Throttle(0)
 
 
-def test_as_many_as_the_limit_are_under_way_and_the_next_follow_in_the_order_they_asked_in(clock: Clock) -> None:
+def test_at_most_the_limit_is_open_and_the_next_follow_first_come_first_served(clock: Clock) -> None:
     throttle = Throttle(2, clock)
     a, b, c, d = (Lease(worker, 1) for worker in "abcd")
-    assert through(throttle, b, a, d, c) == [b, a]
+    assert request(throttle, b, a, d, c) == [b, a]
     assert throttle.admit() == []
     throttle.release(a, "good")
     assert throttle.admit() == [d]
@@ -52,33 +52,33 @@ def test_as_many_as_the_limit_are_under_way_and_the_next_follow_in_the_order_the
     assert state_of(throttle).under_way == 2
 
 
-def test_asking_again_keeps_a_place_and_takes_no_second_one(clock: Clock) -> None:
+def test_asking_again_keeps_the_place_and_does_not_take_a_second_one(clock: Clock) -> None:
     throttle = Throttle(1, clock)
     a, b, c = leases(3)
-    assert through(throttle, a, b, c, b, a) == [a]
+    assert request(throttle, a, b, c, b, a) == [a]
     assert state_of(throttle).waiting == 2
     assert throttle.is_under_way(a)
     throttle.enqueue(a)
     assert state_of(throttle).waiting == 2, "what is under way does not wait"
     throttle.release(a, "good")
-    assert through(throttle, c) == [b]
+    assert request(throttle, c) == [b]
 
 
-def test_whoever_no_longer_waits_leaves_the_line(clock: Clock) -> None:
+def test_a_request_that_is_given_up_leaves_the_line(clock: Clock) -> None:
     throttle = Throttle(1, clock)
     a, b, c = leases(3)
-    through(throttle, a, b, c)
+    request(throttle, a, b, c)
     throttle.release(b, "failed")
     throttle.release(a, "good")
     assert throttle.admit() == [c]
 
 
-def test_a_slow_down_stops_everyone_until_the_time_that_the_server_named_and_halves_what_is_allowed(
+def test_a_slowdown_pauses_everyone_as_long_as_the_server_asked_and_halves_the_number_allowed(
     clock: Clock,
 ) -> None:
     throttle = Throttle(8, clock)
     asking = leases(20)
-    first = through(throttle, *asking)
+    first = request(throttle, *asking)
     throttle.release(first[0], "slowed", 7.0)
     for lease in first[1:]:
         throttle.release(lease, "good")
@@ -90,17 +90,17 @@ def test_a_slow_down_stops_everyone_until_the_time_that_the_server_named_and_hal
     assert throttle.admit() == asking[8:12]
 
 
-def test_slow_downs_of_requests_that_were_under_way_together_count_once(clock: Clock) -> None:
+def test_slowdowns_of_requests_that_were_open_together_count_once(clock: Clock) -> None:
     throttle = Throttle(16, clock)
-    for lease in through(throttle, *leases(16)):
+    for lease in request(throttle, *leases(16)):
         throttle.release(lease, "slowed", 2.0)
     assert state_of(throttle).allowed == 8
     assert state_of(throttle).pause_s == 2
 
 
-def test_of_several_times_that_were_named_together_the_latest_holds(clock: Clock) -> None:
+def test_the_longest_of_several_pauses_counts(clock: Clock) -> None:
     throttle = Throttle(4, clock)
-    a, b, c, d = through(throttle, *leases(4))
+    a, b, c, d = request(throttle, *leases(4))
     throttle.release(a, "slowed", 5.0)
     throttle.release(b, "slowed", 60.0)
     throttle.release(c, "slowed", 1.0)
@@ -108,64 +108,64 @@ def test_of_several_times_that_were_named_together_the_latest_holds(clock: Clock
     assert state_of(throttle).pause_s == 60
 
 
-def test_each_further_slow_down_halves_again_down_to_one(clock: Clock) -> None:
+def test_each_further_slowdown_halves_again_down_to_one(clock: Clock) -> None:
     throttle = Throttle(16, clock)
     allowed = []
     for number in range(6):
         clock.now += 100
-        (lease,) = through(throttle, Lease("w", number))
+        (lease,) = request(throttle, Lease("w", number))
         throttle.release(lease, "slowed", 1.0)
         allowed.append(state_of(throttle).allowed)
     assert allowed == [8, 4, 2, 1, 1, 1]
 
 
-def test_where_the_server_names_no_time_the_pause_is_our_own_and_doubles_until_an_answer_is_good(clock: Clock) -> None:
+def test_if_the_server_names_no_pause_ours_doubles_until_an_answer_is_good(clock: Clock) -> None:
     throttle = Throttle(4, clock)
     pauses = []
     for number in range(8):
-        (lease,) = through(throttle, Lease("w", number))
+        (lease,) = request(throttle, Lease("w", number))
         throttle.release(lease, "slowed", [None, 0.0][number % 2])
         pauses.append(state_of(throttle).pause_s)
         clock.now += state_of(throttle).pause_s
     assert pauses == [min(FIRST_PAUSE_S * 2**k, LONGEST_PAUSE_S) for k in range(8)]
     assert pauses[-1] == LONGEST_PAUSE_S
-    (lease,) = through(throttle, Lease("w", 100))
+    (lease,) = request(throttle, Lease("w", 100))
     throttle.release(lease, "good")
-    (lease,) = through(throttle, Lease("w", 101))
+    (lease,) = request(throttle, Lease("w", 101))
     throttle.release(lease, "slowed")
     assert state_of(throttle).pause_s == FIRST_PAUSE_S
 
 
-def test_a_window_of_good_answers_allows_one_more_up_to_the_limit(clock: Clock) -> None:
+def test_enough_good_answers_allow_one_more_up_to_the_limit(clock: Clock) -> None:
     throttle = Throttle(4, clock)
-    (lease,) = through(throttle, Lease("w", 0))
+    (lease,) = request(throttle, Lease("w", 0))
     throttle.release(lease, "slowed", 1.0)
     clock.now += 1
     allowed = []
     for number in range(1, 12):
-        (lease,) = through(throttle, Lease("w", number))
+        (lease,) = request(throttle, Lease("w", number))
         throttle.release(lease, "good")
         allowed.append(state_of(throttle).allowed)
     assert allowed == [2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4]
 
 
-def test_answers_to_requests_from_before_a_slow_down_and_failures_speak_for_nothing(clock: Clock) -> None:
+def test_failures_and_answers_to_requests_from_before_a_slowdown_do_not_count(clock: Clock) -> None:
     throttle = Throttle(8, clock)
-    first = through(throttle, *leases(8))
+    first = request(throttle, *leases(8))
     throttle.release(first[0], "slowed", 1.0)
     for lease in first[1:]:
         throttle.release(lease, "good")
     clock.now += 1
     for number in range(100, 120):
-        (lease,) = through(throttle, Lease("w", number))
+        (lease,) = request(throttle, Lease("w", number))
         throttle.release(lease, "failed")
     assert state_of(throttle).allowed == 4
 
 
-def test_what_a_lost_worker_held_and_waited_for_comes_back(clock: Clock) -> None:
+def test_open_and_waiting_requests_of_a_lost_worker_are_freed(clock: Clock) -> None:
     throttle = Throttle(2, clock)
     lost, kept = leases(3, "lost"), leases(3, "kept")
-    assert through(throttle, lost[0], kept[0], lost[1], kept[1], lost[2], kept[2]) == [lost[0], kept[0]]
+    assert request(throttle, lost[0], kept[0], lost[1], kept[1], lost[2], kept[2]) == [lost[0], kept[0]]
     clock.now += LOST_AFTER_S / 2
     throttle.renew("kept")
     assert throttle.wait_s() == LOST_AFTER_S / 2
@@ -182,10 +182,10 @@ def test_what_a_lost_worker_held_and_waited_for_comes_back(clock: Clock) -> None
 
 
 @pytest.mark.parametrize("sign", ["ask", "give back", "renew"])
-def test_a_worker_that_gives_any_sign_of_life_keeps_what_it_has(clock: Clock, sign: str) -> None:
+def test_a_worker_that_gives_any_sign_of_life_keeps_its_requests(clock: Clock, sign: str) -> None:
     throttle = Throttle(1, clock)
     held, other, further = leases(3)
-    through(throttle, held, further)
+    request(throttle, held, further)
     for _ in range(10):
         clock.now += LOST_AFTER_S * 0.7
         if sign == "ask":
@@ -198,11 +198,11 @@ def test_a_worker_that_gives_any_sign_of_life_keeps_what_it_has(clock: Clock, si
     assert throttle.is_under_way(held)
 
 
-def test_a_worker_that_lives_keeps_only_what_it_knows_of(clock: Clock) -> None:
+def test_a_live_worker_keeps_only_the_requests_that_it_reports(clock: Clock) -> None:
     throttle = Throttle(2, clock)
     known, unknown, awaited, given_up, newer = leases(5)
     other = Lease("other", 1)
-    through(throttle, known, unknown, given_up, awaited, newer, other)
+    request(throttle, known, unknown, given_up, awaited, newer, other)
     throttle.renew("w", [known.number, awaited.number], before=newer.number)
     assert throttle.take_dropped() == [given_up]
     assert throttle.admit() == [awaited]
@@ -213,21 +213,21 @@ def test_a_worker_that_lives_keeps_only_what_it_knows_of(clock: Clock) -> None:
     assert throttle.admit() == [newer, other]
 
 
-def test_what_was_taken_back_and_is_given_back_late_frees_no_second_place(clock: Clock) -> None:
+def test_releasing_a_request_that_was_already_freed_does_not_free_a_second_place(clock: Clock) -> None:
     throttle = Throttle(1, clock)
     late, first, second = Lease("late", 0), Lease("a", 0), Lease("b", 0)
-    through(throttle, late, first)
+    request(throttle, late, first)
     clock.now += LOST_AFTER_S
-    assert through(throttle, first, second) == [first]
+    assert request(throttle, first, second) == [first]
     throttle.release(late, "good")
     assert throttle.admit() == []
     assert state_of(throttle) == ThrottleState(allowed=1, under_way=1, waiting=1, pause_s=0.0)
 
 
-def test_a_late_word_that_the_server_wants_to_be_left_alone_is_heeded(clock: Clock) -> None:
+def test_a_late_report_that_the_server_asks_for_a_pause_still_counts(clock: Clock) -> None:
     throttle = Throttle(4, clock)
     late = Lease("late", 0)
-    through(throttle, late)
+    request(throttle, late)
     clock.now += LOST_AFTER_S
     throttle.admit()
     throttle.release(late, "slowed", 9.0)
@@ -236,7 +236,7 @@ def test_a_late_word_that_the_server_wants_to_be_left_alone_is_heeded(clock: Clo
 
 
 class Cluster(RuleBasedStateMachine):
-    """Workers that ask, answer, slow down, live and die in any order."""
+    """Workers that send requests, get answers, are slowed down, live and die in any order."""
 
     @initialize(limit=st.integers(1, 6))
     def begin(self, limit: int) -> None:
@@ -250,7 +250,7 @@ class Cluster(RuleBasedStateMachine):
 
     def look(self) -> None:
         for lease in self.throttle.admit():
-            assert self.clock.now >= self.closed_until, "sent while the server wants to be left alone"
+            assert self.clock.now >= self.closed_until, "sent during a pause that the server asked for"
             assert lease == self.line.pop(0), "first come, first served"
             self.sent.append(lease)
 
@@ -303,7 +303,7 @@ class Cluster(RuleBasedStateMachine):
             assert all(map(self.throttle.is_under_way, self.sent))
 
     def teardown(self) -> None:
-        """Nobody starves: once answers are good, all who wait get through, whenever `wait_s` says that they may."""
+        """Check that once answers are good, all waiting requests are admitted when `wait_s` says so."""
         for _ in range(len(self.line) + len(self.sent) + 10 if hasattr(self, "line") else 0):
             while self.sent:
                 lease = self.sent.pop(0)
@@ -319,8 +319,8 @@ class Cluster(RuleBasedStateMachine):
 TestCluster = Cluster.TestCase
 
 
-@given(bears=st.integers(1, 20), seed=st.integers(0, 1000))
-def test_what_is_allowed_settles_around_what_the_server_bears(bears: int, seed: int) -> None:
+@given(capacity=st.integers(1, 20), seed=st.integers(0, 1000))
+def test_the_number_allowed_settles_around_what_the_server_can_handle(capacity: int, seed: int) -> None:
     chance, clock = random.Random(seed), Clock()
     throttle = Throttle(32, clock)
     number, most_at_once, under_way = 0, [], []
@@ -330,12 +330,12 @@ def test_what_is_allowed_settles_around_what_the_server_bears(bears: int, seed: 
             throttle.enqueue(Lease("w", number))
         under_way += throttle.admit()
         most_at_once.append(len(under_way))
-        slowed = len(under_way) > bears
+        slowed = len(under_way) > capacity
         if under_way:
             lease = under_way.pop(chance.randrange(len(under_way)))
             throttle.release(lease, "slowed" if slowed else "good")
         clock.now += 0.1 if under_way else throttle.wait_s() or 0.1
         throttle.renew("w")
     later = most_at_once[1000:]
-    assert max(later) <= bears + 1
-    assert max(later) >= min(bears, 32)
+    assert max(later) <= capacity + 1
+    assert max(later) >= min(capacity, 32)

@@ -16,8 +16,8 @@ from block.cluster import throttle
 from block.cluster.coordinator import CoordinatorInputs, fetch_shared, start_coordinator
 from block.model.checkpoint import FILES
 from block.score_store import ScoreStore
-from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
+from tests.cluster.requesting_worker import RequestingWorker
 from tests.cluster.throttle_state import ThrottleState, state_of
 from tests.score_store import scores
 
@@ -28,19 +28,21 @@ KEY = "ei_cluster0123456789secret"
 LIMIT = 4
 
 
-UNHEARD_S = 3.0
+SILENT_S = 3.0
 
 
 @dataclass
 class Cluster:
-    """A coordinator, and four workers that live as long as the module's tests. The order of the tests counts:
-    the last worker is killed in one of them, the coordinator in the last."""
+    """A coordinator and four workers, for all tests of the module.
+
+    The order of the tests matters: one of them kills the last worker, the last test kills the coordinator.
+    """
 
     handle: Any
     workers: list[Any]
 
     def begin(self, requests: int) -> None:
-        """A new run, with so many requests at once."""
+        """Start a new run with at most `requests` open requests."""
         ray.get(self.handle.configure.remote(CoordinatorInputs(api_key=KEY, requests=requests)))
 
     def state(self) -> ThrottleState:
@@ -60,9 +62,10 @@ def cluster() -> Iterator[Cluster]:
     with local_ray():
         handle = start_coordinator(CoordinatorInputs(api_key=KEY, requests=LIMIT))
         workers = [
-            ray.remote(Asking).options(num_cpus=0, max_concurrency=8).remote(handle, name, 0.3) for name in "abcd"
+            ray.remote(RequestingWorker).options(num_cpus=0, max_concurrency=8).remote(handle, name, 0.3)
+            for name in "abcd"
         ]
-        ray.get(handle.__ray_call__.remote(_lose_after, UNHEARD_S))
+        ray.get(handle.__ray_call__.remote(_lose_after, SILENT_S))
         ray.get([one.ready.remote() for one in workers])
         yield Cluster(handle, workers)
 
@@ -73,8 +76,7 @@ def _lose_after(self: Any, seconds: float) -> None:
 
 @dataclass
 class Busy:
-    """A server that counts who asks at the same time. `slow_s`: for how long it wants to be left alone once
-    `slow_at` requests have come."""
+    """A server that counts concurrent requests. After `slow_at` requests, it asks for a pause of `slow_s` seconds."""
 
     url: str = ""
     slow_at: int = 10**9
@@ -87,7 +89,7 @@ class Busy:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self) -> float:
-        """Seconds for which the server wants to be left alone."""
+        """Count a request, and return the pause in seconds that the server asks for."""
         with self.lock:
             self.asked += 1
             self.inside += 1
@@ -112,7 +114,7 @@ def busy(server: Busy) -> Iterator[Busy]:
         def do_GET(self) -> None:
             slow_s = server.enter()
             time.sleep(0.01)
-            server.leave()  # the body is still to be read: this counts a little less than the client does
+            server.leave()  # the body isn't read yet, so this counts slightly less than the client does
             body = json.dumps({"success": True, "n": int(self.path.rsplit("/", 1)[1])}).encode()
             self.send_response_only(429 if slow_s else 200)
             self.send_header("Content-Length", str(len(body)))
@@ -137,7 +139,7 @@ def busy(server: Busy) -> Iterator[Busy]:
         http.server_close()
 
 
-def test_all_workers_together_ask_as_much_as_the_limit_allows_and_all_pause_when_one_is_asked_to(
+def test_all_workers_together_stay_within_the_limit_and_pause_when_one_is_asked_to(
     cluster: Cluster,
 ) -> None:
     cluster.begin(LIMIT)
@@ -145,14 +147,14 @@ def test_all_workers_together_ask_as_much_as_the_limit_allows_and_all_pause_when
         answers = ray.get([one.ask.remote(server.url, 50, 6) for one in cluster.workers])
     assert answers == [[str(number) for number in range(50)]] * 4
     assert 2 <= server.most <= LIMIT
-    # Of those that were let through before the word was out, each is followed by one at most: no more come too early.
+    # Only requests admitted before the coordinator knew of the slowdown come too early.
     assert 1 <= server.refused <= LIMIT
     assert server.asked == 200 + server.refused
     cluster.until(lambda state: state.under_way == state.waiting == 0)
     assert cluster.state().allowed == LIMIT, "grown again"
 
 
-def test_the_checkpoints_files_and_what_scores_are_held_of_come_from_the_driver(
+def test_the_driver_shares_the_checkpoints_files_and_the_list_of_stored_scores(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
@@ -170,25 +172,25 @@ def test_the_checkpoints_files_and_what_scores_are_held_of_come_from_the_driver(
     assert fetch_shared(cluster.handle.share_contents.remote()) == set()
 
 
-def test_a_worker_that_holds_a_request_for_long_stays_heard(cluster: Cluster) -> None:
+def test_a_worker_with_a_long_request_does_not_count_as_lost(cluster: Cluster) -> None:
     cluster.begin(2)
     held = ray.get(cluster.workers[0].hold.remote(1))
-    time.sleep(UNHEARD_S + 1)
-    (more,) = ray.get(cluster.workers[1].hold.remote(1))  # whoever is let through has it looked at who is lost
+    time.sleep(SILENT_S + 1)
+    (more,) = ray.get(cluster.workers[1].hold.remote(1))  # each admission checks for lost workers
     assert cluster.state().under_way == 2
-    ray.get([cluster.workers[0].let_go.remote(held), cluster.workers[1].let_go.remote([more])])
+    ray.get([cluster.workers[0].release.remote(held), cluster.workers[1].release.remote([more])])
 
 
-def test_a_run_that_is_over_waits_no_longer_and_leaves_no_place_in_the_line(cluster: Cluster) -> None:
+def test_a_run_that_is_over_stops_waiting_and_leaves_the_line(cluster: Cluster) -> None:
     cluster.begin(1)
     held = ray.get(cluster.workers[0].hold.remote(1))
-    assert ray.get(cluster.workers[1].wait_in_vain.remote(0.3), timeout=30) is None
+    assert ray.get(cluster.workers[1].enter_until_stopped.remote(0.3), timeout=30) is None
     cluster.until(lambda state: state.waiting == 0)
     assert cluster.state().under_way == 1
-    ray.get(cluster.workers[0].let_go.remote(held))
+    ray.get(cluster.workers[0].release.remote(held))
 
 
-def test_what_a_killed_worker_held_comes_back_and_the_others_finish(cluster: Cluster) -> None:
+def test_requests_of_a_killed_worker_are_freed_and_the_others_finish(cluster: Cluster) -> None:
     cluster.begin(LIMIT)
     *_, kept, lost = cluster.workers
     with busy(Busy()) as server:
@@ -201,7 +203,7 @@ def test_what_a_killed_worker_held_comes_back_and_the_others_finish(cluster: Clu
     cluster.until(lambda state: state.under_way == 0)
 
 
-def test_a_coordinator_that_is_gone_ends_the_run_of_whoever_waits(cluster: Cluster) -> None:
+def test_losing_the_coordinator_ends_the_run_of_every_waiting_worker(cluster: Cluster) -> None:
     cluster.begin(1)
     ray.get(cluster.workers[0].hold.remote(1))
     waiting = cluster.workers[1].wait_for_the_end.remote()

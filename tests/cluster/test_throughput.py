@@ -18,7 +18,7 @@ def stages(recordings: int = 30) -> StageTimes:
     )
 
 
-def test_every_half_minute_a_line_says_how_fast_it_goes_and_where_the_workers_time_goes() -> None:
+def test_every_half_minute_a_line_reports_the_speed_and_the_workers_time_per_stage() -> None:
     clock, said = Clock(), list[str]()
     throughput = Throughput(said.append, clock)
     clock.now += 10
@@ -34,7 +34,7 @@ def test_every_half_minute_a_line_says_how_fast_it_goes_and_where_the_workers_ti
     assert said[1].startswith("2 workers: 1.0 recordings/s, 3.0 windows/s")
 
 
-def test_a_worker_that_is_not_heard_of_for_long_is_not_counted() -> None:
+def test_a_worker_that_is_silent_for_long_is_not_counted() -> None:
     clock, said = Clock(), list[str]()
     throughput = Throughput(said.append, clock)
     throughput.add("a", stages(), 0.1)
@@ -43,14 +43,14 @@ def test_a_worker_that_is_not_heard_of_for_long_is_not_counted() -> None:
     assert said[-1].startswith("1 worker: ")
 
 
-def test_the_end_tells_each_stage_by_itself_but_for_those_that_take_nothing() -> None:
+def test_the_final_report_has_a_line_for_each_stage_that_took_time() -> None:
     clock = Clock()
     throughput = Throughput(lambda line: None, clock)
     throughput.add("a", stages(40), 0.4)
     clock.now += 34
     assert throughput.report() == [
-        "stage read: 40 recordings, 20.0/s while at it; 0.06 at it on average",
-        "stage prepare: 40 recordings, 40.0/s while at it; 0.03 at it on average",
-        "stage model: 120 windows, 7.1/s while at it; 0.50 at it on average",
-        "stage keep (here): 40 recordings, 100.0/s while at it; 0.01 at it on average",
+        "stage read: 40 recordings, 20.0/s while active; 0.06 active on average",
+        "stage prepare: 40 recordings, 40.0/s while active; 0.03 active on average",
+        "stage model: 120 windows, 7.1/s while active; 0.50 active on average",
+        "stage store (driver): 40 recordings, 100.0/s while active; 0.01 active on average",
     ]

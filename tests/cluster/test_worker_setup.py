@@ -13,14 +13,14 @@ from block.settings import SettingsError
 
 @pytest.fixture
 def elsewhere(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
-    """A checkpoint in a folder that this machine does not have; its folder for temporary files is a new one."""
+    """A checkpoint in a folder that this machine doesn't have. The temporary directory is new."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     return dataclasses.replace(read_checkpoint(checkpoint_folder), folder=tmp_path / "on another machine")
 
 
-def test_a_checkpoint_that_is_here_is_used_where_it_is(checkpoint_folder: Path) -> None:
+def test_a_checkpoint_that_this_machine_has_is_used_in_place(checkpoint_folder: Path) -> None:
     here = read_checkpoint(checkpoint_folder)
 
     def ask(name: str) -> bytes:
@@ -29,9 +29,7 @@ def test_a_checkpoint_that_is_here_is_used_where_it_is(checkpoint_folder: Path) 
     assert find_or_fetch_checkpoint(here, here.sha256(), ask) == here
 
 
-def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
-    elsewhere: Checkpoint, checkpoint_folder: Path
-) -> None:
+def test_a_missing_checkpoint_is_fetched_once_per_machine(elsewhere: Checkpoint, checkpoint_folder: Path) -> None:
     asked: list[str] = []
 
     def ask(name: str) -> bytes:
@@ -50,7 +48,7 @@ def test_a_checkpoint_that_is_not_here_is_asked_for_once_a_machine(
     assert sorted(asked) == sorted(FILES)
 
 
-def test_other_weights_than_those_that_were_named_are_refused(elsewhere: Checkpoint, checkpoint_folder: Path) -> None:
+def test_weights_with_another_digest_are_rejected(elsewhere: Checkpoint, checkpoint_folder: Path) -> None:
     with pytest.raises(SettingsError, match="expected 000000000000"):
         find_or_fetch_checkpoint(elsewhere, "0" * 64, lambda name: (checkpoint_folder / name).read_bytes())
 
@@ -65,13 +63,13 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(elsewhere: Checkpoint,
 def test_a_link_to_another_folder_is_not_trusted(elsewhere: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir(mode=0o700)
     (tmp_path / "temporary" / f"ast-ai-action-{os.getuid()}").symlink_to(tmp_path / "other")
-    with pytest.raises(SettingsError, match="belongs to somebody else"):
+    with pytest.raises(SettingsError, match="belongs to another user"):
         find_or_fetch_checkpoint(elsewhere, "0" * 64, lambda name: b"")
 
 
-def test_a_full_disk_is_told_in_a_line(elsewhere: Checkpoint) -> None:
+def test_a_full_disk_is_reported_in_one_line(elsewhere: Checkpoint) -> None:
     def ask(name: str) -> bytes:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SettingsError, match="cannot be brought to this machine: No space left on device"):
+    with pytest.raises(SettingsError, match="can't copy the checkpoint to this machine: No space left on device"):
         find_or_fetch_checkpoint(elsewhere, "0" * 64, ask)

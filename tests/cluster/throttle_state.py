@@ -1,4 +1,4 @@
-"""How it stands with a throttle's requests."""
+"""The state of a throttle, for tests."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class ThrottleState:
 
 
 def state_of(throttle: Throttle) -> ThrottleState:
-    """Now."""
+    """Return the current state of `throttle`."""
     pause_s = max(0.0, throttle._paused_until - throttle._clock())
     return ThrottleState(throttle._allowed, len(throttle._under_way), len(throttle._waiting), pause_s)

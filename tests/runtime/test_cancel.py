@@ -1,4 +1,4 @@
-"""Signals to a process: once, twice, and to one that does not listen."""
+"""Cancel a process with one signal, with two, and while it doesn't react."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def main():
 
 try:
     main()
-    print("went on to its end", flush=True)
+    print("finished", flush=True)
 except KeyboardInterrupt:
-    print("heard", flush=True)
+    print("interrupted", flush=True)
     {after}
     sys.exit(130)
 """
 
 
-def signaled(
+def run_with_signals(
     tmp_path: Path, body: str, signals: list[signal.Signals], after: str = "pass", leave_s: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """A program with `body` that gets `signals`, each once it says that it is ready for it."""
+    """Run a program with `body`, and send it each of `signals` when it says that it is ready."""
     program = PROGRAM.format(body=body, after=after)
     mark = tmp_path / "ready"
     running = subprocess.Popen(
@@ -64,31 +64,31 @@ def signaled(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_interrupts(tmp_path: Path, number: signal.Signals) -> None:
-    done = signaled(tmp_path, "ready(); time.sleep(60)", [number])
-    assert (done.returncode, done.stdout, done.stderr) == (130, "heard\n", "")
+    done = run_with_signals(tmp_path, "ready(); time.sleep(60)", [number])
+    assert (done.returncode, done.stdout, done.stderr) == (130, "interrupted\n", "")
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_the_second_signal_ends_the_process_at_once(tmp_path: Path, second: signal.Signals) -> None:
-    done = signaled(
+def test_the_second_signal_ends_the_process_immediately(tmp_path: Path, second: signal.Signals) -> None:
+    done = run_with_signals(
         tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM, second], after="ready(); time.sleep(60); print('late')"
     )
-    assert (done.returncode, done.stdout) == (130, "heard\n")
-    assert done.stderr == "canceled again: ended at once\n"
+    assert (done.returncode, done.stdout) == (130, "interrupted\n")
+    assert done.stderr == "canceled again: stopped immediately\n"
 
 
-def test_what_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
-    done = signaled(tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2)
-    assert (done.returncode, done.stdout) == (130, "heard\n")
-    assert done.stderr == "canceled: ended without waiting any longer\n"
+def test_a_process_that_does_not_end_by_itself_is_stopped(tmp_path: Path) -> None:
+    done = run_with_signals(tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2)
+    assert (done.returncode, done.stdout) == (130, "interrupted\n")
+    assert done.stderr == "canceled: stopped without waiting any longer\n"
 
 
-def test_last_words_are_not_cut_off(tmp_path: Path) -> None:
-    body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(0.2)", "    print('last words')"))
-    done = signaled(tmp_path, body, [signal.SIGTERM])
-    assert (done.returncode, done.stdout) == (0, "last words\nwent on to its end\n")
+def test_a_deferred_block_finishes_before_the_process_reacts(tmp_path: Path) -> None:
+    body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(0.2)", "    print('last output')"))
+    done = run_with_signals(tmp_path, body, [signal.SIGTERM])
+    assert (done.returncode, done.stdout) == (0, "last output\nfinished\n")
 
 
-def test_last_words_that_take_too_long_are_cut_off(tmp_path: Path) -> None:
+def test_a_deferred_block_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(60)"))
-    assert signaled(tmp_path, body, [signal.SIGTERM], leave_s=0.2).returncode == 130
+    assert run_with_signals(tmp_path, body, [signal.SIGTERM], leave_s=0.2).returncode == 130

@@ -1,4 +1,4 @@
-"""The content of a file is the SHA-256 of its bytes, however they come."""
+"""The SHA-256 of a file is the same for bytes, a path and an open file."""
 
 from __future__ import annotations
 

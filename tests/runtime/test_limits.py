@@ -1,4 +1,4 @@
-"""What control groups leave to a process."""
+"""Memory and processors that control groups leave to a process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from block.runtime.limits import count_processors, find_available_bytes
         ({}, None),
     ],
 )
-def test_processors_are_counted_by_the_time_a_control_group_gives(
+def test_the_processor_count_follows_the_cpu_time_a_control_group_allows(
     tmp_path: Path, files: dict[str, str], expected: int | None
 ) -> None:
     write(tmp_path, files)
@@ -32,7 +32,7 @@ def test_processors_are_counted_by_the_time_a_control_group_gives(
 
 
 @pytest.mark.parametrize("version", [("memory.max", "memory.current", "memory.stat"), 1])
-def test_memory_that_files_hold_idly_can_be_had(tmp_path: Path, version: object) -> None:
+def test_memory_in_the_file_cache_counts_as_available(tmp_path: Path, version: object) -> None:
     names = version if isinstance(version, tuple) else (
         "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"
     )  # fmt: skip
@@ -40,12 +40,12 @@ def test_memory_that_files_hold_idly_can_be_had(tmp_path: Path, version: object)
     assert find_available_bytes(tmp_path) == 15_000_000
 
 
-def test_without_a_limit_memory_is_the_machines(tmp_path: Path) -> None:
+def test_without_a_limit_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
     write(tmp_path, {"memory.max": "max\n"})
     assert find_available_bytes(tmp_path) > 50_000_000
 
 
-def test_threads_follow_the_container_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_count_follows_the_container_unless_the_user_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to: list[int] = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from block.cluster import coordinator
-from tests.cluster.asking import Asking
 from tests.cluster.local_ray import local_ray
+from tests.cluster.requesting_worker import RequestingWorker
 from tests.edge_impulse.scripted import Answer, scripted
 from tests.security.hostile import KEY, leaks
 
@@ -26,7 +26,7 @@ def test_the_key_of_a_cluster_run_is_in_no_ray_file_and_no_process_arguments(
     refusal = Answer(401, b'{"success": false, "error": "no: %s"}' % KEY.encode())
     with local_ray() as folder, scripted(Answer(body=b'{"success": true, "n": 1}'), refusal) as server:
         handle = coordinator.start_coordinator(coordinator.CoordinatorInputs(api_key=KEY, requests=4))
-        asking = ray.remote(Asking).options(num_cpus=0).remote(handle, "worker", 10.0)
+        asking = ray.remote(RequestingWorker).options(num_cpus=0).remote(handle, "worker", 10.0)
         ray.get(asking.say.remote(SEEN))
         answers = ray.get(asking.ask.remote(server.url, 2, 1))
         assert [one.headers["x-api-key"] for one in server.asked] == [KEY] * 2

@@ -1,4 +1,4 @@
-"""A worker of a cluster that asks a server through the gate; no more than that."""
+"""A worker of a cluster that only sends requests through the throttle."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from block.edge_impulse.retries import RetryPolicy
 from block.recording import RunEnded
 
 
-class Asking:
-    """An actor named `name`. It proves that it lives every `renew_every_s` seconds."""
+class RequestingWorker:
+    """An actor named `name`, which tells the coordinator that it is alive every `renew_every_s` seconds."""
 
     def __init__(self, coordinator: Any, name: str, renew_every_s: float) -> None:
         import ray
@@ -22,18 +22,18 @@ class Asking:
         throttle_client.RENEW_EVERY_S = renew_every_s
         self.key = ray.get(coordinator.read_api_key.remote())
         self.name = name
-        self.gate = throttle_client.ThrottleClient(coordinator, name)
+        self.throttle = throttle_client.ThrottleClient(coordinator, name)
 
     def ready(self) -> str:
         return self.name
 
     def say(self, line: str) -> None:
-        """Into Ray's log of this process."""
+        """Print a line into Ray's log of this process."""
         print(line, flush=True)
 
     def ask(self, url: str, times: int, threads: int) -> list[str]:
-        """What came of so many calls of `url`, from so many threads."""
-        client = StudioClient(url, self.key, RetryPolicy(tries=50, first_wait_s=0.01), rate_limit=self.gate)
+        """Return the answers to `times` requests to `url`, sent by `threads` threads."""
+        client = StudioClient(url, self.key, RetryPolicy(tries=50, first_wait_s=0.01), rate_limit=self.throttle)
 
         def one(number: int) -> str:
             try:
@@ -45,24 +45,24 @@ class Asking:
             return list(pool.map(one, range(times)))
 
     def hold(self, count: int) -> list[int | None]:
-        """Enter so often, and do not leave."""
+        """Enter `count` times without leaving."""
         stop = threading.Event()
-        return [self.gate.enter(stop) for _ in range(count)]
+        return [self.throttle.enter(stop) for _ in range(count)]
 
-    def let_go(self, numbers: list[int]) -> None:
-        """Leave with these."""
+    def release(self, numbers: list[int]) -> None:
+        """Leave with each of `numbers`."""
         for number in numbers:
-            self.gate.leave(number, "good")
+            self.throttle.leave(number, "good")
 
-    def wait_in_vain(self, seconds: float) -> int | None:
-        """Enter with a run that is over after so long."""
+    def enter_until_stopped(self, seconds: float) -> int | None:
+        """Enter in a run that stops after `seconds`."""
         stop = threading.Event()
         threading.Timer(seconds, stop.set).start()
-        return self.gate.enter(stop)
+        return self.throttle.enter(stop)
 
     def wait_for_the_end(self) -> str:
-        """Enter; the word with which the run ends."""
+        """Enter, and return the message with which the run ends."""
         try:
-            return f"entered: {self.gate.enter(threading.Event())}"
+            return f"entered: {self.throttle.enter(threading.Event())}"
         except RunEnded as error:
             return str(error)

@@ -1,4 +1,4 @@
-"""A labeler whose model sleeps. In a module of its own because it imports torch, which the driver does without."""
+"""A labeler whose model sleeps. It has its own module because it imports torch, which the driver doesn't need."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from block.settings import EXACT
 
 
 @dataclass(frozen=True)
-class Asleep(ExactLabeler):
-    """As `ExactLabeler`, with a model that sleeps `SLEEP_S_A_WINDOW` seconds and hears nothing."""
+class SleepingLabeler(ExactLabeler):
+    """An `ExactLabeler` whose model sleeps `SLEEP_S_A_WINDOW` seconds per window and recognizes nothing."""
 
     def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         time.sleep(float(os.environ["SLEEP_S_A_WINDOW"]) * len(items))
