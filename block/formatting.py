@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+LABELS_LISTED = 20
 
 
 def make_printable(text: Any, limit: int = 80) -> str:
@@ -25,3 +28,23 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def describe_totals(segments: Iterable[tuple[str, float]]) -> list[str]:
+    """Return the total of each label, most segments first: "speech 12 segments, 34.0 s".
+
+    `segments` are labels with seconds, one per segment. After 20 labels, the last entry is "and 3 more".
+    """
+    totals: dict[str, tuple[int, float]] = {}
+    for label, seconds in segments:
+        number, sum_s = totals.get(label, (0, 0.0))
+        totals[label] = number + 1, sum_s + seconds
+    return format_totals(totals)
+
+
+def format_totals(totals: Mapping[str, tuple[int, float]]) -> list[str]:
+    """Return the entries of `describe_totals` for the number of segments and the seconds of each label."""
+    ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
+    lines = [f"{make_printable(label)} {count(n, 'segment')}, {s:,.1f} s" for label, (n, s) in ordered[:LABELS_LISTED]]
+    more = len(ordered) - LABELS_LISTED
+    return [*lines, f"and {more} more"] if more > 0 else lines
