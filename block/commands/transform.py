@@ -112,6 +112,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
             run.progress.say(line)
         if result.fell_back:
             report_fall_back(result, action.options.fast_ids_file, run)
+        run.progress.say_totals()
         run.progress.finish(summary, failed_path if has_written else None)
     if summary.canceled:
         return CANCELED

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from block.formatting import format_duration, make_printable
+from block.formatting import format_duration, format_totals, make_printable
 from block.labeling.interfaces import Summary
 from block.recording import LabeledRecording
 
@@ -61,6 +61,7 @@ class Progress:
         self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
         self._estimate: tuple[float, float] | None = None  # when the last one was printed, and the end that it gave
         self._skip_reasons: Counter[str] = Counter()
+        self._totals: dict[str, tuple[int, float]] = {}
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
         self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
@@ -96,11 +97,20 @@ class Progress:
         self.say(f"{before}: {len(fast_ids)} recordings; --mode exact computes all of them exactly")
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
+        for segment in labeled.segments:
+            number, seconds = self._totals.get(segment.label, (0, 0.0))
+            segment_s = segment.length / labeled.values * labeled.seconds
+            self._totals[segment.label] = number + 1, seconds + segment_s
         if self.each:
             times = labeled.seconds_by_label().items()
             found = ", ".join(f"{make_printable(label)} {seconds:.1f} s" for label, seconds in times)
             self.say(f"{labeled.id} {make_printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
         self._advance()
+
+    def say_totals(self) -> None:
+        """Print the segments and the seconds of each label in this run, if it labeled anything."""
+        if self._totals:
+            self.say(f"labels: {'; '.join(format_totals(self._totals))}")
 
     def report_failed(self, recording_id: int, reason: str) -> None:
         self._failures += 1

@@ -39,6 +39,17 @@ def test_a_recordings_line_gives_id_name_length_and_labels_found() -> None:
     assert job_log(1)[0] == "0 dog.wav (2.0 s): speech 1.0 s, other 1.0 s"
 
 
+def test_totals_give_segments_and_seconds_of_each_label() -> None:
+    stream = io.StringIO()
+    progress = Progress(1000, False, stream, Clock())
+    progress.say_totals()
+    assert stream.getvalue() == ""
+    for identity in range(2):
+        progress.report_labeled(labeled(identity))
+    progress.say_totals()
+    assert stream.getvalue() == "labels: speech 4 segments, 2.0 s; other 2 segments, 2.0 s\n"
+
+
 def test_up_to_200_recordings_get_a_line_each() -> None:
     assert len(job_log(200, failures=60)) == 202
 
