@@ -64,7 +64,7 @@ def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None
     data = bytearray(wav(tone(440, 16000, 0.5)))
     data[4:8] = data[40:44] = (0xFFFFFF00).to_bytes(4, "little")  # 4 GB, say the RIFF and the data chunk
     assert len(decode(bytes(data)).waveform) == 8000
-    with pytest.raises(RecordingError, match="holds 4000 values at 16000 Hz, the sample is said to have 8000"):
+    with pytest.raises(RecordingError, match="has 4000 values at 16000 Hz; the sample should have 8000"):
         sound = decode(wav(tone(440, 16000, 0.5))[: 44 + 8000])
         compute_stretch(sound.positions, sound.rate_hz, 8000, 16000.0)
 
@@ -79,7 +79,7 @@ def test_values_that_are_not_finite_are_refused_and_counted() -> None:
     values = tone(440, 16000, 0.1)
     values[[3, 5]] = np.nan, np.inf
     with pytest.raises(
-        RecordingError, match=r"not finite numbers within .*: 2 of 1600, the first is nan at 0.0001875 s$"
+        RecordingError, match=r"aren't finite numbers within .*: 2 of 1600, the first is nan at 0.0001875 s$"
     ):
         decode(wav(values, subtype="FLOAT"))
 
@@ -107,7 +107,9 @@ def test_lengths_fit_within_10_ms_or_in_the_ratio_of_the_rates(
      (0, 16000, 16000, 16000.0), (8000, 16000, 16000, 0.0), (8000, 16000, 16000, float("nan"))],
 )  # fmt: skip
 def test_lengths_that_do_not_fit_fail_and_name_both(positions: int, rate: int, values: int, frequency: float) -> None:
-    with pytest.raises(RecordingError, match=f"{positions} values at {rate} Hz, .* {values} values"):
+    with pytest.raises(
+        RecordingError, match=f"has {positions} values at {rate} Hz; the sample should have {values} values"
+    ):
         compute_stretch(positions, rate, values, frequency)
 
 
@@ -132,7 +134,7 @@ def test_an_odd_rate_gets_the_closest_ratio_with_terms_up_to_2000(rate: int) -> 
 
 @pytest.mark.parametrize("rate", [3, 100_000_007])
 def test_a_rate_that_no_small_ratio_reaches_fails(rate: int) -> None:
-    with pytest.raises(RecordingError, match=f"{rate} Hz cannot be brought to 16000 Hz"):
+    with pytest.raises(RecordingError, match=f"{rate} Hz can't be resampled to 16000 Hz"):
         find_resampling_ratio(rate, 16000)
 
 
@@ -314,7 +316,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -
 
 
 def test_a_rate_out_of_reach_is_refused_in_decoding() -> None:
-    with pytest.raises(RecordingError, match="3 Hz cannot be brought to 16000 Hz"):
+    with pytest.raises(RecordingError, match="3 Hz can't be resampled to 16000 Hz"):
         decode(wav(np.zeros(100), 3))
 
 

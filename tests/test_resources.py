@@ -114,7 +114,7 @@ def test_a_journal_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: S
     assert len(studio.labeled()) == 6
     again = studio.run(STUB + RUN, "--journal", "journal.jsonl")
     assert again.returncode == 0, again.stdout
-    assert "0 labeled, 0 failed, 6 labeled before" in again.stdout
+    assert "0 labeled, 0 failed, 6 already labeled" in again.stdout
 
 
 def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anything_is_labeled(studio: Studio) -> None:

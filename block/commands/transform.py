@@ -98,7 +98,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
     done = [sample_id for sample_id in action.ids if sample_id in done_before]
     left = [sample_id for sample_id in action.ids if sample_id not in done_before]
     if run.journal is not None and done:
-        run.progress.report_labeled_before(len(done), f"by the journal {run.journal.path}")
+        run.progress.report_labeled_before(len(done), f"according to the journal {run.journal.path}")
     result = executor.label_project(run, left) if left else ProjectResult(Summary())
     summary = result.summary
     summary.done += done

@@ -54,7 +54,7 @@ def test_a_tally_counts_what_agrees_and_what_was_heard() -> None:
     for exact, fast, error in [("dog", "dog", 0.01), ("other", "other", 0.002), ("dog", "other", 0.2)]:
         tally = tally.add_window(exact, fast, "other", error)
     assert tally == Tally(windows=3, agreed=2, heard=2, heard_agreed=1, largest_error=0.2)
-    assert "2 of 3 audited windows got the same label (1 of 2 of those where" in str(tally)
+    assert "2 of 3 audited windows got the same label (1 of 2 with a label of interest)" in str(tally)
     assert "0.2000" in str(tally)
 
 

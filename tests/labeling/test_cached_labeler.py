@@ -187,7 +187,7 @@ def test_a_batch_that_fails_is_not_stored(
     stored, _ = make("bad")
     broken = replace(SOUNDS[1], waveform=np.full_like(SOUNDS[1].waveform, np.nan))
     prepared = [stored.prepare(one) for one in (SOUNDS[0], broken)]
-    with pytest.raises(RecordingError, match="not finite"):
+    with pytest.raises(RecordingError, match="aren't finite"):
         stored.label(prepared)
     assert stored.store.contents() == set()
     stored.label(prepared[:1])
@@ -301,5 +301,5 @@ def test_silent_recordings_are_stored_in_fast_mode_too(tmp_path: Path) -> None:
 
 def test_a_store_of_another_mode_is_refused(tmp_path: Path, checkpoint_folder: Path) -> None:
     stored = fast(tmp_path, stub())
-    with pytest.raises(ValueError, match="a store of mode fast for a labeler of mode exact"):
+    with pytest.raises(ValueError, match="the store has mode fast; expected the labeler's mode, exact"):
         CachedLabeler(stub(), stored.store)

@@ -41,7 +41,7 @@ class StubLabeler(ExactLabeler):
         for row, (waveform, span) in zip(logits, items, strict=True):
             window = int(waveform[0]) * 10_000 + span.start // 100
             if window in self.broken:
-                raise RecordingError("the model gave scores that are not finite numbers")
+                raise RecordingError("the model returned scores that aren't finite numbers")
             self.asked.append((path, window))
             row[:2] = true_logits(window)
             if path != EXACT:
@@ -97,7 +97,7 @@ def test_a_path_that_agrees_is_taken_and_audited_windows_stay_exact() -> None:
     labeler = stub(noise=lambda window: 1e-4, slow_s=3e-3)
     fast, said = audited(labeler)
     labeled = [fast.label(block(first)) for first in (1, 51, 101)]
-    assert said[-1] == "fast mode: labeling by merged"
+    assert said[-1] == "fast mode: using merged"
     for first, got in zip((1, 51, 101), labeled, strict=True):
         assert told(got) == told(stub().label(block(first)))
         assert {one.mode for one in got} == {"fast merged"}
@@ -128,7 +128,7 @@ def test_all_windows_of_a_short_run_are_exact() -> None:
         assert told(labeled) == told(stub().label(batch))
         assert {one.mode for one in labeled} == {EXACT}
     assert said == []
-    assert fast.describe_audit() == ["fast mode: all 50 windows were needed for the opening audit and are exact"]
+    assert fast.describe_audit() == ["fast mode: the opening audit computed all 50 windows exactly"]
     assert fast.fast_ids == []
 
 
@@ -138,7 +138,7 @@ def test_a_path_that_gives_other_labels_is_never_taken() -> None:
     labeled = fast.label(block(1))
     assert told(labeled) == told(stub().label(block(1)))
     assert {one.mode for one in labeled} == {EXACT}
-    assert "no path that passes is faster; labeling exactly" in said[-1]
+    assert "no faster path passed the audit; labeling in exact mode" in said[-1]
     assert fast.batch_windows == labeler.batch_windows
     fast.label(block(51))
     assert all(window < 510_000 for path, window in labeler.asked if path == FAST)
@@ -175,7 +175,7 @@ def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
     for window in near:
         dog, rain = apply_score_function(true_logits(window), "sigmoid")
         assert min(abs(dog - 0.5), abs(rain - 0.5), abs(dog - rain)) < 0.04, "why was it computed again?"
-    assert "other windows were computed again exactly" in fast.describe_audit()[0]
+    assert "other windows were close to a threshold or another label and were recomputed" in fast.describe_audit()[0]
 
 
 def test_windows_that_overlap_are_all_exact_where_their_cell_is_open() -> None:
@@ -224,14 +224,14 @@ def test_without_another_path_fast_mode_says_so_and_is_exact() -> None:
     labeler = stub()
     labeler.classifier.paths = (EXACT,)
     fast, said = audited(labeler)
-    assert said == ["fast mode: no path but the exact one on this device; labeling exactly"]
+    assert said == ["fast mode: this device has no faster path; labeling in exact mode"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert fast.describe_audit() == []
 
 
 def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> None:
     fast, said = audited(stub(fill=REPEAT))
-    assert said == ["fast mode: --fill repeat leaves no padding to merge; labeling exactly"]
+    assert said == ["fast mode: --fill repeat leaves no padding to merge; labeling in exact mode"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert (fast.describe_audit(), fast.fast_ids, fast.batch_windows) == ([], [], 8)
 
@@ -239,8 +239,8 @@ def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> No
     labeler.classifier.paths = (EXACT, FAST, "merged-int8")
     fast, said = audited(labeler)
     fast.label(block(1))
-    assert said[0] == "fast mode: --fill repeat leaves no padding to merge; what is left to try: merged-int8"
-    assert said[-1] == "fast mode: labeling by merged-int8"
+    assert said[0] == "fast mode: --fill repeat leaves no padding to merge; trying only merged-int8"
+    assert said[-1] == "fast mode: using merged-int8"
     assert {path for path, _ in labeler.asked} == {EXACT, "merged-int8"}
 
 
@@ -249,7 +249,7 @@ def test_a_label_of_several_classes_is_audited_by_its_own_score() -> None:
     settings = DecisionSettings(either, score_function="sigmoid", merge=False)
     fast, said = audited(replace(stub(noise=lambda window: 1e-4, slow_s=3e-3), decisions=settings))
     got = fast.label(block(1))
-    assert said[-1] == "fast mode: labeling by merged"
+    assert said[-1] == "fast mode: using merged"
     heard = [[one.label == "sound" for one in recording.segments] for recording in got]
     assert heard == [
         [max(true_logits(identity * 10_000 + window)) >= 0 for window in range(10)] for identity in range(1, 51)

@@ -50,4 +50,4 @@ def test_labels_that_cannot_win_are_told_once_read(capsys: pytest.CaptureFixture
     read_job(parse([*arguments, "Dog, Animal*"], warn=lambda text: None))
     assert capsys.readouterr().out == ""
     read_job(parse([*arguments, "Animal*, Dog"], warn=lambda text: None))
-    assert capsys.readouterr().out.startswith("warning: 'Dog' is never written")
+    assert capsys.readouterr().out.startswith("warning: 'Dog' will never be used")

@@ -277,7 +277,7 @@ def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(
     got = label(labeler, sound)[0]
     assert told(got) == told(expected)
     assert labeler.classifier.capacity == 2
-    assert warnings == ["out of memory on cpu with a batch of 5 windows; going on with 2"]
+    assert warnings == ["out of memory on cpu with a batch of 5 windows; continuing with 2"]
 
 
 def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: MakeLabeler) -> None:
@@ -379,7 +379,7 @@ def test_a_recording_delivered_at_another_rate_is_labeled_in_its_own_values(
 
 
 def test_a_waveform_that_is_not_at_the_models_rate_is_refused(make_labeler: MakeLabeler) -> None:
-    with pytest.raises(ValueError, match="a waveform at 8000 Hz; the model hears 16000 Hz"):
+    with pytest.raises(ValueError, match="the waveform is at 8000 Hz; the model expects 16000 Hz"):
         make_labeler().prepare(replace(recording(2.0), rate_hz=8000))
 
 

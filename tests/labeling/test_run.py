@@ -256,7 +256,7 @@ def test_a_skipped_recording_that_cannot_be_proposed_fails_with_both_reasons() -
     )
     summary, told = run(studio, FakeLabeler(), [1])
     assert summary.failed == [1]
-    assert told.lines == [("failed", 1, "it is disabled; and that could not be proposed: HTTP 400: nope")]
+    assert told.lines == [("failed", 1, "it is disabled; proposing it without changes failed, too: HTTP 400: nope")]
 
 
 def test_recordings_that_need_no_model_do_not_pile_up() -> None:
