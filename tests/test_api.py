@@ -75,7 +75,7 @@ def test_arrays_are_labeled_as_files_are(labeler: Labeler, sounds: Path, values:
     assert labeler.label((mono / 2**15), rate_hz) == labeler.label(sounds / "mono.wav")
 
 
-def test_many_are_labeled_as_one_by_one(labeler: Labeler, sounds: Path, values: np.ndarray) -> None:
+def test_labeling_many_equals_labeling_one_by_one(labeler: Labeler, sounds: Path, values: np.ndarray) -> None:
     many = [sounds / "mono.wav", values, str(sounds / "stereo.wav")]
     assert labeler.label_all(many, 22050) == [
         labeler.label(sounds / "mono.wav"), labeler.label(values, 22050), labeler.label(sounds / "stereo.wav"),

@@ -60,7 +60,7 @@ def test_a_long_file_of_two_channels_is_decoded_whole() -> None:
     assert sound.waveform == pytest.approx((left + right) / 2, abs=1e-4)
 
 
-def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None:
+def test_a_header_that_claims_too_much_gives_the_data_in_the_file() -> None:
     data = bytearray(wav(tone(440, 16000, 0.5)))
     data[4:8] = data[40:44] = (0xFFFFFF00).to_bytes(4, "little")  # 4 GB, say the RIFF and the data chunk
     assert len(decode(bytes(data)).waveform) == 8000
@@ -70,7 +70,7 @@ def test_a_header_that_promises_more_than_there_is_gives_what_there_is() -> None
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"hello, this is text", wav(np.zeros(100))[:30]])
-def test_what_is_no_audio_is_refused_with_its_size(data: bytes) -> None:
+def test_data_that_is_not_audio_is_refused_with_its_size(data: bytes) -> None:
     with pytest.raises(RecordingError, match=rf"cannot be decoded \({len(data)} bytes\)"):
         decode(data)
 
@@ -133,7 +133,7 @@ def test_an_odd_rate_gets_the_closest_ratio_with_terms_up_to_2000(rate: int) -> 
 
 
 @pytest.mark.parametrize("rate", [3, 100_000_007])
-def test_a_rate_that_no_small_ratio_reaches_fails(rate: int) -> None:
+def test_a_rate_without_a_close_small_ratio_fails(rate: int) -> None:
     with pytest.raises(RecordingError, match=f"{rate} Hz can't be resampled to 16000 Hz"):
         find_resampling_ratio(rate, 16000)
 
@@ -149,7 +149,7 @@ def test_a_tone_keeps_its_pitch_and_its_level(rate: int) -> None:
     assert out[middle] == pytest.approx(tone(1000, 16000, 1.1)[: len(out)][middle], abs=0.01)
 
 
-def test_what_lies_above_the_new_band_is_taken_out() -> None:
+def test_frequencies_above_the_new_band_are_removed() -> None:
     out = decode(wav(tone(12000, 48000, 1.0), 48000, "FLOAT")).waveform
     assert np.abs(out[1000:-1000]).max() < 0.01
 
@@ -192,7 +192,7 @@ RATES = [8000, 11025, 22050, 44100, 48000, 96000, 192000, 4410, 7350, 15999, 160
 @example(rate=48000, length=3 * 1000 + 19, block=3000)  # the context behind the last block is the end
 @example(rate=8000, length=1, block=1)
 @example(rate=15999, length=8000, block=1)
-def test_blocks_give_what_the_whole_gives(rate: int, length: int, block: int) -> None:
+def test_resampling_in_blocks_equals_resampling_at_once(rate: int, length: int, block: int) -> None:
     ratio = find_resampling_ratio(rate, 16000)
     got, expected = in_blocks(noise(length), ratio, block), in_one(noise(length), ratio)
     assert len(got) == len(expected)
@@ -208,7 +208,7 @@ def test_short_recordings_get_as_many_values_as_torchaudio_gives(rate: int, leng
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 192000, 44101])
-def test_a_group_depends_on_its_context_and_on_nothing_beyond(rate: int) -> None:
+def test_a_group_depends_only_on_its_context(rate: int) -> None:
     ratio = find_resampling_ratio(rate, 16000)
     group, width = ratio.denominator, compute_context(ratio)
     start = group * -(-(width + 1) // group)
@@ -224,7 +224,7 @@ def test_a_group_depends_on_its_context_and_on_nothing_beyond(rate: int) -> None
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000, 8000])
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_a_file_of_several_blocks_is_what_the_whole_gives(
+def test_a_file_of_several_blocks_equals_resampling_at_once(
     monkeypatch: pytest.MonkeyPatch, rate: int, channels: int
 ) -> None:
     monkeypatch.setattr(audio, "READ_VALUES", 4096)
@@ -253,14 +253,14 @@ def test_values_that_are_not_finite_are_counted_in_every_block(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("values", "first"), [([np.inf], "inf"), ([-np.inf], "-inf"), ([2e12], "2e+12"), ([1e300], "inf")]
 )
-def test_the_first_value_that_cannot_be_used_is_told_with_its_time(values: list[float], first: str) -> None:
+def test_the_first_unusable_value_is_reported_with_its_time(values: list[float], first: str) -> None:
     sound = tone(440, 16000, 1.0)
     sound[8000:8001] = values
     with pytest.raises(RecordingError, match=rf": 1 of 16000, the first is {re.escape(first)} at 0\.5 s$"):
         decode(wav(sound, subtype="DOUBLE"))
 
 
-def test_opposite_infinities_in_two_channels_are_told_without_a_warning() -> None:
+def test_opposite_infinities_in_two_channels_are_reported_without_a_warning() -> None:
     sound = np.stack([tone(440, 16000, 0.1)] * 2, axis=1)
     sound[160] = np.inf, -np.inf
     with pytest.raises(RecordingError, match=r": 1 of 1600, the first is nan at 0\.01 s$"):
@@ -273,7 +273,7 @@ def test_values_of_any_finite_level_are_decoded_as_they_are(level: float) -> Non
     assert decode(wav(values, subtype="FLOAT")).waveform == pytest.approx(values.astype(np.float32), rel=1e-6)
 
 
-def test_a_low_rate_is_brought_up_in_blocks_of_the_same_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_low_rate_is_resampled_in_blocks_of_the_same_size(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
     def watched(read: Callable[[Waveform], int], ratio: Fraction, block: int) -> Iterator[Waveform]:
@@ -294,7 +294,7 @@ def test_an_empty_file_gives_an_empty_waveform(rate: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
-def test_bytes_a_path_and_an_open_file_give_the_same(tmp_path: Path, kind: str) -> None:
+def test_bytes_a_path_and_an_open_file_decode_to_the_same_values(tmp_path: Path, kind: str) -> None:
     subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(kind, "PCM_16")
     data = wav(np.stack([tone(440, 44100, 2.0), tone(880, 44100, 2.0)], axis=1), 44100, subtype, kind)
     path = tmp_path / f"a.{kind.lower()}"
@@ -315,7 +315,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -
         decode(tmp_path / "text.wav")
 
 
-def test_a_rate_out_of_reach_is_refused_in_decoding() -> None:
+def test_decoding_refuses_a_rate_that_cannot_be_resampled() -> None:
     with pytest.raises(RecordingError, match="3 Hz can't be resampled to 16000 Hz"):
         decode(wav(np.zeros(100), 3))
 
@@ -366,7 +366,7 @@ def peak_bytes(seconds: int, rate: int, channels: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 1), (44100, 2)])
-def test_an_hour_takes_its_bytes_its_waveform_and_some_mb(rate: int, channels: int) -> None:
+def test_an_hour_needs_memory_for_its_file_its_waveform_and_a_few_mb(rate: int, channels: int) -> None:
     file_bytes, waveform_bytes = 3600 * rate * channels * 2, 3600 * 16000 * 4
     more = peak_bytes(3600, rate, channels) - peak_bytes(60, rate, channels)
     assert more <= file_bytes + waveform_bytes + 50e6

@@ -43,7 +43,7 @@ def test_scores_stay_finite_for_extreme_logits(function: str) -> None:
     assert apply_score_function(np.array([-30.0, 30.0]), "sigmoid") == pytest.approx([9.36e-14, 1 - 9.36e-14], rel=1e-2)
 
 
-def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maximum() -> None:
+def test_a_window_in_chunks_gets_the_maximum_of_scores_not_the_score_of_the_maximum() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
     scores = score_classes(logits, [2, 1], "softmax")
     assert scores == pytest.approx(
@@ -51,7 +51,7 @@ def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maxi
     )
 
 
-def test_a_label_gets_the_highest_score_of_its_classes_in_any_piece() -> None:
+def test_a_label_gets_the_highest_score_of_its_classes_in_any_chunk() -> None:
     logits = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])
     labels = [label(1, "b"), LabelOfInterest(0, "a*", "a", 0.2, "a*", (0, 2)), label(0, "a")]
     of_windows = score_classes(logits, [2, 1], "softmax")
@@ -107,7 +107,7 @@ def test_a_cell_that_a_silent_and_a_loud_window_cover_gets_the_mean_with_0() -> 
     assert [s.score for s in found] == pytest.approx([0, 0.8, 0.4, 0])
 
 
-def test_classes_renamed_to_one_name_compete_singly() -> None:
+def test_classes_renamed_to_one_name_compete_separately() -> None:
     labels = [label(0, "sound"), label(1, "sound"), label(2, "dog")]
     assert decide_cells(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
@@ -185,7 +185,7 @@ def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[in
 
 
 @given(st.data(), st.integers(1, 300), st.integers(1, 40), st.integers(0, 90))
-def test_giving_away_short_segments_is_the_rule_word_for_word(
+def test_merging_short_segments_follows_the_rule_word_for_word(
     data: st.DataObject, values: int, size: int, min_length: int
 ) -> None:
     cells = lay_out_windows(values, size, data.draw(st.integers(1, size))).cells
@@ -196,14 +196,14 @@ def test_giving_away_short_segments_is_the_rule_word_for_word(
 
 
 @pytest.mark.slow
-def test_a_long_recording_of_short_segments_takes_no_time_to_speak_of() -> None:
+def test_a_long_recording_of_short_segments_is_fast() -> None:
     cells = lay_out_windows(100_000, 1, 1).cells
     decisions = [Decision("abc"[i * 7 % 3], 0.5) for i in range(len(cells))]
     assert len(build_segments(cells, decisions, True, 1000)) < 200
 
 
 @given(st.data())
-def test_a_settled_label_survives_any_errors_that_are_not_larger(data: st.DataObject) -> None:
+def test_a_certain_label_survives_errors_up_to_the_given_size(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 4))
     grid = st.integers(0, 20).map(lambda step: step / 20)  # ties and scores on a threshold are common
     labels = [label(i, "abcd"[i], data.draw(grid)) for i in range(count)]
@@ -222,7 +222,7 @@ def test_a_settled_label_survives_any_errors_that_are_not_larger(data: st.DataOb
         assert len(wider) > 1
 
 
-def test_exact_and_silent_cells_are_settled() -> None:
+def test_exact_and_silent_cells_are_certain() -> None:
     labels = [label(0, "a"), label(1, "b")]
     scores = np.array([[0.2, 0.2], [0.2, 0.2], [0.2, 0.2]])
     errors = np.array([0.1, 0.0, 0.1])

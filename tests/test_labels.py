@@ -71,7 +71,7 @@ def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[st
         ("Speech (a) b", r"got 'b' after 'Speech \(a\)'; expected"),
         (
             "speech, Music\nSPEECH (x)",
-            "line 2, column 1: the class 'Speech' is listed twice, first at line 1",
+            "line 2, column 1: the class 'Speech' is listed twice, first at line 1, column 1",
         ),
         ("Dog*, Music, DOG * (x)", r"column 14: the class 'Dog\*' is listed twice, first at line 1, column 1"),
         ("Music*", r"this checkpoint has no classes below 'Music' in AudioSet's hierarchy; leave out the \*"),
@@ -90,12 +90,12 @@ def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[st
         (")", "is not a class"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(text: str, said: str) -> None:
+def test_invalid_lists_are_refused_with_the_position(text: str, said: str) -> None:
     with pytest.raises(LabelError, match=said):
         read(text)
 
 
-def test_names_that_differ_only_in_case_are_told_apart_by_exact_spelling_alone() -> None:
+def test_exact_spelling_decides_between_names_that_differ_only_in_case() -> None:
     names = ("bat", "Bat", "Ball")
     assert [label.index for label in parse_labels("Bat, bat", names, 0.2)] == [1, 0]
     with pytest.raises(LabelError, match="2 classes named 'BAT'"):
@@ -107,7 +107,7 @@ labels_text = st.text(alphabet="Speech, Music(Dog)0.5\\n\n*", max_size=60)
 
 @given(labels_text)
 @example("Speech (a, 0.5), Whimper (dog) (x)")
-def test_any_text_is_read_or_refused_and_what_was_read_reads_back_the_same(text: str) -> None:
+def test_any_text_is_parsed_or_refused_and_entries_parse_again_to_the_same_labels(text: str) -> None:
     try:
         labels = parse_labels(text, NAMES, 0.2)
     except LabelError:
@@ -152,7 +152,7 @@ def test_classes_that_differ_only_in_case_are_below_what_either_is_below() -> No
         ("Human sounds*, Speech, Speech*, Dog", ["'Speech' will never be used", "list 'Speech*' first"]),
     ],
 )
-def test_a_label_that_a_wider_one_before_it_leaves_nothing_is_told(text: str, said: list[str]) -> None:
+def test_a_label_that_can_never_win_is_reported(text: str, said: list[str]) -> None:
     told = describe_unreachable_labels(parse_labels(text, NAMES, 0.2))
     assert len(told) == len(said)
     assert all(part in line for part, line in zip(said, told, strict=True))

@@ -133,7 +133,7 @@ def test_loading_a_checkpoint_opens_no_connection_even_where_the_environment_say
     assert done.stdout.strip() == "offline True", done.stderr
 
 
-def test_output_that_nobody_reads_is_no_error(checkpoint_folder: Path) -> None:
+def test_output_that_no_one_reads_is_not_an_error(checkpoint_folder: Path) -> None:
     command = f"{sys.executable} -m block labels --model {checkpoint_folder} | head -n 1"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60

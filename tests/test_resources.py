@@ -86,7 +86,7 @@ def short_of_files(limit_bytes: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_recording_that_does_not_fit_into_memory_fails_alone(studio: Studio) -> None:
+def test_only_the_recording_that_does_not_fit_into_memory_fails(studio: Studio) -> None:
     # 160 MB of audio and twice that for its waveform; the process itself starts with about 100 MB.
     seconds = 160e6 / 2 / 16000
     big = studio.add("big", _long(seconds))
@@ -107,7 +107,7 @@ def _long(seconds: float) -> bytes:
     return header[:4] + (size + 36).to_bytes(4, "little") + header[8:40] + size.to_bytes(4, "little") + bytes(size)
 
 
-def test_a_journal_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: Studio) -> None:
+def test_a_journal_on_a_full_disk_is_reported_and_everything_is_labeled(studio: Studio) -> None:
     done = studio.run(STUB + short_of_files(150) + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the journal journal.jsonl cannot be written any more: ") == 1
@@ -117,7 +117,7 @@ def test_a_journal_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: S
     assert "0 labeled, 0 failed, 6 already labeled" in again.stdout
 
 
-def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anything_is_labeled(studio: Studio) -> None:
+def test_a_journal_that_cannot_be_created_on_a_full_disk_is_refused_before_anything_is_labeled(studio: Studio) -> None:
     done = studio.run(STUB + short_of_files(10) + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 2
     assert "error: the journal journal.jsonl cannot be written" in done.stderr
@@ -125,7 +125,7 @@ def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anythin
 
 
 @pytest.mark.slow
-def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: Studio) -> None:
+def test_a_score_store_on_a_full_disk_is_reported_and_everything_is_labeled(studio: Studio) -> None:
     setting = "import torch; from block import score_store; " + short_of_files(2000) + RUN
     done = studio.run(setting, "--score-store", "scores")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -178,7 +178,7 @@ def test_the_working_folder_is_left_as_it_was(studio: Studio, tmp_path: Path) ->
     assert not list(work.iterdir())
 
 
-def test_a_clock_that_jumps_to_and_fro_changes_nothing(studio: Studio) -> None:
+def test_a_clock_that_jumps_back_and_forth_changes_nothing(studio: Studio) -> None:
     jumping = (
         "import itertools, time; real = time.time; jumps = itertools.cycle((0, 3e8, -3e8, 86400, -7)); "
         "time.time = lambda: real() + next(jumps); "

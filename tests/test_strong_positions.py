@@ -40,7 +40,7 @@ def test_positions_near_in_time_are_alike_but_not_smooth(recipe: ModuleType) -> 
     assert float(far.mean()) < 0.5
 
 
-def test_positions_are_held_at_the_norm_of_the_patches(recipe: ModuleType, model: ASTForAudioClassification) -> None:
+def test_positions_keep_the_norm_of_the_patches(recipe: ModuleType, model: ASTForAudioClassification) -> None:
     patches = torch.randn(100, 256, generator=torch.Generator().manual_seed(0))
     special = model.audio_spectrogram_transformer.embeddings.position_embeddings[0, :2].clone()
     recipe.hold(model, patches)

@@ -13,7 +13,9 @@ from block.settings import AuditSettings, SettingsError
 
 
 @given(st.integers(1, 400), st.data())
-def test_at_the_lower_bound_so_many_successes_have_a_probability_of_5_percent(trials: int, data: st.DataObject) -> None:
+def test_at_the_lower_bound_at_least_as_many_successes_have_a_probability_of_5_percent(
+    trials: int, data: st.DataObject
+) -> None:
     successes = data.draw(st.integers(0, trials))
     p = compute_lower_bound(successes, trials)
     if successes == 0:
@@ -34,11 +36,11 @@ def test_bounds_that_can_be_worked_out_by_hand() -> None:
         compute_lower_bound(65, 64)
 
 
-def test_bounds_of_nothing_say_nothing() -> None:
+def test_bounds_without_windows_are_0_and_1() -> None:
     assert (Tally().lower_bound, Tally().upper_bound) == (0, 1)
 
 
-def test_windows_are_drawn_evenly_and_by_nothing_but_recording_window_and_seed() -> None:
+def test_windows_are_drawn_evenly_and_depend_only_on_recording_window_and_seed() -> None:
     draws = [draw_number(recording, window, 0) for recording in range(200) for window in range(100)]
     assert len(set(draws)) == len(draws)
     for share in (SHARE, 0.25, 0.5):
@@ -58,7 +60,7 @@ def test_a_tally_counts_what_agrees_and_what_was_heard() -> None:
     assert "0.2000" in str(tally)
 
 
-def test_the_cheapest_path_that_may_agree_is_taken_with_what_it_costs_to_be_sure() -> None:
+def test_the_cheapest_path_that_may_agree_is_chosen_including_the_cost_of_audits() -> None:
     good, poor = Tally(64, 64), Tally(64, 50)
     quick, slow = Trial("int8", good, 0.1, 0.0), Trial("merged", good, 0.3, 0.0)
     assert choose_fastest([slow, quick], 2.0, 0.99) == quick
@@ -70,6 +72,6 @@ def test_the_cheapest_path_that_may_agree_is_taken_with_what_it_costs_to_be_sure
     assert choose_fastest([], 2.0, 0.99) is None
 
 
-def test_an_agreement_that_is_no_share_is_refused() -> None:
+def test_an_agreement_outside_0_to_1_is_refused() -> None:
     with pytest.raises(SettingsError, match="--min-agreement is 99; expected a number from 0 to 1"):
         AuditSettings(min_agreement=99)

@@ -78,7 +78,7 @@ def test_a_store_that_is_empty_full_or_half_full_changes_no_label_and_no_bit_of_
 
 
 @pytest.mark.parametrize("reached", [1, 2, 3])
-def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
+def test_a_resumed_run_gives_bit_identical_results(
     make: Callable[..., tuple[CachedLabeler, Counting]], reached: int
 ) -> None:
     whole, own = make("whole")
@@ -106,7 +106,7 @@ def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
 
 
 @pytest.mark.parametrize(("then", "now"), [(-40.0, None), (None, -40.0), (-40.0, -15.0), (-15.0, -90.0)])
-def test_windows_that_were_silent_then_are_computed_now_and_those_that_are_silent_now_are_not_heard(
+def test_windows_stored_as_silent_are_computed_and_windows_that_are_silent_now_are_ignored(
     make: Callable[..., tuple[CachedLabeler, Counting]], then: float | None, now: float | None
 ) -> None:
     run(make("one", silence_dbfs=then)[0])
@@ -132,7 +132,7 @@ def make_like(labeler: Counting) -> Counting:
     return replace(labeler, asked=[], memory=MEMORY)
 
 
-def test_long_windows_are_held_by_the_piece(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
+def test_long_windows_are_stored_chunk_by_chunk(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
     windows, long = WindowSettings(11000, 6000), [sound(13.0, 8000, 6), SOUNDS[1]]
     stored, own = make("long", windows)
     expected = run(make_like(own), long)
@@ -145,7 +145,7 @@ def test_long_windows_are_held_by_the_piece(make: Callable[..., tuple[CachedLabe
     assert own.asked == []
 
 
-def test_a_file_that_its_source_counts_otherwise_is_computed_anew(
+def test_a_file_with_another_value_count_is_recomputed(
     make: Callable[..., tuple[CachedLabeler, Counting]],
 ) -> None:
     run(make("one")[0])
@@ -194,7 +194,7 @@ def test_a_batch_that_fails_is_not_stored(
     assert stored.store.contents() == {SOUNDS[0].content}
 
 
-def test_decide_gives_what_a_run_gives(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
+def test_decide_gives_the_same_labels_as_a_run(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
     stored, own = make("one")
     expected = run(stored)
     scored = stored.store.find(SOUNDS[0].content)
@@ -252,7 +252,7 @@ def block(first: int, count: int = 50, **more: object) -> list[object]:
     ]
 
 
-def test_a_fast_store_gives_recordings_back_in_the_mode_and_with_the_scores_they_had(tmp_path: Path) -> None:
+def test_a_fast_store_returns_recordings_with_their_mode_and_scores(tmp_path: Path) -> None:
     labeler = stub(noise=lambda window: 0.05)
     plain = FastLabeler(stub(noise=lambda window: 0.05), AuditSettings(min_agreement=0.0), lambda text: None)
     stored = fast(tmp_path, labeler)
@@ -273,7 +273,7 @@ def test_a_fast_store_gives_recordings_back_in_the_mode_and_with_the_scores_they
     assert again.labeler.describe_audit() == []
 
 
-def test_logits_kept_in_fast_mode_are_those_that_the_scores_come_from(tmp_path: Path) -> None:
+def test_logits_stored_in_fast_mode_are_the_ones_behind_the_scores(tmp_path: Path) -> None:
     labeler = stub(noise=lambda window: 0.05)
     audited = FastLabeler(labeler, AuditSettings(min_agreement=0.0), lambda text: None)
     batches = [block(1), block(51, silent=(3,)), block(101, count=2, silent=tuple(range(10)))]

@@ -93,7 +93,7 @@ def block(first: int, recordings: int = 50) -> list[PreparedRecording]:
     return [recording(identity) for identity in range(first, first + recordings)]
 
 
-def test_a_path_that_agrees_is_taken_and_audited_windows_stay_exact() -> None:
+def test_a_path_that_agrees_is_used_and_audited_windows_stay_exact() -> None:
     labeler = stub(noise=lambda window: 1e-4, slow_s=3e-3)
     fast, said = audited(labeler)
     labeled = [fast.label(block(first)) for first in (1, 51, 101)]
@@ -132,7 +132,7 @@ def test_all_windows_of_a_short_run_are_exact() -> None:
     assert fast.fast_ids == []
 
 
-def test_a_path_that_gives_other_labels_is_never_taken() -> None:
+def test_a_path_that_gives_other_labels_is_never_used() -> None:
     labeler = stub(noise=lambda window: 8.0 * (-1) ** window)
     fast, said = audited(labeler)
     labeled = fast.label(block(1))
@@ -144,7 +144,7 @@ def test_a_path_that_gives_other_labels_is_never_taken() -> None:
     assert all(window < 510_000 for path, window in labeler.asked if path == FAST)
 
 
-def test_a_path_that_turns_bad_is_left_with_the_block_in_hand_and_what_was_posted_is_named() -> None:
+def test_a_path_that_turns_bad_is_dropped_at_once_and_recordings_it_labeled_are_listed() -> None:
     fast, said = audited(stub(noise=lambda window: 1e-4 if window < 510_000 else 9.0 * (-1) ** window))
     good = fast.label(block(1))
     assert {one.mode for one in good} == {"fast merged"}
@@ -161,7 +161,7 @@ def test_a_path_that_turns_bad_is_left_with_the_block_in_hand_and_what_was_poste
     assert fast.batch_windows == 8
 
 
-def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
+def test_windows_near_a_threshold_or_a_rival_are_recomputed() -> None:
     # An error that is the same everywhere is known after the opening: every label that it could change is exact.
     labeler = stub(noise=lambda window: 0.05)
     fast, _ = audited(labeler, min_agreement=0.0)
@@ -178,14 +178,14 @@ def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
     assert "other windows were close to a threshold or another label and were recomputed" in fast.describe_audit()[0]
 
 
-def test_windows_that_overlap_are_all_exact_where_their_cell_is_open() -> None:
+def test_overlapping_windows_are_all_exact_if_their_cell_is_uncertain() -> None:
     labeler = stub(noise=lambda window: 0.05)
     fast, _ = audited(labeler, min_agreement=0.0)
     batch = [recording(identity, windows=10, stride=50) for identity in range(1, 101)]
     assert told(fast.label(batch)) == told(stub().label(batch))
 
 
-def test_silent_windows_are_neither_audited_nor_asked() -> None:
+def test_silent_windows_are_neither_audited_nor_computed() -> None:
     labeler = stub(noise=lambda window: 1e-4)
     fast, _ = audited(labeler)
     batch = [recording(identity, silent=(0, 4)) for identity in range(1, 61)]
@@ -207,7 +207,7 @@ def test_a_block_that_fails_leaves_no_trace() -> None:
     assert "64 of 64 audited windows" in said[0]
 
 
-def test_the_same_seed_audits_the_same_windows_whatever_the_blocks() -> None:
+def test_the_same_seed_audits_the_same_windows_for_any_block_size() -> None:
     def later(size: int, seed: int) -> set[int]:
         labeler = stub(noise=lambda window: 1e-7)
         fast, _ = audited(labeler, seed=seed)
@@ -220,7 +220,7 @@ def test_the_same_seed_audits_the_same_windows_whatever_the_blocks() -> None:
     assert later(20, 0) == later(100, 0) != later(100, 1)
 
 
-def test_without_another_path_fast_mode_says_so_and_is_exact() -> None:
+def test_without_a_faster_path_fast_mode_says_so_and_is_exact() -> None:
     labeler = stub()
     labeler.classifier.paths = (EXACT,)
     fast, said = audited(labeler)
@@ -229,7 +229,7 @@ def test_without_another_path_fast_mode_says_so_and_is_exact() -> None:
     assert fast.describe_audit() == []
 
 
-def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> None:
+def test_repeated_windows_leave_no_padding_to_merge_and_the_log_says_so() -> None:
     fast, said = audited(stub(fill=REPEAT))
     assert said == ["fast mode: --fill repeat leaves no padding to merge; labeling in exact mode"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}

@@ -160,7 +160,7 @@ def test_repeated_windows_are_labeled_as_the_pipeline_labels_tiled_slices(
     assert told(label(labeler, sound)[0]) == expected
 
 
-def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
+def test_repeating_changes_only_the_scores_of_short_windows(
     make_labeler: MakeLabeler,
 ) -> None:
     for seconds, same in ((2.0, False), (164_080 / 16000, True)):
@@ -171,7 +171,7 @@ def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
         assert bool((padded == again).all()) is same
 
 
-def test_repeated_windows_of_several_lengths_do_not_depend_on_company(
+def test_repeated_windows_of_several_lengths_do_not_depend_on_their_batch(
     make_labeler: MakeLabeler,
 ) -> None:
     sounds = [recording(seconds, identity=i) for i, seconds in enumerate((3.2, 0.4, 0.07, 12.0))]
@@ -227,7 +227,7 @@ def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
         assert row == pytest.approx([expected[name] for name in labeler.classifier.checkpoint.class_names], abs=1e-4)
 
 
-def test_scores_do_not_depend_on_batch_size_order_or_company(make_labeler: MakeLabeler) -> None:
+def test_scores_do_not_depend_on_batch_size_order_or_other_windows(make_labeler: MakeLabeler) -> None:
     sounds = [recording(seconds, rate, i) for i, (seconds, rate) in enumerate([(3.2, 16000), (0.4, 8000), (7, 44100)])]
     alone = [label(make_labeler(merge=False), sound)[0] for sound in sounds]
     for batch_size in (1, 3, 100):
@@ -323,7 +323,7 @@ def test_every_way_of_running_out_of_memory_is_recognized_and_nothing_else(error
     assert is_out_of_memory(error) is expected
 
 
-def test_any_other_error_of_the_model_is_not_taken_for_a_lack_of_memory(
+def test_other_errors_of_the_model_are_not_mistaken_for_running_out_of_memory(
     make_labeler: MakeLabeler,
 ) -> None:
     with pytest.raises((RuntimeError, ValueError)):
@@ -352,7 +352,7 @@ def test_a_recording_that_is_silent_throughout_needs_no_model(make_labeler: Make
     assert told(label(labeler, sound)[0]) == [(0, 48000, "other")]
 
 
-def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(
+def test_silence_never_gets_a_label_of_interest_even_with_a_threshold_of_0(
     make_labeler: MakeLabeler,
 ) -> None:
     sound = recording(3.0)
@@ -421,7 +421,7 @@ def demo_truth() -> dict[str, list[tuple[float, float, str]]]:
 
 
 @pytest.mark.parametrize("name", sorted(demo_truth()))
-def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_pipeline_does(name: str) -> None:
+def test_the_embedded_checkpoint_labels_the_demo_correctly_and_like_the_pipeline(name: str) -> None:
     sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
     one = of(sound)
     checkpoint = find_checkpoint(str(EMBEDDED))
@@ -452,7 +452,7 @@ def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
     assert choose_device(ComputeSettings("auto", "float32")).dtype_name == "float32"
 
 
-def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_length() -> None:
+def test_slower_fast_paths_are_more_accurate_and_accept_windows_of_any_length() -> None:
     checkpoint = find_checkpoint(str(EMBEDDED))
     device = choose_device(ComputeSettings("cpu"))
     classifier = Classifier(checkpoint, device, fast=True)
@@ -486,7 +486,7 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
     assert all(1e-5 < np.abs(other - exact).max() < 0.05 for other in others)
 
 
-def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundredth() -> None:
+def test_bfloat16_changes_the_scores_of_the_demo_by_at_most_a_hundredth() -> None:
     checkpoint = find_checkpoint(str(EMBEDDED))
     windows = []
     for name in sorted(demo_truth()):

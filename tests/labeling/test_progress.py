@@ -54,7 +54,7 @@ def test_up_to_200_recordings_get_a_line_each() -> None:
     assert len(job_log(200, failures=60)) == 202
 
 
-def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -> None:
+def test_more_recordings_get_a_line_per_percent_and_stay_far_below_1000_lines() -> None:
     lines = job_log(10_000, failures=5_000)
     assert len(lines) < 200
     assert sum(" % " in line or line.split()[1] == "%:" for line in lines) == 100
@@ -64,7 +64,7 @@ def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -
     assert lines[-1].endswith("10,000 recordings in 0 s: 5,000 labeled, 5,000 failed")
 
 
-def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_own() -> None:
+def test_skip_reasons_are_counted_if_recordings_get_no_lines() -> None:
     stream = io.StringIO()
     progress = Progress(1000, False, stream, Clock())
     summary = Summary()
@@ -80,7 +80,7 @@ def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_
     assert lines[-1] == "1,000 recordings in 0 s: 0 labeled, 0 failed, 300 already labeled, 700 skipped"
 
 
-def test_reasons_that_are_all_different_do_not_fill_the_log() -> None:
+def test_many_different_reasons_do_not_fill_the_log() -> None:
     stream = io.StringIO()
     progress = Progress(1000, False, stream, Clock())
     for identity in range(1000):
@@ -94,7 +94,7 @@ def test_verbose_gives_every_recording_its_line() -> None:
     assert len(job_log(500, failures=100, verbose=True)) == 502
 
 
-def test_a_name_cannot_write_lines_of_its_own() -> None:
+def test_a_name_cannot_add_lines_to_the_log() -> None:
     stream = io.StringIO()
     Progress(1, False, stream, Clock()).report_labeled(labeled(1, "a\nb\x1b[31m\u2028" + "c" * 200))
     assert stream.getvalue().count("\n") == 1
@@ -128,7 +128,7 @@ def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -
     assert lines[-1].endswith("recordings")
 
 
-def test_what_is_spent_once_and_what_failed_is_not_expected_again() -> None:
+def test_the_estimate_ignores_one_time_work_and_failed_recordings() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
     for recording in range(10):
@@ -138,7 +138,7 @@ def test_what_is_spent_once_and_what_failed_is_not_expected_again() -> None:
     assert "about 4 min left for 80 more recordings" in stream.getvalue()
 
 
-def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_faster() -> None:
+def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(1000, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast", "a GPU"]))
     for _ in range(3):
@@ -156,7 +156,7 @@ def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_fast
     assert "max-hours" not in stream.getvalue()
 
 
-def test_the_summary_names_what_is_without_labels_and_where_it_was_written() -> None:
+def test_the_summary_lists_unlabeled_ids_and_the_file_with_them() -> None:
     stream = io.StringIO()
     summary = Summary(labeled=[1], failed=[2], skipped=[3], not_reached=[4, 5], end_reason="the key is not accepted")
     Progress(5, False, stream, Clock()).finish(summary, "failed.json")
@@ -182,7 +182,7 @@ def test_a_terminal_gets_a_bar_and_the_lines_above_it() -> None:
     assert "2 recordings in 0 s: 1 labeled, 1 failed" in stream.getvalue()
 
 
-def test_a_warning_is_said_once() -> None:
+def test_a_warning_is_printed_once() -> None:
     stream = io.StringIO()
     progress = Progress(2, False, stream, Clock())
     for _ in range(3):
@@ -190,11 +190,11 @@ def test_a_warning_is_said_once() -> None:
     assert stream.getvalue() == "warning: low rate\n"
 
 
-def test_durations_read_well() -> None:
+def test_durations_are_rounded_for_people() -> None:
     assert [format_duration(s) for s in (0.4, 89, 100, 3000, 12000)] == ["0 s", "89 s", "2 min", "50 min", "3 h 20 min"]
 
 
-def test_a_long_dry_run_tells_only_the_first_of_what_it_would_send() -> None:
+def test_a_long_dry_run_prints_only_the_first_requests() -> None:
     stream = io.StringIO()
     progress = Progress(300, False, stream, Clock())
     for _ in range(600):
