@@ -1,4 +1,4 @@
-"""Labels from Python are those that the command writes."""
+"""The Python API gives the same labels as the command."""
 
 from __future__ import annotations
 

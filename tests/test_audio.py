@@ -62,7 +62,7 @@ def test_a_long_file_of_two_channels_is_decoded_whole() -> None:
 
 def test_a_header_that_claims_too_much_gives_the_data_in_the_file() -> None:
     data = bytearray(wav(tone(440, 16000, 0.5)))
-    data[4:8] = data[40:44] = (0xFFFFFF00).to_bytes(4, "little")  # 4 GB, say the RIFF and the data chunk
+    data[4:8] = data[40:44] = (0xFFFFFF00).to_bytes(4, "little")  # the RIFF and data chunks claim 4 GB
     assert len(decode(bytes(data)).waveform) == 8000
     with pytest.raises(RecordingError, match="has 4000 values at 16000 Hz; the sample should have 8000"):
         sound = decode(wav(tone(440, 16000, 0.5))[: 44 + 8000])
@@ -176,7 +176,7 @@ def in_blocks(values: Waveform, ratio: Fraction, block: int) -> Waveform:
 
 
 def in_one(values: Waveform, ratio: Fraction) -> Waveform:
-    """All at once by torchaudio. The silence added, as there is behind any end, keeps it from rounding the length."""
+    """Resample at once with torchaudio. The added silence keeps torchaudio from rounding the length."""
     padded = np.concatenate([values, np.zeros(ratio.denominator + 100, np.float32)])
     whole = whole_resample(torch.from_numpy(padded), ratio.denominator, ratio.numerator).numpy()
     return whole[: compute_resampled_length(len(values), ratio)]
@@ -189,7 +189,7 @@ RATES = [8000, 11025, 22050, 44100, 48000, 96000, 192000, 4410, 7350, 15999, 160
 @given(rate=st.sampled_from(RATES), length=st.integers(1, 12000), block=st.sampled_from([500, 1999, 4096, 20000]))
 @example(rate=44100, length=1, block=500)
 @example(rate=44100, length=441 * 3, block=441)
-@example(rate=48000, length=3 * 1000 + 19, block=3000)  # the context behind the last block is the end
+@example(rate=48000, length=3 * 1000 + 19, block=3000)  # the context after the last block is the end of the file
 @example(rate=8000, length=1, block=1)
 @example(rate=15999, length=8000, block=1)
 def test_resampling_in_blocks_equals_resampling_at_once(rate: int, length: int, block: int) -> None:
@@ -328,8 +328,8 @@ def test_decoding_at_the_models_rate_needs_no_torch() -> None:
     assert done.stdout.strip() == b"False", done.stderr
 
 
-# A fetch as in a run, over HTTP and in a thread, in a process of its own. VmHWM is getrusage's ru_maxrss, without what
-# the process that started this one had taken before.
+# Fetch like a run, over HTTP and in a thread, in a separate process. VmHWM is getrusage's ru_maxrss, without the memory
+# of the parent process.
 FETCH = """
 import re, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -351,7 +351,7 @@ print(len(prepared.waveform), re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/st
 
 
 def peak_bytes(seconds: int, rate: int, channels: int) -> int:
-    """The most memory that a process took which fetched and prepared a recording of noise, 16 bits a value."""
+    """Return the peak memory of a process that fetches and prepares a recording of 16-bit noise."""
     block = (8000 * noise(rate * channels)).astype(np.int16).reshape(rate, channels)
     data = wav(np.tile(block, (seconds, 1)), rate)
     sample = {"filename": "a", "valuesCount": seconds * rate, "frequency": rate, "sensors": [{"units": "wav"}]}

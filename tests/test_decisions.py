@@ -57,7 +57,7 @@ def test_a_label_gets_the_highest_score_of_its_classes_in_any_chunk() -> None:
     of_windows = score_classes(logits, [2, 1], "softmax")
     scores = reduce_to_labels(of_windows, labels)
     assert scores == pytest.approx(np.stack([of_windows[:, 1], of_windows[:, [0, 2]].max(axis=1), of_windows[:, 0]], 1))
-    # The highest of each piece, then of the pieces, is the same.
+    # The maximum of each chunk, then of the chunks, is the same.
     of_pieces = reduce_to_labels(apply_score_function(logits, "softmax"), labels)
     assert (scores == np.stack([of_pieces[:2].max(axis=0), of_pieces[2]])).all()
     assert reduce_to_labels(of_windows, []).shape == (2, 0)
@@ -82,7 +82,7 @@ def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
     scores = np.array([[0.4, 0.3, 0.8], [0.5, 0.5, 0.0], [0.49, 0.19, 0.89], [0.0, 0.2, 0.0]])
     assert decide_cells(scores, ALL_HEARD[:4], labels, "other") == [
         Decision("b", 0.3),  # a and c are higher but below their thresholds
-        Decision("a", 0.5),  # a tie goes to the label named first
+        Decision("a", 0.5),  # a tie goes to the first label
         Decision("other", 0.89),
         Decision("b", 0.2),  # the threshold itself is enough
     ]
@@ -165,7 +165,7 @@ def test_segments_cover_the_recording_once_and_in_order(
 
 
 def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[int, int, str]]:
-    """The rule word for word, over and over on a plain list."""
+    """Apply the rule word for word, repeatedly, to a plain list."""
     runs = [list(cell) for cell in cells]
     while True:
         joined: list[list] = []
@@ -217,7 +217,7 @@ def test_a_certain_label_survives_errors_up_to_the_given_size(data: st.DataObjec
     if not is_open:
         assert after == {before}
     else:
-        # Nothing is asked again for nothing: a little more error than that would do.
+        # Uncertain cells are really uncertain: a slightly larger error changes the label.
         wider = {decide_cells(scores + (error + 0.001) * move, heard, labels, "other")[0].label for move in moves}
         assert len(wider) > 1
 

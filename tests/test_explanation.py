@@ -1,4 +1,4 @@
-"""What speaks for a segment."""
+"""The evidence for a segment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def settings(labels: str = "Speech, Dog (hound)") -> DecisionSettings:
 
 
 def logits(*scores: tuple[float, ...]) -> np.ndarray:
-    """Logits whose softmax is `scores`, a row a piece."""
+    """Return logits whose softmax is `scores`, a row per chunk."""
     return np.log(np.array(scores)).astype(np.float32)
 
 
@@ -77,7 +77,7 @@ def test_the_margin_is_how_far_the_nearest_other_label_is() -> None:
     rows = logits((0.6, 0.2, 0.1, 0.1), (0.05, 0.85, 0.05, 0.05), (0.45, 0.02, 0.5, 0.03))
     spoke = [one for _, one in explained(rows, [1, 1, 1], [-20, -20, -20])]
     assert spoke[0].margin == pytest.approx(0.2)
-    # Nothing that was asked for is near, whatever else is heard: the other label is sure.
+    # No label of interest is near its threshold, so the other label is certain.
     assert spoke[1].margin == pytest.approx(0.35)
     # The dog wins over speech by 0.05.
     assert spoke[2].margin == pytest.approx(0.05, abs=1e-6)

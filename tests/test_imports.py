@@ -1,4 +1,4 @@
-"""Every module can be imported, those too that no test and no command of the block imports."""
+"""Every module can be imported, even if no test and no command imports it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = [ROOT / name for name in ("block", "bench", "images", "demo", "locked
 
 
 def imported(*packages: Path) -> dict[str, Any]:
-    """Import the packages in a process of their own; returns what `tests.importing` found."""
+    """Import the packages in a separate process. Return what `tests.importing` found."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.importing", *map(str, packages)],
         cwd=ROOT, capture_output=True, text=True, check=False,

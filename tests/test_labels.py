@@ -122,7 +122,7 @@ def test_a_class_with_all_below_it_has_the_indices_of_these_its_own_first() -> N
     assert [(label.index, label.indices) for label in parse_labels("Dog*, Dog, Animal*, Speech*", NAMES, 0.2)] == [
         (5, (5, 4)),
         (5, (5,)),
-        (5, (5, 4)),  # no class itself: its first in the hierarchy
+        (5, (5, 4)),  # not a class itself: the first one below it
         (0, (0, 1)),
     ]
 
@@ -145,10 +145,10 @@ def test_classes_that_differ_only_in_case_are_below_what_either_is_below() -> No
     [
         ("Dog, Animal*", []),
         ("Animal*, Dog", ["'Dog' will never be used: 'Animal*' comes first"]),
-        ("Animal* (0.3), Dog", []),  # a faint dog is one still
+        ("Animal* (0.3), Dog", []),  # with a low score, a dog can still win
         ("Animal* (0.1), Dog (0.1)", ["list 'Dog' first"]),
         ("Dog*, Dog (dog)", ["'dog' will never be used"]),
-        ("Animal* (x), Dog (x)", []),  # no one misses it
+        ("Animal* (x), Dog (x)", []),  # it gets the same name
         ("Human sounds*, Speech, Speech*, Dog", ["'Speech' will never be used", "list 'Speech*' first"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""AudioSet's hierarchy: that it is the published one, and what `Name*` means for every name in it."""
+"""AudioSet's hierarchy: it equals the published one, and `Name*` works for every name in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def published() -> dict[str, dict[str, object]]:
 
 
 def descendants(of: str) -> set[str]:
-    """Ids below one, worked out anew from the published file."""
+    """Return the ids below a node, computed from the published file."""
     children = set(published()[of]["child_ids"])  # type: ignore[call-overload]
     return children.union(*(descendants(child) for child in children))
 

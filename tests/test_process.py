@@ -1,4 +1,4 @@
-"""The block as a process of its own: how it is canceled, and what it does not open."""
+"""The block as a process: how it is canceled, and what it doesn't open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests: int) -> subprocess.Popen[str]:
-    """The block as a process, so far on its way that it has made so many requests."""
+    """Start the block as a process, and return once it has made that many requests."""
     running = subprocess.Popen(
         [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint),
          "--failed-ids-file", str(failed)],

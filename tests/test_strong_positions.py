@@ -1,4 +1,4 @@
-"""The recipe of the checkpoint with strong positions: what it promises of them, without training."""
+"""The recipe of the checkpoint with strong positions, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/input.md says of each odd input what the block does with it: its rows are what is tried here."""
+"""docs/input.md says what the block does with odd input. This tests each of its rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = [(table, name) for table, cases in TABLES.items() for name in cases]
 
 
 def rows(table: str) -> dict[str, str]:
-    """What the documentation's table under that heading says, by the first column."""
+    """Return the rows of the documentation's table under that heading, by the first column."""
     section = re.split(r"^## ", TEXT, flags=re.MULTILINE)
     (text,) = [part for part in section if part.startswith(f"{table}\n")]
     cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
@@ -31,6 +31,6 @@ def test_the_documentation_has_a_row_for_every_case_and_no_other(table: str) -> 
 @pytest.mark.parametrize(("table", "name"), CASES, ids=[name for _, name in CASES])
 def test_odd_input_ends_as_the_documentation_says(table: str, name: str, tmp_path: Path) -> None:
     said = Place(tmp_path, copied_checkpoint(tmp_path)).outcome(TABLES[table][name])
-    # Messages stand between backticks; what Python or a library words differently from version to version is left out.
+    # Messages are in backticks; `…` replaces words that depend on the version of Python or a library.
     documented = rows(table)[name].strip("`")
     assert re.fullmatch(".*".join(re.escape(part) for part in documented.split("…")), said), said

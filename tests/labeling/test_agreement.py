@@ -1,4 +1,4 @@
-"""What can be said from audited windows: bounds, draws, and which path is taken."""
+"""Conclusions from audited windows: bounds, draws, and the choice of a path."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_bounds_that_can_be_worked_out_by_hand() -> None:
     assert compute_lower_bound(64, 64) == pytest.approx(0.05 ** (1 / 64))
     assert compute_lower_bound(1, 64) == pytest.approx(1 - 0.95 ** (1 / 64))
     assert Tally(64, 64).upper_bound == 1
-    # Two windows of 64 that differ leave 99 % possible, three do not.
+    # With two different windows out of 64, 99 % agreement is possible; with three, it isn't.
     assert Tally(64, 62).upper_bound > 0.99 > Tally(64, 61).upper_bound
     with pytest.raises(ValueError, match="65 successes in 64 trials"):
         compute_lower_bound(65, 64)
@@ -46,7 +46,7 @@ def test_windows_are_drawn_evenly_and_depend_only_on_recording_window_and_seed()
     for share in (SHARE, 0.25, 0.5):
         found = sum(one < share for one in draws) / len(draws)
         assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / len(draws))
-    # Frozen: another run, on another machine and in another year, audits the same windows.
+    # Fixed values: every run on any machine audits the same windows.
     assert draw_number(1234, 5, 0) == pytest.approx(0.4947459957, abs=1e-9)
     assert draw_number(1234, 5, 1) != draw_number(1234, 5, 0) != draw_number(12345, 0, 0)
 
@@ -65,7 +65,7 @@ def test_the_cheapest_path_that_may_agree_is_chosen_including_the_cost_of_audits
     quick, slow = Trial("int8", good, 0.1, 0.0), Trial("merged", good, 0.3, 0.0)
     assert choose_fastest([slow, quick], 2.0, 0.99) == quick
     assert choose_fastest([slow, Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) == slow
-    # Quick, but every seventh window would be computed again.
+    # Quick, but every seventh window would be recomputed.
     assert choose_fastest([slow, Trial("int8", good, 0.1, 0.15)], 2.0, 0.99) == slow
     assert choose_fastest([Trial("int8", poor, 0.1, 0.0)], 2.0, 0.99) is None
     assert choose_fastest([Trial("int8", good, 1.99, 0.0)], 2.0, 0.99) is None

@@ -1,4 +1,4 @@
-"""A labeler with a store: what is held is not computed again, and no label or score depends on what is held."""
+"""A labeler with a store: stored windows aren't computed again, and no label or score depends on the store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCHES = ((0, 1), (2,), (3, 4))
 
 @pytest.fixture
 def make(tmp_path: Path, checkpoint_folder: Path) -> Callable[..., tuple[CachedLabeler, Counting]]:
-    """Makes a labeler on small windows, with the store in a folder of that name."""
+    """Return a labeler with small windows and a store in a folder with this name."""
 
     def labeler(name: str, windows: WindowSettings = WindowSettings(1000, 800), **settings: object) -> object:
         own = make_labeler(checkpoint_folder, windows, decisions(checkpoint_folder, **settings))
@@ -40,7 +40,7 @@ def make(tmp_path: Path, checkpoint_folder: Path) -> Callable[..., tuple[CachedL
 
 
 def run(labeler: CachedLabeler | Counting, sounds: Sequence[Recording] = SOUNDS) -> list[LabeledRecording]:
-    """In batches of several recordings, as a run has them."""
+    """Label in batches of several recordings, like a run."""
     labeled = []
     for batch in BATCHES:
         prepared = [labeler.prepare(sounds[at]) for at in batch if at < len(sounds)]
@@ -64,7 +64,7 @@ def test_a_store_that_is_empty_full_or_half_full_changes_no_label_and_no_bit_of_
     assert run(stored) == expected
     assert own.asked == []
     assert (stored.found_windows, stored.computed_windows) == (windows, 0)
-    # Half full: others of each batch are held.
+    # Half full: different recordings of each batch are stored.
     for held in ((0, 3), (1, 4), (2,), (1, 2, 3)):
         name = f"half {held}"
         before, _ = make(name)
@@ -87,7 +87,7 @@ def test_a_resumed_run_gives_bit_identical_results(
     whole.label(batch)  # the first is stored, so three are computed together
     assert whole.found_windows > 0
     cut, counted = make("cut")
-    for one in SOUNDS[:reached]:  # what had come to the disk when the process was killed
+    for one in SOUNDS[:reached]:  # what was on the disk when the process was killed
         scored = whole.store.find(one.content)
         assert scored is not None
         cut.store.add(scored)
@@ -118,7 +118,7 @@ def test_windows_stored_as_silent_are_computed_and_windows_that_are_silent_now_a
         for own, level in ((make("one", silence_dbfs=then)[1], "then"), (own, "now"))
     }
     assert sum(own.asked) == max(0, sum(silent["then"]) - sum(silent["now"]))
-    # What was heard at either time is held now.
+    # Windows that weren't silent in either run are stored now.
     third, own = make("one", silence_dbfs=then if then is None or now is None else max(then, now))
     assert run(third) == run(make_like(own))
     assert third.computed_windows == 0
@@ -128,7 +128,7 @@ def test_windows_stored_as_silent_are_computed_and_windows_that_are_silent_now_a
 
 
 def make_like(labeler: Counting) -> Counting:
-    """The same without a store, asking the model once for all of its kind."""
+    """Label without a store, with one batch for each kind."""
     return replace(labeler, asked=[], memory=MEMORY)
 
 
@@ -235,7 +235,7 @@ def test_a_model_that_turns_out_unusable_ends_the_run(
         stored.label([stored.prepare(SOUNDS[0])])
 
 
-# Fast mode, on made-up logits.
+# Fast mode, with synthetic logits.
 
 
 def fast(folder: Path, labeler: StubLabeler) -> CachedLabeler:

@@ -1,4 +1,4 @@
-"""Fast mode: what is audited, what is computed again, when it goes on exactly, and what is left behind."""
+"""Fast mode: what is audited, what is recomputed, when it falls back to exact, and which labels stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAST = "merged"
 
 @dataclass(frozen=True)
 class StubLabeler(ExactLabeler):
-    """A labeler whose logits are made up from the windows themselves; the fast path's have `noise(window)` added."""
+    """A labeler that derives logits from the windows; the fast path adds `noise(window)` to them."""
 
     noise: Callable[[int], float] = lambda window: 0.0
     slow_s: float = 1e-3
@@ -112,7 +112,7 @@ def test_a_path_that_agrees_is_used_and_audited_windows_stay_exact() -> None:
     assert len([window for window in both if window < 510_000]) >= 64
     assert drawn <= both
     assert len(exact) < 64 + len(drawn) + 30
-    # An exact score is kept as it is: to the last bit that of the exact labeler.
+    # Exact scores are bit-identical to those of the exact labeler.
     opening = next(window for window in both if window < 510_000)
     identity, at = divmod(opening, 10_000)
     kept = labeled[0][identity - 1].segments[at].score
@@ -162,7 +162,7 @@ def test_a_path_that_turns_bad_is_dropped_at_once_and_recordings_it_labeled_are_
 
 
 def test_windows_near_a_threshold_or_a_rival_are_recomputed() -> None:
-    # An error that is the same everywhere is known after the opening: every label that it could change is exact.
+    # The opening audit finds an error that is the same everywhere, so every label that it could change is exact.
     labeler = stub(noise=lambda window: 0.05)
     fast, _ = audited(labeler, min_agreement=0.0)
     fast.label(block(1))

@@ -1,4 +1,4 @@
-"""What options become before torch is imported."""
+"""Jobs from options, before torch is imported."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_fill_option_is_used_and_written_to_the_metadata() -> None:
     for more, fill in (((), "pad"), (("--fill", "repeat"), "repeat"), (("--fill", ""), "pad")):
         read = read_job(parse([*arguments, *more], warn=lambda text: None))
         assert read.compute.fill == fill
-        # Of both, since what an earlier run wrote stays unless it is written over.
+        # For both, since metadata of an earlier run stays unless it's overwritten.
         assert (
             build_metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"]
             == fill

@@ -1,4 +1,4 @@
-"""Parity with transformers' own pipeline, cell for cell, and what must not change a score."""
+"""Parity with transformers' pipeline, cell for cell, and what must not change a score."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RNG = np.random.default_rng(3)
 
 
 def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
-    """A sound that changes from second to second, so that its windows differ."""
+    """A sound that changes every second, so that its windows differ."""
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** (np.floor(time) % 5)
     waveform = 0.3 * np.sin(2 * np.pi * hz * time) + RNG.normal(0, 0.02, len(time)) * (np.floor(time) % 2)
@@ -89,7 +89,7 @@ def by_pipeline(
     folder: Path, sound: Recording, windows: WindowSettings, names: list[str], threshold: float = 0.15,
     fill_up: Callable[[Waveform], Waveform] = lambda part: part,
 ) -> list[tuple[int, int, str]]:  # fmt: skip
-    """Cells and labels worked out anew: transformers' pipeline on slices, and the design's rules in plain Python."""
+    """Compute cells and labels independently: transformers' pipeline on slices, and the rules in plain Python."""
     from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
 
     classify = pipeline(
@@ -123,7 +123,7 @@ def by_pipeline(
         (44100, 4.1, WindowSettings(2000, 2000)),
         (22050, 3.0, WindowSettings(999, 333)),
         (8000, 0.7, WindowSettings(2000, 2000)),
-        (48000, 23.0, WindowSettings(0, 0)),  # three pieces
+        (48000, 23.0, WindowSettings(0, 0)),  # three chunks
     ],
 )
 def test_labels_agree_cell_for_cell_with_the_pipeline(
@@ -145,7 +145,7 @@ def test_labels_agree_cell_for_cell_with_the_pipeline(
         (6.3, WindowSettings(1000, 700)),
         (0.2, WindowSettings(25, 25)),
         (0.7, WindowSettings(2000, 2000)),  # shorter than its window
-        (23.0, WindowSettings(0, 0)),  # three pieces, each of them filled up
+        (23.0, WindowSettings(0, 0)),  # three chunks, each filled up
     ],
 )
 def test_repeated_windows_are_labeled_as_the_pipeline_labels_tiled_slices(
@@ -188,7 +188,7 @@ def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(
     make_labeler: MakeLabeler,
 ) -> None:
     sound = recording(30.0)
-    windows = WindowSettings(15_000, 5000)  # two pieces a window, and cells that three windows cover
+    windows = WindowSettings(15_000, 5000)  # two chunks per window, and cells that three windows cover
     labeler = make_labeler("Animal* (0), Speech* (0)", windows=windows, merge=False)
     prepared = labeler.prepare(sound)
     assert set(prepared.chunk_counts) == {2}
@@ -384,7 +384,7 @@ def test_a_waveform_that_is_not_at_the_models_rate_is_refused(make_labeler: Make
 
 
 def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: MakeLabeler) -> None:
-    sound = recording(70.0)  # more than is squared at once
+    sound = recording(70.0)  # more than one block of squares
     sound.waveform[:] = 1e-4
     sound.waveform[-16000:] = 0.1  # -38.5 dBFS over the whole
     windows = WindowSettings(0, 0)
@@ -408,7 +408,7 @@ def test_a_second_checkpoint_with_other_labels_frames_and_bins_works_by_its_fold
     labeler = make_labeler("go, now (start), yes", folder=folder, windows=WindowSettings(2000, 1000))
     prepared: PreparedRecording = labeler.prepare(recording(5.0))
     assert labeler.classifier.checkpoint.front_end.limit_values == 400 + 160 * 127
-    assert set(prepared.chunk_counts) == {2}  # 32000 values in pieces of at most 20720
+    assert set(prepared.chunk_counts) == {2}  # 32000 values in chunks of at most 20720
     assert {segment.label for segment in labeler.label([prepared])[0].segments} <= {"start", "yes", "other"}
 
 
@@ -475,7 +475,7 @@ def test_slower_fast_paths_are_more_accurate_and_accept_windows_of_any_length() 
         compute_logits(labeler, prepared[:1], "merged")[0], abs=1e-4
     )
 
-    # A repeated window has no padding: nothing is merged, and 8-bit integers go on being a way of their own.
+    # A repeated window has no padding to merge, but 8-bit integers are still a separate path.
     repeating = replace(labeler, fill=REPEAT)
     assert repeating.paths == tuple(path for path in classifier.paths if path != "merged")
     short = prepared[1:3]

@@ -134,7 +134,7 @@ def test_the_estimate_ignores_one_time_work_and_failed_recordings() -> None:
     for recording in range(10):
         progress.report_failed(recording, "it is empty")
     clock.now = 130.0
-    progress.report_batch(10, 500, 100.0)  # 3 s a recording, once the audit is over
+    progress.report_batch(10, 500, 100.0)  # 3 s per recording after the audit
     assert "about 4 min left for 80 more recordings" in stream.getvalue()
 
 

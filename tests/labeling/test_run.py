@@ -32,7 +32,7 @@ from block.windows import PreparedRecording, lay_out_windows
 
 @dataclass
 class FakeStudio:
-    """A source and a sink whose trouble is told beforehand, and that remembers what was asked of it."""
+    """A source and sink with predefined trouble that records its calls."""
 
     trouble: dict[int, BaseException] = field(default_factory=dict)
     write_trouble: dict[int, BaseException] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class FakeStudio:
 
 @dataclass
 class FakeLabeler:
-    """Two pieces a recording, four a batch; groups with a poisoned recording in them fail."""
+    """Two chunks per recording, four per batch. Groups with a poisoned recording fail."""
 
     poisoned: dict[int, BaseException] = field(default_factory=dict)
     batch_windows: int = 4
@@ -85,7 +85,7 @@ class FakeLabeler:
 
 @dataclass
 class Told:
-    """What the reporter was told, in order."""
+    """A reporter that records its calls in order."""
 
     lines: list[tuple[str, int, str]] = field(default_factory=list)
     batches: list[tuple[int, int]] = field(default_factory=list)
@@ -324,7 +324,7 @@ def test_prefetching_keeps_the_order_and_the_memory_budget_even_if_sizes_grow() 
             with lock:
                 del held[item]
     assert seen == list(range(80))
-    assert 1000 < most <= 3500  # the budget, and the one whose turn it is
+    assert 1000 < most <= 3500  # the budget plus the next item
 
 
 def test_an_item_larger_than_the_budget_passes_when_it_is_next() -> None:
