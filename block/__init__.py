@@ -1,4 +1,4 @@
-"""Label audio recordings with an Audio Spectrogram Transformer that runs in this process."""
+"""Label audio recordings with an Audio Spectrogram Transformer (AST) in this process."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The Python API: label sound files and arrays like the commands."""
+"""The Python API: label sound files and arrays."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class TimeSegment(NamedTuple):
 class Labeler:
     """Label recordings in exact mode with one model, which is loaded once.
 
-    `labels` are class names, or one text as for `--audioset-labels`; the other options have the names that they have on
-    the command line. Raises SettingsError, LabelError or CheckpointError for what cannot be used.
+    `labels` are class names, or one text as in `--audioset-labels`. The other options have the same names on the
+    command line. Raise SettingsError, LabelError or CheckpointError for invalid arguments.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Labeler:
         job = Job(checkpoint, WindowSettings(win_size_ms, win_stride_ms), decisions, compute, AuditSettings())
         engine = Engine(job, choose_device(compute), checkpoint.sha256())
         self._rate_hz = checkpoint.front_end.rate_hz
-        # As if scores were stored: the scores of a window do not depend on what else is in its batch.
+        # `stored` makes the scores of a window independent of the rest of its batch.
         self._labeler = engine.load_labeler(_WarningsNotifier(), stored=True)
 
     def label(self, recording: Audio, rate_hz: int | None = None) -> list[TimeSegment]:
         """Return the segments of a recording, in order, from its start to its end.
 
         `recording` is the path of a sound file, or an array of shape `(values,)` or `(values, channels)` at `rate_hz`:
-        float in ±1, or int16 or int32. Raises RecordingError if it cannot be labeled.
+        float in ±1, or int16 or int32. Raise RecordingError if it can't be labeled.
         """
         sound = _decode(recording, rate_hz, self._rate_hz)
         one = Recording(1, "", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio)
@@ -97,7 +97,7 @@ class Labeler:
         ]
 
     def label_all(self, recordings: Iterable[Audio], rate_hz: int | None = None) -> list[list[TimeSegment]]:
-        """Return the segments of each recording, in order. Arrays all have `rate_hz`. Raises as `label` does."""
+        """Return the segments of each recording, in order. `rate_hz` applies to all arrays. Raise RecordingError."""
         return [
             self.label(recording, None if isinstance(recording, (str, os.PathLike)) else rate_hz)
             for recording in recordings
@@ -107,12 +107,12 @@ class Labeler:
 def label(
     recording: Audio, labels: str | Sequence[str], rate_hz: int | None = None, **options: Any
 ) -> list[TimeSegment]:
-    """Return the segments of one recording. `options` are those of `Labeler`, which is faster for several."""
+    """Return the segments of one recording. `options` are those of `Labeler`; for several recordings, it's faster."""
     return Labeler(labels, **options).label(recording, rate_hz)
 
 
 class _WarningsNotifier:
-    """Passes lines for the user on as Python warnings."""
+    """Issue lines for the user as Python warnings."""
 
     def say(self, line: str) -> None:
         warnings.warn(line, stacklevel=2)
@@ -121,28 +121,28 @@ class _WarningsNotifier:
 
 
 def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedAudio:
-    """Decode a file or an array into a mono waveform at `to_hz`. Raises RecordingError if it cannot be used."""
+    """Decode a file or an array into a mono waveform at `to_hz`. Raise RecordingError if that fails."""
     if not isinstance(recording, (str, os.PathLike)):
         return audio.decode(_as_file(np.asarray(recording), rate_hz), to_hz)
     if rate_hz is not None:
-        raise RecordingError(f"rate_hz is {rate_hz} for {recording}; a file has a rate of its own")
+        raise RecordingError(f"rate_hz is {rate_hz} for {recording}, but a file has its own rate; leave rate_hz out")
     try:
         with open(recording, "rb") as file:
             return decode_whole(file, to_hz)
     except OSError as error:
-        raise RecordingError(f"{recording} cannot be read: {error.strerror or error}") from None
+        raise RecordingError(f"{recording} can't be read: {error.strerror or error}") from None
     except RecordingError as error:
         raise RecordingError(f"{recording}: {error}") from None
 
 
 def _as_file(values: npt.NDArray[Any], rate_hz: int | None) -> bytes:
-    """Return an array as a sound file, so that it is decoded like one."""
+    """Return an array as a sound file, so that arrays and files are decoded the same way."""
     if rate_hz is None or rate_hz <= 0 or rate_hz != int(rate_hz):
-        raise RecordingError(f"rate_hz is {rate_hz}; an array needs its rate, a whole number of values a second")
+        raise RecordingError(f"rate_hz is {rate_hz} for an array; expected a whole number of values per second")
     if values.dtype.name not in ENCODINGS:
-        raise RecordingError(f"an array of {values.dtype}; expected {', '.join(ENCODINGS)}")
+        raise RecordingError(f"the array has the type {values.dtype}; expected {', '.join(ENCODINGS)}")
     if values.ndim not in (1, 2) or not values.size or (values.ndim == 2 and values.shape[0] < values.shape[1]):
-        raise RecordingError(f"an array of shape {values.shape}; expected (values,) or (values, channels)")
+        raise RecordingError(f"the array has the shape {values.shape}; expected (values,) or (values, channels)")
     file = io.BytesIO()
     soundfile.write(file, values, int(rate_hz), ENCODINGS[values.dtype.name], format="RF64")
     return file.getvalue()

@@ -1,7 +1,7 @@
 """Decode a sound file into a mono float32 waveform at the model's rate.
 
-Decoding, mixing down and resampling go block by block: besides the file and the waveform they take a few MB, however
-long the recording is. Waveforms are in ±1 with full scale 1.0, shape `(values,)`.
+Audio is decoded, mixed down and resampled block by block, so besides the file and the waveform, this takes a few MB for
+a recording of any length. Waveforms are in ±1 with full scale 1.0, shape `(values,)`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")  # of reco
 LOUDEST = 1e12  # full scale is 1; beyond 1e15, the power spectrum no longer fits in float32
 LENGTH_TOLERANCE_MS = 10
 READ_VALUES = 1 << 16  # decoded at once, all channels together
-# Resampled at once, before or after; in smaller blocks, handing work to threads takes longer than the work itself.
+# Values per resampled block, before or after resampling. In smaller blocks, torch's threads cost more than they save.
 BLOCK_VALUES = 1 << 20
 BYTES_PER_VALUE = 4
-ASK_BYTES = 64 << 20  # an array smaller than this is created without asking how much memory is free
+ASK_BYTES = 64 << 20  # smaller arrays are allocated without checking free memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,11 @@ class DecodedAudio:
 
 
 def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000) -> DecodedAudio:
-    """Decode a WAV (any PCM width or float, any rate), or anything else that libsndfile reads, and resample to `to_hz`.
+    """Decode a WAV file (any PCM width or float, any rate), or any other format of libsndfile, and resample to `to_hz`.
 
-    `source` is the content of a file, its path, or an open file that can seek. Several channels are averaged. Raises
-    RecordingError if the data cannot be read, is damaged or of no known format, has a rate that cannot be resampled or
-    values that are not finite numbers within ±1e12, or takes more memory than is free.
+    `source` is the content of a file, its path, or an open seekable file. Channels are averaged. Raise RecordingError
+    if the data can't be read, is damaged or of unknown format, has a rate that can't be resampled or values that aren't
+    finite numbers within ±1e12, or needs more memory than is free.
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), to_hz)  # shares the bytes
@@ -70,7 +70,7 @@ def _decode(file: BinaryIO, to_hz: int) -> DecodedAudio:
         with soundfile.SoundFile(quiet) as sound_file:
             mono = _MonoReader(sound_file)
             ratio = find_resampling_ratio(mono.rate_hz, to_hz)
-            # A header may promise anything; believe it only up to one value per byte of the file.
+            # The header may claim any length. Trust it only up to one value per byte of the file.
             expected = mono.promised if mono.promised <= size_bytes else 0
             waveform = GrowingWaveform(compute_resampled_length(expected, ratio))
             if ratio == 1:
@@ -82,7 +82,7 @@ def _decode(file: BinaryIO, to_hz: int) -> DecodedAudio:
                     waveform.reserve(len(part))[:] = part
                     waveform.length += len(part)
     except MemoryError as error:
-        raise RecordingError(f"there is not enough memory to decode it ({size_bytes} bytes): {error}") from None
+        raise RecordingError(f"not enough memory to decode the audio ({size_bytes} bytes): {error}") from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"the audio cannot be decoded ({size_bytes} bytes): {reason}") from None
@@ -91,18 +91,18 @@ def _decode(file: BinaryIO, to_hz: int) -> DecodedAudio:
             raise RecordingError(f"the audio cannot be read: {problem.strerror or problem}") from None
     if mono.unusable:
         raise RecordingError(
-            f"the audio holds values that are not finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
+            f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
             f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / mono.rate_hz:g} s"
         )
     return DecodedAudio(waveform.finish(), mono.rate_hz, mono.positions, ratio)
 
 
 class _MonoReader:
-    """Reads the mean of the channels of an open sound file.
+    """Read the mean of the channels of an open sound file.
 
-    `promised` is the number of values by the header; there may be fewer, and libsndfile never returns more. `positions`
-    have been read so far. `unusable` of them are not finite numbers within ±1e12; the first is `first_unusable`, at
-    position `first_unusable_at`.
+    `promised` is the number of values in the header; there may be fewer, but libsndfile never returns more. `positions`
+    is the number of values read so far. `unusable` of them aren't finite numbers within ±1e12; the first of these is
+    `first_unusable`, at position `first_unusable_at`.
     """
 
     def __init__(self, file: soundfile.SoundFile) -> None:
@@ -114,7 +114,7 @@ class _MonoReader:
         self._channels = np.empty((max(1, READ_VALUES // file.channels), file.channels), np.float32)
 
     def read(self, out: Waveform) -> int:
-        """Fill `out`, shape `(values,)`, from its start. Return the number of values, which is less only at the end."""
+        """Fill `out`, shape `(values,)`. Return the number of values read, less than its size only at the end."""
         start = 0
         while start < len(out):
             part = out[start : start + min(len(self._channels), self.promised - self.positions)]
@@ -142,11 +142,11 @@ class _MonoReader:
 
 
 def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
-    """Return how many positions of the delivered audio there are per value of the sample.
+    """Return the number of positions in the sound file per value of the sample.
 
-    The sound file has `positions` at `rate_hz`; the sample is said to have `values` at `frequency_hz`. The answer is 1
-    if their lengths differ by at most 10 ms as counts, and their ratio if it equals that of the rates within 0.1 %.
-    Otherwise labels would land in the wrong place: raises RecordingError.
+    The sound file has `positions` at `rate_hz`; the sample should have `values` at `frequency_hz`. The result is 1 if
+    the counts differ by at most 10 ms, or their ratio if it equals the ratio of the rates within 0.1 %. Raise
+    RecordingError otherwise, since labels would land in the wrong place.
     """
     if abs(positions - values) * 1000 <= LENGTH_TOLERANCE_MS * rate_hz:
         return Fraction(1)
@@ -156,13 +156,13 @@ def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: flo
         if abs(ratio / expected - 1) <= RATIO_TOLERANCE:
             return ratio
     raise RecordingError(
-        f"the audio holds {positions} values at {rate_hz} Hz, the sample is said to have {values} values at "
+        f"the audio has {positions} values at {rate_hz} Hz; the sample should have {values} values at "
         f"{frequency_hz:g} Hz"
     )
 
 
 class QuietFile:
-    """A file that raises nothing: a bad seek returns -1 as in C, and a read that fails returns no bytes.
+    """A file that never raises: like in C, a failed seek returns -1, and a failed read returns no bytes.
 
     `problem` is the first OSError of a read.
     """
@@ -180,7 +180,7 @@ class QuietFile:
             return -1
 
     def tell(self) -> int:
-        """Return the position, or -1 once after a failed seek, since libsndfile's binding ignores what seek returns."""
+        """Return the position, or -1 once after a failed seek: libsndfile's binding ignores the result of `seek`."""
         if self._seek_failed:
             self._seek_failed = False
             return -1
@@ -195,41 +195,42 @@ class QuietFile:
 
 
 class GrowingWaveform:
-    """A float32 waveform that grows while it is filled: `length` values so far, of `expected` ones or more.
+    """A float32 waveform buffer that grows while decoding, within available memory.
 
-    `free` returns the bytes of memory that are free. Raises RecordingError where the waveform needs more.
+    It has `length` values so far, of `expected` or more. `free` returns the free memory in bytes. Raise RecordingError
+    if the waveform needs more.
     """
 
     def __init__(self, expected: int = 0, free: Callable[[], int] = find_available_bytes) -> None:
         self._free = free
         self._values: Waveform = np.empty(0, np.float32)
         self._check_memory(expected)
-        # Pages that are never touched take no memory.
+        # Untouched pages take no memory.
         self._values = np.empty(expected, np.float32)
         self.length = 0
 
     def reserve(self, values: int) -> Waveform:
-        """Return an array for the next `values` values, and add what was filled of it to `length` yourself.
+        """Return an array for the next `values` values. The caller adds the number it fills to `length`.
 
-        Arrays returned before become invalid.
+        Arrays returned earlier become invalid.
         """
         end = self.length + values
         if end > len(self._values):
             longer = end + end // 4
             self._check_memory(longer - len(self._values))
-            # The operating system moves the pages of large arrays, so this does not take the memory twice.
+            # The operating system remaps the pages of large arrays, so this doesn't need twice the memory.
             self._values.resize(longer, refcheck=False)
         return self._values[self.length : end]
 
     def finish(self) -> Waveform:
-        """Return all values. Nothing can be added afterwards."""
+        """Return all values. Don't add any afterwards."""
         self._values.resize(self.length, refcheck=False)
         return self._values
 
     def _check_memory(self, more: int) -> None:
-        """Raise RecordingError if there is no memory for `more` values.
+        """Raise RecordingError if there isn't enough memory for `more` values.
 
-        Each of the recordings that are decoded at once may take its share of what is free: a small file can contain
+        Each of the recordings decoded at the same time may use its share of the free memory: a small file can contain
         hours of silence, or claim to.
         """
         own_bytes = self._values.nbytes
@@ -239,6 +240,6 @@ class GrowingWaveform:
         free_bytes = own_bytes + self._free()
         if size_bytes > free_bytes // THREADS:
             raise RecordingError(
-                f"its waveform takes {size_bytes / 1e9:.1f} GB of memory or more; {free_bytes / 1e9:.1f} GB are free "
+                f"the waveform needs at least {size_bytes / 1e9:.1f} GB of memory; {free_bytes / 1e9:.1f} GB are free "
                 f"for {THREADS} recordings at once"
             )

@@ -27,7 +27,7 @@ from block.settings import SettingsError
 COMMANDS = {
     "evaluate": "hold labels to annotations of your own",
     "label": "label a folder of audio, without Studio",
-    "labels": "print the class names of a checkpoint",
+    "labels": "print or search the class names of a checkpoint",
     "models": "list, fetch, verify and pack checkpoints",
     "relabel": "decide labels again from the scores that label kept",
     "studio": "serve a folder of audio as a local Studio",

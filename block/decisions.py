@@ -1,6 +1,6 @@
 """Turn logits into scores, scores into one label per cell, and cells into segments.
 
-Every command takes this path. Pure functions on arrays: no torch and no audio.
+All commands use these pure functions on arrays: no torch and no audio.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Decision:
 
 
 def apply_score_function(logits: npt.ArrayLike, function: ScoreFunction) -> Scores:
-    """Return scores in 0…1. Shape: `(..., classes)` in and out; softmax runs over the classes.
+    """Return scores in 0…1. Shape: `(..., classes)` in and out; softmax is over the classes.
 
-    Softmax is what transformers' audio-classification pipeline applies to a checkpoint without `problem_type`;
-    sigmoid is what AST was trained with.
+    transformers' audio-classification pipeline applies softmax to a checkpoint without `problem_type`; AST was trained
+    with sigmoid.
     """
     x = np.asarray(logits, dtype=np.float64)
     if function == "softmax":
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         return np.asarray(e / e.sum(axis=-1, keepdims=True), dtype=np.float64)
-    # exp never overflows on either branch: its argument is -|x|.
+    # exp can't overflow: its argument is -|x|.
     e = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1, e) / (1 + e), dtype=np.float64)
 
@@ -49,8 +49,8 @@ def apply_score_function(logits: npt.ArrayLike, function: ScoreFunction) -> Scor
 def score_classes(logits: npt.ArrayLike, chunk_counts: Sequence[int], function: ScoreFunction) -> Scores:
     """Return each window's score for every class: the maximum over the window's chunks.
 
-    Shape: `(chunks, classes)` in, the chunks of a window together; `(windows, classes)` out. `chunk_counts` has the
-    number of chunks of each window; silent windows have none and score 0.
+    Shape: `(chunks, classes)` in, window by window; `(windows, classes)` out. `chunk_counts` is the number of chunks
+    per window; silent windows have none and score 0.
     """
     logits, counts = np.asarray(logits), np.asarray(chunk_counts)
     heard = counts > 0
@@ -80,7 +80,7 @@ def score_labels(logits: npt.ArrayLike, chunk_counts: Sequence[int], settings: D
 
 def score_cells(scores: Scores, cells: Sequence[Cell]) -> Scores:
     """Average the scores of the windows that cover each cell. Shape: `(windows, n)` in, `(cells, n)` out."""
-    # Most cells have one window, and a long recording has very many cells: skip the mean of one.
+    # A long recording has very many cells, and most have one window: skip the mean of one.
     return np.stack(
         [
             scores[cell.windows.start]
@@ -96,12 +96,11 @@ def decide_cells(
 ) -> list[Decision]:
     """Choose one label per cell: the highest score at or above its threshold wins; ties go to the first in `labels`.
 
-    Shape: `(cells, labels)`, and `(cells,)` for `heard`, which is False where a cell is silent: such a cell gets
-    `other_label` even if a threshold is 0. A cell with no label at its threshold gets `other_label` and the best score
-    that stayed below.
+    Shape: `(cells, labels)`, and `(cells,)` for `heard`, which is False for silent cells: these get `other_label` even
+    if a threshold is 0. A cell without any label at its threshold gets `other_label` and the best score below.
     """
     reached = (scores >= np.array([label.threshold for label in labels])) & heard[:, None]
-    # argmax returns the first of equals, and the columns are in the user's order.
+    # argmax returns the first of equal scores, and the columns are in the user's order.
     winners = np.where(reached, scores, -1.0).argmax(axis=1)
     best = scores.max(axis=1)
     return [
@@ -113,11 +112,11 @@ def decide_cells(
 
 
 def compute_margins(scores: Scores, given: Sequence[str], labels: Sequence[LabelOfInterest]) -> Scores:
-    """Return how far each row of scores is from another label than the `given` one.
+    """Return how far each row of scores is from giving another label than the `given` one.
 
-    That is the least by which a single score would have to change: the given label falls below its threshold, or a
-    rival, a label with another name, reaches its own threshold and the score of the given label. Below 0 where the
-    scores speak for another label already, 1 without labels of interest.
+    This is the smallest change of a single score that drops the given label below its threshold, or lifts a rival (a
+    label with another name) to both its threshold and the given label's score. It is negative if the scores favor
+    another label already, and 1 without labels of interest.
     Shape: `(cells, labels)` and `(cells,)` in, `(cells,)` out.
     """
     thresholds = np.array([label.threshold for label in labels])
@@ -134,15 +133,15 @@ def find_uncertain_cells(
 ) -> npt.NDArray[np.bool_]:
     """Return which cells could get another label if each of their scores were off by up to `errors`.
 
-    Shape: as for `decide_cells`; `errors`, 0 or more, and the result are `(cells,)`. Silent cells, and those with an
-    error of 0, are certain.
+    Shape: as for `decide_cells`; `errors`, 0 or more, and the result are `(cells,)`. Silent cells and cells with an
+    error of 0 are certain.
     """
     thresholds = np.array([label.threshold for label in labels])
     low, high = scores - errors[:, None], scores + errors[:, None]
     winners = np.where(scores >= thresholds, scores, -1.0).argmax(axis=1)
     rows = np.arange(len(scores))
     found = scores[rows, winners] >= thresholds[winners]
-    # A rival has to be able to reach its threshold and, if there is a winner, the lowest score the winner may have.
+    # A rival must be able to reach its threshold and, if there is a winner, the winner's lowest possible score.
     rivals = high >= thresholds
     rivals[found] &= high[found] >= low[rows, winners][found, None]
     rivals[rows[found], winners[found]] = False
@@ -154,7 +153,7 @@ def find_uncertain_cells(
 class _CellRun:
     """A run of neighboring cells that becomes a segment, in a linked list of runs.
 
-    The score of the segment is `weighted / weight`: scores weighted by the lengths of the cells that got this label.
+    The segment's score is `weighted / weight`, the mean of its cells' scores weighted by length.
     """
 
     start: int
@@ -171,7 +170,7 @@ class _CellRun:
         return self.end - self.start
 
     def absorb(self, neighbor: _CellRun) -> None:
-        """Take over the span of `neighbor` and its place in the list."""
+        """Add the span of `neighbor`, and take it out of the list."""
         self.start, self.end = min(self.start, neighbor.start), max(self.end, neighbor.end)
         if neighbor is self.next:
             self.next = neighbor.next
@@ -189,9 +188,8 @@ def build_segments(
 ) -> tuple[Segment, ...]:
     """Return segments that tile the same span as `cells`, in order.
 
-    With `merge`, neighboring cells with one label become one segment. Then segments shorter than `min_length` values
-    are given away, the shortest first, to their longer neighbor (the earlier one of equals), which keeps its label
-    and score.
+    With `merge`, neighboring cells with the same label become one segment. Then each segment shorter than `min_length`
+    values, shortest first, joins its longer neighbor (the earlier one of equals), which keeps its label and score.
     """
     runs: list[_CellRun] = []
     for cell, decision in zip(cells, decisions, strict=True):
@@ -208,22 +206,22 @@ def build_segments(
 
 
 def _give_away_short_runs(runs: list[_CellRun], min_length: int) -> None:
-    """Let longer neighbors absorb the runs under `min_length`, the shortest first, until no run can be absorbed."""
+    """Let longer neighbors absorb the runs below `min_length`, shortest first, until none is left or only one run."""
     for left, right in itertools.pairwise(runs):
         left.next, right.previous = right, left
-    # No two entries have the same length and start, so runs are never compared with each other.
+    # No two entries have the same length and start, so the heap never compares runs.
     queue = [(run.length, run.start, run) for run in runs if run.length < min_length]
     heapq.heapify(queue)
     while queue:
         length, _, short = heapq.heappop(queue)
         neighbors = [run for run in (short.previous, short.next) if run is not None]
-        # A run that grew has left an entry with its old length behind.
+        # A run that has grown still has an entry with its old length.
         if short.is_absorbed or short.length != length or not neighbors:
             continue
         longer = max(neighbors, key=lambda run: run.length)
         longer.absorb(short)
-        # The short run's score was for another label, so it is not averaged in. The runs on both sides of it may now
-        # be neighbors with one label.
+        # The short run's score was for another label, so it doesn't count. The runs on both sides of it may now be
+        # neighbors with the same label.
         for neighbor in (longer.next, longer.previous):
             if neighbor is not None and neighbor.label == longer.label:
                 longer.weighted += neighbor.weighted
@@ -239,8 +237,8 @@ def label_recording(
 ) -> LabeledRecording:  # fmt: skip
     """Decide the segments of a recording from the scores of its windows, shape `(windows, labels)`.
 
-    Silent windows have no chunks. Their scores are 0 and count as such in the mean of a cell that other windows cover
-    too; a cell that only silent windows cover is silent.
+    Silent windows have no chunks. They count with a score of 0 in the mean of cells that other windows cover too; cells
+    covered only by silent windows are silent.
     """
     heard = np.array(chunk_counts) > 0
     cells_heard = find_heard_cells(heard, layout.cells)
@@ -252,14 +250,14 @@ def label_recording(
 
 
 def is_silent(levels_dbfs: npt.ArrayLike, settings: DecisionSettings) -> npt.NDArray[np.bool_]:
-    """Return True for windows of these RMS levels that are left out as silent. Shape: `(…)` in and out.
+    """Return True for windows whose RMS level makes them silent. Shape: `(…)` in and out.
 
-    Pass the float32 that is stored, so that deciding again gives the same answer.
+    Pass levels as float32, as they are stored, so that relabeling gives the same result.
     """
     limit_dbfs = -math.inf if settings.silence_dbfs is None else settings.silence_dbfs
     return np.asarray(np.asarray(levels_dbfs, np.float64) < limit_dbfs)
 
 
 def find_heard_cells(heard: npt.NDArray[np.bool_], cells: Sequence[Cell]) -> npt.NDArray[np.bool_]:
-    """Return which cells any window covers that is `heard`, not silent. Shape: `(windows,)` in, `(cells,)` out."""
+    """Return True for cells that any `heard` (not silent) window covers. Shape: `(windows,)` in, `(cells,)` out."""
     return np.array([heard[cell.windows.start : cell.windows.stop].any() for cell in cells])

@@ -1,4 +1,4 @@
-"""Explain labels: what else each segment sounded like, how loud it was, and how many of its windows agreed."""
+"""Explain labels: what else a segment sounded like, how loud it was, and how many of its windows agreed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def explain(
     settings: DecisionSettings,
     class_names: Sequence[str],
 ) -> tuple[Evidence, ...]:
-    """Return the evidence for each of `segments`, in order; `logits`, shape `(chunks, classes)`, are of all chunks."""
+    """Return the evidence for each of `segments`, in order. `logits` has shape `(chunks, classes)`."""
     class_scores = decisions.score_classes(logits, prepared.chunk_counts, settings.score_function)
     label_scores = decisions.reduce_to_labels(class_scores, settings.labels)
     heard = np.array(prepared.chunk_counts) > 0
@@ -54,7 +54,7 @@ def explain(
 
 
 def _find_windows(segment: Segment, layout: Layout) -> list[int]:
-    """Return the indices of the windows behind the cells of a segment, in order."""
+    """Return the indices of the windows that cover the cells of a segment, in order."""
     return sorted(
         {
             window

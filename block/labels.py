@@ -1,21 +1,21 @@
-"""Read the user's list of labels of interest: which classes, renamed to what, above which threshold.
+"""Read the user's list of labels of interest: classes, their new names, and their thresholds.
 
-The grammar: lines, and commas within a line, separate entries; a line ends at a real newline or at the two characters
-`\\n`. An entry is a class name, then possibly a `*`, then at most one parenthesis:
+The grammar: newlines and commas separate entries; the two characters `\\n` count as a newline. An entry is a class
+name, then an optional `*`, then at most one pair of parentheses:
 
     Speech                    the class
     Speech (voice)            renamed
     Speech (0.4)              with its own threshold
     Speech (voice, 0.4)       both; what follows the last comma is the threshold if it is a number
-    Animal*                   the class or any below it in AudioSet's hierarchy, scored by the highest
-    Human sounds* (person)    a name in the hierarchy that is not a class: those below it
+    Animal*                   the class or any class below it in AudioSet's hierarchy; the highest score counts
+    Human sounds* (person)    the classes below a name in the hierarchy that isn't a class itself
 
 The class name is the longest one that is followed by the end of the line, a comma or a parenthesis, so `Whimper (dog)`
-is the class of that name and `Male speech, man speaking` is one entry. Names match without regard to case; the label
-that is written is what the user typed, without the `*`.
+is the class of that name and `Male speech, man speaking` is one entry. Case doesn't matter; the label that is written
+is what the user typed, without the `*`.
 
-An entry that appears twice is refused. Entries that overlap, such as `Dog` and `Animal*`, compete like any others:
-`Animal*` scores at least as high, and the first of equals wins, so the narrower one should come first.
+Duplicate entries are refused. Entries that overlap, such as `Dog` and `Animal*`, compete like any others: `Animal*`
+always scores at least as high, and the first entry wins a tie, so the narrower one should come first.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ from block.ontology import load_audioset, normalize_name
 
 NEWLINE = re.compile(r"\\n|\r\n|\n|\r")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+SEARCH_HINT = "to search the classes, run: python -m block labels WORD"
 
 
 class LabelError(ValueError):
-    """The list of labels cannot be read. The message says where."""
+    """The list of labels can't be read. The message says where."""
 
 
 @dataclass(frozen=True)
 class LabelOfInterest:
     """A class the user asked for: its `index` in the checkpoint, the `name` to write, and its `threshold` in 0…1.
 
-    `class_name` is as the checkpoint has it, with a `*` after it if it includes its descendants. Its score is the
-    highest of the classes in `indices`: the class itself, or with its descendants; `index` is the first. `entry` is the
-    text it was read from; reading the entries again gives the same labels.
+    `class_name` is the checkpoint's spelling, followed by a `*` if descendants are included. The score of the label is
+    the highest score of the classes in `indices`: the class itself, or it and its descendants; `index` is the first.
+    `entry` is the text it was parsed from; parsing the entries again gives the same labels.
     """
 
     index: int
@@ -58,7 +59,7 @@ class LabelOfInterest:
 
 
 class ClassNames:
-    """Finds the classes of a checkpoint by name, without regard to case or to the length of spaces."""
+    """Find the classes of a checkpoint by name, ignoring case and repeated spaces."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -73,11 +74,11 @@ class ClassNames:
     def match(self, line: str, start: int) -> re.Match[str] | None:
         """Match the longest class name at `start` that can begin an entry."""
         found = self._plain.match(line, start)
-        # Case-insensitive patterns match pairs that lower() does not, such as the long s.
+        # Case-insensitive patterns match some pairs that lower() doesn't, such as s and the long s.
         return found if found and found.group(1) in self else None
 
     def match_starred(self, line: str, start: int) -> re.Match[str] | None:
-        """Match the longest name at `start`, of a class or in AudioSet's hierarchy, that has a `*` after it."""
+        """Match the longest name at `start`, of a class or in AudioSet's hierarchy, that is followed by a `*`."""
         found = self._starred.match(line, start) if "*" in line else None
         return found if found and (found.group(1) in self or load_audioset().find(found.group(1))) else None
 
@@ -87,27 +88,27 @@ class ClassNames:
         return _compile_pattern(names | self._by_key.keys(), r"\s*\*")
 
     def index(self, typed: str) -> int:
-        """Return the class that `typed` names. Exact spelling decides between names that differ only in case."""
+        """Return the index of the class `typed`. If names differ only in case, the exact spelling decides."""
         candidates = self._by_key[normalize_name(typed)]
         exact = [index for index in candidates if self.names[index] == typed]
         if len(exact or candidates) > 1:
-            raise LabelError(f"the checkpoint has {len(candidates)} classes named {typed!r}; it cannot be told which")
+            raise LabelError(f"the checkpoint has {len(candidates)} classes named {typed!r}, so the name is ambiguous")
         return (exact or candidates)[0]
 
     def find_descendants(self, typed: str) -> tuple[int, ...]:
-        """Return the classes below `typed` in AudioSet's hierarchy, without itself."""
+        """Return the indices of the classes below `typed` in AudioSet's hierarchy, without `typed` itself."""
         node = load_audioset().find(typed)
         names = (normalize_name(one.name) for one in (load_audioset().find_descendants(node) if node else ()))
         return tuple(index for name in names for index in self._by_key.get(name, ()))
 
     def suggest(self, text: str, count: int = 3) -> list[str]:
-        """Return up to `count` class names that are spelled like `text`."""
+        """Return up to `count` class names with a spelling close to `text`."""
         keys = difflib.get_close_matches(normalize_name(text), list(self._by_key), n=count, cutoff=0.6)
         return [self.names[self._by_key[one][0]] for one in keys]
 
     def suggest_starred(self, text: str, count: int = 3) -> list[str]:
-        """Return up to `count` names that are spelled like `text` and can have a `*`, with the `*`."""
-        # A comma in the text ends an entry, unless the name has one too.
+        """Return up to `count` names with a spelling close to `text` that can have a `*`, with the `*`."""
+        # A comma in the text ends the entry, unless the name contains one too.
         names = [node.name for node in load_audioset().nodes.values() if "," in node.name or "," not in text]
         by_key = {normalize_name(name): name for name in names}
         near = difflib.get_close_matches(normalize_name(text), by_key, n=len(names), cutoff=0.6)
@@ -115,10 +116,10 @@ class ClassNames:
 
 
 def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[LabelOfInterest, ...]:
-    """Read a list of labels of interest; `names` are the classes of a checkpoint.
+    """Parse a list of labels of interest. `names` are the classes of the checkpoint.
 
-    `threshold`, in 0…1, is for entries without one. Raises LabelError, which says where, for unknown names, thresholds
-    outside 0…1, empty renames, classes named twice, and an empty list.
+    `threshold`, in 0…1, applies to entries without one. Raise LabelError for unknown names, thresholds outside 0…1,
+    empty new names, duplicate entries, and an empty list.
     """
     classes = ClassNames(names)
     labels: list[LabelOfInterest] = []
@@ -136,17 +137,17 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
                 raise LabelError(f"{place}: {error}") from None
             first = places.setdefault((label.class_name, label.indices), place)
             if first != place:
-                raise LabelError(f"{place}: the class {label.class_name!r} is named twice, first at {first}")
+                raise LabelError(f"{place}: the class {label.class_name!r} is listed twice, first at {first}")
             labels.append(label)
     if not labels:
-        raise LabelError("no class is named; name at least one, for example: speech, music")
+        raise LabelError("the list of labels is empty; name at least one class, for example: speech, music")
     return tuple(labels)
 
 
 def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:
-    """Return a line for each label that no part of a recording can get.
+    """Return a line for each label that can never win.
 
-    A label never wins if all of its classes belong to an earlier label with the same threshold or a lower one.
+    That is the case if all its classes belong to an earlier label with the same or a lower threshold.
     """
     lines = []
     for place, label in enumerate(labels):
@@ -154,16 +155,16 @@ def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:
             if set(label.indices) <= set(first.indices) and first.threshold <= label.threshold:
                 if label.name != first.name:
                     lines.append(
-                        f"{label.name!r} is never written: {first.class_name!r} stands before it, scores at least as "
-                        f"high and asks for no more; name {label.class_name!r} first"
+                        f"{label.name!r} will never be used: {first.class_name!r} comes first, always scores at least "
+                        f"as high, and has no higher threshold; list {label.class_name!r} first"
                     )
                 break
     return lines
 
 
 def _compile_pattern(keys: Iterable[str], suffix: str) -> re.Pattern[str]:
-    """Match the longest of the names as group 1, then `suffix`, before the end, a comma or a parenthesis."""
-    # Longest first: the alternatives of a pattern are tried in order.
+    """Return a pattern for the longest name (group 1) and `suffix`, before the end, a comma or a parenthesis."""
+    # Longest first: a pattern tries its alternatives in order.
     ordered = sorted(keys, key=len, reverse=True)
     names = ("\\s+".join(re.escape(word) for word in one.split(" ")) for one in ordered)
     return re.compile(f"({'|'.join(names)}){suffix}\\s*(?=$|,|\\()", re.IGNORECASE)
@@ -172,7 +173,7 @@ def _compile_pattern(keys: Iterable[str], suffix: str) -> re.Pattern[str]:
 def _read_entry(line: str, start: int, classes: ClassNames, threshold: float) -> tuple[LabelOfInterest, int]:
     """Return the label of the entry at `start`, and where the entry ends."""
     match, starred = classes.match(line, start), classes.match_starred(line, start)
-    # The longer name is meant: `Whimper (dog)*` is not `Whimper`. A class whose own name ends in * is that class.
+    # The longer name wins: `Whimper (dog)*` isn't `Whimper`. If a class's own name ends in *, it means that class.
     if starred and (match is None or starred.end(1) > match.end(1)):
         match, (class_name, indices) = starred, _resolve_starred(starred.group(1), classes)
     elif match:
@@ -187,25 +188,25 @@ def _read_entry(line: str, start: int, classes: ClassNames, threshold: float) ->
         name, threshold = _read_rename(inner, typed, threshold)
     rest = line[end:].lstrip()
     if rest and not rest.startswith(","):
-        raise LabelError(f"after {line[start:end]!r} a comma or a new line was expected, got {rest[:30]!r}")
+        raise LabelError(f"got {rest[:30]!r} after {line[start:end]!r}; expected a comma or a new line")
     entry = line[start:end].strip()
     return LabelOfInterest(indices[0], class_name, name, threshold, entry, indices), end
 
 
 def _resolve_starred(typed: str, classes: ClassNames) -> tuple[str, tuple[int, ...]]:
-    """Return the full name of `typed` with a `*`, and its classes, itself first if it is one."""
+    """Return the full name of `typed` with a `*`, and the indices of its classes, its own first if it is one."""
     own = (classes.index(typed),) if typed in classes else ()
     descendants = classes.find_descendants(typed)
     node = load_audioset().find(typed)
     name = classes.names[own[0]] if own else node.name if node else typed
     if not descendants:
-        hint = "; leave out the * to mean the class alone" if own else f", and {name!r} is none itself"
-        raise LabelError(f"no class of this checkpoint is below {name!r} in AudioSet's hierarchy{hint}")
+        hint = "; leave out the * to use only the class itself" if own else f", and {name!r} isn't a class either"
+        raise LabelError(f"this checkpoint has no classes below {name!r} in AudioSet's hierarchy{hint}")
     return f"{name}*", own + descendants
 
 
 def _read_parenthesis(line: str, start: int) -> tuple[str, int]:
-    """Return the content of the balanced parenthesis that opens at `start`, and where it ends."""
+    """Return the text in the balanced parentheses that open at `start`, and where they end."""
     depth = 0
     for position in range(start, len(line)):
         depth += {"(": 1, ")": -1}.get(line[position], 0)
@@ -215,32 +216,32 @@ def _read_parenthesis(line: str, start: int) -> tuple[str, int]:
 
 
 def _read_rename(inner: str, typed: str, threshold: float) -> tuple[str, float]:
-    """Return the name and the threshold that a parenthesis gives; `typed` and `threshold` are the defaults."""
+    """Return the name and the threshold from the text in parentheses; `typed` and `threshold` are the defaults."""
     head, comma, last = inner.rpartition(",")
     if NUMBER.fullmatch(last.strip()):
         threshold = float(last)
         if not 0 <= threshold <= 1:
-            raise LabelError(f"the threshold {last.strip()} of {typed!r} is outside 0…1")
+            raise LabelError(f"the threshold of {typed!r} is {last.strip()}; expected a number from 0 to 1")
         if not comma:
             return typed, threshold
         inner = head
     name = inner.strip()
     if not name:
-        raise LabelError(f"the new name in the parenthesis after {typed!r} is empty")
+        raise LabelError(f"the new name in parentheses after {typed!r} is empty")
     return name, threshold
 
 
 def _describe_unknown(rest: str, classes: ClassNames) -> str:
-    """Return why the line from here on names no class, with suggestions."""
+    """Return why `rest` doesn't start with a class name, with suggestions."""
     typed = rest.split(",")[0].split("(")[0].strip()
     for name in (typed, rest.strip()):
         node, descendants = load_audioset().find(name), classes.find_descendants(name)
         if node and descendants:
-            return f"{name!r} is no class by itself; '{node.name}*' stands for the {len(descendants)} below it"
-    # A class name may contain a comma or a parenthesis: also try the whole line.
+            return f"{name!r} isn't a class itself; for the {len(descendants)} below it, use '{node.name}*'"
+    # A class name may contain commas or parentheses, so also try the whole line.
     near = dict.fromkeys([*classes.suggest(typed), *classes.suggest(rest)])
     if "*" in rest or not near:
         starred = rest.partition("*")[0] if "*" in rest else typed
         near = dict.fromkeys([*classes.suggest_starred(starred), *near])
-    hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
-    return f"{typed or rest.strip()!r} is not a class of this checkpoint{hint}"
+    hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else SEARCH_HINT
+    return f"{typed or rest.strip()!r} is not a class of this checkpoint; {hint}"

@@ -1,8 +1,8 @@
-"""AudioSet's hierarchy of sounds: which names are below which.
+"""AudioSet's hierarchy of sounds.
 
-It is in `audioset_ontology.csv`, which names its source: 632 nodes, of which 527 are AudioSet's classes. Most others,
-such as `Human sounds`, only group what is below them. A node may be below several others: `Growling` is a dog's, a
-cat's and a wild animal's.
+`audioset_ontology.csv`, which names its source, has 632 nodes, of which 527 are AudioSet's classes. Most others, such
+as `Human sounds`, only group the nodes below them. A node can have several parents: `Growling` is below `Dog`, `Cat`
+and wild animals.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ AUDIOSET = Path(__file__).with_name("audioset_ontology.csv")
 
 
 def normalize_name(name: str) -> str:
-    """Return the form that names are compared in: without regard to case or to the length of spaces."""
+    """Return `name` in lower case with single spaces, the form in which names are compared."""
     return " ".join(name.split()).lower()
 
 
 @dataclass(frozen=True)
 class Node:
-    """A sound in the hierarchy, and the ids of those directly below it."""
+    """A sound in the hierarchy, and the ids of its children."""
 
     id: str
     name: str
@@ -32,16 +32,16 @@ class Node:
 
 @dataclass(frozen=True)
 class TreeLine:
-    """A node as it is printed: `depth` levels below the top."""
+    """A node to print, `depth` levels below the top."""
 
     depth: int
     node: Node
 
 
 class Ontology:
-    """A hierarchy of nodes with distinct names. A node may have several parents; none is below itself.
+    """A hierarchy of nodes with distinct names. A node may have several parents; there are no cycles.
 
-    Raises ValueError if an id belongs to no node, or two nodes have the same name.
+    Raise ValueError if a child's id is unknown, or two nodes have the same name.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
@@ -49,23 +49,23 @@ class Ontology:
         self._by_key = {normalize_name(node.name): node for node in self.nodes.values()}
         children = {child for node in self.nodes.values() for child in node.children}
         if unknown := children - self.nodes.keys():
-            raise ValueError(f"children that are no nodes: {sorted(unknown)[:3]}")
+            raise ValueError(f"these children are missing from the nodes: {sorted(unknown)[:3]}")
         if len(self._by_key) != len(self.nodes):
-            raise ValueError(f"{len(self.nodes)} nodes have {len(self._by_key)} names")
+            raise ValueError(f"{len(self.nodes)} nodes have only {len(self._by_key)} different names")
         self.roots = tuple(node for node in self.nodes.values() if node.id not in children)
 
     def find(self, name: str) -> Node | None:
-        """Return the node of that name, without regard to case."""
+        """Return the node with that name, ignoring case."""
         return self._by_key.get(normalize_name(name))
 
     def find_descendants(self, node: Node) -> tuple[Node, ...]:
-        """Return the descendants of `node`, without itself, each once, in the order of `walk`."""
+        """Return the descendants of `node`, each once, in the order of `walk`."""
         found = {line.node.id: line.node for line in self.walk([node])}
         del found[node.id]
         return tuple(found.values())
 
     def walk(self, nodes: Iterable[Node] | None = None) -> Iterator[TreeLine]:
-        """Yield `nodes` (default: all roots) and their descendants from the top, a node under each of its parents."""
+        """Yield `nodes` (default: all roots) and their descendants depth first, each node under each of its parents."""
         stack = [TreeLine(0, node) for node in (self.roots if nodes is None else nodes)][::-1]
         while stack:
             line = stack.pop()
@@ -76,7 +76,7 @@ class Ontology:
 def format_tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:
     """Yield the hierarchy of a checkpoint's classes: a line per class under each of its parents, two spaces per level.
 
-    A name that is not a class but has classes below it ends in `*`, the only way to ask for it. Classes that are not in
+    A name that isn't a class but has classes below it ends in `*`, as users have to write it. Classes that aren't in
     the hierarchy come last.
     """
     by_key: dict[str, list[str]] = {}
@@ -91,7 +91,7 @@ def format_tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]
 
 
 def read_ontology(path: Path) -> Ontology:
-    """Read a hierarchy from a CSV file: id, name, and space-separated ids of the children; `#` starts a comment."""
+    """Read a hierarchy from a CSV file with id, name, and space-separated ids of children; `#` starts a comment."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
         return Ontology(Node(row["id"], row["name"], tuple(row["children"].split())) for row in rows)
@@ -99,5 +99,5 @@ def read_ontology(path: Path) -> Ontology:
 
 @cache
 def load_audioset() -> Ontology:
-    """Return AudioSet's hierarchy, which is read on first use."""
+    """Return AudioSet's hierarchy. Read it on first use."""
     return read_ontology(AUDIOSET)

@@ -1,7 +1,7 @@
-"""The nouns of the block: recordings, windows, segments, labels, and what can go wrong with a recording.
+"""Recordings, windows, segments and labels, and the exceptions for single recordings.
 
 Positions are integers that count the values of a recording from 0. Spans are half-open, `[start, end)`; only Edge
-Impulse has an inclusive `endIndex`, see `build_structured_labels`.
+Impulse's `endIndex` is inclusive, see `build_structured_labels`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Waveform = npt.NDArray[np.float32]
 
 
 class RecordingError(Exception):
-    """One recording cannot be labeled. The message says what was found and what was expected."""
+    """One recording can't be labeled. The message says what was found and what was expected."""
 
 
 class RecordingForbidden(RecordingError):
@@ -29,7 +29,7 @@ class RecordingLost(RecordingError):
 
 
 class RecordingSkipped(Exception):
-    """One recording is left alone on purpose, for example a disabled sample. This is not a failure."""
+    """One recording is skipped on purpose, for example a disabled sample. This isn't a failure."""
 
 
 class RecordingDone(RecordingSkipped):
@@ -37,7 +37,7 @@ class RecordingDone(RecordingSkipped):
 
 
 class RunEnded(Exception):
-    """This run cannot label anything more, for example because the API key was refused."""
+    """The run can't continue, for example because the API key was refused."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Window:
 class Segment:
     """Neighboring cells with one label, `[start, end)` in values.
 
-    `score`, in 0…1, is the mean over the cells that were given this label, weighted by length, of the winning score;
-    for the other label, of the best score among the labels of interest, all of which stayed below their thresholds.
+    `score`, in 0…1, is the length-weighted mean of the winning scores of the cells with this label. Cells with the
+    other label count with the best score of any label of interest, all of which are below their thresholds.
     """
 
     start: int
@@ -74,9 +74,9 @@ class Segment:
 class Recording:
     """One audio sample as its source delivers it.
 
-    Labels are for `values`, as the source counts them. The sound file has positions at `rate_hz`, `stretch` of them per
-    value: 1 unless the file's rate differs from the one that values are counted at. `waveform` is mono, in ±1, shape
-    `(length,)`, at the model's rate, with `ratio` of its values per position. `content` is the SHA-256 of the file, or
+    Labels refer to `values`, as the source counts them. The sound file has positions at `rate_hz`, `stretch` of them
+    per value, which is 1 unless the source counts values at another rate than the file's. `waveform` is mono, in ±1,
+    shape `(length,)`, at the model's rate, with `ratio` values per position. `content` is the SHA-256 of the file, or
     empty.
     """
 
@@ -101,7 +101,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class RunnerUp:
-    """A class of the checkpoint, of interest or not, and its mean score over the windows of a segment, in 0…1."""
+    """Any class of the checkpoint, and its mean score over the windows of a segment, in 0…1."""
 
     name: str
     score: float
@@ -111,10 +111,10 @@ class RunnerUp:
 class Evidence:
     """Why a segment has its label.
 
-    `windows` is the number of windows behind its cells; `agreeing` of them would have got the same label singly.
+    `windows` is the number of windows that cover its cells; `agreeing` of them would get the same label on their own.
     `loudness_dbfs` is the level of their mean power, −infinity for digital silence. `runners_up` are the classes with
-    the highest scores, without the label's own. `margin` is how much a label's mean score would have to change to
-    change the label; it is below 0 if the means over the whole segment give another label than its cells.
+    the highest scores, except the label's own. `margin` is how much a label's mean score would have to change to change
+    the label; it is negative if the means over the whole segment favor another label than its cells do.
     """
 
     runners_up: tuple[RunnerUp, ...]
@@ -126,10 +126,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LabeledRecording:
-    """The labels of a recording: `segments` tile `[0, values)` in order. They come from `windows` windows.
+    """The labels of a recording: `segments` tile `[0, values)` in order. They are based on `windows` windows.
 
-    `mode` is `exact`, or `fast` and the path that some of the windows took. `evidence` has an entry per segment if it
-    was asked for.
+    `mode` is `exact`, or `fast` with the path that computed some of the windows. `evidence` has an entry per segment if
+    requested.
     """
 
     id: int
@@ -151,5 +151,5 @@ class LabeledRecording:
 
 
 def build_structured_labels(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
-    """Return segments in the format of Edge Impulse, where `endIndex` is the last value that has the label."""
+    """Return segments in Edge Impulse's format, where `endIndex` is the last value with the label."""
     return [{"startIndex": segment.start, "endIndex": segment.end - 1, "label": segment.label} for segment in segments]

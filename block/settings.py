@@ -1,4 +1,4 @@
-"""The settings of a run, checked on creation: windows, decisions, and how the model computes."""
+"""The settings of a run, validated on creation: windows, decisions, and how the model computes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_BATCH_SIZE = 4096  # about 2 GB for the input alone
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used. The message says what was given and what was expected."""
+    """A setting can't be used. The message says what was given and what was expected."""
 
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Windows of `size_ms` every `stride_ms`, in milliseconds. Size 0 is one window over the whole recording."""
+    """Windows of `size_ms` every `stride_ms`, in milliseconds. Size 0 means one window over the whole recording."""
 
     size_ms: int = 2000
     stride_ms: int = 2000
@@ -54,9 +54,9 @@ class WindowSettings:
 class DecisionSettings:
     """How logits become labels.
 
-    `labels` are the labels of interest in the user's order; a score reaches a threshold, in 0…1, if it is equal or
-    higher. Segments shorter than `min_segment_ms` go to their longer neighbor; 0 keeps all. Windows with an RMS level
-    below `silence_dbfs`, in dB relative to full scale, are silent and not scored.
+    `labels` are the labels of interest in the user's order. A score that equals its threshold, in 0…1, reaches it.
+    Segments shorter than `min_segment_ms` join their longer neighbor; 0 keeps all. Windows with an RMS level below
+    `silence_dbfs`, in dB relative to full scale, are silent and not scored.
     """
 
     labels: tuple[LabelOfInterest, ...]
@@ -70,18 +70,16 @@ class DecisionSettings:
         if self.min_segment_ms < 0:
             raise SettingsError(f"--min-segment-ms is {self.min_segment_ms}; expected 0 or more")
         if self.min_segment_ms and not self.merge:
-            raise SettingsError("--min-segment-ms merges short segments and --no-merge forbids merging; give one")
+            raise SettingsError("--min-segment-ms merges short segments, but --no-merge forbids merging; use only one")
         if self.silence_dbfs is not None and not (math.isfinite(self.silence_dbfs) and self.silence_dbfs <= 0):
-            raise SettingsError(
-                f"--silence-dbfs is {self.silence_dbfs:g}; expected at most 0, as full scale is 0 dBFS; try -60"
-            )
+            raise SettingsError(f"--silence-dbfs is {self.silence_dbfs:g}; expected at most 0 (full scale); try -60")
 
 
 @dataclass(frozen=True)
 class ComputeSettings:
     """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N; `batch_size` 0 fills the memory budget.
 
-    `fill` is what follows a window that is shorter than the model's input: zeros, or the window again and again.
+    `fill` says how to fill the model's input after a shorter window: with zeros, or by repeating the window.
     """
 
     device: str = "auto"
@@ -101,7 +99,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """`min_agreement`, in 0…1: continue exactly once the faster path surely agrees less. `seed` picks other windows."""
+    """Return to exact mode once the fast path surely agrees less than `min_agreement`, 0…1. `seed` draws windows."""
 
     min_agreement: float = 0.99
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Mel spectrograms to look at, as PNG images."""
+"""Draw mel spectrograms as PNG images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ HOP_S, FRAME_S = 0.01, 0.025
 BINS = 96
 LOW_HZ = 50.0
 RANGE_DB = 70.0
-# From quiet to loud, evenly spaced; colors between them are mixed.
+# From quiet to loud, evenly spaced; colors in between are interpolated.
 COLORS = ((10, 8, 24), (58, 20, 96), (134, 32, 110), (206, 62, 76), (246, 132, 46), (252, 214, 110), (255, 252, 220))
 
 
 def compute_mel_levels(waveform: Waveform, rate_hz: int) -> npt.NDArray[np.float64]:
-    """Return levels of mel bands, lowest first, in 0…1 for the top 70 dB. Shape: `(bands, frames)`."""
+    """Return the levels of mel bands, lowest band first; 0…1 covers the top 70 dB. Shape: `(bands, frames)`."""
     size, hop = round(FRAME_S * rate_hz), round(HOP_S * rate_hz)
     padded = np.pad(np.asarray(waveform, dtype=np.float64), (0, max(0, size - len(waveform))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * np.hanning(size)
@@ -43,7 +43,7 @@ def build_mel_bands(fft: int, rate_hz: int, low_hz: float = LOW_HZ, bins: int = 
     rising = (at - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - at) / (edges[2:] - edges[1:-1])[:, None]
     bands = np.clip(np.minimum(rising, falling), 0, None)
-    # The lowest bands are narrower than a bin of the spectrum: they get the nearest bin.
+    # The lowest bands may be narrower than a bin of the spectrum; these get the nearest bin.
     for band in np.flatnonzero(bands.sum(axis=1) == 0):
         bands[band, np.abs(at - edges[band + 1]).argmin()] = 1
     return np.asarray(bands)
@@ -54,7 +54,7 @@ def encode_png(levels: npt.NDArray[np.float64]) -> bytes:
     rows, columns = levels.shape
     stops = np.linspace(0, 255, len(COLORS))
     palette = np.stack([np.interp(np.arange(256), stops, band) for band in np.array(COLORS).T], axis=1)
-    pixels = np.zeros((rows, columns + 1), dtype=np.uint8)  # each row begins with the number of its filter; 0 is none
+    pixels = np.zeros((rows, columns + 1), dtype=np.uint8)  # each row starts with its filter type, 0 for none
     pixels[:, 1:] = np.round(levels * 255)
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)),

@@ -1,4 +1,4 @@
-"""Labels from Python are those that the command writes."""
+"""The Python API gives the same labels as the command."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_arrays_are_labeled_as_files_are(labeler: Labeler, sounds: Path, values:
     assert labeler.label((mono / 2**15), rate_hz) == labeler.label(sounds / "mono.wav")
 
 
-def test_many_are_labeled_as_one_by_one(labeler: Labeler, sounds: Path, values: np.ndarray) -> None:
+def test_labeling_many_equals_labeling_one_by_one(labeler: Labeler, sounds: Path, values: np.ndarray) -> None:
     many = [sounds / "mono.wav", values, str(sounds / "stereo.wav")]
     assert labeler.label_all(many, 22050) == [
         labeler.label(sounds / "mono.wav"), labeler.label(values, 22050), labeler.label(sounds / "stereo.wav"),
@@ -92,13 +92,13 @@ def test_label_is_a_labeler_of_one_recording(labeler: Labeler, values: np.ndarra
 @pytest.mark.parametrize(
     ("array", "rate_hz", "problem"),
     [
-        (np.zeros(16000), None, "rate_hz is None; an array needs its rate"),
-        (np.zeros(16000), 0, "rate_hz is 0; an array needs its rate"),
+        (np.zeros(16000), None, "rate_hz is None for an array; expected a whole number"),
+        (np.zeros(16000), 0, "rate_hz is 0 for an array; expected a whole number"),
         (np.zeros((1, 16000, 1)), 16000, r"shape \(1, 16000, 1\); expected"),
         (np.zeros((2, 16000)), 16000, r"shape \(2, 16000\); expected \(values,\) or \(values, channels\)"),
         (np.zeros(0), 16000, r"shape \(0,\); expected"),
-        (np.zeros(16000, complex), 16000, "an array of complex128; expected int16"),
-        (np.array([0.0, np.nan] * 8000), 16000, "not finite numbers"),
+        (np.zeros(16000, complex), 16000, "the array has the type complex128; expected int16"),
+        (np.array([0.0, np.nan] * 8000), 16000, "aren't finite numbers"),
     ],
 )
 def test_a_bad_array_is_refused(labeler: Labeler, array: np.ndarray, rate_hz: int | None, problem: str) -> None:
@@ -107,7 +107,7 @@ def test_a_bad_array_is_refused(labeler: Labeler, array: np.ndarray, rate_hz: in
 
 
 def test_a_bad_file_is_refused_by_name(labeler: Labeler, sounds: Path) -> None:
-    with pytest.raises(RecordingError, match=r"gone\.wav cannot be read: No such file"):
+    with pytest.raises(RecordingError, match=r"gone\.wav can't be read: No such file"):
         labeler.label(sounds / "gone.wav")
     (sounds / "text.wav").write_text("no sound")
     with pytest.raises(RecordingError, match=r"text\.wav: the audio cannot be decoded"):
@@ -115,7 +115,7 @@ def test_a_bad_file_is_refused_by_name(labeler: Labeler, sounds: Path) -> None:
     (sounds / "cut.wav").write_bytes((sounds / "stereo.wav").read_bytes()[:20000])
     with pytest.raises(RecordingError, match=r"cut\.wav: the audio is cut off"):
         labeler.label(sounds / "cut.wav")
-    with pytest.raises(RecordingError, match="a file has a rate of its own"):
+    with pytest.raises(RecordingError, match="a file has its own rate"):
         labeler.label(sounds / "stereo.wav", 22050)
 
 

@@ -43,7 +43,7 @@ def test_scores_stay_finite_for_extreme_logits(function: str) -> None:
     assert apply_score_function(np.array([-30.0, 30.0]), "sigmoid") == pytest.approx([9.36e-14, 1 - 9.36e-14], rel=1e-2)
 
 
-def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maximum() -> None:
+def test_a_window_in_chunks_gets_the_maximum_of_scores_not_the_score_of_the_maximum() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
     scores = score_classes(logits, [2, 1], "softmax")
     assert scores == pytest.approx(
@@ -51,13 +51,13 @@ def test_a_window_in_pieces_gets_the_maximum_of_scores_not_the_score_of_the_maxi
     )
 
 
-def test_a_label_gets_the_highest_score_of_its_classes_in_any_piece() -> None:
+def test_a_label_gets_the_highest_score_of_its_classes_in_any_chunk() -> None:
     logits = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])
     labels = [label(1, "b"), LabelOfInterest(0, "a*", "a", 0.2, "a*", (0, 2)), label(0, "a")]
     of_windows = score_classes(logits, [2, 1], "softmax")
     scores = reduce_to_labels(of_windows, labels)
     assert scores == pytest.approx(np.stack([of_windows[:, 1], of_windows[:, [0, 2]].max(axis=1), of_windows[:, 0]], 1))
-    # The highest of each piece, then of the pieces, is the same.
+    # The maximum of each chunk, then of the chunks, is the same.
     of_pieces = reduce_to_labels(apply_score_function(logits, "softmax"), labels)
     assert (scores == np.stack([of_pieces[:2].max(axis=0), of_pieces[2]])).all()
     assert reduce_to_labels(of_windows, []).shape == (2, 0)
@@ -82,7 +82,7 @@ def test_the_highest_label_at_or_above_its_own_threshold_wins() -> None:
     scores = np.array([[0.4, 0.3, 0.8], [0.5, 0.5, 0.0], [0.49, 0.19, 0.89], [0.0, 0.2, 0.0]])
     assert decide_cells(scores, ALL_HEARD[:4], labels, "other") == [
         Decision("b", 0.3),  # a and c are higher but below their thresholds
-        Decision("a", 0.5),  # a tie goes to the label named first
+        Decision("a", 0.5),  # a tie goes to the first label
         Decision("other", 0.89),
         Decision("b", 0.2),  # the threshold itself is enough
     ]
@@ -107,7 +107,7 @@ def test_a_cell_that_a_silent_and_a_loud_window_cover_gets_the_mean_with_0() -> 
     assert [s.score for s in found] == pytest.approx([0, 0.8, 0.4, 0])
 
 
-def test_classes_renamed_to_one_name_compete_singly() -> None:
+def test_classes_renamed_to_one_name_compete_separately() -> None:
     labels = [label(0, "sound"), label(1, "sound"), label(2, "dog")]
     assert decide_cells(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
@@ -165,7 +165,7 @@ def test_segments_cover_the_recording_once_and_in_order(
 
 
 def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[int, int, str]]:
-    """The rule word for word, over and over on a plain list."""
+    """Apply the rule word for word, repeatedly, to a plain list."""
     runs = [list(cell) for cell in cells]
     while True:
         joined: list[list] = []
@@ -185,7 +185,7 @@ def by_hand(cells: list[tuple[int, int, str]], min_length: int) -> list[tuple[in
 
 
 @given(st.data(), st.integers(1, 300), st.integers(1, 40), st.integers(0, 90))
-def test_giving_away_short_segments_is_the_rule_word_for_word(
+def test_merging_short_segments_follows_the_rule_word_for_word(
     data: st.DataObject, values: int, size: int, min_length: int
 ) -> None:
     cells = lay_out_windows(values, size, data.draw(st.integers(1, size))).cells
@@ -196,14 +196,14 @@ def test_giving_away_short_segments_is_the_rule_word_for_word(
 
 
 @pytest.mark.slow
-def test_a_long_recording_of_short_segments_takes_no_time_to_speak_of() -> None:
+def test_a_long_recording_of_short_segments_is_fast() -> None:
     cells = lay_out_windows(100_000, 1, 1).cells
     decisions = [Decision("abc"[i * 7 % 3], 0.5) for i in range(len(cells))]
     assert len(build_segments(cells, decisions, True, 1000)) < 200
 
 
 @given(st.data())
-def test_a_settled_label_survives_any_errors_that_are_not_larger(data: st.DataObject) -> None:
+def test_a_certain_label_survives_errors_up_to_the_given_size(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 4))
     grid = st.integers(0, 20).map(lambda step: step / 20)  # ties and scores on a threshold are common
     labels = [label(i, "abcd"[i], data.draw(grid)) for i in range(count)]
@@ -217,12 +217,12 @@ def test_a_settled_label_survives_any_errors_that_are_not_larger(data: st.DataOb
     if not is_open:
         assert after == {before}
     else:
-        # Nothing is asked again for nothing: a little more error than that would do.
+        # Uncertain cells are really uncertain: a slightly larger error changes the label.
         wider = {decide_cells(scores + (error + 0.001) * move, heard, labels, "other")[0].label for move in moves}
         assert len(wider) > 1
 
 
-def test_exact_and_silent_cells_are_settled() -> None:
+def test_exact_and_silent_cells_are_certain() -> None:
     labels = [label(0, "a"), label(1, "b")]
     scores = np.array([[0.2, 0.2], [0.2, 0.2], [0.2, 0.2]])
     errors = np.array([0.1, 0.0, 0.1])

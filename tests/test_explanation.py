@@ -1,4 +1,4 @@
-"""What speaks for a segment."""
+"""The evidence for a segment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def settings(labels: str = "Speech, Dog (hound)") -> DecisionSettings:
 
 
 def logits(*scores: tuple[float, ...]) -> np.ndarray:
-    """Logits whose softmax is `scores`, a row a piece."""
+    """Return logits whose softmax is `scores`, a row per chunk."""
     return np.log(np.array(scores)).astype(np.float32)
 
 
@@ -49,14 +49,14 @@ def test_runners_up_are_classes_that_are_not_the_labels_own_and_means_over_the_s
     assert "Dog" not in [one.name for one in second.runners_up]
 
 
-def test_what_the_other_label_hides_is_told() -> None:
+def test_the_other_label_lists_the_classes_it_hides() -> None:
     rows = logits((0.1, 0.7, 0.1, 0.1), (0.1, 0.7, 0.1, 0.1), (0.1, 0.7, 0.1, 0.1))
     ((segment, spoke),) = explained(rows, [1, 1, 1], [-20, -20, -20])
     assert segment.label == "other"
     assert spoke.runners_up[0].name == "Music"
 
 
-def test_windows_that_alone_would_have_said_something_else_do_not_agree() -> None:
+def test_windows_that_would_get_another_label_on_their_own_do_not_agree() -> None:
     # Windows of 10 every 5: the middle one, which overlaps both, hears a dog, and the mean hears speech.
     rows = logits((0.9, 0.04, 0.03, 0.03), (0.4, 0.05, 0.5, 0.05), (0.9, 0.04, 0.03, 0.03))
     ((segment, spoke),) = explained(rows, [1, 1, 1], [-20, -20, -20], stride=5, values=20)
@@ -77,7 +77,7 @@ def test_the_margin_is_how_far_the_nearest_other_label_is() -> None:
     rows = logits((0.6, 0.2, 0.1, 0.1), (0.05, 0.85, 0.05, 0.05), (0.45, 0.02, 0.5, 0.03))
     spoke = [one for _, one in explained(rows, [1, 1, 1], [-20, -20, -20])]
     assert spoke[0].margin == pytest.approx(0.2)
-    # Nothing that was asked for is near, whatever else is heard: the other label is sure.
+    # No label of interest is near its threshold, so the other label is certain.
     assert spoke[1].margin == pytest.approx(0.35)
     # The dog wins over speech by 0.05.
     assert spoke[2].margin == pytest.approx(0.05, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Every module can be imported, those too that no test and no command of the block imports."""
+"""Every module can be imported, even if no test and no command imports it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = [ROOT / name for name in ("block", "bench", "images", "demo", "locked
 
 
 def imported(*packages: Path) -> dict[str, Any]:
-    """Import the packages in a process of their own; returns what `tests.importing` found."""
+    """Import the packages in a separate process. Return what `tests.importing` found."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.importing", *map(str, packages)],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -54,7 +54,7 @@ def package(tmp_path: Path) -> Path:
         ("import made_up.inner.there\nmade_up.inner.there.GONE", "AttributeError: module 'made_up.inner.there'"),
     ],
 )
-def test_a_module_that_names_what_is_not_there_is_found(package: Path, text: str, error: str) -> None:
+def test_a_module_that_uses_a_missing_name_is_found(package: Path, text: str, error: str) -> None:
     (package / "broken.py").write_text(text)
     found = imported(package)
     assert list(found["failed"]) == ["made_up.broken"]
@@ -63,19 +63,19 @@ def test_a_module_that_names_what_is_not_there_is_found(package: Path, text: str
     assert found["imported"] == 2
 
 
-def test_a_module_that_wants_a_package_which_is_not_installed_is_named_with_it(package: Path) -> None:
+def test_a_module_that_needs_a_missing_package_is_reported_with_it(package: Path) -> None:
     (package / "wanting.py").write_text("import surely_not_installed.part")
     assert imported(package)["missing"] == {"made_up.wanting": "surely_not_installed"}
 
 
-def test_a_test_that_is_skipped_for_want_of_a_package_is_named_with_it(package: Path) -> None:
+def test_a_test_skipped_because_of_a_missing_package_is_reported_with_it(package: Path) -> None:
     (package / "test_skipped.py").write_text("import pytest\npytest.importorskip('surely_not_installed')")
     found = imported(package)
     assert "could not import 'surely_not_installed'" in found["missing"]["made_up.test_skipped"]
     assert found["failed"] == {}
 
 
-def test_a_block_that_would_run_when_imported_is_left_out(package: Path) -> None:
+def test_a_module_that_would_run_when_imported_is_skipped(package: Path) -> None:
     (package / "inner" / "parameters.json").write_text("{}")
     (package / "inner" / "there.py").write_text("raise SystemExit(3)")
     assert imported(package) == {"imported": 1, "failed": {}, "missing": {}}

@@ -53,43 +53,49 @@ def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no class is named"),
-        (" ,\n, \\n", "no class is named"),
+        ("", "the list of labels is empty"),
+        (" ,\n, \\n", "the list of labels is empty"),
         ("speach", r"line 1, column 1: 'speach' is not a class of this checkpoint; did you mean 'Speech'"),
         ("Music\nMale speach, man speaking", r"line 2, column 1: 'Male speach'.*'Male speech, man speaking'"),
-        ("Music, xyzzy", r"line 1, column 8: 'xyzzy' is not a class of this checkpoint$"),
-        ("Speech (1.5)", "threshold 1.5 of 'Speech' is outside 0…1"),
-        ("Speech (voice, -0.1)", "threshold -0.1 of 'Speech' is outside 0…1"),
-        ("Speech (0,3)", "threshold 3 of 'Speech' is outside"),
+        (
+            "Music, xyzzy",
+            r"line 1, column 8: 'xyzzy' is not a class of this checkpoint; to search .* labels WORD$",
+        ),
+        ("Speech (1.5)", "threshold of 'Speech' is 1.5; expected a number from 0 to 1"),
+        ("Speech (voice, -0.1)", "threshold of 'Speech' is -0.1; expected a number from 0 to 1"),
+        ("Speech (0,3)", "threshold of 'Speech' is 3; expected"),
         ("Speech ()", "new name .* is empty"),
         ("Speech ( , 0.3)", "new name .* is empty"),
         ("Speech (voice", "is not closed"),
-        ("Speech (a) (b)", r"after 'Speech \(a\)' a comma or a new line was expected, got '\(b\)'"),
-        ("Speech (a) b", "expected, got 'b'"),
-        ("speech, Music\nSPEECH (x)", "line 2, column 1: the class 'Speech' is named twice, first at line 1, column 1"),
-        ("Dog*, Music, DOG * (x)", r"column 14: the class 'Dog\*' is named twice, first at line 1, column 1"),
-        ("Music*", r"no class of this checkpoint is below 'Music' in AudioSet's hierarchy; leave out the \*"),
+        ("Speech (a) (b)", r"got '\(b\)' after 'Speech \(a\)'; expected a comma or a new line"),
+        ("Speech (a) b", r"got 'b' after 'Speech \(a\)'; expected"),
+        (
+            "speech, Music\nSPEECH (x)",
+            "line 2, column 1: the class 'Speech' is listed twice, first at line 1, column 1",
+        ),
+        ("Dog*, Music, DOG * (x)", r"column 14: the class 'Dog\*' is listed twice, first at line 1, column 1"),
+        ("Music*", r"this checkpoint has no classes below 'Music' in AudioSet's hierarchy; leave out the \*"),
         ("whimper (dog)*", r"below 'Whimper \(dog\)' .*; leave out the \*"),
-        ("Vehicle*", r"no class of this checkpoint is below 'Vehicle' .*, and 'Vehicle' is none itself$"),
+        ("Vehicle*", r"this checkpoint has no classes below 'Vehicle' .*, and 'Vehicle' isn't a class either$"),
         ("Anmial*", r"'Anmial\*' is not a class of this checkpoint; did you mean 'Animal\*'"),
         ("Domestic animal, pets*", r"did you mean 'Domestic animals, pets\*'\?$"),
-        ("animal", r"'animal' is no class by itself; 'Animal\*' stands for the 2 below it"),
-        ("Domestic animals, pets", r"'Domestic animals, pets\*' stands for the 2 below it"),
+        ("animal", r"'animal' isn't a class itself; for the 2 below it, use 'Animal\*'"),
+        ("Domestic animals, pets", r"for the 2 below it, use 'Domestic animals, pets\*'"),
         ("Human sound", r"'Human sound' is not a class of this checkpoint; did you mean 'Human sounds\*'"),
         ("xyzzy, Dog*", r"column 1: 'xyzzy' is not a class of this checkpoint"),
         ("Dog**", r"'Dog\*\*' is not a class"),
-        ("*", r"'\*' is not a class of this checkpoint$"),
-        ("Dog (x)*", r"after 'Dog \(x\)' a comma or a new line was expected, got '\*'"),
+        ("*", r"'\*' is not a class of this checkpoint; to search"),
+        ("Dog (x)*", r"got '\*' after 'Dog \(x\)'; expected a comma or a new line"),
         ("\u017fpeech", "is not a class"),
         (")", "is not a class"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(text: str, said: str) -> None:
+def test_invalid_lists_are_refused_with_the_position(text: str, said: str) -> None:
     with pytest.raises(LabelError, match=said):
         read(text)
 
 
-def test_names_that_differ_only_in_case_are_told_apart_by_exact_spelling_alone() -> None:
+def test_exact_spelling_decides_between_names_that_differ_only_in_case() -> None:
     names = ("bat", "Bat", "Ball")
     assert [label.index for label in parse_labels("Bat, bat", names, 0.2)] == [1, 0]
     with pytest.raises(LabelError, match="2 classes named 'BAT'"):
@@ -101,7 +107,7 @@ labels_text = st.text(alphabet="Speech, Music(Dog)0.5\\n\n*", max_size=60)
 
 @given(labels_text)
 @example("Speech (a, 0.5), Whimper (dog) (x)")
-def test_any_text_is_read_or_refused_and_what_was_read_reads_back_the_same(text: str) -> None:
+def test_any_text_is_parsed_or_refused_and_entries_parse_again_to_the_same_labels(text: str) -> None:
     try:
         labels = parse_labels(text, NAMES, 0.2)
     except LabelError:
@@ -116,7 +122,7 @@ def test_a_class_with_all_below_it_has_the_indices_of_these_its_own_first() -> N
     assert [(label.index, label.indices) for label in parse_labels("Dog*, Dog, Animal*, Speech*", NAMES, 0.2)] == [
         (5, (5, 4)),
         (5, (5,)),
-        (5, (5, 4)),  # no class itself: its first in the hierarchy
+        (5, (5, 4)),  # not a class itself: the first one below it
         (0, (0, 1)),
     ]
 
@@ -138,15 +144,15 @@ def test_classes_that_differ_only_in_case_are_below_what_either_is_below() -> No
     ("text", "said"),
     [
         ("Dog, Animal*", []),
-        ("Animal*, Dog", ["'Dog' is never written: 'Animal*' stands before it"]),
-        ("Animal* (0.3), Dog", []),  # a faint dog is one still
-        ("Animal* (0.1), Dog (0.1)", ["name 'Dog' first"]),
-        ("Dog*, Dog (dog)", ["'dog' is never written"]),
-        ("Animal* (x), Dog (x)", []),  # nobody misses it
-        ("Human sounds*, Speech, Speech*, Dog", ["'Speech' is never written", "name 'Speech*' first"]),
+        ("Animal*, Dog", ["'Dog' will never be used: 'Animal*' comes first"]),
+        ("Animal* (0.3), Dog", []),  # with a low score, a dog can still win
+        ("Animal* (0.1), Dog (0.1)", ["list 'Dog' first"]),
+        ("Dog*, Dog (dog)", ["'dog' will never be used"]),
+        ("Animal* (x), Dog (x)", []),  # it gets the same name
+        ("Human sounds*, Speech, Speech*, Dog", ["'Speech' will never be used", "list 'Speech*' first"]),
     ],
 )
-def test_a_label_that_a_wider_one_before_it_leaves_nothing_is_told(text: str, said: list[str]) -> None:
+def test_a_label_that_can_never_win_is_reported(text: str, said: list[str]) -> None:
     told = describe_unreachable_labels(parse_labels(text, NAMES, 0.2))
     assert len(told) == len(said)
     assert all(part in line for part, line in zip(said, told, strict=True))

@@ -1,4 +1,4 @@
-"""AudioSet's hierarchy: that it is the published one, and what `Name*` means for every name in it."""
+"""AudioSet's hierarchy: it equals the published one, and `Name*` works for every name in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def published() -> dict[str, dict[str, object]]:
 
 
 def descendants(of: str) -> set[str]:
-    """Ids below one, worked out anew from the published file."""
+    """Return the ids below a node, computed from the published file."""
     children = set(published()[of]["child_ids"])  # type: ignore[call-overload]
     return children.union(*(descendants(child) for child in children))
 
@@ -66,7 +66,7 @@ def test_every_name_with_a_star_means_the_class_and_its_descendants_or_is_refuse
                  if published()[child]["name"] in index}  # fmt: skip
         if not below:
             refused += 1
-            with pytest.raises(LabelError, match="no class of this checkpoint is below"):
+            with pytest.raises(LabelError, match="this checkpoint has no classes below"):
                 parse_labels(f"{name}*", names, 0.2)
             continue
         (label,) = parse_labels(f"{name.upper()} * (x, 0.5)", names, 0.2)
@@ -91,7 +91,7 @@ def test_all_names_with_and_without_a_star_can_be_listed_at_once(separator: str)
     assert parse_labels(format_labels(labels), names, 0.2) == labels
 
 
-def test_what_stands_below_several_is_below_each_and_counted_once() -> None:
+def test_a_node_with_several_parents_is_below_each_and_counted_once() -> None:
     a, b, c, d = (Node(name, name, tuple(children)) for name, children in
                   (("a", "bc"), ("b", "d"), ("c", "d"), ("d", "")))  # fmt: skip
     ontology = Ontology([d, a, b, c])
@@ -102,14 +102,14 @@ def test_what_stands_below_several_is_below_each_and_counted_once() -> None:
     ]  # fmt: skip
 
 
-def test_a_hierarchy_that_holds_together_badly_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no nodes: \['b'\]"):
+def test_an_inconsistent_hierarchy_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"missing from the nodes: \['b'\]"):
         Ontology([Node("a", "A", ("b",))])
-    with pytest.raises(ValueError, match="2 nodes have 1 names"):
+    with pytest.raises(ValueError, match="2 nodes have only 1 different names"):
         Ontology([Node("a", "A"), Node("b", "a")])
 
 
-def test_the_tree_shows_classes_below_what_holds_them_and_strangers_last() -> None:
+def test_the_tree_shows_classes_below_their_parents_and_unknown_classes_last() -> None:
     assert list(format_tree((*NAMES, "Engine ok"), load_audioset())) == [
         "Human sounds*",
         "  Human voice*",
@@ -129,7 +129,7 @@ def test_the_tree_shows_classes_below_what_holds_them_and_strangers_last() -> No
 
 
 @PUBLISHED
-def test_the_tree_of_audiosets_classes_holds_each_of_them_and_only_what_can_be_asked_for() -> None:
+def test_the_tree_has_all_of_audiosets_classes_and_only_names_that_labels_accept() -> None:
     lines = list(format_tree(class_names(), load_audioset()))
     assert {line.strip() for line in lines if not line.endswith("*")} == set(class_names())
     parse_labels("\n".join(dict.fromkeys(line.strip() for line in lines)), class_names(), 0.2)

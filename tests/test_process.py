@@ -1,4 +1,4 @@
-"""The block as a process of its own: how it is canceled, and what it does not open."""
+"""The block as a process: how it is canceled, and what it doesn't open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests: int) -> subprocess.Popen[str]:
-    """The block as a process, so far on its way that it has made so many requests."""
+    """Start the block as a process, and return once it has made that many requests."""
     running = subprocess.Popen(
         [sys.executable, "transform.py", "--data-ids-file", str(ids), "--model", str(checkpoint),
          "--failed-ids-file", str(failed)],
@@ -133,7 +133,7 @@ def test_loading_a_checkpoint_opens_no_connection_even_where_the_environment_say
     assert done.stdout.strip() == "offline True", done.stderr
 
 
-def test_output_that_nobody_reads_is_no_error(checkpoint_folder: Path) -> None:
+def test_output_that_no_one_reads_is_not_an_error(checkpoint_folder: Path) -> None:
     command = f"{sys.executable} -m block labels --model {checkpoint_folder} | head -n 1"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""What runs short on a machine: memory, disk, the right to write; and a clock that jumps."""
+"""A machine short of memory, disk space or write permission, and a clock that jumps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Studio:
     folder: Path
 
     def run(self, setting: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """The block as a process that first does `setting`, on all recordings."""
+        """Run the block on all recordings, in a process that first runs `setting`."""
         ids = self.folder / "ids.json"
         ids.write_text(json.dumps([sample.id for sample in self.project.samples()]))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EI_")}
@@ -78,7 +78,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def short_of_files(limit_bytes: int) -> str:
-    """No file may grow beyond so many bytes: writing fails as on a full disk, in the middle of what is written."""
+    """Limit the size of files, so that writing fails midway as on a full disk."""
     return (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes})); "
@@ -86,8 +86,8 @@ def short_of_files(limit_bytes: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_recording_that_does_not_fit_into_memory_fails_alone(studio: Studio) -> None:
-    # 160 MB of audio and twice that for its waveform; the process itself starts with about 100 MB.
+def test_only_the_recording_that_does_not_fit_into_memory_fails(studio: Studio) -> None:
+    # 160 MB of audio and twice that for its waveform; the process starts with about 100 MB.
     seconds = 160e6 / 2 / 16000
     big = studio.add("big", _long(seconds))
     studio.add("last", wav(1.0, seed=9))
@@ -101,23 +101,23 @@ def test_a_recording_that_does_not_fit_into_memory_fails_alone(studio: Studio) -
 
 
 def _long(seconds: float) -> bytes:
-    """A WAV of silence whose samples are all zero: quickly made."""
+    """Return a WAV of zeros, which is quick to write."""
     header = wav(0.0)[:44]
     size = round(seconds * 16000) * 2
     return header[:4] + (size + 36).to_bytes(4, "little") + header[8:40] + size.to_bytes(4, "little") + bytes(size)
 
 
-def test_a_journal_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: Studio) -> None:
+def test_a_journal_on_a_full_disk_is_reported_and_everything_is_labeled(studio: Studio) -> None:
     done = studio.run(STUB + short_of_files(150) + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the journal journal.jsonl cannot be written any more: ") == 1
     assert len(studio.labeled()) == 6
     again = studio.run(STUB + RUN, "--journal", "journal.jsonl")
     assert again.returncode == 0, again.stdout
-    assert "0 labeled, 0 failed, 6 labeled before" in again.stdout
+    assert "0 labeled, 0 failed, 6 already labeled" in again.stdout
 
 
-def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anything_is_labeled(studio: Studio) -> None:
+def test_a_journal_that_cannot_be_created_on_a_full_disk_is_refused_before_anything_is_labeled(studio: Studio) -> None:
     done = studio.run(STUB + short_of_files(10) + RUN, "--journal", "journal.jsonl")
     assert done.returncode == 2
     assert "error: the journal journal.jsonl cannot be written" in done.stderr
@@ -125,7 +125,7 @@ def test_a_journal_that_cannot_be_begun_on_a_full_disk_is_refused_before_anythin
 
 
 @pytest.mark.slow
-def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labeled(studio: Studio) -> None:
+def test_a_score_store_on_a_full_disk_is_reported_and_everything_is_labeled(studio: Studio) -> None:
     setting = "import torch; from block import score_store; " + short_of_files(2000) + RUN
     done = studio.run(setting, "--score-store", "scores")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -135,7 +135,7 @@ def test_a_score_store_on_a_full_disk_is_told_of_and_everything_is_labeled(studi
     assert len(studio.labeled()) == 6
 
 
-# Refuses, as a read-only file system does, whatever a process would write to, but for /dev.
+# Refuse all writes except to /dev, like a read-only file system.
 READ_ONLY = """
 import errno
 writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -178,7 +178,7 @@ def test_the_working_folder_is_left_as_it_was(studio: Studio, tmp_path: Path) ->
     assert not list(work.iterdir())
 
 
-def test_a_clock_that_jumps_to_and_fro_changes_nothing(studio: Studio) -> None:
+def test_a_clock_that_jumps_back_and_forth_changes_nothing(studio: Studio) -> None:
     jumping = (
         "import itertools, time; real = time.time; jumps = itertools.cycle((0, 3e8, -3e8, 86400, -7)); "
         "time.time = lambda: real() + next(jumps); "

@@ -1,4 +1,4 @@
-"""The package can be found one's way in: no class name stands for two things, and no module is too long to read."""
+"""The package is easy to navigate: class names are unique, and no module is too long."""
 
 import ast
 from collections import defaultdict

@@ -103,7 +103,7 @@ def test_a_stride_of_less_than_a_value_fails_and_names_the_rate() -> None:
 
 
 @given(st.integers(1, 10**6), st.integers(1, 5000))
-def test_pieces_are_the_fewest_that_fit_and_tile_the_window_evenly(length: int, limit: int) -> None:
+def test_chunks_are_the_fewest_that_fit_and_tile_the_window_evenly(length: int, limit: int) -> None:
     parts = list(split_into_chunks(length, limit))
     assert len(parts) == -(-length // limit)
     assert parts[0].start == 0

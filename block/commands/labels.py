@@ -1,25 +1,48 @@
-"""`python -m block labels`: print the class names of a checkpoint."""
+"""`python -m block labels`: print or search the class names of a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from block.commands import ALL_LABELED
+from block.commands import ALL_LABELED, SOME_FAILED
 from block.formatting import make_printable
+from block.label_search import search_classes, suggest_classes
 from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.ontology import format_tree, load_audioset
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the names. Return the exit code; raise CheckpointError."""
-    parser = argparse.ArgumentParser(prog="python -m block labels", allow_abbrev=False,
-                                     description="Print the class names of a checkpoint, one a line.")  # fmt: skip
+    """Print the names. Return the exit code, 1 if a search finds nothing. Raise CheckpointError."""
+    parser = argparse.ArgumentParser(
+        prog="python -m block labels", allow_abbrev=False,
+        description="Print the class names of a checkpoint, one per line, or search them.",
+    )  # fmt: skip
+    parser.add_argument("words", nargs="*", metavar="WORD", help="print only the classes that match all words, with "
+                        "the names above them, for example: dog, or car horn")  # fmt: skip
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
-    parser.add_argument("--tree", action="store_true", help="in AudioSet's hierarchy, two spaces a level; a name with "
-                        "a * is no class itself and stands for those below it")  # fmt: skip
+    parser.add_argument("--tree", action="store_true", help="print AudioSet's hierarchy, two spaces per level; "
+                        "a name that ends in * isn't a class but stands for the classes below it")  # fmt: skip
     options = parser.parse_args(argv)
     names = find_checkpoint(options.model).class_names
+    if options.words:
+        return _search(" ".join(options.words), names)
     for line in format_tree(names, load_audioset()) if options.tree else names:
         print(make_printable(line, 1000))
+    return ALL_LABELED
+
+
+def _search(text: str, names: Sequence[str]) -> int:
+    lines = search_classes(text, names, load_audioset())
+    if not lines:
+        near = "; ".join(suggest_classes(text, names))
+        hint = f"The nearest are: {near}" if near else "To see all classes, run: python -m block labels --tree"
+        print(make_printable(f"No class matches {text!r}. {hint}", 1000), file=sys.stderr)
+        return SOME_FAILED
+    for line in lines:
+        print(make_printable(line, 1000))
+    first = make_printable(lines[0].rpartition(" > ")[2], 1000)
+    print(f'\nTo use a class, copy its name (after the last ">"): --audioset-labels "{first}"')
+    print("To include all classes below it, add a *. Separate several names with commas.")
     return ALL_LABELED

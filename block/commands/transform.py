@@ -83,7 +83,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
     done = [sample_id for sample_id in action.ids if sample_id in done_before]
     left = [sample_id for sample_id in action.ids if sample_id not in done_before]
     if run.journal is not None and done:
-        run.progress.report_labeled_before(len(done), f"by the journal {run.journal.path}")
+        run.progress.report_labeled_before(len(done), f"according to the journal {run.journal.path}")
     result = executor.label_project(run, left) if left else ProjectResult(Summary())
     summary = result.summary
     summary.done += done
@@ -101,6 +101,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
             if try_write_ids("--fast-ids-file", fast_path, fast_ids):
                 where = f"; ids written to {fast_path}, to label again with --mode exact"
             run.progress.say(f"labeled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
+        run.progress.say_totals()
         run.progress.finish(summary, failed_path if has_written else None)
     if summary.canceled:
         return CANCELED

@@ -1,1 +1,1 @@
-"""Label many recordings: windows into batches, scores into labels, with an audit in fast mode."""
+"""Label many recordings: batch their windows, turn scores into labels, and audit fast mode."""

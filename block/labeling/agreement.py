@@ -1,4 +1,4 @@
-"""Does a faster path give the same labels? Which windows to compute both ways, and what can be said from these."""
+"""Estimate how well a faster path agrees with the exact one, from windows computed both ways."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ BISECTIONS = 50
 
 
 def draw_number(recording_id: int, window: int, seed: int) -> float:
-    """Return a number in [0, 1) that depends on nothing else, so that every run audits the same windows."""
+    """Return a number in [0, 1) that depends only on the arguments, so that every run audits the same windows."""
     digest = hashlib.blake2b(f"{seed}:{recording_id}:{window}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53  # as many bits as a float has
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How audited windows agree by a path and exactly.
+    """How well a path agrees with the exact one on audited windows.
 
-    `agreed` of `windows` got the same label; so did `heard_agreed` of the `heard` ones, where either way found a label
-    of interest. `largest_error` is the largest difference of any score of a label of interest, in 0…1.
+    `agreed` of `windows` got the same label. In `heard` of them, either path found a label of interest; `heard_agreed`
+    of these got the same label. `largest_error` is the largest difference between scores of a label of interest, in
+    0…1.
     """
 
     windows: int = 0
@@ -35,7 +36,7 @@ class Tally:
     largest_error: float = 0.0
 
     def add_window(self, exact: str, fast: str, other: str, error: float) -> Tally:
-        """Add a window with the labels `exact` and `fast`, whose scores differ by `error`; `other` means none found."""
+        """Add a window with labels `exact` and `fast` and scores that differ by `error`; `other` means none found."""
         same, heard = exact == fast, exact != other or fast != other
         return replace(
             self,
@@ -48,27 +49,27 @@ class Tally:
 
     @property
     def lower_bound(self) -> float:
-        """At least this share of windows agrees, with 95 % confidence."""
+        """The share of windows that agree, at least, with 95 % confidence."""
         return compute_lower_bound(self.agreed, self.windows)
 
     @property
     def upper_bound(self) -> float:
-        """At most this share of windows agrees, with 95 % confidence."""
+        """The share of windows that agree, at most, with 95 % confidence."""
         return 1 - compute_lower_bound(self.windows - self.agreed, self.windows)
 
     def __str__(self) -> str:
         return (
             f"{self.agreed} of {self.windows} audited windows got the same label ({self.heard_agreed} of {self.heard} "
-            f"of those where either way found a label of interest), so at least {self.lower_bound * 100:.1f} % of all "
-            f"do with 95 % confidence; largest score difference {self.largest_error:.4f}"
+            f"with a label of interest), so at least {self.lower_bound * 100:.1f} % of all windows do with 95 % "
+            f"confidence; largest score difference {self.largest_error:.4f}"
         )
 
 
 def compute_lower_bound(successes: int, trials: int) -> float:
     """Return the exact one-sided 95 % lower confidence bound on a share, in 0…1, from `successes` in `trials`.
 
-    It is the p at which as many successes or more have a probability of 5 % (Clopper and Pearson 1934,
-    https://doi.org/10.1093/biomet/26.4.404); 0 without successes.
+    This is the p for which at least as many successes have a probability of 5 % (Clopper and Pearson 1934,
+    https://doi.org/10.1093/biomet/26.4.404), or 0 without successes.
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes in {trials} trials")
@@ -93,7 +94,7 @@ def _tail_probability(successes: int, trials: int, p: float) -> float:
 
 @dataclass(frozen=True)
 class Trial:
-    """How one path did in the opening audit: `seconds` per window, and the share `near` of windows to compute again."""
+    """How one path did in the opening audit: `seconds` per window, and the share `near` of windows to recompute."""
 
     path: str
     tally: Tally
@@ -101,12 +102,12 @@ class Trial:
     near: float
 
     def cost(self, exact_seconds: float) -> float:
-        """Return seconds per window by this path, with its later audits and what is computed again exactly."""
+        """Return the seconds per window by this path, including audits and recomputed windows."""
         return self.seconds + (SHARE + self.near) * exact_seconds
 
 
 def choose_fastest(trials: Sequence[Trial], exact_seconds: float, min_agreement: float) -> Trial | None:
-    """Return the cheapest path that may well agree as asked for, or None if none is cheaper than the exact one."""
+    """Return the cheapest path that may reach `min_agreement`, or None if none is cheaper than the exact one."""
     passed = [trial for trial in trials if trial.tally.upper_bound >= min_agreement]
     best = min(passed, key=lambda trial: trial.cost(exact_seconds), default=None)
     return best if best is not None and best.cost(exact_seconds) < exact_seconds else None

@@ -1,10 +1,11 @@
-"""A labeler with a score store: what the store has is not computed again, and what is computed is added to it."""
+"""A labeler with a score store: it reuses stored scores and stores the scores it computes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from block.formatting import count
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler
 from block.labeling.partial_logits import PartialLogits
 from block.model.checkpoint import CheckpointError
@@ -14,17 +15,17 @@ from block.windows import PreparedRecording
 
 
 class CompletingLabeler(RecordingLabeler, Protocol):
-    """A labeler that can start from logits that are partly known. `mode` is how it computes the others."""
+    """A labeler that can complete partial logits. `mode` is how it computes them."""
 
     @property
     def mode(self) -> str: ...
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
-        """Compute what is missing, and label. Raises RecordingError if one of the batch cannot be labeled."""
+        """Compute missing logits, and label. Raise RecordingError if any recording of the batch can't be labeled."""
         ...
 
 
 class ScoreCache(Protocol):
-    """Where scores are found and kept: a `ScoreStore`, or what carries them to one."""
+    """Find and store scores: a `ScoreStore`, or a stand-in that forwards them to one."""
 
     @property
     def key(self) -> Key: ...
@@ -35,30 +36,30 @@ class ScoreCache(Protocol):
 
 
 class CachedLabeler(LabelerWrapper):
-    """Label recordings as `labeler` does, with the help of a store whose key says how `labeler` computes.
+    """Label recordings as `labeler` does, using a store for scores that are computed the same way.
 
-    The store never changes a label. In exact mode it saves single windows; in fast mode, whole recordings, which keep
-    the mode they were computed in. Recordings without `content` are computed and not stored. `found_windows` and
-    `computed_windows` count the windows that were not silent.
+    The store never changes a label. Exact mode reuses single windows; fast mode reuses whole recordings, which keep the
+    mode they were computed in. Recordings without `content` are computed but not stored. `found_windows` and
+    `computed_windows` count windows that aren't silent.
     """
 
     labeler: CompletingLabeler
 
     def __init__(self, labeler: CompletingLabeler, store: ScoreCache) -> None:
         if store.key.mode != labeler.mode:
-            raise ValueError(f"a store of mode {store.key.mode} for a labeler of mode {labeler.mode}")
+            raise ValueError(f"the store has mode {store.key.mode}; expected the labeler's mode, {labeler.mode}")
         super().__init__(labeler)
         self.store = store
         self.found_windows = self.computed_windows = 0
 
     def describe_reuse(self) -> str:
-        """Return a line about how many windows the store saved."""
-        return f"{self.found_windows} windows were there already, {self.computed_windows} were computed"
+        """Return how many windows were reused and computed, as text."""
+        return f"{count(self.found_windows, 'window')} reused, {self.computed_windows:,} computed"
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        """Label as `labeler` does. Raises RecordingError if one of the batch cannot be labeled; then none is stored.
+        """Label as `labeler` does. If a recording can't be labeled, raise RecordingError and store nothing.
 
-        Raises RunEnded if the model, which is loaded when the first window has to be computed, cannot be used.
+        Raise RunEnded if the model, which is loaded when the first window has to be computed, can't be used.
         """
         partials = [PartialLogits(one, len(self.store.class_names), self._find(one)) for one in batch]
         try:
@@ -73,12 +74,12 @@ class CachedLabeler(LabelerWrapper):
         return labeled
 
     def _find(self, prepared: PreparedRecording) -> Scored | None:
-        """Return what the store has of a recording, if it was cut into the same windows and chunks."""
+        """Return the stored scores of a recording if its windows and chunks were the same."""
         scored = self.store.find(prepared.content) if prepared.content else None
         if scored is None or (scored.values, scored.value_rate_hz, scored.windows) != (
             prepared.layout.values, prepared.value_rate_hz, len(prepared.chunk_counts)
         ):  # fmt: skip
             return None
-        # A window that was silent for only one of them has no chunks there, and is the same window all the same.
+        # A window may be silent, without chunks, in only one of them. It is still the same window.
         same = all(a == b or not a * b for a, b in zip(scored.chunk_counts, prepared.chunk_counts, strict=True))
         return scored if same else None

@@ -1,6 +1,6 @@
 """A job's model on its device, and the labeler that uses it.
 
-Imports torch, which takes seconds; without a usable PyTorch the import itself raises SettingsError.
+Importing this module imports torch, which takes seconds, and raises SettingsError if PyTorch can't be used.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ try:
     from block.model.features import FilterBanks
 except (ImportError, OSError) as error:
     raise SettingsError(
-        f"PyTorch cannot be used ({error}): pip install -r locked/run.txt -r locked/torch.txt"
+        f"PyTorch can't be imported ({error}); run: pip install -r locked/run.txt -r locked/torch.txt"
     ) from None
 
 
 class Notifier(Protocol):
-    """Receives lines and warnings for the user."""
+    """Receive lines and warnings for the user."""
 
     def say(self, line: str) -> None: ...
     def warn_once(self, text: str) -> None: ...
@@ -36,7 +36,7 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """A job, the device it runs on, and the SHA-256 of its weights, which `load_labeler` loads."""
+    """A job, its device, and the SHA-256 of its weights. `load_labeler` loads the model."""
 
     job: Job
     device: Device
@@ -48,7 +48,7 @@ class Engine:
         return Progress(total, verbose, budget=budget)
 
     def open_store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Open the score store in `folder` for this job. Raises SettingsError if it cannot be written."""
+        """Open the score store in `folder` for this job. Raise SettingsError if it can't be written."""
         job = self.job
         key = Key.from_checkpoint(
             job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name
@@ -56,11 +56,11 @@ class Engine:
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
     def load_labeler(self, notifier: Notifier, stored: bool = False, explain: bool = False) -> CompletingLabeler:
-        """Load the model, and return what labels recordings as the job asks.
+        """Return the labeler for the job, with its model.
 
-        Set `stored` if scores are kept: exact mode then loads the model when the first window has to be computed, and
-        on a CPU the scores of a window are the same to the last bit whatever else is in its batch. With `explain`,
-        labels come with evidence.
+        Set `stored` if scores are stored: exact mode then loads the model only when it has to compute a window, and on
+        a CPU, the scores of a window are bit-identical whatever else is in its batch. With `explain`, labels come with
+        evidence.
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
@@ -73,9 +73,9 @@ class Engine:
 
 
 def start(job: Job) -> Engine:
-    """Choose the device, hash the weights, and print what is going to be done.
+    """Choose the device, hash the weights, and print the job.
 
-    Raises SettingsError if the device is not available, CheckpointError if the weights cannot be read.
+    Raise SettingsError if the device isn't available, or CheckpointError if the weights can't be read.
     """
     device = choose_device(job.compute)
     digest = job.checkpoint.sha256()

@@ -1,4 +1,4 @@
-"""Label recordings by a faster path, and audit it: some of their windows are computed exactly as well."""
+"""Label recordings by a faster path, and audit it by computing some of the windows exactly, too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from block import decisions
 from block.decisions import Scores
+from block.formatting import count
 from block.labeling.agreement import BLOCK_WINDOWS, OPENING_WINDOWS, Tally, Trial, choose_fastest
 from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
@@ -23,7 +24,7 @@ from block.windows import PreparedRecording
 
 @dataclass
 class _PathTrial:
-    """One path in the opening audit: how it agrees, its scores of each window, and the seconds they took."""
+    """One path in the opening audit: how well it agrees, the scores of each window, and the seconds they took."""
 
     tally: Tally = field(default_factory=Tally)
     scores: list[Scores] = field(default_factory=list)
@@ -38,9 +39,9 @@ class _PathTrial:
 
 @dataclass
 class _AuditState:
-    """What the audit has found so far. It is copied for each batch, so that a batch that fails leaves no trace.
+    """What the audit has found so far. Each batch works on a copy, so that a batch that fails leaves no trace.
 
-    `path` is None until the opening audit is over; then the path taken, which is EXACT if no other is good enough.
+    `path` is None until the opening audit is over. Then it's the path in use: EXACT if no other is good enough.
     """
 
     path: str | None
@@ -55,14 +56,14 @@ class _AuditState:
 
 
 class FastLabeler:
-    """Label recordings like an `ExactLabeler`, by the cheapest path that keeps their labels.
+    """Label recordings like an `ExactLabeler`, but by the cheapest path that gives the same labels.
 
-    The first 64 windows, drawn from the first batch, are computed by every path; the cheapest path that passes does the
-    rest, and one window in a hundred is still computed both ways. Windows whose label would not survive the largest
-    score error seen so far are computed again exactly, and exact scores are always kept. Once the path surely agrees
-    less than asked for, the present batch and all later ones are computed exactly. Labels returned before stay.
+    Every path computes the first 64 windows, which are drawn from the first batch. The cheapest path that passes
+    computes the rest, and one window in a hundred is still computed both ways. Windows whose label could change within
+    the largest score error so far are recomputed exactly, and exact scores are always kept. Once the path surely agrees
+    less than `settings.min_agreement`, this batch and all later ones are computed exactly. Earlier labels don't change.
 
-    `say` receives the findings of the audit, in words. `fast_ids` are the recordings with scores that are not exact.
+    `say` receives the findings of the audit as text. `fast_ids` are the recordings with scores that aren't exact.
     """
 
     mode = FAST
@@ -76,19 +77,19 @@ class FastLabeler:
         self._state = _AuditState(path=None if self._paths else EXACT)
         no_padding = "--fill repeat leaves no padding to merge"
         if self._paths and labeler.fill == REPEAT:
-            say(f"fast mode: {no_padding}; what is left to try: {', '.join(self._paths)}")
+            say(f"fast mode: {no_padding}; trying only {', '.join(self._paths)}")
         elif not self._paths:
-            why = no_padding if labeler.fill == REPEAT else "no path but the exact one on this device"
-            say(f"fast mode: {why}; labeling exactly")
+            why = no_padding if labeler.fill == REPEAT else "this device has no faster path"
+            say(f"fast mode: {why}; labeling in exact mode")
 
     @property
     def batch_windows(self) -> int:
-        """The number of chunks to aim for in a batch, whose labels are written after its audit."""
+        """The target number of chunks in a batch. Its labels are written after its audit."""
         return self.labeler.batch_windows if self._state.path == EXACT else BLOCK_WINDOWS
 
     @property
     def has_fallen_back(self) -> bool:
-        """True once the path taken has failed an audit, so that the rest is computed exactly."""
+        """True once the fast path has failed an audit, so that the rest is computed exactly."""
         return self._state.has_fallen_back
 
     @property
@@ -101,11 +102,11 @@ class FastLabeler:
         return self.labeler.prepare(recording)
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        """Label recordings. Raises RecordingError if one cannot be labeled; then nothing is counted."""
+        """Label recordings. Raise RecordingError if one can't be labeled; then the audit doesn't count the batch."""
         return self.complete([PartialLogits(prepared, len(self.labeler.class_names)) for prepared in batch])
 
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
-        """Compute the recordings with any chunk missing, whole, and label all."""
+        """Compute all chunks of recordings with any chunk missing, and label all recordings."""
         incomplete = [one for one in batch if one.is_incomplete]
         if incomplete:
             self._compute(incomplete)
@@ -113,7 +114,7 @@ class FastLabeler:
         return [self.labeler.decide(one) for one in batch]
 
     def _compute(self, batch: Sequence[PartialLogits]) -> None:
-        """Replace the logits of recordings, by whichever path the audit allows."""
+        """Replace the logits of recordings, by the path that the audit allows."""
         state = copy.deepcopy(self._state)
         windows = WindowBatch(self.labeler, [one.prepared for one in batch])
         findings: list[str] = []
@@ -121,7 +122,7 @@ class FastLabeler:
             findings = self._run_opening_audit(state, windows)
         elif state.path != EXACT:
             findings = self._audit(state, state.path, windows)
-        # After an opening audit that wants more windows, path is still None, and every window is exact.
+        # If the opening audit still needs more windows, the path is None, and every window is exact.
         if state.path is not None:
             self._compute_rest(state, state.path, windows)
         self._state = state
@@ -131,17 +132,18 @@ class FastLabeler:
             one.replace(windows.logits[own_chunks], windows.get_mode(own_windows, state.path or EXACT))
 
     def describe_audit(self) -> list[str]:
-        """Return what the run found out about the path taken, in words."""
+        """Return what the audit found out about the path in use, as text."""
         state = self._state
         if state.path is None and not state.opening_windows:
             return []  # nothing was computed
         if state.path is None:
-            return [f"fast mode: all {state.opening_windows} windows were needed for the opening audit and are exact"]
+            windows = count(state.opening_windows, "window")
+            return [f"fast mode: the opening audit computed all {windows} exactly"]
         if not state.tally.windows:
             return []
         return [
-            f"fast mode: {state.tally}; {state.recomputed} of {state.windows} other windows were computed again "
-            "exactly, close to a threshold or a rival"
+            f"fast mode: {state.tally}; {state.recomputed} of {state.windows} other windows were close to a threshold "
+            "or another label and were recomputed exactly"
         ]
 
     def _run_opening_audit(self, state: _AuditState, windows: WindowBatch) -> list[str]:
@@ -162,17 +164,17 @@ class FastLabeler:
         exact_s = state.exact_s / state.opening_windows
         trials = [trial.summarize(path, self.labeler.decisions.labels) for path, trial in state.trials.items()]
         findings = [
-            f"opening audit of {trial.path}, {exact_s / trial.cost(exact_s):.1f} times as fast as exact with its "
-            f"audit and {trial.near * 100:.0f} % computed again: {trial.tally}"
+            f"opening audit of {trial.path}: {exact_s / trial.cost(exact_s):.1f} times as fast as exact mode with "
+            f"audits and {trial.near * 100:.0f} % recomputed; {trial.tally}"
             for trial in trials
         ]
         chosen = choose_fastest(trials, exact_s, self.settings.min_agreement)
         state.trials = {}
         if chosen is None:
             state.path = EXACT
-            return [*findings, "fast mode: no path that passes is faster; labeling exactly"]
+            return [*findings, "fast mode: no faster path passed the audit; labeling in exact mode"]
         state.path, state.tally = chosen.path, chosen.tally
-        return [*findings, f"fast mode: labeling by {chosen.path}"]
+        return [*findings, f"fast mode: using {chosen.path}"]
 
     def _audit(self, state: _AuditState, path: str, windows: WindowBatch) -> list[str]:
         audited = windows.draw(self.settings.seed)
@@ -182,13 +184,13 @@ class FastLabeler:
             return []
         state.path, state.has_fallen_back = EXACT, True
         return [
-            f"fast mode falls back to exact: {state.tally}; at most {state.tally.upper_bound * 100:.1f} % do, and "
+            f"fast mode falls back to exact: {state.tally}; at most {state.tally.upper_bound * 100:.1f} % do, but "
             f"--min-agreement is {self.settings.min_agreement:g}"
         ]
 
     @staticmethod
     def _compute_rest(state: _AuditState, path: str, windows: WindowBatch) -> None:
-        """Compute what the audit left, and again, exactly, what is too close to another label."""
+        """Compute the windows outside the audit, and recompute those too close to another label exactly."""
         rest = np.flatnonzero(windows.heard & ~windows.exact)
         windows.score_and_keep(rest, path)
         if path == EXACT:

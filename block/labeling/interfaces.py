@@ -1,4 +1,4 @@
-"""What a run works with: a source of recordings, a sink for labels, a labeler, a reporter, and its summary."""
+"""The interfaces of a run: source, sink, labeler and reporter, and its summary."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from block.windows import PreparedRecording
 
 
 class Source(Protocol):
-    """Where recordings come from. `fetch` is called from several threads."""
+    """Provide recordings. `fetch` is called from several threads."""
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """Return the recording. Calls `expect` once, with the number of its values, before it loads them.
+        """Return the recording. Call `expect` once, with the number of its values, before loading them.
 
-        Raises RecordingError, RecordingSkipped or RunEnded.
+        Raise RecordingError, RecordingSkipped or RunEnded.
         """
         ...
 
 
 class Sink(Protocol):
-    """Where labels go. Both methods are called from several threads, one of them once per recording."""
+    """Store labels. For each recording, one of the methods is called once, from any of several threads."""
 
     def write(self, labeled: LabeledRecording) -> None:
-        """Keep the labels of a recording. Raises RecordingError or RunEnded."""
+        """Store the labels of a recording. Raise RecordingError or RunEnded."""
         ...
 
     def give_up(self, recording_id: int) -> None:
-        """Note that a recording gets no labels. Raises RecordingError or RunEnded."""
+        """Record that a recording gets no labels. Raise RecordingError or RunEnded."""
         ...
 
 
 class RecordingLabeler(Protocol):
-    """Turns recordings into labels: exactly, by a faster path, or with a score store around either.
+    """Turn recordings into labels: exactly, by a faster path, or using a score store.
 
-    `batch_windows` is the number of windows to aim for in a batch; `startup_s` is as in `Reporter.report_batch`.
-    `fast_ids` are the recordings with scores that are not exact. `has_fallen_back` if the faster path failed an audit,
-    so that the rest was computed exactly.
+    `batch_windows` is the target number of windows in a batch; `startup_s` is as in `Reporter.report_batch`. `fast_ids`
+    are the recordings with scores that aren't exact. `has_fallen_back` is True if the faster path failed an audit, so
+    that the rest was computed exactly.
     """
 
     @property
@@ -50,20 +50,20 @@ class RecordingLabeler(Protocol):
     @property
     def has_fallen_back(self) -> bool: ...
     def prepare(self, recording: Recording) -> PreparedRecording:
-        """Make a recording ready for `label`; called from several threads. Raises RecordingError."""
+        """Prepare a recording for `label`. Called from several threads. Raise RecordingError."""
         ...
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        """Label a batch. Raises RecordingError if one of it cannot be labeled, or RunEnded."""
+        """Label a batch. Raise RecordingError if any of its recordings can't be labeled, or RunEnded."""
         ...
 
     def describe_audit(self) -> list[str]:
-        """Return what the run found out about a faster path, a line each."""
+        """Return what the run found out about the faster path, as lines for the user."""
         ...
 
 
 class LabelerWrapper:
-    """A labeler that leaves to another, `labeler`, what a subclass does not override."""
+    """A labeler that delegates everything a subclass doesn't override to `labeler`."""
 
     def __init__(self, labeler: RecordingLabeler) -> None:
         self.labeler = labeler
@@ -95,21 +95,21 @@ class LabelerWrapper:
 
 
 class Reporter(Protocol):
-    """Is called with what became of each recording, from one thread and in the order of the ids."""
+    """Receive the result of each recording, from one thread and in the order of the ids."""
 
     def report_labeled(self, labeled: LabeledRecording) -> None: ...
     def report_failed(self, recording_id: int, reason: str) -> None: ...
     def report_skipped(self, recording_id: int, reason: str) -> None: ...
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        """Take note of a labeled batch. The run has so far spent `startup_s` seconds on what happens only once."""
+        """Note a labeled batch. `startup_s` is the time in seconds that the run has spent so far on one-time work."""
         ...
 
 
 @dataclass
 class Summary:
-    """What became of a run. Each id is in one of the lists; `done` had been labeled before, by the same job.
+    """The result of a run. Each id is in one of the lists; those in `done` were already labeled by the same job.
 
-    `end_reason` says why the run ended early, if it did; `canceled` if the user ended it.
+    `end_reason` says why the run ended early, if it did. `canceled` is True if the user canceled it.
     """
 
     labeled: list[int] = field(default_factory=list)
@@ -122,5 +122,5 @@ class Summary:
 
     @property
     def unlabeled(self) -> list[int]:
-        """The ids to label in another run."""
+        """The ids that are left for another run."""
         return self.failed + self.not_reached

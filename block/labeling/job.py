@@ -1,4 +1,4 @@
-"""How to label, read from options and checked before torch is imported. Every command that labels shares it."""
+"""How to label: settings from the options, checked before torch is imported, for every command that labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABELED_BY = "audio-spectrogram-transformer"
 
 @dataclass(frozen=True)
 class Job:
-    """How to label; all settings have been checked."""
+    """How to label. All settings are valid."""
 
     checkpoint: Checkpoint
     windows: WindowSettings
@@ -28,18 +28,18 @@ class Job:
 
 
 def format_labels(labels: Sequence[LabelOfInterest]) -> str:
-    """Return labels of interest as the user typed them, on one line that `--audioset-labels` takes again."""
+    """Return labels of interest as the user typed them, on one line that `--audioset-labels` accepts."""
     return ", ".join(label.entry for label in labels)
 
 
 def format_decisions(decisions: DecisionSettings) -> str:
-    """Return the possible labels for a log. Class names come with a checkpoint, and may hold terminal commands."""
+    """Return the possible labels for a log. Class names from a checkpoint may contain terminal escape codes."""
     text = f"{format_labels(decisions.labels)}; otherwise {decisions.other_label}"
     return make_printable(text, len(text))
 
 
 def print_job(job: Job, sha256: str) -> None:
-    """Print the model, whose weights have this SHA-256, the labels and the windows of a job."""
+    """Print a job's model, whose weights have this SHA-256, its labels and its windows."""
     checkpoint = job.checkpoint
     _warn_of_other_weights(checkpoint, sha256)
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
@@ -48,24 +48,24 @@ def print_job(job: Job, sha256: str) -> None:
 
 
 def suggest_speedups(job: Job, device: str) -> list[str]:
-    """Return settings, in words, that would make this job faster; `device` is the type of the one it runs on."""
+    """Return, as text, settings that would make this job faster on a device of type `device`."""
     speedups = []
-    # Without padding to merge, fast mode has only a CPU's 8-bit integers left.
+    # Without padding to merge, only 8-bit integers on a CPU make fast mode faster.
     if job.compute.mode != FAST and (job.compute.fill == PAD or device == "cpu"):
         speedups.append("--mode fast")
     if job.windows.size_ms and job.windows.stride_ms < job.windows.size_ms:
-        speedups.append(f"--win-stride-ms {job.windows.size_ms}, so that windows do not overlap")
+        speedups.append(f"--win-stride-ms {job.windows.size_ms}, so that windows don't overlap")
     if job.windows.size_ms and job.windows.size_ms < job.checkpoint.front_end.limit_values / 16:
         speedups.append("larger windows" if job.compute.mode != FAST else "larger windows, in exact mode")
     if job.checkpoint.name != EMBEDDED:
-        speedups.append(f"--model {EMBEDDED}, which is small and errs more")
+        speedups.append(f"--model {EMBEDDED}, which is smaller but less accurate")
     if device == "cpu":
         speedups.append("a machine with more cores or a GPU")
     return speedups
 
 
 def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
-    """Return 12 hexadecimal digits for everything that decides the labels; `sha256` is that of the weights."""
+    """Return 12 hexadecimal digits that identify everything that affects the labels. `sha256` is of the weights."""
     decisions, compute = job.decisions, job.compute
     content = {
         "labels": [[label.class_name, label.name, label.threshold] for label in decisions.labels],
@@ -83,14 +83,14 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
 def build_metadata(
     decisions: DecisionSettings, windows: WindowSettings, fill: str, model: str, sha256: str, dtype: str
 ) -> dict[str, str]:
-    """Return what is written beside the labels to say where they come from. All values are strings."""
+    """Return the metadata that says where labels come from. All values are strings."""
     return {
         "labeled_by": LABELED_BY,
         "ast_labels": format_labels(decisions.labels),
         "ast_model": f"{model} sha256:{sha256[:12]}",
         "ast_score_function": decisions.score_function,
         "ast_windows": str(windows),
-        # Written even if it is the default: keys of an earlier run stay, and that may have used another.
+        # Written even if it's the default: keys of an earlier run stay, and that may have used another fill.
         "ast_fill": fill,
         "ast_dtype": dtype,
         "ast_version": __version__,
@@ -98,7 +98,7 @@ def build_metadata(
 
 
 def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
-    """Warn if a checkpoint of the model store is not the one that is known, or was recorded, by its name."""
+    """Warn if the weights of a checkpoint in the model store aren't those known or recorded for its name."""
     from block.model.checkpoint import WEIGHTS
     from block.model_store.store import ModelStore
 
@@ -107,6 +107,6 @@ def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     expected = ModelStore().expected_files(checkpoint.name).get(WEIGHTS)
     if expected is not None and expected.sha256 != digest:
         print(
-            f"warning: {checkpoint.name} has other weights than those known by this name: sha256 {digest[:12]}, "
-            f"expected {expected.sha256[:12]}; `python -m block models verify {checkpoint.name}` says more"
+            f"warning: {checkpoint.name} has unexpected weights: sha256 {digest[:12]}, expected "
+            f"{expected.sha256[:12]}; to check them, run: python -m block models verify {checkpoint.name}"
         )

@@ -1,4 +1,4 @@
-"""Label one recording: the only place where windows, features, model and decisions come together."""
+"""Label recordings exactly: the only place where windows, features, model and decisions come together."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SQUARED_VALUES = 1 << 20
 class ExactLabeler:
     """Label recordings with one classifier and one set of settings.
 
-    `prepare` may run in several threads; `label` may not. `warn` receives warnings for the user. `fill` is what
-    follows a chunk that is shorter than the model's input: zeros, or the chunk again. With `explain`, labels come with
-    evidence.
+    `prepare` may run in several threads; `label` may not. `warn` receives warnings for the user. `fill` says how to
+    fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. With `explain`, labels come
+    with evidence.
     """
 
     classifier: Classifier
@@ -48,7 +48,7 @@ class ExactLabeler:
 
     @property
     def batch_windows(self) -> int:
-        """The number of chunks to aim for in a batch that several recordings share."""
+        """The target number of chunks in a batch of several recordings."""
         return self.classifier.batch_windows
 
     @property
@@ -57,8 +57,8 @@ class ExactLabeler:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The classifier's ways to compute logits, the exact one first, without any that saves nothing here."""
-        # Without padding, merging it is the exact path by another name.
+        """The classifier's ways to compute logits, the exact one first, except those that save nothing here."""
+        # Without padding, merging padding is the same as the exact path.
         return tuple(path for path in self.classifier.paths if not (path == MERGED and self.fill == REPEAT))
 
     def describe_audit(self) -> list[str]:
@@ -66,13 +66,13 @@ class ExactLabeler:
         return []
 
     def prepare(self, recording: Recording) -> PreparedRecording:
-        """Lay out windows over `recording`, and cut them into chunks. Raises RecordingError if that is not possible."""
+        """Lay out windows over `recording`, and split them into chunks. Raise RecordingError if that's not possible."""
         front_end = self.filter_banks.front_end
         size_ms, stride_ms = self.windows.size_ms, self.windows.stride_ms
         layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, size_ms, stride_ms)
         rate_hz = recording.rate_hz * recording.ratio
         if abs(rate_hz / front_end.rate_hz - 1) > RATIO_TOLERANCE:
-            raise ValueError(f"a waveform at {float(rate_hz):g} Hz; the model hears {front_end.rate_hz} Hz")
+            raise ValueError(f"the waveform is at {float(rate_hz):g} Hz; the model expects {front_end.rate_hz} Hz")
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
         chunks: list[Window] = []
         counts: list[int] = []
@@ -81,8 +81,8 @@ class ExactLabeler:
             span = slice_at_model_rate(window, ratio, len(waveform), front_end.frame_values)
             if span.length < front_end.frame_values:
                 raise RecordingError(
-                    f"a window of {span.length} values at {front_end.rate_hz} Hz; at least "
-                    f"{front_end.frame_values} are needed"
+                    f"a window has {span.length} values at {front_end.rate_hz} Hz; expected at least "
+                    f"{front_end.frame_values}"
                 )
             levels.append(measure_level_dbfs(waveform[span.start : span.end]))
             if is_silent(levels[-1], self.decisions):
@@ -97,11 +97,11 @@ class ExactLabeler:
         )  # fmt: skip
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        """Label recordings whose chunks share forward passes. Raises RecordingError if one cannot be labeled."""
+        """Label recordings whose chunks share forward passes. Raise RecordingError if one can't be labeled."""
         return self.complete([PartialLogits(prepared, len(self.class_names)) for prepared in batch])
 
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
-        """Compute the logits that are missing, of all recordings together, and label."""
+        """Compute the missing logits of all recordings together, and label the recordings."""
         items = [(one.prepared.waveform, one.prepared.chunks[at]) for one in batch for at in one.missing]
         if items:
             logits = self.compute_logits(items)
@@ -113,9 +113,9 @@ class ExactLabeler:
     def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         """Return the logits of spans of waveforms. Shape: `(len(items), classes)`, float32.
 
-        Takes one forward pass if the memory budget allows, otherwise passes of equal size; a path other than the exact
-        one takes only spans of equal length together. After running out of memory the size is halved for the rest of
-        the run. Raises RecordingError if not even one span fits, or the logits are not finite.
+        Use one forward pass if the memory budget allows, otherwise passes of equal size. Paths other than the exact one
+        need spans of equal length in a pass. If memory runs out, halve the size for the rest of the run. Raise
+        RecordingError if a single span doesn't fit, or the logits aren't finite.
         """
         order = range(len(items)) if path == EXACT else sorted(range(len(items)), key=lambda at: items[at][1].length)
         logits = np.empty((len(items), len(self.class_names)), np.float32)
@@ -125,7 +125,7 @@ class ExactLabeler:
             places = list(group)
             logits[places] = self._compute_in_passes([items[at] for at in places], path)
         if not np.isfinite(logits).all():
-            raise RecordingError("the model gave scores that are not finite numbers")
+            raise RecordingError("the model returned scores that aren't finite numbers")
         return logits
 
     def _compute_in_passes(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Logits:
@@ -142,13 +142,13 @@ class ExactLabeler:
             else:
                 position += size
                 continue
-            # Outside the except clause, so that the traceback no longer keeps the tensors alive.
+            # Outside the except clause, where the traceback no longer keeps the tensors alive.
             self.classifier.free_memory()
-            problem = f"out of memory on {self.classifier.device.device} with a batch of {size} windows"
+            problem = f"out of memory on {self.classifier.device.device}"
             if size == 1:
-                raise RecordingError(f"{problem}, and a smaller one there is not")
+                raise RecordingError(f"{problem}, and the batch size is already 1")
             self.classifier.capacity = size // 2
-            self.warn(f"{problem}; going on with {size // 2}")
+            self.warn(f"{problem} with a batch of {size} windows; continuing with {size // 2}")
         return self.classifier.collect(passes)
 
     def _start_pass(self, items: Sequence[tuple[Waveform, Window]], path: str) -> torch.Tensor:
@@ -159,12 +159,12 @@ class ExactLabeler:
         return self.classifier.begin(inputs, self._count_frames(items[0][1]), path)
 
     def _count_frames(self, chunk: Window) -> int:
-        """Return how many frames of the model's input are not padding."""
+        """Return how many frames of the model's input aren't padding."""
         front_end = self.filter_banks.front_end
         return front_end.max_frames if self.fill == REPEAT else front_end.count_frames(chunk.length)
 
     def decide(self, known: PartialLogits) -> LabeledRecording:
-        """Return the labels of a recording whose logits are all known."""
+        """Return the labels of a recording. None of its logits may be missing."""
         prepared, logits = known.prepared, known.logits
         scores = score_labels(logits, prepared.chunk_counts, self.decisions)
         labeled = label_recording(
@@ -178,13 +178,13 @@ class ExactLabeler:
 
 def measure_level_dbfs(waveform: Waveform) -> float:
     """Return the RMS level in dBFS, 20·log10(RMS) for full scale 1.0, as a float32; −infinity for digital silence."""
-    # Block by block: the squares of an hour take twice the memory of the hour.
+    # Block by block: the squares, in float64, would take twice the memory of the waveform.
     blocks = (waveform[start : start + SQUARED_VALUES] for start in range(0, len(waveform), SQUARED_VALUES))
     mean = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks) / len(waveform)
     return float(np.float32(10 * math.log10(mean))) if mean > 0 else -math.inf
 
 
 def _stack_equal_lengths(items: Sequence[tuple[Waveform, Window]]) -> Iterator[torch.Tensor]:
-    """Stack the spans of consecutive items of equal length. Shape of each: `(count, values)`."""
+    """Yield stacks of the spans of consecutive items of equal length. Shape of each: `(count, values)`."""
     for _, group in itertools.groupby(items, key=lambda item: item[1].length):
         yield torch.from_numpy(np.stack([waveform[span.start : span.end] for waveform, span in group]))

@@ -1,4 +1,4 @@
-"""The logits of a recording as far as they are known: those that a store had, and those computed since."""
+"""The logits of a recording, some from a store and some computed, of which some may still be missing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from block.windows import PreparedRecording
 class PartialLogits:
     """The logits of the chunks of `prepared`, some of which may be missing.
 
-    A window may be silent under the present settings and not under those it was stored with, or the other way around.
-    `chunk_counts` has an entry per window, and `rows` a row per chunk, for every window heard under either; the rows of
-    missing chunks are empty until `fill` or `replace`. `missing` are the indices of these chunks in `prepared.chunks`.
-    `windows` of the recording are heard now; the store had `found_windows` of them. `is_incomplete` if anything has to
-    be computed, or the store had nothing. `mode` is how the logits were computed.
+    A window may be silent with the current settings but not with those of the store, or the other way around.
+    `chunk_counts` has an entry per window, and `rows` a row per chunk, for every window that isn't silent in both. Rows
+    of missing chunks are empty until `fill` or `replace`; `missing` are the indices of these chunks in
+    `prepared.chunks`. `windows` is the number of windows that aren't silent now; `found_windows` of them were stored.
+    `is_incomplete` is True if anything has to be computed, or nothing was stored. `mode` is how the logits were
+    computed.
     """
 
     def __init__(self, prepared: PreparedRecording, classes: int, stored: Scored | None = None) -> None:
@@ -46,14 +47,14 @@ class PartialLogits:
         self.rows[~self._stored] = logits
 
     def replace(self, logits: Logits, mode: str) -> None:
-        """Drop what the store had in favor of `logits` of all of `prepared.chunks`, computed in `mode`."""
+        """Replace stored logits with `logits` of all of `prepared.chunks`, computed in `mode`."""
         self.chunk_counts = np.array(self.prepared.chunk_counts)
         self.rows = logits
         self._heard = np.ones(len(logits), dtype=bool)
         self.mode, self.found_windows = mode, 0
 
     def to_scored(self) -> Scored:
-        """Return what a store keeps of the recording."""
+        """Return the scores to store."""
         one, counts = self.prepared, tuple(self.chunk_counts.tolist())
         return Scored(
             one.content, one.layout.values, one.value_rate_hz, counts, one.levels_dbfs, self.rows, self.mode

@@ -1,4 +1,4 @@
-"""Work ahead of use: results come in order, and a memory budget limits how many wait."""
+"""Compute results ahead of use, in order, within a memory budget."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BUDGET_BYTES = 256 << 20
 
 
 class MemoryBudget:
-    """Limit the bytes of results that wait to be used.
+    """Limit the memory of results that wait to be used.
 
-    Items are numbered from 0 in the order of use. The next one to be used may take what it needs, so that nothing
-    deadlocks: at most `limit_bytes`, or one item that alone needs more, are held besides it.
+    Items are numbered from 0 in the order of use. To prevent deadlocks, the next item to be used may always take what
+    it needs; the others together are limited to `limit_bytes`.
     """
 
     def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
@@ -43,14 +43,14 @@ class MemoryBudget:
             self._reserved[index] = size_bytes
 
     def release(self, index: int) -> None:
-        """Give back the bytes of item `index`, which has been used; the one after it is next."""
+        """Release the bytes of item `index`, which has been used. The item after it is next."""
         with self._changed:
             self._reserved.pop(index, None)
             self._next = index + 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let everybody who waits go on."""
+        """Let all waiting threads continue."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -63,10 +63,10 @@ def prefetch(
     budget: MemoryBudget,
     depth: int = DEPTH,
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """Call `function` on `items` in the threads of `pool`; yield futures that are done, in order.
+    """Call `function` on `items` in the threads of `pool`. Yield completed futures in order.
 
-    `function` gets an item, and a function to call once with the bytes it is about to take, which may wait until
-    earlier results have been used. At most `depth` results are in progress or waiting.
+    `function` gets an item, and a function to call once with the number of bytes it's about to allocate, which may
+    block until earlier results have been used. At most `depth` results are in progress or waiting.
     """
     waiting: deque[tuple[int, Item, Future[Result]]] = deque()
     rest = enumerate(items)

@@ -1,7 +1,7 @@
-"""Report a run: a progress bar on a terminal, and few enough lines in a job log.
+"""Report a run: with a progress bar on a terminal, and with few lines in a job's log.
 
 Edge Impulse keeps the last 1,000 lines of a job's log. Up to 200 recordings get a line each. A longer run prints one
-line per percent and its first 50 failures; all others are only in `--failed-ids-file`.
+line per percent and its first 50 failures; only `--failed-ids-file` lists all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from block.formatting import format_duration, make_printable
+from block.formatting import count, format_duration, format_totals, make_printable
 from block.labeling.interfaces import Summary
 from block.recording import LabeledRecording
 
@@ -23,23 +23,23 @@ LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
 LINES_FOR_OTHERS = 50
 BATCHES_REMEMBERED = 20
-REASONS = 20  # for skipping that are counted apart
+REASONS = 20  # for skipping that are counted separately
 REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
 
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """How long a run may take before the user is warned, and the settings, in words, that would make it faster."""
+    """How many hours a run may take before the user is warned, and, as text, settings that would make it faster."""
 
     max_hours: float | None = None
     speedups: Sequence[str] = ()
 
 
 class Progress:
-    """Report a run over `total` recordings to `stream`. Times come from `clock`, in seconds.
+    """Report a run over `total` recordings to `stream`. `clock` returns the time in seconds.
 
-    The user is warned once if the run is going to take longer than `budget` allows. `failures_in` says where all
-    failures are found once only the first ones are printed.
+    Warn the user once if the run is going to take longer than `budget` allows. `failures_in` says where all failures
+    are listed if only the first ones are printed.
     """
 
     def __init__(
@@ -53,37 +53,38 @@ class Progress:
         self.total = total
         self.stream = stream or sys.stdout
         self.each = verbose or total <= LINES_FOR_RECORDINGS
-        self.failures_in = "--failed-ids-file gets the ids of all"
+        self.failures_in = "--failed-ids-file lists all their ids"
         self._budget = budget
         self._clock = clock
         self._started = clock()
         self._done = self._batched = self._unlabeled = self._failures = self._limited_lines = 0
         self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
-        self._estimate: tuple[float, float] | None = None  # when the last one was printed, and the end that it gave
+        self._estimate: tuple[float, float] | None = None  # the time of the last one, and the end it gave
         self._skip_reasons: Counter[str] = Counter()
+        self._totals: dict[str, tuple[int, float]] = {}
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
         self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
 
     def say(self, line: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a line, above the progress bar if there is one."""
         if self._bar is not None:
             self._bar.write(line, file=self.stream)
             return
         try:
-            # In one piece: other threads print too, and print() writes the end of the line separately.
+            # In one call: other threads print too, and print() writes the newline separately.
             self.stream.write(f"{line}\n")
             self.stream.flush()
         except OSError:
-            pass  # a full disk, or nobody reads any more: no reason to stop labeling
+            pass  # a full disk, or no one reads the output anymore: no reason to stop labeling
 
     def say_limited(self, line: str) -> None:
-        """Print one of many lines; in a long run, only the first ones."""
+        """Print one of many lines, but in a long run only the first ones."""
         self._limited_lines += 1
         if self.each or self._limited_lines <= LINES_FOR_OTHERS:
             self.say(line)
         if not self.each and self._limited_lines == LINES_FOR_OTHERS:
-            self.say("further lines of this kind only with --verbose")
+            self.say("to see more lines like these, use --verbose")
 
     def warn_once(self, text: str) -> None:
         """Print a warning, but only the first time it is given."""
@@ -93,14 +94,23 @@ class Progress:
 
     def say_fast_count(self, before: str, fast_ids: Sequence[int]) -> None:
         """Say, after `before`, how many recordings were labeled in fast mode before it fell back to exact."""
-        self.say(f"{before}: {len(fast_ids)} recordings; --mode exact computes all of them exactly")
+        self.say(f"{before}: {count(len(fast_ids), 'recording')}; to compute all of them exactly, use --mode exact")
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
+        for segment in labeled.segments:
+            number, seconds = self._totals.get(segment.label, (0, 0.0))
+            segment_s = segment.length / labeled.values * labeled.seconds
+            self._totals[segment.label] = number + 1, seconds + segment_s
         if self.each:
             times = labeled.seconds_by_label().items()
             found = ", ".join(f"{make_printable(label)} {seconds:.1f} s" for label, seconds in times)
             self.say(f"{labeled.id} {make_printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
         self._advance()
+
+    def say_totals(self) -> None:
+        """Print the segments and the seconds of each label in this run, if it labeled anything."""
+        if self._totals:
+            self.say(f"labels: {'; '.join(format_totals(self._totals))}")
 
     def report_failed(self, recording_id: int, reason: str) -> None:
         self._failures += 1
@@ -108,16 +118,16 @@ class Progress:
         if self.each or self._failures <= LINES_FOR_FAILURES:
             self.say(f"{recording_id} failed: {make_printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
-            self.say(f"further failures are only counted here; {self.failures_in}")
+            self.say(f"further failures are counted but not listed here; {self.failures_in}")
         self._advance()
 
-    def report_labeled_before(self, count: int, how: str) -> None:
-        """Report that `count` recordings of the total need no labels; `how` says by what this is known."""
-        self.say(f"{count} of {self.total} recordings were labeled before, {how}")
-        self._done += count
-        self._unlabeled += count
+    def report_labeled_before(self, number: int, evidence: str) -> None:
+        """Report that `number` recordings of the total are already labeled, as `evidence` says."""
+        self.say(f"{number:,} of {count(self.total, 'recording')} already labeled, {evidence}")
+        self._done += number
+        self._unlabeled += number
         if self._bar is not None:
-            self._bar.update(count)
+            self._bar.update(number)
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self._unlabeled += 1
@@ -128,12 +138,12 @@ class Progress:
         self._advance()
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        """Estimate the remaining time from the last batches, and print it after the first and when it changes much."""
+        """Estimate the time left from the last batches. Print it after the first one and when it changes a lot."""
         now = self._clock()
         is_first = self._batched == 0
         self._batched += recordings
         others = self.total - self._batched - self._unlabeled
-        # The rate of the last batches, without what happens only once.
+        # The rate of the last batches, without one-time work.
         working_time = now - startup_s
         before, done = self._batches[0]
         left_s = max(0.0, working_time - before) / max(1, self._batched - done) * others
@@ -143,29 +153,29 @@ class Progress:
         end = now + left_s
         if is_first:
             self.say(
-                f"first batch: {windows} windows in {now - self._started:.1f} s; about {format_duration(left_s)} more "
-                f"for the other {others} recordings"
+                f"first batch: {count(windows, 'window')} in {now - self._started:.1f} s; about "
+                f"{format_duration(left_s)} left for {count(others, 'more recording')}"
             )
             self._estimate = (now, end)
         elif self._is_estimate_off(now, end):
-            self.say(f"estimate revised: about {format_duration(left_s)} more for the other {others} recordings")
+            self.say(f"new estimate: about {format_duration(left_s)} left for {count(others, 'more recording')}")
             self._estimate = (now, end)
         max_hours = self._budget.max_hours
         if max_hours is not None and end - self._started > max_hours * 3600:
             self.warn_once(
-                f"at this rate the run takes longer than the {max_hours:g} h of --max-hours; what would take "
-                f"less: {'; '.join(self._budget.speedups) or 'fewer recordings'}"
+                f"at this rate, the run will take longer than --max-hours {max_hours:g}; to make it faster, use "
+                f"{'; or '.join(self._budget.speedups) or 'fewer recordings'}"
             )
 
     def _is_estimate_off(self, now: float, end: float) -> bool:
-        """Return True if the last estimate is a minute old and misses `end` by over a quarter of the run."""
+        """Return True if the last estimate is a minute old and differs from `end` by over a quarter of the run."""
         if self._estimate is None:
             return False
         at, estimated_end = self._estimate
         return now - at >= REVISE_AFTER_S and abs(end - estimated_end) > REVISE_SHARE * (estimated_end - self._started)
 
     def finish(self, summary: Summary, failed_ids_file: str | None) -> None:
-        """Print what became of the run, and which ids to run again."""
+        """Print the result of the run, and the ids to run again."""
         if self._bar is not None:
             self._bar.close()
         if summary.end_reason:
@@ -174,14 +184,15 @@ class Progress:
             self.say("canceled")
         if summary.unlabeled:
             where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
-            self.say(f"without labels: {_format_ids(summary.unlabeled)}{where}")
+            self.say(f"not labeled: {_format_ids(summary.unlabeled)}{where}")
         if not self.each:
-            for reason, count in self._skip_reasons.most_common():
-                self.say(f"skipped: {count}: {make_printable(reason, 300)}")
-        counts = [f"{len(summary.labeled)} labeled", f"{len(summary.failed)} failed"]
-        others = {"labeled before": summary.done, "skipped": summary.skipped, "not reached": summary.not_reached}
-        counts += [f"{len(ids)} {word}" for word, ids in others.items() if ids]
-        self.say(f"{self.total} recordings in {format_duration(self._clock() - self._started)}: {', '.join(counts)}")
+            for reason, number in self._skip_reasons.most_common():
+                self.say(f"{number:,} skipped: {make_printable(reason, 300)}")
+        counts = [f"{len(summary.labeled):,} labeled", f"{len(summary.failed):,} failed"]
+        others = {"already labeled": summary.done, "skipped": summary.skipped, "not reached": summary.not_reached}
+        counts += [f"{len(ids):,} {word}" for word, ids in others.items() if ids]
+        duration = format_duration(self._clock() - self._started)
+        self.say(f"{count(self.total, 'recording')} in {duration}: {', '.join(counts)}")
 
     def _advance(self) -> None:
         before, self._done = self._done, self._done + 1
@@ -191,12 +202,12 @@ class Progress:
             elapsed = self._clock() - self._started
             left = elapsed / self._done * (self.total - self._done)
             self.say(
-                f"{self._done * 100 // self.total} %: {self._done} of {self.total} recordings, "
-                f"{self._failures} failed, about {format_duration(left)} left"
+                f"{self._done * 100 // self.total} %: {self._done:,} of {self.total:,} recordings, "
+                f"{self._failures:,} failed, about {format_duration(left)} left"
             )
 
 
 def _format_ids(ids: Sequence[int]) -> str:
     listed = ", ".join(str(recording_id) for recording_id in ids[:LINES_FOR_FAILURES])
     more = len(ids) - LINES_FOR_FAILURES
-    return f"{listed} and {more} more" if more > 0 else listed
+    return f"{listed} and {more:,} more" if more > 0 else listed

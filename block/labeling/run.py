@@ -1,9 +1,9 @@
-"""Label many recordings: fetch ahead, batch, label, write and count. Knows neither Edge Impulse nor folders.
+"""Label many recordings: prefetch, batch, label, write and count. This module knows neither Edge Impulse nor folders.
 
-Three stages overlap: some threads fetch and prepare recordings, one thread runs the model on groups of them, and some
-threads write labels. The calling thread waits for these, so that it can be interrupted at any time. Whatever goes wrong
-with one recording is caught here, counted and reported, and the others go on. Results are counted and reported in the
-order of the ids.
+Three stages overlap: several threads fetch and prepare recordings, one thread runs the model on groups of them, and
+several threads write labels. The calling thread only waits for these, so that it can be interrupted at any time. If
+anything goes wrong with a recording, it is caught here, counted and reported, and the others continue. Results are
+counted and reported in the order of the ids.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from block.windows import PreparedRecording
 
 WRITES_PENDING = 16
 FORBIDDEN_IN_A_ROW = 3
-LOST_IN_A_ROW = 8  # each after five tries: the cause is the network or the server, not a recording
-# While a recording is fetched: 2 bytes in the file (16 bits, one channel), and float32 values at the model's rate, two
-# per value if it was recorded at 8 kHz. At 16 kHz and above, this leaves room for a second channel.
+LOST_IN_A_ROW = 8  # each after five tries, so the cause is the network or the server, not a recording
+# Memory for fetching a recording: 2 bytes in the file (16 bits, one channel), and float32 values at the model's rate,
+# two per value if it was recorded at 8 kHz. At 16 kHz and above, this leaves room for a second channel.
 BYTES_PER_VALUE = 2 + 2 * 4
 GROUP_RECORDINGS, GROUP_BYTES = 64, 64 << 20
 FINISH_CANCELED_S, FINISH_ENDED_S = 3.5, 60.0
@@ -45,7 +45,7 @@ Group = dict[int, PreparedRecording | Exception]  # recordings by id, or why one
 
 @dataclass(frozen=True)
 class _PendingWrite:
-    """A recording that is being written: its labels, or why it has none."""
+    """A recording that is being written, with its labels or the reason it has none."""
 
     recording_id: int
     outcome: LabeledRecording | Exception
@@ -53,7 +53,7 @@ class _PendingWrite:
 
 
 class Run:
-    """One pass over recordings. `stop` is set when the run is over, for sources and sinks that would wait and retry."""
+    """One pass over recordings. `stop` is set when the run ends, so that sources and sinks don't wait and retry."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Run:
         self._writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
 
     def label(self, ids: Sequence[int]) -> Summary:
-        """Label the recordings `ids`, which are distinct. Never raises for what happens to a recording."""
+        """Label the recordings `ids`, which are distinct. Never raise because of a single recording."""
         summary = self.summary
         try:
             for group in self._fetch_groups(ids):
@@ -96,7 +96,7 @@ class Run:
         return summary
 
     def _shut_down(self, ended_early: bool) -> None:
-        """End the threads. If the run ended early, some may still be at work: count the writes that finish soon."""
+        """End the threads. If the run ended early, some may still be busy: count the writes that finish soon."""
         if ended_early:
             self.stop.set()
         self._budget.close()
@@ -117,7 +117,7 @@ class Run:
 
     @contextmanager
     def _stop_if_ended(self) -> Iterator[None]:
-        """Set `stop` as soon as one thread learns that the run is over, so that others do not wait and retry."""
+        """Set `stop` as soon as one thread learns that the run is over, so that others don't wait and retry."""
         try:
             yield
         except RunEnded:
@@ -125,7 +125,7 @@ class Run:
             raise
 
     def _fetch_groups(self, ids: Sequence[int]) -> Iterator[Group]:
-        """Yield recordings in order, as many together as fill a batch. The same for every run over the same ids."""
+        """Yield recordings in order, in groups that fill a batch. Every run over the same ids gets the same groups."""
         group: Group = {}
         for recording_id, fetched in prefetch(self._fetch, ids, self._fetchers, self._budget):
             try:
@@ -137,7 +137,7 @@ class Run:
                 raise
             except Exception as error:
                 group[recording_id] = error
-                # Several failures in a row may end the run: do not make them wait for the batch to fill up.
+                # Several failures in a row may end the run, so don't wait for the batch to fill up.
                 if all(isinstance(one, Exception) for one in list(group.values())[-FORBIDDEN_IN_A_ROW:]):
                     yield group
                     group = {}
@@ -173,29 +173,29 @@ class Run:
         if not batch:
             return {}
         try:
-            # In a thread: a forward pass takes seconds, and this thread has to notice signals.
+            # In another thread: a forward pass takes seconds, and this thread has to notice signals.
             labeled = cancel.wait_for(self._model.submit(self.labeler.label, batch)).result()
         except RunEnded:
             raise
         except Exception as error:
             if len(batch) == 1:
                 return {batch[0].recording_id: error}
-            # One recording made the batch fail: labeled singly, the others succeed.
+            # One recording made the batch fail. If labeled one by one, the others succeed.
             return {id_: outcome for prepared in batch for id_, outcome in self._run_model([prepared]).items()}
         self.reporter.report_batch(len(labeled), sum(one.windows for one in labeled), self.labeler.startup_s)
         return {one.id: one for one in labeled}
 
     def _count_writes(self, leave: int) -> None:
-        """Count the oldest writes: those that are done, and as many more as it takes to leave `leave` pending."""
+        """Count the oldest writes that are done, and wait for more of them until at most `leave` are pending."""
         while self._pending and (len(self._pending) > leave or self._pending[0].future.done()):
-            # Removed only once its result is known, so that an interruption here loses nothing.
+            # Remove it only once its result is known, so that an interruption here loses nothing.
             error = cancel.wait_for(self._pending[0].future).exception()
             self._count(self._pending.popleft(), error)
             if isinstance(error, RunEnded):
                 raise error
             if self._forbidden >= FORBIDDEN_IN_A_ROW:
                 raise RunEnded(f"{self._forbidden} recordings in a row were refused with HTTP 403")
-            # If `stop` is set, recordings are lost because of that: its reason is the one to report, and it is coming.
+            # If `stop` is set, recordings are lost because of it, and the error that set it is still to come.
             if self._lost >= LOST_IN_A_ROW and not self.stop.is_set():
                 raise RunEnded(f"{self._lost} recordings in a row were lost to the network or the server")
 
@@ -214,10 +214,10 @@ class Run:
         else:
             reasons = dict.fromkeys(_describe_error(error) for error in errors)
             self.summary.failed.append(recording_id)
-            self.reporter.report_failed(recording_id, "; and that could not be proposed: ".join(reasons))
+            self.reporter.report_failed(recording_id, "; proposing it without changes failed, too: ".join(reasons))
 
     def _await_writes(self, timeout_s: float) -> None:
-        """Count the pending writes; one that is not done within `timeout_s` seconds in all has failed."""
+        """Count the pending writes. Those that aren't done within `timeout_s` seconds in total have failed."""
         deadline = time.monotonic() + timeout_s
         while self._pending:
             write = self._pending.popleft()
@@ -227,7 +227,7 @@ class Run:
                 self.summary.canceled = True
                 deadline = 0.0
             done = write.future.done()
-            error = write.future.exception() if done else RecordingError("it was being written when the run ended")
+            error = write.future.exception() if done else RecordingError("the run ended before its labels were written")
             self._count(write, error)
 
 
@@ -236,9 +236,9 @@ def _prepared_in(group: Group) -> list[PreparedRecording]:
 
 
 def _describe_error(error: BaseException) -> str:
-    """Return why a recording failed. An unforeseen error is given with its type, so that somebody can look for it."""
+    """Return why a recording failed. Unexpected errors include the type, so that someone can search for it."""
     if isinstance(error, (RecordingError, RecordingSkipped, RunEnded)):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"there is not enough memory for it: {error or 'no further word'}"
+        return f"not enough memory for the recording: {error or 'no details available'}"
     return f"unexpected {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The windows of several recordings together, and which of their scores are exact."""
+"""A batch of windows of several recordings, and which of their scores are exact."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Windows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class PathScores:
-    """Windows by one path: `scores`, shape `(windows, labels)`, from `logits`, shape `(chunks, classes)`.
+    """The results of one path: `scores`, shape `(windows, labels)`, and `logits`, shape `(chunks, classes)`.
 
-    `seconds` is how long it took.
+    `seconds` is how long they took.
     """
 
     scores: Scores
@@ -33,11 +33,11 @@ class PathScores:
 
 
 class WindowBatch:
-    """The windows of a batch of recordings, numbered through, and their scores so far.
+    """The windows of a batch of recordings, numbered consecutively, and their scores so far.
 
     `scores`, shape `(windows, labels of interest)`, are 0 for silent windows and until they are computed. `exact` and
-    `heard` have shape `(windows,)`. `logits` has a row per chunk, which the scores come from. `window_slices` and
-    `chunk_slices` say which windows and which chunks belong to each recording.
+    `heard` (not silent) have shape `(windows,)`. `logits`, the source of the scores, has a row per chunk.
+    `window_slices` and `chunk_slices` are the windows and the chunks of each recording.
     """
 
     def __init__(self, labeler: ExactLabeler, batch: Sequence[PreparedRecording]) -> None:
@@ -54,11 +54,11 @@ class WindowBatch:
         self.chunk_slices = _slice_by_lengths([len(prepared.chunks) for prepared in batch])
 
     def get_mode(self, windows: slice, path: str) -> str:
-        """Return the mode of the recording with these windows: fast if a score, by `path`, is not exact."""
+        """Return the mode of the recording with these windows: fast, by `path`, if any score isn't exact."""
         return f"{FAST} {path}" if (self.heard[windows] & ~self.exact[windows]).any() else EXACT
 
     def draw(self, seed: int, count: int | None = None) -> Windows:
-        """Draw windows to audit: the `count` with the lowest numbers, or all whose number is below the usual share."""
+        """Draw windows to audit: the `count` with the lowest numbers, or all with a number below the usual share."""
         numbers = np.array([draw_number(*name, seed) for name in self._names])
         numbers[~self.heard] = np.inf
         if count is None:
@@ -66,7 +66,7 @@ class WindowBatch:
         return np.sort(np.argsort(numbers, kind="stable")[: min(count, int(self.heard.sum()))])
 
     def score(self, windows: Windows, path: str) -> PathScores:
-        """Score `windows` by `path`, without keeping anything."""
+        """Score `windows` by `path`, without storing the result."""
         started = time.perf_counter()
         if not len(windows):
             return PathScores(self.scores[windows], self.logits[:0], 0.0)
@@ -75,7 +75,7 @@ class WindowBatch:
         return PathScores(scores, logits, time.perf_counter() - started)
 
     def score_and_keep(self, windows: Windows, path: str) -> float:
-        """Score `windows` by `path` and keep scores and logits; return the seconds it took."""
+        """Score `windows` by `path`, and store scores and logits. Return the seconds it took."""
         by_path = self.score(windows, path)
         self.scores[windows] = by_path.scores
         self.exact[windows] = path == EXACT
@@ -86,7 +86,7 @@ class WindowBatch:
         return [int(self._first_chunks[at]) + chunk for at in windows for chunk in range(self._counts[at])]
 
     def compare(self, tally: Tally, windows: Windows, path_scores: Scores) -> Tally:
-        """Return `tally` with `windows` added, which have exact scores here and `path_scores` by a faster path."""
+        """Return `tally` plus `windows`, which have exact scores here and `path_scores` by a faster path."""
         settings = self.labeler.decisions
         heard = np.ones(len(windows), dtype=bool)
         exact_scores = self.scores[windows]
@@ -100,7 +100,7 @@ class WindowBatch:
         return tally
 
     def find_uncertain(self, error: float) -> Windows:
-        """Return the inexact windows of cells whose label could change if inexact scores were off by up to `error`."""
+        """Return the inexact windows of cells whose label could change if their scores were off by up to `error`."""
         chosen = np.zeros(len(self.heard), dtype=bool)
         for prepared, windows in zip(self.batch, self.window_slices, strict=True):
             cells, heard = prepared.layout.cells, self.heard[windows]

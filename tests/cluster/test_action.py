@@ -98,7 +98,7 @@ def test_samples_get_the_same_labels_and_metadata_as_on_a_single_machine(
         assert sorted(one["labeled"] for one in journal if "labeled" in one) == sorted(ids[:-1])
 
         again = transform(address, ids, folder, checkpoint_folder, *ray)
-        assert "0 labeled, 1 failed, 12 labeled before" in again.stdout, again.stdout + again.stderr
+        assert "0 labeled, 1 failed, 12 already labeled" in again.stdout, again.stdout + again.stderr
         assert read_labels(made, ids) == expected
 
 

@@ -189,7 +189,7 @@ def test_a_dry_run_tells_what_it_would_send_and_sends_nothing(job: int | None) -
         (sample(chartType="image"), RecordingError, "no audio: its chart type is 'image'"),
         (sample(valuesCount=0), RecordingError, "empty: it has 0 values"),
         (sample(valuesCount=None), RecordingError, "no valuesCount that is a whole number"),
-        (sample(valuesCount=8000), RecordingError, "holds 16000 values at 16000 Hz, the sample is said to have 8000"),
+        (sample(valuesCount=8000), RecordingError, "has 16000 values at 16000 Hz; the sample should have 8000"),
     ],
 )
 def test_samples_without_usable_audio_are_left_out_with_the_reason(fields: Any, kind: type, said: str) -> None:

@@ -12,7 +12,7 @@ from tests.faults.stage import State
 
 FAILED = re.compile(r"(\d+) failed: ")
 LABELED = re.compile(r"(\d+) \S.* \([\d.]+ s\): ")
-COUNTS = re.compile(r"(\d+) recordings in .*: (\d+) labeled, (\d+) failed(?:, \d+ skipped)?(?:, (\d+) not reached)?")
+COUNTS = re.compile(r"(\d+) recordings? in .*: (\d+) labeled, (\d+) failed(?:, \d+ skipped)?(?:, (\d+) not reached)?")
 
 
 @dataclass(frozen=True)

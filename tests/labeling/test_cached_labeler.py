@@ -1,4 +1,4 @@
-"""A labeler with a store: what is held is not computed again, and no label or score depends on what is held."""
+"""A labeler with a store: stored windows aren't computed again, and no label or score depends on the store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCHES = ((0, 1), (2,), (3, 4))
 
 @pytest.fixture
 def make(tmp_path: Path, checkpoint_folder: Path) -> Callable[..., tuple[CachedLabeler, Counting]]:
-    """Makes a labeler on small windows, with the store in a folder of that name."""
+    """Return a labeler with small windows and a store in a folder with this name."""
 
     def labeler(name: str, windows: WindowSettings = WindowSettings(1000, 800), **settings: object) -> object:
         own = make_labeler(checkpoint_folder, windows, decisions(checkpoint_folder, **settings))
@@ -40,7 +40,7 @@ def make(tmp_path: Path, checkpoint_folder: Path) -> Callable[..., tuple[CachedL
 
 
 def run(labeler: CachedLabeler | Counting, sounds: Sequence[Recording] = SOUNDS) -> list[LabeledRecording]:
-    """In batches of several recordings, as a run has them."""
+    """Label in batches of several recordings, like a run."""
     labeled = []
     for batch in BATCHES:
         prepared = [labeler.prepare(sounds[at]) for at in batch if at < len(sounds)]
@@ -64,7 +64,7 @@ def test_a_store_that_is_empty_full_or_half_full_changes_no_label_and_no_bit_of_
     assert run(stored) == expected
     assert own.asked == []
     assert (stored.found_windows, stored.computed_windows) == (windows, 0)
-    # Half full: others of each batch are held.
+    # Half full: different recordings of each batch are stored.
     for held in ((0, 3), (1, 4), (2,), (1, 2, 3)):
         name = f"half {held}"
         before, _ = make(name)
@@ -78,7 +78,7 @@ def test_a_store_that_is_empty_full_or_half_full_changes_no_label_and_no_bit_of_
 
 
 @pytest.mark.parametrize("reached", [1, 2, 3])
-def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
+def test_a_resumed_run_gives_bit_identical_results(
     make: Callable[..., tuple[CachedLabeler, Counting]], reached: int
 ) -> None:
     whole, own = make("whole")
@@ -87,7 +87,7 @@ def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
     whole.label(batch)  # the first is stored, so three are computed together
     assert whole.found_windows > 0
     cut, counted = make("cut")
-    for one in SOUNDS[:reached]:  # what had come to the disk when the process was killed
+    for one in SOUNDS[:reached]:  # what was on the disk when the process was killed
         scored = whole.store.find(one.content)
         assert scored is not None
         cut.store.add(scored)
@@ -106,7 +106,7 @@ def test_a_run_that_was_cut_short_ends_with_the_bits_of_one_that_was_not(
 
 
 @pytest.mark.parametrize(("then", "now"), [(-40.0, None), (None, -40.0), (-40.0, -15.0), (-15.0, -90.0)])
-def test_windows_that_were_silent_then_are_computed_now_and_those_that_are_silent_now_are_not_heard(
+def test_windows_stored_as_silent_are_computed_and_windows_that_are_silent_now_are_ignored(
     make: Callable[..., tuple[CachedLabeler, Counting]], then: float | None, now: float | None
 ) -> None:
     run(make("one", silence_dbfs=then)[0])
@@ -118,7 +118,7 @@ def test_windows_that_were_silent_then_are_computed_now_and_those_that_are_silen
         for own, level in ((make("one", silence_dbfs=then)[1], "then"), (own, "now"))
     }
     assert sum(own.asked) == max(0, sum(silent["then"]) - sum(silent["now"]))
-    # What was heard at either time is held now.
+    # Windows that weren't silent in either run are stored now.
     third, own = make("one", silence_dbfs=then if then is None or now is None else max(then, now))
     assert run(third) == run(make_like(own))
     assert third.computed_windows == 0
@@ -128,11 +128,11 @@ def test_windows_that_were_silent_then_are_computed_now_and_those_that_are_silen
 
 
 def make_like(labeler: Counting) -> Counting:
-    """The same without a store, asking the model once for all of its kind."""
+    """Label without a store, with one batch for each kind."""
     return replace(labeler, asked=[], memory=MEMORY)
 
 
-def test_long_windows_are_held_by_the_piece(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
+def test_long_windows_are_stored_chunk_by_chunk(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
     windows, long = WindowSettings(11000, 6000), [sound(13.0, 8000, 6), SOUNDS[1]]
     stored, own = make("long", windows)
     expected = run(make_like(own), long)
@@ -145,7 +145,7 @@ def test_long_windows_are_held_by_the_piece(make: Callable[..., tuple[CachedLabe
     assert own.asked == []
 
 
-def test_a_file_that_its_source_counts_otherwise_is_computed_anew(
+def test_a_file_with_another_value_count_is_recomputed(
     make: Callable[..., tuple[CachedLabeler, Counting]],
 ) -> None:
     run(make("one")[0])
@@ -187,14 +187,14 @@ def test_a_batch_that_fails_is_not_stored(
     stored, _ = make("bad")
     broken = replace(SOUNDS[1], waveform=np.full_like(SOUNDS[1].waveform, np.nan))
     prepared = [stored.prepare(one) for one in (SOUNDS[0], broken)]
-    with pytest.raises(RecordingError, match="not finite"):
+    with pytest.raises(RecordingError, match="aren't finite"):
         stored.label(prepared)
     assert stored.store.contents() == set()
     stored.label(prepared[:1])
     assert stored.store.contents() == {SOUNDS[0].content}
 
 
-def test_decide_gives_what_a_run_gives(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
+def test_decide_gives_the_same_labels_as_a_run(make: Callable[..., tuple[CachedLabeler, Counting]]) -> None:
     stored, own = make("one")
     expected = run(stored)
     scored = stored.store.find(SOUNDS[0].content)
@@ -235,7 +235,7 @@ def test_a_model_that_turns_out_unusable_ends_the_run(
         stored.label([stored.prepare(SOUNDS[0])])
 
 
-# Fast mode, on made-up logits.
+# Fast mode, with synthetic logits.
 
 
 def fast(folder: Path, labeler: StubLabeler) -> CachedLabeler:
@@ -252,7 +252,7 @@ def block(first: int, count: int = 50, **more: object) -> list[object]:
     ]
 
 
-def test_a_fast_store_gives_recordings_back_in_the_mode_and_with_the_scores_they_had(tmp_path: Path) -> None:
+def test_a_fast_store_returns_recordings_with_their_mode_and_scores(tmp_path: Path) -> None:
     labeler = stub(noise=lambda window: 0.05)
     plain = FastLabeler(stub(noise=lambda window: 0.05), AuditSettings(min_agreement=0.0), lambda text: None)
     stored = fast(tmp_path, labeler)
@@ -273,7 +273,7 @@ def test_a_fast_store_gives_recordings_back_in_the_mode_and_with_the_scores_they
     assert again.labeler.describe_audit() == []
 
 
-def test_logits_kept_in_fast_mode_are_those_that_the_scores_come_from(tmp_path: Path) -> None:
+def test_logits_stored_in_fast_mode_are_the_ones_behind_the_scores(tmp_path: Path) -> None:
     labeler = stub(noise=lambda window: 0.05)
     audited = FastLabeler(labeler, AuditSettings(min_agreement=0.0), lambda text: None)
     batches = [block(1), block(51, silent=(3,)), block(101, count=2, silent=tuple(range(10)))]
@@ -301,5 +301,5 @@ def test_silent_recordings_are_stored_in_fast_mode_too(tmp_path: Path) -> None:
 
 def test_a_store_of_another_mode_is_refused(tmp_path: Path, checkpoint_folder: Path) -> None:
     stored = fast(tmp_path, stub())
-    with pytest.raises(ValueError, match="a store of mode fast for a labeler of mode exact"):
+    with pytest.raises(ValueError, match="the store has mode fast; expected the labeler's mode, exact"):
         CachedLabeler(stub(), stored.store)

@@ -1,4 +1,4 @@
-"""Fast mode: what is audited, what is computed again, when it goes on exactly, and what is left behind."""
+"""Fast mode: what is audited, what is recomputed, when it falls back to exact, and which labels stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAST = "merged"
 
 @dataclass(frozen=True)
 class StubLabeler(ExactLabeler):
-    """A labeler whose logits are made up from the windows themselves; the fast path's have `noise(window)` added."""
+    """A labeler that derives logits from the windows; the fast path adds `noise(window)` to them."""
 
     noise: Callable[[int], float] = lambda window: 0.0
     slow_s: float = 1e-3
@@ -41,7 +41,7 @@ class StubLabeler(ExactLabeler):
         for row, (waveform, span) in zip(logits, items, strict=True):
             window = int(waveform[0]) * 10_000 + span.start // 100
             if window in self.broken:
-                raise RecordingError("the model gave scores that are not finite numbers")
+                raise RecordingError("the model returned scores that aren't finite numbers")
             self.asked.append((path, window))
             row[:2] = true_logits(window)
             if path != EXACT:
@@ -93,11 +93,11 @@ def block(first: int, recordings: int = 50) -> list[PreparedRecording]:
     return [recording(identity) for identity in range(first, first + recordings)]
 
 
-def test_a_path_that_agrees_is_taken_and_audited_windows_stay_exact() -> None:
+def test_a_path_that_agrees_is_used_and_audited_windows_stay_exact() -> None:
     labeler = stub(noise=lambda window: 1e-4, slow_s=3e-3)
     fast, said = audited(labeler)
     labeled = [fast.label(block(first)) for first in (1, 51, 101)]
-    assert said[-1] == "fast mode: labeling by merged"
+    assert said[-1] == "fast mode: using merged"
     for first, got in zip((1, 51, 101), labeled, strict=True):
         assert told(got) == told(stub().label(block(first)))
         assert {one.mode for one in got} == {"fast merged"}
@@ -112,7 +112,7 @@ def test_a_path_that_agrees_is_taken_and_audited_windows_stay_exact() -> None:
     assert len([window for window in both if window < 510_000]) >= 64
     assert drawn <= both
     assert len(exact) < 64 + len(drawn) + 30
-    # An exact score is kept as it is: to the last bit that of the exact labeler.
+    # Exact scores are bit-identical to those of the exact labeler.
     opening = next(window for window in both if window < 510_000)
     identity, at = divmod(opening, 10_000)
     kept = labeled[0][identity - 1].segments[at].score
@@ -128,23 +128,23 @@ def test_all_windows_of_a_short_run_are_exact() -> None:
         assert told(labeled) == told(stub().label(batch))
         assert {one.mode for one in labeled} == {EXACT}
     assert said == []
-    assert fast.describe_audit() == ["fast mode: all 50 windows were needed for the opening audit and are exact"]
+    assert fast.describe_audit() == ["fast mode: the opening audit computed all 50 windows exactly"]
     assert fast.fast_ids == []
 
 
-def test_a_path_that_gives_other_labels_is_never_taken() -> None:
+def test_a_path_that_gives_other_labels_is_never_used() -> None:
     labeler = stub(noise=lambda window: 8.0 * (-1) ** window)
     fast, said = audited(labeler)
     labeled = fast.label(block(1))
     assert told(labeled) == told(stub().label(block(1)))
     assert {one.mode for one in labeled} == {EXACT}
-    assert "no path that passes is faster; labeling exactly" in said[-1]
+    assert "no faster path passed the audit; labeling in exact mode" in said[-1]
     assert fast.batch_windows == labeler.batch_windows
     fast.label(block(51))
     assert all(window < 510_000 for path, window in labeler.asked if path == FAST)
 
 
-def test_a_path_that_turns_bad_is_left_with_the_block_in_hand_and_what_was_posted_is_named() -> None:
+def test_a_path_that_turns_bad_is_dropped_at_once_and_recordings_it_labeled_are_listed() -> None:
     fast, said = audited(stub(noise=lambda window: 1e-4 if window < 510_000 else 9.0 * (-1) ** window))
     good = fast.label(block(1))
     assert {one.mode for one in good} == {"fast merged"}
@@ -161,8 +161,8 @@ def test_a_path_that_turns_bad_is_left_with_the_block_in_hand_and_what_was_poste
     assert fast.batch_windows == 8
 
 
-def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
-    # An error that is the same everywhere is known after the opening: every label that it could change is exact.
+def test_windows_near_a_threshold_or_a_rival_are_recomputed() -> None:
+    # The opening audit finds an error that is the same everywhere, so every label that it could change is exact.
     labeler = stub(noise=lambda window: 0.05)
     fast, _ = audited(labeler, min_agreement=0.0)
     fast.label(block(1))
@@ -175,17 +175,17 @@ def test_windows_near_a_threshold_or_a_rival_are_computed_again() -> None:
     for window in near:
         dog, rain = apply_score_function(true_logits(window), "sigmoid")
         assert min(abs(dog - 0.5), abs(rain - 0.5), abs(dog - rain)) < 0.04, "why was it computed again?"
-    assert "other windows were computed again exactly" in fast.describe_audit()[0]
+    assert "other windows were close to a threshold or another label and were recomputed" in fast.describe_audit()[0]
 
 
-def test_windows_that_overlap_are_all_exact_where_their_cell_is_open() -> None:
+def test_overlapping_windows_are_all_exact_if_their_cell_is_uncertain() -> None:
     labeler = stub(noise=lambda window: 0.05)
     fast, _ = audited(labeler, min_agreement=0.0)
     batch = [recording(identity, windows=10, stride=50) for identity in range(1, 101)]
     assert told(fast.label(batch)) == told(stub().label(batch))
 
 
-def test_silent_windows_are_neither_audited_nor_asked() -> None:
+def test_silent_windows_are_neither_audited_nor_computed() -> None:
     labeler = stub(noise=lambda window: 1e-4)
     fast, _ = audited(labeler)
     batch = [recording(identity, silent=(0, 4)) for identity in range(1, 61)]
@@ -207,7 +207,7 @@ def test_a_block_that_fails_leaves_no_trace() -> None:
     assert "64 of 64 audited windows" in said[0]
 
 
-def test_the_same_seed_audits_the_same_windows_whatever_the_blocks() -> None:
+def test_the_same_seed_audits_the_same_windows_for_any_block_size() -> None:
     def later(size: int, seed: int) -> set[int]:
         labeler = stub(noise=lambda window: 1e-7)
         fast, _ = audited(labeler, seed=seed)
@@ -220,18 +220,18 @@ def test_the_same_seed_audits_the_same_windows_whatever_the_blocks() -> None:
     assert later(20, 0) == later(100, 0) != later(100, 1)
 
 
-def test_without_another_path_fast_mode_says_so_and_is_exact() -> None:
+def test_without_a_faster_path_fast_mode_says_so_and_is_exact() -> None:
     labeler = stub()
     labeler.classifier.paths = (EXACT,)
     fast, said = audited(labeler)
-    assert said == ["fast mode: no path but the exact one on this device; labeling exactly"]
+    assert said == ["fast mode: this device has no faster path; labeling in exact mode"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert fast.describe_audit() == []
 
 
-def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> None:
+def test_repeated_windows_leave_no_padding_to_merge_and_the_log_says_so() -> None:
     fast, said = audited(stub(fill=REPEAT))
-    assert said == ["fast mode: --fill repeat leaves no padding to merge; labeling exactly"]
+    assert said == ["fast mode: --fill repeat leaves no padding to merge; labeling in exact mode"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert (fast.describe_audit(), fast.fast_ids, fast.batch_windows) == ([], [], 8)
 
@@ -239,8 +239,8 @@ def test_repeated_windows_leave_no_padding_to_merge_and_the_user_is_told() -> No
     labeler.classifier.paths = (EXACT, FAST, "merged-int8")
     fast, said = audited(labeler)
     fast.label(block(1))
-    assert said[0] == "fast mode: --fill repeat leaves no padding to merge; what is left to try: merged-int8"
-    assert said[-1] == "fast mode: labeling by merged-int8"
+    assert said[0] == "fast mode: --fill repeat leaves no padding to merge; trying only merged-int8"
+    assert said[-1] == "fast mode: using merged-int8"
     assert {path for path, _ in labeler.asked} == {EXACT, "merged-int8"}
 
 
@@ -249,7 +249,7 @@ def test_a_label_of_several_classes_is_audited_by_its_own_score() -> None:
     settings = DecisionSettings(either, score_function="sigmoid", merge=False)
     fast, said = audited(replace(stub(noise=lambda window: 1e-4, slow_s=3e-3), decisions=settings))
     got = fast.label(block(1))
-    assert said[-1] == "fast mode: labeling by merged"
+    assert said[-1] == "fast mode: using merged"
     heard = [[one.label == "sound" for one in recording.segments] for recording in got]
     assert heard == [
         [max(true_logits(identity * 10_000 + window)) >= 0 for window in range(10)] for identity in range(1, 51)

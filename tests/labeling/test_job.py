@@ -1,4 +1,4 @@
-"""What options become before torch is imported."""
+"""Jobs from options, before torch is imported."""
 
 from __future__ import annotations
 
@@ -27,27 +27,25 @@ def job(mode: str = "exact", fill: Fill = "pad") -> Job:
         ("pad", "fast", "cpu", False),
     ],
 )
-def test_fast_mode_is_named_as_faster_where_it_has_something_to_save(
-    fill: Fill, mode: str, device: str, named: bool
-) -> None:
+def test_fast_mode_is_suggested_only_if_it_can_be_faster(fill: Fill, mode: str, device: str, named: bool) -> None:
     assert ("--mode fast" in suggest_speedups(job(mode, fill), device)) is named
 
 
-def test_the_fill_asked_for_is_computed_with_and_written_beside_the_labels() -> None:
+def test_the_fill_option_is_used_and_written_to_the_metadata() -> None:
     arguments = ["--data-ids-file", "ids.json", "--model", EMBEDDED]
     for more, fill in (((), "pad"), (("--fill", "repeat"), "repeat"), (("--fill", ""), "pad")):
         read = read_job(parse([*arguments, *more], warn=lambda text: None))
         assert read.compute.fill == fill
-        # Of both, since what an earlier run wrote stays unless it is written over.
+        # For both, since metadata of an earlier run stays unless it's overwritten.
         assert (
             build_metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"]
             == fill
         )
 
 
-def test_labels_that_cannot_win_are_told_once_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_that_cannot_win_cause_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data-ids-file", "ids.json", "--model", EMBEDDED, "--audioset-labels"]
     read_job(parse([*arguments, "Dog, Animal*"], warn=lambda text: None))
     assert capsys.readouterr().out == ""
     read_job(parse([*arguments, "Animal*, Dog"], warn=lambda text: None))
-    assert capsys.readouterr().out.startswith("warning: 'Dog' is never written")
+    assert capsys.readouterr().out.startswith("warning: 'Dog' will never be used")

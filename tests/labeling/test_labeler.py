@@ -1,4 +1,4 @@
-"""Parity with transformers' own pipeline, cell for cell, and what must not change a score."""
+"""Parity with transformers' pipeline, cell for cell, and what must not change a score."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RNG = np.random.default_rng(3)
 
 
 def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording:
-    """A sound that changes from second to second, so that its windows differ."""
+    """A sound that changes every second, so that its windows differ."""
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** (np.floor(time) % 5)
     waveform = 0.3 * np.sin(2 * np.pi * hz * time) + RNG.normal(0, 0.02, len(time)) * (np.floor(time) % 2)
@@ -89,7 +89,7 @@ def by_pipeline(
     folder: Path, sound: Recording, windows: WindowSettings, names: list[str], threshold: float = 0.15,
     fill_up: Callable[[Waveform], Waveform] = lambda part: part,
 ) -> list[tuple[int, int, str]]:  # fmt: skip
-    """Cells and labels worked out anew: transformers' pipeline on slices, and the design's rules in plain Python."""
+    """Compute cells and labels independently: transformers' pipeline on slices, and the rules in plain Python."""
     from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
 
     classify = pipeline(
@@ -123,7 +123,7 @@ def by_pipeline(
         (44100, 4.1, WindowSettings(2000, 2000)),
         (22050, 3.0, WindowSettings(999, 333)),
         (8000, 0.7, WindowSettings(2000, 2000)),
-        (48000, 23.0, WindowSettings(0, 0)),  # three pieces
+        (48000, 23.0, WindowSettings(0, 0)),  # three chunks
     ],
 )
 def test_labels_agree_cell_for_cell_with_the_pipeline(
@@ -145,7 +145,7 @@ def test_labels_agree_cell_for_cell_with_the_pipeline(
         (6.3, WindowSettings(1000, 700)),
         (0.2, WindowSettings(25, 25)),
         (0.7, WindowSettings(2000, 2000)),  # shorter than its window
-        (23.0, WindowSettings(0, 0)),  # three pieces, each of them filled up
+        (23.0, WindowSettings(0, 0)),  # three chunks, each filled up
     ],
 )
 def test_repeated_windows_are_labeled_as_the_pipeline_labels_tiled_slices(
@@ -160,7 +160,7 @@ def test_repeated_windows_are_labeled_as_the_pipeline_labels_tiled_slices(
     assert told(label(labeler, sound)[0]) == expected
 
 
-def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
+def test_repeating_changes_only_the_scores_of_short_windows(
     make_labeler: MakeLabeler,
 ) -> None:
     for seconds, same in ((2.0, False), (164_080 / 16000, True)):
@@ -171,7 +171,7 @@ def test_repeating_changes_the_scores_of_short_windows_and_of_no_others(
         assert bool((padded == again).all()) is same
 
 
-def test_repeated_windows_of_several_lengths_do_not_depend_on_company(
+def test_repeated_windows_of_several_lengths_do_not_depend_on_their_batch(
     make_labeler: MakeLabeler,
 ) -> None:
     sounds = [recording(seconds, identity=i) for i, seconds in enumerate((3.2, 0.4, 0.07, 12.0))]
@@ -188,7 +188,7 @@ def test_a_label_that_stands_for_several_classes_is_scored_by_the_highest(
     make_labeler: MakeLabeler,
 ) -> None:
     sound = recording(30.0)
-    windows = WindowSettings(15_000, 5000)  # two pieces a window, and cells that three windows cover
+    windows = WindowSettings(15_000, 5000)  # two chunks per window, and cells that three windows cover
     labeler = make_labeler("Animal* (0), Speech* (0)", windows=windows, merge=False)
     prepared = labeler.prepare(sound)
     assert set(prepared.chunk_counts) == {2}
@@ -227,7 +227,7 @@ def test_scores_of_all_classes_equal_the_pipelines_within_1e_4(
         assert row == pytest.approx([expected[name] for name in labeler.classifier.checkpoint.class_names], abs=1e-4)
 
 
-def test_scores_do_not_depend_on_batch_size_order_or_company(make_labeler: MakeLabeler) -> None:
+def test_scores_do_not_depend_on_batch_size_order_or_other_windows(make_labeler: MakeLabeler) -> None:
     sounds = [recording(seconds, rate, i) for i, (seconds, rate) in enumerate([(3.2, 16000), (0.4, 8000), (7, 44100)])]
     alone = [label(make_labeler(merge=False), sound)[0] for sound in sounds]
     for batch_size in (1, 3, 100):
@@ -277,7 +277,7 @@ def test_on_running_out_of_memory_the_batch_halves_and_nothing_changes(
     got = label(labeler, sound)[0]
     assert told(got) == told(expected)
     assert labeler.classifier.capacity == 2
-    assert warnings == ["out of memory on cpu with a batch of 5 windows; going on with 2"]
+    assert warnings == ["out of memory on cpu with a batch of 5 windows; continuing with 2"]
 
 
 def test_without_memory_for_a_single_window_the_recording_fails(make_labeler: MakeLabeler) -> None:
@@ -323,7 +323,7 @@ def test_every_way_of_running_out_of_memory_is_recognized_and_nothing_else(error
     assert is_out_of_memory(error) is expected
 
 
-def test_any_other_error_of_the_model_is_not_taken_for_a_lack_of_memory(
+def test_other_errors_of_the_model_are_not_mistaken_for_running_out_of_memory(
     make_labeler: MakeLabeler,
 ) -> None:
     with pytest.raises((RuntimeError, ValueError)):
@@ -352,7 +352,7 @@ def test_a_recording_that_is_silent_throughout_needs_no_model(make_labeler: Make
     assert told(label(labeler, sound)[0]) == [(0, 48000, "other")]
 
 
-def test_silence_is_never_taken_for_a_label_even_where_its_threshold_is_0(
+def test_silence_never_gets_a_label_of_interest_even_with_a_threshold_of_0(
     make_labeler: MakeLabeler,
 ) -> None:
     sound = recording(3.0)
@@ -379,12 +379,12 @@ def test_a_recording_delivered_at_another_rate_is_labeled_in_its_own_values(
 
 
 def test_a_waveform_that_is_not_at_the_models_rate_is_refused(make_labeler: MakeLabeler) -> None:
-    with pytest.raises(ValueError, match="a waveform at 8000 Hz; the model hears 16000 Hz"):
+    with pytest.raises(ValueError, match="the waveform is at 8000 Hz; the model expects 16000 Hz"):
         make_labeler().prepare(replace(recording(2.0), rate_hz=8000))
 
 
 def test_a_long_window_is_as_loud_as_its_parts_together(make_labeler: MakeLabeler) -> None:
-    sound = recording(70.0)  # more than is squared at once
+    sound = recording(70.0)  # more than one block of squares
     sound.waveform[:] = 1e-4
     sound.waveform[-16000:] = 0.1  # -38.5 dBFS over the whole
     windows = WindowSettings(0, 0)
@@ -408,7 +408,7 @@ def test_a_second_checkpoint_with_other_labels_frames_and_bins_works_by_its_fold
     labeler = make_labeler("go, now (start), yes", folder=folder, windows=WindowSettings(2000, 1000))
     prepared: PreparedRecording = labeler.prepare(recording(5.0))
     assert labeler.classifier.checkpoint.front_end.limit_values == 400 + 160 * 127
-    assert set(prepared.chunk_counts) == {2}  # 32000 values in pieces of at most 20720
+    assert set(prepared.chunk_counts) == {2}  # 32000 values in chunks of at most 20720
     assert {segment.label for segment in labeler.label([prepared])[0].segments} <= {"start", "yes", "other"}
 
 
@@ -421,7 +421,7 @@ def demo_truth() -> dict[str, list[tuple[float, float, str]]]:
 
 
 @pytest.mark.parametrize("name", sorted(demo_truth()))
-def test_the_embedded_checkpoint_labels_the_demos_recordings_rightly_and_as_the_pipeline_does(name: str) -> None:
+def test_the_embedded_checkpoint_labels_the_demo_correctly_and_like_the_pipeline(name: str) -> None:
     sound = audio.decode((ROOT / "demo" / "recordings" / name).read_bytes())
     one = of(sound)
     checkpoint = find_checkpoint(str(EMBEDDED))
@@ -452,7 +452,7 @@ def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
     assert choose_device(ComputeSettings("auto", "float32")).dtype_name == "float32"
 
 
-def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_length() -> None:
+def test_slower_fast_paths_are_more_accurate_and_accept_windows_of_any_length() -> None:
     checkpoint = find_checkpoint(str(EMBEDDED))
     device = choose_device(ComputeSettings("cpu"))
     classifier = Classifier(checkpoint, device, fast=True)
@@ -475,7 +475,7 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
         compute_logits(labeler, prepared[:1], "merged")[0], abs=1e-4
     )
 
-    # A repeated window has no padding: nothing is merged, and 8-bit integers go on being a way of their own.
+    # A repeated window has no padding to merge, but 8-bit integers are still a separate path.
     repeating = replace(labeler, fill=REPEAT)
     assert repeating.paths == tuple(path for path in classifier.paths if path != "merged")
     short = prepared[1:3]
@@ -486,7 +486,7 @@ def test_fast_paths_come_closer_the_slower_they_are_and_take_windows_of_any_leng
     assert all(1e-5 < np.abs(other - exact).max() < 0.05 for other in others)
 
 
-def test_bfloat16_moves_the_scores_of_the_demos_windows_by_no_more_than_a_hundredth() -> None:
+def test_bfloat16_changes_the_scores_of_the_demo_by_at_most_a_hundredth() -> None:
     checkpoint = find_checkpoint(str(EMBEDDED))
     windows = []
     for name in sorted(demo_truth()):

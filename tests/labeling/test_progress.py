@@ -39,51 +39,62 @@ def test_a_recordings_line_gives_id_name_length_and_labels_found() -> None:
     assert job_log(1)[0] == "0 dog.wav (2.0 s): speech 1.0 s, other 1.0 s"
 
 
+def test_totals_give_segments_and_seconds_of_each_label() -> None:
+    stream = io.StringIO()
+    progress = Progress(1000, False, stream, Clock())
+    progress.say_totals()
+    assert stream.getvalue() == ""
+    for identity in range(2):
+        progress.report_labeled(labeled(identity))
+    progress.say_totals()
+    assert stream.getvalue() == "labels: speech 4 segments, 2.0 s; other 2 segments, 2.0 s\n"
+
+
 def test_up_to_200_recordings_get_a_line_each() -> None:
     assert len(job_log(200, failures=60)) == 202
 
 
-def test_more_recordings_get_a_line_a_per_cent_and_stay_far_below_1000_lines() -> None:
+def test_more_recordings_get_a_line_per_percent_and_stay_far_below_1000_lines() -> None:
     lines = job_log(10_000, failures=5_000)
     assert len(lines) < 200
     assert sum(" % " in line or line.split()[1] == "%:" for line in lines) == 100
     assert sum("failed: it is empty" in line for line in lines) == 50
-    assert any("--failed-ids-file gets the ids of all" in line for line in lines)
-    assert lines[-2].endswith("48, 49 and 4950 more")
-    assert lines[-1].endswith("10000 recordings in 0 s: 5000 labeled, 5000 failed")
+    assert any("--failed-ids-file lists all their ids" in line for line in lines)
+    assert lines[-2].endswith("48, 49 and 4,950 more")
+    assert lines[-1].endswith("10,000 recordings in 0 s: 5,000 labeled, 5,000 failed")
 
 
-def test_why_recordings_were_skipped_is_summed_up_where_each_has_no_line_of_its_own() -> None:
+def test_skip_reasons_are_counted_if_recordings_get_no_lines() -> None:
     stream = io.StringIO()
     progress = Progress(1000, False, stream, Clock())
     summary = Summary()
-    progress.report_labeled_before(300, "by the journal j")
+    progress.report_labeled_before(300, "according to the journal j")
     summary.done += range(300)
     for identity in range(300, 1000):
         progress.report_skipped(identity, "it is disabled" if identity % 2 else "labeled by hand")
         summary.skipped.append(identity)
     progress.finish(summary, None)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "300 of 1000 recordings were labeled before, by the journal j"
-    assert lines[-3:-1] == ["skipped: 350: labeled by hand", "skipped: 350: it is disabled"]
-    assert lines[-1] == "1000 recordings in 0 s: 0 labeled, 0 failed, 300 labeled before, 700 skipped"
+    assert lines[0] == "300 of 1,000 recordings already labeled, according to the journal j"
+    assert lines[-3:-1] == ["350 skipped: labeled by hand", "350 skipped: it is disabled"]
+    assert lines[-1] == "1,000 recordings in 0 s: 0 labeled, 0 failed, 300 already labeled, 700 skipped"
 
 
-def test_reasons_that_are_all_different_do_not_fill_the_log() -> None:
+def test_many_different_reasons_do_not_fill_the_log() -> None:
     stream = io.StringIO()
     progress = Progress(1000, False, stream, Clock())
     for identity in range(1000):
         progress.report_skipped(identity, f"reason {identity}")
     progress.finish(Summary(skipped=list(range(1000))), None)
     assert len(stream.getvalue().splitlines()) < 130
-    assert "skipped: 980: other reasons" in stream.getvalue()
+    assert "980 skipped: other reasons" in stream.getvalue()
 
 
 def test_verbose_gives_every_recording_its_line() -> None:
     assert len(job_log(500, failures=100, verbose=True)) == 502
 
 
-def test_a_name_cannot_write_lines_of_its_own() -> None:
+def test_a_name_cannot_add_lines_to_the_log() -> None:
     stream = io.StringIO()
     Progress(1, False, stream, Clock()).report_labeled(labeled(1, "a\nb\x1b[31m\u2028" + "c" * 200))
     assert stream.getvalue().count("\n") == 1
@@ -98,7 +109,7 @@ def test_after_the_first_batch_the_time_left_is_estimated() -> None:
     progress.report_batch(5, 20, 0.0)
     clock.now = 60.0
     progress.report_batch(5, 20, 0.0)
-    assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min more for the other 95 recordings\n"
+    assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min left for 95 more recordings\n"
 
 
 def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -> None:
@@ -113,21 +124,21 @@ def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -
         progress.report_batch(5, 20, 0.0)
     lines = stream.getvalue().splitlines()
     assert 2 <= len(lines) <= 8
-    assert all(line.startswith("estimate revised: about ") for line in lines[1:])
+    assert all(line.startswith("new estimate: about ") for line in lines[1:])
     assert lines[-1].endswith("recordings")
 
 
-def test_what_is_spent_once_and_what_failed_is_not_expected_again() -> None:
+def test_the_estimate_ignores_one_time_work_and_failed_recordings() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
     for recording in range(10):
         progress.report_failed(recording, "it is empty")
     clock.now = 130.0
-    progress.report_batch(10, 500, 100.0)  # 3 s a recording, once the audit is over
-    assert "about 4 min more for the other 80 recordings" in stream.getvalue()
+    progress.report_batch(10, 500, 100.0)  # 3 s per recording after the audit
+    assert "about 4 min left for 80 more recordings" in stream.getvalue()
 
 
-def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_faster() -> None:
+def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(1000, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast", "a GPU"]))
     for _ in range(3):
@@ -135,8 +146,8 @@ def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_fast
         progress.report_batch(1, 5, 0.0)
     warnings = [line for line in stream.getvalue().splitlines() if line.startswith("warning")]
     assert warnings == [
-        "warning: at this rate the run takes longer than the 1 h of --max-hours; what would take less: "
-        "--mode fast; a GPU"
+        "warning: at this rate, the run will take longer than --max-hours 1; to make it faster, use "
+        "--mode fast; or a GPU"
     ]
     stream = io.StringIO()
     progress = Progress(100, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast"]))
@@ -145,13 +156,13 @@ def test_a_run_that_takes_too_long_says_so_early_and_once_and_names_what_is_fast
     assert "max-hours" not in stream.getvalue()
 
 
-def test_the_summary_names_what_is_without_labels_and_where_it_was_written() -> None:
+def test_the_summary_lists_unlabeled_ids_and_the_file_with_them() -> None:
     stream = io.StringIO()
     summary = Summary(labeled=[1], failed=[2], skipped=[3], not_reached=[4, 5], end_reason="the key is not accepted")
     Progress(5, False, stream, Clock()).finish(summary, "failed.json")
     assert stream.getvalue().splitlines() == [
         "the run ended early: the key is not accepted",
-        "without labels: 2, 4, 5; ids written to failed.json",
+        "not labeled: 2, 4, 5; ids written to failed.json",
         "5 recordings in 0 s: 1 labeled, 1 failed, 1 skipped, 2 not reached",
     ]
 
@@ -171,7 +182,7 @@ def test_a_terminal_gets_a_bar_and_the_lines_above_it() -> None:
     assert "2 recordings in 0 s: 1 labeled, 1 failed" in stream.getvalue()
 
 
-def test_a_warning_is_said_once() -> None:
+def test_a_warning_is_printed_once() -> None:
     stream = io.StringIO()
     progress = Progress(2, False, stream, Clock())
     for _ in range(3):
@@ -179,17 +190,17 @@ def test_a_warning_is_said_once() -> None:
     assert stream.getvalue() == "warning: low rate\n"
 
 
-def test_durations_read_well() -> None:
+def test_durations_are_rounded_for_people() -> None:
     assert [format_duration(s) for s in (0.4, 89, 100, 3000, 12000)] == ["0 s", "89 s", "2 min", "50 min", "3 h 20 min"]
 
 
-def test_a_long_dry_run_tells_only_the_first_of_what_it_would_send() -> None:
+def test_a_long_dry_run_prints_only_the_first_requests() -> None:
     stream = io.StringIO()
     progress = Progress(300, False, stream, Clock())
     for _ in range(600):
         progress.say_limited("dry run, not sent: POST")
     assert len(stream.getvalue().splitlines()) == 51
-    assert stream.getvalue().splitlines()[-1] == "further lines of this kind only with --verbose"
+    assert stream.getvalue().splitlines()[-1] == "to see more lines like these, use --verbose"
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_the_run() -> None:

@@ -32,7 +32,7 @@ from block.windows import PreparedRecording, lay_out_windows
 
 @dataclass
 class FakeStudio:
-    """A source and a sink whose trouble is told beforehand, and that remembers what was asked of it."""
+    """A source and sink with predefined trouble that records its calls."""
 
     trouble: dict[int, BaseException] = field(default_factory=dict)
     write_trouble: dict[int, BaseException] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class FakeStudio:
 
 @dataclass
 class FakeLabeler:
-    """Two pieces a recording, four a batch; groups with a poisoned recording in them fail."""
+    """Two chunks per recording, four per batch. Groups with a poisoned recording fail."""
 
     poisoned: dict[int, BaseException] = field(default_factory=dict)
     batch_windows: int = 4
@@ -85,7 +85,7 @@ class FakeLabeler:
 
 @dataclass
 class Told:
-    """What the reporter was told, in order."""
+    """A reporter that records its calls in order."""
 
     lines: list[tuple[str, int, str]] = field(default_factory=list)
     batches: list[tuple[int, int]] = field(default_factory=list)
@@ -117,7 +117,7 @@ def test_recordings_share_batches_in_order_and_all_are_written() -> None:
     assert told.batches == [(2, 4), (2, 4), (1, 2)]
 
 
-def test_a_failing_recording_is_given_up_and_reported_and_the_others_go_on() -> None:
+def test_a_failing_recording_is_reported_and_the_others_continue() -> None:
     studio = FakeStudio(trouble={2: RecordingError("it is empty"), 4: RecordingSkipped("it is disabled")})
     summary, told = run(studio, FakeLabeler(), [1, 2, 3, 4, 5])
     assert (summary.labeled, summary.failed, summary.skipped) == ([1, 3, 5], [2], [4])
@@ -127,14 +127,14 @@ def test_a_failing_recording_is_given_up_and_reported_and_the_others_go_on() -> 
     assert ("skipped", 4, "it is disabled") in told.lines
 
 
-def test_an_error_nobody_foresaw_fails_its_recording_alone_and_is_named() -> None:
+def test_an_unexpected_error_fails_only_its_recording_and_names_the_error() -> None:
     studio = FakeStudio(trouble={2: ZeroDivisionError("division by zero")})
     summary, told = run(studio, FakeLabeler(), [1, 2, 3])
     assert (summary.labeled, summary.failed) == ([1, 3], [2])
     assert ("failed", 2, "unexpected ZeroDivisionError: division by zero") in told.lines
 
 
-def test_a_recording_that_spoils_its_batch_fails_alone() -> None:
+def test_a_recording_that_makes_its_batch_fail_is_the_only_one_to_fail() -> None:
     labeler = FakeLabeler(poisoned={2: RecordingError("its scores are no numbers")})
     summary, told = run(FakeStudio(), labeler, [1, 2, 3, 4])
     assert (summary.labeled, summary.failed) == ([1, 3, 4], [2])
@@ -191,7 +191,7 @@ def test_three_recordings_in_a_row_that_the_key_may_not_read_end_the_run() -> No
     assert summary.labeled[:2] == [1, 4]
 
 
-def test_two_in_a_row_and_again_two_do_not() -> None:
+def test_two_refused_recordings_in_a_row_twice_do_not_end_the_run() -> None:
     studio = FakeStudio(
         trouble=dict.fromkeys((2, 3, 5, 6), RecordingForbidden("HTTP 403")),
         give_up_trouble=dict.fromkeys((2, 3, 5, 6), RecordingForbidden("HTTP 403")),
@@ -219,14 +219,14 @@ def test_eight_recordings_in_a_row_that_the_network_loses_end_the_run_and_are_na
     assert "8 recordings in a row" in summary.end_reason
 
 
-def test_a_recording_that_comes_through_shows_that_the_network_is_there() -> None:
+def test_a_successful_recording_resets_the_count_of_lost_ones() -> None:
     studio = FakeStudio(trouble={n: RecordingLost("gone") for n in range(1, 40) if n % 8})
     summary, _ = run(studio, FakeLabeler(), list(range(1, 40)))
     assert not summary.end_reason
     assert summary.labeled == [8, 16, 24, 32]
 
 
-def test_recordings_that_are_done_are_counted_apart_from_those_that_are_skipped() -> None:
+def test_done_and_skipped_recordings_are_counted_separately() -> None:
     studio = FakeStudio(trouble={1: RecordingDone("labeled before"), 2: RecordingSkipped("it is disabled")})
     summary, told = run(studio, FakeLabeler(), [1, 2, 3])
     assert (summary.done, summary.skipped, summary.labeled) == ([1], [2], [3])
@@ -234,7 +234,7 @@ def test_recordings_that_are_done_are_counted_apart_from_those_that_are_skipped(
     assert told.lines[0] == ("skipped", 1, "labeled before")
 
 
-def test_a_signal_is_heard_while_the_model_is_at_work() -> None:
+def test_a_signal_is_handled_while_the_model_computes() -> None:
     at_work, release = threading.Event(), threading.Event()
 
     class SlowLabeler(FakeLabeler):
@@ -256,10 +256,10 @@ def test_a_skipped_recording_that_cannot_be_proposed_fails_with_both_reasons() -
     )
     summary, told = run(studio, FakeLabeler(), [1])
     assert summary.failed == [1]
-    assert told.lines == [("failed", 1, "it is disabled; and that could not be proposed: HTTP 400: nope")]
+    assert told.lines == [("failed", 1, "it is disabled; proposing it without changes failed, too: HTTP 400: nope")]
 
 
-def test_recordings_that_need_no_model_do_not_pile_up() -> None:
+def test_recordings_that_need_no_model_do_not_accumulate() -> None:
     labeler = FakeLabeler(silent=True)
     summary, _ = run(FakeStudio(), labeler, list(range(1000)))
     assert len(summary.labeled) == 1000
@@ -300,7 +300,7 @@ def test_an_error_of_the_reporter_ends_the_run_with_its_name_and_keeps_count() -
     assert summary.end_reason == "unexpected ZeroDivisionError: oops"
 
 
-def test_work_ahead_keeps_the_order_and_holds_no_more_than_the_budget_even_where_sizes_grow() -> None:
+def test_prefetching_keeps_the_order_and_the_memory_budget_even_if_sizes_grow() -> None:
     lock = threading.Lock()
     held: dict[int, int] = {}
     most = 0
@@ -324,10 +324,10 @@ def test_work_ahead_keeps_the_order_and_holds_no_more_than_the_budget_even_where
             with lock:
                 del held[item]
     assert seen == list(range(80))
-    assert 1000 < most <= 3500  # the budget, and the one whose turn it is
+    assert 1000 < most <= 3500  # the budget plus the next item
 
 
-def test_one_that_alone_exceeds_the_budget_passes_when_its_turn_comes() -> None:
+def test_an_item_larger_than_the_budget_passes_when_it_is_next() -> None:
     def work(item: int, reserve: Callable[[int], None]) -> int:
         reserve(10_000)
         return item
@@ -337,7 +337,7 @@ def test_one_that_alone_exceeds_the_budget_passes_when_its_turn_comes() -> None:
     assert found == list(range(20))
 
 
-def test_whoever_waits_for_the_budget_is_let_go_when_everything_is_over() -> None:
+def test_closing_the_budget_releases_waiting_threads() -> None:
     budget = MemoryBudget(100)
     budget.reserve(0, 100)
     waiting = threading.Thread(target=budget.reserve, args=(1, 50))
@@ -347,7 +347,7 @@ def test_whoever_waits_for_the_budget_is_let_go_when_everything_is_over() -> Non
     assert not waiting.is_alive()
 
 
-def test_a_failed_fetch_is_handed_over_in_its_place() -> None:
+def test_a_failed_fetch_is_yielded_in_order() -> None:
     def work(item: int, reserve: Callable[[int], None]) -> int:
         if item == 1:
             raise RecordingError("no")
