@@ -194,7 +194,7 @@ def make_row(sample: LocalSample, details: Mapping[str, object], job_id: int | N
 def find_labeler(sample: LocalSample) -> str:
     """Return who labeled a sample: NOBODY, HAND, BLOCK, or OTHER if nothing says so.
 
-    As for the block that labels, labels that are no longer those it wrote were changed by hand.
+    If the labels of this block have changed since it wrote them, a person changed them, as the block itself assumes.
     """
     if not sample.structured_labels and not sample.label:
         return NOBODY

@@ -57,7 +57,7 @@ def select(rows: Sequence[RecordingRow], which: str, ids: str = "") -> list[Reco
 
 
 def draw(ids: Sequence[int], count: int | None) -> list[int]:
-    """Return `count` of the ids, drawn at random, in ascending order; all as they are if there are no more, or None."""
+    """Return `count` of the ids, drawn at random and sorted, or all of them if there are no more or `count` is None."""
     return list(ids) if count is None or count >= len(ids) else sorted(random.sample(ids, count))
 
 
