@@ -80,7 +80,7 @@ def main(python: str) -> int:
             raise NotAudited(f"it has no advisories: it knows of none for {VULNERABLE}")
         found = known(python, wanted)
     except NotAudited as error:
-        print(f"not audited; the vulnerability database isn't available here: {error}")
+        print(f"not audited; the database of vulnerabilities cannot be had here: {error}")
         return 2
     for pin, ids in sorted(found.items()):
         print(f"{pin}: {', '.join(ids)}")
