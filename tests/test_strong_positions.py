@@ -1,4 +1,4 @@
-"""The recipe for a checkpoint with strong position embeddings, tested without training."""
+"""The recipe of the checkpoint with strong positions: what it promises of them, without training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model() -> ASTForAudioClassification:
     return ASTForAudioClassification.from_pretrained(EMBEDDED).eval().requires_grad_(False)
 
 
-def test_positions_have_the_requested_norm_and_depend_only_on_the_seed(recipe: ModuleType) -> None:
+def test_positions_have_the_norm_asked_for_and_are_made_again_from_the_same_seed(recipe: ModuleType) -> None:
     table = recipe.strong_positions(7.5, 192, torch.Generator().manual_seed(3))
     assert table.shape == (512, 192)
     assert float(table.norm(dim=1).mean()) == pytest.approx(7.5, rel=1e-5)
@@ -40,7 +40,7 @@ def test_positions_near_in_time_are_alike_but_not_smooth(recipe: ModuleType) -> 
     assert float(far.mean()) < 0.5
 
 
-def test_positions_are_kept_at_the_norm_of_the_patches(recipe: ModuleType, model: ASTForAudioClassification) -> None:
+def test_positions_are_held_at_the_norm_of_the_patches(recipe: ModuleType, model: ASTForAudioClassification) -> None:
     patches = torch.randn(100, 256, generator=torch.Generator().manual_seed(0))
     special = model.audio_spectrogram_transformer.embeddings.position_embeddings[0, :2].clone()
     recipe.scale_positions(model, patches)

@@ -212,7 +212,7 @@ print(json.dumps({{"dependencies": [
 
 
 @pytest.mark.parametrize(
-    ("before", "answer", "code", "expected"),
+    ("before", "answer", "code", "message"),
     [
         ("", '{"vulns": [{"id": "CVE-1"}] if pin == "jinja2==2.10" else []}', 0, "0 with known vulnerabilities"),
         ("", '{"vulns": [{"id": "CVE-1"}] if pin[:7] in ("jinja2=", "urllib3") else []}', 1, "urllib3=="),
@@ -222,14 +222,14 @@ print(json.dumps({{"dependencies": [
     ],
 )  # fmt: skip
 def test_the_audit_reports_vulnerabilities_and_says_when_it_cannot_tell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, expected: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: str, answer: str, code: int, message: str
 ) -> None:
     audit = module(LOCKED / "audit.py")
     fake = tmp_path / "python"
     fake.write_text(ANSWERING.format(python=sys.executable, before=before, answer=answer))
     fake.chmod(0o755)
     assert audit.main(str(fake)) == code
-    assert expected in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_the_audit_covers_every_locked_package() -> None:
