@@ -175,7 +175,7 @@ def test_a_server_that_asks_for_no_wait_gets_the_usual_one(asked: str) -> None:
 
 def test_a_server_that_asks_for_too_long_a_wait_is_given_up_at_once() -> None:
     with scripted(Answer(429, headers={"Retry-After": "3600"})) as server:
-        with pytest.raises(ConnectionFailed, match="asks to wait until 3600, which is too long"):
+        with pytest.raises(ConnectionFailed, match="not retried, because its Retry-After \\(3600\\) is too long"):
             client_of(server).get_json("/api/x")
     assert len(server.asked) == 1
 
@@ -186,7 +186,7 @@ def test_once_the_run_is_over_nothing_is_tried_again() -> None:
         client = StudioClient(server.url, KEY, stop=stop)
         threading.Timer(0.2, stop.set).start()
         began = time.monotonic()
-        with pytest.raises(ConnectionFailed, match="HTTP 503.* not tried again, as the run is over"):
+        with pytest.raises(ConnectionFailed, match="HTTP 503.* not retried, because the run is over"):
             client.get_json("/api/x")
     assert time.monotonic() - began < 5
 
@@ -221,7 +221,7 @@ def test_the_key_never_follows_a_redirect_to_another_host(status: int) -> None:
 @pytest.mark.parametrize("location", ["http://127.0.0.1:99999/", "http://[::1/"])
 def test_a_redirect_to_what_is_no_address_is_told_as_such(location: str) -> None:
     with scripted(Answer(307, headers={"Location": location})) as server:
-        with pytest.raises(StudioError, match="no address|another host|Invalid IPv6 URL"):
+        with pytest.raises(StudioError, match="an address that is not valid|another host|Invalid IPv6 URL"):
             client_of(server).get_json("/api/x")
 
 
@@ -240,7 +240,7 @@ def test_a_redirect_within_the_host_is_followed_with_the_body() -> None:
 
 def test_a_redirect_that_would_drop_what_is_written_is_an_error() -> None:
     with scripted(Answer(302, headers={"Location": "/v1/moved"})) as server:
-        with pytest.raises(Redirected, match="drops what is written"):
+        with pytest.raises(Redirected, match="would drop the data"):
             client_of(server).post_json("/api/x", {"a": 1})
 
 
@@ -323,7 +323,7 @@ def drip(pieces: int, size: int, pause_s: float) -> Callable[[socket.socket], No
 
 def test_a_body_that_hardly_moves_is_given_up_and_the_word_is_that_it_stalled() -> None:
     # Something comes well within every time limit, and yet far too little of it.
-    said = r"stalled: \d+ bytes in .*tried 2 times"
+    said = r"stalled: only \d+ bytes in .*tried 2 times"
     with listening(drip(200, 10, 0.05)) as url, pytest.raises(ConnectionFailed, match=said):
         impatient(url).get_bytes("/api/1/wav", 1 << 20)
 
@@ -339,7 +339,7 @@ def test_a_body_without_end_is_refused_at_its_limit() -> None:
         while True:
             connection.sendall(b"x" * 10_000)
 
-    with listening(serve) as url, pytest.raises(BadAnswer, match="more than 1000000 bytes"):
+    with listening(serve) as url, pytest.raises(BadAnswer, match="longer than the limit of 1000000 bytes"):
         impatient(url).get_bytes("/api/1/wav", 1_000_000)
 
 
@@ -347,7 +347,7 @@ def test_a_packed_body_is_bounded_by_what_it_unpacks_to() -> None:
     packed = gzip.compress(bytes(10_000_000))
     with scripted(Answer(body=packed, headers={"Content-Encoding": "gzip"})) as server:
         assert client_of(server).get_bytes("/x", 10_000_000) == bytes(10_000_000)
-        with pytest.raises(BadAnswer, match="more than 1000000 bytes"):
+        with pytest.raises(BadAnswer, match="longer than the limit of 1000000 bytes"):
             client_of(server).get_bytes("/x", 1_000_000)
 
 
@@ -378,7 +378,7 @@ def test_a_server_that_stays_away_is_given_up_after_the_longest_outage() -> None
     with scripted(Answer(body=envelope())) as server:
         client = impatient(server.url, outage_s=0.3)
         client.get_json("/api/x")
-    with pytest.raises(Unreachable, match=r"no connection could be made; out of reach for \d+ s, tried \d+ times"):
+    with pytest.raises(Unreachable, match=r"no connection could be made; unreachable for \d+ s, tried \d+ times"):
         client.get_json("/api/x")
 
 

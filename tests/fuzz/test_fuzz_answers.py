@@ -129,5 +129,5 @@ def test_any_list_of_projects_is_ids_or_a_bad_answer(answer: dict[str, Any]) -> 
 @pytest.mark.parametrize("values", [10**15, 2**31, 15_000, 0, -1])
 def test_a_sample_that_claims_other_lengths_than_its_audio_has_is_refused_with_both(values: int) -> None:
     project = Project(Client({"sample": {**FOUND, "valuesCount": values}}, wav()), 1, {}, None, False, print, print)  # type: ignore[arg-type]
-    with pytest.raises(RecordingError, match=f"{values} values|no valuesCount"):
+    with pytest.raises(RecordingError, match=f"{values} values|valuesCount is not"):
         project.fetch(7, lambda values: None)

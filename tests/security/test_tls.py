@@ -136,6 +136,6 @@ def test_whoever_sends_the_key_in_the_open_is_warned(tmp_path: Path) -> None:
         action = ["action.py", "--data-ids-file", "ids.json", "--model", EMBEDDED]
         open_ = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://{NAME}:{port}")
         local = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://127.0.0.1:{port}")
-    warning = "warning: EI_API_ENDPOINT is no https:// address"
+    warning = "warning: EI_API_ENDPOINT isn't https://"
     assert open_.stdout.count(warning) == 1, open_.stdout + open_.stderr
     assert warning not in local.stdout + local.stderr
