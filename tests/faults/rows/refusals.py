@@ -76,7 +76,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between its description and its audio",
         "the recording fails, the others are labeled",
-        "3 recording 003 failed: Studio refused to send its audio: "
+        "3 recording 003.wav failed: Studio refused to send its audio: "
         "GET /api/1/raw-data/3/wav: HTTP 404: there is no sample 3",
         once(effects.deletes_first, "wav"),
         (Asked("wav", 1, 1), Asked("structured-labels", 0, 0)),
@@ -87,7 +87,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between reading and writing",
         "the recording fails, the others are labeled",
-        "3 recording 003 failed: POST /api/1/raw-data/3/structured-labels: HTTP 404: there is no sample 3",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: HTTP 404: there is no sample 3",
         once(effects.deletes_then, "wav"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
         code=1,
@@ -97,7 +97,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between reading and writing, and the refusal comes with 200",
         "doesn't retry; the recording fails, the others are labeled",
-        "3 recording 003 failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: No sample found with this id",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: No sample found with this id",
         lambda _: [
             Fault(effects.deletes_then, ("wav",), VICTIM, 1),
             Fault(effects.refuses(200, GONE), ("structured-labels",), VICTIM),
@@ -110,7 +110,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between its labels and its metadata",
         "the recording fails, the others are labeled",
-        "3 recording 003 failed: POST /api/1/raw-data/3/metadata: HTTP 404: there is no sample 3",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/metadata: HTTP 404: there is no sample 3",
         once(effects.deletes_then, "structured-labels"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 1, 1)),
         code=1,
