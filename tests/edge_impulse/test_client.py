@@ -58,7 +58,7 @@ def test_an_endpoint_is_accepted_with_and_without_v1_and_slash(text: str) -> Non
         "http://x:0",
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         normalize_endpoint(text)
 
@@ -76,14 +76,14 @@ TRANSIENT = {
     "a 429": Answer(429, b"{}"),
     "a dropped connection": Answer(drop=True),
     "a body that ends early": Answer(body=b'{"success": true', claimed=1000),
-    "a page in place of JSON": Answer(body=b"<html>gateway</html>"),
+    "a page instead of JSON": Answer(body=b"<html>gateway</html>"),
     "JSON that is no object": Answer(body=b"[1, 2]"),
 }
 
 
 @pytest.mark.parametrize("trouble", TRANSIENT)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_may_pass_is_tried_again(trouble: str, method: str) -> None:
+def test_a_transient_failure_is_retried(trouble: str, method: str) -> None:
     waits: list[float] = []
     with scripted(TRANSIENT[trouble], Answer(body=envelope(value=7))) as server:
         client = client_of(server, waits)
@@ -96,7 +96,7 @@ def test_what_may_pass_is_tried_again(trouble: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("trouble", TRANSIENT)
-def test_trouble_that_stays_is_told_after_the_last_try(trouble: str) -> None:
+def test_a_lasting_failure_is_raised_after_the_last_try(trouble: str) -> None:
     with scripted(TRANSIENT[trouble]) as server, pytest.raises(ConnectionFailed, match="tried 3 times") as caught:
         client_of(server).get_json("/api/x")
     assert len(server.asked) == 3
@@ -110,7 +110,7 @@ def test_audio_that_is_a_page_or_ends_early_is_asked_for_again(answer: Answer) -
         assert client_of(server).get_bytes("/api/1/wav", 1000) == b"RIFFxxxx"
 
 
-def test_an_envelope_in_place_of_audio_is_an_error() -> None:
+def test_json_instead_of_audio_is_an_error() -> None:
     with scripted(Answer(body=b'{"success": false, "error": "no audio axis"}')) as server:
         with pytest.raises(Refused, match="no audio axis"):
             client_of(server).get_bytes("/api/1/wav", 1000)
@@ -137,7 +137,7 @@ def test_a_server_that_is_not_there_is_told_after_the_last_try() -> None:
         (Answer(200, b'{"id": 3}'), Refused, "HTTP 200: no reason given"),
     ],
 )
-def test_what_is_refused_is_final_and_told_in_the_servers_words(answer: Answer, kind: type, said: str) -> None:
+def test_a_refusal_is_final_and_quotes_the_server(answer: Answer, kind: type, said: str) -> None:
     with scripted(answer) as server, pytest.raises(kind, match=said):
         client_of(server).post_json("/api/x", {})
     assert len(server.asked) == 1
@@ -321,7 +321,7 @@ def drip(pieces: int, size: int, pause_s: float) -> Callable[[socket.socket], No
     return serve
 
 
-def test_a_body_that_hardly_moves_is_given_up_and_the_word_is_that_it_stalled() -> None:
+def test_a_body_that_trickles_in_is_given_up_as_stalled() -> None:
     # Something comes well within every time limit, and yet far too little of it.
     said = r"stalled: only \d+ bytes in .*tried 2 times"
     with listening(drip(200, 10, 0.05)) as url, pytest.raises(ConnectionFailed, match=said):

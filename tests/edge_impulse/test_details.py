@@ -1,4 +1,4 @@
-"""The file that says why."""
+"""The file of reasons for labels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(t
     details.close()
 
 
-def test_a_full_disk_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_gives_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
     details = DetailsReporter(tmp_path / "details", Progress(2), warned.append)
 

@@ -40,7 +40,7 @@ def done(path: Path, **changes: Any) -> set[int]:
     return journal.done
 
 
-def test_a_run_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     noted(path, 3, 1)
     assert done(path) == {1, 3}
@@ -150,7 +150,7 @@ def test_a_full_disk_is_told_of_once_and_what_was_noted_before_counts(tmp_path: 
     assert done(path) == {1}
 
 
-def test_only_what_was_taken_is_noted(tmp_path: Path) -> None:
+def test_only_accepted_labels_are_recorded(tmp_path: Path) -> None:
     class Sink:
         def write(self, labeled: LabeledRecording) -> None:
             if labeled.id == 2:

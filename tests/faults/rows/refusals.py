@@ -1,4 +1,4 @@
-"""Keys that are no good any more, and samples that have gone."""
+"""Refused keys and deleted samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that say: not now."""
+"""Error statuses of busy and broken servers."""
 
 from __future__ import annotations
 
