@@ -130,7 +130,7 @@ class Counter:
         self.windows += labeled.windows
         self.audio_s += labeled.seconds
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self.failure = self.failure or reason
 
     def report_skipped(self, recording_id: int, reason: str) -> None:

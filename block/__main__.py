@@ -1,4 +1,4 @@
-"""`python -m block COMMAND`: everything but the AI Action itself."""
+"""Entry point of `python -m block COMMAND`: all commands except the AI Action."""
 
 from block.cli import main_command
 

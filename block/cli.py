@@ -1,4 +1,4 @@
-"""The commands, and how each ends: with an exit code, and one line if nothing could start."""
+"""Run the commands. Each ends with an exit code, and with one line if nothing could start."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from block.runtime.cancel import CANCELED
 from block.runtime.redact import disable_core_dumps, redact_output
 from block.settings import SettingsError
 
-# Each is a module of `block.commands`, imported when it runs: some take seconds.
+# Modules of `block.commands`, imported only when they run, because some take seconds to import.
 COMMANDS = {
-    "evaluate": "hold labels to annotations of your own",
+    "evaluate": "measure how well labels match your annotations",
     "label": "label a folder of audio, without Studio",
     "labels": "print or search the class names of a checkpoint",
     "models": "list, fetch, verify and pack checkpoints",
-    "relabel": "decide labels again from the scores that label kept",
+    "relabel": "change labels or thresholds, using stored scores",
     "studio": "serve a folder of audio as a local Studio",
 }
 
@@ -45,22 +45,22 @@ def main_command() -> NoReturn:
 
 
 def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
-    """Run `action` on `argv` and exit with its code. If nothing could start, say why in one line of `program`."""
+    """Run `action` on `argv` and exit with its code. If nothing can start, print one line with the reason."""
     prepare_process()
     try:
         code = action(argv)
     except (SettingsError, LabelError, CheckpointError, StudioError) as error:
         code = _refuse(program, str(error))
     except BrokenPipeError:
-        code = SOME_FAILED  # the reader of the output has gone (`… | head`)
+        code = SOME_FAILED  # the reader of the output has exited (`… | head`)
     except KeyboardInterrupt:
         print(f"{program}: canceled", file=sys.stderr)
         code = CANCELED
-    except Exception as error:  # a bug; the log of a job should still end in one readable line
+    except Exception as error:  # a bug; the log of a job should still end with one readable line
         if "--verbose" in argv:
             raise
-        code = _refuse(program, f"unexpected {type(error).__name__}: {error} (--verbose shows where)")
-    # Threads may still wait for an answer, or output for a reader; a run that is over waits for neither.
+        code = _refuse(program, f"unexpected {type(error).__name__}: {error}; for a traceback, use --verbose")
+    # Threads may still wait for an answer, and output for a reader. Don't wait for either.
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -72,10 +72,10 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
 
 
 def prepare_process() -> None:
-    """Keep secrets out of the output and of cores, write lines as they come, and let signals cancel the command."""
+    """Keep secrets out of output and core dumps, write output line by line, and let signals cancel the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Names may hold characters that the log's encoding lacks, and a log is read while it grows.
+            # Names may have characters that the log's encoding lacks, and people read a log while it grows.
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
     redact_output(os.environ)
     disable_core_dumps()
@@ -83,14 +83,19 @@ def prepare_process() -> None:
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Run the command that `argv` begins with. Return the exit code.
+    """Run the command that `argv` starts with. Return the exit code.
 
-    Raise SettingsError, LabelError, CheckpointError or StudioError if nothing could start.
+    Raise SettingsError, LabelError, CheckpointError or StudioError if nothing can start.
     """
-    parser = argparse.ArgumentParser(prog="python -m block", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=__version__)
-    purposes = "; ".join(f"{name}: {purpose}" for name, purpose in COMMANDS.items())
-    parser.add_argument("command", choices=COMMANDS, help=purposes)
+    purposes = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m block", usage="%(prog)s [-h] [--version] COMMAND ...", allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"Label audio with an Audio Spectrogram Transformer.\n\ncommands:\n{purposes}",
+        epilog="For the options of a command: python -m block COMMAND --help",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=__version__, help="print the version and exit")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     name = parser.parse_args(argv[:1]).command
     code: int = importlib.import_module(f"block.commands.{name}").main(list(argv[1:]))
     return code

@@ -6,6 +6,8 @@ Impulse's `endIndex` is inclusive, see `build_structured_labels`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -38,6 +40,21 @@ class RecordingDone(RecordingSkipped):
 
 class RunEnded(Exception):
     """The run can't continue, for example because the API key was refused."""
+
+
+@contextmanager
+def name_errors(name: str) -> Iterator[None]:
+    """Attach the name of a recording to errors, for `find_recording_name`."""
+    try:
+        yield
+    except Exception as error:
+        error.__dict__["recording_name"] = name
+        raise
+
+
+def find_recording_name(error: Exception) -> str:
+    """Return the name of the recording that failed with `error`; empty if it isn't known."""
+    return str(getattr(error, "recording_name", ""))
 
 
 @dataclass(frozen=True)

@@ -56,17 +56,21 @@ REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
     "a stride above the size": ({"--win-stride-ms": "3000"}, KEY, "--win-stride-ms is 3000"),
     "an empty preview job": ({"--propose-actions": ""}, KEY, "--propose-actions: got ''"),
     "no ids file": ({"--data-ids-file": None}, KEY, "--data-ids-file is required"),
-    "an ids file that is not there": ({"--data-ids-file": "/no/ids"}, KEY, "/no/ids cannot be read"),
+    "an ids file that is not there": ({"--data-ids-file": "/no/ids"}, KEY, "can't read --data-ids-file /no/ids"),
     "no key": ({}, {}, "EI_PROJECT_API_KEY is not set"),
-    "a key of two words": ({}, {"EI_PROJECT_API_KEY": "ei secret"}, "EI_PROJECT_API_KEY holds spaces"),
+    "a key of two words": (
+        {},
+        {"EI_PROJECT_API_KEY": "ei secret"},
+        "EI_PROJECT_API_KEY (9 characters) contains spaces",
+    ),
     "a project id of words": ({}, {**KEY, "EI_PROJECT_ID": "mine"}, "EI_PROJECT_ID is 'mine'"),
     "a project id without end": ({}, {**KEY, "EI_PROJECT_ID": "9" * 5000}, "expected a whole number"),
-    "an endpoint that is none": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT cannot be used"),
+    "an endpoint that is none": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT is not a valid address"),
     "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
     "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
-    "a failed-ids file that is a folder": ({"--failed-ids-file": "/"}, KEY, "--failed-ids-file / cannot be written"),
+    "a failed-ids file that is a folder": ({"--failed-ids-file": "/"}, KEY, "can't write --failed-ids-file /"),
     "a score store that is a file": ({"--score-store": "Makefile"}, KEY, "the score store Makefile cannot be written"),
-    "a value without quotes": ({"--audioset-labels": "speech,", "music": ""}, KEY, "'music' stands by itself after"),
+    "a value without quotes": ({"--audioset-labels": "speech,", "music": ""}, KEY, "unexpected 'music' after"),
     "a device that is none": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
 }
 
@@ -108,7 +112,7 @@ def test_help_and_an_empty_list_need_neither_torch_nor_studio(
     arguments = [word for option in good.items() for word in option] + ["--failed-ids-file", str(failed)]
     code, out, _ = transform(*arguments, environment=KEY)
     assert code == 0
-    assert "names no samples" in out
+    assert "has no sample ids" in out
     assert "no torch" in out
     assert json.loads(failed.read_text()) == {"ids": []}
 
@@ -119,11 +123,11 @@ def test_the_project_is_the_one_named_else_the_keys_own() -> None:
             access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **named})
             assert action.find_project(action.StudioClient(access.endpoint, access.key), access) == 5
         other = read_access({**KEY, "EI_API_ENDPOINT": server.url, "EI_PROJECT_ID": "9"})
-        with pytest.raises(SettingsError, match="EI_PROJECT_ID is 9, but the key belongs to project 5"):
+        with pytest.raises(SettingsError, match="EI_PROJECT_ID is 9, but the API key belongs to project 5"):
             action.find_project(action.StudioClient(other.endpoint, other.key), other)
         server.answers = [Answer(body=envelope(projects=[{"id": 5}, {"id": 9}]))]
         assert action.find_project(action.StudioClient(other.endpoint, other.key), other) == 9
-        with pytest.raises(SettingsError, match="2 projects; say which one: set EI_PROJECT_ID"):
+        with pytest.raises(SettingsError, match="2 projects; expected one: set EI_PROJECT_ID"):
             action.find_project(action.StudioClient(access.endpoint, access.key), access)
     assert "secret" not in repr(access)
 
@@ -139,8 +143,8 @@ def test_ids_are_a_bare_array_or_an_object_and_each_counts_once(
     ("content", "said"),
     [
         ({"id": [1]}, "an object with the keys ['id']"),
-        ("1, 2", "holds str"),
-        (None, "holds NoneType"),
+        ("1, 2", "contains str"),
+        (None, "contains NoneType"),
         ([1, "2"], 'entry 1 is "2"; expected a whole number'),
         ([True], "entry 0 is true"),
         ([1.0], "entry 0 is 1.0"),
@@ -157,7 +161,7 @@ def test_an_ids_file_of_anything_else_is_refused(ids_file: Callable[[object], st
 def test_an_ids_file_that_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ids.json"
     path.write_text(text)
-    with pytest.raises(SettingsError, match="is no JSON"):
+    with pytest.raises(SettingsError, match="is not valid JSON"):
         read_ids(str(path))
 
 
@@ -167,6 +171,23 @@ def test_a_byte_order_mark_and_the_files_own_form_are_read(tmp_path: Path) -> No
     assert read_ids(str(path)) == [1]
     write_ids(str(path), [4, 2])
     assert read_ids(str(path)) == [4, 2]
+
+
+def test_help_lists_each_command_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.run_command(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in cli.COMMANDS] == [
+        *cli.COMMANDS
+    ]
+    assert all(f"  {name:<10}{purpose}" in lines for name, purpose in cli.COMMANDS.items())
+    with pytest.raises(SystemExit):
+        action.run_action(["--help"])
+    lines += capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_labels_command_prints_the_names_of_a_checkpoint(

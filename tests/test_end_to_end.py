@@ -113,11 +113,13 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
         (missing, "HTTP 404"), (unreadable, "the file cannot be read"), (empty, "empty"), (damaged, "the audio has "),
         (garbage, "cannot be read as audio"),
     ]:  # fmt: skip
-        assert any(line.startswith(f"{sample_id} failed: ") and reason in line for line in out.splitlines()), reason
+        assert any(
+            line.startswith(f"{sample_id} ") and " failed: " in line and reason in line for line in out.splitlines()
+        ), reason
     assert f"{disabled} skipped: it is disabled" in out
     assert "12 recordings in" in out
     assert "6 labeled, 5 failed, 1 skipped" in out
-    assert out.count("warning: some recordings are sampled at less than 16000 Hz") == 1
+    assert out.count("warning: some recordings have sample rates below the model's 16000 Hz") == 1
     found = set()
     for sample_id in good:
         sample = studio.project.sample(sample_id)
@@ -183,6 +185,12 @@ def test_a_dry_run_changes_nothing(studio: Studio, checkpoint_folder: Path, caps
     sample_id = studio.add(2)
     before = studio.project.sample(sample_id)
     assert studio.run([sample_id], "--model", str(checkpoint_folder), "--dry-run") == 0
+    assert studio.project.sample(sample_id) == before
+    out = capsys.readouterr().out
+    assert f"dry run, nothing was sent: {sample_id} " in out
+    assert "0.00–2.00 s " in out
+    assert "POST" not in out
+    assert studio.run([sample_id], "--model", str(checkpoint_folder), "--dry-run", "--verbose") == 0
     assert studio.project.sample(sample_id) == before
     assert f"dry run, not sent: POST /api/1/raw-data/{sample_id}/structured-labels" in capsys.readouterr().out
 
@@ -290,7 +298,10 @@ def test_after_a_fall_back_the_ids_labeled_the_fast_way_are_written(
     path = studio.folder / "fast.json"
     assert studio.run(ids, "--model", str(EMBEDDED), "--mode", "fast", "--fast-ids-file", str(path)) == 0
     assert json.loads(path.read_text()) == {"ids": ids[:2]}
-    assert f"labeled the fast way before the fall-back: 2 recordings; ids written to {path}" in capsys.readouterr().out
+    assert (
+        f"fast mode labeled 2 recordings before it fell back to exact mode; ids written to {path}"
+        in capsys.readouterr().out
+    )
 
 
 def _with_fast_ids(make: Callable[..., None], ids: list[int]) -> Callable[..., None]:

@@ -81,7 +81,7 @@ def test_a_run_canceled_while_a_write_is_tried_again_still_leaves_its_summary(
         took = time.monotonic() - sent
     assert running.returncode == 130, err
     assert "Traceback" not in err
-    assert "not tried again, as the run is over" in out
+    assert "not retried, because the run is over" in out
     assert out.splitlines()[-1].endswith("0 labeled, 1 failed")
     assert json.loads(failed.read_text()) == {"ids": [1]}
     assert took < 10
@@ -100,7 +100,7 @@ def test_a_refused_key_ends_a_run_although_other_requests_still_wait(tmp_path: P
             env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
         )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert "the key is not accepted" in done.stdout
+    assert "the API key was refused" in done.stdout
     assert time.monotonic() - began < 60
 
 

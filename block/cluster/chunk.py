@@ -177,9 +177,9 @@ class _ResultReporter:
         scores = self._scores.new.get(self._contents[labeled.id]) if self._scores is not None else None
         self._chunk.add_result(RecordingResult(labeled.id, LABELED, "", labeled, entry, scores))
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self._chunk.buffer.add(stages=StageTimes(recordings=1))
-        self._chunk.add_result(RecordingResult(recording_id, FAILED, reason))
+        self._chunk.add_result(RecordingResult(recording_id, FAILED, reason, name=name))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self._chunk.buffer.add(stages=StageTimes(recordings=1))

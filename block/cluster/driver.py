@@ -104,7 +104,7 @@ class Driver:
             self.reporter.report_labeled(result.labeled)
         elif result.kind == FAILED:
             summary.failed.append(result.id)
-            self.reporter.report_failed(result.id, result.reason)
+            self.reporter.report_failed(result.id, result.reason, result.name)
         else:
             (summary.done if result.kind == DONE else summary.skipped).append(result.id)
             self.reporter.report_skipped(result.id, result.reason)

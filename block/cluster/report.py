@@ -30,6 +30,7 @@ class RecordingResult:
     labeled: LabeledRecording | None = None
     entry: FileEntry | None = None
     scores: Scored | None = None
+    name: str = ""
 
 
 @dataclass

@@ -71,6 +71,7 @@ class ProjectConnector:
     model_rate_hz: int
     skip_labeled: bool
     overwrite_hand_labels: bool
+    show_calls: bool
     needs_key: bool = True
 
     def check(self) -> None:
@@ -80,7 +81,7 @@ class ProjectConnector:
         client = StudioClient(self.endpoint, context.api_key, stop=context.stop, rate_limit=context.rate_limit)
         project = Project(
             client, self.project_id, dict(self.metadata), self.job, self.dry_run, context.say, context.warn,
-            self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels,
+            self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels, self.show_calls,
         )  # fmt: skip
         return project, project
 

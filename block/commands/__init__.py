@@ -1,3 +1,3 @@
-"""The commands, one a module, with their options beside them; and their exit codes, besides 130 for canceled."""
+"""The commands, one module each, and their exit codes. A canceled command exits with 130."""
 
 ALL_LABELED, SOME_FAILED, NOTHING_STARTED = 0, 1, 2

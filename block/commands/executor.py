@@ -1,4 +1,4 @@
-"""Executors: compute a job in this process, or on a cluster."""
+"""Executors: compute a job in this process or on a cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Computes a job. `digest` is the SHA-256 of the model's weights, `dtype_name` the type it computes in."""
+    """Computes a job. `digest` is the SHA-256 of the model's weights, `dtype_name` the type of its numbers."""
 
     @property
     def digest(self) -> str: ...
@@ -26,11 +26,11 @@ class Executor(Protocol):
     def dtype_name(self) -> str: ...
 
     def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return the reporter of a run over `total` recordings."""
+        """Return a reporter for a run over `total` recordings."""
         ...
 
     def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Open the scores in `folder` for this job. Raise SettingsError if it cannot be written."""
+        """Open the score store in `folder` for this job. Raise SettingsError if it can't be written."""
         ...
 
     def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
@@ -42,7 +42,7 @@ class Executor(Protocol):
         ...
 
     def leave(self) -> None:
-        """Release what the executor holds; it is not used again."""
+        """Release all resources. The executor can't be used afterward."""
         ...
 
 
@@ -73,10 +73,10 @@ class LocalExecutor:
 
 
 def start_executor(job: Job, cluster: ClusterSettings | None, name: str) -> Executor:
-    """Choose this process's device, or join the cluster under `name`, and print what is going to be done.
+    """Choose this process's device, or join the cluster under `name`, and print the plan.
 
-    Raise SettingsError or CheckpointError if the job cannot be computed there. Without a cluster this imports torch,
-    which takes seconds.
+    Raise SettingsError or CheckpointError if the job can't be computed there. Without a cluster, import torch, which
+    takes seconds.
     """
     if cluster is None:
         return LocalExecutor(job)

@@ -1,7 +1,7 @@
-"""The options of the AI Action, as one table: what the parser accepts and what parameters.json must say.
+"""The options of the AI Action in one table, for the parser and for checking parameters.json.
 
-Edge Impulse may add options of its own, and a form may pass an option without a value. So unknown options are named
-and ignored unless they look like a typo, and an empty value means that the option was not given.
+Edge Impulse may add options of its own, so unknown options are ignored with a warning unless they look like a typo. A
+form may pass an option without a value, so an empty value means that the option isn't set.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from block.settings import (
     WindowSettings,
 )
 
-# Options that Edge Impulse passes itself, or that only make sense when the block is run by hand.
+# Options that Edge Impulse passes itself, or that only make sense when a person runs the block.
 HOST_ONLY = (
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
@@ -67,7 +67,7 @@ def _confidence(text: str) -> float:
 def _hours(text: str) -> float:
     value = _number(text)
     if value <= 0:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of hours above 0")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of hours greater than 0")
     return value
 
 
@@ -81,16 +81,16 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def _preview_job(text: str) -> int:
-    # Ignoring an empty value, as for other options, would write for real where a preview was asked for.
+    # If an empty value were ignored, as for other options, a preview would write real labels.
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError(
-            f"got {text!r}, expected the number of a preview job; without one, leave it out"
+            f"got {text!r}, expected the number of a preview job; for no preview, omit the option"
         )
     return int(text)
 
 
 class _Unset:
-    """Stands for an option given with an empty value."""
+    """Marks an option that was given an empty value."""
 
 
 @dataclass(frozen=True)
@@ -110,96 +110,97 @@ class Option:
         return self.name.replace("-", "_")
 
     def convert(self, text: str) -> Any:
-        """Return the value of `text`. An empty text means that the option was not given."""
+        """Convert `text` to a value. Empty text means that the option isn't set."""
         return _Unset if text == "" and self.name != "propose-actions" else self.read(text)
 
 
 OPTIONS = (
     Option("audioset-labels", "string", "speech\nmusic",
-           "classes to look for, one a line or separated by commas: Name, Name (new name), Name (0.4) or "
-           "Name (new name, 0.4) with a minimum confidence of its own; Name* means all below it too", metavar="LABELS"),
-    Option("other-label", "string", "other", "label where none of these is heard", metavar="LABEL"),
-    Option("win-size-ms", "int", 2000, "length of a window in ms, at least 25; 0: the whole recording",
+           "sounds to look for: AudioSet classes, separated by commas or newlines: Dog, Dog (my dog), Dog (0.4) or Dog "
+           "(my dog, 0.4) to set a label and a minimum confidence; Animal* includes all below it", metavar="LABELS"),
+    Option("other-label", "string", "other", "label for everything else", metavar="LABEL"),
+    Option("win-size-ms", "int", 2000, "length of a window in ms, at least 25; 0: score each recording as a whole",
            _whole_number, "MS"),
-    Option("win-stride-ms", "int", 2000, "from window to window in ms, at most the window's length",
+    Option("win-stride-ms", "int", 2000, "time between the starts of two windows in ms, at most the window size",
            _whole_number, "MS"),
-    Option("min-confidence", "float", 0.2, "score from which a class counts as heard, 0 to 1", _confidence, "SCORE"),
-    Option("model", "string", DEFAULT, f"checkpoint: a name in models/ ({EMBEDDED} is embedded) or a folder",
+    Option("min-confidence", "float", 0.2, "score that a sound needs to get its label, 0 to 1", _confidence, "SCORE"),
+    Option("model", "string", DEFAULT, f"checkpoint: a name in models/ ({EMBEDDED} is always available) or a folder",
            metavar="NAME|DIR"),
     Option("score-function", "select", "softmax",
-           "softmax: the classes compete, as on the hosted block; sigmoid: each stands alone",
+           "softmax: classes compete, as in the hosted block; sigmoid: classes are independent",
            _one_of(SCORE_FUNCTIONS), "|".join(SCORE_FUNCTIONS)),
-    Option("no-merge", "flag", False, "keep neighboring cells with the same label apart"),
-    Option("min-segment-ms", "int", 0, "give segments shorter than this to their longer neighbor", _whole_number,
+    Option("no-merge", "flag", False, "don't merge neighboring segments with the same label"),
+    Option("min-segment-ms", "int", 0, "add segments shorter than this to their longer neighbor", _whole_number,
            "MS"),
-    Option("silence-dbfs", "float", None, "windows quieter than this RMS level get the other label (default: off)",
+    Option("silence-dbfs", "float", None, "give windows quieter than this RMS level the other label (default: off)",
            _number, "DBFS"),
     Option("fill", "select", PAD,
-           "what fills the model's 10.24 s behind a shorter window; pad: zeros; repeat: the window again and again",
+           "how to fill the model's 10.24 s if a window is shorter; pad: silence; repeat: copies of the window",
            _one_of(FILLS), "|".join(FILLS)),
     Option("mode", "select", EXACT,
-           "exact: every window in full; fast: less arithmetic on padding, held to exact on some of the windows",
+           "exact: compute every window in full; fast: skip work on padding, and check some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
-           "fast mode goes on exactly once it surely gives fewer windows than this share their exact label, 0 to 1",
+           "fast mode switches to exact mode once fewer than this share of windows, 0 to 1, get the exact label",
            _confidence, "SHARE"),
-    Option("max-hours", "float", None, "say so early if the run will take longer than this (default: off)", _hours,
+    Option("max-hours", "float", None, "time budget: if the run will take longer, say so early (default: off)", _hours,
            "HOURS"),
     Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
            required=True),
-    Option("propose-actions", "int", None, "only propose the labels, under this preview job", _preview_job, "JOB"),
-    Option("device", "string", "auto", "auto, cpu, cuda or cuda:N", metavar="DEVICE"),
+    Option("propose-actions", "int", None, "propose labels in this preview job instead of writing them", _preview_job,
+           "JOB"),
+    Option("device", "string", "auto", "where to run the model: auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
-    Option("batch-size", "int", 0, "windows in one forward pass; 0: as many as fit", _whole_number, "N"),
-    Option("audit-seed", "int", 0, "fast mode draws other windows for its audit with another number", _whole_number,
+    Option("batch-size", "int", 0, "windows per forward pass; 0: as many as fit", _whole_number, "N"),
+    Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
-           "where fast mode, if it had to fall back, writes the ids that it had labeled before", metavar="FILE"),
+           "if fast mode falls back to exact mode, write the ids that it labeled before to FILE", metavar="FILE"),
     Option("score-store", "string", None,
-           "keep the model's scores in this folder, and do not compute again what is there already", metavar="DIR"),
+           "store scores in this folder, and reuse the scores that it already has", metavar="DIR"),
     Option("journal", "string", None,
-           "note in this file what is labeled, so that a run that was cut off goes on from there (default: in "
-           "--score-store, if that is given)", metavar="FILE"),
+           "record labeled samples in this file, so that an interrupted run can be resumed (default: a file in "
+           "--score-store, if given)", metavar="FILE"),
     Option("details", "string", None,
-           "write to this file why each segment has its label: runners-up, loudness, windows that agreed; JSON lines",
+           "write the reasons for each label to this file, as JSON lines: runners-up, loudness, agreeing windows",
            metavar="FILE"),
-    Option("skip-labeled", "flag", False, "leave samples alone that have labels, whoever set them"),
+    Option("skip-labeled", "flag", False, "skip samples that already have labels, no matter who set them"),
     Option("overwrite-hand-labels", "flag", False,
-           "label samples too whose labels were set by hand, or changed by hand since this block wrote them"),
-    Option("failed-ids-file", "string", None, "where to write the ids left without labels, to run again",
+           "replace labels that were set by hand, or changed by hand after this block wrote them"),
+    Option("failed-ids-file", "string", None, "write the ids of samples that got no labels to FILE, for another run",
            metavar="FILE"),
-    Option("dry-run", "flag", False, "read and label, write nothing, print what would be written"),
+    Option("dry-run", "flag", False, "print labels without writing them; with --verbose, also print the calls"),
     Option("ray", "optional", None,
-           "label on the Ray cluster at ADDRESS, such as 10.0.0.1:6379; without one on that of RAY_ADDRESS, or on this "
+           "label on the Ray cluster at ADDRESS, such as 10.0.0.1:6379; without ADDRESS, use RAY_ADDRESS or this "
            "machine", metavar="ADDRESS"),
     Option("ray-workers", "string", None,
-           "how many workers, each with a model of its own: N, or MIN-MAX for Ray to choose from (default: from 1 to "
-           "as many as there is room for)", metavar="N|MIN-MAX"),
-    Option("ray-worker-cpus", "int", 1, "processor cores for each worker", _whole_number, "N"),
+           "number of workers, each with its own model: N, or MIN-MAX to let Ray choose (default: 1 to as many as "
+           "fit)", metavar="N|MIN-MAX"),
+    Option("ray-worker-cpus", "int", 1, "CPU cores per worker", _whole_number, "N"),
     Option("ray-worker-gpus", "float", None,
-           "GPUs for each worker; below 1 to share one (default: 1 where there are GPUs)", _number, "X"),
-    Option("ray-requests", "int", 16, "requests to Edge Impulse under way at once, of all workers together",
+           "GPUs per worker; less than 1 to share a GPU (default: 1 if there are GPUs)", _number, "X"),
+    Option("ray-requests", "int", 16, "most simultaneous requests to Edge Impulse, all workers together",
            _whole_number, "N"),
-    Option("verbose", "flag", False, "a line for every recording, however many there are"),
+    Option("verbose", "flag", False, "print a line for every recording, even in long runs"),
 )  # fmt: skip
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that raises SettingsError where argparse would end the process."""
+    """A parser that raises SettingsError instead of ending the process."""
 
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message)
 
 
 def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespace:
-    """Read the options of the AI Action; `--help` prints and exits. Call `warn` once with the unknown options.
+    """Parse the options of the AI Action. `--help` prints and exits. Call `warn` once about unknown options.
 
-    Raise SettingsError, with one line, for what cannot be used.
+    Raise SettingsError, with a one-line message, for options that can't be used.
     """
     parser = CommandParser(
         prog="transform.py",
         description="Label the audio of an Edge Impulse project with an Audio Spectrogram Transformer that runs on "
-        "this machine. The environment gives EI_PROJECT_API_KEY and, where needed, EI_PROJECT_ID and EI_API_ENDPOINT.",
+        "this machine. Set EI_PROJECT_API_KEY and, if needed, EI_PROJECT_ID and EI_API_ENDPOINT in the environment.",
         allow_abbrev=False,
     )
     add_options(parser, OPTIONS)
@@ -211,7 +212,7 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
 
 
 def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
-    """Make `parser` accept `options`; call `fill_in` afterwards for the defaults."""
+    """Add `options` to `parser`. Call `fill_in` after parsing to set defaults."""
     for option in options:
         help_text = option.help.replace("%", "%%")
         if option.kind == "flag":
@@ -220,7 +221,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         if option.default is not None:
             default = str(option.default).replace("\n", ", ")
             help_text += f" (default: {default})"
-        # Options without `required` get None if they are not given, too, so that `fill_in` alone knows the defaults.
+        # Options that aren't given are None, so that only `fill_in` needs to know the defaults.
         may_be_bare: dict[str, Any] = {"nargs": "?", "const": ANY_CLUSTER} if option.kind == "optional" else {}
         parser.add_argument(
             f"--{option.name}", type=option.convert, metavar=option.metavar, help=help_text, **may_be_bare
@@ -228,10 +229,10 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
 
 
 def fill_in(parsed: argparse.Namespace, options: Sequence[Option]) -> None:
-    """Set each option that is not given, or empty, to its default. Raise SettingsError for required ones."""
+    """Set options that are missing or empty to their defaults. Raise SettingsError if a required one is missing."""
     for option in options:
         value = getattr(parsed, option.field)
-        if value == []:  # what argparse makes of the value "--", up to Python 3.12
+        if value == []:  # argparse turns the value "--" into this, up to Python 3.12
             raise SettingsError(f"--{option.name}: expected one argument, got '--'")
         if value in (None, _Unset):
             if option.required:
@@ -251,7 +252,7 @@ def read_job(options: argparse.Namespace) -> Job:
 def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> DecisionSettings:
     """Return how to turn scores of these classes into labels. Raise SettingsError or LabelError.
 
-    Warn on standard output of labels that can never be given.
+    Print a warning for each label that can never be assigned.
     """
     labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
     for line in describe_unreachable_labels(labels):
@@ -263,12 +264,12 @@ def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> D
 
 
 def _check_writable(path: str) -> None:
-    """Raise SettingsError if no file can be written at `path`: better now than after hours."""
+    """Raise SettingsError if a file can't be written at `path`. Better now than after hours."""
     is_new = not os.path.lexists(path)
     try:
-        # Without waiting for the reader of a pipe.
+        # O_NONBLOCK: don't wait for the reader of a pipe.
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
         if is_new:
-            os.unlink(path)  # an empty file is no list of ids, should nothing be able to start
+            os.unlink(path)  # if nothing can start, don't leave an empty file, which is not a valid ids file
     except OSError as error:
-        raise SettingsError(f"--failed-ids-file {path} cannot be written: {error.strerror or error}") from None
+        raise SettingsError(f"can't write --failed-ids-file {path}: {error.strerror or error}") from None

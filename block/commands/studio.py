@@ -12,36 +12,38 @@ from block.local_studio.server import DEFAULT_PORT, HERE, ServeError, serve
 
 
 def main(argv: list[str]) -> int:
-    """Serve until Ctrl-C. Return the exit code; say in one line on stderr why nothing could start."""
+    """Serve until Ctrl-C. Return the exit code. If nothing can start, print one line with the reason to stderr."""
     parser = argparse.ArgumentParser(
         prog="python -m block studio",
-        description="Serve a folder of audio as an Edge Impulse project on this machine.",
+        description="Serve a folder of audio as a local Studio: an Edge Impulse project on this machine.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder with audio files, at any depth")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes any free port")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of audio files; subfolders are included")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"port to listen on; 0: any free port (default: {DEFAULT_PORT})"
+    )
     parser.add_argument(
         "--host",
         default=LOOPBACK,
         metavar="ADDRESS",
-        help=f"default {LOOPBACK}, which only this machine can reach; for any other, pages demand the key",
+        help=f"address to listen on; unless it is loopback, pages require the API key (default: {LOOPBACK})",
     )
     parser.add_argument(
         "--block",
         metavar="DIR",
         type=Path,
         default=HERE,
-        help="the AI Action to run: a folder with parameters.json and a Dockerfile or transform.py; default: this one",
+        help="AI Action to run: a folder with parameters.json and a Dockerfile or transform.py (default: this one)",
     )
-    parser.add_argument("--key", help="API key to demand; default: one that is kept in the project's database")
+    parser.add_argument("--key", help="API key to require (default: a generated one, kept in the project's database)")
     parser.add_argument(
-        "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples here, for --data-ids-file"
+        "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples to FILE, for --data-ids-file"
     )
     try:
         serve(parser.parse_args(argv))
     except ServeError as error:
         print(f"error: {error}", file=sys.stderr)
         return NOTHING_STARTED
-    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
+    except KeyboardInterrupt:  # uvicorn raises the signal again after shutting down
         print("stopped")
     return ALL_LABELED

@@ -1,7 +1,7 @@
 """The AI Action: label the samples of an Edge Impulse project.
 
-Errors in the arguments and the environment are reported before torch is imported. Exit codes: 0 every recording
-labeled, 1 some failed, 2 nothing could start, 130 canceled.
+Errors in the arguments and the environment are reported before torch is imported. Exit codes: 0 all recordings labeled,
+1 some failed, 2 nothing could start, 130 canceled.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.project import Project, find_project
+from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
@@ -33,7 +34,7 @@ from block.score_store import check_folder
 
 @dataclass(frozen=True)
 class Action:
-    """What arguments and environment ask for: label the samples `ids` as `job` says, on `cluster` if there is one."""
+    """The checked arguments and environment: label the samples `ids` as `job` says, on `cluster` if there is one."""
 
     options: argparse.Namespace
     access: Access
@@ -45,11 +46,11 @@ class Action:
 def run_action(argv: Sequence[str]) -> int:
     """Label the samples that `argv` names. Return the exit code.
 
-    Raise SettingsError, LabelError, CheckpointError or StudioError if nothing could start.
+    Raise SettingsError, LabelError, CheckpointError or StudioError if nothing can start.
     """
     action = read_action(argv)
     if not action.ids:
-        print(f"nothing to do: {action.options.data_ids_file} names no samples")
+        print(f"nothing to do: {action.options.data_ids_file} has no sample ids")
         try_write_ids("--failed-ids-file", action.options.failed_ids_file, [])
         return ALL_LABELED
     client = StudioClient(action.access.endpoint, action.access.key)
@@ -68,7 +69,7 @@ def read_action(argv: Sequence[str]) -> Action:
     access = read_access(os.environ)
     if access.is_exposed:
         print(
-            "warning: EI_API_ENDPOINT is no https:// address: the key and the audio can be read on the way", flush=True
+            "warning: EI_API_ENDPOINT isn't https://, so others can read the key and the audio in transit", flush=True
         )
     job, cluster = read_job(options), read_cluster(options)
     if options.score_store:
@@ -77,7 +78,7 @@ def read_action(argv: Sequence[str]) -> Action:
 
 
 def label_samples(action: Action, client: StudioClient, project_id: int, executor: Executor) -> int:
-    """Label the samples, and say what became of them. Return the exit code."""
+    """Label the samples and report the results. Return the exit code."""
     run = open_run(action, client, project_id, executor)
     done_before = run.journal.done if run.journal is not None else set()
     done = [sample_id for sample_id in action.ids if sample_id in done_before]
@@ -87,10 +88,10 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
     result = executor.label_project(run, left) if left else ProjectResult(Summary())
     summary = result.summary
     summary.done += done
-    # The run is over: a signal is no reason to lose its last words.
+    # The run is over; a signal must not cut off its summary.
     with cancel.defer():
         run.close(summary)
-        # Before the last words, which may go to a closed pipe.
+        # Before the summary, which may go to a closed pipe.
         failed_path = action.options.failed_ids_file
         has_written = try_write_ids("--failed-ids-file", failed_path, summary.unlabeled)
         for line in result.lines:
@@ -99,8 +100,9 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
             fast_ids, fast_path = result.final_fast_ids, action.options.fast_ids_file
             where = ""
             if try_write_ids("--fast-ids-file", fast_path, fast_ids):
-                where = f"; ids written to {fast_path}, to label again with --mode exact"
-            run.progress.say(f"labeled the fast way before the fall-back: {len(fast_ids)} recordings{where}")
+                where = f"; ids written to {fast_path}; to label them again, use --mode exact"
+            labeled = count(len(fast_ids), "recording")
+            run.progress.say(f"fast mode labeled {labeled} before it fell back to exact mode{where}")
         run.progress.say_totals()
         run.progress.finish(summary, failed_path if has_written else None)
     if summary.canceled:
@@ -111,7 +113,7 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
 
 
 def open_run(action: Action, client: StudioClient, project_id: int, executor: Executor) -> ProjectRun:
-    """Open what a run writes to. Raise SettingsError if it cannot be written."""
+    """Open everything a run writes to. Raise SettingsError if something can't be written."""
     options, job, checkpoint = action.options, action.job, action.job.checkpoint
     progress = executor.progress(len(action.ids), options.verbose, options.max_hours)
     store = executor.store(Path(options.score_store), progress) if options.score_store else None
@@ -122,7 +124,7 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
     project = Project(
         client, project_id, {**description, JOB: job_id}, options.propose_actions, options.dry_run,
         progress.say_limited, progress.warn_once, checkpoint.front_end.rate_hz,
-        options.skip_labeled, options.overwrite_hand_labels,
+        options.skip_labeled, options.overwrite_hand_labels, options.verbose,
     )  # fmt: skip
     journal, details = None, None
     journal_path = options.journal or (Path(options.score_store) / JOURNAL_NAME if options.score_store else None)

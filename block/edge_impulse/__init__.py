@@ -1,1 +1,1 @@
-"""The Edge Impulse platform: its API, its samples, and whose labels they hold."""
+"""The Edge Impulse platform: its API, its samples, and who set their labels."""

@@ -1,4 +1,4 @@
-"""What Edge Impulse passes to a block besides its options: the environment, and the file of sample ids."""
+"""What Edge Impulse passes to a block besides options: environment variables and a file of sample ids."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 from block.edge_impulse.endpoint import DEFAULT_ENDPOINT, is_loopback, normalize_endpoint
 from block.settings import SettingsError
 
-MAX_IDS_BYTES = 64 << 20  # millions of ids
-MAX_ID = 2**53 - 1  # the largest whole number that every JSON reader reads alike
+MAX_IDS_BYTES = 64 << 20  # enough for millions of ids
+MAX_ID = 2**53 - 1  # the largest whole number that every JSON parser reads exactly
 PIPE_TIMEOUT_S = 60.0
 READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the API is and who calls it. `project_id` None: the one project the key belongs to."""
+    """The API's address and key. If `project_id` is None, use the only project that the key gives access to."""
 
     endpoint: str
     key: str = field(repr=False)
@@ -30,26 +30,28 @@ class Access:
 
     @property
     def is_exposed(self) -> bool:
-        """Return True if others on the network can read the key. On this machine's loopback nobody can."""
+        """Return True if others on the network can read the key: without TLS, except on this machine's loopback."""
         parts = urlsplit(self.endpoint)
         return parts.scheme != "https" and not is_loopback(parts.hostname or "")
 
 
 def read_access(environment: Mapping[str, str]) -> Access:
-    """Read the environment variables that Edge Impulse sets. Raise SettingsError, which never quotes the key."""
+    """Read the environment variables that Edge Impulse sets. Raise SettingsError, without the key in its message."""
     key = environment.get("EI_PROJECT_API_KEY", "").strip()
     if not key:
         raise SettingsError(
-            "EI_PROJECT_API_KEY is not set; expected the API key of the project (in Studio: Dashboard, Keys)"
+            "EI_PROJECT_API_KEY is not set; set it to the API key of your project (in Studio: Dashboard > Keys)"
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingsError(f"EI_PROJECT_API_KEY holds spaces or odd characters ({len(key)} in all); expected ei_…")
+        raise SettingsError(
+            f"EI_PROJECT_API_KEY ({len(key)} characters) contains spaces or special characters; expected ei_…"
+        )
     typed = environment.get("EI_API_ENDPOINT", "").strip()
     try:
         endpoint = normalize_endpoint(typed or DEFAULT_ENDPOINT)
     except ValueError as error:
         _refuse_key("EI_API_ENDPOINT", typed, key)
-        raise SettingsError(f"EI_API_ENDPOINT cannot be used: {error}") from None
+        raise SettingsError(f"EI_API_ENDPOINT is not a valid address: {error}") from None
     project_id = environment.get("EI_PROJECT_ID", "").strip()
     if project_id and not (project_id.isascii() and project_id.isdecimal() and len(project_id) < 19):
         _refuse_key("EI_PROJECT_ID", project_id, key)
@@ -58,27 +60,29 @@ def read_access(environment: Mapping[str, str]) -> Access:
 
 
 def _refuse_key(name: str, text: str, key: str) -> None:
-    """Raise SettingsError without quoting `text` if somebody mixed up the variables and it holds a key."""
+    """Raise SettingsError, without quoting `text`, if `text` contains a key because the variables were mixed up."""
     if "ei_" in text or key in text:
-        raise SettingsError(f"{name} holds what looks like an API key ({len(text)} characters)")
+        raise SettingsError(
+            f"{name} contains what looks like an API key ({len(text)} characters); put it in EI_PROJECT_API_KEY"
+        )
 
 
 def read_ids(path: str, timeout_s: float = PIPE_TIMEOUT_S) -> list[int]:
-    """Read sample ids from a JSON file, a bare array or `{"ids": [...]}`; each once, in order of first appearance.
+    """Read sample ids from a JSON file: an array or `{"ids": [...]}`. Return each once, in order of first appearance.
 
-    Wait at most `timeout_s` seconds for a pipe. Raise SettingsError if the file cannot be read or holds anything else.
+    Wait at most `timeout_s` seconds for a pipe. Raise SettingsError if the file is unreadable or has other content.
     """
     expected = 'expected an array of whole numbers or {"ids": [...]}'
     try:
         content = json.loads(_read_bytes(path, timeout_s).decode("utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"--data-ids-file {path} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(f"can't read --data-ids-file {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"--data-ids-file {path} is no JSON ({str(error)[:100]}); {expected}") from None
+        raise SettingsError(f"--data-ids-file {path} is not valid JSON ({str(error)[:100]}); {expected}") from None
     ids = content.get("ids") if isinstance(content, dict) else content
     if not isinstance(ids, list):
         got = f"an object with the keys {sorted(content)[:5]}" if isinstance(content, dict) else type(ids).__name__
-        raise SettingsError(f"--data-ids-file {path} holds {got}; {expected}")
+        raise SettingsError(f"--data-ids-file {path} contains {got}; {expected}")
     for position, item in enumerate(ids):
         if type(item) is not int or not 0 <= item <= MAX_ID:
             raise SettingsError(
@@ -89,7 +93,7 @@ def read_ids(path: str, timeout_s: float = PIPE_TIMEOUT_S) -> list[int]:
 
 def _read_bytes(path: str, timeout_s: float) -> bytes:
     """Return the content of `path`, a file or a pipe (`/dev/stdin`). Raise OSError, or ValueError if it is too long."""
-    # A pipe that nobody writes to would block a plain open for ever.
+    # A plain open would block forever on a pipe without a writer.
     with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
         content, has_waited = bytearray(), False
@@ -99,7 +103,7 @@ def _read_bytes(path: str, timeout_s: float) -> bytes:
                 content += block
             elif block is None or (is_pipe and not content and not has_waited):
                 if not select.select([file], [], [], timeout_s)[0]:
-                    raise TimeoutError(f"it is no file, and gave nothing for {timeout_s:g} s")
+                    raise TimeoutError(f"it is not a regular file and sent nothing for {timeout_s:g} s")
                 has_waited = True
             else:
                 return bytes(content)
@@ -107,7 +111,7 @@ def _read_bytes(path: str, timeout_s: float) -> bytes:
 
 
 def _quote(item: object) -> str:
-    """Return the beginning of a JSON value."""
+    """Return the start of a JSON value as text."""
     try:
         return json.dumps(item)[:60]
     except RecursionError:
@@ -115,19 +119,19 @@ def _quote(item: object) -> str:
 
 
 def try_write_ids(option: str, path: str | None, ids: list[int]) -> bool:
-    """Write an ids file, if the option is given. Return False if not, or if it fails, which standard error tells."""
+    """Write an ids file if the option is given. Return True if it was written; print errors to standard error."""
     if path is None:
         return False
     try:
         write_ids(path, ids)
     except OSError as error:
-        print(f"{option} {path} cannot be written: {error.strerror or error}", file=sys.stderr)
+        print(f"can't write {option} {path}: {error.strerror or error}", file=sys.stderr)
         return False
     return True
 
 
 def write_ids(path: str, ids: list[int]) -> None:
-    """Write ids in the form that `read_ids` reads. Raise OSError, also for a pipe that nobody reads."""
+    """Write ids in the format that `read_ids` reads. Raise OSError, also for a pipe without a reader."""
     with open(path, "w", encoding="utf-8", opener=_open_without_waiting) as file:
         os.set_blocking(file.fileno(), True)
         file.write(json.dumps({"ids": ids}) + "\n")

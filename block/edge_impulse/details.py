@@ -1,12 +1,12 @@
-"""Why recordings have their labels, or none: a file of JSON lines that a run appends to.
+"""Explain why recordings got their labels, or none: a file of JSON lines that a run appends to.
 
     {"sample": 17, "segments": [{"startIndex": 0, "endIndex": 31999, "label": "speech", "score": 0.83,
         "runnersUp": [["Music", 0.11], …], "loudnessDbfs": -23.4, "windows": 5, "agreeing": 4,
         "margin": 0.31}, …]}
     {"sample": 18, "error": "the recording is empty: it has 0 values"}
 
-Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows all this
-beside the labels. No run depends on the file: if it can no longer be written, the user is warned once.
+Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows these
+details next to the labels. No run depends on the file: if writing to it fails, the user is warned once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from block.labeling.interfaces import Reporter
 from block.recording import Evidence, LabeledRecording
 from block.settings import SettingsError
 
-VARIABLE = "LOCAL_STUDIO_DETAILS"  # names the file if no option does
+VARIABLE = "LOCAL_STUDIO_DETAILS"  # environment variable with the path, used if --details is not given
 
 
 class DetailsReporter:
-    """Writes to the file at `path` what became of each recording and why, and passes everything on to `reporter`.
+    """Writes each recording's result and the reasons for it to the file at `path`, and passes it on to `reporter`.
 
-    Raises SettingsError if the file cannot be written; later it calls `warn`.
+    Raise SettingsError if the file can't be opened. If writing fails later, call `warn` once and stop writing.
     """
 
     def __init__(self, path: Path, reporter: Reporter, warn: Callable[[str], None]) -> None:
@@ -42,7 +42,7 @@ class DetailsReporter:
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
         except OSError as error:
-            raise SettingsError(f"--details {path} cannot be written: {error.strerror or error}") from None
+            raise SettingsError(f"can't write --details {path}: {error.strerror or error}") from None
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
         evidence: Sequence[Evidence | None] = labeled.evidence or [None] * len(labeled.segments)
@@ -59,9 +59,9 @@ class DetailsReporter:
         self._write({"sample": labeled.id, "segments": segments})
         self._reporter.report_labeled(labeled)
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self._write({"sample": recording_id, "error": reason})
-        self._reporter.report_failed(recording_id, reason)
+        self._reporter.report_failed(recording_id, reason, name)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,7 +81,7 @@ class DetailsReporter:
             except OSError as error:
                 reason = error.strerror or str(error)
             self._is_closed = True
-        self._warn(f"{self._path} cannot be written any more: {reason}; going on without details")
+        self._warn(f"can't write {self._path} any longer: {reason}; continuing without details")
 
 
 def _describe(evidence: Evidence) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Addresses: the API's as users write it, and which addresses are one server."""
+"""Addresses: normalize the API's, and tell whether two addresses are the same server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_ENDPOINT = "https://studio.edgeimpulse.com/v1"
 
 
 def normalize_endpoint(text: str) -> str:
-    """Return the API's base address with `/v1` and no trailing slash, from any of the forms users write.
+    """Return the API's base address, with `/v1` and without a trailing slash, from any form that users type.
 
     Raise ValueError for anything that is not an http or https address.
     """
@@ -28,12 +28,12 @@ def normalize_endpoint(text: str) -> str:
     if port == 0 or not HOST.fullmatch(parts.hostname):
         raise ValueError(f"got {text!r}; {expected}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it holds a user name, a query or a fragment; expected the bare address")
+        raise ValueError("it contains a user name, a query or a fragment; expected only the address")
     return base if base.endswith("/v1") else f"{base}/v1"
 
 
 def is_loopback(host: str) -> bool:
-    """Return True if `host` is this machine, whatever the network."""
+    """Return True if `host` always means this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -41,12 +41,12 @@ def is_loopback(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return scheme, host and port: the key goes along only while these stay the same.
+    """Return scheme, host and port. A redirect gets the key only if all three stay the same.
 
-    Raise ValueError for what is no address, and where readers of addresses may differ on the host: for
-    `http://a\\@b/`, urllib.parse returns b, and urllib3, which connects, a.
+    Raise ValueError if `url` is not an address, or if parsers may disagree on its host: for `http://a\\@b/`,
+    urllib.parse returns b, but urllib3, which connects, uses a.
     """
     parts = urlsplit(url)
     if not NETLOC.fullmatch(parts.netloc):
-        raise ValueError(f"{parts.netloc!r} is no plain host")
+        raise ValueError(f"{parts.netloc!r} is not a plain host")
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -1,4 +1,4 @@
-"""What can go wrong between this block and Edge Impulse.
+"""Errors of calls to Edge Impulse.
 
 StudioError
 ├── ConnectionFailed
@@ -19,23 +19,23 @@ class StudioError(Exception):
 
 
 class ConnectionFailed(StudioError):
-    """No complete answer came, after all tries."""
+    """No try got a complete answer."""
 
 
 class Unreachable(ConnectionFailed):
-    """A server that had answered before has been out of reach for long."""
+    """The server answered before, but has been unreachable for a long time."""
 
 
 class BadAnswer(StudioError):
-    """The answer is not what the API promises."""
+    """The answer doesn't match the API's documentation."""
 
 
 class Redirected(StudioError):
-    """The answer points elsewhere, where the key does not go."""
+    """The answer is a redirect that must not be followed, for example to a server that must not get the key."""
 
 
 class Refused(StudioError):
-    """The API said no; the message holds the HTTP status, and the reason if it gave one."""
+    """The API refused the call. The message has the HTTP status, and the reason if there was one."""
 
 
 class Unauthorized(Refused):
@@ -43,11 +43,11 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """403: the key is good for something else."""
+    """403: the key has no access to this."""
 
 
 class NotFound(Refused):
-    """404: there is no such thing."""
+    """404: it doesn't exist."""
 
 
 BY_STATUS: dict[int, type[Refused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound}

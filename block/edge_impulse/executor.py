@@ -1,4 +1,4 @@
-"""What an executor gets and returns when it labels a project, and how this process does it."""
+"""Label a project: what an executor gets and returns, and how this process does it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProjectRun:
-    """A run over samples of `project`, and everything that is open during it.
+    """A run over samples of `project`, and everything that it keeps open.
 
-    `journal` notes what is labeled, `store` keeps scores, `details` gets the evidence for labels; None: nobody asked
-    for it.
+    `journal` records which samples are labeled, `store` keeps scores, `details` gets the evidence for labels. Each is
+    None if it wasn't asked for.
     """
 
     project: Project
@@ -37,7 +37,7 @@ class ProjectRun:
         return self.details or self.progress
 
     def close(self, summary: Summary) -> None:
-        """Close what is open after a run that ended in `summary`."""
+        """Close everything after a run with this `summary`."""
         if self.journal is not None:
             if not summary.not_reached:
                 self.journal.end()
@@ -45,15 +45,15 @@ class ProjectRun:
         if self.details is not None:
             self.details.close()
         if self.store is not None:
-            # Closing merges many files into one, which can wait if somebody wants the run to end.
+            # Closing merges many files into one; skip that if the user wants the run to end.
             self.store.flush() if summary.canceled else self.store.close()
 
 
 @dataclass(frozen=True)
 class ProjectResult:
-    """What became of a run. `lines` are for its end.
+    """The result of a run. `lines` are printed at its end.
 
-    If fast mode `fell_back` to exact, `fast_ids` are the recordings it had labeled before.
+    If fast mode `fell_back` to exact mode, `fast_ids` are the recordings that it had labeled before.
     """
 
     summary: Summary

@@ -1,15 +1,14 @@
-"""Which recordings of a project a job has labeled: a file of JSON lines that a run appends to.
+"""Record which recordings of a project a job has labeled, in a file of JSON lines that a run appends to.
 
-    {"run": {"endpoint": …, "project": 1, "job": "4f0c…", "proposed": null}}     a run begins, or begins again
-    {"labeled": 17}                                                              its labels were accepted
-    {"ended": true}                                                              the run came to its end
+    {"run": {"endpoint": …, "project": 1, "job": "4f0c…", "proposed": null}}     a run starts or resumes
+    {"labeled": 17}                                                              Studio accepted the labels
+    {"ended": true}                                                              the run was completed
 
-A run counts as done what an interrupted run with the same first line has labeled. What a run labeled that came to its
-end may have been changed in Studio since, so a later run asks there. Proposals belong to one preview alone, so for
-them that does not matter.
+A run skips what an interrupted run with the same `run` line has labeled. After a completed run, someone may change the
+labels in Studio, so a later run asks Studio instead. Proposals belong to one preview, so no one else can change them.
 
-A line that is cut off, by a kill or by a full disk, does not count. If the journal can no longer be written, the user
-is warned once, and the run goes on without it. A lock keeps other runs out, if the file system has locks.
+Incomplete lines, left by a kill or a full disk, are ignored. If writing fails, the user is warned once and the run
+continues without a journal. A lock keeps other runs out, if the file system supports locks.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from block.labeling.interfaces import Sink
 from block.recording import LabeledRecording
 from block.settings import SettingsError
 
-SYNC_EVERY_S = 5.0  # a kill loses nothing that was written; a power cut may lose this much
-NAME = "journal.jsonl"  # in a score store
+SYNC_EVERY_S = 5.0  # a kill loses nothing that was written; a power failure may lose this much
+NAME = "journal.jsonl"  # of the file in a score store
 BEGIN = b'{"run": '
 TARGET = ("endpoint", "project", "proposed")
 
 
 class Journal:
-    """The journal at `path`, opened for the run that `run` describes. Raises SettingsError if it cannot be used.
+    """The journal at `path`, opened for the run that `run` describes. Raise SettingsError if it can't be used.
 
-    `done` are the recordings to leave out. `warn` is called if the journal can no longer be written. `add` may be
-    called from several threads.
+    `done` are the recordings that need no labels. `warn` is called once if writing fails. Several threads may call
+    `add`.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], warn: Callable[[str], None]) -> None:
@@ -53,24 +52,24 @@ class Journal:
                 self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
                 on_error.callback(os.close, self._file)
                 if not stat.S_ISREG(os.fstat(self._file).st_mode):
-                    raise SettingsError(f"the journal {path} is no file")
+                    raise SettingsError(f"the journal {path} is not a regular file; choose another path")
                 self._lock_file()
                 with open(self._file, "rb", closefd=False) as file:
                     content = file.read()
                 self.done = self._read_done(content, dict(run))
-                # After a line that was cut off, start a new one.
+                # If the last line is incomplete, start a new one.
                 begin = "" if not content or content.endswith(b"\n") else "\n"
                 self._write(begin + json.dumps({"run": dict(run)}) + "\n")
             except OSError as error:
-                raise SettingsError(f"the journal {path} cannot be written: {error.strerror or error}") from None
+                raise SettingsError(f"can't write the journal {path}: {error.strerror or error}") from None
             on_error.pop_all()
 
     def add(self, recording_id: int) -> None:
-        """Note that Studio has accepted the labels of a recording."""
+        """Record that Studio accepted the labels of a recording."""
         self._append({"labeled": recording_id})
 
     def end(self) -> None:
-        """Note that the run came to its end: nothing was left out."""
+        """Record that the run was completed: it reached every recording."""
         self._append({"ended": True})
 
     def close(self) -> None:
@@ -83,22 +82,22 @@ class Journal:
             os.close(self._file)
 
     def _lock_file(self) -> None:
-        """Raise SettingsError while another run has the journal. The lock ends with the process, however it ends."""
+        """Lock the file until the process ends, however it ends. Raise SettingsError if another run holds the lock."""
         try:
             import fcntl
 
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SettingsError(f"another run is writing to the journal {self.path}; wait until it has ended") from None
+            raise SettingsError(f"another run is using the journal {self.path}; wait until it ends") from None
         except (ImportError, OSError):
-            pass  # some mounted buckets have no locks; then nobody is kept out
+            pass  # some mounted buckets have no locks; then other runs are not kept out
 
     def _read_done(self, content: bytes, run: dict[str, Any]) -> set[int]:
-        """Return what runs like `run` have labeled, as far as that still counts."""
+        """Return the recordings labeled by earlier runs equal to `run` that still count as done."""
         lines = [_parse(line) for line in content.split(b"\n")]
         if not any("run" in line for line in lines) and content[: len(BEGIN)] != BEGIN[: len(content)]:
             raise SettingsError(
-                f"{self.path} is not a journal: expected lines of JSON, the first beginning with {BEGIN!r}"
+                f"{self.path} is not a journal; expected lines of JSON, the first starting with {BEGIN.decode()!r}"
             )
         done: set[int] = set()
         is_same_run = is_same_target = False
@@ -107,7 +106,7 @@ class Journal:
                 is_same_run = other == run
                 is_same_target = all(other.get(name) == run.get(name) for name in TARGET)
             elif isinstance(labeled := line.get("labeled"), int):
-                # Another job that has labeled a recording since has replaced our labels.
+                # If another job labeled the recording since, it replaced our labels.
                 if is_same_run:
                     done.add(labeled)
                 elif is_same_target:
@@ -130,20 +129,20 @@ class Journal:
                 self._is_closed = True
                 reason = error.strerror or str(error)
         self._warn(
-            f"the journal {self.path} cannot be written any more: {reason}; going on without it, and a run after this "
-            f"one asks Studio what is done"
+            f"can't write the journal {self.path} any longer: {reason}; continuing without it; a later run will ask "
+            f"Studio what is already done"
         )
 
     def _write(self, text: str) -> None:
         data = text.encode()
         written = os.write(self._file, data)
         if written != len(data):
-            raise OSError(f"{written} of {len(data)} bytes were written: the disk may be full")
+            raise OSError(f"only {written} of {len(data)} bytes were written; the disk may be full")
 
 
 @dataclass(frozen=True)
 class JournaledSink:
-    """A sink that notes in `journal` what `sink` has accepted."""
+    """A sink that records in `journal` what `sink` accepted."""
 
     sink: Sink
     journal: Journal
@@ -157,7 +156,7 @@ class JournaledSink:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """Return what a line says; nothing if it is cut off."""
+    """Return the content of a line; an empty dict if it is incomplete."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):

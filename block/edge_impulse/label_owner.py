@@ -1,9 +1,9 @@
-"""Whose labels a sample holds: this job's, a person's, or others.
+"""Find out who set a sample's labels: this job, a person, or something else.
 
-The metadata that this block writes says which job set the labels (`ast_job`) and, as a fingerprint, which labels these
-were (`ast_segments`). Labels that no longer match were changed since; a person can also write `labeled_by = human` to
-claim them. Before labels are replaced, the fingerprint of the new ones is announced (`ast_replacing`), so that a run
-that is killed between labels and metadata leaves nothing behind that looks like a person's work.
+The metadata that this block writes names the job that set the labels (`ast_job`) and has a fingerprint of the labels
+(`ast_segments`). If the labels no longer match it, someone changed them; a person can also claim labels by setting
+`labeled_by` to `human`. Before replacing labels, the block announces the fingerprint of the new ones (`ast_replacing`),
+so that a run killed between labels and metadata doesn't look like a change by hand.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NO_LABELS = "none"
 
 
 class LabelOwner(Enum):
-    """Whose labels a sample has. `NONE`: it has none. `OTHER`: neither this job's nor known to be a person's.
+    """Who set a sample's labels. `NONE`: it has no labels. `OTHER`: neither this job nor, as far as known, a person.
 
-    `UNFINISHED`: this block's own, from a run that was interrupted before it could say so.
+    `UNFINISHED`: this block, in a run that was interrupted before it could write the metadata.
     """
 
     NONE = "none"
@@ -36,9 +36,9 @@ class LabelOwner(Enum):
 
 
 def fingerprint(labels: Sequence[Mapping[str, Any]] | None) -> str:
-    """Return 16 hexadecimal digits for structured labels as the API has them; `none` without any.
+    """Return 16 hexadecimal digits for structured labels in the API's format; `none` if there are none.
 
-    Neighbors with one label count as one, because Studio may store them merged.
+    Neighbors with the same label count as one, because Studio may merge them when it stores them.
     """
     if not labels:
         return NO_LABELS
@@ -55,7 +55,7 @@ def fingerprint(labels: Sequence[Mapping[str, Any]] | None) -> str:
 
 
 def find_owner(sample: Sample, job: str) -> LabelOwner:
-    """Return whose labels `sample` has, seen from the job with the fingerprint `job`."""
+    """Return who set the labels of `sample`; `job` is the fingerprint of this job."""
     metadata = sample.metadata
     writer = metadata.get("labeled_by", "").strip().lower()
     if writer in PEOPLE:

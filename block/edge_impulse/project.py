@@ -1,8 +1,8 @@
 """An Edge Impulse project as a source of recordings and a sink for their labels.
 
-There are two ways to write: directly (structured labels, then metadata), or, in a preview job, one proposal per
-recording and nothing else. Metadata is sent as the union with what was there, because a proposal drops missing keys.
-Whose labels a sample holds (`block.edge_impulse.label_owner`) decides whether it is labeled at all.
+Labels are either written directly (structured labels, then metadata) or, in a preview job, proposed: one proposal per
+recording and nothing else. Existing metadata is sent along, because a proposal drops missing keys. Whether a sample is
+labeled at all depends on who set its labels (`block.edge_impulse.label_owner`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from block.edge_impulse.errors import (
 )
 from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, LabelOwner, find_owner, fingerprint
 from block.edge_impulse.sample import Sample
+from block.formatting import count, make_printable
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -38,45 +39,49 @@ from block.recording import (
     RecordingSkipped,
     RunEnded,
     build_structured_labels,
+    name_errors,
 )
 from block.runtime.hashing import compute_sha256
 from block.settings import SettingsError
 
 Answer = TypeVar("Answer")
-# A WAV has at most eight bytes per value and axis; a sample of several axes may come with all of them.
+# A WAV has at most eight bytes per value and axis, and the WAV of a sample with several axes may contain all of them.
 BYTES_PER_VALUE, BYTES_BESIDE = 64, 1 << 20
 
 
 def list_projects(client: StudioClient) -> list[int]:
-    """Return the ids of the projects that the key gives access to; the platform's project keys belong to one each."""
+    """Return the ids of the projects that the key gives access to. A project key of Edge Impulse belongs to one."""
     projects = client.get_json("/api/projects").get("projects")
     entries = projects if isinstance(projects, list) else [None]
     ids: list[Any] = [one.get("id") if isinstance(one, dict) else None for one in entries]
     if not all(type(one) is int for one in ids):
-        raise BadAnswer("GET /api/projects: got no list of projects with their ids")
+        raise BadAnswer("GET /api/projects: expected a list of projects with their ids, got something else")
     return ids
 
 
 def find_project(client: StudioClient, access: Access) -> int:
-    """Return the project to label. Ask the API even if the environment names it: a refused key ends the run here."""
+    """Return the project to label. Call the API even if the environment names it, so that a bad key ends the run."""
     projects = list_projects(client)
-    count = f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
+    found = f"project {projects[0]}" if len(projects) == 1 else count(len(projects), "project")
     if access.project_id is None:
         if len(projects) != 1:
-            raise SettingsError(f"the key gives access to {count}; say which one: set EI_PROJECT_ID")
+            raise SettingsError(f"the API key gives access to {found}; expected one: set EI_PROJECT_ID")
         return projects[0]
     if access.project_id not in projects:
-        raise SettingsError(f"EI_PROJECT_ID is {access.project_id}, but the key belongs to {count}")
+        raise SettingsError(
+            f"EI_PROJECT_ID is {access.project_id}, but the API key belongs to {found}; use the key of that project"
+        )
     return access.project_id
 
 
 @dataclass
 class Project:
-    """The project `id`, whose labels `metadata` describes.
+    """The project `id`. `metadata` describes the labels that this run writes.
 
-    `job` is the preview job to propose to; None writes directly. With `dry_run` nothing is sent that changes anything,
-    and `say` gets the calls instead. `warn` gets what a user should know. `skip_labeled` leaves out samples that have
-    labels, whoever set them; people's labels are replaced only with `overwrite_hand_labels`.
+    `job` is the preview job to propose to; with None, labels are written directly. With `dry_run`, nothing that changes
+    the project is sent: `say` gets a summary of each sample instead, and with `show_calls` the calls too. `warn` gets
+    warnings for the user. `skip_labeled` skips samples that have labels, no matter who set them. Labels set by hand are
+    replaced only with `overwrite_hand_labels`.
     """
 
     client: StudioClient
@@ -89,41 +94,48 @@ class Project:
     model_rate_hz: int = 16000
     skip_labeled: bool = False
     overwrite_hand_labels: bool = False
-    _samples: dict[int, Sample] = field(default_factory=dict)  # that were fetched, and not written yet
+    show_calls: bool = False
+    _samples: dict[int, Sample] = field(default_factory=dict)  # fetched, not written yet
     _has_warned: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         """Read the sample, then its audio. Raise RecordingError, RecordingSkipped or RunEnded."""
-        # In a preview, read what earlier steps of the same action have proposed.
+        # In a preview, read what earlier steps of the same action proposed.
         query = {"proposedActionsJobId": self.job} if self.job is not None else {}
         path = f"/api/{self.id}/raw-data/{recording_id}"
         answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **query))
         sample = self._samples[recording_id] = Sample.from_answer(answer, recording_id)
-        sample.check_usable()
-        self._check_owner(sample)
-        expect(sample.values)
+        with name_errors(sample.name):
+            sample.check_usable()
+            self._check_owner(sample)
+            expect(sample.values)
+            return self._read_audio(sample, path)
+
+    def _read_audio(self, sample: Sample, path: str) -> Recording:
         limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
         try:
             wav = self._call(lambda: self.client.get_bytes(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
         except _RefusedRecording as error:
-            raise RecordingError(f"it has no audio that Studio gives out: {error}") from None
+            raise RecordingError(f"Studio refused to send its audio: {error}") from None
         sound = audio.decode(wav, self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
         stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
-            recording_id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
+            sample.id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
             compute_sha256(wav),
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:
-        """Set, or propose, the labels of a recording that was fetched."""
+        """Write or propose the labels of a fetched recording."""
         sample = self._samples.pop(labeled.id, None)
         labels = build_structured_labels(labeled.segments)
         digest = fingerprint(labels)
         old = sample.metadata if sample else {}
         new = {**old, **self.metadata, "ast_mode": labeled.mode, SEGMENTS: digest}
+        if self.dry_run:
+            self._say_dry_run(labeled.id, labeled.name, _describe_segments(labeled))
         if self.job is not None:
             try:
                 self._propose(labeled.id, {"structuredLabels": labels, "metadata": new})
@@ -139,21 +151,25 @@ class Project:
         self._post(f"{path}/metadata", {"metadata": new})
 
     def give_up(self, recording_id: int) -> None:
-        """Leave a recording without labels. In a preview, propose it as it is, so that it is shown all the same."""
+        """Leave a recording without labels. In a preview, propose it unchanged, so that the preview still shows it."""
         sample = self._samples.pop(recording_id, None)
         if self.job is not None:
+            if self.dry_run:
+                self._say_dry_run(recording_id, sample.name if sample else "", "unchanged")
             self._propose(recording_id, sample.as_proposal() if sample else {})
 
     def _check_owner(self, sample: Sample) -> None:
-        """Raise RecordingDone or RecordingSkipped if the labels of `sample` are to stay."""
+        """Raise RecordingDone or RecordingSkipped if the labels of `sample` must not be replaced."""
         owner = find_owner(sample, self.metadata.get(JOB, ""))
-        # A preview is there to be looked at, so it shows what is done, too.
+        # A preview is for looking at labels, so it includes samples that are already done.
         if owner is LabelOwner.THIS_JOB and self.job is None:
-            raise RecordingDone("labeled before, with the same settings")
+            raise RecordingDone("already labeled with the same settings")
         if self.skip_labeled and owner not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
-            raise RecordingSkipped("it is labeled already (--skip-labeled)")
+            raise RecordingSkipped("it already has labels (--skip-labeled)")
         if owner is LabelOwner.PERSON and not self.overwrite_hand_labels:
-            raise RecordingSkipped("its labels were set or changed by hand; --overwrite-hand-labels replaces them")
+            raise RecordingSkipped(
+                "its labels were set or changed by hand; to replace them, use --overwrite-hand-labels"
+            )
 
     def _warn_of_low_rate(self, rate_hz: int) -> None:
         with self._lock:
@@ -161,27 +177,31 @@ class Project:
                 return
             self._has_warned = True
         self.warn(
-            f"some recordings are sampled at less than {self.model_rate_hz} Hz (the first at {rate_hz} Hz): the "
-            f"model's upper mel bands are empty for them, and it may hear less than it could"
+            f"some recordings have sample rates below the model's {self.model_rate_hz} Hz (the first: {rate_hz} Hz); "
+            f"the model hears no high frequencies in them and may miss sounds"
         )
 
     def _propose(self, recording_id: int, changes: dict[str, Any]) -> None:
         body = {"jobId": self.job, "proposedChanges": changes}
         self._post(f"/api/{self.id}/raw-data/{recording_id}/propose-changes", body)
 
+    def _say_dry_run(self, recording_id: int, name: str, labels: str) -> None:
+        self.say(f"dry run, nothing was sent: {recording_id} {make_printable(name)}: {labels}")
+
     def _post(self, path: str, body: dict[str, Any]) -> None:
         if self.dry_run:
-            # JSON in ASCII, so that other people's names and labels cannot send commands to a terminal.
-            self.say(f"dry run, not sent: POST {path} {json.dumps(body)}")
+            if self.show_calls:
+                # ASCII-only JSON, so that names and labels can't send control codes to a terminal.
+                self.say(f"dry run, not sent: POST {path} {json.dumps(body)}")
             return
         self._call(lambda: self.client.post_json(path, body))
 
     def _call(self, send: Callable[[], Answer]) -> Answer:
-        """Call `send`, and turn its errors into this recording's failure or the end of the run."""
+        """Call `send`. Turn its errors into a failure of the recording or the end of the run."""
         try:
             return send()
         except Unauthorized as error:
-            raise RunEnded(f"the key is not accepted: {error}") from None
+            raise RunEnded(f"the API key was refused: {error}") from None
         except Forbidden as error:
             raise RecordingForbidden(str(error)) from None
         except Refused as error:
@@ -196,3 +216,11 @@ class Project:
 
 class _RefusedRecording(RecordingError):
     """The API refused a call about one recording."""
+
+
+def _describe_segments(labeled: LabeledRecording) -> str:
+    seconds = labeled.seconds / labeled.values
+    return ", ".join(
+        f"{one.start * seconds:.2f}–{one.end * seconds:.2f} s {make_printable(one.label)} ({one.score:.2f})"
+        for one in labeled.segments
+    )

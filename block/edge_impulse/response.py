@@ -1,4 +1,4 @@
-"""Answers: read the body within bounds, check status and `success`, and say why a try failed."""
+"""Read answers: limit the size of the body, check status and `success`, and describe why a try failed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ READ_BYTES = 1 << 16
 
 
 class TryFailed(Exception):
-    """A try failed that another may mend. `is_unreachable`: no connection was made, so that nothing was asked.
+    """A try failed, and a retry may help. `is_unreachable`: there was no connection, so nothing was sent.
 
-    `answer` is the server's, if one came: it may ask to slow down (`is_slowed`), for `asked_s` seconds.
+    `answer` is the server's answer, if there was one. It may ask to slow down (`is_slowed`), for `asked_s` seconds.
     """
 
     def __init__(self, problem: str, is_unreachable: bool = False, answer: requests.Response | None = None) -> None:
@@ -33,7 +33,7 @@ class TryFailed(Exception):
 
 
 def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
-    """Return the failed try that `error` stands for. The error's own text may quote headers, so it is left out."""
+    """Convert `error` to a failed try. Leave out the error's own text, which may quote headers."""
     if isinstance(error, requests.exceptions.SSLError):
         return TryFailed("the server's certificate could not be verified")
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -41,7 +41,7 @@ def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
     if isinstance(error, requests.exceptions.Timeout):
         return TryFailed(f"no answer within {timeouts.read_s:g} s")
     if isinstance(error, requests.exceptions.ProxyError):
-        return TryFailed("no connection to the proxy, or none through it", is_unreachable=True)
+        return TryFailed("no connection to the proxy, or through it", is_unreachable=True)
     if isinstance(error, requests.exceptions.ConnectionError):
         cause = getattr(error.args[0], "reason", None) if error.args else None
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
@@ -51,28 +51,28 @@ def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
 
 
 def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int, call: str) -> bytes:
-    """Return the body of `response`, unpacked. Raise BadAnswer beyond the limit, TryFailed if it breaks off or stalls.
+    """Return the decompressed body. Raise BadAnswer if it exceeds the limit, TryFailed if it breaks off or stalls.
 
-    It stalls when `timeouts.read_s` seconds bring fewer than `timeouts.stall_bytes`, though more is to come.
+    It stalls if fewer than `timeouts.stall_bytes` arrive within `timeouts.read_s` seconds before its end.
     """
-    # Block by block: `response.content` would hold an hour of audio twice, in blocks and as a whole. `read1` returns
-    # what is there; waiting for full blocks would hide that the body only drips in.
+    # Read in blocks, because `response.content` would need twice the memory. `read1` returns what has arrived; waiting
+    # for full blocks would hide that the body is slow.
     body = io.BytesIO()
     start, start_size = time.monotonic(), 0
     try:
         while block := response.raw.read1(READ_BYTES, decode_content=True):
             size = body.tell() + body.write(block)
             if size > limit_bytes:
-                raise BadAnswer(f"{call}: an answer of more than {limit_bytes} bytes")
+                raise BadAnswer(f"{call}: the answer is longer than the limit of {limit_bytes} bytes")
             now = time.monotonic()
             if size - start_size >= timeouts.stall_bytes:
                 start, start_size = now, size
             elif now - start > timeouts.read_s:
-                raise TryFailed(f"the answer stalled: {size - start_size} bytes in {now - start:.0f} s")
+                raise TryFailed(f"the answer stalled: only {size - start_size} bytes in {now - start:.0f} s")
     except BaseException as error:
-        response.close()  # the rest of it would precede the next answer on this connection
+        response.close()  # otherwise the rest would be read as the next answer on this connection
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            raise TryFailed(f"the answer stalled: nothing more of it in {timeouts.read_s:g} s") from None
+            raise TryFailed(f"the answer stalled: no data for {timeouts.read_s:g} s") from None
         if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
             raise TryFailed(f"the answer broke off after {body.tell()} bytes") from None
         raise
@@ -80,7 +80,7 @@ def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int,
 
 
 def parse_json(response: requests.Response, content: bytes, call: str) -> Json:
-    """Return the JSON object in an answer. Raise Refused, or TryFailed for anything else, such as a proxy's page."""
+    """Return the JSON object in an answer. Raise Refused, or TryFailed for other content such as a proxy's page."""
     answer: Json = _load_json(content)
     if response.ok and not isinstance(answer, dict):
         raise TryFailed(f"HTTP {response.status_code} with a body that is not a JSON object")
@@ -90,7 +90,7 @@ def parse_json(response: requests.Response, content: bytes, call: str) -> Json:
 
 
 def parse_audio(response: requests.Response, content: bytes, call: str) -> bytes:
-    """Return the audio in an answer. Raise Refused, BadAnswer for JSON in its place, or TryFailed for a page."""
+    """Return the audio in an answer. Raise Refused, BadAnswer for JSON, or TryFailed for a web page."""
     start = content.lstrip()[:1]
     if response.ok and start == b"<":
         raise TryFailed(f"HTTP {response.status_code} with a web page instead of audio")
@@ -101,7 +101,7 @@ def parse_audio(response: requests.Response, content: bytes, call: str) -> bytes
 
 
 def describe_error(response: requests.Response, content: bytes) -> str:
-    """Return the status and the reason that an envelope gives. The reason may still hold the key."""
+    """Return the status and the reason in the answer's JSON. The reason may still contain the key."""
     answer = _load_json(content)
     reason = answer.get("error") if isinstance(answer, dict) else None
     return f"HTTP {response.status_code}: {reason if isinstance(reason, str) and reason else 'no reason given'}"

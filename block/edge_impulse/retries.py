@@ -1,4 +1,4 @@
-"""When to send a request: how often to try a call, how long to wait, and how many requests may be under way at once."""
+"""When to send a request: how often to try a call, how long to wait, and how many requests may run at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-# How a try ended: with an answer, whatever it says; with a plea to slow down; or with neither.
+# How a try ended: with an answer, with a request to slow down, or with neither.
 RequestOutcome = Literal["good", "slowed", "failed"]
 GOOD: RequestOutcome = "good"
 SLOWED: RequestOutcome = "slowed"
@@ -18,19 +18,19 @@ FAILED: RequestOutcome = "failed"
 
 
 class RateLimit(Protocol):
-    """A limit on the requests of several processes to one server. Safe to use from several threads."""
+    """Limits the requests of several processes to one server. Thread-safe."""
 
     def enter(self, stop: threading.Event) -> int | None:
-        """Wait until a request may be sent; return a number to `leave` with, or None once `stop` is set.
+        """Wait until a request may be sent. Return a number to `leave` with, or None once `stop` is set.
 
-        Raise RunEnded if there is nothing left to wait for.
+        Raise RunEnded if waiting is pointless.
         """
         ...
 
     def leave(self, number: int, outcome: RequestOutcome, asked_s: float | None = None) -> None:
-        """End the request, its answer read. Never raise.
+        """End the request after its answer was read. Never raise.
 
-        `asked_s` is the pause in seconds that the server asked for, if it was `slowed` and named one.
+        `asked_s` is the pause in seconds that the server asked for, if the outcome is `slowed` and it named one.
         """
         ...
 
@@ -39,7 +39,7 @@ class RateLimit(Protocol):
 class Timeouts:
     """Seconds to wait for a connection, and for an answer.
 
-    A body may take longer than `read_s` as long as every `read_s` seconds bring `stall_bytes` of it.
+    A body may take longer than `read_s` if at least `stall_bytes` of it arrive every `read_s` seconds.
     """
 
     connect_s: float = 10.0
@@ -49,12 +49,11 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to try a call, and how many seconds to wait before each further try.
+    """How often to try a call, and how many seconds to wait before each retry.
 
-    The wait doubles from `first_wait_s` up to `longest_wait_s`, less up to half of it at random, so that clients do
-    not come back in step. A `Retry-After` of up to `longest_asked_wait_s` is honored; a longer one ends the call.
-    A server that has answered before and can no longer be reached is retried for `outage_s` seconds, however many
-    tries that takes.
+    The wait doubles from `first_wait_s` up to `longest_wait_s`. Up to half of it is taken off at random, so that
+    clients don't retry in step. A `Retry-After` of up to `longest_asked_wait_s` is honored; a longer one ends the call.
+    A server that has answered before and becomes unreachable is retried for `outage_s` seconds, however many tries.
     """
 
     tries: int = 5
@@ -65,7 +64,7 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """The failed tries of one call, counted against `policy`."""
+    """Counts the failed tries of one call against `policy`."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -73,9 +72,9 @@ class RetryBudget:
         self._outage_start = 0.0
 
     def spend(self, is_outage: bool) -> str:
-        """Count a failed try. Return what was tried, in words, if the budget is spent, else an empty string.
+        """Count a failed try. Return a description of the tries if the budget is spent, else an empty string.
 
-        In an outage a server that had answered before cannot be reached; such tries are limited by time alone.
+        In an outage, a server that answered before is unreachable. Such tries are limited only by time.
         """
         if not is_outage:
             self._tries += 1
@@ -87,21 +86,21 @@ class RetryBudget:
         self._outage_tries += 1
         outage_s = now - self._outage_start
         is_spent = outage_s >= self._policy.outage_s
-        return f"out of reach for {outage_s:.0f} s, tried {self._outage_tries} times" if is_spent else ""
+        return f"unreachable for {outage_s:.0f} s, tried {self._outage_tries} times" if is_spent else ""
 
     def wait_s(self, asked_s: float | None) -> float:
-        """Return the seconds to wait before the next try, if the server asks for `asked_s`."""
+        """Return the seconds to wait before the next try. `asked_s` is what the server asked for."""
         doublings = max(self._tries, self._outage_tries) - 1
         wait_s = min(self._policy.first_wait_s * 2.0 ** min(doublings, 60), self._policy.longest_wait_s)
-        # Never less than our own wait: a server whose clock is behind names moments that have passed.
+        # At least our own wait, because a server with a slow clock may name a time in the past.
         return max(wait_s * random.uniform(0.5, 1.0), asked_s or 0.0)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait by `Retry-After`: a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+    """Return the seconds to wait from `Retry-After`: a number of seconds or an HTTP date (RFC 9110, 10.2.3).
 
-    A date is compared with the server's own clock, given in `Date`, because this machine's may be wrong (urllib3's
-    `Retry.parse_retry_after` trusts it). Return None without a usable header.
+    Compare a date with the server's own clock, given in `Date`, because this machine's may be wrong (urllib3's
+    `Retry.parse_retry_after` trusts it). Return None if there is no usable header.
     """
     text = headers.get("Retry-After", "")
     if text.strip().isdecimal():
@@ -111,7 +110,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _timestamp(http_date: str) -> float | None:
-    """Return an HTTP date in seconds since 1970; None if it is none."""
+    """Return an HTTP date in seconds since 1970, or None if it is not a date."""
     try:
         return email.utils.parsedate_to_datetime(http_date).timestamp()
     except (TypeError, ValueError, OverflowError):

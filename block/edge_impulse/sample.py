@@ -1,4 +1,4 @@
-"""What this block reads of an Edge Impulse sample, checked at the border."""
+"""The parts of an Edge Impulse sample that this block uses, checked when they are read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOT_AUDIO_CHARTS = ("image", "video", "table")
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as the API describes it. `audio_axis` is the axis to ask a WAV for.
+    """A sample as the API describes it. `audio_axis` is the axis to request as a WAV.
 
-    `values` is -1 and `frequency_hz` 0 if the answer does not give them as numbers. `structured_labels` is None if the
+    `values` is -1 and `frequency_hz` is 0 if the answer has no numbers for them. `structured_labels` is None if the
     sample has a single `label` instead.
     """
 
@@ -35,10 +35,10 @@ class Sample:
 
     @classmethod
     def from_answer(cls, answer: dict[str, Any], sample_id: int) -> Sample:
-        """Read the answer to get-sample. Raise RecordingError if it describes no sample at all."""
+        """Read the answer to get-sample. Raise RecordingError if it doesn't describe a sample."""
         fields = answer.get("sample")
         if not isinstance(fields, dict):
-            raise RecordingError("the answer describes no sample")
+            raise RecordingError("Studio's answer doesn't describe a sample")
         has_failed = fields.get("processingError") is True
         values, labels = fields.get("valuesCount"), fields.get("structuredLabels")
         has_labels = isinstance(labels, list) and labels and all(isinstance(entry, dict) for entry in labels)
@@ -58,29 +58,29 @@ class Sample:
         )
 
     def check_usable(self) -> None:
-        """Raise RecordingSkipped or RecordingError, with the reason, if there is no audio to label."""
+        """Raise RecordingSkipped or RecordingError, with the reason, if the sample has no audio to label."""
         if self.is_disabled:
             raise RecordingSkipped("it is disabled")
         if self.is_processing:
-            raise RecordingError("Studio is still processing it; label it once that is done")
+            raise RecordingError("Studio is still processing it; run it again later")
         if self.processing_error:
             raise RecordingError(f"Studio could not process it: {self.processing_error}")
         if self.chart_type in NOT_AUDIO_CHARTS:
-            raise RecordingError(f"it holds no audio: its chart type is {self.chart_type!r}")
+            raise RecordingError(f"it is not audio: its chart type is {self.chart_type!r}")
         if self.values < 0:
-            raise RecordingError("the sample has no valuesCount that is a whole number")
+            raise RecordingError("its valuesCount is not a whole number")
         if self.values < 1:
             raise RecordingError(f"the recording is empty: it has {self.values} values")
 
     def as_proposal(self) -> dict[str, Any]:
-        """Return the proposal that changes nothing: the metadata and labels that were read."""
+        """Return a proposal that changes nothing: the metadata and labels as they were read."""
         if self.structured_labels is not None:
             return {"metadata": self.metadata, "structuredLabels": self.structured_labels}
         return {"metadata": self.metadata, "label": self.label}
 
 
 def _find_audio_axis(sensors: Any) -> int:
-    """Return the first axis that is measured in units of audio; 0 if none says so."""
+    """Return the first axis whose units are audio, or 0 if there is none."""
     for index, sensor in enumerate(sensors if isinstance(sensors, list) else ()):
         if isinstance(sensor, dict) and _read_text(sensor, "units").lower() == AUDIO_UNITS:
             return index
@@ -88,7 +88,7 @@ def _find_audio_axis(sensors: Any) -> int:
 
 
 def _read_text(fields: dict[str, Any], name: str) -> str:
-    """Return a string as it is; an empty one for anything else."""
+    """Return the field if it is a string, else an empty string."""
     value = fields.get(name)
     return value if isinstance(value, str) else ""
 
@@ -101,7 +101,7 @@ def _read_number(value: Any) -> float:
 
 
 def _read_metadata(value: Any) -> dict[str, str]:
-    """Return metadata as strings, in which it has to be written back, without the keys that have no value."""
+    """Return metadata as strings, which is how it must be written back, without keys whose value is null."""
     if not isinstance(value, dict):
         return {}
     try:
@@ -111,4 +111,4 @@ def _read_metadata(value: Any) -> dict[str, str]:
             if text is not None
         }
     except RecursionError:
-        raise RecordingError("its metadata cannot be kept: it is nested too deeply") from None
+        raise RecordingError("its metadata is nested too deeply to be written back") from None

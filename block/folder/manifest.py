@@ -151,7 +151,7 @@ class ManifestReporter:
     def report_labeled(self, labeled: LabeledRecording) -> None:
         self.reporter.report_labeled(labeled)
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self.manifest.mark_failed(recording_id, reason)
         path = self.manifest.get_entry(recording_id).path
         self.reporter.report_failed(recording_id, f"{format_path(path)}: {reason}")

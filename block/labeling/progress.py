@@ -112,11 +112,12 @@ class Progress:
         if self._totals:
             self.say(f"labels: {'; '.join(format_totals(self._totals))}")
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self._failures += 1
         self._unlabeled += 1
         if self.each or self._failures <= LINES_FOR_FAILURES:
-            self.say(f"{recording_id} failed: {make_printable(reason, 300)}")
+            who = f"{recording_id} {make_printable(name)}" if name else str(recording_id)
+            self.say(f"{who} failed: {make_printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
             self.say(f"further failures are counted but not listed here; {self.failures_in}")
         self._advance()

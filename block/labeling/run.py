@@ -26,6 +26,8 @@ from block.recording import (
     RecordingLost,
     RecordingSkipped,
     RunEnded,
+    find_recording_name,
+    name_errors,
 )
 from block.runtime import cancel
 from block.runtime.limits import THREADS
@@ -48,6 +50,7 @@ class _PendingWrite:
     """A recording that is being written, with its labels or the reason it has none."""
 
     recording_id: int
+    name: str
     outcome: LabeledRecording | Exception
     future: Future[None]
 
@@ -109,7 +112,8 @@ class Run:
     def _fetch(self, recording_id: int, reserve: Callable[[int], None]) -> PreparedRecording:
         with self._stop_if_ended():
             recording = self.source.fetch(recording_id, lambda values: reserve(values * BYTES_PER_VALUE))
-        return self.labeler.prepare(recording)
+        with name_errors(recording.name):
+            return self.labeler.prepare(recording)
 
     def _write(self, labeled: LabeledRecording) -> None:
         with self._stop_if_ended():
@@ -161,11 +165,12 @@ class Run:
         outcomes = self._run_model(_prepared_in(group))
         for recording_id, fetched in group.items():
             outcome = fetched if isinstance(fetched, Exception) else outcomes[recording_id]
+            name = find_recording_name(fetched) if isinstance(fetched, Exception) else fetched.name
             if isinstance(outcome, Exception):
                 future = self._writers.submit(self.sink.give_up, recording_id)
             else:
                 future = self._writers.submit(self._write, outcome)
-            self._pending.append(_PendingWrite(recording_id, outcome, future))
+            self._pending.append(_PendingWrite(recording_id, name, outcome, future))
             self._count_writes(leave=WRITES_PENDING)
 
     def _run_model(self, batch: list[PreparedRecording]) -> dict[int, LabeledRecording | Exception]:
@@ -214,7 +219,9 @@ class Run:
         else:
             reasons = dict.fromkeys(_describe_error(error) for error in errors)
             self.summary.failed.append(recording_id)
-            self.reporter.report_failed(recording_id, "; proposing it without changes failed, too: ".join(reasons))
+            self.reporter.report_failed(
+                recording_id, "; proposing it without changes failed, too: ".join(reasons), write.name
+            )
 
     def _await_writes(self, timeout_s: float) -> None:
         """Count the pending writes. Those that aren't done within `timeout_s` seconds in total have failed."""

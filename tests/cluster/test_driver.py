@@ -39,7 +39,7 @@ class FakeReporter:
     def report_labeled(self, labeled: LabeledRecording) -> None:
         self.reported.append(("labeled", labeled.id))
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self.reported.append((f"failed: {reason}", recording_id))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:

@@ -27,7 +27,7 @@ def test_the_action_has_these_options_too_and_does_not_take_an_option_for_an_add
     said: list[str] = []
     options = parse(["--data-ids-file", "ids.json", "--ray", "--something-new", "--ray-requests", "4"], said.append)
     assert read_cluster(options) == ClusterSettings("", requests=4)
-    assert said == ["ignored, as this block does not know it: --something-new"]
+    assert said == ["ignored unknown arguments: --something-new"]
 
 
 @pytest.mark.parametrize(("text", "least", "most"), [("8", 8, 8), ("2-16", 2, 16), ("1-1", 1, 1)])

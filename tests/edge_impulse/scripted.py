@@ -1,4 +1,4 @@
-"""An HTTP server whose answers are told beforehand, one a request; it remembers what it was asked."""
+"""An HTTP server with scripted answers, one per request, that records its requests."""
 
 from __future__ import annotations
 

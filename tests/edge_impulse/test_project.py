@@ -32,6 +32,7 @@ from block.recording import (
     RecordingSkipped,
     RunEnded,
     Segment,
+    find_recording_name,
 )
 
 METADATA = {"labeled_by": LABELED_BY, "ast_labels": "speech", "ast_job": "4f0c"}
@@ -81,9 +82,11 @@ class FakeClient:
         return {"success": True}
 
 
-def project(client: FakeClient, job: int | None = None, dry_run: bool = False) -> Project:
+def project(client: FakeClient, job: int | None = None, dry_run: bool = False, show_calls: bool = False) -> Project:
     said: list[str] = []
-    made = Project(client, 1, METADATA, job, dry_run, said.append, said.append)  # type: ignore[arg-type]
+    made = Project(
+        client, 1, METADATA, job, dry_run, said.append, said.append, show_calls=show_calls,  # type: ignore[arg-type]
+    )  # fmt: skip
     made.said = said  # type: ignore[attr-defined]
     return made
 
@@ -167,17 +170,41 @@ def test_outside_a_preview_a_failed_recording_is_left_untouched() -> None:
 
 
 @pytest.mark.parametrize("job", [None, 12])
-def test_a_dry_run_tells_what_it_would_send_and_sends_nothing(job: int | None) -> None:
+def test_a_verbose_dry_run_prints_the_calls_and_sends_nothing(job: int | None) -> None:
     client = FakeClient()
-    made = project(client, job, dry_run=True)
+    made = project(client, job, dry_run=True, show_calls=True)
     made.fetch(7, print)
     made.write(LABELED)
     made.give_up(8)
     assert posts(client) == []
-    told = made.said  # type: ignore[attr-defined]
+    calls = [line for line in made.said if "POST" in line]  # type: ignore[attr-defined]
     expected = ["structured-labels", "metadata"] if job is None else ["propose-changes", "propose-changes"]
-    assert [line.split("{")[0].rsplit("/", 1)[1].strip() for line in told] == expected
-    assert '"startIndex": 0, "endIndex": 7999, "label": "speech"' in told[0]
+    assert [line.split("{")[0].rsplit("/", 1)[1].strip() for line in calls] == expected
+    assert '"startIndex": 0, "endIndex": 7999, "label": "speech"' in calls[0]
+
+
+@pytest.mark.parametrize("job", [None, 12])
+def test_a_dry_run_prints_the_segments_of_each_sample_and_sends_nothing(job: int | None) -> None:
+    client = FakeClient()
+    made = project(client, job, dry_run=True)
+    made.fetch(7, print)
+    made.write(LABELED)
+    made.fetch(7, print)
+    made.give_up(7)
+    assert posts(client) == []
+    summary = "dry run, nothing was sent: 7 idle01: 0.00–0.50 s speech (0.90), 0.50–1.00 s other (0.10)"
+    unchanged = ["dry run, nothing was sent: 7 idle01.d8Ae: unchanged"]
+    assert made.said == [summary, *(unchanged if job else [])]  # type: ignore[attr-defined]
+
+
+def test_an_error_after_the_sample_was_read_has_its_name() -> None:
+    for client, name in (
+        (FakeClient(audio=b"RIFFoops"), "idle01.d8Ae"),
+        (FakeClient(trouble={"raw-data": NotFound("HTTP 404")}), ""),
+    ):
+        with pytest.raises(RecordingError) as caught:
+            project(client).fetch(7, print)
+        assert find_recording_name(caught.value) == name
 
 
 @pytest.mark.parametrize(
@@ -186,9 +213,9 @@ def test_a_dry_run_tells_what_it_would_send_and_sends_nothing(job: int | None) -
         (sample(isDisabled=True), RecordingSkipped, "disabled"),
         (sample(isProcessing=True), RecordingError, "still processing"),
         (sample(processingError=True, processingErrorString="no header"), RecordingError, "process it: no header"),
-        (sample(chartType="image"), RecordingError, "no audio: its chart type is 'image'"),
+        (sample(chartType="image"), RecordingError, "not audio: its chart type is 'image'"),
         (sample(valuesCount=0), RecordingError, "empty: it has 0 values"),
-        (sample(valuesCount=None), RecordingError, "no valuesCount that is a whole number"),
+        (sample(valuesCount=None), RecordingError, "valuesCount is not a whole number"),
         (sample(valuesCount=8000), RecordingError, "has 16000 values at 16000 Hz; the sample should have 8000"),
     ],
 )
@@ -199,7 +226,7 @@ def test_samples_without_usable_audio_are_left_out_with_the_reason(fields: Any, 
 
 def test_audio_that_studio_does_not_give_out_and_audio_that_is_damaged_fail() -> None:
     refused = FakeClient(trouble={"/wav": Refused("HTTP 400: no audio axis")})
-    with pytest.raises(RecordingError, match="no audio that Studio gives out: HTTP 400: no audio axis"):
+    with pytest.raises(RecordingError, match="Studio refused to send its audio: HTTP 400: no audio axis"):
         project(refused).fetch(7, print)
     with pytest.raises(RecordingError, match="cannot be decoded"):
         project(FakeClient(audio=b"RIFFoops")).fetch(7, print)
@@ -215,7 +242,7 @@ def test_the_first_axis_that_measures_audio_is_asked_for() -> None:
 
 
 def test_a_refused_key_ends_the_run() -> None:
-    with pytest.raises(RunEnded, match="key is not accepted"):
+    with pytest.raises(RunEnded, match="API key was refused"):
         project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401")})).fetch(7, print)
 
 
@@ -285,7 +312,7 @@ def test_rates_under_the_models_are_warned_of_once() -> None:
     client.audio, client.fields = wav(11025, 11025), sample(valuesCount=11025, frequency=11025.0)
     made.fetch(7, print)
     assert len(made.said) == 1  # type: ignore[attr-defined]
-    assert "the first at 8000 Hz" in made.said[0]  # type: ignore[attr-defined]
+    assert "the first: 8000 Hz" in made.said[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +326,7 @@ def test_the_keys_projects_are_found(answer: Any, found: list[int] | None) -> No
             return {"projects": answer}
 
     if found is None:
-        with pytest.raises(BadAnswer, match="no list of projects"):
+        with pytest.raises(BadAnswer, match="expected a list of projects"):
             list_projects(Projects())  # type: ignore[arg-type]
     else:
         assert list_projects(Projects()) == found  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ def test_once_the_run_is_over_nobody_waits_at_the_gate_and_nothing_is_asked() ->
     began = time.monotonic()
     with scripted(Answer()) as server:
         client = StudioClient(server.url, KEY, stop=stop, rate_limit=Closed())
-        with pytest.raises(ConnectionFailed, match="GET /api/x: not asked, as the run is over"):
+        with pytest.raises(ConnectionFailed, match="GET /api/x: not sent, because the run is over"):
             client.get_json("/api/x")
         assert server.asked == []
     assert time.monotonic() - began < 5

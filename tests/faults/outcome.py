@@ -10,7 +10,7 @@ from tests.faults.layer import Layer
 from tests.faults.row import Row
 from tests.faults.stage import State
 
-FAILED = re.compile(r"(\d+) failed: ")
+FAILED = re.compile(r"(\d+)(?: \S.*?)? failed: ")
 LABELED = re.compile(r"(\d+) \S.* \([\d.]+ s\): ")
 COUNTS = re.compile(r"(\d+) recordings? in .*: (\d+) labeled, (\d+) failed(?:, \d+ skipped)?(?:, (\d+) not reached)?")
 

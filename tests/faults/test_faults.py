@@ -105,11 +105,11 @@ def undisturbed(
     return undisturbed
 
 
-# Rows that take seconds, since the block waits in them.
+# Rows that take seconds, because the block waits in them.
 LONG = (
-    "studio-stays-silent-from-some-moment-on",
-    "studio-goes-away-in-mid-run-for-good",
-    "a-download-of-192-kb-takes-90-s-steadily",
+    "studio-stops-answering-during-the-run",
+    "studio-goes-down-during-the-run-and-stays-down",
+    "a-download-of-192-kb-takes-90-s-at-a-steady-rate",
 )
 
 

@@ -96,5 +96,5 @@ def test_windows_of_any_size_are_few_enough_or_refused(size_ms: int, stride_ms: 
 
 def test_a_failed_ids_file_that_is_a_pipe_without_a_reader_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SettingsError, match="--failed-ids-file .* cannot be written"):
+    with pytest.raises(SettingsError, match="can't write --failed-ids-file"):
         parse(["--data-ids-file", "x", "--failed-ids-file", str(tmp_path / "pipe")], warn=print)

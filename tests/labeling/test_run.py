@@ -93,7 +93,7 @@ class Told:
     def report_labeled(self, labeled: LabeledRecording) -> None:
         self.lines.append(("labeled", labeled.id, ""))
 
-    def report_failed(self, recording_id: int, reason: str) -> None:
+    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self.lines.append(("failed", recording_id, reason))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:

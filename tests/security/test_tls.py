@@ -136,6 +136,6 @@ def test_sending_the_key_unencrypted_gives_a_warning(tmp_path: Path) -> None:
         action = ["action.py", "--data-ids-file", "ids.json", "--model", EMBEDDED]
         exposed = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://{NAME}:{port}")
         local = run_python(action, tmp_path, **SECRETS, EI_API_ENDPOINT=f"http://127.0.0.1:{port}")
-    warning = "warning: EI_API_ENDPOINT is no https:// address"
+    warning = "warning: EI_API_ENDPOINT isn't https://"
     assert exposed.stdout.count(warning) == 1, exposed.stdout + exposed.stderr
     assert warning not in local.stdout + local.stderr

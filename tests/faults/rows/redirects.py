@@ -6,7 +6,7 @@ from tests.faults import effects
 from tests.faults.row import VICTIM, Asked, Row, always, once
 
 GROUP = "Redirects"
-ANOTHER_HOST = "redirected to another host, '127.0.0.2'; the key is not sent there"
+ANOTHER_HOST = "redirected to another host, '127.0.0.2'; not followed, to protect the key"
 
 ROWS = (
     Row(
@@ -29,7 +29,8 @@ ROWS = (
         GROUP,
         "a write is redirected by HTTP 302, which drops what is written",
         "doesn't follow; the recording stays as it was and fails, the others are labeled",
-        "3 failed: POST /api/1/raw-data/3/structured-labels: redirected with HTTP 302, which drops what is written",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: "
+        "redirected with HTTP 302, which would drop the data; not followed",
         always(effects.redirects(302, effects.itself), "structured-labels"),
         (Asked("structured-labels", 1, 1),),
         code=1,
@@ -39,7 +40,7 @@ ROWS = (
         GROUP,
         "redirects in a loop",
         "follows five redirects; the recording fails, the others are labeled",
-        "3 failed: GET /api/1/raw-data/3/wav: redirected more than 5 times",
+        "3 recording 003.wav failed: GET /api/1/raw-data/3/wav: redirected more than 5 times",
         always(effects.redirects(302, effects.itself), "wav"),
         (Asked("wav", 5, 5), Asked("structured-labels", 0, 0)),
         code=1,
@@ -49,7 +50,7 @@ ROWS = (
         GROUP,
         "a read is redirected to another host",
         "sends nothing there; the recording fails, the others are labeled",
-        f"3 failed: GET /api/1/raw-data/3/wav: {ANOTHER_HOST}",
+        f"3 recording 003.wav failed: GET /api/1/raw-data/3/wav: {ANOTHER_HOST}",
         always(effects.redirects(302, effects.another_host), "wav"),
         (Asked("wav", 1, 1),),
         code=1,
@@ -59,7 +60,7 @@ ROWS = (
         GROUP,
         "a write is redirected to another host",
         "sends nothing there; the recording stays as it was and fails, the others are labeled",
-        f"3 failed: POST /api/1/raw-data/3/structured-labels: {ANOTHER_HOST}",
+        f"3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: {ANOTHER_HOST}",
         always(effects.redirects(307, effects.another_host), "structured-labels"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
         code=1,

@@ -1,4 +1,4 @@
-"""Keys that are no good any more, and samples that have gone."""
+"""Refused keys and deleted samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = (
         GROUP,
         "the key expires during the run",
         "ends the run at once; labeled recordings keep their labels",
-        "the run ended early: the key is not accepted: … HTTP 401: the key has expired",
+        "the run ended early: the API key was refused: … HTTP 401: the key has expired",
         lambda _: [Fault(EXPIRED, after=SOME)],
         (Asked("get-sample", 1, len(MANY_S), None),),
         code=1,
@@ -35,7 +35,7 @@ ROWS = (
         GROUP,
         "the key expires between the labels of a recording and its metadata",
         "ends the run at once; the recording with labels but no metadata counts as failed",
-        "the run ended early: the key is not accepted: POST … HTTP 401: the key has expired",
+        "the run ended early: the API key was refused: POST … HTTP 401: the key has expired",
         lambda _: [Fault(EXPIRED, ("metadata",), after=SOME)],
         code=1,
         ends=True,
@@ -76,7 +76,8 @@ ROWS = (
         GROUP,
         "a sample is deleted between its description and its audio",
         "the recording fails, the others are labeled",
-        "3 failed: it has no audio that Studio gives out: GET /api/1/raw-data/3/wav: HTTP 404: there is no sample 3",
+        "3 recording 003.wav failed: Studio refused to send its audio: "
+        "GET /api/1/raw-data/3/wav: HTTP 404: there is no sample 3",
         once(effects.deletes_first, "wav"),
         (Asked("wav", 1, 1), Asked("structured-labels", 0, 0)),
         code=1,
@@ -86,7 +87,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between reading and writing",
         "the recording fails, the others are labeled",
-        "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 404: there is no sample 3",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: HTTP 404: there is no sample 3",
         once(effects.deletes_then, "wav"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 0, 0)),
         code=1,
@@ -96,7 +97,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between reading and writing, and the refusal comes with 200",
         "doesn't retry; the recording fails, the others are labeled",
-        "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: No sample found with this id",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: HTTP 200: No sample found with this id",
         lambda _: [
             Fault(effects.deletes_then, ("wav",), VICTIM, 1),
             Fault(effects.refuses(200, GONE), ("structured-labels",), VICTIM),
@@ -109,7 +110,7 @@ ROWS = (
         GROUP,
         "a sample is deleted between its labels and its metadata",
         "the recording fails, the others are labeled",
-        "3 failed: POST /api/1/raw-data/3/metadata: HTTP 404: there is no sample 3",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/metadata: HTTP 404: there is no sample 3",
         once(effects.deletes_then, "structured-labels"),
         (Asked("structured-labels", 1, 1), Asked("metadata", 1, 1)),
         code=1,

@@ -1,4 +1,4 @@
-"""Answers that say: not now."""
+"""Error statuses of busy and broken servers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ ROWS = (
         GROUP,
         "HTTP 429 with a Retry-After of an hour",
         "doesn't wait (the limit is 300 s); the recording fails, the others are labeled",
-        f"3 failed: GET /api/1/raw-data/3/wav: HTTP 429: {BUSY}; it asks to wait until 3600, which is too long",
+        f"3 recording 003.wav failed: GET /api/1/raw-data/3/wav: HTTP 429: {BUSY}; "
+        "not retried, because its Retry-After (3600) is too long",
         always(effects.refuses(429, BUSY, Retry_After="3600"), "wav"),
         (Asked("wav", 1, 1),),
         code=1,
@@ -91,7 +92,7 @@ ROWS = (
         GROUP,
         "HTTP 500 to writing one recording's labels, always",
         "tries five times; the recording stays as it was and fails, the others are labeled",
-        "3 failed: POST /api/1/raw-data/3/structured-labels: HTTP 500: out of order; tried 5 times",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: HTTP 500: out of order; tried 5 times",
         always(effects.refuses(500, "out of order"), "structured-labels"),
         (Asked("structured-labels", TRIES, TRIES), Asked("metadata", 0, 0)),
         code=1,
@@ -101,7 +102,7 @@ ROWS = (
         GROUP,
         "HTTP 500 to writing one recording's metadata, always",
         "tries five times; the recording keeps its labels without metadata and counts as failed",
-        "3 failed: POST /api/1/raw-data/3/metadata: HTTP 500: out of order; tried 5 times",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/metadata: HTTP 500: out of order; tried 5 times",
         always(effects.refuses(500, "out of order"), "metadata"),
         (Asked("structured-labels", 1, 1), Asked("metadata", TRIES, TRIES)),
         code=1,
@@ -112,7 +113,7 @@ ROWS = (
         GROUP,
         "in a preview, HTTP 500 to one recording's proposal, always",
         "tries five times, then proposes the recording unchanged; the others are labeled",
-        "3 failed: POST /api/1/raw-data/3/propose-changes: HTTP 500: out of order; tried 5 times",
+        "3 recording 003.wav failed: POST /api/1/raw-data/3/propose-changes: HTTP 500: out of order; tried 5 times",
         always(effects.refuses(500, "out of order"), "propose-changes"),
         (Asked("propose-changes", TRIES, 2 * TRIES),),
         code=1,
