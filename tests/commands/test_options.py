@@ -149,7 +149,7 @@ def test_a_negative_level_is_a_value_not_an_option() -> None:
         (lambda: WindowSettings(1000, 0), "--win-stride-ms is 0; expected 1 to the window size, which is 1000"),
         (lambda: WindowSettings(1000, 1001), "--win-stride-ms is 1001"),
         (lambda: DecisionSettings((), min_segment_ms=-1), "--min-segment-ms is -1"),
-        (lambda: DecisionSettings((), min_segment_ms=5, merge=False), "give one"),
+        (lambda: DecisionSettings((), min_segment_ms=5, merge=False), "use only one"),
         (lambda: DecisionSettings((), silence_dbfs=3.0), "--silence-dbfs is 3"),
         (lambda: ComputeSettings("gpu"), "--device is 'gpu'; expected auto, cpu, cuda or cuda:N"),
         (lambda: ComputeSettings("cuda:x"), "--device is 'cuda:x'"),
