@@ -12,7 +12,7 @@ from torch import Tensor
 ROWS, INPUTS, OUTPUTS = 1214, 768, 3072
 CUDA_WINDOWS = 16  # multiply the tokens of 16 windows at once: one doesn't keep a GPU busy
 TRIES, SPEND_S = 30, 1.0
-TOO_SLOW_S = 0.5  # this slow, it is a loop in place of an instruction that the CPU lacks, not a peak
+TOO_SLOW_S = 0.5  # this slow, it is a loop that replaces an instruction the CPU lacks, not a peak
 
 
 @dataclass(frozen=True)

@@ -65,18 +65,18 @@ REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
     ),
     "a project id of words": ({}, {**KEY, "EI_PROJECT_ID": "mine"}, "EI_PROJECT_ID is 'mine'"),
     "a project id without end": ({}, {**KEY, "EI_PROJECT_ID": "9" * 5000}, "expected a whole number"),
-    "an endpoint that is none": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT is not a valid address"),
+    "an invalid endpoint": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT is not a valid address"),
     "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
     "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
     "a failed-ids file that is a folder": ({"--failed-ids-file": "/"}, KEY, "can't write --failed-ids-file /"),
     "a score store that is a file": ({"--score-store": "Makefile"}, KEY, "the score store Makefile cannot be written"),
     "a value without quotes": ({"--audioset-labels": "speech,", "music": ""}, KEY, "unexpected 'music' after"),
-    "a device that is none": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
+    "an unknown device": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_wrong_is_said_in_one_line_before_torch_is_imported(good: dict[str, str], case: str) -> None:
+def test_bad_settings_give_one_line_before_torch_is_imported(good: dict[str, str], case: str) -> None:
     changes, environment, said = REFUSED[case]
     options = {**good, **changes}
     arguments = [word for name, value in options.items() if value is not None for word in (name, value)]
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_said_in_one_line_before_torch_is_imported(good: dict[s
 def test_a_key_that_studio_refuses_ends_the_run_before_torch_is_imported(good: dict[str, str]) -> None:
     arguments = [word for option in good.items() for word in option]
     for status in (401, 403):
-        with scripted(Answer(status, b'{"success": false, "error": "ei_secret_key is no key"}')) as server:
+        with scripted(Answer(status, b'{"success": false, "error": "ei_secret_key is not a key"}')) as server:
             code, out, err = transform(*arguments, environment={**KEY, "EI_API_ENDPOINT": server.url})
         assert code == 2
         assert f"HTTP {status}" in err
@@ -158,7 +158,7 @@ def test_an_ids_file_of_anything_else_is_refused(ids_file: Callable[[object], st
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,", "[" * 100_000, "\x00"])
-def test_an_ids_file_that_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_ids_file_that_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ids.json"
     path.write_text(text)
     with pytest.raises(SettingsError, match="is not valid JSON"):

@@ -249,7 +249,7 @@ def test_windows_are_repeated_on_demand_and_what_was_done_is_written_each_time(
     assert "fast mode: --fill repeat leaves no padding to merge" in out
 
 
-def test_a_class_and_all_below_it_are_one_label_and_what_never_wins_is_told(
+def test_a_class_and_its_descendants_are_one_label_and_unreachable_labels_give_a_warning(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sample_id = studio.add(10)

@@ -165,7 +165,7 @@ def test_with_a_file_system_that_is_read_only_everything_is_labeled(studio: Stud
 
 @pytest.mark.slow
 def test_without_a_home_a_users_name_and_a_folder_for_temporary_files_everything_is_labeled(studio: Studio) -> None:
-    nameless = "import getpass; getpass.getuser = lambda: {}['nobody']; os.environ.pop('HOME', None); "
+    nameless = "import getpass; getpass.getuser = lambda: {}['unknown']; os.environ.pop('HOME', None); "
     done = studio.run(f"{nameless}exec({READ_ONLY!r}); {RUN}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(studio.labeled()) == 6

@@ -11,7 +11,7 @@ from bench.scaling.workload import Recordings, split
 
 BUSY = 0.9
 LITTLE = 0.03
-IN_WORDS = {
+LIMIT_TEXTS = {
     LISTING: "listing, making chunks", STARTING: "workers' start", TAIL: "long recordings at the end",
     DECIDING: "deciding at the end", WRITING: "writing label files",
 }  # fmt: skip
@@ -75,7 +75,7 @@ def limit(run: Simulated) -> str:
         return "nothing"
     most = max(lost, key=lost.__getitem__)
     if most != AMID:
-        return IN_WORDS[most]
+        return LIMIT_TEXTS[most]
     busy = {"the driver": run.driver_busy, "the network": run.network_busy, "the source": run.source_busy}
     name = max(busy, key=busy.__getitem__)
     return name if busy[name] >= BUSY else "reading"

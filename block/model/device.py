@@ -12,7 +12,7 @@ from block.settings import ComputeSettings, SettingsError
 
 @dataclass(frozen=True)
 class Device:
-    """A device, the dtype of the weights on it, and the reason for the choice in words."""
+    """A device, the dtype of the weights on it, and a text with the reason for the choice."""
 
     device: torch.device
     dtype: torch.dtype

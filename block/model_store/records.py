@@ -22,7 +22,7 @@ MAX_SUMS_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Record:
-    """The record of a checkpoint: `origin` in words; `repository` and `revision` (a commit) if it came from a hub."""
+    """The record of a checkpoint: `origin` is text; `repository` and `revision` (a commit) if it came from a hub."""
 
     origin: str
     files: tuple[ExpectedFile, ...]

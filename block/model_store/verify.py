@@ -23,7 +23,7 @@ TOP = 5  # number of golden readings whose order is checked
 
 @dataclass(frozen=True)
 class Check:
-    """One check: whether it passed, and its finding in words."""
+    """One check: whether it passed, and its finding as text."""
 
     is_ok: bool
     finding: str

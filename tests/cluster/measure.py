@@ -31,7 +31,7 @@ RATE_HZ = 16000
 RECORDINGS, SECONDS, ROUNDS = 240, 30, 2
 SPEEDUP, OVERHEAD_PERCENT = 1.8, 10.0
 PLAIN, ONE, TWO = "plain", "one", "two"
-IN_WORDS = {PLAIN: "without Ray, one thread", ONE: "one worker", TWO: "two workers"}
+WAY_TEXTS = {PLAIN: "without Ray, one thread", ONE: "one worker", TWO: "two workers"}
 WORKERS = {ONE: 1, TWO: 2}
 
 
@@ -167,20 +167,20 @@ def _measured(scratch: Path, options: argparse.Namespace) -> Found:
     audio_s = make_recordings(made, options.recordings, options.seconds)
     make_recordings(short, 1, 2)
     load = os.getloadavg()[0]
-    whole: dict[str, list[float]] = {way: [] for way in IN_WORDS}
-    start: dict[str, list[float]] = {way: [] for way in IN_WORDS}
+    whole: dict[str, list[float]] = {way: [] for way in WAY_TEXTS}
+    start: dict[str, list[float]] = {way: [] for way in WAY_TEXTS}
     problems: list[str] = []
     with cluster.nodes(2) as there:
         for number in range(options.rounds):
-            for way in IN_WORDS:
+            for way in WAY_TEXTS:
                 start[way].append(_ran(short, scratch / f"{way}-short-{number}", way, there, options.model).seconds)
                 ended = _ran(made, scratch / f"{way}-{number}", way, there, options.model)
                 whole[way].append(ended.seconds)
-                _say(f"{IN_WORDS[way]}: {ended.seconds:.1f} s, of which {start[way][-1]:.1f} s startup and shutdown")
+                _say(f"{WAY_TEXTS[way]}: {ended.seconds:.1f} s, of which {start[way][-1]:.1f} s startup and shutdown")
                 if (way, number) != (PLAIN, 0):
                     problems += find_differences(scratch / f"{PLAIN}-0", scratch / f"{way}-{number}")
     killed = _killed(made, scratch / "killed", scratch / f"{PLAIN}-0", options)
-    ways = {way: Way(tuple(whole[way]), tuple(start[way])) for way in IN_WORDS}
+    ways = {way: Way(tuple(whole[way]), tuple(start[way])) for way in WAY_TEXTS}
     return Found(options.recordings, audio_s, load, ways, tuple(problems), killed)
 
 
@@ -203,7 +203,7 @@ def _ran(folder: Path, out: Path, way: str, there: Nodes, model: str) -> Ended:
     command = label_command(folder, out, model, *ray)
     ended = run(command) if way in WORKERS else run(command, **ONE_THREAD)
     if ended.code:
-        raise RuntimeError(f"{IN_WORDS[way]}: exit code {ended.code}\n{ended.text[-3000:]}")
+        raise RuntimeError(f"{WAY_TEXTS[way]}: exit code {ended.code}\n{ended.text[-3000:]}")
     return ended
 
 
@@ -247,7 +247,7 @@ def format_table(found: Found) -> str:
         "| | seconds | of which startup and shutdown | recordings/s in between |",
         "|---|---|---|---|",
     ]
-    for way, words in IN_WORDS.items():
+    for way, words in WAY_TEXTS.items():
         one = found.ways[way]
         lines.append(f"| {words} | {one.seconds:.1f} | {one.start:.1f} | {found.recordings / one.rest:.2f} |")
     killed = found.killed

@@ -303,7 +303,7 @@ def test_a_signal_interrupts_the_start_and_leaves_no_process_behind(tmp_path: Pa
     wait_until(lambda: not any(command_of(pid) for pid in started))
 
 
-def test_nobody_else_can_read_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_users_cannot_read_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

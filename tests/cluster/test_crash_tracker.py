@@ -75,7 +75,7 @@ def test_losses_while_no_suspect_is_labeled_count_against_no_recording() -> None
     assert plan == RetryPlan((1, 2), (), {})
 
 
-def test_a_recording_whose_worker_was_lost_by_chance_is_cleared_once_it_finishes() -> None:
+def test_a_recording_whose_worker_died_for_another_reason_is_cleared_once_it_finishes() -> None:
     tracker = CrashTracker()
     start_repeatedly(tracker, 3)
     for _ in range(5):

@@ -107,7 +107,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(arguments: list[str], said: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_slip_in_a_required_option_is_told_as_such() -> None:
+def test_a_typo_in_a_required_option_gives_a_suggestion() -> None:
     with pytest.raises(SettingsError, match="did you mean --data-ids-file"):
         parse(["--data-id-file", "x"], warn=lambda text: None)
     with pytest.raises(SettingsError, match="--data-ids-file is required"):

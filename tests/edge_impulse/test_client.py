@@ -77,7 +77,7 @@ TRANSIENT = {
     "a dropped connection": Answer(drop=True),
     "a body that ends early": Answer(body=b'{"success": true', claimed=1000),
     "a page instead of JSON": Answer(body=b"<html>gateway</html>"),
-    "JSON that is no object": Answer(body=b"[1, 2]"),
+    "JSON that isn't an object": Answer(body=b"[1, 2]"),
 }
 
 
@@ -119,7 +119,7 @@ def test_json_instead_of_audio_is_an_error() -> None:
             client_of(server).get_bytes("/api/1/wav", 1000)
 
 
-def test_a_server_that_is_not_there_is_told_after_the_last_try() -> None:
+def test_an_unreachable_server_is_reported_after_the_last_try() -> None:
     with scripted(Answer()) as server:
         pass
     with pytest.raises(ConnectionFailed, match="no connection could be made; tried 3 times"):
@@ -199,7 +199,7 @@ def test_a_loopback_address_is_asked_without_the_environments_proxy(monkeypatch:
         assert proxy.asked == []
 
 
-def test_a_setting_of_requests_that_cannot_work_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_setting_of_requests_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle")
     client = StudioClient("https://studio.invalid", KEY, sleep=lambda s: pytest.fail("tried again"))
     with pytest.raises(ConnectionFailed, match="/no/such/bundle"):
@@ -209,7 +209,7 @@ def test_a_setting_of_requests_that_cannot_work_is_told_at_once(monkeypatch: pyt
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_key_never_follows_a_redirect_to_another_host(status: int) -> None:
     with scripted(Answer()) as elsewhere:
-        # The same machine under another name is another host to whoever holds a key.
+        # The same machine under another name is another host as far as the key is concerned.
         other = elsewhere.url.replace("127.0.0.1", "localhost")
         with scripted(Answer(status, headers={"Location": f"{other}/steal"})) as server:
             for call in (client_of(server).get_json, lambda path: client_of(server).post_json(path, {})):
@@ -219,7 +219,7 @@ def test_the_key_never_follows_a_redirect_to_another_host(status: int) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:99999/", "http://[::1/"])
-def test_a_redirect_to_what_is_no_address_is_told_as_such(location: str) -> None:
+def test_a_redirect_to_an_invalid_address_is_reported(location: str) -> None:
     with scripted(Answer(307, headers={"Location": location})) as server:
         with pytest.raises(StudioError, match="an address that is not valid|another host|Invalid IPv6 URL"):
             client_of(server).get_json("/api/x")
@@ -269,14 +269,14 @@ def test_not_even_a_part_of_a_quoted_key_is_repeated_where_a_long_text_is_cut(be
         assert "ei_" not in str(caught.value)
 
 
-def test_json_nested_without_end_is_no_json() -> None:
+def test_endlessly_nested_json_is_refused() -> None:
     with scripted(Answer(body=b"[" * 100_000)) as server, pytest.raises(ConnectionFailed, match="not a JSON object"):
         client_of(server).get_json("/api/x")
 
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], None] | None = None) -> Iterator[str]:
-    """An address that takes connections, and hands each to `serve`, one after another; without it, nobody answers."""
+    """An address that accepts connections and passes them to `serve` one by one; without it, they get no answer."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -351,7 +351,7 @@ def test_a_packed_body_is_bounded_by_what_it_unpacks_to() -> None:
             client_of(server).get_bytes("/x", 1_000_000)
 
 
-def test_a_server_that_has_answered_and_goes_away_is_waited_for_until_it_is_back() -> None:
+def test_a_call_waits_for_a_server_that_answered_before_and_went_down() -> None:
     with scripted(Answer(body=envelope(n=1))) as server:
         client = StudioClient(server.url, KEY, RetryPolicy(2, first_wait_s=0.01), sleep=(waits := []).append)
         client.get_json("/api/x")

@@ -26,7 +26,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_labels_and_what_speaks_for_them_and_failures_are_written_as_they_come(tmp_path: Path) -> None:
+def test_labels_evidence_and_failures_are_written_as_they_arrive(tmp_path: Path) -> None:
     path = tmp_path / "details"
     details = DetailsReporter(path, Progress(2), print)
     details.report_labeled(LABELED)

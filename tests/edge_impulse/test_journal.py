@@ -106,7 +106,7 @@ def test_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"hello", b"id,label\n1,dog\n", b"{}\n", b"[1, 2]\n", bytes(range(256)) * 10])
-def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_journal_is_refused_and_left_unchanged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes"
     path.write_bytes(content)
     with pytest.raises(SettingsError, match="is not a journal"):
@@ -135,7 +135,7 @@ def test_two_runs_do_not_write_to_one_journal(tmp_path: Path) -> None:
     assert done(tmp_path / "journal") == set()
 
 
-def test_a_full_disk_is_told_of_once_and_what_was_noted_before_counts(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_full_disk_is_reported_once_and_earlier_entries_count(tmp_path: Path, monkeypatch: Any) -> None:
     path, warned = tmp_path / "journal", []  # type: tuple[Path, list[str]]
     journal = opened(path, warned)
     journal.add(1)

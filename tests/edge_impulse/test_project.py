@@ -55,7 +55,7 @@ def sample(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeClient:
-    """Answers from a table of what is there; remembers every call; raises what it is told to."""
+    """Answer from a table, record every call, and raise the errors it is given."""
 
     fields: dict[str, Any] = field(default_factory=sample)
     audio: bytes = field(default_factory=wav)
@@ -291,7 +291,7 @@ def test_a_sample_described_oddly_is_read_as_far_as_it_goes(fields: Any, expecte
     assert posts(client)[-1][1]["proposedChanges"] == expected
 
 
-def test_the_number_of_values_is_told_before_the_audio_is_asked_for() -> None:
+def test_the_number_of_values_is_passed_on_before_the_audio_is_requested() -> None:
     client = FakeClient()
     calls_by_then: list[tuple[int, int]] = []
     project(client).fetch(7, lambda values: calls_by_then.append((values, len(client.calls))))
@@ -374,7 +374,7 @@ def test_labels_of_another_job_are_replaced_and_that_is_announced_first() -> Non
         sample(metadata={"labeled_by": "human"}),
     ],
 )
-def test_labels_that_somebody_set_or_changed_by_hand_are_kept_unless_that_is_asked_for(fields: Any) -> None:
+def test_labels_set_or_changed_by_hand_stay_unless_the_option_replaces_them(fields: Any) -> None:
     with pytest.raises(RecordingSkipped, match="by hand"):
         project(FakeClient(fields)).fetch(7, print)
     asked = project(FakeClient(fields))
@@ -391,7 +391,7 @@ def test_labels_that_somebody_set_or_changed_by_hand_are_kept_unless_that_is_ask
         (sample(label="idle"), True),
         (sample(label=""), False),
         (sample(label="", structuredLabels=[], metadata={"site": "north"}), False),
-        # Cut off between labels and metadata: nobody else's, and not finished.
+        # Interrupted between labels and metadata: this job's own labels, not finished.
         (labeled(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
         (sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
     ],

@@ -69,7 +69,7 @@ def test_whatever_goes_wrong_the_gate_is_left() -> None:
     assert gate.inside == set()
 
 
-def test_a_pause_that_is_too_long_to_be_waited_for_is_told_without_its_length() -> None:
+def test_a_pause_that_is_too_long_is_reported_without_its_length() -> None:
     gate = Gate()
     with (
         scripted(Answer(429, headers={"Retry-After": "3600"})) as server,
@@ -103,14 +103,14 @@ def test_a_request_is_under_way_until_its_body_is_read() -> None:
 
 
 class Closed(Gate):
-    """Lets nobody through until the run is over."""
+    """Let no request through until the run is over."""
 
     def enter(self, stop: threading.Event) -> int | None:
         stop.wait(30)
         return None
 
 
-def test_once_the_run_is_over_nobody_waits_at_the_gate_and_nothing_is_asked() -> None:
+def test_after_the_run_no_thread_waits_and_no_request_is_sent() -> None:
     stop = threading.Event()
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()

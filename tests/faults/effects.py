@@ -15,7 +15,7 @@ PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in</h1></body></html>"
 
 
 def resets(*, carried_out: bool = False) -> Effect:
-    """The connection is reset in place of an answer, before or after the call was carried out."""
+    """The connection is reset instead of an answer, before or after the call was carried out."""
 
     def effect(exchange: Exchange) -> None:
         if carried_out:
@@ -120,7 +120,7 @@ def shows_a_page(exchange: Exchange) -> None:
 
 
 def talks_nonsense(exchange: Exchange) -> None:
-    """Bytes that are no HTTP."""
+    """Bytes that aren't HTTP."""
     exchange.send(b"\x15\x03\x01\x00\x02\x02\x28" * 4)
     raise Over
 
@@ -156,13 +156,13 @@ def goes_down(seconds: float = math.inf, *, vanish: bool = False) -> Effect:
 
 
 def deletes_first(exchange: Exchange) -> None:
-    """Somebody deletes the sample just before the call arrives."""
+    """Delete the sample just before the call arrives."""
     exchange.layer.delete(exchange.request.sample or 0)
     exchange.answer(exchange.forward())
 
 
 def deletes_then(exchange: Exchange) -> None:
-    """Somebody deletes the sample once the call has been carried out."""
+    """Delete the sample once the call has been carried out."""
     answer = exchange.forward()
     exchange.layer.delete(exchange.request.sample or 0)
     exchange.answer(answer)

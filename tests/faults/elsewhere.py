@@ -1,4 +1,4 @@
-"""Another host, that answers everybody and remembers who came."""
+"""Another host, which answers every client and records the connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE_S = 2.0
 
 
 class Elsewhere:
-    """The host at `url`. `heard` is what anybody ever said to it, an entry for each connection."""
+    """The host at `url`. `heard` has the bytes it received, an entry for each connection."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []

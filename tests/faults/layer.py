@@ -53,7 +53,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Closed:
-    """Nobody listens at the start, for `seconds`: connections are refused, or else their packets `vanish`."""
+    """Refuse connections for `seconds` from the start, or let their packets `vanish`."""
 
     seconds: float
     vanish: bool = False
@@ -102,7 +102,7 @@ class Exchange:
 
 
 class Layer:
-    """The proxy, on a port that stays its own while nobody listens there.
+    """The proxy, on a port that stays reserved while it does not listen.
 
     `upstream_port` is the local Studio's; `delete` deletes a sample there.
     """
@@ -113,7 +113,7 @@ class Layer:
         faults: Sequence[Fault | Closed] = (),
         delete: Callable[[int], None] | None = None,
     ) -> None:
-        self.delete = delete or _nobody_can
+        self.delete = delete or _cannot_delete
         self.faults = [fault for fault in faults if isinstance(fault, Fault)]
         self.requests: list[Request] = []
         self.outages: list[float] = []
@@ -125,7 +125,7 @@ class Layer:
         self._threads: list[threading.Thread] = []
         self._timers: list[threading.Timer] = []
         self._over = False
-        # Keeps the port from others while nobody listens: to a bound socket that does not listen nobody can connect.
+        # Reserve the port while not listening: clients cannot connect to a bound socket that does not listen.
         self._holder = bound(LOOPBACK, 0)
         self.port: int = self._holder.getsockname()[1]
         self._listener: socket.socket | None = None
@@ -148,7 +148,7 @@ class Layer:
             return sum(one.call == call and sample in (None, one.sample) for one in self.requests)
 
     def outage(self, seconds: float, vanish: bool = False) -> None:
-        """Nobody listens any longer, for `seconds`; whoever is connected is cut off.
+        """Stop listening for `seconds`, and cut off all connections.
 
         New connections are refused; or, where what is sent is to `vanish`, nothing is heard of them.
         """
@@ -180,7 +180,7 @@ class Layer:
             upstream.close()
 
     def close(self) -> None:
-        """Cut everybody off and wait for all threads."""
+        """Cut off all connections and wait for all threads."""
         with self._lock:
             self._over = True
             for timer in self._timers:
@@ -262,8 +262,8 @@ def in_front_of(
         layer.close()
 
 
-def _nobody_can(sample: int) -> None:
-    raise AssertionError(f"nobody said how to delete sample {sample}")
+def _cannot_delete(sample: int) -> None:
+    raise AssertionError(f"no function to delete sample {sample}")
 
 
 def _pass_through(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""What came of a run, from its output and from what Studio then holds; and how that differs from what a row says."""
+"""The outcome of a run, from its output and Studio's data, and how it differs from a row of the fault table."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _told(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[str]:
     if key in outcome.output:
         found.append("the key is in the output")
     if "Traceback" in outcome.output or "unexpected" in outcome.output:
-        found.append("an error that nobody foresaw")
+        found.append("an unexpected error")
     if not row.starts and not row.ends:
         return found
     counts = [match for match in map(COUNTS.search, lines[-1:]) if match]
@@ -86,7 +86,7 @@ def _kept(
     row: Row, outcome: Outcome, before: Mapping[int, State], undisturbed: Mapping[int, State],
     after: Mapping[int, State],
 ) -> list[str]:  # fmt: skip
-    """What is said to be labeled is; what is not is as it was, or is said to have failed."""
+    """Check that reported labels are in Studio, and that other recordings are unchanged or reported as failed."""
     found = []
     for sample_id, state in after.items():
         first, last = before[sample_id], undisturbed[sample_id]

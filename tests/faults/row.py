@@ -1,4 +1,4 @@
-"""A row of the fault table: what happens, and what is to come of it. Tests, the soak and the documentation share it."""
+"""A row of the fault table: a fault and the expected outcome. Tests, the soak and the documentation share it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOME = 6  # pieces of metadata sent, of which four at most wait for their answer
 
 @dataclass(frozen=True)
 class Times:
-    """The limits that a run is held to, in seconds: those shipped, or shorter ones in tests.
+    """The time limits of a run, in seconds: those shipped, or shorter ones in tests.
 
     `read_s` is how long an answer may keep silent (and, in tests, how long a connection may take), `outage_s` how long
     Studio may be out of reach, `asked_s` what a Retry-After asks for, `gap_s` how long an outage lasts that is

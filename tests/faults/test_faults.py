@@ -154,6 +154,6 @@ def test_a_retry_after_holds_all_threads(tmp_path: Path, run: Callable[..., Outc
     with staged(tmp_path / "audio", (0.5,) * 40) as stage, in_front_of(stage.address.port, [fault]) as layer:
         assert run(stage, layer, Times(10, 0.01, 10, 1, 1)).code == 0
         refused = [one.at_s for one in layer.requests if one.call == "get-sample"][9]
-    # Eight threads have at most one request each under way; when they have been answered, nobody asks for a second.
+    # Eight threads have at most one open request each; once these are answered, no thread sends a second.
     after = [one.at_s - refused for one in layer.requests if refused < one.at_s < refused + 0.95]
     assert len(after) <= 16

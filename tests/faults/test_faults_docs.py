@@ -37,7 +37,7 @@ def test_tables_that_are_written_can_be_read_and_the_text_around_them_stays() ->
     assert read_fault_tables(marked(text, "faults")) == [Line.of(row, seconds) for row, seconds in timed]
 
 
-def test_times_are_told_as_roughly_as_they_are_worth() -> None:
+def test_times_are_rounded() -> None:
     assert [took(seconds) for seconds in (0.2, 1.2, 90.4, 317.0, 640.0)] == [
         "under 1 s", "1 s", "90 s", "5 min", "11 min",
     ]  # fmt: skip

@@ -139,7 +139,7 @@ def test_redirects_point_where_they_should_and_the_other_host_tells_who_came(
 
 
 @pytest.mark.parametrize(("vanish", "said"), [(False, "refused"), (True, "timed out")])
-def test_nobody_listens_during_an_outage_and_afterwards_somebody_does(
+def test_connections_fail_during_an_outage_and_work_afterwards(
     stage: Stage, get: Callable[..., requests.Response], vanish: bool, said: str
 ) -> None:
     with in_front_of(stage.address.port, [Closed(1.0, vanish)]) as layer:

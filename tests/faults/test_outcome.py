@@ -1,4 +1,4 @@
-"""What the fault table's tests hold a run to: each way to be wrong is seen."""
+"""The fault table's checks of a run notice every kind of error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_run_as_the_row_says_has_no_problems() -> None:
         (replace(RIGHT, code=0), "exit code 0, expected 1"),
         (replace(RIGHT, output=OUTPUT.replace("gone", "busy")), "no line like"),
         (replace(RIGHT, output=f"{KEY}\n{OUTPUT}"), "the key is in the output"),
-        (replace(RIGHT, output=f"Traceback\n{OUTPUT}"), "nobody foresaw"),
+        (replace(RIGHT, output=f"Traceback\n{OUTPUT}"), "an unexpected error"),
         (replace(RIGHT, output=OUTPUT.rpartition("2 rec")[0]), "does not count"),
         (replace(RIGHT, output=OUTPUT.replace("1 labeled", "2 labeled")), "say otherwise"),
         (replace(RIGHT, unlabeled=None), "the ids file of failures holds None"),
@@ -88,6 +88,6 @@ def test_a_run_that_ended_early_leaves_what_it_did_not_reach_alone() -> None:
     assert len(found(replace(RIGHT, output=output), {**AFTER, 2: State(LABELS, ())}, row=row)) == 1
 
 
-def test_calls_are_counted_and_nobody_else_is_asked() -> None:
+def test_calls_are_counted_and_no_other_host_is_contacted() -> None:
     assert [len(found(layer=Counted(count))) for count in (0, 1, 2, 3)] == [1, 0, 0, 1]
     assert "another host was asked" in found(layer=Counted(1, [b"GET / HTTP/1.1"]))[0]

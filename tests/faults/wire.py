@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer whose length is said in its headers, whatever `headers` holds besides."""
+    """An answer with a Content-Length header besides `headers`."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ def full(port: int) -> list[socket.socket]:
 
 
 def shut(one: socket.socket) -> None:
-    """Wake whoever waits on a socket; they close it."""
+    """Wake the thread that waits on a socket; that thread closes it."""
     with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
 
@@ -88,7 +88,7 @@ def shut(one: socket.socket) -> None:
 def reset_on_close(connection: socket.socket) -> None:
     """Have the connection end as a crashed peer's does, once the other side's system has all that was sent.
 
-    A reset drops what is still on its way, so that is waited for.
+    A reset drops data in transit, so wait for that first.
     """
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:

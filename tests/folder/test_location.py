@@ -204,7 +204,7 @@ def test_an_object_that_is_deleted_before_it_is_read_fails_and_the_others_do_not
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("nobody://knows/this", "nobody:// is not supported; expected a folder, s3://"),
+        ("unknown://knows/this", "unknown:// is not supported; expected a folder, s3://"),
         ("memory://not/there", "memory://not/there cannot be read: No such file or directory"),
         ("file:///not/there", "file:///not/there cannot be read: No such file or directory"),
         ("s3://bucket/x?color=red", "s3://bucket/x cannot be read: Unexpected query parameter in S3 URI: 'color'"),

@@ -200,7 +200,7 @@ def test_a_waveform_grows_and_keeps_its_values() -> None:
 
 def test_a_waveform_that_needs_more_than_is_free_is_refused_before_memory_is_taken() -> None:
     values = ASK_BYTES // 4
-    with pytest.raises(RecordingError, match=r"takes 0\.1 GB of memory or more; 0\.0 GB are free"):
+    with pytest.raises(RecordingError, match=r"needs at least 0\.1 GB of memory; 0\.0 GB are free"):
         GrowingWaveform(values + 1, free=lambda: ASK_BYTES // 2)
     growing = GrowingWaveform(free=lambda: ASK_BYTES // 2)
     growing.reserve(1000)

@@ -135,11 +135,11 @@ def test_an_unexpected_error_fails_only_its_recording_and_names_the_error() -> N
 
 
 def test_a_recording_that_makes_its_batch_fail_is_the_only_one_to_fail() -> None:
-    labeler = FakeLabeler(poisoned={2: RecordingError("its scores are no numbers")})
+    labeler = FakeLabeler(poisoned={2: RecordingError("its scores aren't numbers")})
     summary, told = run(FakeStudio(), labeler, [1, 2, 3, 4])
     assert (summary.labeled, summary.failed) == ([1, 3, 4], [2])
     assert labeler.groups == [[1, 2], [1], [2], [3, 4]]
-    assert ("failed", 2, "its scores are no numbers") in told.lines
+    assert ("failed", 2, "its scores aren't numbers") in told.lines
 
 
 def test_labels_that_cannot_be_written_fail_their_recording() -> None:

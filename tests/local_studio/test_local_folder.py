@@ -128,7 +128,7 @@ def test_rate_and_length_come_from_the_header(
 
 
 def test_a_file_that_cannot_be_read_is_a_sample_with_a_processing_error(project: LocalProject):
-    put(project.root, "a.wav", b"this is no audio")
+    put(project.root, "a.wav", b"this is not audio")
     put(project.root, "b.wav", b"")
     project.scan()
     for sample in project.samples():

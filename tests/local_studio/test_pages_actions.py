@@ -360,7 +360,7 @@ def test_a_required_variable_that_is_missing_is_reported_at_the_start(
 
 @pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999", "1.5", "99999999999999999", "-1"])
 def test_invalid_ids_are_refused(wrong: str):
-    with pytest.raises(RequestError, match="no id"):
+    with pytest.raises(RequestError, match="recording id"):
         parse_ids(wrong)
 
 

@@ -310,7 +310,7 @@ def test_cached_rows_follow_every_change(project: LocalProject) -> None:
     cache = RowCache(project.store, jobs)
     first, second = add(project, "a", "dog"), add(project, "b")
     before = cache.load()
-    assert [(row.sample.id, row.labeled_by) for row in before] == [(first, "other"), (second, "nobody")]
+    assert [(row.sample.id, row.labeled_by) for row in before] == [(first, "other"), (second, "no one")]
     project.store.set_by_hand(second, [StructuredLabel(0, 99, "cat")], 0)
     after = cache.load()
     assert [row.labeled_by for row in after] == ["other", "hand"]

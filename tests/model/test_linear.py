@@ -73,7 +73,7 @@ def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbors() -> None:
     assert torch.equal(layer(x)[:1], layer(x[:1]))
 
 
-def test_int8_is_not_used_on_a_cpu_that_saturates_errs_or_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_not_used_on_a_cpu_that_saturates_miscalculates_or_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     right = torch._int_mm
 
     def saturates(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from block.model_store.catalog import KnownCheckpoint
 from block.model_store.store import ModelStore
 from tests.model_store.standin import COMMIT, StandIn, served
 
-REPOSITORY = "somebody/small-ast"
+REPOSITORY = "someone/small-ast"
 
 
 @pytest.fixture(autouse=True)

@@ -182,7 +182,7 @@ def link(name: str, kind: bytes, to: str) -> tarfile.TarInfo:
 
 
 STRANGE: dict[str, tuple[Callable[[dict[str, bytes]], list[tuple[tarfile.TarInfo | str, bytes]]], str]] = {
-    "a path upwards": (lambda c: [(f"../{name}", c[name]) for name in FILES], "does not contain config.json, prepro"),
+    "a parent path": (lambda c: [(f"../{name}", c[name]) for name in FILES], "does not contain config.json, prepro"),
     "an absolute path": (lambda c: [(f"/tmp/{name}", c[name]) for name in FILES], "does not contain config.json, pre"),
     "a folder": (lambda c: [(f"mine/{name}", c[name]) for name in FILES], "does not contain config.json, prepro"),
     "a symbolic link": (

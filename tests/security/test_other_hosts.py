@@ -46,7 +46,7 @@ def test_the_guard_sees_connections_and_name_lookups(tmp_path: Path) -> None:
 
 def test_folder_commands_contact_no_other_host(command_output: CommandOutput) -> None:
     assert "ASKED" not in command_output.printed
-    assert "is sound" in command_output.printed, "the last command didn't run"
+    assert "is valid" in command_output.printed, "the last command didn't run"
 
 
 def test_the_ai_action_contacts_only_its_endpoint(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def export_labels(site: WebSite, request: Request) -> Response:
 
 
 def import_labels(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
-    """Write the labels of a file, and show what became of each of its entries."""
+    """Write the labels of a file, and show the result for each of its entries."""
     replace_hand = fields.get("replace_hand") == "1"
     plan = info_labels.plan_import(fields.get("labels", ""), site.project.samples(), replace_hand=replace_hand)
     stale = info_labels.write(site.project.store, plan.changes)

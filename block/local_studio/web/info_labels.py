@@ -152,13 +152,13 @@ def _read_entries(text: str) -> list[tuple[str, Mapping[str, object]]]:
     try:
         value = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"this is no info.labels: it is not valid JSON ({error})") from None
+        raise RequestError(f"this is not an info.labels file: it is not valid JSON ({error})") from None
     if not isinstance(value, dict) or value.get("version") != 1 or not isinstance(value.get("files"), list):
-        raise RequestError('this is no info.labels: it must be {"version": 1, "files": […]}')
+        raise RequestError('this is not an info.labels file: it must be {"version": 1, "files": […]}')
     entries: list[tuple[str, Mapping[str, object]]] = []
     for i, item in enumerate(value["files"]):
         if not isinstance(item, dict) or not isinstance(item.get("path"), str):
-            raise RequestError(f"this is no info.labels: files[{i}] has no path")
+            raise RequestError(f"this is not an info.labels file: files[{i}] has no path")
         entries.append((validation.parse_text(item["path"], f"files[{i}].path"), item))
     return entries
 

@@ -158,7 +158,7 @@ def _find_job(site: WebSite, request: Request) -> StudioJob:
 
 
 def _describe_state(job: StudioJob) -> dict[str, Any]:
-    """Return a job with its state in words: how long it ran or has been running, and what its exit code means."""
+    """Return a job with a text for its state: how long it ran or has been running, and what its exit code means."""
     try:
         started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
         duration = format_duration(max(0.0, (ended - started).total_seconds()))
@@ -170,7 +170,7 @@ def _describe_state(job: StudioJob) -> dict[str, Any]:
 
 
 def _describe_proposal(sample: LocalSample, changes: ProposedChanges) -> dict[str, Any]:
-    """Return what a proposal would change: seconds of each label, longest first, and other things in words."""
+    """Return what a proposal would change: seconds of each label, longest first, and a text for other changes."""
     values: Counter[str] = Counter()
     for one in changes.structured_labels or ():
         values[one.label] += one.end_index + 1 - one.start_index

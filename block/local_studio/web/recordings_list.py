@@ -26,7 +26,7 @@ from block.local_studio.jobs.store import JobStore
 from block.local_studio.web.segments import is_uncertain
 
 MOST_SHARES = 5  # labels that a row names
-NOBODY, HAND, BLOCK, OTHER = "nobody", "hand", "block", "other"  # who labeled a recording
+NO_ONE, HAND, BLOCK, OTHER = "no one", "hand", "block", "other"  # who labeled a recording
 # What the list calls each state, and which rows are in it.
 STATES: Mapping[str, tuple[str, Callable[[RecordingRow], bool]]] = {
     "": ("all", lambda row: True),
@@ -60,7 +60,7 @@ class RecordingRow:
 
     @property
     def is_labeled(self) -> bool:
-        return self.labeled_by != NOBODY
+        return self.labeled_by != NO_ONE
 
     @property
     def has_failed(self) -> bool:
@@ -192,12 +192,12 @@ def make_row(sample: LocalSample, details: Mapping[str, object], job_id: int | N
 
 
 def find_labeler(sample: LocalSample) -> str:
-    """Return who labeled a sample: NOBODY, HAND, BLOCK, or OTHER if nothing says so.
+    """Return who labeled a sample: NO_ONE, HAND, BLOCK, or OTHER if nothing says so.
 
     If the labels of this block have changed since it wrote them, a person changed them, as the block itself assumes.
     """
     if not sample.structured_labels and not sample.label:
-        return NOBODY
+        return NO_ONE
     writer = sample.metadata.get("labeled_by", "").strip().lower()
     if not writer:
         return OTHER

@@ -70,7 +70,7 @@ def parse_ids(text: str) -> list[int]:
         match = SPAN.fullmatch(word)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= LARGEST_ID or last - first > MOST_IDS:
-            raise RequestError(f"{word[:40]!r} is no id of a recording; expected such as: 1, 2, 5-9")
+            raise RequestError(f"{word[:40]!r} isn't a recording id; expected ids such as 1, 2, 5-9")
         ids.update(dict.fromkeys(range(first, last + 1)))
     return list(ids)
 

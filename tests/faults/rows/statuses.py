@@ -10,7 +10,7 @@ GROUP = "Busy and broken servers"
 BUSY = "too many requests"
 
 
-def _mended(status: int, call: str, does: str) -> Row:
+def _recovers(status: int, call: str, does: str) -> Row:
     return Row(
         GROUP,
         f"HTTP {status} to {call}, twice",
@@ -75,11 +75,11 @@ ROWS = (
         ends=True,
         lengths_s=MANY_S,
     ),
-    _mended(500, "get-sample", "retries after 1 s and 2 s"),
-    _mended(501, "wav", "retries after 1 s and 2 s"),
-    _mended(502, "structured-labels", "writes the same again after 1 s and 2 s"),
-    _mended(503, "metadata", "writes the same again after 1 s and 2 s"),
-    _mended(504, "wav", "retries after 1 s and 2 s"),
+    _recovers(500, "get-sample", "retries after 1 s and 2 s"),
+    _recovers(501, "wav", "retries after 1 s and 2 s"),
+    _recovers(502, "structured-labels", "writes the same again after 1 s and 2 s"),
+    _recovers(503, "metadata", "writes the same again after 1 s and 2 s"),
+    _recovers(504, "wav", "retries after 1 s and 2 s"),
     Row(
         GROUP,
         "HTTP 503 at the start, twice",
