@@ -79,16 +79,17 @@ class Measure:
         if not self.plan.hour:
             return self._leave_out("peak memory of an hour and a minute: not in this plan")
         with self._part("peak memory of an hour and a minute"):
-            for what, seconds in LONG_S.items():
+            for length, seconds in LONG_S.items():
                 for rate_hz in LONG_RATES_HZ:
-                    path = self.scratch / "long.wav"
-                    inputs.write_recording(path, seconds, rate_hz, seed=0)
-                    named = f"{what} at {rate_hz / 1000:g} kHz"
-                    self.say(f"peak memory: {named}")
+                    recording = self.scratch / "long.wav"
+                    inputs.write_recording(recording, seconds, rate_hz, seed=0)
+                    title = f"{length} at {rate_hz / 1000:g} kHz"
+                    self.say(f"peak memory: {title}")
                     self.results.long_recording.append(memory.measure_recording(
-                        named, checkpoint.folder, path, self.device_asked, self.device.dtype_name, self._patience(),
+                        title, checkpoint.folder, recording, self.device_asked, self.device.dtype_name,
+                        self._patience(),
                     ))  # fmt: skip
-                    path.unlink()
+                    recording.unlink()
         return None
 
     def _rates(self, on: OnCheckpoint, field: Field, effort: Effort, keep_s: float) -> None:

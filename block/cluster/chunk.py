@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from block.cluster.cluster_job import ClusterJob, ConnectorContext, WorkItem
 from block.cluster.readers_writer_lock import ReadersWriterLock
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, ReportBuffer, StageTimes
-from block.cluster.task import ClusterJob, ConnectorContext, WorkItem
 from block.edge_impulse.retries import RateLimit
 from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from block.cluster.cluster_job import ClusterJob, WorkItem
 from block.cluster.connection import Cluster, set_dataset_name
 from block.cluster.report import DONE, FAILED, LABELED, RecordingResult, Report, unpack
 from block.cluster.settings import ClusterSettings
-from block.cluster.task import ClusterJob, WorkItem
 from block.cluster.throughput import Throughput
 from block.cluster.worker import CHUNKS_AT_ONCE, LabelRecordings
 from block.formatting import count

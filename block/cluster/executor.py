@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from block.cluster.cluster_job import ClusterJob, Connector, FolderConnector, ProjectConnector, WorkItem
 from block.cluster.connection import Cluster, connect, disconnect
 from block.cluster.coordinator import CoordinatorInputs, start_coordinator
 from block.cluster.driver import Driver
 from block.cluster.report import LABELED, RecordingResult
 from block.cluster.settings import ClusterSettings
-from block.cluster.task import ClusterJob, Connector, FolderConnector, ProjectConnector, WorkItem
 from block.cluster.versions import find_versions
 from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.folder.executor import FolderResult, FolderRun

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from block.cluster.cluster_job import ClusterJob
 from block.cluster.coordinator import fetch_shared
 from block.cluster.report import Report, ReportBuffer, pack
-from block.cluster.task import ClusterJob
 from block.cluster.versions import describe_differences, find_versions
 from block.cluster.worker_setup import find_or_fetch_checkpoint
 from block.settings import SettingsError

@@ -122,9 +122,10 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
         job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
     )
     project = Project(
-        client, project_id, {**description, JOB: job_id}, options.propose_actions, options.dry_run,
-        progress.say_limited, progress.warn_once, checkpoint.front_end.rate_hz,
-        options.skip_labeled, options.overwrite_hand_labels, options.verbose,
+        client, project_id, metadata={**description, JOB: job_id}, job=options.propose_actions, dry_run=options.dry_run,
+        say=progress.say_limited, warn=progress.warn_once, model_rate_hz=checkpoint.front_end.rate_hz,
+        skip_labeled=options.skip_labeled, overwrite_hand_labels=options.overwrite_hand_labels,
+        show_calls=options.verbose,
     )  # fmt: skip
     journal, details = None, None
     journal_path = options.journal or (Path(options.score_store) / JOURNAL_NAME if options.score_store else None)

@@ -83,12 +83,14 @@ def fit_thresholds(
     fitted = []
     for at, (target, fit) in enumerate(zip(ground_truth.targets, fits, strict=True)):
         labels = [result.settings.labels[member] for member in target.members]
-        lines = tuple(label.entry if fit.threshold is None else format_entry(label, fit.threshold) for label in labels)
+        lines = tuple(
+            label.entry if fit.threshold is None else format_label_entry(label, fit.threshold) for label in labels
+        )
         fitted.append(FittedThreshold(target.name, int(present[:, at].sum()), fit, lines, before[at], labeled[at]))
     return tuple(fitted)
 
 
-def format_entry(label: LabelOfInterest, threshold: float) -> str:
+def format_label_entry(label: LabelOfInterest, threshold: float) -> str:
     """Return an entry for --audioset-labels with the classes and name of `label` but another threshold."""
     star = "*" if len(label.indices) > 1 else ""
     number = f"{threshold:.6g}" if float(f"{threshold:.6g}") == threshold else repr(threshold)
@@ -122,7 +124,7 @@ def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
     translations = tuple(map(translate_threshold, find_reached(scores, settings).T, others.T))
     pairs = list(zip(settings.labels, translations, strict=True))
     labels = tuple(replace(label, threshold=one.threshold) for label, one in pairs)
-    lines = tuple(format_entry(label, one.threshold) for label, one in pairs)
+    lines = tuple(format_label_entry(label, one.threshold) for label, one in pairs)
     before, after = decide_windows(scores, settings.labels, ""), decide_windows(others, labels, "")
     differ = sum(one != another for one, another in zip(before, after, strict=True))
     return TranslatedThresholds(other, translations, lines, differ, len(scores))

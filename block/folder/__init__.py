@@ -1,1 +1,1 @@
-"""Air-gapped runs: recordings from a folder, label files out."""
+"""Runs without Edge Impulse: recordings from a folder or an object store, label files out."""

@@ -18,7 +18,7 @@ UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
 HEAD, TAIL = '{"version": 1, "files": [', "\n]}\n"
 
 
-def format_entry(file: LabeledFile, context: OutputContext) -> str:
+def format_file_entry(file: LabeledFile, context: OutputContext) -> str:
     """Return the recording's object in the array `files`."""
     described = {**context.metadata, "ast_mode": file.mode}
     return json.dumps(

@@ -37,7 +37,7 @@ def write_outputs(
             for file in files:
                 table.write(format_segments(file))
         for chosen, name, module, format_file in (
-            ("info.labels", INFO, info_labels, info_labels.format_entry),
+            ("info.labels", INFO, info_labels, info_labels.format_file_entry),
             ("label-studio", TASKS, label_studio, label_studio.format_task),
         ):
             if chosen not in formats:

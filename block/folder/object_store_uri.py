@@ -71,7 +71,7 @@ def parse_uri(uri: str) -> ObjectStoreUri:
     except ValueError:
         raise SettingsError("the recordings' address is not a valid URI; expected scheme://bucket/path") from None
     scheme = parts.scheme.lower()
-    _check_authority(scheme, parts.netloc)
+    _refuse_credentials(scheme, parts.netloc)
     _check_query(scheme, parts.query)
     if not parts.netloc and scheme != "file" and not parts.path.strip("/"):
         raise SettingsError(f"{scheme}:// names no bucket; expected {scheme}://bucket/path")
@@ -79,7 +79,7 @@ def parse_uri(uri: str) -> ObjectStoreUri:
     return ObjectStoreUri(scheme, parts.netloc, path, parts.query)
 
 
-def _check_authority(scheme: str, authority: str) -> None:
+def _refuse_credentials(scheme: str, authority: str) -> None:
     """Raise SettingsError for a user or a password after ://, even if a slash in the password cuts it short."""
     user, at, host = authority.rpartition("@")
     if at and scheme in ACCOUNT_FIRST and ":" not in user:

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from block.cluster.cluster_job import WorkItem
 from block.cluster.connection import Cluster
 from block.cluster.driver import ROUNDS, Driver
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, StageTimes, pack
 from block.cluster.settings import ClusterSettings
-from block.cluster.task import WorkItem
 from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Segment
 

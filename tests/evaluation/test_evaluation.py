@@ -9,7 +9,7 @@ import pytest
 
 from block.decisions import apply_score_function, compute_margins, decide_cells
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.evaluation import evaluate_labels, fit_thresholds, format_entry, translate_thresholds
+from block.evaluation.evaluation import evaluate_labels, fit_thresholds, format_label_entry, translate_thresholds
 from block.evaluation.examples import find_least_certain, find_mistakes
 from block.evaluation.metrics import compare
 from block.evaluation.predictions import find_detected_events, gather_detections, predict
@@ -206,10 +206,10 @@ def test_suggested_lines_have_the_same_classes_and_names_and_the_new_threshold()
     names = ("Animal", "Dog", "Whimper (dog)", "Male speech, man speaking")
     text = "animal*, dog (my pet, 0.4), Whimper (dog) (0.1), Male speech, man speaking, Animal (beast)"
     labels = parse_labels(text, names, 0.2)
-    again = parse_labels("\n".join(format_entry(label, 1 / 3) for label in labels), names, 0.9)
+    again = parse_labels("\n".join(format_label_entry(label, 1 / 3) for label in labels), names, 0.9)
     for label, read in zip(labels, again, strict=True):
         assert (read.indices, read.name, read.threshold) == (label.indices, label.name, 1 / 3)
-    assert [format_entry(label, 0.25) for label in labels][:2] == ["animal* (0.25)", "Dog (my pet, 0.25)"]
+    assert [format_label_entry(label, 0.25) for label in labels][:2] == ["animal* (0.25)", "Dog (my pet, 0.25)"]
 
 
 def test_every_label_gets_a_fitted_threshold_or_a_reason_for_keeping_its_own() -> None:

@@ -50,7 +50,7 @@ def test_every_format_keeps_all_segments_whatever_characters_names_and_labels_co
     )
     read = list(csv.DictReader(io.StringIO(table, newline=""), strict=True))
     info = readers.info_labels(
-        info_labels.HEAD + ",\n".join(info_labels.format_entry(file, around) for file in files) + info_labels.TAIL
+        info_labels.HEAD + ",\n".join(info_labels.format_file_entry(file, around) for file in files) + info_labels.TAIL
     )
     tasks = readers.label_studio(
         label_studio.HEAD + ",\n".join(label_studio.format_task(file, around) for file in files) + label_studio.TAIL,

@@ -1,4 +1,4 @@
-"""The task of a run's workers, in the form that is sent to them."""
+"""The job of a run's workers, in the form that is sent to them, with the source and sink of its recordings."""
 
 from __future__ import annotations
 
@@ -80,8 +80,9 @@ class ProjectConnector:
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
         client = StudioClient(self.endpoint, context.api_key, stop=context.stop, rate_limit=context.rate_limit)
         project = Project(
-            client, self.project_id, dict(self.metadata), self.job, self.dry_run, context.say, context.warn,
-            self.model_rate_hz, self.skip_labeled, self.overwrite_hand_labels, self.show_calls,
+            client, self.project_id, metadata=dict(self.metadata), job=self.job, dry_run=self.dry_run,
+            say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz, skip_labeled=self.skip_labeled,
+            overwrite_hand_labels=self.overwrite_hand_labels, show_calls=self.show_calls,
         )  # fmt: skip
         return project, project
 
