@@ -13,11 +13,11 @@ FORM = json.loads((ROOT / "parameters.json").read_text())
 ITEMS = {item["param"]: item for item in FORM["parameters"]}
 
 
-def read(*arguments: str) -> object:
+def parse_options(*arguments: str) -> object:
     return parse([*arguments, "--data-ids-file", "ids.json"], warn=lambda text: None)
 
 
-def test_the_form_is_one_that_edge_impulse_accepts() -> None:
+def test_edge_impulse_accepts_parameters_json() -> None:
     assert (FORM["version"], FORM["type"], FORM["info"]["operatesOn"]) == (1, "ai-action", ["audio"])
     assert FORM["info"]["name"]
     assert FORM["info"]["description"]
@@ -33,18 +33,18 @@ def test_the_form_is_one_that_edge_impulse_accepts() -> None:
             assert isinstance(item["showIf"]["value"], str)
 
 
-def test_every_item_is_an_option_and_every_option_an_item_or_declared_host_only() -> None:
+def test_every_option_is_either_a_form_item_or_host_only() -> None:
     names = {option.name for option in OPTIONS}
     assert set(ITEMS) | set(HOST_ONLY) == names
     assert not set(ITEMS) & set(HOST_ONLY)
 
 
 @pytest.mark.parametrize("name", ITEMS)
-def test_an_item_has_the_type_and_the_default_of_its_option(name: str) -> None:
+def test_a_form_item_has_the_type_and_default_of_its_option(name: str) -> None:
     option = next(option for option in OPTIONS if option.name == name)
     item = ITEMS[name]
     assert item["type"] == option.kind
-    # An optional item without a default is passed empty or not at all: both mean that it is not set.
+    # Studio passes an optional item without a default as an empty value or leaves it out. Both mean unset.
     assert item["value"] == ("" if option.default is None else option.default)
     assert item.get("optional", False) is (option.default is None)
     if item["type"] not in ("flag",) and option.default is not None:
@@ -53,8 +53,8 @@ def test_an_item_has_the_type_and_the_default_of_its_option(name: str) -> None:
         assert option.read(choice["value"]) == choice["value"]
 
 
-def test_the_defaults_of_all_options_hold_together() -> None:
-    options = read()
+def test_the_default_options_are_valid_together() -> None:
+    options = parse_options()
     assert options.audioset_labels == "speech\nmusic"
     WindowSettings(options.win_size_ms, options.win_stride_ms)
     ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
@@ -65,13 +65,13 @@ def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -
     if option.name == "propose-actions":
         for empty in (["--propose-actions", ""], ["--propose-actions="], ["--propose-actions", "1.5"]):
             with pytest.raises(SettingsError, match="--propose-actions: got .* expected the number of a preview job"):
-                read(*empty)
+                parse_options(*empty)
     else:
-        assert getattr(read(f"--{option.name}", ""), option.field) == option.default
+        assert getattr(parse_options(f"--{option.name}", ""), option.field) == option.default
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--win-size-ms", "2s"], "--win-size-ms: got '2s', expected a whole number"),
         (["--win-size-ms", "2000.5"], "expected a whole number"),
@@ -101,20 +101,20 @@ def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -
         (["--no-merge=1"], "--no-merge"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line(arguments: list[str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as caught:
-        read(*arguments)
+def test_invalid_arguments_give_a_one_line_error(arguments: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        parse_options(*arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_a_typo_in_a_required_option_gives_a_suggestion() -> None:
+def test_a_missing_required_option_is_an_error_and_a_typo_gives_a_suggestion() -> None:
     with pytest.raises(SettingsError, match="did you mean --data-ids-file"):
         parse(["--data-id-file", "x"], warn=lambda text: None)
     with pytest.raises(SettingsError, match="--data-ids-file is required"):
         parse([], warn=lambda text: None)
 
 
-def test_options_of_edge_impulse_are_named_in_one_warning_and_ignored() -> None:
+def test_other_edge_impulse_options_are_ignored_with_one_warning() -> None:
     warnings: list[str] = []
     foreign = ["--in-file", "-a", "--in-directory", "b", "--out-directory", "c", "--hmac-key", "hush", "--metadata",
                '{"a": 1}', "--upload-category", "split", "--upload-label", "x", "--data", "y"]  # fmt: skip
@@ -126,23 +126,23 @@ def test_options_of_edge_impulse_are_named_in_one_warning_and_ignored() -> None:
     assert "with 8 values" in warnings[0]
 
 
-def test_an_unknown_option_cannot_write_lines_of_its_own() -> None:
+def test_an_unknown_option_cannot_add_lines_to_the_warning() -> None:
     warnings: list[str] = []
     parse(["--foo\nERROR: all is lost", "--data-ids-file", "x"], warn=warnings.append)
     assert "\n" not in warnings[0]
 
 
 def test_an_empty_value_of_a_flag_means_unset() -> None:
-    assert read("--no-merge=").no_merge is False
+    assert parse_options("--no-merge=").no_merge is False
 
 
-def test_a_negative_level_is_a_value_not_an_option() -> None:
-    assert read("--silence-dbfs", "-60").silence_dbfs == -60
-    assert read("--silence-dbfs", "-60.5").silence_dbfs == -60.5
+def test_a_negative_level_is_read_as_a_value_not_an_option() -> None:
+    assert parse_options("--silence-dbfs", "-60").silence_dbfs == -60
+    assert parse_options("--silence-dbfs", "-60.5").silence_dbfs == -60.5
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: WindowSettings(24, 24), "--win-size-ms is 24; expected 0 .* or at least 25"),
         (lambda: WindowSettings(-1, 1), "--win-size-ms is -1"),
@@ -157,8 +157,8 @@ def test_a_negative_level_is_a_value_not_an_option() -> None:
         (lambda: ComputeSettings(fill="loop"), "--fill is 'loop'; expected pad or repeat"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make: object, said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_settings_are_rejected(make: object, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         make()
 
 
@@ -166,7 +166,7 @@ def test_window_size_0_ignores_the_stride() -> None:
     assert str(WindowSettings(0, 0)) == "whole recording"
 
 
-def test_finding_out_whether_the_failed_ids_can_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_checking_that_failed_ids_can_be_written_changes_no_files(tmp_path: Path) -> None:
     new, old = tmp_path / "new.json", tmp_path / "old.json"
     old.write_text("[1]")
     for path in (new, old):

@@ -1,4 +1,4 @@
-"""An HTTP server with scripted answers, one per request, that records its requests."""
+"""A local HTTP server that sends scripted answers, one per request, and records every request."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send. `claimed` is the Content-Length to send,
-    where that is not the body's own; `drop` sends nothing;
-    `wait` holds the answer back until the server is closed."""
+    """One answer of the server.
+
+    `claimed` replaces the real length of the body in the Content-Length header.
+    `drop` closes the connection without an answer.
+    `wait` does the same, but only once the server shuts down.
+    """
 
     status: int = 200
     body: bytes = b'{"success": true}'
@@ -25,7 +28,9 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
+    """One request that the server received."""
+
     method: str
     path: str
     headers: dict[str, str]
@@ -34,26 +39,28 @@ class Asked:
 
 @dataclass
 class Server:
-    """`answers` are given in order; the last one again and again."""
+    """Send `answers` in order, then repeat the last one. `asked` lists the requests received so far."""
 
     answers: list[Answer]
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
 
 
 def envelope(**fields: object) -> bytes:
+    """Return `fields` as the JSON body of a successful Studio answer."""
     return json.dumps({"success": True, **fields}).encode()
 
 
 @contextmanager
 def scripted(*answers: Answer, port: int = 0) -> Iterator[Server]:
+    """Run a server on the loopback address. Port 0 lets the system choose a free port."""
     server = Server(list(answers))
     closing = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            server.asked.append(Asked(self.command, self.path, dict(self.headers), self.rfile.read(length)))
+            server.asked.append(Request(self.command, self.path, dict(self.headers), self.rfile.read(length)))
             answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
             if answer.wait:
                 closing.wait(30)

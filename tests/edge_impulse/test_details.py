@@ -1,4 +1,4 @@
-"""The file of reasons for labels."""
+"""The details file, which explains each label."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from block.labeling.progress import Progress
 from block.recording import Evidence, LabeledRecording, RunnerUp, Segment
 from block.settings import SettingsError
 
-SPOKE = Evidence((RunnerUp("Music", 0.123456),), -23.44, 5, 4, 0.25)
+SPEECH_EVIDENCE = Evidence((RunnerUp("Music", 0.123456),), -23.44, 5, 4, 0.25)
 LABELED = LabeledRecording(
     7, "a", 100, 1.0, (Segment(0, 60, "speech", 0.9), Segment(60, 100, "other", 0.1)), 5,
-    evidence=(SPOKE, Evidence((), -math.inf, 1, 1)),
+    evidence=(SPEECH_EVIDENCE, Evidence((), -math.inf, 1, 1)),
 )  # fmt: skip
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -31,7 +31,7 @@ def test_labels_evidence_and_failures_are_written_as_they_arrive(tmp_path: Path)
     details = DetailsReporter(path, Progress(2), print)
     details.report_labeled(LABELED)
     details.report_failed(8, "it is empty")
-    first, second = lines(path)
+    first, second = read_lines(path)
     assert first == {
         "sample": 7,
         "segments": [
@@ -45,22 +45,22 @@ def test_labels_evidence_and_failures_are_written_as_they_arrive(tmp_path: Path)
     details.close()
 
 
-def test_a_full_disk_gives_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warned: list[str] = []
-    details = DetailsReporter(tmp_path / "details", Progress(2), warned.append)
+def test_a_full_disk_gives_only_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    details = DetailsReporter(tmp_path / "details", Progress(2), warnings.append)
 
-    def full(file: int, data: bytes) -> int:
+    def fail_with_full_disk(file: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "write", fail_with_full_disk)
     details.report_labeled(LABELED)
     details.report_failed(8, "it is empty")
     monkeypatch.undo()
     details.close()
-    assert len(warned) == 1
-    assert "No space left on device" in warned[0]
+    assert len(warnings) == 1
+    assert "No space left on device" in warnings[0]
 
 
-def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't write --details"):
         DetailsReporter(tmp_path / "no" / "details", Progress(2), print)

@@ -38,13 +38,13 @@ from block.recording import (
 METADATA = {"labeled_by": LABELED_BY, "ast_labels": "speech", "ast_job": "4f0c"}
 
 
-def wav(values: int = 16000, rate: int = 16000) -> bytes:
+def make_wav(values: int = 16000, rate: int = 16000) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, np.zeros(values), rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
 
-def sample(**changes: Any) -> dict[str, Any]:
+def make_sample(**changes: Any) -> dict[str, Any]:
     fields = {
         "id": 7, "filename": "idle01.d8Ae", "valuesCount": 16000, "frequency": 16000.0, "label": "idle",
         "sensors": [{"name": "audio", "units": "wav"}], "chartType": "chart", "isDisabled": False,
@@ -55,40 +55,42 @@ def sample(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeClient:
-    """Answer from a table, record every call, and raise the errors it is given."""
+    """Return fixed answers, record every call, and raise `errors` for paths that contain their keys."""
 
-    fields: dict[str, Any] = field(default_factory=sample)
-    audio: bytes = field(default_factory=wav)
-    trouble: dict[str, StudioError] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=make_sample)
+    audio: bytes = field(default_factory=make_wav)
+    errors: dict[str, StudioError] = field(default_factory=dict)
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
 
-    def _note(self, method: str, path: str, content: Any) -> None:
+    def _record(self, method: str, path: str, content: Any) -> None:
         self.calls.append((method, path, content))
-        for part, error in self.trouble.items():
+        for part, error in self.errors.items():
             if part in path:
                 raise error
 
     def get_json(self, path: str, **query: Any) -> dict[str, Any]:
-        self._note("GET", path, query)
+        self._record("GET", path, query)
         return {"success": True, "sample": self.fields}
 
     def get_bytes(self, path: str, limit_bytes: int, **query: Any) -> bytes:
-        self._note("GET", path, query)
+        self._record("GET", path, query)
         assert len(self.audio) <= limit_bytes
         return self.audio
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
-        self._note("POST", path, body)
+        self._record("POST", path, body)
         return {"success": True}
 
 
-def project(client: FakeClient, job: int | None = None, dry_run: bool = False, show_calls: bool = False) -> Project:
-    said: list[str] = []
-    made = Project(
-        client, 1, METADATA, job, dry_run, said.append, said.append, show_calls=show_calls,  # type: ignore[arg-type]
+def make_project(
+    client: FakeClient, job: int | None = None, dry_run: bool = False, show_calls: bool = False
+) -> Project:
+    messages: list[str] = []
+    project = Project(
+        client, 1, METADATA, job, dry_run, messages.append, messages.append, show_calls=show_calls,  # type: ignore[arg-type]
     )  # fmt: skip
-    made.said = said  # type: ignore[attr-defined]
-    return made
+    project.messages = messages  # type: ignore[attr-defined]
+    return project
 
 
 LABELED = LabeledRecording(
@@ -102,34 +104,34 @@ LABELS = [
 WRITTEN = {**METADATA, "ast_mode": LABELED.mode, "ast_segments": fingerprint(LABELS)}
 
 
-def posts(client: FakeClient) -> list[tuple[str, Any]]:
+def find_posts(client: FakeClient) -> list[tuple[str, Any]]:
     return [(path, body) for method, path, body in client.calls if method == "POST"]
 
 
-def test_labels_are_written_before_metadata_and_metadata_keeps_the_keys_that_were_there() -> None:
-    client = FakeClient(sample(metadata={"site": "north", "labeled_by": "another block"}))
-    made = project(client)
-    made.fetch(7, print)
-    made.write(LABELED)
-    assert posts(client) == [
+def test_labels_are_written_before_metadata_and_other_metadata_is_kept() -> None:
+    client = FakeClient(make_sample(metadata={"site": "north", "labeled_by": "another block"}))
+    project = make_project(client)
+    project.fetch(7, print)
+    project.write(LABELED)
+    assert find_posts(client) == [
         ("/api/1/raw-data/7/structured-labels", {"structuredLabels": LABELS}),
         ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **WRITTEN}}),
     ]
 
 
-def test_a_preview_reads_what_earlier_steps_proposed_and_proposes_once_and_writes_nothing() -> None:
-    client = FakeClient(sample(metadata={"site": "north"}))
-    made = project(client, job=12)
-    made.fetch(7, print)
-    made.write(LABELED)
+def test_a_preview_reads_earlier_proposals_and_only_sends_one_proposal() -> None:
+    client = FakeClient(make_sample(metadata={"site": "north"}))
+    project = make_project(client, job=12)
+    project.fetch(7, print)
+    project.write(LABELED)
     assert client.calls[0] == ("GET", "/api/1/raw-data/7", {"limitPayloadValues": 1, "proposedActionsJobId": 12})
     changes = {"structuredLabels": LABELS, "metadata": {"site": "north", **WRITTEN}}
-    assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
+    assert find_posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
 
 
-def test_without_a_preview_no_job_is_named() -> None:
+def test_without_a_preview_requests_have_no_job_id() -> None:
     client = FakeClient()
-    project(client).fetch(7, print)
+    make_project(client).fetch(7, print)
     assert client.calls[0][2] == {"limitPayloadValues": 1}
     assert client.calls[1] == ("GET", "/api/1/raw-data/7/wav", {"axisIx": 0})
 
@@ -137,47 +139,47 @@ def test_without_a_preview_no_job_is_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "changes"),
     [
-        (sample(valuesCount=0, metadata={"a": "b"}), {"metadata": {"a": "b"}, "label": "idle"}),
-        (sample(valuesCount=0, structuredLabels=LABELS), {"metadata": {}, "structuredLabels": LABELS}),
+        (make_sample(valuesCount=0, metadata={"a": "b"}), {"metadata": {"a": "b"}, "label": "idle"}),
+        (make_sample(valuesCount=0, structuredLabels=LABELS), {"metadata": {}, "structuredLabels": LABELS}),
     ],
 )
-def test_a_failed_recording_that_could_be_read_is_proposed_as_it_was(fields: Any, changes: Any) -> None:
+def test_a_failed_recording_is_proposed_unchanged(fields: Any, changes: Any) -> None:
     client = FakeClient(fields)
-    made = project(client, job=12)
+    project = make_project(client, job=12)
     with pytest.raises(RecordingError, match="empty"):
-        made.fetch(7, print)
-    made.give_up(7)
-    assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
+        project.fetch(7, print)
+    project.give_up(7)
+    assert find_posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": changes})]
 
 
-def test_a_failed_recording_that_could_not_be_read_gets_an_empty_proposal() -> None:
-    client = FakeClient(trouble={"raw-data/7": NotFound("no such sample")})
-    made = project(client, job=12)
+def test_a_failed_recording_whose_sample_could_not_be_read_gets_an_empty_proposal() -> None:
+    client = FakeClient(errors={"raw-data/7": NotFound("no such sample")})
+    project = make_project(client, job=12)
     with pytest.raises(RecordingError, match="no such sample"):
-        made.fetch(7, print)
-    client.trouble = {}
-    made.give_up(7)
-    assert posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": {}})]
+        project.fetch(7, print)
+    client.errors = {}
+    project.give_up(7)
+    assert find_posts(client) == [("/api/1/raw-data/7/propose-changes", {"jobId": 12, "proposedChanges": {}})]
 
 
 def test_outside_a_preview_a_failed_recording_is_left_untouched() -> None:
-    client = FakeClient(sample(valuesCount=0))
-    made = project(client)
+    client = FakeClient(make_sample(valuesCount=0))
+    project = make_project(client)
     with pytest.raises(RecordingError):
-        made.fetch(7, print)
-    made.give_up(7)
-    assert posts(client) == []
+        project.fetch(7, print)
+    project.give_up(7)
+    assert find_posts(client) == []
 
 
 @pytest.mark.parametrize("job", [None, 12])
 def test_a_verbose_dry_run_prints_the_calls_and_sends_nothing(job: int | None) -> None:
     client = FakeClient()
-    made = project(client, job, dry_run=True, show_calls=True)
-    made.fetch(7, print)
-    made.write(LABELED)
-    made.give_up(8)
-    assert posts(client) == []
-    calls = [line for line in made.said if "POST" in line]  # type: ignore[attr-defined]
+    project = make_project(client, job, dry_run=True, show_calls=True)
+    project.fetch(7, print)
+    project.write(LABELED)
+    project.give_up(8)
+    assert find_posts(client) == []
+    calls = [line for line in project.messages if "POST" in line]  # type: ignore[attr-defined]
     expected = ["structured-labels", "metadata"] if job is None else ["propose-changes", "propose-changes"]
     assert [line.split("{")[0].rsplit("/", 1)[1].strip() for line in calls] == expected
     assert '"startIndex": 0, "endIndex": 7999, "label": "speech"' in calls[0]
@@ -186,178 +188,178 @@ def test_a_verbose_dry_run_prints_the_calls_and_sends_nothing(job: int | None) -
 @pytest.mark.parametrize("job", [None, 12])
 def test_a_dry_run_prints_the_segments_of_each_sample_and_sends_nothing(job: int | None) -> None:
     client = FakeClient()
-    made = project(client, job, dry_run=True)
-    made.fetch(7, print)
-    made.write(LABELED)
-    made.fetch(7, print)
-    made.give_up(7)
-    assert posts(client) == []
+    project = make_project(client, job, dry_run=True)
+    project.fetch(7, print)
+    project.write(LABELED)
+    project.fetch(7, print)
+    project.give_up(7)
+    assert find_posts(client) == []
     summary = "dry run, nothing was sent: 7 idle01: 0.00–0.50 s speech (0.90), 0.50–1.00 s other (0.10)"
     unchanged = ["dry run, nothing was sent: 7 idle01.d8Ae: unchanged"]
-    assert made.said == [summary, *(unchanged if job else [])]  # type: ignore[attr-defined]
+    assert project.messages == [summary, *(unchanged if job else [])]  # type: ignore[attr-defined]
 
 
-def test_an_error_after_the_sample_was_read_has_its_name() -> None:
+def test_an_error_after_the_sample_was_read_includes_its_name() -> None:
     for client, name in (
         (FakeClient(audio=b"RIFFoops"), "idle01.d8Ae"),
-        (FakeClient(trouble={"raw-data": NotFound("HTTP 404")}), ""),
+        (FakeClient(errors={"raw-data": NotFound("HTTP 404")}), ""),
     ):
         with pytest.raises(RecordingError) as caught:
-            project(client).fetch(7, print)
+            make_project(client).fetch(7, print)
         assert find_recording_name(caught.value) == name
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind", "said"),
+    ("fields", "kind", "message"),
     [
-        (sample(isDisabled=True), RecordingSkipped, "disabled"),
-        (sample(isProcessing=True), RecordingError, "still processing"),
-        (sample(processingError=True, processingErrorString="no header"), RecordingError, "process it: no header"),
-        (sample(chartType="image"), RecordingError, "not audio: its chart type is 'image'"),
-        (sample(valuesCount=0), RecordingError, "empty: it has 0 values"),
-        (sample(valuesCount=None), RecordingError, "valuesCount is not a whole number"),
-        (sample(valuesCount=8000), RecordingError, "has 16000 values at 16000 Hz; the sample should have 8000"),
+        (make_sample(isDisabled=True), RecordingSkipped, "disabled"),
+        (make_sample(isProcessing=True), RecordingError, "still processing"),
+        (make_sample(processingError=True, processingErrorString="no header"), RecordingError, "process it: no header"),
+        (make_sample(chartType="image"), RecordingError, "not audio: its chart type is 'image'"),
+        (make_sample(valuesCount=0), RecordingError, "empty: it has 0 values"),
+        (make_sample(valuesCount=None), RecordingError, "valuesCount is not a whole number"),
+        (make_sample(valuesCount=8000), RecordingError, "has 16000 values at 16000 Hz; the sample should have 8000"),
     ],
 )
-def test_samples_without_usable_audio_are_left_out_with_the_reason(fields: Any, kind: type, said: str) -> None:
-    with pytest.raises(kind, match=said):
-        project(FakeClient(fields)).fetch(7, print)
+def test_a_sample_without_usable_audio_gives_an_error_with_the_reason(fields: Any, kind: type, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        make_project(FakeClient(fields)).fetch(7, print)
 
 
-def test_audio_that_studio_does_not_give_out_and_audio_that_is_damaged_fail() -> None:
-    refused = FakeClient(trouble={"/wav": Refused("HTTP 400: no audio axis")})
+def test_audio_that_cannot_be_downloaded_or_decoded_is_an_error() -> None:
+    refused = FakeClient(errors={"/wav": Refused("HTTP 400: no audio axis")})
     with pytest.raises(RecordingError, match="Studio refused to send its audio: HTTP 400: no audio axis"):
-        project(refused).fetch(7, print)
+        make_project(refused).fetch(7, print)
     with pytest.raises(RecordingError, match="cannot be decoded"):
-        project(FakeClient(audio=b"RIFFoops")).fetch(7, print)
-    unreachable = FakeClient(trouble={"/wav": ConnectionFailed("GET /wav: the answer broke off; tried 5 times")})
+        make_project(FakeClient(audio=b"RIFFoops")).fetch(7, print)
+    unreachable = FakeClient(errors={"/wav": ConnectionFailed("GET /wav: the answer broke off; tried 5 times")})
     with pytest.raises(RecordingError, match="^GET /wav: the answer broke off"):
-        project(unreachable).fetch(7, print)
+        make_project(unreachable).fetch(7, print)
 
 
-def test_the_first_axis_that_measures_audio_is_asked_for() -> None:
-    client = FakeClient(sample(sensors=[{"name": "x", "units": "m/s2"}, {"name": "mic", "units": "wav"}]))
-    project(client).fetch(7, print)
+def test_the_first_audio_axis_is_requested() -> None:
+    client = FakeClient(make_sample(sensors=[{"name": "x", "units": "m/s2"}, {"name": "mic", "units": "wav"}]))
+    make_project(client).fetch(7, print)
     assert client.calls[1][2] == {"axisIx": 1}
 
 
 def test_a_refused_key_ends_the_run() -> None:
     with pytest.raises(RunEnded, match="API key was refused"):
-        project(FakeClient(trouble={"raw-data": Unauthorized("HTTP 401")})).fetch(7, print)
+        make_project(FakeClient(errors={"raw-data": Unauthorized("HTTP 401")})).fetch(7, print)
 
 
-def test_what_the_key_may_not_do_is_told_apart_from_other_trouble() -> None:
-    client = FakeClient(trouble={"/metadata": Forbidden("HTTP 403")})
-    made = project(client)
-    made.fetch(7, print)
+def test_a_request_that_the_key_may_not_make_has_its_own_error() -> None:
+    client = FakeClient(errors={"/metadata": Forbidden("HTTP 403")})
+    project = make_project(client)
+    project.fetch(7, print)
     with pytest.raises(RecordingForbidden, match="HTTP 403"):
-        made.write(LABELED)
+        project.write(LABELED)
 
 
-def test_a_proposal_that_is_refused_is_replaced_by_what_was_read() -> None:
+def test_a_refused_proposal_is_replaced_by_the_unchanged_sample() -> None:
     class Picky(FakeClient):
         def post_json(self, path: str, body: Any) -> dict[str, Any]:
             super().post_json(path, body)
-            if any(one["label"] == "speech" for one in body["proposedChanges"].get("structuredLabels", ())):
+            if any(segment["label"] == "speech" for segment in body["proposedChanges"].get("structuredLabels", ())):
                 raise Refused("HTTP 400: no such label")
             return {"success": True}
 
-    client = Picky(sample(metadata={"site": "north"}))
-    made = project(client, job=12)
-    made.fetch(7, print)
+    client = Picky(make_sample(metadata={"site": "north"}))
+    project = make_project(client, job=12)
+    project.fetch(7, print)
     with pytest.raises(RecordingError, match="no such label"):
-        made.write(LABELED)
-    assert posts(client)[-1][1]["proposedChanges"] == {"metadata": {"site": "north"}, "label": "idle"}
+        project.write(LABELED)
+    assert find_posts(client)[-1][1]["proposedChanges"] == {"metadata": {"site": "north"}, "label": "idle"}
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        (sample(metadata=["x"]), {"metadata": {}, "label": "idle"}),
-        (sample(metadata={"a": None, "b": 5, "c": "d"}), {"metadata": {"b": "5", "c": "d"}, "label": "idle"}),
-        (sample(structuredLabels=5), {"metadata": {}, "label": "idle"}),
-        (sample(structuredLabels="abc"), {"metadata": {}, "label": "idle"}),
-        (sample(frequency=10**400), {"metadata": {}, "label": "idle"}),
-        (sample(valuesCount="many"), {"metadata": {}, "label": "idle"}),
-        (sample(sensors=3, filename=None), {"metadata": {}, "label": "idle"}),
+        (make_sample(metadata=["x"]), {"metadata": {}, "label": "idle"}),
+        (make_sample(metadata={"a": None, "b": 5, "c": "d"}), {"metadata": {"b": "5", "c": "d"}, "label": "idle"}),
+        (make_sample(structuredLabels=5), {"metadata": {}, "label": "idle"}),
+        (make_sample(structuredLabels="abc"), {"metadata": {}, "label": "idle"}),
+        (make_sample(frequency=10**400), {"metadata": {}, "label": "idle"}),
+        (make_sample(valuesCount="many"), {"metadata": {}, "label": "idle"}),
+        (make_sample(sensors=3, filename=None), {"metadata": {}, "label": "idle"}),
     ],
 )
-def test_a_sample_described_oddly_is_read_as_far_as_it_goes(fields: Any, expected: Any) -> None:
+def test_malformed_fields_of_a_sample_are_left_out_of_the_proposal(fields: Any, expected: Any) -> None:
     client = FakeClient(fields, audio=b"no sound")
-    made = project(client, job=12)
+    project = make_project(client, job=12)
     with pytest.raises(RecordingError):
-        made.fetch(7, print)
-    made.give_up(7)
-    assert posts(client)[-1][1]["proposedChanges"] == expected
+        project.fetch(7, print)
+    project.give_up(7)
+    assert find_posts(client)[-1][1]["proposedChanges"] == expected
 
 
-def test_the_number_of_values_is_passed_on_before_the_audio_is_requested() -> None:
+def test_the_number_of_values_is_reported_before_the_audio_is_requested() -> None:
     client = FakeClient()
-    calls_by_then: list[tuple[int, int]] = []
-    project(client).fetch(7, lambda values: calls_by_then.append((values, len(client.calls))))
-    assert calls_by_then == [(16000, 1)]
+    calls_so_far: list[tuple[int, int]] = []
+    make_project(client).fetch(7, lambda values: calls_so_far.append((values, len(client.calls))))
+    assert calls_so_far == [(16000, 1)]
 
 
-def test_a_recording_is_known_by_the_bytes_that_were_fetched() -> None:
+def test_a_recording_has_the_sha256_of_the_downloaded_bytes() -> None:
     client = FakeClient()
-    recording = project(client).fetch(7, lambda values: None)
+    recording = make_project(client).fetch(7, lambda values: None)
     assert recording.content == hashlib.sha256(client.audio).hexdigest()
 
 
-def test_rates_under_the_models_are_warned_of_once() -> None:
-    client = FakeClient(sample(valuesCount=8000, frequency=8000.0), wav(8000, 8000))
-    made = project(client)
+def test_sample_rates_below_the_models_give_only_one_warning() -> None:
+    client = FakeClient(make_sample(valuesCount=8000, frequency=8000.0), make_wav(8000, 8000))
+    project = make_project(client)
     for _ in range(3):
-        made.fetch(7, print)
-    client.audio, client.fields = wav(11025, 11025), sample(valuesCount=11025, frequency=11025.0)
-    made.fetch(7, print)
-    assert len(made.said) == 1  # type: ignore[attr-defined]
-    assert "the first: 8000 Hz" in made.said[0]  # type: ignore[attr-defined]
+        project.fetch(7, print)
+    client.audio, client.fields = make_wav(11025, 11025), make_sample(valuesCount=11025, frequency=11025.0)
+    project.fetch(7, print)
+    assert len(project.messages) == 1  # type: ignore[attr-defined]
+    assert "the first: 8000 Hz" in project.messages[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
-    ("answer", "found"),
+    ("answer", "expected"),
     [([{"id": 5}], [5]), ([], []), ([{"id": 5}, {"id": 6}], [5, 6]), (None, None), ([{}], None), ([5], None),
      ([None], None), ([{"id": True}], None), ({"id": 5}, None)],
 )  # fmt: skip
-def test_the_keys_projects_are_found(answer: Any, found: list[int] | None) -> None:
+def test_the_projects_of_the_key_are_listed(answer: Any, expected: list[int] | None) -> None:
     class Projects:
         def get_json(self, path: str) -> dict[str, Any]:
             return {"projects": answer}
 
-    if found is None:
+    if expected is None:
         with pytest.raises(BadAnswer, match="expected a list of projects"):
             list_projects(Projects())  # type: ignore[arg-type]
     else:
-        assert list_projects(Projects()) == found  # type: ignore[arg-type]
+        assert list_projects(Projects()) == expected  # type: ignore[arg-type]
 
 
-def labeled(**metadata: str) -> dict[str, Any]:
-    """A sample as a run with METADATA leaves it, but for `metadata`."""
-    return sample(structuredLabels=LABELS, metadata={"site": "north", **WRITTEN, **metadata})
+def make_labeled_sample(**metadata: str) -> dict[str, Any]:
+    """Return a sample as a finished run with METADATA leaves it, with `metadata` changed."""
+    return make_sample(structuredLabels=LABELS, metadata={"site": "north", **WRITTEN, **metadata})
 
 
-def test_a_sample_that_the_same_job_has_labeled_is_done_and_its_audio_not_asked_for() -> None:
-    client = FakeClient(labeled())
+def test_a_sample_labeled_by_the_same_job_is_done_and_its_audio_is_not_downloaded() -> None:
+    client = FakeClient(make_labeled_sample())
     with pytest.raises(RecordingDone):
-        project(client).fetch(7, print)
+        make_project(client).fetch(7, print)
     assert [path for _, path, _ in client.calls] == ["/api/1/raw-data/7"]
 
 
-def test_a_preview_shows_what_is_done_all_the_same() -> None:
-    client = FakeClient(labeled())
-    made = project(client, job=12)
-    made.fetch(7, print)
-    made.write(LABELED)
-    assert len(posts(client)) == 1
+def test_a_preview_also_proposes_labels_for_samples_that_are_done() -> None:
+    client = FakeClient(make_labeled_sample())
+    project = make_project(client, job=12)
+    project.fetch(7, print)
+    project.write(LABELED)
+    assert len(find_posts(client)) == 1
 
 
-def test_labels_of_another_job_are_replaced_and_that_is_announced_first() -> None:
-    client = FakeClient(labeled(ast_job="0123", ast_segments=fingerprint(LABELS)))
-    made = project(client)
-    made.fetch(7, print)
-    made.write(LABELED)
-    (path, announced), (labels_path, _), (_, last) = posts(client)
+def test_labels_of_another_job_are_replaced_after_the_metadata_announces_it() -> None:
+    client = FakeClient(make_labeled_sample(ast_job="0123", ast_segments=fingerprint(LABELS)))
+    project = make_project(client)
+    project.fetch(7, print)
+    project.write(LABELED)
+    (path, announced), (labels_path, _), (_, last) = find_posts(client)
     assert path.endswith("/metadata")
     assert labels_path.endswith("/structured-labels")
     assert announced["metadata"]["ast_job"] == "0123"
@@ -368,59 +370,59 @@ def test_labels_of_another_job_are_replaced_and_that_is_announced_first() -> Non
 @pytest.mark.parametrize(
     "fields",
     [
-        labeled(ast_segments="changed since"),
-        labeled(ast_job="0123", ast_segments="changed since"),
-        labeled(labeled_by="Human"),
-        sample(metadata={"labeled_by": "human"}),
+        make_labeled_sample(ast_segments="changed since"),
+        make_labeled_sample(ast_job="0123", ast_segments="changed since"),
+        make_labeled_sample(labeled_by="Human"),
+        make_sample(metadata={"labeled_by": "human"}),
     ],
 )
-def test_labels_set_or_changed_by_hand_stay_unless_the_option_replaces_them(fields: Any) -> None:
+def test_hand_made_labels_are_kept_unless_the_option_overwrites_them(fields: Any) -> None:
     with pytest.raises(RecordingSkipped, match="by hand"):
-        project(FakeClient(fields)).fetch(7, print)
-    asked = project(FakeClient(fields))
-    asked.overwrite_hand_labels = True
-    assert asked.fetch(7, print).id == 7
+        make_project(FakeClient(fields)).fetch(7, print)
+    project = make_project(FakeClient(fields))
+    project.overwrite_hand_labels = True
+    assert project.fetch(7, print).id == 7
 
 
 @pytest.mark.parametrize(
     ("fields", "is_labeled"),
     [
-        (labeled(), True),
-        (labeled(ast_job="0123"), True),
-        (sample(structuredLabels=LABELS), True),
-        (sample(label="idle"), True),
-        (sample(label=""), False),
-        (sample(label="", structuredLabels=[], metadata={"site": "north"}), False),
-        # Interrupted between labels and metadata: this job's own labels, not finished.
-        (labeled(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
-        (sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
+        (make_labeled_sample(), True),
+        (make_labeled_sample(ast_job="0123"), True),
+        (make_sample(structuredLabels=LABELS), True),
+        (make_sample(label="idle"), True),
+        (make_sample(label=""), False),
+        (make_sample(label="", structuredLabels=[], metadata={"site": "north"}), False),
+        # The run stopped after the labels and before the final metadata, so this sample is not finished.
+        (make_labeled_sample(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
+        (make_sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
     ],
 )
-def test_samples_with_labels_are_skipped_on_demand(fields: Any, is_labeled: bool) -> None:
-    made = project(FakeClient(fields))
-    made.skip_labeled = True
+def test_skip_labeled_skips_samples_that_have_labels(fields: Any, is_labeled: bool) -> None:
+    project = make_project(FakeClient(fields))
+    project.skip_labeled = True
     if is_labeled:
         with pytest.raises(RecordingSkipped):
-            made.fetch(7, print)
+            project.fetch(7, print)
     else:
-        made.fetch(7, print)
+        project.fetch(7, print)
 
 
-def test_where_labeled_samples_are_skipped_a_first_labeling_is_announced_too() -> None:
-    client = FakeClient(sample(label=""))
-    made = project(client)
-    made.skip_labeled = True
-    made.fetch(7, print)
-    made.write(LABELED)
-    assert [path.rsplit("/")[-1] for path, _ in posts(client)] == ["metadata", "structured-labels", "metadata"]
+def test_with_skip_labeled_the_metadata_also_announces_first_labels() -> None:
+    client = FakeClient(make_sample(label=""))
+    project = make_project(client)
+    project.skip_labeled = True
+    project.fetch(7, print)
+    project.write(LABELED)
+    assert [path.rsplit("/")[-1] for path, _ in find_posts(client)] == ["metadata", "structured-labels", "metadata"]
 
 
-def test_a_recording_lost_to_the_network_is_told_apart_from_one_with_trouble_of_its_own() -> None:
+def test_a_network_error_is_distinguished_from_a_bad_recording() -> None:
     for error in (ConnectionFailed("gone"), Redirected("elsewhere")):
         with pytest.raises(RecordingLost):
-            project(FakeClient(trouble={"raw-data": error})).fetch(7, print)
+            make_project(FakeClient(errors={"raw-data": error})).fetch(7, print)
     with pytest.raises(RecordingError) as caught:
-        project(FakeClient(trouble={"raw-data": BadAnswer("odd")})).fetch(7, print)
+        make_project(FakeClient(errors={"raw-data": BadAnswer("odd")})).fetch(7, print)
     assert not isinstance(caught.value, RecordingLost)
     with pytest.raises(RunEnded):
-        project(FakeClient(trouble={"raw-data": Unreachable("gone for long")})).fetch(7, print)
+        make_project(FakeClient(errors={"raw-data": Unreachable("gone for long")})).fetch(7, print)

@@ -1,4 +1,4 @@
-"""Cancel a process with one signal, with two, and while it doesn't react."""
+"""Cancel a process with one signal, with two signals, and when it does not respond."""
 
 from __future__ import annotations
 
@@ -45,48 +45,50 @@ except KeyboardInterrupt:
 def run_with_signals(
     tmp_path: Path, body: str, signals: list[signal.Signals], after: str = "pass", leave_s: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program with `body`, and send it each of `signals` when it says that it is ready."""
+    """Run a program with `body` and send the next of `signals` each time the program calls `ready`."""
     program = PROGRAM.format(body=body, after=after)
-    mark = tmp_path / "ready"
-    running = subprocess.Popen(
-        [sys.executable, "-c", program, str(mark), str(leave_s)],
+    ready_file = tmp_path / "ready"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(ready_file), str(leave_s)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     for number in signals:
-        while not mark.exists() and running.poll() is None:
+        while not ready_file.exists() and process.poll() is None:
             time.sleep(0.01)
-        mark.unlink(missing_ok=True)
-        running.send_signal(number)
-    out, err = running.communicate(timeout=60)
-    return subprocess.CompletedProcess([], running.returncode, out, err)
+        ready_file.unlink(missing_ok=True)
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess([], process.returncode, out, err)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_interrupts(tmp_path: Path, number: signal.Signals) -> None:
-    done = run_with_signals(tmp_path, "ready(); time.sleep(60)", [number])
-    assert (done.returncode, done.stdout, done.stderr) == (130, "interrupted\n", "")
+    result = run_with_signals(tmp_path, "ready(); time.sleep(60)", [number])
+    assert (result.returncode, result.stdout, result.stderr) == (130, "interrupted\n", "")
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_ends_the_process_immediately(tmp_path: Path, second: signal.Signals) -> None:
-    done = run_with_signals(
+    result = run_with_signals(
         tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM, second], after="ready(); time.sleep(60); print('late')"
     )
-    assert (done.returncode, done.stdout) == (130, "interrupted\n")
-    assert done.stderr == "canceled again: stopped immediately\n"
+    assert (result.returncode, result.stdout) == (130, "interrupted\n")
+    assert result.stderr == "canceled again: stopped immediately\n"
 
 
-def test_a_process_that_does_not_end_by_itself_is_stopped(tmp_path: Path) -> None:
-    done = run_with_signals(tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2)
-    assert (done.returncode, done.stdout) == (130, "interrupted\n")
-    assert done.stderr == "canceled: stopped without waiting any longer\n"
+def test_a_process_that_does_not_exit_in_time_is_stopped(tmp_path: Path) -> None:
+    result = run_with_signals(
+        tmp_path, "ready(); time.sleep(60)", [signal.SIGTERM], after="time.sleep(60)", leave_s=0.2
+    )
+    assert (result.returncode, result.stdout) == (130, "interrupted\n")
+    assert result.stderr == "canceled: stopped without waiting any longer\n"
 
 
 def test_a_deferred_block_finishes_before_the_process_reacts(tmp_path: Path) -> None:
     body = "\n    ".join(("with cancel.defer():", "    ready()", "    time.sleep(0.2)", "    print('last output')"))
-    done = run_with_signals(tmp_path, body, [signal.SIGTERM])
-    assert (done.returncode, done.stdout) == (0, "last output\nfinished\n")
+    result = run_with_signals(tmp_path, body, [signal.SIGTERM])
+    assert (result.returncode, result.stdout) == (0, "last output\nfinished\n")
 
 
 def test_a_deferred_block_that_takes_too_long_is_stopped(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Memory and processors that control groups leave to a process."""
+"""Memory and processors that a process may use under control group limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from block.runtime.limits import count_processors, find_available_bytes
 def test_the_processor_count_follows_the_cpu_time_a_control_group_allows(
     tmp_path: Path, files: dict[str, str], expected: int | None
 ) -> None:
-    write(tmp_path, files)
+    write_files(tmp_path, files)
     assert count_processors(tmp_path) == expected
 
 
@@ -36,12 +36,12 @@ def test_memory_in_the_file_cache_counts_as_available(tmp_path: Path, version: o
     names = version if isinstance(version, tuple) else (
         "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"
     )  # fmt: skip
-    write(tmp_path, dict(zip(names, ("30000000", "20000000", "anon 1\ninactive_file 5000000\n"), strict=True)))
+    write_files(tmp_path, dict(zip(names, ("30000000", "20000000", "anon 1\ninactive_file 5000000\n"), strict=True)))
     assert find_available_bytes(tmp_path) == 15_000_000
 
 
-def test_without_a_limit_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
-    write(tmp_path, {"memory.max": "max\n"})
+def test_without_a_limit_the_memory_of_the_machine_is_available(tmp_path: Path) -> None:
+    write_files(tmp_path, {"memory.max": "max\n"})
     assert find_available_bytes(tmp_path) > 50_000_000
 
 
@@ -61,7 +61,7 @@ def test_thread_count_follows_the_container_unless_the_user_sets_it(monkeypatch:
     assert set_to == [2]
 
 
-def write(folder: Path, files: dict[str, str]) -> None:
+def write_files(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
