@@ -240,6 +240,6 @@ class GrowingWaveform:
         free_bytes = own_bytes + self._free()
         if size_bytes > free_bytes // THREADS:
             raise RecordingError(
-                f"the waveform needs at least {size_bytes / 1e9:.1f} GB of memory; {free_bytes / 1e9:.1f} GB are free "
-                f"for {THREADS} recordings at once"
+                f"the waveform needs at least {size_bytes / 1e9:.1f} GB of memory; {free_bytes / 1e9:.1f} GB are free, "
+                f"shared by {THREADS} recordings at a time; free some memory or split the recording"
             )

@@ -112,7 +112,7 @@ def decide_cells(
 
 
 def compute_margins(scores: Scores, given: Sequence[str], labels: Sequence[LabelOfInterest]) -> Scores:
-    """Return how far each row of scores is from giving another label than the `given` one.
+    """Return how far each row of scores is from giving a label other than the `given` one.
 
     This is the smallest change of a single score that drops the given label below its threshold, or lifts a rival (a
     label with another name) to both its threshold and the given label's score. It is negative if the scores favor

@@ -147,7 +147,10 @@ class _TimedConnection:
 
 
 class _TimedLabeler(LabelerWrapper):
-    """A labeler that measures its time. Only one chunk at a time uses the model. `contents`: files' SHA-256, by id."""
+    """A labeler that records how long it takes, and lets only one chunk at a time use the model.
+
+    `contents` maps the ids of recordings to the SHA-256 of their files.
+    """
 
     def __init__(self, labeler: RecordingLabeler, buffer: ReportBuffer, model_lock: threading.Lock) -> None:
         super().__init__(labeler)

@@ -131,7 +131,7 @@ class Coordinator:
         self._admit()
 
     def _admit(self) -> None:
-        """Wake the callers that may send now, and set a timer if only time has to pass for the next."""
+        """Wake the callers that may send now. If the next one only has to wait for a while, set a timer for it."""
         for lease in self._throttle.admit():
             self._wake(lease)
         for lease in self._throttle.take_dropped():

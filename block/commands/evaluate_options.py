@@ -70,25 +70,26 @@ def _adapt(option: Option) -> Option:
             help=f"{option.help} (default: all annotated classes; without annotations, those of `label`)",
         )
     if option.name == "win-size-ms":
-        return replace(option, default=None, help="window length in ms, 0 for the whole clip; a clip gets the highest "
-                       f"score of its windows (default: 0; {WINDOW_MS} with times or without annotations)")  # fmt: skip
+        return replace(option, default=None, help="window size in ms; 0: score each clip as a whole. A clip's score is "
+                       "the highest of its windows (default: 0, or "
+                       f"{WINDOW_MS} if the annotations have times or there are none)")  # fmt: skip
     if option.name == "win-stride-ms":
-        return replace(option, default=None, help=f"{option.help} (default: the window length)")
+        return replace(option, default=None, help=f"{option.help} (default: the window size)")
     return option
 
 
 SHARED = tuple(_adapt(option) for option in LABEL)
 OWN = (
     Option("annotations", "string", None, "CSV with the columns file,label or file,start_s,end_s,label; without it, "
-           "the top-level folders in DIR are the labels. If none is named after a label of interest, --compare only "
-           "reports how well A and B agree", metavar="FILE"),
+           "the names of the top-level folders in DIR are the labels. If no folder is named after a label of interest, "
+           "there are no annotations, and --compare only reports how well A and B agree", metavar="FILE"),
     Option("exhaustive", "flag", False, "the annotations are complete: labels of interest that never occur in them "
            "count as absent everywhere"),
     Option("out", "string", OUT, "folder for report.html, evaluation.json and the scores", metavar="OUT"),
     Option("fit-thresholds", "string", None, "suggest a threshold for each label: f1 for the best F1, or "
            "precision=0.9 for the best recall at that precision", _goal, "GOAL"),
     Option("translate-thresholds", "flag", False,
-           "find thresholds for the other score function that keep the labels of most windows"),
+           "suggest thresholds for the other score function that change the labels of as few windows as possible"),
     Option("segment-s", "float", SEGMENT_S, "segment length in seconds, if the annotations have times", _seconds, "S"),
     Option("bootstrap", "int", 1000, "bootstrap draws for the intervals, at least 100", _draws, "N"),
     Option("seed", "int", 0, "seed for the bootstrap draws and the cross-validation folds", _count, "N"),
@@ -99,7 +100,7 @@ def read(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of `evaluate`, with defaults. Raise SettingsError; `--help` prints and exits."""
     parser = CommandParser(
         prog="python -m block evaluate", allow_abbrev=False,
-        description="Compare the labels of a folder of recordings with your annotations. Writes a report to open in a "
+        description="Compare the labels of a folder of recordings with your annotations. Write a report to open in a "
         "browser: metrics with intervals, suggested thresholds, comparisons, and examples to listen to.",
     )  # fmt: skip
     parser.add_argument("folder", metavar="DIR", help="folder of recordings, searched with its subfolders")

@@ -34,7 +34,12 @@ def _formats(text: str) -> tuple[str, ...]:
 LABEL = tuple(option for option in OPTIONS if option.name not in STUDIO)
 DECISION_OPTIONS = tuple(option for option in LABEL if option.name in DECIDING)
 FORMATS_OPTION = Option(
-    "formats", "string", None, "label files to write, separated by commas (default: all)", _formats, "NAMES"
+    "formats",
+    "string",
+    None,
+    f"label files to write, separated by commas: {', '.join(FORMATS)} (default: all)",
+    _formats,
+    "NAMES",
 )
 FOLDER_OPTIONS = (
     Option("out", "string", None, "folder for the label files and the scores", metavar="OUT", required=True),
@@ -43,7 +48,7 @@ FOLDER_OPTIONS = (
     FORMATS_OPTION,
 )  # fmt: skip
 RELABEL = (*DECISION_OPTIONS, FORMATS_OPTION)
-MERGE = Option("merge", "flag", False, "merge neighboring cells again after --no-merge")
+MERGE = Option("merge", "flag", False, "undo --no-merge: merge neighboring segments with the same label again")
 
 
 def read_label(argv: Sequence[str]) -> argparse.Namespace:
@@ -71,7 +76,7 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
     parser = CommandParser(
         prog="python -m block relabel", allow_abbrev=False,
         description="Decide labels again from the scores in OUT, without the audio or the model. Options that you "
-        "don't give keep their values.",
+        "leave out keep their values from the last run; the defaults below apply only if you give an empty value.",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT", help="the folder that label --out wrote")
     add_options(parser, (*DECISION_OPTIONS, MERGE, FORMATS_OPTION))

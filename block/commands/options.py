@@ -119,7 +119,7 @@ OPTIONS = (
            "sounds to look for: AudioSet classes, separated by commas or newlines: Dog, Dog (my dog), Dog (0.4) or Dog "
            "(my dog, 0.4) to set a label and a minimum confidence; Animal* includes all below it", metavar="LABELS"),
     Option("other-label", "string", "other", "label for everything else", metavar="LABEL"),
-    Option("win-size-ms", "int", 2000, "length of a window in ms, at least 25; 0: score each recording as a whole",
+    Option("win-size-ms", "int", 2000, "window size in ms, at least 25; 0: score each recording as a whole",
            _whole_number, "MS"),
     Option("win-stride-ms", "int", 2000, "time between the starts of two windows in ms, at most the window size",
            _whole_number, "MS"),
@@ -138,13 +138,14 @@ OPTIONS = (
            "how to fill the model's 10.24 s if a window is shorter; pad: silence; repeat: copies of the window",
            _one_of(FILLS), "|".join(FILLS)),
     Option("mode", "select", EXACT,
-           "exact: compute every window in full; fast: skip work on padding, and check some windows against exact mode",
+           "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
-           "fast mode switches to exact mode once fewer than this share of windows, 0 to 1, get the exact label",
+           "fast mode switches to exact mode once its audits show, with 95 % confidence, that fewer than this share of "
+           "windows, 0 to 1, get the same label as in exact mode",
            _confidence, "SHARE"),
-    Option("max-hours", "float", None, "time budget: if the run will take longer, say so early (default: off)", _hours,
-           "HOURS"),
+    Option("max-hours", "float", None,
+           "time budget: warn early if the run will take longer, but don't stop it (default: off)", _hours, "HOURS"),
     Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
            required=True),
     Option("propose-actions", "int", None, "propose labels in this preview job instead of writing them", _preview_job,
@@ -155,7 +156,8 @@ OPTIONS = (
     Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
-           "if fast mode falls back to exact mode, write the ids that it labeled before to FILE", metavar="FILE"),
+           "if fast mode falls back to exact mode, write the ids of the samples that it had already labeled to FILE, "
+           "so that you can label them again", metavar="FILE"),
     Option("score-store", "string", None,
            "store scores in this folder, and reuse the scores that it already has", metavar="DIR"),
     Option("journal", "string", None,
@@ -167,7 +169,8 @@ OPTIONS = (
     Option("skip-labeled", "flag", False, "skip samples that already have labels, no matter who set them"),
     Option("overwrite-hand-labels", "flag", False,
            "replace labels that were set by hand, or changed by hand after this block wrote them"),
-    Option("failed-ids-file", "string", None, "write the ids of samples that got no labels to FILE, for another run",
+    Option("failed-ids-file", "string", None,
+           "write the ids of samples that got no labels to FILE; to retry them, pass it as --data-ids-file",
            metavar="FILE"),
     Option("dry-run", "flag", False, "print labels without writing them; with --verbose, also print the calls"),
     Option("ray", "optional", None,
@@ -179,7 +182,7 @@ OPTIONS = (
     Option("ray-worker-cpus", "int", 1, "CPU cores per worker", _whole_number, "N"),
     Option("ray-worker-gpus", "float", None,
            "GPUs per worker; less than 1 to share a GPU (default: 1 if there are GPUs)", _number, "X"),
-    Option("ray-requests", "int", 16, "most simultaneous requests to Edge Impulse, all workers together",
+    Option("ray-requests", "int", 16, "maximum number of simultaneous requests to Edge Impulse, across all workers",
            _whole_number, "N"),
     Option("verbose", "flag", False, "print a line for every recording, even in long runs"),
 )  # fmt: skip
@@ -214,7 +217,7 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
 def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
     """Add `options` to `parser`. Call `fill_in` after parsing to set defaults."""
     for option in options:
-        help_text = option.help.replace("%", "%%")
+        help_text = option.help.replace("%", "%%") + (" (required)" if option.required else "")
         if option.kind == "flag":
             parser.add_argument(f"--{option.name}", action="store_true", help=help_text)
             continue

@@ -92,7 +92,7 @@ def read_ids(path: str, timeout_s: float = PIPE_TIMEOUT_S) -> list[int]:
 
 
 def _read_bytes(path: str, timeout_s: float) -> bytes:
-    """Return the content of `path`, a file or a pipe (`/dev/stdin`). Raise OSError, or ValueError if it is too long."""
+    """Return the content of `path`, a file or a pipe (`/dev/stdin`). Raise OSError, also if it is too long."""
     # A plain open would block forever on a pipe without a writer.
     with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
@@ -107,7 +107,7 @@ def _read_bytes(path: str, timeout_s: float) -> bytes:
                 has_waited = True
             else:
                 return bytes(content)
-    raise ValueError(f"more than {MAX_IDS_BYTES} bytes")
+    raise OSError(f"it has more than {MAX_IDS_BYTES} bytes; split it into smaller files")
 
 
 def _quote(item: object) -> str:

@@ -62,7 +62,7 @@ class Sample:
         if self.is_disabled:
             raise RecordingSkipped("it is disabled")
         if self.is_processing:
-            raise RecordingError("Studio is still processing it; run it again later")
+            raise RecordingError("Studio is still processing it; label it in a later run")
         if self.processing_error:
             raise RecordingError(f"Studio could not process it: {self.processing_error}")
         if self.chart_type in NOT_AUDIO_CHARTS:

@@ -103,7 +103,7 @@ def format_label_entry(label: LabelOfInterest, threshold: float) -> str:
 class TranslatedThresholds:
     """The thresholds of `labels` for the other score function, `score_function`, with `lines` for --audioset-labels.
 
-    With all thresholds translated, `differ` of `windows` windows, each decided by itself, get a different label.
+    With all thresholds translated, `differ` of `windows` windows, each decided independently, get a different label.
     """
 
     score_function: str

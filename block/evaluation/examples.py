@@ -70,7 +70,7 @@ def _list_annotated(ground_truth: GroundTruth, clip: int) -> list[str]:
 
 
 def _list_moments(result: LabelingResult, ground_truth: GroundTruth) -> Iterator[list[Moment]]:
-    """Yield a list for each clip: its cells that aren't silent, each decided by itself."""
+    """Yield a list for each clip: its cells that aren't silent, each decided independently."""
     settings = result.settings
     for clip, prediction in enumerate(result.predictions):
         cells, to_seconds = prediction.clip.layout.cells, prediction.clip.seconds_at

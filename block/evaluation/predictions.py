@@ -62,7 +62,7 @@ def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
 
 
 def decide_windows(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[str]:
-    """Return the label of each window, decided by itself. None of the windows may be silent."""
+    """Return the label of each window, decided independently. None of the windows may be silent."""
     decided = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), labels, other_label)
     return [one.label for one in decided]
 

@@ -104,8 +104,8 @@ class FsspecFileSystem:
         fsspec: Any = importlib.import_module("fsspec")
         if uri.scheme not in fsspec.available_protocols():
             raise SettingsError(
-                f"{uri.scheme}:// is not supported; expected a folder, s3://, gs://, abfs://, hdfs:// or a scheme "
-                f"of fsspec's"
+                f"{uri.scheme}:// is not supported; expected a folder, s3://, gs://, abfs://, hdfs:// or another "
+                f"fsspec scheme"
             )
         self._store, root = fsspec.core.url_to_fs(uri.for_fsspec)
         self._root = root.rstrip("/")

@@ -120,7 +120,9 @@ def _write_unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:
             file.truncate(0)
         except OSError as error:
             where = tempfile.gettempdir()
-            raise RecordingError(f"{where} has no room for its {size} bytes: {error.strerror}") from None
+            raise RecordingError(
+                f"{where} has no room for the recording's {size} bytes: {error.strerror}; free some space or set TMPDIR"
+            ) from None
         file.writelines(parts)
         stack.pop_all()
     return cast(BinaryIO, file)

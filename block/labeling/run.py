@@ -199,7 +199,9 @@ class Run:
             if isinstance(error, RunEnded):
                 raise error
             if self._forbidden >= FORBIDDEN_IN_A_ROW:
-                raise RunEnded(f"{self._forbidden} recordings in a row were refused with HTTP 403")
+                raise RunEnded(
+                    f"{self._forbidden} recordings in a row were refused with HTTP 403; check the API key's permissions"
+                )
             # If `stop` is set, recordings are lost because of it, and the error that set it is still to come.
             if self._lost >= LOST_IN_A_ROW and not self.stop.is_set():
                 raise RunEnded(f"{self._lost} recordings in a row were lost to the network or the server")

@@ -199,7 +199,11 @@ def _read_front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder
     # Python's JSON reader accepts NaN and Infinity.
     scaled = abs(front_end.mean) <= MAX_SCALE and 1 / MAX_SCALE <= abs(front_end.std) <= MAX_SCALE
     if not (4 <= front_end.mel_bins <= MAX_MEL_BINS and 1 <= front_end.max_frames <= MAX_FRAMES and scaled):
-        raise CheckpointError(f"{folder / PREPROCESSOR} describes an unusable front end: {front_end}")
+        raise CheckpointError(
+            f"{folder / PREPROCESSOR} describes an unusable front end: {front_end}; expected mel_bins 4 to "
+            f"{MAX_MEL_BINS}, max_frames 1 to {MAX_FRAMES}, mean within ±{MAX_SCALE:g}, and std "
+            f"{1 / MAX_SCALE:g} to {MAX_SCALE:g}"
+        )
     # transformers' defaults, for keys that config.json leaves out.
     expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
     if (front_end.mel_bins, front_end.max_frames) != expected:

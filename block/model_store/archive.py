@@ -119,7 +119,7 @@ def _find_members(path: Path, tar: tarfile.TarFile) -> Mapping[str, tarfile.TarI
             if not member.isreg() or member.issparse():
                 raise CheckpointError(f"{path}: {name} is a link or another special member; expected a regular file")
             if member.size > limits[name]:
-                raise CheckpointError(f"{path}: {name} has {member.size} bytes; at most {limits[name]} are accepted")
+                raise CheckpointError(f"{path}: {name} has {member.size} bytes; expected at most {limits[name]}")
             found[name] = member
     except tarfile.TarError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None

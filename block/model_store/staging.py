@@ -96,7 +96,7 @@ def check_size(what: object, name: str, there: int, size: int | None, folder: Pa
     if size is not None and there != size:
         raise CheckpointError(f"{what} has {there} bytes; expected {size}")
     if there > size_limit(name):
-        raise CheckpointError(f"{what} has {there} bytes; at most {size_limit(name)} are accepted")
+        raise CheckpointError(f"{what} has {there} bytes; expected at most {size_limit(name)}")
     free, needed = shutil.disk_usage(folder).free, there + SPARE_BYTES
     if needed > free:
         raise CheckpointError(f"{folder.parent} has {free / 1e6:.1f} MB free; {needed / 1e6:.1f} MB are needed")

@@ -438,7 +438,7 @@ def test_an_object_too_large_for_the_disk_fails(
     monkeypatch.setattr(object_store, "MEMORY_BYTES", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full)
     location, _ = make_bucket({"a.wav": wav()})
-    with pytest.raises(RecordingError, match="has no room for its 32044 bytes: No space left on device"):
+    with pytest.raises(RecordingError, match="has no room for the recording's 32044 bytes: No space left on device"):
         fetch_entry(location, "a.wav")
 
 

@@ -186,7 +186,7 @@ def test_three_recordings_in_a_row_that_the_key_may_not_read_end_the_run() -> No
     forbidden = RecordingForbidden("HTTP 403")
     studio = FakeStudio(trouble=dict.fromkeys((2, 3, 5, 6, 7, 8), forbidden))
     summary, _ = run(studio, FakeLabeler(batch_windows=2), list(range(1, 301)))
-    assert summary.end_reason == "3 recordings in a row were refused with HTTP 403"
+    assert summary.end_reason == "3 recordings in a row were refused with HTTP 403; check the API key's permissions"
     assert summary.failed[:5] == [2, 3, 5, 6, 7]
     assert summary.labeled[:2] == [1, 4]
 
@@ -205,7 +205,7 @@ def test_a_key_that_may_read_but_not_write_ends_the_run_after_a_few_recordings()
     studio = FakeStudio(write_trouble=dict.fromkeys(range(1, 301), RecordingForbidden("HTTP 403")))
     labeler = FakeLabeler(batch_windows=2)
     summary, _ = run(studio, labeler, list(range(1, 301)))
-    assert summary.end_reason == "3 recordings in a row were refused with HTTP 403"
+    assert summary.end_reason == "3 recordings in a row were refused with HTTP 403; check the API key's permissions"
     assert summary.labeled == []
     assert len(labeler.groups) < 30
 

@@ -314,7 +314,7 @@ def test_a_server_that_sends_too_much_is_refused(
 ) -> None:
     monkeypatch.setitem(MAX_BYTES, CONFIG, len(contents[CONFIG]) - 1)
     web.add(contents, "/mine")
-    with pytest.raises(CheckpointError, match=r"config\.json has \d+ bytes; at most \d+ are accepted"):
+    with pytest.raises(CheckpointError, match=r"config\.json has \d+ bytes; expected at most \d+"):
         fetch_into(store, f"{web.url}/mine")
     web.lengths = False
     with pytest.raises(CheckpointError, match=r"config\.json has more than \d+ bytes"):

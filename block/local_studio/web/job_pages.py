@@ -39,7 +39,7 @@ EXITS = {
 
 
 def routes(site: WebSite) -> list[Route]:
-    """Return the routes of the list, of a job, of its state for the script, and of what can be done to it."""
+    """Return the routes: the list of jobs, one job, its state as JSON, canceling it, and deciding on its proposals."""
     return [
         site.get("/jobs", list_jobs),
         site.get("/jobs/{job}", show_job),

@@ -34,7 +34,7 @@ def choose_ids(rows: Sequence[RecordingRow], which: str, ids: str, *, with_hand:
         raise RequestError(EMPTY[which])
     chosen = [row.sample.id for row in selection if with_hand or row.labeled_by != HAND]
     if not chosen:
-        raise RequestError("all of these are labeled by hand, and left alone unless you say otherwise")
+        raise RequestError("all of these are labeled by hand; to include them, check “Also those labeled by hand”")
     return chosen
 
 

@@ -55,7 +55,7 @@ ROWS = (
         GROUP,
         "the key loses its permissions during the run (HTTP 403)",
         "ends the run after three refused recordings in a row",
-        "the run ended early: 3 recordings in a row were refused with HTTP 403",
+        "the run ended early: 3 recordings in a row were refused with HTTP 403; check the API key's permissions",
         lambda _: [Fault(effects.refuses(403, "not for you"), ("get-sample",), since=17)],
         (Asked("get-sample", 19, len(MANY_S), None),),
         code=1,
