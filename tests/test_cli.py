@@ -1,4 +1,4 @@
-"""What ends before torch is imported, and how: exit code 2 and one line."""
+"""The command line: bad settings end a run with exit code 2 and one line, before torch is imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from block.settings import SettingsError
 from tests.conftest import NAMES, ROOT
 from tests.edge_impulse.scripted import Answer, envelope, scripted
 
-# Runs the entry point as a user would, and says at the end whether torch came along.
+# Run the entry point as a user would, and print at the end whether torch was imported.
 PROBE = """
 import runpy, sys
 sys.argv = ["transform.py", *sys.argv[1:]]
@@ -50,21 +50,21 @@ def good(ids_file: Callable[[object], str], checkpoint_folder: Path) -> dict[str
     }
 
 
-REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
+BAD_SETTINGS: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
     "an unknown value": ({"--win-size-ms": "long"}, KEY, "--win-size-ms: got 'long'"),
-    "a slip of the pen": ({"--win-size": "5", "--win-siz-ms": "5"}, KEY, "did you mean --win-size-ms"),
+    "a misspelled option": ({"--win-size": "5", "--win-siz-ms": "5"}, KEY, "did you mean --win-size-ms"),
     "a stride above the size": ({"--win-stride-ms": "3000"}, KEY, "--win-stride-ms is 3000"),
     "an empty preview job": ({"--propose-actions": ""}, KEY, "--propose-actions: got ''"),
-    "no ids file": ({"--data-ids-file": None}, KEY, "--data-ids-file is required"),
-    "an ids file that is not there": ({"--data-ids-file": "/no/ids"}, KEY, "can't read --data-ids-file /no/ids"),
+    "no --data-ids-file": ({"--data-ids-file": None}, KEY, "--data-ids-file is required"),
+    "a missing ids file": ({"--data-ids-file": "/no/ids"}, KEY, "can't read --data-ids-file /no/ids"),
     "no key": ({}, {}, "EI_PROJECT_API_KEY is not set"),
-    "a key of two words": (
+    "a key with a space": (
         {},
         {"EI_PROJECT_API_KEY": "ei secret"},
         "EI_PROJECT_API_KEY (9 characters) contains spaces",
     ),
-    "a project id of words": ({}, {**KEY, "EI_PROJECT_ID": "mine"}, "EI_PROJECT_ID is 'mine'"),
-    "a project id without end": ({}, {**KEY, "EI_PROJECT_ID": "9" * 5000}, "expected a whole number"),
+    "a project id that is not a number": ({}, {**KEY, "EI_PROJECT_ID": "mine"}, "EI_PROJECT_ID is 'mine'"),
+    "a project id of 5000 digits": ({}, {**KEY, "EI_PROJECT_ID": "9" * 5000}, "expected a whole number"),
     "an invalid endpoint": ({}, {**KEY, "EI_API_ENDPOINT": "studio"}, "EI_API_ENDPOINT is not a valid address"),
     "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
     "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
@@ -75,20 +75,20 @@ REFUSED: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_bad_settings_give_one_line_before_torch_is_imported(good: dict[str, str], case: str) -> None:
-    changes, environment, said = REFUSED[case]
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_bad_settings_print_one_line_before_torch_is_imported(good: dict[str, str], case: str) -> None:
+    changes, environment, message = BAD_SETTINGS[case]
     options = {**good, **changes}
     arguments = [word for name, value in options.items() if value is not None for word in (name, value)]
     code, out, err = transform(*arguments, environment=environment)
     assert code == 2
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert "no torch" in out
     assert "secret" not in out + err
 
 
-def test_a_key_that_studio_refuses_ends_the_run_before_torch_is_imported(good: dict[str, str]) -> None:
+def test_a_key_that_studio_rejects_ends_the_run_before_torch_is_imported(good: dict[str, str]) -> None:
     arguments = [word for option in good.items() for word in option]
     for status in (401, 403):
         with scripted(Answer(status, b'{"success": false, "error": "ei_secret_key is not a key"}')) as server:
@@ -117,10 +117,10 @@ def test_help_and_an_empty_list_need_neither_torch_nor_studio(
     assert json.loads(failed.read_text()) == {"ids": []}
 
 
-def test_the_project_is_the_one_named_else_the_keys_own() -> None:
+def test_the_project_is_the_one_in_ei_project_id_or_else_the_api_keys_project() -> None:
     with scripted(Answer(body=envelope(projects=[{"id": 5}]))) as server:
-        for named in ({}, {"EI_PROJECT_ID": "5"}, {"EI_PROJECT_ID": ""}):
-            access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **named})
+        for project_id in ({}, {"EI_PROJECT_ID": "5"}, {"EI_PROJECT_ID": ""}):
+            access = read_access({**KEY, "EI_API_ENDPOINT": server.url, **project_id})
             assert action.find_project(action.StudioClient(access.endpoint, access.key), access) == 5
         other = read_access({**KEY, "EI_API_ENDPOINT": server.url, "EI_PROJECT_ID": "9"})
         with pytest.raises(SettingsError, match="EI_PROJECT_ID is 9, but the API key belongs to project 5"):
@@ -133,14 +133,14 @@ def test_the_project_is_the_one_named_else_the_keys_own() -> None:
 
 
 @pytest.mark.parametrize("content", [[3, 1, 3, 2], {"ids": [3, 1, 3, 2]}])
-def test_ids_are_a_bare_array_or_an_object_and_each_counts_once(
+def test_ids_can_be_an_array_or_an_object_and_duplicates_are_dropped(
     ids_file: Callable[[object], str], content: object
 ) -> None:
     assert read_ids(ids_file(content)) == [3, 1, 2]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"id": [1]}, "an object with the keys ['id']"),
         ("1, 2", "contains str"),
@@ -151,21 +151,23 @@ def test_ids_are_a_bare_array_or_an_object_and_each_counts_once(
         ({"ids": [None]}, "entry 0 is null"),
     ],
 )
-def test_an_ids_file_of_anything_else_is_refused(ids_file: Callable[[object], str], content: object, said: str) -> None:
+def test_an_ids_file_with_other_content_is_rejected(
+    ids_file: Callable[[object], str], content: object, message: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         read_ids(ids_file(content))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,", "[" * 100_000, "\x00"])
-def test_an_ids_file_that_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_ids_file_that_is_not_json_is_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ids.json"
     path.write_text(text)
     with pytest.raises(SettingsError, match="is not valid JSON"):
         read_ids(str(path))
 
 
-def test_a_byte_order_mark_and_the_files_own_form_are_read(tmp_path: Path) -> None:
+def test_ids_files_with_a_byte_order_mark_and_ids_files_the_block_wrote_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     path.write_text("\ufeff[1]", encoding="utf-8")
     assert read_ids(str(path)) == [1]
@@ -173,7 +175,7 @@ def test_a_byte_order_mark_and_the_files_own_form_are_read(tmp_path: Path) -> No
     assert read_ids(str(path)) == [4, 2]
 
 
-def test_help_lists_each_command_on_a_line_of_its_own(
+def test_help_lists_each_command_on_its_own_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -190,7 +192,7 @@ def test_help_lists_each_command_on_a_line_of_its_own(
     assert max(map(len, lines)) <= 80
 
 
-def test_the_labels_command_prints_the_names_of_a_checkpoint(
+def test_the_labels_command_prints_the_class_names_of_a_checkpoint(
     capsys: pytest.CaptureFixture[str], checkpoint_folder: Path
 ) -> None:
     assert cli.run_command(["labels", "--model", str(checkpoint_folder)]) == 0

@@ -1,4 +1,4 @@
-"""The AI Action against a local Studio over a loopback socket, as Edge Impulse would start it."""
+"""Run the AI Action as Edge Impulse would start it, against a local Studio over a loopback socket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RNG = np.random.default_rng(11)
 
 
 def sound(seconds: float, rate: int) -> np.ndarray:
-    """Tones that change every second, over a little noise."""
+    """Return tones that change every second, with a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     hz = 200 * 2 ** (np.floor(time) % 5)
     return 0.3 * np.sin(2 * np.pi * hz * time) + RNG.normal(0, 0.01, len(time))
@@ -40,7 +40,7 @@ def wav(values: np.ndarray, rate: int, subtype: str = "PCM_16") -> bytes:
 
 @dataclass
 class Studio:
-    """A project that is being served, and the block run on it."""
+    """A project that the local Studio serves, with methods to run the block on it."""
 
     project: LocalProject
     address: Address
@@ -55,7 +55,7 @@ class Studio:
         return cli.run_action(["--data-ids-file", str(path), "--device", "cpu", *arguments])
 
     def add(self, seconds: float, **options: Any) -> int:
-        """Add a recording of so many seconds; returns its id."""
+        """Add a recording of `seconds`, and return its id."""
         return add_recording(self.project, audio=wav(sound(seconds, 16000), 16000), **options)
 
     def labels(self, sample_id: int, job: int | None = None) -> list[tuple[int, int, str]]:
@@ -74,6 +74,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
 
 
 def is_partition(labels: list[tuple[int, int, str]], values: int) -> bool:
+    """Return True if the labels cover all values without gaps or overlaps."""
     ends = [-1, *[end for _, end, _ in labels]]
     return ends[-1] == values - 1 and all(label[0] == end + 1 for label, end in zip(labels, ends, strict=False))
 
@@ -81,7 +82,7 @@ def is_partition(labels: list[tuple[int, int, str]], values: int) -> bool:
 GOOD = [(0.7, 8000), (3.3, 16000), (5.05, 22050), (11.0, 44100), (6.4, 48000), (4.0, 16000)]
 
 
-def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
+def test_a_run_labels_all_good_recordings_reports_the_bad_ones_and_exits_with_1(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for index, (seconds, rate) in enumerate(GOOD):
@@ -94,8 +95,8 @@ def test_a_run_labels_all_the_good_recordings_names_the_bad_ones_and_exits_1(
     damaged = studio.add(1)
     garbage = studio.add(1, name="../../etc/passwd\nx")
     disabled = studio.add(1, is_disabled=True)
-    for sample_id, left in ((damaged, wav(sound(1, 16000), 16000)[:5000]), (garbage, b"not a sound")):
-        audio_file_of(studio.project, sample_id).write_bytes(left)
+    for sample_id, content in ((damaged, wav(sound(1, 16000), 16000)[:5000]), (garbage, b"not a sound")):
+        audio_file_of(studio.project, sample_id).write_bytes(content)
     missing = 9999
     failed_ids = studio.folder / "failed.json"
 
@@ -156,7 +157,7 @@ def test_a_preview_proposes_the_same_labels_for_every_sample_and_changes_none(
     assert studio.labels(good) == proposed
 
 
-def test_with_a_score_store_the_preview_computes_and_the_run_behind_it_does_not(
+def test_a_run_reuses_the_scores_that_the_preview_put_in_the_score_store(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [studio.add(seconds) for seconds in (5, 3, 4)]
@@ -168,11 +169,11 @@ def test_with_a_score_store_the_preview_computes_and_the_run_behind_it_does_not(
     assert studio.run(ids, *options, "--dry-run", "--score-store", str(store)) == 0
     assert "8 windows reused, 4 computed" in capsys.readouterr().out
 
-    def load(*anything: object) -> None:
+    def fail_to_load(*_: object) -> None:
         raise AssertionError("the model was loaded")
 
     with monkeypatch.context() as patch:
-        patch.setattr("block.model.classifier._load", load)
+        patch.setattr("block.model.classifier._load", fail_to_load)
         assert studio.run(ids, *options, "--score-store", str(store)) == 0
     assert "12 windows reused, 0 computed" in capsys.readouterr().out
     stored = [studio.labels(sample_id) for sample_id in ids]
@@ -233,7 +234,7 @@ def test_labels_do_not_depend_on_threads_batches_or_the_order_of_the_ids(
     assert len({label for labels in results[0] for _, _, label in labels}) > 1
 
 
-def test_windows_are_repeated_on_demand_and_what_was_done_is_written_each_time(
+def test_fill_repeat_repeats_short_windows_and_the_metadata_names_the_fill(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sample_id = studio.add(6)
@@ -249,7 +250,7 @@ def test_windows_are_repeated_on_demand_and_what_was_done_is_written_each_time(
     assert "fast mode: --fill repeat leaves no padding to merge" in out
 
 
-def test_a_class_and_its_descendants_are_one_label_and_unreachable_labels_give_a_warning(
+def test_a_starred_class_includes_its_descendants_and_labels_it_hides_give_a_warning(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sample_id = studio.add(10)
@@ -263,7 +264,7 @@ def test_a_class_and_its_descendants_are_one_label_and_unreachable_labels_give_a
 
 
 @pytest.mark.slow
-def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
+def test_fast_mode_reports_its_audit_and_stores_the_mode_of_each_recording(
     studio: Studio, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for index in range(4):
@@ -284,7 +285,7 @@ def test_fast_mode_says_what_it_audited_and_which_way_each_recording_went(
     assert [studio.labels(sample_id) for sample_id in ids] == exact
 
 
-def test_after_a_fall_back_the_ids_labeled_the_fast_way_are_written(
+def test_after_a_fallback_to_exact_mode_the_ids_labeled_in_fast_mode_are_written(
     studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from block.labeling.fast_labeler import FastLabeler
@@ -304,15 +305,17 @@ def test_after_a_fall_back_the_ids_labeled_the_fast_way_are_written(
     )
 
 
-def _with_fast_ids(make: Callable[..., None], ids: list[int]) -> Callable[..., None]:
-    def made(self: Any, *arguments: Any) -> None:
-        make(self, *arguments)
+def _with_fast_ids(original: Callable[..., None], ids: list[int]) -> Callable[..., None]:
+    """Return an `__init__` that calls the original one and then sets `fast_ids`."""
+
+    def initialize(self: Any, *arguments: Any) -> None:
+        original(self, *arguments)
         self.fast_ids = list(ids)
 
-    return made
+    return initialize
 
 
-def test_the_same_run_again_changes_nothing_and_another_one_does(
+def test_repeating_a_run_changes_nothing_unless_an_option_changed(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = [studio.add(3) for _ in range(3)]
@@ -328,7 +331,7 @@ def test_the_same_run_again_changes_nothing_and_another_one_does(
         assert "3 labeled, 0 failed" in capsys.readouterr().out
 
 
-def test_labels_changed_by_hand_stay_until_their_replacement_is_asked_for(
+def test_labels_changed_by_hand_stay_unless_overwrite_hand_labels_is_given(
     studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = [studio.add(3) for _ in range(3)]
@@ -356,7 +359,7 @@ def test_a_run_with_a_score_store_keeps_its_journal_there(studio: Studio, checkp
     assert studio.run([sample_id], *options) == 0
     lines = [json.loads(line) for line in (store / "journal.jsonl").read_text().splitlines()]
     assert lines[1:] == [{"labeled": sample_id}, {"ended": True}]
-    assert studio.run([sample_id], *options) == 0  # the store is as usable as before
+    assert studio.run([sample_id], *options) == 0  # the score store still works with a journal in it
 
 
 def test_a_wrong_key_ends_the_run_before_the_model_is_loaded(studio: Studio, checkpoint_folder: Path) -> None:

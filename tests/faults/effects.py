@@ -1,4 +1,7 @@
-"""What is done to a request: resets, bodies that break off or drip, refusals, redirects, silence, outages."""
+"""Effects: what a fault does to a request, such as a reset, a slow or truncated body, an error, or an outage.
+
+Each effect handles one `Exchange`. Functions that take parameters return the effect.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ import math
 import time
 from collections.abc import Callable
 
-from tests.faults.layer import Effect, Exchange, Over
+from tests.faults.layer import ConnectionEnded, Effect, Exchange
 from tests.faults.wire import Answer
 
 PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in</h1></body></html>"
 
 
 def resets(*, carried_out: bool = False) -> Effect:
-    """The connection is reset instead of an answer, before or after the call was carried out."""
+    """Reset the connection instead of answering, before or after the local Studio carries out the call."""
 
     def effect(exchange: Exchange) -> None:
         if carried_out:
@@ -26,47 +29,47 @@ def resets(*, carried_out: bool = False) -> Effect:
 
 
 def resets_in_the_body(exchange: Exchange) -> None:
-    """The call is carried out, and the connection is reset in the middle of the answer's body."""
+    """Carry out the call, then reset the connection halfway through the answer's body."""
     answer = exchange.forward()
     exchange.send(answer.head(length=len(answer.body)) + answer.body[: len(answer.body) // 2])
     exchange.reset()
 
 
 def resets_after_the_body(exchange: Exchange) -> None:
-    """The whole answer is sent, and the connection is reset, although the answer does not say that it ends."""
+    """Send the whole answer, then reset the connection although no `Connection: close` announced it."""
     exchange.answer(exchange.forward())
     exchange.reset()
 
 
 def closes_after_the_body(exchange: Exchange) -> None:
-    """As a server does that has waited long enough for the next request."""
+    """Send the whole answer, then close the connection, like a server whose keep-alive timeout expires."""
     exchange.answer(exchange.forward())
-    raise Over
+    raise ConnectionEnded
 
 
 def cuts_short(exchange: Exchange) -> None:
-    """The connection is closed in order before the promised length is there."""
+    """Send half of the body, then close the connection normally, short of the Content-Length."""
     answer = exchange.forward()
     exchange.send(answer.head(length=len(answer.body)) + answer.body[: len(answer.body) // 2])
-    raise Over
+    raise ConnectionEnded
 
 
 def never_ends_its_chunks(exchange: Exchange) -> None:
-    """All of the body comes in chunks, and the connection is closed without the last, empty one."""
+    """Send the whole body in chunked encoding, then close the connection without the final empty chunk."""
     answer = exchange.forward()
     exchange.send(answer.head(length=None) + b"%x\r\n%b\r\n" % (len(answer.body), answer.body))
-    raise Over
+    raise ConnectionEnded
 
 
 def stalls(exchange: Exchange) -> None:
-    """Half of the body, then nothing more."""
+    """Send half of the body, then nothing more, and keep the connection open."""
     answer = exchange.forward()
     exchange.send(answer.head(length=len(answer.body)) + answer.body[: len(answer.body) // 2])
     exchange.silence()
 
 
 def drips(seconds: float, pieces: int = 20) -> Effect:
-    """The whole body, spread evenly over `seconds`."""
+    """Send the whole body at a steady rate over `seconds`."""
 
     def effect(exchange: Exchange) -> None:
         answer = exchange.forward()
@@ -80,7 +83,7 @@ def drips(seconds: float, pieces: int = 20) -> Effect:
 
 
 def trickles(pause_s: float) -> Effect:
-    """One byte of the body, then a pause, and so on: never silent for long, and never done."""
+    """Send the body one byte at a time and pause for `pause_s` after each, so that no read times out."""
 
     def effect(exchange: Exchange) -> None:
         answer = exchange.forward()
@@ -93,19 +96,19 @@ def trickles(pause_s: float) -> Effect:
 
 
 def answers(status: int, body: bytes = b"", **headers: str) -> Effect:
-    """Answer without asking the local Studio; underscores in the names of headers stand for dashes."""
+    """Answer without asking the local Studio. Underscores in header names become dashes."""
     sent = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return lambda exchange: exchange.answer(Answer(status, sent, body))
 
 
 def refuses(status: int, error: str, **headers: str) -> Effect:
-    """Answer with an envelope that says no."""
+    """Answer with a JSON body that has `success: false` and `error`."""
     body = json.dumps({"success": False, "error": error}).encode()
     return answers(status, body, Content_Type="application/json", **headers)
 
 
 def asks_to_wait_until(seconds: float) -> Effect:
-    """429 with the date that is `seconds` from when it is sent."""
+    """Answer HTTP 429 with a Retry-After date that is `seconds` from now."""
 
     def effect(exchange: Exchange) -> None:
         date = email.utils.formatdate(time.time() + seconds, usegmt=True)
@@ -115,61 +118,61 @@ def asks_to_wait_until(seconds: float) -> Effect:
 
 
 def shows_a_page(exchange: Exchange) -> None:
-    """HTML and 200, as the portals of networks answer."""
+    """Answer HTTP 200 with an HTML page, like the sign-in page of a public network."""
     exchange.answer(Answer(200, (("Content-Type", "text/html"),), PAGE))
 
 
 def talks_nonsense(exchange: Exchange) -> None:
-    """Bytes that aren't HTTP."""
+    """Send bytes that aren't HTTP."""
     exchange.send(b"\x15\x03\x01\x00\x02\x02\x28" * 4)
-    raise Over
+    raise ConnectionEnded
 
 
 def keeps_silent(exchange: Exchange) -> None:
-    """The request was taken, and nothing comes."""
+    """Accept the request and never answer."""
     exchange.silence()
 
 
 def redirects(status: int, to: Callable[[Exchange], str]) -> Effect:
-    """Point to the address that `to` gives."""
+    """Redirect to the address that `to` returns."""
     return lambda exchange: exchange.answer(Answer(status, (("Location", to(exchange)),), b""))
 
 
-def itself(exchange: Exchange) -> str:
-    """The address that was asked for."""
+def same_address(exchange: Exchange) -> str:
+    """Return the address of the request itself."""
     return exchange.request.target
 
 
 def another_host(exchange: Exchange) -> str:
-    """The same call at the other host."""
+    """Return the address of the same call on another host."""
     return exchange.layer.elsewhere.url + exchange.request.target
 
 
 def goes_down(seconds: float = math.inf, *, vanish: bool = False) -> Effect:
-    """Studio goes away, with all connections, and comes back after `seconds`; see `Layer.outage`."""
+    """Drop all connections and stop listening for `seconds`; see `Layer.outage`."""
 
     def effect(exchange: Exchange) -> None:
         exchange.layer.outage(seconds, vanish)
-        raise Over
+        raise ConnectionEnded
 
     return effect
 
 
 def deletes_first(exchange: Exchange) -> None:
-    """Delete the sample just before the call arrives."""
+    """Delete the sample before carrying out the call."""
     exchange.layer.delete(exchange.request.sample or 0)
     exchange.answer(exchange.forward())
 
 
 def deletes_then(exchange: Exchange) -> None:
-    """Delete the sample once the call has been carried out."""
+    """Delete the sample after carrying out the call."""
     answer = exchange.forward()
     exchange.layer.delete(exchange.request.sample or 0)
     exchange.answer(answer)
 
 
 def goes_down_then(seconds: float = math.inf) -> Effect:
-    """The call is carried out, and Studio goes away before it has answered."""
+    """Carry out the call, then start an outage before answering."""
 
     def effect(exchange: Exchange) -> None:
         exchange.forward()

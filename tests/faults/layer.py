@@ -1,8 +1,8 @@
-"""A loopback proxy in front of the local Studio that does to chosen calls what networks and servers do.
+"""The fault layer: a loopback proxy in front of the local Studio that injects network and server faults.
 
-Requests pass through unless a `Fault` applies. Each is remembered, so that a test can say how often a call was made.
-It speaks HTTP/1.1 with bodies of a stated length, which is all that this block sends, over plain sockets: only so can
-an answer be broken off where a fault wants it broken.
+Requests pass through unless a `Fault` applies. The layer records every request, so tests can count calls.
+It reads HTTP/1.1 requests with a Content-Length, which is all that this block sends. It uses plain sockets so that a
+fault can cut off an answer at any byte.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.faults.elsewhere import Elsewhere
-from tests.faults.wire import LOOPBACK, Answer, Request, bound, full, read_request, reset_on_close, shut
+from tests.faults.wire import LOOPBACK, Answer, Request, bind, fill_backlog, read_request, reset_on_close, shut_down
 
 NOT_PASSED_ON = ("connection", "content-length", "date", "server", "transfer-encoding")
-LONG_S = 86400.0  # longer than any test
-UPSTREAM_S = 30.0  # how long the local Studio may take
+LONG_S = 86400.0  # longer than any test runs
+UPSTREAM_S = 30.0  # time limit for an answer of the local Studio
 
 
-class Over(Exception):
-    """The connection is over: nothing more is read from it or written to it."""
+class ConnectionEnded(Exception):
+    """The connection has ended: stop reading from it and writing to it."""
 
 
 Effect = Callable[["Exchange"], None]
@@ -34,10 +34,10 @@ Effect = Callable[["Exchange"], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """Does `effect` to the requests for one of `calls` (none: any) about `sample` (None: any).
+    """Apply `effect` to the requests for one of `calls` (empty: any call) about `sample` (None: any sample).
 
-    Of those that fit it takes `times` from the `since`-th on, counted from 1. None fits before `after` pieces of
-    metadata were sent: by then some recordings have their labels.
+    Of the matching requests, the fault affects `times` in a row, starting with number `since` (counted from 1).
+    Matching starts once the run has sent metadata `after` times, so that some recordings are already labeled.
     """
 
     effect: Effect
@@ -53,58 +53,58 @@ class Fault:
 
 @dataclass(frozen=True)
 class Closed:
-    """Refuse connections for `seconds` from the start, or let their packets `vanish`."""
+    """Refuse connections for the first `seconds`, or with `vanish`, drop their packets silently."""
 
     seconds: float
     vanish: bool = False
 
 
 class Exchange:
-    """A request that waits for its answer, in the hands of a fault."""
+    """A request that waits for an answer, and the ways in which an effect can answer it or fail to."""
 
     def __init__(self, layer: Layer, connection: socket.socket, request: Request) -> None:
         self.layer, self.request = layer, request
         self._connection = connection
 
     def forward(self) -> Answer:
-        """What the local Studio answers; it has carried the call out by then."""
+        """Have the local Studio carry out the call, and return its answer."""
         return self.layer.forward(self.request)
 
     def answer(self, answer: Answer) -> None:
-        """Send an answer whole."""
+        """Send a complete answer."""
         self.send(answer.head(length=len(answer.body)) + answer.body)
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are. Raises Over where the client has gone."""
+        """Send raw bytes. Raise ConnectionEnded if the client has disconnected."""
         try:
             self._connection.sendall(data)
         except OSError:
-            raise Over from None
+            raise ConnectionEnded from None
 
     def reset(self) -> None:
-        """End the connection as a crashed peer's system does, once the client's has all that was sent. Raises Over."""
+        """Reset the connection once the client has received everything sent. Always raise ConnectionEnded."""
         reset_on_close(self._connection)
-        raise Over
+        raise ConnectionEnded
 
     def silence(self, seconds: float = math.inf) -> None:
-        """Say nothing, until the client has gone (raises Over) or `seconds` are over."""
+        """Send nothing for `seconds`. Raise ConnectionEnded if the client disconnects in the meantime."""
         deadline = time.monotonic() + min(seconds, LONG_S)
         self._connection.settimeout(max(0.001, deadline - time.monotonic()))
         try:
             if not self._connection.recv(1):
-                raise Over
+                raise ConnectionEnded
         except TimeoutError:
             return
         except OSError:
-            raise Over from None
+            raise ConnectionEnded from None
         finally:
             self._connection.settimeout(None)
 
 
 class Layer:
-    """The proxy, on a port that stays reserved while it does not listen.
+    """The proxy. Its port stays reserved during outages, when the proxy doesn't listen.
 
-    `upstream_port` is the local Studio's; `delete` deletes a sample there.
+    `upstream_port` is the local Studio's port. `delete` deletes a sample there.
     """
 
     def __init__(
@@ -124,13 +124,13 @@ class Layer:
         self._connections: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._timers: list[threading.Timer] = []
-        self._over = False
-        # Reserve the port while not listening: clients cannot connect to a bound socket that does not listen.
-        self._holder = bound(LOOPBACK, 0)
+        self._closed = False
+        # A bound socket that doesn't listen reserves the port: clients can't connect to it.
+        self._holder = bind(LOOPBACK, 0)
         self.port: int = self._holder.getsockname()[1]
         self._listener: socket.socket | None = None
         self.elsewhere = Elsewhere()
-        self._dark: list[socket.socket] = []
+        self._full_backlog: list[socket.socket] = []
         closed = [fault for fault in faults if isinstance(fault, Closed)]
         if closed:
             self.outage(closed[0].seconds, closed[0].vanish)
@@ -139,27 +139,27 @@ class Layer:
 
     @property
     def endpoint(self) -> str:
-        """What to set EI_API_ENDPOINT to."""
+        """The value for EI_API_ENDPOINT."""
         return f"http://{LOOPBACK}:{self.port}/v1"
 
     def count(self, call: str, sample: int | None = None) -> int:
-        """How often `call` was made, about `sample` where one is named."""
+        """Return how often `call` was made about `sample` (None: about any sample)."""
         with self._lock:
             return sum(one.call == call and sample in (None, one.sample) for one in self.requests)
 
     def outage(self, seconds: float, vanish: bool = False) -> None:
-        """Stop listening for `seconds`, and cut off all connections.
+        """Stop listening for `seconds` and cut off all connections.
 
-        New connections are refused; or, where what is sent is to `vanish`, nothing is heard of them.
+        New connections are refused, or with `vanish`, their packets are dropped silently.
         """
         with self._lock:
-            if vanish and not self._dark:
-                self._dark = full(self.port)
+            if vanish and not self._full_backlog:
+                self._full_backlog = fill_backlog(self.port)
             listener, self._listener = self._listener, None
             connections = set(self._connections)
             self.outages.append(time.monotonic())
         for one in (*connections, *([listener] if listener else [])):
-            shut(one)
+            shut_down(one)
         if seconds < math.inf:
             timer = threading.Timer(seconds, self._open)
             timer.daemon = True
@@ -167,29 +167,31 @@ class Layer:
             timer.start()
 
     def forward(self, request: Request) -> Answer:
-        """Hand a request to the local Studio, as the client sent it."""
+        """Send a request to the local Studio as the client sent it, and return the answer."""
         upstream = http.client.HTTPConnection(LOOPBACK, self._upstream_port, timeout=UPSTREAM_S)
         try:
             headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
             upstream.request(request.method, request.target, request.body or None, headers)
             answer = upstream.getresponse()
             body = answer.read()
-            kept = tuple((name, value) for name, value in answer.getheaders() if name.lower() not in NOT_PASSED_ON)
-            return Answer(answer.status, kept, body)
+            headers_sent_on = tuple(
+                (name, value) for name, value in answer.getheaders() if name.lower() not in NOT_PASSED_ON
+            )
+            return Answer(answer.status, headers_sent_on, body)
         finally:
             upstream.close()
 
     def close(self) -> None:
         """Cut off all connections and wait for all threads."""
         with self._lock:
-            self._over = True
+            self._closed = True
             for timer in self._timers:
                 timer.cancel()
             for one in (*self._connections, *([self._listener] if self._listener else [])):
-                shut(one)
+                shut_down(one)
         for thread in self._threads:
             thread.join()
-        for one in (*self._dark, self._holder):
+        for one in (*self._full_backlog, self._holder):
             one.close()
         self.elsewhere.close()
 
@@ -200,11 +202,11 @@ class Layer:
 
     def _open(self) -> None:
         with self._lock:
-            if self._over or self._listener is not None:
+            if self._closed or self._listener is not None:
                 return
-            while self._dark:
-                self._dark.pop().close()
-            self._listener = bound(LOOPBACK, self.port)
+            while self._full_backlog:
+                self._full_backlog.pop().close()
+            self._listener = bind(LOOPBACK, self.port)
             self._listener.listen(64)
             self._start(partial(self._accept, self._listener))
 
@@ -216,7 +218,7 @@ class Layer:
                 except OSError:
                     return
                 with self._lock:
-                    if self._over or self._listener is not listener:
+                    if self._closed or self._listener is not listener:
                         connection.close()
                         return
                     self._connections.add(connection)
@@ -228,7 +230,7 @@ class Layer:
         try:
             while (request := read_request(reader)) is not None:
                 self._effect(request)(Exchange(self, connection, request))
-        except (Over, OSError):
+        except (ConnectionEnded, OSError):
             pass
         finally:
             with self._lock:
@@ -237,7 +239,7 @@ class Layer:
             connection.close()
 
     def _effect(self, request: Request) -> Effect:
-        """What to do with a request: the first fault that fits and is due, or pass it through."""
+        """Record a request and return the effect of the first fault that applies to it. By default, pass it through."""
         chosen: Effect | None = None
         with self._lock:
             self.requests.append(request)
@@ -254,7 +256,7 @@ class Layer:
 def in_front_of(
     upstream_port: int, faults: Sequence[Fault | Closed] = (), delete: Callable[[int], None] | None = None
 ) -> Iterator[Layer]:
-    """A layer for as long as the context lasts."""
+    """Run a fault layer in front of the local Studio for the duration of the context."""
     layer = Layer(upstream_port, faults, delete)
     try:
         yield layer

@@ -1,4 +1,4 @@
-"""The outcome of a run, from its output and Studio's data, and how it differs from a row of the fault table."""
+"""The outcome of a run, and checks that compare it with a row of the fault table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNTS = re.compile(r"(\d+) recordings? in .*: (\d+) labeled, (\d+) failed(?:, \
 
 @dataclass(frozen=True)
 class Outcome:
-    """The exit code, the output, and the ids that the ids file of failures names (None: it was not written)."""
+    """The exit code, the output, and the ids in the failed-ids file (None: the file was not written)."""
 
     code: int
     output: str
@@ -25,14 +25,14 @@ class Outcome:
 
     @property
     def labeled(self) -> set[int]:
-        return self._named(LABELED)
+        return self._ids_in(LABELED)
 
     @property
     def failed(self) -> set[int]:
-        return self._named(FAILED)
+        return self._ids_in(FAILED)
 
-    def _named(self, line_of: re.Pattern[str]) -> set[int]:
-        found = (line_of.match(line) for line in self.output.splitlines())
+    def _ids_in(self, pattern: re.Pattern[str]) -> set[int]:
+        found = (pattern.match(line) for line in self.output.splitlines())
         return {int(one.group(1)) for one in found if one}
 
 
@@ -40,18 +40,19 @@ def problems(
     row: Row, outcome: Outcome, layer: Layer, key: str, before: Mapping[int, State], undisturbed: Mapping[int, State],
     after: Mapping[int, State],
 ) -> list[str]:  # fmt: skip
-    """Where the outcome is not what the row says; empty if all is as it should be.
+    """Return a description of each difference between the outcome and the row. An empty list means the run passed.
 
-    States by id: `before` the run, after an `undisturbed` one, and `after` this one.
+    The states by sample id are those `before` the run, `after` it, and after an `undisturbed` run without faults.
     """
     return [
-        *_told(row, outcome, key, set(before)),
-        *_kept(row, outcome, before, undisturbed, after),
-        *_asked(row, layer),
+        *_check_output(row, outcome, key, set(before)),
+        *_check_states(row, outcome, before, undisturbed, after),
+        *_check_calls(row, layer),
     ]
 
 
-def _told(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[str]:
+def _check_output(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[str]:
+    """Check the exit code, the output, and the failed-ids file."""
     found = []
     if outcome.code != row.code:
         found.append(f"exit code {outcome.code}, expected {row.code}")
@@ -82,29 +83,30 @@ def _told(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[str]:
     return found
 
 
-def _kept(
+def _check_states(
     row: Row, outcome: Outcome, before: Mapping[int, State], undisturbed: Mapping[int, State],
     after: Mapping[int, State],
 ) -> list[str]:  # fmt: skip
-    """Check that reported labels are in Studio, and that other recordings are unchanged or reported as failed."""
+    """Check that Studio has the labels that the run reported, and left all others as the row expects."""
     found = []
     for sample_id, state in after.items():
         first, last = before[sample_id], undisturbed[sample_id]
-        half = State(last.labels, first.metadata)
+        labels_only = State(last.labels, first.metadata)
         if sample_id in outcome.labeled:
             allowed = [last]
         elif sample_id not in outcome.failed:
             allowed = [first]
         elif row.ends:
-            allowed = [first, half, last]
+            allowed = [first, labels_only, last]
         else:
-            allowed = [{"nothing": first, "labels": half, "all": last}[row.leaves]]
+            allowed = [{"nothing": first, "labels": labels_only, "all": last}[row.leaves]]
         if state not in allowed:
             found.append(f"sample {sample_id} is left as {state}, expected {' or '.join(map(str, allowed))}")
     return found
 
 
-def _asked(row: Row, layer: Layer) -> list[str]:
+def _check_calls(row: Row, layer: Layer) -> list[str]:
+    """Check how often each call was made, and that no other host was contacted."""
     found = []
     for asked in row.asked:
         count = layer.count(asked.call, asked.sample)

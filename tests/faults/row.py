@@ -10,19 +10,20 @@ from typing import Literal
 from tests.faults.layer import Closed, Effect, Fault
 from tests.faults.stage import LENGTHS_S
 
-TRIES = 5  # of a call, as shipped
-VICTIM = 3  # the sample that is in trouble, where only one is
-MANY_S = (0.5,) * 40  # lengths of recordings, for rows in which a run ends before it has reached them all
-SOME = 6  # pieces of metadata sent, of which four at most wait for their answers: by then there are recordings done
+TRIES = 5  # how often the block tries a call, by default
+VICTIM = 3  # the sample that a fault affects, in rows where it affects only one
+MANY_S = (0.5,) * 40  # enough recordings that a run can end before it reaches them all
+# A value for `Fault.after`: at most four of the metadata calls are still open then, so some recordings are labeled.
+SOME = 6
 
 
 @dataclass(frozen=True)
 class Times:
-    """The time limits of a run, in seconds: those shipped, or shorter ones in tests.
+    """The time limits of a run and the durations of faults, in seconds: the defaults, or shorter ones for tests.
 
-    `read_s` is how long an answer may keep silent (and, in tests, how long a connection may take), `outage_s` how long
-    Studio may be out of reach, `asked_s` what a Retry-After asks for, `gap_s` how long an outage lasts that is
-    survived.
+    `read_s` is how long to wait for the next bytes of an answer (in tests, also for a connection), `first_wait_s` the
+    wait before the first retry, and `outage_s` how long Studio may be unreachable before the run ends. `asked_s` is
+    the wait that a Retry-After header asks for, and `gap_s` the length of an outage that a run survives.
     """
 
     read_s: float
@@ -37,7 +38,7 @@ SHIPPED = Times(read_s=60, first_wait_s=1, outage_s=600, asked_s=3, gap_s=30)
 
 @dataclass(frozen=True)
 class Asked:
-    """How often a call about one sample (None: all together) is to be made, at least and at most."""
+    """The expected number of calls about one sample (None: about all samples), at least and at most."""
 
     call: str
     least: int
@@ -47,13 +48,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Row:
-    """`happens`, `does` and `reports` stand in the documentation word for word.
+    """One fault, and what the block is expected to do about it.
 
-    `reports` is a line of the output, in which … stands for anything; empty: no line but those of any run.
-    `failed` end without labels, all others with those of an undisturbed run; `leaves` is what Studio then holds of
-    them: nothing, the labels without their metadata, or all (the answers were lost). Where the run `ends` early, which
-    recordings fail and which are not reached is a matter of timing. `job` is a preview job. `read_s` is the time limit
-    in tests. Rows that are `patient` wait longer before they try again than an outage may last on a busy machine.
+    docs/faults.md quotes `happens`, `does` and `reports` word for word. `reports` is a line of the output, in which …
+    stands for any text. If it is empty, the run must report no trouble.
+
+    The recordings in `failed` must fail, and all others must get the labels of a run without faults. `leaves` is what
+    Studio has for the failed ones afterward: nothing, the labels without their metadata, or all (only the answers were
+    lost). If the run `ends` early, timing decides which recordings fail and which the run never reaches.
+
+    `job` is a preview job. `read_s` is the read timeout in tests. `patient` rows use a longer first retry wait in
+    tests, so that even on a busy machine the outage is over before the retry.
     """
 
     group: str
@@ -77,15 +82,15 @@ class Row:
 
     @property
     def starts(self) -> bool:
-        """Does any recording get its turn?"""
+        """Return True if the run gets as far as processing recordings."""
         return self.code != 2
 
     def pattern(self) -> re.Pattern[str]:
-        """What the line that is reported looks like."""
+        """Return the pattern of the reported line."""
         return re.compile(".*".join(re.escape(part) for part in self.reports.split("…")))
 
     def short(self) -> Times:
-        """Times for a test."""
+        """Return the shorter times for tests."""
         return Times(
             self.read_s, first_wait_s=0.2 if self.patient else 0.005, outage_s=0.6 if self.ends else 20.0,
             asked_s=1, gap_s=0.3,
@@ -93,10 +98,10 @@ class Row:
 
 
 def once(effect: Effect, call: str, times: int = 1, sample: int | None = VICTIM) -> Callable[[Times], list[Fault]]:
-    """The first calls meet `effect`, `times` of them."""
+    """Apply `effect` to the first `times` calls."""
     return lambda _: [Fault(effect, (call,), sample, times)]
 
 
 def always(effect: Effect, call: str, sample: int | None = VICTIM) -> Callable[[Times], list[Fault]]:
-    """Every such call meets `effect`."""
+    """Apply `effect` to every call."""
     return lambda _: [Fault(effect, (call,), sample)]

@@ -1,4 +1,4 @@
-"""A project of small recordings whose labels differ, and what it looks like from outside."""
+"""A served project of short recordings that get different labels, and what Studio has stored for each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Labels = tuple[tuple[int, int, str], ...]
 
 @dataclass(frozen=True)
 class State:
-    """What Studio holds of a sample. `labels` is None until they are first set."""
+    """What Studio has stored for a sample. `labels` is None until they are first set."""
 
     labels: Labels | None
     metadata: tuple[tuple[str, str], ...]
@@ -30,7 +30,7 @@ class State:
 
 @dataclass
 class Stage:
-    """A project that is being served; its samples have the ids 1, 2, 3 …"""
+    """A project that the local Studio serves. Its sample ids are 1, 2, 3 and so on."""
 
     project: LocalProject
     address: Address
@@ -40,11 +40,14 @@ class Stage:
         return [sample.id for sample in self.project.store.samples()]
 
     def states(self, job: int | None = None) -> dict[int, State]:
-        """What Studio holds, or what the preview job `job` proposes, by id; deleted samples too."""
+        """Return the state of each sample by id, deleted ones included.
+
+        With `job`, apply the proposals of that preview job.
+        """
         return {sample_id: self._state(sample_id, job) for sample_id in self.ids}
 
     def delete(self, sample_id: int) -> None:
-        """Delete a recording for good."""
+        """Delete a sample's audio file."""
         sample = self.project.store.sample(sample_id)
         assert sample is not None
         assert sample.path is not None
@@ -63,7 +66,7 @@ class Stage:
 
 
 def sound(number: int, seconds: float) -> npt.NDArray[np.float64]:
-    """A tone that gets louder and softer four times a second, other for each number; the same on every machine."""
+    """Return a tone whose loudness changes four times a second. Each `number` gives a different, reproducible tone."""
     time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     loudness = 0.1 + 0.1 * np.floor(time * 4 + number) % 3
     return np.asarray(loudness * np.sin(2 * np.pi * (150 + 37 * (number % 50)) * time))
@@ -71,7 +74,7 @@ def sound(number: int, seconds: float) -> npt.NDArray[np.float64]:
 
 @contextmanager
 def staged(folder: Path, lengths_s: Sequence[float] = LENGTHS_S) -> Iterator[Stage]:
-    """A project of recordings with these lengths, served for as long as the context lasts."""
+    """Serve a project of recordings with these lengths for the duration of the context."""
     folder.mkdir(parents=True)
     for index, seconds in enumerate(lengths_s, start=1):
         soundfile.write(folder / f"recording {index:03}.wav", sound(index, seconds), RATE_HZ, "PCM_16")

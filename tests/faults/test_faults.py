@@ -1,4 +1,4 @@
-"""The fault table, a test a row: the block in this process, with a stub model and shortened times."""
+"""One test for each row of the fault table. The block runs in this process, with a stub model and short timeouts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ARGUMENTS = ("--model", str(EMBEDDED), "--win-size-ms", "500", "--win-stride-ms"
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Stage, Layer, Times, int | None], Outcome]:
-    """Runs the block through a layer, as transform.py does but for the times and the model."""
+    """Run the block through a fault layer, like transform.py but with other timeouts and a stub model."""
     monkeypatch.setitem(sys.modules, "block.labeling.engine", engine)
 
     def run(stage: Stage, layer: Layer, times: Times, job: int | None = None) -> Outcome:
@@ -60,7 +60,7 @@ def run(
 
 @pytest.fixture(scope="module")
 def studio() -> Iterator[Callable[..., AbstractContextManager[Stage]]]:
-    """As `staged`, but it does not wait until the local Studio has closed, which takes a fifth of a second."""
+    """Like `staged`, but close the local Studio in the background, because that takes 0.2 s per test."""
     with ThreadPoolExecutor(4) as pool:
         closing = []
 
@@ -81,31 +81,31 @@ Undisturbed = Callable[[tuple[float, ...], int | None], dict[int, State]]
 
 
 @pytest.fixture(scope="module")
-def kept() -> dict[tuple[tuple[float, ...], int | None], dict[int, State]]:
+def states_cache() -> dict[tuple[tuple[float, ...], int | None], dict[int, State]]:
     return {}
 
 
 @pytest.fixture
 def undisturbed(
-    kept: dict[tuple[tuple[float, ...], int | None], dict[int, State]],
+    states_cache: dict[tuple[tuple[float, ...], int | None], dict[int, State]],
     tmp_path: Path,
     studio: Callable[..., AbstractContextManager[Stage]],
     run: Callable[..., Outcome],
 ) -> Undisturbed:
-    """What Studio holds after a run without faults; computed once for each project."""
+    """Return what Studio has stored after a run without faults. Each project is run only once."""
 
     def undisturbed(lengths_s: tuple[float, ...], job: int | None) -> dict[int, State]:
-        if (lengths_s, job) not in kept:
+        if (lengths_s, job) not in states_cache:
             with studio(tmp_path / "undisturbed", lengths_s) as stage, in_front_of(stage.address.port) as layer:
                 outcome = run(stage, layer, Times(10, 1, 10, 1, 1), job)
                 assert outcome.code == 0, outcome.output
-                kept[lengths_s, job] = stage.states(job)
-        return kept[lengths_s, job]
+                states_cache[lengths_s, job] = stage.states(job)
+        return states_cache[lengths_s, job]
 
     return undisturbed
 
 
-# Rows that take seconds, because the block waits in them.
+# Rows that take several seconds, because the block has to wait.
 LONG = (
     "studio-stops-answering-during-the-run",
     "studio-goes-down-during-the-run-and-stays-down",
@@ -117,7 +117,7 @@ LONG = (
     "row",
     [pytest.param(row, id=row.slug, marks=[pytest.mark.slow] if row.slug in LONG else []) for row in ROWS],
 )
-def test_a_fault_has_the_outcome_that_the_table_says(
+def test_a_fault_has_the_outcome_in_the_table(
     row: Row,
     tmp_path: Path,
     studio: Callable[..., AbstractContextManager[Stage]],
@@ -136,24 +136,24 @@ def test_a_fault_has_the_outcome_that_the_table_says(
     assert not found, "\n".join([*found, outcome.output])
 
 
-def test_the_rows_stages_tell_labels_apart(undisturbed: Undisturbed) -> None:
+def test_each_recording_gets_different_labels(undisturbed: Undisturbed) -> None:
     states = undisturbed(LENGTHS_S, None)
     assert all(state.labels and state.metadata for state in states.values())
     assert len({state.labels for state in states.values()}) == len(states)
 
 
-def test_the_names_of_the_rows_are_distinct() -> None:
+def test_row_names_are_unique() -> None:
     assert len({row.slug for row in ROWS}) == len(ROWS)
 
 
 @pytest.mark.slow
-def test_a_retry_after_holds_all_threads(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+def test_a_retry_after_header_pauses_all_threads(tmp_path: Path, run: Callable[..., Outcome]) -> None:
     from tests.faults import effects
 
     fault = Fault(effects.refuses(429, "busy", Retry_After="1"), ("get-sample",), times=1, since=10)
     with staged(tmp_path / "audio", (0.5,) * 40) as stage, in_front_of(stage.address.port, [fault]) as layer:
         assert run(stage, layer, Times(10, 0.01, 10, 1, 1)).code == 0
         refused = [one.at_s for one in layer.requests if one.call == "get-sample"][9]
-    # Eight threads have at most one open request each; once these are answered, no thread sends a second.
+    # Each of the eight threads has at most one request open. Once it is answered, the thread must not send another.
     after = [one.at_s - refused for one in layer.requests if refused < one.at_s < refused + 0.95]
     assert len(after) <= 16

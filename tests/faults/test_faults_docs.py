@@ -1,4 +1,4 @@
-"""docs/faults.md holds the fault table as it is tested: every row, the same words, and nothing else."""
+"""docs/faults.md has exactly the rows of the tested fault table, in the same words."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def words(line: Line) -> tuple[object, ...]:
     return line.group, line.happens, line.does, line.reports, line.code
 
 
-def test_the_documentation_holds_every_row_that_is_tested_in_the_same_words_and_no_other() -> None:
+def test_the_docs_have_exactly_the_tested_rows_in_the_same_words() -> None:
     documented = [words(line) for line in read_fault_tables(marked(DOCS, "faults"))]
     assert documented == [words(Line.of(row, 0.0)) for row in ROWS]
 
 
-def test_the_documentation_says_how_long_each_fault_takes() -> None:
+def test_the_docs_give_the_time_each_fault_takes() -> None:
     lines = read_fault_tables(marked(DOCS, "faults"))
     assert lines
     assert [line.happens for line in lines if not TAKES.fullmatch(line.takes)] == []
 
 
-def test_tables_that_are_written_can_be_read_and_the_text_around_them_stays() -> None:
+def test_written_tables_can_be_read_back_and_the_text_around_them_is_unchanged() -> None:
     timed = [(row, 0.7 * index) for index, row in enumerate(ROWS)]
     text = with_marked(
         "before\n<!-- soak:faults -->\nold\n<!-- /soak:faults -->\nafter\n", "faults", fault_tables(timed)

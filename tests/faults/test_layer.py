@@ -1,4 +1,4 @@
-"""The fault layer itself: what a client sees of each fault, and that it counts."""
+"""The fault layer itself: what a client sees of each fault, and that the layer counts requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def get(stage: Stage) -> Callable[..., requests.Response]:
-    """Asks through a layer; the same session as long as it is given."""
+    """Send a GET request through a layer. Pass a session to reuse its connection."""
 
     def get(
         layer: Layer,
@@ -57,7 +57,7 @@ def test_without_faults_answers_come_through_unchanged_on_one_connection(
     ]  # fmt: skip
 
 
-def test_a_fault_applies_to_its_call_and_sample_alone_from_and_as_often_as_it_says(
+def test_a_fault_applies_only_to_its_call_and_sample_and_for_its_number_of_times(
     stage: Stage, get: Callable[..., requests.Response]
 ) -> None:
     fault = Fault(effects.refuses(503, "busy"), ("wav",), sample=2, times=2, since=2)
@@ -82,7 +82,7 @@ def test_a_fault_applies_to_its_call_and_sample_alone_from_and_as_often_as_it_sa
         (effects.goes_down(0.0), (requests.exceptions.ConnectionError, "Connection aborted|reset")),
     ],
 )
-def test_what_breaks_an_answer_off_is_seen_and_over_the_next_time(
+def test_a_broken_answer_raises_an_error_and_the_next_request_works(
     stage: Stage,
     get: Callable[..., requests.Response],
     effect: effects.Effect,
@@ -91,7 +91,7 @@ def test_what_breaks_an_answer_off_is_seen_and_over_the_next_time(
     with in_front_of(stage.address.port, [Fault(effect, ("wav",), times=1)]) as layer:
         with pytest.raises(seen[0], match=seen[1]):
             get(layer, timeout_s=0.5)
-        for _ in range(100):  # an outage of no length is over in a moment
+        for _ in range(100):  # even an outage of 0 s takes a moment to end
             try:
                 assert get(layer).status_code == 200
             except requests.ConnectionError:
@@ -103,7 +103,7 @@ def test_what_breaks_an_answer_off_is_seen_and_over_the_next_time(
 
 
 @pytest.mark.parametrize("effect", [effects.resets_after_the_body, effects.closes_after_the_body])
-def test_a_connection_that_ends_after_the_body_spoils_nothing(
+def test_a_connection_that_ends_after_the_body_loses_no_data(
     stage: Stage, get: Callable[..., requests.Response], effect: effects.Effect
 ) -> None:
     with in_front_of(stage.address.port, [Fault(effect)]) as layer:
@@ -111,7 +111,7 @@ def test_a_connection_that_ends_after_the_body_spoils_nothing(
         assert [get(layer).content for _ in range(20)] == [whole] * 20
 
 
-def test_slow_bodies_come_in_whole(stage: Stage, get: Callable[..., requests.Response]) -> None:
+def test_slow_bodies_arrive_complete(stage: Stage, get: Callable[..., requests.Response]) -> None:
     with in_front_of(stage.address.port, [Fault(effects.drips(0.4, 8))]) as layer:
         began = time.monotonic()
         assert len(get(layer).content) == 32044
@@ -120,11 +120,11 @@ def test_slow_bodies_come_in_whole(stage: Stage, get: Callable[..., requests.Res
         assert get(layer, "projects").json()["success"] is True
 
 
-def test_redirects_point_where_they_should_and_the_other_host_tells_who_came(
+def test_redirects_point_to_the_right_address_and_the_other_host_records_requests(
     stage: Stage, get: Callable[..., requests.Response]
 ) -> None:
     faults = [
-        Fault(effects.redirects(302, effects.itself), ("wav",)),
+        Fault(effects.redirects(302, effects.same_address), ("wav",)),
         Fault(effects.redirects(307, effects.another_host), ("get-sample",)),
     ]
     with in_front_of(stage.address.port, faults) as layer:
@@ -138,12 +138,12 @@ def test_redirects_point_where_they_should_and_the_other_host_tells_who_came(
         assert b"x-api-key: secret" in layer.elsewhere.heard[0]
 
 
-@pytest.mark.parametrize(("vanish", "said"), [(False, "refused"), (True, "timed out")])
-def test_connections_fail_during_an_outage_and_work_afterwards(
-    stage: Stage, get: Callable[..., requests.Response], vanish: bool, said: str
+@pytest.mark.parametrize(("vanish", "message"), [(False, "refused"), (True, "timed out")])
+def test_connections_fail_during_an_outage_and_work_afterward(
+    stage: Stage, get: Callable[..., requests.Response], vanish: bool, message: str
 ) -> None:
     with in_front_of(stage.address.port, [Closed(1.0, vanish)]) as layer:
-        with pytest.raises(requests.ConnectionError, match=said):
+        with pytest.raises(requests.ConnectionError, match=message):
             get(layer, timeout_s=0.5)
         deadline = time.monotonic() + 20
         while True:

@@ -1,4 +1,4 @@
-"""The fault table's checks of a run notice every kind of error."""
+"""The checks that compare a run with a row of the fault table catch every kind of error."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OUTPUT = "1 a.wav (1.0 s): speech 1.0 s\n2 failed: GET: gone\n2 recordings in 1 
 RIGHT = Outcome(1, OUTPUT, (2,))
 
 
-class Counted(Layer):
-    """A layer that only says what it was asked."""
+class FakeLayer(Layer):
+    """A layer that reports a fixed number of calls."""
 
     def __init__(self, asked: int, heard: list[bytes] | None = None) -> None:
         self.asked = asked
@@ -33,18 +33,18 @@ class Counted(Layer):
         return self.asked
 
 
-def found(
+def find_problems(
     outcome: Outcome = RIGHT, after: dict[int, State] = AFTER, layer: Layer | None = None, row: Row = ROW
 ) -> list[str]:
-    return problems(row, outcome, layer or Counted(2), KEY, BEFORE, UNDISTURBED, after)
+    return problems(row, outcome, layer or FakeLayer(2), KEY, BEFORE, UNDISTURBED, after)
 
 
-def test_a_run_as_the_row_says_has_no_problems() -> None:
-    assert found() == []
+def test_a_run_that_matches_the_row_has_no_problems() -> None:
+    assert find_problems() == []
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "message"),
     [
         (replace(RIGHT, code=0), "exit code 0, expected 1"),
         (replace(RIGHT, output=OUTPUT.replace("gone", "busy")), "no line like"),
@@ -57,8 +57,8 @@ def test_a_run_as_the_row_says_has_no_problems() -> None:
         (replace(RIGHT, output=OUTPUT.replace("1 a.wav (1.0 s): speech 1.0 s\n", "")), "neither labeled nor failed"),
     ],
 )
-def test_a_run_that_says_something_else_is_wrong(outcome: Outcome, said: str) -> None:
-    assert any(said in one for one in found(outcome))
+def test_a_wrong_exit_code_output_or_failed_ids_file_is_a_problem(outcome: Outcome, message: str) -> None:
+    assert any(message in one for one in find_problems(outcome))
 
 
 @pytest.mark.parametrize(
@@ -70,24 +70,24 @@ def test_a_run_that_says_something_else_is_wrong(outcome: Outcome, said: str) ->
         {**AFTER, 2: UNDISTURBED[2]},
     ],
 )
-def test_labels_that_are_there_and_not_told_or_told_and_not_there_are_wrong(after: dict[int, State]) -> None:
-    assert len(found(after=after)) == 1
+def test_stored_labels_that_differ_from_the_report_are_a_problem(after: dict[int, State]) -> None:
+    assert len(find_problems(after=after)) == 1
 
 
-def test_what_a_row_says_is_left_of_a_failure_has_to_be_left() -> None:
-    half = {**AFTER, 2: State(LABELS, ())}
-    assert found(row=replace(ROW, leaves="labels"), after=half) == []
-    assert len(found(row=replace(ROW, leaves="all"), after=half)) == 1
-    assert len(found(row=replace(ROW, leaves="labels"))) == 1
+def test_a_failed_recording_must_be_left_in_the_state_that_the_row_expects() -> None:
+    labels_only = {**AFTER, 2: State(LABELS, ())}
+    assert find_problems(row=replace(ROW, leaves="labels"), after=labels_only) == []
+    assert len(find_problems(row=replace(ROW, leaves="all"), after=labels_only)) == 1
+    assert len(find_problems(row=replace(ROW, leaves="labels"))) == 1
 
 
-def test_a_run_that_ended_early_leaves_what_it_did_not_reach_alone() -> None:
+def test_a_run_that_ends_early_must_not_change_recordings_it_did_not_reach() -> None:
     row = replace(ROW, reports="", ends=True)
     output = "1 a.wav (1.0 s): speech 1.0 s\n2 recordings in 1 s: 1 labeled, 0 failed, 1 not reached\n"
-    assert found(replace(RIGHT, output=output), row=row) == []
-    assert len(found(replace(RIGHT, output=output), {**AFTER, 2: State(LABELS, ())}, row=row)) == 1
+    assert find_problems(replace(RIGHT, output=output), row=row) == []
+    assert len(find_problems(replace(RIGHT, output=output), {**AFTER, 2: State(LABELS, ())}, row=row)) == 1
 
 
 def test_calls_are_counted_and_no_other_host_is_contacted() -> None:
-    assert [len(found(layer=Counted(count))) for count in (0, 1, 2, 3)] == [1, 0, 0, 1]
-    assert "another host was asked" in found(layer=Counted(1, [b"GET / HTTP/1.1"]))[0]
+    assert [len(find_problems(layer=FakeLayer(count))) for count in (0, 1, 2, 3)] == [1, 0, 0, 1]
+    assert "another host was asked" in find_problems(layer=FakeLayer(1, [b"GET / HTTP/1.1"]))[0]

@@ -1,4 +1,4 @@
-"""What goes over the layer's sockets: requests and answers of HTTP/1.1, and sockets that are shut, full, or reset."""
+"""HTTP/1.1 requests and answers, and the socket operations that the fault layer needs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 LOOPBACK = "127.0.0.1"
-AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: close by resetting the connection
+LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER value: closing the socket resets the connection
 CALLS = re.compile(r"/v1/api/(?:(projects)|\d+/raw-data/(\d+)(?:/([a-z-]+))?)(?:\?.*)?")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: `call` is `projects`, `get-sample` or the last part of its path; `sample` an id, where one is named.
+    """One request.
 
-    `at_s` is when it had arrived, in seconds of a clock that never goes back.
+    `call` is `projects`, `get-sample`, the last part of the path of another call about a sample, or `unknown`.
+    `sample` is the sample id in the path, if any. `at_s` is when the request arrived, by `time.monotonic()`.
     """
 
     method: str
@@ -36,14 +37,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer with a Content-Length header besides `headers`."""
+    """An answer. `headers` leaves out the Content-Length or Transfer-Encoding header, which `head` adds."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def head(self, *, length: int | None) -> bytes:
-        """Status line and headers. `length` None: the body comes in chunks."""
+        """Return the status line and headers. `length` is the body's length in bytes, or None for a chunked body."""
         reason = http.client.responses.get(self.status, "Unknown")
         framing = ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
         lines = [f"HTTP/1.1 {self.status} {reason}", *(f"{name}: {value}" for name, value in (*self.headers, framing))]
@@ -51,7 +52,7 @@ class Answer:
 
 
 def read_request(reader: BinaryIO) -> Request | None:
-    """The next request of a connection; None where the client has hung up."""
+    """Read the next request of a connection. Return None if the client has closed it."""
     line = reader.readline().decode("latin-1").split()
     if len(line) != 3:
         return None
@@ -64,7 +65,8 @@ def read_request(reader: BinaryIO) -> Request | None:
     return Request(line[0], line[1], headers, body or b"", call, int(sample) if sample else None, time.monotonic())
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Return a TCP socket bound to `host` and `port` that doesn't listen yet. Port 0 picks a free one."""
     one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,23 +74,23 @@ def bound(host: str, port: int) -> socket.socket:
     return one
 
 
-def full(port: int) -> list[socket.socket]:
-    """A listener that takes no connection, since one waits already: the system drops what others send."""
-    listener = bound(LOOPBACK, port)
+def fill_backlog(port: int) -> list[socket.socket]:
+    """Make `port` drop new connections: listen with a backlog of 0 and fill it. Return the sockets to keep open."""
+    listener = bind(LOOPBACK, port)
     listener.listen(0)
     return [listener, socket.create_connection((LOOPBACK, port))]
 
 
-def shut(one: socket.socket) -> None:
-    """Wake the thread that waits on a socket; that thread closes it."""
+def shut_down(one: socket.socket) -> None:
+    """Shut a socket down. This wakes the thread that waits on the socket, and that thread closes it."""
     with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
 
 
 def reset_on_close(connection: socket.socket) -> None:
-    """Have the connection end as a crashed peer's does, once the other side's system has all that was sent.
+    """Set the connection up so that closing it sends a reset, as when a peer crashes.
 
-    A reset drops data in transit, so wait for that first.
+    A reset drops data in transit, so first wait until the other side has acknowledged everything sent.
     """
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
@@ -96,4 +98,4 @@ def reset_on_close(connection: socket.socket) -> None:
         if unsent == 0:
             break
         time.sleep(0.001)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)

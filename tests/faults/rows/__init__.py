@@ -1,4 +1,4 @@
-"""The fault table, by what is at fault."""
+"""The fault table, in groups by kind of fault."""
 
 from __future__ import annotations
 

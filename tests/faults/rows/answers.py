@@ -1,4 +1,4 @@
-"""Answers with 200 that are not what was asked for."""
+"""Answers with HTTP 200 whose content is wrong."""
 
 from __future__ import annotations
 

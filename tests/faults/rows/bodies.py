@@ -1,4 +1,4 @@
-"""Bodies that end early, or take long."""
+"""Bodies that end early or take a long time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that point elsewhere."""
+"""Redirects, to the same host and to another one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = (
         "a read is redirected within the same scheme, host and port",
         "follows, with the key",
         "",
-        once(effects.redirects(302, effects.itself), "wav"),
+        once(effects.redirects(302, effects.same_address), "wav"),
         (Asked("wav", 2, 2),),
     ),
     Row(
@@ -22,7 +22,7 @@ ROWS = (
         "a write is redirected within the same host by HTTP 307",
         "follows, with the key and the body",
         "",
-        once(effects.redirects(307, effects.itself), "structured-labels"),
+        once(effects.redirects(307, effects.same_address), "structured-labels"),
         (Asked("structured-labels", 2, 2),),
     ),
     Row(
@@ -31,7 +31,7 @@ ROWS = (
         "doesn't follow; the recording stays as it was and fails, the others are labeled",
         "3 recording 003.wav failed: POST /api/1/raw-data/3/structured-labels: "
         "redirected with HTTP 302, which would drop the data; not followed",
-        always(effects.redirects(302, effects.itself), "structured-labels"),
+        always(effects.redirects(302, effects.same_address), "structured-labels"),
         (Asked("structured-labels", 1, 1),),
         code=1,
         failed=(VICTIM,),
@@ -41,7 +41,7 @@ ROWS = (
         "redirects in a loop",
         "follows five redirects; the recording fails, the others are labeled",
         "3 recording 003.wav failed: GET /api/1/raw-data/3/wav: redirected more than 5 times",
-        always(effects.redirects(302, effects.itself), "wav"),
+        always(effects.redirects(302, effects.same_address), "wav"),
         (Asked("wav", 5, 5), Asked("structured-labels", 0, 0)),
         code=1,
         failed=(VICTIM,),

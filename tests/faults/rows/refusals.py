@@ -1,4 +1,4 @@
-"""Refused keys and deleted samples."""
+"""API keys that Studio refuses, and deleted samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error statuses of busy and broken servers."""
+"""HTTP error statuses of busy and broken servers."""
 
 from __future__ import annotations
 
