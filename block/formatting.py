@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 LABELS_LISTED = 20
+LabelTotals = dict[str, tuple[int, float]]  # the number of segments and the seconds of each label
 
 
 def make_printable(text: Any, limit: int = 80) -> str:
@@ -35,14 +36,19 @@ def describe_totals(segments: Iterable[tuple[str, float]]) -> list[str]:
 
     `segments` are labels with seconds, one per segment. After 20 labels, the last entry is "and 3 more".
     """
-    totals: dict[str, tuple[int, float]] = {}
+    totals: LabelTotals = {}
     for label, seconds in segments:
-        number, sum_s = totals.get(label, (0, 0.0))
-        totals[label] = number + 1, sum_s + seconds
+        add_segment(totals, label, seconds)
     return format_totals(totals)
 
 
-def format_totals(totals: Mapping[str, tuple[int, float]]) -> list[str]:
+def add_segment(totals: LabelTotals, label: str, seconds: float) -> None:
+    """Add a segment to the totals of its label."""
+    number, total_s = totals.get(label, (0, 0.0))
+    totals[label] = number + 1, total_s + seconds
+
+
+def format_totals(totals: LabelTotals) -> list[str]:
     """Return the entries of `describe_totals` for the number of segments and the seconds of each label."""
     ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
     lines = [f"{make_printable(label)} {count(n, 'segment')}, {s:,.1f} s" for label, (n, s) in ordered[:LABELS_LISTED]]

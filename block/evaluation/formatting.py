@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
-from block.formatting import make_printable
+from block.formatting import list_first, make_printable
 
 MOST_LISTED = 10
 
@@ -51,8 +51,7 @@ def format_thresholds(thresholds: Iterable[float]) -> str:
 
 def list_names(names: Sequence[str]) -> str:
     """Return names for a message, separated by commas; after ten of them, only how many more there are."""
-    more = f" and {len(names) - MOST_LISTED:,} more" if len(names) > MOST_LISTED else ""
-    return ", ".join(map(make_printable, names[:MOST_LISTED])) + more
+    return list_first([make_printable(name) for name in names], MOST_LISTED)
 
 
 def describe_completeness(evaluation: Evaluation) -> str:

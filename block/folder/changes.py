@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from block.folder.labeled_file import LabeledFile
-from block.formatting import LABELS_LISTED, count, make_printable
+from block.formatting import LABELS_LISTED, LabelTotals, add_segment, count, make_printable
 
 
 class LabelRow(NamedTuple):
@@ -71,12 +71,11 @@ def describe_changes(before: FolderLabels, after: FolderLabels) -> list[str]:
     return [f"{head}:", *_format_table(rows[:LABELS_LISTED]), *([f"  and {more:,} more labels"] if more > 0 else [])]
 
 
-def _total(labels: FolderLabels) -> dict[str, tuple[int, float]]:
-    totals: dict[str, tuple[int, float]] = {}
+def _total(labels: FolderLabels) -> LabelTotals:
+    totals: LabelTotals = {}
     for rows in labels.values():
         for row in rows:
-            segments, seconds = totals.get(row.label, (0, 0.0))
-            totals[row.label] = segments + 1, seconds + row.seconds
+            add_segment(totals, row.label, row.seconds)
     return totals
 
 

@@ -15,7 +15,15 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from block.formatting import count, format_duration, format_totals, make_printable
+from block.formatting import (
+    LabelTotals,
+    add_segment,
+    count,
+    format_duration,
+    format_totals,
+    list_first,
+    make_printable,
+)
 from block.labeling.interfaces import Summary
 from block.recording import LabeledRecording
 
@@ -61,7 +69,7 @@ class Progress:
         self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
         self._estimate: tuple[float, float] | None = None  # the time of the last one, and the end it gave
         self._skip_reasons: Counter[str] = Counter()
-        self._totals: dict[str, tuple[int, float]] = {}
+        self._totals: LabelTotals = {}
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
         self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
@@ -98,9 +106,7 @@ class Progress:
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
         for segment in labeled.segments:
-            number, seconds = self._totals.get(segment.label, (0, 0.0))
-            segment_s = segment.length / labeled.values * labeled.seconds
-            self._totals[segment.label] = number + 1, seconds + segment_s
+            add_segment(self._totals, segment.label, segment.length / labeled.values * labeled.seconds)
         if self.each:
             times = labeled.seconds_by_label().items()
             found = ", ".join(f"{make_printable(label)} {seconds:.1f} s" for label, seconds in times)
@@ -209,6 +215,4 @@ class Progress:
 
 
 def _format_ids(ids: Sequence[int]) -> str:
-    listed = ", ".join(str(recording_id) for recording_id in ids[:LINES_FOR_FAILURES])
-    more = len(ids) - LINES_FOR_FAILURES
-    return f"{listed} and {more:,} more" if more > 0 else listed
+    return list_first([str(recording_id) for recording_id in ids], LINES_FOR_FAILURES)

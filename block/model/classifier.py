@@ -70,11 +70,6 @@ class Classifier:
             _ = self.capacity
 
     @property
-    def is_loaded(self) -> bool:
-        """Return True if the model is loaded."""
-        return "_forwards" in vars(self)
-
-    @property
     def paths(self) -> tuple[str, ...]:
         """Return the paths available on this device."""
         return tuple(self._forwards)

@@ -120,14 +120,6 @@ class JobStore:
         details: dict[str, object] = json.loads(found[0]["details"]) if found else {}
         return details
 
-    def newest_details(self) -> dict[int, dict[str, object]]:
-        """Return the details from the newest job that reported any, by sample id."""
-        found = self._store.read(
-            "SELECT sample_id, details FROM details d WHERE job_id = "
-            "(SELECT MAX(job_id) FROM details WHERE sample_id = d.sample_id)"
-        )
-        return {row["sample_id"]: json.loads(row["details"]) for row in found}
-
     def open_proposals(self) -> dict[int, int]:
         """Return the newest job that has an open proposal for a sample, by sample id."""
         found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id FROM proposals GROUP BY sample_id")

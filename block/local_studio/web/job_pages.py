@@ -22,7 +22,7 @@ from block.local_studio.jobs.jobs import JobProgress
 from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, RUNNING, StudioJob
 from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.site import WebSite, parse_whole_number, redirect
-from block.local_studio.web.template_filters import format_duration
+from block.local_studio.web.template_filters import format_clock
 
 LISTED = 200  # jobs on the page of all
 ROWS = 500  # proposals, or failures, on a job's page
@@ -161,7 +161,7 @@ def _describe_state(job: StudioJob) -> dict[str, Any]:
     """Return a job with a text for its state: how long it ran or has been running, and what its exit code means."""
     try:
         started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
-        duration = format_duration(max(0.0, (ended - started).total_seconds()))
+        duration = format_clock(max(0.0, (ended - started).total_seconds()))
     except ValueError:
         duration = "–"
     meaning = "" if job.exit_code is None else EXITS.get(job.exit_code, "failure: the log may say why")

@@ -14,7 +14,7 @@ COLORS = 12  # of labels, in studio.css
 DISGUISING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def format_duration(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Write `seconds` as a clock does: `0:07.5`, `1:02:33`."""
     tenths = round(seconds * 10)
     minutes, tenths = divmod(tenths, 600)
@@ -58,7 +58,7 @@ def mark_code(text: str) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., object]] = {
-    "duration": format_duration,
+    "duration": format_clock,
     "rate": format_rate,
     "color": choose_color,
     "number": format_number,
