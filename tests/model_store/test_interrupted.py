@@ -264,4 +264,4 @@ def test_too_little_disk_space_is_an_error_before_the_weights_are_downloaded(
         fetch_into(store)
     assert not hub.got(WEIGHTS)
     assert not store.path("small").exists()
-    assert all(hub.sent(name) for name in FILES[:2])
+    assert all(hub.got(name) for name in FILES[:2])
