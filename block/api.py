@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block import audio
-from block.folder.source import decode_whole
+from block.audio import DecodedAudio, decode
 from block.labeling.engine import Engine
 from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
@@ -120,19 +119,22 @@ class _WarningsNotifier:
     warn_once = say
 
 
-def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> audio.DecodedAudio:
+def _decode(recording: Audio, rate_hz: int | None, to_hz: int) -> DecodedAudio:
     """Decode a file or an array into a mono waveform at `to_hz`. Raise RecordingError if that fails."""
     if not isinstance(recording, (str, os.PathLike)):
-        return audio.decode(_as_file(np.asarray(recording), rate_hz), to_hz)
+        return decode(_as_file(np.asarray(recording), rate_hz), to_hz)
     if rate_hz is not None:
         raise RecordingError(f"rate_hz is {rate_hz} for {recording}, but a file has its own rate; leave rate_hz out")
     try:
         with open(recording, "rb") as file:
-            return decode_whole(file, to_hz)
+            sound = decode(file, to_hz)
     except OSError as error:
         raise RecordingError(f"{recording} can't be read: {error.strerror or error}") from None
     except RecordingError as error:
         raise RecordingError(f"{recording}: {error}") from None
+    for note in sound.notes:
+        warnings.warn(f"{recording}: {note}", stacklevel=4)
+    return sound
 
 
 def _as_file(values: npt.NDArray[Any], rate_hz: int | None) -> bytes:

@@ -9,22 +9,32 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
+import numpy.typing as npt
 
+from block.audio_readers import READ_VALUES, open_blocks
+from block.containers.inspect import inspect
+from block.containers.riff import find_layout, inspect_wav
+from block.containers.structure import AudioCutOff, Structure, read_at
 from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
 from block.runtime.limits import THREADS, find_available_bytes
 
-ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")  # of recordings, in lower case
+# Of recordings, in lower case. The content decides how they are decoded.
+ENDINGS = (
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd",
+    ".flac", ".wv", ".tta", ".mp3", ".mp2", ".mpga", ".aac", ".m4a", ".m4b", ".mp4", ".3gp", ".3g2",
+    ".ogg", ".oga", ".opus", ".spx", ".webm", ".weba", ".mka", ".wma", ".asf", ".ac3", ".amr", ".awb",
+)  # fmt: skip
 LOUDEST = 1e12  # full scale is 1; beyond 1e15, the power spectrum no longer fits in float32
 LENGTH_TOLERANCE_MS = 10
-READ_VALUES = 1 << 16  # decoded at once, all channels together
+HEAD_BYTES = 64
 # Values per resampled block, before or after resampling. In smaller blocks, torch's threads cost more than they save.
 BLOCK_VALUES = 1 << 20
 BYTES_PER_VALUE = 4
@@ -35,101 +45,126 @@ ASK_BYTES = 64 << 20  # smaller arrays are allocated without checking free memor
 class DecodedAudio:
     """A decoded sound file: mono `waveform` in ±1, shape `(values,)`, at the model's rate.
 
-    The file has `positions` values at `rate_hz`; the waveform has `ratio` values for each of them.
+    The file has `positions` values at `rate_hz`; the waveform has `ratio` values for each of them. `notes` are warnings
+    about the file; `missing` says how much is there if it's cut off.
     """
 
     waveform: Waveform
     rate_hz: int
     positions: int
     ratio: Fraction
+    notes: tuple[str, ...] = ()
+    missing: str = ""
 
 
-def decode(source: bytes | str | os.PathLike[str] | BinaryIO, to_hz: int = 16000) -> DecodedAudio:
-    """Decode a WAV file (any PCM width or float, any rate), or any other format of libsndfile, and resample to `to_hz`.
+def decode(
+    source: bytes | str | os.PathLike[str] | BinaryIO,
+    to_hz: int = 16000,
+    expect: Callable[[int], None] = lambda values: None,
+    allow_truncated: bool = False,
+) -> DecodedAudio:
+    """Decode an audio file, recognized by its content, and resample it to `to_hz`.
 
-    `source` is the content of a file, its path, or an open seekable file. Channels are averaged. Raise RecordingError
-    if the data can't be read, is damaged or of unknown format, has a rate that can't be resampled or values that aren't
-    finite numbers within ±1e12, or needs more memory than is free.
+    `source` is the content of a file, its path, or an open seekable file. Channels are averaged. Before decoding,
+    `expect` is called with about the number of values, 0 if unknown. Raise AudioCutOff if the file ends before its
+    audio does, unless `allow_truncated`. Raise RecordingError if the data can't be read, is damaged or of unknown
+    format, has a rate that can't be resampled or values that aren't finite numbers within ±1e12, or needs more memory
+    than is free.
     """
+    with _open(source) as file:
+        return _decode(file, inspect(file), to_hz, expect, allow_truncated)
+
+
+def decode_wav(file: BinaryIO, to_hz: int = 16000) -> DecodedAudio:
+    """Like `decode`, for the audio of a sample as Edge Impulse sends it: only an uncompressed WAV."""
+    if (layout := find_layout(read_at(file, 0, HEAD_BYTES))) is None:
+        raise RecordingError("the audio cannot be decoded: it isn't a WAV")
+    structure = inspect_wav(file, layout)
+    if structure.pcm is None:
+        raise RecordingError("the audio cannot be decoded: the WAV is compressed; expected PCM or floating-point")
+    return _decode(file, structure, to_hz, lambda values: None, allow_truncated=False)
+
+
+@contextmanager
+def _open(source: bytes | str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), to_hz)  # shares the bytes
-    if not isinstance(source, (str, os.PathLike)):
-        return _decode(source, to_hz)
-    try:
-        with open(source, "rb") as file:
-            return _decode(file, to_hz)
-    except OSError as error:
-        raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
+        yield io.BytesIO(source)  # shares the bytes
+    elif not isinstance(source, (str, os.PathLike)):
+        yield source
+    else:
+        try:
+            with open(source, "rb") as file:
+                yield file
+        except OSError as error:
+            raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
 
 
-def _decode(file: BinaryIO, to_hz: int) -> DecodedAudio:
-    size_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    quiet = QuietFile(file)
+def _decode(
+    file: BinaryIO, structure: Structure, to_hz: int, expect: Callable[[int], None], allow_truncated: bool
+) -> DecodedAudio:
+    missing = structure.missing
+    if missing and not allow_truncated:
+        raise AudioCutOff(missing)
     try:
-        with soundfile.SoundFile(quiet) as sound_file:
-            mono = _MonoReader(sound_file)
-            ratio = find_resampling_ratio(mono.rate_hz, to_hz)
-            # The header may claim any length. Trust it only up to one value per byte of the file.
-            expected = mono.promised if mono.promised <= size_bytes else 0
-            waveform = GrowingWaveform(compute_resampled_length(expected, ratio))
+        with open_blocks(file, structure) as audio:
+            expect(audio.expected)
+            mono = _MonoReader(audio.blocks)
+            ratio = find_resampling_ratio(audio.rate_hz, to_hz)
+            # Only the length of uncompressed audio is certain.
+            certain = audio.expected if structure.pcm else 0
+            waveform = GrowingWaveform(compute_resampled_length(certain, ratio))
             if ratio == 1:
-                while count := mono.read(waveform.reserve(min(READ_VALUES, mono.promised - mono.positions))):
+                while count := mono.read(waveform.reserve(min(READ_VALUES, (certain or 1 << 62) - mono.positions))):
                     waveform.length += count
             else:
-                block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), mono.promised))
+                block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), audio.expected or BLOCK_VALUES))
                 for part in resample(mono.read, ratio, block):
                     waveform.reserve(len(part))[:] = part
                     waveform.length += len(part)
     except MemoryError as error:
-        raise RecordingError(f"not enough memory to decode the audio ({size_bytes} bytes): {error}") from None
-    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(f"the audio cannot be decoded ({size_bytes} bytes): {reason}") from None
-    finally:
-        if (problem := quiet.problem) is not None:
-            raise RecordingError(f"the audio cannot be read: {problem.strerror or problem}") from None
+        raise RecordingError(f"not enough memory to decode the audio: {error}") from None
+    except OSError as error:
+        raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
     if mono.unusable:
         raise RecordingError(
             f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
-            f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / mono.rate_hz:g} s"
+            f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / audio.rate_hz:g} s"
         )
-    return DecodedAudio(waveform.finish(), mono.rate_hz, mono.positions, ratio)
+    if structure.values is not None and mono.positions < structure.values:
+        missing = f"{mono.positions} of {structure.values} values are there"
+        if not allow_truncated:
+            raise AudioCutOff(missing)
+    notes = (*structure.notes, *audio.notes)
+    return DecodedAudio(waveform.finish(), audio.rate_hz, mono.positions, ratio, notes, missing)
 
 
 class _MonoReader:
-    """Read the mean of the channels of an open sound file.
+    """Read the mean of the channels of `blocks`, each of shape `(values, channels)`.
 
-    `promised` is the number of values in the header; there may be fewer, but libsndfile never returns more. `positions`
-    is the number of values read so far. `unusable` of them aren't finite numbers within ±1e12; the first of these is
-    `first_unusable`, at position `first_unusable_at`.
+    `positions` is the number of values read so far. `unusable` of them aren't finite numbers within ±1e12; the first of
+    these is `first_unusable`, at position `first_unusable_at`.
     """
 
-    def __init__(self, file: soundfile.SoundFile) -> None:
-        self.rate_hz: int = file.samplerate
-        self.promised: int = file.frames
+    def __init__(self, blocks: Iterator[npt.NDArray[np.floating[Any]]]) -> None:
         self.positions = 0
         self.unusable, self.first_unusable, self.first_unusable_at = 0, 0.0, 0
-        self._file = file
-        self._channels = np.empty((max(1, READ_VALUES // file.channels), file.channels), np.float32)
+        self._blocks = blocks
+        self._rest: Waveform = np.empty(0, np.float32)
 
     def read(self, out: Waveform) -> int:
         """Fill `out`, shape `(values,)`. Return the number of values read, less than its size only at the end."""
         start = 0
         while start < len(out):
-            part = out[start : start + min(len(self._channels), self.promised - self.positions)]
-            if self._file.channels == 1:
-                count = len(self._file.read(out=part))
-            else:
-                channels = self._file.read(out=self._channels[: len(part)])
-                count = len(channels)
-                with np.errstate(invalid="ignore"):  # ∞ − ∞ is reported by _check
-                    part[:count] = channels.mean(axis=1, dtype=np.float64)
-            if not count:
-                break
-            self._check(part[:count])
-            self.positions += count
-            start += count
+            if not len(self._rest):
+                if (block := next(self._blocks, None)) is None:
+                    break
+                self._rest = _average(block)
+            part = self._rest[: len(out) - start]
+            out[start : start + len(part)] = part
+            self._rest = self._rest[len(part) :]
+            start += len(part)
+        self._check(out[:start])
+        self.positions += start
         return start
 
     def _check(self, values: Waveform) -> None:
@@ -139,6 +174,13 @@ class _MonoReader:
             at = int(usable.argmin())
             self.first_unusable, self.first_unusable_at = float(values[at]), self.positions + at
         self.unusable += count
+
+
+def _average(block: npt.NDArray[np.floating[Any]]) -> Waveform:
+    """Return the mean of the channels."""
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ is reported later
+        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64)
+    return np.asarray(mono, np.float32)
 
 
 def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:
@@ -159,39 +201,6 @@ def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: flo
         f"the audio has {positions} values at {rate_hz} Hz; the sample should have {values} values at "
         f"{frequency_hz:g} Hz"
     )
-
-
-class QuietFile:
-    """A file that never raises: like in C, a failed seek returns -1, and a failed read returns no bytes.
-
-    `problem` is the first OSError of a read.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.problem: OSError | None = None
-        self._file = file
-        self._seek_failed = False
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError, OverflowError):
-            self._seek_failed = True
-            return -1
-
-    def tell(self) -> int:
-        """Return the position, or -1 once after a failed seek: libsndfile's binding ignores the result of `seek`."""
-        if self._seek_failed:
-            self._seek_failed = False
-            return -1
-        return self._file.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return self._file.read(size)
-        except OSError as error:
-            self.problem = self.problem or error
-            return b""
 
 
 class GrowingWaveform:

@@ -47,6 +47,7 @@ class FolderConnector:
 
     location: Location
     model_rate_hz: int
+    allow_truncated: bool = False
     needs_key: bool = False
 
     def check(self) -> None:
@@ -55,7 +56,10 @@ class FolderConnector:
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
         """Return the source and the sink of one chunk."""
-        folder = Folder(self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz)
+        folder = Folder(
+            self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz,
+            allow_truncated=self.allow_truncated,
+        )  # fmt: skip
         return folder, folder
 
 

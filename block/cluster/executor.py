@@ -71,7 +71,7 @@ class ClusterExecutor:
 
         # A relative path would mean a different folder on other machines.
         location = LocalFolder(run.location.name) if isinstance(run.location, LocalFolder) else run.location
-        connector = FolderConnector(location, self.job.checkpoint.front_end.rate_hz)
+        connector = FolderConnector(location, self.job.checkpoint.front_end.rate_hz, run.allow_truncated)
         name, reporter = f"label {run.location.name}", ManifestReporter(progress, manifest)
         driver = self._driver(connector, store, keep, reporter, progress, name)
         summary = driver.label([WorkItem(number, run.size(number), manifest.get_entry(number)) for number in ids])

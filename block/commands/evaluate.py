@@ -251,7 +251,7 @@ def _add_excerpt(moment: Moment, path: Path) -> Moment:
     from block.evaluation.excerpts import cut_excerpt
 
     try:
-        sound = audio.decode(path)
+        sound = audio.decode(path, allow_truncated=True)
     except RecordingError:
         return moment
     rate_hz = round(sound.rate_hz * sound.ratio)

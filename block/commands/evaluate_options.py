@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from block.commands.label_options import LABEL
+from block.commands.label_options import LABEL, TRUNCATED_OPTION
 from block.commands.options import CommandParser, Option, add_options, fill_in, read_job
 from block.evaluation.annotations import Annotations
 from block.evaluation.ground_truth import LabelResolver, list_annotated_classes
@@ -85,6 +85,7 @@ OWN = (
            "there are no annotations, and --compare only reports how well A and B agree", metavar="FILE"),
     Option("exhaustive", "flag", False, "the annotations are complete: labels of interest that never occur in them "
            "count as absent everywhere"),
+    TRUNCATED_OPTION,
     Option("out", "string", OUT, "folder for report.html, evaluation.json and the scores", metavar="OUT"),
     Option("fit-thresholds", "string", None, "suggest a threshold for each label: f1 for the best F1, or "
            "precision=0.9 for the best recall at that precision", _goal, "GOAL"),

@@ -52,7 +52,9 @@ def main(argv: Sequence[str]) -> int:
         listing = location.find_recordings(exclude=out)
         _print_listing(listing, location)
         manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
-            listing.files, listing.unreadable, lambda entry: is_unchanged(location, entry, listing)
+            listing.files,
+            listing.unreadable,
+            lambda entry: (options.allow_truncated or not entry.missing) and is_unchanged(location, entry, listing),
         )
         executor = start_executor(job, cluster, f"label {format_path(location.name)}")
         try:
@@ -122,7 +124,8 @@ class FolderJob:
             return FolderResult(Summary(), {})
         progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
         progress.failures_in = "failed.csv lists all of them"
-        result = executor.label_folder(FolderRun(self.location, manifest, store, self.stamps), ids, progress)
+        run = FolderRun(self.location, manifest, store, self.stamps, self.options.allow_truncated)
+        result = executor.label_folder(run, ids, progress)
         for recording_id in result.summary.not_reached:
             manifest.mark_failed(recording_id, decide.NO_SCORES)
         if store is not None:

@@ -33,6 +33,9 @@ def _formats(text: str) -> tuple[str, ...]:
 
 LABEL = tuple(option for option in OPTIONS if option.name not in STUDIO)
 DECISION_OPTIONS = tuple(option for option in LABEL if option.name in DECIDING)
+TRUNCATED_OPTION = Option(
+    "allow-truncated", "flag", False, "label recordings that are cut off as far as they go, instead of refusing them"
+)
 FORMATS_OPTION = Option(
     "formats",
     "string",
@@ -45,6 +48,7 @@ FOLDER_OPTIONS = (
     Option("out", "string", None, "folder for the label files and the scores", metavar="OUT", required=True),
     Option("no-score-store", "flag", False,
            "don't store scores: an interrupted run starts over, and relabel can't be used"),
+    TRUNCATED_OPTION,
     FORMATS_OPTION,
 )  # fmt: skip
 RELABEL = (*DECISION_OPTIONS, FORMATS_OPTION)
@@ -55,8 +59,8 @@ def read_label(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of `label`, with defaults. Raise SettingsError if one is wrong."""
     parser = CommandParser(
         prog="python -m block label", allow_abbrev=False,
-        description="Label a folder of audio (WAV, FLAC, OGG, Opus, MP3, AIFF) without Edge Impulse. Run the same "
-        "command again to continue an interrupted run.",
+        description="Label a folder of audio (WAV, FLAC, MP3, M4A, OGG, Opus, WebM, WMA, AIFF and more) without Edge "
+        "Impulse. Run the same command again to continue an interrupted run.",
     )  # fmt: skip
     parser.add_argument("folder", metavar="SOURCE", help="folder of recordings with its subfolders, or an object store "
                         "such as s3://bucket/recordings")  # fmt: skip

@@ -7,6 +7,7 @@ labeled at all depends on who set its labels (`block.edge_impulse.label_owner`).
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -118,7 +119,7 @@ class Project:
             wav = self._call(lambda: self.client.get_bytes(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
         except _RefusedRecording as error:
             raise RecordingError(f"Studio refused to send its audio: {error}") from None
-        sound = audio.decode(wav, self.model_rate_hz)
+        sound = audio.decode_wav(io.BytesIO(wav), self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
         stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)

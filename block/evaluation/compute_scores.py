@@ -48,7 +48,11 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     job = engine.job
     location = LocalFolder(options.folder)
     known = load_manifest(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
-    entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry))
+    entries = known.with_files(
+        files,
+        {},
+        lambda entry: (options.allow_truncated or not entry.missing) and is_unchanged(location, entry),
+    )
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:
@@ -63,7 +67,10 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             progress = engine.create_progress(len(ids), options.verbose, options.max_hours)
             progress.each = options.verbose
             labeler = CachedLabeler(engine.load_labeler(progress, stored=True), store)
-            folder = Folder(location, entries, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz)
+            folder = Folder(
+                location, entries, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz,
+                allow_truncated=options.allow_truncated,
+            )  # fmt: skip
             started = time.perf_counter()
             summary = Run(folder, folder, labeler, ManifestReporter(progress, entries)).label(ids)
             store.flush()

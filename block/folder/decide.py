@@ -12,7 +12,7 @@ from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import format_path
 from block.folder.manifest import Manifest
 from block.folder.output_folder import RunFile
-from block.formatting import count, describe_totals
+from block.formatting import count, describe_totals, list_first, make_printable
 from block.labeling.job import build_metadata, format_labels
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
@@ -24,10 +24,14 @@ NO_SCORES = "not labeled yet: run label again"
 
 @dataclass(frozen=True)
 class FolderDecisions:
-    """The labeled files of a folder, and the names of the others, in order, with why they have no labels."""
+    """The labeled files of a folder, and the names of the others, in order, with why they have no labels.
+
+    `truncated` are the names of labeled files that are cut off, with how much is there.
+    """
 
     labeled: list[LabeledFile]
     failed: dict[str, str]
+    truncated: dict[str, str]
 
 
 def find_unscored(manifest: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
@@ -72,6 +76,7 @@ def collect_files(
     """
     no_scores = f"its scores could not be stored: {write_error}" if write_error else NO_SCORES
     files: list[LabeledFile] = []
+    truncated: dict[str, str] = {}
     failed = {format_path(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
     for entry in manifest.entries:
         if entry.path not in labeled:
@@ -80,8 +85,10 @@ def collect_files(
         if entry.rate_hz < 1:
             raise ValueError(f"a rate of {entry.rate_hz} Hz for {entry.path!r}")
         one = labeled[entry.path]
+        if entry.missing:
+            truncated[format_path(entry.path)] = entry.missing
         files.append(LabeledFile(entry.path, entry.size, one.values, entry.rate_hz, one.segments, one.mode))
-    return FolderDecisions(files, failed)
+    return FolderDecisions(files, failed, truncated)
 
 
 def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:
@@ -99,6 +106,9 @@ def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
     refused = sum(not is_uploadable(file) for file in found.labeled)
     if refused and "info.labels" in run.options["formats"]:
         print(f"{refused:,} can't be uploaded: edge-impulse-uploader needs WAV files under 100 MiB")
+    if found.truncated:
+        names = [f"{make_printable(name)} ({missing})" for name, missing in found.truncated.items()]
+        print(f"labeled only as far as they go, because they are cut off: {list_first(names)}")
     if found.failed:
         print(f"{len(found.failed):,} without labels; {format_path(str(out / FAILED))} lists them with the reasons")
     segments = ((one.label, file.to_seconds(one.length)) for file in found.labeled for one in file.segments)

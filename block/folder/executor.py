@@ -32,13 +32,14 @@ class FolderResult:
 class FolderRun:
     """The work for an executor: label files of `manifest`, at `location`, and add their scores to `store`.
 
-    `stamps` are those of the files, by path, if the location lists them.
+    `stamps` are those of the files, by path, if the location lists them. `allow_truncated` is as in `Folder`.
     """
 
     location: Location
     manifest: Manifest
     store: ScoreStore | None
     stamps: Mapping[str, FileStamp] | None = None
+    allow_truncated: bool = False
 
     def size(self, recording_id: int) -> int:
         """Return the size of a recording's file in bytes; 0 if unknown."""
@@ -60,7 +61,7 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
 
         labeler = CachedLabeler(model_labeler, run.store)
     rate_hz = engine.job.checkpoint.front_end.rate_hz
-    folder = Folder(run.location, run.manifest, progress.warn_once, run.store is None, rate_hz)
+    folder = Folder(run.location, run.manifest, progress.warn_once, run.store is None, rate_hz, run.allow_truncated)
     summary = Run(folder, folder, labeler, ManifestReporter(progress, run.manifest)).label(ids)
     for line in labeler.describe_audit():
         progress.say(line)

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.folder.listing import format_path
+from block.folder.listing import format_path, get_ending
 from block.labeling.interfaces import Reporter
 from block.recording import LabeledRecording
 from block.runtime.atomic_file import write_atomic
 
-VERSION = 1
+VERSION = 2
+# Version 1 was written when other formats could be read only in part, without anyone noticing.
+READ_WHOLE = (".wav", ".flac")
 SAVE_EVERY_S = 5.0
 SAVE_SHARE = 0.02  # the largest share of the time to spend on saving
 
@@ -30,7 +32,7 @@ class FileEntry:
     """One audio file. `path` is relative, as the operating system gives it; `size` and `mtime_ns` are its stamp.
 
     `content` is the SHA-256 of its bytes; each channel has `values` values at `rate_hz`. Unknown fields are empty or 0.
-    `problem` says why the file has no labels.
+    `problem` says why the file has no labels; `missing`, of one that is cut off and labeled anyway, how much is there.
     """
 
     path: str
@@ -40,6 +42,7 @@ class FileEntry:
     values: int = 0
     rate_hz: int = 0
     problem: str = ""
+    missing: str = ""
 
 
 class Manifest:
@@ -115,10 +118,13 @@ def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
     """Return the manifest at `path`; an empty one, after a warning unless the file is missing, if it can't be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
+        if content["version"] not in (1, VERSION):
             raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         unreadable = {str(folder): str(reason) for folder, reason in content["unreadable"].items()}
-        return Manifest(path, [_from_json(file) for file in content["files"]], unreadable)
+        entries = [_from_json(file) for file in content["files"]]
+        if content["version"] == 1:
+            entries = [one if get_ending(one.path) in READ_WHOLE else FileEntry(one.path) for one in entries]
+        return Manifest(path, entries, unreadable)
     except FileNotFoundError:
         return Manifest(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -136,7 +142,7 @@ def _to_json(entry: FileEntry) -> dict[str, Any]:
 def _from_json(fields: dict[str, Any]) -> FileEntry:
     fields.pop("duration_s", None)
     for name, value in fields.items():
-        if type(value) is not (str if name in ("path", "content", "problem") else int):
+        if type(value) is not (str if name in ("path", "content", "problem", "missing") else int):
             raise ValueError(f"{name} is {value!r}, which has the wrong type")
     return FileEntry(**fields)
 

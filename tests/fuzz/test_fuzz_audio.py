@@ -16,7 +16,8 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.audio import ASK_BYTES, LOUDEST, GrowingWaveform, QuietFile, decode
+from block.audio import ASK_BYTES, LOUDEST, GrowingWaveform, decode
+from block.audio_readers import QuietFile
 from block.recording import RecordingError
 from tests.conftest import ROOT
 from tests.fuzz import riff

@@ -1,0 +1,144 @@
+"""What a look at an audio file's structure tells, and the parts of a file as a file of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from block.recording import RecordingError
+
+SHORT_MS = 10  # a header may claim this much more audio than there is; it doesn't shift any label
+# Writers that can't go back to their header, for example because they write to a pipe, leave a size near these limits.
+# 0x7F000008 is SoX's in AIFF.
+LIMITS, BELOW = (0x7F000008, 1 << 31, 1 << 32, 1 << 63, 1 << 64), 1 << 16
+
+
+class AudioCutOff(RecordingError):
+    """A recording ends before its audio does. `missing` says how much is there."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(f"the audio is cut off: {missing}")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The bytes [start, end) of a file."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Pcm:
+    """How uncompressed audio is stored. `subtype` and `endian` are libsndfile's names, such as PCM_16 and LITTLE."""
+
+    rate_hz: int
+    channels: int
+    subtype: str
+    endian: str
+
+    @property
+    def frame_bytes(self) -> int:
+        """The bytes of one value of each channel."""
+        return self.channels * SAMPLE_BYTES[self.subtype]
+
+
+SAMPLE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Where the audio of a file is, and how to decode it.
+
+    `name` is the format's, as people know it. The audio is in `spans`, in this order: uncompressed if there is `pcm`,
+    otherwise for FFmpeg's `demuxer`, which needs `header` before them. If `is_chained`, each span is decoded by itself.
+    `missing` says how much of a file is there that was cut off; it's empty if the file is whole. `notes` are warnings.
+    `values` is the number of values that the file must give, if its format states one that can be relied on.
+    """
+
+    name: str
+    spans: tuple[Span, ...]
+    demuxer: str = ""
+    pcm: Pcm | None = None
+    header: bytes = b""
+    is_chained: bool = False
+    missing: str = ""
+    notes: tuple[str, ...] = ()
+    values: int | None = None
+
+
+def is_placeholder(size: int) -> bool:
+    """Return True if writers that don't know the size of the audio leave `size` in its header.
+
+    That is about 0, since AIFF and CAF count a few bytes of their own, or just below a limit.
+    """
+    return size <= 8 or any(0 <= limit - size <= BELOW for limit in LIMITS)
+
+
+def measure_gap(size: int, available: int, bytes_per_s: float) -> tuple[str, tuple[str, ...]]:
+    """Compare the size of audio in its header with the bytes that are there: return `missing` and `notes`."""
+    if size <= available:
+        return "", ()
+    if (size - available) * 1000 <= SHORT_MS * bytes_per_s:
+        return "", (f"its header claims {size} bytes of audio; {available} are there",)
+    return f"{available} of {size} bytes are there", ()
+
+
+def note_rest(count: int) -> tuple[str, ...]:
+    """Return a warning about `count` bytes that don't belong to the audio; none if there are none."""
+    return (f"{count} bytes are left out, because the file's structure doesn't count them as audio",) if count else ()
+
+
+def read_at(file: BinaryIO, start: int, count: int) -> bytes:
+    """Return up to `count` bytes from `start` on."""
+    file.seek(start)
+    return file.read(count)
+
+
+def find_size(file: BinaryIO) -> int:
+    """Return the size of a file in bytes."""
+    return file.seek(0, os.SEEK_END)
+
+
+class FileParts:
+    """Read `header` and then the `spans` of a file, as one file that can only be read."""
+
+    def __init__(self, file: BinaryIO, spans: tuple[Span, ...], header: bytes = b"") -> None:
+        self._file = file
+        self._header = header
+        self._spans = spans
+        self._size = len(header) + sum(span.length for span in spans)
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} is before the start of the file")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._size if size < 0 else min(self._size, self._at + size)
+        parts = list(self._read_parts(self._at, end))
+        content = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._at += len(content)
+        return content
+
+    def _read_parts(self, start: int, end: int) -> Iterator[bytes]:
+        if start < len(self._header):
+            yield self._header[start:end]
+        at = len(self._header)  # where the span begins in the whole
+        for span in self._spans:
+            first, last = max(start, at), min(end, at + span.length)
+            if first < last:
+                yield read_at(self._file, span.start + first - at, last - first)
+            at += span.length
