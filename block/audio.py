@@ -71,18 +71,29 @@ def decode(
     format, has a rate that can't be resampled or values that aren't finite numbers within ±1e12, or needs more memory
     than is free.
     """
-    with _open(source) as file:
+    with _open(source) as file, _name_read_errors():
         return _decode(file, inspect(file), to_hz, expect, allow_truncated)
 
 
 def decode_wav(file: BinaryIO, to_hz: int = 16000) -> DecodedAudio:
     """Like `decode`, for the audio of a sample as Edge Impulse sends it: only an uncompressed WAV."""
-    if (layout := find_layout(read_at(file, 0, HEAD_BYTES))) is None:
-        raise RecordingError("the audio cannot be decoded: it isn't a WAV")
-    structure = inspect_wav(file, layout)
-    if structure.pcm is None:
-        raise RecordingError("the audio cannot be decoded: the WAV is compressed; expected PCM or floating-point")
-    return _decode(file, structure, to_hz, lambda values: None, allow_truncated=False)
+    with _name_read_errors():
+        if (layout := find_layout(read_at(file, 0, HEAD_BYTES))) is None:
+            raise RecordingError("the audio cannot be decoded: it isn't a WAV")
+        structure = inspect_wav(file, layout)
+        if structure.pcm is None:
+            raise RecordingError("the audio cannot be decoded: the WAV is compressed; expected PCM or floating-point")
+        return _decode(file, structure, to_hz, lambda values: None, allow_truncated=False)
+
+
+@contextmanager
+def _name_read_errors() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
 
 
 @contextmanager
@@ -92,11 +103,8 @@ def _open(source: bytes | str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryI
     elif not isinstance(source, (str, os.PathLike)):
         yield source
     else:
-        try:
-            with open(source, "rb") as file:
-                yield file
-        except OSError as error:
-            raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
+        with _name_read_errors(), open(source, "rb") as file:
+            yield file
 
 
 def _decode(
@@ -123,8 +131,6 @@ def _decode(
                     waveform.length += len(part)
     except MemoryError as error:
         raise RecordingError(f"not enough memory to decode the audio: {error}") from None
-    except OSError as error:
-        raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
     if mono.unusable:
         raise RecordingError(
             f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {mono.unusable} of "

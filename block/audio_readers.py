@@ -114,7 +114,7 @@ def _decode(file: BinaryIO, structure: Structure, notes: list[str]) -> Generator
     import av
 
     links = [(span,) for span in structure.spans] if structure.is_chained else [structure.spans]
-    damage = _Damage(structure)
+    name, damage = structure.name, _Damage(structure)
     rate = _OneRate()
     for spans in links:
         parts = FileParts(file, spans, structure.header)
@@ -125,7 +125,9 @@ def _decode(file: BinaryIO, structure: Structure, notes: list[str]) -> Generator
                 assert isinstance(container, av.container.InputContainer)
                 stream = container.streams.best("audio")
                 if not isinstance(stream, av.AudioStream):
-                    raise RecordingError(f"the {structure.name} has no audio")
+                    raise RecordingError(f"the {name} has no audio")
+                if stream.codec_context is None:
+                    raise RecordingError(f"the audio cannot be decoded: FFmpeg doesn't know the codec of this {name}")
                 stream.codec_context.options = CODEC_OPTIONS
                 expected = _estimate(stream, sum(span.length for span in spans)) * len(links)
                 for frame in _decode_packets(container, stream, damage):
@@ -190,7 +192,9 @@ class _Damage:
 
     def judge(self) -> list[str]:
         """Return warnings at the end. Raise RecordingError if the end is missing."""
-        if self._structure.missing or (self._structure.values is not None):
+        if self._last and not self._has_begun:
+            raise RecordingError(f"the audio is damaged: none of this {self._structure.name} can be decoded")
+        if self._structure.missing or self._structure.values is not None:
             return []
         if self._last and self._structure.demuxer == "flac":
             raise AudioCutOff("its last block is incomplete")

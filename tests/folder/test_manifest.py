@@ -47,7 +47,7 @@ def test_a_failed_file_loses_its_stamp_and_content() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"version": 2, "unreadable": {}, "files": []}', '{"version": 1, "unreadable": {}}',
+    ["", "{", "[]", '{"version": 3, "unreadable": {}, "files": []}', '{"version": 1, "unreadable": {}}',
      '{"version": 1, "unreadable": {}, "files": [{"path": 3}]}',
      '{"version": 1, "unreadable": {}, "files": [{"path": "a", "size": true}]}',
      '{"version": 1, "unreadable": {}, "files": [{"name": "a"}]}'],
