@@ -29,7 +29,7 @@ from block.runtime.limits import THREADS, find_available_bytes
 # Of recordings, in lower case. The content decides how they are decoded.
 ENDINGS = (
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd",
-    ".flac", ".wv", ".tta", ".mp3", ".mp2", ".mpga", ".aac", ".m4a", ".m4b", ".mp4", ".3gp", ".3g2",
+    ".sph", ".nist", ".flac", ".wv", ".tta", ".mp3", ".mp2", ".mpga", ".aac", ".m4a", ".m4b", ".mp4", ".3gp", ".3g2",
     ".ogg", ".oga", ".opus", ".spx", ".webm", ".weba", ".mka", ".wma", ".asf", ".ac3", ".amr", ".awb",
 )  # fmt: skip
 LOUDEST = 1e12  # full scale is 1; beyond 1e15, the power spectrum no longer fits in float32

@@ -192,6 +192,8 @@ class _Damage:
 
     def judge(self) -> list[str]:
         """Return warnings at the end. Raise RecordingError if the end is missing."""
+        if self._structure.values is not None and not self._has_begun:
+            raise AudioCutOff(f"0 of {self._structure.values} values are there")
         if self._last and not self._has_begun:
             raise RecordingError(f"the audio is damaged: none of this {self._structure.name} can be decoded")
         if self._structure.missing or self._structure.values is not None:

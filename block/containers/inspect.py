@@ -13,7 +13,7 @@ from block.containers.mp4 import FIRST_BOXES, inspect_mp4
 from block.containers.mpeg import find_frames, inspect_mpeg
 from block.containers.ogg import inspect_ogg
 from block.containers.riff import find_layout, inspect_wav
-from block.containers.streams import inspect_flac, inspect_frames, inspect_tta, inspect_wavpack, is_adts
+from block.containers.streams import inspect_flac, inspect_frames, inspect_sphere, inspect_tta, inspect_wavpack, is_adts
 from block.containers.structure import Span, Structure, find_size, read_at
 from block.containers.tags import trim_tags
 from block.recording import RecordingError
@@ -32,6 +32,7 @@ MAGIC: dict[bytes, Inspect] = {
     b"\x0bw": partial(inspect_frames, "AC-3", "ac3"),
     b"wvpk": inspect_wavpack,
     b"TTA1": inspect_tta,
+    b"NIST_1A": inspect_sphere,
 }
 # What people have with the ending of an audio file, by its first bytes.
 OTHERS = {

@@ -48,8 +48,8 @@ class _Frames:
     layer: int = 3
 
     def settle(self) -> None:
-        """Compare the frames with their stated count. Two may be missing: one is cut, one is often miscounted."""
-        self.lost += max(0, self.stated - self.since - 2)
+        """Compare the frames, a last incomplete one included, with their stated count. One may be missing."""
+        self.lost += max(0, self.stated - self.since - 1)
         self.stated_in_all += self.stated
         self.since = self.stated = 0
 
@@ -95,7 +95,8 @@ def inspect_mpeg(file: BinaryIO) -> Structure:
     span = trim_tags(file, Span(0, find_size(file)))
     frames = _Frames()
     spans: list[Span] = []
-    at, buffer, begin, is_synced = span.start, b"", span.start, False
+    at, buffer, begin = span.start, b"", span.start
+    is_synced, has_changed, kind = False, False, None
     while at < span.end:
         if at + LONGEST_FRAME > begin + len(buffer) < span.end:
             begin, buffer = at, read_at(file, at, min(BLOCK_BYTES, span.end - at))
@@ -106,18 +107,19 @@ def inspect_mpeg(file: BinaryIO) -> Structure:
             frames.other_bytes += step if frames.whole else 0
             at += step
             continue
-        if not is_synced:
+        if not is_synced or header.kind != kind:
+            has_changed |= kind not in (None, header.kind)
             spans.append(Span(at, at))
+        is_synced, kind = True, header.kind
         at = min(span.end, at + header.size)
         spans[-1] = Span(spans[-1].start, at)
-        if begin + here + header.size > span.end:
-            break  # the last frame is incomplete
         _count(frames, header, buffer[here : here + header.size])
-        is_synced = True
     frames.settle()
     missing = f"{frames.lost} of {frames.stated_in_all} frames are missing" if frames.lost else ""
     notes = note_rest(frames.other_bytes) if frames.other_bytes > LONGEST_FRAME else ()
-    return Structure(f"MP{frames.layer}", tuple(spans), "mp3", missing=missing, notes=notes)
+    name = f"MP{frames.layer}"
+    # Joined files of different kinds, for example with other rates, are decoded one by one.
+    return Structure(name, tuple(spans), "mp3", is_chained=has_changed, missing=missing, notes=notes)
 
 
 def _is_followed(buffer: bytes, end: int) -> bool:
@@ -138,7 +140,7 @@ def _count(frames: _Frames, header: FrameHeader, frame: bytes) -> None:
 def _parse_count(header: FrameHeader, frame: bytes) -> int | None:
     """Return the count of frames in a Xing, Info or VBRI frame: 0 if it lacks one, None if it's another frame."""
     mark = frame[4 + header.side_bytes :]
-    if mark[:4] in (b"Xing", b"Info"):
+    if mark[:4] in (b"Xing", b"Info") and len(mark) >= 12:
         return int.from_bytes(mark[8:12], "big") if mark[7] & 1 else 0
     if frame[36:40] == b"VBRI":
         return int.from_bytes(frame[50:54], "big")

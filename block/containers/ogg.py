@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import BinaryIO
 
 from block.containers.structure import Span, Structure, find_size, note_rest, read_at
@@ -49,7 +50,9 @@ def inspect_ogg(file: BinaryIO) -> Structure:
     if not links:
         raise RecordingError(f"the Ogg has no beginning of a stream in its {total} bytes")
     missing = f"its stream has no end within the {find_size(file)} bytes that are there" if open_streams else ""
-    return Structure(f"Ogg {codec}".rstrip(), (Span(0, total),), "ogg", missing=missing, notes=note_rest(total - end))
+    spans = tuple(Span(start, stop) for start, stop in pairwise((*links, end)))
+    notes = note_rest(total - end)
+    return Structure(f"Ogg {codec}".rstrip(), spans, "ogg", is_chained=True, missing=missing, notes=notes)
 
 
 def _find_page(file: BinaryIO, at: int, end: int) -> int | None:

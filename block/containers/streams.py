@@ -1,4 +1,4 @@
-"""Formats that are a row of frames or blocks: FLAC, AAC (ADTS), AMR, AC-3, WavPack and True Audio.
+"""Formats with little around their audio: FLAC, AAC (ADTS), AMR, AC-3, WavPack, True Audio and NIST SPHERE.
 
 Sources: RFC 9639 (FLAC); ISO/IEC 14496-3 (ADTS); RFC 4867 (AMR); ETSI TS 102 366 (AC-3); wavpack.com, "WavPack 4 & 5
 Binary File / Block Format"; the True Audio project, "TTA1 format description".
@@ -32,6 +32,15 @@ def inspect_tta(file: BinaryIO) -> Structure:
     """Read how many values a True Audio file has."""
     span = trim_tags(file, Span(0, find_size(file)))
     return Structure("TTA", (span,), "tta", values=int.from_bytes(read_at(file, span.start + 14, 4), "little") or None)
+
+
+def inspect_sphere(file: BinaryIO) -> Structure:
+    """Read how many values a NIST SPHERE file has, from the lines of its header."""
+    lines = read_at(file, 0, 1024).split(b"\n")
+    fields = dict(line.split(b" -i ", 1) for line in lines if b" -i " in line)
+    count = fields.get(b"sample_count", b"").strip()
+    values = int(count) if count.isdigit() else None
+    return Structure("SPHERE", (Span(0, find_size(file)),), "nistsphere", values=values)
 
 
 def inspect_frames(name: str, demuxer: str, file: BinaryIO) -> Structure:
