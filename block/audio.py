@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,11 @@ import numpy.typing as npt
 from block.audio_readers import READ_VALUES, open_blocks
 from block.containers.inspect import inspect
 from block.containers.riff import find_layout, inspect_wav
-from block.containers.structure import AudioCutOff, Structure, read_at
+from block.containers.structure import AudioCutOff, SeekableFile, Structure, read_at
 from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
 from block.runtime.limits import THREADS, find_available_bytes
+from block.runtime.memory_file import MemoryFile
 
 # Of recordings, in lower case. The content decides how they are decoded.
 ENDINGS = (
@@ -58,7 +59,7 @@ class DecodedAudio:
 
 
 def decode(
-    source: bytes | str | os.PathLike[str] | BinaryIO,
+    source: bytes | str | os.PathLike[str] | SeekableFile,
     to_hz: int = 16000,
     expect: Callable[[int], None] = lambda values: None,
     allow_truncated: bool = False,
@@ -75,14 +76,18 @@ def decode(
         return _decode(file, inspect(file), to_hz, expect, allow_truncated)
 
 
-def decode_wav(file: BinaryIO, to_hz: int = 16000) -> DecodedAudio:
-    """Like `decode`, for the audio of a sample as Edge Impulse sends it: only an uncompressed WAV."""
+def decode_wav(file: MemoryFile, to_hz: int = 16000) -> DecodedAudio:
+    """Like `decode`, for the audio of a sample as Edge Impulse sends it: only an uncompressed WAV.
+
+    Memory is freed as it's read, so `file` can't be read again.
+    """
     with _name_read_errors():
         if (layout := find_layout(read_at(file, 0, HEAD_BYTES))) is None:
             raise RecordingError("the audio cannot be decoded: it isn't a WAV")
         structure = inspect_wav(file, layout)
         if structure.pcm is None:
             raise RecordingError("the audio cannot be decoded: the WAV is compressed; expected PCM or floating-point")
+        file.free_as_read()
         return _decode(file, structure, to_hz, lambda values: None, allow_truncated=False)
 
 
@@ -97,7 +102,7 @@ def _name_read_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _open(source: bytes | str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def _open(source: bytes | str | os.PathLike[str] | SeekableFile) -> Iterator[SeekableFile]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)  # shares the bytes
     elif not isinstance(source, (str, os.PathLike)):
@@ -108,7 +113,7 @@ def _open(source: bytes | str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryI
 
 
 def _decode(
-    file: BinaryIO, structure: Structure, to_hz: int, expect: Callable[[int], None], allow_truncated: bool
+    file: SeekableFile, structure: Structure, to_hz: int, expect: Callable[[int], None], allow_truncated: bool
 ) -> DecodedAudio:
     missing = structure.missing
     if missing and not allow_truncated:

@@ -12,13 +12,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block.containers.structure import AudioCutOff, FileParts, Structure
+from block.containers.structure import AudioCutOff, FileParts, SeekableFile, Structure
 from block.formatting import count
 from block.recording import RecordingError
 
@@ -49,7 +49,7 @@ class Blocks:
 
 
 @contextmanager
-def open_blocks(file: BinaryIO, structure: Structure) -> Iterator[Blocks]:
+def open_blocks(file: SeekableFile, structure: Structure) -> Iterator[Blocks]:
     """Open the audio of `file`. Raise RecordingError if it can't be decoded, here or when blocks are read."""
     if structure.pcm is None:
         with _open_compressed(file, structure) as blocks:
@@ -60,7 +60,7 @@ def open_blocks(file: BinaryIO, structure: Structure) -> Iterator[Blocks]:
 
 
 @contextmanager
-def open_pcm(file: BinaryIO, structure: Structure) -> Iterator[soundfile.SoundFile]:
+def open_pcm(file: SeekableFile, structure: Structure) -> Iterator[soundfile.SoundFile]:
     """Open uncompressed audio, to read it from any position. Raise RecordingError if that fails."""
     pcm = structure.pcm
     if pcm is None:
@@ -86,7 +86,7 @@ def _read_pcm(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
 
 
 @contextmanager
-def _open_compressed(file: BinaryIO, structure: Structure) -> Iterator[Blocks]:
+def _open_compressed(file: SeekableFile, structure: Structure) -> Iterator[Blocks]:
     if find_spec("av") is None:
         raise RecordingError(
             f"reading {structure.name} needs PyAV, which isn't installed; install it "
@@ -109,7 +109,7 @@ class _Decoded(NamedTuple):
     expected: int
 
 
-def _decode(file: BinaryIO, structure: Structure, notes: list[str]) -> Generator[_Decoded, None, None]:
+def _decode(file: SeekableFile, structure: Structure, notes: list[str]) -> Generator[_Decoded, None, None]:
     """Yield all blocks at the rate of the first one. Add warnings to `notes`. Raise RecordingError."""
     import av
 
@@ -264,7 +264,7 @@ class QuietFile:
     `problem` is the first OSError of a read.
     """
 
-    def __init__(self, file: FileParts | BinaryIO) -> None:
+    def __init__(self, file: FileParts | SeekableFile) -> None:
         self.problem: OSError | None = None
         self._file = file
         self._seek_failed = False

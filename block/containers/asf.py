@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from block.containers.structure import Span, Structure, find_size, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, read_at
 from block.recording import RecordingError
 
 HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -12,7 +10,7 @@ DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 OBJECT_BYTES = 24  # of its GUID and size
 
 
-def inspect_asf(file: BinaryIO) -> Structure:
+def inspect_asf(file: SeekableFile) -> Structure:
     """Find the data object, which states its size, or 0 in a live recording. Raise RecordingError if there is none."""
     total = find_size(file)
     at = 0

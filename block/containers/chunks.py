@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from block.containers.structure import find_size, is_placeholder, read_at
+from block.containers.structure import SeekableFile, find_size, is_placeholder, read_at
 
 MOST_CHUNKS = 10_000
 COMMON_NAMES = (b"fmt ", b"data", b"LIST", b"fact", b"bext", b"ds64", b"JUNK", b"junk", b"PAD ", b"cue ", b"id3 ",
@@ -58,7 +58,7 @@ class Chunk:
         return self.start + min(self.size, self.available)
 
 
-def walk(file: BinaryIO, layout: Layout, at: int, audio: bytes) -> Iterator[Chunk]:
+def walk(file: SeekableFile, layout: Layout, at: int, audio: bytes) -> Iterator[Chunk]:
     """Yield the chunks from `at` on. The size of a chunk named `audio` is the one that is meant, not the one stated."""
     total, long_size = find_size(file), 0
     for _ in range(MOST_CHUNKS):
@@ -76,7 +76,7 @@ def walk(file: BinaryIO, layout: Layout, at: int, audio: bytes) -> Iterator[Chun
         at = following
 
 
-def find_next(file: BinaryIO, layout: Layout, end: int) -> int | None:
+def find_next(file: SeekableFile, layout: Layout, end: int) -> int | None:
     """Return where the chunk after one that ends at `end` begins, or the end of the file; None if there's neither.
 
     Some writers forget the padding.
@@ -95,13 +95,13 @@ def find_next(file: BinaryIO, layout: Layout, end: int) -> int | None:
     return None
 
 
-def measure_rest(file: BinaryIO, end: int) -> int:
+def measure_rest(file: SeekableFile, end: int) -> int:
     """Return the number of bytes after the last chunk, which ends at `end`; 0 if they are a few zeros, or padding."""
     rest = find_size(file) - end
     return rest if rest > 1 << 16 or (rest > 1 and any(read_at(file, end, rest))) else 0
 
 
-def _find_meant_size(file: BinaryIO, layout: Layout, start: int, stated: int) -> int:
+def _find_meant_size(file: SeekableFile, layout: Layout, start: int, stated: int) -> int:
     """Return the size of the audio at `start` in bytes, whose header states a size that may be a placeholder.
 
     It may also be what remains of the size when it is divided by 2^32.

@@ -7,12 +7,12 @@ manual page of AU files.
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
 
 from block.containers.chunks import Chunk, Layout, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,
+    SeekableFile,
     Span,
     Structure,
     find_size,
@@ -31,7 +31,7 @@ AU_SUBTYPES = {2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7
 AIFF, CAF = Layout("big"), Layout("big", size_bytes=8, padding=1)
 
 
-def inspect_aiff(file: BinaryIO) -> Structure:
+def inspect_aiff(file: SeekableFile) -> Structure:
     """Find the format and the audio of an AIFF or AIFF-C. Raise RecordingError if it lacks either."""
     chunks = {chunk.name: chunk for chunk in walk(file, AIFF, 12, b"SSND")}
     if (audio := chunks.get(b"SSND")) is None or (common := chunks.get(b"COMM")) is None:
@@ -57,7 +57,7 @@ def inspect_aiff(file: BinaryIO) -> Structure:
     )  # fmt: skip
 
 
-def inspect_caf(file: BinaryIO) -> Structure:
+def inspect_caf(file: SeekableFile) -> Structure:
     """Find the format and the audio of a CAF. Raise RecordingError if it lacks either."""
     chunks = {chunk.name: chunk for chunk in walk(file, CAF, 8, b"data")}
     if (audio := chunks.get(b"data")) is None or (description := chunks.get(b"desc")) is None:
@@ -72,7 +72,7 @@ def inspect_caf(file: BinaryIO) -> Structure:
     return _describe(file, "CAF", audio, 4, channels, rate_hz, subtype, "LITTLE" if flags & 2 else "BIG", rest)
 
 
-def inspect_au(file: BinaryIO) -> Structure:
+def inspect_au(file: SeekableFile) -> Structure:
     """Find the format and the audio of an AU. Raise RecordingError if its header is cut off."""
     head = read_at(file, 0, 24)
     if len(head) < 24:
@@ -84,7 +84,7 @@ def inspect_au(file: BinaryIO) -> Structure:
 
 
 def _describe(
-    file: BinaryIO,
+    file: SeekableFile,
     name: str,
     audio: Chunk,
     offset: int,
@@ -108,7 +108,7 @@ def _describe(
     return Structure(name, (span,), pcm=Pcm(rate_hz, channels, subtype, endian), missing=missing, notes=notes)
 
 
-def _lacks(name: str, expected: str, file: BinaryIO) -> RecordingError:
+def _lacks(name: str, expected: str, file: SeekableFile) -> RecordingError:
     return RecordingError(f"the {name} lacks {expected}; it may be cut off: it has {find_size(file)} bytes")
 
 

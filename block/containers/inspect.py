@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO
 
 from block.containers import asf
 from block.containers.iff import inspect_aiff, inspect_au, inspect_caf
@@ -14,12 +13,12 @@ from block.containers.mpeg import find_frames, inspect_mpeg
 from block.containers.ogg import inspect_ogg
 from block.containers.riff import find_layout, inspect_wav
 from block.containers.streams import inspect_flac, inspect_frames, inspect_sphere, inspect_tta, inspect_wavpack, is_adts
-from block.containers.structure import Span, Structure, find_size, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, read_at
 from block.containers.tags import trim_tags
 from block.recording import RecordingError
 
 HEAD_BYTES = 64 << 10  # of the file, after its tags; the first MPEG frame is searched in them
-Inspect = Callable[[BinaryIO], Structure]
+Inspect = Callable[[SeekableFile], Structure]
 MAGIC: dict[bytes, Inspect] = {
     b"fLaC": inspect_flac,
     b"OggS": inspect_ogg,
@@ -43,7 +42,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-def inspect(file: BinaryIO) -> Structure:
+def inspect(file: SeekableFile) -> Structure:
     """Return the structure of an audio file, whatever its name. Raise RecordingError if it isn't one."""
     find = _choose(file)
     if find is None:
@@ -51,7 +50,7 @@ def inspect(file: BinaryIO) -> Structure:
     return find(file)
 
 
-def _choose(file: BinaryIO) -> Inspect | None:
+def _choose(file: SeekableFile) -> Inspect | None:
     head = read_at(file, 0, 64)
     if (layout := find_layout(head)) is not None:
         return partial(inspect_wav, layout=layout)
@@ -69,7 +68,7 @@ def _choose(file: BinaryIO) -> Inspect | None:
     return inspect_mpeg if find_frames(head) is not None else None
 
 
-def _describe_other(file: BinaryIO) -> str:
+def _describe_other(file: SeekableFile) -> str:
     """Return what a file is that isn't audio, and what to do, as the end of a sentence."""
     head = read_at(file, 0, 1024)
     if not head:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from block.containers.structure import Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 
 
-def inspect_matroska(file: BinaryIO) -> Structure:
+def inspect_matroska(file: SeekableFile) -> Structure:
     """Walk the elements. Live recordings don't know the size of their outer ones: then the inner ones are walked."""
     total = find_size(file)
     at, missing, rest = 0, "", 0

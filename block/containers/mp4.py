@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from block.containers.structure import Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
 from block.recording import RecordingError
 
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
 NEEDED_BOXES = (b"moov", b"mdat", b"moof")
 
 
-def inspect_mp4(file: BinaryIO) -> Structure:
+def inspect_mp4(file: SeekableFile) -> Structure:
     """Walk the outer boxes: the index (moov) has to be there, and the audio (mdat) up to its end."""
     total = find_size(file)
     at, missing, has_index, rest = 0, "", False, 0

@@ -7,9 +7,8 @@ Fraunhofer (VBRI frames).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from block.containers.structure import Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
 from block.containers.tags import ID3V1_BYTES, measure_leading_tag, trim_tags
 
 # kbit/s by index, for layers I, II and III of MPEG 1, then layer I, and layers II and III, of MPEG 2 and 2.5
@@ -90,7 +89,7 @@ def find_frames(head: bytes) -> int | None:
     return None
 
 
-def inspect_mpeg(file: BinaryIO) -> Structure:
+def inspect_mpeg(file: SeekableFile) -> Structure:
     """Walk all frames. The audio is cut off if frames are missing that a Xing, Info or VBRI frame counts."""
     span = trim_tags(file, Span(0, find_size(file)))
     frames = _Frames()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise
-from typing import BinaryIO
 
-from block.containers.structure import Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
 from block.containers.tags import trim_tags
 from block.recording import RecordingError
 
@@ -14,7 +13,7 @@ PAGE_BYTES, FIRST, LAST = 27, 2, 4  # a page's head without its lacing table; fl
 CODECS = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
 
 
-def inspect_ogg(file: BinaryIO) -> Structure:
+def inspect_ogg(file: SeekableFile) -> Structure:
     """Walk the pages. An Ogg is whole if every stream in it ends with a page that is marked as its last."""
     total = trim_tags(file, Span(0, find_size(file))).end
     at = end = 0
@@ -55,7 +54,7 @@ def inspect_ogg(file: BinaryIO) -> Structure:
     return Structure(f"Ogg {codec}".rstrip(), spans, "ogg", is_chained=True, missing=missing, notes=notes)
 
 
-def _find_page(file: BinaryIO, at: int, end: int) -> int | None:
+def _find_page(file: SeekableFile, at: int, end: int) -> int | None:
     """Return where the next page begins, from `at` on; None if there is none."""
     file.seek(at, os.SEEK_SET)
     before = b""

@@ -7,12 +7,12 @@ ITU-R BS.2088 (BW64); Sony, "Wave64 file format". A chunk has an identifier, a s
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
 
 from block.containers.chunks import Layout, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,
+    SeekableFile,
     Span,
     Structure,
     find_size,
@@ -37,7 +37,7 @@ def find_layout(head: bytes) -> Layout | None:
     return {b"RIFF": RIFF, b"RF64": RIFF, b"BW64": RIFF, b"RIFX": RIFX}.get(head[:4])
 
 
-def inspect_wav(file: BinaryIO, layout: Layout) -> Structure:
+def inspect_wav(file: SeekableFile, layout: Layout) -> Structure:
     """Find the format and all audio of a WAV. Raise RecordingError if it has none, or an impossible one."""
     chunks = list(walk(file, layout, layout.head_bytes + (16 if layout is W64 else 4), b"data"))
     data = [chunk for chunk in chunks if chunk.name == b"data"]

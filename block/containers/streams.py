@@ -6,13 +6,11 @@ Binary File / Block Format"; the True Audio project, "TTA1 format description".
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from block.containers.structure import Span, Structure, find_size, read_at
+from block.containers.structure import SeekableFile, Span, Structure, find_size, read_at
 from block.containers.tags import trim_tags
 
 
-def inspect_flac(file: BinaryIO) -> Structure:
+def inspect_flac(file: SeekableFile) -> Structure:
     """Read how many values a FLAC has; its header has 0 if the writer didn't know."""
     span = trim_tags(file, Span(0, find_size(file)))
     info = read_at(file, span.start + 8, 34).ljust(34, b"\0")
@@ -20,7 +18,7 @@ def inspect_flac(file: BinaryIO) -> Structure:
     return Structure("FLAC", (span,), "flac", values=values or None)
 
 
-def inspect_wavpack(file: BinaryIO) -> Structure:
+def inspect_wavpack(file: SeekableFile) -> Structure:
     """Read how many values a WavPack has, in 40 bits of the first block, unless the lower 32 are all set."""
     span = trim_tags(file, Span(0, find_size(file)))
     head = read_at(file, span.start, 32).ljust(32, b"\0")
@@ -28,13 +26,13 @@ def inspect_wavpack(file: BinaryIO) -> Structure:
     return Structure("WavPack", (span,), "wv", values=None if low == 0xFFFFFFFF else (high << 32) - high + low)
 
 
-def inspect_tta(file: BinaryIO) -> Structure:
+def inspect_tta(file: SeekableFile) -> Structure:
     """Read how many values a True Audio file has."""
     span = trim_tags(file, Span(0, find_size(file)))
     return Structure("TTA", (span,), "tta", values=int.from_bytes(read_at(file, span.start + 14, 4), "little") or None)
 
 
-def inspect_sphere(file: BinaryIO) -> Structure:
+def inspect_sphere(file: SeekableFile) -> Structure:
     """Read how many values a NIST SPHERE file has, from the lines of its header."""
     lines = read_at(file, 0, 1024).split(b"\n")
     fields = dict(line.split(b" -i ", 1) for line in lines if b" -i " in line)
@@ -43,7 +41,7 @@ def inspect_sphere(file: BinaryIO) -> Structure:
     return Structure("SPHERE", (Span(0, find_size(file)),), "nistsphere", values=values)
 
 
-def inspect_frames(name: str, demuxer: str, file: BinaryIO) -> Structure:
+def inspect_frames(name: str, demuxer: str, file: SeekableFile) -> Structure:
     """Describe a row of frames without a header: it ends where it ends."""
     return Structure(name, (trim_tags(file, Span(0, find_size(file))),), demuxer)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 from block.recording import RecordingError
 
@@ -13,6 +13,14 @@ SHORT_MS = 10  # a header may claim this much more audio than there is; it doesn
 # Writers that can't go back to their header, for example because they write to a pipe, leave a size near these limits.
 # 0x7F000008 is SoX's in AIFF.
 LIMITS, BELOW = (0x7F000008, 1 << 31, 1 << 32, 1 << 63, 1 << 64), 1 << 16
+
+
+class SeekableFile(Protocol):
+    """A file to read from any position."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int: ...
+    def tell(self) -> int: ...
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class AudioCutOff(RecordingError):
@@ -95,13 +103,13 @@ def note_rest(count: int) -> tuple[str, ...]:
     return (f"{count} bytes are left out, because the file's structure doesn't count them as audio",) if count else ()
 
 
-def read_at(file: BinaryIO, start: int, count: int) -> bytes:
+def read_at(file: SeekableFile, start: int, count: int) -> bytes:
     """Return up to `count` bytes from `start` on."""
     file.seek(start)
     return file.read(count)
 
 
-def find_size(file: BinaryIO) -> int:
+def find_size(file: SeekableFile) -> int:
     """Return the size of a file in bytes."""
     return file.seek(0, os.SEEK_END)
 
@@ -109,7 +117,7 @@ def find_size(file: BinaryIO) -> int:
 class FileParts:
     """Read `header` and then the `spans` of a file, as one file that can only be read."""
 
-    def __init__(self, file: BinaryIO, spans: tuple[Span, ...], header: bytes = b"") -> None:
+    def __init__(self, file: SeekableFile, spans: tuple[Span, ...], header: bytes = b"") -> None:
         self._file = file
         self._header = header
         self._spans = spans

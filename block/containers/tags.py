@@ -5,14 +5,12 @@ Sources: id3.org (ID3v2.4 structure; Lyrics3 v2.00), wiki.hydrogenaud.io (APEv2 
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from block.containers.structure import Span, read_at
+from block.containers.structure import SeekableFile, Span, read_at
 
 ID3V1_BYTES, ID3V1_EXTENDED_BYTES, APE_BYTES, LYRICS_BYTES = 128, 227, 32, 5100
 
 
-def trim_tags(file: BinaryIO, span: Span) -> Span:
+def trim_tags(file: SeekableFile, span: Span) -> Span:
     """Return `span` without the tags at its start and its end, several in a row included."""
     start, end = span.start, span.end
     while 0 < (size := measure_leading_tag(read_at(file, start, APE_BYTES))) <= end - start:
@@ -31,7 +29,7 @@ def measure_leading_tag(head: bytes) -> int:
     return 0
 
 
-def _measure_trailing_tag(file: BinaryIO, start: int, end: int) -> int:
+def _measure_trailing_tag(file: SeekableFile, start: int, end: int) -> int:
     tail = read_at(file, max(start, end - ID3V1_EXTENDED_BYTES), min(ID3V1_EXTENDED_BYTES, end - start))
     if tail[-ID3V1_BYTES:][:3] == b"TAG":
         return ID3V1_BYTES

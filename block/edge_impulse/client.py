@@ -41,6 +41,7 @@ from block.edge_impulse.retries import (
     Timeouts,
 )
 from block.formatting import make_printable
+from block.runtime.memory_file import MemoryFile
 
 # Retrying can't fix these.
 ADDRESS_ERRORS = (
@@ -53,7 +54,7 @@ ADDRESS_ERRORS = (
 JSON_BYTES = 64 << 20
 MAX_REDIRECTS = 5
 Answer = TypeVar("Answer")
-Parser = Callable[[requests.Response, bytes, str], Answer]  # arguments: an answer, its body, and the call as text
+Parser = Callable[[requests.Response, MemoryFile, str], Answer]  # arguments: an answer, its body, and the call as text
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class StudioClient:
         """POST `body` as JSON. Check `success` and return the answer's JSON object."""
         return self._request(_Call("POST", path, {}, json.dumps(body).encode()), parse_json)
 
-    def get_bytes(self, path: str, limit_bytes: int, **query: Any) -> bytes:
+    def get_audio(self, path: str, limit_bytes: int, **query: Any) -> MemoryFile:
         """GET `path`. Return the answer's body, at most `limit_bytes` long. Raise StudioError if the body is JSON."""
         return self._request(_Call("GET", path, query, limit_bytes=limit_bytes), parse_audio)
 
@@ -175,10 +176,10 @@ class StudioClient:
         try:
             response = self._send(call)
             self._has_answered = True
-            content = read_body(response, self._timeouts, call.limit_bytes, str(call))
+            body = read_body(response, self._timeouts, call.limit_bytes, str(call))
             if response.status_code == 429 or response.status_code >= 500:
-                raise TryFailed(describe_error(response, content), answer=response)
-            return parse(response, content, str(call))
+                raise TryFailed(describe_error(response, body), answer=response)
+            return parse(response, body, str(call))
         except ADDRESS_ERRORS as error:
             raise ConnectionFailed(f"{call}: the address is not valid ({type(error).__name__})") from None
         except requests.RequestException as error:

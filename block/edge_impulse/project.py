@@ -7,7 +7,6 @@ labeled at all depends on who set its labels (`block.edge_impulse.label_owner`).
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -42,7 +41,6 @@ from block.recording import (
     build_structured_labels,
     name_errors,
 )
-from block.runtime.hashing import compute_sha256
 from block.settings import SettingsError
 
 Answer = TypeVar("Answer")
@@ -116,16 +114,17 @@ class Project:
     def _read_audio(self, sample: Sample, path: str) -> Recording:
         limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
         try:
-            wav = self._call(lambda: self.client.get_bytes(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
+            wav = self._call(lambda: self.client.get_audio(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
         except _RefusedRecording as error:
             raise RecordingError(f"Studio refused to send its audio: {error}") from None
-        sound = audio.decode_wav(io.BytesIO(wav), self.model_rate_hz)
+        content = wav.compute_sha256()
+        sound = audio.decode_wav(wav, self.model_rate_hz)
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
         stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
             sample.id, sample.name, sound.rate_hz, sample.values, sound.waveform, stretch, sound.ratio,
-            compute_sha256(wav),
+            content,
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> None:

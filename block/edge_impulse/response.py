@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from typing import Any
@@ -12,9 +11,11 @@ import urllib3
 
 from block.edge_impulse.errors import BY_STATUS, BadAnswer, Refused
 from block.edge_impulse.retries import Timeouts, retry_after_s
+from block.runtime.memory_file import MemoryFile
 
 Json = dict[str, Any]
 READ_BYTES = 1 << 16
+START_BYTES = 1 << 12  # of an answer, to tell audio from text
 
 
 class TryFailed(Exception):
@@ -50,18 +51,19 @@ def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
     return TryFailed(type(error).__name__)
 
 
-def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int, call: str) -> bytes:
+def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int, call: str) -> MemoryFile:
     """Return the decompressed body. Raise BadAnswer if it exceeds the limit, TryFailed if it breaks off or stalls.
 
     It stalls if fewer than `timeouts.stall_bytes` arrive within `timeouts.read_s` seconds before its end.
     """
     # Read in blocks, because `response.content` would need twice the memory. `read1` returns what has arrived; waiting
     # for full blocks would hide that the body is slow.
-    body = io.BytesIO()
+    body = MemoryFile()
     start, start_size = time.monotonic(), 0
     try:
         while block := response.raw.read1(READ_BYTES, decode_content=True):
-            size = body.tell() + body.write(block)
+            body.write(block)
+            size = body.size
             if size > limit_bytes:
                 raise BadAnswer(f"{call}: the answer is longer than the limit of {limit_bytes} bytes")
             now = time.monotonic()
@@ -74,41 +76,43 @@ def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int,
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
             raise TryFailed(f"the answer stalled: no data for {timeouts.read_s:g} s") from None
         if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
-            raise TryFailed(f"the answer broke off after {body.tell()} bytes") from None
+            raise TryFailed(f"the answer broke off after {body.size} bytes") from None
         raise
-    return body.getvalue()  # the buffer itself, not a copy
+    return body
 
 
-def parse_json(response: requests.Response, content: bytes, call: str) -> Json:
+def parse_json(response: requests.Response, body: MemoryFile, call: str) -> Json:
     """Return the JSON object in an answer. Raise Refused, or TryFailed for other content such as a proxy's page."""
-    answer: Json = _load_json(content)
+    answer: Json = _load_json(body)
     if response.ok and not isinstance(answer, dict):
         raise TryFailed(f"HTTP {response.status_code} with a body that is not a JSON object")
     if not response.ok or answer.get("success") is not True:
-        raise BY_STATUS.get(response.status_code, Refused)(f"{call}: {describe_error(response, content)}")
+        raise BY_STATUS.get(response.status_code, Refused)(f"{call}: {describe_error(response, body)}")
     return answer
 
 
-def parse_audio(response: requests.Response, content: bytes, call: str) -> bytes:
+def parse_audio(response: requests.Response, body: MemoryFile, call: str) -> MemoryFile:
     """Return the audio in an answer. Raise Refused, BadAnswer for JSON, or TryFailed for a web page."""
-    start = content.lstrip()[:1]
+    start = body.read(START_BYTES).lstrip()[:1]
+    body.seek(0)
     if response.ok and start == b"<":
         raise TryFailed(f"HTTP {response.status_code} with a web page instead of audio")
     if not response.ok or start == b"{" or "json" in response.headers.get("Content-Type", ""):
-        answer = parse_json(response, content, call)
+        answer = parse_json(response, body, call)
         raise BadAnswer(f"{call}: got JSON with the keys {sorted(answer)}; expected audio")
-    return content
+    return body
 
 
-def describe_error(response: requests.Response, content: bytes) -> str:
+def describe_error(response: requests.Response, body: MemoryFile) -> str:
     """Return the status and the reason in the answer's JSON. The reason may still contain the key."""
-    answer = _load_json(content)
+    answer = _load_json(body)
     reason = answer.get("error") if isinstance(answer, dict) else None
     return f"HTTP {response.status_code}: {reason if isinstance(reason, str) and reason else 'no reason given'}"
 
 
-def _load_json(content: bytes) -> Any:
+def _load_json(body: MemoryFile) -> Any:
+    body.seek(0)
     try:
-        return json.loads(content)
+        return json.loads(body.read())
     except (ValueError, RecursionError):
         return None

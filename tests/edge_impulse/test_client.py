@@ -107,16 +107,16 @@ def test_a_failure_that_persists_is_raised_after_the_last_try(failure: str) -> N
                                     Answer(body=b"RIFF", claimed=1000)])  # fmt: skip
 def test_a_web_page_or_truncated_body_instead_of_audio_is_retried(answer: Answer) -> None:
     with scripted(answer, Answer(body=b"RIFFxxxx", headers={"Content-Type": "audio/wav"})) as server:
-        assert make_client(server).get_bytes("/api/1/wav", 1000) == b"RIFFxxxx"
+        assert make_client(server).get_audio("/api/1/wav", 1000).read() == b"RIFFxxxx"
 
 
 def test_json_instead_of_audio_is_an_error() -> None:
     with scripted(Answer(body=b'{"success": false, "error": "no audio axis"}')) as server:
         with pytest.raises(Refused, match="no audio axis"):
-            make_client(server).get_bytes("/api/1/wav", 1000)
+            make_client(server).get_audio("/api/1/wav", 1000)
         server.answers = [Answer()]
         with pytest.raises(StudioError, match="expected audio"):
-            make_client(server).get_bytes("/api/1/wav", 1000)
+            make_client(server).get_audio("/api/1/wav", 1000)
 
 
 def test_an_unreachable_server_is_reported_after_the_last_try() -> None:
@@ -330,12 +330,12 @@ def test_a_body_that_arrives_too_slowly_counts_as_stalled() -> None:
     # Every part arrives within the read timeout, but the overall rate is far too low.
     message = r"stalled: only \d+ bytes in .*tried 2 times"
     with socket_server(send_slowly(200, 10, 0.05)) as url, pytest.raises(ConnectionFailed, match=message):
-        make_impatient_client(url).get_bytes("/api/1/wav", 1 << 20)
+        make_impatient_client(url).get_audio("/api/1/wav", 1 << 20)
 
 
 def test_a_body_that_arrives_slowly_but_steadily_is_accepted() -> None:
     with socket_server(send_slowly(20, 50, 0.03)) as url:
-        assert make_impatient_client(url).get_bytes("/api/1/wav", 1 << 20) == b"x" * 1000
+        assert make_impatient_client(url).get_audio("/api/1/wav", 1 << 20).read() == b"x" * 1000
 
 
 def test_an_endless_body_is_rejected_at_the_size_limit() -> None:
@@ -345,15 +345,15 @@ def test_an_endless_body_is_rejected_at_the_size_limit() -> None:
             connection.sendall(b"x" * 10_000)
 
     with socket_server(serve) as url, pytest.raises(BadAnswer, match="longer than the limit of 1000000 bytes"):
-        make_impatient_client(url).get_bytes("/api/1/wav", 1_000_000)
+        make_impatient_client(url).get_audio("/api/1/wav", 1_000_000)
 
 
 def test_the_size_limit_applies_to_the_decompressed_body() -> None:
     compressed = gzip.compress(bytes(10_000_000))
     with scripted(Answer(body=compressed, headers={"Content-Encoding": "gzip"})) as server:
-        assert make_client(server).get_bytes("/x", 10_000_000) == bytes(10_000_000)
+        assert make_client(server).get_audio("/x", 10_000_000).read() == bytes(10_000_000)
         with pytest.raises(BadAnswer, match="longer than the limit of 1000000 bytes"):
-            make_client(server).get_bytes("/x", 1_000_000)
+            make_client(server).get_audio("/x", 1_000_000)
 
 
 def test_a_request_waits_for_a_server_that_went_down_to_come_back() -> None:

@@ -34,6 +34,7 @@ from block.recording import (
     Segment,
     find_recording_name,
 )
+from block.runtime.memory_file import MemoryFile
 
 METADATA = {"labeled_by": LABELED_BY, "ast_labels": "speech", "ast_job": "4f0c"}
 
@@ -72,10 +73,10 @@ class FakeClient:
         self._record("GET", path, query)
         return {"success": True, "sample": self.fields}
 
-    def get_bytes(self, path: str, limit_bytes: int, **query: Any) -> bytes:
+    def get_audio(self, path: str, limit_bytes: int, **query: Any) -> MemoryFile:
         self._record("GET", path, query)
         assert len(self.audio) <= limit_bytes
-        return self.audio
+        return MemoryFile(self.audio)
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
         self._record("POST", path, body)

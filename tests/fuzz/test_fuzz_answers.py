@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from block.edge_impulse.errors import StudioError
 from block.edge_impulse.project import Project, list_projects
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment
+from block.runtime.memory_file import MemoryFile
 from tests.fuzz.drawn import any_text, examples, flipped, json_values, nested, odd_numbers
 
 FOUND = {
@@ -41,8 +42,8 @@ class Client:
     def get_json(self, path: str, **query: Any) -> dict[str, Any]:
         return self.answer
 
-    def get_bytes(self, path: str, **query: Any) -> bytes:
-        return self.audio
+    def get_audio(self, path: str, **query: Any) -> MemoryFile:
+        return MemoryFile(self.audio)
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
         json.dumps(body).encode("ascii")
