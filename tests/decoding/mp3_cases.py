@@ -44,7 +44,9 @@ def mp3_cases() -> list[Case]:
             lambda: make_id3v2(4096) + marked() + make_id3v1() + make_id3v2(4096) + marked() + make_id3v1(),
             "tags in the middle, as `cat *.mp3` leaves them",
         ),
-        "mp3-joined-rates.mp3": (lambda: mp3() + mp3(22050), "the second part has another rate"),
+        "mp3-joined-rates.mp3": (
+            lambda: mp3() + mp3(22050), "FFmpeg's libraries give the rate of the second part for the first frame",
+        ),
         "mp3-joined-channels.mp3": (lambda: mp3() + mp3(16000, 2), "the second part has 2 channels"),
         "mp3-id3v2-266.mp3": (lambda: make_id3v2(266) + mp3(), ""),
         "mp3-id3v2-4096.mp3": (lambda: make_id3v2(4096) + mp3(), ""),

@@ -11,7 +11,7 @@ from tests.decoding.encode import encode
 from tests.decoding.mp3_files import make_id3v1, make_id3v2
 from tests.decoding.ogg_files import clear_end, set_serial, split_pages
 from tests.decoding.sound import count_values
-from tests.decoding.wav_cases import halve
+from tests.decoding.wav_cases import JUNK, REST, halve
 
 FILES = Path(__file__).parent / "files"
 PAGES = {"page_duration": "200000"}  # in µs, so that a short file has several pages
@@ -49,6 +49,7 @@ def ogg_cases() -> list[Case]:
         "opus-2.ogg": (lambda: opus(2), 48000, 2, 960, ""),
         "opus-6.opus": (lambda: opus(6), 48000, 6, 960, ""),
         "flac.oga": (ogg_flac, 16000, 1, 0, ""),
+        "vorbis-named.wav": (vorbis, 44100, 2, 1024, "the ending is wrong"),
         "speex.spx": (speex, 8000, 1, 160, "ffmpeg's encoder wrote it: see files/README.md"),
         "vorbis-chained.ogg": (lambda: vorbis() + vorbis(serial=2), 44100, 2, 1024, chained),
         "vorbis-chained-same-serial.ogg": (lambda: vorbis() + vorbis(), 44100, 2, 1024, chained),
@@ -66,9 +67,10 @@ def ogg_cases() -> list[Case]:
     ]
     both = Case(
         "vorbis-opus-chained.ogg", lambda: vorbis(48000) + opus(2, 2), 48000, 2,
-        own_values=2 * count_values(48000), tolerance=1024, note="both links are heard; ffmpeg reads the first only",
+        own_values=2 * count_values(48000), tolerance=1024, note="both links are heard",
     )  # fmt: skip
-    cases.append(both)
+    junk = Case("vorbis-trailing-junk.ogg", lambda: vorbis() + JUNK, 44100, 2, tolerance=1024, warns=True, note=REST)
+    cases += [both, junk]
     cut: dict[str, tuple[Callable[[], bytes], int, int, int, str]] = {
         "vorbis-half.ogg": (partial(halve, vorbis), 44100, 2, 1024, ""),
         "opus-half.opus": (partial(halve, opus), 48000, 1, 960, ""),
@@ -97,6 +99,11 @@ def zero_total(content: bytes) -> bytes:
     return content[:21] + bytes((content[21] & 0xF0,)) + bytes(4) + content[26:]
 
 
+def pad(content: bytes, size: int) -> bytes:
+    """Return the FLAC file with a block of padding behind its STREAMINFO block."""
+    return content[:42] + b"\1" + size.to_bytes(3) + bytes(size) + content[42:]
+
+
 def flac_cases() -> list[Case]:
     """Return FLAC files: of known and unknown length, with tags, and cut off."""
     cases = []
@@ -109,11 +116,14 @@ def flac_cases() -> list[Case]:
         "flac-id3v2.flac": (lambda: make_id3v2(4096) + flac(), "a tag that does not belong there"),
         "flac-id3v1.flac": (lambda: flac() + make_id3v1(), "a tag that does not belong there"),
         "flac-id3v2-total-0.flac": (lambda: make_id3v2(266) + zero_total(flac()), ""),
+        "flac-padding.flac": (lambda: pad(flac(), 60_000), "much room for tags before the audio"),
     }
     cases += [
         Case(name, make, 16000, own_values=count_values(16000), note=note) for name, (make, note) in files.items()
     ]
     cases += [
+        Case("flac-trailing-junk.flac", lambda: flac() + JUNK, 16000, own_values=count_values(16000), warns=True,
+             note="the header states where the audio ends"),
         Case("flac-half.flac", partial(halve, flac), 16000, 1, "cut off", tolerance=4608),
         Case("flac-total-0-half.flac", lambda: zero_total(halve(flac)), 16000, 1, "cut off", tolerance=4608,
              note="the last block is cut off"),

@@ -82,8 +82,8 @@ def form_cases() -> list[Case]:
         ),
     }  # fmt: skip
     notes = {
-        "rf64-pipe.wav": "as ffmpeg writes it into a pipe: ds64 is all 0; ffmpeg itself reads nothing",
-        "w64-pipe.w64": "as ffmpeg writes it into a pipe, and refuses it itself",
+        "rf64-pipe.wav": "as ffmpeg writes it into a pipe: ds64 is all 0",
+        "w64-pipe.w64": "as ffmpeg writes it into a pipe",
     }
     cases = [Case(name, w, 44100, 2, own_values=values, note=notes.get(name, "")) for name, w in whole.items()]
     half = make(lambda data, fmt: make_rf64(data[: 2 * values], fmt, values // 2) + data[2 * values :])
@@ -158,9 +158,9 @@ def chunk_cases() -> list[Case]:
     fmt_18 = make_fmt(16000, more=b"\0\0")
     fmt_40 = make_fmt(16000, more=struct.pack("<H", 22) + bytes(22))
     files: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {
-        "odd-without-padding": (lambda data, fmt: make_wav(data, fmt, between=odd), "ffmpeg refuses it"),
+        "odd-without-padding": (lambda data, fmt: make_wav(data, fmt, between=odd), "many writers forget it"),
         "odd-with-padding": (lambda data, fmt: make_wav(data, fmt, between=odd + b"\0"), ""),
-        "two-data": (two_data, "both are heard; ffmpeg reads the first only"),
+        "two-data": (two_data, "both are heard"),
         "list-behind-data": (partial(make_wav, after=LIST + bext), ""),
         "junk-before-fmt": (partial(make_wav, before=make_chunk(b"JUNK", bytes(92))), ""),
         "bext-list-cue": (partial(make_wav, before=bext, between=LIST + make_chunk(b"cue ", bytes(28))), ""),
