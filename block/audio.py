@@ -143,9 +143,10 @@ def _decode(
         )
     if structure.values is not None and mono.positions < structure.values:
         missing = f"{mono.positions} of {structure.values} values are there"
-        if not allow_truncated:
-            raise AudioCutOff(missing)
-    notes = (*structure.notes, *audio.notes)
+    missing = missing or audio.findings.missing
+    if missing and not allow_truncated:
+        raise AudioCutOff(missing)
+    notes = (*structure.notes, *audio.findings.notes)
     return DecodedAudio(waveform.finish(), audio.rate_hz, mono.positions, ratio, notes, missing)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,16 +36,24 @@ OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0"}
 
 
 @dataclass
+class Findings:
+    """What decoding told about a file: warnings, and how much of it is there if it turned out to be cut off."""
+
+    notes: list[str] = field(default_factory=list)
+    missing: str = ""
+
+
+@dataclass
 class Blocks:
     """The values of a file at `rate_hz`, in blocks of shape `(values, channels)`, where full scale is 1.
 
-    `expected` is about the number of values, or 0 if that isn't known. `notes` has warnings about what was read so far.
+    `expected` is about the number of values, or 0 if that isn't known. `findings` is complete after the last block.
     """
 
     rate_hz: int
     expected: int
     blocks: Iterator[npt.NDArray[np.floating[Any]]]
-    notes: list[str]
+    findings: Findings
 
 
 @contextmanager
@@ -56,7 +64,7 @@ def open_blocks(file: SeekableFile, structure: Structure) -> Iterator[Blocks]:
             yield blocks
         return
     with open_pcm(file, structure) as sound:
-        yield Blocks(sound.samplerate, sound.frames, _read_pcm(sound), [])
+        yield Blocks(sound.samplerate, sound.frames, _read_pcm(sound), Findings())
 
 
 @contextmanager
@@ -71,7 +79,7 @@ def open_pcm(file: SeekableFile, structure: Structure) -> Iterator[soundfile.Sou
             quiet, "r", pcm.rate_hz, pcm.channels, pcm.subtype, pcm.endian, format="RAW"
         ) as sound:  # fmt: skip
             yield sound
-    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"the audio cannot be decoded: {reason}") from None
     finally:
@@ -92,13 +100,13 @@ def _open_compressed(file: SeekableFile, structure: Structure) -> Iterator[Block
             f"reading {structure.name} needs PyAV, which isn't installed; install it "
             f"(pip install -r locked/folder.txt), or convert the file to an uncompressed WAV"
         )
-    notes: list[str] = []
-    with closing(_decode(file, structure, notes)) as decoded:
+    findings = Findings()
+    with closing(_decode(file, structure, findings)) as decoded:
         first = next(decoded, None)
         if first is None:
             raise RecordingError(f"the recording is empty: its {structure.name} has no audio")
         blocks = (block.values for block in chain((first,), decoded))
-        yield Blocks(first.rate_hz, first.expected, blocks, notes)
+        yield Blocks(first.rate_hz, first.expected, blocks, findings)
 
 
 class _Decoded(NamedTuple):
@@ -109,12 +117,12 @@ class _Decoded(NamedTuple):
     expected: int
 
 
-def _decode(file: SeekableFile, structure: Structure, notes: list[str]) -> Generator[_Decoded, None, None]:
-    """Yield all blocks at the rate of the first one. Add warnings to `notes`. Raise RecordingError."""
+def _decode(file: SeekableFile, structure: Structure, findings: Findings) -> Generator[_Decoded, None, None]:
+    """Yield all blocks at the rate of the first one. Add to `findings`. Raise RecordingError."""
     import av
 
     links = [(span,) for span in structure.spans] if structure.is_chained else [structure.spans]
-    name, damage = structure.name, _Damage(structure)
+    name, damage = structure.name, _Damage(structure, findings)
     rate = _OneRate()
     for spans in links:
         parts = FileParts(file, spans, structure.header)
@@ -137,7 +145,7 @@ def _decode(file: SeekableFile, structure: Structure, notes: list[str]) -> Gener
             damage.end(getattr(error, "strerror", None) or str(error))
     for one in rate.finish():
         yield _Decoded(_to_float(one), rate.rate_hz, 0)
-    notes += damage.judge()
+    damage.judge()
 
 
 def _decode_packets(
@@ -153,15 +161,16 @@ def _decode_packets(
             damage.count(packet)
             continue
         if frames:
-            damage.go_on()
+            damage.resume()
         yield from frames
 
 
 class _Damage:
     """Count the packets of a file that can't be decoded, and decide what they mean."""
 
-    def __init__(self, structure: Structure) -> None:
+    def __init__(self, structure: Structure, findings: Findings) -> None:
         self._structure = structure
+        self._findings = findings
         self._can_resume = structure.demuxer in SELF_SYNCHRONIZING
         self._has_begun = False
         self._between, self._last = 0, 0  # before a packet that could be decoded, and since then
@@ -173,7 +182,7 @@ class _Damage:
         if self._first_s is None and packet.pts is not None and packet.time_base is not None:
             self._first_s = float(packet.pts * packet.time_base)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Note that a packet could be decoded. Raise RecordingError if those before it are missing then."""
         if self._has_begun or not self._can_resume:  # a recording of a stream may begin within a frame
             self._between += self._last
@@ -182,27 +191,26 @@ class _Damage:
         self._has_begun, self._last = True, 0
 
     def end(self, reason: str) -> None:
-        """Note that decoding can't go on. Raise RecordingError unless that's because the file is cut off."""
-        if self._structure.missing or (self._has_begun and self._structure.values is not None):
-            return  # whoever counts the values notices
+        """Note that decoding has ended early. Raise RecordingError if nothing could be decoded."""
         name = self._structure.name
-        if self._has_begun:
-            raise AudioCutOff(f"FFmpeg can't read all of this {name}: {reason}")
-        raise RecordingError(f"the audio cannot be decoded: FFmpeg says about this {name}: {reason}")
+        if not self._has_begun and not self._structure.missing and self._structure.values is None:
+            raise RecordingError(f"the audio cannot be decoded: FFmpeg says about this {name}: {reason}")
+        self._findings.missing = f"FFmpeg can't read all of this {name}: {reason}"
 
-    def judge(self) -> list[str]:
-        """Return warnings at the end. Raise RecordingError if the end is missing."""
-        if self._structure.values is not None and not self._has_begun:
-            raise AudioCutOff(f"0 of {self._structure.values} values are there")
+    def judge(self) -> None:
+        """Add to the findings at the end. Raise RecordingError if there was only damage."""
+        missing, values = self._structure.missing, self._structure.values
+        if not self._has_begun and values is not None:
+            raise AudioCutOff(f"0 of {values} values are there")
         if self._last and not self._has_begun:
             raise RecordingError(f"the audio is damaged: none of this {self._structure.name} can be decoded")
-        if self._structure.missing or self._structure.values is not None:
-            return []
-        if self._last and self._structure.demuxer == "flac":
-            raise AudioCutOff("its last block is incomplete")
-        if self._last > 1 and not self._can_resume:
+        if self._last and values is None and self._structure.demuxer == "flac":
+            self._findings.missing = "its last block is incomplete"
+        elif self._last > 1 and values is None and not (missing or self._can_resume):
             raise RecordingError(f"the audio is damaged: {self._describe(self._last)}, at its end, can't be decoded")
-        return [f"{self._describe(self._between)} can't be decoded and are left out"] if self._between else []
+        left_out = self._between + (self._last if values is not None else 0)
+        if left_out and not missing:
+            self._findings.notes.append(f"{self._describe(left_out)} can't be decoded and are left out")
 
     def _describe(self, packets: int) -> str:
         start = "" if self._first_s is None else f" from {self._first_s:.2f} s on"

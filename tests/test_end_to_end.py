@@ -111,7 +111,7 @@ def test_a_run_labels_all_good_recordings_reports_the_bad_ones_and_exits_with_1(
     assert json.loads(failed_ids.read_text()) == {"ids": bad}
     out = capsys.readouterr().out
     for sample_id, reason in [
-        (missing, "HTTP 404"), (unreadable, "the file cannot be read"), (empty, "empty"), (damaged, "the audio has "),
+        (missing, "HTTP 404"), (unreadable, "the file cannot be read"), (empty, "empty"), (damaged, "cut off"),
         (garbage, "cannot be read as audio"),
     ]:  # fmt: skip
         assert any(

@@ -18,7 +18,7 @@ W64_END = b"\x00\xc0\x4f\x8e\xdb\x8a"  # of the names in Wave64, which are GUIDs
 
 
 @dataclass(frozen=True)
-class Layout:
+class ChunkLayout:
     """How a format stores its chunks. A size includes the chunk's head if `counts_head`."""
 
     order: Literal["little", "big"]
@@ -44,7 +44,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class FileChunk:
     """A chunk: its content begins at `start`, and should have `size` bytes. Of these, `available` are in the file."""
 
     name: bytes
@@ -58,7 +58,7 @@ class Chunk:
         return self.start + min(self.size, self.available)
 
 
-def walk(file: SeekableFile, layout: Layout, at: int, audio: bytes) -> Iterator[Chunk]:
+def walk(file: SeekableFile, layout: ChunkLayout, at: int, audio: bytes) -> Iterator[FileChunk]:
     """Yield the chunks from `at` on. The size of a chunk named `audio` is the one that is meant, not the one stated."""
     total, long_size = find_size(file), 0
     for _ in range(MOST_CHUNKS):
@@ -70,13 +70,13 @@ def walk(file: SeekableFile, layout: Layout, at: int, audio: bytes) -> Iterator[
             long_size = int.from_bytes(read_at(file, start + 8, 8), layout.order)
         elif head[:4] == audio:
             size = _find_meant_size(file, layout, start, long_size if size == 0xFFFFFFFF and long_size else size)
-        yield Chunk(head[:4], start, size, max(0, total - start))
+        yield FileChunk(head[:4], start, size, max(0, total - start))
         if (following := find_next(file, layout, start + size)) is None:
             return
         at = following
 
 
-def find_next(file: SeekableFile, layout: Layout, end: int) -> int | None:
+def find_next(file: SeekableFile, layout: ChunkLayout, end: int) -> int | None:
     """Return where the chunk after one that ends at `end` begins, or the end of the file; None if there's neither.
 
     Some writers forget the padding.
@@ -101,7 +101,7 @@ def measure_rest(file: SeekableFile, end: int) -> int:
     return rest if rest > 1 << 16 or (rest > 1 and any(read_at(file, end, rest))) else 0
 
 
-def _find_meant_size(file: SeekableFile, layout: Layout, start: int, stated: int) -> int:
+def _find_meant_size(file: SeekableFile, layout: ChunkLayout, start: int, stated: int) -> int:
     """Return the size of the audio at `start` in bytes, whose header states a size that may be a placeholder.
 
     It may also be what remains of the size when it is divided by 2^32.

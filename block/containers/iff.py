@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from block.containers.chunks import Chunk, Layout, measure_rest, walk
+from block.containers.chunks import ChunkLayout, FileChunk, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,
@@ -28,7 +28,7 @@ FLOATS = {4: "FLOAT", 8: "DOUBLE"}
 AU_SUBTYPES = {2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE"}
 
 
-AIFF, CAF = Layout("big"), Layout("big", size_bytes=8, padding=1)
+AIFF, CAF = ChunkLayout("big"), ChunkLayout("big", size_bytes=8, padding=1)
 
 
 def inspect_aiff(file: SeekableFile) -> Structure:
@@ -79,14 +79,14 @@ def inspect_au(file: SeekableFile) -> Structure:
         raise _lacks("AU", "a header of 24 bytes", file)
     offset, size, coding, rate_hz, channels = struct.unpack(">5I", head[4:])
     available = max(0, find_size(file) - offset)
-    audio = Chunk(b"", offset, available if is_placeholder(size) else size, available)
+    audio = FileChunk(b"", offset, available if is_placeholder(size) else size, available)
     return _describe(file, "AU", audio, 0, channels, rate_hz, AU_SUBTYPES.get(coding), "BIG", available - audio.size)
 
 
 def _describe(
     file: SeekableFile,
     name: str,
-    audio: Chunk,
+    audio: FileChunk,
     offset: int,
     channels: int,
     rate_hz: int,

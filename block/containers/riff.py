@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from block.containers.chunks import Layout, measure_rest, walk
+from block.containers.chunks import ChunkLayout, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,
@@ -25,10 +25,10 @@ from block.recording import RecordingError
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_WAVE = b"wave\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 PCM_TAG, FLOAT_TAG, EXTENSIBLE_TAG = 1, 3, 0xFFFE
-RIFF, RIFX, W64 = Layout("little"), Layout("big"), Layout("little", 16, 8, padding=8, counts_head=True)
+RIFF, RIFX, W64 = ChunkLayout("little"), ChunkLayout("big"), ChunkLayout("little", 16, 8, padding=8, counts_head=True)
 
 
-def find_layout(head: bytes) -> Layout | None:
+def find_layout(head: bytes) -> ChunkLayout | None:
     """Return the layout of a WAV that begins with `head`, 40 bytes; None if it isn't a WAV."""
     if head[:16] == W64_RIFF and head[24:40] == W64_WAVE:
         return W64
@@ -37,7 +37,7 @@ def find_layout(head: bytes) -> Layout | None:
     return {b"RIFF": RIFF, b"RF64": RIFF, b"BW64": RIFF, b"RIFX": RIFX}.get(head[:4])
 
 
-def inspect_wav(file: SeekableFile, layout: Layout) -> Structure:
+def inspect_wav(file: SeekableFile, layout: ChunkLayout) -> Structure:
     """Find the format and all audio of a WAV. Raise RecordingError if it has none, or an impossible one."""
     chunks = list(walk(file, layout, layout.head_bytes + (16 if layout is W64 else 4), b"data"))
     data = [chunk for chunk in chunks if chunk.name == b"data"]
@@ -57,7 +57,7 @@ def inspect_wav(file: SeekableFile, layout: Layout) -> Structure:
     )  # fmt: skip
 
 
-def _parse_format(form: bytes, layout: Layout) -> tuple[Pcm | None, float]:
+def _parse_format(form: bytes, layout: ChunkLayout) -> tuple[Pcm | None, float]:
     """Return the PCM format, or None for another codec, and the bytes per second. Raise RecordingError."""
     order = "<" if layout.order == "little" else ">"
     tag, channels, rate_hz, bytes_per_s, block_bytes, bits = struct.unpack(f"{order}HHIIHH", form[:16])
@@ -75,7 +75,7 @@ def _parse_format(form: bytes, layout: Layout) -> tuple[Pcm | None, float]:
     return Pcm(rate_hz, channels, subtype, layout.order.upper()), rate_hz * channels * SAMPLE_BYTES[subtype]
 
 
-def _build_header(form: bytes, size: int, layout: Layout) -> bytes:
+def _build_header(form: bytes, size: int, layout: ChunkLayout) -> bytes:
     """Return a header with nothing before the audio but its format, for audio of `size` bytes."""
     magic, order = (b"RIFX", ">") if layout.order == "big" else (b"RIFF", "<")
     chunk = b"fmt " + struct.pack(f"{order}I", len(form)) + form + bytes(len(form) % 2)

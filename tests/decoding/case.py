@@ -28,6 +28,7 @@ MISREAD = {
     "wav-two-data.wav": "reads the last of the two alone",
     "au-trailing-junk.au": "reads on behind the end that the header states",
     "vorbis-opus-chained.ogg": "reads the first link alone",
+    "mp3-joined-with-tags.mp3": "takes the tags for frames, and loses the audio around them",
     "caf-aac.caf": _DELAY, "matroska-mp3.mka": _DELAY,
 }  # fmt: skip
 ANSWERS = Path(__file__).parent / "ffmpeg_answers.json"

@@ -140,7 +140,6 @@ def au_cases() -> list[Case]:
         Case("au-mulaw.au", lambda: make_au(encode("mulaw", "pcm_mulaw", 8000), 8000, 1, 1), 8000),
         Case("au-alaw.au", lambda: make_au(encode("alaw", "pcm_alaw", 8000), 8000, 1, 27), 8000),
         Case("sphere.sph", lambda: make_sphere(pcm(order="<"), 16000), 16000, own_values=count_values(16000)),
-        Case("voc.voc", partial(encode, "voc", "pcm_u8", 8000), 8000, own_values=count_values(8000)),
     ]
     return cases
 

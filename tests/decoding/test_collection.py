@@ -31,7 +31,7 @@ def test_every_file_has_an_answer_that_is_right_unless_ffmpeg_misreads_it() -> N
     for case in CASES:
         if case.name in MISREAD:
             assert case.own_values is not None
-        else:
+        elif case.outcome != "refused":  # ffmpeg may read more formats
             assert abs(stored_answers()[case.name] - case.values) <= case.tolerance, case.name
         assert case.values == 0 if case.outcome == "refused" else case.values > 0 or case.note, case.name
 

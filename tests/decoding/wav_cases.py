@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from tests.decoding.case import Case
@@ -86,6 +87,8 @@ def form_cases() -> list[Case]:
         "w64-pipe.w64": "as ffmpeg writes it into a pipe",
     }
     cases = [Case(name, w, 44100, 2, own_values=values, note=notes.get(name, "")) for name, w in whole.items()]
+    # Without a size, its padding can't be told from its audio.
+    cases = [replace(case, tolerance=1) if case.name == "w64-pipe.w64" else case for case in cases]
     half = make(lambda data, fmt: make_rf64(data[: 2 * values], fmt, values // 2) + data[2 * values :])
     cases.append(Case("rf64-says-half.wav", half, 44100, 2, own_values=values // 2, warns=True, note=REST))
     for name, writer, head in (("rf64", rf64, 80), ("bw64", bw64, 80), ("w64", w64, 104)):
@@ -130,8 +133,8 @@ def size_cases() -> list[Case]:
         Case("wav-half.wav", partial(halve, pcm_wav), 16000, 1, "cut off", values // 2 - 11),
         Case("rifx-half.wav", partial(halve, partial(pcm_wav, order=">")), 16000, 1, "cut off", values // 2 - 11),
         Case(
-            "wav-one-value-short.wav", lambda: pcm_wav()[:-2], 16000, 1, "cut off", values - 1,
-            note="the least that can be cut off",
+            "wav-one-value-short.wav", lambda: pcm_wav()[:-2], 16000, 1, own_values=values - 1, warns=True,
+            note="less than 10 ms are missing",
         ),
         Case(
             "wav-half-of-3-gb.wav", partial(changed_wav, partial(make_wav, data_size=3_000_000_000)), 16000, 1,

@@ -81,8 +81,9 @@ def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labeled(
     whole, flac = (audio / "one.wav").read_bytes(), (audio / "dogs" / "two.FLAC").read_bytes()
     bad = {
         "empty.wav": (b"", "the file is empty"), "text.wav": (b"hello world\n" * 99, "cannot be decoded"),
-        "cut.wav": (whole[:5000], "cut off: 4956 of 160000 bytes"), "cut.flac": (flac[: len(flac) // 2], "decode"),
-        "noise.mp3": (np.random.default_rng(0).bytes(3000), "decode"), "garbled.flac": (flac[:200], "dama|decode"),
+        "cut.wav": (whole[:5000], "cut off: 4956 of 160000 bytes"), "cut.flac": (flac[: len(flac) // 2], "cut off"),
+        "noise.mp3": (np.random.default_rng(0).bytes(3000), "decode"),
+        "garbled.flac": (flac[:200], "cut off: 0 of 145530 values"),
     }  # fmt: skip
     for name, (content, _) in bad.items():
         (audio / name).write_bytes(content)

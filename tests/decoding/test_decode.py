@@ -1,0 +1,176 @@
+"""Every file of the collection is heard whole, or refused by name; and so is every beginning of one."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+from block.audio import DecodedAudio, decode, decode_wav
+from block.containers.riff import find_layout
+from block.containers.structure import AudioCutOff
+from block.recording import RecordingError
+from block.runtime.memory_file import MemoryFile
+from tests.decoding.case import STEP, Case
+from tests.decoding.collection import make_collection
+from tests.decoding.cuts import cut
+
+CASES = make_collection()
+WHOLE = [case for case in CASES if case.outcome == "whole"]
+# One or more of each container that states its size or its end. Raw frames don't, nor do sizes that are left open.
+STATING = (
+    "wav-s16-16000-1.wav", "wav-s24-48000-2.wav", "wav-f64-11025-2.wav", "wav-mulaw.wav", "wav-adpcm-ms.wav",
+    "wav-gsm.wav", "wav-mp3.wav", "rifx-s16-16000-1.wav", "rf64.wav", "bw64.wav", "w64.w64", "aiff-16.aiff",
+    "aifc-sowt.aifc", "aifc-ima4.aifc", "caf-be.caf", "caf-float-le.caf", "caf-aac.caf", "caf-alac.caf", "au-16.au",
+    "au-mulaw.au", "sphere.sph", "mp3-vbr-xing-44100-2.mp3", "mp3-cbr-xing-22050-2.mp3", "mp3-id3v2-cover-xing.mp3",
+    "vorbis-44100.ogg", "opus-2.ogg", "flac.oga", "speex.spx", "vorbis-chained.ogg", "flac-16000-1.flac",
+    "flac-48000-6.flac", "flac-id3v2.flac", "m4a-16000.m4a", "m4a-index-first.m4a", "m4a-alac.m4a", "3gp-amr.3gp",
+    "mp4-opus.mp4", "matroska-flac.mka", "matroska-aac.mka", "webm-opus.webm", "webm-vorbis.webm", "wma-2.wma",
+    "wavpack.wv", "tta.tta",
+)  # fmt: skip
+
+
+def name(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=name)
+def test_a_whole_file_is_heard_to_its_end_whatever_its_header_says(case: Case) -> None:
+    audio = decode(case.content, case.rate_hz)
+    assert (audio.rate_hz, audio.missing) == (case.rate_hz, "")
+    assert audio.positions == len(audio.waveform) == pytest.approx(case.values, abs=case.tolerance)
+    assert bool(audio.notes) == case.warns
+    if case.sound is not None:
+        mono = case.sound.mean(axis=1)
+        assert np.abs(audio.waveform - mono).max() < STEP
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.outcome == "cut off"], ids=name)
+def test_a_file_that_is_cut_off_is_refused_and_labeled_as_far_as_it_goes_on_demand(case: Case) -> None:
+    with pytest.raises(RecordingError, match="the audio is cut off: ") as caught:
+        decode(case.content)
+    if not isinstance(caught.value, AudioCutOff) or case.values == 0:
+        return  # none of it can be decoded
+    audio = decode(case.content, case.rate_hz, allow_truncated=True)
+    assert audio.missing
+    assert audio.positions == pytest.approx(case.values, abs=case.tolerance)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.outcome == "refused"], ids=name)
+def test_a_file_without_audio_is_refused_in_words_of_its_own(case: Case) -> None:
+    problem = decode_or_refuse(case.content)
+    if isinstance(problem, DecodedAudio):
+        assert problem.positions == 0  # which is refused later, as an empty recording
+    else:
+        assert problem.startswith(("the audio cannot be decoded", "the MP4 has no audio"))
+
+
+def decode_or_refuse(content: bytes) -> DecodedAudio | str:
+    try:
+        return decode(content)
+    except RecordingError as error:
+        return str(error)
+
+
+def decode_wav_or_refuse(content: bytes) -> DecodedAudio | str:
+    try:
+        return decode_wav(MemoryFile(content))
+    except RecordingError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if find_layout(case.content[:64]) is not None], ids=name)
+def test_a_wav_from_the_platform_is_read_like_one_from_a_folder_or_refused(case: Case) -> None:
+    from_folder, from_platform = decode_or_refuse(case.content), decode_wav_or_refuse(case.content)
+    if isinstance(from_platform, str):
+        assert from_platform == from_folder or "the WAV is compressed" in from_platform
+    else:
+        assert isinstance(from_folder, DecodedAudio)
+        assert from_platform.positions == from_folder.positions
+        assert np.array_equal(from_platform.waveform, from_folder.waveform)
+
+
+@pytest.mark.parametrize("case", [case for case in WHOLE if case.name in STATING], ids=name)
+def test_a_file_cut_anywhere_is_not_labeled_as_whole(case: Case) -> None:
+    few = 20 if os.environ.get("FUZZ") is None else 200
+    for beginning in cut(case.content, few):
+        try:
+            audio = decode(beginning, case.rate_hz)
+        except RecordingError:
+            continue
+        short = case.values - audio.positions
+        assert short <= case.tolerance or (audio.notes and short <= case.rate_hz / 100), f"{len(beginning)} bytes"
+
+
+def test_the_cuts_cover_every_container() -> None:
+    assert {case.name for case in WHOLE} >= set(STATING)
+
+
+@pytest.mark.parametrize("kind", ["m3u8", "sdp", "concat", "mov reference"])
+def test_no_file_makes_the_decoder_open_another_or_connect_anywhere(kind: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connected = threading.Event()
+
+        def accept() -> None:
+            try:
+                server.accept()
+                connected.set()
+            except OSError:
+                pass
+
+        threading.Thread(target=accept, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/secret.ts"
+        secret = WHOLE[0].write(tmp_path)
+        content = {
+            "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{url}\n#EXT-X-ENDLIST\n",
+            "sdp": f"v=0\nc=IN IP4 127.0.0.1\nm=audio {server.getsockname()[1]} RTP/AVP 0\n",
+            "concat": f"ffconcat version 1.0\nfile {secret}\n",
+            "mov reference": f"\0\0\0\x14ftypqt  \0\0\0\0qt  \0\0\1\0moov{url}".ljust(300, "\0"),
+        }[kind]
+        with pytest.raises(RecordingError):
+            decode(content.encode("latin-1"))
+        server.shutdown(socket.SHUT_RDWR)
+    assert not connected.is_set()
+
+
+def test_nothing_that_a_decoder_prints_reaches_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    for case in CASES:
+        if case.outcome == "cut off" or case.warns:
+            try:
+                decode(case.content, allow_truncated=True)
+            except RecordingError:
+                continue
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_size_beyond_32_bits_is_read_to_the_end_without_reading_the_file() -> None:
+    from block.containers.riff import RIFF, inspect_wav
+    from block.containers.structure import Span
+
+    header = next(case for case in WHOLE if case.name == "wav-s16-16000-1.wav").content[:44]
+    size = (1 << 32) + 64_000
+
+    class Huge(io.BytesIO):
+        """A WAV of more than 4 GiB of zeros, behind a header that states the remainder."""
+
+        def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+            self.at = {os.SEEK_SET: 0, os.SEEK_END: 44 + size}.get(whence, 0) + offset
+            return self.at
+
+        def read(self, count: int | None = -1, /) -> bytes:
+            assert count is not None
+            assert 0 <= count <= 1 << 16
+            whole = header[:40] + (64_000).to_bytes(4, "little")
+            part = whole[self.at : self.at + count]
+            return part + bytes(min(count, 44 + size - self.at) - len(part))
+
+    structure = inspect_wav(Huge(), RIFF)
+    assert structure.spans == (Span(44, 44 + size),)
+    assert (structure.missing, structure.notes) == ("", ())
