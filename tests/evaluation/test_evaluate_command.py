@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -196,6 +197,17 @@ def test_folders_named_after_a_label_of_interest_are_annotations(evaluate, recor
             evaluate(*compare, "--audioset-labels", "Silence", *option)
     with pytest.raises(SettingsError, match="expected the same windows; to compare different ones, give --annotations"):
         evaluate("--audioset-labels", "Silence", "--compare", "win-size-ms=1000", "win-size-ms=2000")
+
+
+def test_annotations_and_folders_with_names_that_are_not_utf_8_are_evaluated(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(recordings, odd)
+    except OSError:
+        pytest.skip("the file system can't have such names")
+    code, found = evaluate("--bootstrap", "100", folder=odd)
+    assert code == 0
+    assert r"caf\xe9" in found["settings"]["annotations"]
 
 
 def test_what_cannot_be_evaluated_is_refused_with_one_line(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
