@@ -26,6 +26,7 @@ from block.evaluation.evaluation import (
 from block.evaluation.examples import Moment, find_least_certain, find_mistakes
 from block.evaluation.formatting import list_names
 from block.evaluation.ground_truth import GroundTruth, read_ground_truth
+from block.evaluation.outside import find_outside
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
@@ -170,6 +171,7 @@ def _report_metrics(
     scores = _compute_all(configurations, [present[names[row]] for row in rows], out, "annotated files")
     if scores is None:
         return CANCELED
+    lengths_s = {name_uniquely(path): scores.each[0].clips[path].seconds for path in scores.paths}
     facts = ReportFacts(
         f"Labels of {format_path(root.resolve().name)} compared with your annotations",
         _describe_settings(root, annotations, configurations[0].job, scores.each[0]),
@@ -178,6 +180,7 @@ def _report_metrics(
         tuple(name for name in names if name not in present),
         tuple(sorted(present.keys() - set(names))),
         scores.failed,
+        tuple(find_outside(annotations, lengths_s)),
     )
     ground_truth = ground_truth.select([row for row in rows if present[names[row]] in scores.paths])
     resamples = Resamples(len(scores.paths), options.bootstrap, options.seed)

@@ -99,6 +99,7 @@ def test_the_labels_of_a_run_agree_with_themselves(run, tmp_path: Path, score_fu
     assert run("evaluate", "--out", str(report), "--score-function", score_function, *options) == 0
     found = json.loads((report / "evaluation.json").read_text())
     assert (found["annotated_and_missing"], found["present_and_not_annotated"], found["failed"]) == ([], [], {})
+    assert "outside_of_recordings" not in found
     assert found["figures"]["clips"] == len(ODD_NAMES) - 1
     pooled = found["figures"]["micro"]["segments_as_labelled"]
     assert pooled["precision"]["value"] == pooled["recall"]["value"] == 1
