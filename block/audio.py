@@ -190,9 +190,9 @@ class _MonoReader:
 
 def _average(block: npt.NDArray[np.floating[Any]]) -> Waveform:
     """Return the mean of the channels."""
-    with np.errstate(invalid="ignore"):  # ∞ − ∞ is reported later
+    with np.errstate(invalid="ignore", over="ignore"):  # ∞ is reported later
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64)
-    return np.asarray(mono, np.float32)
+        return np.asarray(mono, np.float32)
 
 
 def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: float) -> Fraction:

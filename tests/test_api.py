@@ -54,7 +54,7 @@ def test_the_segments_are_those_of_the_command(
     for name, value in OPTIONS.items():
         argv += [f"--{name.replace('_', '-')}", str(value)]
     assert main(argv) == 0
-    with open(tmp_path / "out" / "labels.csv", newline="") as file:
+    with open(tmp_path / "out" / "labels.csv", newline="", encoding="utf-8-sig") as file:
         written = [
             (row["file"], row["start_s"], row["end_s"], row["label"], float(row["score"]))
             for row in csv.DictReader(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +26,11 @@ from block.evaluation.evaluation import (
 from block.evaluation.examples import Moment, find_least_certain, find_mistakes
 from block.evaluation.formatting import list_names
 from block.evaluation.ground_truth import GroundTruth, read_ground_truth
+from block.evaluation.outside import find_outside
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
-from block.folder.listing import find_recordings, format_path
+from block.folder.listing import find_recordings, format_path, name_uniquely
 from block.folder.output_folder import lock
 from block.formatting import count
 from block.labeling.job import Job, format_labels
@@ -56,8 +56,7 @@ def main(argv: Sequence[str]) -> int:
     if root.resolve().is_relative_to(out.resolve()):
         raise SettingsError(f"--out {out} contains the folder of recordings; choose a folder that doesn't")
     with lock(out):
-        # Compare names in one Unicode form: é may be one character or two.
-        present = {_normalize(file): file for file in find_recordings(root, exclude=out).files}
+        present = {name_uniquely(path): path for path in find_recordings(root, exclude=out).files}
         annotations = _read_annotations(options, root, present)
         configurations = configure(options, annotations)
         if annotations is None:
@@ -77,14 +76,10 @@ def check_installed() -> None:
         ) from None
 
 
-def _normalize(file: str) -> str:
-    return unicodedata.normalize("NFC", format_path(file))
-
-
 def _read_annotations(options: argparse.Namespace, root: Path, present: dict[str, str]) -> Annotations | None:
     """Return the annotations; None for a comparison in which neither a file nor a folder names labels."""
     if options.annotations:
-        return read_csv(Path(options.annotations))
+        return read_csv(Path(options.annotations), present)
     if options.compare and not names_any_label(options, {file.partition("/")[0] for file in present if "/" in file}):
         return None
     return from_folders(root, present)
@@ -116,7 +111,7 @@ def _compute_all(
         if each[-1].canceled:
             print("canceled; run the same command again to continue")
             return None
-    failed = tuple(sorted({format_path(path): why for one in each for path, why in one.failed.items()}.items()))
+    failed = tuple(sorted({name_uniquely(path): why for one in each for path, why in one.failed.items()}.items()))
     readable = tuple(path for path in paths if all(path in one.clips for one in each))
     if not readable:
         raise SettingsError(f"none of the {what} could be read, for example {failed[0][0]}: {failed[0][1]}")
@@ -149,7 +144,7 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
     if agreement is None:
         raise SettingsError("--compare: A and B get different windows of the same recordings; give --annotations")
     settings = _describe_settings(root, None, a.job, scores.each[0])
-    facts = ReportFacts(f"Agreement of A and B on {root.resolve().name}", settings, failed=scores.failed)
+    facts = ReportFacts(f"Agreement of A and B on {format_path(root.resolve().name)}", settings, failed=scores.failed)
     print("\n".join(("", f"A: {a.name}", f"B: {b.name}", *agreement.lines(), "")))
     for file, reason in scores.failed:
         print(f"could not be read: {file}: {reason}")
@@ -166,24 +161,26 @@ def _report_metrics(
     ground_truth = read_ground_truth(annotations, configurations[0].resolver, options.exhaustive)
     check_labels(configurations)
     _check_any_judged(ground_truth)
-    names = [_normalize(file) for file in ground_truth.files]
+    names = ground_truth.files
     rows = [row for row, name in enumerate(names) if name in present]
     if not rows:
         raise SettingsError(
-            f"none of the annotated files is in {root} ({len(names)} missing, for example {ground_truth.files[0]!r}); "
+            f"none of the annotated files is in {root} ({len(names)} missing, for example {names[0]!r}); "
             "make their paths relative to that folder"
         )
     scores = _compute_all(configurations, [present[names[row]] for row in rows], out, "annotated files")
     if scores is None:
         return CANCELED
+    lengths_s = {name_uniquely(path): scores.each[0].clips[path].seconds for path in scores.paths}
     facts = ReportFacts(
-        f"Labels of {root.resolve().name} compared with your annotations",
+        f"Labels of {format_path(root.resolve().name)} compared with your annotations",
         _describe_settings(root, annotations, configurations[0].job, scores.each[0]),
         options.exhaustive,
         options.segment_s if annotations.is_strong else None,
-        tuple(file for file, name in zip(ground_truth.files, names, strict=True) if name not in present),
+        tuple(name for name in names if name not in present),
         tuple(sorted(present.keys() - set(names))),
         scores.failed,
+        tuple(find_outside(annotations, lengths_s)),
     )
     ground_truth = ground_truth.select([row for row in rows if present[names[row]] in scores.paths])
     resamples = Resamples(len(scores.paths), options.bootstrap, options.seed)
@@ -235,7 +232,7 @@ def _describe_settings(
         annotated = (("annotations", f"{annotations.source}: {count(len(annotations.rows), 'row')} {kind}"),)
         windows = f"{windows}; a clip gets the highest score of its windows"
     return (
-        ("recordings", f"{len(scores.clips)} in {root}, {seconds / 60:.1f} min"),
+        ("recordings", f"{len(scores.clips)} in {format_path(str(root))}, {seconds / 60:.1f} min"),
         *annotated,
         ("model", f"{job.checkpoint.name}, sha256 {job.checkpoint.sha256()[:12]}"),
         ("labels of interest", f"{format_labels(decisions.labels)}; all else: {decisions.other_label}"),

@@ -5,17 +5,21 @@
     LABEL/anything.wav          a folder per class, without a CSV
 
 Columns may be in any order, and unknown ones are ignored, so the `labels.csv` that `label` writes can be corrected by
-hand and used here. A row with only a file means that the file contains none of the labels.
+hand, or saved by a spreadsheet, and used here. A row with only a file means that the file contains none of the labels.
 """
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from block.folder.csv_table import escape_cell, read_table
+from block.folder.label_files import COLUMNS
+from block.folder.listing import format_path, name_uniquely
 from block.formatting import count, make_printable
 from block.settings import SettingsError
 
@@ -47,81 +51,102 @@ class Annotations:
         return list(dict.fromkeys(row.file for row in self.rows))
 
 
-def read_csv(path: Path) -> Annotations:
-    """Read annotations. Raise SettingsError with file and line if a row can't be read."""
+def read_csv(path: Path, names: Collection[str] = ()) -> Annotations:
+    """Read annotations. `names` are those of the recordings in the folder, as `name_uniquely` returns them.
+
+    Raise SettingsError with file and line if a row can't be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise SettingsError(f"{path}, line {line}: not UTF-8 text; save the CSV as UTF-8") from None
+        table = read_table(path)
     except OSError as error:
         raise SettingsError(f"--annotations {path} cannot be read: {error.strerror or error}") from None
-    lines = text.splitlines(keepends=True)
-    if not "".join(lines).strip():
+    if not any(map(str.strip, table.header.cells)) and not table.rows:
         raise SettingsError(f"{path} is empty; expected a header, {FILE},{LABEL} or {FILE},{START},{END},{LABEL}")
-    # Spreadsheets may write semicolons or tabs instead of commas: take what the header uses most.
-    reader = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count), strict=True)
-    rows: list[Annotation] = []
-    try:
-        columns = _find_columns(path, next(reader))
-        is_strong = START in columns
-        before = reader.line_num
-        for cells in reader:
-            line, before = before + 1, reader.line_num
-            if any(cell.strip() for cell in cells):
-                rows.append(_read_row(f"{path}, line {line}", cells, columns, is_strong))
-    except csv.Error as error:
-        raise SettingsError(f"{path}, line {reader.line_num}: {error}") from None
-    if not rows:
+    columns = _find_columns(f"{path}, line {table.header.line}", table.header.cells)
+    if not table.rows:
         raise SettingsError(f"{path} has a header but no annotations; add a row for each label")
-    return Annotations(str(path), is_strong, tuple(rows))
+    rows = [_read_row(f"{path}, line {row.line}", row.cells, columns, table.parse_number) for row in table.rows]
+    found = find_files([row.file for row in rows], names, is_labels_csv=tuple(table.header.cells) == COLUMNS)
+    rows = [replace(row, file=found[row.file]) for row in rows]
+    return Annotations(format_path(str(path)), START in columns, tuple(rows))
 
 
-def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+def _find_columns(place: str, header: Sequence[str]) -> dict[str, int]:
     """Return the positions of the known columns. Raise SettingsError if one is missing or occurs twice."""
     names = [name.strip().lower() for name in header]
     for name in (FILE, START, END, LABEL):
         if names.count(name) > 1:
-            raise SettingsError(f"{path}, line 1: got the column {name} {names.count(name)} times, expected it once")
+            raise SettingsError(f"{place}: got the column {name} {names.count(name)} times, expected it once")
     columns = {name: names.index(name) for name in (FILE, START, END, LABEL) if name in names}
     if FILE not in columns or LABEL not in columns or (START in columns) != (END in columns):
         raise SettingsError(
-            f"{path}, line 1: got the columns {make_printable(', '.join(header), 200)}; expected {FILE} and {LABEL}, "
-            f"and, if labels have times, {START} and {END}"
+            f"{place}: got the columns {make_printable(', '.join(header), 200)}; expected {FILE} and {LABEL}, and, if "
+            f"labels have times, {START} and {END}"
         )
     return columns
 
 
-def _read_row(place: str, cells: Sequence[str], columns: dict[str, int], is_strong: bool) -> Annotation:
+def _read_row(
+    place: str, cells: Sequence[str], columns: Mapping[str, int], parse_number: Callable[[str], float]
+) -> Annotation:
     if len(cells) <= max(columns.values()):
         raise SettingsError(
             f"{place}: got {count(len(cells), 'column')}, expected at least {max(columns.values()) + 1}; quote labels "
             'that contain a comma: "Waves, surf"'
         )
     given = {name: cells[position].strip() for name, position in columns.items()}
-    file, label = as_relative(given[FILE]), given[LABEL]
-    if not file:
+    file, label = cells[columns[FILE]], given[LABEL]
+    if not given[FILE]:
         raise SettingsError(f"{place}: got no file; add its path, relative to the folder of recordings")
-    if not is_strong:
+    if START not in columns:
         return Annotation(place, file, label)
     if not label:
         if given[START] or given[END]:
             raise SettingsError(f"{place}: got times but no label; add the label, or remove the times")
         return Annotation(place, file, label)
-    start_s, end_s = _read_seconds(place, START, given[START]), _read_seconds(place, END, given[END])
+    start_s, end_s = (_read_seconds(place, name, given[name], parse_number) for name in (START, END))
     if not start_s < end_s:
         raise SettingsError(f"{place}: got an event from {start_s:g} s to {end_s:g} s; it must end after it starts")
     return Annotation(place, file, label, start_s, end_s)
 
 
-def _read_seconds(place: str, column: str, text: str) -> float:
+def _read_seconds(place: str, column: str, text: str, parse_number: Callable[[str], float]) -> float:
     try:
-        value = float(text)
+        value = parse_number(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise SettingsError(f"{place}: got {make_printable(text)!r} for {column}, expected seconds, 0 or more")
+        raise SettingsError(
+            f"{place}: got {make_printable(text)!r} for {column}, expected seconds, 0 or more, such as 2.5"
+        )
     return value
+
+
+def find_files(given: Sequence[str], names: Collection[str], is_labels_csv: bool) -> dict[str, str]:
+    """Return the name that each of the paths `given` means; for a path without a recording, the path.
+
+    A path that is one of `names` means exactly that one. Any other may have Windows separators, blanks around it, or
+    another Unicode form, if a single name fits. `label` writes each recording under one name only: in a labels.csv, a
+    recording that is there under its own name isn't meant by another path.
+    """
+    known = frozenset(names)
+    free = known.difference(given) if is_labels_csv else known
+    by_form: defaultdict[str, list[str]] = defaultdict(list)
+    for name in known:
+        by_form[_compose(name)].append(name)
+    found = {}
+    for text in dict.fromkeys(given):
+        path = as_relative(text)
+        forms = by_form[_compose(path)]
+        # People write names as they are in the folder, without the escapes of labels.csv.
+        others = (name_uniquely(text), escape_cell(text), path, *(forms if len(forms) == 1 else ()))
+        likely = (other for other in others if other in free)
+        found[text] = text if text in known else next(likely, text if is_labels_csv else path)
+    return found
+
+
+def _compose(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def as_relative(file: str) -> str:
@@ -140,4 +165,4 @@ def from_folders(folder: Path, files: Iterable[str]) -> Annotations:
     ]
     if not rows:
         raise SettingsError(f"{folder} has no subfolder with recordings; use one per class, or give --annotations FILE")
-    return Annotations(f"the folders in {folder}", False, tuple(rows))
+    return Annotations(f"the folders in {format_path(str(folder))}", False, tuple(rows))

@@ -28,6 +28,8 @@ def as_json(evaluation: Evaluation) -> str:
         "failed": dict(facts.failed),
         "figures": _list_metrics(evaluation, evaluation.first),
     }
+    if facts.outside:
+        content["outside_of_recordings"] = facts.outside
     if evaluation.second is not None:
         content["compared"] = {
             "a": evaluation.first.name,

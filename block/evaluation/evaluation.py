@@ -12,6 +12,7 @@ from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.metrics import Detections, MetricComparison, Metrics, compare, compute_metrics
+from block.evaluation.outside import OutsideEvent
 from block.evaluation.predictions import Clip, Prediction, decide_windows, find_reached, gather_detections, predict
 from block.evaluation.rates import Rates, compute_clip_rates
 from block.evaluation.thresholds import Fit, Goal, Translation, fit_threshold, translate_threshold
@@ -144,6 +145,7 @@ class ReportFacts:
     missing: tuple[str, ...] = ()
     not_annotated: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    outside: tuple[OutsideEvent, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

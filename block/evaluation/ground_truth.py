@@ -100,6 +100,7 @@ class LabelResolver:
         """
         typed = normalize_name(row.label)
         by_name = self._by_name.get(typed, set())
+        by_name = {at for at in by_name if self.targets[at].name == row.label} or by_name
         if typed in self._none and not by_name:
             return frozenset()
         index = _find_class(self._classes, row)

@@ -17,6 +17,7 @@ from block.evaluation.formatting import (
     list_names,
 )
 from block.evaluation.metrics import Difference
+from block.evaluation.outside import describe_outside
 from block.evaluation.rates import Rates, RateTable
 from block.formatting import count, make_printable
 
@@ -41,9 +42,9 @@ def format_metrics(evaluation: Evaluation) -> str:
 
 
 def list_files(evaluation: Evaluation) -> list[str]:
-    """Return one line for each kind of mismatch between annotations and folder, long lists shortened."""
+    """Return one line for each kind of mismatch between annotations and recordings, long lists shortened."""
     facts = evaluation.facts
-    lines = []
+    lines = [describe_outside(facts.outside)] if facts.outside else []
     for noun, what, items in (
         ("file", "annotated but not in the folder", facts.missing),
         ("file", "in the folder but not annotated (ignored)", facts.not_annotated),

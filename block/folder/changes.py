@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from block.folder.csv_table import read_table
+from block.folder.label_files import COLUMNS
 from block.folder.labeled_file import LabeledFile
 from block.formatting import LABELS_LISTED, LabelTotals, add_segment, count, make_printable
+from block.settings import SettingsError
 
 
 class LabelRow(NamedTuple):
@@ -28,12 +30,13 @@ def read_labels(path: Path) -> FolderLabels | None:
     """Return the labels in a labels.csv; None if there is no such file, or only a damaged one."""
     labels: dict[str, list[LabelRow]] = defaultdict(list)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, strict=True):
-                seconds = float(row["end_s"]) - float(row["start_s"])
-                found = LabelRow(int(row["start_index"]), int(row["end_index"]), row["label"], seconds)
-                labels[row["file"]].append(found)
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        table = read_table(path)
+        columns = [table.header.cells.index(name) for name in COLUMNS]
+        for row in table.rows:
+            file, start_s, end_s, start, end, label, _ = (row.cells[at] for at in columns)
+            seconds = table.parse_number(end_s) - table.parse_number(start_s)
+            labels[file].append(LabelRow(int(start), int(end), label, seconds))
+    except (OSError, SettingsError, ValueError, IndexError):
         return None
     return labels
 

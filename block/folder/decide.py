@@ -9,7 +9,7 @@ from pathlib import Path
 from block.folder.info_labels import is_uploadable
 from block.folder.label_files import FAILED, write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import format_path
+from block.folder.listing import format_path, name_uniquely
 from block.folder.manifest import Manifest
 from block.folder.output_folder import RunFile
 from block.formatting import count, describe_totals, list_first, make_printable
@@ -77,10 +77,10 @@ def collect_files(
     no_scores = f"its scores could not be stored: {write_error}" if write_error else NO_SCORES
     files: list[LabeledFile] = []
     truncated: dict[str, str] = {}
-    failed = {format_path(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
+    failed = {name_uniquely(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
     for entry in manifest.entries:
         if entry.path not in labeled:
-            failed[format_path(entry.path)] = entry.problem or no_scores
+            failed[name_uniquely(entry.path)] = entry.problem or no_scores
             continue
         if entry.rate_hz < 1:
             raise ValueError(f"a rate of {entry.rate_hz} Hz for {entry.path!r}")

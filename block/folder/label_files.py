@@ -1,14 +1,16 @@
-"""Write the label files in the chosen formats, each completely or not at all, and remove those of other formats."""
+"""Write the label files in the chosen formats, each completely or not at all, and remove those of other formats.
+
+`csv_table` says how cells of labels.csv and failed.csv are written.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from block.folder import audacity, info_labels, label_studio
+from block.folder.csv_table import BOM, format_cell, format_rows
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.runtime.atomic_file import open_atomic, write_atomic
 
@@ -29,11 +31,11 @@ def write_outputs(
 
     Remove files that an earlier run wrote in other formats: their labels are out of date. Raise OSError.
     """
-    write_atomic(out / FAILED, format_rows([("file", "reason"), *failed.items()]))
+    write_atomic(out / FAILED, BOM + format_rows([("file", "reason"), *failed.items()]))
     with ExitStack() as stack:
         if "csv" in formats:
             table = stack.enter_context(open_atomic(out / CSV))
-            table.write(format_rows([COLUMNS]))
+            table.write(BOM + format_rows([COLUMNS]))
             for file in files:
                 table.write(format_segments(file))
         for chosen, name, module, format_file in (
@@ -58,17 +60,9 @@ def write_outputs(
 
 def format_segments(file: LabeledFile) -> str:
     """Return a CSV row per segment. `end_index` is its last value; `end_s` is the start of the next segment."""
-    return format_rows(
-        (
-            file.name, f"{file.to_seconds(segment.start):.6f}", f"{file.to_seconds(segment.end):.6f}",
-            segment.start, segment.end - 1, segment.label, f"{segment.score:.4f}",
-        )
+    name = format_cell(file.name)
+    return "".join(
+        f"{name},{file.to_seconds(segment.start):.6f},{file.to_seconds(segment.end):.6f},"
+        f"{segment.start},{segment.end - 1},{format_cell(segment.label)},{segment.score:.4f}\r\n"
         for segment in file.segments
-    )  # fmt: skip
-
-
-def format_rows(rows: Iterable[Sequence[object]]) -> str:
-    """Return CSV lines that end in CR LF. Cells with a comma, a quote or a line break are quoted."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue()
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from block.folder.listing import format_path
+from block.folder.listing import name_uniquely
 from block.folder.object_store_uri import is_uri, object_uri
 from block.recording import Segment
 
@@ -29,8 +29,8 @@ class LabeledFile:
 
     @property
     def name(self) -> str:
-        """The path as valid Unicode text."""
-        return format_path(self.path)
+        """The path as valid Unicode text, unique in its folder."""
+        return name_uniquely(self.path)
 
     def to_seconds(self, position: int) -> float:
         """Return the time of the value at `position`, in seconds."""

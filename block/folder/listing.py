@@ -8,6 +8,7 @@ whatever the machine's locale.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,6 +102,11 @@ def get_ending(path: str) -> str:
 def format_path(path: str) -> str:
     r"""Return a path as valid Unicode text: a byte that is not UTF-8 becomes `\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def name_uniquely(path: str) -> str:
+    r"""Return a path as valid Unicode text that no other path has: `format_path`, but `\x5c` for a `\` before `xNN`."""
+    return format_path(re.sub(r"\\(?=x[0-9a-f]{2})", r"\\x5c", path))
 
 
 def _relative_folder(folder: str, root: Path) -> str:

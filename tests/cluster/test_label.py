@@ -123,7 +123,7 @@ def test_a_recording_that_crashes_its_worker_fails_and_the_others_are_labeled(
     done = label(folder, out, "--ray", two.address, "--ray-workers", "2")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "4 labeled, 1 failed" in done.stdout
-    with (out / "failed.csv").open(newline="") as file:
+    with (out / "failed.csv").open(newline="", encoding="utf-8-sig") as file:
         (failed,) = csv.DictReader(file)
     assert failed["file"] == "deadly.wav"
     assert "the worker process died 2 times while labeling this recording" in failed["reason"]

@@ -87,7 +87,7 @@ def form_cases() -> list[Case]:
         "w64-pipe.w64": "as ffmpeg writes it into a pipe",
     }
     cases = [Case(name, w, 44100, 2, own_values=values, note=notes.get(name, "")) for name, w in whole.items()]
-    # Without a size, its padding can't be told from its audio.
+    # Without a size, its padding looks like its audio.
     cases = [replace(case, tolerance=1) if case.name == "w64-pipe.w64" else case for case in cases]
     half = make(lambda data, fmt: make_rf64(data[: 2 * values], fmt, values // 2) + data[2 * values :])
     cases.append(Case("rf64-says-half.wav", half, 44100, 2, own_values=values // 2, warns=True, note=REST))

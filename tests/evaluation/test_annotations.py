@@ -40,10 +40,20 @@ def test_strong_rows_have_times_and_a_row_with_only_a_file_has_no_label(written)
     ]  # fmt: skip
 
 
+def test_what_german_spreadsheets_save_is_read(written) -> None:  # type: ignore[no-untyped-def]
+    head = "\ufefffile;start_s;end_s;start_index;end_index;label;score\r\n"
+    found = read_csv(written("sep=;\r\n" + head[1:] + "a.wav;0,000000;1,75;0;127999;Dog;0,7884\r\n"))
+    assert [(row.label, row.start_s, row.end_s) for row in found.rows] == [("Dog", 0.0, 1.75)]
+    assert found.rows[0].place.endswith("notes.csv, line 3")
+    assert read_csv(written(head + "a.wav;0,5;1.75;0;1;Dog;0\r\n")).rows[0].start_s == 0.5
+    assert read_csv(written((head + "a.wav;0,5;1,75;0;1;Dog;0\r\n").encode("utf-16-le"))).rows[0].end_s == 1.75
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is empty; expected a header, file,label"),
+        ("\ufeff \n\n", "is empty; expected a header, file,label"),
         ("file,label\n", "a header but no annotations"),
         ("name,label\na,Dog\n", r"line 1: got the columns name, label; expected file and label"),
         ("file,label,start_s\na,Dog,1\n", r"line 1: .* if labels have times, start_s and end_s"),
@@ -51,6 +61,13 @@ def test_strong_rows_have_times_and_a_row_with_only_a_file_has_no_label(written)
         ("file,label\na.wav\n", "line 2: got 1 column, expected at least 2"),
         ("file,label\n ,Dog\n", "line 2: got no file"),
         ("file,start_s,end_s,label\na,1,2,Dog\na,one,2,Dog\n", "line 3: got 'one' for start_s, expected seconds"),
+        (
+            'file,start_s,end_s,label\na,"0,5",2,Dog\n',
+            "got '0,5' for start_s, expected seconds, 0 or more, such as 2.5",
+        ),
+        ("file;start_s;end_s;label\na;1.000,5;2000;Dog\n", "line 2: got '1.000,5' for start_s"),
+        ("sep=;\nfile;labels\na;b\n", "line 2: got the columns file, labels; expected file and label"),
+        ("sep=|\nfile|label\na|b\n", "line 1: got the separator '|', expected a comma, a semicolon or a tab"),
         ("file,start_s,end_s,label\na,1,inf,Dog\n", "line 2: got 'inf' for end_s"),
         ("file,start_s,end_s,label\na,-1,2,Dog\n", "line 2: got '-1' for start_s"),
         ("file,start_s,end_s,label\na,2,2,Dog\n", "line 2: got an event from 2 s to 2 s"),
@@ -61,7 +78,7 @@ def test_strong_rows_have_times_and_a_row_with_only_a_file_has_no_label(written)
     ],
 )
 def test_an_unreadable_file_is_refused_with_the_line_at_fault(written, text, message: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=message.replace("|", r"\|")):
         read_csv(written(text))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -196,6 +197,40 @@ def test_folders_named_after_a_label_of_interest_are_annotations(evaluate, recor
             evaluate(*compare, "--audioset-labels", "Silence", *option)
     with pytest.raises(SettingsError, match="expected the same windows; to compare different ones, give --annotations"):
         evaluate("--audioset-labels", "Silence", "--compare", "win-size-ms=1000", "win-size-ms=2000")
+
+
+def test_events_outside_of_their_recordings_are_questioned_in_the_log_and_in_the_report(
+    evaluate, tmp_path, capsys
+) -> None:  # type: ignore[no-untyped-def]
+    rows = [("Dog/0.wav", 0, 2, "Dog"), ("Dog/1.wav", 5, 6, "Dog"), ("Music/0.wav", 0, 4.5, "Music")]
+    code, found = evaluate("--annotations", write_annotations(tmp_path / "a.csv", rows, strong=True))
+    question = (
+        "2 annotations lie outside of their recordings (Dog/1.wav: 5 to 6 s, it is 3 s long): are the times in "
+        "milliseconds?"
+    )
+    assert code == 0
+    assert question in capsys.readouterr().out.splitlines()
+    assert [one["file"] for one in found["outside_of_recordings"]] == ["Dog/1.wav", "Music/0.wav"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "2 annotations outside of the recording: are the times in milliseconds?" in page
+    assert "<li>Music/0.wav: 0 to 4.5 s, it is 3 s long</li>" in page
+
+
+def test_times_in_milliseconds_are_refused(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    rows = [(f"{label}/0.wav", 0, 2000, label) for label in LABELS]
+    with pytest.raises(SettingsError, match=r"a\.csv: 3 annotations lie outside .* are the times in milliseconds\?"):
+        evaluate("--annotations", write_annotations(tmp_path / "a.csv", rows, strong=True))
+
+
+def test_annotations_and_folders_with_names_that_are_not_utf_8_are_evaluated(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(recordings, odd)
+    except OSError:
+        pytest.skip("the file system can't have such names")
+    code, found = evaluate("--bootstrap", "100", folder=odd)
+    assert code == 0
+    assert r"caf\xe9" in found["settings"]["annotations"]
 
 
 def test_what_cannot_be_evaluated_is_refused_with_one_line(evaluate, recordings, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -28,6 +28,14 @@ def test_a_label_may_be_annotated_by_its_class_or_by_its_new_name_in_any_case() 
     assert found(resolver, "whimper (DOG)") == {"Whimper (dog)"}
 
 
+def test_of_new_names_that_differ_only_in_case_or_blanks_the_one_as_written_is_meant() -> None:
+    resolver = names("Dog (x y), Music (X y), Speech (x\u2028y)")
+    for label in ("x y", "X y", "x\u2028y"):
+        assert found(resolver, label) == {label}
+    assert found(resolver, "X Y") == {"x y", "X y", "x\u2028y"}
+    assert found(resolver, "dog") == {"x y"}
+
+
 def test_classes_with_the_same_new_name_share_a_target() -> None:
     resolver = names("Whimper (hound), Speech, Dog (hound)")
     assert [(target.name, target.members) for target in resolver.targets] == [("hound", (0, 2)), ("Speech", (1,))]

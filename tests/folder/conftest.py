@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import soundfile
 
 from block import cli
+from tests.folder import readers
 
 
 def tones(seconds: float, rate: int, seed: int = 0) -> npt.NDArray[np.float64]:
@@ -23,8 +23,7 @@ def tones(seconds: float, rate: int, seed: int = 0) -> npt.NDArray[np.float64]:
 
 def rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file as dictionaries."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, strict=True))
+    return readers.csv_rows(path.read_bytes().decode())
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 info.labels: what edge-impulse-cli's types and the validator it shares with the service ask for. Audacity: its manual,
 "Importing and Exporting Labels". Label Studio: its guide, "Import pre-annotated data", and the Labels tag's results.
+CSV: RFC 4180, and the module `csv_table` for what the block does to cells that look like formulas.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -20,6 +23,22 @@ class Span:
     start: float
     end: float
     label: str
+
+
+def csv_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file. Raise AssertionError if a spreadsheet would treat a cell as a formula."""
+    assert text.startswith("\ufeff")
+    found = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
+    assert not [cell for row in found for cell in row.values() if _is_formula(cell)]
+    return [{name: _read_cell(cell) for name, cell in row.items()} for row in found]
+
+
+def _is_formula(cell: str) -> bool:
+    return cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in tuple("=+-@＝＋－＠")
+
+
+def _read_cell(cell: str) -> str:
+    return cell.removeprefix("'") if _is_formula(cell.lstrip("'")) else cell
 
 
 def info_labels(text: str) -> dict[str, list[Span]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from block.folder.changes import LabelRow, collect_labels, describe_changes, read_labels
-from block.folder.label_files import COLUMNS, format_rows, format_segments
+from block.folder.csv_table import format_rows
+from block.folder.label_files import COLUMNS, format_segments
 from block.folder.labeled_file import LabeledFile
 from block.recording import Segment
 from tests.folder.conftest import rows

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from pathlib import Path
@@ -12,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.folder import info_labels, label_files, label_studio
+from block.folder import info_labels, label_studio
 from block.folder.audacity import format_track, track_path
-from block.folder.label_files import write_outputs
+from block.folder.csv_table import BOM, format_rows
+from block.folder.label_files import COLUMNS, format_segments, write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import format_path
 from block.recording import Segment
@@ -45,10 +44,8 @@ def make_context(folder: str = "/data/rec ü", out: str = "/data/out") -> Output
 @given(st.lists(labeled_files(), max_size=4, unique_by=lambda file: file.name))
 def test_every_format_keeps_all_segments_whatever_characters_names_and_labels_contain(files: list[LabeledFile]) -> None:
     around = make_context()
-    table = label_files.format_rows([label_files.COLUMNS]) + "".join(
-        label_files.format_segments(file) for file in files
-    )
-    read = list(csv.DictReader(io.StringIO(table, newline=""), strict=True))
+    table = BOM + format_rows([COLUMNS]) + "".join(format_segments(file) for file in files)
+    read = readers.csv_rows(table)
     info = readers.info_labels(
         info_labels.HEAD + ",\n".join(info_labels.format_file_entry(file, around) for file in files) + info_labels.TAIL
     )
@@ -121,10 +118,10 @@ def test_each_format_is_written_exactly_as_documented(tmp_path: Path) -> None:
     around = OutputContext("/data/rec", str(tmp_path), {"ast_model": "m"}, ("tune", 'a "<b>"', "other"))
     write_outputs(tmp_path, ["csv", "info.labels", "audacity", "label-studio"], [FILE], {"b.wav": "x, y"}, around)
     assert (tmp_path / "labels.csv").read_bytes() == (
-        b"file,start_s,end_s,start_index,end_index,label,score\r\n"
+        b"\xef\xbb\xbffile,start_s,end_s,start_index,end_index,label,score\r\n"
         b"a.wav,0.000000,1.200000,0,11,tune,0.5000\r\na.wav,1.200000,2.000000,12,19,other,0.1000\r\n"
     )
-    assert (tmp_path / "failed.csv").read_bytes() == b'file,reason\r\nb.wav,"x, y"\r\n'
+    assert (tmp_path / "failed.csv").read_bytes() == b'\xef\xbb\xbffile,reason\r\nb.wav,"x, y"\r\n'
     assert (tmp_path / "audacity" / "a.wav.txt").read_text() == (
         "0.000000\t1.200000\ttune\n1.200000\t2.000000\tother\n"
     )
