@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("av")
 
@@ -21,6 +23,8 @@ from block.runtime.memory_file import MemoryFile
 from tests.decoding.case import STEP, Case
 from tests.decoding.collection import make_collection
 from tests.decoding.cuts import cut
+from tests.decoding.mp3_files import make_ape, make_id3v1, make_id3v2, make_lyrics3
+from tests.fuzz.drawn import examples
 
 CASES = make_collection()
 WHOLE = [case for case in CASES if case.outcome == "whole"]
@@ -174,3 +178,32 @@ def test_a_size_beyond_32_bits_is_read_to_the_end_without_reading_the_file() -> 
     structure = inspect_wav(Huge(), RIFF)
     assert structure.spans == (Span(44, 44 + size),)
     assert (structure.missing, structure.notes) == ("", ())
+
+
+TAGS = {
+    "ID3v2, small": lambda: make_id3v2(266), "ID3v2, a cover": lambda: make_id3v2(120_000),
+    "APEv2": lambda: make_ape(3000), "Lyrics3": make_lyrics3, "ID3v1": make_id3v1,
+}  # fmt: skip
+
+
+@examples(60)
+@given(
+    st.sampled_from(["mp3-cbr-44100-2.mp3", "mp3-vbr-xing-44100-2.mp3", "mp2-48000.mp2", "flac-16000-1.flac",
+                     "adts-44100.aac", "vorbis-44100.ogg", "wavpack.wv", "tta.tta"]),
+    st.lists(st.sampled_from(["ID3v2, small", "ID3v2, a cover", "APEv2"]), max_size=3),
+    st.lists(st.sampled_from(["APEv2", "Lyrics3"]), max_size=2),
+    st.booleans(),
+)  # fmt: skip
+def test_tags_before_and_after_the_audio_change_nothing(
+    chosen: str, before: list[str], after: list[str], has_id3v1: bool
+) -> None:
+    [case] = [one for one in WHOLE if one.name == chosen]
+    if "Lyrics3" in after:
+        after, has_id3v1 = [*(tag for tag in after if tag != "Lyrics3"), "Lyrics3"], True
+    if chosen.endswith((".wv", ".tta", ".ogg")):
+        before = []
+    parts = [*(TAGS[tag]() for tag in before), case.content, *(TAGS[tag]() for tag in after)]
+    tagged = decode(b"".join([*parts, *([make_id3v1()] if has_id3v1 else [])]), case.rate_hz)
+    plain = decode(case.content, case.rate_hz)
+    assert np.array_equal(tagged.waveform, plain.waveform)
+    assert tagged.notes == ()
