@@ -48,6 +48,7 @@ fix: $(VENV)/.dev
 # build/bench. Takes about twenty minutes on two cores, or three with BENCH=--quick.
 bench: $(VENV)/.bench
 	$(PY) -m bench --out build/bench $(BENCH)
+	$(PY) -m bench.decoding
 
 # Run what takes too long for tests: ten thousand recordings, two hundred killed runs, and every fault with its real time
 # limits. Takes about twenty minutes on two cores; SOAK=--docs writes the figures into docs/faults.md.

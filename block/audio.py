@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from block.audio_readers import READ_VALUES, open_blocks
 from block.containers.inspect import inspect
 from block.containers.riff import find_layout, inspect_wav
 from block.containers.structure import AudioCutOff, SeekableFile, Structure, read_at
+from block.ffmpeg_decoder import Block
 from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
 from block.runtime.limits import THREADS, find_available_bytes
@@ -123,12 +122,13 @@ def _decode(
             expect(audio.expected)
             mono = _MonoReader(audio.blocks)
             ratio = find_resampling_ratio(audio.rate_hz, to_hz)
-            # Only the length of uncompressed audio is certain.
-            certain = audio.expected if structure.pcm else 0
-            waveform = GrowingWaveform(compute_resampled_length(certain, ratio))
+            # The header may claim any length. Trust it only up to one value per byte of the audio.
+            trusted = audio.expected if audio.expected <= structure.audio_bytes else 0
+            waveform = GrowingWaveform(compute_resampled_length(trusted, ratio))
             if ratio == 1:
-                while count := mono.read(waveform.reserve(min(READ_VALUES, (certain or 1 << 62) - mono.positions))):
-                    waveform.length += count
+                while pending := mono.peek():
+                    room = max(pending, min(READ_VALUES, trusted - mono.positions))
+                    waveform.length += mono.read(waveform.reserve(room))
             else:
                 block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), audio.expected or BLOCK_VALUES))
                 for part in resample(mono.read, ratio, block):
@@ -157,20 +157,24 @@ class _MonoReader:
     these is `first_unusable`, at position `first_unusable_at`.
     """
 
-    def __init__(self, blocks: Iterator[npt.NDArray[np.floating[Any]]]) -> None:
+    def __init__(self, blocks: Iterator[Block]) -> None:
         self.positions = 0
         self.unusable, self.first_unusable, self.first_unusable_at = 0, 0.0, 0
         self._blocks = blocks
         self._rest: Waveform = np.empty(0, np.float32)
 
+    def peek(self) -> int:
+        """Return the number of values that can be read at once; 0 only at the end."""
+        while not len(self._rest):
+            if (block := next(self._blocks, None)) is None:
+                return 0
+            self._rest = _average(block)
+        return len(self._rest)
+
     def read(self, out: Waveform) -> int:
         """Fill `out`, shape `(values,)`. Return the number of values read, less than its size only at the end."""
         start = 0
-        while start < len(out):
-            if not len(self._rest):
-                if (block := next(self._blocks, None)) is None:
-                    break
-                self._rest = _average(block)
+        while start < len(out) and self.peek():
             part = self._rest[: len(out) - start]
             out[start : start + len(part)] = part
             self._rest = self._rest[len(part) :]
@@ -188,7 +192,7 @@ class _MonoReader:
         self.unusable += count
 
 
-def _average(block: npt.NDArray[np.floating[Any]]) -> Waveform:
+def _average(block: Block) -> Waveform:
     """Return the mean of the channels."""
     with np.errstate(invalid="ignore", over="ignore"):  # ∞ is reported later
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64)

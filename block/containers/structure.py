@@ -12,6 +12,7 @@ from block.recording import RecordingError
 SHORT_MS = 10  # a header may claim this much more audio than there is; it doesn't shift any label
 # Writers that can't go back to their header, for example because they write to a pipe, leave a size near these limits.
 # 0x7F000008 is SoX's in AIFF.
+AHEAD_BYTES = 1 << 18
 LIMITS, BELOW = (0x7F000008, 1 << 31, 1 << 32, 1 << 63, 1 << 64), 1 << 16
 
 
@@ -80,6 +81,11 @@ class Structure:
     notes: tuple[str, ...] = ()
     values: int | None = None
 
+    @property
+    def audio_bytes(self) -> int:
+        """The number of bytes in `spans`."""
+        return sum(span.length for span in self.spans)
+
 
 def is_placeholder(size: int) -> bool:
     """Return True if writers that don't know the size of the audio leave `size` in its header.
@@ -123,6 +129,7 @@ class FileParts:
         self._spans = spans
         self._size = len(header) + sum(span.length for span in spans)
         self._at = 0
+        self._block, self._block_start = b"", 0  # read ahead: decoders read little at a time
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
@@ -136,8 +143,10 @@ class FileParts:
 
     def read(self, size: int = -1) -> bytes:
         end = self._size if size < 0 else min(self._size, self._at + size)
-        parts = list(self._read_parts(self._at, end))
-        content = parts[0] if len(parts) == 1 else b"".join(parts)
+        if not self._block_start <= self._at <= end <= self._block_start + len(self._block):
+            self._block = b"".join(self._read_parts(self._at, max(end, min(self._size, self._at + AHEAD_BYTES))))
+            self._block_start = self._at
+        content = self._block[self._at - self._block_start : end - self._block_start]
         self._at += len(content)
         return content
 
