@@ -268,6 +268,9 @@ IDS = {
 ARGUMENTS = {
     "an unknown label": parse_arguments("--audioset-labels", "speach"),
     "an unclosed parenthesis": parse_arguments("--audioset-labels", "Speech (voice"),
+    "a threshold in percent": parse_arguments("--audioset-labels", "Speech (40%)"),
+    "a decimal comma": parse_arguments("--audioset-labels", "Speech (voice, 0,4)"),
+    "`--min-confidence` in percent": parse_arguments("--min-confidence", "20%"),
     "a label list without labels": parse_arguments("--audioset-labels", ",,,"),
     "`--win-size-ms` of 10^30": count_windows(10, 10**30, 1),
     "`--win-stride-ms 1` over three hours": count_windows(3 * 3600, 25, 1),
