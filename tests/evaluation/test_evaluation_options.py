@@ -85,6 +85,7 @@ def test_wrong_annotations_end_with_exit_code_2_before_torch_is_imported(tmp_pat
     notes = tmp_path / "notes.csv"
     notes.write_text("file,label\na.wav,Hund\n")
     (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").touch()
     script = (
         "import sys; from block import cli\n"
         f"sys.argv = ['block', 'evaluate', {str(tmp_path / 'clips')!r}, '--annotations', {str(notes)!r}, "
