@@ -1,6 +1,6 @@
 """Entry point of the AI Action."""
 
-from block.cli import main
+from block.runtime.imports import import_or_exit
 
 if __name__ == "__main__":
-    main()
+    import_or_exit("block.cli").main()

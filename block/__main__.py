@@ -1,6 +1,6 @@
 """Entry point of `python -m block COMMAND`: all commands except the AI Action."""
 
-from block.cli import main_command
+from block.runtime.imports import import_or_exit
 
 if __name__ == "__main__":
-    main_command()
+    import_or_exit("block.cli").main_command()

@@ -85,7 +85,8 @@ class Labeler:
         """Return the segments of a recording, in order, from its start to its end.
 
         `recording` is the path of a sound file, or an array of shape `(values,)` or `(values, channels)` at `rate_hz`:
-        float in ±1, or int16 or int32. Raise RecordingError if it can't be labeled.
+        float in ±1, or int16 or int32. Raise RecordingError if it can't be labeled, or CheckpointError or SettingsError
+        if the model, which the first call loads, can't be loaded.
         """
         sound = _decode(recording, rate_hz, self._rate_hz)
         one = Recording(1, "", sound.rate_hz, sound.positions, sound.waveform, ratio=sound.ratio)

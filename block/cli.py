@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from block import __version__
-from block.commands import NOTHING_STARTED, SOME_FAILED
+from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.transform import run_action
 from block.edge_impulse.errors import StudioError
 from block.formatting import make_printable
@@ -21,6 +21,7 @@ from block.model.checkpoint import CheckpointError
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
 from block.runtime.redact import disable_core_dumps, redact_output
+from block.runtime.streams import keep_output_from_failing, open_closed_streams
 from block.settings import SettingsError
 
 # Modules of `block.commands`, imported only when they run, because some take seconds to import.
@@ -32,6 +33,7 @@ COMMANDS = {
     "relabel": "change labels or thresholds, using stored scores",
     "studio": "serve a folder of audio as a local Studio",
 }
+PRINTING_OPTIONS = {"-h", "--help", "--version"}
 
 
 def main() -> NoReturn:
@@ -46,37 +48,51 @@ def main_command() -> NoReturn:
 
 def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
     """Run `action` on `argv` and exit with its code. If nothing can start, print one line with the reason."""
-    prepare_process()
+
+    def report_lost_output(error: OSError) -> None:
+        # The reader of a result may want only its first lines (`… | head`).
+        if not (prints_result(argv) and isinstance(error, BrokenPipeError)):
+            rest = "" if prints_result(argv) else "; continuing without it"
+            print(f"{program}: standard output can't be written: {error.strerror or error}{rest}", file=sys.stderr)
+
+    prepare_process(report_lost_output)
     try:
         code = action(argv)
     except (SettingsError, LabelError, CheckpointError, StudioError) as error:
         code = _refuse(program, str(error))
-    except BrokenPipeError:
-        code = SOME_FAILED  # the reader of the output has exited (`… | head`)
+    except SystemExit as error:  # from argparse, which has printed what there is to say
+        code = error.code if isinstance(error.code, int) else NOTHING_STARTED
     except KeyboardInterrupt:
         print(f"{program}: canceled", file=sys.stderr)
         code = CANCELED
     except Exception as error:  # a bug; the log of a job should still end with one readable line
+        hint = "; for a traceback, use --verbose"
         if "--verbose" in argv:
-            raise
-        code = _refuse(program, f"unexpected {type(error).__name__}: {error}; for a traceback, use --verbose")
+            traceback.print_exc()
+            hint = ""
+        code = _refuse(program, f"unexpected {type(error).__name__}: {error}{hint}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    has_lost = getattr(sys.stdout, "has_lost", False)
+    if has_lost and prints_result(argv) and code == ALL_LABELED:
+        code = SOME_FAILED
     # Threads may still wait for an answer, and output for a reader. Don't wait for either.
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        os._exit(code)
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if has_lost or getattr(sys.stderr, "has_lost", False) or any(not thread.daemon for thread in others):
         os._exit(code)
     raise SystemExit(code)
 
 
-def prepare_process() -> None:
-    """Keep secrets out of output and core dumps, write output line by line, and let signals cancel the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Names may have characters that the log's encoding lacks, and people read a log while it grows.
-            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+def prints_result(argv: Sequence[str]) -> bool:
+    """Return True if the result of a command is what it prints. If False, that is only a log."""
+    words = list(argv)
+    return words[:1] == ["labels"] or words[:2] == ["models", "list"] or not PRINTING_OPTIONS.isdisjoint(words)
+
+
+def prepare_process(report_lost_output: Callable[[OSError], None]) -> None:
+    """Let nothing in standard streams stop this process, keep secrets out of them, and let signals cancel it."""
+    open_closed_streams()
+    keep_output_from_failing(report_lost_output)
     redact_output(os.environ)
     disable_core_dumps()
     cancel.install()

@@ -7,6 +7,7 @@ name, then an optional `*`, then at most one pair of parentheses:
     Speech (voice)            renamed
     Speech (0.4)              with its own threshold
     Speech (voice, 0.4)       both; what follows the last comma is the threshold if it is a number
+    Speech (100% wool)        renamed; text that only looks like a number, such as 40% or 0,4, is refused
     Animal*                   the class or any class below it in AudioSet's hierarchy; the highest score counts
     Human sounds* (person)    the classes below a name in the hierarchy that isn't a class itself
 
@@ -21,6 +22,7 @@ always scores at least as high, and the first entry wins a tie, so the narrower 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,13 @@ from block.ontology import load_audioset, normalize_name
 
 NEWLINE = re.compile(r"\\n|\r\n|\n|\r")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+# The end of the text in parentheses, if it is a number or looks like one: 0.4, 40 %, 0,4, 4e-1%, .4., >0.4. Quantifiers
+# are possessive, so that a long text takes linear time.
+THRESHOLD = re.compile(
+    r"(?:^|,)\s*+(?P<text>(?:[<>=≥≤~%]\s*+)*+(?P<number>[+-]?(?:\d*+,\d++|\.*+\d[\d.]*+)(?:e[+-]?\d++)?)"
+    r"\s*+(?P<percent>(?:[%％٪]|percent|pct)\s*+)*+)$",
+    re.IGNORECASE,
+)
 SEARCH_HINT = "to search the classes, run: python -m block labels WORD"
 
 
@@ -217,18 +226,36 @@ def _read_parenthesis(line: str, start: int) -> tuple[str, int]:
 
 def _read_rename(inner: str, typed: str, threshold: float) -> tuple[str, float]:
     """Return the name and the threshold from the text in parentheses; `typed` and `threshold` are the defaults."""
-    head, comma, last = inner.rpartition(",")
-    if NUMBER.fullmatch(last.strip()):
-        threshold = float(last)
+    if found := THRESHOLD.search(inner):
+        text = found["text"].strip()
+        threshold = float(text) if NUMBER.fullmatch(text) else math.nan
         if not 0 <= threshold <= 1:
-            raise LabelError(f"the threshold of {typed!r} is {last.strip()}; expected a number from 0 to 1")
-        if not comma:
+            hint = _suggest_threshold(found)
+            raise LabelError(f"the threshold of {typed!r} is {text}; expected a number from 0 to 1{hint}")
+        if inner[found.start()] != ",":
             return typed, threshold
-        inner = head
+        inner = inner[: found.start()]
     name = inner.strip()
     if not name:
         raise LabelError(f"the new name in parentheses after {typed!r} is empty")
+    if (found := THRESHOLD.match(name)) and not NUMBER.fullmatch(name):
+        raise LabelError(
+            f"the new name of {typed!r} is {name!r}, which looks like a threshold; expected a name, then a comma and a "
+            f"number from 0 to 1{_suggest_threshold(found)}"
+        )
     return name, threshold
+
+
+def _suggest_threshold(found: re.Match[str]) -> str:
+    """Return a question with the threshold that `found` may mean, as a part of 1 or as a percentage."""
+    text = found["number"].replace(",", ".").rstrip(".")
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
+    is_percent = found["percent"] or "%" in found["text"]
+    meant = [value] if value < 1 or not is_percent else []
+    if is_percent or value.is_integer():
+        meant.append(value / 100)
+    hints = [f"{one:.6g}" for one in meant if 0 <= one <= 1]
+    return f"; did you mean {' or '.join(hints)}?" if hints else ""
 
 
 def _describe_unknown(rest: str, classes: ClassNames) -> str:

@@ -175,6 +175,15 @@ def test_ids_files_with_a_byte_order_mark_and_ids_files_the_block_wrote_can_be_r
     assert read_ids(str(path)) == [4, 2]
 
 
+@pytest.mark.parametrize("arguments", [[], ["--verbose"]])
+def test_an_unexpected_error_exits_with_2_and_verbose_adds_the_traceback(arguments: list[str]) -> None:
+    script = f"from block import cli; cli.exit_with(lambda argv: {{}}['key'], {arguments}, 'test')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "test: error: unexpected KeyError: 'key'" in done.stderr.splitlines()[-1]
+    assert ("Traceback" in done.stderr) == bool(arguments)
+
+
 def test_help_lists_each_command_on_its_own_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

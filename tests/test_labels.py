@@ -37,6 +37,11 @@ def read(text: str, names: tuple[str, ...] = NAMES) -> list[tuple[str, str, floa
         ("Speech (Voice ONE)", [("Speech", "Voice ONE", 0.2)]),
         ("Speech (0), Dog (1)", [("Speech", "Speech", 0.0), ("Dog", "Dog", 1.0)]),
         ("Speech (nan)", [("Speech", "nan", 0.2)]),
+        ("Dog (100% wool)", [("Dog", "100% wool", 0.2)]),
+        ("Dog (100%, wool)", [("Dog", "100%, wool", 0.2)]),
+        ("Dog (%), Music (...)", [("Dog", "%", 0.2), ("Music", "...", 0.2)]),
+        ("Dog (1, 0.4), Music (24-7)", [("Dog", "1", 0.4), ("Music", "24-7", 0.2)]),
+        ("Dog (room 1,1)", [("Dog", "room 1", 1.0)]),
         ("Speech (sound), Music (sound)", [("Speech", "sound", 0.2), ("Music", "sound", 0.2)]),
         ("Dog*", [("Dog*", "Dog", 0.2)]),
         ("dog*(beast, 0.3), Dog", [("Dog*", "beast", 0.3), ("Dog", "Dog", 0.2)]),
@@ -51,6 +56,51 @@ def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[st
 
 
 @pytest.mark.parametrize(
+    ("inner", "typed", "meant"),
+    [
+        ("40%", "40%", "0.4"),
+        ("40 %", "40 %", "0.4"),
+        ("40％", "40％", "0.4"),
+        ("40 percent", "40 percent", "0.4"),
+        ("%40", "%40", "0.4"),
+        (">= 40%", ">= 40%", "0.4"),
+        ("my dog, 40%", "40%", "0.4"),
+        ("my dog, old, 40 %", "40 %", "0.4"),
+        ("40.5%", "40.5%", "0.405"),
+        ("0.4%", "0.4%", "0.4 or 0.004"),
+        ("4e-1%", "4e-1%", "0.4 or 0.004"),
+        ("40", "40", "0.4"),
+        ("my dog, 40", "40", "0.4"),
+        ("0,4", "0,4", "0.4"),
+        ("0,1", "0,1", "0.1"),
+        (",4", ",4", "0.4"),
+        ("40,5%", "40,5%", "0.405"),
+        ("my dog, 0,4", "0,4", "0.4"),
+        (".4.", ".4.", "0.4"),
+        ("> 0.4", "> 0.4", "0.4"),
+    ],
+)
+def test_a_threshold_in_another_notation_is_refused_with_the_right_one(inner: str, typed: str, meant: str) -> None:
+    with pytest.raises(LabelError) as caught:
+        read(f"Speech, Dog ({inner})")
+    expected = f"the threshold of 'Dog' is {typed}; expected a number from 0 to 1; did you mean {meant}?"
+    assert str(caught.value) == f"line 1, column 9: {expected}"
+    read(f"Speech, Dog ({meant.partition(' or ')[0]})")
+
+
+@pytest.mark.parametrize("name", ["40%", "0,4", ".4."])
+def test_a_new_name_that_looks_like_a_threshold_is_refused(name: str) -> None:
+    with pytest.raises(LabelError, match=r"looks like a threshold; expected a name, .* did you mean 0\.4\?$"):
+        read(f"Dog ({name}, 0.4)")
+
+
+@pytest.mark.parametrize("inner", ["-40%", "1.2.3", "400%", "1e400%"])
+def test_no_threshold_is_suggested_where_none_is_meant(inner: str) -> None:
+    with pytest.raises(LabelError, match="expected a number from 0 to 1$"):
+        read(f"Dog ({inner})")
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "the list of labels is empty"),
@@ -61,9 +111,8 @@ def test_the_list_is_read_as_the_grammar_says(text: str, expected: list[tuple[st
             "Music, xyzzy",
             r"line 1, column 8: 'xyzzy' is not a class of this checkpoint; to search .* labels WORD$",
         ),
-        ("Speech (1.5)", "threshold of 'Speech' is 1.5; expected a number from 0 to 1"),
-        ("Speech (voice, -0.1)", "threshold of 'Speech' is -0.1; expected a number from 0 to 1"),
-        ("Speech (0,3)", "threshold of 'Speech' is 3; expected"),
+        ("Speech (1.5)", "threshold of 'Speech' is 1.5; expected a number from 0 to 1$"),
+        ("Speech (voice, -0.1)", "threshold of 'Speech' is -0.1; expected a number from 0 to 1$"),
         ("Speech ()", "new name .* is empty"),
         ("Speech ( , 0.3)", "new name .* is empty"),
         ("Speech (voice", "is not closed"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -31,6 +34,7 @@ def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests:
          "--failed-ids-file", str(failed)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # even if these tests run under nohup
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while len(server.asked) < requests and time.monotonic() < deadline:
@@ -38,7 +42,7 @@ def started(server: Server, ids: Path, checkpoint: Path, failed: Path, requests:
     return running
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_canceled_run_says_what_it_did_and_exits_130(
     tmp_path: Path, checkpoint_folder: Path, number: signal.Signals
 ) -> None:
@@ -85,6 +89,31 @@ def test_a_run_canceled_while_a_write_is_tried_again_still_leaves_its_summary(
     assert out.splitlines()[-1].endswith("0 labeled, 1 failed")
     assert json.loads(failed.read_text()) == {"ids": [1]}
     assert took < 10
+
+
+def take_terminal() -> None:
+    """Make standard input the controlling terminal of this process, which leads its session."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_terminal_that_closes_ends_the_run_like_sigterm(tmp_path: Path, checkpoint_folder: Path) -> None:
+    ids, failed = tmp_path / "ids.json", tmp_path / "failed.json"
+    ids.write_text("[1, 2, 3]")
+    here, there = pty.openpty()
+    with scripted(Answer(body=envelope(projects=[{"id": 1}])), Answer(wait=True)) as server:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "tests.stub.action", "--data-ids-file", str(ids), "--model", str(checkpoint_folder),
+             "--failed-ids-file", str(failed)],
+            cwd=ROOT, stdin=there, stdout=there, stderr=there, start_new_session=True, preexec_fn=take_terminal,
+            env=environment(EI_PROJECT_API_KEY="ei_k", EI_API_ENDPOINT=server.url),
+        )  # fmt: skip
+        os.close(there)
+        while len(server.asked) < 2 and running.poll() is None:
+            time.sleep(0.05)
+        os.close(here)
+        assert running.wait(30) == 130
+    assert json.loads(failed.read_text()) == {"ids": [1, 2, 3]}
 
 
 @pytest.mark.slow

@@ -16,8 +16,10 @@ from block.edge_impulse.retries import RateLimit
 from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source
 from block.labeling.run import Run
+from block.model.checkpoint import CheckpointError
 from block.recording import LabeledRecording, Recording
 from block.score_store import Key, Scored
+from block.settings import SettingsError
 from block.windows import PreparedRecording
 
 
@@ -76,6 +78,8 @@ class Chunk:
     def _label(self) -> None:
         try:
             self._follow_plan()
+        except (CheckpointError, SettingsError) as error:
+            self._end(str(error))
         except Exception as error:
             self._end(f"unexpected {type(error).__name__}: {error}")
         finally:

@@ -30,7 +30,7 @@ from block.evaluation.outside import find_outside
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
-from block.folder.listing import find_recordings, format_path, name_uniquely
+from block.folder.listing import check_any_recording, find_recordings, format_path, name_uniquely
 from block.folder.output_folder import lock
 from block.formatting import count
 from block.labeling.job import Job, format_labels
@@ -55,8 +55,10 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(f"can't read the folder {root}: {error.strerror or error}") from None
     if root.resolve().is_relative_to(out.resolve()):
         raise SettingsError(f"--out {out} contains the folder of recordings; choose a folder that doesn't")
+    listing = find_recordings(root, exclude=out)
+    check_any_recording(listing, root)
     with lock(out):
-        present = {name_uniquely(path): path for path in find_recordings(root, exclude=out).files}
+        present = {name_uniquely(path): path for path in listing.files}
         annotations = _read_annotations(options, root, present)
         configurations = configure(options, annotations)
         if annotations is None:
@@ -130,8 +132,6 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
             f"--compare: got windows of {a.job.windows} and {b.job.windows}, expected the same windows; to compare "
             "different ones, give --annotations"
         )
-    if not paths:
-        raise SettingsError(f"{root} contains no recordings; give a folder with audio files")
     print("no annotations: comparing only how well A and B agree", flush=True)
     scores = _compute_all(configurations, paths, out, "recordings")
     if scores is None:

@@ -20,7 +20,7 @@ from block.commands.label_options import collect_run_options, read_label
 from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.executor import FolderResult, FolderRun
-from block.folder.listing import FileStamp, FolderListing, describe_left_out, format_path
+from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, format_path
 from block.folder.location import Location
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
@@ -48,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
     output_folder.check_folders(location, out)
     if not options.no_score_store:
         need_pyarrow()
+    listing = location.find_recordings(exclude=out)
+    check_any_recording(listing, location)
     with output_folder.lock(out):
-        listing = location.find_recordings(exclude=out)
         _print_listing(listing, location)
         manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
             listing.files,
@@ -141,4 +142,4 @@ def _warn(text: str) -> None:
 def _print_listing(listing: FolderListing, location: Location) -> None:
     """Print how many recordings `listing` found, and what it left out."""
     found = f"{count(len(listing.files), 'recording')} in {format_path(str(location))}"
-    print("\n".join([found, *describe_left_out(listing)]), flush=True)
+    print("\n".join([found, *(f"left out: {what}" for what in describe_left_out(listing))]), flush=True)

@@ -24,13 +24,11 @@ def main(argv: Sequence[str], store: ModelStore | None = None) -> int:
     """Run one subcommand on `store` (default: models/) and return the exit code.
 
     The code is 0 for success and 1 if `verify` found an invalid checkpoint. Raise CheckpointError or SettingsError if
-    the command fails; the only OSError that gets out is BrokenPipeError.
+    the command fails.
     """
     options = parser().parse_args(list(argv))
     try:
         return _run(store or ModelStore(), options)
-    except BrokenPipeError:
-        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise CheckpointError(f"{where}{error.strerror or error}") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from block.audio import ENDINGS
 from block.formatting import count, list_first, make_printable
+from block.settings import SettingsError
 
 UNKNOWN = -1  # the modification time, if a store does not report it
 
@@ -44,8 +45,8 @@ class FolderListing:
     stamps: Mapping[str, FileStamp] | None = None
 
 
-def find_recordings(root: Path, exclude: Path) -> FolderListing:
-    """Return the audio files below `root`, an existing folder, except those below `exclude`.
+def find_recordings(root: Path, exclude: Path | None = None) -> FolderListing:
+    """Return the audio files below `root`, an existing folder, except those below the folder `exclude`.
 
     Paths are as the operating system gives them: bytes that are not UTF-8 appear as lone surrogates.
     """
@@ -57,7 +58,7 @@ def find_recordings(root: Path, exclude: Path) -> FolderListing:
     def note(error: OSError) -> None:
         unreadable[_relative_folder(os.fsdecode(error.filename), root)] = error.strerror or str(error)
 
-    excluded = exclude.resolve()
+    excluded = exclude.resolve() if exclude is not None else None
     for folder, subfolders, names in os.walk(root, onerror=note):
         paths = [Path(folder, name) for name in subfolders if not name.startswith(".")]
         links = {path for path in paths if path.is_symlink()}
@@ -71,8 +72,23 @@ def find_recordings(root: Path, exclude: Path) -> FolderListing:
     return FolderListing(tuple(files), dict(sorted(unreadable.items())), tuple(linked_folders), other_files)
 
 
+def check_any_recording(listing: FolderListing, where: object) -> None:
+    """Raise SettingsError, with what is in the folder `where` instead, if `listing` has no recordings."""
+    if not listing.files:
+        raise SettingsError(describe_no_recordings(listing, where))
+
+
+def describe_no_recordings(listing: FolderListing, where: object) -> str:
+    """Return that `where` has no recordings, what it has instead, and what was expected."""
+    found = "; ".join(describe_left_out(listing)) or "it has no visible files"
+    return (
+        f"no recordings in {make_printable(format_path(str(where)), 300)}: {found}; expected files ending in "
+        f"{', '.join(ENDINGS)}"
+    )
+
+
 def describe_left_out(listing: FolderListing) -> list[str]:
-    """Return what `listing` left out, one line for each kind, with the most frequent endings or the first names."""
+    """Return what `listing` left out, one text for each kind, with the most frequent endings or the first names."""
     lines = []
     if listing.other_files:
         endings = [
@@ -86,7 +102,7 @@ def describe_left_out(listing: FolderListing) -> list[str]:
     if listing.unreadable:
         reasons = [f"{make_printable(format_path(folder))} ({why})" for folder, why in listing.unreadable.items()]
         lines.append(f"{count(len(reasons), 'unreadable folder')}: {list_first(reasons)}")
-    return [f"left out: {line}" for line in lines]
+    return lines
 
 
 def is_audio_file(name: str) -> bool:

@@ -8,8 +8,7 @@ from typing import Protocol
 from block.formatting import count
 from block.labeling.interfaces import LabelerWrapper, RecordingLabeler
 from block.labeling.partial_logits import PartialLogits
-from block.model.checkpoint import CheckpointError
-from block.recording import LabeledRecording, RunEnded
+from block.recording import LabeledRecording
 from block.score_store import Key, Scored
 from block.windows import PreparedRecording
 
@@ -59,13 +58,11 @@ class CachedLabeler(LabelerWrapper):
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label as `labeler` does. If a recording can't be labeled, raise RecordingError and store nothing.
 
-        Raise RunEnded if the model, which is loaded when the first window has to be computed, can't be used.
+        The model is loaded when the first window has to be computed. Raise CheckpointError or SettingsError if it can't
+        be used.
         """
         partials = [PartialLogits(one, len(self.store.class_names), self._find(one)) for one in batch]
-        try:
-            labeled = self.labeler.complete(partials)
-        except CheckpointError as error:
-            raise RunEnded(str(error)) from None
+        labeled = self.labeler.complete(partials)
         for partial in partials:
             if partial.prepared.content and partial.is_incomplete:
                 self.store.add(partial.to_scored())

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from block.labeling.job import Job, print_job, suggest_speedups
 from block.labeling.progress import Progress, TimeBudget
+from block.runtime.imports import INSTALL, describe_import_error
 from block.score_store import Key, ScoreStore
 from block.settings import FAST, SettingsError
 
@@ -21,10 +22,8 @@ try:
     from block.model.classifier import Classifier
     from block.model.device import Device, choose_device
     from block.model.features import FilterBanks
-except (ImportError, OSError) as error:
-    raise SettingsError(
-        f"PyTorch can't be imported ({error}); run: pip install -r locked/run.txt -r locked/torch.txt"
-    ) from None
+except Exception as error:  # a broken package, or a local file with its name, can raise anything
+    raise SettingsError(f"PyTorch can't be imported ({describe_import_error(error)}); {INSTALL}") from None
 
 
 class Notifier(Protocol):

@@ -54,7 +54,10 @@ class RecordingLabeler(Protocol):
         ...
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
-        """Label a batch. Raise RecordingError if any of its recordings can't be labeled, or RunEnded."""
+        """Label a batch. Raise RecordingError if any of its recordings can't be labeled.
+
+        Raise CheckpointError or SettingsError if the model can't be loaded.
+        """
         ...
 
     def describe_audit(self) -> list[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from block.labeling.interfaces import RecordingLabeler, Reporter, Sink, Source, Summary
 from block.labeling.prefetch import MemoryBudget, prefetch
+from block.model.checkpoint import CheckpointError
 from block.recording import (
     LabeledRecording,
     RecordingDone,
@@ -31,6 +32,7 @@ from block.recording import (
 )
 from block.runtime import cancel
 from block.runtime.limits import THREADS
+from block.settings import SettingsError
 from block.windows import PreparedRecording
 
 WRITES_PENDING = 16
@@ -80,8 +82,12 @@ class Run:
         self._writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
 
     def label(self, ids: Sequence[int]) -> Summary:
-        """Label the recordings `ids`, which are distinct. Never raise because of a single recording."""
+        """Label the recordings `ids`, which are distinct. Never raise because of a single recording.
+
+        Raise CheckpointError or SettingsError if the model can't be loaded and nothing has been labeled without it.
+        """
         summary = self.summary
+        model_error: Exception | None = None
         try:
             for group in self._fetch_groups(ids):
                 self._label_group(group)
@@ -90,10 +96,14 @@ class Run:
             summary.end_reason = str(error)
         except KeyboardInterrupt:
             summary.canceled = True
+        except (CheckpointError, SettingsError) as error:
+            summary.end_reason, model_error = str(error), error
         except Exception as error:
             summary.end_reason = _describe_error(error)
         with cancel.defer():
             self._shut_down(ended_early=summary.canceled or bool(summary.end_reason))
+        if model_error is not None and not summary.labeled and not summary.done:
+            raise model_error
         reached = {*summary.labeled, *summary.failed, *summary.skipped, *summary.done}
         summary.not_reached = [recording_id for recording_id in ids if recording_id not in reached]
         return summary
@@ -180,8 +190,8 @@ class Run:
         try:
             # In another thread: a forward pass takes seconds, and this thread has to notice signals.
             labeled = cancel.wait_for(self._model.submit(self.labeler.label, batch)).result()
-        except RunEnded:
-            raise
+        except (RunEnded, CheckpointError, SettingsError):
+            raise  # no recording's fault
         except Exception as error:
             if len(batch) == 1:
                 return {batch[0].recording_id: error}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from block.edge_impulse.endpoint import is_loopback
+from block.folder.listing import describe_no_recordings, find_recordings
 from block.formatting import count
 from block.local_studio.address import LOOPBACK, Address
 
@@ -80,6 +81,8 @@ def serve(arguments: argparse.Namespace) -> None:
             if report.labels_dropped:
                 dropped = count(report.labels_dropped, "recording")
                 print(f"Dropped the labels of {dropped}: the length of the audio has changed")
+            if not ids and not (listing := find_recordings(project.root)).files:
+                print(f"warning: {describe_no_recordings(listing, project.root)}")
             print("\n".join(_format_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
             try:
                 server.run([listener])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,8 +20,9 @@ from block.model.checkpoint import Checkpoint, CheckpointError
 from block.model.device import Device
 from block.model.forward import Forward, Tokens
 from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, find_int8_limit, packing_works
+from block.runtime.imports import INSTALL, describe_import_error
 from block.runtime.limits import count_processors, find_available_bytes
-from block.settings import EXACT
+from block.settings import EXACT, SettingsError
 
 Logits = npt.NDArray[np.float32]
 
@@ -50,7 +52,7 @@ class Classifier:
     def __init__(
         self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False, steady: bool = False
     ) -> None:
-        """Load the model. Raise CheckpointError if it can't be loaded.
+        """Load the model. Raise CheckpointError if it can't be loaded, or SettingsError if transformers can't.
 
         `fast` also prepares the paths other than the exact one. `steady` is for stored scores. It delays loading (and
         its errors) until the model is needed, and on a CPU it puts one window into each pass unless `batch_size` is
@@ -58,6 +60,8 @@ class Classifier:
         the logits, and a resumed run would differ from an uninterrupted one. On a GPU small passes would be too slow,
         so there the last bits may differ.
         """
+        if sys.flags.optimize > 1:
+            raise SettingsError("transformers cannot be loaded under python -OO: unset PYTHONOPTIMIZE")
         self.checkpoint = checkpoint
         self.device = device
         self.batch_windows = batch_size or FILL_WINDOWS[device.device.type]
@@ -192,8 +196,11 @@ def _load(checkpoint: Checkpoint, device: Device) -> Any:
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     _set_compile_cache()
-    from transformers import ASTForAudioClassification
-    from transformers.utils import logging
+    try:
+        from transformers import ASTForAudioClassification
+        from transformers.utils import logging
+    except Exception as error:  # a broken package, or a local file with its name, can raise anything
+        raise SettingsError(f"transformers can't be imported ({describe_import_error(error)}); {INSTALL}") from None
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

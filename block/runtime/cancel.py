@@ -1,4 +1,4 @@
-"""Cancel a command with SIGTERM or SIGINT: the first signal ends it cleanly, the second immediately.
+"""Cancel a command with SIGTERM, SIGINT or SIGHUP: the first ends it cleanly, a second SIGTERM or SIGINT immediately.
 
 The first signal raises KeyboardInterrupt in the main thread, except inside `defer`, whose block finishes first. A
 process still running `EXIT_WITHIN_S` later exits; a second signal doesn't wait for that. Files and calls are written
@@ -33,14 +33,16 @@ class _SignalState:
 
 
 def install() -> None:
-    """Handle SIGTERM and SIGINT. Call this in the main thread."""
+    """Handle SIGTERM, SIGINT and, unless it is ignored as under nohup, SIGHUP. Call this in the main thread."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _handle)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _hang_up)
 
 
 def reinstall() -> None:
     """Restore Python's signal handlers after native code has replaced them. Call this in the main thread."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.getsignal(number))
 
 
@@ -88,12 +90,19 @@ def _handle(signal_number: int, frame: Any) -> None:
     if _SignalState.has_come:
         _exit("canceled again: stopped immediately")
     _SignalState.has_come = True
+    # No one is impatient: SIGHUP comes from the shell and again from the kernel, and systemd can add it to SIGTERM.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # The main thread may be in a long call that can't be interrupted.
     timer = threading.Timer(EXIT_WITHIN_S, _exit, ["canceled: stopped without waiting any longer"])
     timer.daemon = True
     timer.start()
     if not _SignalState.deferring:
         raise KeyboardInterrupt
+
+
+def _hang_up(signal_number: int, frame: Any) -> None:
+    """Do what SIGTERM does, whose handler may be a server's."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _exit(message: str) -> None:

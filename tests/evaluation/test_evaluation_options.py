@@ -80,11 +80,26 @@ def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_without_recordings_is_refused_with_what_is_there_instead(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    clips, notes = tmp_path / "clips", tmp_path / "notes.csv"
+    clips.mkdir()
+    (clips / "a.txt").touch()
+    notes.write_text("file,label\na.wav,Dog\n")
+    for how in (["--annotations", str(notes)], ["--compare", "score-function=softmax", "score-function=sigmoid"], []):
+        with pytest.raises(
+            SettingsError, match=r"no recordings in .*clips: 1 other file: 1 \.txt; expected files ending"
+        ):
+            evaluate.main([str(clips), "--model", "ast-tiny-audioset", "--out", str(tmp_path / "out"), *how])
+    assert not (tmp_path / "out").exists()
+
+
 def test_wrong_annotations_end_with_exit_code_2_before_torch_is_imported(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     notes = tmp_path / "notes.csv"
     notes.write_text("file,label\na.wav,Hund\n")
     (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").touch()
     script = (
         "import sys; from block import cli\n"
         f"sys.argv = ['block', 'evaluate', {str(tmp_path / 'clips')!r}, '--annotations', {str(notes)!r}, "

@@ -282,14 +282,26 @@ def test_a_second_run_into_the_same_folder_is_refused(audio: Path, label: Comman
     assert label(audio, out) == 0
 
 
-def test_a_folder_without_audio_is_labeled_and_says_so(
-    tmp_path: Path, label: Command, capsys: pytest.CaptureFixture[str]
+def test_a_folder_without_recordings_is_refused_and_earlier_labels_stay(audio: Path, label: Command) -> None:
+    out = audio.parent / "out"
+    assert label(audio, out) == 0
+    before = read_label_files(out)
+    audio.rename(audio.parent / "moved")
+    audio.mkdir()
+    (audio / "notes.txt").touch()
+    for target in (out, audio / "new"):
+        with pytest.raises(SettingsError, match=r"no recordings in .*: 1 other file: 1 \.txt; expected files"):
+            label(audio, target)
+    assert read_label_files(out) == before
+    assert not (audio / "new").exists()
+
+
+def test_a_folder_whose_recordings_are_all_labeled_is_a_success(
+    audio: Path, label: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "audio").mkdir()
-    assert label(tmp_path / "audio", tmp_path / "audio" / "out") == 0
-    assert "0 recordings in " in capsys.readouterr().out
-    assert rows(tmp_path / "audio" / "out" / "labels.csv") == []
-    assert json.loads((tmp_path / "audio" / "out" / "info.labels").read_text()) == {"version": 1, "files": []}
+    out = audio.parent / "out"
+    assert label(audio, out) == label(audio, out) == 0
+    assert "reusing stored scores: 5 of 5 recordings did not change" in capsys.readouterr().out
 
 
 def test_fast_mode_writes_the_same_files_and_reports_its_audit(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from block.folder.listing import FolderListing, describe_left_out, find_recordings, format_path
+from block.audio import ENDINGS
+from block.folder.listing import FolderListing, check_any_recording, describe_left_out, find_recordings, format_path
+from block.settings import SettingsError
 
 
 def touch(root: Path, *names: bytes) -> None:
@@ -62,7 +64,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
     listing = find_recordings(tmp_path, tmp_path / "out")
     assert listing.files == ("a/b.wav", "d.wav")
     assert listing.unreadable == {"locked/": "Permission denied"}
-    assert describe_left_out(listing) == ["left out: 1 unreadable folder: locked/ (Permission denied)"]
+    assert describe_left_out(listing) == ["1 unreadable folder: locked/ (Permission denied)"]
 
 
 def test_what_was_left_out_is_named_with_the_most_frequent_endings_and_the_first_folders() -> None:
@@ -70,17 +72,29 @@ def test_what_was_left_out_is_named_with_the_most_frequent_endings_and_the_first
     links = tuple(f"link {number}/" for number in range(8))
     unreadable = {os.fsdecode(b"\xff/"): "Permission denied", "b/": "it has no name"}
     assert describe_left_out(FolderListing((), unreadable, links, endings)) == [
-        "left out: 1,208 other files: 1,200 .txt, 3 .json, 1 without an ending, 1 .a?, 1 .b and 2 more",
-        "left out: 8 linked folders (links to folders aren't followed): link 0/, link 1/, link 2/, link 3/, link 4/ "
-        "and 3 more",
-        r"left out: 2 unreadable folders: \xff/ (Permission denied), b/ (it has no name)",
+        "1,208 other files: 1,200 .txt, 3 .json, 1 without an ending, 1 .a?, 1 .b and 2 more",
+        "8 linked folders (links to folders aren't followed): link 0/, link 1/, link 2/, link 3/, link 4/ and 3 more",
+        r"2 unreadable folders: \xff/ (Permission denied), b/ (it has no name)",
     ]
-    assert describe_left_out(FolderListing(("a.wav",), {}, (), Counter({".txt": 1}))) == [
-        "left out: 1 other file: 1 .txt"
-    ]
+    assert describe_left_out(FolderListing(("a.wav",), {}, (), Counter({".txt": 1}))) == ["1 other file: 1 .txt"]
     assert describe_left_out(FolderListing(("a.wav",), {}, (), Counter())) == []
 
 
 def test_names_are_formatted_as_text() -> None:
     assert format_path(os.fsdecode("ä/b.wav".encode())) == "ä/b.wav"
     assert format_path(os.fsdecode(b"\xff\xfe.wav")) == r"\xff\xfe.wav"
+
+
+def test_a_folder_without_recordings_is_refused_with_what_is_there_instead(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.TXT", "c.docx", "sub/.hidden.wav"):
+        touch(tmp_path, name.encode())
+    with pytest.raises(SettingsError) as caught:
+        check_any_recording(find_recordings(tmp_path), tmp_path)
+    assert str(caught.value) == (
+        f"no recordings in {tmp_path}: 3 other files: 2 .txt, 1 .docx; expected files ending in {', '.join(ENDINGS)}"
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingsError, match="empty: it has no visible files; expected files ending in "):
+        check_any_recording(find_recordings(tmp_path / "empty"), tmp_path / "empty")
+    touch(tmp_path, b"sub/d.wav")
+    check_any_recording(find_recordings(tmp_path), tmp_path)

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from block.audio import LOUDEST, decode
+from block.cli import run_command
 from block.commands.options import parse, read_job
 from block.edge_impulse.access import read_ids
 from block.edge_impulse.project import Project
@@ -166,6 +167,27 @@ def parse_arguments(*arguments: str) -> Callable[[Place], str]:
     return act
 
 
+def label_folder(fill: Callable[[Path], object]) -> Callable[[Place], str]:
+    def act(place: Place) -> str:
+        folder = place.folder / "recordings"
+        folder.mkdir()
+        fill(folder)
+        run_command(["label", str(folder), "--out", str(place.folder / "out"), "--model", EMBEDDED])
+        return "labeled"
+
+    return act
+
+
+def add_other_files(folder: Path) -> None:
+    for name in ("a.txt", "b.TXT", "c.docx", ".hidden.wav"):
+        (folder / name).touch()
+
+
+def replace_by_file(folder: Path) -> None:
+    folder.rmdir()
+    folder.touch()
+
+
 def count_windows(seconds: float, size_ms: int, stride_ms: int) -> Callable[[Place], str]:
     def act(place: Place) -> str:
         count = len(lay_out_windows_ms(round(seconds * RATE_HZ), Fraction(RATE_HZ), size_ms, stride_ms).windows)
@@ -265,9 +287,18 @@ IDS = {
     "a pipe that sends nothing": read_ids_made_by(os.mkfifo),
     "more than 64 MiB": read_ids_made_by(make_huge),
 }
+FOLDERS = {
+    "a folder with other files only": label_folder(add_other_files),
+    "a folder with a link to a folder only": label_folder(lambda path: (path / "link").symlink_to(path.parent)),
+    "an empty folder": label_folder(lambda path: None),
+    "a file": label_folder(replace_by_file),
+}
 ARGUMENTS = {
     "an unknown label": parse_arguments("--audioset-labels", "speach"),
     "an unclosed parenthesis": parse_arguments("--audioset-labels", "Speech (voice"),
+    "a threshold in percent": parse_arguments("--audioset-labels", "Speech (40%)"),
+    "a decimal comma": parse_arguments("--audioset-labels", "Speech (voice, 0,4)"),
+    "`--min-confidence` in percent": parse_arguments("--min-confidence", "20%"),
     "a label list without labels": parse_arguments("--audioset-labels", ",,,"),
     "`--win-size-ms` of 10^30": count_windows(10, 10**30, 1),
     "`--win-stride-ms 1` over three hours": count_windows(3 * 3600, 25, 1),
@@ -293,6 +324,6 @@ CHECKPOINTS = {
     "NaN weights": load_checkpoint(spoil_weights),
 }
 TABLES = {
-    "Audio": AUDIO, "Answers about a sample": ANSWERS, "The ids file": IDS, "Arguments": ARGUMENTS,
-    "Checkpoints": CHECKPOINTS,
+    "Audio": AUDIO, "Answers about a sample": ANSWERS, "The ids file": IDS,
+    "The folder of recordings": FOLDERS, "Arguments": ARGUMENTS, "Checkpoints": CHECKPOINTS,
 }  # fmt: skip

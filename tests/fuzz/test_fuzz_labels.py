@@ -21,7 +21,7 @@ STARRED = [f"{node.name}*" for node in load_audioset().nodes.values()]
 pieces = (
     st.sampled_from([*NAMES, *STARRED])
     | st.sampled_from(
-        ["(", ")", ",", "*", "\n", "\\n", " ", "\t", "\u2028", "\x85", "0.5", "1e400", "nan", "-1", "İ", "\u017f"]
+        ["(", ")", ",", "*", "\n", "\\n", " ", "\t", "\u2028", "\x85", "0.5", "4%", "1e400", "nan", "-1", "İ", "\u017f"]
     )
     | any_text
 )
@@ -65,6 +65,9 @@ LONG = {
     "an unknown word": "a" * N,
     "unknown words": "Speach, " * (N // 8),
     "digits": "Speech (" + "1" * N + "x)",
+    "spaces in parentheses": "Speech (" + " " * N + "x)",
+    "numbers": "Speech (" + "1,1 ," * N + "x)",
+    "percent signs": "Speech (" + "1%" * N + "% " * N + "x)",
     "points": "Speech (" + "1." * N + ")",
     "every class, far apart": "\n".join(name + " " * 200 for name in NAMES),
     "every name, on one line that ends badly": ", ".join([*NAMES, "Animal*", "Music*", "x" * N]),

@@ -16,7 +16,7 @@ from block.labeling.partial_logits import PartialLogits
 from block.model.checkpoint import CheckpointError, find_checkpoint
 from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
-from block.recording import LabeledRecording, Recording, RecordingError, RunEnded
+from block.recording import LabeledRecording, Recording, RecordingError
 from block.score_store import Key, ScoreStore, relabel
 from block.settings import EXACT, AuditSettings, ComputeSettings, WindowSettings
 from tests.labeling.test_fast_labeler import FAST, StubLabeler, recording, stub
@@ -220,7 +220,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_before(
     assert not hasattr(classifier, "nonsense")
 
 
-def test_a_model_that_turns_out_unusable_ends_the_run(
+def test_a_model_that_turns_out_unusable_is_not_blamed_on_a_recording(
     make: Callable[..., tuple[CachedLabeler, Counting]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored, own = make("one")
@@ -231,7 +231,7 @@ def test_a_model_that_turns_out_unusable_ends_the_run(
     monkeypatch.setattr("block.model.classifier._load", unusable)
     unloaded = Classifier(own.classifier.checkpoint, own.classifier.device, steady=True)
     stored.labeler = replace(own, classifier=unloaded)
-    with pytest.raises(RunEnded, match="it cannot be loaded"):
+    with pytest.raises(CheckpointError, match="it cannot be loaded"):
         stored.label([stored.prepare(SOUNDS[0])])
 
 

@@ -15,6 +15,7 @@ import pytest
 from block.labeling.interfaces import Summary
 from block.labeling.prefetch import MemoryBudget, prefetch
 from block.labeling.run import GROUP_RECORDINGS, Run
+from block.model.checkpoint import CheckpointError
 from block.recording import (
     LabeledRecording,
     Recording,
@@ -27,6 +28,7 @@ from block.recording import (
     Segment,
     Window,
 )
+from block.settings import SettingsError
 from block.windows import PreparedRecording, lay_out_windows
 
 
@@ -166,10 +168,24 @@ def test_a_key_that_expires_while_writing_ends_the_run() -> None:
     assert sorted(summary.labeled + summary.unlabeled) == list(range(1, 101))
 
 
-def test_a_labeler_that_can_label_nothing_more_ends_the_run() -> None:
-    summary, _ = run(FakeStudio(), FakeLabeler(poisoned={5: RunEnded("the model cannot be loaded")}), list(range(1, 9)))
-    assert summary.end_reason == "the model cannot be loaded"
-    assert (summary.labeled, summary.unlabeled) == ([1, 2, 3, 4], [5, 6, 7, 8])
+NO_MODEL = (SettingsError("transformers can't be imported"), CheckpointError("the checkpoint cannot be loaded"))
+
+
+@pytest.mark.parametrize("error", [RunEnded("the model is gone"), *NO_MODEL], ids=lambda error: type(error).__name__)
+def test_a_labeler_that_can_label_nothing_more_ends_the_run(error: Exception) -> None:
+    summary, told = run(FakeStudio(), FakeLabeler(poisoned={5: error}), list(range(1, 9)))
+    assert summary.end_reason == str(error)
+    assert (summary.labeled, summary.failed, summary.not_reached) == ([1, 2, 3, 4], [], [5, 6, 7, 8])
+    assert [line for line in told.lines if line[0] == "failed"] == []
+
+
+@pytest.mark.parametrize("error", NO_MODEL, ids=lambda error: type(error).__name__)
+def test_a_model_that_cannot_be_loaded_before_anything_is_labeled_raises_once(error: Exception) -> None:
+    studio, labeler = FakeStudio(trouble={1: RecordingError("unreadable")}), FakeLabeler(poisoned={2: error})
+    with pytest.raises(type(error), match=str(error)):
+        run(studio, labeler, list(range(1, 9)))
+    assert studio.written == []
+    assert labeler.groups == [[2, 3]]
 
 
 def test_an_interruption_keeps_count_of_every_recording() -> None:

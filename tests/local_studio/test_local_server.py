@@ -97,6 +97,15 @@ def test_the_ids_file_has_all_samples_and_torch_is_not_imported(tmp_path: Path, 
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root) == "False\n"
 
 
+def test_an_empty_folder_is_served_with_a_warning_that_says_what_is_there_instead(tmp_path: Path):
+    (tmp_path / "a.txt").touch()
+    with command(tmp_path, "--port", 0) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+    assert lines[0].startswith(f"warning: no recordings in {tmp_path}: 1 other file: 1 .txt; expected files ending in ")
+    assert lines[1].startswith("Serving 0 recordings from")
+
+
 def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "file"
     file.touch()
