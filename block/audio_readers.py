@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -20,6 +20,7 @@ import soundfile
 from block.containers.structure import FileParts, SeekableFile, Structure
 from block.ffmpeg_decoder import Block, Findings, decode_compressed
 from block.recording import RecordingError
+from block.runtime.imports import describe_import_error
 
 READ_VALUES = 1 << 16  # read at once, all channels together
 
@@ -35,6 +36,16 @@ class Blocks:
     expected: int
     blocks: Iterator[Block]
     findings: Findings
+
+
+@cache
+def describe_missing_decoder() -> str:
+    """Return why compressed audio can't be read, and what to do; empty if it can."""
+    try:
+        import av  # noqa: F401
+    except Exception as error:  # a broken package, or a local file with its name, can raise anything
+        return f"PyAV can't be imported ({describe_import_error(error)}); run: pip install -r locked/folder.txt"
+    return ""
 
 
 @contextmanager
@@ -76,11 +87,8 @@ def _read_pcm(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
 
 @contextmanager
 def _open_compressed(file: SeekableFile, structure: Structure) -> Iterator[Blocks]:
-    if find_spec("av") is None:
-        raise RecordingError(
-            f"reading {structure.name} needs PyAV, which isn't installed; install it "
-            f"(pip install -r locked/folder.txt), or convert the file to an uncompressed WAV"
-        )
+    if problem := describe_missing_decoder():
+        raise RecordingError(f"{structure.name} can't be read: {problem}; or convert the file to an uncompressed WAV")
     findings = Findings()
     with closing(decode_compressed(file, structure, findings)) as decoded:
         first = next(decoded, None)

@@ -32,6 +32,7 @@ from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.folder.listing import check_any_recording, find_recordings, format_path, name_uniquely
 from block.folder.output_folder import lock
+from block.folder.source import warn_without_decoder
 from block.formatting import count
 from block.labeling.job import Job, format_labels
 from block.recording import RecordingError
@@ -57,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(f"--out {out} contains the folder of recordings; choose a folder that doesn't")
     listing = find_recordings(root, exclude=out)
     check_any_recording(listing, root)
+    warn_without_decoder(listing.files, lambda text: print(f"warning: {text}", flush=True))
     with lock(out):
         present = {name_uniquely(path): path for path in listing.files}
         annotations = _read_annotations(options, root, present)

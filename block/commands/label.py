@@ -25,7 +25,7 @@ from block.folder.location import Location
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
-from block.folder.source import is_unchanged
+from block.folder.source import is_unchanged, warn_without_decoder
 from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
     check_any_recording(listing, location)
     with output_folder.lock(out):
         _print_listing(listing, location)
+        warn_without_decoder(listing.files, _warn)
         manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
             listing.files,
             listing.unreadable,

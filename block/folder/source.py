@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from block.audio import decode
+from block.audio_readers import describe_missing_decoder
 from block.containers.structure import AudioCutOff
-from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path
+from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path, get_ending
 from block.folder.location import Location
 from block.folder.manifest import FileEntry
 from block.formatting import make_printable
@@ -104,3 +105,9 @@ def is_unchanged(location: Location, entry: FileEntry, listing: FolderListing | 
 
 def _is_same(entry: FileEntry, now: FileStamp) -> bool:
     return bool(entry.content) and now.mtime_ns != UNKNOWN and FileStamp(entry.size, entry.mtime_ns) == now
+
+
+def warn_without_decoder(paths: Iterable[str], warn: Callable[[str], None]) -> None:
+    """Warn once if a file may be compressed, and compressed audio can't be read here."""
+    if any(get_ending(path) != ".wav" for path in paths) and (problem := describe_missing_decoder()):
+        warn(f"only uncompressed audio can be read: {problem}")
