@@ -119,6 +119,8 @@ class Project:
             raise RecordingError(f"Studio refused to send its audio: {error}") from None
         content = wav.compute_sha256()
         sound = audio.decode_wav(wav, self.model_rate_hz)
+        for note in sound.notes:
+            self.warn(f"{sample.id} {make_printable(sample.name)}: {note}")
         if sound.rate_hz < self.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
         stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
