@@ -82,7 +82,7 @@ def decode_wav(file: MemoryFile, to_hz: int = 16000) -> DecodedAudio:
     """
     with _name_read_errors():
         if (layout := find_layout(read_at(file, 0, HEAD_BYTES))) is None:
-            raise RecordingError(f"the audio cannot be decoded: expected a WAV, got {file.size} bytes of something else")
+            raise RecordingError(f"the audio cannot be decoded: expected a WAV, got {file.size} other bytes")
         structure = inspect_wav(file, layout)
         if structure.pcm is None:
             raise RecordingError("the audio cannot be decoded: the WAV is compressed; expected PCM or floating-point")
