@@ -75,7 +75,7 @@ def test_a_header_that_claims_too_much_gives_the_data_in_the_file() -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "the file is empty"), (b"RIFF", "a RIFF file without WAVE audio"), (b"hello, this is text", "is text"),
+    [(b"", "the file is empty"), (b"RIFF", "a RIFF without WAVE audio"), (b"hello, this is text", "is text"),
      (b"<!DOCTYPE html>\n<html>", "is a web page"), (bytes(1000), "is zeros only"), (b"PK\3\4" * 9, "is a ZIP archive"),
      (wav(np.zeros(100))[:30], r"no format \(an fmt chunk\) in its 30 bytes; it may be cut off")],
 )  # fmt: skip

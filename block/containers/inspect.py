@@ -33,13 +33,27 @@ MAGIC: dict[bytes, Inspect] = {
     b"TTA1": inspect_tta,
     b"NIST_1A": inspect_sphere,
 }
-# What people have with the ending of an audio file, by its first bytes.
+# Other files that people have with the ending of an audio file, by their first bytes.
+CONVERT = "; convert its audio, for example: ffmpeg -i FILE recording.wav"
 OTHERS = {
-    b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip archive", b"7z\xbc\xaf": "a 7-Zip archive",
-    b"Rar!": "a RAR archive", b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"GIF8": "a GIF picture",
-    b"\x7fELF": "a program", b"MThd": "MIDI: notes, not audio", b"version https://git-lfs": "a Git LFS pointer",
-    b"SQLite format 3": "an SQLite database", b"\x00\x00\x01\xba": "an MPEG video", b"FLV": "a Flash video",
-}  # fmt: skip
+    b"%PDF": "a PDF, not audio",
+    b"PK\x03\x04": "a ZIP archive; unpack it",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"7z\xbc\xaf": "a 7-Zip archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
+    b"\x89PNG": "a PNG picture, not audio",
+    b"\xff\xd8\xff": "a JPEG picture, not audio",
+    b"GIF8": "a GIF picture, not audio",
+    b"\x7fELF": "a program, not audio",
+    b"MThd": "MIDI: notes, not audio",
+    b"SQLite format 3": "an SQLite database, not audio",
+    b"version https://git-lfs": "a pointer of Git LFS, not audio; run git lfs pull",
+    b"Creative Voice File": "a VOC" + CONVERT,
+    b"\x00\x00\x01\xba": "an MPEG video" + CONVERT,
+    b"FLV": "a Flash video" + CONVERT,
+    b"G@": "an MPEG transport stream" + CONVERT,
+}
+RIFF_KINDS = {b"AVI ": "an AVI video" + CONVERT, b"WEBP": "a WebP picture, not audio"}
 
 
 def inspect(file: SeekableFile) -> Structure:
@@ -73,16 +87,15 @@ def _describe_other(file: SeekableFile) -> str:
     head = read_at(file, 0, 1024)
     if not head:
         return "empty"
-    hint = "; if it has audio, convert it, for example: ffmpeg -i FILE recording.wav"
     if head[:4] == b"RIFF":
-        return f"a RIFF file without WAVE audio ({head[8:12]!r}){hint}"
-    for magic, name in OTHERS.items():
+        return RIFF_KINDS.get(head[8:12], "a RIFF without WAVE audio; it may be cut off")
+    for magic, description in OTHERS.items():
         if head.startswith(magic):
-            return f"{name}, not audio"
+            return description
     if b"<html" in head.lower() or head.lstrip()[:9].lower() == b"<!doctype":
         return "a web page (HTML), not audio; a download may have failed"
     if not any(head):
         return "zeros only; a copy may have failed"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
         return "text, not audio"
-    return f"in no format that is known here; it begins with {head[:8].hex(' ')}{hint}"
+    return f"in no known format; it begins with {head[:8].hex(' ')}{CONVERT}"

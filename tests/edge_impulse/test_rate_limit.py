@@ -97,7 +97,7 @@ def test_a_request_stays_in_the_rate_limit_until_its_body_is_read() -> None:
         connection.sendall(b"x" * 10)
 
     with socket_server(send_slowly) as url:
-        assert StudioClient(url, KEY, rate_limit=limit).get_audio("/api/1/wav", 100).size.read() == 20
+        assert StudioClient(url, KEY, rate_limit=limit).get_audio("/api/1/wav", 100).size == 20
     assert inside == [1]
     assert limit.inside == set()
 
