@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from block.audio_readers import READ_VALUES, open_blocks
+from block.audio_readers import READ_VALUES, Blocks, open_blocks
 from block.containers.inspect import inspect
 from block.containers.riff import find_layout, inspect_wav
 from block.containers.structure import AudioCutOff, Structure, read_at
@@ -110,76 +110,108 @@ def _open(source: bytes | str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryI
 def _decode(
     file: BinaryIO, structure: Structure, to_hz: int, expect: Callable[[int], None], allow_truncated: bool
 ) -> DecodedAudio:
-    missing = structure.missing
-    if missing and not allow_truncated:
-        raise AudioCutOff(missing)
+    with open_audio(file, structure, allow_truncated) as audio:
+        expect(audio.expected)
+        ratio = find_resampling_ratio(audio.rate_hz, to_hz)
+        # Only the length of uncompressed audio is certain.
+        certain = audio.expected if structure.pcm else 0
+        waveform = GrowingWaveform(compute_resampled_length(certain, ratio))
+        if ratio == 1:
+            while count := audio.read(waveform.reserve(min(READ_VALUES, (certain or 1 << 62) - waveform.length))):
+                waveform.length += count
+        else:
+            block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), audio.expected or BLOCK_VALUES))
+            for part in resample(audio.read, ratio, block):
+                waveform.reserve(len(part))[:] = part
+                waveform.length += len(part)
+    return DecodedAudio(waveform.finish(), audio.rate_hz, audio.positions, ratio, audio.notes, audio.missing)
+
+
+@contextmanager
+def open_audio(file: BinaryIO, structure: Structure, allow_truncated: bool = False) -> Iterator[AudioReader]:
+    """Open an audio file to read all of it once. What `decode` refuses is refused here, while reading, or at the end.
+
+    Raise AudioCutOff or RecordingError.
+    """
+    if structure.missing and not allow_truncated:
+        raise AudioCutOff(structure.missing)
     try:
-        with open_blocks(file, structure) as audio:
-            expect(audio.expected)
-            mono = _MonoReader(audio.blocks)
-            ratio = find_resampling_ratio(audio.rate_hz, to_hz)
-            # Only the length of uncompressed audio is certain.
-            certain = audio.expected if structure.pcm else 0
-            waveform = GrowingWaveform(compute_resampled_length(certain, ratio))
-            if ratio == 1:
-                while count := mono.read(waveform.reserve(min(READ_VALUES, (certain or 1 << 62) - mono.positions))):
-                    waveform.length += count
-            else:
-                block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), audio.expected or BLOCK_VALUES))
-                for part in resample(mono.read, ratio, block):
-                    waveform.reserve(len(part))[:] = part
-                    waveform.length += len(part)
+        with open_blocks(file, structure) as blocks:
+            audio = AudioReader(blocks, structure)
+            yield audio
     except MemoryError as error:
         raise RecordingError(f"not enough memory to decode the audio: {error}") from None
-    if mono.unusable:
-        raise RecordingError(
-            f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
-            f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / audio.rate_hz:g} s"
-        )
-    if structure.values is not None and mono.positions < structure.values:
-        missing = f"{mono.positions} of {structure.values} values are there"
-        if not allow_truncated:
-            raise AudioCutOff(missing)
-    notes = (*structure.notes, *audio.notes)
-    return DecodedAudio(waveform.finish(), audio.rate_hz, mono.positions, ratio, notes, missing)
+    audio.check()
+    if audio.missing and not allow_truncated:
+        raise AudioCutOff(audio.missing)
 
 
-class _MonoReader:
-    """Read the mean of the channels of `blocks`, each of shape `(values, channels)`.
+class AudioReader:
+    """Read an audio file block by block, and check its values.
 
-    `positions` is the number of values read so far. `unusable` of them aren't finite numbers within ±1e12; the first of
-    these is `first_unusable`, at position `first_unusable_at`.
+    It has about `expected` values per channel at `rate_hz`, 0 if unknown; `positions` of them were read so far.
     """
 
-    def __init__(self, blocks: Iterator[npt.NDArray[np.floating[Any]]]) -> None:
+    def __init__(self, blocks: Blocks, structure: Structure) -> None:
+        self.rate_hz, self.expected = blocks.rate_hz, blocks.expected
         self.positions = 0
-        self.unusable, self.first_unusable, self.first_unusable_at = 0, 0.0, 0
-        self._blocks = blocks
-        self._rest: Waveform = np.empty(0, np.float32)
+        self._blocks, self._structure = blocks, structure
+        self._mono: Waveform = np.empty(0, np.float32)  # the rest of the last block
+        self._unusable, self._first_unusable, self._first_unusable_at = 0, 0.0, 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The warnings about what was read so far."""
+        return (*self._structure.notes, *self._blocks.notes)
+
+    @property
+    def missing(self) -> str:
+        """How much is there of a file that is cut off, empty if it's whole. Complete once all was read."""
+        values = self._structure.values
+        if values is not None and self.positions < values:
+            return f"{self.positions} of {values} values are there"
+        return self._structure.missing
+
+    def read_block(self) -> npt.NDArray[np.floating[Any]] | None:
+        """Return the next values, shape `(values, channels)`, valid until the next call; None at the end."""
+        block = next(self._blocks.blocks, None)
+        if block is not None:
+            self._mono = _average(block)
+            self._find_unusable(self._mono)
+            self.positions += len(block)
+        return block
 
     def read(self, out: Waveform) -> int:
-        """Fill `out`, shape `(values,)`. Return the number of values read, less than its size only at the end."""
+        """Fill `out`, shape `(values,)`, with the mean of the channels.
+
+        Return the number of values read, less than its size only at the end.
+        """
         start = 0
         while start < len(out):
-            if not len(self._rest):
-                if (block := next(self._blocks, None)) is None:
-                    break
-                self._rest = _average(block)
-            part = self._rest[: len(out) - start]
+            if not len(self._mono) and self.read_block() is None:
+                break
+            part = self._mono[: len(out) - start]
             out[start : start + len(part)] = part
-            self._rest = self._rest[len(part) :]
+            self._mono = self._mono[len(part) :]
             start += len(part)
-        self._check(out[:start])
-        self.positions += start
         return start
 
-    def _check(self, values: Waveform) -> None:
+    def check(self) -> None:
+        """Raise RecordingError if any of the values read so far isn't a finite number within ±1e12."""
+        if self._unusable:
+            raise RecordingError(
+                f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {self._unusable} of "
+                f"{self.positions}, the first is {self._first_unusable:g} at "
+                f"{self._first_unusable_at / self.rate_hz:g} s"
+            )
+
+    def _find_unusable(self, values: Waveform) -> None:
         usable = np.abs(values) <= LOUDEST  # False for NaN
         count = len(values) - int(np.count_nonzero(usable))
-        if count and not self.unusable:
+        if count and not self._unusable:
             at = int(usable.argmin())
-            self.first_unusable, self.first_unusable_at = float(values[at]), self.positions + at
-        self.unusable += count
+            self._first_unusable, self._first_unusable_at = float(values[at]), self.positions + at
+        self._unusable += count
 
 
 def _average(block: npt.NDArray[np.floating[Any]]) -> Waveform:
