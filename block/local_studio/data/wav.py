@@ -1,8 +1,8 @@
 """Serve every recording as a WAV that any program can read and seek in.
 
 A plain WAV, integer or floating-point, is served unchanged. Other uncompressed audio gets a new header and keeps its
-width. Anything else is decoded to 16-bit PCM, once, with its own rate and channels. Slices count values; `stop` is
-exclusive.
+width. Anything else is decoded, once, to 16-bit PCM, or to floats if it's louder than full scale, as lossy formats can
+be. Slices count values; `stop` is exclusive.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from block.runtime.hashing import compute_sha256
 
 WIDTHS = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")  # that a WAV can have: libsndfile's names
 BROWSER_WIDTHS = ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")
+LOUDEST_PCM16 = 32767.5 / 32768  # larger values aren't within half a step of any 16-bit integer
 BLOCK_VALUES = 1 << 18  # copied at once, all channels together
 LARGEST_WAV = (1 << 32) - (1 << 12)  # bytes of audio; larger files are written as RF64, which has 64-bit sizes
 
@@ -87,24 +88,31 @@ class WavMaker:
             subtype = {"PCM_S8": "PCM_U8"}.get(structure.pcm.subtype, structure.pcm.subtype)
             with open_pcm(file, structure) as sound:
                 _copy(sound, target, subtype, 0, sound.frames)
-        else:
-            self._decode(file, structure, target, audio.values)
+        elif not self._decode(file, structure, target, audio.values, "PCM_16"):
+            self._decode(file, structure, target, audio.values, "FLOAT")
         if compute_sha256(file) != audio.sha256:
             raise RecordingError("the file has changed since it was listed; restart the local Studio to read it again")
 
-    def _decode(self, file: BinaryIO, structure: Structure, target: Path, values: int) -> None:
+    def _decode(self, file: BinaryIO, structure: Structure, target: Path, values: int, subtype: str) -> bool:
+        """Write decoded audio. Return False if it's too loud for 16 bits."""
+        fits = True
         with open_audio(file, structure, self.allow_truncated) as decoded:
             block = decoded.read_block()
             channels = 1 if block is None else block.shape[1]
-            with _Writer(target, decoded.rate_hz, channels, "PCM_16", values) as wav:
+            with _Writer(target, decoded.rate_hz, channels, subtype, values) as wav:
                 while block is not None:
-                    wav.write(to_pcm16(_change_channels(block, channels)))
+                    block = _change_channels(block, channels)
+                    fits = fits and bool(block.min() >= -1 and block.max() < LOUDEST_PCM16)
+                    wav.write(to_pcm16(block) if subtype == "PCM_16" else block)
                     block = decoded.read_block()
+        return fits
 
 
 def is_plain_wav(file: BinaryIO, structure: Structure) -> bool:
     """Return True if every program finds the same audio in a WAV: in one chunk, with all sizes right, and no codec."""
-    if structure.name != "WAV" or structure.pcm is None or len(structure.spans) != 1 or structure.missing:
+    if structure.name != "WAV" or structure.pcm is None or len(structure.spans) != 1:
+        return False
+    if structure.missing or structure.notes:
         return False
     [span], pcm, size = structure.spans, structure.pcm, find_size(file)
     sizes = [int.from_bytes(read_at(file, at, 4), "little") for at in (4, span.start - 4)]
@@ -193,9 +201,10 @@ class _Writer:
         try:
             yield
         except (soundfile.SoundFileError, AssertionError, OSError) as error:
+            reason = str(error).rstrip(".") or "incomplete"
             raise RecordingError(
-                f"the local Studio can't write a WAV of it to {self._folder}: {error or 'the disk may be full'}; make "
-                f"room there, or set TMPDIR to another folder"
+                f"the local Studio can't write a WAV of it to {self._folder}: {reason}; make room there, or set TMPDIR "
+                f"to another folder"
             ) from None
 
 
