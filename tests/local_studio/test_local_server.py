@@ -97,6 +97,21 @@ def test_the_ids_file_has_all_samples_and_torch_is_not_imported(tmp_path: Path, 
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root) == "False\n"
 
 
+def test_cut_off_recordings_are_served_with_a_warning_if_asked_for(tmp_path: Path, audio_bytes: MakeWav):
+    (tmp_path / "a.wav").write_bytes(audio_bytes(1000)[:1044])
+    for options, warnings, values in (([], [], 0), (["--allow-truncated"], ["a.wav"], 500)):
+        with command(tmp_path, "--port", 0, *options) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(5 + len(warnings))]
+            environment = exports(lines)
+            url = f"{environment['EI_API_ENDPOINT']}/api/1/raw-data?category=all"
+            answer = requests.get(url, headers={"x-api-key": environment["EI_PROJECT_API_KEY"]}, timeout=10).json()
+        assert lines[:-5] == [
+            f"warning: {name}: the audio is cut off: 1000 of 2000 bytes are there\n" for name in warnings
+        ]
+        assert [sample["valuesCount"] for sample in answer["samples"]] == [values]
+
+
 def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "file"
     file.touch()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from block.audio import decode
 from block.local_studio.data import wav
 from block.local_studio.data.wav import AudioContent, WavMaker
 from block.recording import RecordingError
@@ -70,13 +71,73 @@ def test_anything_else_becomes_16_bit_pcm_with_its_own_rate_and_channels(
     np.testing.assert_array_equal(values, expected)
 
 
-def test_loud_compressed_audio_is_clipped_not_wrapped(maker: WavMaker, tmp_path: Path):
+def test_compressed_audio_louder_than_full_scale_keeps_its_peaks(maker: WavMaker, tmp_path: Path):
     square = np.sign(np.sin(np.arange(16000) * 0.05)).astype("float32")
     soundfile.write(tmp_path / "a.ogg", square, 16000)
-    peak = np.abs(soundfile.read(tmp_path / "a.ogg", dtype="float32")[0]).max()
-    assert peak > 1
-    values, _ = soundfile.read(io.BytesIO(read_bytes(maker, tmp_path / "a.ogg")), dtype="float32")
-    assert np.mean(values * square) > 0.9
+    expected = decode(tmp_path / "a.ogg").waveform
+    assert np.abs(expected).max() > 1.1
+    for served in (maker.get_wav(content(tmp_path / "a.ogg")), maker.get_playable(content(tmp_path / "a.ogg"))):
+        values, _ = soundfile.read(served, dtype="float32")
+        np.testing.assert_array_equal(values, expected)
+
+
+def test_values_beyond_full_scale_are_clipped_not_wrapped():
+    values = np.array([-2, -1, 0, 0.99999, 1, 2, np.inf, -np.inf, np.nan], np.float32)
+    assert wav.to_pcm16(values).tolist() == [-32768, -32768, 0, 32767, 32767, 32767, 32767, -32768, 0]
+
+
+@pytest.mark.parametrize(("subtype", "played"), [("PCM_32", "PCM_16"), ("DOUBLE", "PCM_16"), ("PCM_24", "PCM_24")])
+def test_a_wav_too_wide_for_browsers_is_played_with_16_bits(
+    maker: WavMaker, tmp_path: Path, audio_bytes: MakeWav, subtype: str, played: str
+):
+    (tmp_path / "a.wav").write_bytes(audio_bytes(500, channels=2, subtype=subtype))
+    playable = maker.get_playable(content(tmp_path / "a.wav"))
+    assert soundfile.info(playable).subtype == played
+    expected = soundfile.read(tmp_path / "a.wav")[0]
+    np.testing.assert_allclose(soundfile.read(playable)[0], expected, atol=0.5 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype", "served"),
+    [("AIFF", "PCM_24", "PCM_24"), ("AIFF", "PCM_S8", "PCM_U8"), ("CAF", "DOUBLE", "DOUBLE"), ("AU", "FLOAT", "FLOAT"),
+     ("W64", "PCM_32", "PCM_32"), ("RF64", "PCM_16", "PCM_16")],
+)  # fmt: skip
+def test_other_uncompressed_audio_keeps_its_width(
+    maker: WavMaker, tmp_path: Path, audio_bytes: MakeWav, container: str, subtype: str, served: str
+):
+    (tmp_path / "a").write_bytes(audio_bytes(300_001, channels=2, container=container, subtype=subtype))
+    found = maker.get_wav(content(tmp_path / "a"))
+    assert (soundfile.info(found).format, soundfile.info(found).subtype) == ("WAV", served)
+    np.testing.assert_array_equal(soundfile.read(found)[0], soundfile.read(tmp_path / "a")[0])
+
+
+def test_a_file_that_changed_after_it_was_listed_is_not_served_as_the_earlier_one(
+    maker: WavMaker, tmp_path: Path, audio_bytes: MakeWav
+):
+    path = tmp_path / "a.flac"
+    path.write_bytes(audio_bytes(500, container="FLAC"))
+    listed = content(path)
+    path.write_bytes(audio_bytes(600, container="FLAC"))
+    with pytest.raises(RecordingError, match="has changed since it was listed; restart the local Studio"):
+        maker.get_wav(listed)
+
+
+def test_more_audio_than_a_wav_can_hold_becomes_an_rf64(
+    maker: WavMaker, tmp_path: Path, audio_bytes: MakeWav, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(wav, "LARGEST_WAV", 999)
+    (tmp_path / "a.flac").write_bytes(audio_bytes(500, container="FLAC"))
+    found = maker.get_wav(content(tmp_path / "a.flac", 500))
+    assert (soundfile.info(found).format, decode(found).positions) == ("RF64", 500)
+
+
+def test_a_full_disk_is_named(tmp_path: Path, audio_bytes: MakeWav):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / "a.wav").write_bytes(audio_bytes(1000))
+    with wav.open_wav(tmp_path / "a.wav") as sound:
+        with pytest.raises(RecordingError, match="can't write a WAV of it to /dev: .*; make room there, or set TMPDIR"):
+            wav._copy(sound, Path("/dev/full"), "PCM_16", 0, 1000)
 
 
 @pytest.mark.parametrize("subtype", wav.WIDTHS)

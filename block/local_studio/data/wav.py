@@ -149,8 +149,8 @@ def read_first_values(path: Path, limit: int) -> list[list[int]]:
 
 def to_pcm16(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int16]:
     """Convert floats in -1…1 to 16-bit integers. Larger values are clipped, and NaN becomes 0."""
-    clipped: npt.NDArray[np.floating[Any]] = np.clip(np.rint(np.nan_to_num(values) * 32768), -32768, 32767)
-    return clipped.astype("<i2")
+    clipped: npt.NDArray[np.floating[Any]] = np.clip(np.nan_to_num(values), -1, 1)
+    return np.asarray(np.minimum(np.rint(clipped * 32768), 32767), "<i2")
 
 
 def _change_channels(block: npt.NDArray[np.floating[Any]], channels: int) -> npt.NDArray[np.floating[Any]]:
