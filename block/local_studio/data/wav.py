@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block.audio import open_audio
+from block.audio import AudioReader, open_audio
 from block.audio_readers import open_pcm
 from block.containers.inspect import inspect
 from block.containers.structure import SAMPLE_BYTES, AudioCutOff, Structure, find_size, read_at
@@ -97,14 +98,12 @@ class WavMaker:
         """Write decoded audio. Return False if it's too loud for 16 bits."""
         fits = True
         with open_audio(file, structure, self.allow_truncated) as decoded:
-            block = decoded.read_block()
-            channels = 1 if block is None else block.shape[1]
-            with _Writer(target, decoded.rate_hz, channels, subtype, values) as wav:
-                while block is not None:
-                    block = _change_channels(block, channels)
-                    fits = fits and bool(block.min() >= -1 and block.max() < LOUDEST_PCM16)
+            blocks = _gather_blocks(decoded)
+            first = next(blocks, np.empty((0, 1), np.float32))
+            with _Writer(target, decoded.rate_hz, first.shape[1], subtype, values) as wav:
+                for block in chain((first,), blocks):
+                    fits = fits and block.min(initial=0) >= -1 and block.max(initial=0) < LOUDEST_PCM16
                     wav.write(to_pcm16(block) if subtype == "PCM_16" else block)
-                    block = decoded.read_block()
         return fits
 
 
@@ -153,9 +152,24 @@ def to_pcm16(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int16]:
     return np.asarray(np.minimum(np.rint(clipped * 32768), 32767), "<i2")
 
 
-def _change_channels(block: npt.NDArray[np.floating[Any]], channels: int) -> npt.NDArray[np.floating[Any]]:
-    """Return values with `channels` channels. If that changes their number, each gets the mean of all."""
-    return block if block.shape[1] == channels else np.tile(block.mean(axis=1, keepdims=True), channels)
+def _gather_blocks(audio: AudioReader) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield all values, shape `(values, channels)`, many at once, because the blocks of lossy formats are small.
+
+    In joined files, all parts get as many channels as the first one has: the mean of theirs if their number differs.
+    """
+    gathered: list[npt.NDArray[np.float32]] = []
+    channels = size = 0
+    while (block := audio.read_block()) is not None:
+        channels = channels or block.shape[1]
+        if block.shape[1] != channels:
+            block = np.tile(block.mean(axis=1, keepdims=True), channels)
+        gathered.append(np.array(block, np.float32))
+        size += block.size
+        if size >= BLOCK_VALUES:
+            yield np.concatenate(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield np.concatenate(gathered)
 
 
 def _copy(sound: soundfile.SoundFile, target: Path, subtype: str, start: int, stop: int) -> None:
