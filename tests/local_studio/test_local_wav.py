@@ -175,3 +175,17 @@ def test_payload_values_are_16_bit_integers_averaged_over_channels(tmp_path: Pat
     values = np.array([[0.5, 0.0], [-1.0, -1.0], [0.0, 0.0]])
     soundfile.write(tmp_path / "a.wav", values, 8000, "FLOAT")
     assert wav.read_first_values(tmp_path / "a.wav", 2) == [[8192], [-32768]]
+
+
+def test_the_payload_of_a_long_recording_needs_only_its_first_block(
+    tmp_path: Path, audio_bytes: MakeWav, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "a.flac").write_bytes(audio_bytes(200_000, container="FLAC"))
+    read: list[int] = []
+    original = wav.to_pcm16
+    monkeypatch.setattr(wav, "to_pcm16", lambda values: read.append(len(values)) or original(values))
+    values = soundfile.read(tmp_path / "a.flac", dtype="int16")[0]
+    assert wav.read_first_values(tmp_path / "a.flac", 3) == [[int(value)] for value in values[:3]]
+    assert read == [3]
+    assert len(wav.read_first_values(tmp_path / "a.flac", 150_000)) == 150_000
+    assert len(wav.read_first_values(tmp_path / "a.flac", 300_000)) == 200_000

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from block.folder.listing import format_path
 from block.formatting import make_printable
@@ -24,6 +25,7 @@ from block.runtime.limits import THREADS
 
 DATABASE = ".local-studio.sqlite3"
 PROJECT_ID = 1
+Result = TypeVar("Result")
 
 
 class LocalProject:
@@ -88,27 +90,28 @@ class LocalProject:
     def audio(self, sample: LocalSample, part: slice = slice(None)) -> Path:
         """Return the sample's audio, or a part of it, as a plain WAV. Raise RequestError (400, 404)."""
         if part == slice(None):
-            return self._find_wav(sample, self._wavs.get_wav)
-        return self._find_wav(sample, lambda content: self._wavs.get_slice(content, part))
+            return self._read(sample, self._wavs.get_wav)
+        return self._read(sample, lambda content: self._wavs.get_slice(content, part))
 
     def playable(self, sample: LocalSample) -> Path:
         """Return the sample's audio as a WAV that browsers play. Raise RequestError (400, 404)."""
-        return self._find_wav(sample, self._wavs.get_playable)
+        return self._read(sample, self._wavs.get_playable)
 
     def values(self, sample: LocalSample, limit: int) -> list[list[int]]:
         """Return the first `limit` values as 16-bit integers, or an empty list if the audio can't be read."""
         try:
-            return read_first_values(self.audio(sample), limit) if limit else []
-        except (RequestError, RecordingError):
+            return self._read(sample, lambda audio: read_first_values(audio.path, limit))
+        except RequestError:
             return []
 
-    def _find_wav(self, sample: LocalSample, find: Callable[[AudioContent], Path]) -> Path:
+    def _read(self, sample: LocalSample, read: Callable[[AudioContent], Result]) -> Result:
+        """Return what `read` makes of the sample's audio. Raise RequestError (400, 404)."""
         if sample.processing_error is not None:
             raise RequestError(f"sample {sample.id}: {sample.processing_error}")
         real = folder.locate(self.root, sample.path)
         if real is None:
             raise RequestError(f"the file of sample {sample.id} no longer exists", 404)
         try:
-            return find(AudioContent(real, sample.sha256, sample.values_count))
+            return read(AudioContent(real, sample.sha256, sample.values_count))
         except RecordingError as error:
             raise RequestError(f"sample {sample.id}: {error}") from None

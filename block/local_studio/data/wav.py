@@ -19,7 +19,7 @@ import numpy.typing as npt
 import soundfile
 
 from block.audio import AudioReader, open_audio
-from block.audio_readers import open_pcm
+from block.audio_readers import open_blocks, open_pcm
 from block.containers.inspect import inspect
 from block.containers.structure import SAMPLE_BYTES, AudioCutOff, Structure, find_size, read_at
 from block.local_studio.data.file_cache import FileCache
@@ -137,13 +137,15 @@ def open_wav(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 def read_first_values(path: Path, limit: int) -> list[list[int]]:
-    """Return the first `limit` values of a plain WAV as 16-bit integers: one list per value, with one entry.
+    """Return the first `limit` values of any audio file as 16-bit integers: one list per value, with one entry.
 
-    Channels are averaged. Raise RecordingError.
+    Channels are averaged. No more of the file is decoded. Raise RecordingError.
     """
-    with open_wav(path) as sound:
-        values = sound.read(min(limit, sound.frames), dtype="float32", always_2d=True)
-    return [[int(value)] for value in to_pcm16(values.mean(axis=1))] if len(values) else []
+    found: list[list[int]] = []
+    with _name_file_errors(), path.open("rb") as file, open_blocks(file, inspect(file)) as audio:
+        while len(found) < limit and (block := next(audio.blocks, None)) is not None:
+            found += [[int(value)] for value in to_pcm16(block[: limit - len(found)].mean(axis=1))]
+    return found
 
 
 def to_pcm16(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int16]:
