@@ -16,14 +16,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from block.audio_readers import READ_VALUES, open_blocks
+from block.audio_readers import READ_VALUES, Blocks, open_blocks
 from block.containers.inspect import inspect
 from block.containers.riff import find_layout, inspect_wav
 from block.containers.structure import AudioCutOff, SeekableFile, Structure, read_at
 from block.ffmpeg_decoder import Block
+from block.growing_waveform import GrowingWaveform
 from block.recording import RecordingError, Waveform
 from block.resampling import RATIO_TOLERANCE, compute_resampled_length, find_resampling_ratio, resample
-from block.runtime.limits import THREADS, find_available_bytes
 from block.runtime.memory_file import MemoryFile
 
 # Of recordings, in lower case. The content decides how they are decoded.
@@ -37,8 +37,6 @@ LENGTH_TOLERANCE_MS = 10
 HEAD_BYTES = 64
 # Values per resampled block, before or after resampling. In smaller blocks, torch's threads cost more than they save.
 BLOCK_VALUES = 1 << 20
-BYTES_PER_VALUE = 4
-ASK_BYTES = 64 << 20  # smaller arrays are allocated without checking free memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,82 +112,114 @@ def _open(source: bytes | str | os.PathLike[str] | SeekableFile) -> Iterator[See
 def _decode(
     file: SeekableFile, structure: Structure, to_hz: int, expect: Callable[[int], None], allow_truncated: bool
 ) -> DecodedAudio:
-    missing = structure.missing
-    if missing and not allow_truncated:
-        raise AudioCutOff(missing)
+    with open_audio(file, structure, allow_truncated) as audio:
+        expect(audio.expected)
+        ratio = find_resampling_ratio(audio.rate_hz, to_hz)
+        # The header may claim any length. Trust it only up to one value per byte of the audio.
+        trusted = audio.expected if audio.expected <= structure.audio_bytes else 0
+        waveform = GrowingWaveform(compute_resampled_length(trusted, ratio))
+        if ratio == 1:
+            while pending := audio.peek():
+                room = max(pending, min(READ_VALUES, trusted - waveform.length))
+                waveform.length += audio.read(waveform.reserve(room))
+        else:
+            block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), audio.expected or BLOCK_VALUES))
+            for part in resample(audio.read, ratio, block):
+                waveform.reserve(len(part))[:] = part
+                waveform.length += len(part)
+    return DecodedAudio(waveform.finish(), audio.rate_hz, audio.positions, ratio, audio.notes, audio.missing)
+
+
+@contextmanager
+def open_audio(file: SeekableFile, structure: Structure, allow_truncated: bool = False) -> Iterator[AudioReader]:
+    """Open an audio file to read all of it once. What `decode` refuses is refused here, while reading, or at the end.
+
+    Raise AudioCutOff or RecordingError.
+    """
+    if structure.missing and not allow_truncated:
+        raise AudioCutOff(structure.missing)
     try:
-        with open_blocks(file, structure) as audio:
-            expect(audio.expected)
-            mono = _MonoReader(audio.blocks)
-            ratio = find_resampling_ratio(audio.rate_hz, to_hz)
-            # The header may claim any length. Trust it only up to one value per byte of the audio.
-            trusted = audio.expected if audio.expected <= structure.audio_bytes else 0
-            waveform = GrowingWaveform(compute_resampled_length(trusted, ratio))
-            if ratio == 1:
-                while pending := mono.peek():
-                    room = max(pending, min(READ_VALUES, trusted - mono.positions))
-                    waveform.length += mono.read(waveform.reserve(room))
-            else:
-                block = max(1, min(BLOCK_VALUES, int(BLOCK_VALUES / ratio), audio.expected or BLOCK_VALUES))
-                for part in resample(mono.read, ratio, block):
-                    waveform.reserve(len(part))[:] = part
-                    waveform.length += len(part)
+        with open_blocks(file, structure) as blocks:
+            audio = AudioReader(blocks, structure)
+            yield audio
     except MemoryError as error:
         raise RecordingError(f"not enough memory to decode the audio: {error}") from None
-    if mono.unusable:
-        raise RecordingError(
-            f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {mono.unusable} of "
-            f"{mono.positions}, the first is {mono.first_unusable:g} at {mono.first_unusable_at / audio.rate_hz:g} s"
-        )
-    if structure.values is not None and mono.positions < structure.values:
-        missing = f"{mono.positions} of {structure.values} values are there"
-    missing = missing or audio.findings.missing
-    if missing and not allow_truncated:
-        raise AudioCutOff(missing)
-    notes = (*structure.notes, *audio.findings.notes)
-    return DecodedAudio(waveform.finish(), audio.rate_hz, mono.positions, ratio, notes, missing)
+    audio.check()
+    if audio.missing and not allow_truncated:
+        raise AudioCutOff(audio.missing)
 
 
-class _MonoReader:
-    """Read the mean of the channels of `blocks`, each of shape `(values, channels)`.
+class AudioReader:
+    """Read an audio file block by block, and check its values.
 
-    `positions` is the number of values read so far. `unusable` of them aren't finite numbers within ±1e12; the first of
-    these is `first_unusable`, at position `first_unusable_at`.
+    It has about `expected` values per channel at `rate_hz`, 0 if unknown; `positions` of them were read so far.
     """
 
-    def __init__(self, blocks: Iterator[Block]) -> None:
+    def __init__(self, blocks: Blocks, structure: Structure) -> None:
+        self.rate_hz, self.expected = blocks.rate_hz, blocks.expected
         self.positions = 0
-        self.unusable, self.first_unusable, self.first_unusable_at = 0, 0.0, 0
-        self._blocks = blocks
-        self._rest: Waveform = np.empty(0, np.float32)
+        self._blocks, self._structure = blocks, structure
+        self._mono: Waveform = np.empty(0, np.float32)  # the rest of the last block
+        self._unusable, self._first_unusable, self._first_unusable_at = 0, 0.0, 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The warnings about what was read so far."""
+        return (*self._structure.notes, *self._blocks.findings.notes)
+
+    @property
+    def missing(self) -> str:
+        """How much is there of a file that is cut off, empty if it's whole. Complete once all was read."""
+        values = self._structure.values
+        if values is not None and self.positions < values:
+            return f"{self.positions} of {values} values are there"
+        return self._structure.missing or self._blocks.findings.missing
+
+    def read_block(self) -> Block | None:
+        """Return the next values, shape `(values, channels)`, valid until the next call; None at the end."""
+        block = next(self._blocks.blocks, None)
+        if block is not None:
+            self._mono = _average(block)
+            self._find_unusable(self._mono)
+            self.positions += len(block)
+        return block
 
     def peek(self) -> int:
-        """Return the number of values that can be read at once; 0 only at the end."""
-        while not len(self._rest):
-            if (block := next(self._blocks, None)) is None:
+        """Return the number of values that `read` can give at once; 0 only at the end."""
+        while not len(self._mono):
+            if self.read_block() is None:
                 return 0
-            self._rest = _average(block)
-        return len(self._rest)
+        return len(self._mono)
 
     def read(self, out: Waveform) -> int:
-        """Fill `out`, shape `(values,)`. Return the number of values read, less than its size only at the end."""
+        """Fill `out`, shape `(values,)`, with the mean of the channels.
+
+        Return the number of values read, less than its size only at the end.
+        """
         start = 0
         while start < len(out) and self.peek():
-            part = self._rest[: len(out) - start]
+            part = self._mono[: len(out) - start]
             out[start : start + len(part)] = part
-            self._rest = self._rest[len(part) :]
+            self._mono = self._mono[len(part) :]
             start += len(part)
-        self._check(out[:start])
-        self.positions += start
         return start
 
-    def _check(self, values: Waveform) -> None:
+    def check(self) -> None:
+        """Raise RecordingError if any of the values read so far isn't a finite number within ±1e12."""
+        if self._unusable:
+            raise RecordingError(
+                f"the audio has values that aren't finite numbers within ±{LOUDEST:g}: {self._unusable} of "
+                f"{self.positions}, the first is {self._first_unusable:g} at "
+                f"{self._first_unusable_at / self.rate_hz:g} s"
+            )
+
+    def _find_unusable(self, values: Waveform) -> None:
         usable = np.abs(values) <= LOUDEST  # False for NaN
         count = len(values) - int(np.count_nonzero(usable))
-        if count and not self.unusable:
+        if count and not self._unusable:
             at = int(usable.argmin())
-            self.first_unusable, self.first_unusable_at = float(values[at]), self.positions + at
-        self.unusable += count
+            self._first_unusable, self._first_unusable_at = float(values[at]), self.positions + at
+        self._unusable += count
 
 
 def _average(block: Block) -> Waveform:
@@ -217,54 +247,3 @@ def compute_stretch(positions: int, rate_hz: int, values: int, frequency_hz: flo
         f"the audio has {positions} values at {rate_hz} Hz; the sample should have {values} values at "
         f"{frequency_hz:g} Hz"
     )
-
-
-class GrowingWaveform:
-    """A float32 waveform buffer that grows while decoding, within available memory.
-
-    It has `length` values so far, of `expected` or more. `free` returns the free memory in bytes. Raise RecordingError
-    if the waveform needs more.
-    """
-
-    def __init__(self, expected: int = 0, free: Callable[[], int] = find_available_bytes) -> None:
-        self._free = free
-        self._values: Waveform = np.empty(0, np.float32)
-        self._check_memory(expected)
-        # Untouched pages take no memory.
-        self._values = np.empty(expected, np.float32)
-        self.length = 0
-
-    def reserve(self, values: int) -> Waveform:
-        """Return an array for the next `values` values. The caller adds the number it fills to `length`.
-
-        Arrays returned earlier become invalid.
-        """
-        end = self.length + values
-        if end > len(self._values):
-            longer = end + end // 4
-            self._check_memory(longer - len(self._values))
-            # The operating system remaps the pages of large arrays, so this doesn't need twice the memory.
-            self._values.resize(longer, refcheck=False)
-        return self._values[self.length : end]
-
-    def finish(self) -> Waveform:
-        """Return all values. Don't add any afterwards."""
-        self._values.resize(self.length, refcheck=False)
-        return self._values
-
-    def _check_memory(self, more: int) -> None:
-        """Raise RecordingError if there isn't enough memory for `more` values.
-
-        Each of the recordings decoded at the same time may use its share of the free memory: a small file can contain
-        hours of silence, or claim to.
-        """
-        own_bytes = self._values.nbytes
-        size_bytes = own_bytes + more * BYTES_PER_VALUE
-        if size_bytes <= ASK_BYTES:
-            return
-        free_bytes = own_bytes + self._free()
-        if size_bytes > free_bytes // THREADS:
-            raise RecordingError(
-                f"the waveform needs at least {size_bytes / 1e9:.1f} GB of memory; {free_bytes / 1e9:.1f} GB are free, "
-                f"shared by {THREADS} recordings at a time; free some memory or split the recording"
-            )

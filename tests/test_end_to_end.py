@@ -111,8 +111,8 @@ def test_a_run_labels_all_good_recordings_reports_the_bad_ones_and_exits_with_1(
     assert json.loads(failed_ids.read_text()) == {"ids": bad}
     out = capsys.readouterr().out
     for sample_id, reason in [
-        (missing, "HTTP 404"), (unreadable, "the file cannot be read"), (empty, "empty"), (damaged, "cut off"),
-        (garbage, "cannot be read as audio"),
+        (missing, "HTTP 404"), (unreadable, "the file is text, not audio"), (empty, "empty"),
+        (damaged, "the audio is cut off"), (garbage, "the file is text, not audio"),
     ]:  # fmt: skip
         assert any(
             line.startswith(f"{sample_id} ") and " failed: " in line and reason in line for line in out.splitlines()

@@ -108,7 +108,6 @@ ALLOWED = {
     "None": "Python's value, not the word",
     "as_labelled": "keys of evaluation.json",
     '"colour"': "a key of the JSON that the local Studio's pages read",
-    "Format not recognised": "a message of libsndfile",
     "harbour": "spoken in a recording of the demo, and the name of that text",
     "holds the key to": "a key to a project, not a comparison",
     "|nobody|the driver of the bus|our neighbour|": "spoken in recordings that the embedded checkpoint learned from",

@@ -35,6 +35,11 @@ def main(argv: list[str]) -> int:
         default=HERE,
         help="AI Action to run: a folder with parameters.json and a Dockerfile or transform.py (default: this one)",
     )
+    parser.add_argument(
+        "--allow-truncated",
+        action="store_true",
+        help="serve recordings that are cut off as far as they go, instead of refusing them",
+    )
     parser.add_argument("--key", help="API key to require (default: a generated one, kept in the project's database)")
     parser.add_argument(
         "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples to FILE, for --data-ids-file"

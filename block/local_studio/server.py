@@ -68,10 +68,10 @@ def serve(arguments: argparse.Namespace) -> None:
         raise ServeError(f"--port must be from 0 to 65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):
         raise ServeError("--key must be printable ASCII, not empty, and without leading or trailing spaces")
-    project = _open(arguments.folder)
+    project = _open(arguments.folder, arguments.allow_truncated)
     try:
         with _listen(arguments.host, arguments.port) as listener:
-            report = project.scan()
+            report = project.scan(lambda line: print(f"warning: {line}", flush=True))
             ids = [sample.id for sample in project.samples()]
             if arguments.ids_file is not None:
                 _write_ids(arguments.ids_file, ids)
@@ -106,14 +106,14 @@ def _format_greeting(project: LocalProject, address: Address, number: int, ids_f
     )
 
 
-def _open(root: Path) -> LocalProject:
+def _open(root: Path, allow_truncated: bool) -> LocalProject:
     try:
         from block.local_studio.data.project import LocalProject
         from block.local_studio.data.store import ProjectError
     except ImportError as error:
         raise _not_installed(error) from None
     try:
-        return LocalProject(root)
+        return LocalProject(root, allow_truncated)
     except ProjectError as error:
         raise ServeError(str(error)) from None
 

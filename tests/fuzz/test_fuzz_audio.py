@@ -16,8 +16,9 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.audio import ASK_BYTES, LOUDEST, GrowingWaveform, decode
+from block.audio import LOUDEST, decode
 from block.audio_readers import QuietFile
+from block.growing_waveform import ASK_BYTES, GrowingWaveform
 from block.recording import RecordingError
 from tests.conftest import ROOT
 from tests.fuzz import riff

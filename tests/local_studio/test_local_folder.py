@@ -13,7 +13,7 @@ from block.audio import ENDINGS
 from block.folder import listing
 from block.local_studio.data import folder
 from block.local_studio.data.project import DATABASE, LocalProject
-from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel, fit_labels
 from block.local_studio.data.store import ProjectError
 from tests.local_studio.conftest import add_recording, audio_file_of
 
@@ -111,12 +111,11 @@ def test_files_whose_names_are_not_utf8_are_samples_too(tmp_path: Path, audio_by
     [
         ("wav", "WAV", "PCM_24"),
         ("flac", "FLAC", "PCM_16"),
-        ("ogg", "OGG", "VORBIS"),
         ("mp3", "MP3", "MPEG_LAYER_III"),
         ("aiff", "AIFF", "PCM_16"),
     ],
 )
-def test_rate_and_length_come_from_the_header(
+def test_a_sample_has_the_rate_and_the_length_of_its_file(
     project: LocalProject, audio_bytes: MakeWav, ending: str, container: str, subtype: str
 ):
     put(project.root, f"a.{ending}", audio_bytes(4001, 44100, container=container, subtype=subtype))
@@ -131,9 +130,12 @@ def test_a_file_that_cannot_be_read_is_a_sample_with_a_processing_error(project:
     put(project.root, "a.wav", b"this is not audio")
     put(project.root, "b.wav", b"")
     project.scan()
-    for sample in project.samples():
-        assert sample.values_count == 0
-        assert sample.processing_error == "the file cannot be read as audio (Format not recognised.)"
+    problems = [
+        "the audio cannot be decoded: the file is text, not audio",
+        "the file is empty: it has 0 bytes",
+    ]
+    assert [sample.processing_error for sample in project.samples()] == problems
+    assert [sample.values_count for sample in project.samples()] == [0, 0]
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(
@@ -145,10 +147,10 @@ def test_a_file_that_could_not_be_read_is_tried_again(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("block.local_studio.data.wav.open_audio", fail)
+        patch.setattr("block.local_studio.data.folder.inspect", fail)
         project.scan()
     (sample,) = project.samples()
-    assert sample.processing_error == "the file cannot be opened (Input/output error)"
+    assert sample.processing_error == "the file cannot be read: Input/output error"
     assert project.scan().changed == 1
     (sample,) = project.samples()
     assert (sample.processing_error, sample.values_count) == (None, 10)
@@ -202,6 +204,74 @@ def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(projec
     assert project.scan().changed == 0
 
 
+def test_a_file_that_cannot_be_read_any_more_keeps_its_labels_until_it_can(project: LocalProject, audio_bytes: MakeWav):
+    path = put(project.root, "a.wav", audio_bytes(1000))
+    (sample_id,) = ids(project).values()
+    project.store.set_structured_labels(sample_id, [StructuredLabel(0, 999, "x")])
+    path.write_bytes(audio_bytes(1000)[:500])
+    report = project.scan()
+    assert (report.changed, report.labels_dropped) == (1, 0)
+    sample = project.sample(sample_id)
+    assert "the audio is cut off: 456 of 2000 bytes are there" in str(sample.processing_error)
+    assert sample.structured_labels == (StructuredLabel(0, 999, "x"),)
+    path.write_bytes(audio_bytes(1000))
+    assert project.scan().labels_dropped == 0
+    sample = project.sample(sample_id)
+    assert (sample.processing_error, sample.structured_labels) == (None, (StructuredLabel(0, 999, "x"),))
+
+
+def make_old(project: LocalProject, values: int, **columns: object) -> None:
+    """Turn the database into one of version 2, in which all samples have `values` values."""
+    with project.store.transaction() as database:
+        database.execute("UPDATE samples SET values_count = ?", (values,))
+        for column, value in columns.items():
+            database.execute(f"UPDATE samples SET {column} = ?", (value,))
+        database.execute("ALTER TABLE samples DROP COLUMN missing")
+        database.execute("PRAGMA user_version = 2")
+
+
+def test_an_older_database_has_all_files_but_wavs_read_again_once_and_their_labels_keep_their_times(
+    tmp_path: Path, audio_bytes: MakeWav
+):
+    put(tmp_path, "a.MP3", audio_bytes(32000, container="MP3", subtype="MPEG_LAYER_III"))
+    put(tmp_path, "b.wav", audio_bytes(10000))
+    project = LocalProject(tmp_path)
+    sample_ids = ids(project)
+    for sample_id in sample_ids.values():
+        project.store.set_structured_labels(
+            sample_id, [StructuredLabel(0, 4999, "x"), StructuredLabel(5000, 9999, "y")]
+        )
+    make_old(project, 10000)
+    project.close()
+    project = LocalProject(tmp_path)
+    report = project.scan()
+    assert (report.changed, report.labels_dropped) == (1, 0)
+    mp3, wav = (project.sample(sample_ids[name]) for name in ("a.MP3", "b.wav"))
+    labels = (StructuredLabel(0, 4999, "x"), StructuredLabel(5000, 9999, "y"))
+    assert (mp3.values_count, mp3.structured_labels) == (32000, (*labels, StructuredLabel(10000, 31999, "")))
+    assert (wav.values_count, wav.structured_labels) == (10000, labels)
+    assert project.scan().changed == 0
+    project.close()
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "new_rate_hz", "values", "expected"),
+    [
+        (16000, 16000, 120, [(0, 49, "a"), (50, 119, "b")]),
+        (16000, 16000, 80, [(0, 49, "a"), (50, 79, "b")]),
+        (16000, 16000, 50, [(0, 49, "a")]),
+        (16000, 48000, 300, [(0, 149, "a"), (150, 299, "b")]),
+        (16000, 16000, 5000, [(0, 49, "a"), (50, 99, "b"), (100, 4999, "")]),
+        (16000, 16000, 0, []),
+    ],
+)
+def test_labels_are_fitted_to_the_values_that_were_found(
+    rate_hz: float, new_rate_hz: float, values: int, expected: list[tuple[int, int, str]]
+):
+    labels = [StructuredLabel(0, 49, "a"), StructuredLabel(50, 99, "b")]
+    assert fit_labels(labels, rate_hz, new_rate_hz, values) == [StructuredLabel(*one) for one in expected]
+
+
 def test_scanning_and_labeling_change_nothing_else_in_the_folder(project: LocalProject, audio_bytes: MakeWav):
     data = audio_bytes(10)
     path = put(project.root, "a.wav", data)
@@ -231,7 +301,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
     database = sqlite3.connect(tmp_path / DATABASE)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(ProjectError, match="schema version 99, expected at most 2"):
+    with pytest.raises(ProjectError, match="schema version 99, expected at most 3"):
         LocalProject(tmp_path)
 
 

@@ -106,6 +106,21 @@ def test_an_empty_folder_is_served_with_a_warning_that_says_what_is_there_instea
     assert lines[1].startswith("Serving 0 recordings from")
 
 
+def test_cut_off_recordings_are_served_with_a_warning_if_asked_for(tmp_path: Path, audio_bytes: MakeWav):
+    (tmp_path / "a.wav").write_bytes(audio_bytes(1000)[:1044])
+    for options, warnings, values in (([], [], 0), (["--allow-truncated"], ["a.wav"], 500)):
+        with command(tmp_path, "--port", 0, *options) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(5 + len(warnings))]
+            environment = exports(lines)
+            url = f"{environment['EI_API_ENDPOINT']}/api/1/raw-data?category=all"
+            answer = requests.get(url, headers={"x-api-key": environment["EI_PROJECT_API_KEY"]}, timeout=10).json()
+        assert lines[:-5] == [
+            f"warning: {name}: the audio is cut off: 1000 of 2000 bytes are there\n" for name in warnings
+        ]
+        assert [sample["valuesCount"] for sample in answer["samples"]] == [values]
+
+
 def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "file"
     file.touch()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +19,17 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from block.local_studio.api import reads, writes
 from block.local_studio.api.endpoint import Call, Handler, read_body
-from block.local_studio.data.playback import DecodedWav
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
 
 KEY_PATHS = ("/v1", "/ids.json")
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit isn't documented
-RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 log = logging.getLogger(__name__)
 
 
@@ -104,8 +101,8 @@ def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request
         # As documented: answers may be cached for long only if a `cacheKey` is given.
         caching = "private, max-age=31536000" if "cacheKey" in request.query_params else "no-cache"
         headers = {"Cache-Control": caching}
-        if isinstance(answer, Path | bytes):
-            return make_audio_response(answer, request.headers.get("range"), headers)
+        if isinstance(answer, Path):
+            return make_audio_response(answer, headers)
         return JSONResponse({"success": True, **answer}, headers=headers)
 
     return endpoint
@@ -121,42 +118,9 @@ def _make_ids_endpoint(project: LocalProject) -> Callable[[Request], Awaitable[R
     return endpoint
 
 
-def make_audio_response(audio: Path | bytes | DecodedWav, wanted: str | None, headers: dict[str, str]) -> Response:
-    """Return a WAV, or the byte range in the Range header `wanted`, with status 200, 206 or 416.
-
-    For a file, Starlette handles the ranges, including several and malformed ones (400). For other audio, only a single
-    range is supported.
-    """
-    if isinstance(audio, Path):
-        return FileResponse(audio, headers=headers, media_type="audio/wav")
-    size = len(audio) if isinstance(audio, bytes) else audio.size
-    part = parse_range(wanted, size)
-    if part is not None and not part:
-        message = f"the range {wanted!r} contains none of the {size} bytes"
-        return _make_failure(416, message, {"Content-Range": f"bytes */{size}"})
-    start, stop = (0, size) if part is None else (part.start, part.stop)
-    headers = {**headers, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
-    if part is not None:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    content = [audio[start:stop]] if isinstance(audio, bytes) else audio.read(start, stop)
-    return StreamingResponse(content, 200 if part is None else 206, headers, media_type="audio/wav")
-
-
-def parse_range(header: str | None, size: int) -> range | None:
-    """Return the byte range of a Range header for a body of `size` bytes, empty if it can't be satisfied.
-
-    Return None if there is no range, or if the header is malformed or has several ranges: RFC 9110 lets a server ignore
-    those.
-    """
-    match = RANGE.fullmatch((header or "").strip())
-    first, last = match.groups() if match else ("", "")
-    if not first and not last:
-        return None
-    if not first:
-        return range(max(0, size - int(last)), size)
-    if last and int(last) < int(first):
-        return None
-    return range(int(first), min(size, int(last) + 1) if last else size)
+def make_audio_response(audio: Path, headers: dict[str, str]) -> Response:
+    """Return a WAV, or the byte ranges that the request asks for: several too, and malformed ones are refused (400)."""
+    return FileResponse(audio, headers=headers, media_type="audio/wav")
 
 
 def _make_failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:

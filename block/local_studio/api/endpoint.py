@@ -31,7 +31,7 @@ class Call:
     body: bytes
 
 
-Answer = Mapping[str, object] | Path | bytes
+Answer = Mapping[str, object] | Path  # of a WAV
 Handler = Callable[[LocalProject, Call], Answer]
 
 

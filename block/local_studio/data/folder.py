@@ -1,4 +1,4 @@
-"""Find the audio files in a folder, and read their headers.
+"""Find the audio files in a folder, and read them to find how long they are.
 
 Finds regular files with an audio ending at any depth. Skips hidden files and directories, symbolic links to
 directories, and symbolic links to files outside the folder.
@@ -10,9 +10,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.audio import ENDINGS
-from block.folder.listing import FileStamp
-from block.local_studio.data import wav
+from block.audio import open_audio
+from block.containers.inspect import inspect
+from block.containers.structure import AudioCutOff
+from block.folder.listing import FileStamp, is_audio_file
+from block.recording import RecordingError
 from block.runtime.hashing import compute_sha256
 
 
@@ -26,13 +28,19 @@ class AudioFile:
 
 @dataclass(frozen=True)
 class InspectedFile:
-    """A file and its properties. If it can't be read, `problem` says why, and rate and frames are 0."""
+    """A file and its properties: `values` per channel at `frequency_hz`.
+
+    If it can't be read, `problem` says why, and both are 0. `missing` says how much is there of a file that is cut off
+    and served anyway. `notes` are warnings.
+    """
 
     file: AudioFile
-    sha256: str
-    frequency_hz: int
-    frames: int
-    problem: str | None
+    sha256: str = ""
+    frequency_hz: int = 0
+    values: int = 0
+    problem: str | None = None
+    missing: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def find(root: Path) -> list[AudioFile]:
@@ -42,7 +50,7 @@ def find(root: Path) -> list[AudioFile]:
     for directory, subdirectories, names in os.walk(top):
         subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
         for name in names:
-            if name.startswith(".") or not name.lower().endswith(ENDINGS):
+            if name.startswith(".") or not is_audio_file(name):
                 continue
             path = Path(directory, name)
             relative = os.fsencode(path.relative_to(top).as_posix())
@@ -63,17 +71,25 @@ def locate(root: Path, relative: bytes) -> Path | None:
     return real if real.is_relative_to(top) and real.is_file() else None
 
 
-def inspect(root: Path, file: AudioFile) -> InspectedFile:
-    """Read the hash and the header of `file`. Never raise: errors go into `problem`."""
+def read_file(root: Path, file: AudioFile, allow_truncated: bool = False) -> InspectedFile:
+    """Read all of `file`, as `label` does. Never raise: what `label` says about the file goes into `problem`."""
     real = locate(root, file.path)
     if real is None:
-        return InspectedFile(file, "", 0, 0, "the file no longer exists")
+        return InspectedFile(file, problem="the file no longer exists")
     digest = ""
     try:
-        digest = compute_sha256(real)
-        with wav.open_audio(real) as sound:
-            return InspectedFile(file, digest, sound.samplerate, sound.frames, None)
+        with real.open("rb") as opened:
+            if file.stamp.size == 0:
+                raise RecordingError("the file is empty: it has 0 bytes")
+            digest = compute_sha256(opened)
+            with open_audio(opened, inspect(opened), allow_truncated) as audio:
+                while audio.read_block() is not None:
+                    pass
+        return InspectedFile(file, digest, audio.rate_hz, audio.positions, None, audio.missing, audio.notes)
+    except AudioCutOff as error:
+        problem = f"{error}; --allow-truncated labels what is there"
+    except RecordingError as error:
+        problem = str(error)
     except OSError as error:
-        return InspectedFile(file, digest, 0, 0, f"the file cannot be opened ({error.strerror})")
-    except wav.UnreadableAudio as error:
-        return InspectedFile(file, digest, 0, 0, f"the file {error}")
+        problem = f"the file cannot be read: {error.strerror or error}"
+    return InspectedFile(file, digest, problem=problem)

@@ -5,47 +5,71 @@ The audio is never changed. Everything else is in ``.local-studio.sqlite3`` in t
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
-from block.local_studio.data import folder, wav
+from block.folder.listing import format_path
+from block.formatting import make_printable
+from block.local_studio.data import folder
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import ProjectError, SampleStore, SyncReport
 from block.local_studio.data.validation import RequestError
+from block.local_studio.data.wav import AudioContent, WavMaker, read_first_values
+from block.recording import RecordingError
+from block.runtime.limits import THREADS
 
 DATABASE = ".local-studio.sqlite3"
 PROJECT_ID = 1
+Result = TypeVar("Result")
 
 
 class LocalProject:
     """The project in the folder `root`. Creates the database if there is none. Raise ProjectError.
 
-    Only `scan` reads the folder itself.
+    Only `scan` reads the folder itself. With `allow_truncated`, recordings that are cut off are served as far as they
+    go.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, allow_truncated: bool = False) -> None:
         if not root.is_dir():
             raise ProjectError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
         self.root = root.resolve()
         self.store = SampleStore(self.root / DATABASE)
+        self._wavs = WavMaker(allow_truncated)
         self.id = PROJECT_ID
         self.name = self.root.name.encode("utf-8", "replace").decode() or "root"
         self.created = self.store.setting("created", now())
         self.key = self.store.setting("key", f"ei_local_{secrets.token_hex(24)}")
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and remove the WAVs that were made."""
         self.store.close()
+        self._wavs.cache.close()
 
-    def scan(self) -> SyncReport:
+    def scan(self, warn: Callable[[str], None] = lambda line: None) -> SyncReport:
         """Rescan the folder: new files get new ids, known files keep theirs, and missing files are marked.
 
-        A file is opened only if its size or modification time has changed, or if it couldn't be read last time.
+        A file is read only if its size or modification time has changed, or if it couldn't be read last time. `warn`
+        gets the warnings about it.
         """
-        stamps = self.store.stamps()
+        stamps = self.store.stamps(self._wavs.allow_truncated)
         files = folder.find(self.root)
-        inspected = [folder.inspect(self.root, file) for file in files if stamps.get(file.path) != file.stamp]
+        with ThreadPoolExecutor(THREADS) as threads:
+            inspected = list(
+                threads.map(
+                    lambda file: folder.read_file(self.root, file, self._wavs.allow_truncated),
+                    [file for file in files if stamps.get(file.path) != file.stamp],
+                )
+            )
+        for one in inspected:
+            name = make_printable(format_path(os.fsdecode(one.file.path)))
+            for note in (*one.notes, *([f"the audio is cut off: {one.missing}"] if one.missing else [])):
+                warn(f"{name}: {note}")
         return self.store.sync([file.path for file in files], inspected)
 
     def sample(self, sample_id: int, job_id: int | None = None) -> LocalSample:
@@ -63,24 +87,31 @@ class LocalProject:
         changes = {item.sample_id: item.changes for item in self.store.proposals(job_id)}
         return [changes.get(sample.id, ProposedChanges()).apply_to(sample) for sample in samples]
 
-    def audio(self, sample: LocalSample, part: slice = slice(None)) -> Path | bytes:
-        """Return the sample's audio, or a part of it, as a WAV file or its bytes. Raise RequestError (400, 404)."""
-        if sample.processing_error is not None:
-            raise RequestError(f"sample {sample.id} has no audio: {sample.processing_error}")
-        try:
-            return wav.read_wav(self._file_of(sample), part)
-        except wav.UnreadableAudio as error:
-            raise RequestError(f"sample {sample.id} {error}") from None
+    def audio(self, sample: LocalSample, part: slice = slice(None)) -> Path:
+        """Return the sample's audio, or a part of it, as a plain WAV. Raise RequestError (400, 404)."""
+        if part == slice(None):
+            return self._read(sample, self._wavs.get_wav)
+        return self._read(sample, lambda content: self._wavs.get_slice(content, part))
+
+    def playable(self, sample: LocalSample) -> Path:
+        """Return the sample's audio as a WAV that browsers play. Raise RequestError (400, 404)."""
+        return self._read(sample, self._wavs.get_playable)
 
     def values(self, sample: LocalSample, limit: int) -> list[list[int]]:
         """Return the first `limit` values as 16-bit integers, or an empty list if the audio can't be read."""
         try:
-            return wav.read_first_values(self._file_of(sample), limit)
-        except wav.UnreadableAudio:
+            return self._read(sample, lambda audio: read_first_values(audio.path, limit))
+        except RequestError:
             return []
 
-    def _file_of(self, sample: LocalSample) -> Path:
+    def _read(self, sample: LocalSample, read: Callable[[AudioContent], Result]) -> Result:
+        """Return what `read` makes of the sample's audio. Raise RequestError (400, 404)."""
+        if sample.processing_error is not None:
+            raise RequestError(f"sample {sample.id}: {sample.processing_error}")
         real = folder.locate(self.root, sample.path)
         if real is None:
             raise RequestError(f"the file of sample {sample.id} no longer exists", 404)
-        return real
+        try:
+            return read(AudioContent(real, sample.sha256, sample.values_count))
+        except RecordingError as error:
+            raise RequestError(f"sample {sample.id}: {error}") from None

@@ -49,6 +49,12 @@ SCHEMA_2 = (
     """,
 )
 
+# What version 3 adds to version 2. It reads formats other than WAV to their end, so these files must be read again.
+SCHEMA_3 = (
+    "ALTER TABLE samples ADD COLUMN missing TEXT NOT NULL DEFAULT ''",
+    "UPDATE samples SET mtime_ns = NULL WHERE lower(CAST(path AS TEXT)) NOT LIKE '%.wav'",
+)
+
 # Columns that have the same value for every recording.
 CONSTANTS = {"sensors": '[{"name":"audio","units":"wav"}]', "chart_type": "chart", "is_processing": False}
 
@@ -65,7 +71,7 @@ def parse_sample(row: sqlite3.Row) -> LocalSample:
     parsed = {
         "is_disabled": bool(row["is_disabled"]),
         "metadata": json.loads(row["metadata"]),
-        "structured_labels": None if labels is None else _parse_labels(json.loads(labels)),
+        "structured_labels": None if labels is None else load_labels(labels),
     }
     return LocalSample(**{**dict(row), **parsed})
 
@@ -75,11 +81,14 @@ def file_columns_of(item: InspectedFile) -> dict[str, object]:
     return {
         "size": item.file.stamp.size,
         "mtime_ns": item.file.stamp.mtime_ns,
-        "frequency_hz": float(item.frequency_hz),
-        "values_count": item.frames,
         "processing_error": item.problem,
-        "sha256": item.sha256,
+        "missing": item.missing,
     }
+
+
+def audio_columns_of(item: InspectedFile) -> dict[str, object]:
+    """Return the columns that are updated only if a file could be read, since labels refer to them."""
+    return {"frequency_hz": float(item.frequency_hz), "values_count": item.values, "sha256": item.sha256}
 
 
 def new_columns_of(item: InspectedFile) -> dict[str, object]:
@@ -87,6 +96,7 @@ def new_columns_of(item: InspectedFile) -> dict[str, object]:
     moment = now()
     return {
         **file_columns_of(item),
+        **audio_columns_of(item),
         **CONSTANTS,
         "path": item.file.path,
         "name": item.file.path.decode("utf-8", "replace"),
@@ -115,6 +125,11 @@ def parse_changes(text: str) -> ProposedChanges:
 def dump(value: object) -> str:
     """Return `value` as JSON text for a column."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def load_labels(text: str) -> tuple[StructuredLabel, ...]:
+    """Return the structured labels in a column."""
+    return _parse_labels(json.loads(text))
 
 
 def dump_labels(labels: Sequence[StructuredLabel]) -> str:

@@ -5,9 +5,11 @@ Indices count values (readings per axis). `end_index` is inclusive, as in all of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
+UNNAMED_S = 0.1  # shorter ends aren't worth a segment of their own
 CATEGORIES = ("training", "testing", "validation", "post-processing", "anomaly")
 
 
@@ -89,3 +91,26 @@ class Proposal:
     job_id: int
     sample_id: int
     changes: ProposedChanges
+
+
+def fit_labels(
+    labels: Sequence[StructuredLabel], rate_hz: float, new_rate_hz: float, values: int
+) -> list[StructuredLabel]:
+    """Return labels of a file in which `values` values at `new_rate_hz` were found now, instead of those they cover.
+
+    Their times stay. What comes after them gets an empty label, or becomes a part of the last one if it's shorter than
+    0.1 s.
+    """
+    ratio = Fraction(new_rate_hz) / Fraction(rate_hz) if rate_hz else Fraction(1)
+    fitted = []
+    for label in labels:
+        start, end = round(label.start_index * ratio), min(values, round((label.end_index + 1) * ratio))
+        if start < end:
+            fitted.append(StructuredLabel(start, end - 1, label.label))
+    if fitted:
+        end = fitted[-1].end_index + 1
+        if values - end > UNNAMED_S * new_rate_hz:
+            fitted.append(StructuredLabel(end, values - 1, ""))
+        else:
+            fitted[-1] = replace(fitted[-1], end_index=values - 1)
+    return fitted

@@ -17,9 +17,9 @@ from pathlib import Path
 from block.folder.listing import FileStamp
 from block.local_studio.data import rows
 from block.local_studio.data.folder import InspectedFile
-from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel, fit_labels
 
-VERSION = 2  # of the schema, stored in the database's user_version
+VERSION = 3  # of the schema, stored in the database's user_version
 BY_HAND = {"labeled_by": "human"}
 
 
@@ -68,23 +68,31 @@ class SampleStore:
             (value,) = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return str(value)
 
-    def stamps(self) -> dict[bytes, FileStamp]:
-        """Return the stamps of all files that could be read in the last scan, by relative path."""
-        found = self.read("SELECT path, size, mtime_ns FROM samples WHERE processing_error IS NULL")
+    def stamps(self, allow_truncated: bool = False) -> dict[bytes, FileStamp]:
+        """Return the stamps of all files that could be read in the last scan, by relative path.
+
+        Those that are cut off count only with `allow_truncated`.
+        """
+        query = "SELECT path, size, mtime_ns FROM samples WHERE processing_error IS NULL AND (missing = '' OR ?)"
+        found = self.read(query, allow_truncated)
         return {row["path"]: FileStamp(row["size"], row["mtime_ns"]) for row in found}
 
     def sync(self, present: Sequence[bytes], inspected: Sequence[InspectedFile]) -> SyncReport:
         """Update the samples from the files `present` in the folder; those in `inspected` are new or may have changed.
 
-        If the number of values in a file has changed, drop its structured labels and its proposals: they no longer
-        cover exactly its values. Earlier versions let programs add samples without a path. Treat such a sample as one
-        whose file is gone: it keeps its labels but isn't listed.
+        If the content of a file has changed and has another number of values, drop its structured labels and its
+        proposals: they no longer cover exactly its values. If only the number has changed, because an earlier version
+        didn't read the whole file or believed its header, the labels keep their times. A file that can't be read keeps
+        everything until it can be read again. Earlier versions let programs add samples without a path. Treat such a
+        sample as one whose file is gone: it keeps its labels but isn't listed.
         """
         new = changed = gone = dropped = 0
         with self.transaction() as db:
             for item in inspected:
                 old = self.read("SELECT * FROM samples WHERE path = ?", item.file.path)
                 columns = rows.file_columns_of(item)
+                if item.problem is None:
+                    columns |= rows.audio_columns_of(item)
                 if not old:
                     new += 1
                     columns = rows.new_columns_of(item)
@@ -224,8 +232,9 @@ class SampleStore:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise ProjectError(f"{path} has schema version {version}, expected at most {VERSION}")
-            for statement in {0: (*rows.SCHEMA, *rows.SCHEMA_2), 1: rows.SCHEMA_2}.get(version, ()):
-                db.execute(statement)
+            for statements in (rows.SCHEMA, rows.SCHEMA_2, rows.SCHEMA_3)[version:]:
+                for statement in statements:
+                    db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _set(self, sample_id: int, column: str, value: object) -> None:
@@ -235,9 +244,17 @@ class SampleStore:
     def _update_file(self, old: sqlite3.Row, columns: Mapping[str, object]) -> bool:
         """Update the sample of a changed file. Return True if that dropped its structured labels."""
         for column, value in columns.items():
-            self._set(old["id"], column, value)
-        if old["values_count"] == columns["values_count"]:
+            if old[column] != value:
+                self._set(old["id"], column, value)
+        new = {**old, **columns}
+        if new["values_count"] == old["values_count"]:
             return False
-        self._set(old["id"], "structured_labels", None)
         self._db.execute("DELETE FROM proposals WHERE sample_id = ?", (old["id"],))
-        return old["structured_labels"] is not None
+        if old["structured_labels"] is None:
+            return False
+        labels: list[StructuredLabel] = []
+        if new["sha256"] == old["sha256"]:
+            earlier = rows.load_labels(old["structured_labels"])
+            labels = fit_labels(earlier, old["frequency_hz"], new["frequency_hz"], new["values_count"])
+        self._set(old["id"], "structured_labels", rows.dump_labels(labels) if labels else None)
+        return not labels

@@ -1,99 +1,232 @@
-"""Read audio files as WAV bytes to serve, and as values for a payload.
+"""Serve every recording as a WAV that any program can read and seek in.
 
-A PCM WAV, integer or floating-point, is served unchanged, whatever its width and number of channels. Anything else is
-decoded to 16-bit PCM with its own rate and channels. Slices count frames; `stop` is exclusive.
+A plain WAV, integer or floating-point, is served unchanged. Other uncompressed audio gets a new header and keeps its
+width. Anything else is decoded, once, to 16-bit PCM, or to floats if it's louder than full scale, as lossy formats can
+be. Slices count values; `stop` is exclusive.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-PLAIN_SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-BLOCK_FRAMES = 65_536
-MOST_FRAMES = 2**32  # a day at 48 kHz; a header with more is damaged
+from block.audio import AudioReader, open_audio
+from block.audio_readers import open_blocks, open_pcm
+from block.containers.inspect import inspect
+from block.containers.structure import SAMPLE_BYTES, AudioCutOff, Structure, find_size, read_at
+from block.local_studio.data.file_cache import FileCache
+from block.recording import RecordingError
+from block.runtime.hashing import compute_sha256
+
+WIDTHS = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")  # that a WAV can have: libsndfile's names
+BROWSER_WIDTHS = ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")
+LOUDEST_PCM16 = 32767.5 / 32768  # larger values aren't within half a step of any 16-bit integer
+BLOCK_VALUES = 1 << 18  # copied at once, all channels together
+LARGEST_WAV = (1 << 32) - (1 << 12)  # bytes of audio; larger files are written as RF64, which has 64-bit sizes
 
 
-class UnreadableAudio(Exception):
-    """Audio can't be opened or decoded. The message lacks the subject, which the caller puts before it."""
+@dataclass(frozen=True)
+class AudioContent:
+    """The audio of a sample: its file, and the SHA-256 and the number of values per channel that the file has."""
+
+    path: Path
+    sha256: str
+    values: int
+
+
+@dataclass(frozen=True)
+class WavMaker:
+    """Make WAVs of recordings, in a cache. With `allow_truncated`, also of what is there of those that are cut off.
+
+    All methods raise RecordingError, with what `label` says about the file if it can't be read.
+    """
+
+    allow_truncated: bool = False
+    cache: FileCache = field(default_factory=FileCache)
+
+    def get_wav(self, audio: AudioContent) -> Path:
+        """Return a WAV of a recording: its own file if that is a plain WAV."""
+        name = f"{audio.sha256}.wav"
+        if (cached := self.cache.find(name)) is not None:
+            return cached
+        with _name_file_errors(), audio.path.open("rb") as file:
+            structure = inspect(file)
+            if is_plain_wav(file, structure):
+                return audio.path
+            return self.cache.get(name, lambda target: self._write(file, structure, audio, target))
+
+    def get_slice(self, audio: AudioContent, part: slice) -> Path:
+        """Return a WAV of a part of a recording, as wide as that of the whole."""
+        whole = self.get_wav(audio)
+        with open_wav(whole) as sound:
+            start, stop = part.start or 0, sound.frames if part.stop is None else part.stop
+            if not 0 <= start < stop <= sound.frames:
+                raise RecordingError(f"there is no slice {start}…{stop}: expected 0 ≤ start < end ≤ {sound.frames}")
+            name = f"{audio.sha256}.{start}-{stop}.wav"
+            return self.cache.get(name, lambda target: _copy(sound, target, sound.subtype, start, stop))
+
+    def get_playable(self, audio: AudioContent) -> Path:
+        """Return a WAV of a recording that browsers play."""
+        whole = self.get_wav(audio)
+        with open_wav(whole) as sound:
+            if sound.subtype in BROWSER_WIDTHS:
+                return whole
+            name = f"{audio.sha256}.16-bit.wav"
+            return self.cache.get(name, lambda target: _copy(sound, target, "PCM_16", 0, sound.frames))
+
+    def _write(self, file: BinaryIO, structure: Structure, audio: AudioContent, target: Path) -> None:
+        if structure.pcm is not None:
+            if structure.missing and not self.allow_truncated:
+                raise AudioCutOff(structure.missing)
+            subtype = {"PCM_S8": "PCM_U8"}.get(structure.pcm.subtype, structure.pcm.subtype)
+            with open_pcm(file, structure) as sound:
+                _copy(sound, target, subtype, 0, sound.frames)
+        elif not self._decode(file, structure, target, audio.values, "PCM_16"):
+            self._decode(file, structure, target, audio.values, "FLOAT")
+        if compute_sha256(file) != audio.sha256:
+            raise RecordingError("the file has changed since it was listed; restart the local Studio to read it again")
+
+    def _decode(self, file: BinaryIO, structure: Structure, target: Path, values: int, subtype: str) -> bool:
+        """Write decoded audio. Return False if it's too loud for 16 bits."""
+        fits = True
+        with open_audio(file, structure, self.allow_truncated) as decoded:
+            blocks = _gather_blocks(decoded)
+            first = next(blocks, np.empty((0, 1), np.float32))
+            with _Writer(target, decoded.rate_hz, first.shape[1], subtype, values) as wav:
+                for block in chain((first,), blocks):
+                    fits = fits and block.min(initial=0) >= -1 and block.max(initial=0) < LOUDEST_PCM16
+                    wav.write(to_pcm16(block) if subtype == "PCM_16" else block)
+        return fits
+
+
+def is_plain_wav(file: BinaryIO, structure: Structure) -> bool:
+    """Return True if every program finds the same audio in a WAV: in one chunk, with all sizes right, and no codec."""
+    if structure.name != "WAV" or structure.pcm is None or len(structure.spans) != 1:
+        return False
+    if structure.missing or structure.notes:
+        return False
+    [span], pcm, size = structure.spans, structure.pcm, find_size(file)
+    sizes = [int.from_bytes(read_at(file, at, 4), "little") for at in (4, span.start - 4)]
+    if read_at(file, 0, 4) != b"RIFF" or sizes != [size - 8, span.length]:
+        return False
+    file.seek(0)
+    try:
+        with soundfile.SoundFile(file) as sound:
+            found = (sound.format in ("WAV", "WAVEX"), sound.samplerate, sound.channels, sound.subtype, sound.frames)
+    except soundfile.SoundFileError:
+        return False
+    return found == (True, pcm.rate_hz, pcm.channels, pcm.subtype, span.length / pcm.frame_bytes)
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file. Raise UnreadableAudio if that fails, or if reading it in the context fails."""
+def open_wav(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a plain WAV. Raise RecordingError if that fails, or if reading it in the context fails."""
     try:
-        with path.open("rb") as file, _open_sound(file) as sound:
+        with _name_file_errors(), path.open("rb") as file, soundfile.SoundFile(file) as sound:
             yield sound
-    except OSError as error:
-        raise UnreadableAudio(f"cannot be opened ({error.strerror})") from None
-    except soundfile.LibsndfileError as error:
-        raise UnreadableAudio(f"cannot be decoded ({error.error_string})") from None
-
-
-def read_wav(path: Path, part: slice = slice(None)) -> Path | bytes:
-    """Return an audio file, or a part of it, as a WAV: the file itself if it can be served unchanged, else bytes.
-
-    A part of a plain WAV keeps the file's width. Raise UnreadableAudio.
-    """
-    with open_audio(path) as sound:
-        is_plain = is_wav_of(sound, PLAIN_SUBTYPES)
-        return path if is_plain and part == slice(None) else _encode(sound, part, sound.subtype if is_plain else "")
-
-
-def is_wav_of(sound: soundfile.SoundFile, subtypes: tuple[str, ...]) -> bool:
-    """Return True if the file is a WAV with one of `subtypes`, which are libsndfile's names."""
-    return sound.format in ("WAV", "WAVEX") and sound.subtype in subtypes
+    except soundfile.SoundFileError as error:
+        raise RecordingError(f"the audio cannot be decoded: {error}") from None
 
 
 def read_first_values(path: Path, limit: int) -> list[list[int]]:
-    """Return the first `limit` values as 16-bit integers: one list per interval, with one entry for the only axis.
+    """Return the first `limit` values of any audio file as 16-bit integers: one list per value, with one entry.
 
-    Channels are averaged. Raise UnreadableAudio.
+    Channels are averaged. No more of the file is decoded. Raise RecordingError.
     """
-    with open_audio(path) as sound:
-        frames = sound.read(min(limit, sound.frames), dtype="float32", always_2d=True)
-    return [[int(value)] for value in to_pcm16(frames.mean(axis=1))] if len(frames) else []
+    found: list[list[int]] = []
+    with _name_file_errors(), path.open("rb") as file, open_blocks(file, inspect(file)) as audio:
+        while len(found) < limit and (block := next(audio.blocks, None)) is not None:
+            found += [[int(value)] for value in to_pcm16(block[: limit - len(found)].mean(axis=1))]
+    return found
 
 
-def to_pcm16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+def to_pcm16(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int16]:
     """Convert floats in -1…1 to 16-bit integers. Larger values are clipped, and NaN becomes 0."""
-    clipped: npt.NDArray[np.float32] = np.clip(np.rint(np.nan_to_num(values) * 32768), -32768, 32767)
-    return clipped.astype("<i2")
+    clipped: npt.NDArray[np.floating[Any]] = np.clip(np.nan_to_num(values), -1, 1)
+    return np.asarray(np.minimum(np.rint(clipped * 32768), 32767), "<i2")
 
 
-def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
-    try:
-        sound = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError as error:
-        raise UnreadableAudio(f"cannot be read as audio ({error.error_string})") from None
-    if not (0 <= sound.frames <= MOST_FRAMES and sound.samplerate > 0):
-        raise UnreadableAudio(f"has an impossible header: {sound.frames} frames at {sound.samplerate} Hz")
-    return sound
+def _gather_blocks(audio: AudioReader) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield all values, shape `(values, channels)`, many at once, because the blocks of lossy formats are small.
+
+    In joined files, all parts get as many channels as the first one has: the mean of theirs if their number differs.
+    """
+    gathered: list[npt.NDArray[np.float32]] = []
+    channels = size = 0
+    while (block := audio.read_block()) is not None:
+        channels = channels or block.shape[1]
+        if block.shape[1] != channels:
+            block = np.tile(block.mean(axis=1, keepdims=True), channels)
+        gathered.append(np.array(block, np.float32))
+        size += block.size
+        if size >= BLOCK_VALUES:
+            yield np.concatenate(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield np.concatenate(gathered)
 
 
-def _encode(sound: soundfile.SoundFile, part: slice, plain_subtype: str) -> bytes:
-    """Encode `part` as a WAV, block by block, in `plain_subtype`, or in 16-bit PCM if that is empty."""
-    start, stop = part.start or 0, sound.frames if part.stop is None else part.stop
-    if part != slice(None) and not 0 <= start < stop <= sound.frames:
-        raise UnreadableAudio(f"has no slice {start}…{stop}: expected 0 ≤ start < end ≤ {sound.frames}")
+def _copy(sound: soundfile.SoundFile, target: Path, subtype: str, start: int, stop: int) -> None:
+    """Write the values `start` … `stop` - 1 of uncompressed audio to a WAV."""
     # libsndfile neither scales nor clips when it reads floats as integers, so read integers only from integers.
-    dtype = "float64" if plain_subtype in ("FLOAT", "DOUBLE") else "int32" if plain_subtype else "float32"
-    target = io.BytesIO()
-    with soundfile.SoundFile(
-        target, "w", sound.samplerate, sound.channels, plain_subtype or "PCM_16", format="WAV"
-    ) as wav:
-        sound.seek(start)
+    is_narrowed = subtype == "PCM_16" != sound.subtype
+    dtype = "float32" if is_narrowed else "float64" if subtype in ("FLOAT", "DOUBLE") else "int32"
+    sound.seek(start)
+    with _Writer(target, sound.samplerate, sound.channels, subtype, stop - start) as wav:
         while start < stop:
-            frames = sound.read(min(BLOCK_FRAMES, stop - start), dtype=dtype, always_2d=True)
-            if not len(frames):
-                break
-            wav.write(frames if plain_subtype else to_pcm16(frames))
-            start += len(frames)
-    return target.getvalue()
+            values = sound.read(min(max(1, BLOCK_VALUES // sound.channels), stop - start), dtype, always_2d=True)
+            if not len(values):
+                raise RecordingError("the file became shorter while it was being read")
+            wav.write(to_pcm16(values) if is_narrowed else values)
+            start += len(values)
+
+
+class _Writer:
+    """Write a WAV of about `values` values per channel. Raise RecordingError if that fails."""
+
+    def __init__(self, target: Path, rate_hz: int, channels: int, subtype: str, values: int) -> None:
+        self._folder = target.parent
+        is_large = values * channels * SAMPLE_BYTES[subtype] > LARGEST_WAV
+        with self._name_errors():
+            self._sound = soundfile.SoundFile(
+                target, "w", rate_hz, channels, subtype, format="RF64" if is_large else "WAV"
+            )
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._name_errors():
+            self._sound.close()
+
+    def write(self, values: npt.NDArray[Any]) -> None:
+        """Add values, shape `(values, channels)`."""
+        with self._name_errors():
+            self._sound.write(values)
+
+    @contextmanager
+    def _name_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (soundfile.SoundFileError, AssertionError, OSError) as error:
+            reason = str(error).rstrip(".") or "incomplete"
+            raise RecordingError(
+                f"the local Studio can't write a WAV of it to {self._folder}: {reason}; make room there, or set TMPDIR "
+                f"to another folder"
+            ) from None
+
+
+@contextmanager
+def _name_file_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(f"the file cannot be read: {error.strerror or error}") from None

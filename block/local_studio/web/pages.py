@@ -22,9 +22,9 @@ from block import __version__
 from block.local_studio.api import assumptions
 from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.wav import UnreadableAudio
 from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
+from block.recording import RecordingError
 
 COOKIE = "local-studio"
 HTTP_ERRORS = {404: "There is no such page.", 405: "This page does not take that."}
@@ -123,8 +123,8 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
         if isinstance(error, sqlite3.Error):
             # For instance a full disk. Every write is one transaction, so nothing of it was kept.
             error = RequestError(f"The project's database cannot be used: {error}. Nothing was changed.", 507)
-        elif isinstance(error, UnreadableAudio):
-            error = RequestError(f"this recording {error}")
+        elif isinstance(error, RecordingError):
+            error = RequestError(str(error))
         kind = HTTPException if isinstance(error, HTTPException) else RequestError
         path = request.url.path
         if path.startswith(KEY_PATHS) or path.endswith((".json", ".png")) or has_json(request):
@@ -138,4 +138,4 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
             status, message = error.status, error.message
         return site.render(request, "error.html", status, message=message)
 
-    return dict.fromkeys((RequestError, HTTPException, sqlite3.Error, UnreadableAudio), handle)
+    return dict.fromkeys((RequestError, HTTPException, sqlite3.Error, RecordingError), handle)

@@ -1,4 +1,4 @@
-"""Pictures of any part of a recording: its spectrogram on the mel scale as a PNG, and the peaks of its waveform.
+"""Pictures of any part of a plain WAV: its spectrogram on the mel scale as a PNG, and the peaks of its waveform.
 
 Time and memory are bounded however long the recording is: a spectrogram reads a few frames for each column; peaks read
 every value unless there are too many.
@@ -15,19 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from block.local_studio.data.wav import open_audio
+from block.local_studio.data.wav import open_wav
 from block.spectrogram import LOW_HZ, build_mel_bands, encode_png, hz_to_mel
 
 WIDTHS, HEIGHTS = (16, 2400), (16, 256)  # pixels
 FRAME_S = 0.025
 FRAMES_A_COLUMN = 6
-FRAMES_A_COLUMN_COMPRESSED = 1  # of FLAC and Ogg, which are slow to seek in
 RANGE_DB = 70.0
 BATCH_BYTES = 16 << 20  # of working memory for spectra
 BLOCK_VALUES = 1 << 20  # read at a time for peaks
-MOST_VALUES, MOST_VALUES_COMPRESSED = 400_000_000, 20_000_000  # up to which peaks read every value
+MOST_VALUES = 400_000_000  # up to which peaks read every value
 PROBE_FRAMES = 2048  # in the middle of a column, which peaks read otherwise
-MOST_SKIPPED_S = 30  # of an MP3, read instead of seeking
 TICKS_HZ = (20, 50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
 TICKS_APART = 0.075  # of the height
 
@@ -67,15 +65,14 @@ def spectrogram(path: Path, span: TimeSpan, height: int) -> bytes:
     """Return a PNG of `span`, `height` mel bands high, over 70 dB down from its maximum; black after the audio's end.
 
     Channels are averaged. Each column is the mean power of up to six frames of 25 ms, evenly spread over it.
-    Raise UnreadableAudio.
+    Raise RecordingError.
     """
-    with _drawing_slots, open_audio(path) as sound:
+    with _drawing_slots, open_wav(path) as sound:
         rate = sound.samplerate
         size = max(16, round(FRAME_S * rate))
         fft = 1 << (size - 1).bit_length()
         step = (span.end_s - span.start_s) * rate / span.width
-        most = FRAMES_A_COLUMN_COMPRESSED if _is_slow_to_seek(sound) and step > 4 * size else FRAMES_A_COLUMN
-        each = max(1, min(most, math.ceil(2 * step / size)))
+        each = max(1, min(FRAMES_A_COLUMN, math.ceil(2 * step / size)))
         centers = span.start_s * rate + (np.arange(span.width * each) + 0.5) * step / each
         starts = np.floor(centers - size / 2).astype(np.int64)
         bands = build_mel_bands(fft, rate, _low_hz(rate), height).T
@@ -92,12 +89,11 @@ def spectrogram(path: Path, span: TimeSpan, height: int) -> bytes:
 
 
 def peaks(path: Path, span: TimeSpan) -> Peaks:
-    """Return the peaks of `span`, 0 after the audio's end. Raise UnreadableAudio."""
-    with _drawing_slots, open_audio(path) as sound:
+    """Return the peaks of `span`, 0 after the audio's end. Raise RecordingError."""
+    with _drawing_slots, open_wav(path) as sound:
         edges = np.floor(np.linspace(span.start_s, span.end_s, span.width + 1) * sound.samplerate).astype(np.int64)
         extremes = np.tile([[np.inf], [-np.inf]], span.width)
-        most = MOST_VALUES_COMPRESSED if _is_slow_to_seek(sound) else MOST_VALUES
-        is_exact = int(edges[-1] - edges[0]) * sound.channels <= most
+        is_exact = int(edges[-1] - edges[0]) * sound.channels <= MOST_VALUES
         if is_exact:
             _find_extremes(sound, edges, extremes)
         else:
@@ -125,19 +121,6 @@ def _low_hz(rate_hz: float) -> float:
     return min(LOW_HZ, rate_hz / 40)
 
 
-def _is_slow_to_seek(sound: soundfile.SoundFile) -> bool:
-    return sound.format not in ("WAV", "WAVEX", "AIFF", "RF64", "W64", "MP3")
-
-
-def _seek(sound: soundfile.SoundFile, frame: int) -> None:
-    """Move to `frame`. An MP3 is read up to there: that is fast, while its decoder complains on stderr when seeking."""
-    skipped = frame - sound.tell()
-    if sound.format == "MP3" and 0 <= skipped <= MOST_SKIPPED_S * sound.samplerate:
-        sound.read(skipped, dtype="float32")
-    else:
-        sound.seek(frame)
-
-
 def _read_frames(sound: soundfile.SoundFile, starts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64]:
     """Read the frames that begin at `starts`, ascending, zeros outside the audio. Shape: `(len(starts), size)`."""
     reach = int(starts[-1] - starts[0]) + size
@@ -152,7 +135,7 @@ def _read_mono(sound: soundfile.SoundFile, start: int, count: int) -> npt.NDArra
     values = np.zeros(count)
     first, last = max(0, start), min(sound.frames, start + count)
     if first < last:
-        _seek(sound, first)
+        sound.seek(first)
         read = sound.read(last - first, dtype="float32", always_2d=True)
         mean = read.mean(axis=1, dtype=np.float64) if sound.channels > 1 else read[:, 0]
         values[first - start : first - start + len(read)] = np.nan_to_num(mean, posinf=0, neginf=0)
@@ -164,8 +147,8 @@ def _find_extremes(sound: soundfile.SoundFile, edges: npt.NDArray[np.int64], ext
     at, end = int(edges[0]), min(int(edges[-1]), sound.frames)
     if at >= end:
         return
-    _seek(sound, at)
-    kind, scale = ("int16", 1 / 32768) if sound.subtype in ("PCM_16", "PCM_S8", "PCM_U8") else ("float32", 1.0)
+    sound.seek(at)
+    kind, scale = ("int16", 1 / 32768) if sound.subtype in ("PCM_16", "PCM_U8") else ("float32", 1.0)
     while at < end:
         read = sound.read(min(max(1, BLOCK_VALUES // sound.channels), end - at), dtype=kind, always_2d=True)
         if not len(read):

@@ -13,7 +13,6 @@ from starlette.routing import Route
 
 from block.local_studio.api.app import make_audio_response
 from block.local_studio.data import validation
-from block.local_studio.data.playback import find_playable, locate_audio
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
 from block.local_studio.web import pictures
@@ -66,7 +65,7 @@ def send_picture(draw: Callable[[Path, TimeSpan, int], Response], site: WebSite,
     headers = {"Cache-Control": caching, "ETag": f'"{version(sample)}"'}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    response = draw(locate_audio(site.project, sample), TimeSpan(start_s, end_s, width), height)
+    response = draw(site.project.audio(sample), TimeSpan(start_s, end_s, width), height)
     response.headers.update(headers)
     return response
 
@@ -84,9 +83,8 @@ def _draw_waveform(path: Path, span: TimeSpan, height: int) -> Response:
 def send_audio(site: WebSite, request: Request) -> Response:
     """Send the audio, or a range of it, as a WAV that browsers play."""
     sample = site.project.sample(_sample_id(request))
-    audio = find_playable(locate_audio(site.project, sample))
     headers = {"Cache-Control": "no-cache", "ETag": f'"{version(sample)}"'}
-    return make_audio_response(audio, request.headers.get("range"), headers)
+    return make_audio_response(site.project.playable(sample), headers)
 
 
 async def save_labels(site: WebSite, request: Request) -> Response:

@@ -14,7 +14,7 @@ from block.local_studio.web.segments import BlockLabels, describe_segments, form
 from block.local_studio.web.site import WebSite
 
 OVERVIEW = {"width": 1200, "height": 128}  # pixels of the spectrogram that the page begins with
-PICTURES_VERSION = "1"  # changes whenever the same request gives another picture
+PICTURES_VERSION = "2"  # changes whenever the same request gives another picture
 MOST_JOBS = 20  # whose details are looked through, the newest
 MOST_ROWS = 1000  # of the table of segments
 MOST_NAMES = 500  # of labels, to choose from
@@ -83,8 +83,8 @@ def version(sample: LocalSample) -> str:
 
 
 def can_draw(sample: LocalSample) -> bool:
-    """Return True if the sample has a time axis: values, and a rate."""
-    return sample.frequency_hz > 0 and sample.values_count > 0
+    """Return True if the sample could be read and has a time axis: values, and a rate."""
+    return sample.processing_error is None and sample.frequency_hz > 0 and sample.values_count > 0
 
 
 def _find_proposing_job(site: WebSite, sample_id: int, job_id: int | None) -> int | None:
