@@ -95,7 +95,7 @@ def test_only_the_recording_that_does_not_fit_into_memory_fails(studio: Studio) 
     done = studio.run(STUB + limit + RUN)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert any(line.startswith(f"{big} big") and " failed: " in line for line in done.stdout.splitlines())
+    assert any(line.startswith(f"{big} big") and " failed: " in line for line in done.stdout.splitlines()), done.stdout
     assert "memory" in done.stdout.lower()
     assert studio.labeled() == [f"r{number}" for number in range(6)] + ["last"]
 

@@ -28,7 +28,7 @@ class MemoryFile:
         while at < len(content):
             offset = self.size % BLOCK_BYTES
             if not offset:
-                self._blocks.append(mmap.mmap(-1, BLOCK_BYTES))
+                self._blocks.append(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
             block = self._blocks[-1]
             assert block is not None
             part = content[at : at + BLOCK_BYTES - offset]
