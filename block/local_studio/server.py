@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 4810
 HERE = Path(__file__).resolve().parents[2]
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # HTTP headers carry this unchanged
+MANY_FILES = 50  # to read before the server starts
 START_S = 30.0  # how long `running` waits for the server to answer
 
 
@@ -71,7 +72,7 @@ def serve(arguments: argparse.Namespace) -> None:
     project = _open(arguments.folder, arguments.allow_truncated)
     try:
         with _listen(arguments.host, arguments.port) as listener:
-            report = project.scan(lambda line: print(f"warning: {line}", flush=True))
+            report = project.scan(lambda line: print(f"warning: {line}", flush=True), _announce_reading)
             ids = [sample.id for sample in project.samples()]
             if arguments.ids_file is not None:
                 _write_ids(arguments.ids_file, ids)
@@ -90,6 +91,12 @@ def serve(arguments: argparse.Namespace) -> None:
                 jobs.close()
     finally:
         project.close()
+
+
+def _announce_reading(files: int) -> None:
+    """Say that many files are about to be read: those that are compressed are decoded, which may take minutes."""
+    if files >= MANY_FILES:
+        print(f"Reading {count(files, 'new or changed recording')}", flush=True)
 
 
 def _format_greeting(project: LocalProject, address: Address, number: int, ids_file: Path | None) -> Sequence[str]:

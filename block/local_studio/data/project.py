@@ -51,20 +51,21 @@ class LocalProject:
         self.store.close()
         self._wavs.cache.close()
 
-    def scan(self, warn: Callable[[str], None] = lambda line: None) -> SyncReport:
+    def scan(
+        self, warn: Callable[[str], None] = lambda line: None, expect: Callable[[int], None] = lambda files: None
+    ) -> SyncReport:
         """Rescan the folder: new files get new ids, known files keep theirs, and missing files are marked.
 
         A file is read only if its size or modification time has changed, or if it couldn't be read last time. `warn`
-        gets the warnings about it.
+        gets the warnings about it; `expect` gets the number of files to read, before they are read.
         """
         stamps = self.store.stamps(self._wavs.allow_truncated)
         files = folder.find(self.root)
+        changed = [file for file in files if stamps.get(file.path) != file.stamp]
+        expect(len(changed))
         with ThreadPoolExecutor(THREADS) as threads:
             inspected = list(
-                threads.map(
-                    lambda file: folder.read_file(self.root, file, self._wavs.allow_truncated),
-                    [file for file in files if stamps.get(file.path) != file.stamp],
-                )
+                threads.map(lambda file: folder.read_file(self.root, file, self._wavs.allow_truncated), changed)
             )
         for one in inspected:
             name = make_printable(format_path(os.fsdecode(one.file.path)))
