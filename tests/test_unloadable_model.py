@@ -107,7 +107,10 @@ def check_refused_once(place: Place, done: subprocess.CompletedProcess[str], rea
     assert not any(sample.structured_labels for sample in place.project.samples())
 
 
-COMMANDS = ["label", "label without scores", "evaluate", "verify", "transform", "API"]
+COMMANDS = [
+    "label", "transform",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("label without scores", "evaluate", "verify", "API")),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -199,6 +202,7 @@ def test_the_reason_of_an_import_error_is_one_line_with_the_file_of_the_wrong_mo
     )
 
 
+@pytest.mark.slow
 def test_recordings_with_stored_scores_keep_their_labels_if_the_model_breaks(
     place: Place, stand_in: Callable[[str, str], str]
 ) -> None:
