@@ -69,7 +69,7 @@ def decode(
     format, has a rate that can't be resampled or values that aren't finite numbers within ±1e12, or needs more memory
     than is free.
     """
-    with _open(source) as file, _name_read_errors():
+    with _name_read_errors(), _open(source) as file:
         return _decode(file, inspect(file), to_hz, expect, allow_truncated)
 
 
@@ -105,7 +105,7 @@ def _open(source: bytes | str | os.PathLike[str] | SeekableFile) -> Iterator[See
     elif not isinstance(source, (str, os.PathLike)):
         yield source
     else:
-        with _name_read_errors(), open(source, "rb") as file:
+        with open(source, "rb") as file:
             yield file
 
 

@@ -67,9 +67,7 @@ def open_pcm(file: SeekableFile, structure: Structure) -> Iterator[soundfile.Sou
         raise RecordingError(f"the audio is compressed ({structure.name}); expected uncompressed WAV")
     quiet = QuietFile(FileParts(file, structure.spans))
     try:
-        with soundfile.SoundFile(
-            quiet, "r", pcm.rate_hz, pcm.channels, pcm.subtype, pcm.endian, format="RAW"
-        ) as sound:  # fmt: skip
+        with soundfile.SoundFile(quiet, "r", pcm.rate_hz, pcm.channels, pcm.subtype, pcm.endian, format="RAW") as sound:
             yield sound
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__

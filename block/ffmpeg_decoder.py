@@ -35,7 +35,7 @@ OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0"}
 
 @dataclass
 class Findings:
-    """What decoding told about a file: warnings, and how much of it is there if it turned out to be cut off."""
+    """What was found out about a file while decoding it: warnings, and how much is there if it's cut off."""
 
     notes: list[str] = field(default_factory=list)
     missing: str = ""

@@ -56,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
         manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
             listing.files,
             listing.unreadable,
-            lambda entry: (options.allow_truncated or not entry.missing) and is_unchanged(location, entry, listing),
+            lambda entry: is_unchanged(location, entry, listing),
+            options.allow_truncated,
         )
         executor = start_executor(job, cluster, f"label {format_path(location.name)}")
         try:

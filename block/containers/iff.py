@@ -26,8 +26,6 @@ from block.recording import RecordingError
 INTEGERS = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}  # by bytes
 FLOATS = {4: "FLOAT", 8: "DOUBLE"}
 AU_SUBTYPES = {2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE"}
-
-
 AIFF, CAF = ChunkLayout("big"), ChunkLayout("big", size_bytes=8, padding=1)
 
 

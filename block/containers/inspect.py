@@ -26,7 +26,6 @@ MAGIC: dict[bytes, Inspect] = {
     b".snd": inspect_au,
     b"\x1aE\xdf\xa3": inspect_matroska,
     asf.HEADER: asf.inspect_asf,
-    b"#!AMR-WB": partial(inspect_frames, "AMR", "amr"),
     b"#!AMR": partial(inspect_frames, "AMR", "amr"),
     b"\x0bw": partial(inspect_frames, "AC-3", "ac3"),
     b"wvpk": inspect_wavpack,

@@ -42,6 +42,6 @@ def _parse_element(head: bytes) -> tuple[int, int, int | None] | None:
 
 
 def _count_bytes(first: bytes, most: int) -> int:
-    """Return the length of a number by its first byte; 0 if that's more than `most`, or there is no byte."""
+    """Return how many bytes a number has, as its first byte says; 0 if more than `most`, or if `first` is empty."""
     length = 9 - first[0].bit_length() if first and first[0] else 9
     return length if length <= most else 0

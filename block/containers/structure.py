@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from block.recording import RecordingError
+from block.runtime.memory_file import PositionedFile
 
 SHORT_MS = 10  # a header may claim this much more audio than there is; it doesn't shift any label
 # Writers that can't go back to their header, for example because they write to a pipe, leave a size near these limits.
@@ -29,6 +30,10 @@ class AudioCutOff(RecordingError):
 
     def __init__(self, missing: str) -> None:
         super().__init__(f"the audio is cut off: {missing}")
+
+    def describe_with_advice(self) -> str:
+        """Return the message, with the option that labels such recordings."""
+        return f"{self}; --allow-truncated labels what is there"
 
 
 @dataclass(frozen=True)
@@ -120,31 +125,20 @@ def find_size(file: SeekableFile) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-class FileParts:
+class FileParts(PositionedFile):
     """Read `header` and then the `spans` of a file, as one file that can only be read."""
 
     def __init__(self, file: SeekableFile, spans: tuple[Span, ...], header: bytes = b"") -> None:
+        super().__init__(len(header) + sum(span.length for span in spans))
         self._file = file
         self._header = header
         self._spans = spans
-        self._size = len(header) + sum(span.length for span in spans)
-        self._at = 0
         self._block, self._block_start = b"", 0  # read ahead: decoders read little at a time
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"position {base + offset} is before the start of the file")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
     def read(self, size: int = -1) -> bytes:
-        end = self._size if size < 0 else min(self._size, self._at + size)
+        end = self.size if size < 0 else min(self.size, self._at + size)
         if not self._block_start <= self._at <= end <= self._block_start + len(self._block):
-            self._block = b"".join(self._read_parts(self._at, max(end, min(self._size, self._at + AHEAD_BYTES))))
+            self._block = b"".join(self._read_parts(self._at, max(end, min(self.size, self._at + AHEAD_BYTES))))
             self._block_start = self._at
         content = self._block[self._at - self._block_start : end - self._block_start]
         self._at += len(content)

@@ -48,11 +48,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     job = engine.job
     location = LocalFolder(options.folder)
     known = load_manifest(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
-    entries = known.with_files(
-        files,
-        {},
-        lambda entry: (options.allow_truncated or not entry.missing) and is_unchanged(location, entry),
-    )
+    entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry), options.allow_truncated)
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:

@@ -68,10 +68,18 @@ class Manifest:
         self._due = clock() + SAVE_EVERY_S
 
     def with_files(
-        self, files: Iterable[str], unreadable: dict[str, str], is_unchanged: Callable[[FileEntry], bool]
+        self,
+        files: Iterable[str],
+        unreadable: dict[str, str],
+        is_unchanged: Callable[[FileEntry], bool],
+        allow_truncated: bool = False,
     ) -> Manifest:
-        """Return a manifest of `files`, in this order, with this one's entries for unchanged files."""
-        known = {entry.path: entry for entry in self.entries if not entry.problem and is_unchanged(entry)}
+        """Return a manifest of `files`, in this order, with this one's entries for unchanged files.
+
+        Entries of files that are cut off are dropped unless `allow_truncated`.
+        """
+        usable = (one for one in self.entries if not one.problem and (allow_truncated or not one.missing))
+        known = {entry.path: entry for entry in usable if is_unchanged(entry)}
         return Manifest(self.path, [known.get(path, FileEntry(path)) for path in files], unreadable, self._clock)
 
     def get_entry(self, recording_id: int) -> FileEntry:

@@ -55,7 +55,7 @@ class Folder:
                 if opened.read_stamp() != stamp:
                     raise RecordingError("the file changed while it was being read")
         except AudioCutOff as error:
-            raise RecordingError(f"{error}; --allow-truncated labels what is there") from None
+            raise RecordingError(error.describe_with_advice()) from None
         except ConnectionError as error:
             raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
         except OSError as error:

@@ -9,16 +9,33 @@ import os
 BLOCK_BYTES = 4 << 20
 
 
-class MemoryFile:
+class PositionedFile:
+    """The position in a file of `size` bytes, as Python's files have it."""
+
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} is before the start of the file")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+class MemoryFile(PositionedFile):
     """Bytes in blocks of anonymous memory: write them one after the other, then read them from any position.
 
     After `free_as_read`, reading a position frees the blocks before it, and reading there again raises ValueError.
     """
 
     def __init__(self, content: bytes = b"") -> None:
-        self.size = 0
+        super().__init__()
         self._blocks: list[mmap.mmap | None] = []
-        self._at = 0
         self._frees = False
         self.write(content)
 
@@ -49,16 +66,6 @@ class MemoryFile:
             digest.update(block)
         self.seek(0)
         return digest.hexdigest()
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"position {base + offset} is before the start of the file")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
 
     def read(self, size: int = -1) -> bytes:
         end = self.size if size < 0 else min(self.size, self._at + size)

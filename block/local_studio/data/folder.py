@@ -87,7 +87,7 @@ def read_file(root: Path, file: AudioFile, allow_truncated: bool = False) -> Ins
                     pass
         return InspectedFile(file, digest, audio.rate_hz, audio.positions, None, audio.missing, audio.notes)
     except AudioCutOff as error:
-        problem = f"{error}; --allow-truncated labels what is there"
+        problem = error.describe_with_advice()
     except RecordingError as error:
         problem = str(error)
     except OSError as error:
