@@ -68,7 +68,11 @@ class Engine:
         exact = ExactLabeler(
             classifier, banks, job.windows, job.decisions, notifier.warn_once, fill=job.compute.fill, explain=explain
         )
-        return FastLabeler(exact, job.audit, notifier.say) if fast else exact
+        if not fast:
+            return exact
+        for line in classifier.explain_missing_paths():
+            notifier.say(line)
+        return FastLabeler(exact, job.audit, notifier.say)
 
 
 def start(job: Job) -> Engine:

@@ -19,7 +19,8 @@ from torch import Tensor
 from block.model.checkpoint import Checkpoint, CheckpointError
 from block.model.device import Device
 from block.model.forward import Forward, Tokens
-from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, find_int8_limit, packing_works
+from block.model.int8_support import Int8Support, find_int8_support
+from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, packing_works
 from block.runtime.imports import INSTALL, describe_import_error
 from block.runtime.limits import count_processors, find_available_bytes
 from block.settings import EXACT, SettingsError
@@ -78,6 +79,18 @@ class Classifier:
         """Return the paths available on this device."""
         return tuple(self._forwards)
 
+    @property
+    def _int8(self) -> Int8Support:
+        if self.device.device.type != "cpu":
+            return Int8Support(0, "it's only for CPUs")
+        if self.device.dtype is not torch.float32:
+            return Int8Support(0, f"it needs --dtype float32, but the dtype is {self.device.dtype_name}")
+        return find_int8_support()
+
+    def explain_missing_paths(self) -> list[str]:
+        """Return, as text, which fast path isn't tried on this device and why."""
+        return [f"fast mode doesn't try {MERGED_INT8}: {reason}" for reason in [self._int8.reason] if reason]
+
     @cached_property
     def capacity(self) -> int:
         """The most windows in one forward pass: enough to keep the device busy, if memory allows.
@@ -105,8 +118,7 @@ class Classifier:
             forwards = {EXACT: exact}
             if self._fast:
                 forwards[MERGED] = exact
-                limit = find_int8_limit() if device.device.type == "cpu" and device.dtype is torch.float32 else 0
-                if limit:
+                if limit := self._int8.limit:
                     forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
         return forwards
 

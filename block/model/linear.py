@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-import time
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-INT8_MAX = 127
-# 7-bit weights: without VNNI, a CPU adds two products of 8-bit values in 16 bits, which would saturate.
-INT8_NARROW_MAX = 63
-SLOW_FACTOR = 20  # this many times slower than float32 means missing kernels, not a busy machine
+from block.model.int8_support import INT8_MAX
+
 SMALLEST_ROW = 1e-30  # used for the largest magnitude in a row of zeros, to avoid division by 0
 
 
@@ -89,41 +86,6 @@ def packing_works() -> bool:
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     return torch.allclose(packed, PlainLinear(weight, bias)(x, gelu=True), rtol=1e-4, atol=1e-4)
-
-
-@functools.cache
-def find_int8_limit() -> int:
-    """Return the largest integer that weights may be rounded to on this CPU, or 0 if int8 doesn't pay off.
-
-    Multiply extreme values, which reveals saturating arithmetic, and measure the time: without kernels for this CPU,
-    PyTorch falls back to loops that are orders of magnitude slower than float32.
-    """
-    for limit in (INT8_MAX, INT8_NARROW_MAX):
-        extreme = torch.tensor([-INT8_MAX, INT8_MAX], dtype=torch.int8).repeat(32)
-        rows = torch.stack([extreme, extreme.flip(0), extreme.abs(), -extreme.abs()])
-        weights = (rows.to(torch.int32) * limit // INT8_MAX).to(torch.int8)
-        try:
-            got = torch._int_mm(rows, weights.t())
-        except (AttributeError, RuntimeError, NotImplementedError):
-            return 0
-        if torch.equal(got, (rows.int() @ weights.int().t()).to(got.dtype)):
-            return 0 if _is_int8_slow(limit) else limit
-    return 0
-
-
-def _is_int8_slow(limit: int) -> bool:
-    x, weight, bias = _make_sample(128, 768, 768)
-    return _time_call(Int8Linear(weight, bias, limit), x) > SLOW_FACTOR * _time_call(PlainLinear(weight, bias), x)
-
-
-def _time_call(linear: Linear, x: Tensor) -> float:
-    """Return the time of the fastest of a few calls in seconds; other programs may slow down the rest."""
-    spent = []
-    for _ in range(5):
-        start = time.perf_counter()
-        linear(x)
-        spent.append(time.perf_counter() - start)
-    return min(spent)
 
 
 def _make_sample(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:

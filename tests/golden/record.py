@@ -145,9 +145,10 @@ def _pin(path: str) -> None:
     if not path:
         return
     from block.labeling import fast_labeler
-    from block.model import classifier
+    from block.model import classifier, int8_support
 
-    setattr(classifier, "find_int8_limit", lambda: 127 if "int8" in path else 0)  # noqa: B010
+    support = int8_support.Int8Support(127) if "int8" in path else int8_support.Int8Support(0, "pinned")
+    setattr(classifier, "find_int8_support", lambda: support)  # noqa: B010
     setattr(fast_labeler, "fastest", lambda trials, *_: next(one for one in trials if one.path == path))  # noqa: B010
 
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from block.model.linear import (
-    INT8_MAX,
-    INT8_NARROW_MAX,
-    Int8Linear,
-    PackedLinear,
-    PlainLinear,
-    find_int8_limit,
-    packing_works,
-)
+from block.model.int8_support import INT8_MAX, INT8_NARROW_MAX, find_int8_support
+from block.model.linear import Int8Linear, PackedLinear, PlainLinear, packing_works
 
 
 def sample(rows: int = 37, inputs: int = 96, outputs: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -39,9 +32,9 @@ def test_packed_layers_equal_plain_ones(rows: int, gelu: bool, with_bias: bool) 
 
 @pytest.mark.parametrize("limit", [INT8_MAX, INT8_NARROW_MAX])
 def test_the_error_of_int8_layers_is_within_their_rounding(limit: int) -> None:
-    if not find_int8_limit():
-        pytest.skip("this CPU has no fast integer products")
-    if limit > find_int8_limit():
+    if not find_int8_support().limit:
+        pytest.skip(find_int8_support().reason)
+    if limit > find_int8_support().limit:
         pytest.skip("such products saturate on this CPU")
     x, weight, bias = sample()
     x[3] = 0
@@ -63,28 +56,11 @@ def test_the_error_of_int8_layers_is_within_their_rounding(limit: int) -> None:
 
 
 def test_a_row_of_an_int8_layer_does_not_depend_on_its_neighbors() -> None:
-    if not find_int8_limit():
-        pytest.skip("this CPU has no fast integer products")
+    if not find_int8_support().limit:
+        pytest.skip(find_int8_support().reason)
     x, weight, bias = sample()
-    layer = Int8Linear(weight, bias, find_int8_limit())
+    layer = Int8Linear(weight, bias, find_int8_support().limit)
     louder = x.clone()
     louder[1:] *= 50
     assert torch.equal(layer(x)[0], layer(louder)[0])
     assert torch.equal(layer(x)[:1], layer(x[:1]))
-
-
-def test_int8_is_not_used_on_a_cpu_that_saturates_miscalculates_or_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = torch._int_mm
-
-    def saturates(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return right(a, b).clamp(-600_000, 600_000)
-
-    def is_missing(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
-
-    def is_wrong(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return right(a, b) + 1
-
-    for product, limit in ((saturates, INT8_NARROW_MAX), (is_missing, 0), (is_wrong, 0)):
-        monkeypatch.setattr(torch, "_int_mm", product)
-        assert find_int8_limit.__wrapped__() == limit, product.__name__
