@@ -18,6 +18,7 @@ from block.cluster.coordinator import fetch_shared
 from block.cluster.report import Report, ReportBuffer, pack
 from block.cluster.versions import describe_differences, find_versions
 from block.cluster.worker_setup import find_or_fetch_checkpoint
+from block.model.arithmetic import SCORES_VERSION
 from block.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class LabelRecordings:
         device = choose_device(job.compute)
         if device.dtype_name != cluster_job.key.dtype:
             raise SettingsError(f"this worker computes in {device.dtype_name}; expected {cluster_job.key.dtype}")
+        if cluster_job.key.scores != SCORES_VERSION:
+            raise SettingsError(
+                f"this worker's block computes scores of version {SCORES_VERSION}; expected {cluster_job.key.scores}"
+            )
         engine = Engine(job, device, cluster_job.digest)
         resources = WorkerResources(
             cluster_job,

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from block.model.checkpoint import FILES, Checkpoint
+from block.model.checkpoint import CONFIG, FILES, PREPROCESSOR, Checkpoint, CheckpointError, read_checkpoint
 from block.settings import SettingsError
 
 
 def find_or_fetch_checkpoint(driver: Checkpoint, digest: str, fetch: Callable[[str], bytes]) -> Checkpoint:
     """Return the driver's checkpoint `driver` with a folder on this machine.
 
-    Use the driver's folder if this machine has it too, with weights of SHA-256 `digest`. Otherwise fill a temporary
-    folder with `fetch`, which returns a file's bytes by its name. Raise SettingsError if neither works.
+    Use the driver's folder if this machine has it too, with weights of SHA-256 `digest` and the same settings in its
+    JSON files. Otherwise fill a temporary folder with `fetch`, which returns a file's bytes by its name. Raise
+    SettingsError if neither works.
     """
-    with contextlib.suppress(OSError):
-        if driver.weights.exists() and driver.sha256() == digest:
-            return driver
+    if _holds(driver, digest):
+        return driver
     try:
-        folder = _make_private_folder(Path(tempfile.gettempdir()) / f"ast-ai-action-{os.getuid()}") / digest
-        return _fill(dataclasses.replace(driver, folder=folder), digest, fetch)
+        private = _make_private_folder(Path(tempfile.gettempdir()) / f"ast-ai-action-{os.getuid()}")
+        return _fill(dataclasses.replace(driver, folder=private / _name_folder(driver, digest)), digest, fetch)
     except OSError as error:
         raise SettingsError(f"can't copy the checkpoint to this machine: {error.strerror or error}") from None
+
+
+def _holds(checkpoint: Checkpoint, digest: str) -> bool:
+    """Return True if the checkpoint's folder has these weights, and JSON files with its settings."""
+    with contextlib.suppress(OSError, CheckpointError):
+        here = read_checkpoint(checkpoint.folder)
+        return dataclasses.replace(here, name=checkpoint.name) == checkpoint and here.sha256() == digest
+    return False
+
+
+def _name_folder(driver: Checkpoint, digest: str) -> str:
+    """Return a folder name for these weights with these settings: jobs may use the same weights with others."""
+    settings = repr((driver.class_names, driver.front_end.changes, driver.config))
+    return f"{digest}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
 
 
 def _make_private_folder(folder: Path) -> Path:
@@ -41,7 +56,7 @@ def _make_private_folder(folder: Path) -> Path:
 
 def _fill(here: Checkpoint, digest: str, fetch: Callable[[str], bytes]) -> Checkpoint:
     here.folder.mkdir(mode=0o700, exist_ok=True)
-    if all((here.folder / name).exists() for name in FILES) and here.sha256() == digest:
+    if _holds(here, digest):
         return here
     for name in FILES:
         content = fetch(name)
@@ -51,4 +66,6 @@ def _fill(here: Checkpoint, digest: str, fetch: Callable[[str], bytes]) -> Check
         Path(file.name).replace(here.folder / name)
     if here.sha256() != digest:
         raise SettingsError(f"the copied checkpoint has SHA-256 {here.sha256()[:12]}; expected {digest[:12]}")
+    if not _holds(here, digest):
+        raise SettingsError(f"the copied {CONFIG} or {PREPROCESSOR} isn't the one that the job started with; try again")
     return here

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from block import __version__
 from block.formatting import make_printable
 from block.labels import LabelOfInterest
+from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, Checkpoint
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
@@ -65,7 +66,13 @@ def suggest_speedups(job: Job, device: str) -> list[str]:
 
 
 def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
-    """Return 12 hexadecimal digits that identify everything that affects the labels. `sha256` is of the weights."""
+    """Return 12 hexadecimal digits that identify everything that affects the labels. `sha256` is of the weights.
+
+    The scores version takes the place of the block's version, which block 0.1.0 included: with it, every release would
+    label all samples again. Its value stays 0.1.0 until the arithmetic changes, so samples that block 0.1.0 labeled are
+    still recognized. For the same reason, settings of config.json and of the front end are included only if they
+    differ from the usual ones. If the rules that turn scores into labels change, add a part for them here.
+    """
     decisions, compute = job.decisions, job.compute
     content = {
         "labels": [[label.class_name, label.name, label.threshold] for label in decisions.labels],
@@ -75,8 +82,10 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
         "mode": [compute.mode, *([vars(job.audit)] if compute.mode == FAST else [])],
         "weights": sha256,
         "dtype": dtype,
-        "version": __version__,
+        "version": SCORES_VERSION,
     }
+    added = {"config": job.checkpoint.config, "front_end": job.checkpoint.front_end.changes}
+    content |= {name: text for name, text in added.items() if text}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -7,10 +7,11 @@ never read. Without these checks, a bad checkpoint would only show after minutes
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from block.model.arithmetic import describe_config, dump_changes
 from block.model.safetensors_header import find_misfit, read_shapes
 from block.runtime.hashing import find_sha256
 
@@ -26,6 +27,15 @@ MAX_JSON_BYTES = 16 << 20
 MAX_MEL_BINS, MAX_FRAMES = 512, 1 << 19
 MAX_SCALE = 1e6  # limit for `mean` and `std`, so that normalized values fit easily into float32
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# Settings in preprocessor_config.json by the field of FrontEnd, and those that don't change the model's input.
+SETTINGS = {
+    "rate_hz": "sampling_rate", "mel_bins": "num_mel_bins", "max_frames": "max_length",
+    "mean": "mean", "std": "std", "normalize": "do_normalize",
+}  # fmt: skip
+WITHOUT_EFFECT = (
+    "feature_extractor_type", "feature_size", "padding_side", "padding_value", "return_attention_mask",
+    "processor_class", "transformers_version",
+)  # fmt: skip
 SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
 
@@ -38,7 +48,7 @@ class FrontEnd:
     """Parameters that turn a waveform into model input: Kaldi filter banks, as in transformers' ASTFeatureExtractor.
 
     Frames of 25 ms every 10 ms at `rate_hz`, with `mel_bins` bins each, are zero-padded or cut to `max_frames`; if
-    `normalize`, they become `(x - mean) / (2 · std)`.
+    `normalize`, they become `(x - mean) / (2 · std)`. `others` is JSON of settings that this block doesn't know.
     """
 
     rate_hz: int = 16000
@@ -47,6 +57,7 @@ class FrontEnd:
     mean: float = -4.2677393
     std: float = 4.5689974
     normalize: bool = True
+    others: str = field(default="", repr=False)
 
     @property
     def frame_values(self) -> int:
@@ -63,6 +74,11 @@ class FrontEnd:
         """Return the most values the model can take at once: 164,080 for 1024 frames at 16 kHz."""
         return self.frame_values + self.hop_values * (self.max_frames - 1)
 
+    @property
+    def changes(self) -> str:
+        """Return what differs from the default front end as JSON; empty if nothing does."""
+        return dump_changes(asdict(self), asdict(FrontEnd()))
+
     def count_frames(self, values: int) -> int:
         """Return the number of whole frames in `values` values, at most `max_frames`."""
         return min(self.max_frames, max(0, (values - self.frame_values) // self.hop_values + 1))
@@ -70,12 +86,13 @@ class FrontEnd:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk: its class names by index, and its front end."""
+    """A checkpoint on disk: its class names by index, its front end, and `config`, as from `describe_config`."""
 
     folder: Path
     name: str
     class_names: tuple[str, ...]
     front_end: FrontEnd
+    config: str = ""
 
     @property
     def weights(self) -> Path:
@@ -122,7 +139,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     config = _read_json(folder / CONFIG)
     class_names = _read_class_names(config, folder)
     front_end = _read_front_end(config, _read_json(folder / PREPROCESSOR), folder)
-    return Checkpoint(folder, folder.resolve().name, class_names, front_end)
+    is_usual_size = (front_end.mel_bins, front_end.max_frames) == (FrontEnd.mel_bins, FrontEnd.max_frames)
+    described = describe_config(config, is_usual_size)
+    return Checkpoint(folder, folder.resolve().name, class_names, front_end, described)
 
 
 def _explain_missing(name: str, store: Path) -> str:
@@ -182,18 +201,15 @@ def _read_front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder
     kind = preprocessor.get("feature_extractor_type", "ASTFeatureExtractor")
     if kind != "ASTFeatureExtractor":
         raise CheckpointError(f"{folder}: the front end is {kind!r}; expected 'ASTFeatureExtractor'")
-    keys = {
-        "rate_hz": "sampling_rate", "mel_bins": "num_mel_bins", "max_frames": "max_length",
-        "mean": "mean", "std": "std", "normalize": "do_normalize",
-    }  # fmt: skip
-    given = {field: preprocessor[key] for field, key in keys.items() if key in preprocessor}
-    for field, value in given.items():
-        whole = field in ("rate_hz", "mel_bins", "max_frames")
+    given = {field: preprocessor[key] for field, key in SETTINGS.items() if key in preprocessor}
+    for name, value in given.items():
+        whole = name in ("rate_hz", "mel_bins", "max_frames")
         if whole and isinstance(value, float) and value.is_integer():
-            given[field] = value = int(value)  # 16000.0 means 16000
-        if field != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
-            raise CheckpointError(f"{folder / PREPROCESSOR}: {keys[field]} is {value!r}; expected a number")
-    front_end = FrontEnd(**given)
+            given[name] = value = int(value)  # 16000.0 means 16000
+        if name != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
+            raise CheckpointError(f"{folder / PREPROCESSOR}: {SETTINGS[name]} is {value!r}; expected a number")
+    known = {*SETTINGS.values(), *WITHOUT_EFFECT}
+    front_end = FrontEnd(**given, others=dump_changes({k: preprocessor[k] for k in preprocessor.keys() - known}, {}))
     if front_end.rate_hz != RATE_HZ:
         raise CheckpointError(f"{folder / PREPROCESSOR}: sampling_rate is {front_end.rate_hz}; expected {RATE_HZ}")
     # Python's JSON reader accepts NaN and Infinity.

@@ -15,7 +15,8 @@ A folder of Parquet files, `scores-….parquet`, for any Parquet reader. Each ro
 
 The schema's metadata is JSON: `ast_score_store` has the format's version and what the logits depend on (the fields of
 `Key`), `class_names` the names of the classes in the order of the logits. A folder may contain several keys, a file
-only one.
+only one. Scores are used again only with the same key: the same weights, settings and scores version. If a folder has
+scores of the same windows and weights with other settings or of another scores version, one line says so.
 
 A file appears whole or not at all: it is written under a name that ends in `.tmp`, then renamed. Damaged and foreign
 files are ignored with a warning. Several processes may write at once. If a recording is stored twice, the row with more

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from block.score_store.records import Key, Scored
+from block.score_store.records import USUAL, Key, Scored
 from block.score_store.shard import PREFIX, Shard, ShardError, ShardHead, ShardRow, list_shards, need_pyarrow, read_head
 from block.settings import SettingsError
 
@@ -25,6 +25,7 @@ class Index:
         self.folder, self.key, self.class_names = folder, key, class_names
         self._warn = warn
         self.rows: dict[str, ShardRow] = {}
+        self._known_others: set[str] = set()
         self._read_group = functools.lru_cache(GROUPS_KEPT)(Shard.read)
         self._read_all()
 
@@ -60,6 +61,7 @@ class Index:
 
     def _read_all(self) -> None:
         self.rows = {}
+        others: set[str] = set()
         for path in list_shards(self.folder):
             try:
                 shard = Shard(path)
@@ -68,11 +70,20 @@ class Index:
                     self._warn_ignored(path, str(error))
                 continue
             if shard.head.key != self.key:
+                if self.key.differs_in_arithmetic(shard.head.key):
+                    others.add(shard.head.key.arithmetic)
                 continue
             if shard.head.class_names != self.class_names:
                 self._warn_ignored(path, "its class names differ from the checkpoint's")
                 continue
             self.add(shard)
+        if others - self._known_others:
+            self._known_others |= others
+            theirs = [f"{USUAL}, or any that block 0.1.0 didn't record" if one == USUAL else one for one in others]
+            self._warn(
+                f"the score store {self.folder} has scores of these weights that can't be used: they were computed "
+                f"with {'; '.join(sorted(theirs))}; this run has {self.key.arithmetic}"
+            )
 
     def _warn_ignored(self, path: Path, reason: str) -> None:
         self._warn(f"the score store's file {path} is ignored: {reason}")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from block.model.checkpoint import Checkpoint, FrontEnd
+from block.model.arithmetic import FIRST_SCORES_VERSION, SCORES_VERSION
+from block.model.checkpoint import Checkpoint
 from block.runtime.hashing import SHA256
 from block.settings import WindowSettings
 
 FORMAT = 1
+GRID = "grid"
+# Written only if they differ from what block 0.1.0 had, so that its files and new ones have the same key.
+USUAL = "the usual settings"
+ADDED = {"config": "", "scores": FIRST_SCORES_VERSION, "placement": GRID}
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,13 @@ class Key:
     """What a recording's logits depend on.
 
     `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` is exact or fast, `dtype`
-    is that of the weights on the device, such as float32. `front_end` is JSON of what differs from the default front
-    end; empty if nothing does.
+    is that of the weights on the device, such as float32. `front_end` and `config` are JSON of what differs from the
+    default front end and from the usual config.json; empty if nothing does. `scores` is the scores version, which
+    stands for the block's own arithmetic. `placement` is where windows lie: grid means every stride. Windows that don't
+    lie on a grid get another name, so their scores don't mix with those of a grid.
+
+    Block 0.1.0 recorded neither `config` nor `scores`. Its scores count as computed with the usual config.json, because
+    all published checkpoints have that; with any other config.json, they aren't used.
     """
 
     checkpoint: str
@@ -33,6 +43,9 @@ class Key:
     mode: str
     dtype: str
     front_end: str = ""
+    config: str = ""
+    scores: str = SCORES_VERSION
+    placement: str = GRID
 
     def __post_init__(self) -> None:
         if self.windows.size_ms == 0:  # one window over everything, whatever the stride
@@ -41,14 +54,13 @@ class Key:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, windows: WindowSettings, fill: str, mode: str, dtype: str) -> Key:
         """Return the key for a checkpoint on disk. `dtype` must be resolved (`Device.dtype_name`), not auto."""
-        default = asdict(FrontEnd())
-        changed = {name: value for name, value in asdict(checkpoint.front_end).items() if value != default[name]}
-        front_end = json.dumps(changed, sort_keys=True) if changed else ""
-        return cls(checkpoint.sha256(), windows, fill, mode, dtype, front_end)
+        changes = checkpoint.front_end.changes
+        return cls(checkpoint.sha256(), windows, fill, mode, dtype, changes, checkpoint.config)
 
     def to_json(self) -> str:
         """Return the key as it is written into files. Equal keys give equal text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        content = {name: value for name, value in asdict(self).items() if value != ADDED.get(name)}
+        return json.dumps({"format": FORMAT, **content}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Key:
@@ -58,7 +70,7 @@ class Key:
             version = content.pop("format")
             if version != FORMAT:
                 raise ValueError(f"the score store's format is {version!r}; expected {FORMAT}")
-            return cls(**{**content, "windows": WindowSettings(**content["windows"])})
+            return cls(**{**ADDED, **content, "windows": WindowSettings(**content["windows"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the key of a score store: {error}") from None
 
@@ -69,7 +81,22 @@ class Key:
 
     def __str__(self) -> str:
         text = f"checkpoint {self.checkpoint[:12]}, windows {self.windows}, {self.fill}, {self.mode}, {self.dtype}"
-        return f"{text}, front end {self.front_end}" if self.front_end else text
+        if self.placement != GRID:
+            text += f", placed by {self.placement}"
+        return text if self.arithmetic == USUAL else f"{text}, {self.arithmetic}"
+
+    @property
+    def arithmetic(self) -> str:
+        """Return the settings of config.json, of the front end and the scores version, as text."""
+        parts = [f"config.json {self.config}"] if self.config else []
+        parts += [f"front end {self.front_end}"] if self.front_end else []
+        parts += [f"scores version {self.scores}"] if self.scores != FIRST_SCORES_VERSION else []
+        return ", ".join(parts) or USUAL
+
+    def differs_in_arithmetic(self, other: Key) -> bool:
+        """Return True if these are the same windows of the same weights, but with other settings or other code."""
+        same = replace(other, front_end=self.front_end, config=self.config, scores=self.scores)
+        return self == same and self != other
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,49 @@ def test_a_missing_checkpoint_is_fetched_once_per_machine(elsewhere: Checkpoint,
     assert sorted(path.name for path in brought.folder.iterdir()) == sorted(FILES)
     assert find_or_fetch_checkpoint(elsewhere, digest, ask) == brought
     assert sorted(asked) == sorted(FILES)
+
+
+def edit_config(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_attention_heads": 4}))
+
+
+def test_a_folder_with_the_same_weights_and_other_settings_is_not_used(
+    checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    driver = dataclasses.replace(
+        read_checkpoint(checkpoint_folder), folder=Path(shutil.copytree(checkpoint_folder, tmp_path / "here"))
+    )
+    edit_config(driver.folder)
+    found = find_or_fetch_checkpoint(driver, driver.sha256(), lambda name: (checkpoint_folder / name).read_bytes())
+    assert found.folder != driver.folder
+    assert dataclasses.replace(read_checkpoint(found.folder), name=driver.name) == found
+    assert found.config == read_checkpoint(checkpoint_folder).config
+
+
+def test_jobs_with_the_same_weights_and_other_settings_do_not_share_a_folder(
+    elsewhere: Checkpoint, checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    other_folder = Path(shutil.copytree(checkpoint_folder, tmp_path / "other"))
+    edit_config(other_folder)
+    other = dataclasses.replace(read_checkpoint(other_folder), folder=elsewhere.folder)
+    digest = read_checkpoint(checkpoint_folder).sha256()
+    first = find_or_fetch_checkpoint(elsewhere, digest, lambda name: (checkpoint_folder / name).read_bytes())
+    second = find_or_fetch_checkpoint(other, digest, lambda name: (other_folder / name).read_bytes())
+    assert read_checkpoint(first.folder).config == elsewhere.config
+    assert read_checkpoint(second.folder).config == other.config != elsewhere.config
+
+
+def test_settings_that_change_while_a_job_starts_are_rejected(
+    elsewhere: Checkpoint, checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(checkpoint_folder, tmp_path / "changed"))
+    edit_config(changed)
+    digest = read_checkpoint(checkpoint_folder).sha256()
+    with pytest.raises(SettingsError, match=r"the copied config\.json or preprocessor_config\.json isn't the one that"):
+        find_or_fetch_checkpoint(elsewhere, digest, lambda name: (changed / name).read_bytes())
 
 
 def test_weights_with_another_digest_are_rejected(elsewhere: Checkpoint, checkpoint_folder: Path) -> None:

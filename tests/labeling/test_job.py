@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from block.commands.options import parse, read_job
-from block.labeling.job import Job, build_metadata, suggest_speedups
+from block.labeling.job import Job, build_metadata, compute_fingerprint, suggest_speedups
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
@@ -49,3 +51,24 @@ def test_labels_that_cannot_win_cause_a_warning(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == ""
     read_job(parse([*arguments, "Animal*, Dog"], warn=lambda text: None))
     assert capsys.readouterr().out.startswith("warning: 'Dog' will never be used")
+
+
+def test_the_fingerprint_depends_on_the_arithmetic_and_not_on_the_blocks_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = job()
+    before = compute_fingerprint(usual, "0" * 64, "float32")
+    # Samples that block 0.1.0 labeled have this fingerprint: it included its version, which is now the scores version.
+    assert before == "f9113bca5f09"
+    monkeypatch.setattr("block.__version__", "0.2.0")
+    monkeypatch.setattr("block.labeling.job.__version__", "0.2.0")
+    assert compute_fingerprint(usual, "0" * 64, "float32") == before
+    checkpoint = usual.checkpoint
+    others = [
+        replace(usual, checkpoint=replace(checkpoint, config='{"num_attention_heads": 4}')),
+        replace(usual, checkpoint=replace(checkpoint, front_end=replace(checkpoint.front_end, mean=-4.0))),
+    ]
+    found = {compute_fingerprint(one, "0" * 64, "float32") for one in others}
+    monkeypatch.setattr("block.labeling.job.SCORES_VERSION", "0.2.0")
+    found.add(compute_fingerprint(usual, "0" * 64, "float32"))
+    assert len(found | {before}) == 4

@@ -16,6 +16,7 @@ import pytest
 from block.model.checkpoint import find_checkpoint
 from block.score_store import Key, Scored, ScoreStore, check_folder
 from block.score_store import store as store_module
+from block.score_store.shard import write_shard
 from block.settings import SettingsError, WindowSettings
 from tests.conftest import EMBEDDED
 from tests.score_store.scores import KEY, NAMES, content, is_same, make_scores
@@ -81,7 +82,8 @@ def test_any_parquet_reader_finds_the_logits_in_the_documented_columns(tmp_path:
     [
         replace(KEY, checkpoint="cd" * 32), replace(KEY, windows=WindowSettings(2000, 2000)),
         replace(KEY, fill="repeat"), replace(KEY, mode="fast"), replace(KEY, dtype="bfloat16"),
-        replace(KEY, front_end='{"mean": -4.0}'),
+        replace(KEY, front_end='{"mean": -4.0}'), replace(KEY, config='{"num_attention_heads": 4}'),
+        replace(KEY, scores="0.9.0"), replace(KEY, placement="boundaries"),
     ],
 )  # fmt: skip
 def test_keys_in_one_folder_do_not_mix(tmp_path: Path, other: Key) -> None:
@@ -224,3 +226,77 @@ def test_logits_of_other_classes_are_refused(tmp_path: Path) -> None:
     store = ScoreStore(tmp_path, KEY, ("a", "b"))
     with pytest.raises(ValueError, match="logits of 5 classes; the store has 2"):
         store.add(make_scores(1))
+
+
+def test_the_index_ignores_later_rows_that_have_no_more_chunks(tmp_path: Path) -> None:
+    """Processes that write at once don't see each other's rows, so rows of one recording can be in several files."""
+    less, more = make_scores(1, windows=4, silent=(1, 2)), make_scores(1, windows=4, silent=(2,))
+    equal = replace(more, logits=more.logits + 1)
+    for row in (more, equal, less):
+        write_shard(tmp_path, KEY, NAMES, [row])
+    store = ScoreStore(tmp_path, KEY, NAMES)
+    assert is_same(store.find(content(1)), more)
+    assert [one.chunks for one in store.find_all([content(1)])] == [more.chunks]
+    write_shard(tmp_path, KEY, NAMES, [make_scores(1, windows=4)])
+    assert is_same(ScoreStore(tmp_path, KEY, NAMES).find(content(1)), make_scores(1, windows=4))
+
+
+FIRST_KEY = (
+    '{"checkpoint": "%s", "dtype": "float32", "fill": "pad", "format": 1, "front_end": "", "mode": "exact", '
+    '"windows": {"size_ms": 2000, "stride_ms": 1000}}' % ("ab" * 32)
+)
+
+
+def test_a_key_with_the_usual_settings_is_written_as_block_0_1_0_wrote_it() -> None:
+    first = replace(KEY, scores="0.1.0")
+    assert first.to_json() == FIRST_KEY
+    assert Key.from_json(FIRST_KEY) == first
+
+
+@pytest.mark.parametrize(
+    "added", [{"config": '{"num_attention_heads": 4}'}, {"scores": "0.9.0"}, {"placement": "boundaries"}]
+)
+def test_parts_that_block_0_1_0_did_not_record_are_kept_in_a_key(added: dict[str, str]) -> None:
+    other = replace(KEY, **added)
+    assert Key.from_json(other.to_json()) == other
+    assert other != KEY
+    assert other.digest != KEY.digest
+    assert all(value.strip('{"}').split('"')[0] in str(other) for value in added.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"config": '{"num_attention_heads": 4}'}, 'this run has config.json {"num_attention_heads": 4}'),
+        ({"front_end": '{"mean": -4.0}'}, 'this run has front end {"mean": -4.0}'),
+        ({"scores": "0.9.0"}, "this run has scores version 0.9.0"),
+    ],
+)
+def test_scores_of_block_0_1_0_are_not_used_with_unusual_settings_and_one_line_says_why(
+    tmp_path: Path, changes: dict[str, str], reason: str
+) -> None:
+    first = Key.from_json(FIRST_KEY)
+    for row in ROWS[:3]:
+        write_shard(tmp_path, first, NAMES, [row])
+    lines: list[str] = []
+    with ScoreStore(tmp_path, replace(first, **changes), NAMES, warn=lines.append) as store:
+        assert store.contents() == set()
+        store.add(ROWS[0])
+    (line,) = lines
+    assert line == (
+        f"the score store {tmp_path} has scores of these weights that can't be used: they were computed with the usual "
+        f"settings, or any that block 0.1.0 didn't record; {reason}"
+    )
+    # Files of the other key stay, and are used again with its settings.
+    assert ScoreStore(tmp_path, first, NAMES, warn=lines.append).contents() == {row.content for row in ROWS[:3]}
+
+
+def test_scores_of_other_windows_or_weights_need_no_explanation(tmp_path: Path) -> None:
+    fill(tmp_path, ROWS[:1])
+    lines: list[str] = []
+    for other in (
+        replace(KEY, checkpoint="cd" * 32), replace(KEY, windows=WindowSettings(500, 500)),
+        replace(KEY, mode="fast"), replace(KEY, placement="boundaries"),
+    ):  # fmt: skip
+        assert ScoreStore(tmp_path, other, NAMES, warn=lines.append).contents() == set()
+    assert lines == []
