@@ -77,8 +77,9 @@ class DecisionSettings:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N; `batch_size` 0 fills the memory budget.
+    """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N.
 
+    `batch_size` is the most windows in one forward pass; 0 leaves that to the device, as `Classifier.capacity` says.
     `fill` says how to fill the model's input after a shorter window: with zeros, or by repeating the window.
     """
 

@@ -68,7 +68,7 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ASTForAudioClassification(ASTConfig(**{**small, **config}, **labels))
-            extractor = ASTFeatureExtractor(max_length=model.config.max_length)
+            extractor = ASTFeatureExtractor(max_length=model.config.max_length, num_mel_bins=model.config.num_mel_bins)
             with torch.no_grad():
                 model.audio_spectrogram_transformer.embeddings.position_embeddings.normal_(0, 0.02)
                 # With initial weights, every input gets nearly the same logits, so tests could not tell inputs apart.

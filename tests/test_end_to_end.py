@@ -173,7 +173,7 @@ def test_a_run_reuses_the_scores_that_the_preview_put_in_the_score_store(
         raise AssertionError("the model was loaded")
 
     with monkeypatch.context() as patch:
-        patch.setattr("block.model.classifier._load", fail_to_load)
+        patch.setattr("block.model.classifier.load_model", fail_to_load)
         assert studio.run(ids, *options, "--score-store", str(store)) == 0
     assert "12 windows reused, 0 computed" in capsys.readouterr().out
     stored = [studio.labels(sample_id) for sample_id in ids]

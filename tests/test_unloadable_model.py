@@ -143,7 +143,7 @@ BROKEN = {
     "transformers, another file of that name": (
         "transformers",
         "",
-        "transformers can't be imported (cannot import name 'ASTForAudioClassification' from 'transformers' (",
+        "transformers can't be imported (cannot import name 'ASTFeatureExtractor' from 'transformers' (",
     ),
     "torch without a library": (
         "torch",

@@ -152,7 +152,9 @@ OPTIONS = (
            "JOB"),
     Option("device", "string", "auto", "where to run the model: auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
-    Option("batch-size", "int", 0, "windows per forward pass; 0: as many as fit", _whole_number, "N"),
+    Option("batch-size", "int", 0,
+           "most windows per forward pass; 0: on a GPU, as many as fit in memory; on a CPU, 8, or 1 if scores are "
+           "stored, computed in slices that fit the cache", _whole_number, "N"),
     Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",

@@ -21,7 +21,7 @@ try:
     from block.labeling.labeler import ExactLabeler
     from block.model.classifier import Classifier
     from block.model.device import Device, choose_device
-    from block.model.features import FilterBanks
+    from block.model.extractor import CheckpointFeatures
 except Exception as error:  # a broken package, or a local file with its name, can raise anything
     raise SettingsError(f"PyTorch can't be imported ({describe_import_error(error)}); {INSTALL}") from None
 
@@ -64,9 +64,11 @@ class Engine:
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
         classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, steady=stored and not fast)
-        banks = FilterBanks(job.checkpoint.front_end, device.device)
+        features = CheckpointFeatures(job.checkpoint, device.device, notifier.warn_once)
+        if fast or not stored:
+            features.load()
         exact = ExactLabeler(
-            classifier, banks, job.windows, job.decisions, notifier.warn_once, fill=job.compute.fill, explain=explain
+            classifier, features, job.windows, job.decisions, notifier.warn_once, fill=job.compute.fill, explain=explain
         )
         if not fast:
             return exact

@@ -15,7 +15,7 @@ from block.decisions import is_silent, label_recording, score_labels
 from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
 from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
-from block.model.features import FilterBanks, repeat
+from block.model.features import Features, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
@@ -34,7 +34,7 @@ class ExactLabeler:
     """
 
     classifier: Classifier
-    filter_banks: FilterBanks
+    filter_banks: Features
     windows: WindowSettings
     decisions: DecisionSettings
     warn: Callable[[str], None]
@@ -113,8 +113,8 @@ class ExactLabeler:
     def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
         """Return the logits of spans of waveforms. Shape: `(len(items), classes)`, float32.
 
-        Use one forward pass if the memory budget allows, otherwise passes of equal size. Paths other than the exact one
-        need spans of equal length in a pass. If memory runs out, halve the size for the rest of the run. Raise
+        Use one forward pass if `Classifier.capacity` allows, otherwise passes of equal size. Paths other than the exact
+        one need spans of equal length in a pass. If memory runs out, halve the size for the rest of the run. Raise
         RecordingError if a single span doesn't fit, or the logits aren't finite.
         """
         order = range(len(items)) if path == EXACT else sorted(range(len(items)), key=lambda at: items[at][1].length)

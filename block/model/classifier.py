@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import getpass
-import math
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from block.model.checkpoint import Checkpoint, CheckpointError
+from block.model.checkpoint import Checkpoint
 from block.model.device import Device
 from block.model.forward import Forward, Tokens
 from block.model.int8_support import Int8Support, find_int8_support
 from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, packing_works
-from block.runtime.imports import INSTALL, describe_import_error
+from block.model.transformers_loader import load_model
 from block.runtime.limits import count_processors, find_available_bytes
 from block.settings import EXACT, SettingsError
 
 Logits = npt.NDArray[np.float32]
 
 CPU_BUDGET_BYTES = 4 << 30
-# Windows per batch and per forward pass. A GPU batch has several passes: it computes one while the next is prepared.
+# Windows per batch, if the user gives no size. A longer recording is a larger batch.
 FILL_WINDOWS = {"cpu": 8, "cuda": 512}
-PASS_WINDOWS = {"cpu": 8, "cuda": 64}
+CPU_PASS_WINDOWS = 8
 
 MERGED, MERGED_INT8 = "merged", "merged-int8"
 # Number of groups that padding tokens are merged into, chosen from the tables in docs/fast-mode.md.
@@ -93,15 +89,18 @@ class Classifier:
 
     @cached_property
     def capacity(self) -> int:
-        """The most windows in one forward pass: enough to keep the device busy, if memory allows.
+        """The most windows in one forward pass.
 
-        Callers set it lower after running out of memory.
+        On CUDA, as many as fit in half of the free memory: all windows of most recordings. On a CPU, at most 8, since
+        `Forward` computes a pass in slices that fit the cache anyway; only one if `steady`. `batch_size` replaces these
+        limits. Callers set it lower after running out of memory.
         """
         forward = self._forwards[EXACT]  # load the model first: it takes memory
         kind = self.device.device.type
         if self._batch_size or (self._steady and kind == "cpu"):
             return self._batch_size or 1
-        return min(self._windows_in_memory(forward), PASS_WINDOWS[kind])
+        fitting = self._windows_in_memory(forward)
+        return fitting if kind == "cuda" else min(fitting, CPU_PASS_WINDOWS)
 
     @cached_property
     def _forwards(self) -> dict[str, Forward]:
@@ -112,7 +111,7 @@ class Classifier:
         torch.set_float32_matmul_precision("highest")
         if device.device.type == "cpu":
             _set_threads()
-        model = _load(self.checkpoint, device)
+        model = load_model(self.checkpoint, device)
         with torch.inference_mode():
             exact = Forward(model, self._make_linear)
             forwards = {EXACT: exact}
@@ -188,58 +187,6 @@ def _set_threads() -> None:
     allowed = count_processors()
     if allowed is not None and "OMP_NUM_THREADS" not in os.environ and allowed < torch.get_num_threads():
         torch.set_num_threads(allowed)
-
-
-def _set_compile_cache() -> None:
-    """Set torch's compile cache, which stays unused, where importing torch would fail to find one.
-
-    torch derives it from the user name and the folder for temporary files. A container may have neither.
-    """
-    try:
-        getpass.getuser()
-        tempfile.gettempdir()
-    except (OSError, KeyError, ImportError):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.dirname(__file__))
-
-
-def _load(checkpoint: Checkpoint, device: Device) -> Any:
-    # Set before huggingface_hub is imported, so that it never opens a connection.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TRANSFORMERS_OFFLINE"] = "1"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    _set_compile_cache()
-    try:
-        from transformers import ASTForAudioClassification
-        from transformers.utils import logging
-    except Exception as error:  # a broken package, or a local file with its name, can raise anything
-        raise SettingsError(f"transformers can't be imported ({describe_import_error(error)}); {INSTALL}") from None
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        model, info = ASTForAudioClassification.from_pretrained(
-            checkpoint.folder,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=device.dtype,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-        )
-        model = model.eval().to(device.device)
-    except Exception as error:  # a strange config.json can make transformers raise anything
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise CheckpointError(f"{checkpoint.folder} cannot be loaded on {device.device}: {reason}") from error
-    # transformers fills missing weights with random numbers, so the scores would be noise.
-    for problem in ("missing_keys", "unexpected_keys"):
-        if found := sorted(str(key) for key in info.get(problem, ())):
-            raise CheckpointError(
-                f"{checkpoint.weights} does not match its config.json: {problem.replace('_', ' ')} "
-                f"{', '.join(found[:3])}" + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-            )
-    for name, weights in model.state_dict().items():
-        if not math.isfinite(weights.sum(dtype=torch.float64)):
-            raise CheckpointError(f"{checkpoint.weights} contains NaN or infinite values, first in {name}")
-    return model
 
 
 def is_out_of_memory(error: BaseException) -> bool:

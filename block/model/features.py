@@ -3,10 +3,13 @@
 This computes the same as transformers' ASTFeatureExtractor, which calls torchaudio's Kaldi-compatible filter banks on
 the CPU, one waveform at a time. Per frame of 25 ms: subtract the mean, pre-emphasize by 0.97, apply a symmetric
 Hann window, zero-pad to a power of two, take the power spectrum, weight it by triangular mel filters from 20 Hz to
-half the rate, take the logarithm. Kaldi's definition: https://kaldi-asr.org/doc/feat.html.
+half the rate, take the logarithm. Kaldi's definition: https://kaldi-asr.org/doc/feat.html. For each checkpoint,
+`CheckpointFeatures` compares the two.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +26,25 @@ VTLN = {"vtln_low": 100.0, "vtln_high": -500.0, "vtln_warp_factor": 1.0}
 def repeat(waveforms: Tensor, values: int) -> Tensor:
     """Repeat waveforms, without crossfades, up to `values` values. Shape: `(batch, n)` in, `(batch, values)` out."""
     return waveforms.repeat(1, -(-values // waveforms.shape[1]))[:, :values]
+
+
+class Features(Protocol):
+    """Turn windows into input tensors, with the settings of `front_end`."""
+
+    front_end: FrontEnd
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """Return the input tensors of waveforms of the same length. Shapes and errors as for `FilterBanks`."""
+        ...
+
+
+def check_length(front_end: FrontEnd, values: int) -> None:
+    """Raise ValueError unless a window of `values` values has at least one frame and fits the model's input."""
+    if not front_end.frame_values <= values <= front_end.limit_values:
+        raise ValueError(
+            f"a window has {values} values at {front_end.rate_hz} Hz; expected {front_end.frame_values} to "
+            f"{front_end.limit_values}"
+        )
 
 
 class FilterBanks:
@@ -45,11 +67,7 @@ class FilterBanks:
         than `front_end.limit_values`.
         """
         batch, values = waveforms.shape
-        if not self.front_end.frame_values <= values <= self.front_end.limit_values:
-            raise ValueError(
-                f"a window has {values} values at {self.front_end.rate_hz} Hz; expected "
-                f"{self.front_end.frame_values} to {self.front_end.limit_values}"
-            )
+        check_length(self.front_end, values)
         if self.device.type == "cuda":
             waveforms = waveforms.pin_memory()  # so that the copy overlaps the previous pass
         frames = waveforms.to(self.device, non_blocking=True).unfold(

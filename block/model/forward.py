@@ -105,6 +105,9 @@ class Forward:
     def __call__(self, inputs: Tensor, tokens: Tokens | None = None) -> Tensor:
         """Return logits. `tokens` default to all tokens, unmerged.
 
+        On a GPU, all inputs go through the network at once. On a CPU, they go in slices whose activations fit the
+        cache: one window of the full-size model at a time, two of the embedded one.
+
         Shape: `(batch, frames, mel bins)` in, with at least the frames of the tokens' columns; `(batch, classes)` out.
         """
         tokens = tokens or self.all_tokens

@@ -164,12 +164,12 @@ def _compute_logits(classifier: Classifier, waveform: Logits) -> Logits:
     """Return the logits of `waveform`, up to the model's last frame."""
     import torch
 
-    from block.model.features import FilterBanks
+    from block.model.extractor import CheckpointFeatures
 
     front_end = classifier.checkpoint.front_end
-    banks = FilterBanks(front_end, classifier.device.device)
+    features = CheckpointFeatures(classifier.checkpoint, classifier.device.device, lambda text: print(text, flush=True))
     try:
-        logits: Logits = classifier.logits(banks(torch.as_tensor(waveform[: front_end.limit_values])[None]))[0]
+        logits: Logits = classifier.logits(features(torch.as_tensor(waveform[: front_end.limit_values])[None]))[0]
     except (RuntimeError, MemoryError) as error:
         # Probably out of memory, so the checkpoint may still be valid.
         reason = str(error).strip().splitlines()

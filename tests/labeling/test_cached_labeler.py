@@ -228,7 +228,7 @@ def test_a_model_that_turns_out_unusable_is_not_blamed_on_a_recording(
     def unusable(*anything: object) -> None:
         raise CheckpointError("it cannot be loaded")
 
-    monkeypatch.setattr("block.model.classifier._load", unusable)
+    monkeypatch.setattr("block.model.classifier.load_model", unusable)
     unloaded = Classifier(own.classifier.checkpoint, own.classifier.device, steady=True)
     stored.labeler = replace(own, classifier=unloaded)
     with pytest.raises(CheckpointError, match="it cannot be loaded"):

@@ -55,7 +55,7 @@ def compute_logits() -> dict[str, Logits]:
 
 
 def _make_sound(rate_hz: int) -> npt.NDArray[np.int16]:
-    """Return tones that change every half second, over noise, as int16. NumPy never changes the numbers of RandomState."""
+    """Return tones over noise. NumPy never changes the numbers of RandomState."""
     time = np.arange(round(2.5 * rate_hz)) / rate_hz
     hz = 220 * 2 ** ((2 * time).astype(int) % 4)
     sound = 0.2 * np.sin(2 * np.pi * hz * time) + np.random.RandomState(5).normal(0, 0.03, len(time))
