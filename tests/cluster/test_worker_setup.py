@@ -5,12 +5,17 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from block.cluster.worker import LabelRecordings
 from block.cluster.worker_setup import find_or_fetch_checkpoint
+from block.labeling.job import Job
+from block.labels import parse_labels
 from block.model.checkpoint import FILES, Checkpoint, read_checkpoint
-from block.settings import SettingsError
+from block.score_store import Key
+from block.settings import AuditSettings, ComputeSettings, DecisionSettings, SettingsError, WindowSettings
 
 
 @pytest.fixture
@@ -118,3 +123,19 @@ def test_a_full_disk_is_reported_in_one_line(elsewhere: Checkpoint) -> None:
 
     with pytest.raises(SettingsError, match="can't copy the checkpoint to this machine: No space left on device"):
         find_or_fetch_checkpoint(elsewhere, "0" * 64, ask)
+
+
+def test_a_worker_whose_block_computes_other_scores_ends_the_run(checkpoint_folder: Path) -> None:
+    pytest.importorskip("ray")
+    checkpoint = read_checkpoint(checkpoint_folder)
+    key = Key(checkpoint.sha256(), WindowSettings(), "pad", "exact", "float32", scores="0.0.9")
+    cluster_job = SimpleNamespace(
+        connector=SimpleNamespace(check=lambda: None), versions={}, digest=checkpoint.sha256(), key=key,
+        job=Job(
+            checkpoint, WindowSettings(), DecisionSettings(parse_labels("Speech", checkpoint.class_names, 0.2)),
+            ComputeSettings("cpu"), AuditSettings(),
+        ),
+    )  # fmt: skip
+    worker = LabelRecordings(cluster_job, coordinator=None)  # type: ignore[arg-type]
+    (report,) = worker._label(None)
+    assert "this worker's block computes scores of version 0.1.0; expected 0.0.9" in report.end_reason

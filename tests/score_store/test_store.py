@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import find_checkpoint
 from block.score_store import Key, Scored, ScoreStore, check_folder
 from block.score_store import store as store_module
@@ -101,15 +102,17 @@ def test_the_stride_is_ignored_for_one_window_over_the_whole_recording() -> None
     assert replace(KEY, windows=WindowSettings(0, 2000)) == replace(KEY, windows=WindowSettings(0, 5))
 
 
-def test_an_unusual_front_end_is_part_of_the_key(tmp_path: Path) -> None:
+def test_an_unusual_front_end_or_config_is_part_of_the_key(tmp_path: Path) -> None:
     usual = find_checkpoint(str(EMBEDDED))
     key = Key.from_checkpoint(usual, WindowSettings(), "pad", "exact", "float32")
     assert key == Key(usual.sha256(), WindowSettings(), "pad", "exact", "float32")
     unusual = replace(usual, front_end=replace(usual.front_end, mean=-4.0))
-    other = Key.from_checkpoint(unusual, WindowSettings(), "pad", "exact", "float32")
-    assert other != key
-    assert Key.from_json(other.to_json()) == other
-    assert other.digest != key.digest
+    configured = replace(usual, config='{"num_attention_heads": 6}')
+    for changed in (unusual, configured):
+        other = Key.from_checkpoint(changed, WindowSettings(), "pad", "exact", "float32")
+        assert other != key
+        assert Key.from_json(other.to_json()) == other
+        assert other.digest != key.digest
 
 
 def test_the_row_with_more_chunks_wins_and_the_first_of_equal_rows(tmp_path: Path) -> None:
@@ -251,6 +254,21 @@ def test_a_key_with_the_usual_settings_is_written_as_block_0_1_0_wrote_it() -> N
     first = replace(KEY, scores="0.1.0")
     assert first.to_json() == FIRST_KEY
     assert Key.from_json(FIRST_KEY) == first
+
+
+def test_a_key_without_a_scores_version_is_of_0_1_0_whatever_the_current_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    defaults = tuple("0.9.0" if value == SCORES_VERSION else value for value in Key.__init__.__defaults__ or ())
+    monkeypatch.setattr(Key.__init__, "__defaults__", defaults)
+    assert Key("ab" * 32, WindowSettings(), "pad", "exact", "float32").scores == "0.9.0"
+    assert Key.from_json(FIRST_KEY).scores == "0.1.0"
+
+
+def test_a_key_does_not_differ_in_arithmetic_from_itself() -> None:
+    assert not KEY.differs_in_arithmetic(KEY)
+    assert KEY.differs_in_arithmetic(replace(KEY, scores="0.9.0"))
+    assert not KEY.differs_in_arithmetic(replace(KEY, scores="0.9.0", fill="repeat"))
 
 
 @pytest.mark.parametrize(
