@@ -191,6 +191,24 @@ def test_a_killed_run_continues_and_ends_with_the_files_of_an_undisturbed_run(
     assert_shards_stay(scores, files(out / "scores"))
 
 
+def test_scores_are_computed_again_if_config_json_is_unusual_and_one_line_says_so(
+    old: Path, tmp_path: Path, window_counter: WindowCounter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Earlier versions don't say which config.json their scores are from; only the usual one is certain enough."""
+    audio = lay_out(tmp_path / "audio", read_table(old))
+    out = copy_fixture(old / "label" / "exact", tmp_path / "out")
+    scores = files(out / "scores")
+    model = Path(shutil.copytree(EMBEDDED, tmp_path / EMBEDDED.name))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "num_attention_heads": 6}))
+    assert label(audio, out, "--model", str(model)) == 0
+    assert window_counter.windows == 22
+    said = [line for line in "".join(capsys.readouterr()).splitlines() if "can't be used" in line]
+    assert len(said) == 1
+    assert said[0].endswith('this run has config.json {"num_attention_heads": 6}')
+    assert_shards_stay(scores, files(out / "scores"))
+
+
 def test_stored_scores_are_relabeled_at_another_threshold_without_the_recordings(
     old: Path, tmp_path: Path, window_counter: WindowCounter
 ) -> None:
