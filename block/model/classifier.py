@@ -85,7 +85,8 @@ class Classifier:
 
     def explain_missing_paths(self) -> list[str]:
         """Return, as text, which fast path isn't tried on this device and why."""
-        return [f"fast mode doesn't try {MERGED_INT8}: {reason}" for reason in [self._int8.reason] if reason]
+        reason = self._int8.reason
+        return [f"fast mode doesn't try {MERGED_INT8}: {reason}"] if reason else []
 
     @cached_property
     def capacity(self) -> int:

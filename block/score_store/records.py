@@ -18,8 +18,8 @@ from block.settings import WindowSettings
 
 FORMAT = 1
 GRID = "grid"
-# Written only if they differ from what block 0.1.0 had, so that its files and new ones have the same key.
 USUAL = "the usual settings"
+# Written only if they differ from what block 0.1.0 had, so that its files and new ones have the same key.
 ADDED = {"config": "", "scores": FIRST_SCORES_VERSION, "placement": GRID}
 
 

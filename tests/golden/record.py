@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -144,12 +145,16 @@ def _pin(path: str) -> None:
     """Make fast mode take `path`: which path is fastest, and whether it tries int8, depends on the machine."""
     if not path:
         return
-    from block.labeling import fast_labeler
+    from block.labeling import agreement, fast_labeler
     from block.model import classifier, int8_support
 
+    def choose(trials: Iterable[agreement.Trial], *_: float) -> agreement.Trial:
+        return next(one for one in trials if one.path == path)
+
     support = int8_support.Int8Support(127) if "int8" in path else int8_support.Int8Support(0, "pinned")
-    setattr(classifier, "find_int8_support", lambda: support)  # noqa: B010
-    setattr(fast_labeler, "fastest", lambda trials, *_: next(one for one in trials if one.path == path))  # noqa: B010
+    # Unlike setattr, these fail if the name is gone. The process ends after the run, so they are never undone.
+    mock.patch.object(classifier, "find_int8_support", return_value=support).start()
+    mock.patch.object(fast_labeler, "choose_fastest", side_effect=choose).start()
 
 
 def _keep(found: Mapping[str, Any], folder: Path, target: Path) -> None:
