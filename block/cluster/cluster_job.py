@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
+from typing import ClassVar
 
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.project import Project
@@ -48,7 +49,7 @@ class FolderConnector:
     location: Location
     model_rate_hz: int
     allow_truncated: bool = False
-    needs_key: bool = False
+    needs_key: ClassVar[bool] = False
 
     def check(self) -> None:
         """Raise SettingsError if this machine can't see the location."""
@@ -76,7 +77,7 @@ class ProjectConnector:
     skip_labeled: bool
     overwrite_hand_labels: bool
     show_calls: bool
-    needs_key: bool = True
+    needs_key: ClassVar[bool] = True
 
     def check(self) -> None:
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from block.cluster.settings import ClusterSettings
 from block.edge_impulse.executor import ProjectResult, ProjectRun, label_project
@@ -12,9 +12,6 @@ from block.folder.executor import FolderResult, FolderRun, label_folder
 from block.labeling.job import Job
 from block.labeling.progress import Progress
 from block.score_store import ScoreStore
-
-if TYPE_CHECKING:
-    pass
 
 
 class Executor(Protocol):

@@ -32,13 +32,6 @@ from block.settings import (
     WindowSettings,
 )
 
-# Options that Edge Impulse passes itself, or that only make sense when a person runs the block.
-HOST_ONLY = (
-    "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
-    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
-    "details", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
-)  # fmt: skip
-
 
 def _whole_number(text: str) -> int:
     try:

@@ -14,6 +14,7 @@ continues without a journal. A lock keeps other runs out, if the file system sup
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import stat
@@ -84,12 +85,10 @@ class Journal:
     def _lock_file(self) -> None:
         """Lock the file until the process ends, however it ends. Raise SettingsError if another run holds the lock."""
         try:
-            import fcntl
-
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SettingsError(f"another run is using the journal {self.path}; wait until it ends") from None
-        except (ImportError, OSError):
+        except OSError:
             pass  # some mounted buckets have no locks; then other runs are not kept out
 
     def _read_done(self, content: bytes, run: dict[str, Any]) -> set[int]:

@@ -86,7 +86,7 @@ class LocalFolder:
     @contextmanager
     def open_recording(self, path: str) -> Iterator[OpenRecording]:
         # Without O_NONBLOCK, opening a pipe that is named like an audio file would wait for a writer.
-        handle = os.open(os.path.join(self.root, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(os.path.join(self.root, path), os.O_RDONLY | os.O_NONBLOCK)
         with open(handle, "rb") as file:
             now = os.fstat(handle)
             if not stat.S_ISREG(now.st_mode):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -58,15 +58,12 @@ def lock(out: Path) -> Iterator[None]:
         raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
     try:
         # The operating system releases the lock however the process ends.
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise SettingsError(f"another run is writing to {out}; wait until it ends") from None
-                # Some mounted buckets have no locks: continue without one.
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise SettingsError(f"another run is writing to {out}; wait until it ends") from None
+            # Some mounted buckets have no locks: continue without one.
         yield
     finally:
         os.close(handle)

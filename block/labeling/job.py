@@ -11,7 +11,8 @@ from block import __version__
 from block.formatting import make_printable
 from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
-from block.model.checkpoint import EMBEDDED, Checkpoint
+from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
+from block.model_store.store import ModelStore
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
@@ -108,9 +109,6 @@ def build_metadata(
 
 def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     """Warn if the weights of a checkpoint in the model store aren't those known or recorded for its name."""
-    from block.model.checkpoint import WEIGHTS
-    from block.model_store.store import ModelStore
-
     if not checkpoint.is_in_store:
         return
     expected = ModelStore().expected_files(checkpoint.name).get(WEIGHTS)

@@ -109,7 +109,7 @@ class WindowBatch:
                 continue
             spans = [slice(cell.windows.start, cell.windows.stop) for cell in cells]
             errors = np.array([error * inexact[span].mean() for span in spans])
-            cells_heard = np.array([heard[span].any() for span in spans])
+            cells_heard = decisions.find_heard_cells(heard, cells)
             means = decisions.score_cells(self.scores[windows], cells)
             uncertain = decisions.find_uncertain_cells(means, cells_heard, self.labeler.decisions.labels, errors)
             for at in np.flatnonzero(uncertain):

@@ -26,12 +26,14 @@ MakeLinear = Callable[[Tensor, Tensor | None], Linear]
 
 @dataclass(frozen=True)
 class Grid:
-    """How the input is cut into patches: `rows` (frequency) × `columns` (time), each `patch` bins × `patch` frames."""
+    """How the input is cut into patches: `rows` (frequency) × `columns` (time), each `patch` bins × `patch` frames.
+
+    A column starts `column_stride` frames after the one before.
+    """
 
     rows: int
     columns: int
     patch: int
-    row_stride: int
     column_stride: int
 
     def count_columns(self, frames: int) -> int:
@@ -85,7 +87,7 @@ class Forward:
         self.grid = Grid(
             (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1,
             (config.max_length - config.patch_size) // config.time_stride + 1,
-            config.patch_size, config.frequency_stride, config.time_stride,
+            config.patch_size, config.time_stride,
         )  # fmt: skip
         self._heads = config.num_attention_heads
         self.intermediate_size = config.intermediate_size

@@ -110,7 +110,7 @@ def test_merging_equal_padding_tokens_is_exact(model: Any, groups: int) -> None:
 
 @pytest.mark.parametrize("frames", [1, 9, 10, 11, 198, 1015, 1024])
 def test_a_column_counts_as_recorded_when_it_holds_a_recorded_frame(frames: int) -> None:
-    grid = Grid(rows=12, columns=101, patch=16, row_stride=10, column_stride=10)
+    grid = Grid(rows=12, columns=101, patch=16, column_stride=10)
     holds = [column * 10 < frames for column in range(101)]
     assert grid.count_columns(frames) == sum(holds)
     assert grid.count_frames(grid.count_columns(frames)) <= 1024
