@@ -38,6 +38,7 @@ from block.labeling.job import Job, format_labels
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
 from block.runtime.cancel import CANCELED
+from block.runtime.streams import print_warning
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(f"--out {out} contains the folder of recordings; choose a folder that doesn't")
     listing = find_recordings(root, exclude=out)
     check_any_recording(listing, root)
-    warn_without_decoder(listing.files, lambda text: print(f"warning: {text}", flush=True))
+    warn_without_decoder(listing.files, print_warning)
     with lock(out):
         present = {name_uniquely(path): path for path in listing.files}
         annotations = _read_annotations(options, root, present)

@@ -30,6 +30,7 @@ from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.runtime.cancel import CANCELED
+from block.runtime.streams import print_warning
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
@@ -52,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
     check_any_recording(listing, location)
     with output_folder.lock(out):
         _print_listing(listing, location)
-        warn_without_decoder(listing.files, _warn)
-        manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
+        warn_without_decoder(listing.files, print_warning)
+        manifest = load_manifest(out / output_folder.MANIFEST, print_warning).with_files(
             listing.files,
             listing.unreadable,
             lambda entry: is_unchanged(location, entry, listing),
@@ -90,7 +91,7 @@ class FolderJob:
             run.save(out)
             manifest.save()
             if keep:
-                store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, _warn)
+                store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, print_warning)
             result = self._compute(executor, store)
             if store is None:
                 found = decide.collect_files(manifest, result.labeled)
@@ -135,10 +136,6 @@ class FolderJob:
             store.flush()
         progress.finish(result.summary, None)
         return result
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", flush=True)
 
 
 def _print_listing(listing: FolderListing, location: Location) -> None:

@@ -29,6 +29,7 @@ from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
+from block.runtime.streams import print_warning
 from block.score_store import check_folder
 
 
@@ -65,12 +66,10 @@ def run_action(argv: Sequence[str]) -> int:
 
 def read_action(argv: Sequence[str]) -> Action:
     """Read and check arguments and environment. Raise SettingsError, LabelError or CheckpointError."""
-    options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
+    options = parse(argv, warn=print_warning)
     access = read_access(os.environ)
     if access.is_exposed:
-        print(
-            "warning: EI_API_ENDPOINT isn't https://, so others can read the key and the audio in transit", flush=True
-        )
+        print_warning("EI_API_ENDPOINT isn't https://, so others can read the key and the audio in transit")
     job, cluster = read_job(options), read_cluster(options)
     if options.score_store:
         check_folder(Path(options.score_store))

@@ -13,6 +13,7 @@ from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
+from block.runtime.streams import print_warning
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
@@ -113,7 +114,7 @@ def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
         return
     expected = ModelStore().expected_files(checkpoint.name).get(WEIGHTS)
     if expected is not None and expected.sha256 != digest:
-        print(
-            f"warning: {checkpoint.name} has unexpected weights: sha256 {digest[:12]}, expected "
+        print_warning(
+            f"{checkpoint.name} has unexpected weights: sha256 {digest[:12]}, expected "
             f"{expected.sha256[:12]}; to check them, run: python -m block models verify {checkpoint.name}"
         )

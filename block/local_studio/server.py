@@ -18,6 +18,7 @@ from block.edge_impulse.endpoint import is_loopback
 from block.folder.listing import describe_no_recordings, find_recordings
 from block.formatting import count
 from block.local_studio.address import LOOPBACK, Address
+from block.runtime.streams import print_warning
 
 if TYPE_CHECKING:
     import uvicorn
@@ -72,7 +73,7 @@ def serve(arguments: argparse.Namespace) -> None:
     project = _open(arguments.folder, arguments.allow_truncated)
     try:
         with _listen(arguments.host, arguments.port) as listener:
-            report = project.scan(lambda line: print(f"warning: {line}", flush=True), _announce_reading)
+            report = project.scan(print_warning, _announce_reading)
             ids = [sample.id for sample in project.samples()]
             if arguments.ids_file is not None:
                 _write_ids(arguments.ids_file, ids)
@@ -83,7 +84,7 @@ def serve(arguments: argparse.Namespace) -> None:
                 dropped = count(report.labels_dropped, "recording")
                 print(f"Dropped the labels of {dropped}: the length of the audio has changed")
             if not ids and not (listing := find_recordings(project.root)).files:
-                print(f"warning: {describe_no_recordings(listing, project.root)}")
+                print_warning(describe_no_recordings(listing, project.root))
             print("\n".join(_format_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
             try:
                 server.run([listener])

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from block.runtime.streams import WrappedStream
+
 MIN_LENGTH = 8  # characters; a shorter secret would match too much other text
 MAX_NESTING = 200
 PLACEHOLDER = "<key>"
@@ -42,7 +44,7 @@ def _find_passwords(address: str) -> Iterable[str]:
     return (password, unquote(password))
 
 
-class RedactedStream:
+class RedactedStream(WrappedStream):
     """A text stream that writes `<key>` instead of each of `secrets`, or of the first 8 or more characters of one.
 
     The first characters are enough because long texts may be cut. Case doesn't matter, because host names are lowered;
@@ -51,23 +53,13 @@ class RedactedStream:
 
     def __init__(self, stream: Any, secrets: Iterable[str]) -> None:
         spelled = {spelling for secret in secrets for spelling in _spellings(secret)}
-        self._stream = stream
+        super().__init__(stream)
         whole = [re.escape(spelling) for spelling in sorted(spelled, key=len, reverse=True)]
         self._pattern = re.compile("|".join([*whole, *map(_prefix_pattern, spelled)]), re.IGNORECASE)
 
     def write(self, text: str) -> int:
-        self._stream.write(self._pattern.sub(PLACEHOLDER, text))
+        self.stream.write(self._pattern.sub(PLACEHOLDER, text))
         return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def __iter__(self) -> Any:
-        return iter(self._stream)
 
 
 def _spellings(secret: str) -> set[str]:
@@ -88,7 +80,7 @@ def redact_output(environment: Mapping[str, str]) -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, RedactedStream):
-            stream = stream._stream
+            stream = stream.stream
         if stream is not None:
             setattr(sys, name, RedactedStream(stream, secrets) if secrets else stream)
 

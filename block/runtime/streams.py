@@ -11,6 +11,11 @@ from typing import Any
 MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
+def print_warning(text: str) -> None:
+    """Print a warning to standard output at once, so that it stays in order with the other lines of a log."""
+    print(f"warning: {text}", flush=True)
+
+
 def open_closed_streams() -> None:
     """Connect standard streams that were closed when this process started to the null device.
 
@@ -41,31 +46,48 @@ def keep_output_from_failing(report: Callable[[OSError], None]) -> None:
         setattr(sys, name, ForgivingStream(stream, first))
 
 
-class ForgivingStream:
+class WrappedStream:
+    """A text stream that writes with its own `write`, and leaves everything else to `stream`."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        written: int = self.stream.write(text)
+        return written
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def __iter__(self) -> Any:
+        return iter(self.stream)
+
+
+class ForgivingStream(WrappedStream):
     """A text stream that never raises OSError: what `stream` can't write is lost, and `has_lost` is True.
 
     `report` is called with the first error.
     """
 
     def __init__(self, stream: Any, report: Callable[[OSError], None]) -> None:
+        super().__init__(stream)
         self.has_lost = False
-        self._stream = stream
         self._report = report
 
     def write(self, text: str) -> int:
         try:
-            self._stream.write(text)
+            self.stream.write(text)
         except OSError as error:
             self._lose(error)
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
     def flush(self) -> None:
         try:
-            self._stream.flush()
+            self.stream.flush()
         except OSError as error:
             self._lose(error)
 
@@ -73,9 +95,3 @@ class ForgivingStream:
         if not self.has_lost:
             self.has_lost = True
             self._report(error)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def __iter__(self) -> Any:
-        return iter(self._stream)

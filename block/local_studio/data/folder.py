@@ -1,7 +1,6 @@
 """Find the audio files in a folder, and read them to find how long they are.
 
-Finds regular files with an audio ending at any depth. Skips hidden files and directories, symbolic links to
-directories, and symbolic links to files outside the folder.
+Finds the files that `label` finds in a folder, except symbolic links to files outside it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 from block.audio import open_audio
 from block.containers.inspect import inspect
 from block.containers.structure import AudioCutOff
-from block.folder.listing import FileStamp, is_audio_file
+from block.folder.listing import FileStamp, find_recordings
 from block.recording import RecordingError
 from block.runtime.hashing import compute_sha256
 
@@ -47,17 +46,11 @@ def find(root: Path) -> list[AudioFile]:
     """Return all audio files below `root`, sorted by relative path."""
     top = root.resolve()
     found = []
-    for directory, subdirectories, names in os.walk(top):
-        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
-        for name in names:
-            if name.startswith(".") or not is_audio_file(name):
-                continue
-            path = Path(directory, name)
-            relative = os.fsencode(path.relative_to(top).as_posix())
-            if (real := locate(top, relative)) is not None:
-                stat = real.stat()
-                found.append(AudioFile(relative, FileStamp(stat.st_size, stat.st_mtime_ns)))
-    return sorted(found, key=lambda file: file.path)
+    for relative in map(os.fsencode, find_recordings(top).files):
+        if (real := locate(top, relative)) is not None:
+            stat = real.stat()
+            found.append(AudioFile(relative, FileStamp(stat.st_size, stat.st_mtime_ns)))
+    return found
 
 
 def locate(root: Path, relative: bytes) -> Path | None:

@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from block.edge_impulse.details import VARIABLE
 from block.local_studio.address import LOOPBACK, Address
 from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.log import LogWriter
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-DETAILS = "LOCAL_STUDIO_DETAILS"  # the environment variable with the path of the details file
 GRACE_S = 10.0  # from SIGTERM to SIGKILL
 OUTPUT_GRACE_S = 2.0  # to read the last output after the process has ended
 ORGANIZATION_ID = 1
@@ -46,7 +46,7 @@ def make_environment(address: Address, project_id: int, details: Path, own: Mapp
         "EI_API_KEY": address.key,
         "EI_ORGANIZATION_ID": str(ORGANIZATION_ID),
         "EI_INGESTION_HOST": "localhost",
-        DETAILS: str(details),
+        VARIABLE: str(details),
     }
 
 
