@@ -80,10 +80,10 @@ def decode_wav(file: MemoryFile, to_hz: int = 16000) -> DecodedAudio:
     """
     with _name_read_errors():
         if (layout := find_layout(read_at(file, 0, HEAD_BYTES))) is None:
-            raise RecordingError(f"the audio cannot be decoded: expected a WAV, got {file.size} other bytes")
+            raise RecordingError(f"the audio can't be decoded: expected a WAV, got {file.size} other bytes")
         structure = inspect_wav(file, layout)
         if structure.pcm is None:
-            raise RecordingError("the audio cannot be decoded: the WAV is compressed; expected PCM or floating-point")
+            raise RecordingError("the audio can't be decoded: the WAV is compressed; expected PCM or floating-point")
         file.free_as_read()
         return _decode(file, structure, to_hz, lambda values: None, allow_truncated=False)
 
@@ -95,7 +95,7 @@ def _name_read_errors() -> Iterator[None]:
     except ConnectionError:
         raise
     except OSError as error:
-        raise RecordingError(f"the audio cannot be read: {error.strerror or error}") from None
+        raise RecordingError(f"the audio can't be read: {error.strerror or error}") from None
 
 
 @contextmanager

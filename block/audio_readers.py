@@ -71,10 +71,10 @@ def open_pcm(file: SeekableFile, structure: Structure) -> Iterator[soundfile.Sou
             yield sound
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(f"the audio cannot be decoded: {reason}") from None
+        raise RecordingError(f"the audio can't be decoded: {reason}") from None
     finally:
         if quiet.problem is not None:
-            raise RecordingError(f"the audio cannot be read: {quiet.problem.strerror or quiet.problem}") from None
+            raise RecordingError(f"the audio can't be read: {quiet.problem.strerror or quiet.problem}") from None
 
 
 def _read_pcm(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:

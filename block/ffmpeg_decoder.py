@@ -68,7 +68,7 @@ def decode_compressed(
                 if not isinstance(stream, av.AudioStream) or not isinstance(container, av.container.InputContainer):
                     raise RecordingError(f"the {name} has no audio")
                 if stream.codec_context is None:
-                    raise RecordingError(f"the audio cannot be decoded: FFmpeg doesn't know the codec of this {name}")
+                    raise RecordingError(f"the audio can't be decoded: FFmpeg doesn't know the codec of this {name}")
                 stream.codec_context.options = CODEC_OPTIONS
                 expected = _estimate(stream, sum(span.length for span in spans)) * len(links)
                 for frames in _gather(_decode_packets(container, stream, damage)):
@@ -140,7 +140,7 @@ class _Damage:
         """Note that decoding has ended early. Raise RecordingError if nothing could be decoded."""
         name, reason = self._structure.name, getattr(error, "strerror", None) or error
         if not self._has_begun and not self._structure.missing and self._structure.values is None:
-            raise RecordingError(f"the audio cannot be decoded: FFmpeg says about this {name}: {reason}")
+            raise RecordingError(f"the audio can't be decoded: FFmpeg says about this {name}: {reason}")
         self._findings.missing = f"FFmpeg can't read all of this {name}: {reason}"
 
     def judge(self) -> None:
@@ -156,7 +156,7 @@ class _Damage:
             raise RecordingError(f"the audio is damaged: {self._describe(self._last)}, at its end, can't be decoded")
         left_out = self._between + (self._last if values is not None else 0)
         if left_out and not missing:
-            self._findings.notes.append(f"{self._describe(left_out)} can't be decoded and are left out")
+            self._findings.notes.append(f"left out {self._describe(left_out)}, which can't be decoded")
 
     def _describe(self, packets: int) -> str:
         start = "" if self._first_s is None else f" from {self._first_s:.2f} s on"

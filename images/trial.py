@@ -68,7 +68,7 @@ class Trial:
         """Import torch; in the GPU image it must have CUDA."""
         code = "import torch; print(torch.__version__, torch.version.cuda)"
         done = self.container.run(["/opt/venv/bin/python3", "-c", code], {}, USER)
-        _expect(done.returncode == 0, f"torch cannot be imported: {done.stderr}")
+        _expect(done.returncode == 0, f"torch can't be imported: {done.stderr}")
         version, cuda = done.stdout.split()
         _expect(self.variant == "cpu" or cuda != "None", f"torch {version} in the GPU image was built without CUDA")
         return f"torch {version} imports, CUDA {cuda}"

@@ -32,7 +32,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
 
 
 def resolve(*wanted: str, constraints: str = "") -> list[str]:
-    """Return the packages that uv resolves `wanted` to, each with its hashes. Raise CalledProcessError if it cannot.
+    """Return the packages that uv resolves `wanted` to, each with its hashes. Raise CalledProcessError if it can't.
 
     `wanted` are uv's arguments: files, extras, groups. `constraints` pins the versions of packages.
     """

@@ -110,7 +110,7 @@ def test_a_bad_file_is_refused_by_name(labeler: Labeler, sounds: Path) -> None:
     with pytest.raises(RecordingError, match=r"gone\.wav can't be read: No such file"):
         labeler.label(sounds / "gone.wav")
     (sounds / "text.wav").write_text("no sound")
-    with pytest.raises(RecordingError, match=r"text\.wav: the audio cannot be decoded"):
+    with pytest.raises(RecordingError, match=r"text\.wav: the audio can't be decoded"):
         labeler.label(sounds / "text.wav")
     (sounds / "cut.wav").write_bytes((sounds / "stereo.wav").read_bytes()[:20000])
     with pytest.raises(RecordingError, match=r"cut\.wav: the audio is cut off"):

@@ -69,7 +69,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, str | None], dict[str, str], str]] = {
     "an unknown class": ({"--audioset-labels": "speech, muzik"}, KEY, "'muzik' is not a class"),
     "a missing checkpoint": ({"--model": "no-such-model"}, KEY, "no checkpoint 'no-such-model'"),
     "a failed-ids file that is a folder": ({"--failed-ids-file": "/"}, KEY, "can't write --failed-ids-file /"),
-    "a score store that is a file": ({"--score-store": "Makefile"}, KEY, "the score store Makefile cannot be written"),
+    "a score store that is a file": ({"--score-store": "Makefile"}, KEY, "the score store Makefile can't be written"),
     "a value without quotes": ({"--audioset-labels": "speech,", "music": ""}, KEY, "unexpected 'music' after"),
     "an unknown device": ({"--device": "tpu"}, KEY, "--device is 'tpu'"),
 }

@@ -165,7 +165,7 @@ def test_a_result_that_cannot_be_printed_is_an_error(words: tuple[object, ...]) 
 def test_a_refusal_is_one_line_and_nothing_starts(how: str, tmp_path: Path) -> None:
     refused = run(how, *BLOCK, *label(tmp_path / "gone", tmp_path / "out"))
     assert refused.returncode == 2
-    assert re.fullmatch(r"python -m block: error: .*gone cannot be read as a folder: .*\n", refused.stderr)
+    assert re.fullmatch(r"python -m block: error: .*gone can't be read as a folder: .*\n", refused.stderr)
     assert run("2>&-", *BLOCK, *label(tmp_path / "gone", tmp_path / "out")).returncode == 2
     assert run("2>/dev/full", *BLOCK, *label(tmp_path / "gone", tmp_path / "out")).returncode == 2
     assert run(f"{how} 2>&-", "transform.py", "--win-size-ms", "long").returncode == 2

@@ -24,7 +24,7 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 
 INSTALL = "run: pip install -r locked/run.txt -r locked/torch.txt"
-STRIPPED = "transformers cannot be loaded under python -OO: unset PYTHONOPTIMIZE"
+STRIPPED = "transformers can't be loaded under python -OO: unset PYTHONOPTIMIZE"
 LABEL = """
 import sys
 import block

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.folder.listing import check_any_recording, find_recordings, format_path, name_uniquely
+from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
 from block.folder.source import warn_without_decoder
 from block.formatting import count
@@ -51,10 +51,7 @@ def main(argv: Sequence[str]) -> int:
     check_installed()
     need_pyarrow()
     root, out = Path(options.folder), Path(options.out)
-    try:
-        os.scandir(root).close()
-    except OSError as error:
-        raise SettingsError(f"can't read the folder {root}: {error.strerror or error}") from None
+    LocalFolder(options.folder).check()
     if root.resolve().is_relative_to(out.resolve()):
         raise SettingsError(f"--out {out} contains the folder of recordings; choose a folder that doesn't")
     listing = find_recordings(root, exclude=out)
@@ -263,5 +260,5 @@ def _write(out: Path, page: str, content: str) -> None:
         write_atomic(out / REPORT, page)
         write_atomic(out / JSON, content)
     except OSError as error:
-        raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
+        raise SettingsError(f"--out {out} can't be written: {error.strerror or error}") from None
     print(f"wrote {out / REPORT}, to open in a browser, and {out / JSON}", flush=True)

@@ -101,7 +101,7 @@ class FolderJob:
             decide.write_label_files(out, run, job.decisions, found)
         except OSError as error:
             reason = error.strerror or error
-            print(f"{out} cannot be written: {reason}; run the same command again to continue", file=sys.stderr)
+            print(f"{out} can't be written: {reason}; run the same command again to continue", file=sys.stderr)
             return SOME_FAILED
         finally:
             if store is not None:

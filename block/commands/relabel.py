@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
             decide.write_label_files(out, run, decisions, found)
             run.save(out)
         except OSError as error:
-            print(f"{out} cannot be written: {error.strerror or error}", file=sys.stderr)
+            print(f"{out} can't be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
     print(f"decided labels again in {duration_s:.1f} s")

@@ -15,6 +15,7 @@ from block.containers.structure import (
     SeekableFile,
     Span,
     Structure,
+    check_format,
     find_size,
     is_placeholder,
     measure_gap,
@@ -93,10 +94,7 @@ def _describe(
     rest: int,
 ) -> Structure:
     """Describe audio that begins `offset` bytes into its chunk, with `rest` bytes after the last one."""
-    if not channels or not rate_hz:
-        raise RecordingError(
-            f"the {name} header gives {channels} channels at {rate_hz} Hz; expected at least 1 of each"
-        )
+    check_format(name, channels, rate_hz)
     bytes_per_s = rate_hz * channels * (SAMPLE_BYTES[subtype] if subtype else 0)
     missing, notes = measure_gap(audio.size, audio.available, bytes_per_s)
     notes += note_rest(rest)

@@ -59,7 +59,7 @@ def inspect(file: SeekableFile) -> Structure:
     """Return the structure of an audio file, whatever its name. Raise RecordingError if it isn't one."""
     find = _choose(file)
     if find is None:
-        raise RecordingError(f"the audio cannot be decoded: the file is {_describe_other(file)}")
+        raise RecordingError(f"the audio can't be decoded: the file is {_describe_other(file)}")
     return find(file)
 
 

@@ -15,6 +15,7 @@ from block.containers.structure import (
     SeekableFile,
     Span,
     Structure,
+    check_format,
     find_size,
     measure_gap,
     note_rest,
@@ -63,8 +64,7 @@ def _parse_format(form: bytes, layout: ChunkLayout) -> tuple[Pcm | None, float]:
     tag, channels, rate_hz, bytes_per_s, block_bytes, bits = struct.unpack(f"{order}HHIIHH", form[:16])
     if tag == EXTENSIBLE_TAG and len(form) >= 26:
         tag = int.from_bytes(form[24:26], layout.order)
-    if not channels or not rate_hz:
-        raise RecordingError(f"the WAV's header gives {channels} channels at {rate_hz} Hz; expected at least 1 of each")
+    check_format("WAV", channels, rate_hz)
     width = block_bytes // channels if block_bytes and block_bytes % channels == 0 else -(-bits // 8)
     subtype = {
         (PCM_TAG, 1): "PCM_U8", (PCM_TAG, 2): "PCM_16", (PCM_TAG, 3): "PCM_24", (PCM_TAG, 4): "PCM_32",

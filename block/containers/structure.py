@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from block.formatting import count
 from block.recording import RecordingError
 from block.runtime.memory_file import PositionedFile
 
@@ -92,6 +93,14 @@ class Structure:
         return sum(span.length for span in self.spans)
 
 
+def check_format(name: str, channels: int, rate_hz: int) -> None:
+    """Raise RecordingError unless the header of a file in the format `name` gives at least 1 channel and 1 Hz."""
+    if not channels or not rate_hz:
+        raise RecordingError(
+            f"the {name}'s header gives {count(channels, 'channel')} at {rate_hz} Hz; expected at least 1 of each"
+        )
+
+
 def is_placeholder(size: int) -> bool:
     """Return True if writers that don't know the size of the audio leave `size` in its header.
 
@@ -109,15 +118,15 @@ def measure_gap(size: int, available: int, bytes_per_s: float) -> tuple[str, tup
     return f"{available} of {size} bytes are there", ()
 
 
-def note_rest(count: int) -> tuple[str, ...]:
-    """Return a warning about `count` bytes that don't belong to the audio; none if there are none."""
-    return (f"{count} bytes are left out, because the file's structure doesn't count them as audio",) if count else ()
+def note_rest(size: int) -> tuple[str, ...]:
+    """Return a warning about `size` bytes that don't belong to the audio; none if there are none."""
+    return (f"left out {count(size, 'byte')} that the file's structure doesn't count as audio",) if size else ()
 
 
-def read_at(file: SeekableFile, start: int, count: int) -> bytes:
-    """Return up to `count` bytes from `start` on."""
+def read_at(file: SeekableFile, start: int, size: int) -> bytes:
+    """Return up to `size` bytes from `start` on."""
     file.seek(start)
-    return file.read(count)
+    return file.read(size)
 
 
 def find_size(file: SeekableFile) -> int:

@@ -59,7 +59,7 @@ def read_csv(path: Path, names: Collection[str] = ()) -> Annotations:
     try:
         table = read_table(path)
     except OSError as error:
-        raise SettingsError(f"--annotations {path} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(f"--annotations {path} can't be read: {error.strerror or error}") from None
     if not any(map(str.strip, table.header.cells)) and not table.rows:
         raise SettingsError(f"{path} is empty; expected a header, {FILE},{LABEL} or {FILE},{START},{END},{LABEL}")
     columns = _find_columns(f"{path}, line {table.header.line}", table.header.cells)

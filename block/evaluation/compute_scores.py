@@ -15,6 +15,7 @@ from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter, load_manifest
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
+from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.runtime.streams import print_warning
 from block.score_store.relabel import lay_out_recording, select_heard
@@ -55,7 +56,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     with engine.open_store(out / SCORES, progress) as store:
         ids = find_unscored(entries, store, job.decisions)
         if len(ids) < len(files):
-            print(f"{len(files) - len(ids)} of {len(files)} recordings have scores in {out / SCORES}", flush=True)
+            known_count = f"{len(files) - len(ids):,} of {count(len(files), 'recording')}"
+            print(f"reusing the scores of {known_count}, stored in {out / SCORES}", flush=True)
         summary, seconds = Summary(), None
         if ids:
             from block.labeling.cached_labeler import CachedLabeler
@@ -77,7 +79,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
         try:
             entries.save()
         except OSError as error:
-            raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
+            raise SettingsError(f"--out {out} can't be written: {error.strerror or error}") from None
         clips, failed = {}, {}
         for entry in entries.entries:
             scored = None if entry.problem or not entry.content else store.find(entry.content)

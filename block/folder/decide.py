@@ -77,7 +77,7 @@ def collect_files(
     no_scores = f"its scores could not be stored: {write_error}" if write_error else NO_SCORES
     files: list[LabeledFile] = []
     truncated: dict[str, str] = {}
-    failed = {name_uniquely(folder): f"the folder cannot be read: {why}" for folder, why in manifest.unreadable.items()}
+    failed = {name_uniquely(folder): f"the folder can't be read: {why}" for folder, why in manifest.unreadable.items()}
     for entry in manifest.entries:
         if entry.path not in labeled:
             failed[name_uniquely(entry.path)] = entry.problem or no_scores
@@ -118,7 +118,7 @@ def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
 
 
 def check_labels(decisions: DecisionSettings) -> None:
-    """Raise SettingsError if a label cannot be written in UTF-8."""
+    """Raise SettingsError if a label can't be written in UTF-8."""
     for name in (decisions.other_label, format_labels(decisions.labels), *(label.name for label in decisions.labels)):
         try:
             name.encode()

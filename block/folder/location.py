@@ -39,7 +39,7 @@ class Location(Protocol):
         """The folder on this machine; None for an object store."""
 
     def check(self) -> None:
-        """Raise SettingsError if the location cannot be read."""
+        """Raise SettingsError if the location can't be read."""
 
     def find_recordings(self, exclude: Path) -> FolderListing:
         """Return the audio files, except those below the folder `exclude`. Raise SettingsError if listing fails."""
@@ -48,7 +48,7 @@ class Location(Protocol):
         """Return the stamp of a recording. Raise RecordingError or OSError as `open_recording` does."""
 
     def open_recording(self, path: str) -> AbstractContextManager[OpenRecording]:
-        """Open a recording. Raise RecordingError if it is not a regular file, OSError if it cannot be read.
+        """Open a recording. Raise RecordingError if it is not a regular file, OSError if it can't be read.
 
         The OSError is a ConnectionError if a network or a server does not answer.
         """
@@ -75,7 +75,7 @@ class LocalFolder:
         try:
             os.scandir(self.root).close()
         except OSError as error:
-            raise SettingsError(f"{self.root} cannot be read as a folder: {error.strerror or error}") from None
+            raise SettingsError(f"{self.root} can't be read as a folder: {error.strerror or error}") from None
 
     def find_recordings(self, exclude: Path) -> FolderListing:
         return find_recordings(self.folder, exclude)

@@ -136,7 +136,7 @@ def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
     except FileNotFoundError:
         return Manifest(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        warn(f"{path} cannot be used ({error}); reading all files again")
+        warn(f"{path} can't be used ({error}); reading all files again")
         return Manifest(path)
 
 

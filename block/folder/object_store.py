@@ -108,7 +108,7 @@ class Bucket:
             with translate_errors():
                 yield
         except OSError as error:
-            raise SettingsError(f"{self} cannot be read: {error}") from None
+            raise SettingsError(f"{self} can't be read: {error}") from None
 
 
 def _write_unnamed(parts: Iterable[bytes], size: int) -> BinaryIO:

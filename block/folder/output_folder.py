@@ -42,7 +42,7 @@ def check_folders(location: Location, out: Path) -> None:
     try:
         names = {path.name for path in out.iterdir()} if out.exists() else set()
     except OSError as error:
-        raise SettingsError(f"--out {out} cannot be read as a folder: {error.strerror or error}") from None
+        raise SettingsError(f"--out {out} can't be read as a folder: {error.strerror or error}") from None
     leftovers = {LOCK, temporary_path(out / RUN_FILE).name}  # from a run that was killed early
     if names - leftovers and RUN_FILE not in names:
         raise SettingsError(f"--out {out} contains other files; expected a new or empty folder, or an earlier run's")
@@ -55,7 +55,7 @@ def lock(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
+        raise SettingsError(f"--out {out} can't be written: {error.strerror or error}") from None
     try:
         # The operating system releases the lock however the process ends.
         try:
@@ -108,6 +108,6 @@ def load_run(out: Path) -> RunFile:
     except FileNotFoundError:
         raise SettingsError(f"{out} was not written by `python -m block label`: it has no {RUN_FILE}") from None
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(f"{path} can't be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path} cannot be used: {error}; run label again with another --out") from None
+        raise SettingsError(f"{path} can't be used: {error}; run label again with another --out") from None

@@ -43,7 +43,7 @@ class Folder:
     labeled: dict[str, LabeledRecording] = field(default_factory=dict)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
-        """Read a file. Raise RecordingError if it cannot be read, or changes meanwhile."""
+        """Read a file. Raise RecordingError if it can't be read, or changes meanwhile."""
         entry = self.manifest.get_entry(recording_id)
         try:
             with self.location.open_recording(entry.path) as opened:
@@ -57,9 +57,9 @@ class Folder:
         except AudioCutOff as error:
             raise RecordingError(error.describe_with_advice()) from None
         except ConnectionError as error:
-            raise RecordingLost(f"the file cannot be read: {error.strerror or error}") from None
+            raise RecordingLost(f"the file can't be read: {error.strerror or error}") from None
         except OSError as error:
-            raise RecordingError(f"the file cannot be read: {error.strerror or error}") from None
+            raise RecordingError(f"the file can't be read: {error.strerror or error}") from None
         if sound.rate_hz < self.model_rate_hz:
             self.warn(
                 f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "

@@ -171,7 +171,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise ServeError(f"can't listen on {host}:{port}: {error.strerror}") from None
     return listener
 
 
@@ -179,4 +179,4 @@ def _write_ids(path: Path, ids: Sequence[int]) -> None:
     try:
         path.write_text(json.dumps({"ids": ids}) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ServeError(f"cannot write the ids file {path}: {error.strerror}") from None
+        raise ServeError(f"can't write the ids file {path}: {error.strerror}") from None

@@ -105,12 +105,12 @@ class Checkpoint:
     def sha256(self) -> str:
         """Return the SHA-256 of the weights in hexadecimal. For an unchanged large file it comes from a cache.
 
-        Raise CheckpointError if the file cannot be read.
+        Raise CheckpointError if the file can't be read.
         """
         try:
             return find_sha256(self.weights)
         except OSError as error:
-            raise CheckpointError(f"{self.weights} cannot be read: {error.strerror or error}") from None
+            raise CheckpointError(f"{self.weights} can't be read: {error.strerror or error}") from None
 
 
 def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoint:
@@ -172,7 +172,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint is incomplete: {path} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+        raise CheckpointError(f"{path} can't be read as JSON: {error}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} contains a JSON {type(content).__name__}; expected an object")
     return content
@@ -237,7 +237,7 @@ def _check_weights(folder: Path, classes: int) -> None:
         try:
             pickled = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
         except OSError as error:
-            raise CheckpointError(f"{folder} cannot be read: {error.strerror or error}") from None
+            raise CheckpointError(f"{folder} can't be read: {error.strerror or error}") from None
         if pickled:
             raise CheckpointError(f"{folder} has only pickled weights ({pickled[0]}), which are never loaded; "
                                   "convert them to model.safetensors")  # fmt: skip

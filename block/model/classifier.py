@@ -58,7 +58,7 @@ class Classifier:
         so there the last bits may differ.
         """
         if sys.flags.optimize > 1:
-            raise SettingsError("transformers cannot be loaded under python -OO: unset PYTHONOPTIMIZE")
+            raise SettingsError("transformers can't be loaded under python -OO: unset PYTHONOPTIMIZE")
         self.checkpoint = checkpoint
         self.device = device
         self.batch_windows = batch_size or FILL_WINDOWS[device.device.type]

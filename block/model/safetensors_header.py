@@ -44,7 +44,7 @@ def read_shapes(path: Path) -> Shapes:
                 name: index(entry["data_offsets"][1]) - entry["data_offsets"][0] for name, entry in tensors.items()
             }
         except (KeyError, TypeError, AttributeError, IndexError, RecursionError, struct.error) as error:
-            raise ValueError(f"its header cannot be read ({type(error).__name__})") from None
+            raise ValueError(f"its header can't be read ({type(error).__name__})") from None
     if 8 + length + end != size:
         raise ValueError(f"it has {size} bytes; its header describes {8 + length + end}")
     for name, shape in shapes.items():

@@ -65,7 +65,7 @@ def load_model(checkpoint: Checkpoint, device: Device) -> Any:
         model = model.eval().to(device.device)
     except Exception as error:  # a strange config.json can make transformers raise anything
         raise CheckpointError(
-            f"{checkpoint.folder} cannot be loaded on {device.device}: {_format_reason(error)}"
+            f"{checkpoint.folder} can't be loaded on {device.device}: {_format_reason(error)}"
         ) from error
     # transformers fills missing weights with random numbers, so the scores would be noise.
     for problem in ("missing_keys", "unexpected_keys"):
@@ -87,7 +87,7 @@ def load_extractor(checkpoint: Checkpoint) -> Any:
         return transformers.ASTFeatureExtractor.from_pretrained(checkpoint.folder, local_files_only=True)
     except Exception as error:  # a strange preprocessor_config.json can make transformers raise anything
         raise CheckpointError(
-            f"the feature extractor in {checkpoint.folder} cannot be loaded: {_format_reason(error)}"
+            f"the feature extractor in {checkpoint.folder} can't be loaded: {_format_reason(error)}"
         ) from error
 
 

@@ -101,7 +101,7 @@ def find_on_hub(repository: str, revision: str) -> HubSource:
 def _ask(repository: str, revision: str, name: str) -> HfFileMetadata:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    with _translate_errors(repository, revision, name, "the hub cannot be reached"):
+    with _translate_errors(repository, revision, name, "the hub can't be reached"):
         url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint())
         file = get_hf_file_metadata(
             url, library_name="ast-ai-action", library_version=__version__, retry_on_errors=True

@@ -40,7 +40,7 @@ def record(store: ModelStore, name: str, force: bool = False) -> Path:
             write_record(path, before if before is not None and is_same else Record("put here by hand", files))
         return path
     except OSError as error:
-        raise CheckpointError(f"{error.filename} cannot be written: {error.strerror or error}") from None
+        raise CheckpointError(f"{error.filename} can't be written: {error.strerror or error}") from None
 
 
 def pack(store: ModelStore, name: str, out: Path | None = None, force: bool = False) -> Path:
@@ -61,7 +61,7 @@ def pack(store: ModelStore, name: str, out: Path | None = None, force: bool = Fa
     try:
         write_archive(folder, {file.name: file.sha256 for file in _read_files(folder)}, out)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+        raise CheckpointError(f"{out} can't be written: {getattr(error, 'strerror', None) or error}") from None
     return out
 
 
@@ -71,4 +71,4 @@ def _read_files(folder: Path) -> tuple[ExpectedFile, ...]:
             ExpectedFile(name, compute_sha256(folder / name), (folder / name).stat().st_size) for name in FILES
         )
     except OSError as error:
-        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror or error}") from None
+        raise CheckpointError(f"{error.filename} can't be read: {error.strerror or error}") from None

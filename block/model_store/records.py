@@ -49,7 +49,7 @@ def read_record(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CheckpointError(f"the record {path} cannot be read: {error.strerror or error}") from None
+        raise CheckpointError(f"the record {path} can't be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"the record {path} is damaged ({error}); delete it to record the checkpoint's digests again"
@@ -81,7 +81,7 @@ def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
+        raise CheckpointError(f"{path} can't be read: {error}") from None
     return {name: ExpectedFile(name, digest) for name, digest in sums.items() if name in FILES}
 
 

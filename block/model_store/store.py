@@ -76,7 +76,7 @@ def find_mismatch(path: Path, expected: ExpectedFile | None, trust_memory: bool 
     """Return how the file at `path` differs from `expected`; None if it matches or nothing is expected.
 
     With `trust_memory`, large files aren't hashed: their cached digest is compared, if there is one.
-    Raise OSError if the file cannot be read.
+    Raise OSError if the file can't be read.
     """
     if expected is None:
         return None
@@ -102,7 +102,7 @@ def find_problem(folder: Path, expected: Mapping[str, ExpectedFile], deep: bool 
     except CheckpointError as error:
         return drop_folder(folder.absolute(), error)
     except OSError as error:
-        return f"{error.filename} cannot be read: {error.strerror or error}"
+        return f"{error.filename} can't be read: {error.strerror or error}"
     return None
 
 

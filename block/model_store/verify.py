@@ -64,7 +64,7 @@ def read_clip(subject: Subject, path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"--clip {path} cannot be read: {error.strerror or error}") from None
+        raise CheckpointError(f"--clip {path} can't be read: {error.strerror or error}") from None
     if (digest := compute_sha256(data)) != subject.golden.clip_sha256:
         raise CheckpointError(
             f"--clip {path} is not the golden clip ({subject.golden.clip}): its SHA-256 is {digest}; "
@@ -115,7 +115,7 @@ def _check_digest(subject: Subject, name: str) -> Check:
         before = path.stat()
         digest = compute_sha256(path)
     except OSError as error:
-        return Check(False, f"{name} cannot be read: {error.strerror or error}")
+        return Check(False, f"{name} can't be read: {error.strerror or error}")
     expected = subject.expected.get(name)
     if expected is None:
         return Check(True, f"{name}: sha256 {digest}, no known or recorded digest to compare with")

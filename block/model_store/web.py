@@ -55,7 +55,7 @@ def download(url: str, path: Path, size: int | None = None) -> None:
         except requests.exceptions.SSLError:
             raise CheckpointError("TLS failed, or the server's certificate could not be verified") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
-            raise CheckpointError(f"the URL cannot be fetched: {type(error).__name__}") from None
+            raise CheckpointError(f"the URL can't be fetched: {type(error).__name__}") from None
         except requests.RequestException as error:
             problem = _describe(error)
         if attempt + 1 < ATTEMPTS:

@@ -90,19 +90,19 @@ class Index:
 
 
 def check_folder(folder: Path) -> None:
-    """Create `folder` if needed. Raise SettingsError if it cannot be written, or without pyarrow."""
+    """Create `folder` if needed. Raise SettingsError if it can't be written, or without pyarrow."""
     need_pyarrow()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.NamedTemporaryFile(dir=folder, prefix=f"{PREFIX}trial-").close()
     except OSError as error:
-        raise SettingsError(f"the score store {folder} cannot be written: {error.strerror or error}") from None
+        raise SettingsError(f"the score store {folder} can't be written: {error.strerror or error}") from None
 
 
 def read_heads(folder: Path) -> list[ShardHead]:
     """Return one head for each key in `folder`, in the order in which they were first written.
 
-    Raise SettingsError if the folder cannot be read, or without pyarrow.
+    Raise SettingsError if the folder can't be read, or without pyarrow.
     """
     need_pyarrow()
     heads: dict[str, ShardHead] = {}

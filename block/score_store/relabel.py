@@ -53,8 +53,8 @@ def relabel(
     without = [one.name for at, one in enumerate(recordings) if at not in labeled]
     if without:
         raise SettingsError(
-            f"the score store {store.folder} has no scores for {len(without)} of {len(recordings)} recordings, "
-            f"such as {without[0]!r}; label them first"
+            f"the score store {store.folder} has no scores for {len(without):,} of "
+            f"{count(len(recordings), 'recording')}, such as {without[0]!r}; label them first"
         )
     return [labeled[at] for at in range(len(recordings))]
 

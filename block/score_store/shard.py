@@ -36,7 +36,7 @@ def need_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise SettingsError(
-            f"the score store needs pyarrow, which cannot be loaded ({error}): pip install -r locked/folder.txt"
+            f"the score store needs pyarrow, which can't be loaded ({error}): pip install -r locked/folder.txt"
         ) from None
     return pyarrow
 
@@ -64,7 +64,7 @@ def _list_files(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if path.name.startswith(PREFIX)]
     except OSError as error:
-        raise SettingsError(f"the score store {folder} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(f"the score store {folder} can't be read: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

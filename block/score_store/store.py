@@ -40,7 +40,7 @@ class ScoreStore:
         warn: Callable[[str], None] = _warn,
         read_only: bool = False,
     ) -> None:
-        """Raise SettingsError if `folder` cannot be written, or without pyarrow. For reading, use `open_read_only`."""
+        """Raise SettingsError if `folder` can't be written, or without pyarrow. For reading, use `open_read_only`."""
         self.folder, self.key, self.class_names = Path(folder), key, tuple(class_names)
         self.write_error = "it is open for reading only" if read_only else ""
         if not read_only:
@@ -63,7 +63,7 @@ class ScoreStore:
     def open_read_only(cls, folder: Path, key: Key, warn: Callable[[str], None] = _warn) -> ScoreStore:
         """Return a store for reading only, with the class names that it was written with.
 
-        Raise SettingsError if `folder` cannot be read or has nothing for `key`, or without pyarrow.
+        Raise SettingsError if `folder` can't be read or has nothing for `key`, or without pyarrow.
         """
         heads = index.read_heads(folder)
         for head in heads:
@@ -157,7 +157,7 @@ class ScoreStore:
             write()
         except OSError as error:
             self.write_error = error.strerror or str(error)
-            text = f"the score store {self.folder} cannot be written any more: {self.write_error}"
+            text = f"the score store {self.folder} can't be written anymore: {self.write_error}"
             self._warn(f"{text}; continuing without storing scores")
 
     def _write(self, rows: Sequence[Scored]) -> None:
@@ -165,7 +165,7 @@ class ScoreStore:
         try:
             self._index.add(Shard(path))
         except ShardError as error:
-            raise OSError(f"{path.name} cannot be read back: {error}") from None
+            raise OSError(f"{path.name} can't be read back: {error}") from None
         if sum(row.chunks for row in rows) < SMALL_CHUNKS:
             self._small_shards.append(path)
 

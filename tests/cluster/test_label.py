@@ -174,7 +174,7 @@ def test_a_folder_that_workers_cannot_see_ends_the_run_with_an_error(
     shutil.rmtree(folder)
     said += running.stdout.readlines()
     assert running.wait(timeout=60) == 2, "".join(said)
-    assert "recordings cannot be read as a folder" in "".join(said)
+    assert "recordings can't be read as a folder" in "".join(said)
 
 
 @pytest.mark.slow

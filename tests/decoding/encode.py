@@ -19,7 +19,7 @@ PICTURES_HZ = 25
 
 
 class Pipe(io.RawIOBase):
-    """A target that cannot go back, like the pipe into which a stream is recorded."""
+    """A target that can't go back, like the pipe into which a stream is recorded."""
 
     def __init__(self) -> None:
         self.content = bytearray()

@@ -63,4 +63,4 @@ def test_what_a_header_does_not_count_is_left_out_with_a_warning() -> None:
     audio = decode(find("a08_4gb_wrapped_header.wav"))
     assert audio.positions / audio.rate_hz == 2.0
     assert len(audio.notes) == 1
-    assert audio.notes[0].startswith("64000 bytes are left out")
+    assert audio.notes[0].startswith("left out 64,000 bytes ")

@@ -17,7 +17,7 @@ pytest.importorskip("av")
 
 from block.audio import DecodedAudio, decode, decode_wav
 from block.containers.riff import find_layout
-from block.containers.structure import AudioCutOff
+from block.containers.structure import AudioCutOff, note_rest
 from block.recording import RecordingError
 from block.runtime.memory_file import MemoryFile
 from tests.decoding.case import STEP, Case
@@ -73,7 +73,7 @@ def test_a_file_without_audio_is_refused_with_the_reason(case: Case) -> None:
     if isinstance(problem, DecodedAudio):
         assert problem.positions == 0  # which is refused later, as an empty recording
     else:
-        assert problem.startswith(("the audio cannot be decoded", "the MP4 has no audio"))
+        assert problem.startswith(("the audio can't be decoded", "the MP4 has no audio"))
 
 
 def decode_or_refuse(content: bytes) -> DecodedAudio | str:
@@ -142,6 +142,14 @@ def test_no_file_makes_the_decoder_open_another_or_connect_anywhere(kind: str, t
             decode(content.encode("latin-1"))
         server.shutdown(socket.SHUT_RDWR)
     assert not connected.is_set()
+
+
+def test_a_warning_about_other_bytes_agrees_with_their_number() -> None:
+    assert [note_rest(size) for size in (0, 1, 2000)] == [
+        (),
+        ("left out 1 byte that the file's structure doesn't count as audio",),
+        ("left out 2,000 bytes that the file's structure doesn't count as audio",),
+    ]
 
 
 def test_nothing_that_a_decoder_prints_reaches_the_log(capfd: pytest.CaptureFixture[str]) -> None:

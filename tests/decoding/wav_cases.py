@@ -15,7 +15,7 @@ from tests.decoding.sound import Coding, Order, count_values, encode_pcm, make_s
 REST = "what follows is not a chunk"
 JUNK = bytes(range(1, 256)) * 100
 LIST = make_chunk(b"LIST", b"INFO" + make_chunk(b"INAM", b"A name\0\0"))
-# What programs write as the size of data whose end they cannot know, by the last digits of the case's name.
+# What programs write as the size of data whose end they can't know, by the last digits of the case's name.
 UNKNOWN = {
     0: "killed before it wrote the size", FULL: "ffmpeg", 0x7FFFF000: "SoX, espeak", 0x7FFFFF00: "arecord",
     0x7FFFFFD8: "", 0xFFFFFFF0: "", 0x80000000: "", 0x7FFFFFFF: "", 0xFFFFFFDB: "", 0x7FFF0000: "64 KiB below 2³¹",

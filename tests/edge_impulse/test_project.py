@@ -231,7 +231,7 @@ def test_audio_that_cannot_be_downloaded_or_decoded_is_an_error() -> None:
     refused = FakeClient(errors={"/wav": Refused("HTTP 400: no audio axis")})
     with pytest.raises(RecordingError, match="Studio refused to send its audio: HTTP 400: no audio axis"):
         make_project(refused).fetch(7, print)
-    with pytest.raises(RecordingError, match="cannot be decoded"):
+    with pytest.raises(RecordingError, match="can't be decoded"):
         make_project(FakeClient(audio=b"RIFFoops")).fetch(7, print)
     unreachable = FakeClient(errors={"/wav": ConnectionFailed("GET /wav: the answer broke off; tried 5 times")})
     with pytest.raises(RecordingError, match="^GET /wav: the answer broke off"):

@@ -83,7 +83,7 @@ def test_an_unreadable_file_is_refused_with_the_line_at_fault(written, text, mes
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"--annotations .*none\.csv cannot be read: No such file"):
+    with pytest.raises(SettingsError, match=r"--annotations .*none\.csv can't be read: No such file"):
         read_csv(tmp_path / "none.csv")
 
 

@@ -80,7 +80,7 @@ def test_the_bad_files_of_a_folder_are_listed_and_the_rest_labeled(
     out = audio.parent / "out"
     whole, flac = (audio / "one.wav").read_bytes(), (audio / "dogs" / "two.FLAC").read_bytes()
     bad = {
-        "empty.wav": (b"", "the file is empty"), "text.wav": (b"hello world\n" * 99, "cannot be decoded"),
+        "empty.wav": (b"", "the file is empty"), "text.wav": (b"hello world\n" * 99, "can't be decoded"),
         "cut.wav": (whole[:5000], "cut off: 4956 of 160000 bytes"), "cut.flac": (flac[: len(flac) // 2], "cut off"),
         "noise.mp3": (np.random.default_rng(0).bytes(3000), "decode"),
         "garbled.flac": (flac[:200], "cut off: 0 of 145530 values"),
@@ -263,10 +263,10 @@ def test_wrong_folders_are_refused_and_nothing_is_written(audio: Path, label: Co
     full.mkdir()
     (full / "thesis.txt").write_text("")
     for folder, out, message in [
-        (audio.parent / "nowhere", full, "nowhere cannot be read as a folder: No such file"),
-        (file, audio.parent / "out", "file cannot be read as a folder: Not a directory"),
+        (audio.parent / "nowhere", full, "nowhere can't be read as a folder: No such file"),
+        (file, audio.parent / "out", "file can't be read as a folder: Not a directory"),
         (audio, audio, "is the folder of recordings; give"), (audio, audio.parent, "contains the folder of recordings"),
-        (audio, full, "contains other files"), (audio, file, "cannot be read as a folder: Not a directory"),
+        (audio, full, "contains other files"), (audio, file, "can't be read as a folder: Not a directory"),
     ]:  # fmt: skip
         with pytest.raises(SettingsError, match=message):
             label(folder, out)
@@ -365,5 +365,5 @@ def test_a_full_disk_is_reported_and_recordings_without_scores_are_listed(
     with monkeypatch.context() as patch:
         patch.setattr("block.runtime.atomic_file.os.fsync", full)
         assert label(audio, out) == 1
-    assert f"{out} cannot be written: No space left on device" in capsys.readouterr().err
+    assert f"{out} can't be written: No space left on device" in capsys.readouterr().err
     assert len(rows(out / "labels.csv")) >= 5

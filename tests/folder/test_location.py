@@ -196,7 +196,7 @@ def test_an_object_that_is_deleted_before_it_is_read_fails_and_the_others_do_not
     monkeypatch.setattr(Bucket, "find_recordings", find_and_lose)
     assert label("memory://b", tmp_path / "out") == 1
     assert rows(tmp_path / "out" / "failed.csv") == [
-        {"file": "1.wav", "reason": "the file cannot be read: No such file or directory"}
+        {"file": "1.wav", "reason": "the file can't be read: No such file or directory"}
     ]
     assert {row["file"] for row in rows(tmp_path / "out" / "labels.csv")} == {"0.wav", "2.wav"}
 
@@ -205,9 +205,9 @@ def test_an_object_that_is_deleted_before_it_is_read_fails_and_the_others_do_not
     ("uri", "message"),
     [
         ("unknown://knows/this", "unknown:// is not supported; expected a folder, s3://"),
-        ("memory://not/there", "memory://not/there cannot be read: No such file or directory"),
-        ("file:///not/there", "file:///not/there cannot be read: No such file or directory"),
-        ("s3://bucket/x?color=red", "s3://bucket/x cannot be read: Unexpected query parameter in S3 URI: 'color'"),
+        ("memory://not/there", "memory://not/there can't be read: No such file or directory"),
+        ("file:///not/there", "file:///not/there can't be read: No such file or directory"),
+        ("s3://bucket/x?color=red", "s3://bucket/x can't be read: Unexpected query parameter in S3 URI: 'color'"),
     ],
 )
 def test_an_unreadable_address_is_refused_before_anything_is_written(
@@ -501,11 +501,11 @@ def test_errors_of_a_store_are_one_line_and_network_errors_are_recognized(
     with pytest.raises(RecordingError) as caught:
         fetch_entry(location, "a.wav")
     assert type(caught.value) is kind
-    assert str(caught.value).startswith("the file cannot be read: ")
+    assert str(caught.value).startswith("the file can't be read: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     for ask in (location.check, lambda: location.find_recordings(NOWHERE)):
-        with pytest.raises(SettingsError, match="^s3://fake/a%20b cannot be read: "):
+        with pytest.raises(SettingsError, match="^s3://fake/a%20b can't be read: "):
             ask()
     with pytest.raises(OSError, match=r".+"):
         location.read_stamp("a.wav")

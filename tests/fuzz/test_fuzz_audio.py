@@ -219,7 +219,7 @@ def test_a_disk_that_fails_midway_is_reported_as_such() -> None:
                 raise OSError(5, "Input/output error")
             return super().read(size)
 
-    with pytest.raises(RecordingError, match="^the audio cannot be read: Input/output error$"):
+    with pytest.raises(RecordingError, match="^the audio can't be read: Input/output error$"):
         decode(Failing(encode("WAV", 40_000)))
 
 

@@ -226,12 +226,12 @@ def test_a_model_that_turns_out_unusable_is_not_blamed_on_a_recording(
     stored, own = make("one")
 
     def unusable(*anything: object) -> None:
-        raise CheckpointError("it cannot be loaded")
+        raise CheckpointError("it can't be loaded")
 
     monkeypatch.setattr("block.model.classifier.load_model", unusable)
     unloaded = Classifier(own.classifier.checkpoint, own.classifier.device, steady=True)
     stored.labeler = replace(own, classifier=unloaded)
-    with pytest.raises(CheckpointError, match="it cannot be loaded"):
+    with pytest.raises(CheckpointError, match="it can't be loaded"):
         stored.label([stored.prepare(SOUNDS[0])])
 
 

@@ -168,7 +168,7 @@ def test_a_key_that_expires_while_writing_ends_the_run() -> None:
     assert sorted(summary.labeled + summary.unlabeled) == list(range(1, 101))
 
 
-NO_MODEL = (SettingsError("transformers can't be imported"), CheckpointError("the checkpoint cannot be loaded"))
+NO_MODEL = (SettingsError("transformers can't be imported"), CheckpointError("the checkpoint can't be loaded"))
 
 
 @pytest.mark.parametrize("error", [RunEnded("the model is gone"), *NO_MODEL], ids=lambda error: type(error).__name__)

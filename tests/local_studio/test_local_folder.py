@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_read_is_a_sample_with_a_processing_error(project:
     put(project.root, "b.wav", b"")
     project.scan()
     problems = [
-        "the audio cannot be decoded: the file is text, not audio",
+        "the audio can't be decoded: the file is text, not audio",
         "the file is empty: it has 0 bytes",
     ]
     assert [sample.processing_error for sample in project.samples()] == problems
@@ -150,7 +150,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
         patch.setattr("block.local_studio.data.folder.inspect", fail)
         project.scan()
     (sample,) = project.samples()
-    assert sample.processing_error == "the file cannot be read: Input/output error"
+    assert sample.processing_error == "the file can't be read: Input/output error"
     assert project.scan().changed == 1
     (sample,) = project.samples()
     assert (sample.processing_error, sample.values_count) == (None, 10)
@@ -289,7 +289,7 @@ def test_a_folder_that_cannot_be_a_project_is_refused_with_the_reason(tmp_path: 
     with pytest.raises(ProjectError, match="is not a directory"):
         LocalProject(put(tmp_path, "a.wav", b"x"))
     put(tmp_path, f"damaged/{DATABASE}", b"no database" * 100)
-    with pytest.raises(ProjectError, match="cannot open the project's database"):
+    with pytest.raises(ProjectError, match="can't open the project's database"):
         LocalProject(tmp_path / "damaged")
 
 

@@ -126,7 +126,7 @@ def test_cut_off_files_are_refused_or_served_with_a_warning(served: Served) -> N
             assert problem is not None
             assert "the audio is cut off: " in problem
             assert warned == []
-    assert sum("wav-trailing-junk.wav: 25500 bytes are left out" in line for line in served.warnings) == 1
+    assert sum("wav-trailing-junk.wav: left out 25,500 bytes" in line for line in served.warnings) == 1
 
 
 @pytest.fixture(scope="module")

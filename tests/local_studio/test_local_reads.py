@@ -245,7 +245,7 @@ def test_a_sample_whose_audio_can_no_longer_be_read_has_no_wav_and_no_payload(st
     assert studio.get(path).ok
     for damaged, reason in ((b"no audio", "the file is text, not audio"), (b"", "the file is empty")):
         audio_file_of(studio.project, sample_id).write_bytes(damaged)
-        refused(studio.get(path), 400, f"sample {sample_id}: the audio cannot be decoded: {reason}")
+        refused(studio.get(path), 400, f"sample {sample_id}: the audio can't be decoded: {reason}")
         refused(studio.get(f"{path}&sliceEnd=1"), 400, reason)
         assert studio.get(studio.raw_data(sample_id)).json()["payload"]["values"] == []
         assert studio.sample(sample_id)["valuesCount"] == 100
@@ -257,7 +257,7 @@ def test_a_file_that_cannot_be_read_is_a_sample_without_a_wav(studio: Any, refus
     (sample_id,) = listed(studio, filename="unreadable.wav")
     sample = studio.sample(sample_id)
     assert (sample["processingError"], sample["valuesCount"], sample["intervalMs"]) == (True, 0, 0)
-    assert sample["processingErrorString"] == "the audio cannot be decoded: the file is text, not audio"
+    assert sample["processingErrorString"] == "the audio can't be decoded: the file is text, not audio"
     refused(studio.get(studio.raw_data(sample_id, "wav?axisIx=0")), 400, "the file is text, not audio")
 
 

@@ -137,19 +137,19 @@ def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest
     file = tmp_path / "file"
     file.touch()
     unwritable = tmp_path / "unwritable"
-    (unwritable / DATABASE).mkdir(parents=True)  # a database that even root cannot write
+    (unwritable / DATABASE).mkdir(parents=True)  # a database that even root can't write
     taken = socket.create_server(("127.0.0.1", 0))
     fine = tmp_path / "fine"
     fine.mkdir()
     cases = {
         "does not exist": [tmp_path / "nothing"],
         "is not a directory": [file],
-        "cannot open the project's database": [unwritable],
-        "cannot listen on 127.0.0.1": [fine, "--port", taken.getsockname()[1]],
+        "can't open the project's database": [unwritable],
+        "can't listen on 127.0.0.1": [fine, "--port", taken.getsockname()[1]],
         "--port must be from 0 to 65535, got 70000": [fine, "--port", 70000],
-        "cannot listen on 192.0.2.1": [fine, "--host", "192.0.2.1"],
+        "can't listen on 192.0.2.1": [fine, "--host", "192.0.2.1"],
         "--key must be printable ASCII": [fine, "--key", " "],
-        "cannot write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
+        "can't write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
     }
     for message, arguments in cases.items():
         assert studio_command.main([str(argument) for argument in arguments]) == 2, message
@@ -163,7 +163,7 @@ def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest
 def test_a_folder_without_write_permission_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     tmp_path.chmod(0o500)
     assert studio_command.main([str(tmp_path)]) == 2
-    assert "cannot open the project's database" in capsys.readouterr().err
+    assert "can't open the project's database" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--por", "1"], ["a", "--port", "x"]])

@@ -107,7 +107,7 @@ def test_the_digest_of_a_small_file_is_not_cached(copy: Path) -> None:
 def test_the_digest_of_missing_weights_is_an_error(copy: Path) -> None:
     checkpoint = find_checkpoint(str(copy))
     checkpoint.weights.unlink()
-    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match="can't be read: No such file"):
         checkpoint.sha256()
 
 
@@ -138,7 +138,7 @@ def pickle_weights(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
-    "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
+    "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json can't be read as JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "contains a JSON list"),
     "another architecture": (lambda f: edit(f / "config.json", model_type="vit"), "a model of type 'vit'"),
     "no labels": (lambda f: edit(f / "config.json", id2label=None), "has no class names"),
@@ -214,7 +214,7 @@ def test_weights_with_a_missing_tensor_are_refused_when_they_are_loaded(copy: Pa
 
 def test_a_config_that_transformers_rejects_is_refused_with_its_message(copy: Path) -> None:
     edit(copy / "config.json", quantization_config={"quant_method": "awq"})
-    with pytest.raises(CheckpointError, match="cannot be loaded on cpu: "):
+    with pytest.raises(CheckpointError, match="can't be loaded on cpu: "):
         Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
 
 

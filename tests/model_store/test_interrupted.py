@@ -116,7 +116,7 @@ def test_a_server_that_stops_sending_times_out_and_leaves_nothing(
 
 def test_an_unreachable_hub_gives_one_clear_error(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://user:secret@127.0.0.1:9/")
-    with pytest.raises(CheckpointError, match=r"at http://127\.0\.0\.1:9: the hub cannot be reached \(ConnectError\)"):
+    with pytest.raises(CheckpointError, match=r"at http://127\.0\.0\.1:9: the hub can't be reached \(ConnectError\)"):
         fetch_into(store)
 
 
@@ -251,7 +251,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         else None
     )
     if mounted is None or mounted.returncode != 0:
-        pytest.skip("a small file system cannot be mounted here")
+        pytest.skip("a small file system can't be mounted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -161,7 +161,7 @@ def test_pack_refuses_an_invalid_checkpoint_and_an_existing_archive(
     with pytest.raises(CheckpointError, match="no checkpoint 'yours'"):
         pack(store, "yours")
     path.write_text(path.read_text()[:-1])
-    with pytest.raises(CheckpointError, match=r"nowhere/x\.tar cannot be written: No such file"):
+    with pytest.raises(CheckpointError, match=r"nowhere/x\.tar can't be written: No such file"):
         pack(store, "mine", tmp_path / "nowhere" / "x.tar")
     assert not list(tmp_path.glob(".*.part"))
 

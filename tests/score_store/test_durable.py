@@ -143,7 +143,7 @@ def test_a_write_error_inside_parquet_counts_as_a_disk_error(tmp_path: Path, mon
     warnings: list[str] = []
     with ScoreStore(tmp_path, KEY, NAMES, warnings.append) as store:
         store.add(make_scores(1))
-    assert "cannot be written any more: No space left" in warnings[0]
+    assert "can't be written anymore: No space left" in warnings[0]
 
 
 def test_pending_scores_are_flushed_by_a_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_pending_scores_are_flushed_by_a_timer(tmp_path: Path, monkeypatch: pyte
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(SettingsError, match="the score store .* cannot be written: "):
+        with pytest.raises(SettingsError, match="the score store .* can't be written: "):
             ScoreStore(folder, KEY, NAMES)
 
 

@@ -146,7 +146,7 @@ def test_the_error_for_a_missing_key_names_the_keys_that_exist(tmp_path: Path) -
     with pytest.raises(SettingsError, match="has no scores .*it has none at all"):
         (tmp_path / "empty").mkdir()
         ScoreStore.open_read_only(tmp_path / "empty", KEY)
-    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+    with pytest.raises(SettingsError, match="can't be read: No such file"):
         ScoreStore.open_read_only(tmp_path / "nowhere", KEY)
 
 

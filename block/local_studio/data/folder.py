@@ -84,5 +84,5 @@ def read_file(root: Path, file: AudioFile, allow_truncated: bool = False) -> Ins
     except RecordingError as error:
         problem = str(error)
     except OSError as error:
-        problem = f"the file cannot be read: {error.strerror or error}"
+        problem = f"the file can't be read: {error.strerror or error}"
     return InspectedFile(file, digest, problem=problem)

@@ -54,7 +54,7 @@ class SampleStore:
                 self._db.close()
                 raise
         except sqlite3.Error as error:
-            raise ProjectError(f"cannot open the project's database {path}: {error}") from None
+            raise ProjectError(f"can't open the project's database {path}: {error}") from None
 
     def close(self) -> None:
         """Close the database. Don't call anything else afterward."""

@@ -133,7 +133,7 @@ def open_wav(path: Path) -> Iterator[soundfile.SoundFile]:
         with _name_file_errors(), path.open("rb") as file, soundfile.SoundFile(file) as sound:
             yield sound
     except soundfile.SoundFileError as error:
-        raise RecordingError(f"the audio cannot be decoded: {error}") from None
+        raise RecordingError(f"the audio can't be decoded: {error}") from None
 
 
 def read_first_values(path: Path, limit: int) -> list[list[int]]:
@@ -229,4 +229,4 @@ def _name_file_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RecordingError(f"the file cannot be read: {error.strerror or error}") from None
+        raise RecordingError(f"the file can't be read: {error.strerror or error}") from None

@@ -23,7 +23,7 @@ def read_small_file(path: Path) -> str:
     except FileNotFoundError:
         raise BlockError(f"{path} does not exist; expected the folder of an AI Action") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BlockError(f"{path} cannot be read: {error}") from None
+        raise BlockError(f"{path} can't be read: {error}") from None
 
 
 def as_object(value: object, where: str) -> dict[str, Any]:

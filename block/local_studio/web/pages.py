@@ -122,7 +122,7 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, sqlite3.Error):
             # For instance a full disk. Every write is one transaction, so nothing of it was kept.
-            error = RequestError(f"The project's database cannot be used: {error}. Nothing was changed.", 507)
+            error = RequestError(f"The project's database can't be used: {error}. Nothing was changed.", 507)
         elif isinstance(error, RecordingError):
             error = RequestError(str(error))
         kind = HTTPException if isinstance(error, HTTPException) else RequestError

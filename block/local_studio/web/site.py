@@ -93,7 +93,7 @@ class WebSite:
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=1000)
         except ValueError as error:
-            raise RequestError(f"the form cannot be read: {error}") from None
+            raise RequestError(f"the form can't be read: {error}") from None
         fields = dict(pairs)
         if len(fields) != len(pairs):
             raise RequestError("the form holds a field twice")

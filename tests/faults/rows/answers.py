@@ -66,7 +66,7 @@ ROWS = (
         GROUP,
         "an empty answer instead of audio",
         "the recording fails, the others are labeled",
-        "3 recording 003.wav failed: the audio cannot be decoded: expected a WAV, got 0 other bytes",
+        "3 recording 003.wav failed: the audio can't be decoded: expected a WAV, got 0 other bytes",
         always(effects.answers(200), "wav"),
         (Asked("wav", 1, TRIES), Asked("structured-labels", 0, 0)),
         code=1,
