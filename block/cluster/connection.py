@@ -58,7 +58,7 @@ def import_ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise SettingsError(f"--ray needs Ray, which can't be imported ({error}); install it: {INSTALL}") from None
+        raise SettingsError(f"--ray needs Ray, which can't be imported ({error}); run: {INSTALL}") from None
     return ray
 
 

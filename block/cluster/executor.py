@@ -78,8 +78,7 @@ class ClusterExecutor:
         for line in driver.audit_lines():
             progress.say(line)
         if driver.has_fallen_back:
-            before = "fast mode fell back to exact in some workers; labeled in fast mode"
-            progress.say_fast_count(before, driver.fast_ids)
+            progress.say_fast_count("some workers fell back to exact mode; labeled in fast mode", driver.fast_ids)
         return FolderResult(summary, labeled)
 
     def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:

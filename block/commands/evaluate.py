@@ -74,7 +74,7 @@ def check_installed() -> None:
         import sklearn.model_selection  # noqa: F401
     except (ImportError, OSError) as error:
         raise SettingsError(
-            f"evaluate needs scikit-learn and Jinja ({error}); run pip install -r locked/folder.txt"
+            f"evaluate needs scikit-learn and Jinja ({error}); run: pip install -r locked/folder.txt"
         ) from None
 
 

@@ -71,8 +71,8 @@ def _adapt(option: Option) -> Option:
         )
     if option.name == "win-size-ms":
         return replace(option, default=None, help="window size in ms; 0: score each clip as a whole. A clip's score is "
-                       "the highest of its windows (default: 0, or "
-                       f"{WINDOW_MS} if the annotations have times or there are none)")  # fmt: skip
+                       f"the highest of its windows (default: {WINDOW_MS} if the annotations have times, and without "
+                       "annotations; otherwise 0)")  # fmt: skip
     if option.name == "win-stride-ms":
         return replace(option, default=None, help=f"{option.help} (default: the window size)")
     return option
@@ -81,8 +81,8 @@ def _adapt(option: Option) -> Option:
 SHARED = tuple(_adapt(option) for option in LABEL)
 OWN = (
     Option("annotations", "string", None, "CSV with the columns file,label or file,start_s,end_s,label; without it, "
-           "the names of the top-level folders in DIR are the labels. If no folder is named after a label of interest, "
-           "there are no annotations, and --compare only reports how well A and B agree", metavar="FILE"),
+           "each top-level folder in DIR is named after the label of its recordings. For --compare, annotations are "
+           "optional: without any, the report only says how well A and B agree", metavar="FILE"),
     Option("exhaustive", "flag", False, "the annotations are complete: labels of interest that never occur in them "
            "count as absent everywhere"),
     TRUNCATED_OPTION,
@@ -108,7 +108,7 @@ def read(argv: Sequence[str]) -> argparse.Namespace:
     add_options(parser, (*OWN, *SHARED))
     parser.add_argument(
         "--compare", nargs=2, metavar=("A", "B"), help="compare two configurations, such as score-function=softmax "
-        f"score-function=sigmoid; separate several settings with commas. Can vary: {', '.join(COMPARABLE)}",
+        f"score-function=sigmoid; separate several settings with commas. They can differ in {', '.join(COMPARABLE)}",
     )  # fmt: skip
     options = parser.parse_args(list(argv))
     fill_in(options, (*OWN, *SHARED))

@@ -34,7 +34,7 @@ def _formats(text: str) -> tuple[str, ...]:
 LABEL = tuple(option for option in OPTIONS if option.name not in STUDIO)
 DECISION_OPTIONS = tuple(option for option in LABEL if option.name in DECIDING)
 TRUNCATED_OPTION = Option(
-    "allow-truncated", "flag", False, "label recordings that are cut off as far as they go, instead of refusing them"
+    "allow-truncated", "flag", False, "label what there is of recordings that are cut off; without it, they fail"
 )
 FORMATS_OPTION = Option(
     "formats",

@@ -19,9 +19,10 @@ def main(argv: Sequence[str]) -> int:
         prog="python -m block labels", allow_abbrev=False,
         description="Print the class names of a checkpoint, one per line, or search them.",
     )  # fmt: skip
-    parser.add_argument("words", nargs="*", metavar="WORD", help="print only the classes that match all words, with "
-                        "the names above them, for example: dog, or car horn")  # fmt: skip
-    parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="print only the classes that all words find, each "
+                        "below its groups, for example: dog, or car horn")  # fmt: skip
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR",
+                        help="checkpoint: a name in models/ or a folder (default: %(default)s)")  # fmt: skip
     parser.add_argument("--tree", action="store_true", help="print AudioSet's hierarchy, two spaces per level; "
                         "a name that ends in * isn't a class but stands for the classes below it")  # fmt: skip
     options = parser.parse_args(argv)

@@ -54,12 +54,16 @@ def _run(store: ModelStore, options: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `models`. It raises SettingsError for invalid arguments."""
     top = CommandParser(prog="python -m block models", allow_abbrev=False,
-                  description="List, fetch, verify and pack the checkpoints in models/.")  # fmt: skip
+                  description="List, fetch, verify, pack and record the checkpoints in models/.")  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="show the checkpoints, their state and their source",
-                                  allow_abbrev=False)  # fmt: skip
-    listing.add_argument("--deep", action="store_true", help="read and hash every file")
+    listing = commands.add_parser(
+        "list",
+        help="show the checkpoints, their state and their source",
+        description="Show the checkpoints in models/ and those that can be fetched, with their state and their source.",
+        allow_abbrev=False,
+    )
+    listing.add_argument("--deep", action="store_true", help="read and hash every file, not only small ones")
 
     fetch = commands.add_parser(
         "fetch",
@@ -69,20 +73,33 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     fetch.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME|OWNER/REPO[@REVISION]",
-                       help="default: %(default)s")  # fmt: skip
+                       help="a known checkpoint or a repository on the hub (default: %(default)s)")  # fmt: skip
     fetch.add_argument("--name", dest="as_name", metavar="NAME", help="name of the checkpoint in models/")
     fetch.add_argument("--from", dest="place", metavar="DIR|ARCHIVE|URL",
                        help="source to use instead of the hub: a folder with the files, an archive made by pack, or "
                        "a URL of either; a URL that ends in .tar is an archive")  # fmt: skip
     fetch.add_argument("--force", action="store_true", help="fetch even if a valid checkpoint is already there")
 
-    verify = commands.add_parser("verify", help="hash, load and run a checkpoint; exit code 1 if it is invalid",
-                                 allow_abbrev=False)  # fmt: skip
-    verify.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME|DIR", help="default: %(default)s")
-    verify.add_argument("--clip", type=Path, metavar="WAV", help="the golden clip: compare its logits with known ones")
+    verify = commands.add_parser(
+        "verify",
+        help="hash, load and run a checkpoint; exit code 1 if it is invalid",
+        description="Compare the digests of a checkpoint's files with the known ones, then load and run it. The exit "
+        "code is 1 if it is invalid.",
+        allow_abbrev=False,
+    )
+    verify.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME|DIR",
+                        help="a name in models/ or a folder (default: %(default)s)")  # fmt: skip
+    verify.add_argument("--clip", type=Path, metavar="WAV",
+                        help="the golden clip, jfk.wav: compare its logits with known ones")  # fmt: skip
 
-    packing = commands.add_parser("pack", help="make an archive for fetch --from", allow_abbrev=False)
-    packing.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help="default: %(default)s")
+    packing = commands.add_parser(
+        "pack",
+        help="make an archive for fetch --from",
+        description="Make an archive of a checkpoint, for `models fetch --from` on a machine without a network.",
+        allow_abbrev=False,
+    )
+    packing.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME",
+                         help="name in models/ (default: %(default)s)")  # fmt: skip
     packing.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.tar in the current folder")
     packing.add_argument("--force", action="store_true", help="overwrite an existing archive")
 
@@ -93,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
         "SHA256SUMS.",
         allow_abbrev=False,
     )
-    recording.add_argument("name", metavar="NAME")
+    recording.add_argument("name", metavar="NAME", help="name of its folder in models/")
     recording.add_argument("--force", action="store_true", help="overwrite the recorded digests")
     return top
 

@@ -135,8 +135,8 @@ OPTIONS = (
            "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
-           "fast mode switches to exact mode once its audits show, with 95 % confidence, that fewer than this share of "
-           "windows, 0 to 1, get the same label as in exact mode",
+           "share of windows, 0 to 1, that must get the same label in fast mode as in exact mode; if audits show with "
+           "95 % confidence that it is lower, the rest is labeled in exact mode",
            _confidence, "SHARE"),
     Option("max-hours", "float", None,
            "time budget: warn early if the run will take longer, but don't stop it (default: off)", _hours, "HOURS"),
@@ -147,13 +147,13 @@ OPTIONS = (
     Option("device", "string", "auto", "where to run the model: auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
     Option("batch-size", "int", 0,
-           "most windows per forward pass; 0: on a GPU, as many as fit in memory; on a CPU, 8, or 1 if scores are "
-           "stored, computed in slices that fit the cache", _whole_number, "N"),
+           "most windows per forward pass; 0: as many as fit in a GPU's memory; on a CPU 8, or 1 if scores are stored",
+           _whole_number, "N"),
     Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
-           "if fast mode falls back to exact mode, write the ids of the samples that it had already labeled to FILE, "
-           "so that you can label them again", metavar="FILE"),
+           "if fast mode falls back to exact mode, write the ids of the samples labeled before that to FILE, so that "
+           "you can label them again", metavar="FILE"),
     Option("score-store", "string", None,
            "store scores in this folder, and reuse the scores that it already has", metavar="DIR"),
     Option("journal", "string", None,

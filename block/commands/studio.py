@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--allow-truncated",
         action="store_true",
-        help="serve recordings that are cut off as far as they go, instead of refusing them",
+        help="serve what there is of recordings that are cut off; without it, they fail",
     )
     parser.add_argument("--key", help="API key to require (default: a generated one, kept in the project's database)")
     parser.add_argument(

@@ -108,7 +108,7 @@ def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
         print(f"{refused:,} can't be uploaded: edge-impulse-uploader needs WAV files under 100 MiB")
     if found.truncated:
         names = [f"{make_printable(name)} ({missing})" for name, missing in found.truncated.items()]
-        print(f"labeled only as far as they go, because they are cut off: {list_first(names)}")
+        print(f"cut off, so only what there is was labeled: {list_first(names)}")
     if found.failed:
         print(f"{len(found.failed):,} without labels; {format_path(str(out / FAILED))} lists them with the reasons")
     segments = ((one.label, file.to_seconds(one.length)) for file in found.labeled for one in file.segments)

@@ -66,5 +66,5 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
     for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:
-        progress.say_fast_count("labeled the fast way before the fall-back", labeler.fast_ids)
+        progress.say_fast_count("labeled in fast mode before it fell back to exact mode", labeler.fast_ids)
     return FolderResult(summary, folder.labeled)

@@ -31,7 +31,7 @@ class Folder:
 
     `fetch` adds what it learns about a file to the manifest. `warn` tells the user. With `keep_labels`, `labeled` gets
     the labels by path; without it, they are decided again from the score store. With `allow_truncated`, files that are
-    cut off are labeled as far as they go.
+    cut off are labeled up to where they end.
     """
 
     location: Location
@@ -62,8 +62,8 @@ class Folder:
             raise RecordingError(f"the file can't be read: {error.strerror or error}") from None
         if sound.rate_hz < self.model_rate_hz:
             self.warn(
-                f"some recordings are sampled at less than {self.model_rate_hz} Hz: the model's upper mel bands are "
-                f"empty for them, and it may hear less than it could"
+                f"some recordings have sample rates below the model's {self.model_rate_hz} Hz; the model hears no high "
+                f"frequencies in them and may miss sounds"
             )
         for note in sound.notes:
             self.warn(f"{make_printable(format_path(entry.path))}: {note}")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from block.local_studio.jobs.jobs import Jobs
 
 DEFAULT_PORT = 4810
+INSTALL = "pip install -r locked/studio.txt"
 HERE = Path(__file__).resolve().parents[2]
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # HTTP headers carry this unchanged
 MANY_FILES = 50  # to read before the server starts
@@ -159,7 +160,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
 
 
 def _not_installed(error: ImportError) -> ServeError:
-    return ServeError(f"{error.name} is not installed: install the extra 'studio' to run the local Studio")
+    return ServeError(f"the local Studio needs {error.name}, which isn't installed; run: {INSTALL}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -36,7 +36,7 @@ def need_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise SettingsError(
-            f"the score store needs pyarrow, which can't be loaded ({error}): pip install -r locked/folder.txt"
+            f"the score store needs pyarrow, which can't be imported ({error}); run: pip install -r locked/folder.txt"
         ) from None
     return pyarrow
 

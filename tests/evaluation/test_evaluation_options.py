@@ -73,7 +73,7 @@ def test_configurations_that_cannot_be_compared_are_refused(a: str, b: str, mess
 
 def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*; run pip install -r locked/folder.txt"):
+    with pytest.raises(SettingsError, match=r"evaluate needs scikit-learn .*; run: pip install -r locked/folder.txt"):
         evaluate.check_installed()
     with pytest.raises(SettingsError, match="locked/folder.txt"):
         evaluate.main([str(tmp_path), "--out", str(tmp_path / "out")])

@@ -178,4 +178,4 @@ def test_missing_packages_are_named(
 ):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert studio_command.main([str(tmp_path), "--port", "0"]) == 2
-    assert "uvicorn is not installed: install the extra 'studio'" in capsys.readouterr().err
+    assert "needs uvicorn, which isn't installed; run: pip install -r locked/studio.txt" in capsys.readouterr().err
