@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from block.folder.filesystems import FileSystem, open_filesystem, translate_errors
 from block.folder.listing import FileStamp, FolderListing, find_recordings, get_ending, is_audio_file
 from block.folder.location import LocalFolder, Location, OpenRecording
+from block.folder.object_store_filesystems import FileSystem, open_filesystem, translate_errors
 from block.folder.object_store_uri import ObjectStoreUri, is_uri, parse_uri
 from block.recording import RecordingError
 from block.settings import SettingsError

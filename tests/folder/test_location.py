@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from block.folder import filesystems, object_store
-from block.folder.filesystems import describe_error, translate_errors
+from block.folder import object_store
+from block.folder import object_store_filesystems as filesystems
 from block.folder.label_studio import format_task
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import UNKNOWN, FileStamp, FolderListing
 from block.folder.location import LocalFolder
 from block.folder.manifest import FileEntry, Manifest
 from block.folder.object_store import Bucket, parse_location
+from block.folder.object_store_filesystems import describe_error, translate_errors
 from block.folder.object_store_uri import object_uri, parse_uri
 from block.folder.output_folder import parse_out
 from block.folder.source import Folder, is_unchanged
