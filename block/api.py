@@ -107,7 +107,10 @@ class Labeler:
 def label(
     recording: Audio, labels: str | Sequence[str], rate_hz: int | None = None, **options: Any
 ) -> list[TimeSegment]:
-    """Return the segments of one recording. `options` are those of `Labeler`; for several recordings, it's faster."""
+    """Return the segments of one recording. `options` are those of `Labeler`.
+
+    For several recordings, use a `Labeler`: it loads the model only once.
+    """
     return Labeler(labels, **options).label(recording, rate_hz)
 
 

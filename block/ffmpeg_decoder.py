@@ -1,7 +1,8 @@
 """Decode compressed audio with FFmpeg, through PyAV.
 
-FFmpeg never guesses the format, and opens nothing but the file it is given. What it can't decode is counted: in a row
-of frames it's left out, with a warning; elsewhere the file is damaged.
+FFmpeg never guesses the format, and opens nothing but the file it is given. Packets that it can't decode are counted:
+in formats that are only a row of frames, such as MP3, they are left out with a warning; in other formats, they mean
+that the file is damaged.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _decode_packets(
 
 
 class _Damage:
-    """Count the packets of a file that can't be decoded, and decide what they mean."""
+    """Count the packets of a file that can't be decoded, and decide whether the file is damaged, cut off or usable."""
 
     def __init__(self, structure: Structure, findings: Findings) -> None:
         self._structure = structure
@@ -129,7 +130,10 @@ class _Damage:
             self._first_s = float(packet.pts * packet.time_base)
 
     def resume(self) -> None:
-        """Note that a packet could be decoded. Raise RecordingError if those before it are missing then."""
+        """Note that a packet could be decoded.
+
+        Raise RecordingError if packets before it couldn't, and the format doesn't allow leaving them out.
+        """
         if self._has_begun or not self._can_resume:  # a recording of a stream may begin within a frame
             self._between += self._last
         if self._between and not self._can_resume and not self._structure.missing:
@@ -144,7 +148,7 @@ class _Damage:
         self._findings.missing = f"FFmpeg can't read all of this {name}: {reason}"
 
     def judge(self) -> None:
-        """Add to the findings at the end. Raise RecordingError if there was only damage."""
+        """Call this at the end: add what was found to `findings`. Raise RecordingError if the file is damaged."""
         missing, values = self._structure.missing, self._structure.values
         if not self._has_begun and values is not None:
             raise AudioCutOff(f"0 of {values} values are there")

@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or start one on this machine, and leave it again. Only then is Ray imported.
+"""Join a Ray cluster, or start one on this machine, and leave it again. Ray is imported only when that is needed.
 
 If a cluster doesn't exist, Ray waits for minutes, ignores signals and ends with a traceback. So this module first
 checks whether anything answers, and runs slow calls in a separate thread.

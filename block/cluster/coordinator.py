@@ -44,7 +44,7 @@ class CoordinatorInputs:
 class Coordinator:
     """The actor's code. Workers call its methods with `.remote`; all are coroutines in one thread.
 
-    See `CrashTracker`, whose callers wait for the answer, and `Throttle` for the methods that aren't documented here.
+    Methods without a docstring pass a call on to the method of that name of `CrashTracker` or `Throttle`.
 
     Ray stores a constructor's arguments while the cluster runs, and its tools show them. One of the inputs is a secret,
     so they come with `configure`, which must be called first.

@@ -59,7 +59,7 @@ class FileChunk:
 
 
 def walk(file: SeekableFile, layout: ChunkLayout, at: int, audio: bytes) -> Iterator[FileChunk]:
-    """Yield the chunks from `at` on. The size of a chunk named `audio` is the one that is meant, not the one stated."""
+    """Yield the chunks from `at` on. For a chunk named `audio`, correct a stated size that can't be right."""
     total, long_size = find_size(file), 0
     for _ in range(MOST_CHUNKS):
         head = read_at(file, at, layout.head_bytes)
@@ -77,9 +77,9 @@ def walk(file: SeekableFile, layout: ChunkLayout, at: int, audio: bytes) -> Iter
 
 
 def find_next(file: SeekableFile, layout: ChunkLayout, end: int) -> int | None:
-    """Return where the chunk after one that ends at `end` begins, or the end of the file; None if there's neither.
+    """Return where the next chunk begins after one that ends at `end`; the size of the file if that was the last chunk.
 
-    Some writers forget the padding.
+    Return None if neither a chunk nor the end of the file follows. Some writers forget the padding.
     """
     total = find_size(file)
     padded = end + -end % layout.padding
@@ -102,9 +102,9 @@ def measure_rest(file: SeekableFile, end: int) -> int:
 
 
 def _find_meant_size(file: SeekableFile, layout: ChunkLayout, start: int, stated: int) -> int:
-    """Return the size of the audio at `start` in bytes, whose header states a size that may be a placeholder.
+    """Return the size in bytes of the audio at `start`. The `stated` one may be a placeholder, or lack its upper bits.
 
-    It may also be what remains of the size when it is divided by 2^32.
+    A size that doesn't fit into 32 bits is often stated as its remainder after a division by 2^32.
     """
     available = find_size(file) - start
     if stated <= available and find_next(file, layout, start + stated) is not None:

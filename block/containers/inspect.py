@@ -82,7 +82,7 @@ def _choose(file: SeekableFile) -> Inspect | None:
 
 
 def _describe_other(file: SeekableFile) -> str:
-    """Return what a file is that isn't audio, and what to do, as the end of a sentence."""
+    """Say what a file is if it isn't audio, and what to do about it, as the end of a sentence."""
     head = read_at(file, 0, 1024)
     if not head:
         return "empty"

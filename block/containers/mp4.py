@@ -10,7 +10,7 @@ NEEDED_BOXES = (b"moov", b"mdat", b"moof")
 
 
 def inspect_mp4(file: SeekableFile) -> Structure:
-    """Walk the outer boxes: the index (moov) has to be there, and the audio (mdat) up to its end."""
+    """Walk the outer boxes. The index (moov) must be whole; if the audio (mdat) isn't, the file is cut off."""
     total = find_size(file)
     at, missing, has_index, rest = 0, "", False, 0
     while at < total:

@@ -36,7 +36,11 @@ class FrameHeader:
 
 @dataclass
 class _Frames:
-    """The frames found so far: those since the last count in a Xing, Info or VBRI frame, and that count."""
+    """The number of `whole` frames found so far, and of `other_bytes` between them. `layer` is that of the last frame.
+
+    The last Xing, Info or VBRI frame stated that `stated` frames follow; `since` were found after it. `stated_in_all`
+    adds up the counts of all earlier ones, `lost` the frames that were missing then.
+    """
 
     whole: int = 0
     since: int = 0

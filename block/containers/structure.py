@@ -1,4 +1,4 @@
-"""What a look at an audio file's structure tells, and the parts of a file as a file of their own."""
+"""The structure of an audio file: what `inspect` returns, and `FileParts`, which reads only the audio of a file."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def is_placeholder(size: int) -> bool:
 
 
 def measure_gap(size: int, available: int, bytes_per_s: float) -> tuple[str, tuple[str, ...]]:
-    """Compare the size of audio in its header with the bytes that are there: return `missing` and `notes`."""
+    """Compare the size of audio in its header with those `available`; return `missing` and `notes` of `Structure`."""
     if size <= available:
         return "", ()
     if (size - available) * 1000 <= SHORT_MS * bytes_per_s:

@@ -50,7 +50,7 @@ def format_thresholds(thresholds: Iterable[float]) -> str:
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Return names for a message, separated by commas; after ten of them, only how many more there are."""
+    """Return names for a message, separated by commas. After ten names, say only how many more there are."""
     return list_first([make_printable(name) for name in names], MOST_LISTED)
 
 

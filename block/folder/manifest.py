@@ -167,8 +167,7 @@ class ManifestReporter:
 
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
         self.manifest.mark_failed(recording_id, reason)
-        path = self.manifest.get_entry(recording_id).path
-        self.reporter.report_failed(recording_id, f"{format_path(path)}: {reason}")
+        self.reporter.report_failed(recording_id, reason, format_path(self.manifest.get_entry(recording_id).path))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.reporter.report_skipped(recording_id, reason)

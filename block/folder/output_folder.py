@@ -106,7 +106,10 @@ def load_run(out: Path) -> RunFile:
             Key.from_json(json.dumps(content["key"])), dict(content["options"]), content["stored"],
         )  # fmt: skip
     except FileNotFoundError:
-        raise SettingsError(f"{out} was not written by `python -m block label`: it has no {RUN_FILE}") from None
+        raise SettingsError(
+            f"{out} was not written by `python -m block label`: it has no {RUN_FILE}; give the "
+            "folder that was its --out"
+        ) from None
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ BLOCK_BYTES = 4 << 20
 
 
 class PositionedFile:
-    """The position in a file of `size` bytes, as Python's files have it."""
+    """A file of `size` bytes with a position, which `seek` and `tell` handle as in Python's own files."""
 
     def __init__(self, size: int = 0) -> None:
         self.size = size

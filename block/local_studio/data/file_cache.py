@@ -43,7 +43,7 @@ class FileCache:
             self._folder.cleanup()
 
     def find(self, name: str) -> Path | None:
-        """Return the file with this name, None if it isn't there."""
+        """Return the file with this name, or None if it isn't in the cache."""
         with self._lock:
             if self._folder is None or (file := self._files.pop(name, None)) is None:
                 return None
@@ -53,7 +53,7 @@ class FileCache:
     def get(self, name: str, make: Callable[[Path], None]) -> Path:
         """Return the file with this name. If it isn't there, `make` writes it to the path it is given.
 
-        Other threads that need the same file wait meanwhile. What `make` raises is passed on; OSError.
+        Other threads that need the same file wait meanwhile. Raise OSError, or what `make` raises.
         """
         with self._lock:
             if self._folder is None:

@@ -96,10 +96,10 @@ class Proposal:
 def fit_labels(
     labels: Sequence[StructuredLabel], rate_hz: float, new_rate_hz: float, values: int
 ) -> list[StructuredLabel]:
-    """Return labels of a file in which `values` values at `new_rate_hz` were found now, instead of those they cover.
+    """Fit labels at `rate_hz` to a file that was read again and now has `values` values at `new_rate_hz`.
 
-    Their times stay. What comes after them gets an empty label, or becomes a part of the last one if it's shorter than
-    0.1 s.
+    Labels keep their times. A rest after the last one gets an empty label; if the rest is shorter than 0.1 s, the last
+    label is extended instead.
     """
     ratio = Fraction(new_rate_hz) / Fraction(rate_hz) if rate_hz else Fraction(1)
     fitted = []
