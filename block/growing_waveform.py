@@ -42,7 +42,7 @@ class GrowingWaveform:
         return self._values[self.length : end]
 
     def finish(self) -> Waveform:
-        """Return all values. Don't add any afterwards."""
+        """Return all values. Don't add any afterward."""
         self._values.resize(self.length, refcheck=False)
         return self._values
 

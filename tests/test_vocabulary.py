@@ -34,7 +34,7 @@ SPELLINGS = {
     r"(calib|cent|fib|lit|lust|met|theat)re(s|d)?\b": "-er, as in center and meter",
     r"(def|lic|off|pret)ence": "-ense, as in license",
     r"\b(burn|dream|learn|spel|spoil)t\b": "-ed, as in learned",
-    r"\b(down|in|out|to|up)wards\b": "no s, as in toward",
+    r"\b(after|down|in|out|to|up)wards\b": "no s, as in toward",
     r"\b(among|whil)st\b": "among, while",
     r"acknowledgement|judgement": "no e: acknowledgment, judgment",
     r"ageing\b": "aging",

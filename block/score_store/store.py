@@ -136,7 +136,7 @@ class ScoreStore:
                 self._try_writing(self._merge)
 
     def close(self) -> None:
-        """Flush, and merge this session's small files. Nothing can be added afterwards."""
+        """Flush, and merge this session's small files. Nothing can be added afterward."""
         with self._lock:
             self.flush()
             if len(self._small_shards) > 1:

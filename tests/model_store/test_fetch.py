@@ -109,7 +109,7 @@ def test_a_wrong_size_is_refused_before_the_transfer(store: ModelStore, hub: Sta
     assert hub.sent(WEIGHTS) == 0
 
 
-def test_digests_are_recorded_at_the_first_fetch_and_checked_afterwards(store: ModelStore, hub: StandIn) -> None:
+def test_digests_are_recorded_at_the_first_fetch_and_checked_afterward(store: ModelStore, hub: StandIn) -> None:
     assert sum("(recorded)" in line for line in fetch_into(store)) == 3
     config = json.loads(hub.files[f"/{REPOSITORY}/{CONFIG}"])
     hub.files[f"/{REPOSITORY}/{CONFIG}"] = json.dumps({**config, "transformers_version": "0"}).encode()
