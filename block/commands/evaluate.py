@@ -33,12 +33,11 @@ from block.folder.listing import check_any_recording, find_recordings, format_pa
 from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
 from block.folder.source import warn_without_decoder
-from block.formatting import count
+from block.formatting import count, print_warning
 from block.labeling.job import Job, format_labels
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
 from block.runtime.cancel import CANCELED
-from block.runtime.streams import print_warning
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 

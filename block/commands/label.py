@@ -26,11 +26,10 @@ from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged, warn_without_decoder
-from block.formatting import count
+from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.runtime.cancel import CANCELED
-from block.runtime.streams import print_warning
 from block.score_store import Key, ScoreStore
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError

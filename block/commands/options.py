@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 from block.cluster.settings import ANY_CLUSTER
 from block.commands.unknown_options import drop_unknown
+from block.formatting import print_warning
 from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import DEFAULT, EMBEDDED, find_checkpoint
-from block.runtime.streams import print_warning
 from block.settings import (
     DTYPES,
     EXACT,

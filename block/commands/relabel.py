@@ -16,8 +16,8 @@ from block.folder.changes import FolderLabels, collect_labels, describe_changes,
 from block.folder.label_files import CSV
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.output_folder import RunFile
+from block.formatting import print_warning
 from block.labeling.job import format_decisions
-from block.runtime.streams import print_warning
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     decide.check_labels(decisions)
     with output_folder.lock(out):
         path = out / output_folder.MANIFEST
-        manifest = load_manifest(path, print_warning)
+        manifest = load_manifest(path, warn=print_warning)
         if not manifest.entries and not manifest.unreadable:
             raise SettingsError(f"{out} lists no recordings: {path.name} is missing, damaged or empty; run label again")
         started = time.monotonic()

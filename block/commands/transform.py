@@ -24,12 +24,11 @@ from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.project import Project, find_project
-from block.formatting import count
+from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
-from block.runtime.streams import print_warning
 from block.score_store import check_folder
 
 

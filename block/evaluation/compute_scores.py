@@ -15,9 +15,8 @@ from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter, load_manifest
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
-from block.formatting import count
+from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
-from block.runtime.streams import print_warning
 from block.score_store.relabel import lay_out_recording, select_heard
 from block.settings import SettingsError
 
@@ -49,7 +48,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     """
     job = engine.job
     location = LocalFolder(options.folder)
-    known = load_manifest(out / FILES, print_warning)
+    known = load_manifest(out / FILES, warn=print_warning)
     entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry), options.allow_truncated)
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from block import __version__
-from block.formatting import make_printable
+from block.formatting import make_printable, print_warning
 from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
-from block.runtime.streams import print_warning
 from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from block.edge_impulse.endpoint import is_loopback
 from block.folder.listing import describe_no_recordings, find_recordings
-from block.formatting import count
+from block.formatting import count, print_warning
 from block.local_studio.address import LOOPBACK, Address
-from block.runtime.streams import print_warning
 
 if TYPE_CHECKING:
     import uvicorn

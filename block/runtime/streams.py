@@ -11,11 +11,6 @@ from typing import Any
 MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
-def print_warning(text: str) -> None:
-    """Print a warning to standard output at once, so that it stays in order with the other lines of a log."""
-    print(f"warning: {text}", flush=True)
-
-
 def open_closed_streams() -> None:
     """Connect standard streams that were closed when this process started to the null device.
 
