@@ -24,7 +24,7 @@ from block.edge_impulse.label_owner import SEGMENTS, LabelOwner, find_owner, fin
 from block.edge_impulse.label_policy import KEPT, LabelPlan, LabelPolicy
 from block.edge_impulse.sample import Sample
 from block.labeling.job import LABELED_BY
-from block.recording import LabeledRecording, RecordingDone, RecordingError, RecordingSkipped, Segment
+from block.recording import Evidence, LabeledRecording, RecordingDone, RecordingError, RecordingSkipped, Segment
 from block.settings import FILL_GAPS, KEEP, REPLACE, ExistingLabels
 
 VALUES = 30
@@ -301,6 +301,18 @@ def test_a_hand_label_stays_until_hand_labels_are_overwritten() -> None:
     assert Job("d", MUSIC, overwrites=True).run(studio)
     assert studio.labels == [label(0, 29, "music")]
     assert studio.metadata[KEPT] == "none"
+
+
+def test_new_segments_in_gaps_keep_their_evidence() -> None:
+    evidence = tuple(Evidence((), -20.0, windows, 1) for windows in (1, 2))
+    labeled = LabeledRecording(7, "a", VALUES, 1.0, SPEECH, 3, evidence=evidence)
+    new = Job("a", SPEECH, FILL_GAPS).plan(Studio(COUGH).read()).select_new(labeled)
+    assert [(one.start, one.end, one.label) for one in new.segments] == [
+        (0, 10, "speech"), (15, 20, "speech"), (20, 30, OTHER),
+    ]  # fmt: skip
+    assert [one.windows for one in new.evidence] == [1, 1, 2]
+    everywhere = Job("a", SPEECH).plan(Studio(COUGH).read())
+    assert everywhere.select_new(labeled) is labeled
 
 
 def test_labels_of_this_blocks_other_jobs_are_kept_but_not_noted() -> None:
