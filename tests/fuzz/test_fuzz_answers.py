@@ -37,10 +37,11 @@ def wav(values: int = 1600) -> bytes:
 
 @dataclass
 class Client:
-    """A client that gives every call the same answer and audio. Posted bodies must be JSON."""
+    """A client that gives every call the same answer and audio. Posted bodies must be JSON; `posted` has the last."""
 
     answer: dict[str, Any]
     audio: bytes
+    posted: Any = None
 
     def get_json(self, path: str, **query: Any) -> dict[str, Any]:
         return self.answer
@@ -49,7 +50,7 @@ class Client:
         return MemoryFile(self.audio)
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
-        json.dumps(body).encode("ascii")
+        self.posted = json.loads(json.dumps(body).encode("ascii"))
         return {"success": True}
 
 
@@ -57,13 +58,18 @@ def fetch(answer: dict[str, Any], audio: bytes, existing: ExistingLabels = REPLA
     """Fetch a sample with this answer and write labels back; return None for an error that runs report."""
     said: list[str] = []
     policy = LabelPolicy("4f0c", "other", existing, is_preview=True)
-    project = Project(Client(answer, audio), 1, {"labeled_by": "x"}, 5, False, said.append, said.append, policy)  # type: ignore[arg-type]
+    client = Client(answer, audio)
+    project = Project(client, 1, {"labeled_by": "x"}, 5, False, said.append, said.append, policy)  # type: ignore[arg-type]
     reserved: list[int] = []
     recording = None
     try:
         recording = project.fetch(7, reserved.append)
         segments = (Segment(0, recording.values, "speech", 0.5),)
         project.write(LabeledRecording(7, recording.name, recording.values, recording.seconds, segments, 1))
+        labels = client.posted["proposedChanges"]["structuredLabels"]
+        ends = [-1, *(one["endIndex"] for one in labels)]
+        assert [one["startIndex"] for one in labels] == [end + 1 for end in ends[:-1]]
+        assert ends[-1] == recording.values - 1
     except (RecordingError, RecordingSkipped, RunEnded):
         project.give_up(7)
     assert all(type(values) is int and values > 0 for values in reserved)
