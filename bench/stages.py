@@ -106,13 +106,14 @@ class JsonLines:
         self._watch = watch
         self._lock = threading.Lock()
 
-    def write(self, labeled: LabeledRecording) -> None:
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
         with self._watch.on(WRITE):
             segments = [[one.start, one.end, one.label, one.score] for one in labeled.segments]
             line = json.dumps({"id": labeled.id, "name": labeled.name, "segments": segments})
             with self._lock:
                 self._file.write(line + "\n")
                 self._file.flush()
+        return labeled
 
     def give_up(self, recording_id: int) -> None:
         pass

@@ -145,6 +145,8 @@ class Evidence:
 class LabeledRecording:
     """The labels of a recording: `segments` tile `[0, values)` in order. They are based on `windows` windows.
 
+    In what a sink stored, segments are in order, but may leave out parts.
+
     `mode` is `exact`, or `fast` with the path that computed some of the windows. `evidence` has an entry per segment if
     requested.
     """

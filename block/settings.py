@@ -12,6 +12,7 @@ from block.windows import MIN_WINDOW_MS
 
 ScoreFunction = Literal["softmax", "sigmoid"]
 Fill = Literal["pad", "repeat"]
+ExistingLabels = Literal["replace", "fill-gaps", "keep"]
 SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 EXACT, FAST = "exact", "fast"
@@ -19,6 +20,10 @@ MODES = (EXACT, FAST)
 PAD: Fill = "pad"
 REPEAT: Fill = "repeat"
 FILLS: tuple[Fill, ...] = (PAD, REPEAT)
+REPLACE: ExistingLabels = "replace"
+FILL_GAPS: ExistingLabels = "fill-gaps"
+KEEP: ExistingLabels = "keep"
+EXISTING_LABELS: tuple[ExistingLabels, ...] = (REPLACE, FILL_GAPS, KEEP)
 DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
 MAX_BATCH_SIZE = 4096  # about 2 GB for the input alone
 

@@ -348,9 +348,10 @@ from block.model.checkpoint import FrontEnd
 from block.labeling.labeler import ExactLabeler
 from block.settings import DecisionSettings, WindowSettings
 from block.edge_impulse.client import StudioClient
+from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project
 
-project = Project(StudioClient(sys.argv[1], "ei_k"), 1, {}, None, False, print, print)
+project = Project(StudioClient(sys.argv[1], "ei_k"), 1, {}, None, False, print, print, LabelPolicy("", "other"))
 banks = SimpleNamespace(front_end=FrontEnd())
 labeler = ExactLabeler(None, banks, WindowSettings(2000, 2000), DecisionSettings(()), print)
 with ThreadPoolExecutor(4) as pool:

@@ -324,7 +324,7 @@ def test_repeating_a_run_changes_nothing_unless_an_option_changed(
     modified = [studio.project.sample(sample_id).modified for sample_id in ids]
     capsys.readouterr()
     assert studio.run(ids, *options) == 0
-    assert "3 recordings in 0 s: 0 labeled, 0 failed, 3 already labeled" in capsys.readouterr().out
+    assert ": 0 labeled, 0 failed, 3 already labeled" in capsys.readouterr().out
     assert [studio.project.sample(sample_id).modified for sample_id in ids] == modified
     for change in (["--min-confidence", "0.9"], ["--other-label", "rest"], ["--mode", "fast"], ["--fill", "repeat"]):
         assert studio.run(ids, *options, *change) == 0
@@ -348,6 +348,46 @@ def test_labels_changed_by_hand_stay_unless_overwrite_hand_labels_is_given(
         )
     assert studio.run(ids, *options, "--overwrite-hand-labels") == 0
     assert all(label != "cough" for _, _, label in studio.labels(ids[1]))
+
+
+def test_filling_gaps_keeps_a_hand_label_which_later_jobs_keep_too_unless_told_to_overwrite_it(
+    studio: Studio, checkpoint_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [studio.add(3) for _ in range(2)]
+    cough = (16_000, 31_999, "cough")
+    by_hand = (StructuredLabel(0, 15_999, "other"), StructuredLabel(*cough), StructuredLabel(32_000, 47_999, ""))
+    studio.project.store.set_structured_labels(ids[0], by_hand)
+    studio.project.store.add_metadata(ids[0], {"labeled_by": "human"})
+    options = ["--model", str(checkpoint_folder), "--audioset-labels", "speech\nmusic", "--min-confidence", "0",
+               "--win-size-ms", "1000", "--win-stride-ms", "1000"]  # fmt: skip
+    fill = [*options, "--existing-labels", "fill-gaps"]
+    new = {"speech", "music"}
+
+    assert studio.run(ids, *fill, "--propose-actions", "7") == 0
+    proposed = studio.labels(ids[0], job=7)
+    assert studio.run(ids, *fill, "--dry-run") == 0
+    assert "1.00–2.00 s cough (kept)" in capsys.readouterr().out
+    assert cough not in [label for sample_id in ids[1:] for label in studio.labels(sample_id)]
+    assert studio.run(ids, *fill) == 0
+    assert "cough" not in capsys.readouterr().out  # only new labels are reported
+    for sample_id in ids:
+        assert is_partition(studio.labels(sample_id), 48_000)
+    assert cough in studio.labels(ids[0])
+    assert {label for *_, label in studio.labels(ids[0])} - {"cough"} <= new
+    assert studio.labels(ids[0]) == proposed
+    notes = [studio.project.sample(sample_id).metadata["ast_kept"] for sample_id in ids]
+    assert notes == ["16000-31999", "none"]
+    assert studio.run(ids, *fill) == 0
+    assert "2 already labeled" in capsys.readouterr().out
+
+    other_job = [*options, "--min-confidence", "1", "--other-label", "rest"]
+    assert studio.run(ids, *other_job) == 0
+    assert studio.labels(ids[0]) == [(0, 15_999, "rest"), cough, (32_000, 47_999, "rest")]
+    assert studio.labels(ids[1]) == [(0, 47_999, "rest")]
+    assert studio.run(ids, *options, "--overwrite-hand-labels") == 0
+    assert {label for *_, label in studio.labels(ids[0])} <= new
+    assert is_partition(studio.labels(ids[0]), 48_000)
+    assert studio.project.sample(ids[0]).metadata["ast_kept"] == "none"
 
 
 def test_a_run_with_a_score_store_keeps_its_journal_there(studio: Studio, checkpoint_folder: Path) -> None:

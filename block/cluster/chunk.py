@@ -145,9 +145,9 @@ class _TimedConnection:
         with self._buffer.time("read_s"):
             return self._source.fetch(recording_id, expect_values)
 
-    def write(self, labeled: LabeledRecording) -> None:
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
         with self._buffer.time("write_s"):
-            self._sink.write(labeled)
+            return self._sink.write(labeled)
 
 
 class _TimedLabeler(LabelerWrapper):

@@ -8,6 +8,7 @@ from threading import Event
 from typing import ClassVar
 
 from block.edge_impulse.client import StudioClient
+from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project
 from block.edge_impulse.retries import RateLimit
 from block.folder.location import Location
@@ -71,11 +72,10 @@ class ProjectConnector:
     endpoint: str
     project_id: int
     metadata: Mapping[str, str]
+    policy: LabelPolicy
     job: int | None
     dry_run: bool
     model_rate_hz: int
-    skip_labeled: bool
-    overwrite_hand_labels: bool
     show_calls: bool
     needs_key: ClassVar[bool] = True
 
@@ -85,9 +85,9 @@ class ProjectConnector:
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
         client = StudioClient(self.endpoint, context.api_key, stop=context.stop, rate_limit=context.rate_limit)
         project = Project(
-            client, self.project_id, metadata=dict(self.metadata), job=self.job, dry_run=self.dry_run,
-            say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz, skip_labeled=self.skip_labeled,
-            overwrite_hand_labels=self.overwrite_hand_labels, show_calls=self.show_calls,
+            client, self.project_id, metadata=dict(self.metadata), policy=self.policy, job=self.job,
+            dry_run=self.dry_run, say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz,
+            show_calls=self.show_calls,
         )  # fmt: skip
         return project, project
 

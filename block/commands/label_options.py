@@ -12,7 +12,7 @@ from block.settings import SettingsError
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")
 STUDIO = (
     "data-ids-file", "propose-actions", "failed-ids-file", "fast-ids-file", "dry-run", "score-store", "journal",
-    "details", "skip-labeled", "overwrite-hand-labels", "ray-requests",
+    "details", "existing-labels", "skip-labeled", "overwrite-hand-labels", "ray-requests",
 )  # fmt: skip
 DECIDING = (
     "audioset-labels", "other-label", "min-confidence", "score-function", "no-merge", "min-segment-ms", "silence-dbfs",

@@ -22,9 +22,12 @@ from block.model.checkpoint import DEFAULT, EMBEDDED, find_checkpoint
 from block.settings import (
     DTYPES,
     EXACT,
+    EXISTING_LABELS,
     FILLS,
+    KEEP,
     MODES,
     PAD,
+    REPLACE,
     SCORE_FUNCTIONS,
     AuditSettings,
     ComputeSettings,
@@ -162,9 +165,13 @@ OPTIONS = (
     Option("details", "string", None,
            "write the reasons for each label to this file, as JSON lines: runners-up, loudness, agreeing windows",
            metavar="FILE"),
-    Option("skip-labeled", "flag", False, "skip samples that already have labels, no matter who set them"),
+    Option("existing-labels", "select", REPLACE,
+           "replace: set new labels everywhere; fill-gaps: only where there is the other label or none, keep the rest, "
+           "no matter who set it; keep: only in samples that have no labels",
+           _one_of(EXISTING_LABELS), "|".join(EXISTING_LABELS)),
+    Option("skip-labeled", "flag", False, "the same as --existing-labels keep"),
     Option("overwrite-hand-labels", "flag", False,
-           "replace labels that were set by hand, or changed by hand after this block wrote them"),
+           "replace labels that were set by hand, changed by hand after this block wrote them, or kept by fill-gaps"),
     Option("failed-ids-file", "string", None,
            "write the ids of samples that got no labels to FILE; to retry them, pass it as --data-ids-file",
            metavar="FILE"),
@@ -204,7 +211,10 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
     )
     add_options(parser, OPTIONS)
     options = parser.parse_args(drop_unknown(argv, {option.name: option.kind for option in OPTIONS}, warn))
+    _join_skip_labeled(options)
     fill_in(options, OPTIONS)
+    if options.overwrite_hand_labels and options.existing_labels != REPLACE:
+        warn(f"--overwrite-hand-labels has no effect with --existing-labels {options.existing_labels}")
     if options.failed_ids_file is not None:
         _check_writable(options.failed_ids_file)
     return options
@@ -260,6 +270,17 @@ def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> D
         labels, options.other_label, options.score_function, not options.no_merge,
         options.min_segment_ms, options.silence_dbfs,
     )  # fmt: skip
+
+
+def _join_skip_labeled(options: argparse.Namespace) -> None:
+    """Turn `--skip-labeled` into the choice that it stands for. Raise SettingsError if `fill-gaps` is given.
+
+    `replace` may be given: a form sends its default, and arguments added to it may say `--skip-labeled`.
+    """
+    other = options.existing_labels
+    if options.skip_labeled and other == FILL_GAPS:
+        raise SettingsError(f"--skip-labeled means --existing-labels {KEEP}, but that is {other}; use only one of them")
+    options.existing_labels = KEEP if options.skip_labeled else other
 
 
 def _check_writable(path: str) -> None:

@@ -23,6 +23,7 @@ from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
+from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project, find_project
 from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
@@ -30,6 +31,7 @@ from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
 from block.score_store import check_folder
+from block.settings import FILL_GAPS
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,18 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
     options, job, checkpoint = action.options, action.job, action.job.checkpoint
     progress = executor.progress(len(action.ids), options.verbose, options.max_hours)
     store = executor.store(Path(options.score_store), progress) if options.score_store else None
-    job_id = compute_fingerprint(job, executor.digest, executor.dtype_name)
+    fills_gaps = options.existing_labels == FILL_GAPS
+    job_id = compute_fingerprint(job, executor.digest, executor.dtype_name, fills_gaps=fills_gaps)
     description = build_metadata(
         job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
     )
+    policy = LabelPolicy(
+        job_id, job.decisions.other_label, options.existing_labels, options.overwrite_hand_labels,
+        is_preview=options.propose_actions is not None,
+    )  # fmt: skip
     project = Project(
         client, project_id, metadata={**description, JOB: job_id}, job=options.propose_actions, dry_run=options.dry_run,
-        say=progress.say_limited, warn=progress.warn_once, model_rate_hz=checkpoint.front_end.rate_hz,
-        skip_labeled=options.skip_labeled, overwrite_hand_labels=options.overwrite_hand_labels,
+        say=progress.say_limited, warn=progress.warn_once, policy=policy, model_rate_hz=checkpoint.front_end.rate_hz,
         show_calls=options.verbose,
     )  # fmt: skip
     journal, details = None, None

@@ -146,9 +146,10 @@ class JournaledSink:
     sink: Sink
     journal: Journal
 
-    def write(self, labeled: LabeledRecording) -> None:
-        self.sink.write(labeled)
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
+        written = self.sink.write(labeled)
         self.journal.add(labeled.id)
+        return written
 
     def give_up(self, recording_id: int) -> None:
         self.sink.give_up(recording_id)

@@ -23,7 +23,7 @@ NO_LABELS = "none"
 
 
 class LabelOwner(Enum):
-    """Who set a sample's labels. `NONE`: it has no labels. `OTHER`: neither this job nor, as far as known, a person.
+    """Who set a sample's labels. `NONE`: it has no labels. `OTHER`: neither this block nor, as far as known, a person.
 
     `UNFINISHED`: this block, in a run that was interrupted before it could write the metadata.
     """
@@ -32,6 +32,7 @@ class LabelOwner(Enum):
     UNFINISHED = "unfinished"
     OTHER = "other"
     THIS_JOB = "this job"
+    ANOTHER_JOB = "another job of this block"
     PERSON = "person"
 
 
@@ -69,4 +70,4 @@ def find_owner(sample: Sample, job: str) -> LabelOwner:
         return LabelOwner.OTHER
     if present != metadata[SEGMENTS]:
         return LabelOwner.PERSON
-    return LabelOwner.THIS_JOB if metadata.get(JOB) == job else LabelOwner.OTHER
+    return LabelOwner.THIS_JOB if metadata.get(JOB) == job else LabelOwner.ANOTHER_JOB

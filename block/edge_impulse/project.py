@@ -1,8 +1,8 @@
 """An Edge Impulse project as a source of recordings and a sink for their labels.
 
 Labels are either written directly (structured labels, then metadata) or, in a preview job, proposed: one proposal per
-recording and nothing else. Existing metadata is sent along, because a proposal drops missing keys. Whether a sample is
-labeled at all depends on who set its labels (`block.edge_impulse.label_owner`).
+recording and nothing else. Existing metadata is sent along, because a proposal drops missing keys. Which labels of a
+sample stay depends on who set them (`block.edge_impulse.label_policy`).
 """
 
 from __future__ import annotations
@@ -26,19 +26,17 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, LabelOwner, find_owner, fingerprint
+from block.edge_impulse.label_owner import REPLACING, SEGMENTS, fingerprint
+from block.edge_impulse.label_policy import LabelPlan, LabelPolicy, plan_for_unread
 from block.edge_impulse.sample import Sample
 from block.formatting import count, make_printable
 from block.recording import (
     LabeledRecording,
     Recording,
-    RecordingDone,
     RecordingError,
     RecordingForbidden,
     RecordingLost,
-    RecordingSkipped,
     RunEnded,
-    build_structured_labels,
     name_errors,
 )
 from block.settings import SettingsError
@@ -79,8 +77,7 @@ class Project:
 
     `job` is the preview job to propose to; with None, labels are written directly. With `dry_run`, nothing that changes
     the project is sent: `say` gets a summary of each sample instead, and with `show_calls` the calls too. `warn` gets
-    warnings for the user. `skip_labeled` skips samples that have labels, no matter who set them. Labels set by hand are
-    replaced only with `overwrite_hand_labels`.
+    warnings for the user. `policy` says what to do about labels that samples already have.
     """
 
     client: StudioClient
@@ -90,9 +87,8 @@ class Project:
     dry_run: bool
     say: Callable[[str], None]
     warn: Callable[[str], None]
+    policy: LabelPolicy
     model_rate_hz: int = 16000
-    skip_labeled: bool = False
-    overwrite_hand_labels: bool = False
     show_calls: bool = False
     _samples: dict[int, Sample] = field(default_factory=dict)  # fetched, not written yet
     _has_warned: bool = False
@@ -107,7 +103,7 @@ class Project:
         sample = self._samples[recording_id] = Sample.from_answer(answer, recording_id)
         with name_errors(sample.name):
             sample.check_usable()
-            self._check_owner(sample)
+            self.policy.plan(sample)
             expect(sample.values)
             return self._read_audio(sample, path)
 
@@ -129,28 +125,31 @@ class Project:
             content,
         )  # fmt: skip
 
-    def write(self, labeled: LabeledRecording) -> None:
-        """Write or propose the labels of a fetched recording."""
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
+        """Write or propose the labels of a fetched recording, together with those that stay."""
         sample = self._samples.pop(labeled.id, None)
-        labels = build_structured_labels(labeled.segments)
+        plan = self.policy.plan(sample) if sample else plan_for_unread(labeled.values)
+        written = plan.select_new(labeled)
+        labels = plan.build_labels(written)
         digest = fingerprint(labels)
         old = sample.metadata if sample else {}
-        new = {**old, **self.metadata, "ast_mode": labeled.mode, SEGMENTS: digest}
+        new = {**old, **self.metadata, **plan.build_metadata(), "ast_mode": labeled.mode, SEGMENTS: digest}
         if self.dry_run:
-            self._say_dry_run(labeled.id, labeled.name, _describe_segments(labeled))
+            self._say_dry_run(labeled.id, labeled.name, _describe_labels(plan, written))
         if self.job is not None:
             try:
                 self._propose(labeled.id, {"structuredLabels": labels, "metadata": new})
             except RecordingError:
                 self._propose(labeled.id, sample.as_proposal() if sample else {})
                 raise
-            return
+            return written
         path = f"/api/{self.id}/raw-data/{labeled.id}"
-        if SEGMENTS in old or self.skip_labeled:
-            self._post(f"{path}/metadata", {"metadata": {**old, REPLACING: digest}})
+        if plan.is_announced:
+            self._post(f"{path}/metadata", {"metadata": {**old, **plan.build_announcement(digest)}})
             new[REPLACING] = digest
         self._post(f"{path}/structured-labels", {"structuredLabels": labels})
         self._post(f"{path}/metadata", {"metadata": new})
+        return written
 
     def give_up(self, recording_id: int) -> None:
         """Leave a recording without labels. In a preview, propose it unchanged, so that the preview still shows it."""
@@ -159,19 +158,6 @@ class Project:
             if self.dry_run:
                 self._say_dry_run(recording_id, sample.name if sample else "", "unchanged")
             self._propose(recording_id, sample.as_proposal() if sample else {})
-
-    def _check_owner(self, sample: Sample) -> None:
-        """Raise RecordingDone or RecordingSkipped if the labels of `sample` must not be replaced."""
-        owner = find_owner(sample, self.metadata.get(JOB, ""))
-        # A preview is for looking at labels, so it includes samples that are already done.
-        if owner is LabelOwner.THIS_JOB and self.job is None:
-            raise RecordingDone("already labeled with the same settings")
-        if self.skip_labeled and owner not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
-            raise RecordingSkipped("it already has labels (--skip-labeled)")
-        if owner is LabelOwner.PERSON and not self.overwrite_hand_labels:
-            raise RecordingSkipped(
-                "its labels were set or changed by hand; to replace them, use --overwrite-hand-labels"
-            )
 
     def _warn_of_low_rate(self, rate_hz: int) -> None:
         with self._lock:
@@ -220,9 +206,11 @@ class _RefusedRecording(RecordingError):
     """The API refused a call about one recording."""
 
 
-def _describe_segments(labeled: LabeledRecording) -> str:
-    seconds = labeled.seconds / labeled.values
+def _describe_labels(plan: LabelPlan, new: LabeledRecording) -> str:
+    seconds = new.seconds / new.values
+    parts = [(one.start, one.end, one.label, "kept") for one in plan.kept]
+    parts += [(one.start, one.end, one.label, f"{one.score:.2f}") for one in new.segments]
     return ", ".join(
-        f"{one.start * seconds:.2f}–{one.end * seconds:.2f} s {make_printable(one.label)} ({one.score:.2f})"
-        for one in labeled.segments
+        f"{start * seconds:.2f}–{end * seconds:.2f} s {make_printable(label)} ({note})"
+        for start, end, label, note in sorted(parts)
     )

@@ -77,11 +77,12 @@ class Folder:
             ratio=sound.ratio, content=content,
         )  # fmt: skip
 
-    def write(self, labeled: LabeledRecording) -> None:
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
         """Keep the labels if asked to, and save the manifest from time to time."""
         if self.keep_labels:
             self.labeled[self.manifest.get_entry(labeled.id).path] = labeled
         self.manifest.save_if_due()
+        return labeled
 
     def give_up(self, recording_id: int) -> None:
         """Do nothing: the reporter notes why a recording has no labels."""

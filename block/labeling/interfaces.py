@@ -24,8 +24,11 @@ class Source(Protocol):
 class Sink(Protocol):
     """Store labels. For each recording, one of the methods is called once, from any of several threads."""
 
-    def write(self, labeled: LabeledRecording) -> None:
-        """Store the labels of a recording. Raise RecordingError or RunEnded."""
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
+        """Store the labels of a recording. Return the part of them that was stored. Raise RecordingError or RunEnded.
+
+        Less than all is stored where a recording already has labels that must stay.
+        """
         ...
 
     def give_up(self, recording_id: int) -> None:

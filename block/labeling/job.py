@@ -13,7 +13,7 @@ from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
-from block.settings import FAST, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
+from block.settings import FAST, FILL_GAPS, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
 
@@ -66,8 +66,10 @@ def suggest_speedups(job: Job, device: str) -> list[str]:
     return speedups
 
 
-def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
+def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool = False) -> str:
     """Return 12 hexadecimal digits that identify everything that affects the labels. `sha256` is of the weights.
+
+    A job that `fills_gaps` between existing labels has another fingerprint than one that replaces them.
 
     The scores version takes the place of the block's version, which block 0.1.0 included: with it, every release would
     label all samples again. Its value stays 0.1.0 until the arithmetic changes, so samples that block 0.1.0 labeled are
@@ -87,6 +89,8 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str) -> str:
     }
     added = {"config": job.checkpoint.config, "front_end": job.checkpoint.front_end.changes}
     content |= {name: text for name, text in added.items() if text}
+    if fills_gaps:
+        content["existing"] = FILL_GAPS
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

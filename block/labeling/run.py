@@ -54,7 +54,7 @@ class _PendingWrite:
     recording_id: int
     name: str
     outcome: LabeledRecording | Exception
-    future: Future[None]
+    future: Future[LabeledRecording | None]  # the labels that were stored
 
 
 class Run:
@@ -125,9 +125,13 @@ class Run:
         with name_errors(recording.name):
             return self.labeler.prepare(recording)
 
-    def _write(self, labeled: LabeledRecording) -> None:
+    def _write(self, recording_id: int, outcome: LabeledRecording | Exception) -> LabeledRecording | None:
+        """Return the labels that were stored, or None for a recording without labels."""
         with self._stop_if_ended():
-            self.sink.write(labeled)
+            if isinstance(outcome, LabeledRecording):
+                return self.sink.write(outcome)
+            self.sink.give_up(recording_id)
+            return None
 
     @contextmanager
     def _stop_if_ended(self) -> Iterator[None]:
@@ -176,10 +180,7 @@ class Run:
         for recording_id, fetched in group.items():
             outcome = fetched if isinstance(fetched, Exception) else outcomes[recording_id]
             name = find_recording_name(fetched) if isinstance(fetched, Exception) else fetched.name
-            if isinstance(outcome, Exception):
-                future = self._writers.submit(self.sink.give_up, recording_id)
-            else:
-                future = self._writers.submit(self._write, outcome)
+            future = self._writers.submit(self._write, recording_id, outcome)
             self._pending.append(_PendingWrite(recording_id, name, outcome, future))
             self._count_writes(leave=WRITES_PENDING)
 
@@ -221,9 +222,10 @@ class Run:
         errors = [error for error in (outcome, write_error) if isinstance(error, BaseException)]
         self._forbidden = self._forbidden + 1 if any(isinstance(e, RecordingForbidden) for e in errors) else 0
         self._lost = self._lost + 1 if any(isinstance(e, RecordingLost) for e in errors) else 0
-        if isinstance(outcome, LabeledRecording) and write_error is None:
+        written = write.future.result() if write_error is None else None
+        if written is not None:
             self.summary.labeled.append(recording_id)
-            self.reporter.report_labeled(outcome)
+            self.reporter.report_labeled(written)
         elif isinstance(outcome, RecordingSkipped) and write_error is None:
             counted = self.summary.done if isinstance(outcome, RecordingDone) else self.summary.skipped
             counted.append(recording_id)

@@ -15,7 +15,7 @@ ITEMS = {item["param"]: item for item in FORM["parameters"]}
 HOST_ONLY = {
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
-    "details", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
+    "details", "skip-labeled", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
 }  # fmt: skip
 
 
@@ -85,6 +85,11 @@ def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -
         (["--min-confidence", "nan"], "expected a number from 0 to 1|expected a number"),
         (["--silence-dbfs", "quiet"], "--silence-dbfs: got 'quiet'"),
         (["--score-function", "relu"], "got 'relu', expected softmax or sigmoid"),
+        (["--existing-labels", "fill"], "got 'fill', expected replace or fill-gaps or keep"),
+        (
+            ["--skip-labeled", "--existing-labels", "fill-gaps"],
+            "--skip-labeled means --existing-labels keep, but that is fill-gaps; use only one of them",
+        ),
         (["--mode", "quick"], "got 'quick', expected exact or fast"),
         (["--fill", "loop"], "got 'loop', expected pad or repeat"),
         (["--max-hours", "0"], "got '0', expected a number of hours greater than 0"),
@@ -136,6 +141,33 @@ def test_an_unknown_option_cannot_add_lines_to_the_warning() -> None:
     warnings: list[str] = []
     parse(["--foo\nERROR: all is lost", "--data-ids-file", "x"], warn=warnings.append)
     assert "\n" not in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "existing"),
+    [
+        ([], "replace"),
+        (["--existing-labels", ""], "replace"),
+        (["--skip-labeled"], "keep"),
+        (["--skip-labeled", "--existing-labels", "keep"], "keep"),
+        (["--skip-labeled", "--existing-labels="], "keep"),
+        (["--existing-labels", "replace", "--skip-labeled"], "keep"),
+        (["--existing-labels", "fill-gaps"], "fill-gaps"),
+    ],
+)
+def test_skip_labeled_is_a_name_for_keeping_existing_labels(arguments: list[str], existing: str) -> None:
+    assert parse_options(*arguments).existing_labels == existing
+
+
+@pytest.mark.parametrize("arguments", [["--skip-labeled"], ["--existing-labels", "fill-gaps"]])
+def test_overwriting_hand_labels_has_no_effect_if_labels_are_kept_and_a_warning_says_so(arguments: list[str]) -> None:
+    warnings: list[str] = []
+    common = ["--data-ids-file", "ids.json", "--overwrite-hand-labels"]
+    parse([*common, *arguments], warn=warnings.append)
+    existing = "keep" if arguments == ["--skip-labeled"] else "fill-gaps"
+    assert warnings == [f"--overwrite-hand-labels has no effect with --existing-labels {existing}"]
+    parse(common, warn=warnings.append)
+    assert len(warnings) == 1
 
 
 def test_an_empty_value_of_a_flag_means_unset() -> None:

@@ -152,9 +152,10 @@ def test_a_full_disk_gives_one_warning_and_earlier_entries_still_count(tmp_path:
 
 def test_only_recordings_that_were_written_are_recorded_as_done(tmp_path: Path) -> None:
     class Sink:
-        def write(self, labeled: LabeledRecording) -> None:
+        def write(self, labeled: LabeledRecording) -> LabeledRecording:
             if labeled.id == 2:
                 raise RecordingError("refused")
+            return labeled
 
         def give_up(self, recording_id: int) -> None:
             pass

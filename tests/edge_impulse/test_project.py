@@ -21,6 +21,7 @@ from block.edge_impulse.errors import (
     Unreachable,
 )
 from block.edge_impulse.label_owner import fingerprint
+from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project, list_projects
 from block.labeling.job import LABELED_BY
 from block.recording import (
@@ -35,6 +36,7 @@ from block.recording import (
     find_recording_name,
 )
 from block.runtime.memory_file import MemoryFile
+from block.settings import FILL_GAPS, KEEP, REPLACE, ExistingLabels
 
 METADATA = {"labeled_by": LABELED_BY, "ast_labels": "speech", "ast_job": "4f0c"}
 
@@ -84,11 +86,17 @@ class FakeClient:
 
 
 def make_project(
-    client: FakeClient, job: int | None = None, dry_run: bool = False, show_calls: bool = False
+    client: FakeClient,
+    job: int | None = None,
+    dry_run: bool = False,
+    show_calls: bool = False,
+    existing: ExistingLabels = REPLACE,
+    overwrites: bool = False,
 ) -> Project:
     messages: list[str] = []
+    policy = LabelPolicy(METADATA["ast_job"], "other", existing, overwrites, is_preview=job is not None)
     project = Project(
-        client, 1, METADATA, job, dry_run, messages.append, messages.append, show_calls=show_calls,  # type: ignore[arg-type]
+        client, 1, METADATA, job, dry_run, messages.append, messages.append, policy, show_calls=show_calls,  # type: ignore[arg-type]
     )  # fmt: skip
     project.messages = messages  # type: ignore[attr-defined]
     return project
@@ -380,8 +388,7 @@ def test_labels_of_another_job_are_replaced_after_the_metadata_announces_it() ->
 def test_hand_made_labels_are_kept_unless_the_option_overwrites_them(fields: Any) -> None:
     with pytest.raises(RecordingSkipped, match="by hand"):
         make_project(FakeClient(fields)).fetch(7, print)
-    project = make_project(FakeClient(fields))
-    project.overwrite_hand_labels = True
+    project = make_project(FakeClient(fields), overwrites=True)
     assert project.fetch(7, print).id == 7
 
 
@@ -399,9 +406,8 @@ def test_hand_made_labels_are_kept_unless_the_option_overwrites_them(fields: Any
         (make_sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
     ],
 )
-def test_skip_labeled_skips_samples_that_have_labels(fields: Any, is_labeled: bool) -> None:
-    project = make_project(FakeClient(fields))
-    project.skip_labeled = True
+def test_keep_skips_samples_that_have_labels(fields: Any, is_labeled: bool) -> None:
+    project = make_project(FakeClient(fields), existing=KEEP)
     if is_labeled:
         with pytest.raises(RecordingSkipped):
             project.fetch(7, print)
@@ -409,10 +415,9 @@ def test_skip_labeled_skips_samples_that_have_labels(fields: Any, is_labeled: bo
         project.fetch(7, print)
 
 
-def test_with_skip_labeled_the_metadata_also_announces_first_labels() -> None:
+def test_with_keep_the_metadata_also_announces_first_labels() -> None:
     client = FakeClient(make_sample(label=""))
-    project = make_project(client)
-    project.skip_labeled = True
+    project = make_project(client, existing=KEEP)
     project.fetch(7, print)
     project.write(LABELED)
     assert [path.rsplit("/")[-1] for path, _ in find_posts(client)] == ["metadata", "structured-labels", "metadata"]
@@ -427,3 +432,58 @@ def test_a_network_error_is_distinguished_from_a_bad_recording() -> None:
     assert not isinstance(caught.value, RecordingLost)
     with pytest.raises(RunEnded):
         make_project(FakeClient(errors={"raw-data": Unreachable("gone for long")})).fetch(7, print)
+
+
+COUGH = {"startIndex": 4000, "endIndex": 7999, "label": "cough", "labelMap": {"type": "key-values"}}
+PARTLY = [
+    {"startIndex": 0, "endIndex": 3999, "label": "other"}, COUGH, {"startIndex": 8000, "endIndex": 15999, "label": ""},
+]  # fmt: skip
+FILLED = [
+    {"startIndex": 0, "endIndex": 3999, "label": "speech"}, COUGH,
+    {"startIndex": 8000, "endIndex": 15999, "label": "other"},
+]  # fmt: skip
+
+
+def test_gaps_are_filled_and_the_note_about_kept_labels_is_written_before_the_labels() -> None:
+    client = FakeClient(make_sample(structuredLabels=PARTLY, metadata={"site": "north"}))
+    project = make_project(client, existing=FILL_GAPS)
+    project.fetch(7, print)
+    written = project.write(LABELED)
+    assert [(one.start, one.end, one.label) for one in written.segments] == [
+        (0, 4000, "speech"),
+        (8000, 16000, "other"),
+    ]
+    noted = {"ast_kept": "4000-7999", "ast_replacing": fingerprint(FILLED)}
+    assert find_posts(client) == [
+        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **noted}}),
+        ("/api/1/raw-data/7/structured-labels", {"structuredLabels": FILLED}),
+        ("/api/1/raw-data/7/metadata",
+         {"metadata": {"site": "north", **WRITTEN, "ast_segments": fingerprint(FILLED), **noted}}),
+    ]  # fmt: skip
+
+
+def test_a_preview_and_a_dry_run_show_what_filling_gaps_would_write() -> None:
+    client = FakeClient(make_sample(structuredLabels=PARTLY))
+    project = make_project(client, job=12, existing=FILL_GAPS)
+    project.fetch(7, print)
+    project.write(LABELED)
+    metadata = {**WRITTEN, "ast_segments": fingerprint(FILLED), "ast_kept": "4000-7999"}
+    assert find_posts(client)[0][1]["proposedChanges"] == {"structuredLabels": FILLED, "metadata": metadata}
+
+    project = make_project(client, dry_run=True, existing=FILL_GAPS)
+    project.fetch(7, print)
+    project.write(LABELED)
+    assert project.messages == [  # type: ignore[attr-defined]
+        "dry run, nothing was sent: 7 idle01: 0.00–0.25 s speech (0.90), 0.25–0.50 s cough (kept), "
+        "0.50–1.00 s other (0.10)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels", [{"structuredLabels": [{**COUGH, "startIndex": 0, "endIndex": 15999}]}, {"label": "idle"}]
+)
+def test_a_sample_without_gaps_is_skipped_before_its_audio_is_fetched(labels: Any) -> None:
+    client = FakeClient(make_sample(**labels))
+    with pytest.raises(RecordingSkipped, match="nothing to fill"):
+        make_project(client, existing=FILL_GAPS).fetch(7, print)
+    assert [path for _, path, _ in client.calls] == ["/api/1/raw-data/7"]

@@ -33,7 +33,7 @@ from block.settings import ComputeSettings, DecisionSettings, SettingsError, Win
 from block.windows import lay_out_windows_ms
 from tests.conftest import EMBEDDED as EMBEDDED_FOLDER
 from tests.fuzz import riff
-from tests.fuzz.test_fuzz_answers import FOUND, Client
+from tests.fuzz.test_fuzz_answers import FOUND, POLICY, Client
 from tests.fuzz.test_fuzz_audio import lying_flac
 
 RATE_HZ = 16000
@@ -125,7 +125,7 @@ def fetch_with(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
 
     def act(place: Place) -> str:
         client = Client({"sample": {**FOUND, **fields}}, audio or make_wav(np.zeros(1600), "PCM_16"))
-        Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None)  # type: ignore[arg-type]
+        Project(client, 1, {}, None, False, print, print, POLICY).fetch(7, lambda values: None)  # type: ignore[arg-type]
         return "labeled"
 
     return act
@@ -133,7 +133,7 @@ def fetch_with(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
 
 def fetch_nothing(place: Place) -> str:
     client = Client({"success": True}, b"")
-    return Project(client, 1, {}, None, False, print, print).fetch(7, lambda values: None).name  # type: ignore[arg-type]
+    return Project(client, 1, {}, None, False, print, print, POLICY).fetch(7, lambda values: None).name  # type: ignore[arg-type]
 
 
 def read_ids_from(content: bytes) -> Callable[[Place], str]:

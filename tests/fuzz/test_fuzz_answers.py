@@ -14,11 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from block.edge_impulse.errors import StudioError
+from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project, list_projects
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment
 from block.runtime.memory_file import MemoryFile
+from block.settings import EXISTING_LABELS, FILL_GAPS, REPLACE, ExistingLabels
 from tests.fuzz.drawn import any_text, examples, flipped, json_values, nested, odd_numbers
 
+POLICY = LabelPolicy("4f0c", "other")
 FOUND = {
     "id": 7, "filename": "a", "valuesCount": 1600, "frequency": 16000, "sensors": [{"name": "audio", "units": "wav"}],
     "chartType": "chart", "isDisabled": False, "isProcessing": False, "processingError": False, "label": "x",
@@ -34,10 +37,11 @@ def wav(values: int = 1600) -> bytes:
 
 @dataclass
 class Client:
-    """A client that gives every call the same answer and audio. Posted bodies must be JSON."""
+    """A client that gives every call the same answer and audio. Posted bodies must be JSON; `posted` has the last."""
 
     answer: dict[str, Any]
     audio: bytes
+    posted: Any = None
 
     def get_json(self, path: str, **query: Any) -> dict[str, Any]:
         return self.answer
@@ -46,32 +50,45 @@ class Client:
         return MemoryFile(self.audio)
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
-        json.dumps(body).encode("ascii")
+        self.posted = json.loads(json.dumps(body).encode("ascii"))
         return {"success": True}
 
 
-def fetch(answer: dict[str, Any], audio: bytes, **settings: Any) -> Recording | None:
+def fetch(answer: dict[str, Any], audio: bytes, existing: ExistingLabels = REPLACE) -> Recording | None:
     """Fetch a sample with this answer and write labels back; return None for an error that runs report."""
     said: list[str] = []
-    project = Project(Client(answer, audio), 1, {"labeled_by": "x"}, 5, False, said.append, said.append, **settings)  # type: ignore[arg-type]
+    policy = LabelPolicy("4f0c", "other", existing, is_preview=True)
+    client = Client(answer, audio)
+    project = Project(client, 1, {"labeled_by": "x"}, 5, False, said.append, said.append, policy)  # type: ignore[arg-type]
     reserved: list[int] = []
     recording = None
     try:
         recording = project.fetch(7, reserved.append)
         segments = (Segment(0, recording.values, "speech", 0.5),)
         project.write(LabeledRecording(7, recording.name, recording.values, recording.seconds, segments, 1))
+        labels = client.posted["proposedChanges"]["structuredLabels"]
+        ends = [-1, *(one["endIndex"] for one in labels)]
+        assert [one["startIndex"] for one in labels] == [end + 1 for end in ends[:-1]]
+        assert ends[-1] == recording.values - 1
     except (RecordingError, RecordingSkipped, RunEnded):
         project.give_up(7)
     assert all(type(values) is int and values > 0 for values in reserved)
     return recording
 
 
+kept = st.sampled_from(["none", "0-9", "5-3", "0-1599", "7-99999,0-3", "0-" + "9" * 5000])
+odd_labels = st.fixed_dictionaries(
+    {"startIndex": st.integers(-1, 1700) | odd_numbers, "endIndex": st.integers(0, 1700) | odd_numbers,
+     "label": any_text | st.sampled_from(["a", "other", ""]) | json_values},
+    optional={"labelMap": json_values},
+)  # fmt: skip
 odd_fields = dict.fromkeys(FOUND, json_values | odd_numbers | any_text) | {
     "valuesCount": st.integers(1590, 1610) | st.just(3200) | odd_numbers | json_values,
     "frequency": st.sampled_from([16000, 16000.0, 8000, 15990]) | odd_numbers | json_values,
     "sensors": st.lists(json_values | st.fixed_dictionaries({"units": json_values | st.just("WAV")}), max_size=3),
-    "metadata": st.dictionaries(any_text, json_values, max_size=4) | json_values,
-    "structuredLabels": st.lists(st.dictionaries(any_text, json_values, max_size=3), max_size=3) | json_values,
+    "metadata": st.dictionaries(any_text | st.just("ast_kept"), json_values | kept, max_size=4) | json_values,
+    "structuredLabels": st.lists(st.dictionaries(any_text, json_values, max_size=3) | odd_labels, max_size=3)
+    | json_values,
 }  # fmt: skip
 
 
@@ -90,14 +107,18 @@ def audios(draw: Any) -> bytes:
 
 
 @examples(300)
-@given(samples(), audios(), st.booleans())
-@example({**FOUND, "valuesCount": 10**15}, wav(), False)
-@example({**FOUND, "valuesCount": 10**400}, wav(), False)
-@example({**FOUND, "frequency": 10**400}, wav(), False)
-@example({**FOUND, "filename": "x" * (1 << 20)}, wav(), False)
-@example({**FOUND, "metadata": {"\ud800": "\udfff"}}, wav(), False)
-def test_any_sample_is_a_recording_or_fails_with_a_message(fields: dict[str, Any], audio: bytes, skip: bool) -> None:
-    recording = fetch({"success": True, "sample": fields}, audio, skip_labeled=skip)
+@given(samples(), audios(), st.sampled_from(EXISTING_LABELS))
+@example({**FOUND, "valuesCount": 10**15}, wav(), REPLACE)
+@example({**FOUND, "valuesCount": 10**400}, wav(), REPLACE)
+@example({**FOUND, "frequency": 10**400}, wav(), REPLACE)
+@example({**FOUND, "filename": "x" * (1 << 20)}, wav(), REPLACE)
+@example({**FOUND, "metadata": {"\ud800": "\udfff"}}, wav(), REPLACE)
+@example({**FOUND, "structuredLabels": [{"startIndex": 0, "endIndex": 10**400, "label": "a"}]}, wav(), FILL_GAPS)
+@example({**FOUND, "structuredLabels": [{"startIndex": 5, "endIndex": 5, "label": ""}]}, wav(), FILL_GAPS)
+def test_any_sample_is_a_recording_or_fails_with_a_message(
+    fields: dict[str, Any], audio: bytes, existing: ExistingLabels
+) -> None:
+    recording = fetch({"success": True, "sample": fields}, audio, existing)
     if recording is not None:
         assert abs(recording.seconds * 16000 - len(recording.waveform)) <= 200
 
@@ -129,6 +150,7 @@ def test_any_list_of_projects_gives_ids_or_is_a_bad_answer(answer: dict[str, Any
 
 @pytest.mark.parametrize("values", [10**15, 2**31, 15_000, 0, -1])
 def test_a_sample_whose_length_differs_from_its_audio_is_refused_naming_both(values: int) -> None:
-    project = Project(Client({"sample": {**FOUND, "valuesCount": values}}, wav()), 1, {}, None, False, print, print)  # type: ignore[arg-type]
+    client = Client({"sample": {**FOUND, "valuesCount": values}}, wav())
+    project = Project(client, 1, {}, None, False, print, print, POLICY)  # type: ignore[arg-type]
     with pytest.raises(RecordingError, match=f"{values} values|valuesCount is not"):
         project.fetch(7, lambda values: None)

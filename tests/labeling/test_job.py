@@ -72,3 +72,8 @@ def test_the_fingerprint_depends_on_the_arithmetic_and_not_on_the_blocks_version
     monkeypatch.setattr("block.labeling.job.SCORES_VERSION", "0.2.0")
     found.add(compute_fingerprint(usual, "0" * 64, "float32"))
     assert len(found | {before}) == 4
+
+
+def test_filling_gaps_is_part_of_the_fingerprint() -> None:
+    replacing, filling = (compute_fingerprint(job(), "0" * 64, "float32", fills_gaps=fills) for fills in (False, True))
+    assert replacing == "f9113bca5f09" != filling

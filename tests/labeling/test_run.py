@@ -48,10 +48,11 @@ class FakeStudio:
             raise self.trouble[recording_id]
         return Recording(recording_id, f"r{recording_id}", 16000, 16000, np.zeros(16000, np.float32))
 
-    def write(self, labeled: LabeledRecording) -> None:
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
         if labeled.id in self.write_trouble:
             raise self.write_trouble[labeled.id]
         self.written.append(labeled.id)
+        return labeled
 
     def give_up(self, recording_id: int) -> None:
         self.given_up.append(recording_id)
@@ -287,10 +288,10 @@ def test_a_write_that_hangs_does_not_hold_up_a_canceled_run(monkeypatch: pytest.
     hanging = threading.Event()
 
     class Hanging(FakeStudio):
-        def write(self, labeled: LabeledRecording) -> None:
+        def write(self, labeled: LabeledRecording) -> LabeledRecording:
             if labeled.id == 2:
                 hanging.wait(20)
-            super().write(labeled)
+            return super().write(labeled)
 
     stop = threading.Event()
     studio, told = Hanging(), Told()

@@ -64,6 +64,16 @@ def test_this_repository_is_a_block_that_can_be_run():
     assert "--min-agreement" not in given  # shown in fast mode only
 
 
+def test_overwriting_hand_labels_is_only_passed_on_to_a_job_that_replaces_labels():
+    block = read_block(HERE)
+    flag = "--overwrite-hand-labels"
+    assert flag in called_with(block, overwrite_hand_labels="true")
+    for existing in ("fill-gaps", "keep"):
+        given = called_with(block, overwrite_hand_labels="true", existing_labels=existing)
+        assert given[given.index("--existing-labels") + 1] == existing
+        assert flag not in given
+
+
 def test_each_type_becomes_the_documented_arguments():
     block = read_block(TOY)
     assert called_with(block) == [
