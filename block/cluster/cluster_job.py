@@ -76,6 +76,7 @@ class ProjectConnector:
     skip_labeled: bool
     overwrite_hand_labels: bool
     show_calls: bool
+    run_id: str
     needs_key: bool = True
 
     def check(self) -> None:
@@ -86,7 +87,7 @@ class ProjectConnector:
         project = Project(
             client, self.project_id, metadata=dict(self.metadata), job=self.job, dry_run=self.dry_run,
             say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz, skip_labeled=self.skip_labeled,
-            overwrite_hand_labels=self.overwrite_hand_labels, show_calls=self.show_calls,
+            overwrite_hand_labels=self.overwrite_hand_labels, show_calls=self.show_calls, run_id=self.run_id,
         )  # fmt: skip
         return project, project
 

@@ -93,7 +93,7 @@ class ClusterExecutor:
 
         connector = ProjectConnector(
             project.client.endpoint, project.id, project.metadata, project.job, project.dry_run, project.model_rate_hz,
-            project.skip_labeled, project.overwrite_hand_labels, project.show_calls,
+            project.skip_labeled, project.overwrite_hand_labels, project.show_calls, project.run_id,
         )  # fmt: skip
         name, api_key, explain = f"label project {project.id}", project.client.key, run.details is not None
         driver = self._driver(connector, store, keep, run.reporter, run.progress, name, api_key, explain)
