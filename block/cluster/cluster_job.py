@@ -77,6 +77,7 @@ class ProjectConnector:
     dry_run: bool
     model_rate_hz: int
     show_calls: bool
+    run_id: str
     needs_key: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -87,7 +88,7 @@ class ProjectConnector:
         project = Project(
             client, self.project_id, metadata=dict(self.metadata), policy=self.policy, job=self.job,
             dry_run=self.dry_run, say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz,
-            show_calls=self.show_calls,
+            show_calls=self.show_calls, run_id=self.run_id,
         )  # fmt: skip
         return project, project
 

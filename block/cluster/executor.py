@@ -92,7 +92,7 @@ class ClusterExecutor:
 
         connector = ProjectConnector(
             project.client.endpoint, project.id, project.metadata, project.policy, project.job, project.dry_run,
-            project.model_rate_hz, project.show_calls,
+            project.model_rate_hz, project.show_calls, project.run_id,
         )  # fmt: skip
         name, api_key, explain = f"label project {project.id}", project.client.key, run.details is not None
         driver = self._driver(connector, store, keep, run.reporter, run.progress, name, api_key, explain)

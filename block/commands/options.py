@@ -23,6 +23,7 @@ from block.settings import (
     DTYPES,
     EXACT,
     EXISTING_LABELS,
+    FILL_GAPS,
     FILLS,
     KEEP,
     MODES,

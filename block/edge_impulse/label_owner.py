@@ -2,8 +2,9 @@
 
 The metadata that this block writes names the job that set the labels (`ast_job`) and has a fingerprint of the labels
 (`ast_segments`). If the labels no longer match it, someone changed them; a person can also claim labels by setting
-`labeled_by` to `human`. Before replacing labels, the block announces the fingerprint of the new ones (`ast_replacing`),
-so that a run killed between labels and metadata doesn't look like a change by hand.
+`labeled_by` to `human`. Before writing labels, the block announces their fingerprint (`ast_write_` and the fingerprint,
+or `ast_replacing` in block 0.1.0), so that a run killed between labels and metadata doesn't look like a change by hand.
+Announcements stay: a call that is carried out late may bring back labels that have been replaced.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from typing import Any
 from block.edge_impulse.sample import Sample
 from block.labeling.job import LABELED_BY
 
-JOB, SEGMENTS, REPLACING = "ast_job", "ast_segments", "ast_replacing"
+JOB, SEGMENTS, REPLACING, ANNOUNCED = "ast_job", "ast_segments", "ast_replacing", "ast_write_"
 PEOPLE = ("human", "hand", "manual", "user")
 NO_LABELS = "none"
+NOT_OURS = "not ours"  # instead of a fingerprint or a run: labels that are a person's until others replace them
 
 
 class LabelOwner(Enum):
     """Who set a sample's labels. `NONE`: it has no labels. `OTHER`: neither this block nor, as far as known, a person.
 
-    `UNFINISHED`: this block, in a run that was interrupted before it could write the metadata.
+    `UNFINISHED`: this block, in a run that hasn't written the metadata, because it was interrupted or is at work.
     """
 
     NONE = "none"
@@ -63,11 +65,12 @@ def find_owner(sample: Sample, job: str) -> LabelOwner:
         return LabelOwner.PERSON
     if not sample.structured_labels:
         return LabelOwner.OTHER if sample.label else LabelOwner.NONE
-    present = fingerprint(sample.structured_labels)
-    if present == metadata.get(REPLACING) != metadata.get(SEGMENTS):
+    present, described = fingerprint(sample.structured_labels), metadata.get(SEGMENTS)
+    is_announced = metadata.get(ANNOUNCED + present, NOT_OURS) != NOT_OURS or present == metadata.get(REPLACING)
+    if present != described and is_announced:
         return LabelOwner.UNFINISHED
-    if writer != LABELED_BY or SEGMENTS not in metadata:
+    if writer != LABELED_BY or described is None:
         return LabelOwner.OTHER
-    if present != metadata[SEGMENTS]:
+    if present != described:
         return LabelOwner.PERSON
     return LabelOwner.THIS_JOB if metadata.get(JOB) == job else LabelOwner.ANOTHER_JOB

@@ -8,7 +8,7 @@ The rules depend on who set the labels (`block.edge_impulse.label_owner`) and on
 
 Once gaps are filled, a sample has labels of this block next to others. The spans of the others are noted in its
 metadata (`ast_kept`), and later jobs work around them. The note is written together with the announcement of new labels
-(`ast_replacing`), so that a run killed between the calls leaves no label whose origin is unknown.
+(`block.edge_impulse.write_protocol`), so that a run killed between the calls leaves no label whose origin is unknown.
 
 Nothing here does I/O, so a plan can be made again whenever a sample has been read again.
 """
@@ -33,7 +33,7 @@ from block.edge_impulse.existing_labels import (
     parse_spans,
     read_labels,
 )
-from block.edge_impulse.label_owner import REPLACING, SEGMENTS, LabelOwner, find_owner
+from block.edge_impulse.label_owner import ANNOUNCED, NOT_OURS, SEGMENTS, LabelOwner, find_owner, fingerprint
 from block.edge_impulse.sample import Sample
 from block.formatting import make_printable
 from block.labeling.job import LABELED_BY
@@ -47,7 +47,6 @@ from block.recording import (
 from block.settings import FILL_GAPS, KEEP, REPLACE, ExistingLabels
 
 KEPT = "ast_kept"
-NOT_OURS = "not ours"  # instead of the labels' fingerprint: no labels match it, so they count as a person's
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ class LabelPlan:
     """Which labels of a sample stay, and where new ones go.
 
     `existing` are the sample's labels. `kept` are those that stay, in the spans that stay; `gaps` are all other values.
-    `foreign` are the spans of kept labels that this block did not set. With `is_noted`, the metadata says so. With
-    `is_announced`, the metadata must announce new labels before they are written. With `is_by_hand`, some labels that
-    the sample has until then are a person's, but its metadata will no longer show that.
+    `foreign` are the spans of kept labels that this block did not set. With `is_noted`, the metadata says so.
+    `hand_made` is the fingerprint of the labels that the sample has until the new ones are written, if some of them are
+    a person's.
     """
 
     existing: tuple[ExistingLabel, ...]
@@ -65,8 +64,7 @@ class LabelPlan:
     gaps: tuple[ValueSpan, ...]
     foreign: tuple[ValueSpan, ...] = ()
     is_noted: bool = False
-    is_announced: bool = False
-    is_by_hand: bool = False
+    hand_made: str = ""
 
     def select_new(self, labeled: LabeledRecording) -> LabeledRecording:
         """Return only those parts of the new segments that are in gaps."""
@@ -85,10 +83,10 @@ class LabelPlan:
         """Return the sample's labels in the API's format: those that stay, and new ones in the gaps."""
         return combine(self.kept, build_structured_labels(self.select_new(labeled).segments))
 
-    def build_announcement(self, digest: str) -> dict[str, str]:
-        """Return metadata to write before labels whose fingerprint is `digest`."""
-        by_hand = {"labeled_by": LABELED_BY, SEGMENTS: NOT_OURS} if self.is_by_hand else {}
-        return {**by_hand, **self.build_metadata(), REPLACING: digest}
+    def build_announcement(self) -> dict[str, str]:
+        """Return metadata to write when labels are announced, before they are written."""
+        by_hand = {"labeled_by": LABELED_BY, SEGMENTS: NOT_OURS, ANNOUNCED + self.hand_made: NOT_OURS}
+        return {**(by_hand if self.hand_made else {}), **self.build_metadata()}
 
     def build_metadata(self) -> dict[str, str]:
         """Return metadata about kept labels. It is written with the announcement and again after the labels."""
@@ -137,12 +135,11 @@ class LabelPolicy:
         # The metadata of an unfinished sample has to be completed even if it has no gaps.
         if not gaps and owner is not LabelOwner.UNFINISHED:
             raise RecordingSkipped(self._explain_no_gaps())
-        is_noted = fills or KEPT in sample.metadata
-        replaces_hand_labels = overwrites and _parse_noted(sample) != ()
+        is_by_hand = owner is LabelOwner.PERSON or (overwrites and _parse_noted(sample) != ())
         return LabelPlan(
-            existing, kept, gaps, foreign, is_noted,
-            is_announced=is_noted or self.existing == KEEP or SEGMENTS in sample.metadata,
-            is_by_hand=is_noted and (owner is LabelOwner.PERSON or replaces_hand_labels),
+            existing, kept, gaps, foreign,
+            is_noted=fills or KEPT in sample.metadata,
+            hand_made=fingerprint(sample.structured_labels) if is_by_hand else "",
         )  # fmt: skip
 
     def _explain_no_gaps(self) -> str:

@@ -1,8 +1,8 @@
 """An Edge Impulse project as a source of recordings and a sink for their labels.
 
-Labels are either written directly (structured labels, then metadata) or, in a preview job, proposed: one proposal per
-recording and nothing else. Existing metadata is sent along, because a proposal drops missing keys. Which labels of a
-sample stay depends on who set them (`block.edge_impulse.label_policy`).
+Labels are either written directly, step by step (`block.edge_impulse.write_protocol`), or, in a preview job, proposed:
+one proposal per recording and nothing else. Existing metadata is sent along, because a proposal drops missing keys.
+Which labels of a sample stay depends on who set them (`block.edge_impulse.label_policy`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from block import audio
@@ -26,9 +26,19 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.label_owner import REPLACING, SEGMENTS, fingerprint
+from block.edge_impulse.label_owner import SEGMENTS
 from block.edge_impulse.label_policy import LabelPlan, LabelPolicy, plan_for_unread
 from block.edge_impulse.sample import Sample
+from block.edge_impulse.write_protocol import (
+    NewLabels,
+    Pause,
+    Read,
+    Step,
+    WriteLabels,
+    WriteMetadata,
+    create_run_id,
+    write_labels,
+)
 from block.formatting import count, make_printable
 from block.recording import (
     LabeledRecording,
@@ -77,7 +87,8 @@ class Project:
 
     `job` is the preview job to propose to; with None, labels are written directly. With `dry_run`, nothing that changes
     the project is sent: `say` gets a summary of each sample instead, and with `show_calls` the calls too. `warn` gets
-    warnings for the user. `policy` says what to do about labels that samples already have.
+    warnings for the user. `policy` says what to do about labels that samples already have. `run_id` is the same in all
+    workers of a run.
     """
 
     client: StudioClient
@@ -90,24 +101,29 @@ class Project:
     policy: LabelPolicy
     model_rate_hz: int = 16000
     show_calls: bool = False
+    run_id: str = field(default_factory=create_run_id)
     _samples: dict[int, Sample] = field(default_factory=dict)  # fetched, not written yet
     _has_warned: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
         """Read the sample, then its audio. Raise RecordingError, RecordingSkipped or RunEnded."""
-        # In a preview, read what earlier steps of the same action proposed.
-        query = {"proposedActionsJobId": self.job} if self.job is not None else {}
-        path = f"/api/{self.id}/raw-data/{recording_id}"
-        answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **query))
-        sample = self._samples[recording_id] = Sample.from_answer(answer, recording_id)
+        sample = self._samples[recording_id] = self._read(recording_id)
         with name_errors(sample.name):
             sample.check_usable()
             self.policy.plan(sample)
             expect(sample.values)
-            return self._read_audio(sample, path)
+            return self._read_audio(sample)
 
-    def _read_audio(self, sample: Sample, path: str) -> Recording:
+    def _read(self, recording_id: int) -> Sample:
+        # In a preview, read what earlier steps of the same action proposed.
+        query = {"proposedActionsJobId": self.job} if self.job is not None else {}
+        path = f"/api/{self.id}/raw-data/{recording_id}"
+        answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **query))
+        return Sample.from_answer(answer, recording_id)
+
+    def _read_audio(self, sample: Sample) -> Recording:
+        path = f"/api/{self.id}/raw-data/{sample.id}"
         limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
         try:
             wav = self._call(lambda: self.client.get_audio(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
@@ -126,30 +142,62 @@ class Project:
         )  # fmt: skip
 
     def write(self, labeled: LabeledRecording) -> LabeledRecording:
-        """Write or propose the labels of a fetched recording, together with those that stay."""
+        """Write or propose the labels of a fetched recording, together with those that stay. Return the new ones.
+
+        Raise RecordingError, RecordingSkipped or RunEnded.
+        """
         sample = self._samples.pop(labeled.id, None)
         plan = self.policy.plan(sample) if sample else plan_for_unread(labeled.values)
-        written = plan.select_new(labeled)
-        labels = plan.build_labels(written)
-        digest = fingerprint(labels)
-        old = sample.metadata if sample else {}
-        new = {**old, **self.metadata, **plan.build_metadata(), "ast_mode": labeled.mode, SEGMENTS: digest}
         if self.dry_run:
-            self._say_dry_run(labeled.id, labeled.name, _describe_labels(plan, written))
-        if self.job is not None:
-            try:
-                self._propose(labeled.id, {"structuredLabels": labels, "metadata": new})
-            except RecordingError:
-                self._propose(labeled.id, sample.as_proposal() if sample else {})
-                raise
-            return written
+            self._say_dry_run(labeled.id, labeled.name, _describe_labels(plan, plan.select_new(labeled)))
+        if self.job is None:
+            return self._write_directly(labeled, sample)
+        new = self._build(plan, labeled)
+        metadata = {**(sample.metadata if sample else {}), **new.metadata, SEGMENTS: new.digest}
+        try:
+            self._propose(labeled.id, {"structuredLabels": new.labels, "metadata": metadata})
+        except RecordingError:
+            self._propose(labeled.id, sample.as_proposal() if sample else {})
+            raise
+        return plan.select_new(labeled)
+
+    def _write_directly(self, labeled: LabeledRecording, sample: Sample | None) -> LabeledRecording:
+        """Carry out the steps of the write protocol. A dry run goes on from the `sample` that was fetched."""
+        written = labeled
+
+        def compose(found: Sample) -> NewLabels:
+            nonlocal written
+            found.check_usable()
+            if found.values != labeled.values:
+                raise RecordingError(f"its audio changed: it had {labeled.values} values, now it has {found.values}")
+            plan = self.policy.plan(found)
+            written = plan.select_new(labeled)
+            return self._build(plan, labeled)
+
         path = f"/api/{self.id}/raw-data/{labeled.id}"
-        if plan.is_announced:
-            self._post(f"{path}/metadata", {"metadata": {**old, **plan.build_announcement(digest)}})
-            new[REPLACING] = digest
-        self._post(f"{path}/structured-labels", {"structuredLabels": labels})
-        self._post(f"{path}/metadata", {"metadata": new})
+        steps = write_labels(self.run_id, compose)
+        step: Step | None = next(steps)
+        while step is not None:
+            match step:
+                case Read():
+                    sample = sample if self.dry_run and sample else self._read(labeled.id)
+                case WriteMetadata(metadata):
+                    self._post(f"{path}/metadata", {"metadata": metadata})
+                    sample = replace(sample, metadata=metadata) if sample else None
+                case WriteLabels(labels):
+                    self._post(f"{path}/structured-labels", {"structuredLabels": labels})
+                    sample = replace(sample, structured_labels=labels) if sample else None
+                case Pause(seconds):
+                    self.client.stop.wait(seconds)
+            try:
+                step = steps.send(sample)
+            except StopIteration:
+                step = None
         return written
+
+    def _build(self, plan: LabelPlan, labeled: LabeledRecording) -> NewLabels:
+        metadata = {**self.metadata, **plan.build_metadata(), "ast_mode": labeled.mode}
+        return NewLabels(plan.build_labels(labeled), metadata, plan.build_announcement())
 
     def give_up(self, recording_id: int) -> None:
         """Leave a recording without labels. In a preview, propose it unchanged, so that the preview still shows it."""

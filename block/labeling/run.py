@@ -219,6 +219,8 @@ class Run:
 
     def _count(self, write: _PendingWrite, write_error: BaseException | None) -> None:
         recording_id, outcome = write.recording_id, write.outcome
+        if isinstance(write_error, RecordingSkipped):  # only the last look at the recording showed this
+            outcome, write_error = write_error, None
         errors = [error for error in (outcome, write_error) if isinstance(error, BaseException)]
         self._forbidden = self._forbidden + 1 if any(isinstance(e, RecordingForbidden) for e in errors) else 0
         self._lost = self._lost + 1 if any(isinstance(e, RecordingLost) for e in errors) else 0

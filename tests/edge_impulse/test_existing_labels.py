@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,9 +21,10 @@ from block.edge_impulse.existing_labels import (
     parse_spans,
     read_labels,
 )
-from block.edge_impulse.label_owner import SEGMENTS, LabelOwner, find_owner, fingerprint
+from block.edge_impulse.label_owner import LabelOwner, find_owner
 from block.edge_impulse.label_policy import KEPT, LabelPlan, LabelPolicy
 from block.edge_impulse.sample import Sample
+from block.edge_impulse.write_protocol import NewLabels, WriteLabels, WriteMetadata, write_labels
 from block.labeling.job import LABELED_BY
 from block.recording import Evidence, LabeledRecording, RecordingDone, RecordingError, RecordingSkipped, Segment
 from block.settings import FILL_GAPS, KEEP, REPLACE, ExistingLabels
@@ -162,7 +164,7 @@ class Job:
         return LabelPolicy(self.id, self.other_label, self.existing, self.overwrites).plan(sample)
 
     def run(self, studio: Studio, posts: int = 3) -> bool:
-        """Label the sample with calls in the order of `Project.write`, and get killed after `posts` of them.
+        """Label the sample with the calls of the write protocol, and get killed after `posts` of them.
 
         Return False if the sample was skipped.
         """
@@ -174,22 +176,26 @@ class Job:
             posts -= 1
             change()
 
-        sample = studio.read()
-        try:
+        def compose(sample: Sample) -> NewLabels:
             plan = self.plan(sample)
+            labels = plan.build_labels(LabeledRecording(7, "a", VALUES, 1.0, self.segments, 1))
+            metadata = {"labeled_by": LABELED_BY, "ast_job": self.id, **plan.build_metadata()}
+            return NewLabels(labels, metadata, plan.build_announcement())
+
+        steps = write_labels(self.id, compose)
+        try:
+            step = next(steps)
+            while True:
+                match step:
+                    case WriteMetadata(metadata):
+                        post(partial(setattr, studio, "metadata", metadata))
+                    case WriteLabels(labels):
+                        post(partial(setattr, studio, "labels", labels))
+                step = steps.send(studio.read())
         except RecordingSkipped:
             return False
-        labels = plan.build_labels(LabeledRecording(7, "a", VALUES, 1.0, self.segments, 1))
-        digest = fingerprint(labels)
-        new = {**sample.metadata, "labeled_by": LABELED_BY, "ast_job": self.id, **plan.build_metadata()}
-        new |= {SEGMENTS: digest}
-        if plan.is_announced:
-            announced = {**sample.metadata, **plan.build_announcement(digest)}
-            new["ast_replacing"] = digest
-            post(lambda: setattr(studio, "metadata", announced))
-        post(lambda: setattr(studio, "labels", labels))
-        post(lambda: setattr(studio, "metadata", new))
-        return True
+        except StopIteration:
+            return True
 
 
 def tile(*parts: tuple[int, str]) -> tuple[Segment, ...]:

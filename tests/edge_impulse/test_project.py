@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,14 +60,20 @@ def make_sample(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeClient:
-    """Return fixed answers, record every call, and raise `errors` for paths that contain their keys."""
+    """Keep one sample, record every call, and raise `errors` for paths that contain their keys.
+
+    Before each call, `interfere` gets the fields of the sample, the method and the path, and may change the sample.
+    """
 
     fields: dict[str, Any] = field(default_factory=make_sample)
     audio: bytes = field(default_factory=make_wav)
     errors: dict[str, StudioError] = field(default_factory=dict)
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
+    interfere: Callable[[dict[str, Any], str, str], None] = lambda fields, method, path: None
+    stop: Any = field(default_factory=lambda: SimpleNamespace(wait=lambda seconds: None))
 
     def _record(self, method: str, path: str, content: Any) -> None:
+        self.interfere(self.fields, method, path.rsplit("/", 1)[-1])
         self.calls.append((method, path, content))
         for part, error in self.errors.items():
             if part in path:
@@ -82,6 +90,8 @@ class FakeClient:
 
     def post_json(self, path: str, body: Any) -> dict[str, Any]:
         self._record("POST", path, body)
+        if "proposedChanges" not in body:
+            self.fields.update(body)
         return {"success": True}
 
 
@@ -96,7 +106,8 @@ def make_project(
     messages: list[str] = []
     policy = LabelPolicy(METADATA["ast_job"], "other", existing, overwrites, is_preview=job is not None)
     project = Project(
-        client, 1, METADATA, job, dry_run, messages.append, messages.append, policy, show_calls=show_calls,  # type: ignore[arg-type]
+        client, 1, METADATA, job, dry_run, messages.append, messages.append, policy,  # type: ignore[arg-type]
+        show_calls=show_calls, run_id="run 2",
     )  # fmt: skip
     project.messages = messages  # type: ignore[attr-defined]
     return project
@@ -110,6 +121,7 @@ LABELS = [
     {"startIndex": 8000, "endIndex": 15999, "label": "other"},
 ]
 
+ANNOUNCEMENT = f"ast_write_{fingerprint(LABELS)}"
 WRITTEN = {**METADATA, "ast_mode": LABELED.mode, "ast_segments": fingerprint(LABELS)}
 
 
@@ -117,15 +129,84 @@ def find_posts(client: FakeClient) -> list[tuple[str, Any]]:
     return [(path, body) for method, path, body in client.calls if method == "POST"]
 
 
-def test_labels_are_written_before_metadata_and_other_metadata_is_kept() -> None:
-    client = FakeClient(make_sample(metadata={"site": "north", "labeled_by": "another block"}))
+def test_labels_are_announced_written_and_described_and_other_metadata_is_kept() -> None:
+    metadata = {"site": "north", "labeled_by": "another block"}
+    client = FakeClient(make_sample(metadata=metadata))
     project = make_project(client)
     project.fetch(7, print)
     project.write(LABELED)
-    assert find_posts(client) == [
-        ("/api/1/raw-data/7/structured-labels", {"structuredLabels": LABELS}),
-        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **WRITTEN}}),
+    path = "/api/1/raw-data/7"
+    assert [(method, path) for method, path, _ in client.calls[2:]] == [
+        ("GET", path), ("POST", f"{path}/metadata"), ("POST", f"{path}/structured-labels"),
+        ("GET", path), ("POST", f"{path}/metadata"), ("GET", path),
+    ]  # fmt: skip
+    assert [body for _, body in find_posts(client)] == [
+        {"metadata": {**metadata, ANNOUNCEMENT: "run 2"}},
+        {"structuredLabels": LABELS},
+        {"metadata": {"site": "north", **WRITTEN, ANNOUNCEMENT: "run 2 done"}},
     ]
+
+
+def test_what_changed_while_the_model_was_busy_is_kept() -> None:
+    client = FakeClient(make_sample(metadata={"site": "north"}))
+    project = make_project(client)
+    project.fetch(7, print)
+    client.fields["metadata"] = {"site": "south", "owner": "a person"}
+    project.write(LABELED)
+    assert client.fields["metadata"] == {"site": "south", "owner": "a person", **WRITTEN, ANNOUNCEMENT: "run 2 done"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"metadata": {"labeled_by": "human"}}, RecordingSkipped, "by hand"),
+        ({"isDisabled": True}, RecordingSkipped, "disabled"),
+        ({"valuesCount": 8000}, RecordingError, "its audio changed: it had 16000 values, now it has 8000"),
+        ({"structuredLabels": LABELS, "metadata": WRITTEN}, RecordingDone, "same settings"),
+    ],
+)
+def test_a_sample_that_must_not_be_labeled_any_longer_is_left_alone(
+    changes: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    client = FakeClient()
+    project = make_project(client)
+    project.fetch(7, print)
+    client.fields.update(changes)
+    with pytest.raises(kind, match=message):
+        project.write(LABELED)
+    assert find_posts(client) == []
+
+
+def test_a_sample_that_a_later_run_has_labeled_meanwhile_fails() -> None:
+    theirs = [{"startIndex": 0, "endIndex": 15999, "label": "dog"}]
+    digest = fingerprint(theirs)
+
+    def label_as_run_3(fields: dict[str, Any], method: str, path: str) -> None:
+        if ANNOUNCEMENT in fields.get("metadata", {}) and (method, path) == ("GET", "7"):
+            metadata = {**METADATA, "ast_segments": digest, "ast_job": "0123", f"ast_write_{digest}": "run 3 done"}
+            fields.update(structuredLabels=theirs, metadata={**fields["metadata"], **metadata})
+
+    client = FakeClient(interfere=label_as_run_3)
+    project = make_project(client)
+    project.fetch(7, print)
+    with pytest.raises(RecordingError, match="another job is labeling this sample"):
+        project.write(LABELED)
+    assert client.fields["structuredLabels"] == theirs
+
+
+def test_a_sample_whose_labels_a_person_changes_right_after_they_were_written_is_skipped() -> None:
+    theirs = [{"startIndex": 0, "endIndex": 15999, "label": "dog"}]
+
+    def edit(fields: dict[str, Any], method: str, path: str) -> None:
+        if fields.get("metadata", {}).get("ast_segments"):
+            fields["structuredLabels"] = theirs
+
+    client = FakeClient(interfere=edit)
+    project = make_project(client)
+    project.fetch(7, print)
+    with pytest.raises(RecordingSkipped, match="by hand"):
+        project.write(LABELED)
+    assert client.fields["structuredLabels"] == theirs
 
 
 def test_a_preview_reads_earlier_proposals_and_only_sends_one_proposal() -> None:
@@ -189,9 +270,9 @@ def test_a_verbose_dry_run_prints_the_calls_and_sends_nothing(job: int | None) -
     project.give_up(8)
     assert find_posts(client) == []
     calls = [line for line in project.messages if "POST" in line]  # type: ignore[attr-defined]
-    expected = ["structured-labels", "metadata"] if job is None else ["propose-changes", "propose-changes"]
+    expected = ["metadata", "structured-labels", "metadata"] if job is None else ["propose-changes", "propose-changes"]
     assert [line.split("{")[0].rsplit("/", 1)[1].strip() for line in calls] == expected
-    assert '"startIndex": 0, "endIndex": 7999, "label": "speech"' in calls[0]
+    assert any('"startIndex": 0, "endIndex": 7999, "label": "speech"' in call for call in calls)
 
 
 @pytest.mark.parametrize("job", [None, 12])
@@ -363,17 +444,12 @@ def test_a_preview_also_proposes_labels_for_samples_that_are_done() -> None:
     assert len(find_posts(client)) == 1
 
 
-def test_labels_of_another_job_are_replaced_after_the_metadata_announces_it() -> None:
-    client = FakeClient(make_labeled_sample(ast_job="0123", ast_segments=fingerprint(LABELS)))
+def test_labels_of_another_job_are_replaced() -> None:
+    client = FakeClient(make_labeled_sample(ast_job="0123"))
     project = make_project(client)
     project.fetch(7, print)
     project.write(LABELED)
-    (path, announced), (labels_path, _), (_, last) = find_posts(client)
-    assert path.endswith("/metadata")
-    assert labels_path.endswith("/structured-labels")
-    assert announced["metadata"]["ast_job"] == "0123"
-    assert announced["metadata"]["ast_replacing"] == last["metadata"]["ast_segments"] == fingerprint(LABELS)
-    assert last["metadata"]["ast_job"] == "4f0c"
+    assert client.fields["metadata"]["ast_job"] == "4f0c"
 
 
 @pytest.mark.parametrize(
@@ -404,6 +480,8 @@ def test_hand_made_labels_are_kept_unless_the_option_overwrites_them(fields: Any
         # The run stopped after the labels and before the final metadata, so this sample is not finished.
         (make_labeled_sample(ast_job="0123", ast_segments="before", ast_replacing=fingerprint(LABELS)), False),
         (make_sample(structuredLabels=LABELS, metadata={"ast_replacing": fingerprint(LABELS)}), False),
+        (make_sample(structuredLabels=LABELS, metadata={ANNOUNCEMENT: "run 1"}), False),
+        (make_labeled_sample(ast_segments="of another job", **{ANNOUNCEMENT: "run 1 done"}), False),
     ],
 )
 def test_keep_skips_samples_that_have_labels(fields: Any, is_labeled: bool) -> None:
@@ -413,14 +491,6 @@ def test_keep_skips_samples_that_have_labels(fields: Any, is_labeled: bool) -> N
             project.fetch(7, print)
     else:
         project.fetch(7, print)
-
-
-def test_with_keep_the_metadata_also_announces_first_labels() -> None:
-    client = FakeClient(make_sample(label=""))
-    project = make_project(client, existing=KEEP)
-    project.fetch(7, print)
-    project.write(LABELED)
-    assert [path.rsplit("/")[-1] for path, _ in find_posts(client)] == ["metadata", "structured-labels", "metadata"]
 
 
 def test_a_network_error_is_distinguished_from_a_bad_recording() -> None:
@@ -453,12 +523,14 @@ def test_gaps_are_filled_and_the_note_about_kept_labels_is_written_before_the_la
         (0, 4000, "speech"),
         (8000, 16000, "other"),
     ]
-    noted = {"ast_kept": "4000-7999", "ast_replacing": fingerprint(FILLED)}
+    noted, announcement = {"ast_kept": "4000-7999"}, f"ast_write_{fingerprint(FILLED)}"
     assert find_posts(client) == [
-        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **noted}}),
+        ("/api/1/raw-data/7/metadata", {"metadata": {"site": "north", **noted, announcement: "run 2"}}),
         ("/api/1/raw-data/7/structured-labels", {"structuredLabels": FILLED}),
         ("/api/1/raw-data/7/metadata",
-         {"metadata": {"site": "north", **WRITTEN, "ast_segments": fingerprint(FILLED), **noted}}),
+         {"metadata": {
+             "site": "north", **WRITTEN, "ast_segments": fingerprint(FILLED), **noted, announcement: "run 2 done",
+         }}),
     ]  # fmt: skip
 
 

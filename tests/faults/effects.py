@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.faults.layer import ConnectionEnded, Effect, Exchange
 from tests.faults.wire import Answer
@@ -169,6 +170,23 @@ def deletes_then(exchange: Exchange) -> None:
     answer = exchange.forward()
     exchange.layer.delete(exchange.request.sample or 0)
     exchange.answer(answer)
+
+
+def someone_writes_then(**calls: object) -> Effect:
+    """Carry out the call; then somebody else makes these calls about the same sample, with these bodies."""
+
+    def effect(exchange: Exchange) -> None:
+        answer, request = exchange.forward(), exchange.request
+        for call, content in calls.items():
+            body = json.dumps(content).encode()
+            headers = {name: text for name, text in request.headers.items() if name.lower() != "content-length"}
+            headers |= {"Content-Type": "application/json"}
+            target = f"/v1/api/1/raw-data/{request.sample}/{call.replace('_', '-')}"
+            changed = replace(request, method="POST", target=target, headers=headers, body=body)
+            assert exchange.layer.forward(changed).status == 200
+        exchange.answer(answer)
+
+    return effect
 
 
 def goes_down_then(seconds: float = math.inf) -> Effect:

@@ -71,11 +71,12 @@ def _check_output(row: Row, outcome: Outcome, key: str, ids: set[int]) -> list[s
     if not counts:
         return [*found, "the last line does not count the recordings"]
     total, labeled, failed, not_reached = (int(one or 0) for one in counts[0].groups())
-    left = ids - outcome.labeled - outcome.failed
+    left = ids - outcome.labeled - outcome.failed - set(row.keeps)
     if (total, labeled, failed, not_reached) != (len(ids), len(outcome.labeled), len(outcome.failed), len(left)):
         found.append(f"the last line counts {counts[0].group()!r}, the lines before it say otherwise")
-    if outcome.unlabeled is None or set(outcome.unlabeled) != ids - outcome.labeled:
-        found.append(f"the ids file of failures holds {outcome.unlabeled}, expected {ids - outcome.labeled}")
+    unlabeled = outcome.failed | left
+    if outcome.unlabeled is None or set(outcome.unlabeled) != unlabeled:
+        found.append(f"the ids file of failures holds {outcome.unlabeled}, expected {unlabeled}")
     if not row.ends and outcome.failed != set(row.failed):
         found.append(f"failed: {outcome.failed}, expected {set(row.failed)}")
     if not row.ends and left:
@@ -91,6 +92,10 @@ def _check_states(
     found = []
     for sample_id, state in after.items():
         first, last = before[sample_id], undisturbed[sample_id]
+        if sample_id in row.keeps:
+            if state.labels == last.labels or not state.labels:
+                found.append(f"sample {sample_id} lost the labels that somebody else gave it: {state}")
+            continue
         labels_only = State(last.labels, first.metadata)
         if sample_id in outcome.labeled:
             allowed = [last]
@@ -102,6 +107,8 @@ def _check_states(
             allowed = [{"nothing": first, "labels": labels_only, "all": last}[row.leaves]]
         if state not in allowed:
             found.append(f"sample {sample_id} is left as {state}, expected {' or '.join(map(str, allowed))}")
+        if row.job is None and state.labels != first.labels and not state.is_announced:
+            found.append(f"sample {sample_id} has labels that were not announced")
     return found
 
 

@@ -55,7 +55,8 @@ class Row:
 
     The recordings in `failed` must fail, and all others must get the labels of a run without faults. `leaves` is what
     Studio has for the failed ones afterward: nothing, the labels without their metadata, or all (only the answers were
-    lost). If the run `ends` early, timing decides which recordings fail and which the run never reaches.
+    lost). Those in `keeps` have the labels that somebody else gave them, and are skipped unless they fail. If the run
+    `ends` early, timing decides which recordings fail and which the run never reaches.
 
     `job` is a preview job. `read_s` is the read timeout in tests. `patient` rows use a longer first retry wait in
     tests, so that even on a busy machine the outage is over before the retry.
@@ -70,6 +71,7 @@ class Row:
     code: int = 0
     failed: tuple[int, ...] = ()
     leaves: Literal["nothing", "labels", "all"] = "nothing"
+    keeps: tuple[int, ...] = ()
     ends: bool = False
     lengths_s: tuple[float, ...] = LENGTHS_S
     job: int | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from block.edge_impulse.label_owner import ANNOUNCED, fingerprint
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
@@ -22,10 +23,14 @@ Labels = tuple[tuple[int, int, str], ...]
 
 @dataclass(frozen=True)
 class State:
-    """What Studio has stored for a sample. `labels` is None until they are first set."""
+    """What Studio has stored for a sample. `labels` is None until they are first set.
+
+    `metadata` leaves out announcements of labels; `is_announced` is whether one is for these labels.
+    """
 
     labels: Labels | None
     metadata: tuple[tuple[str, str], ...]
+    is_announced: bool = field(default=True, compare=False)
 
 
 @dataclass
@@ -61,7 +66,8 @@ class Stage:
         labels = sample.structured_labels
         return State(
             None if labels is None else tuple((one.start_index, one.end_index, one.label) for one in labels),
-            tuple(sorted(sample.metadata.items())),
+            tuple(sorted((name, text) for name, text in sample.metadata.items() if not name.startswith(ANNOUNCED))),
+            ANNOUNCED + fingerprint([one.to_json() for one in labels or ()]) in sample.metadata,
         )
 
 

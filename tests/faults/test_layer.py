@@ -125,7 +125,7 @@ def test_redirects_point_to_the_right_address_and_the_other_host_records_request
 ) -> None:
     faults = [
         Fault(effects.redirects(302, effects.same_address), ("wav",)),
-        Fault(effects.redirects(307, effects.another_host), ("get-sample",)),
+        Fault(effects.redirects(307, effects.another_host), ("read-again",)),
     ]
     with in_front_of(stage.address.port, faults) as layer:
         assert get(layer).headers["Location"] == "/v1/api/1/raw-data/2/wav?axisIx=0"

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 LOOPBACK = "127.0.0.1"
 LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER value: closing the socket resets the connection
+ANNOUNCEMENT_DONE = re.compile(rb'"ast_write_\w+": "[^"]* done"')
 CALLS = re.compile(r"/v1/api/(?:(projects)|\d+/raw-data/(\d+)(?:/([a-z-]+))?)(?:\?.*)?")
 
 
@@ -22,7 +23,8 @@ CALLS = re.compile(r"/v1/api/(?:(projects)|\d+/raw-data/(\d+)(?:/([a-z-]+))?)(?:
 class Request:
     """One request.
 
-    `call` is `projects`, `get-sample`, the last part of the path of another call about a sample, or `unknown`.
+    `call` is `projects`, `get-sample`, the last part of the path of another call about a sample, or `unknown`; metadata
+    that only announces labels is an `announcement`, and the layer calls reading a sample after its audio `read-again`.
     `sample` is the sample id in the path, if any. `at_s` is when the request arrived, by `time.monotonic()`.
     """
 
@@ -62,6 +64,8 @@ def read_request(reader: BinaryIO) -> Request | None:
     found = CALLS.fullmatch(line[1])
     projects, sample, call = found.groups() if found else (None, None, "unknown")
     call = projects or call or "get-sample"
+    if call == "metadata" and b"ast_write_" in body and not ANNOUNCEMENT_DONE.search(body):
+        call = "announcement"
     return Request(line[0], line[1], headers, body or b"", call, int(sample) if sample else None, time.monotonic())
 
 

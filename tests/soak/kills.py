@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from block.edge_impulse.label_owner import ANNOUNCED
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 from block.runtime.limits import THREADS
@@ -157,10 +158,17 @@ def start(folder: Path, environment: dict[str, str], *arguments: str) -> subproc
 
 
 def state(project: LocalProject, scenario: Scenario) -> dict[int, Any]:
-    """Return label, segments and metadata of every sample, as the scenario's run wrote or proposed them."""
+    """Return label, segments and metadata of every sample, as the scenario's run wrote or proposed them.
+
+    Leave out announcements of labels, which differ from run to run.
+    """
     samples = project.samples(JOB if scenario.is_preview else None)
     return {
-        one.id: [one.label, [label.to_json() for label in one.structured_labels or ()], dict(one.metadata)]
+        one.id: [
+            one.label,
+            [label.to_json() for label in one.structured_labels or ()],
+            {name: text for name, text in one.metadata.items() if not name.startswith(ANNOUNCED)},
+        ]
         for one in samples
     }
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from block.edge_impulse.label_owner import PEOPLE, SEGMENTS, fingerprint
+from block.edge_impulse.label_owner import ANNOUNCED, PEOPLE, REPLACING, SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio.api.list_query import Query
 from block.local_studio.data import rows as database_rows
@@ -195,18 +195,20 @@ def find_labeler(sample: LocalSample) -> str:
     """Return who labeled a sample: NO_ONE, HAND, BLOCK, or OTHER if nothing says so.
 
     If the labels of this block have changed since it wrote them, a person changed them, as the block itself assumes.
+    Labels that it announced are its own, even if it was interrupted before it described them.
     """
     if not sample.structured_labels and not sample.label:
         return NO_ONE
     writer = sample.metadata.get("labeled_by", "").strip().lower()
-    if not writer:
-        return OTHER
     if writer in PEOPLE:
         return HAND
+    digest = fingerprint([one.to_json() for one in sample.structured_labels or ()])
+    if ANNOUNCED + digest in sample.metadata or digest == sample.metadata.get(REPLACING):
+        return BLOCK
+    if not writer:
+        return OTHER
     written = sample.metadata.get(SEGMENTS)
-    if writer == LABELED_BY and written and sample.structured_labels:
-        return BLOCK if fingerprint([one.to_json() for one in sample.structured_labels]) == written else HAND
-    return BLOCK
+    return HAND if writer == LABELED_BY and written and sample.structured_labels and digest != written else BLOCK
 
 
 def count_totals(rows: Sequence[RecordingRow]) -> dict[str, float]:

@@ -9,5 +9,6 @@ from tests.faults.rows.connections import ROWS as CONNECTIONS
 from tests.faults.rows.redirects import ROWS as REDIRECTS
 from tests.faults.rows.refusals import ROWS as REFUSALS
 from tests.faults.rows.statuses import ROWS as STATUSES
+from tests.faults.rows.writers import ROWS as WRITERS
 
-ROWS: tuple[Row, ...] = (*CONNECTIONS, *BODIES, *STATUSES, *ANSWERS, *REFUSALS, *REDIRECTS)
+ROWS: tuple[Row, ...] = (*CONNECTIONS, *BODIES, *STATUSES, *ANSWERS, *REFUSALS, *REDIRECTS, *WRITERS)
