@@ -1,9 +1,8 @@
-"""Read answers: limit the size of the body, check status and `success`, and describe why a try failed."""
+"""Interpret answers: check status and `success`, and describe why a try failed."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import requests
@@ -14,7 +13,6 @@ from block.edge_impulse.retries import Timeouts, retry_after_s
 from block.runtime.memory_file import MemoryFile
 
 Json = dict[str, Any]
-READ_BYTES = 1 << 16
 START_BYTES = 1 << 12  # of an answer, to tell audio from text
 
 
@@ -48,37 +46,9 @@ def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
             return TryFailed("no connection could be made", is_unreachable=True)
         return TryFailed("the connection broke off")
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return TryFailed("the answer has two different Content-Lengths")
     return TryFailed(type(error).__name__)
-
-
-def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int, call: str) -> MemoryFile:
-    """Return the decompressed body. Raise BadAnswer if it exceeds the limit, TryFailed if it breaks off or stalls.
-
-    It stalls if fewer than `timeouts.stall_bytes` arrive within `timeouts.read_s` seconds before its end.
-    """
-    # Read in blocks, because `response.content` would need twice the memory. `read1` returns what has arrived; waiting
-    # for full blocks would hide that the body is slow.
-    body = MemoryFile()
-    start, start_size = time.monotonic(), 0
-    try:
-        while block := response.raw.read1(READ_BYTES, decode_content=True):
-            body.write(block)
-            size = body.size
-            if size > limit_bytes:
-                raise BadAnswer(f"{call}: the answer is longer than the limit of {limit_bytes} bytes")
-            now = time.monotonic()
-            if size - start_size >= timeouts.stall_bytes:
-                start, start_size = now, size
-            elif now - start > timeouts.read_s:
-                raise TryFailed(f"the answer stalled: only {size - start_size} bytes in {now - start:.0f} s")
-    except BaseException as error:
-        response.close()  # otherwise the rest would be read as the next answer on this connection
-        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            raise TryFailed(f"the answer stalled: no data for {timeouts.read_s:g} s") from None
-        if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
-            raise TryFailed(f"the answer broke off after {body.size} bytes") from None
-        raise
-    return body
 
 
 def parse_json(response: requests.Response, body: MemoryFile, call: str) -> Json:
