@@ -52,10 +52,12 @@ def read_body(
             raise TryFailed(f"the answer broke off after {body.size} bytes")
     except BaseException as error:
         response.close()  # otherwise the rest would be read as the next answer on this connection
+        size = body.size
+        body.close()
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
             raise TryFailed(f"the answer stalled: no data for {timeouts.read_s:g} s") from None
         if isinstance(error, (urllib3.exceptions.HTTPError, OSError, zlib.error)):
-            raise TryFailed(f"the answer broke off after {body.size} bytes") from None
+            raise TryFailed(f"the answer broke off after {size} bytes") from None
         raise
     return body
 

@@ -23,6 +23,7 @@ from block.edge_impulse.body import ENCODINGS, read_body
 from block.edge_impulse.endpoint import contains_key, is_loopback, normalize_endpoint, origin
 from block.edge_impulse.errors import ConnectionFailed, Redirected, Refused, StudioError, Unreachable
 from block.edge_impulse.response import (
+    JSON_BYTES,
     Json,
     TryFailed,
     describe_error,
@@ -52,7 +53,6 @@ ADDRESS_ERRORS = (
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidProxyURL,
 )
-JSON_BYTES = 64 << 20
 MAX_REDIRECTS = 5
 Answer = TypeVar("Answer")
 Parser = Callable[[requests.Response, MemoryFile, str], Answer]  # arguments: an answer, its body, and the call as text

@@ -14,6 +14,11 @@ from block.runtime.memory_file import MemoryFile
 
 Json = dict[str, Any]
 START_BYTES = 1 << 12  # of an answer, to tell audio from text
+# Limits of JSON: 4 MiB of empty lists would take 100 MB as Python objects. About seven of these characters describe a
+# labeled segment.
+JSON_BYTES = 4 << 20
+JSON_VALUES = 1 << 18
+STRUCTURE = (b"[", b"{", b",", b":")
 
 
 class TryFailed(Exception):
@@ -52,7 +57,12 @@ def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
 
 
 def parse_json(response: requests.Response, body: MemoryFile, call: str) -> Json:
-    """Return the JSON object in an answer. Raise Refused, or TryFailed for other content such as a proxy's page."""
+    """Return the JSON object in an answer.
+
+    Raise Refused, BadAnswer if it needs too much memory, or TryFailed for other content such as a proxy's page.
+    """
+    if response.ok and (excess := _describe_excess(body)):
+        raise BadAnswer(f"{call}: the answer {excess}")
     answer: Json = _load_json(body)
     if response.ok and not isinstance(answer, dict):
         raise TryFailed(f"HTTP {response.status_code} with a body that is not a JSON object")
@@ -81,8 +91,24 @@ def describe_error(response: requests.Response, body: MemoryFile) -> str:
 
 
 def _load_json(body: MemoryFile) -> Any:
-    body.seek(0)
+    """Return the JSON in a body, or None if there is none, or too much of it."""
+    if _describe_excess(body):
+        return None
     try:
-        return json.loads(body.read())
+        return json.loads(_read_all(body))
     except (ValueError, RecursionError):
         return None
+
+
+def _describe_excess(body: MemoryFile) -> str:
+    """Return in which way a body has too much JSON, or an empty string."""
+    if body.size > JSON_BYTES:
+        return f"has {body.size} bytes of JSON; expected at most {JSON_BYTES}"
+    content = _read_all(body)
+    values = sum(content.count(one) for one in STRUCTURE)
+    return f"has about {values} JSON values; expected at most {JSON_VALUES}" if values > JSON_VALUES else ""
+
+
+def _read_all(body: MemoryFile) -> bytes:
+    body.seek(0)
+    return body.read()
