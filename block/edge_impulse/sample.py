@@ -12,7 +12,8 @@ from block.recording import RecordingError, RecordingSkipped
 from block.runtime.limits import THREADS, find_available_bytes
 
 AUDIO_UNITS = "wav"
-LEAST_BYTES_PER_VALUE, MOST_BYTES_PER_VALUE = 1, 8  # in a WAV, per axis
+# In a WAV, per value and axis. Less than 16 bits make no difference: the waveform itself needs as much.
+LEAST_BYTES_PER_VALUE, MOST_BYTES_PER_VALUE = 2, 8
 HEADER_BYTES = 1 << 20  # of a WAV, with all that isn't audio
 SMALL_BYTES = 64 << 20  # audio that is read without asking for free memory
 # A WAV may have another rate than its sample.

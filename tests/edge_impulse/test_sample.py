@@ -56,12 +56,12 @@ def test_audio_may_take_a_quarter_of_the_free_memory_but_always_64_mib(monkeypat
 
 def test_a_sample_that_cannot_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     has_free(monkeypatch, 1000 * MIB)
-    read(valuesCount=250 * MIB).check_memory()
-    for values in (250 * MIB + 1, 10**15, 10**400):
+    read(valuesCount=125 * MIB).check_memory()
+    for values in (125 * MIB + 1, 10**15, 10**400):
         with pytest.raises(RecordingError, match=f"should have {values} values, .* 1.0 GB are free, shared by 4"):
             read(valuesCount=values).check_memory()
     has_free(monkeypatch, 0)
-    read(valuesCount=64 * MIB).check_memory()
+    read(valuesCount=32 * MIB).check_memory()
 
 
 @pytest.mark.parametrize("described", [{}, {"id": 1}, {"id": None}])
