@@ -14,8 +14,8 @@ from block.runtime.memory_file import MemoryFile
 
 Json = dict[str, Any]
 START_BYTES = 1 << 12  # of an answer, to tell audio from text
-# Limits of JSON: 4 MiB of empty lists would take 100 MB as Python objects. About seven of these characters describe a
-# labeled segment.
+# 4 MiB of empty lists would take 100 MB as Python objects, so the structure of JSON is limited, too: by the number of
+# these characters, of which a labeled segment has seven.
 JSON_BYTES = 4 << 20
 JSON_VALUES = 1 << 18
 STRUCTURE = (b"[", b"{", b",", b":")

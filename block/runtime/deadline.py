@@ -39,8 +39,8 @@ class Deadline:
         self._outer: Deadline | None = None
 
     def __enter__(self) -> Deadline:
-        self._outer, _current.deadline = _current.deadline, self
         _watcher.add(self)
+        self._outer, _current.deadline = _current.deadline, self
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
@@ -101,11 +101,11 @@ class _Watcher:
 
     def add(self, deadline: Deadline) -> None:
         with self.changed:
-            self._deadlines.add(deadline)
             # Not alive: in a process that was forked from one with a watcher.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
                 self._thread.start()
+            self._deadlines.add(deadline)
             self.wake_by(deadline._ends_at)
 
     def wake_by(self, moment: float) -> None:
