@@ -6,6 +6,7 @@ Each effect handles one `Exchange`. Functions that take parameters return the ef
 from __future__ import annotations
 
 import email.utils
+import itertools
 import json
 import math
 import time
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 from tests.faults.layer import ConnectionEnded, Effect, Exchange
 from tests.faults.wire import Answer
+from tests.runtime.dripping import Drip
 
 PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in</h1></body></html>"
 
@@ -96,6 +98,43 @@ def trickles(pause_s: float) -> Effect:
     return effect
 
 
+def drips_forever(drip: Drip, pause_s: float) -> Effect:
+    """Send what `drip` says, without end, and pause for `pause_s` after each byte."""
+
+    def effect(exchange: Exchange) -> None:
+        exchange.send(drip.start)
+        for byte in itertools.cycle(drip.forever):
+            exchange.send(bytes([byte]))
+            exchange.silence(pause_s)
+
+    return effect
+
+
+def gives_two_lengths(exchange: Exchange) -> None:
+    """Send the whole answer with a second Content-Length, and keep the connection open."""
+    answer = exchange.forward()
+    twice = replace(answer, headers=(*answer.headers, ("Content-Length", str(len(answer.body) + 5))))
+    exchange.answer(twice)
+
+
+def hints_first(exchange: Exchange) -> None:
+    """Send HTTP 103, then the answer."""
+    exchange.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+    exchange.answer(exchange.forward())
+
+
+def describes(**fields: object) -> Effect:
+    """Change fields of the sample in the answer."""
+
+    def effect(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        content = json.loads(answer.body)
+        content["sample"].update(fields)
+        exchange.answer(replace(answer, body=json.dumps(content).encode()))
+
+    return effect
+
+
 def answers(status: int, body: bytes = b"", **headers: str) -> Effect:
     """Answer without asking the local Studio. Underscores in header names become dashes."""
     sent = tuple((name.replace("_", "-"), value) for name, value in headers.items())
@@ -142,6 +181,11 @@ def redirects(status: int, to: Callable[[Exchange], str]) -> Effect:
 def same_address(exchange: Exchange) -> str:
     """Return the address of the request itself."""
     return exchange.request.target
+
+
+def same_address_with_key(exchange: Exchange) -> str:
+    """Return the address of the request itself, with its key in the query."""
+    return f"{exchange.request.target}&key={exchange.request.headers['x-api-key']}"
 
 
 def another_host(exchange: Exchange) -> str:

@@ -48,6 +48,17 @@ ROWS = (
     ),
     Row(
         GROUP,
+        "a read is redirected to an address that contains the key",
+        "doesn't follow; the recording fails, the others are labeled",
+        "3 recording 003.wav failed: GET /api/1/raw-data/3/wav: "
+        "redirected to an address that contains the API key; not followed",
+        always(effects.redirects(302, effects.same_address_with_key), "wav"),
+        (Asked("wav", 1, 1),),
+        code=1,
+        failed=(VICTIM,),
+    ),
+    Row(
+        GROUP,
         "a read is redirected to another host",
         "sends nothing there; the recording fails, the others are labeled",
         f"3 recording 003.wav failed: GET /api/1/raw-data/3/wav: {ANOTHER_HOST}",
