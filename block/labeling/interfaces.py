@@ -98,7 +98,7 @@ class LabelerWrapper:
 
 
 class Reporter(Protocol):
-    """Receive the result of each recording, from one thread and in the order of the ids."""
+    """Receive the result of each recording, from one thread and in the order of the ids, except if one has stalled."""
 
     def report_labeled(self, labeled: LabeledRecording) -> None: ...
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None: ...
