@@ -63,7 +63,7 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
         labeler = CachedLabeler(model_labeler, run.store)
     rate_hz = engine.job.checkpoint.front_end.rate_hz
     folder = Folder(run.location, run.manifest, progress.warn_once, run.store is None, rate_hz, run.allow_truncated)
-    # Files on a disk may be slow to read but don't stall, and runs in one order have the same batches, so the same scores.
+    # Files on a disk may be slow to read, but they don't stall, and runs in one order have the same batches and scores.
     patience = PATIENT if run.location.folder is None else STRICT
     reporter = ManifestReporter(progress, run.manifest)
     summary = Run(folder, folder, labeler, reporter, patience=patience).label(ids)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from tests.faults.layer import ConnectionEnded, Effect, Exchange
 from tests.faults.wire import Answer
 
+DRIP_EVERY_S = 0.05
 PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in</h1></body></html>"
 
 
@@ -91,6 +92,23 @@ def trickles(pause_s: float) -> Effect:
         for at in range(len(answer.body)):
             exchange.send(answer.body[at : at + 1])
             exchange.silence(pause_s)
+
+    return effect
+
+
+def holds_back(call: str, others: int) -> Effect:
+    """Carry out the call, and send the answer byte by byte until `call` was made about `others` other recordings."""
+
+    def effect(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        data = answer.head(length=len(answer.body)) + answer.body
+        sent = 0
+        while exchange.layer.count_other_samples(call, exchange.request.sample) < others:
+            exchange.silence(DRIP_EVERY_S)
+            if sent < len(data) - 1:
+                exchange.send(data[sent : sent + 1])
+                sent += 1
+        exchange.send(data[sent:])
 
     return effect
 

@@ -8,6 +8,7 @@ from tests.faults.rows.bodies import ROWS as BODIES
 from tests.faults.rows.connections import ROWS as CONNECTIONS
 from tests.faults.rows.redirects import ROWS as REDIRECTS
 from tests.faults.rows.refusals import ROWS as REFUSALS
+from tests.faults.rows.stalls import ROWS as STALLS
 from tests.faults.rows.statuses import ROWS as STATUSES
 
-ROWS: tuple[Row, ...] = (*CONNECTIONS, *BODIES, *STATUSES, *ANSWERS, *REFUSALS, *REDIRECTS)
+ROWS: tuple[Row, ...] = (*CONNECTIONS, *BODIES, *STALLS, *STATUSES, *ANSWERS, *REFUSALS, *REDIRECTS)
