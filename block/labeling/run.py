@@ -39,7 +39,7 @@ from block.windows import PreparedRecording
 
 # Writing a recording takes several requests, one after the other, so this hides their latency.
 WRITES_AT_ONCE = 8
-WRITES_PENDING = 16
+WRITES_PENDING = 32  # those under way included
 FORBIDDEN_IN_A_ROW = 3
 LOST_IN_A_ROW = 8  # each after five tries, so the cause is the network or the server, not a recording
 # Memory for fetching a recording: 2 bytes in the file (16 bits, one channel), and float32 values at the model's rate,
