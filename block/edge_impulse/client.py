@@ -4,7 +4,7 @@ Every call of this block sets or reads state, so it is safe to repeat. The clien
 off, answers that end early or stall, HTTP 429 and 5xx, and bodies that should be JSON but aren't. All else is final.
 
 The key is sent in the header `x-api-key` and nowhere else. `requests` would send that header to another host after a
-redirect, so the client follows redirects itself, and only to the same scheme, host and port.
+redirect, so the client follows redirects itself, and only to the same scheme, host and port. It keeps no cookies.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from block.edge_impulse.endpoint import is_loopback, normalize_endpoint, origin
+from block.edge_impulse.body import ENCODINGS, read_body
+from block.edge_impulse.endpoint import contains_key, is_loopback, normalize_endpoint, origin
 from block.edge_impulse.errors import ConnectionFailed, Redirected, Refused, StudioError, Unreachable
 from block.edge_impulse.response import (
+    JSON_BYTES,
     Json,
     TryFailed,
     describe_error,
     explain,
     parse_audio,
     parse_json,
-    read_body,
 )
 from block.edge_impulse.retries import (
     FAILED,
@@ -41,17 +42,17 @@ from block.edge_impulse.retries import (
     Timeouts,
 )
 from block.formatting import make_printable
+from block.runtime.deadline import Deadline, DeadlinePassed
 from block.runtime.memory_file import MemoryFile
+from block.runtime.watched_adapter import WatchedAdapter
 
 # Retrying can't fix these.
 ADDRESS_ERRORS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidHeader,
     requests.exceptions.InvalidProxyURL,
 )
-JSON_BYTES = 64 << 20
 MAX_REDIRECTS = 5
 Answer = TypeVar("Answer")
 Parser = Callable[[requests.Response, MemoryFile, str], Answer]  # arguments: an answer, its body, and the call as text
@@ -79,6 +80,9 @@ class _Connection(threading.local):
         self.session.trust_env = use_proxies
         # Without `auth`, requests would send a password from ~/.netrc.
         self.session.auth = lambda request: request
+        self.session.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, WatchedAdapter())
 
 
 class StudioClient:
@@ -174,12 +178,15 @@ class StudioClient:
     def _try_once(self, call: _Call, parse: Parser[Answer]) -> Answer:
         """Send the call and read the answer. Raise TryFailed if a retry may help, else StudioError."""
         try:
-            response = self._send(call)
-            self._has_answered = True
-            body = read_body(response, self._timeouts, call.limit_bytes, str(call))
+            with Deadline(self._timeouts.try_s) as deadline:
+                response = self._send(call, deadline)
+                self._has_answered = True
+                body = read_body(response, deadline, self._timeouts, call.limit_bytes, str(call))
             if response.status_code == 429 or response.status_code >= 500:
                 raise TryFailed(describe_error(response, body), answer=response)
             return parse(response, body, str(call))
+        except DeadlinePassed as error:
+            raise TryFailed(f"no complete answer within {error.seconds:.0f} s") from None
         except ADDRESS_ERRORS as error:
             raise ConnectionFailed(f"{call}: the address is not valid ({type(error).__name__})") from None
         except requests.RequestException as error:
@@ -190,25 +197,19 @@ class StudioClient:
         except (OSError, ValueError) as error:  # such as a missing certificate file that the environment names
             raise ConnectionFailed(self._clean(f"{call}: {error}")) from None
 
-    def _send(self, call: _Call) -> requests.Response:
+    def _send(self, call: _Call, deadline: Deadline) -> requests.Response:
         """Send the call and follow redirects on the same host. Return the answer, its body unread. Raise Redirected."""
         url = self.endpoint + call.path
         query: Mapping[str, Any] | None = call.query
         for _ in range(MAX_REDIRECTS):
-            response = self._connection.session.request(
-                call.method,
-                url,
-                params=query,
-                data=call.body,
-                headers={"x-api-key": self.key, "Content-Type": "application/json"},
-                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
-                allow_redirects=False,
-                stream=True,
-            )
+            response = self._send_once(call, url, query)
             if not response.is_redirect:
                 return response
             response.close()
+            deadline.renew(self._timeouts.try_s)
             location = response.headers["Location"]
+            if contains_key(location, self.key):
+                raise Redirected(f"{call}: redirected to an address that contains the API key; not followed")
             try:
                 target = urljoin(url, location)
                 leaves_host = origin(target) != origin(url)
@@ -223,6 +224,28 @@ class StudioClient:
                 )
             url, query = target, None
         raise Redirected(f"{call}: redirected more than {MAX_REDIRECTS} times")
+
+    def _send_once(self, call: _Call, url: str, query: Mapping[str, Any] | None) -> requests.Response:
+        """Send the call to `url`. Return the answer, its body unread, even if it is a redirect."""
+        session = self._connection.session
+        headers = {"x-api-key": self.key, "Content-Type": "application/json"}
+        request = session.prepare_request(
+            requests.Request(call.method, url, headers=headers, params=query, data=call.body)
+        )
+        address = request.url or url
+        settings = session.merge_environment_settings(address, {}, True, None, None)
+        # `Session.send` would read the bodies of redirects, whatever their size, and keep cookies.
+        response = session.get_adapter(address).send(
+            request,
+            stream=True,
+            timeout=(self._timeouts.connect_s, self._timeouts.read_s),
+            verify=settings["verify"] or True,
+            proxies=settings["proxies"],
+        )
+        if response.status_code < 200:
+            response.close()  # the real answer may follow on this connection
+            raise TryFailed(f"HTTP {response.status_code} instead of an answer")
+        return response
 
     def _is_too_long(self, asked_s: float | None) -> bool:
         return asked_s is not None and asked_s > self._retries.longest_asked_wait_s

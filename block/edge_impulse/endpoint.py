@@ -1,10 +1,10 @@
-"""Addresses: normalize the API's, and tell whether two addresses are the same server."""
+"""Addresses: normalize the API's, tell whether two are the same server, and find keys in them."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 HOST = re.compile(r"[A-Za-z0-9_.:-]+")
 NETLOC = re.compile(r"[A-Za-z0-9_.:\[\]-]*")
@@ -50,3 +50,9 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     if not NETLOC.fullmatch(parts.netloc):
         raise ValueError(f"{parts.netloc!r} is not a plain host")
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def contains_key(address: str, key: str) -> bool:
+    """Return True if `address` contains `key`, in upper or lower case, percent-encoded up to twice or not at all."""
+    decoded = unquote(address)
+    return any(key.lower() in spelling.lower() for spelling in (address, decoded, unquote(decoded)))

@@ -44,8 +44,6 @@ from block.recording import (
 from block.settings import SettingsError
 
 Answer = TypeVar("Answer")
-# A WAV has at most eight bytes per value and axis, and the WAV of a sample with several axes may contain all of them.
-BYTES_PER_VALUE, BYTES_BESIDE = 64, 1 << 20
 
 
 def list_projects(client: StudioClient) -> list[int]:
@@ -108,11 +106,12 @@ class Project:
         with name_errors(sample.name):
             sample.check_usable()
             self._check_owner(sample)
+            sample.check_memory()
             expect(sample.values)
             return self._read_audio(sample, path)
 
     def _read_audio(self, sample: Sample, path: str) -> Recording:
-        limit = BYTES_BESIDE + BYTES_PER_VALUE * sample.values
+        limit = sample.longest_wav_bytes
         try:
             wav = self._call(lambda: self.client.get_audio(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
         except _RefusedRecording as error:

@@ -1,9 +1,8 @@
-"""Read answers: limit the size of the body, check status and `success`, and describe why a try failed."""
+"""Interpret answers: check status and `success`, and describe why a try failed."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import requests
@@ -14,8 +13,12 @@ from block.edge_impulse.retries import Timeouts, retry_after_s
 from block.runtime.memory_file import MemoryFile
 
 Json = dict[str, Any]
-READ_BYTES = 1 << 16
 START_BYTES = 1 << 12  # of an answer, to tell audio from text
+# Limits of JSON: 4 MiB of empty lists would take 100 MB as Python objects. About seven of these characters describe a
+# labeled segment.
+JSON_BYTES = 4 << 20
+JSON_VALUES = 1 << 18
+STRUCTURE = (b"[", b"{", b",", b":")
 
 
 class TryFailed(Exception):
@@ -48,41 +51,18 @@ def explain(error: requests.RequestException, timeouts: Timeouts) -> TryFailed:
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
             return TryFailed("no connection could be made", is_unreachable=True)
         return TryFailed("the connection broke off")
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return TryFailed("the answer has two different Content-Lengths")
     return TryFailed(type(error).__name__)
 
 
-def read_body(response: requests.Response, timeouts: Timeouts, limit_bytes: int, call: str) -> MemoryFile:
-    """Return the decompressed body. Raise BadAnswer if it exceeds the limit, TryFailed if it breaks off or stalls.
-
-    It stalls if fewer than `timeouts.stall_bytes` arrive within `timeouts.read_s` seconds before its end.
-    """
-    # Read in blocks, because `response.content` would need twice the memory. `read1` returns what has arrived; waiting
-    # for full blocks would hide that the body is slow.
-    body = MemoryFile()
-    start, start_size = time.monotonic(), 0
-    try:
-        while block := response.raw.read1(READ_BYTES, decode_content=True):
-            body.write(block)
-            size = body.size
-            if size > limit_bytes:
-                raise BadAnswer(f"{call}: the answer is longer than the limit of {limit_bytes} bytes")
-            now = time.monotonic()
-            if size - start_size >= timeouts.stall_bytes:
-                start, start_size = now, size
-            elif now - start > timeouts.read_s:
-                raise TryFailed(f"the answer stalled: only {size - start_size} bytes in {now - start:.0f} s")
-    except BaseException as error:
-        response.close()  # otherwise the rest would be read as the next answer on this connection
-        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            raise TryFailed(f"the answer stalled: no data for {timeouts.read_s:g} s") from None
-        if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
-            raise TryFailed(f"the answer broke off after {body.size} bytes") from None
-        raise
-    return body
-
-
 def parse_json(response: requests.Response, body: MemoryFile, call: str) -> Json:
-    """Return the JSON object in an answer. Raise Refused, or TryFailed for other content such as a proxy's page."""
+    """Return the JSON object in an answer.
+
+    Raise Refused, BadAnswer if it needs too much memory, or TryFailed for other content such as a proxy's page.
+    """
+    if response.ok and (excess := _describe_excess(body)):
+        raise BadAnswer(f"{call}: the answer {excess}")
     answer: Json = _load_json(body)
     if response.ok and not isinstance(answer, dict):
         raise TryFailed(f"HTTP {response.status_code} with a body that is not a JSON object")
@@ -111,8 +91,24 @@ def describe_error(response: requests.Response, body: MemoryFile) -> str:
 
 
 def _load_json(body: MemoryFile) -> Any:
-    body.seek(0)
+    """Return the JSON in a body, or None if there is none, or too much of it."""
+    if _describe_excess(body):
+        return None
     try:
-        return json.loads(body.read())
+        return json.loads(_read_all(body))
     except (ValueError, RecursionError):
         return None
+
+
+def _describe_excess(body: MemoryFile) -> str:
+    """Return in which way a body has too much JSON, or an empty string."""
+    if body.size > JSON_BYTES:
+        return f"has {body.size} bytes of JSON; expected at most {JSON_BYTES}"
+    content = _read_all(body)
+    values = sum(content.count(one) for one in STRUCTURE)
+    return f"has about {values} JSON values; expected at most {JSON_VALUES}" if values > JSON_VALUES else ""
+
+
+def _read_all(body: MemoryFile) -> bytes:
+    body.seek(0)
+    return body.read()

@@ -39,12 +39,17 @@ class RateLimit(Protocol):
 class Timeouts:
     """Seconds to wait for a connection, and for an answer.
 
-    A body may take longer than `read_s` if at least `stall_bytes` of it arrive every `read_s` seconds.
+    A body may take longer than `read_s` if at least `stall_bytes` of it arrive every `read_s` seconds. The deadline of
+    a try is `try_s` after its start, and again after its headers and every `stall_bytes`.
     """
 
     connect_s: float = 10.0
     read_s: float = 60.0
     stall_bytes: int = 1 << 16
+
+    @property
+    def try_s(self) -> float:
+        return self.connect_s + self.read_s
 
 
 @dataclass(frozen=True)

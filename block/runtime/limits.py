@@ -1,6 +1,6 @@
 """Find how much memory and how many processors this process may use.
 
-Containers limit them with control groups, which the usual functions don't see. The files:
+Containers limit them with control groups, which the usual functions don't see, and shells with `ulimit`. The files:
 https://docs.kernel.org/admin-guide/cgroup-v2.html and, for version 1, https://docs.kernel.org/admin-guide/cgroup-v1.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from pathlib import Path
 
 THREADS = 4  # for reading recordings; each takes its share of free memory
@@ -17,10 +18,12 @@ MEMORY_FILES = (
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
+# The limits of a process, by the name of what it uses in /proc/self/status.
+PROCESS_LIMITS = {"VmSize:": resource.RLIMIT_AS, "VmData:": resource.RLIMIT_DATA}
 
 
 def find_available_bytes(cgroup: Path = CGROUP) -> int:
-    """Return how many bytes this process can still use: those of the machine, or fewer if a control group limits it."""
+    """Return how many bytes this process can still use: those of the machine, or fewer if it is limited to fewer."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     try:
         available = _read_numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024
@@ -30,6 +33,10 @@ def find_available_bytes(cgroup: Path = CGROUP) -> int:
                 idle = _read_numbers(cgroup / stat).get("inactive_file", 0)
                 left = int((cgroup / limit).read_text()) - int((cgroup / used).read_text()) + idle
                 available = min(available, left)
+        used_kib = _read_numbers(Path("/proc/self/status"))
+        for name, kind in PROCESS_LIMITS.items():
+            if (most := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY:
+                available = min(available, most - used_kib[name] * 1024)
     except (OSError, ValueError, KeyError):
         pass  # not Linux, or no control groups: half of all memory is a safe guess
     return max(available, 0)

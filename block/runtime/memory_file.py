@@ -40,12 +40,12 @@ class MemoryFile(PositionedFile):
         self.write(content)
 
     def write(self, content: bytes) -> int:
-        """Add `content` at the end."""
+        """Add `content` at the end. Raise MemoryError if there is no memory for it."""
         at = 0
         while at < len(content):
             offset = self.size % BLOCK_BYTES
             if not offset:
-                self._blocks.append(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+                self._blocks.append(_allocate())
             block = self._blocks[-1]
             assert block is not None
             part = content[at : at + BLOCK_BYTES - offset]
@@ -53,6 +53,10 @@ class MemoryFile(PositionedFile):
             self.size += len(part)
             at += len(part)
         return len(content)
+
+    def close(self) -> None:
+        """Free all memory now, even if an error that is kept refers to this file."""
+        self._free(len(self._blocks))
 
     def free_as_read(self) -> None:
         """Free memory as it's read from now on."""
@@ -88,3 +92,10 @@ class MemoryFile(PositionedFile):
                 break
             block.close()
             self._blocks[index] = None
+
+
+def _allocate() -> mmap.mmap:
+    try:
+        return mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"no room for another {BLOCK_BYTES >> 20} MiB ({error.strerror})") from None

@@ -395,3 +395,43 @@ def test_a_retry_after_also_delays_later_requests() -> None:
         client.get_json("/api/b")
     assert waits[0] == 7
     assert 6 < waits[1] <= 7
+
+
+MANY = b'{"success": true, "a": [%b0]}' % (b"0," * (1 << 18))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (MANY, r"GET /api/x: the answer has about 262149 JSON values; expected at most 262144"),
+        (b'{"success": true, "a": "%b"}' % (b"x" * (4 << 20)), "longer than the limit of 4194304 bytes"),
+    ],
+)
+def test_json_that_needs_too_much_memory_is_refused_without_a_retry(body: bytes, message: str) -> None:
+    with scripted(Answer(body=body)) as server, pytest.raises(BadAnswer, match=message):
+        make_client(server).get_json("/api/x")
+    assert len(server.asked) == 1
+
+
+def test_json_within_the_limits_is_read() -> None:
+    with scripted(Answer(body=MANY.replace(b"0,", b"", 100))) as server:
+        assert len(make_client(server).get_json("/api/x")["a"]) == (1 << 18) - 99
+
+
+@pytest.mark.parametrize("body", [MANY, b'{"a": "%b"}' % (b"x" * (4 << 20))])
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_too_much_json_instead_of_audio_is_not_parsed(body: bytes, status: int) -> None:
+    messages = {200: "the answer has .* JSON", 400: "HTTP 400: no reason given", 503: "HTTP 503: no reason given"}
+    with scripted(Answer(status, body)) as server, pytest.raises(StudioError, match=messages[status]):
+        make_client(server).get_audio("/api/1/wav", 1 << 30)
+
+
+def test_a_lack_of_memory_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> object:
+        raise OSError(12, "Cannot allocate memory")
+
+    with scripted(Answer(body=b"RIFF")) as server:
+        monkeypatch.setattr("mmap.mmap", refuse)
+        with pytest.raises(MemoryError, match="no room"):
+            make_client(server).get_audio("/api/1/wav", 1000)
+    assert len(server.asked) == 1

@@ -262,6 +262,7 @@ AUDIO = {
 ANSWERS = {
     "audio that is longer or shorter than the sample": fetch_with(valuesCount=16000),
     "`valuesCount` of 10^15": fetch_with(valuesCount=10**15),
+    "the description of another sample": fetch_with(id=8),
     "`valuesCount` of 0": fetch_with(valuesCount=0),
     "`valuesCount` that isn't a whole number": fetch_with(valuesCount="1600"),
     "`frequency` of 0": fetch_with(frequency=0),

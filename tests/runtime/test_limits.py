@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 from block.model import classifier
 from block.runtime.limits import count_processors, find_available_bytes
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,17 @@ def test_memory_in_the_file_cache_counts_as_available(tmp_path: Path, version: o
 def test_without_a_limit_the_memory_of_the_machine_is_available(tmp_path: Path) -> None:
     write_files(tmp_path, {"memory.max": "max\n"})
     assert find_available_bytes(tmp_path) > 50_000_000
+
+
+@pytest.mark.parametrize("kind", ["AS", "DATA"])
+def test_a_limit_of_the_process_counts(kind: str) -> None:
+    most = 512 << 20
+    code = (
+        "import resource; from block.runtime.limits import find_available_bytes; "
+        f"resource.setrlimit(resource.RLIMIT_{kind}, ({most}, {most})); print(find_available_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < most
 
 
 def test_thread_count_follows_the_container_unless_the_user_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 
@@ -50,3 +51,20 @@ def test_memory_is_freed_as_it_is_read_and_not_before() -> None:
         file.read(1)
     file.seek(BLOCK_BYTES)
     assert file.read() == CONTENT[BLOCK_BYTES:]
+
+
+def test_a_closed_file_holds_no_memory() -> None:
+    file = MemoryFile(CONTENT)
+    file.close()
+    with pytest.raises(ValueError, match="freed"):
+        file.read(1)
+
+
+def test_running_out_of_memory_is_a_memory_error_and_not_one_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> object:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    file = MemoryFile(b"x")
+    monkeypatch.setattr("mmap.mmap", refuse)
+    with pytest.raises(MemoryError, match=r"no room for another 4 MiB \(Cannot allocate memory\)"):
+        file.write(bytes(BLOCK_BYTES))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,7 +83,8 @@ def studio(answering: Answering, project: int = 1) -> Iterator[Hostile]:
             for name, value in {"Content-Length": str(len(content)), "X-Echo": KEY, **said.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(OSError):  # the client may have read enough
+                self.wfile.write(content)
 
         do_POST = do_GET
 

@@ -13,7 +13,7 @@ import pytest
 
 import block.model_store.web
 from block.edge_impulse.client import StudioClient
-from block.edge_impulse.errors import StudioError
+from block.edge_impulse.errors import Redirected, StudioError
 from block.edge_impulse.retries import RetryPolicy
 from block.model.checkpoint import CONFIG, CheckpointError
 from block.model_store.hub import find_on_hub
@@ -68,6 +68,33 @@ def test_a_redirect_on_the_same_server_is_followed_with_the_key() -> None:
     with scripted(Answer(302, headers={"Location": "/v1/api/y"}), Answer()) as here:
         assert StudioClient(here.url, KEY).get_json("/api/x") == {"success": True}
     assert [(one.path, one.headers["x-api-key"]) for one in here.asked] == [("/v1/api/x", KEY), ("/v1/api/y", KEY)]
+
+
+def test_cookies_are_neither_kept_nor_sent() -> None:
+    cookie = {"Set-Cookie": f"key={KEY}; Path=/"}
+    with scripted(Answer(302, headers={"Location": "/v1/again", **cookie}), Answer(headers=cookie)) as server:
+        client = StudioClient(server.url, KEY)
+        client.get_json("/api/x")
+        client.get_json("/api/x")
+        assert len(server.asked) == 3
+        assert [name for one in server.asked for name in one.headers if name.lower() == "cookie"] == []
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/v1/x?key={}", "/v1/{}/x", "http://{}.example/x", "/v1/x#{}", "//elsewhere.example/?{}", "http://[{}"]
+)
+@pytest.mark.parametrize(
+    "spell",
+    [str, str.upper, lambda key: "".join(f"%{ord(one):02x}" for one in key), lambda key: key.replace("_", "%255F")],
+    ids=["plain", "upper", "percent-encoded", "twice"],
+)
+def test_a_redirect_to_an_address_with_the_key_is_refused(pattern: str, spell: object) -> None:
+    spelled = spell(KEY)  # type: ignore[operator]
+    with scripted(Answer(307, headers={"Location": pattern.format(spelled)})) as server:
+        with pytest.raises(Redirected) as caught:
+            StudioClient(server.url, KEY).get_json("/api/x")
+        assert len(server.asked) == 1
+    assert str(caught.value) == "GET /api/x: redirected to an address that contains the API key; not followed"
 
 
 @pytest.fixture

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from block.edge_impulse.client import StudioClient
+from block.edge_impulse.errors import ConnectionFailed
+from block.edge_impulse.retries import RetryPolicy, Timeouts
 from tests.conftest import EMBEDDED, ROOT
+from tests.runtime.dripping import DRIPS, dripping
 from tests.security.hostile import KEY, SECRETS, TOKEN, run_python
 from tests.security.web import CALL_STUDIO, NAME, RESOLVING, serve
 
@@ -139,3 +144,16 @@ def test_sending_the_key_unencrypted_gives_a_warning(tmp_path: Path) -> None:
     warning = "warning: EI_API_ENDPOINT isn't https://"
     assert exposed.stdout.count(warning) == 1, exposed.stdout + exposed.stderr
     assert warning not in local.stdout + local.stderr
+
+
+@pytest.mark.parametrize("drip", ["header", "body", "chunk trailers"])
+def test_an_answer_over_tls_that_never_ends_is_given_up(
+    drip: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest: look_up("127.0.0.1", *rest))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate / "certificate.pem"))
+    with dripping(DRIPS[drip], certificate=certificate / "both.pem") as url:
+        client = StudioClient(url.replace("127.0.0.1", NAME), KEY, RetryPolicy(tries=1), timeouts=Timeouts(5, 0.2))
+        with pytest.raises(ConnectionFailed, match="no complete answer within|stalled: only"):
+            client.get_json("/api/x")
