@@ -60,6 +60,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
         summary, seconds = Summary(), None
         if ids:
             from block.labeling.cached_labeler import CachedLabeler
+            from block.labeling.patient_pool import STRICT
             from block.labeling.run import Run
 
             progress = engine.create_progress(len(ids), options.verbose, options.max_hours)
@@ -70,7 +71,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
                 allow_truncated=options.allow_truncated,
             )  # fmt: skip
             started = time.perf_counter()
-            summary = Run(folder, folder, labeler, ManifestReporter(progress, entries)).label(ids)
+            reporter = ManifestReporter(progress, entries)
+            summary = Run(folder, folder, labeler, reporter, patience=STRICT).label(ids)
             store.flush()
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started

@@ -11,6 +11,7 @@ from block.folder.location import Location
 from block.folder.manifest import Manifest, ManifestReporter
 from block.folder.source import Folder
 from block.labeling.interfaces import RecordingLabeler, Summary
+from block.labeling.patient_pool import PATIENT, STRICT
 from block.labeling.progress import Progress
 from block.labeling.run import Run
 from block.recording import LabeledRecording, RecordingError
@@ -62,7 +63,10 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
         labeler = CachedLabeler(model_labeler, run.store)
     rate_hz = engine.job.checkpoint.front_end.rate_hz
     folder = Folder(run.location, run.manifest, progress.warn_once, run.store is None, rate_hz, run.allow_truncated)
-    summary = Run(folder, folder, labeler, ManifestReporter(progress, run.manifest)).label(ids)
+    # Files on a disk may be slow to read, but they don't stall, and runs in one order have the same batches and scores.
+    patience = PATIENT if run.location.folder is None else STRICT
+    reporter = ManifestReporter(progress, run.manifest)
+    summary = Run(folder, folder, labeler, reporter, patience=patience).label(ids)
     for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:

@@ -101,7 +101,10 @@ class LabelerWrapper:
 
 
 class Reporter(Protocol):
-    """Receive the result of each recording, from one thread and in the order of the ids. `name` is empty if unknown."""
+    """Receive the result of each recording, from one thread and in the order of the ids, except if one has stalled.
+
+    `name` is empty if unknown.
+    """
 
     def report_labeled(self, labeled: LabeledRecording) -> None: ...
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None: ...

@@ -2,21 +2,23 @@
 
 Three stages overlap: several threads fetch and prepare recordings, one thread runs the model on groups of them, and
 several threads write labels. The calling thread only waits for these, so that it can be interrupted at any time. If
-anything goes wrong with a recording, it is caught here, counted and reported, and the others continue. Results are
-counted and reported in the order of the ids.
+anything goes wrong with a recording, it is caught here, counted and reported, and the others continue. If fetching or
+writing one stalls, the others pass it. Results are counted and reported in the order of the ids, except that recordings
+that stalled come later.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from block.labeling.interfaces import RecordingLabeler, Reporter, Sink, Source, Summary
+from block.labeling.patient_pool import PATIENT, Patience, PatientPool
 from block.labeling.prefetch import MemoryBudget, prefetch
 from block.model.checkpoint import CheckpointError
 from block.recording import (
@@ -35,7 +37,9 @@ from block.runtime.limits import THREADS
 from block.settings import SettingsError
 from block.windows import PreparedRecording
 
-WRITES_PENDING = 16
+# Writing a recording takes several requests, one after the other, so this hides their latency.
+WRITES_AT_ONCE = 8
+WRITES_PENDING = 32  # those under way included
 FORBIDDEN_IN_A_ROW = 3
 LOST_IN_A_ROW = 8  # each after five tries, so the cause is the network or the server, not a recording
 # Memory for fetching a recording: 2 bytes in the file (16 bits, one channel), and float32 values at the model's rate,
@@ -48,17 +52,19 @@ Group = dict[int, PreparedRecording | Exception]  # recordings by id, or why one
 
 
 @dataclass(frozen=True)
-class _PendingWrite:
-    """A recording that is being written, with its labels or the reason it has none."""
+class _Outcome:
+    """The labels of a recording, or the reason it has none. This is written, or a note that it gets no labels."""
 
     recording_id: int
     name: str
-    outcome: LabeledRecording | Exception
-    future: Future[LabeledRecording | None]  # the labels that were stored
+    result: LabeledRecording | Exception
 
 
 class Run:
-    """One pass over recordings. `stop` is set when the run ends, so that sources and sinks don't wait and retry."""
+    """One pass over recordings. `stop` is set when the run ends, so that sources and sinks don't wait and retry.
+
+    `patience` says when a recording that is being fetched or written has stalled.
+    """
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Run:
         labeler: RecordingLabeler,
         reporter: Reporter,
         stop: threading.Event | None = None,
+        patience: Patience = PATIENT,
     ) -> None:
         self.source = source
         self.sink = sink
@@ -75,11 +82,12 @@ class Run:
         self.stop = stop or threading.Event()
         self.summary = Summary()
         self._budget = MemoryBudget()
-        self._pending: deque[_PendingWrite] = deque()
         self._forbidden = self._lost = 0  # in a row
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._fetchers = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
-        self._writers = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
+        self._fetchers: PatientPool[int, PreparedRecording] = PatientPool(
+            THREADS, "fetch", patience, self._budget.set_aside
+        )
+        self._writers: PatientPool[_Outcome, LabeledRecording | None] = PatientPool(WRITES_AT_ONCE, "write", patience)
 
     def label(self, ids: Sequence[int]) -> Summary:
         """Label the recordings `ids`, which are distinct. Never raise because of a single recording.
@@ -91,7 +99,8 @@ class Run:
         try:
             for group in self._fetch_groups(ids):
                 self._label_group(group)
-            self._count_writes(leave=0)
+            while not self._writers.is_empty:
+                self._count_next_write()
         except RunEnded as error:
             summary.end_reason = str(error)
         except KeyboardInterrupt:
@@ -114,10 +123,10 @@ class Run:
             self.stop.set()
         self._budget.close()
         self._model.shutdown(wait=False, cancel_futures=True)
-        self._fetchers.shutdown(wait=False, cancel_futures=True)
+        self._fetchers.close()
         if ended_early:
             self._await_writes(FINISH_CANCELED_S if self.summary.canceled else FINISH_ENDED_S)
-        self._writers.shutdown(wait=False, cancel_futures=True)
+        self._writers.close()
 
     def _fetch(self, recording_id: int, reserve: Callable[[int], None]) -> PreparedRecording:
         with self._stop_if_ended():
@@ -143,11 +152,20 @@ class Run:
             raise
 
     def _fetch_groups(self, ids: Sequence[int]) -> Iterator[Group]:
-        """Yield recordings in order, in groups that fill a batch. Every run over the same ids gets the same groups."""
+        """Yield recordings in order, in groups that fill a batch.
+
+        Every run over the same ids gets the same groups, unless fetching one stalls. If only stalled ones are left,
+        yield incomplete and empty groups.
+        """
         group: Group = {}
-        for recording_id, fetched in prefetch(self._fetch, ids, self._fetchers, self._budget):
+        for fetched in prefetch(self._fetch, ids, self._fetchers, self._budget):
+            if fetched is None:
+                yield group
+                group = {}
+                continue
+            recording_id, future = fetched
             try:
-                prepared = fetched.result()
+                prepared = future.result()
             except RunEnded:
                 # Recordings fetched before are still worth labeling.
                 if group:
@@ -176,13 +194,18 @@ class Run:
         )
 
     def _label_group(self, group: Group) -> None:
-        outcomes = self._run_model(_prepared_in(group))
+        labeled = self._run_model(_prepared_in(group))
+        # Several of these in a row end the run, so find out about the writes before them.
+        may_end = bool(group) and all(isinstance(one, (RecordingForbidden, RecordingLost)) for one in group.values())
+        most_pending = 0 if may_end else WRITES_PENDING
         for recording_id, fetched in group.items():
-            outcome = fetched if isinstance(fetched, Exception) else outcomes[recording_id]
+            result = fetched if isinstance(fetched, Exception) else labeled[recording_id]
             name = find_recording_name(fetched) if isinstance(fetched, Exception) else fetched.name
-            future = self._writers.submit(self._write, recording_id, outcome)
-            self._pending.append(_PendingWrite(recording_id, name, outcome, future))
-            self._count_writes(leave=WRITES_PENDING)
+            self._writers.submit(_Outcome(recording_id, name, result), partial(self._write, recording_id, result))
+            while len(self._writers) > most_pending:
+                self._count_next_write()
+        while self._count_next_write(wait=False):
+            pass  # count what is done already
 
     def _run_model(self, batch: list[PreparedRecording]) -> dict[int, LabeledRecording | Exception]:
         """Return the labels of each recording by its id, or why it has none."""
@@ -201,57 +224,58 @@ class Run:
         self.reporter.report_batch(len(labeled), sum(one.windows for one in labeled), self.labeler.startup_s)
         return {one.id: one for one in labeled}
 
-    def _count_writes(self, leave: int) -> None:
-        """Count the oldest writes that are done, and wait for more of them until at most `leave` are pending."""
-        while self._pending and (len(self._pending) > leave or self._pending[0].future.done()):
-            # Remove it only once its result is known, so that an interruption here loses nothing.
-            error = cancel.wait_for(self._pending[0].future).exception()
-            self._count(self._pending.popleft(), error)
-            if isinstance(error, RunEnded):
-                raise error
-            if self._forbidden >= FORBIDDEN_IN_A_ROW:
-                raise RunEnded(
-                    f"{self._forbidden} recordings in a row were refused with HTTP 403; check the API key's permissions"
-                )
-            # If `stop` is set, recordings are lost because of it, and the error that set it is still to come.
-            if self._lost >= LOST_IN_A_ROW and not self.stop.is_set():
-                raise RunEnded(f"{self._lost} recordings in a row were lost to the network or the server")
+    def _count_next_write(self, wait: bool = True) -> bool:
+        """Count the next write that is done, if there is one. With `wait`, wait for it a moment."""
+        task = self._writers.take(wait)
+        if task is None:
+            return False
+        error = task.future.exception()
+        self._count(task.key, None if error else task.future.result(), error)
+        if isinstance(error, RunEnded):
+            raise error
+        if self._forbidden >= FORBIDDEN_IN_A_ROW:
+            raise RunEnded(
+                f"{self._forbidden} recordings in a row were refused with HTTP 403; check the API key's permissions"
+            )
+        # If `stop` is set, recordings are lost because of it, and the error that set it is still to come.
+        if self._lost >= LOST_IN_A_ROW and not self.stop.is_set():
+            raise RunEnded(f"{self._lost} recordings in a row were lost to the network or the server")
+        return True
 
-    def _count(self, write: _PendingWrite, write_error: BaseException | None) -> None:
-        recording_id, outcome = write.recording_id, write.outcome
+    def _count(self, outcome: _Outcome, written: LabeledRecording | None, write_error: BaseException | None) -> None:
+        recording_id, result = outcome.recording_id, outcome.result
         if isinstance(write_error, RecordingSkipped):  # only the last look at the recording showed this
-            outcome, write_error = write_error, None
-        errors = [error for error in (outcome, write_error) if isinstance(error, BaseException)]
+            result, write_error = write_error, None
+        errors = [error for error in (result, write_error) if isinstance(error, BaseException)]
         self._forbidden = self._forbidden + 1 if any(isinstance(e, RecordingForbidden) for e in errors) else 0
         self._lost = self._lost + 1 if any(isinstance(e, RecordingLost) for e in errors) else 0
-        written = write.future.result() if write_error is None else None
         if written is not None:
             self.summary.labeled.append(recording_id)
             self.reporter.report_labeled(written)
-        elif isinstance(outcome, RecordingSkipped) and write_error is None:
-            counted = self.summary.done if isinstance(outcome, RecordingDone) else self.summary.skipped
+        elif isinstance(result, RecordingSkipped) and write_error is None:
+            counted = self.summary.done if isinstance(result, RecordingDone) else self.summary.skipped
             counted.append(recording_id)
-            self.reporter.report_skipped(recording_id, str(outcome))
+            self.reporter.report_skipped(recording_id, str(result))
         else:
             reasons = dict.fromkeys(_describe_error(error) for error in errors)
             self.summary.failed.append(recording_id)
             self.reporter.report_failed(
-                recording_id, "; proposing it without changes failed, too: ".join(reasons), write.name
+                recording_id, "; proposing it without changes failed, too: ".join(reasons), outcome.name
             )
 
     def _await_writes(self, timeout_s: float) -> None:
         """Count the pending writes. Those that aren't done within `timeout_s` seconds in total have failed."""
         deadline = time.monotonic() + timeout_s
-        while self._pending:
-            write = self._pending.popleft()
+        for task in self._writers.take_all():
             try:
-                wait([write.future], timeout=max(0.0, deadline - time.monotonic()))
+                wait([task.future], timeout=max(0.0, deadline - time.monotonic()))
             except KeyboardInterrupt:
                 self.summary.canceled = True
                 deadline = 0.0
-            done = write.future.done()
-            error = write.future.exception() if done else RecordingError("the run ended before its labels were written")
-            self._count(write, error)
+            done = task.future.done()
+            error = task.future.exception() if done else RecordingError("the run ended before its labels were written")
+            with suppress(Exception):  # of the reporter; the run has ended, and the other writes still count
+                self._count(task.key, None if error else task.future.result(), error)
 
 
 def _prepared_in(group: Group) -> list[PreparedRecording]:

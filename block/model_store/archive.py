@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from block.model.checkpoint import FILES, PICKLES, WEIGHTS, CheckpointError
+from block.model_store.bounded_tar import BoundedTar, UnboundedHeader
 from block.model_store.catalog import MAX_BYTES, ExpectedFile
 from block.model_store.records import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums
 from block.model_store.staging import check_size
@@ -87,16 +88,17 @@ def open_archive(path: Path) -> Iterator[ArchiveSource]:
     Raise CheckpointError if it isn't an uncompressed tar, or if a file is missing, too large, duplicate or not a
     regular file.
     """
-    try:
-        tar = tarfile.open(path, "r:")  # noqa: SIM115 (closed below)
-    except tarfile.TarError:
-        with path.open("rb") as file:
-            start = file.read(6)
-        is_compressed = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK"))
-        raise CheckpointError(
-            f"{path} is {'compressed' if is_compressed else 'not a tar archive'}; expected an uncompressed tar, as "
-            "`models pack` makes"
-        ) from None
+    with _name_damage(path):
+        try:
+            tar = BoundedTar.open(path, "r:")
+        except tarfile.ReadError:
+            with path.open("rb") as file:
+                start = file.read(6)
+            is_compressed = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK"))
+            raise CheckpointError(
+                f"{path} is {'compressed' if is_compressed else 'not a tar archive'}; expected an uncompressed tar, as "
+                "`models pack` makes"
+            ) from None
     with tar:
         yield ArchiveSource(path, tar)
 
@@ -105,7 +107,7 @@ def _find_members(path: Path, tar: tarfile.TarFile) -> Mapping[str, tarfile.TarI
     found: dict[str, tarfile.TarInfo] = {}
     pickles: list[str] = []
     limits = {**MAX_BYTES, SUMS: MAX_SUMS_BYTES}
-    try:
+    with _name_damage(path):
         for count, member in enumerate(tar):
             if count >= MAX_MEMBERS:
                 raise CheckpointError(f"{path} has over {MAX_MEMBERS} members; expected {len(FILES)} files and {SUMS}")
@@ -121,8 +123,6 @@ def _find_members(path: Path, tar: tarfile.TarFile) -> Mapping[str, tarfile.TarI
             if member.size > limits[name]:
                 raise CheckpointError(f"{path}: {name} has {member.size} bytes; expected at most {limits[name]}")
             found[name] = member
-    except tarfile.TarError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
     if WEIGHTS not in found and pickles:
         raise CheckpointError(
             f"{path} has only pickled weights ({pickles[0][:80]}), which are never loaded; {WEIGHTS} is needed"
@@ -130,3 +130,14 @@ def _find_members(path: Path, tar: tarfile.TarFile) -> Mapping[str, tarfile.TarI
     if missing := [name for name in FILES if name not in found]:
         raise CheckpointError(f"{path} does not contain {', '.join(missing)} at its top level")
     return found
+
+
+@contextmanager
+def _name_damage(path: Path) -> Iterator[None]:
+    """Turn the errors that tarfile raises for odd headers into CheckpointError."""
+    try:
+        yield
+    except UnboundedHeader as error:
+        raise CheckpointError(f"{path} is refused: {error}; make the archive with `models pack`") from None
+    except (tarfile.TarError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None

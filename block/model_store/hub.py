@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from block import __version__
 from block.model.checkpoint import CONFIG, FILES, WEIGHTS, CheckpointError
 from block.model_store.catalog import ExpectedFile
-from block.model_store.staging import check_size
+from block.model_store.staging import check_size, size_limit
 from block.model_store.web import BUSY, PICKLE, FileNotFound, PickledWeights, hide_secrets
+from block.runtime.deadline import DeadlinePassed
 from block.runtime.hashing import SHA256
 
 if TYPE_CHECKING:
@@ -58,10 +59,13 @@ class HubSource:
         """Download the file; see `CheckpointSource`."""
         from huggingface_hub import hf_hub_download, hf_hub_url
 
+        from block.model_store.hub_client import HubClient
+
         there = self.files[name].size
         if there is not None:
             url = hf_hub_url(self.repository, name, revision=self.commit, endpoint=endpoint())
             check_size(hide_secrets(url), name, there, size, folder)
+        HubClient.start_download(size_limit(name) if there is None else there)
         with _translate_errors(self.repository, self.commit, name, f"the download of {name} was interrupted"):
             hf_hub_download(
                 self.repository, name, revision=self.commit, endpoint=endpoint(), local_dir=folder,
@@ -115,7 +119,7 @@ def _ask(repository: str, revision: str, name: str) -> HfFileMetadata:
 
 
 def _configure_client() -> None:
-    """Make huggingface_hub send the token only to the endpoint, contact no other hosts, and log no secrets."""
+    """Make huggingface_hub send the token only to the endpoint, contact no other hosts, log no secrets, and give up."""
     import httpx2
     from huggingface_hub import constants, set_client_factory
 
@@ -125,22 +129,13 @@ def _configure_client() -> None:
     for handler in logging.getLogger("huggingface_hub").handlers:
         handler.addFilter(_hide_secrets_of_urls)
     try:
-        home = httpx2.URL(endpoint()).origin
+        home = httpx2.URL(endpoint())
     except httpx2.InvalidURL:
         raise CheckpointError(f"HF_ENDPOINT is {hide_secrets(endpoint())!r}; expected a valid URL") from None
 
-    def keep_token_at_home(request: httpx2.Request) -> None:
-        # huggingface_hub would also send a mirror's token to huggingface.co.
-        if request.url.origin != home:
-            request.headers.pop("Authorization", None)
+    from block.model_store.hub_client import HubClient
 
-    set_client_factory(
-        lambda: httpx2.Client(
-            follow_redirects=True,
-            timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
-            event_hooks={"request": [keep_token_at_home]},
-        )
-    )
+    set_client_factory(lambda: HubClient(home, constants.HF_HUB_DOWNLOAD_TIMEOUT))
 
 
 def _hide_secrets_of_urls(record: logging.LogRecord) -> bool:
@@ -180,6 +175,10 @@ def _translate_errors(repository: str, revision: str, name: str, failure: str) -
             hint = "; set HF_TOKEN, or check it" if status in (401, 403) else ""
             text = f"{repository}, {name}: the hub {where} answered {status}{hint}"
         raise CheckpointError(text) from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{repository} {where}, {name}: {error}") from None
+    except DeadlinePassed as error:
+        raise CheckpointError(f"{repository} {where}: {failure}: {name} was {error}") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the disk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -14,8 +15,12 @@ from tqdm import tqdm
 from block import __version__
 from block.model.checkpoint import WEIGHTS, CheckpointError
 from block.model_store.staging import check_size, size_limit
+from block.runtime.deadline import Deadline, DeadlinePassed
+from block.runtime.watched_adapter import WatchedAdapter
 
 CONNECT_S, READ_S = 10.0, 30.0
+TRY_S = 60.0  # from connecting to the end of the headers, redirects included
+STALL_S, STALL_BYTES = 60.0, 1 << 20  # a body has to bring so many bytes, or its end, within so many seconds
 ATTEMPTS, WAIT_S = 4, 1.0  # the wait doubles after each attempt
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 BLOCK_BYTES = 1 << 16
@@ -58,6 +63,8 @@ def download(url: str, path: Path, size: int | None = None) -> None:
             raise CheckpointError(f"the URL can't be fetched: {type(error).__name__}") from None
         except requests.RequestException as error:
             problem = _describe(error)
+        except DeadlinePassed as error:
+            problem = str(error)
         if attempt + 1 < ATTEMPTS:
             time.sleep(WAIT_S * 2**attempt)
     raise CheckpointError(f"{hide_secrets(url)}: {problem}, {ATTEMPTS} times in a row")
@@ -66,14 +73,15 @@ def download(url: str, path: Path, size: int | None = None) -> None:
 def file_exists(url: str) -> bool:
     """Return True if the server has this file."""
     try:
-        with _Session(url) as session:
+        with Deadline(TRY_S), _Session(url) as session:
             return session.head(url, timeout=CONNECT_S, allow_redirects=True).status_code == 200
-    except requests.RequestException:
+    except (requests.RequestException, DeadlinePassed):
         return False
 
 
 def _download_once(url: str, path: Path, size: int | None) -> None:
     with (
+        Deadline(TRY_S) as deadline,
         _Session(url) as session,
         session.get(url, headers=HEADERS, stream=True, timeout=(CONNECT_S, READ_S)) as response,
     ):
@@ -87,13 +95,17 @@ def _download_once(url: str, path: Path, size: int | None) -> None:
             path.open("wb") as file,
             tqdm(desc=path.name, total=total, unit="B", unit_scale=True, leave=False, disable=None) as progress,
         ):
-            received = 0
+            received = renewed_at = 0
+            deadline.renew(STALL_S)
             for block in response.iter_content(BLOCK_BYTES):
                 progress.update(len(block))
                 received += len(block)
                 if received > size_limit(path.name):
                     raise CheckpointError(f"{hide_secrets(url)} has more than {size_limit(path.name)} bytes")
                 file.write(block)
+                if received - renewed_at >= STALL_BYTES:
+                    deadline.renew(STALL_S)
+                    renewed_at = received
 
 
 def _check_status(response: requests.Response, url: str) -> None:
@@ -120,6 +132,17 @@ def _describe(error: requests.RequestException) -> str:
     return "the connection was interrupted"
 
 
+class _Adapter(WatchedAdapter):
+    """Never read the body of a redirect, which requests would read into memory whatever its size."""
+
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        response = super().send(*arguments, **options)
+        if response.is_redirect:
+            response.close()
+            response._content = b""
+        return response
+
+
 class _Session(requests.Session):
     """Send the user name and password in the URL only to its host.
 
@@ -129,6 +152,8 @@ class _Session(requests.Session):
 
     def __init__(self, url: str) -> None:
         super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
         user, password = get_auth_from_url(url)
         self.auth = HTTPBasicAuth(user, password) if user or password else lambda request: request
 

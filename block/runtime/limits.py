@@ -11,7 +11,7 @@ import os
 import resource
 from pathlib import Path
 
-THREADS = 4  # for reading recordings, and for writing them; each takes its share of free memory
+THREADS = 4  # for reading recordings; each takes its share of free memory
 CGROUP = Path("/sys/fs/cgroup")
 # Memory limit, usage and statistics, in version 2 and in version 1.
 MEMORY_FILES = (

@@ -17,6 +17,7 @@ from tests.faults.layer import ConnectionEnded, Effect, Exchange
 from tests.faults.wire import Answer
 from tests.runtime.dripping import Drip
 
+DRIP_EVERY_S = 0.05
 PAGE = b"<!DOCTYPE html><html><body><h1>Please sign in</h1></body></html>"
 
 
@@ -131,6 +132,23 @@ def describes(**fields: object) -> Effect:
         content = json.loads(answer.body)
         content["sample"].update(fields)
         exchange.answer(replace(answer, body=json.dumps(content).encode()))
+
+    return effect
+
+
+def holds_back(call: str, others: int) -> Effect:
+    """Carry out the call, and send the answer byte by byte until `call` was made about `others` other recordings."""
+
+    def effect(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        data = answer.head(length=len(answer.body)) + answer.body
+        sent = 0
+        while exchange.layer.count_other_samples(call, exchange.request.sample) < others:
+            exchange.silence(DRIP_EVERY_S)
+            if sent < len(data) - 1:
+                exchange.send(data[sent : sent + 1])
+                sent += 1
+        exchange.send(data[sent:])
 
     return effect
 

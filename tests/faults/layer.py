@@ -147,6 +147,11 @@ class Layer:
         with self._lock:
             return sum(one.call == call and sample in (None, one.sample) for one in self.requests)
 
+    def count_other_samples(self, call: str, sample: int | None) -> int:
+        """Return about how many samples, not counting `sample`, `call` was made."""
+        with self._lock:
+            return len({one.sample for one in self.requests if one.call == call} - {sample})
+
     def outage(self, seconds: float, vanish: bool = False) -> None:
         """Stop listening for `seconds` and cut off all connections.
 

@@ -12,9 +12,10 @@ from tests.faults.stage import LENGTHS_S
 
 TRIES = 5  # how often the block tries a call, by default
 VICTIM = 3  # the sample that a fault affects, in rows where it affects only one
+HUNDRED_S = (0.5,) * 100
 MANY_S = (0.5,) * 40  # enough recordings that a run can end before it reaches them all
-# A value for `Fault.after`: at most four of the metadata calls are still open then, so some recordings are labeled.
-SOME = 6
+# A value for `Fault.after`: at most eight of the metadata calls are still open then, so some recordings are labeled.
+SOME = 10
 
 
 @dataclass(frozen=True)

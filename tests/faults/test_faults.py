@@ -154,6 +154,6 @@ def test_a_retry_after_header_pauses_all_threads(tmp_path: Path, run: Callable[.
     with staged(tmp_path / "audio", (0.5,) * 40) as stage, in_front_of(stage.address.port, [fault]) as layer:
         assert run(stage, layer, Times(10, 0.01, 10, 1, 1)).code == 0
         refused = [one.at_s for one in layer.requests if one.call == "get-sample"][9]
-    # Each of the eight threads has at most one request open. Once it is answered, the thread must not send another.
+    # Each of the twelve threads has at most one request open. Once it is answered, the thread must not send another.
     after = [one.at_s - refused for one in layer.requests if refused < one.at_s < refused + 0.95]
     assert len(after) <= 16

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from block.labeling.interfaces import Summary
-from block.labeling.prefetch import MemoryBudget, prefetch
+from block.labeling.patient_pool import STRICT, Patience
 from block.labeling.run import GROUP_RECORDINGS, Run
 from block.model.checkpoint import CheckpointError
 from block.recording import (
@@ -108,7 +107,7 @@ class Told:
 
 def run(studio: FakeStudio, labeler: FakeLabeler, ids: list[int]) -> tuple[Summary, Told]:
     told = Told()
-    return Run(studio, studio, labeler, told).label(ids), told  # type: ignore[arg-type]
+    return Run(studio, studio, labeler, told, patience=STRICT).label(ids), told  # type: ignore[arg-type]
 
 
 def test_recordings_share_batches_in_order_and_all_are_written() -> None:
@@ -315,62 +314,102 @@ def test_an_error_of_the_reporter_ends_the_run_with_its_name_and_keeps_count() -
     studio = FakeStudio()
     summary = Run(studio, studio, FakeLabeler(), Broken()).label([1, 2, 3, 4, 5, 6])  # type: ignore[arg-type]
     assert summary.end_reason == "unexpected ZeroDivisionError: oops"
+    assert sorted(summary.labeled + summary.not_reached) == [1, 2, 3, 4, 5, 6]
+    assert set(summary.labeled) == set(studio.written)
 
 
-def test_prefetching_keeps_the_order_and_the_memory_budget_even_if_sizes_grow() -> None:
-    lock = threading.Lock()
-    held: dict[int, int] = {}
-    most = 0
+@dataclass
+class Stalling(FakeStudio):
+    """A FakeStudio that answers nothing about the recordings in `fetches` and `writes` until `opened` is set.
 
-    def work(item: int, reserve: Callable[[int], None]) -> int:
-        nonlocal most
-        size = 10 if item < 50 else 1000
-        reserve(size)
-        with lock:
-            held[item] = size
-            most = max(most, sum(held.values()))
-        time.sleep(0.001 * (item % 3))
-        return size
+    `others_written` is set once `others` other recordings are written.
+    """
 
-    seen = []
-    with ThreadPoolExecutor(4) as pool:
-        for item, future in prefetch(work, range(80), pool, MemoryBudget(2500), depth=16):
-            assert future.done()
-            seen.append(item)
-            time.sleep(0.001)
-            with lock:
-                del held[item]
-    assert seen == list(range(80))
-    assert 1000 < most <= 3500  # the budget plus the next item
+    fetches: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
+    others: int = 0
+    opened: threading.Event = field(default_factory=threading.Event)
+    others_written: threading.Event = field(default_factory=threading.Event)
 
+    def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+        if recording_id in self.fetches:
+            assert self.opened.wait(60)
+        return super().fetch(recording_id, expect)
 
-def test_an_item_larger_than_the_budget_passes_when_it_is_next() -> None:
-    def work(item: int, reserve: Callable[[int], None]) -> int:
-        reserve(10_000)
-        return item
-
-    with ThreadPoolExecutor(4) as pool:
-        found = [future.result() for _, future in prefetch(work, range(20), pool, MemoryBudget(100))]
-    assert found == list(range(20))
+    def write(self, labeled: LabeledRecording) -> LabeledRecording:
+        if labeled.id in self.writes:
+            assert self.opened.wait(60)
+        written = super().write(labeled)
+        if len({*self.written} - {*self.fetches, *self.writes}) == self.others:
+            self.others_written.set()
+        return written
 
 
-def test_closing_the_budget_releases_waiting_threads() -> None:
-    budget = MemoryBudget(100)
-    budget.reserve(0, 100)
-    waiting = threading.Thread(target=budget.reserve, args=(1, 50))
-    waiting.start()
-    budget.close()
-    waiting.join(5)
-    assert not waiting.is_alive()
+AT_ONCE = Patience(passing_s=0.0, alone_s=0.0)
 
 
-def test_a_failed_fetch_is_yielded_in_order() -> None:
-    def work(item: int, reserve: Callable[[int], None]) -> int:
-        if item == 1:
-            raise RecordingError("no")
-        return item
+@pytest.mark.parametrize("stalled", [(1,), (50,), (100,), (1, 2, 3, 4, 5), tuple(range(40, 56))], ids=str)
+@pytest.mark.parametrize("kind", ["fetches", "writes"])
+def test_all_others_are_labeled_and_reported_while_recordings_stall(kind: str, stalled: tuple[int, ...]) -> None:
+    others = 100 - len(stalled)
+    studio = Stalling(others=others, **{kind: stalled})  # type: ignore[arg-type]
 
-    with ThreadPoolExecutor(2) as pool:
-        results = [(item, future.exception()) for item, future in prefetch(work, range(3), pool, MemoryBudget())]
-    assert [item for item, _ in results] == [0, 1, 2]
-    assert [type(error) for _, error in results] == [type(None), RecordingError, type(None)]
+    class Opening(Told):
+        def report_labeled(self, labeled: LabeledRecording) -> None:
+            super().report_labeled(labeled)
+            if len(self.lines) == others:
+                assert studio.others_written.is_set()
+                assert not studio.opened.is_set()
+                studio.opened.set()
+
+    told = Opening()
+    run = Run(studio, studio, FakeLabeler(), told, patience=AT_ONCE)  # type: ignore[arg-type]
+    summary = run.label(list(range(1, 101)))
+    assert sorted(summary.labeled) == list(range(1, 101))
+    assert sorted(summary.labeled[others:]) == list(stalled)
+    assert [one for _, one, _ in told.lines] == summary.labeled
+
+
+def test_a_stalled_fetch_and_a_stalled_write_do_not_hold_up_a_canceled_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("block.labeling.run.FINISH_CANCELED_S", 0.2)
+    studio = Stalling(fetches=(3,), writes=(5,), others=18)
+
+    def cancel() -> None:
+        assert studio.others_written.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=cancel).start()
+    run = Run(studio, studio, FakeLabeler(), Told(), patience=AT_ONCE)  # type: ignore[arg-type]
+    summary = run.label(list(range(1, 21)))
+    studio.opened.set()
+    assert summary.canceled
+    assert sorted(summary.labeled) == [one for one in range(1, 21) if one not in (3, 5)]
+    assert (summary.failed, summary.not_reached) == ([5], [3])
+
+
+def test_a_run_that_ends_while_recordings_stall_does_not_wait_for_them() -> None:
+    studio = Stalling(fetches=(2,), trouble={9: RunEnded("the key is not accepted")})
+    run = Run(studio, studio, FakeLabeler(), Told(), patience=AT_ONCE)  # type: ignore[arg-type]
+    summary = run.label(list(range(1, 21)))
+    studio.opened.set()
+    assert summary.end_reason == "the key is not accepted"
+    assert sorted(summary.labeled) == [1, 3, 4, 5, 6, 7, 8]
+    assert 2 in summary.not_reached
+
+
+def test_without_patience_running_out_the_order_is_that_of_the_ids() -> None:
+    """Each fetch waits for the one after it, and each write too, as far as the pools read ahead."""
+    done = {one: threading.Event() for one in range(1, 30)}
+
+    class Backward(FakeStudio):
+        def fetch(self, recording_id: int, expect: Callable[[int], None]) -> Recording:
+            recording = super().fetch(recording_id, expect)
+            if recording_id % 4:
+                assert done[recording_id + 1].wait(60)
+            done[recording_id].set()
+            return recording
+
+    studio = Backward()
+    summary, told = run(studio, FakeLabeler(), list(range(1, 29)))  # type: ignore[arg-type]
+    assert summary.labeled == list(range(1, 29))
+    assert [one for _, one, _ in told.lines] == list(range(1, 29))

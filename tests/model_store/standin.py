@@ -32,7 +32,8 @@ class StandIn:
     Faults: `breaks` times, the connection is closed after `break_after` bytes of a body; the first `busy` answers are
     503; the server waits `pause_s` between blocks of 4096 bytes; without `ranges` it ignores Range headers; `stall`
     sends half of a body and then nothing; without `states_sha256` it doesn't state digests; without `lengths` bodies
-    have no Content-Length.
+    have no Content-Length. Busy answers have the Retry-After header `asks_to_wait`, if it isn't empty. Redirects to the
+    server `redirect_to` have `redirect_bytes` bytes of body.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class StandIn:
     break_after: int | None = None
     breaks: int = 0
     busy: int = 0
+    asks_to_wait: str = ""
     pause_s: float = 0.0
     stall: bool = False
     lie_about_size: int = 0
@@ -52,6 +54,7 @@ class StandIn:
     lengths: bool = True
     xet: bool = False
     redirect_to: str = ""
+    redirect_bytes: int = 0
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -87,7 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         standin.asked.append(asked)
         if standin.busy:
             standin.busy -= 1
-            self._refuse(asked, 503, "")
+            wait = {"Retry-After": standin.asks_to_wait} if standin.asks_to_wait else {}
+            self._send(asked, 503, wait, b"")
             return
         headers = {}
         path = self.path.partition("?")[0]
@@ -119,10 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
         if standin.xet:
             headers["X-Xet-Hash"] = "0" * 64
             headers["X-Xet-Refresh-Route"] = "/api/models/xet-read-token"
-        if standin.redirect_to and resolve is not None:
+        if standin.redirect_to:
             headers["ETag"] = f'"{etag}"'
             headers.setdefault("X-Linked-Size", str(len(content)))
-            self._send(asked, 302, {**headers, "Location": standin.redirect_to + path}, b"")
+            self._send(asked, 302, {**headers, "Location": standin.redirect_to + path}, bytes(standin.redirect_bytes))
             return
         if standin.etags:
             headers["ETag"] = f'"{etag}"'

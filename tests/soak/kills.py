@@ -27,9 +27,9 @@ import numpy as np
 import soundfile
 
 from block.edge_impulse.label_owner import ANNOUNCED
+from block.labeling.run import WRITES_AT_ONCE
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
-from block.runtime.limits import THREADS
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDINGS, RATE_HZ = 24, 16000
@@ -250,8 +250,10 @@ class Harness:
                 point.problems.append("the samples differ from those of an undisturbed run")
             if again & finished:
                 point.problems.append(f"finished samples were written again: {sorted(again & finished)}")
-            if len(again) > THREADS:
-                point.problems.append(f"{len(again)} recordings were written again; at most {THREADS} can be in flight")
+            if len(again) > WRITES_AT_ONCE:
+                point.problems.append(
+                    f"{len(again)} recordings were written again; at most {WRITES_AT_ONCE} can be in flight"
+                )
             if len(watched.labeled) != len(set(watched.labeled)):
                 point.problems.append("the second run wrote a recording twice")
         shutil.rmtree(project_folder)

@@ -10,9 +10,10 @@ from tests.faults.rows.endless import ROWS as ENDLESS
 from tests.faults.rows.large import ROWS as LARGE
 from tests.faults.rows.redirects import ROWS as REDIRECTS
 from tests.faults.rows.refusals import ROWS as REFUSALS
+from tests.faults.rows.stalls import ROWS as STALLS
 from tests.faults.rows.statuses import ROWS as STATUSES
 from tests.faults.rows.writers import ROWS as WRITERS
 
 ROWS: tuple[Row, ...] = (
-    *CONNECTIONS, *BODIES, *ENDLESS, *STATUSES, *ANSWERS, *LARGE, *REFUSALS, *REDIRECTS, *WRITERS
+    *CONNECTIONS, *BODIES, *ENDLESS, *STALLS, *STATUSES, *ANSWERS, *LARGE, *REFUSALS, *REDIRECTS, *WRITERS
 )  # fmt: skip
