@@ -152,6 +152,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         log_level="warning",
         proxy_headers=False,
         server_header=False,
+        headers=[("Cross-Origin-Resource-Policy", "same-origin")],  # other sites can't even embed audio to measure it
         timeout_graceful_shutdown=2,
     )
     return uvicorn.Server(config), jobs
