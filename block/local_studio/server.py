@@ -131,6 +131,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         import uvicorn
 
         from block.local_studio.api.app import create_app
+        from block.local_studio.connections import server_options
         from block.local_studio.jobs.jobs import Jobs
         from block.local_studio.jobs.parsing import BlockError
         from block.local_studio.web.pages import create_pages
@@ -154,6 +155,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         server_header=False,
         headers=[("Cross-Origin-Resource-Policy", "same-origin")],  # other sites can't even embed audio to measure it
         timeout_graceful_shutdown=2,
+        **server_options(),
     )
     return uvicorn.Server(config), jobs
 
