@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         action="store_true",
         help="serve recordings that are cut off as far as they go, instead of refusing them",
     )
-    parser.add_argument("--key", help="API key to require (default: a generated one, kept in the project's database)")
+    parser.add_argument("--key", help="API key to require (default: a new random one at every start)")
     parser.add_argument(
         "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples to FILE, for --data-ids-file"
     )

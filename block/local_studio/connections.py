@@ -82,7 +82,7 @@ class StudioProtocol(H11Protocol):
             self.transport.abort()
 
 
-class RateLimit(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets `most` records through every `period_s` seconds, and says how many it left out before the next one."""
 
     def __init__(self, most: int = 20, period_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -103,9 +103,9 @@ class RateLimit(logging.Filter):
 
 
 def server_options() -> dict[str, Any]:
-    """Limit the rate of all log lines that requests can cause, and return the options of uvicorn for the other limits."""
+    """Limit the rate of log lines that requests cause, and return the options of uvicorn for the other limits."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
-        if not any(isinstance(one, RateLimit) for one in logger.filters):
-            logger.addFilter(RateLimit())
+        if not any(isinstance(one, LogRateLimit) for one in logger.filters):
+            logger.addFilter(LogRateLimit())
     return {"http": StudioProtocol, "backlog": BACKLOG}

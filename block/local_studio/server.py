@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 4810
 HERE = Path(__file__).resolve().parents[2]
+SHORTEST_KEY = 32  # characters, if other machines can reach the server: 128 bits in hexadecimal
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # HTTP headers carry this unchanged
 MANY_FILES = 50  # to read before the server starts
 START_S = 30.0  # how long `running` waits for the server to answer
@@ -42,7 +43,7 @@ def running(
 ) -> Iterator[Address]:
     """Serve the API and the pages of `project` in a thread until the context ends. `port` 0 picks a free port.
 
-    `key` defaults to the project's own key; the pages ask for it unless `host` is a loopback address. `block` is the
+    `key` defaults to the project's random key; the pages ask for it unless `host` is a loopback address. `block` is the
     folder of the AI Action that the pages run, by default this one. Raise ServeError.
     """
     with _listen(host, port) as listener:
@@ -69,6 +70,11 @@ def serve(arguments: argparse.Namespace) -> None:
         raise ServeError(f"--port must be from 0 to 65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):
         raise ServeError("--key must be printable ASCII, not empty, and without leading or trailing spaces")
+    if arguments.key is not None and len(arguments.key) < SHORTEST_KEY and not is_loopback(arguments.host):
+        raise ServeError(
+            f"--key must have at least {SHORTEST_KEY} characters if --host isn't a loopback address, got "
+            f"{count(len(arguments.key), 'character')}; leave out --key to get a random one"
+        )
     project = _open(arguments.folder, arguments.allow_truncated)
     try:
         with _listen(arguments.host, arguments.port) as listener:

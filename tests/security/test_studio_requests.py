@@ -17,7 +17,7 @@ import requests
 
 from block.local_studio import connections
 from block.local_studio.address import Address
-from block.local_studio.connections import RateLimit
+from block.local_studio.connections import LogRateLimit
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
 from tests.conftest import ROOT
@@ -107,7 +107,7 @@ def test_half_sent_requests_are_dropped(address: Address, monkeypatch: pytest.Mo
 
 def test_a_request_that_drips_is_dropped_too(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WAIT_S", 0.2)
-    with half_sent(address, 1, HALF_SENT["half a head"]) as (client,), pytest.raises(OSError):
+    with half_sent(address, 1, HALF_SENT["half a head"]) as (client,), pytest.raises(ConnectionError):
         for _ in range(6000):
             client.sendall(b"x")
             time.sleep(0.01)
@@ -143,7 +143,7 @@ def test_a_server_with_few_file_descriptors_survives_many_connections_with_a_sho
 
 def test_log_lines_are_limited_in_rate() -> None:
     now = 0.0
-    limit = RateLimit(most=3, period_s=60, clock=lambda: now)
+    limit = LogRateLimit(most=3, period_s=60, clock=lambda: now)
     records = [logging.LogRecord("x", logging.WARNING, "", 0, "line %d", (i,), None) for i in range(12)]
     assert [limit.filter(record) for record in records[:10]] == [True] * 3 + [False] * 7
     now = 61.0

@@ -44,7 +44,9 @@ class LocalProject:
         self.id = PROJECT_ID
         self.name = self.root.name.encode("utf-8", "replace").decode() or "root"
         self.created = self.store.setting("created", now())
-        self.key = self.store.setting("key", f"ei_local_{secrets.token_hex(24)}")
+        # Not stored: a folder that someone passes on must neither tell the key nor bring one that they know.
+        self.key = f"ei_local_{secrets.token_hex(24)}"
+        self.store.forget_setting("key")  # of earlier versions
 
     def close(self) -> None:
         """Close the database, and remove the WAVs that were made."""

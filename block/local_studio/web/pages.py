@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +21,10 @@ from block import __version__
 from block.local_studio.api import assumptions
 from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page
+from block.local_studio.web import actions, exchange_page, job_pages, list_page, login, recording_page
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
 from block.recording import RecordingError
 
-COOKIE = "local-studio"
 FOREIGN = "This was sent by a page of another site. To open this page, type its address."
 HTTP_ERRORS = {404: "There is no such page.", 405: "This page does not take that."}
 
@@ -44,8 +42,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *job_pages.routes(site),
         *exchange_page.routes(site),
         site.get("/about", show_about),
-        site.get("/login", show_login),
-        site.post("/login", log_in),
+        *login.routes(site),
         # Not a Mount: that would accept slashes in and after the name. The name follows "static/" in the directory.
         Route("/static/{name}", StaticFiles(directory=Path(__file__).parent), methods=["GET"]),
     ]
@@ -91,7 +88,7 @@ class PageMiddleware:
             self._site.is_open
             or is_static
             or scope["path"] == "/login"
-            or hmac.compare_digest(Request(scope).cookies.get(COOKIE, "").encode(), self._site.login_cookie.encode())
+            or login.is_admitted(self._site, Headers(scope=scope))
         )
 
 
@@ -116,20 +113,6 @@ def show_about(site: WebSite, request: Request) -> Response:
         for_all=assumptions.list_common_assumptions(),
         unsupported=assumptions.list_unsupported(),
     )
-
-
-def show_login(site: WebSite, request: Request) -> Response:
-    """Show the form that takes the key."""
-    return site.render(request, "login.html", wrong=False)
-
-
-def log_in(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
-    """Set the cookie that opens the pages, if the key is right."""
-    if not hmac.compare_digest(fields.get("key", "").encode(), site.key.encode()):
-        return site.render(request, "login.html", 403, wrong=True)
-    response = redirect("/")
-    response.set_cookie(COOKIE, site.login_cookie, httponly=True, samesite="strict")
-    return response
 
 
 def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[Any, Any]:
