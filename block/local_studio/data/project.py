@@ -22,8 +22,10 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.data.wav import AudioContent, WavMaker, read_first_values
 from block.recording import RecordingError
 from block.runtime.limits import THREADS
+from block.runtime.links import find_link_out
 
-DATABASE = ".local-studio.sqlite3"
+STATE = ".local-studio"  # how the names of all begin that a local Studio writes into a folder
+DATABASE = f"{STATE}.sqlite3"
 PROJECT_ID = 1
 Result = TypeVar("Result")
 
@@ -39,6 +41,9 @@ class LocalProject:
         if not root.is_dir():
             raise ProjectError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
         self.root = root.resolve()
+        if link := find_link_out(self.root, self.root.glob(f"{STATE}*")):
+            name = make_printable(format_path(str(link)), 300)
+            raise ProjectError(f"{name} is a link that leads out of the folder; remove it to serve the folder")
         self.store = SampleStore(self.root / DATABASE)
         self._wavs = WavMaker(allow_truncated)
         self.id = PROJECT_ID
