@@ -18,6 +18,11 @@ def make_printable(text: Any, limit: int = 80) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def print_warning(text: str) -> None:
+    """Print a warning, as one line without control characters."""
+    print(f"warning: {make_printable(text, 1000)}", flush=True)
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun in the right form: "1 recording", "2,000 recordings"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -20,13 +20,13 @@ from block.commands.label_options import collect_run_options, read_label
 from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.executor import FolderResult, FolderRun
-from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, format_path
+from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, show_path
 from block.folder.location import Location
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged, warn_without_decoder
-from block.formatting import count
+from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.runtime.cancel import CANCELED
@@ -52,14 +52,14 @@ def main(argv: Sequence[str]) -> int:
     check_any_recording(listing, location)
     with output_folder.lock(out):
         _print_listing(listing, location)
-        warn_without_decoder(listing.files, _warn)
-        manifest = load_manifest(out / output_folder.MANIFEST, _warn).with_files(
+        warn_without_decoder(listing.files, print_warning)
+        manifest = load_manifest(out / output_folder.MANIFEST, print_warning).with_files(
             listing.files,
             listing.unreadable,
             lambda entry: is_unchanged(location, entry, listing),
             options.allow_truncated,
         )
-        executor = start_executor(job, cluster, f"label {format_path(location.name)}")
+        executor = start_executor(job, cluster, f"label {show_path(location.name)}")
         try:
             return FolderJob(options, job, location, out, manifest, listing.stamps).run(executor)
         finally:
@@ -90,7 +90,7 @@ class FolderJob:
             run.save(out)
             manifest.save()
             if keep:
-                store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, _warn)
+                store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, print_warning)
             result = self._compute(executor, store)
             if store is None:
                 found = decide.collect_files(manifest, result.labeled)
@@ -100,7 +100,8 @@ class FolderJob:
             decide.write_label_files(out, run, job.decisions, found)
         except OSError as error:
             reason = error.strerror or error
-            print(f"{out} cannot be written: {reason}; run the same command again to continue", file=sys.stderr)
+            text = f"{show_path(out)} cannot be written: {reason}; run the same command again to continue"
+            print(text, file=sys.stderr)
             return SOME_FAILED
         finally:
             if store is not None:
@@ -137,11 +138,7 @@ class FolderJob:
         return result
 
 
-def _warn(text: str) -> None:
-    print(f"warning: {text}", flush=True)
-
-
 def _print_listing(listing: FolderListing, location: Location) -> None:
     """Print how many recordings `listing` found, and what it left out."""
-    found = f"{count(len(listing.files), 'recording')} in {format_path(str(location))}"
+    found = f"{count(len(listing.files), 'recording')} in {show_path(location)}"
     print("\n".join([found, *(f"left out: {what}" for what in describe_left_out(listing))]), flush=True)

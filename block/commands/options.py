@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from block.cluster.settings import ANY_CLUSTER
 from block.commands.unknown_options import drop_unknown
+from block.formatting import print_warning
 from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import DEFAULT, EMBEDDED, find_checkpoint
@@ -261,7 +262,7 @@ def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> D
     """
     labels = parse_labels(options.audioset_labels, class_names, options.min_confidence)
     for line in describe_unreachable_labels(labels):
-        print(f"warning: {line}", flush=True)
+        print_warning(line)
     return DecisionSettings(
         labels, options.other_label, options.score_function, not options.no_merge,
         options.min_segment_ms, options.silence_dbfs,

@@ -14,9 +14,10 @@ from block.commands.options import read_decisions
 from block.folder import decide, output_folder
 from block.folder.changes import FolderLabels, collect_labels, describe_changes, read_labels
 from block.folder.label_files import CSV
+from block.folder.listing import show_path
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.output_folder import RunFile
-from block.formatting import count, list_first, make_printable
+from block.formatting import count, list_first, make_printable, print_warning
 from block.labeling.job import format_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     decide.check_labels(decisions)
     with output_folder.lock(out):
         path = out / output_folder.MANIFEST
-        manifest = load_manifest(path, warn=lambda text: print(f"warning: {text}", flush=True))
+        manifest = load_manifest(path, warn=print_warning)
         if not manifest.entries and not manifest.unreadable:
             raise SettingsError(f"{out} lists no recordings: {path.name} is missing, damaged or empty; run label again")
         started = time.monotonic()
@@ -48,12 +49,12 @@ def main(argv: Sequence[str]) -> int:
             decide.write_label_files(out, run, decisions, found)
             run.save(out)
         except OSError as error:
-            print(f"{out} cannot be written: {error.strerror or error}", file=sys.stderr)
+            print(f"{show_path(out)} cannot be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
     print(f"decided labels again in {duration_s:.1f} s")
     if before is None:
-        print(f"can't tell which labels changed: {out} has no readable {CSV}")
+        print(f"can't tell which labels changed: {show_path(out)} has no readable {CSV}")
     else:
         print("\n".join(describe_changes(before, collect_labels(found.labeled))))
     decide.print_summary(out, run, found)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from block.commands import ALL_LABELED, NOTHING_STARTED
+from block.formatting import make_printable
 from block.local_studio.address import LOOPBACK
 from block.local_studio.server import DEFAULT_PORT, HERE, ServeError, serve
 
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
     try:
         serve(parser.parse_args(argv))
     except ServeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {make_printable(error, 1000)}", file=sys.stderr)
         return NOTHING_STARTED
     except KeyboardInterrupt:  # uvicorn raises the signal again after shutting down
         print("stopped")

@@ -24,7 +24,7 @@ from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.project import Project, find_project
-from block.formatting import count
+from block.formatting import count, make_printable, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
@@ -50,7 +50,7 @@ def run_action(argv: Sequence[str]) -> int:
     """
     action = read_action(argv)
     if not action.ids:
-        print(f"nothing to do: {action.options.data_ids_file} has no sample ids")
+        print(f"nothing to do: {make_printable(action.options.data_ids_file)} has no sample ids")
         try_write_ids("--failed-ids-file", action.options.failed_ids_file, [])
         return ALL_LABELED
     client = StudioClient(action.access.endpoint, action.access.key)
@@ -65,7 +65,7 @@ def run_action(argv: Sequence[str]) -> int:
 
 def read_action(argv: Sequence[str]) -> Action:
     """Read and check arguments and environment. Raise SettingsError, LabelError or CheckpointError."""
-    options = parse(argv, warn=lambda text: print(f"warning: {text}", flush=True))
+    options = parse(argv, warn=print_warning)
     access = read_access(os.environ)
     if access.is_exposed:
         print(

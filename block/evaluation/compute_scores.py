@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from block.evaluation.predictions import Clip
 from block.folder.decide import find_unscored
+from block.folder.listing import show_path
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter, load_manifest
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
+from block.formatting import print_warning
 from block.labeling.interfaces import Summary
 from block.score_store.relabel import lay_out_recording, select_heard
 from block.settings import SettingsError
@@ -47,14 +49,15 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     """
     job = engine.job
     location = LocalFolder(options.folder)
-    known = load_manifest(out / FILES, warn=lambda text: print(f"warning: {text}", flush=True))
+    known = load_manifest(out / FILES, warn=print_warning)
     entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry), options.allow_truncated)
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:
         ids = find_unscored(entries, store, job.decisions)
         if len(ids) < len(files):
-            print(f"{len(files) - len(ids)} of {len(files)} recordings have scores in {out / SCORES}", flush=True)
+            known_files = f"{len(files) - len(ids)} of {len(files)} recordings"
+            print(f"{known_files} have scores in {show_path(out / SCORES)}", flush=True)
         summary, seconds = Summary(), None
         if ids:
             from block.labeling.cached_labeler import CachedLabeler

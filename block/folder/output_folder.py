@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from block import __version__
-from block.folder.listing import format_path
+from block.folder.listing import show_path
 from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
-from block.formatting import make_printable
 from block.runtime.atomic_file import temporary_path, write_atomic
 from block.runtime.links import find_link_out
 from block.score_store import Key
@@ -60,8 +59,9 @@ def lock(out: Path) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if link := find_link_out(out, out.iterdir()):
-            name = make_printable(format_path(str(link)), 300)
-            raise SettingsError(f"{name} is a link that leads out of {out}; remove it, or give another folder")
+            raise SettingsError(
+                f"{show_path(link)} is a link that leads out of {out}; remove it, or give another folder"
+            )
         handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from block.edge_impulse.endpoint import is_loopback
-from block.folder.listing import describe_no_recordings, find_recordings
-from block.formatting import count
+from block.folder.listing import describe_no_recordings, find_recordings, show_path
+from block.formatting import count, print_warning
 from block.local_studio.address import LOOPBACK, Address
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def serve(arguments: argparse.Namespace) -> None:
     project = _open(arguments.folder, arguments.allow_truncated)
     try:
         with _listen(arguments.host, arguments.port) as listener:
-            report = project.scan(lambda line: print(f"warning: {line}", flush=True), _announce_reading)
+            report = project.scan(print_warning, _announce_reading)
             ids = [sample.id for sample in project.samples()]
             if arguments.ids_file is not None:
                 _write_ids(arguments.ids_file, ids)
@@ -109,9 +109,9 @@ def _format_greeting(project: LocalProject, address: Address, number: int, ids_f
     """Return the lines to print at the start: the address, and what to paste in the shell that runs the block."""
     ids = f'curl -sSf -H "x-api-key: $EI_PROJECT_API_KEY" {address.url}/ids.json -o ids.json'
     if ids_file is not None:
-        ids = f"# all sample ids: --data-ids-file {shlex.quote(str(ids_file))}"
+        ids = f"# all sample ids: --data-ids-file {shlex.quote(show_path(ids_file))}"
     return (
-        f"Serving {count(number, 'recording')} from {project.root} at {address.url} (project {project.id}).",
+        f"Serving {count(number, 'recording')} from {show_path(project.root)} at {address.url} (project {project.id}).",
         "Press Ctrl-C to stop. Paste this in the shell that runs the block:",
         f"export EI_API_ENDPOINT={address.endpoint}",
         f"export EI_PROJECT_API_KEY={shlex.quote(address.key)}",

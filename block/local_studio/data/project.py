@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from block.folder.listing import format_path
-from block.formatting import make_printable
+from block.folder.listing import show_path
 from block.local_studio.data import folder
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
@@ -42,8 +41,7 @@ class LocalProject:
             raise ProjectError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
         self.root = root.resolve()
         if link := find_link_out(self.root, self.root.glob(f"{STATE}*")):
-            name = make_printable(format_path(str(link)), 300)
-            raise ProjectError(f"{name} is a link that leads out of the folder; remove it to serve the folder")
+            raise ProjectError(f"{show_path(link)} is a link that leads out of the folder; remove it")
         self.store = SampleStore(self.root / DATABASE)
         self._wavs = WavMaker(allow_truncated)
         self.id = PROJECT_ID
@@ -75,7 +73,7 @@ class LocalProject:
                 threads.map(lambda file: folder.read_file(self.root, file, self._wavs.allow_truncated), changed)
             )
         for one in inspected:
-            name = make_printable(format_path(os.fsdecode(one.file.path)))
+            name = show_path(os.fsdecode(one.file.path), 80)
             for note in (*one.notes, *([f"the audio is cut off: {one.missing}"] if one.missing else [])):
                 warn(f"{name}: {note}")
         return self.store.sync([file.path for file in files], inspected)
