@@ -18,6 +18,7 @@ from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
 from block.runtime.atomic_file import temporary_path, write_atomic
 from block.runtime.links import find_link_out
+from block.runtime.regular_file import read_text
 from block.score_store import Key
 from block.settings import SettingsError
 
@@ -110,7 +111,7 @@ def load_run(out: Path) -> RunFile:
     """Return what `RunFile.save` wrote. Raise SettingsError if run.json is missing or damaged."""
     path = out / RUN_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if content["version"] != VERSION:
             raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         return RunFile(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,13 @@ from block import cli
 from block.commands import studio as studio_command
 from block.local_studio.data.project import DATABASE, LocalProject
 from block.local_studio.data.store import ProjectError
+from block.model.checkpoint import FILES, CheckpointError
+from block.model_store.pack import pack, record
+from block.model_store.store import ModelStore
+from block.model_store.verify import read_subject, verify
 from block.runtime.atomic_file import temporary_path, write_atomic
 from block.settings import SettingsError
+from tests.conftest import ROOT
 from tests.folder.conftest import tones
 
 
@@ -125,3 +133,61 @@ def test_a_damaged_store_never_replaces_good_label_files(labeled: Path, checkpoi
     assert {path: path.read_bytes() for path in labeled.iterdir() if path.is_file()} == before
     assert label(labeled.parent / "audio", labeled, checkpoint_folder) == 0
     assert (labeled / "labels.csv").read_bytes() == before[labeled / "labels.csv"]
+
+
+def run_briefly(*words: str | Path) -> str:
+    """Run a command that must neither wait for a pipe nor read a device to its end; return what it printed."""
+    done = subprocess.run([sys.executable, "-m", "block", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120, stdin=subprocess.DEVNULL)  # fmt: skip
+    assert done.returncode != 0, done.stdout
+    return done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero"])
+def test_no_file_of_a_received_folder_makes_a_command_wait(
+    labeled: Path, checkpoint_folder: Path, device: str, tmp_path: Path
+) -> None:
+    def replace(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        if device == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(device)
+
+    audio, model = labeled.parent / "audio", ["--model", checkpoint_folder, "--device", "cpu"]
+    replace(tmp_path / "notes.csv")
+    report = ["--out", tmp_path / "report", "--audioset-labels", "speech"]
+    assert "not a file" in run_briefly("evaluate", audio, "--annotations", tmp_path / "notes.csv", *report, *model)
+    replace(labeled / "run.json")
+    assert "not a file" in run_briefly("relabel", labeled)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero", "a link"])
+def test_pack_and_verify_read_only_files_of_the_checkpoint(
+    tmp_path: Path, checkpoint_folder: Path, precious: Path, name: str, device: str
+) -> None:
+    store = ModelStore(tmp_path / "models", ())
+    folder = Path(shutil.copytree(checkpoint_folder, tmp_path / "models" / "mine"))
+    (folder / name).rename(precious.parent / name)
+    if device == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(precious.parent / name if device == "a link" else device)
+    with pytest.raises(CheckpointError, match=name):
+        pack(store, "mine", tmp_path / "mine.tar")
+    assert not (tmp_path / "mine.tar").exists()
+    if device != "a link":
+        assert not all(check.is_ok for check in verify(read_subject(store, "mine")))
+        with pytest.raises(CheckpointError, match=name):
+            record(store, "mine")
+
+
+def test_pack_follows_no_link_instead_of_its_temporary_file(
+    tmp_path: Path, checkpoint_folder: Path, precious: Path
+) -> None:
+    shutil.copytree(checkpoint_folder, tmp_path / "models" / "mine")
+    (tmp_path / ".mine.tar.part").symlink_to(precious)
+    pack(ModelStore(tmp_path / "models", ()), "mine", tmp_path / "mine.tar")
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / "mine.tar").is_symlink()
