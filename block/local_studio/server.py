@@ -85,6 +85,8 @@ def serve(arguments: argparse.Namespace) -> None:
             key = project.key if arguments.key is None else arguments.key
             address = Address(arguments.host, listener.getsockname()[1], key)
             server, jobs = _make_server(project, address, arguments.block)
+            from block.local_studio.watch import watching
+
             if report.labels_dropped:
                 dropped = count(report.labels_dropped, "recording")
                 print(f"Dropped the labels of {dropped}: the length of the audio has changed")
@@ -92,7 +94,10 @@ def serve(arguments: argparse.Namespace) -> None:
                 print(f"warning: {describe_no_recordings(listing, project.root)}")
             print("\n".join(_format_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
             try:
-                server.run([listener])
+                with watching(project, address.url):
+                    server.run([listener])
+            except OSError as error:
+                raise ServeError(f"cannot write to {show_path(project.root)}: {error.strerror}") from None
             finally:
                 jobs.close()
     finally:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from block.folder.listing import show_path
+from block.folder.listing import FileStamp, show_path
 from block.local_studio.data import folder
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
@@ -44,6 +44,7 @@ class LocalProject:
             raise ProjectError(f"{show_path(link)} is a link that leads out of the folder; remove it")
         self.store = SampleStore(self.root / DATABASE)
         self._wavs = WavMaker(allow_truncated)
+        self._seen: dict[bytes, FileStamp] = {}  # of all files at the last scan
         self.id = PROJECT_ID
         self.name = self.root.name.encode("utf-8", "replace").decode() or "root"
         self.created = self.store.setting("created", now())
@@ -57,16 +58,22 @@ class LocalProject:
         self._wavs.cache.close()
 
     def scan(
-        self, warn: Callable[[str], None] = lambda line: None, expect: Callable[[int], None] = lambda files: None
+        self,
+        warn: Callable[[str], None] = lambda line: None,
+        expect: Callable[[int], None] = lambda files: None,
+        retry: bool = True,
     ) -> SyncReport:
         """Rescan the folder: new files get new ids, known files keep theirs, and missing files are marked.
 
-        A file is read only if its size or modification time has changed, or if it couldn't be read last time. `warn`
-        gets the warnings about it; `expect` gets the number of files to read, before they are read.
+        A file is read only if its size or modification time has changed, or, with `retry`, if it couldn't be read last
+        time. `warn` gets the warnings about it; `expect` gets the number of files to read, before they are read.
         """
         stamps = self.store.stamps(self._wavs.allow_truncated)
         files = folder.find(self.root)
+        if not retry:
+            stamps = self._seen | stamps
         changed = [file for file in files if stamps.get(file.path) != file.stamp]
+        self._seen = {file.path: file.stamp for file in files}
         expect(len(changed))
         with ThreadPoolExecutor(THREADS) as threads:
             inspected = list(
