@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.cluster.ray_environment import BACKEND_LEVEL, hide_secrets, make_job_config, mute_stderr, show_only_warnings
+from block.cluster.ray_environment import (
+    BACKEND_LEVEL,
+    hide_secrets,
+    listen_on_loopback,
+    make_job_config,
+    mute_stderr,
+    show_only_warnings,
+)
 from block.runtime import cancel
 from block.settings import SettingsError
 
@@ -83,7 +90,8 @@ def connect(address: str, job: str) -> Cluster:
     level = os.environ.get(BACKEND_LEVEL)
     config = make_job_config(job, ship=bool(running))
     where = (address or None) if running else "local"
-    with hide_secrets(os.environ), mute_stderr():
+    within_reach = contextlib.nullcontext() if running else listen_on_loopback()
+    with hide_secrets(os.environ), mute_stderr(), within_reach:
         # In the main thread, Ray would replace the handler of SIGTERM, and signals would have to wait.
         future = cancel.start_thread(
             lambda: ray.init(address=where, job_config=config, log_to_driver=False, logging_level=logging.ERROR),

@@ -33,6 +33,26 @@ def hide_secrets(environment: MutableMapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
+def listen_on_loopback() -> Iterator[None]:
+    """Let a cluster that is started inside the block listen only on loopback, as Ray does on Windows and macOS.
+
+    Otherwise, other machines could reach all of its ports. Ray has read the variable by now, but its processes will.
+    """
+    from ray._private import ray_constants
+
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    variable, constant = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = constant
+        os.environ.pop(name)
+        if variable is not None:
+            os.environ[name] = variable
+
+
+@contextmanager
 def mute_stderr() -> Iterator[None]:
     """Discard what this process, native code included, writes to standard error inside the block."""
     try:

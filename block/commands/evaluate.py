@@ -29,11 +29,11 @@ from block.evaluation.outside import find_outside
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
-from block.folder.listing import check_any_recording, find_recordings, format_path, name_uniquely
+from block.folder.listing import check_any_recording, find_recordings, name_uniquely, show_path
 from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
 from block.folder.source import warn_without_decoder
-from block.formatting import count, print_warning
+from block.formatting import count, make_printable, print_warning
 from block.labeling.job import Job, format_labels
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
@@ -143,10 +143,10 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
     if agreement is None:
         raise SettingsError("--compare: A and B get different windows of the same recordings; give --annotations")
     settings = _describe_settings(root, None, a.job, scores.each[0])
-    facts = ReportFacts(f"Agreement of A and B on {format_path(root.resolve().name)}", settings, failed=scores.failed)
+    facts = ReportFacts(f"Agreement of A and B on {show_path(root.resolve().name)}", settings, failed=scores.failed)
     print("\n".join(("", f"A: {a.name}", f"B: {b.name}", *agreement.lines(), "")))
     for file, reason in scores.failed:
-        print(f"could not be read: {file}: {reason}")
+        print(f"could not be read: {make_printable(file)}: {make_printable(reason, 400)}")
     content = (facts, a.name, b.name, agreement)
     _write(out, render_agreement(*content), agreement_as_json(*content))
     return SOME_FAILED if scores.failed else ALL_LABELED
@@ -172,7 +172,7 @@ def _report_metrics(
         return CANCELED
     lengths_s = {name_uniquely(path): scores.each[0].clips[path].seconds for path in scores.paths}
     facts = ReportFacts(
-        f"Labels of {format_path(root.resolve().name)} compared with your annotations",
+        f"Labels of {show_path(root.resolve().name)} compared with your annotations",
         _describe_settings(root, annotations, configurations[0].job, scores.each[0]),
         options.exhaustive,
         options.segment_s if annotations.is_strong else None,
@@ -231,7 +231,7 @@ def _describe_settings(
         annotated = (("annotations", f"{annotations.source}: {count(len(annotations.rows), 'row')} {kind}"),)
         windows = f"{windows}; a clip gets the highest score of its windows"
     return (
-        ("recordings", f"{len(scores.clips)} in {format_path(str(root))}, {seconds / 60:.1f} min"),
+        ("recordings", f"{len(scores.clips)} in {show_path(root)}, {seconds / 60:.1f} min"),
         *annotated,
         ("model", f"{job.checkpoint.name}, sha256 {job.checkpoint.sha256()[:12]}"),
         ("labels of interest", f"{format_labels(decisions.labels)}; all else: {decisions.other_label}"),
@@ -259,5 +259,5 @@ def _write(out: Path, page: str, content: str) -> None:
         write_atomic(out / REPORT, page)
         write_atomic(out / JSON, content)
     except OSError as error:
-        raise SettingsError(f"--out {out} can't be written: {error.strerror or error}") from None
-    print(f"wrote {out / REPORT}, to open in a browser, and {out / JSON}", flush=True)
+        raise SettingsError(f"--out {show_path(out)} can't be written: {error.strerror or error}") from None
+    print(f"wrote {show_path(out / REPORT)}, to open in a browser, and {show_path(out / JSON)}", flush=True)

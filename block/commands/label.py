@@ -20,7 +20,7 @@ from block.commands.label_options import collect_run_options, read_label
 from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.executor import FolderResult, FolderRun
-from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, format_path
+from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, show_path
 from block.folder.location import Location
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
             lambda entry: is_unchanged(location, entry, listing),
             options.allow_truncated,
         )
-        executor = start_executor(job, cluster, f"label {format_path(location.name)}")
+        executor = start_executor(job, cluster, f"label {show_path(location.name)}")
         try:
             return FolderJob(options, job, location, out, manifest, listing.stamps).run(executor)
         finally:
@@ -100,7 +100,8 @@ class FolderJob:
             decide.write_label_files(out, run, job.decisions, found)
         except OSError as error:
             reason = error.strerror or error
-            print(f"{out} can't be written: {reason}; run the same command again to continue", file=sys.stderr)
+            text = f"{show_path(out)} can't be written: {reason}; run the same command again to continue"
+            print(text, file=sys.stderr)
             return SOME_FAILED
         finally:
             if store is not None:
@@ -139,5 +140,5 @@ class FolderJob:
 
 def _print_listing(listing: FolderListing, location: Location) -> None:
     """Print how many recordings `listing` found, and what it left out."""
-    found = f"{count(len(listing.files), 'recording')} in {format_path(str(location))}"
+    found = f"{count(len(listing.files), 'recording')} in {show_path(location)}"
     print("\n".join([found, *(f"left out: {what}" for what in describe_left_out(listing))]), flush=True)

@@ -45,7 +45,8 @@ def _run(store: ModelStore, options: argparse.Namespace) -> int:
         return _verify(store, options)
     if options.command == "pack":
         out = pack(store, options.name, options.out, options.force)
-        print(f"{out}: {out.stat().st_size} bytes; fetch it elsewhere with: models fetch {options.name} --from {out}")
+        text = f"{out}: {out.stat().st_size} bytes; fetch it elsewhere with: models fetch {options.name} --from {out}"
+        print(make_printable(text, 1000))
         return DONE
     print(f"digests of {options.name} recorded in {record(store, options.name, options.force)}")
     return DONE
@@ -134,5 +135,5 @@ def _verify(store: ModelStore, options: argparse.Namespace) -> int:
     for check in verify(subject, clip):
         is_valid = is_valid and check.is_ok
         print(f"{'ok    ' if check.is_ok else 'FAILED'}  {make_printable(check.finding, 400)}", flush=True)
-    print(f"{subject.folder.name} is {'valid' if is_valid else 'INVALID'}")
+    print(f"{make_printable(subject.folder.name)} is {'valid' if is_valid else 'INVALID'}")
     return DONE if is_valid else INVALID

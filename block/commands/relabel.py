@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from block.commands.options import read_decisions
 from block.folder import decide, output_folder
 from block.folder.changes import FolderLabels, collect_labels, describe_changes, read_labels
 from block.folder.label_files import CSV
+from block.folder.listing import show_path
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.output_folder import RunFile
-from block.formatting import print_warning
+from block.formatting import count, list_first, make_printable, print_warning
 from block.labeling.job import format_decisions
 from block.score_store import ScoreStore
 from block.settings import SettingsError
@@ -41,22 +42,33 @@ def main(argv: Sequence[str]) -> int:
         found = decide.decide_all(manifest, store, decisions)
         duration_s = time.monotonic() - started
         before = _find_last_labels(out, last_run, manifest, store)
+        _check_lost(out, before or {}, found.failed)
         changed = {option.name: getattr(options, option.field) for option in RELABEL}
         run = replace(last_run, options={**last_run.options, **changed})
         try:
             decide.write_label_files(out, run, decisions, found)
             run.save(out)
         except OSError as error:
-            print(f"{out} can't be written: {error.strerror or error}", file=sys.stderr)
+            print(f"{show_path(out)} can't be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
     print(f"decided labels again in {duration_s:.1f} s")
     if before is None:
-        print(f"can't tell which labels changed: {out} has no readable {CSV}")
+        print(f"can't tell which labels changed: {show_path(out)} has no readable {CSV}")
     else:
         print("\n".join(describe_changes(before, collect_labels(found.labeled))))
     decide.print_summary(out, run, found)
     return SOME_FAILED if found.failed else ALL_LABELED
+
+
+def _check_lost(out: Path, before: FolderLabels, failed: Mapping[str, str]) -> None:
+    """Raise SettingsError if recordings that have labels would lose them because the store has lost their scores."""
+    lost = [make_printable(name) for name in before if failed.get(name) == decide.NO_SCORES]
+    if lost:
+        raise SettingsError(
+            f"the score store in {out} no longer has the scores of {count(len(lost), 'recording')}: "
+            f"{list_first(lost)}; nothing was changed; run label again to label them"
+        )
 
 
 def _find_last_labels(out: Path, last_run: RunFile, manifest: Manifest, store: ScoreStore) -> FolderLabels | None:

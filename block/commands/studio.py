@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from block.commands import ALL_LABELED, NOTHING_STARTED
+from block.formatting import make_printable
 from block.local_studio.address import LOOPBACK
 from block.local_studio.server import DEFAULT_PORT, HERE, ServeError, serve
 
@@ -40,14 +41,14 @@ def main(argv: list[str]) -> int:
         action="store_true",
         help="serve what there is of recordings that are cut off; without it, they fail",
     )
-    parser.add_argument("--key", help="API key to require (default: a generated one, kept in the project's database)")
+    parser.add_argument("--key", help="API key to require (default: a new random one at every start)")
     parser.add_argument(
         "--ids-file", metavar="FILE", type=Path, help="write the ids of all samples to FILE, for --data-ids-file"
     )
     try:
         serve(parser.parse_args(argv))
     except ServeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {make_printable(error, 1000)}", file=sys.stderr)
         return NOTHING_STARTED
     except KeyboardInterrupt:  # uvicorn raises the signal again after shutting down
         print("stopped")

@@ -25,7 +25,7 @@ from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project, find_project
-from block.formatting import count, print_warning
+from block.formatting import count, make_printable, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
 from block.runtime import cancel
@@ -52,7 +52,7 @@ def run_action(argv: Sequence[str]) -> int:
     """
     action = read_action(argv)
     if not action.ids:
-        print(f"nothing to do: {action.options.data_ids_file} has no sample ids")
+        print(f"nothing to do: {make_printable(action.options.data_ids_file)} has no sample ids")
         try_write_ids("--failed-ids-file", action.options.failed_ids_file, [])
         return ALL_LABELED
     client = StudioClient(action.access.endpoint, action.access.key)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from block.evaluation.predictions import Clip
 from block.folder.decide import find_unscored
+from block.folder.listing import show_path
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter, load_manifest
 from block.folder.output_folder import SCORES
@@ -56,7 +57,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
         ids = find_unscored(entries, store, job.decisions)
         if len(ids) < len(files):
             known_count = f"{len(files) - len(ids):,} of {count(len(files), 'recording')}"
-            print(f"reusing the scores of {known_count}, stored in {out / SCORES}", flush=True)
+            print(f"reusing the scores of {known_count}, stored in {show_path(out / SCORES)}", flush=True)
         summary, seconds = Summary(), None
         if ids:
             from block.labeling.cached_labeler import CachedLabeler

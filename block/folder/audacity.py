@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from block.folder.labeled_file import LabeledFile
 from block.runtime.atomic_file import temporary_path, write_atomic
+from block.runtime.regular_file import read_text
 
 FOLDER, LIST, ENDING = "audacity", ".written.json", ".txt"
 LONGEST_BYTES = 200  # of a name; file systems allow 255, and temporary names are longer
@@ -84,7 +85,7 @@ def _write_list(folder: Path, names: Iterable[str]) -> None:
 
 def _read_list(path: Path) -> set[str]:
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = json.loads(read_text(path))
     except (FileNotFoundError, ValueError):
         return set()
     paths = [PurePosixPath(name) for name in names if isinstance(name, str)]

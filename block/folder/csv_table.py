@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from block.runtime.regular_file import open_regular
 from block.settings import SettingsError
 
 BOM = "\ufeff"
@@ -103,7 +104,8 @@ def read_table(path: Path) -> CsvTable:
 
 def _decode(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark. Raise OSError or SettingsError."""
-    content = path.read_bytes()
+    with open_regular(path) as file:
+        content = file.read()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding, name = "utf-16", "UTF-16"
     else:

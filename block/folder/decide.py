@@ -9,7 +9,7 @@ from pathlib import Path
 from block.folder.info_labels import is_uploadable
 from block.folder.label_files import FAILED, write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import format_path, name_uniquely
+from block.folder.listing import name_uniquely, show_path
 from block.folder.manifest import Manifest
 from block.folder.output_folder import RunFile
 from block.formatting import count, describe_totals, list_first, make_printable
@@ -86,7 +86,7 @@ def collect_files(
             raise ValueError(f"a rate of {entry.rate_hz} Hz for {entry.path!r}")
         one = labeled[entry.path]
         if entry.missing:
-            truncated[format_path(entry.path)] = entry.missing
+            truncated[name_uniquely(entry.path)] = entry.missing
         files.append(LabeledFile(entry.path, entry.size, one.values, entry.rate_hz, one.segments, one.mode))
     return FolderDecisions(files, failed, truncated)
 
@@ -102,7 +102,7 @@ def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, foun
 
 def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
     """Print what is in `out`, where failures are listed, and the totals per label."""
-    print(f"{count(len(found.labeled), 'recording')} with labels in {format_path(str(out))}")
+    print(f"{count(len(found.labeled), 'recording')} with labels in {show_path(out)}")
     refused = sum(not is_uploadable(file) for file in found.labeled)
     if refused and "info.labels" in run.options["formats"]:
         print(f"{refused:,} can't be uploaded: edge-impulse-uploader needs WAV files under 100 MiB")
@@ -110,7 +110,7 @@ def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
         names = [f"{make_printable(name)} ({missing})" for name, missing in found.truncated.items()]
         print(f"cut off, so only what there is was labeled: {list_first(names)}")
     if found.failed:
-        print(f"{len(found.failed):,} without labels; {format_path(str(out / FAILED))} lists them with the reasons")
+        print(f"{len(found.failed):,} without labels; {show_path(out / FAILED)} lists them with the reasons")
     segments = ((one.label, file.to_seconds(one.length)) for file in found.labeled for one in file.segments)
     if totals := describe_totals(segments):
         print("\n  ".join(["total per label:", *totals]))

@@ -11,7 +11,7 @@ import json
 from functools import lru_cache
 
 from block.folder.labeled_file import LabeledFile, OutputContext
-from block.folder.listing import format_path
+from block.folder.listing import name_uniquely
 from block.recording import build_structured_labels
 
 UPLOADED_ENDINGS, UPLOADED_BYTES = (".wav",), 100 << 20
@@ -23,7 +23,7 @@ def format_file_entry(file: LabeledFile, context: OutputContext) -> str:
     described = {**context.metadata, "ast_mode": file.mode}
     return json.dumps(
         {
-            "path": format_path(context.locate(file.path)),
+            "path": name_uniquely(context.locate(file.path)),
             "category": "split",
             "label": {"type": "multi-label", "labels": build_structured_labels(file.segments)},
             "metadata": {key: _escape(value) for key, value in described.items()},

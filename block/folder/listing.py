@@ -81,10 +81,7 @@ def check_any_recording(listing: FolderListing, where: object) -> None:
 def describe_no_recordings(listing: FolderListing, where: object) -> str:
     """Return that `where` has no recordings, what it has instead, and what was expected."""
     found = "; ".join(describe_left_out(listing)) or "it has no visible files"
-    return (
-        f"no recordings in {make_printable(format_path(str(where)), 300)}: {found}; expected files ending in "
-        f"{', '.join(ENDINGS)}"
-    )
+    return f"no recordings in {show_path(where)}: {found}; expected files ending in {', '.join(ENDINGS)}"
 
 
 def describe_left_out(listing: FolderListing) -> list[str]:
@@ -97,10 +94,10 @@ def describe_left_out(listing: FolderListing) -> list[str]:
         ]
         lines.append(f"{count(listing.other_files.total(), 'other file')}: {list_first(endings)}")
     if listing.linked_folders:
-        names = [make_printable(format_path(folder)) for folder in listing.linked_folders]
+        names = [show_path(folder, 80) for folder in listing.linked_folders]
         lines.append(f"{count(len(names), 'linked folder')} (links to folders aren't followed): {list_first(names)}")
     if listing.unreadable:
-        reasons = [f"{make_printable(format_path(folder))} ({why})" for folder, why in listing.unreadable.items()]
+        reasons = [f"{show_path(folder, 80)} ({why})" for folder, why in listing.unreadable.items()]
         lines.append(f"{count(len(reasons), 'unreadable folder')}: {list_first(reasons)}")
     return lines
 
@@ -118,6 +115,11 @@ def get_ending(path: str) -> str:
 def format_path(path: str) -> str:
     r"""Return a path as valid Unicode text: a byte that is not UTF-8 becomes `\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def show_path(path: object, limit: int = 300) -> str:
+    """Return a path as text for a message: one line without control characters."""
+    return make_printable(format_path(str(path)), limit)
 
 
 def name_uniquely(path: str) -> str:

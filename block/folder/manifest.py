@@ -19,6 +19,7 @@ from block.folder.listing import format_path, get_ending
 from block.labeling.interfaces import Reporter
 from block.recording import LabeledRecording
 from block.runtime.atomic_file import write_atomic
+from block.runtime.regular_file import read_text
 
 VERSION = 2
 # Version 1 was written when other formats could be read only in part, without anyone noticing.
@@ -125,7 +126,7 @@ class Manifest:
 def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
     """Return the manifest at `path`; an empty one, after a warning unless the file is missing, if it can't be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if content["version"] not in (1, VERSION):
             raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         unreadable = {str(folder): str(reason) for folder, reason in content["unreadable"].items()}

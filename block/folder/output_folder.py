@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from block import __version__
+from block.folder.listing import show_path
 from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
 from block.runtime.atomic_file import temporary_path, write_atomic
+from block.runtime.links import find_link_out
+from block.runtime.regular_file import read_text
 from block.score_store import Key
 from block.settings import SettingsError
 
@@ -50,9 +53,16 @@ def check_folders(location: Location, out: Path) -> None:
 
 @contextmanager
 def lock(out: Path) -> Iterator[None]:
-    """Create `out` if needed and lock it. Raise SettingsError if another process has locked it."""
+    """Create `out` if needed and lock it.
+
+    Raise SettingsError if another process has locked it, or if it has a link that leads out of it.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if link := find_link_out(out, out.iterdir()):
+            raise SettingsError(
+                f"{show_path(link)} is a link that leads out of {out}; remove it, or give another folder"
+            )
         handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise SettingsError(f"--out {out} can't be written: {error.strerror or error}") from None
@@ -98,7 +108,7 @@ def load_run(out: Path) -> RunFile:
     """Return what `RunFile.save` wrote. Raise SettingsError if run.json is missing or damaged."""
     path = out / RUN_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if content["version"] != VERSION:
             raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         return RunFile(

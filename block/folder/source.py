@@ -9,10 +9,9 @@ from typing import Protocol
 from block.audio import decode
 from block.audio_readers import describe_missing_decoder
 from block.containers.structure import AudioCutOff
-from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path, get_ending
+from block.folder.listing import UNKNOWN, FileStamp, FolderListing, format_path, get_ending, show_path
 from block.folder.location import Location
 from block.folder.manifest import FileEntry
-from block.formatting import make_printable
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingLost
 from block.runtime.hashing import compute_sha256
 
@@ -66,7 +65,7 @@ class Folder:
                 f"frequencies in them and may miss sounds"
             )
         for note in sound.notes:
-            self.warn(f"{make_printable(format_path(entry.path))}: {note}")
+            self.warn(f"{show_path(entry.path, 80)}: {note}")
         self.manifest.put(
             FileEntry(
                 entry.path, stamp.size, stamp.mtime_ns, content, sound.positions, sound.rate_hz, missing=sound.missing

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from block.edge_impulse.endpoint import is_loopback
-from block.folder.listing import describe_no_recordings, find_recordings
+from block.folder.listing import describe_no_recordings, find_recordings, show_path
 from block.formatting import count, print_warning
 from block.local_studio.address import LOOPBACK, Address
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 4810
 INSTALL = "pip install -r locked/studio.txt"
 HERE = Path(__file__).resolve().parents[2]
+SHORTEST_KEY = 32  # characters, if other machines can reach the server: 128 bits in hexadecimal
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # HTTP headers carry this unchanged
 MANY_FILES = 50  # to read before the server starts
 START_S = 30.0  # how long `running` waits for the server to answer
@@ -43,7 +44,7 @@ def running(
 ) -> Iterator[Address]:
     """Serve the API and the pages of `project` in a thread until the context ends. `port` 0 picks a free port.
 
-    `key` defaults to the project's own key; the pages ask for it unless `host` is a loopback address. `block` is the
+    `key` defaults to the project's random key; the pages ask for it unless `host` is a loopback address. `block` is the
     folder of the AI Action that the pages run, by default this one. Raise ServeError.
     """
     with _listen(host, port) as listener:
@@ -70,6 +71,11 @@ def serve(arguments: argparse.Namespace) -> None:
         raise ServeError(f"--port must be from 0 to 65535, got {arguments.port}")
     if arguments.key is not None and not KEY.fullmatch(arguments.key):
         raise ServeError("--key must be printable ASCII, not empty, and without leading or trailing spaces")
+    if arguments.key is not None and len(arguments.key) < SHORTEST_KEY and not is_loopback(arguments.host):
+        raise ServeError(
+            f"--key must have at least {SHORTEST_KEY} characters if --host isn't a loopback address, got "
+            f"{count(len(arguments.key), 'character')}; leave out --key to get a random one"
+        )
     project = _open(arguments.folder, arguments.allow_truncated)
     try:
         with _listen(arguments.host, arguments.port) as listener:
@@ -80,6 +86,8 @@ def serve(arguments: argparse.Namespace) -> None:
             key = project.key if arguments.key is None else arguments.key
             address = Address(arguments.host, listener.getsockname()[1], key)
             server, jobs = _make_server(project, address, arguments.block)
+            from block.local_studio.watch import watching
+
             if report.labels_dropped:
                 dropped = count(report.labels_dropped, "recording")
                 print(f"Dropped the labels of {dropped}: the length of the audio has changed")
@@ -87,7 +95,10 @@ def serve(arguments: argparse.Namespace) -> None:
                 print_warning(describe_no_recordings(listing, project.root))
             print("\n".join(_format_greeting(project, address, len(ids), arguments.ids_file)), flush=True)
             try:
-                server.run([listener])
+                with watching(project, address.url):
+                    server.run([listener])
+            except OSError as error:
+                raise ServeError(f"can't write to {show_path(project.root)}: {error.strerror}") from None
             finally:
                 jobs.close()
     finally:
@@ -104,9 +115,9 @@ def _format_greeting(project: LocalProject, address: Address, number: int, ids_f
     """Return the lines to print at the start: the address, and what to paste in the shell that runs the block."""
     ids = f'curl -sSf -H "x-api-key: $EI_PROJECT_API_KEY" {address.url}/ids.json -o ids.json'
     if ids_file is not None:
-        ids = f"# all sample ids: --data-ids-file {shlex.quote(str(ids_file))}"
+        ids = f"# all sample ids: --data-ids-file {shlex.quote(show_path(ids_file))}"
     return (
-        f"Serving {count(number, 'recording')} from {project.root} at {address.url} (project {project.id}).",
+        f"Serving {count(number, 'recording')} from {show_path(project.root)} at {address.url} (project {project.id}).",
         "Press Ctrl-C to stop. Paste this in the shell that runs the block:",
         f"export EI_API_ENDPOINT={address.endpoint}",
         f"export EI_PROJECT_API_KEY={shlex.quote(address.key)}",
@@ -132,6 +143,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         import uvicorn
 
         from block.local_studio.api.app import create_app
+        from block.local_studio.connections import server_options
         from block.local_studio.jobs.jobs import Jobs
         from block.local_studio.jobs.parsing import BlockError
         from block.local_studio.web.pages import create_pages
@@ -153,7 +165,9 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
         log_level="warning",
         proxy_headers=False,
         server_header=False,
+        headers=[("Cross-Origin-Resource-Policy", "same-origin")],  # other sites can't even embed audio to measure it
         timeout_graceful_shutdown=2,
+        **server_options(),
     )
     return uvicorn.Server(config), jobs
 

@@ -15,6 +15,8 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from block.runtime.regular_file import open_regular
+
 Shapes = dict[str, tuple[int, ...]]
 
 MAX_HEADER_BYTES = 10_000_000  # the format allows ten times as much; AST's header takes 20 kB
@@ -30,7 +32,7 @@ DEFAULTS = {
 
 def read_shapes(path: Path) -> Shapes:
     """Return the shape of every tensor in the file, by name. Raise OSError, or ValueError for a damaged file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = path.stat().st_size
         try:
             (length,) = struct.unpack("<Q", file.read(8))

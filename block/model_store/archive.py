@@ -29,7 +29,8 @@ def write_archive(folder: Path, digests: Mapping[str, str], out: Path) -> None:
     temporary = out.with_name(f".{out.name}.part")
     sums = format_sums({name: digests[name] for name in FILES}).encode()
     try:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        temporary.unlink(missing_ok=True)  # opening it would follow a link
+        with tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT) as tar:
             _add(tar, SUMS, len(sums), io.BytesIO(sums))
             for name in FILES:
                 with (folder / name).open("rb") as file:

@@ -10,6 +10,7 @@ from block.model_store.catalog import ExpectedFile
 from block.model_store.records import SUMS, Record, format_sums, write_record
 from block.model_store.store import ModelStore, find_problem
 from block.runtime.hashing import compute_sha256
+from block.runtime.links import find_link_out
 
 
 def record(store: ModelStore, name: str, force: bool = False) -> Path:
@@ -56,6 +57,8 @@ def pack(store: ModelStore, name: str, out: Path | None = None, force: bool = Fa
         find_checkpoint(name, store.folder)  # raises with what is missing and how to get it
     if problem := find_problem(folder, store.expected_files(name)):
         raise CheckpointError(f"{name} is invalid, so it was not packed: {problem}")
+    if link := find_link_out(folder, (folder / name for name in FILES)):
+        raise CheckpointError(f"{link} is a link that leads out of the checkpoint; replace it with the file")
     if out.exists() and not force:
         raise CheckpointError(f"{out} already exists; use --force to overwrite it")
     try:

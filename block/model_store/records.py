@@ -15,6 +15,7 @@ from block.model.checkpoint import FILES, CheckpointError
 from block.model_store.catalog import ExpectedFile
 from block.runtime.atomic_file import write_atomic
 from block.runtime.hashing import SHA256
+from block.runtime.regular_file import read_text
 
 SUMS = "SHA256SUMS"
 MAX_SUMS_BYTES = 1 << 16
@@ -36,7 +37,7 @@ def read_record(path: Path) -> Record | None:
     Raise CheckpointError if it can't be read: treating it as missing would accept any file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         files = tuple(
             ExpectedFile(name, entry["sha256"], int(entry["size"])) for name, entry in content["files"].items()
         )
@@ -77,7 +78,7 @@ def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
     """Return the digests of a checkpoint's files from SHA256SUMS in `folder`; empty if there is no such file."""
     path = folder / SUMS
     try:
-        sums = parse_sums(path.read_text(encoding="utf-8"), path)
+        sums = parse_sums(read_text(path), path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

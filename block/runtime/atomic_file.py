@@ -39,7 +39,8 @@ def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[str]]:
     With `durable`, wait until it is on the disk. Line endings are not changed. Raise OSError if it can't be written.
     """
     temporary = temporary_path(path)
-    with commit(temporary.open("w", encoding="utf-8", newline=""), temporary, path, durable) as file:
+    temporary.unlink(missing_ok=True)  # opening it would follow a link
+    with commit(temporary.open("x", encoding="utf-8", newline=""), temporary, path, durable) as file:
         yield file
 
 

@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from block.runtime.regular_file import open_regular, read_text
+
 MEMORY = ".sha256.json"
 # Smaller files take less than 0.1 s to hash; and so the embedded checkpoint's folder stays as it is in git.
 LARGE_BYTES = 32 << 20
@@ -29,7 +31,7 @@ def compute_sha256(source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             return compute_sha256(file)
     source.seek(0)
     digest = hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -74,7 +76,9 @@ def remember(path: Path, digest: str, hashed: os.stat_result) -> None:
             return
         entries = _read(cache)
         entries[path.name] = {"size": now.st_size, "mtime_ns": now.st_mtime_ns, "sha256": digest}
-        temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(entries, indent=1) + "\n")
         temporary.replace(cache)
     except OSError:
         with contextlib.suppress(OSError):
@@ -83,7 +87,7 @@ def remember(path: Path, digest: str, hashed: os.stat_result) -> None:
 
 def _read(cache: Path) -> dict[str, Any]:
     try:
-        content = json.loads(cache.read_text(encoding="utf-8"))
+        content = json.loads(read_text(cache))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from block.runtime.atomic_file import commit
+from block.runtime.regular_file import open_regular
 from block.score_store.records import Key, Scored
 from block.settings import SettingsError
 
@@ -72,7 +73,7 @@ def _open(path: Path) -> Iterator[Any]:
     """Open a Parquet file. Whatever turns out wrong with it raises ShardError."""
     pa = need_pyarrow()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield pa.parquet.ParquetFile(file, page_checksum_verification=True)
     except (OSError, pa.ArrowException, ValueError, ZeroDivisionError) as error:
         raise ShardError(_format_reason(error)) from None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from block.formatting import count, list_first
+from block.formatting import count, list_first, make_printable
 from block.score_store import index
 from block.score_store.index import Index
 from block.score_store.records import Key, Scored
@@ -20,7 +20,7 @@ SMALL_CHUNKS, SMALL_SHARDS = 16 * FLUSH_CHUNKS, 32  # this many small files of o
 
 
 def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(f"warning: {make_printable(text, 1000)}", file=sys.stderr, flush=True)
 
 
 class ScoreStore:

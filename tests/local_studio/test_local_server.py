@@ -149,6 +149,7 @@ def test_a_failed_start_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest
         "--port must be from 0 to 65535, got 70000": [fine, "--port", 70000],
         "can't listen on 192.0.2.1": [fine, "--host", "192.0.2.1"],
         "--key must be printable ASCII": [fine, "--key", " "],
+        "--key must have at least 32 characters": [fine, "--host", "0.0.0.0", "--key", "x" * 31],
         "can't write the ids file": [fine, "--port", 0, "--ids-file", tmp_path / "no" / "ids.json"],
     }
     for message, arguments in cases.items():

@@ -198,7 +198,7 @@ def test_nothing_starts_if_all_recordings_are_labeled_by_hand(browser: Browser, 
 
 @pytest.mark.parametrize(
     ("which", "ids", "expected"),
-    [("all", "1", (1, 2, 3)), ("unlabeled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (3, 1, 2))],
+    [("all", "1", (1, 2, 3)), ("unlabeled", "", (1, 3)), ("failed", "", (3,)), ("given", "3 1,1-2", (1, 2, 3))],
 )
 def test_the_block_gets_the_chosen_recordings(
     browser: Browser, project: LocalProject, which: str, ids: str, expected: tuple[int, ...]
@@ -358,10 +358,16 @@ def test_a_required_variable_that_is_missing_is_reported_at_the_start(
         browser.session.close()
 
 
-@pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999", "1.5", "99999999999999999", "-1"])
+@pytest.mark.parametrize("wrong", ["x", "0", "3-1", "1-9999999999999999", "1.5", "99999999999999999", "-1"])
 def test_invalid_ids_are_refused(wrong: str):
     with pytest.raises(RequestError, match="recording id"):
         parse_ids(wrong)
+
+
+def test_ids_are_sorted_and_named_once():
+    assert parse_ids("5-9, 1, 3-6 2") == [range(1, 2), range(2, 3), range(3, 7), range(7, 10)]
+    assert parse_ids("1-9007199254740991, 5-6") == [range(1, 2**53)]
+    assert parse_ids("") == []
 
 
 def test_a_full_disk_shows_the_error_on_the_form_and_starts_nothing(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +18,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from block import cli
 from block.folder.audacity import track_path
-from tests.conftest import EMBEDDED
+from block.folder.csv_table import read_table
+from tests.conftest import EMBEDDED, ROOT
 from tests.security.folder_commands import ALL, ESCAPES, MARKUP, CommandOutput
 from tests.security.hostile import SECRETS, Reply, run_python, sample, snapshot, studio
 
@@ -144,3 +149,86 @@ def test_the_local_studio_serves_no_file_by_its_path(tmp_path: Path) -> None:
                     assert not answer.content.startswith(b"RIFF")
     finally:
         project.close()
+
+
+def test_names_of_folders_never_control_the_terminal(
+    tmp_path: Path, checkpoint_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "\x1b[2Ja\rb\nforged line\x9b31m"
+    recordings, out = top / "recordings", top / "out"
+    recordings.mkdir(parents=True)
+    soundfile.write(recordings / "a.wav", np.random.default_rng(1).normal(0, 0.1, 16000), 16000, subtype="PCM_16")
+    (top / "notes.csv").write_text("file,label\na.wav,speech\n")
+    model = ["--model", str(checkpoint_folder), "--device", "cpu", "--audioset-labels", "speech"]
+    for words in (
+        ["label", str(recordings), "--out", str(out), *model],
+        ["label", str(recordings), "--out", str(recordings), *model],
+        ["label", str(recordings), "--out", str(out), "--no-score-store", *model],
+        ["relabel", str(out)],
+        ["evaluate", str(recordings), "--annotations", str(top / "notes.csv"), "--out", str(top / "report"), *model],
+        ["studio", str(top / "missing")],
+    ):
+        monkeypatch.setattr("sys.argv", ["x", *words])
+        with pytest.raises(SystemExit):
+            cli.main_command()
+    (out / "scores").mkdir(exist_ok=True)
+    (out / "scores" / "scores-x.tmp").touch()
+    (out / "manifest.json").write_text("{")
+    monkeypatch.setattr("sys.argv", ["x", "label", str(recordings), "--out", str(out), *model])
+    with pytest.raises(SystemExit):
+        cli.main_command()
+    printed = capfd.readouterr()
+    assert "wrote" in printed.out
+    assert is_plain(printed.out + printed.err)
+    assert "\nforged line" not in printed.out + printed.err
+
+
+def test_names_in_the_greeting_of_the_local_studio_never_control_the_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "\x1b[2Ja\rb\nforged line\x9b31m"
+    folder.mkdir()
+    soundfile.write(folder / "\x1b[2Jcut\nforged line.wav", np.zeros(16000), 16000, subtype="PCM_16")
+    (cut,) = folder.iterdir()
+    cut.write_bytes(cut.read_bytes()[:9000])
+    words = ["-m", "block", "studio", str(folder), "--port", "0", "--allow-truncated", "--ids-file", str(folder / "x")]
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(6)]
+        process.kill()
+    assert "audio is cut off" in lines[0]
+    assert lines[1].startswith("Serving 1 recording from")
+    assert is_plain("".join(lines))
+    assert not any(line.startswith("forged line") for line in lines)
+
+
+AMBIGUOUS = (b"a\xff.wav", b"a\\xff.wav", b"a\\x5cxff.wav", b"a\\x5c.wav", b"a\\.wav", b"=a.wav", b"'=a.wav",
+             b" =a.wav", b"a\n.wav", b"a\r\n.wav", b"a .wav", "é.wav".encode(), "e\u0301.wav".encode())  # fmt: skip
+
+
+def test_no_two_names_share_one_spelling_in_label_files(tmp_path: Path, checkpoint_folder: Path) -> None:
+    pytest.importorskip("uvicorn")
+    from block.local_studio.data.project import LocalProject
+    from block.local_studio.web import info_labels
+
+    audio, out = tmp_path / "audio", tmp_path / "out"
+    audio.mkdir()
+    for at, name in enumerate(AMBIGUOUS):
+        with open(os.fsencode(audio) + b"/" + name, "wb") as file:
+            soundfile.write(file, np.full(16000, at / 100), 16000, format="WAV")
+    words = ["--out", str(out), "--model", str(checkpoint_folder), "--device", "cpu", "--audioset-labels", "speech"]
+    assert cli.run_command(["label", str(audio), *words, "--formats", "csv,info.labels,label-studio,audacity"]) == 0
+    table = read_table(out / "labels.csv")
+    listed = json.loads((out / "info.labels").read_text("utf-8"))["files"]
+    tasks = json.loads((out / "label-studio.json").read_text("utf-8"))
+    project = LocalProject(audio)
+    project.scan()
+    exported = json.loads(info_labels.export(project.samples()))["files"]
+    project.close()
+    for names in (
+        [row.cells[0] for row in table.rows],
+        [one["path"] for one in listed],
+        [one["data"]["audio"] for one in tasks],
+        [one["meta"]["file"] for one in tasks],
+        [one["path"] for one in exported],
+        [path.name for path in (out / "audacity").glob("*.txt")],
+    ):
+        assert len(set(names)) == len(names) == len(AMBIGUOUS)

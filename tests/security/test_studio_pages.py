@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
+from block.commands import studio as studio_command
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
+from block.local_studio.data.validation import RequestError
 from block.local_studio.server import running
+from block.local_studio.web.login import LoginWaits
 
 
 @pytest.fixture
@@ -105,9 +109,97 @@ def test_pages_require_the_key_if_other_machines_can_reach_them(closed: Address)
     assert session.get(f"{closed.url}/nothing/there", timeout=10, allow_redirects=False).status_code == 404
 
 
-def test_neither_the_token_nor_the_cookie_reveals_the_key(closed: Address) -> None:
-    page = requests.get(f"{closed.url}/login", timeout=10)
-    assert closed.key not in page.text + str(page.headers)
+def test_neither_the_token_nor_the_cookie_reveals_the_key(tmp_path: Path) -> None:
+    """Servers with one key have different tokens and cookies, so these are of no use to check a guess of the key."""
+    project = LocalProject(tmp_path)
+    seen = []
+    for _ in range(2):
+        with running(project, host="0.0.0.0", key="a known key") as address:
+            closed = Address("127.0.0.1", address.port, address.key)
+            page = requests.get(f"{closed.url}/login", timeout=10)
+            assert closed.key not in page.text + str(page.headers)
+            fields = {"token": token(closed), "key": closed.key}
+            answer = requests.post(f"{closed.url}/login", data=fields, timeout=10, allow_redirects=False)
+            seen += [fields["token"], answer.cookies["local-studio"]]
+    project.close()
+    assert len(set(seen)) == 4
+
+
+def test_wrong_keys_slow_down_the_login(closed: Address) -> None:
+    fields = {"token": token(closed), "key": "ei_wrong"}
+    codes = [requests.post(f"{closed.url}/login", data=fields, timeout=10).status_code for _ in range(4)]
+    assert codes == [403, 403, 403, 429]
+
+
+def test_the_wait_doubles_with_each_wrong_key_and_holds_up_no_other_client() -> None:
+    now = 0.0
+    waits = LoginWaits(clock=lambda: now)
+    for wait_s in (0, 0, 1, 2, 4, 8, 16, 32, 64, 64, 64):
+        waits.check("a")
+        waits.note_wrong("a")
+        if wait_s:
+            now += wait_s - 0.5
+            with pytest.raises(RequestError, match="try again in 1 second"):
+                waits.check("a")
+            now += 0.5
+    waits.note_wrong("a")
+    waits.check("b")
+
+
+def test_a_key_that_other_machines_may_guess_is_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert studio_command.main([str(tmp_path), "--host", "0.0.0.0", "--port", "0", "--key", "hunter2"]) == 2
+    assert "--key must have at least 32 characters" in capsys.readouterr().err
+
+
+def test_no_folder_brings_or_keeps_a_key(tmp_path: Path) -> None:
+    first = LocalProject(tmp_path)
+    first.store.setting("key", "ei_local_known_to_the_sender")
+    keys = {first.key}
+    first.close()
+    second = LocalProject(tmp_path)
+    keys.add(second.key)
+    second.close()
+    assert len(keys) == 2
+    assert all(len(key) >= 32 for key in keys)
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert not any(key.encode() in content for key in (*keys, "ei_local_known_to_the_sender"))
+
+
+ODD = {
+    "origin": [b"Origin: " + one for one in (b"http://[", b"http://[::1", b"http://a]b", b"x://[v1.]/")],
+    "length": [
+        b"Content-Length: " + one
+        for one in (b"-1", b"+1", b"1_0", b"9" * 21, b"9" * 5000, b"1, 2", b"\xd9\xa1", b"0x1", b"")
+    ],
+}
+
+
+def send_raw(address: Address, data: bytes) -> bytes:
+    with socket.create_connection((address.host, address.port), timeout=60) as client:
+        client.sendall(data)
+        return client.recv(100)
+
+
+def test_odd_headers_get_a_400(closed: Address, capfd: pytest.CaptureFixture[str]) -> None:
+    form = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    for line in ODD["origin"]:
+        assert send_raw(closed, form + line + b"\r\nContent-Length: 0\r\n\r\n").startswith(b"HTTP/1.1 400"), line
+    for line in ODD["length"]:
+        for head in (form, b"GET /about HTTP/1.1\r\nHost: x\r\n"):
+            assert send_raw(closed, head + line + b"\r\n\r\n").startswith(b"HTTP/1.1 400"), line
+    assert send_raw(closed, form + b"Content-Length: 99999999999999999999\r\n\r\n").startswith(b"HTTP/1.1 413")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_odd_cookies_are_ignored_and_cost_nothing(
+    closed: Address, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr("http.cookies._unquote")  # takes many seconds for `quoted` in some versions of Python
+    quoted = b'local-studio="' + b"\\" * 60_000 + b'"'
+    for cookie in (b"local-studio=\xff", b"=", b";;;;=;", b'local-studio="\\777"', b";" * 60_000, quoted):
+        answer = send_raw(closed, b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + cookie + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 303"), cookie[:40]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_only_static_files_are_served(address: Address) -> None:

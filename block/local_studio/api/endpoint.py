@@ -77,6 +77,8 @@ def parse_body(call: Call, *keys: str) -> dict[str, object]:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """Read the body of a request. Raise RequestError (413) if it has more than `limit` bytes."""
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise RequestError(f"the request body is larger than {limit} bytes", 413)
     body = bytearray()
     try:
         async for block in request.stream():

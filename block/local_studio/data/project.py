@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from block.folder.listing import format_path
-from block.formatting import make_printable
+from block.folder.listing import FileStamp, show_path
 from block.local_studio.data import folder
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
@@ -22,8 +21,10 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.data.wav import AudioContent, WavMaker, read_first_values
 from block.recording import RecordingError
 from block.runtime.limits import THREADS
+from block.runtime.links import find_link_out
 
-DATABASE = ".local-studio.sqlite3"
+STATE = ".local-studio"  # how the names of all begin that a local Studio writes into a folder
+DATABASE = f"{STATE}.sqlite3"
 PROJECT_ID = 1
 Result = TypeVar("Result")
 
@@ -39,12 +40,17 @@ class LocalProject:
         if not root.is_dir():
             raise ProjectError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
         self.root = root.resolve()
+        if link := find_link_out(self.root, self.root.glob(f"{STATE}*")):
+            raise ProjectError(f"{show_path(link)} is a link that leads out of the folder; remove it")
         self.store = SampleStore(self.root / DATABASE)
         self._wavs = WavMaker(allow_truncated)
+        self._seen: dict[bytes, FileStamp] = {}  # of all files at the last scan
         self.id = PROJECT_ID
         self.name = self.root.name.encode("utf-8", "replace").decode() or "root"
         self.created = self.store.setting("created", now())
-        self.key = self.store.setting("key", f"ei_local_{secrets.token_hex(24)}")
+        # Not stored: a folder that someone passes on must neither tell the key nor bring one that they know.
+        self.key = f"ei_local_{secrets.token_hex(24)}"
+        self.store.forget_setting("key")  # of earlier versions
 
     def close(self) -> None:
         """Close the database, and remove the WAVs that were made."""
@@ -52,23 +58,29 @@ class LocalProject:
         self._wavs.cache.close()
 
     def scan(
-        self, warn: Callable[[str], None] = lambda line: None, expect: Callable[[int], None] = lambda files: None
+        self,
+        warn: Callable[[str], None] = lambda line: None,
+        expect: Callable[[int], None] = lambda files: None,
+        retry: bool = True,
     ) -> SyncReport:
         """Rescan the folder: new files get new ids, known files keep theirs, and missing files are marked.
 
-        A file is read only if its size or modification time has changed, or if it couldn't be read last time. `warn`
-        gets the warnings about it; `expect` gets the number of files to read, before they are read.
+        A file is read only if its size or modification time has changed, or, with `retry`, if it couldn't be read last
+        time. `warn` gets the warnings about it; `expect` gets the number of files to read, before they are read.
         """
         stamps = self.store.stamps(self._wavs.allow_truncated)
         files = folder.find(self.root)
+        if not retry:
+            stamps = self._seen | stamps
         changed = [file for file in files if stamps.get(file.path) != file.stamp]
+        self._seen = {file.path: file.stamp for file in files}
         expect(len(changed))
         with ThreadPoolExecutor(THREADS) as threads:
             inspected = list(
                 threads.map(lambda file: folder.read_file(self.root, file, self._wavs.allow_truncated), changed)
             )
         for one in inspected:
-            name = make_printable(format_path(os.fsdecode(one.file.path)))
+            name = show_path(os.fsdecode(one.file.path), 80)
             for note in (*one.notes, *([f"the audio is cut off: {one.missing}"] if one.missing else [])):
                 warn(f"{name}: {note}")
         return self.store.sync([file.path for file in files], inspected)

@@ -68,6 +68,13 @@ class SampleStore:
             (value,) = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return str(value)
 
+    def forget_setting(self, name: str) -> None:
+        """Delete a setting, also from the pages of the file that the database no longer uses."""
+        with self._lock:
+            if self.read("SELECT 1 FROM settings WHERE name = ?", name):
+                self._db.execute("PRAGMA secure_delete = ON")
+                self._db.execute("DELETE FROM settings WHERE name = ?", (name,))
+
     def stamps(self, allow_truncated: bool = False) -> dict[bytes, FileStamp]:
         """Return the stamps of all files that could be read in the last scan, by relative path.
 

@@ -7,6 +7,7 @@ be. Slices count values; `stop` is exclusive.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ import soundfile
 
 from block.audio import AudioReader, open_audio
 from block.audio_readers import open_blocks, open_pcm
+from block.containers.chunks import walk
 from block.containers.inspect import inspect
+from block.containers.riff import RIFF
 from block.containers.structure import SAMPLE_BYTES, AudioCutOff, Structure, find_size, read_at
 from block.local_studio.data.file_cache import FileCache
 from block.recording import RecordingError
@@ -117,23 +120,19 @@ def is_plain_wav(file: BinaryIO, structure: Structure) -> bool:
     sizes = [int.from_bytes(read_at(file, at, 4), "little") for at in (4, span.start - 4)]
     if read_at(file, 0, 4) != b"RIFF" or sizes != [size - 8, span.length]:
         return False
-    file.seek(0)
-    try:
-        with soundfile.SoundFile(file) as sound:
-            found = (sound.format in ("WAV", "WAVEX"), sound.samplerate, sound.channels, sound.subtype, sound.frames)
-    except soundfile.SoundFileError:
+    forms = [chunk.start for chunk in walk(file, RIFF, 12, b"data") if chunk.name == b"fmt "]
+    if len(forms) != 1 or forms[0] > span.start or span.length % pcm.frame_bytes:
         return False
-    return found == (True, pcm.rate_hz, pcm.channels, pcm.subtype, span.length / pcm.frame_bytes)
+    channels, rate_hz, _, frame_bytes, bits = struct.unpack("<HIIHH", read_at(file, forms[0] + 2, 14))
+    widths = (pcm.frame_bytes, 8 * SAMPLE_BYTES[pcm.subtype])
+    return (channels, rate_hz, frame_bytes, bits) == (pcm.channels, pcm.rate_hz, *widths)
 
 
 @contextmanager
 def open_wav(path: Path) -> Iterator[soundfile.SoundFile]:
     """Open a plain WAV. Raise RecordingError if that fails, or if reading it in the context fails."""
-    try:
-        with _name_file_errors(), path.open("rb") as file, soundfile.SoundFile(file) as sound:
-            yield sound
-    except soundfile.SoundFileError as error:
-        raise RecordingError(f"the audio can't be decoded: {error}") from None
+    with _name_file_errors(), path.open("rb") as file, open_pcm(file, inspect(file)) as sound:
+        yield sound
 
 
 def read_first_values(path: Path, limit: int) -> list[list[int]]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from block.runtime.regular_file import open_regular
+
 LARGEST_LINE = 16 << 20  # bytes; enough for an hour in 25 ms segments
 LARGEST_READ = 32 << 20  # bytes at a time
 LONGEST_TEXT = 2000  # characters of an error or a label
@@ -27,7 +29,7 @@ class DetailsFile:
     def read_new(self) -> dict[int, dict[str, object]]:
         """Return the details added since the last call, by sample id. An incomplete last line is read next time."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 file.seek(self._at)
                 read = file.read(LARGEST_READ)
         except OSError:

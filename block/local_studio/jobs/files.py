@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from block.runtime.regular_file import read_text
+
 STATE_FOLDER = ".local-studio"
 IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "details.jsonl", "done.txt"
 
@@ -61,6 +63,6 @@ class JobFiles:
     def read(self, job_id: int, name: str) -> str:
         """Return the text of a job's file `name`, or an empty string if it can't be read."""
         try:
-            return self.path_of(job_id, name).read_text(encoding="utf-8")
+            return read_text(self.path_of(job_id, name))
         except (OSError, UnicodeDecodeError):
             return ""

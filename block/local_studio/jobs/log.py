@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from block.runtime.regular_file import open_regular
+
 LARGEST_LOG = 10 << 20  # bytes
 TAIL = 64 << 10  # bytes of the end that are kept too, because the end says what went wrong
 LINES = 1000  # that a page shows, as Edge Impulse's own page does
@@ -94,7 +96,7 @@ def strip_escapes(data: bytes) -> str:
 
 def _read(path: Path, offset: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(offset, os.SEEK_SET)
             return file.read(CHUNK)
     except (OSError, OverflowError):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from block.runtime.regular_file import read_text
+
 LARGEST_FILE = 1 << 20  # bytes
 
 
@@ -19,7 +21,7 @@ def read_small_file(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise BlockError(f"{path} is larger than {LARGEST_FILE:,} bytes")
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError:
         raise BlockError(f"{path} does not exist; expected the folder of an AI Action") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -47,7 +47,7 @@ def show_form(site: WebSite, request: Request) -> Response:
     query = request.query_params
     ids = ", ".join(part for part in query.getlist("ids") if part)[: selection.LONGEST_TEXT]
     which = GIVEN if ids else query.get("filter", ALL)
-    count = len(selection.parse_ids(ids))
+    count = sum(map(len, selection.parse_ids(ids)))
     at_most = count if 0 < count <= MOST_PICKED else FEW
     choice = RecordingChoice(which if which in selection.EMPTY else ALL, ids, at_most=str(at_most))
     job = _find_earlier_job(site, query.get("job"))

@@ -12,11 +12,13 @@ labels changes nothing: a file can add labels, but not remove them.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from block.folder.info_labels import HEAD, TAIL
+from block.folder.listing import name_uniquely
 from block.local_studio.data import rows, validation
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.store import BY_HAND, SampleStore
@@ -127,8 +129,8 @@ class _SamplePaths:
 
 
 def _path(sample: LocalSample) -> str:
-    """Return the path of a sample in the file, with "/" between its parts."""
-    return sample.path.decode("utf-8", "backslashreplace")
+    """Return the path of a sample in the file, with "/" between its parts, unique as in the files of `label`."""
+    return name_uniquely(os.fsdecode(sample.path))
 
 
 def _make_entry(sample: LocalSample) -> dict[str, object]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -22,11 +21,11 @@ from block import __version__
 from block.local_studio.api import assumptions
 from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page
+from block.local_studio.web import actions, exchange_page, job_pages, list_page, login, recording_page
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
 from block.recording import RecordingError
 
-COOKIE = "local-studio"
+FOREIGN = "This was sent by a page of another site. To open this page, type its address."
 HTTP_ERRORS = {404: "There is no such page.", 405: "This page does not take that."}
 
 
@@ -43,8 +42,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *job_pages.routes(site),
         *exchange_page.routes(site),
         site.get("/about", show_about),
-        site.get("/login", show_login),
-        site.post("/login", log_in),
+        *login.routes(site),
         # Not a Mount: that would accept slashes in and after the name. The name follows "static/" in the directory.
         Route("/static/{name}", StaticFiles(directory=Path(__file__).parent), methods=["GET"]),
     ]
@@ -56,7 +54,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
 
 
 class PageMiddleware:
-    """Adds the security headers to all responses but the API's, and redirects to the login where one is needed."""
+    """Adds the security headers to all responses but the API's, and keeps out other sites and who must log in first."""
 
     def __init__(self, app: ASGIApp, site: WebSite) -> None:
         self._app = app
@@ -78,14 +76,29 @@ class PageMiddleware:
                     headers.setdefault(name, value)
             await send(message)
 
-        is_admitted = (
+        app: ASGIApp = self._app
+        if _is_from_another_site(Headers(scope=scope)):
+            app = self._site.render(Request(scope), "error.html", 403, message=FOREIGN)
+        elif not self._is_admitted(scope, is_static):
+            app = redirect("/login")
+        await app(scope, receive, send_with_headers)
+
+    def _is_admitted(self, scope: Scope, is_static: bool) -> bool:
+        return (
             self._site.is_open
             or is_static
             or scope["path"] == "/login"
-            or hmac.compare_digest(Request(scope).cookies.get(COOKIE, "").encode(), self._site.login_cookie.encode())
+            or login.is_admitted(self._site, Headers(scope=scope))
         )
-        app = self._app if is_admitted else redirect("/login")
-        await app(scope, receive, send_with_headers)
+
+
+def _is_from_another_site(headers: Headers) -> bool:
+    """Return True if the browser sends the request for a page of another site, unless the person clicked a link there.
+
+    Without this, any page that the person visits could make this server draw pictures and read recordings for it.
+    """
+    is_click = headers.get("sec-fetch-dest") == "document" and headers.get("sec-fetch-user") == "?1"
+    return not is_click and headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
 
 
 def show_about(site: WebSite, request: Request) -> Response:
@@ -100,20 +113,6 @@ def show_about(site: WebSite, request: Request) -> Response:
         for_all=assumptions.list_common_assumptions(),
         unsupported=assumptions.list_unsupported(),
     )
-
-
-def show_login(site: WebSite, request: Request) -> Response:
-    """Show the form that takes the key."""
-    return site.render(request, "login.html", wrong=False)
-
-
-def log_in(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
-    """Set the cookie that opens the pages, if the key is right."""
-    if not hmac.compare_digest(fields.get("key", "").encode(), site.key.encode()):
-        return site.render(request, "login.html", 403, wrong=True)
-    response = redirect("/")
-    response.set_cookie(COOKIE, site.login_cookie, httponly=True, samesite="strict")
-    return response
 
 
 def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 from block.local_studio.web.recordings_list import HAND, RecordingRow
@@ -18,7 +18,6 @@ EMPTY = {
     GIVEN: "no recordings are named",
 }
 LONGEST_TEXT = 200_000  # characters of ids
-MOST_IDS = 1_000_000  # in one span
 SPAN = re.compile(r"([0-9]{1,16})(?:-([0-9]{1,16}))?")
 
 
@@ -42,11 +41,12 @@ def select(rows: Sequence[RecordingRow], which: str, ids: str = "") -> list[Reco
     """Return the rows that `which` stands for; `ids` names those of GIVEN. Raise RequestError for an unknown id."""
     if which == GIVEN:
         by_id = {row.sample.id: row for row in rows}
-        wanted = parse_ids(ids)
-        for sample_id in wanted:
+        wanted = []
+        for sample_id in chain.from_iterable(parse_ids(ids)):  # ends at the first unknown id, however long a span is
             if sample_id not in by_id:
                 raise RequestError(f"there is no recording {sample_id}")
-        return [by_id[sample_id] for sample_id in wanted]
+            wanted.append(by_id[sample_id])
+        return wanted
     # Blocks leave disabled recordings alone, so these are not selected unless named.
     enabled = [row for row in rows if not row.sample.is_disabled]
     if which == UNLABELED:
@@ -61,18 +61,27 @@ def draw(ids: Sequence[int], count: int | None) -> list[int]:
     return list(ids) if count is None or count >= len(ids) else sorted(random.sample(ids, count))
 
 
-def parse_ids(text: str) -> list[int]:
-    """Return the ids in a text such as `1, 2, 5-9`, each once. Raise RequestError if it isn't one."""
+def parse_ids(text: str) -> list[range]:
+    """Return the ids in a text such as `1, 2, 5-9`, ascending, each in one span. Raise RequestError if it isn't one.
+
+    Spans aren't expanded here, because a short text can name more ids than memory holds.
+    """
     if len(text) > LONGEST_TEXT:
         raise RequestError("these are too many ids")
-    ids: dict[int, None] = {}
+    given = []
     for word in re.findall(r"[^,\s]+", text):
         match = SPAN.fullmatch(word)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= LARGEST_ID or last - first > MOST_IDS:
+        if not 1 <= first <= last <= LARGEST_ID:
             raise RequestError(f"{word[:40]!r} isn't a recording id; expected ids such as 1, 2, 5-9")
-        ids.update(dict.fromkeys(range(first, last + 1)))
-    return list(ids)
+        given.append(range(first, last + 1))
+    spans: list[range] = []
+    after = 0  # the first id behind all spans so far
+    for span in sorted(given, key=lambda one: one.start):
+        if span.stop > after:
+            spans.append(range(max(span.start, after), span.stop))
+            after = span.stop
+    return spans
 
 
 def format_ids(ids: Iterable[int]) -> str:

@@ -7,8 +7,8 @@ name the origin of a request. Both are checked.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -58,15 +58,15 @@ class WebSite:
     def rows(self) -> RowCache:
         return RowCache(self.project.store, self.jobs.store)
 
-    @property
+    @cached_property
     def form_token(self) -> str:
-        """The token that every form must hold."""
-        return self._derive_secret(b"forms")
+        """The token that every form must hold: not made from the key, which could be guessed from it."""
+        return secrets.token_hex(32)
 
-    @property
+    @cached_property
     def login_cookie(self) -> str:
-        """The cookie of a browser that has given the key."""
-        return self._derive_secret(b"pages")
+        """The cookie of a browser that has given the key; not made from it either."""
+        return secrets.token_hex(32)
 
     def get(self, path: str, handler: Callable[[WebSite, Request], Response]) -> Route:
         """Return a route to `handler`, which runs in a thread because it may wait for the disk."""
@@ -120,14 +120,10 @@ class WebSite:
         environment.globals.update(project=self.project, token=self.form_token, is_open=self.is_open)
         return environment
 
-    def _derive_secret(self, purpose: bytes) -> str:
-        """Return a secret for one purpose, which doesn't reveal the key."""
-        return hmac.new(self.key.encode(), purpose, hashlib.sha256).hexdigest()
-
     def _check_token(self, token: str) -> None:
         if not hmac.compare_digest(token.encode(), self.form_token.encode()):
             raise RequestError(
-                "this form is not from this page, or the key has changed since: load the page again", 403
+                "this form is not from this page, or the server has been started again since: load the page again", 403
             )
 
 
@@ -154,8 +150,11 @@ def _check_request(request: Request, media_type: str, what: str) -> None:
     Browsers name the origin in one of two headers; both must fit.
     """
     origin = request.headers.get("origin")
-    is_foreign = request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-    if is_foreign or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
+    try:
+        is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    except ValueError:
+        raise RequestError("the header Origin is not an address") from None
+    if is_foreign or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise RequestError("this was sent by a page of another site", 403)
     if _media_type(request) != media_type:
         raise RequestError(f"expected {what}", 415)
