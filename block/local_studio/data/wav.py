@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -120,7 +120,10 @@ def is_plain_wav(file: BinaryIO, structure: Structure) -> bool:
     sizes = [int.from_bytes(read_at(file, at, 4), "little") for at in (4, span.start - 4)]
     if read_at(file, 0, 4) != b"RIFF" or sizes != [size - 8, span.length]:
         return False
-    forms = [chunk.start for chunk in walk(file, RIFF, 12, b"data") if chunk.name == b"fmt "]
+    chunks = list(walk(file, RIFF, 12, b"data"))
+    if any(one.start + one.size + one.size % 2 + RIFF.head_bytes != other.start for one, other in pairwise(chunks)):
+        return False  # some chunk lacks its padding
+    forms = [chunk.start for chunk in chunks if chunk.name == b"fmt "]
     if len(forms) != 1 or forms[0] > span.start or span.length % pcm.frame_bytes:
         return False
     channels, rate_hz, _, frame_bytes, bits = struct.unpack("<HIIHH", read_at(file, forms[0] + 2, 14))
