@@ -22,7 +22,7 @@ from block import __version__
 from block.local_studio.api import assumptions
 from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page
+from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page, review_page
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
 from block.recording import RecordingError
 
@@ -39,6 +39,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
     routes: list[BaseRoute] = [
         *list_page.routes(site),
         *recording_page.routes(site),
+        *review_page.routes(site),
         *actions.routes(site),
         *job_pages.routes(site),
         *exchange_page.routes(site),

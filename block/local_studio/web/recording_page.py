@@ -37,6 +37,7 @@ def routes(site: WebSite) -> list[Route]:
         site.get(f"{at}/spectrogram.png", partial(send_picture, _draw_spectrogram)),
         site.get(f"{at}/waveform.json", partial(send_picture, _draw_waveform)),
         site.get(f"{at}/audio", send_audio),
+        site.get(f"{at}/clip", send_clip),
         Route(f"{at}/labels", partial(save_labels, site), methods=["POST"]),
         site.post(f"{at}/proposal", decide),
     ]
@@ -85,6 +86,17 @@ def send_audio(site: WebSite, request: Request) -> Response:
     sample = site.project.sample(_sample_id(request))
     headers = {"Cache-Control": "no-cache", "ETag": f'"{version(sample)}"'}
     return make_audio_response(site.project.playable(sample), headers)
+
+
+def send_clip(site: WebSite, request: Request) -> Response:
+    """Send the values `start` … `end` - 1 of the audio as a WAV that browsers play."""
+    sample = site.project.sample(_sample_id(request))
+    query = request.query_params
+    refusal = f"expected start and end as positions from 0 to {sample.values_count}, start before end"
+    start = parse_whole_number(query.get("start", ""), refusal)
+    end = parse_whole_number(query.get("end", ""), refusal, start + 1, sample.values_count)
+    caching = "private, max-age=31536000" if query.get("v") == version(sample) else "no-cache"
+    return make_audio_response(site.project.playable(sample, slice(start, end)), {"Cache-Control": caching})
 
 
 async def save_labels(site: WebSite, request: Request) -> Response:

@@ -175,6 +175,7 @@ def _describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: i
         "was": entry["label"] if entry["label"] != label.label else None,
         "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
         "score": _as_number(entry.get("score")),
+        "margin": _as_number(entry.get("margin")),
         "runnersUp": runners_up[:MOST_RUNNERS_UP],
         "loudness": _as_number(entry.get("loudnessDbfs")),
         "windows": _as_count(entry.get("windows")),
