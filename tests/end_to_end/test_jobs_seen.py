@@ -37,7 +37,7 @@ def test_invalid_settings_are_shown_at_their_fields(windows: Windows):
     page.get_by_label("These, by their ids").check()
     windows.expected.add(422)
     start(page, "Preview")
-    expect(page.locator("#problems")).to_contain_text("things have to be put right")
+    expect(page.locator("#problems")).to_contain_text("Fix 3 problems to continue")
     expect(page.locator("#problems")).to_be_focused()
     windows.inspect(page, "actions-wrong")
     page.locator("#problems").get_by_role("link", name="Words").click()

@@ -204,7 +204,7 @@ def test_the_remaining_pages_pass_the_accessibility_checks(windows: Windows):
     expect(page.get_by_role("alert")).to_contain_text("no such page")
     windows.inspect(page, "error")
     page.goto(f"{windows.url}/jobs")
-    expect(page.get_by_text("No action has run yet.")).to_be_visible()
+    expect(page.get_by_text("No action has run yet")).to_be_visible()
     windows.inspect(page, "jobs-none")
 
 

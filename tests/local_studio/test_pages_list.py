@@ -84,7 +84,7 @@ def uncertain_details(sample_id: int, label: str, agreeing: int = 2) -> dict[int
 
 
 def test_an_empty_project_says_what_to_do(pages: Pages) -> None:
-    assert "There are no recordings" in pages.get("/")
+    assert "No recordings yet" in pages.get("/")
 
 
 def test_a_row_shows_length_rate_labels_and_who_made_them(pages: Pages) -> None:

@@ -26,6 +26,7 @@ from block.local_studio.jobs.details import DetailsFile
 from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobFiles
 from block.local_studio.jobs.form import build_arguments
 from block.local_studio.jobs.log import Log, read_end, read_part
+from block.local_studio.jobs.models import BlockModels
 from block.local_studio.jobs.process import BlockProcess
 from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, JobStore, StudioJob
 
@@ -79,6 +80,7 @@ class Jobs:
         self.block = read_block(block)
         self.store = JobStore(project.store)
         self.files = JobFiles(project.root)
+        self.models = BlockModels(self.block, self.files)
         self._project = project
         self._address = address
         self._lock = threading.Lock()
@@ -150,6 +152,7 @@ class Jobs:
     def close(self) -> None:
         """Stop the running job because the server stops, and wait until it has ended."""
         self._closing.set()
+        self.models.close()
         with self._lock:
             run = self._run
         if run is None or run.thread is None:

@@ -21,13 +21,19 @@ LONGEST_IDS = 32_000  # characters; the server takes 64 KiB of a request's head
 
 def routes(site: WebSite) -> list[Route]:
     """Return the routes of the list and of the choice made in it."""
-    return [site.get("/", show_list), site.get("/chosen", choose)]
+    return [site.get("/", show_list), site.get("/chosen", choose), site.post("/scan", scan)]
 
 
 def show_list(site: WebSite, request: Request) -> Response:
     """Show the list under the filter in the query string."""
     wanted = Filter.from_query(request.query_params.multi_items())
     return site.render(request, "list.html", **list_values(site.rows.load(), wanted))
+
+
+def scan(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
+    """Read the folder again, for recordings that were added or removed since the server started."""
+    site.project.scan()
+    return redirect("/")
 
 
 def choose(site: WebSite, request: Request) -> Response:
@@ -55,6 +61,7 @@ def list_values(rows: Sequence[RecordingRow], wanted: Filter) -> dict[str, Any]:
         "labels": count_labels(rows),
         "states_known": {state: title for state, (title, _) in STATES.items()},
         "sorts": SORTS,
+        "proposed_count": sum(row.job_id is not None for row in rows),
         "for_action": len(enabled_ids),
         "all_link": make_action_link(wanted, enabled_ids),
     }

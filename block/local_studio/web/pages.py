@@ -22,7 +22,15 @@ from block import __version__
 from block.local_studio.api import assumptions
 from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web import actions, exchange_page, job_pages, list_page, recording_page, review_page
+from block.local_studio.web import (
+    actions,
+    exchange_page,
+    job_pages,
+    list_page,
+    models_page,
+    recording_page,
+    review_page,
+)
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
 from block.recording import RecordingError
 
@@ -42,6 +50,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *review_page.routes(site),
         *actions.routes(site),
         *job_pages.routes(site),
+        *models_page.routes(site),
         *exchange_page.routes(site),
         site.get("/about", show_about),
         site.get("/login", show_login),
