@@ -271,7 +271,8 @@ def test_names_and_labels_are_escaped_everywhere(pages: Pages) -> None:
     for query in ("", *(f"?search={quote_plus(text)}" for text in TEXTS), f"?label={quote_plus(TEXTS[1])}"):
         page = pages.get(f"/{query}")
         assert set(re.findall(r"<script\b[^>]*>", page)) == {
-            '<script src="/static/theme.js">', '<script src="/static/list.js" defer>'
+            '<script src="/static/theme.js">', '<script src="/static/list.js" defer>',
+            '<script src="/static/place.js" defer>',
         }  # fmt: skip
         assert "<img" not in page
         assert not re.search(r'="[^"]*javascript:', re.sub(r'value="[^"]*"', "", page))

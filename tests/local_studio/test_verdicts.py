@@ -121,7 +121,7 @@ def test_a_proposal_decided_as_a_whole_keeps_its_verdicts_and_no_one_undoes_them
 def test_a_verdict_is_not_undone_over_labels_that_changed_since(project: LocalProject):
     sample_id = propose(project, whole("a"))
     decide(project, sample_id, whole("a")[0], "c")
-    project.store.set_by_hand(sample_id, whole("mine"), project.sample(sample_id).revision)
+    project.store.set_structured_labels(sample_id, whole("mine"))
     with pytest.raises(StaleError):
         VerdictStore(project.store).undo()
     assert project.sample(sample_id).structured_labels == whole("mine")

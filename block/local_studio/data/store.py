@@ -136,14 +136,17 @@ class SampleStore:
     def set_by_hand(self, sample_id: int, labels: Sequence[StructuredLabel], revision: int) -> int:
         """Replace the structured labels with a person's, and mark them as hand-made. Return the new revision.
 
+        The person has seen what was proposed for the sample, so this closes its proposals.
         `revision` is the one that the person saw. Raise StaleError if the sample has changed since.
         """
-        with self.transaction():
+        with self.transaction() as db:
             (row,) = self.read("SELECT metadata, revision FROM samples WHERE id = ?", sample_id)
             if row["revision"] != revision:
                 raise StaleError
             self._set(sample_id, "structured_labels", rows.dump_labels(labels))
             self._set(sample_id, "metadata", rows.dump({**json.loads(row["metadata"]), **BY_HAND}))
+            db.execute("DELETE FROM proposals WHERE sample_id = ?", (sample_id,))
+            db.execute("UPDATE verdicts SET batch = 0 WHERE sample_id = ?", (sample_id,))
             (row,) = self.read("SELECT revision FROM samples WHERE id = ?", sample_id)
         return int(row["revision"])
 

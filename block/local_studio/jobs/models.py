@@ -169,6 +169,15 @@ class BlockModels:
             check("audioset-labels", lambda: parse_labels(text, self._find(known).class_names, threshold))
         return problems
 
+    def list_labels(self, parameters: Mapping[str, str]) -> list[str]:
+        """Return the names of the labels of interest in a job's parameters; none if they can't be read."""
+        try:
+            names = self._find(parameters.get(MODEL) or DEFAULT).class_names
+            labels = parse_labels(parameters.get("audioset-labels", ""), names, 0.0)
+        except (LabelError, CheckpointError):
+            return []
+        return list(dict.fromkeys(one.name for one in labels))
+
     def _find(self, name: str) -> Checkpoint:
         choice = next((one for one in self.choices() if one.name == name), None)
         if choice is not None and not choice.is_here:

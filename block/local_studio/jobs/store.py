@@ -120,10 +120,11 @@ class JobStore:
         details: dict[str, object] = json.loads(found[0]["details"]) if found else {}
         return details
 
-    def open_proposals(self) -> dict[int, int]:
-        """Return the newest job that has an open proposal for a sample, by sample id."""
-        found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id FROM proposals GROUP BY sample_id")
-        return {row["sample_id"]: row["job_id"] for row in found}
+    def open_proposals(self) -> dict[int, tuple[int, str]]:
+        """Return the newest job that has an open proposal for a sample, and the changes as JSON text, by sample id."""
+        # SQLite takes the other columns from the row that has the maximum.
+        found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id, changes FROM proposals GROUP BY sample_id")
+        return {row["sample_id"]: (row["job_id"], row["changes"]) for row in found}
 
     def open_counts(self) -> dict[int, int]:
         """Return the number of open proposals, by job id."""

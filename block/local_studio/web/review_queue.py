@@ -133,7 +133,13 @@ def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
     job_ids = [wanted.job] if wanted.job else {job_id for _, job_id, _ in targets} or newest_job
     verdicts = VerdictStore(site.project.store).list_decided(job_ids)
     newest = {(one.job_id, one.sample_id, one.start, one.end): one for one in verdicts}
-    return ReviewQueue(shown, list(newest.values()), _list_labels(targets, reports, verdicts))
+    asked = [
+        label
+        for job_id in sorted(job_ids)
+        if (job := site.jobs.store.get(job_id)) is not None
+        for label in (site.jobs.models.list_labels(job.parameters) if site.jobs.models.has_any else ())
+    ]
+    return ReviewQueue(shown, list(newest.values()), _list_labels(asked, targets, reports, verdicts))
 
 
 _ORDER_KEYS: Mapping[str, Callable[[ReviewSegment], Any]] = {
@@ -194,18 +200,23 @@ def _split(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[Struc
 
 
 def _list_labels(
-    targets: Iterable[Target], reports: Mapping[tuple[int, int], BlockLabels], decided: Iterable[Verdict]
+    asked: Sequence[str],
+    targets: Iterable[Target],
+    reports: Mapping[tuple[int, int], BlockLabels],
+    decided: Iterable[Verdict],
 ) -> list[str]:
     """Return the labels to choose from, in an order that verdicts don't change: each has a key.
 
-    Those that blocks reported or proposed come first, sorted; then those that people typed, the oldest first.
+    Those that jobs asked for come first, then those that were proposed, the runners-up, and what people typed.
     """
     typed = dict.fromkeys(one.label for one in decided if one.kind == LABELED)
     known = {one.label for _, _, labels in targets for one in labels} - set(typed)
     known.update(one.was for one in decided)
+    close: set[str] = set()
     for report in reports.values():
         for entry in report.entries:
             known.add(str(entry["label"]))
             pairs = entry.get("runnersUp")
-            known.update(str(one[0]) for one in (pairs if isinstance(pairs, list) else ()) if isinstance(one, list))
-    return [*sorted(known - {""}, key=natural_key), *(label for label in typed if label not in known)]
+            close.update(str(one[0]) for one in (pairs if isinstance(pairs, list) else ()) if isinstance(one, list))
+    labels = [*asked, *sorted(known, key=natural_key), *sorted(close, key=natural_key), *typed]
+    return [label for label in dict.fromkeys(labels) if label]

@@ -2,6 +2,7 @@
 import { clock } from "./view.js";
 
 const STEP_S = 0.01;
+const NEW_S = 1; // how long a new segment is until its borders are moved
 const TOGETHER_MS = 800; // moves of one boundary that come this close are undone together
 
 /** A segment with other bounds, which are then no longer those that a job found. */
@@ -93,6 +94,9 @@ export class Editor {
       this.say(`Split at ${clock(at / this.data.rate)}`);
       this.input.focus();
       this.input.select();
+    } else if (what === "insert") {
+      const from = Math.round(this.player.position * this.data.rate);
+      this.insert(from, from + NEW_S * this.data.rate);
     } else if (what === "before" && chosen > 0) {
       this.chosen -= 1;
       this.change([...segments.slice(0, chosen - 1), bounded(one, { start: segments[chosen - 1].start }), ...segments.slice(chosen + 1)]);
@@ -116,6 +120,19 @@ export class Editor {
     } else if (what === "save") {
       this.save();
     }
+  }
+
+  /** Put a new segment without a label over the values `start` … `end` - 1. */
+  insert(start, end) {
+    const from = Math.max(0, Math.min(Math.round(start), this.data.values - 1));
+    const to = Math.min(this.data.values, Math.max(from + 1, Math.round(end)));
+    const cut = (one, bounds) => bounded(one, bounds);
+    const left = this.segments.filter((one) => one.start < from).map((one) => (one.end > from ? cut(one, { end: from }) : one));
+    const right = this.segments.filter((one) => one.end > to).map((one) => (one.start < to ? cut(one, { start: to }) : one));
+    this.chosen = left.length;
+    this.change([...left, { start: from, end: to, label: "", colour: null, why: null }, ...right]);
+    this.say(`New segment, ${clock(from / this.data.rate)} to ${clock(to / this.data.rate)}`);
+    this.input.focus();
   }
 
   step(what) {
