@@ -260,3 +260,44 @@ def test_without_script_a_form_takes_one_verdict_after_the_other(windows: Window
     page.get_by_label("Another label", exact=True).fill("whistle")
     page.get_by_role("button", name="Use it").click()
     assert labels_of(windows.project) == {1: ["speech"], 2: ["noise"], 3: ["whistle"], 4: []}
+
+
+def test_many_are_accepted_above_a_score_with_the_count_first_and_undo_after(windows: Windows):
+    propose(windows.project, {1: ["speech"], 2: ["music", "speech"], 3: ["speech"], 4: ["speech"]}, {1: 0.9, 3: 0.5})
+    before = windows.project.store.proposals(1)
+    page = windows.open("/jobs/1")
+    page.get_by_role("link", name="Accept or discard many…").click()
+    page.get_by_label("Label", exact=True).select_option("speech")
+    page.get_by_label("Score at least").fill("0.8")
+    page.get_by_role("button", name="Count").click()
+    expect(page.get_by_text("This accepts 3 segments in 3 recordings.")).to_be_visible()
+    windows.inspect(page, "job-bulk-counted")
+    page.get_by_role("button", name="Accept 3 segments").click()
+    expect(page.get_by_text("3 segments accepted.")).to_be_visible()
+    windows.inspect(page, "job-bulk-done")
+    assert labels_of(windows.project) == {1: ["speech"], 2: [], 3: [], 4: ["speech"]}
+    assert writers_of(windows.project) == {"toy": 2, "": 2}  # no one has heard them
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#proposals tbody tr")).to_have_count(4)
+    assert windows.project.store.proposals(1) == before
+    page.get_by_role("link", name="Accept or discard many…").click()
+    page.get_by_role("button", name="Discard 4 proposals").click()
+    expect(page.get_by_text("4 proposals discarded.")).to_be_visible()
+    assert windows.project.store.proposals(1) == []
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#proposals tbody tr")).to_have_count(4)
+    assert windows.project.store.proposals(1) == before
+    assert labels_of(windows.project) == {1: [], 2: [], 3: [], 4: []}
+
+
+def test_a_recordings_history_says_what_was_decided_and_when(windows: Windows):
+    propose(windows.project, {1: ["speech", "music"]})
+    page = windows.open("/review?order=time")
+    page.keyboard.press("a")
+    page.keyboard.press("r")
+    wait_until_stored(page, windows.project, 2)
+    page.goto(f"{windows.url}/recordings/1")
+    page.get_by_text("History (2)").click()
+    expect(page.get_by_role("listitem").filter(has_text="a person rejected")).to_contain_text("music → noise")
+    expect(page.get_by_role("listitem").filter(has_text="a person accepted")).to_contain_text("proposed by job 1")
+    windows.inspect(page, "recording-history")

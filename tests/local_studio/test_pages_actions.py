@@ -138,7 +138,7 @@ def test_a_preview_is_shown_and_its_proposals_are_accepted_and_rejected(browser:
     assert labels(project) == {1: "toy"}
     browser.post("/jobs/1/proposals", reject="2")
     assert browser.text.count(">Accept</button>") == 1
-    browser.post("/jobs/1/proposals", decision="accept")
+    browser.post("/jobs/1/bulk", decision="accept")
     assert labels(project) == {1: "toy", 3: "toy"}
     assert "None is open." in browser.text
 
@@ -146,16 +146,16 @@ def test_a_preview_is_shown_and_its_proposals_are_accepted_and_rejected(browser:
 def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.wait_for_end()
-    browser.post("/jobs/1/proposals", decision="reject")
+    browser.post("/jobs/1/bulk", decision="discard")
     assert project.store.proposals(1) == []
     assert labels(project) == {}
 
 
-def test_accepting_all_keeps_labels_that_were_made_by_hand_since(browser: Browser, project: LocalProject):
-    browser.start("preview")
-    browser.wait_for_end()
+def test_accepting_all_keeps_labels_that_were_made_by_hand(browser: Browser, project: LocalProject):
     by_hand(project, 2)
-    browser.post("/jobs/1/proposals", decision="accept")
+    browser.start("preview", with_hand="on")
+    browser.wait_for_end()
+    browser.post("/jobs/1/bulk", decision="accept")
     assert labels(project) == {1: "toy", 2: "mine", 3: "toy"}
     assert "labeled by hand" in browser.text
     browser.post("/jobs/1/proposals", accept=browser.button("accept", 2))

@@ -20,6 +20,9 @@ from block.local_studio.data.store import BY_HAND, SampleStore, StaleError
 
 NO_JOB = 0  # the job of verdicts on labels that a recording already has
 ACCEPTED, REJECTED, LABELED, MOVED = KINDS = ("accepted", "rejected", "labeled", "moved")  # what a person did
+# What a person did with many segments at once, without hearing each: labels that are accepted so stay the block's, and
+# of a discarded proposal nothing is left. Both have empty labels.
+IN_BULK, DISCARDED = "accepted in bulk", "discarded"
 COLUMNS = ("label", "is_disabled", "metadata", "structured_labels")  # of a sample, that verdicts change
 NEWEST = """
     SELECT * FROM verdicts WHERE batch = (
@@ -32,7 +35,7 @@ NEWEST = """
 class Verdict:
     """A person's label for the values `start` … `end` - 1 of a sample, which had the label `was`.
 
-    `job_id` is the job that proposed `was`, or NO_JOB. `kind` is one of KINDS.
+    `job_id` is the job that proposed `was`, or NO_JOB. `kind` is one of KINDS, IN_BULK or DISCARDED.
     """
 
     job_id: int
@@ -97,18 +100,33 @@ class VerdictStore:
         return [_verdict_of(row) for row in found]
 
     def list_decided(self, job_ids: Iterable[int]) -> list[Verdict]:
-        """Return the verdicts on what these jobs proposed that can be undone, oldest first."""
+        """Return the verdicts on single segments of these jobs that can be undone, oldest first."""
         query = "SELECT * FROM verdicts WHERE batch > 0 AND job_id IN (SELECT value FROM json_each(?)) ORDER BY id"
-        return [_verdict_of(row) for row in self._store.read(query, rows.dump(list(job_ids)))]
+        found = [_verdict_of(row) for row in self._store.read(query, rows.dump(list(job_ids)))]
+        return [verdict for verdict in found if verdict.kind in KINDS]
+
+    def list_history(self, sample_id: int, limit: int) -> list[tuple[str, Verdict]]:
+        """Return the newest verdicts on a sample, newest first, each with its time in ISO 8601."""
+        query = "SELECT * FROM verdicts WHERE sample_id = ? ORDER BY id DESC LIMIT ?"
+        return [(row["decided"], _verdict_of(row)) for row in self._store.read(query, sample_id, limit)]
 
     def _apply(self, db: sqlite3.Connection, verdict: Verdict, move: BorderMove) -> dict[str, Any]:
         """Write a verdict to the proposal or the sample. Return what `_revert` needs."""
         sample = _read_sample(db, verdict.sample_id)
         proposal = _read_proposal(db, verdict)
         labels = _labels_of(sample, proposal)
-        if {one.label for one in cut(labels, move.start, move.end - 1)} != {verdict.was}:
-            raise StaleError
-        new = [*_fill_leftovers(labels, verdict, move), verdict.as_label]
+        new: list[StructuredLabel]
+        if verdict.kind in (IN_BULK, DISCARDED):
+            if proposal is None:
+                raise StaleError
+            new = cut(labels, verdict.start, verdict.end - 1)
+            if verdict.kind == DISCARDED:
+                _delete_proposal(db, verdict)
+                return {"labels": [], "proposal": proposal}
+        else:
+            if {one.label for one in cut(labels, move.start, move.end - 1)} != {verdict.was}:
+                raise StaleError
+            new = [*_fill_leftovers(labels, verdict, move), verdict.as_label]
         first, last = min(one.start_index for one in new), max(one.end_index for one in new)
         before: dict[str, Any] = {"labels": [one.to_json() for one in cut(labels, first, last)]}
         painted = paint(labels, new)
@@ -123,11 +141,10 @@ class VerdictStore:
                 sample,
                 label=sample["label"] if changes.label is None else changes.label,
                 is_disabled=sample["is_disabled"] if changes.is_disabled is None else changes.is_disabled,
-                metadata=_mark_as_hand(sample, changes.metadata),
+                metadata=self._describe_writer(sample, changes.metadata, verdict),
                 structured_labels=rows.dump_labels(painted),
             )
-            keys = (verdict.job_id, verdict.sample_id)
-            db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", keys)
+            _delete_proposal(db, verdict)
         else:
             _write_proposal(db, verdict, proposal, painted)
         return before
@@ -138,16 +155,35 @@ class VerdictStore:
         spans = [(row["start"], row["end"]) for row in self._store.read(query, verdict.job_id, verdict.sample_id)]
         return not subtract(labels, [*spans, (verdict.start, verdict.end)])
 
+    def _describe_writer(self, sample: sqlite3.Row, proposed: Mapping[str, str] | None, verdict: Verdict) -> str:
+        """Return the metadata of a complete recording. It is a person's if a person decided on any segment of it."""
+        query = "SELECT 1 FROM verdicts WHERE job_id = ? AND sample_id = ? AND batch > 0 AND kind != ?"
+        others = self._store.read(query, verdict.job_id, verdict.sample_id, IN_BULK)
+        if verdict.kind != IN_BULK or others:
+            return _mark_as_hand(sample, proposed)
+        if proposed is not None:
+            return rows.dump(dict(proposed))
+        return rows.dump({key: one for key, one in json.loads(sample["metadata"]).items() if key not in BY_HAND})
+
     def _revert(self, db: sqlite3.Connection, verdict: Verdict, before: Mapping[str, Any]) -> None:
         sample = _read_sample(db, verdict.sample_id)
         proposal = _read_proposal(db, verdict)
         labels = _labels_of(sample, proposal)
-        if {one.label for one in cut(labels, verdict.start, verdict.end - 1)} != {verdict.label}:
+        if verdict.kind == DISCARDED:
+            if proposal is not None:
+                raise StaleError
+            earlier = rows.parse_changes(rows.dump(before["proposal"])).structured_labels or ()
+            _write_proposal(db, verdict, before["proposal"], earlier)
+            return
+        if verdict.kind != IN_BULK and {one.label for one in cut(labels, verdict.start, verdict.end - 1)} != {
+            verdict.label
+        }:
             raise StaleError
         old = [StructuredLabel(one["startIndex"], one["endIndex"], one["label"]) for one in before["labels"]]
         if "proposal" in before:
             earlier = rows.parse_changes(rows.dump(before["proposal"])).structured_labels or ()
-            if proposal is not None or paint(labels, old) != merge(earlier):
+            expected = labels if verdict.kind == IN_BULK else paint(labels, old)
+            if proposal is not None or expected != merge(earlier):
                 raise StaleError
             _write_sample(db, sample, **before["sample"])
             _write_proposal(db, verdict, before["proposal"], earlier)
@@ -207,6 +243,11 @@ def _write_proposal(
 ) -> None:
     changes = rows.dump({**proposal, "structuredLabels": [one.to_json() for one in labels]})
     db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", (verdict.job_id, verdict.sample_id, changes))
+
+
+def _delete_proposal(db: sqlite3.Connection, verdict: Verdict) -> None:
+    keys = (verdict.job_id, verdict.sample_id)
+    db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", keys)
 
 
 def _verdict_of(row: sqlite3.Row) -> Verdict:

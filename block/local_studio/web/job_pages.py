@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -83,6 +82,7 @@ def show_job(site: WebSite, request: Request) -> Response:
         failed_count=len(errors),
         secrets=[item.name for item in block.items if item.type == SECRET],
         is_same_block=job.block == block.name,
+        done=_describe_done(request),
     )
 
 
@@ -117,33 +117,19 @@ def cancel_job(site: WebSite, request: Request, fields: dict[str, str]) -> Respo
 
 
 def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
-    """Accept or reject one proposal, or all (`decision`).
-
-    `reject` is a sample's id, `accept` one with the revision that was seen. Proposals for recordings that a person has
-    labeled can't be accepted all at once: each wants a look.
-    """
+    """Accept or reject one proposal: `reject` is a sample's id, `accept` one with the revision that was seen."""
     job, store = _find_job(site, request), site.project.store
-    decision = fields.get("decision")
     if "accept" in fields:
         sample_id, _, text = fields["accept"].partition(":")
-        revision = parse_whole_number(text, "it is not said which state of the recording was seen")
+        revision = parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
         try:
-            store.accept(job.id, parse_id(sample_id, "sample"), revision)
+            was_open = store.accept(job.id, parse_id(sample_id, "sample"), revision)
         except StaleError:
-            raise RequestError(
-                "The recording has been changed meanwhile: look at it again, then decide.", 409
-            ) from None
+            was_open = False
+        if not was_open:
+            raise RequestError("The recording was changed meanwhile: look at it again, then decide.", 409)
     elif "reject" in fields:
         store.reject(job.id, parse_id(fields["reject"], "sample"))
-    elif decision == "reject":
-        for item in store.proposals(job.id):
-            store.reject(job.id, item.sample_id)
-    elif decision == "accept":
-        for item in store.proposals(job.id):
-            sample = store.sample(item.sample_id)
-            if sample is not None and find_labeler(sample) != HAND:
-                with contextlib.suppress(StaleError):  # labeled by hand at this moment
-                    store.accept(job.id, sample.id, sample.revision)
     else:
         raise RequestError("neither accepted nor rejected")
     return redirect(f"/jobs/{job.id}#proposals")
@@ -155,6 +141,16 @@ def _find_job(site: WebSite, request: Request) -> StudioJob:
     if job is None:
         raise RequestError(f"There is no job {job_id}.", 404)
     return job
+
+
+def _describe_done(request: Request) -> str:
+    """Return what was done to many proposals at once, as the address says; empty if nothing was."""
+    text = request.query_params.get("count", "")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    what = {"accept": "segment", "discard": "proposal"}.get(request.query_params.get("done", ""))
+    if what is None or not number:
+        return ""
+    return f"{count(number, what)} {'accepted' if what == 'segment' else 'discarded'}."
 
 
 def _describe_state(job: StudioJob) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
 from block.local_studio.web import (
     actions,
+    bulk_page,
     exchange_page,
     job_pages,
     list_page,
@@ -50,6 +51,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *review_page.routes(site),
         *actions.routes(site),
         *job_pages.routes(site),
+        *bulk_page.routes(site),
         *models_page.routes(site),
         *exchange_page.routes(site),
         site.get("/about", show_about),

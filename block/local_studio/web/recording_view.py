@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from block.local_studio.data.sample import LocalSample, ProposedChanges, StructuredLabel
+from block.local_studio.data.verdicts import VerdictStore
 from block.local_studio.web import pictures
 from block.local_studio.web.recordings_list import HAND, Filter, find_labeler
 from block.local_studio.web.segments import BlockLabels, describe_segments, format_lines
@@ -15,6 +16,7 @@ from block.local_studio.web.site import WebSite
 OVERVIEW = {"width": 1200, "height": 128}  # pixels of the spectrogram that the page begins with
 PICTURES_VERSION = "2"  # changes whenever the same request gives another picture
 ANY = Filter()  # all recordings, in the order that the list begins with
+MOST_HISTORY = 100  # verdicts, the newest
 MOST_JOBS = 20  # whose details are looked through, the newest
 MOST_ROWS = 1000  # of the table of segments
 MOST_NAMES = 500  # of labels, to choose from
@@ -72,6 +74,7 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Fi
         "overview": OVERVIEW,
         "names": _list_names(site, (*current, *proposed)),
         "wanted": wanted,
+        "history": VerdictStore(store).list_history(sample_id, MOST_HISTORY),
         "before": before,
         "after": after,
         "lines": format_lines(first_labels, rate_hz) if can_draw(sample) else "",

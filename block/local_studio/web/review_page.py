@@ -156,6 +156,8 @@ def _post(site: WebSite, act: Any) -> Any:
             return JSONResponse({"success": True, **await run_in_threadpool(act, site, values)})
         fields = await site.read_form(request)
         back = ReviewFilter.from_query(parse_qsl(fields.pop("back", ""))).link()
+        if fields.pop("back-to-job", ""):
+            back = f"/jobs/{parse_whole_number(fields.get('job', ''), 'the form lacks the job')}"
         await run_in_threadpool(act, site, _read_fields(fields))
         return redirect(back)
 
