@@ -9,6 +9,8 @@ from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.verdicts import ACCEPTED, LABELED, NO_JOB, REJECTED, BorderMove, Verdict, VerdictStore
+from block.local_studio.jobs.store import PREVIEW, JobStore
+from block.local_studio.web.label_colors import COLORS, GRAY, LabelColors
 from tests.local_studio.conftest import Studio, add_recording
 
 JOB = 7
@@ -125,6 +127,17 @@ def test_a_verdict_is_not_undone_over_labels_that_changed_since(project: LocalPr
     with pytest.raises(StaleError):
         VerdictStore(project.store).undo()
     assert project.sample(sample_id).structured_labels == whole("mine")
+
+
+def test_each_label_of_a_project_keeps_a_color_of_its_own_and_other_labels_are_gray(project: LocalProject):
+    colors = LabelColors(project.store)
+    names = [f"label {number}" for number in range(COLORS)]
+    assert [colors(name) for name in names] == list(range(COLORS))
+    JobStore(project.store).create(PREVIEW, "toy", {"other-label": "noise"}, [])
+    assert (colors("other"), colors("noise")) == (GRAY, GRAY)
+    again = LabelColors(project.store)
+    assert [again(name) for name in reversed(names)] == list(reversed(range(COLORS)))
+    assert again("one more") < COLORS
 
 
 @pytest.mark.parametrize("query", ["order=best", "job=x", "state=none", "unknown=1", "label=a&label=b"])

@@ -66,6 +66,7 @@ SCHEMA_4 = (
     )
     """,
     "CREATE INDEX verdicts_of_samples ON verdicts (job_id, sample_id)",
+    "CREATE TABLE label_colors (label TEXT PRIMARY KEY, color INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 # Columns that have the same value for every recording.

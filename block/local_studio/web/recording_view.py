@@ -41,8 +41,8 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Fi
     if details and isinstance(details[0][1].get("error"), str):
         error = {"job": details[0][0], "message": details[0][1]["error"]}
     rate_hz, is_by_hand = sample.frequency_hz, find_labeler(sample) == HAND
-    current = describe_segments(sample.structured_labels or (), rate_hz, reports)
-    proposed = describe_segments(changes.structured_labels or (), rate_hz, own_reports)
+    current = describe_segments(sample.structured_labels or (), rate_hz, reports, site.colors)
+    proposed = describe_segments(changes.structured_labels or (), rate_hz, own_reports, site.colors)
     lanes = {"current": current, "proposed": None if changes.structured_labels is None else proposed}
     data = {
         "id": sample.id,

@@ -30,6 +30,7 @@ from block.local_studio.data.verdicts import (
     Verdict,
     VerdictStore,
 )
+from block.local_studio.web.label_colors import DEFAULT_OTHER
 from block.local_studio.web.recording_view import version
 from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.review_queue import (
@@ -40,14 +41,12 @@ from block.local_studio.web.review_queue import (
     ReviewSegment,
     load_queue,
 )
-from block.local_studio.web.site import WebSite, has_json, parse_whole_number, redirect
-from block.local_studio.web.template_filters import choose_color
+from block.local_studio.web.site import OTHER_LABEL, WebSite, has_json, parse_whole_number, redirect
 
 SENT = 500  # segments that the page gets at once
 SENT_DECIDED = 100  # of those that were decided before
 KEYS = 9  # labels that have a key
 LONGEST_LABEL = 200  # characters
-OTHER_LABEL = "other-label"  # the block's parameter that names the label for everything else
 LISTENING_S, DECIDING_S = 6.0, 1.5  # how much of a segment people hear at most before a verdict, and how long it takes
 VERDICT_KEYS = ("job", "sample", "start", "end", "from", "to", "was", "label", "kind")
 STALE = "This segment was changed meanwhile, in another window or by an action. Load the page again to see it."
@@ -83,7 +82,7 @@ def show_review(site: WebSite, request: Request) -> Response:
         "labels": labels[:KEYS],
         "other": other,
         "secondsEach": _estimate_seconds(queue),
-        "colors": {label: choose_color(label) for label in queue.labels},
+        "colors": {label: site.colors(label) for label in queue.labels},
     }
     return site.render(
         request,
@@ -183,7 +182,7 @@ def _find_other_label(site: WebSite, job_id: int) -> str:
     jobs = [site.jobs.store.get(job_id)] if job_id != NO_JOB else site.jobs.store.latest(1)
     item = site.jobs.block.item(OTHER_LABEL)
     named = next((job.parameters.get(OTHER_LABEL) for job in jobs if job is not None), None)
-    return named or (item.default if item is not None else "") or "other"
+    return named or (item.default if item is not None else "") or DEFAULT_OTHER
 
 
 def _estimate_seconds(queue: ReviewQueue) -> float:

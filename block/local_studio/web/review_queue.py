@@ -121,7 +121,7 @@ def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
         left = subtract(labels, decided[job_id, sample.id])
         if wanted.apart and report is not None:
             left = _split(left, report)
-        described = describe_segments(left, sample.frequency_hz, [report] if report else [])
+        described = describe_segments(left, sample.frequency_hz, [report] if report else [], site.colors)
         pending += [
             ReviewSegment(sample, job_id, one["start"], one["end"], one["label"], one["why"] or {}) for one in described
         ]
