@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -243,6 +243,7 @@ def count_labels(rows: Iterable[RecordingRow]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: natural_key(item[0]))
 
 
+@lru_cache(maxsize=1 << 15)
 def natural_key(name: str) -> tuple[tuple[str, int], ...]:
     """Return a key that sorts names as people do: `take 2` before `take 10`, capitals like small letters."""
     return tuple((text.casefold(), int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))

@@ -114,18 +114,18 @@ def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
     for row in site.project.store.read(DECIDED_QUERY):
         decided[row["job_id"], row["sample_id"]].append((row["start"], row["end"]))
     targets = _find_targets(site, wanted, {sample_id for job_id, sample_id in decided if job_id == NO_JOB})
-    reports = _load_reports(site, {job_id for _, job_id, _ in targets})
-    pending: list[ReviewSegment] = []
-    for sample, job_id, labels in targets:
-        report = reports.get((job_id, sample.id))
-        left = subtract(labels, decided[job_id, sample.id])
-        if wanted.apart and report is not None:
-            left = _split(left, report)
-        described = describe_segments(left, sample.frequency_hz, [report] if report else [], site.colors)
-        pending += [
-            ReviewSegment(sample, job_id, one["start"], one["end"], one["label"], one["why"] or {}) for one in described
-        ]
-    shown = [one for one in pending if wanted.label in ("", one.label)]
+    details = _load_details(site, {job_id for _, job_id, _ in targets})
+    parts: list[_ReviewPart] = []
+    for target in targets:
+        sample, job_id, labels = target
+        text = details.get((job_id, sample.id), "{}")
+        state = (sample.revision, labels, tuple(decided[job_id, sample.id]), text, wanted.apart)
+        cached = site.review_cache.get((job_id, sample.id))
+        if cached is None or cached[0] != state:
+            cached = state, _make_part(target, decided[job_id, sample.id], text, bool(wanted.apart))
+            site.review_cache[job_id, sample.id] = cached
+        parts.append(cached[1])
+    shown = [one for part in parts for one in part.segments if wanted.label in ("", one.label)]
     names = {sample.id: natural_key(sample.name) for sample, _, _ in targets}
     shown.sort(key=lambda one: (names[one.sample.id], one.sample.id, one.start))
     shown.sort(key=_ORDER_KEYS[wanted.order])
@@ -139,7 +139,17 @@ def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
         if (job := site.jobs.store.get(job_id)) is not None
         for label in (site.jobs.models.list_labels(job.parameters) if site.jobs.models.has_any else ())
     ]
-    return ReviewQueue(shown, list(newest.values()), _list_labels(asked, targets, reports, verdicts))
+    return ReviewQueue(shown, list(newest.values()), _list_labels(asked, parts, verdicts))
+
+
+@dataclass(frozen=True)
+class _ReviewPart:
+    """What is left to review of one recording; the labels proposed for it, those reported, and the runners-up."""
+
+    segments: Sequence[ReviewSegment]
+    proposed: frozenset[str]
+    reported: frozenset[str]
+    close: frozenset[str]
 
 
 _ORDER_KEYS: Mapping[str, Callable[[ReviewSegment], Any]] = {
@@ -156,33 +166,51 @@ def _find_targets(site: WebSite, wanted: ReviewFilter, started: set[int]) -> lis
     state = {"": "proposed", "all": ""}.get(wanted.state, wanted.state)
     rows = site.rows.load()
     if wanted.job:
-        by_id = {row.sample.id: row.sample for row in rows}
-        found = [(by_id[item.sample_id], item) for item in site.project.store.proposals(wanted.job)]
-        targets: list[Target] = [(one, wanted.job, item.changes.structured_labels or ()) for one, item in found]
+        targets: list[Target] = [(row.sample, wanted.job, row.proposed) for row in rows if row.job_id == wanted.job]
+        newer = {row.sample.id: row.sample for row in rows if row.job_id is not None and row.job_id > wanted.job}
+        for item in site.project.store.proposals(wanted.job) if newer else ():
+            if item.sample_id in newer:
+                targets.append((newer[item.sample_id], wanted.job, item.changes.structured_labels or ()))
         return [target for target in targets if can_draw(target[0])]
     assert state in STATES
     targets = []
     rows = [row for row in Filter(search=wanted.search, state=state).apply(rows) if can_draw(row.sample)]
-    proposals = {
-        job_id: {item.sample_id: item.changes.structured_labels or () for item in site.project.store.proposals(job_id)}
-        for job_id in {row.job_id for row in rows if row.job_id is not None}
-    }
     for row in rows:
         if row.job_id is not None:
-            targets.append((row.sample, row.job_id, proposals[row.job_id].get(row.sample.id, ())))
+            targets.append((row.sample, row.job_id, row.proposed))
         elif row.labeled_by != HAND or row.sample.id in started:
             targets.append((row.sample, NO_JOB, row.sample.structured_labels or ()))
     return targets
 
 
-def _load_reports(site: WebSite, job_ids: Iterable[int]) -> dict[tuple[int, int], BlockLabels]:
-    """Return what each job reported, by job and sample; for NO_JOB, what the newest reported."""
-    reports = {}
+def _load_details(site: WebSite, job_ids: Iterable[int]) -> dict[tuple[int, int], str]:
+    """Return what each job reported as JSON, by job and sample; for NO_JOB, what the newest reported."""
+    details = {}
     for job_id in job_ids:
         query = NEWEST_DETAILS if job_id == NO_JOB else "SELECT sample_id, details FROM details WHERE job_id = ?"
         for row in site.project.store.read(query, *(() if job_id == NO_JOB else (job_id,))):
-            reports[job_id, row["sample_id"]] = BlockLabels.from_details(job_id, json.loads(row["details"]))
-    return reports
+            details[job_id, row["sample_id"]] = row["details"]
+    return details
+
+
+def _make_part(target: Target, decided: Sequence[tuple[int, int]], details: str, apart: bool) -> _ReviewPart:
+    """Return what is left to review of a recording."""
+    sample, job_id, labels = target
+    report = BlockLabels.from_details(job_id, json.loads(details))
+    left = subtract(labels, decided)
+    if apart:
+        left = _split(left, report)
+    described = describe_segments(left, sample.frequency_hz, [report] if report.entries else [], lambda label: 0)
+    close: set[str] = set()
+    for entry in report.entries:
+        pairs = entry.get("runnersUp")
+        close.update(str(one[0]) for one in (pairs if isinstance(pairs, list) else ()) if isinstance(one, list))
+    return _ReviewPart(
+        [ReviewSegment(sample, job_id, one["start"], one["end"], one["label"], one["why"] or {}) for one in described],
+        frozenset(one.label for one in labels),
+        frozenset(str(entry["label"]) for entry in report.entries),
+        frozenset(close),
+    )
 
 
 def _split(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[StructuredLabel]:
@@ -201,8 +229,7 @@ def _split(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[Struc
 
 def _list_labels(
     asked: Sequence[str],
-    targets: Iterable[Target],
-    reports: Mapping[tuple[int, int], BlockLabels],
+    parts: Sequence[_ReviewPart],
     decided: Iterable[Verdict],
 ) -> list[str]:
     """Return the labels to choose from, in an order that verdicts don't change: each has a key.
@@ -210,13 +237,9 @@ def _list_labels(
     Those that jobs asked for come first, then those that were proposed, the runners-up, and what people typed.
     """
     typed = dict.fromkeys(one.label for one in decided if one.kind == LABELED)
-    known = {one.label for _, _, labels in targets for one in labels} - set(typed)
+    known = {label for part in parts for label in part.proposed} - set(typed)
     known.update(one.was for one in decided)
-    close: set[str] = set()
-    for report in reports.values():
-        for entry in report.entries:
-            known.add(str(entry["label"]))
-            pairs = entry.get("runnersUp")
-            close.update(str(one[0]) for one in (pairs if isinstance(pairs, list) else ()) if isinstance(one, list))
+    known.update(label for part in parts for label in part.reported)
+    close = {label for part in parts for label in part.close}
     labels = [*asked, *sorted(known, key=natural_key), *sorted(close, key=natural_key), *typed]
     return [label for label in dict.fromkeys(labels) if label]

@@ -61,6 +61,11 @@ class WebSite:
         return RowCache(self.project.store, self.jobs.store)
 
     @cached_property
+    def review_cache(self) -> dict[tuple[int, int], tuple[Any, Any]]:
+        """What `review_queue` made of a job's labels for a sample, by both, with what it was made of."""
+        return {}
+
+    @cached_property
     def colors(self) -> LabelColors:
         item = self.jobs.block.item(OTHER_LABEL)
         return LabelColors(self.project.store, (item.default if item is not None else "") or DEFAULT_OTHER)
