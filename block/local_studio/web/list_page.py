@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from block.local_studio.data import validation
 from block.local_studio.data.validation import RequestError
+from block.local_studio.web.exports import FORMATS
 from block.local_studio.web.recordings_list import SORTS, STATES, Filter, RecordingRow, count_labels, count_totals
 from block.local_studio.web.selection import ALL, UNLABELED, format_ids
 from block.local_studio.web.site import WebSite, redirect
@@ -61,6 +62,7 @@ def list_values(rows: Sequence[RecordingRow], wanted: Filter) -> dict[str, Any]:
         "labels": count_labels(rows),
         "states_known": {state: title for state, (title, _) in STATES.items()},
         "sorts": SORTS,
+        "formats": FORMATS,
         "proposed_count": sum(row.job_id is not None for row in rows),
         "for_action": len(enabled_ids),
         "all_link": make_action_link(wanted, enabled_ids),
