@@ -96,3 +96,14 @@ def test_proposals_of_another_block_are_accepted_and_rejected_together(windows: 
     page.get_by_role("link", name="second").click()
     expect(page.locator("#current .segment")).to_have_text("<img src=x onerror=alert(1)>")
     assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.slow
+def test_a_running_job_says_how_long_it_takes_and_its_proposals_can_be_reviewed(windows: Windows):
+    page = windows.open("/actions")
+    start(page, "Preview", pause_ms="2500")
+    expect(page.locator("#progress")).to_contain_text("2 of 3 recordings, about")
+    page.get_by_role("link", name="review them").click()
+    expect(page.get_by_role("button", name="Loop")).to_be_visible()  # the script has loaded
+    page.keyboard.press("a")
+    expect(page.locator("#place")).to_contain_text("2 of")

@@ -376,3 +376,21 @@ def test_a_full_disk_shows_the_error_on_the_form_and_starts_nothing(
     assert "No space left on device" in text
     assert "kept</textarea>" in text
     assert JobStore(project.store).latest() == []
+
+
+def test_a_job_with_a_few_failures_is_done_and_says_how_many(browser: Browser, project: LocalProject):
+    jobs = JobStore(project.store)
+    job = jobs.create("preview", "toy", {}, [1, 2, 3])
+    jobs.add_details(job.id, {2: {"error": "cut off"}})
+    jobs.end(job.id, "failed", 1)
+    assert ">done, 1 failed</span>" in browser.get(f"/jobs/{job.id}")
+    assert ">done, 1 failed</span>" in browser.get("/jobs")
+
+
+def test_progress_counts_audio(browser: Browser, project: LocalProject):
+    jobs = JobStore(project.store)
+    job = jobs.create("preview", "toy", {}, [1, 2, 3])
+    jobs.add_details(job.id, {2: {"segments": []}})
+    state = browser.session.get(f"{browser.url}/jobs/{job.id}/state.json", timeout=10).json()
+    assert state["share"] == pytest.approx(1 / 3)
+    assert state["progress"] == "1 of 3 recordings"

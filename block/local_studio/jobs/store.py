@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from block.local_studio.data import rows
@@ -88,6 +88,14 @@ class JobStore:
         if not job.is_preview:
             found += self._store.read("SELECT id AS sample_id FROM samples WHERE modified >= ?", job.started)
         return {row["sample_id"] for row in found} & set(job.sample_ids)
+
+    def seconds(self, sample_ids: Collection[int]) -> float:
+        """Return the length of these samples together, in seconds; those without a rate count as nothing."""
+        query = (
+            "SELECT SUM(values_count / frequency_hz) AS seconds FROM samples "
+            "WHERE frequency_hz > 0 AND id IN (SELECT value FROM json_each(?))"
+        )
+        return float(self._store.read(query, rows.dump(list(sample_ids)))[0]["seconds"] or 0)
 
     def errors(self, job_id: int) -> dict[int, str]:
         """Return the errors that a job reported, by sample id."""

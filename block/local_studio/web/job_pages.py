@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from block.formatting import count
+from block.formatting import count, format_duration
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
@@ -23,6 +23,7 @@ from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.site import WebSite, parse_whole_number, redirect
 from block.local_studio.web.template_filters import format_clock
 
+SOME_FAILED = 1  # the block's exit code
 LISTED = 200  # jobs on the page of all
 ROWS = 500  # proposals, or failures, on a job's page
 TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELED: "off", INTERRUPTED: "warn"}
@@ -51,7 +52,13 @@ def routes(site: WebSite) -> list[Route]:
 def list_jobs(site: WebSite, request: Request) -> Response:
     """Show the newest jobs."""
     open_counts = site.jobs.store.open_counts()
-    rows = [{**_describe_state(job), "open": open_counts.get(job.id, 0)} for job in site.jobs.store.latest(LISTED)]
+    rows = [
+        {
+            **_describe_state(job, len(site.jobs.store.errors(job.id)) if job.exit_code == SOME_FAILED else 0),
+            "open": open_counts.get(job.id, 0),
+        }
+        for job in site.jobs.store.latest(LISTED)
+    ]
     return site.render(request, "jobs.html", rows=rows, block=site.jobs.block)
 
 
@@ -70,7 +77,7 @@ def show_job(site: WebSite, request: Request) -> Response:
     return site.render(
         request,
         "job.html",
-        **_describe_state(job),
+        **_describe_state(job, len(errors)),
         progress=_describe_progress(progress),
         count=progress,
         log=site.jobs.log(job.id),
@@ -92,7 +99,7 @@ def send_state(site: WebSite, request: Request) -> Response:
     offset = parse_whole_number(request.query_params.get("offset", "0"), "offset must be a whole number")
     log = site.jobs.log(job.id, offset)
     progress = site.jobs.progress(job)
-    state = _describe_state(job)
+    state = _describe_state(job, 0 if progress is None else progress.failed)
     return JSONResponse(
         {
             "state": job.state,
@@ -102,6 +109,7 @@ def send_state(site: WebSite, request: Request) -> Response:
             "exit": None if job.exit_code is None else f"{job.exit_code}: {state['meaning']}",
             "done": None if progress is None else progress.done,
             "of": len(job.sample_ids),
+            "share": None if progress is None else progress.share,
             "progress": _describe_progress(progress),
             "text": log.text,
             "offset": log.offset,
@@ -153,16 +161,18 @@ def _describe_done(request: Request) -> str:
     return f"{count(number, what)} {'accepted' if what == 'segment' else 'discarded'}."
 
 
-def _describe_state(job: StudioJob) -> dict[str, Any]:
-    """Return a job with a text for its state: how long it ran or has been running, and what its exit code means."""
+def _describe_state(job: StudioJob, failed: int) -> dict[str, Any]:
+    """Return a job, of whose samples some `failed`: its state, how long it ran, and what its exit code means."""
     try:
         started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
         duration = format_clock(max(0.0, (ended - started).total_seconds()))
     except ValueError:
         duration = "–"
     meaning = "" if job.exit_code is None else EXITS.get(job.exit_code, "failure: the log may say why")
-    word = "canceled" if job.state == CANCELED else job.state
-    return {"job": job, "word": word, "tone": TONES[job.state], "duration": duration, "meaning": meaning}
+    word, tone = "canceled" if job.state == CANCELED else job.state, TONES[job.state]
+    if job.exit_code == SOME_FAILED and 0 < failed < len(job.sample_ids):
+        word, tone = f"done, {failed} failed", "warn"
+    return {"job": job, "word": word, "tone": tone, "duration": duration, "meaning": meaning}
 
 
 def _describe_proposal(sample: LocalSample, changes: ProposedChanges) -> dict[str, Any]:
@@ -190,4 +200,5 @@ def _describe_progress(progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     failed = f", {progress.failed} of them failed" if progress.failed else ""
-    return f"{progress.done} of {count(progress.total, 'recording')}{failed}"
+    left = "" if progress.left_s is None else f", about {format_duration(progress.left_s)} left"
+    return f"{progress.done} of {count(progress.total, 'recording')}{failed}{left}"
