@@ -55,7 +55,7 @@ def test_a_running_job_is_followed_and_canceled(windows: Windows):
     other = windows.open("/actions")
     windows.expected.add(409)
     start(other, "Preview")
-    expect(other.get_by_role("alert")).to_contain_text("Nothing was started: job 1 is running")
+    expect(other.get_by_role("alert")).to_contain_text("Nothing started: job 1 is running")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#job")).to_have_attribute("data-running", "no")
     expect(page.locator("#state")).to_have_text("canceled")
@@ -89,7 +89,7 @@ def test_proposals_of_another_block_are_accepted_and_rejected_together(windows: 
     expect(page.locator("#proposals tbody tr")).to_have_count(2)
     page.get_by_role("link", name="Accept or discard many…").click()
     page.get_by_role("button", name="Accept 2 segments").click()
-    expect(page.get_by_text("None is open.")).to_be_visible()
+    expect(page.get_by_text("No proposals are open.")).to_be_visible()
     assert [len(sample.structured_labels or ()) for sample in windows.project.samples()] == [0, 1, 1]
     page.get_by_role("link", name="Recordings", exact=True).click()
     expect(page.locator("table.recordings")).to_contain_text("<img src=x onerror=alert(1)>")

@@ -99,7 +99,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     # Correct a boundary and a label with only the keyboard, and save.
     page.get_by_role("button", name="Edit the labels").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Take over the proposal").focus()
+    page.get_by_role("button", name="Copy the proposal").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#current .segment")).to_have_count(4)
     boundary = page.get_by_role("slider").first
@@ -109,7 +109,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     expect(boundary).to_have_attribute("aria-valuenow", "2.190")
     page.locator("#current .segment").nth(1).focus()
     page.keyboard.press("Enter")
-    page.get_by_label("Label of the chosen segment").focus()
+    page.get_by_label("Label of the selected segment").focus()
     page.keyboard.press("Control+a")
     page.keyboard.type(CORRECTED)
     windows.inspect(page, "recording-edit")
@@ -133,7 +133,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     page.get_by_role("link", name="Accept or discard many…").click()
     windows.inspect(page, "job-bulk")
     page.get_by_role("button", name=re.compile("Accept [0-9]+ segments")).click()
-    expect(page.get_by_text("None is open.")).to_be_visible()  # saving by hand closed the proposal
+    expect(page.get_by_text("No proposals are open.")).to_be_visible()  # saving by hand closed the proposal
     found = labels(project)
     assert (found[waltz], found[radio_play]) == ([], by_hand)
     assert found[platform] == ["music", "speech"]

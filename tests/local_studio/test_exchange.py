@@ -252,7 +252,7 @@ def test_the_report_says_what_happened_to_each_entry(folder: LocalProject, addre
     fields = {"token": token(address), "labels": text}
     answer = requests.post(f"{address.url}/labels/import", data=fields, timeout=10)
     assert answer.status_code == 200
-    assert "1 recording has the labels of the file now" in answer.text
+    assert "1 recording now has the labels of the file" in answer.text
     assert "1 entry has no labels" in answer.text
     assert "1 refused" in answer.text
     assert "1 not in this project" in answer.text

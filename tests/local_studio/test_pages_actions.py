@@ -140,7 +140,7 @@ def test_a_preview_is_shown_and_its_proposals_are_accepted_and_rejected(browser:
     assert browser.text.count(">Accept</button>") == 1
     browser.post("/jobs/1/bulk", decision="accept")
     assert labels(project) == {1: "toy", 3: "toy"}
-    assert "None is open." in browser.text
+    assert "No proposals are open." in browser.text
 
 
 def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):

@@ -245,7 +245,7 @@ def test_links_keep_the_filter_and_pages_hold_200(pages: Pages) -> None:
 def test_chosen_recordings_are_passed_to_the_action(pages: Pages) -> None:
     answer = requests.get(f"{pages.address.url}/chosen?id=1&id=3&id=2&id=9", timeout=10, allow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/actions?ids=1-3,9")
-    assert "Choose at least one" in pages.get("/chosen", 400)
+    assert "Check at least one" in pages.get("/chosen", 400)
     pages.get("/chosen?id=../1", 404)
 
 

@@ -264,7 +264,7 @@ def test_labels_as_text_are_stored_without_script(pages: Pages) -> None:
         f"/recordings/{sample_id}/labels", revision=0, lines="0 1.5 speech\r\n\r\n1.5 3 loud  music\r\n"
     )
     assert answer.url.endswith("?done=saved")
-    assert "marked as given by hand" in answer.text
+    assert "marked as hand-made" in answer.text
     expected = labels((0, 23999, "speech"), (24000, COUNT - 1, "loud  music"))
     assert pages.project.sample(sample_id).structured_labels == expected
 

@@ -41,7 +41,7 @@ def choose(site: WebSite, request: Request) -> Response:
     """Take the checked recordings to the form of the action."""
     ids = [validation.parse_id(text, "sample") for text in request.query_params.getlist("id")]
     if not ids:
-        raise RequestError("Choose at least one recording first, by its box.")
+        raise RequestError("Check at least one recording first.")
     return redirect(f"/actions?ids={format_ids(ids)}")
 
 

@@ -24,11 +24,11 @@ from block.local_studio.web.segments import check_partition, parse_lines
 from block.local_studio.web.site import WebSite, has_json, parse_whole_number, redirect
 
 NOTICES = {
-    "saved": "The labels are saved, and marked as given by hand.",
-    "accepted": "The proposal is accepted: these are the labels now.",
-    "rejected": "The proposal is rejected; the labels are as they were.",
+    "saved": "The labels are saved and marked as hand-made.",
+    "accepted": "The proposal is accepted. These are the labels now.",
+    "rejected": "The proposal is rejected. The labels stay as they are.",
 }
-STALE = "this recording was changed meanwhile, in another window or by an action: load it again"
+STALE = "this recording was changed meanwhile, in another window or by an action; load it again"
 
 
 def routes(site: WebSite) -> list[Route]:

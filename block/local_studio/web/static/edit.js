@@ -53,7 +53,7 @@ export class Editor {
   /** Switch editing on or off; off only when nothing would be lost. Returns whether it is on now. */
   toggle() {
     if (this.isOn && this.isDirty) {
-      this.tell("There are changes: save or discard them first.");
+      this.tell("You have unsaved changes. Save or discard them first.");
       return true;
     }
     this.isOn = !this.isOn;
@@ -84,7 +84,7 @@ export class Editor {
       const at = Math.round(this.player.position * this.data.rate);
       const index = segments.findIndex((each) => each.start < at && at < each.end);
       if (index < 0) {
-        this.tell("The cursor stands on a boundary: move it into a segment.");
+        this.tell("The cursor is on a boundary. Move it into a segment.");
         return;
       }
       const old = segments[index];
@@ -109,7 +109,7 @@ export class Editor {
     } else if (what === "proposed") {
       this.chosen = 0;
       this.change(this.data.proposed);
-      this.say("The proposed segments are taken over; they are not saved yet");
+      this.say("Copied the proposed segments. They are not saved yet");
     } else if (what === "discard") {
       this.reset();
       this.chosen = 0;
@@ -144,7 +144,7 @@ export class Editor {
     ({ segments: this.segments, chosen: this.chosen } = from.pop());
     this.together = null;
     this.draw();
-    this.say(what === "undo" ? "Undone" : "Done again");
+    this.say(what === "undo" ? "Undone" : "Redone");
   }
 
   choose(index) {
@@ -292,7 +292,7 @@ export class Editor {
       const { error } = await answer.json();
       this.tell(`Not saved: ${error}.`, answer.status === 409);
     } catch {
-      this.tell("Not saved: the server cannot be reached.");
+      this.tell("Not saved: the local Studio doesn’t answer. Start it again, then save again.");
     }
   }
 
@@ -313,7 +313,7 @@ export class Editor {
     if (canReload) {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = "Load it again, without my changes";
+      button.textContent = "Load it again and drop my changes";
       button.addEventListener("click", () => this.leave(""));
       this.trouble.append(" ", button);
     }
