@@ -180,6 +180,17 @@ def test_borders_are_moved_with_keys_and_the_neighbor_gets_the_rest(windows: Win
     assert stored == (StructuredLabel(0, 3199, "speech"), StructuredLabel(3200, 7999, "music"))
 
 
+def test_a_token_of_an_earlier_server_is_renewed(windows: Windows):
+    propose(windows.project, {1: ["speech"]})
+    page = windows.open("/review")
+    tokens: Iterator[dict[str, str]] = iter(({"x-csrf-token": "old"}, {}))
+    page.route("**/review/verdict", lambda route: route.continue_(headers={**route.request.headers, **next(tokens)}))
+    windows.expected.add(403)
+    page.keyboard.press("a")
+    wait_until_stored(page, windows.project, 1)
+    assert labels_of(windows.project)[1] == ["speech"]
+
+
 def test_a_segment_that_changed_meanwhile_is_not_overwritten(windows: Windows):
     propose(windows.project, {1: ["speech"], 2: ["music"]})
     page = windows.open("/review?order=time")

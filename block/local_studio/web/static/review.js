@@ -6,7 +6,8 @@ const PACE = 20; // verdicts that the time left is measured from
 const SLOWEST_S = 60; // a longer pause is not a verdict's time
 const by = (id) => document.getElementById(id);
 const section = by("review");
-const token = document.querySelector('meta[name="csrf-token"]').content;
+const TOKEN = 'meta[name="csrf-token"]';
+let token = document.querySelector(TOKEN).content;
 const player = new ClipPlayer({ picture: by("picture"), before: by("before"), after: by("after"), cursor: by("cursor") });
 
 let data;
@@ -95,7 +96,11 @@ function show({ isSilent = false } = {}) {
   shownAt = performance.now();
 }
 
-async function post(path, body) {
+async function load() {
+  return new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+}
+
+async function post(path, body, isRetry = false) {
   let response;
   try {
     response = await fetch(path, {
@@ -106,6 +111,11 @@ async function post(path, body) {
   } catch {
     throw new Error("the local Studio does not answer. Start it again, then decide again");
   }
+  if (response.status === 403 && !isRetry) {
+    // The server was started again meanwhile, and has another token.
+    token = (await load()).querySelector(TOKEN).content;
+    return post(path, body, true);
+  }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
     throw new Error(answer.error || `the local Studio answered ${response.status}`);
@@ -115,8 +125,7 @@ async function post(path, body) {
 
 /** Load what is left to review again: borders have moved, or the list is at its end. */
 async function refresh() {
-  const page = await (await fetch(location.href)).text();
-  read(new DOMParser().parseFromString(page, "text/html").getElementById("review").dataset);
+  read((await load()).getElementById("review").dataset);
   show();
 }
 
