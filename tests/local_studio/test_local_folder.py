@@ -228,6 +228,7 @@ def make_old(project: LocalProject, values: int, **columns: object) -> None:
             database.execute(f"UPDATE samples SET {column} = ?", (value,))
         database.execute("ALTER TABLE samples DROP COLUMN missing")
         database.execute("DROP TABLE verdicts")
+        database.execute("DROP TABLE label_colors")
         database.execute("PRAGMA user_version = 2")
 
 
