@@ -37,7 +37,7 @@ def test_invalid_settings_are_shown_at_their_fields(windows: Windows):
     page.get_by_label("These, by their ids").check()
     windows.expected.add(422)
     start(page, "Preview")
-    expect(page.locator("#problems")).to_contain_text("things have to be put right")
+    expect(page.locator("#problems")).to_contain_text("Fix 3 problems to continue")
     expect(page.locator("#problems")).to_be_focused()
     windows.inspect(page, "actions-wrong")
     page.locator("#problems").get_by_role("link", name="Words").click()
@@ -55,7 +55,7 @@ def test_a_running_job_is_followed_and_canceled(windows: Windows):
     other = windows.open("/actions")
     windows.expected.add(409)
     start(other, "Preview")
-    expect(other.get_by_role("alert")).to_contain_text("Nothing was started: job 1 is running")
+    expect(other.get_by_role("alert")).to_contain_text("Nothing started: job 1 is running")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#job")).to_have_attribute("data-running", "no")
     expect(page.locator("#state")).to_have_text("canceled")
@@ -87,11 +87,23 @@ def test_proposals_of_another_block_are_accepted_and_rejected_together(windows: 
     expect(page.locator("#proposals tbody tr")).to_have_count(3)
     page.get_by_role("button", name="Reject first").click()
     expect(page.locator("#proposals tbody tr")).to_have_count(2)
-    page.get_by_role("button", name="Accept all").click()
-    expect(page.get_by_text("None is open.")).to_be_visible()
+    page.get_by_role("link", name="Accept or discard many…").click()
+    page.get_by_role("button", name="Accept 2 segments").click()
+    expect(page.get_by_text("No proposals are open.")).to_be_visible()
     assert [len(sample.structured_labels or ()) for sample in windows.project.samples()] == [0, 1, 1]
     page.get_by_role("link", name="Recordings", exact=True).click()
     expect(page.locator("table.recordings")).to_contain_text("<img src=x onerror=alert(1)>")
     page.get_by_role("link", name="second").click()
     expect(page.locator("#current .segment")).to_have_text("<img src=x onerror=alert(1)>")
     assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.slow
+def test_a_running_job_says_how_long_it_takes_and_its_proposals_can_be_reviewed(windows: Windows):
+    page = windows.open("/actions")
+    start(page, "Preview", pause_ms="2500")
+    expect(page.locator("#progress")).to_contain_text("2 of 3 recordings, about")
+    page.get_by_role("link", name="review them").click()
+    expect(page.get_by_role("button", name="Loop")).to_be_visible()  # the script has loaded
+    page.keyboard.press("a")
+    expect(page.locator("#place")).to_contain_text("2 of")

@@ -48,7 +48,7 @@ def tab_to(page: Any, target: Any, most: int = 60) -> None:
 def edit(page: Any, label: str) -> None:
     page.get_by_role("button", name="Edit the labels").click()
     page.locator("#current .segment").first.click()
-    page.get_by_label("Label of the chosen segment").fill(label)
+    page.get_by_label("Label of the selected segment").fill(label)
 
 
 def test_a_segment_can_be_reached_and_explained_with_only_the_keyboard(windows: Windows):
@@ -63,7 +63,7 @@ def test_a_segment_can_be_reached_and_explained_with_only_the_keyboard(windows: 
     expect(segments).to_have_count(2)
     tab_to(page, segments.nth(1))
     expect(page.locator("#why")).to_contain_text("tone")
-    expect(page.locator("#why")).to_contain_text("given by hand")
+    expect(page.locator("#why")).to_contain_text("hand-made")
     page.keyboard.press("Enter")
     expect(segments.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#player")).to_have_js_property("currentTime", 0.5)
@@ -81,9 +81,9 @@ def test_the_second_of_two_windows_to_save_gets_a_warning_and_loses_nothing(wind
     expect(other.locator("#trouble")).to_contain_text("changed meanwhile, in another window")
     assert labels(windows) == ["whistle", "tone"]
     expect(other.locator("#current .segment").first).to_have_text("drone")
-    expect(other.get_by_label("Label of the chosen segment")).to_have_value("drone")
+    expect(other.get_by_label("Label of the selected segment")).to_have_value("drone")
     windows.inspect(other, "recording-stale")
-    other.get_by_role("button", name="Load it again, without my changes").click()
+    other.get_by_role("button", name="Load it again and drop my changes").click()
     expect(other.locator("#current .segment").first).to_have_text("whistle")
 
 
@@ -92,7 +92,7 @@ def test_unsaved_changes_are_not_lost_by_leaving_the_page(windows: Windows):
     page = windows.open("/recordings/1")
     edit(page, "whistle")
     page.get_by_role("link", name="Jobs", exact=True).click()
-    expect(page.get_by_label("Label of the chosen segment")).to_have_value("whistle")
+    expect(page.get_by_label("Label of the selected segment")).to_have_value("whistle")
     assert windows.kept_open == 1
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#current .segment").first).to_have_text("hum")
@@ -170,6 +170,11 @@ def test_names_and_labels_run_nothing(windows: Windows):
     page.goto(f"{windows.url}/recordings/{sample_id}?job={job.id}")
     page.locator("#proposed .segment").hover()
     expect(page.locator("#why")).to_contain_text(HOSTILE)
+    page.goto(f"{windows.url}/review?job={job.id}")
+    expect(page.locator("#label-now")).to_have_text(HOSTILE)
+    expect(page.locator("#recording")).to_have_text(HOSTILE)
+    windows.inspect(page, "review-hostile")
+    page.goto(f"{windows.url}/recordings/{sample_id}?job={job.id}")
     edit(page, HOSTILE + "!")
     expect(page.locator("#current .segment").first).to_have_text(HOSTILE + "!")
     windows.inspect(page, "recording-hostile")
@@ -191,7 +196,7 @@ def test_pages_for_other_machines_ask_for_the_key(serve: Serve):
     expect(page.get_by_role("alert")).to_contain_text("not the key")
     page.get_by_label("API key").fill(windows.project.key)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Recordings")).to_be_visible()
+    expect(page.get_by_role("heading", name="Recordings", exact=True)).to_be_visible()
     windows.inspect(page, "list-empty")
 
 
@@ -204,7 +209,7 @@ def test_the_remaining_pages_pass_the_accessibility_checks(windows: Windows):
     expect(page.get_by_role("alert")).to_contain_text("no such page")
     windows.inspect(page, "error")
     page.goto(f"{windows.url}/jobs")
-    expect(page.get_by_text("No action has run yet.")).to_be_visible()
+    expect(page.get_by_text("No action has run yet")).to_be_visible()
     windows.inspect(page, "jobs-none")
 
 

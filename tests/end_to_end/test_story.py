@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,10 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     expect(page.locator("table.recordings tbody tr")).to_have_count(5)
     windows.inspect(page, "list-unlabeled")
     page.get_by_role("link", name="AI action on all 5").click()
-    page.get_by_text("Advanced (").click()
-    page.get_by_label("Model", exact=True).fill("ast-tiny-audioset")
+    expect(page.get_by_role("heading", name="isn’t on this machine yet")).to_be_visible()
+    windows.inspect(page, "actions-model-missing")
+    page.get_by_role("link", name="Continue with ast-tiny-audioset").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value("ast-tiny-audioset")
     windows.inspect(page, "actions")
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="Preview 1")).to_be_visible()
@@ -96,7 +99,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     # Correct a boundary and a label with only the keyboard, and save.
     page.get_by_role("button", name="Edit the labels").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Take over the proposal").focus()
+    page.get_by_role("button", name="Copy the proposal").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#current .segment")).to_have_count(4)
     boundary = page.get_by_role("slider").first
@@ -106,7 +109,7 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     expect(boundary).to_have_attribute("aria-valuenow", "2.190")
     page.locator("#current .segment").nth(1).focus()
     page.keyboard.press("Enter")
-    page.get_by_label("Label of the chosen segment").focus()
+    page.get_by_label("Label of the selected segment").focus()
     page.keyboard.press("Control+a")
     page.keyboard.type(CORRECTED)
     windows.inspect(page, "recording-edit")
@@ -127,8 +130,10 @@ def test_recordings_are_previewed_heard_corrected_accepted_and_labeled(serve: Se
     page.goto(f"{windows.url}/jobs/1")
     page.get_by_role("button", name=f"Reject {waltz}").click()
     expect(page.get_by_role("button", name=f"Reject {waltz}")).to_have_count(0)
-    page.get_by_role("button", name="Accept all").click()
-    expect(page.locator("#proposals tbody tr")).to_have_count(1)  # "Accept all" skips the one labeled by hand
+    page.get_by_role("link", name="Accept or discard many…").click()
+    windows.inspect(page, "job-bulk")
+    page.get_by_role("button", name=re.compile("Accept [0-9]+ segments")).click()
+    expect(page.get_by_text("No proposals are open.")).to_be_visible()  # saving by hand closed the proposal
     found = labels(project)
     assert (found[waltz], found[radio_play]) == ([], by_hand)
     assert found[platform] == ["music", "speech"]

@@ -1,9 +1,11 @@
-"""Export and import labels as `info.labels`."""
+"""Export labels in all formats, and import them as `info.labels`."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import StructuredLabel
 from block.local_studio.data.validation import RequestError
+from block.local_studio.jobs.store import RUN, JobStore
 from block.local_studio.server import running
 from block.local_studio.web import info_labels
 from block.local_studio.web.info_labels import export, plan_import
@@ -249,7 +252,7 @@ def test_the_report_says_what_happened_to_each_entry(folder: LocalProject, addre
     fields = {"token": token(address), "labels": text}
     answer = requests.post(f"{address.url}/labels/import", data=fields, timeout=10)
     assert answer.status_code == 200
-    assert "1 recording has the labels of the file now" in answer.text
+    assert "1 recording now has the labels of the file" in answer.text
     assert "1 entry has no labels" in answer.text
     assert "1 refused" in answer.text
     assert "1 not in this project" in answer.text
@@ -289,3 +292,45 @@ def test_a_file_of_several_megabytes_is_imported(folder: LocalProject, address: 
     assert "20000 not in this project" in answer.text
     assert "and 19800 more" in answer.text
     assert labels_of(folder, 1) == ["dog"]
+
+
+def test_labels_are_exported_as_a_table_as_tracks_and_as_tasks(folder: LocalProject, address: Address) -> None:
+    halves = [StructuredLabel(0, 49, "dog"), StructuredLabel(50, 99, "=rain")]
+    folder.store.set_structured_labels(1, halves)
+    folder.store.set_structured_labels(2, [StructuredLabel(0, 99, "cat")])
+    jobs = JobStore(folder.store)
+    job = jobs.create(RUN, "toy", {}, [1])
+    jobs.add_details(job.id, {1: {"segments": [{**halves[0].to_json(), "score": 0.75}]}})
+
+    def fetch(name: str) -> requests.Response:
+        answer = requests.get(f"{address.url}/labels/export?format={name}", timeout=10)
+        assert answer.status_code == 200
+        assert answer.headers["content-disposition"].startswith("attachment; filename=")
+        return answer
+
+    table = fetch("csv").content.decode("utf-8-sig").splitlines()
+    assert table[1:] == [
+        "a.wav,0.000000,0.003125,0,49,dog,0.7500",
+        "a.wav,0.003125,0.006250,50,99,'=rain,1.0000",
+        "sub/b.wav,0.000000,0.006250,0,99,cat,1.0000",
+    ]
+    with zipfile.ZipFile(io.BytesIO(fetch("audacity").content)) as tracks:
+        assert tracks.namelist() == ["a.wav.txt", "sub/b.wav.txt"]
+        assert tracks.read("sub/b.wav.txt") == b"0.000000\t0.006250\tcat\n"
+    tasks = fetch("label-studio").json()
+    assert [task["meta"]["file"] for task in tasks] == ["a.wav", "sub/b.wav"]
+    assert [one["value"]["labels"] for one in tasks[0]["predictions"][0]["result"]] == [["dog"], ["=rain"]]
+    assert '<Label value="cat"/>' in fetch("label-studio-interface").text
+    assert requests.get(f"{address.url}/labels/export?format=mp3", timeout=10).status_code == 400
+
+
+@pytest.mark.parametrize(("ending", "container", "subtype"), [(".opus", "OGG", "OPUS"), (".aiff", "AIFF", "PCM_16")])
+def test_formats_that_label_reads_are_listed_and_played(
+    folder: LocalProject, address: Address, audio_bytes: Callable[..., bytes], ending: str, container: str, subtype: str
+) -> None:
+    (folder.root / f"new{ending}").write_bytes(audio_bytes(4800, 48000, container=container, subtype=subtype))
+    folder.scan()
+    (sample,) = (sample for sample in folder.samples() if sample.name == f"new{ending}")
+    assert sample.processing_error is None
+    clip = requests.get(f"{address.url}/recordings/{sample.id}/clip?start=0&end=1000", timeout=10)
+    assert (clip.status_code, clip.content[:4]) == (200, b"RIFF")

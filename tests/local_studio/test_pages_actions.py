@@ -138,24 +138,24 @@ def test_a_preview_is_shown_and_its_proposals_are_accepted_and_rejected(browser:
     assert labels(project) == {1: "toy"}
     browser.post("/jobs/1/proposals", reject="2")
     assert browser.text.count(">Accept</button>") == 1
-    browser.post("/jobs/1/proposals", decision="accept")
+    browser.post("/jobs/1/bulk", decision="accept")
     assert labels(project) == {1: "toy", 3: "toy"}
-    assert "None is open." in browser.text
+    assert "No proposals are open." in browser.text
 
 
 def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.wait_for_end()
-    browser.post("/jobs/1/proposals", decision="reject")
+    browser.post("/jobs/1/bulk", decision="discard")
     assert project.store.proposals(1) == []
     assert labels(project) == {}
 
 
-def test_accepting_all_keeps_labels_that_were_made_by_hand_since(browser: Browser, project: LocalProject):
-    browser.start("preview")
-    browser.wait_for_end()
+def test_accepting_all_keeps_labels_that_were_made_by_hand(browser: Browser, project: LocalProject):
     by_hand(project, 2)
-    browser.post("/jobs/1/proposals", decision="accept")
+    browser.start("preview", with_hand="on")
+    browser.wait_for_end()
+    browser.post("/jobs/1/bulk", decision="accept")
     assert labels(project) == {1: "toy", 2: "mine", 3: "toy"}
     assert "labeled by hand" in browser.text
     browser.post("/jobs/1/proposals", accept=browser.button("accept", 2))
@@ -382,3 +382,21 @@ def test_a_full_disk_shows_the_error_on_the_form_and_starts_nothing(
     assert "No space left on device" in text
     assert "kept</textarea>" in text
     assert JobStore(project.store).latest() == []
+
+
+def test_a_job_with_a_few_failures_is_done_and_says_how_many(browser: Browser, project: LocalProject):
+    jobs = JobStore(project.store)
+    job = jobs.create("preview", "toy", {}, [1, 2, 3])
+    jobs.add_details(job.id, {2: {"error": "cut off"}})
+    jobs.end(job.id, "failed", 1)
+    assert ">done, 1 failed</span>" in browser.get(f"/jobs/{job.id}")
+    assert ">done, 1 failed</span>" in browser.get("/jobs")
+
+
+def test_progress_counts_audio(browser: Browser, project: LocalProject):
+    jobs = JobStore(project.store)
+    job = jobs.create("preview", "toy", {}, [1, 2, 3])
+    jobs.add_details(job.id, {2: {"segments": []}})
+    state = browser.session.get(f"{browser.url}/jobs/{job.id}/state.json", timeout=10).json()
+    assert state["share"] == pytest.approx(1 / 3)
+    assert state["progress"] == "1 of 3 recordings"

@@ -203,7 +203,7 @@ def test_the_newest_proposal_is_shown_unless_another_job_is_requested(pages: Pag
     assert pages.data(sample_id)["proposed"][0]["label"] == "newer"
     assert pages.data(sample_id, "?job=4")["proposed"][0]["label"] == "older"
     assert pages.data(sample_id, "?job=5")["proposed"] is None
-    assert "Job 5 proposes nothing" in pages.page(f"/recordings/{sample_id}?job=5")
+    assert "Job 5 has no open proposal" in pages.page(f"/recordings/{sample_id}?job=5")
     assert pages.get(f"/recordings/{sample_id}?job=x").status_code == 404
 
 
@@ -215,7 +215,7 @@ def test_labels_by_hand_are_stored_and_marked(pages: Pages) -> None:
     assert sample.structured_labels == HALVES
     assert sample.metadata == {"site": "roof", "labeled_by": "human"}
     assert answer.json()["revision"] == sample.revision
-    assert "Actions leave them alone" in pages.page(f"/recordings/{sample_id}")
+    assert "Actions keep them" in pages.page(f"/recordings/{sample_id}")
 
 
 def test_labels_of_an_older_revision_are_refused_and_change_nothing(pages: Pages) -> None:
@@ -264,7 +264,7 @@ def test_labels_as_text_are_stored_without_script(pages: Pages) -> None:
         f"/recordings/{sample_id}/labels", revision=0, lines="0 1.5 speech\r\n\r\n1.5 3 loud  music\r\n"
     )
     assert answer.url.endswith("?done=saved")
-    assert "marked as given by hand" in answer.text
+    assert "marked as hand-made" in answer.text
     expected = labels((0, 23999, "speech"), (24000, COUNT - 1, "loud  music"))
     assert pages.project.sample(sample_id).structured_labels == expected
 
@@ -328,7 +328,7 @@ def test_accepting_over_hand_made_labels_is_announced_and_removes_their_mark(pag
     sample_id = pages.add()
     assert pages.save(sample_id, 0, as_json(HALVES)).ok
     propose(pages, sample_id, 1, ProposedChanges(structured_labels=labels((0, COUNT - 1, "new"))))
-    assert "Accept, and replace labels by hand" in pages.page(f"/recordings/{sample_id}")
+    assert "Accept and overwrite" in pages.page(f"/recordings/{sample_id}")
     revision = pages.data(sample_id)["revision"]
     assert pages.form(f"/recordings/{sample_id}/proposal", job=1, decision="accept", revision=revision).ok
     assert "labeled_by" not in pages.project.sample(sample_id).metadata
@@ -410,7 +410,7 @@ def test_the_page_of_an_unreadable_file_says_why(pages: Pages) -> None:
 
 def test_an_empty_recording_and_one_without_a_rate_have_pages(pages: Pages) -> None:
     assert "it has 0 values" in pages.page(f"/recordings/{pages.add(0)}")
-    assert "rate of this recording is not known" in pages.page(f"/recordings/{pages.add(frequency_hz=0)}")
+    assert "rate of this recording isn’t known" in pages.page(f"/recordings/{pages.add(frequency_hz=0)}")
 
 
 def test_a_recording_that_does_not_exist_is_not_found(pages: Pages) -> None:

@@ -396,7 +396,7 @@ def test_a_local_studio_opens_an_old_database_and_loses_nothing(
         # Earlier proposals can still be accepted.
         (job,) = (job for job, proposed in told["proposed"].items() if proposed)
         proposed = reader.samples(int(job))
-        reader.send(f"/jobs/{job}/proposals", decision="accept")
+        reader.send(f"/jobs/{job}/bulk", decision="accept")
         after = reader.samples()
         for one in told["proposed"][job]:
             changes = one["proposedChanges"]

@@ -228,3 +228,13 @@ def test_a_missing_page_gives_html_and_a_missing_call_gives_json(address: Addres
         answer = requests.get(address.url + path, headers={"x-api-key": address.key}, timeout=10)
         assert (answer.status_code, answer.json()["success"]) == (404, False)
         assert ("Content-Security-Policy" in answer.headers) == (not path.startswith("/v1"))
+
+
+@pytest.mark.parametrize(
+    "name", ["someone/model", "../models", "https://127.0.0.1:9/model.tar", "ast-tiny-audioset", ""]
+)
+def test_the_local_studio_fetches_only_models_that_the_block_knows(address: Address, name: str) -> None:
+    form = {"token": token(address), "name": name}
+    answer = requests.post(f"{address.url}/models/fetch", form, timeout=10, allow_redirects=False)
+    assert (answer.status_code, "can&#39;t be fetched here" in answer.text) == (400, True)
+    assert requests.get(f"{address.url}/models/state.json", timeout=10).json() == {"isRunning": False}

@@ -106,9 +106,9 @@ class LocalProject:
             return self._read(sample, self._wavs.get_wav)
         return self._read(sample, lambda content: self._wavs.get_slice(content, part))
 
-    def playable(self, sample: LocalSample) -> Path:
-        """Return the sample's audio as a WAV that browsers play. Raise RequestError (400, 404)."""
-        return self._read(sample, self._wavs.get_playable)
+    def playable(self, sample: LocalSample, part: slice = slice(None)) -> Path:
+        """Return the sample's audio, or a part of it, as a WAV that browsers play. Raise RequestError (400, 404)."""
+        return self._read(sample, lambda content: self._wavs.get_playable(content, part))
 
     def values(self, sample: LocalSample, limit: int) -> list[list[int]]:
         """Return the first `limit` values as 16-bit integers, or an empty list if the audio can't be read."""

@@ -55,6 +55,20 @@ SCHEMA_3 = (
     "UPDATE samples SET mtime_ns = NULL WHERE lower(CAST(path AS TEXT)) NOT LIKE '%.wav'",
 )
 
+# What version 4 adds to version 3. Verdicts of one `batch` are undone together, and those of batch 0 never; `before` is
+# what undoing restores, as JSON.
+SCHEMA_4 = (
+    """
+    CREATE TABLE verdicts (
+        id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, job_id INTEGER NOT NULL,
+        sample_id INTEGER NOT NULL REFERENCES samples (id), "start" INTEGER NOT NULL, "end" INTEGER NOT NULL,
+        label TEXT NOT NULL, was TEXT NOT NULL, kind TEXT NOT NULL, decided TEXT NOT NULL, before TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX verdicts_of_samples ON verdicts (job_id, sample_id)",
+    "CREATE TABLE label_colors (label TEXT PRIMARY KEY, color INTEGER NOT NULL) WITHOUT ROWID",
+)
+
 # Columns that have the same value for every recording.
 CONSTANTS = {"sensors": '[{"name":"audio","units":"wav"}]', "chart_type": "chart", "is_processing": False}
 

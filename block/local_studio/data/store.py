@@ -19,7 +19,7 @@ from block.local_studio.data import rows
 from block.local_studio.data.folder import InspectedFile
 from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel, fit_labels
 
-VERSION = 3  # of the schema, stored in the database's user_version
+VERSION = 4  # of the schema, stored in the database's user_version
 BY_HAND = {"labeled_by": "human"}
 
 
@@ -143,14 +143,17 @@ class SampleStore:
     def set_by_hand(self, sample_id: int, labels: Sequence[StructuredLabel], revision: int) -> int:
         """Replace the structured labels with a person's, and mark them as hand-made. Return the new revision.
 
+        The person has seen what was proposed for the sample, so this closes its proposals.
         `revision` is the one that the person saw. Raise StaleError if the sample has changed since.
         """
-        with self.transaction():
+        with self.transaction() as db:
             (row,) = self.read("SELECT metadata, revision FROM samples WHERE id = ?", sample_id)
             if row["revision"] != revision:
                 raise StaleError
             self._set(sample_id, "structured_labels", rows.dump_labels(labels))
             self._set(sample_id, "metadata", rows.dump({**json.loads(row["metadata"]), **BY_HAND}))
+            db.execute("DELETE FROM proposals WHERE sample_id = ?", (sample_id,))
+            db.execute("UPDATE verdicts SET batch = 0 WHERE sample_id = ?", (sample_id,))
             (row,) = self.read("SELECT revision FROM samples WHERE id = ?", sample_id)
         return int(row["revision"])
 
@@ -180,12 +183,15 @@ class SampleStore:
                 if value is not None:
                     self._set(sample_id, column, value)
             db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", (job_id, sample_id))
+            self._settle_verdicts(job_id, sample_id)
         return True
 
     def reject(self, job_id: int, sample_id: int) -> bool:
         """Delete what a job proposes for a sample. Return False if it has no open proposal."""
         with self.transaction() as db:
             done = db.execute("DELETE FROM proposals WHERE job_id = ? AND sample_id = ?", (job_id, sample_id))
+            if done.rowcount:
+                self._settle_verdicts(job_id, sample_id)
             return done.rowcount > 0
 
     def add_metadata(self, sample_id: int, metadata: Mapping[str, str]) -> None:
@@ -199,6 +205,7 @@ class SampleStore:
         values = (proposal.job_id, proposal.sample_id, rows.dump(proposal.changes.to_json()))
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", values)
+            self._settle_verdicts(proposal.job_id, proposal.sample_id)
 
     def proposals(self, job_id: int) -> list[Proposal]:
         """Return what a job proposes for samples whose file exists, sorted by sample id."""
@@ -239,7 +246,7 @@ class SampleStore:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise ProjectError(f"{path} has schema version {version}, expected at most {VERSION}")
-            for statements in (rows.SCHEMA, rows.SCHEMA_2, rows.SCHEMA_3)[version:]:
+            for statements in (rows.SCHEMA, rows.SCHEMA_2, rows.SCHEMA_3, rows.SCHEMA_4)[version:]:
                 for statement in statements:
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
@@ -247,6 +254,10 @@ class SampleStore:
     def _set(self, sample_id: int, column: str, value: object) -> None:
         query = f"UPDATE samples SET {column} = ?, modified = ?, revision = revision + 1 WHERE id = ?"  # noqa: S608 - names from this file and rows.py only
         self._db.execute(query, (value, rows.now(), sample_id))
+
+    def _settle_verdicts(self, job_id: int, sample_id: int) -> None:
+        """Keep the verdicts on a proposal that is decided as a whole or replaced, but let no one undo them."""
+        self._db.execute("UPDATE verdicts SET batch = 0 WHERE job_id = ? AND sample_id = ?", (job_id, sample_id))
 
     def _update_file(self, old: sqlite3.Row, columns: Mapping[str, object]) -> bool:
         """Update the sample of a changed file. Return True if that dropped its structured labels."""

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from itertools import pairwise
 
 from block.formatting import count
+from block.local_studio.data.painting import merge
 from block.local_studio.data.sample import ProposedChanges, StructuredLabel
 
 LARGEST_ID = 2**53 - 1  # JavaScript, and so the real service, has no exact integers beyond this
@@ -92,7 +93,7 @@ def parse_labels(value: object, values_count: int, where: str) -> tuple[Structur
     if not isinstance(value, list):
         raise RequestError(f"{where} must be an array, got {_kind(value)}")
     entries = [_parse_label(item, values_count, f"{where}[{i}]") for i, item in enumerate(value)]
-    return _merge(_paint(entries, values_count, where))
+    return merge(_paint(entries, values_count, where))
 
 
 def parse_changes(value: object, values_count: int, where: str) -> ProposedChanges:
@@ -158,16 +159,6 @@ def _paint(entries: Sequence[StructuredLabel], values_count: int, where: str) ->
             )
         segments.append(StructuredLabel(start, stop - 1, entries[-covering[0]].label))
     return segments
-
-
-def _merge(segments: Iterable[StructuredLabel]) -> tuple[StructuredLabel, ...]:
-    merged: list[StructuredLabel] = []
-    for segment in segments:
-        if merged and merged[-1].label == segment.label:
-            merged[-1] = StructuredLabel(merged[-1].start_index, segment.end_index, segment.label)
-        else:
-            merged.append(segment)
-    return tuple(merged)
 
 
 def _refuse_constant(name: str) -> object:

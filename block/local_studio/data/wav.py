@@ -76,13 +76,14 @@ class WavMaker:
             name = f"{audio.sha256}.{start}-{stop}.wav"
             return self.cache.get(name, lambda target: _copy(sound, target, sound.subtype, start, stop))
 
-    def get_playable(self, audio: AudioContent) -> Path:
-        """Return a WAV of a recording that browsers play."""
-        whole = self.get_wav(audio)
-        with open_wav(whole) as sound:
+    def get_playable(self, audio: AudioContent, part: slice = slice(None)) -> Path:
+        """Return a WAV of a recording, or of a part of it, that browsers play."""
+        wav = self.get_wav(audio) if part == slice(None) else self.get_slice(audio, part)
+        with open_wav(wav) as sound:
             if sound.subtype in BROWSER_WIDTHS:
-                return whole
-            name = f"{audio.sha256}.16-bit.wav"
+                return wav
+            span = "" if part == slice(None) else f".{part.start}-{part.stop}"
+            name = f"{audio.sha256}{span}.16-bit.wav"
             return self.cache.get(name, lambda target: _copy(sound, target, "PCM_16", 0, sound.frames))
 
     def _write(self, file: BinaryIO, structure: Structure, audio: AudioContent, target: Path) -> None:

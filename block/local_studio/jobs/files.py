@@ -16,6 +16,7 @@ from pathlib import Path
 from block.runtime.regular_file import read_text
 
 STATE_FOLDER = ".local-studio"
+FETCH_LOG = "models-fetch.txt"
 IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "details.jsonl", "done.txt"
 
 
@@ -28,16 +29,20 @@ class JobFiles:
 
     def lock(self) -> int:
         """Take the lock, and return its file descriptor. Raise BlockingIOError if it's taken, or another OSError."""
-        if not self._state.resolve().is_relative_to(self._root):
-            raise OSError(f"{STATE_FOLDER} is a link out of the project's folder")
-        self._state.mkdir(exist_ok=True)
-        lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = os.open(self.state_path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
             raise
         return lock
+
+    def state_path(self, name: str) -> Path:
+        """Return the path of a file that isn't of one job, after making its folder. Raise OSError."""
+        if not self._state.resolve().is_relative_to(self._root):
+            raise OSError(f"{STATE_FOLDER} is a link out of the project's folder")
+        self._state.mkdir(exist_ok=True)
+        return self._state / name
 
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
         """Create the folder of a new job, with the ids file. Raise OSError."""

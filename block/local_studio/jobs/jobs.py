@@ -26,6 +26,7 @@ from block.local_studio.jobs.details import DetailsFile
 from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobFiles
 from block.local_studio.jobs.form import build_arguments
 from block.local_studio.jobs.log import Log, read_end, read_part
+from block.local_studio.jobs.models import BlockModels
 from block.local_studio.jobs.process import BlockProcess
 from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, JobStore, StudioJob
 
@@ -50,6 +51,27 @@ class StartError(RequestError):
 
 
 @dataclass
+class Pace:
+    """How fast a job gets through audio: measured from the first recording on, because starting takes long, too."""
+
+    first: tuple[float, float] | None = None  # a time, and the seconds of audio that were done then
+    latest: tuple[float, float] | None = None
+
+    def observe(self, now: float, done_s: float) -> None:
+        """Note how many seconds of audio are done at the time `now`."""
+        if done_s > 0 and (self.latest is None or done_s > self.latest[1]):
+            self.latest = (now, done_s)
+            self.first = self.first or self.latest
+
+    def estimate(self, now: float, total_s: float) -> float | None:
+        """Return how many seconds are left, None before two observations."""
+        if self.first is None or self.latest is None or self.latest[1] <= self.first[1]:
+            return None
+        per_second = (self.latest[0] - self.first[0]) / (self.latest[1] - self.first[1])
+        return max(0.0, (total_s - self.latest[1]) * per_second - (now - self.latest[0]))
+
+
+@dataclass
 class _RunningJob:
     """A job that this server runs. Once someone stops it, `stopping` is the state that it will end in."""
 
@@ -61,15 +83,21 @@ class _RunningJob:
     stopping: str = ""
     stopped_at: float = 0.0
     pending: dict[int, dict[str, object]] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How many of a job's samples are done, how many it has, and how many failed."""
+    """How many of a job's samples are done, how many it has, and how many failed.
+
+    `share` is how much of their audio is done, 0…1, and `left_s` how long the rest takes, None if that isn't known yet.
+    """
 
     done: int
     total: int
     failed: int
+    share: float = 1.0
+    left_s: float | None = None
 
 
 class Jobs:
@@ -79,6 +107,7 @@ class Jobs:
         self.block = read_block(block)
         self.store = JobStore(project.store)
         self.files = JobFiles(project.root)
+        self.models = BlockModels(self.block, self.files)
         self._project = project
         self._address = address
         self._lock = threading.Lock()
@@ -142,14 +171,23 @@ class Jobs:
 
     def progress(self, job: StudioJob) -> JobProgress | None:
         """Return the progress of a job, or its progress when it ended. None if that is no longer known."""
-        done = str(len(self.store.done(job))) if job.is_running else self.files.read(job.id, DONE)
-        if not done.isdecimal():
-            return None
-        return JobProgress(int(done), len(job.sample_ids), len(self.store.errors(job.id)))
+        failed = len(self.store.errors(job.id))
+        if not job.is_running:
+            done = self.files.read(job.id, DONE)
+            return JobProgress(int(done), len(job.sample_ids), failed) if done.isdecimal() else None
+        ids, run, now = self.store.done(job), self._run, time.monotonic()
+        done_s, total_s = self.store.seconds(ids), self.store.seconds(job.sample_ids)
+        left_s = None
+        if run is not None and run.job.id == job.id:
+            run.pace.observe(now, done_s)
+            left_s = run.pace.estimate(now, total_s)
+        share = done_s / total_s if total_s else len(ids) / max(1, len(job.sample_ids))
+        return JobProgress(len(ids), len(job.sample_ids), failed, share, left_s)
 
     def close(self) -> None:
         """Stop the running job because the server stops, and wait until it has ended."""
         self._closing.set()
+        self.models.close()
         with self._lock:
             run = self._run
         if run is None or run.thread is None:
@@ -206,6 +244,8 @@ class Jobs:
     def _watch(self, run: _RunningJob) -> None:
         while not run.process.over.wait(TICK_S):
             self._store_details(run)
+            with contextlib.suppress(sqlite3.Error):
+                self.progress(run.job)  # also when no page asks: it measures the pace
             if run.stopping and time.monotonic() >= run.stopped_at + block_process.GRACE_S:
                 run.process.kill()
         # If the disk is full, retry until this server stops. The job then stays marked as running for the next server.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from block.local_studio.data import rows
@@ -89,6 +89,14 @@ class JobStore:
             found += self._store.read("SELECT id AS sample_id FROM samples WHERE modified >= ?", job.started)
         return {row["sample_id"] for row in found} & set(job.sample_ids)
 
+    def seconds(self, sample_ids: Collection[int]) -> float:
+        """Return the length of these samples together, in seconds; those without a rate count as nothing."""
+        query = (
+            "SELECT SUM(values_count / frequency_hz) AS seconds FROM samples "
+            "WHERE frequency_hz > 0 AND id IN (SELECT value FROM json_each(?))"
+        )
+        return float(self._store.read(query, rows.dump(list(sample_ids)))[0]["seconds"] or 0)
+
     def errors(self, job_id: int) -> dict[int, str]:
         """Return the errors that a job reported, by sample id."""
         query = "SELECT sample_id, details FROM details WHERE job_id = ? AND details LIKE ? ORDER BY sample_id"
@@ -120,10 +128,11 @@ class JobStore:
         details: dict[str, object] = json.loads(found[0]["details"]) if found else {}
         return details
 
-    def open_proposals(self) -> dict[int, int]:
-        """Return the newest job that has an open proposal for a sample, by sample id."""
-        found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id FROM proposals GROUP BY sample_id")
-        return {row["sample_id"]: row["job_id"] for row in found}
+    def open_proposals(self) -> dict[int, tuple[int, str]]:
+        """Return the newest job that has an open proposal for a sample, and the changes as JSON text, by sample id."""
+        # SQLite takes the other columns from the row that has the maximum.
+        found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id, changes FROM proposals GROUP BY sample_id")
+        return {row["sample_id"]: (row["job_id"], row["changes"]) for row in found}
 
     def open_counts(self) -> dict[int, int]:
         """Return the number of open proposals, by job id."""

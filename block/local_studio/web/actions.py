@@ -15,11 +15,13 @@ from block.local_studio.data.validation import RequestError, parse_id
 from block.local_studio.jobs.block import ADVANCED, SECRET, UNSUPPORTED, Block, Parameter
 from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError
+from block.local_studio.jobs.models import MODEL
 from block.local_studio.jobs.store import PREVIEW, RUN, StudioJob
 from block.local_studio.web import selection
 from block.local_studio.web.recordings_list import HAND
 from block.local_studio.web.selection import ALL, FAILED, GIVEN, UNLABELED
 from block.local_studio.web.site import WebSite, redirect
+from block.model.checkpoint import EMBEDDED
 
 PREFIX = "p."  # of the names of the block's own fields
 OVERWRITE = "overwrite-hand-labels"  # the block's flag that the checkbox about labels by hand stands for
@@ -51,7 +53,10 @@ def show_form(site: WebSite, request: Request) -> Response:
     at_most = count if 0 < count <= MOST_PICKED else FEW
     choice = RecordingChoice(which if which in selection.EMPTY else ALL, ids, at_most=str(at_most))
     job = _find_earlier_job(site, query.get("job"))
-    return _render_form(site, request, job.parameters if job else {}, choice, {}, like=job)
+    parameters = dict(job.parameters if job else {})
+    if model := query.get("model"):
+        parameters[MODEL] = model
+    return _render_form(site, request, parameters, choice, {}, like=job)
 
 
 def start_job(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
@@ -64,7 +69,8 @@ def start_job(site: WebSite, request: Request, fields: dict[str, str]) -> Respon
     if block.item(OVERWRITE) is not None:
         typed[OVERWRITE] = "true" if choice.with_hand else "false"
     form = check_form(block, typed, os.environ)
-    problems = {PREFIX + param: problem for param, problem in form.problems.items()}
+    found = {**site.jobs.models.find_problems(form.parameters), **form.problems}
+    problems = {PREFIX + item.param: found[item.param] for item in block.items if item.param in found}
     kind = RUN if fields.get("do") == RUN else PREVIEW
     at_most = choice.at_most.strip() if kind == PREVIEW else ""
     if at_most and not (at_most.isdecimal() and int(at_most[:9]) >= 1):
@@ -108,10 +114,17 @@ def _render_form(
     fields = [_describe_field(item, parameters, problems) for item in block.items if item is not hand]
     rows = site.rows.load()
     count = {which: len(selection.select(rows, which)) for which in (ALL, UNLABELED, FAILED)}
+    models = site.jobs.models.choices()
+    chosen_model = next((field["value"] for field in fields if field["item"].param == MODEL), "")
+    is_basic = [field["item"].section != ADVANCED or (models and field["item"].param == MODEL) for field in fields]
     values: dict[str, Any] = {
         "block": block,
-        "basic": [field for field in fields if field["item"].section != ADVANCED],
-        "advanced": [field for field in fields if field["item"].section == ADVANCED],
+        "basic": [field for field, basic in zip(fields, is_basic, strict=True) if basic],
+        "advanced": [field for field, basic in zip(fields, is_basic, strict=True) if not basic],
+        "models": models,
+        "missing_model": next((one for one in models if one.name == chosen_model and not one.is_here), None),
+        "embedded": EMBEDDED,
+        "here": request.url.include_query_params(model=EMBEDDED).query,
         "choices": {
             ALL: f"All recordings ({count[ALL]})",
             UNLABELED: f"Those without labels ({count[UNLABELED]})",
@@ -121,6 +134,7 @@ def _render_form(
         "chosen": choice,
         "by_hand": sum(row.labeled_by == HAND for row in rows),
         "hand": hand,
+        "model_param": MODEL,
         "problems": problems,
         "names": {field["id"]: field["item"].name for field in fields},
         "missing": _missing_variables(block),

@@ -1,4 +1,4 @@
-"""Labels out and in as `info.labels`."""
+"""Labels out, in all formats, and in as `info.labels`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from block.local_studio.web import info_labels
+from block.folder.label_files import INFO
+from block.local_studio.data.validation import RequestError
+from block.local_studio.web import exports, info_labels
+from block.local_studio.web.exports import FORMATS
 from block.local_studio.web.site import WebSite
 
 LARGEST_IMPORT = 64 << 20  # bytes of a form, in which quotes and braces take three each
@@ -22,9 +25,19 @@ def routes(site: WebSite) -> list[Route]:
 
 
 def export_labels(site: WebSite, request: Request) -> Response:
-    """Send the labels of all recordings as a file."""
-    headers = {"Content-Disposition": 'attachment; filename="info.labels"'}
-    return Response(info_labels.export(site.project.samples()), media_type="application/json", headers=headers)
+    """Send the labels of all recordings as a file: as info.labels unless the address names another format."""
+    name = request.query_params.get("format", INFO)
+    if name == INFO:
+        return _send_file(info_labels.export(site.project.samples()).encode(), INFO, "application/json")
+    chosen = FORMATS.get(name)
+    if chosen is None:
+        raise RequestError(f"format must be one of {', '.join((INFO, *FORMATS))}, got {name[:40]!r}")
+    return _send_file(exports.export_labels(site, chosen), chosen.file, chosen.media_type)
+
+
+def _send_file(content: bytes, name: str, media_type: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def import_labels(site: WebSite, request: Request, fields: dict[str, str]) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from block.formatting import count
+from block.formatting import count, format_duration
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
@@ -24,6 +23,7 @@ from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.site import WebSite, parse_whole_number, redirect
 from block.local_studio.web.template_filters import format_clock
 
+SOME_FAILED = 1  # the block's exit code
 LISTED = 200  # jobs on the page of all
 ROWS = 500  # proposals, or failures, on a job's page
 TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELED: "off", INTERRUPTED: "warn"}
@@ -52,7 +52,13 @@ def routes(site: WebSite) -> list[Route]:
 def list_jobs(site: WebSite, request: Request) -> Response:
     """Show the newest jobs."""
     open_counts = site.jobs.store.open_counts()
-    rows = [{**_describe_state(job), "open": open_counts.get(job.id, 0)} for job in site.jobs.store.latest(LISTED)]
+    rows = [
+        {
+            **_describe_state(job, len(site.jobs.store.errors(job.id)) if job.exit_code == SOME_FAILED else 0),
+            "open": open_counts.get(job.id, 0),
+        }
+        for job in site.jobs.store.latest(LISTED)
+    ]
     return site.render(request, "jobs.html", rows=rows, block=site.jobs.block)
 
 
@@ -71,7 +77,7 @@ def show_job(site: WebSite, request: Request) -> Response:
     return site.render(
         request,
         "job.html",
-        **_describe_state(job),
+        **_describe_state(job, len(errors)),
         progress=_describe_progress(progress),
         count=progress,
         log=site.jobs.log(job.id),
@@ -83,6 +89,7 @@ def show_job(site: WebSite, request: Request) -> Response:
         failed_count=len(errors),
         secrets=[item.name for item in block.items if item.type == SECRET],
         is_same_block=job.block == block.name,
+        done=_describe_done(request),
     )
 
 
@@ -92,7 +99,7 @@ def send_state(site: WebSite, request: Request) -> Response:
     offset = parse_whole_number(request.query_params.get("offset", "0"), "offset must be a whole number")
     log = site.jobs.log(job.id, offset)
     progress = site.jobs.progress(job)
-    state = _describe_state(job)
+    state = _describe_state(job, 0 if progress is None else progress.failed)
     return JSONResponse(
         {
             "state": job.state,
@@ -102,6 +109,7 @@ def send_state(site: WebSite, request: Request) -> Response:
             "exit": None if job.exit_code is None else f"{job.exit_code}: {state['meaning']}",
             "done": None if progress is None else progress.done,
             "of": len(job.sample_ids),
+            "share": None if progress is None else progress.share,
             "progress": _describe_progress(progress),
             "text": log.text,
             "offset": log.offset,
@@ -117,33 +125,19 @@ def cancel_job(site: WebSite, request: Request, fields: dict[str, str]) -> Respo
 
 
 def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
-    """Accept or reject one proposal, or all (`decision`).
-
-    `reject` is a sample's id, `accept` one with the revision that was seen. Proposals for recordings that a person has
-    labeled can't be accepted all at once: each wants a look.
-    """
+    """Accept or reject one proposal: `reject` is a sample's id, `accept` one with the revision that was seen."""
     job, store = _find_job(site, request), site.project.store
-    decision = fields.get("decision")
     if "accept" in fields:
         sample_id, _, text = fields["accept"].partition(":")
-        revision = parse_whole_number(text, "it is not said which state of the recording was seen")
+        revision = parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
         try:
-            store.accept(job.id, parse_id(sample_id, "sample"), revision)
+            was_open = store.accept(job.id, parse_id(sample_id, "sample"), revision)
         except StaleError:
-            raise RequestError(
-                "The recording has been changed meanwhile: look at it again, then decide.", 409
-            ) from None
+            was_open = False
+        if not was_open:
+            raise RequestError("The recording was changed meanwhile: look at it again, then decide.", 409)
     elif "reject" in fields:
         store.reject(job.id, parse_id(fields["reject"], "sample"))
-    elif decision == "reject":
-        for item in store.proposals(job.id):
-            store.reject(job.id, item.sample_id)
-    elif decision == "accept":
-        for item in store.proposals(job.id):
-            sample = store.sample(item.sample_id)
-            if sample is not None and find_labeler(sample) != HAND:
-                with contextlib.suppress(StaleError):  # labeled by hand at this moment
-                    store.accept(job.id, sample.id, sample.revision)
     else:
         raise RequestError("neither accepted nor rejected")
     return redirect(f"/jobs/{job.id}#proposals")
@@ -157,16 +151,28 @@ def _find_job(site: WebSite, request: Request) -> StudioJob:
     return job
 
 
-def _describe_state(job: StudioJob) -> dict[str, Any]:
-    """Return a job with a text for its state: how long it ran or has been running, and what its exit code means."""
+def _describe_done(request: Request) -> str:
+    """Return what was done to many proposals at once, as the address says; empty if nothing was."""
+    text = request.query_params.get("count", "")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    what = {"accept": "segment", "discard": "proposal"}.get(request.query_params.get("done", ""))
+    if what is None or not number:
+        return ""
+    return f"{count(number, what)} {'accepted' if what == 'segment' else 'discarded'}."
+
+
+def _describe_state(job: StudioJob, failed: int) -> dict[str, Any]:
+    """Return a job, of whose samples some `failed`: its state, how long it ran, and what its exit code means."""
     try:
         started, ended = (datetime.fromisoformat(time) for time in (job.started, job.ended or now()))
         duration = format_clock(max(0.0, (ended - started).total_seconds()))
     except ValueError:
         duration = "–"
     meaning = "" if job.exit_code is None else EXITS.get(job.exit_code, "failure: the log may say why")
-    word = "canceled" if job.state == CANCELED else job.state
-    return {"job": job, "word": word, "tone": TONES[job.state], "duration": duration, "meaning": meaning}
+    word, tone = "canceled" if job.state == CANCELED else job.state, TONES[job.state]
+    if job.exit_code == SOME_FAILED and 0 < failed < len(job.sample_ids):
+        word, tone = f"done, {failed} failed", "warn"
+    return {"job": job, "word": word, "tone": tone, "duration": duration, "meaning": meaning}
 
 
 def _describe_proposal(sample: LocalSample, changes: ProposedChanges) -> dict[str, Any]:
@@ -194,4 +200,5 @@ def _describe_progress(progress: JobProgress | None) -> str:
     if progress is None:
         return ""
     failed = f", {progress.failed} of them failed" if progress.failed else ""
-    return f"{progress.done} of {count(progress.total, 'recording')}{failed}"
+    left = "" if progress.left_s is None else f", about {format_duration(progress.left_s)} left"
+    return f"{progress.done} of {count(progress.total, 'recording')}{failed}{left}"

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from block.local_studio.data import validation
 from block.local_studio.data.validation import RequestError
+from block.local_studio.web.exports import FORMATS
 from block.local_studio.web.recordings_list import SORTS, STATES, Filter, RecordingRow, count_labels, count_totals
 from block.local_studio.web.selection import ALL, UNLABELED, format_ids
 from block.local_studio.web.site import WebSite, redirect
@@ -21,7 +22,7 @@ LONGEST_IDS = 32_000  # characters; the server takes 64 KiB of a request's head
 
 def routes(site: WebSite) -> list[Route]:
     """Return the routes of the list and of the choice made in it."""
-    return [site.get("/", show_list), site.get("/chosen", choose)]
+    return [site.get("/", show_list), site.get("/chosen", choose), site.post("/scan", scan)]
 
 
 def show_list(site: WebSite, request: Request) -> Response:
@@ -30,11 +31,17 @@ def show_list(site: WebSite, request: Request) -> Response:
     return site.render(request, "list.html", **list_values(site.rows.load(), wanted))
 
 
+def scan(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
+    """Read the folder again, for recordings that were added or removed since the server started."""
+    site.project.scan()
+    return redirect("/")
+
+
 def choose(site: WebSite, request: Request) -> Response:
     """Take the checked recordings to the form of the action."""
     ids = [validation.parse_id(text, "sample") for text in request.query_params.getlist("id")]
     if not ids:
-        raise RequestError("Choose at least one recording first, by its box.")
+        raise RequestError("Check at least one recording first.")
     return redirect(f"/actions?ids={format_ids(ids)}")
 
 
@@ -55,6 +62,8 @@ def list_values(rows: Sequence[RecordingRow], wanted: Filter) -> dict[str, Any]:
         "labels": count_labels(rows),
         "states_known": {state: title for state, (title, _) in STATES.items()},
         "sorts": SORTS,
+        "formats": FORMATS,
+        "proposed_count": sum(row.job_id is not None for row in rows),
         "for_action": len(enabled_ids),
         "all_link": make_action_link(wanted, enabled_ids),
     }

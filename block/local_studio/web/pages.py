@@ -21,7 +21,17 @@ from block import __version__
 from block.local_studio.api import assumptions
 from block.local_studio.api.app import KEY_PATHS, WebPages
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web import actions, exchange_page, job_pages, list_page, login, recording_page
+from block.local_studio.web import (
+    actions,
+    bulk_page,
+    exchange_page,
+    job_pages,
+    list_page,
+    login,
+    models_page,
+    recording_page,
+    review_page,
+)
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
 from block.recording import RecordingError
 
@@ -38,8 +48,11 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
     routes: list[BaseRoute] = [
         *list_page.routes(site),
         *recording_page.routes(site),
+        *review_page.routes(site),
         *actions.routes(site),
         *job_pages.routes(site),
+        *bulk_page.routes(site),
+        *models_page.routes(site),
         *exchange_page.routes(site),
         site.get("/about", show_about),
         *login.routes(site),

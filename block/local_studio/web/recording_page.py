@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,15 +19,16 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.web import pictures
 from block.local_studio.web.pictures import TimeSpan
 from block.local_studio.web.recording_view import OVERVIEW, can_draw, version, view_recording
+from block.local_studio.web.recordings_list import Filter
 from block.local_studio.web.segments import check_partition, parse_lines
 from block.local_studio.web.site import WebSite, has_json, parse_whole_number, redirect
 
 NOTICES = {
-    "saved": "The labels are saved, and marked as given by hand.",
-    "accepted": "The proposal is accepted: these are the labels now.",
-    "rejected": "The proposal is rejected; the labels are as they were.",
+    "saved": "The labels are saved and marked as hand-made.",
+    "accepted": "The proposal is accepted. These are the labels now.",
+    "rejected": "The proposal is rejected. The labels stay as they are.",
 }
-STALE = "this recording was changed meanwhile, in another window or by an action: load it again"
+STALE = "this recording was changed meanwhile, in another window or by an action; load it again"
 
 
 def routes(site: WebSite) -> list[Route]:
@@ -37,6 +39,7 @@ def routes(site: WebSite) -> list[Route]:
         site.get(f"{at}/spectrogram.png", partial(send_picture, _draw_spectrogram)),
         site.get(f"{at}/waveform.json", partial(send_picture, _draw_waveform)),
         site.get(f"{at}/audio", send_audio),
+        site.get(f"{at}/clip", send_clip),
         Route(f"{at}/labels", partial(save_labels, site), methods=["POST"]),
         site.post(f"{at}/proposal", decide),
     ]
@@ -44,8 +47,11 @@ def routes(site: WebSite) -> list[Route]:
 
 def show_recording(site: WebSite, request: Request) -> Response:
     """Show the page, with the proposal of the job in the address if there is one."""
+    pairs = request.query_params.multi_items()
+    wanted = Filter.from_query([pair for pair in pairs if pair[0] not in ("job", "done")])
     job = request.query_params.get("job")
-    values = view_recording(site, _sample_id(request), None if job is None else validation.parse_id(job, "job"))
+    job_id = None if job is None else validation.parse_id(job, "job")
+    values = view_recording(site, _sample_id(request), job_id, wanted)
     values["notice"] = NOTICES.get(request.query_params.get("done", ""), "")
     return site.render(request, "recording.html", **values)
 
@@ -87,6 +93,17 @@ def send_audio(site: WebSite, request: Request) -> Response:
     return make_audio_response(site.project.playable(sample), headers)
 
 
+def send_clip(site: WebSite, request: Request) -> Response:
+    """Send the values `start` … `end` - 1 of the audio as a WAV that browsers play."""
+    sample = site.project.sample(_sample_id(request))
+    query = request.query_params
+    refusal = f"expected start and end as positions from 0 to {sample.values_count}, start before end"
+    start = parse_whole_number(query.get("start", ""), refusal)
+    end = parse_whole_number(query.get("end", ""), refusal, start + 1, sample.values_count)
+    caching = "private, max-age=31536000" if query.get("v") == version(sample) else "no-cache"
+    return make_audio_response(site.project.playable(sample, slice(start, end)), {"Cache-Control": caching})
+
+
 async def save_labels(site: WebSite, request: Request) -> Response:
     """Save labels by hand, posted as JSON by the script or as lines of text by the form."""
     if not has_json(request):
@@ -106,7 +123,7 @@ def _save_text(site: WebSite, request: Request, fields: dict[str, str]) -> Respo
         values = view_recording(site, sample_id, None)
         values.update(wrong=error.message, lines=lines)
         return site.render(request, "recording.html", error.status, **values)
-    return redirect(f"/recordings/{sample_id}?done=saved")
+    return _come_back(sample_id, fields, "saved")
 
 
 def _save(site: WebSite, sample_id: int, revision: int, labels: object = None, lines: str | None = None) -> int:
@@ -146,7 +163,13 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
         raise RequestError(STALE, 409) from None
     if not was_open:
         raise RequestError(f"job {job_id} proposes nothing for this recording (any more)", 409)
-    return redirect(f"/recordings/{sample_id}?done={decision}ed")
+    return _come_back(sample_id, fields, f"{decision}ed")
+
+
+def _come_back(sample_id: int, fields: Mapping[str, str], done: str) -> Response:
+    """Show the recording again, in the list that it was opened from, which the form names."""
+    wanted = Filter.from_query(parse_qsl(fields.get("list", "").removeprefix("?")))
+    return redirect(f"/recordings/{sample_id}{wanted.query or '?'}{'&' if wanted.query else ''}done={done}")
 
 
 def _sample_id(request: Request) -> int:

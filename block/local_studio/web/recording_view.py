@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from block.local_studio.data.sample import LocalSample, ProposedChanges, StructuredLabel
+from block.local_studio.data.verdicts import VerdictStore
 from block.local_studio.web import pictures
-from block.local_studio.web.recordings_list import HAND, find_labeler, natural_key
+from block.local_studio.web.recordings_list import HAND, Filter, find_labeler
 from block.local_studio.web.segments import BlockLabels, describe_segments, format_lines
 from block.local_studio.web.site import WebSite
 
 OVERVIEW = {"width": 1200, "height": 128}  # pixels of the spectrogram that the page begins with
 PICTURES_VERSION = "2"  # changes whenever the same request gives another picture
+ANY = Filter()  # all recordings, in the order that the list begins with
+MOST_HISTORY = 100  # verdicts, the newest
 MOST_JOBS = 20  # whose details are looked through, the newest
 MOST_ROWS = 1000  # of the table of segments
 MOST_NAMES = 500  # of labels, to choose from
 
 
-def view_recording(site: WebSite, sample_id: int, job_id: int | None) -> dict[str, Any]:
+def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Filter = ANY) -> dict[str, Any]:
     """Return all that the template needs of a sample, with what `job_id` or the newest job proposes for it.
+
+    `wanted` is the list that the page was opened from: it says what the neighbors are.
 
     Raise RequestError if there is no such sample.
     """
@@ -37,8 +41,8 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None) -> dict[st
     if details and isinstance(details[0][1].get("error"), str):
         error = {"job": details[0][0], "message": details[0][1]["error"]}
     rate_hz, is_by_hand = sample.frequency_hz, find_labeler(sample) == HAND
-    current = describe_segments(sample.structured_labels or (), rate_hz, reports)
-    proposed = describe_segments(changes.structured_labels or (), rate_hz, own_reports)
+    current = describe_segments(sample.structured_labels or (), rate_hz, reports, site.colors)
+    proposed = describe_segments(changes.structured_labels or (), rate_hz, own_reports, site.colors)
     lanes = {"current": current, "proposed": None if changes.structured_labels is None else proposed}
     data = {
         "id": sample.id,
@@ -52,7 +56,7 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None) -> dict[st
     }
     # Labeling by hand starts with the current labels, or with one that has no name yet.
     first_labels = sample.structured_labels or (StructuredLabel(0, sample.values_count - 1, sample.label),)
-    before, after = _find_neighbors(site, sample_id)
+    before, after = _find_neighbors(site, sample_id, wanted)
     return {
         "sample": sample,
         "file": sample.path.decode("utf-8", "replace"),
@@ -69,6 +73,8 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None) -> dict[st
         "version": version(sample),
         "overview": OVERVIEW,
         "names": _list_names(site, (*current, *proposed)),
+        "wanted": wanted,
+        "history": VerdictStore(store).list_history(sample_id, MOST_HISTORY),
         "before": before,
         "after": after,
         "lines": format_lines(first_labels, rate_hz) if can_draw(sample) else "",
@@ -117,11 +123,8 @@ def _list_names(site: WebSite, segments: Iterable[Mapping[str, Any]]) -> list[st
     return sorted(({one["label"] for one in segments} | stored) - {""})
 
 
-def _find_neighbors(site: WebSite, sample_id: int) -> tuple[sqlite3.Row | None, sqlite3.Row | None]:
-    """Return id and name of the recordings before and after this one, in the order that the list begins with."""
-    found = site.project.store.read("SELECT id, name FROM samples WHERE NOT is_missing")
-    ordered = sorted(found, key=lambda row: (natural_key(row["name"]), row["id"]))
-    at = next((i for i, row in enumerate(ordered) if row["id"] == sample_id), None)
-    if at is None:
-        return None, None
+def _find_neighbors(site: WebSite, sample_id: int, wanted: Filter) -> tuple[LocalSample | None, LocalSample | None]:
+    """Return the recordings before and after this one in the list, even if the list no longer has this one."""
+    ordered = [row.sample for row in wanted.apply(site.rows.load(), kept=sample_id)]
+    at = next(i for i, sample in enumerate(ordered) if sample.id == sample_id)
     return ordered[at - 1] if at > 0 else None, ordered[at + 1] if at + 1 < len(ordered) else None

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,13 +19,12 @@ from block.edge_impulse.label_owner import ANNOUNCED, PEOPLE, REPLACING, SEGMENT
 from block.labeling.job import LABELED_BY
 from block.local_studio.api.list_query import Query
 from block.local_studio.data import rows as database_rows
-from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.store import SampleStore
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.store import JobStore
 from block.local_studio.web.segments import is_uncertain
 
-MOST_SHARES = 5  # labels that a row names
 NO_ONE, HAND, BLOCK, OTHER = "no one", "hand", "block", "other"  # who labeled a recording
 # What the list calls each state, and which rows are in it.
 STATES: Mapping[str, tuple[str, Callable[[RecordingRow], bool]]] = {
@@ -46,11 +45,12 @@ NEWEST_DETAILS = """
 
 @dataclass(frozen=True)
 class RecordingRow:
-    """A row. `job_id` is the job of an open proposal; `error` says why a block failed, empty if none did."""
+    """A row. `job_id` and `proposed` are of an open proposal; `error` says why a block failed, empty if none did."""
 
     sample: LocalSample
     labeled_by: str
     job_id: int | None
+    proposed: tuple[StructuredLabel, ...]
     is_uncertain: bool
     error: str
 
@@ -68,32 +68,18 @@ class RecordingRow:
 
     @cached_property
     def shares(self) -> list[dict[str, Any]]:
-        """How much of the recording has each label, the largest share first.
+        """How much of the recording has each label, the largest share first; see `_compute_shares`."""
+        return _compute_shares(self.sample, self.sample.structured_labels or (), self.sample.label)
 
-        `seconds` is None if the rate is unknown; `left` and `width` place the share in a bar of 0…100.
-        """
-        sample = self.sample
-        counts: Counter[str] = Counter()
-        for one in sample.structured_labels or ():
-            counts[one.label] += one.end_index - one.start_index + 1
-        if not counts and sample.label:
-            counts[sample.label] = max(1, sample.values_count)
-        left, shares = 0.0, []
-        for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-            seconds = count / sample.frequency_hz if sample.frequency_hz else None
-            width = 100 * count / counts.total()
-            shares.append({"label": label, "seconds": seconds, "left": left, "width": width})
-            left += width
-        return shares
+    @cached_property
+    def proposed_shares(self) -> list[dict[str, Any]]:
+        """How much of the recording would have each label if the proposal were accepted."""
+        return _compute_shares(self.sample, self.proposed, "")
 
     @cached_property
     def labels(self) -> frozenset[str]:
-        return frozenset(share["label"] for share in self.shares)
-
-    @property
-    def further_labels(self) -> int:
-        """How many labels the row has no room for."""
-        return max(0, len(self.shares) - MOST_SHARES)
+        """The labels that the recording has or may get."""
+        return frozenset(share["label"] for share in (*self.shares, *self.proposed_shares))
 
 
 class RowCache:
@@ -102,7 +88,7 @@ class RowCache:
     def __init__(self, store: SampleStore, jobs: JobStore) -> None:
         self._store = store
         self._jobs = jobs
-        self._rows: dict[int, tuple[tuple[int, int, int | None], RecordingRow]] = {}  # each with what it was made of
+        self._rows: dict[int, tuple[tuple[int, int, int], RecordingRow]] = {}  # each with what it was made of
 
     def load(self) -> list[RecordingRow]:
         """Return a row for every recording, by id. Takes three queries, however many there are."""
@@ -111,11 +97,13 @@ class RowCache:
         before, now = self._rows, {}
         for row in self._store.read(f"{database_rows.SELECT_SAMPLES} ORDER BY id"):
             sample_id = row["id"]
-            text, job_id = details.get(sample_id, "{}"), proposals.get(sample_id)
-            state = row["revision"], hash(text), job_id
+            text, proposal = details.get(sample_id, "{}"), proposals.get(sample_id)
+            state = row["revision"], hash(text), hash(proposal)
             entry = before.get(sample_id)
             if entry is None or entry[0] != state:
-                entry = state, make_row(database_rows.parse_sample(row), json.loads(text), job_id)
+                job_id, changes = proposal or (None, "{}")
+                proposed = database_rows.parse_changes(changes).structured_labels or ()
+                entry = state, make_row(database_rows.parse_sample(row), json.loads(text), job_id, proposed)
             now[sample_id] = entry
         self._rows = now  # in one step: other threads see all rows before or after it
         return [row for _, row in now.values()]
@@ -154,13 +142,18 @@ class Filter:
         return f"/?{query}" if query else "/"
 
     @property
+    def query(self) -> str:
+        """The filter and its order as a query string with its question mark; empty if both are the list's own."""
+        return self.link()[1:]
+
+    @property
     def is_any(self) -> bool:
         """True if every recording passes."""
         return not (self.search or self.label or self.state)
 
-    def apply(self, rows: Iterable[RecordingRow]) -> list[RecordingRow]:
-        """Return the rows that pass the filter, in its order, of all pages."""
-        found = [row for row in rows if self._accepts(row)]
+    def apply(self, rows: Iterable[RecordingRow], kept: int = 0) -> list[RecordingRow]:
+        """Return the rows that pass the filter, in its order, of all pages; and the sample `kept` in any case."""
+        found = [row for row in rows if row.sample.id == kept or self._accepts(row)]
         found.sort(key=lambda row: (natural_key(row.sample.name), row.sample.id))
         if self.sort == "changed":
             found.sort(key=lambda row: row.sample.modified, reverse=True)
@@ -177,8 +170,13 @@ class Filter:
         )
 
 
-def make_row(sample: LocalSample, details: Mapping[str, object], job_id: int | None) -> RecordingRow:
-    """Return the row of a sample. `details` are a job's newest about it, `job_id` is the job of an open proposal."""
+def make_row(
+    sample: LocalSample,
+    details: Mapping[str, object],
+    job_id: int | None,
+    proposed: tuple[StructuredLabel, ...] = (),
+) -> RecordingRow:
+    """Return the row of a sample. `details` are a job's newest about it; `job_id` is the job that has `proposed`."""
     labeled_by = find_labeler(sample)
     # Labels by hand are settled, whatever a block reported; an open proposal is not.
     is_settled = labeled_by == HAND and job_id is None
@@ -186,9 +184,29 @@ def make_row(sample: LocalSample, details: Mapping[str, object], job_id: int | N
         sample,
         labeled_by,
         job_id,
+        proposed,
         is_uncertain=not is_settled and is_uncertain(details, sample, has_proposal=job_id is not None),
         error="" if is_settled else str(details.get("error") or ""),
     )
+
+
+def _compute_shares(sample: LocalSample, labels: Iterable[StructuredLabel], whole: str) -> list[dict[str, Any]]:
+    """Return how much of a recording has each label, the largest share first. `whole` is the label if there are none.
+
+    `seconds` is None if the rate is unknown; `left` and `width` place the share in a bar of 0…100.
+    """
+    counts: Counter[str] = Counter()
+    for one in labels:
+        counts[one.label] += one.end_index - one.start_index + 1
+    if not counts and whole:
+        counts[whole] = max(1, sample.values_count)
+    left, shares = 0.0, []
+    for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        seconds = count / sample.frequency_hz if sample.frequency_hz else None
+        width = 100 * count / counts.total()
+        shares.append({"label": label, "seconds": seconds, "left": left, "width": width})
+        left += width
+    return shares
 
 
 def find_labeler(sample: LocalSample) -> str:
@@ -227,6 +245,7 @@ def count_labels(rows: Iterable[RecordingRow]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: natural_key(item[0]))
 
 
+@lru_cache(maxsize=1 << 15)
 def natural_key(name: str) -> tuple[tuple[str, int], ...]:
     """Return a key that sorts names as people do: `take 2` before `take 10`, capitals like small letters."""
     return tuple((text.casefold(), int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))

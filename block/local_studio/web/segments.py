@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
-from block.local_studio.web.template_filters import choose_color
 
 LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S.*)")
 CLOSE_S = 0.001  # this much beyond the end of the recording still means its end
@@ -38,7 +37,10 @@ class BlockLabels:
 
 
 def describe_segments(
-    labels: Sequence[StructuredLabel], rate_hz: float, reports: Sequence[BlockLabels]
+    labels: Sequence[StructuredLabel],
+    rate_hz: float,
+    reports: Sequence[BlockLabels],
+    color: Callable[[str], int],
 ) -> list[dict[str, Any]]:
     """Return the segments of `labels` for the page: seconds, indices (the end exclusive), color, and why, or None.
 
@@ -56,7 +58,7 @@ def describe_segments(
             "from": label.start_index / rate_hz,
             "to": (label.end_index + 1) / rate_hz,
             "label": label.label,
-            "colour": choose_color(label.label),
+            "colour": color(label.label),
             "why": reason,
         }
         for label, reason in zip(labels, reasons, strict=True)
@@ -175,6 +177,7 @@ def _describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: i
         "was": entry["label"] if entry["label"] != label.label else None,
         "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
         "score": _as_number(entry.get("score")),
+        "margin": _as_number(entry.get("margin")),
         "runnersUp": runners_up[:MOST_RUNNERS_UP],
         "loudness": _as_number(entry.get("loudnessDbfs")),
         "windows": _as_count(entry.get("windows")),

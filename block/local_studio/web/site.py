@@ -25,6 +25,7 @@ from block.local_studio.api.endpoint import read_body
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import LARGEST_ID, RequestError
+from block.local_studio.web.label_colors import DEFAULT_OTHER, LabelColors
 from block.local_studio.web.recordings_list import RowCache
 from block.local_studio.web.template_filters import FILTERS
 
@@ -41,6 +42,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # with no-referrer, browsers post forms without naming their origin
     "Cache-Control": "no-store",  # unless a response has its own
 }
+OTHER_LABEL = "other-label"  # the block's parameter that names the label for everything else
 LARGEST_FORM = 1 << 20  # bytes; labels of a long recording come as JSON, with a limit of its own
 LARGEST_JSON = 16 << 20  # bytes
 
@@ -57,6 +59,16 @@ class WebSite:
     @cached_property
     def rows(self) -> RowCache:
         return RowCache(self.project.store, self.jobs.store)
+
+    @cached_property
+    def review_cache(self) -> dict[tuple[int, int], tuple[Any, Any]]:
+        """What `review_queue` made of a job's labels for a sample, by both, with what it was made of."""
+        return {}
+
+    @cached_property
+    def colors(self) -> LabelColors:
+        item = self.jobs.block.item(OTHER_LABEL)
+        return LabelColors(self.project.store, (item.default if item is not None else "") or DEFAULT_OTHER)
 
     @cached_property
     def form_token(self) -> str:
@@ -116,7 +128,7 @@ class WebSite:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        environment.filters.update(FILTERS)
+        environment.filters.update(FILTERS, color=self.colors)
         environment.globals.update(project=self.project, token=self.form_token, is_open=self.is_open)
         return environment
 

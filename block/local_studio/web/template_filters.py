@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
-COLORS = 12  # of labels, in studio.css
 # Control characters, and those that reverse text: they make a name look like another one, or like two lines.
 DISGUISING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -27,11 +25,6 @@ def format_clock(seconds: float) -> str:
 def format_rate(hz: float) -> str:
     """Write a rate in kHz; a dash if it is unknown."""
     return f"{hz / 1000:g} kHz" if hz else "–"
-
-
-def choose_color(label: str) -> int:
-    """Return the number of a label's color, 0 to 11: always the same for one label."""
-    return hashlib.sha256(label.encode("utf-8", "surrogatepass")).digest()[0] % COLORS
 
 
 def format_number(value: float, digits: int = 2) -> str:
@@ -60,7 +53,6 @@ def mark_code(text: str) -> Markup:
 FILTERS: dict[str, Callable[..., object]] = {
     "duration": format_clock,
     "rate": format_rate,
-    "color": choose_color,
     "number": format_number,
     "minute": format_time,
     "plain": make_plain,

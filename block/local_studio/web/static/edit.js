@@ -2,6 +2,7 @@
 import { clock } from "./view.js";
 
 const STEP_S = 0.01;
+const NEW_S = 1; // how long a new segment is until its borders are moved
 const TOGETHER_MS = 800; // moves of one boundary that come this close are undone together
 
 /** A segment with other bounds, which are then no longer those that a job found. */
@@ -52,7 +53,7 @@ export class Editor {
   /** Switch editing on or off; off only when nothing would be lost. Returns whether it is on now. */
   toggle() {
     if (this.isOn && this.isDirty) {
-      this.tell("There are changes: save or discard them first.");
+      this.tell("You have unsaved changes. Save or discard them first.");
       return true;
     }
     this.isOn = !this.isOn;
@@ -83,7 +84,7 @@ export class Editor {
       const at = Math.round(this.player.position * this.data.rate);
       const index = segments.findIndex((each) => each.start < at && at < each.end);
       if (index < 0) {
-        this.tell("The cursor stands on a boundary: move it into a segment.");
+        this.tell("The cursor is on a boundary. Move it into a segment.");
         return;
       }
       const old = segments[index];
@@ -93,6 +94,9 @@ export class Editor {
       this.say(`Split at ${clock(at / this.data.rate)}`);
       this.input.focus();
       this.input.select();
+    } else if (what === "insert") {
+      const from = Math.round(this.player.position * this.data.rate);
+      this.insert(from, from + NEW_S * this.data.rate);
     } else if (what === "before" && chosen > 0) {
       this.chosen -= 1;
       this.change([...segments.slice(0, chosen - 1), bounded(one, { start: segments[chosen - 1].start }), ...segments.slice(chosen + 1)]);
@@ -105,7 +109,7 @@ export class Editor {
     } else if (what === "proposed") {
       this.chosen = 0;
       this.change(this.data.proposed);
-      this.say("The proposed segments are taken over; they are not saved yet");
+      this.say("Copied the proposed segments. They are not saved yet");
     } else if (what === "discard") {
       this.reset();
       this.chosen = 0;
@@ -118,6 +122,19 @@ export class Editor {
     }
   }
 
+  /** Put a new segment without a label over the values `start` … `end` - 1. */
+  insert(start, end) {
+    const from = Math.max(0, Math.min(Math.round(start), this.data.values - 1));
+    const to = Math.min(this.data.values, Math.max(from + 1, Math.round(end)));
+    const cut = (one, bounds) => bounded(one, bounds);
+    const left = this.segments.filter((one) => one.start < from).map((one) => (one.end > from ? cut(one, { end: from }) : one));
+    const right = this.segments.filter((one) => one.end > to).map((one) => (one.start < to ? cut(one, { start: to }) : one));
+    this.chosen = left.length;
+    this.change([...left, { start: from, end: to, label: "", colour: null, why: null }, ...right]);
+    this.say(`New segment, ${clock(from / this.data.rate)} to ${clock(to / this.data.rate)}`);
+    this.input.focus();
+  }
+
   step(what) {
     const [from, to] = what === "undo" ? [this.past, this.future] : [this.future, this.past];
     if (!from.length) {
@@ -127,7 +144,7 @@ export class Editor {
     ({ segments: this.segments, chosen: this.chosen } = from.pop());
     this.together = null;
     this.draw();
-    this.say(what === "undo" ? "Undone" : "Done again");
+    this.say(what === "undo" ? "Undone" : "Redone");
   }
 
   choose(index) {
@@ -275,7 +292,7 @@ export class Editor {
       const { error } = await answer.json();
       this.tell(`Not saved: ${error}.`, answer.status === 409);
     } catch {
-      this.tell("Not saved: the server cannot be reached.");
+      this.tell("Not saved: the local Studio doesn’t answer. Start it again, then save again.");
     }
   }
 
@@ -296,7 +313,7 @@ export class Editor {
     if (canReload) {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = "Load it again, without my changes";
+      button.textContent = "Load it again and drop my changes";
       button.addEventListener("click", () => this.leave(""));
       this.trouble.append(" ", button);
     }

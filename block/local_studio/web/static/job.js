@@ -67,7 +67,7 @@
     say("state", answer.state);
     say("duration", answer.duration);
     say("progress", answer.progress);
-    document.getElementById("bar").value = answer.done ?? 0;
+    document.getElementById("bar").value = answer.share ?? 0;
     setTimeout(look, EVERY_MS);
   }
 

@@ -86,9 +86,9 @@ export function explain(panel, segment, rate, job, byHand) {
   ];
   if (why) {
     if (why.was !== null) {
-      rows.push(["Changed since", `job ${why.job} had found “${why.was}” here`]);
+      rows.push(["Changed since", `job ${why.job} found “${why.was}” here`]);
     } else if (!why.same) {
-      rows.push(["Moved since", `job ${why.job} had found it within other bounds`]);
+      rows.push(["Moved since", `job ${why.job} found other borders`]);
     }
     if (why.score !== null) {
       rows.push(["Score", why.score.toFixed(2)]);
@@ -102,9 +102,9 @@ export function explain(panel, segment, rate, job, byHand) {
     if (why.windows !== null && why.agreeing !== null) {
       rows.push(["Windows", `${why.agreeing} of ${why.windows} windows agreed`]);
     }
-    rows.push(["Said by", `job ${why.job}`]);
+    rows.push(["Source", `job ${why.job}`]);
   } else {
-    rows.push(["Why", byHand ? "no details: given by hand" : "no details: this block does not give any"]);
+    rows.push(["Why", byHand ? "no details: hand-made" : "no details: this block reports none"]);
   }
   if (job !== null) {
     rows.push(["State", `proposed by job ${job}`]);

@@ -36,7 +36,7 @@
     form.addEventListener("submit", (event) => {
       if (!boxes.some((box) => box.checked)) {
         event.preventDefault();
-        told.textContent = "Choose at least one recording first, by its box.";
+        told.textContent = "Check at least one recording first.";
       }
     });
     all.hidden = false;

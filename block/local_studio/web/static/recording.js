@@ -91,11 +91,14 @@ stage.addEventListener("focusin", (event) => {
 });
 playSegment.addEventListener("click", () => player.playSpan(told.start / data.rate, told.end / data.rate));
 
-// A click seeks; a drag moves what is seen.
+// A click seeks; a drag moves what is seen, or draws a new segment while labels are edited and shift is held.
 let drag = null;
 let wasDragged = false;
+let drawnFrom = null;
 stage.addEventListener("pointerdown", (event) => {
-  if (event.button === 0) {
+  if (event.button === 0 && event.shiftKey && editor.isOn) {
+    drawnFrom = { x: event.clientX, at: view.at(event.clientX) };
+  } else if (event.button === 0) {
     drag = { x: event.clientX, start: view.start, end: view.end };
     wasDragged = false;
   }
@@ -111,6 +114,15 @@ addEventListener("pointermove", (event) => {
     const start = Math.min(view.length - span, Math.max(0, drag.start - (by / stage.clientWidth) * span));
     view.show(start, start + span);
   }
+});
+stage.addEventListener("dragstart", (event) => event.preventDefault()); // of the picture
+addEventListener("pointerup", (event) => {
+  if (drawnFrom && Math.abs(event.clientX - drawnFrom.x) > DRAG_PX) {
+    const [start, end] = [drawnFrom.at, view.at(event.clientX)].sort((a, b) => a - b);
+    editor.insert(start * data.rate, end * data.rate);
+    wasDragged = true; // the click that follows seeks nothing
+  }
+  drawnFrom = null;
 });
 for (const kind of ["pointerup", "pointercancel"]) {
   addEventListener(kind, () => {
@@ -202,6 +214,8 @@ document.addEventListener("keydown", (event) => {
     act = actions.out;
   } else if (inStage && key === "s" && editor.isOn) {
     act = () => editor.act("split");
+  } else if (inStage && key === "n" && editor.isOn) {
+    act = () => editor.act("insert");
   }
   if (act) {
     event.preventDefault();

@@ -1,0 +1,155 @@
+"""Verdicts on single segments: what they write, when a recording is complete, and what undoing restores."""
+
+from __future__ import annotations
+
+import pytest
+
+from block.local_studio.data.painting import paint, subtract
+from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.store import StaleError
+from block.local_studio.data.verdicts import ACCEPTED, LABELED, NO_JOB, REJECTED, BorderMove, Verdict, VerdictStore
+from block.local_studio.jobs.store import PREVIEW, JobStore
+from block.local_studio.web.label_colors import COLORS, GRAY, LabelColors
+from tests.local_studio.conftest import Studio, add_recording
+
+JOB = 7
+ABA = (StructuredLabel(0, 29, "a"), StructuredLabel(30, 59, "b"), StructuredLabel(60, 99, "a"))
+
+
+def whole(name: str) -> tuple[StructuredLabel, ...]:
+    return (StructuredLabel(0, 99, name),)
+
+
+def propose(project: LocalProject, labels: tuple[StructuredLabel, ...] = ABA) -> int:
+    sample_id = add_recording(project)
+    changes = ProposedChanges(metadata={"ast_model": "tiny"}, structured_labels=labels)
+    project.store.propose(Proposal(JOB, sample_id, changes))
+    return sample_id
+
+
+def decide(project: LocalProject, sample_id: int, label: StructuredLabel, new: str, job: int = JOB) -> int:
+    kind = ACCEPTED if new == label.label else REJECTED
+    start, end = label.start_index, label.end_index + 1
+    return VerdictStore(project.store).decide([Verdict(job, sample_id, start, end, new, label.label, kind)])
+
+
+def test_painting_covers_what_is_there_and_merges_equal_neighbors():
+    assert paint(ABA, [StructuredLabel(30, 59, "a")]) == whole("a")
+    assert paint(ABA, [StructuredLabel(20, 69, "c")]) == (
+        StructuredLabel(0, 19, "a"),
+        StructuredLabel(20, 69, "c"),
+        StructuredLabel(70, 99, "a"),
+    )
+    assert paint(ABA, [StructuredLabel(0, 99, "c")]) == whole("c")
+
+
+def test_subtracting_leaves_what_no_span_covers():
+    assert subtract(ABA, [(30, 60), (0, 10)]) == [StructuredLabel(10, 29, "a"), StructuredLabel(60, 99, "a")]
+    assert subtract(whole("a"), [(60, 100), (20, 40), (30, 50)]) == [
+        StructuredLabel(0, 19, "a"),
+        StructuredLabel(50, 59, "a"),
+    ]
+    assert subtract(ABA, [(0, 100)]) == []
+
+
+def test_a_recording_gets_its_labels_with_the_last_verdict_and_undoing_all_restores_everything(project: LocalProject):
+    sample_id = propose(project)
+    before, proposal = project.sample(sample_id), project.store.proposals(JOB)
+    decide(project, sample_id, ABA[1], "a")
+    decide(project, sample_id, ABA[0], "a")
+    assert project.sample(sample_id).structured_labels is None
+    decide(project, sample_id, ABA[2], "c")
+    after = project.sample(sample_id)
+    assert after.structured_labels == (StructuredLabel(0, 59, "a"), StructuredLabel(60, 99, "c"))
+    assert after.metadata == {"ast_model": "tiny", "labeled_by": "human"}
+    assert project.store.proposals(JOB) == []
+    verdicts = VerdictStore(project.store)
+    assert [verdicts.undo(JOB)[0].start for _ in range(3)] == [60, 0, 30]
+    assert verdicts.undo(JOB) == []
+    restored = project.sample(sample_id)
+    assert (restored.structured_labels, restored.metadata) == (before.structured_labels, before.metadata)
+    assert project.store.proposals(JOB) == proposal
+
+
+def test_a_verdict_on_labels_that_are_there_changes_them_at_once(project: LocalProject):
+    sample_id = add_recording(project, structured_labels=ABA, metadata={"labeled_by": "toy"})
+    decide(project, sample_id, ABA[1], "a", NO_JOB)
+    sample = project.sample(sample_id)
+    assert (sample.structured_labels, sample.metadata) == (whole("a"), {"labeled_by": "human"})
+    VerdictStore(project.store).undo()
+    sample = project.sample(sample_id)
+    assert (sample.structured_labels, sample.metadata) == (ABA, {"labeled_by": "toy"})
+
+
+def test_verdicts_of_one_batch_are_stored_and_undone_together_or_not_at_all(project: LocalProject):
+    first, second = propose(project, whole("a")), propose(project, whole("b"))
+    verdicts = [Verdict(JOB, one, 0, 100, "c", was, LABELED) for one, was in ((first, "a"), (second, "b"))]
+    store = VerdictStore(project.store)
+    with pytest.raises(StaleError):
+        store.decide([verdicts[0], Verdict(JOB, second, 0, 100, "c", "a", LABELED)])
+    assert project.sample(first).structured_labels is None
+    store.decide(verdicts)
+    assert [project.sample(one).structured_labels for one in (first, second)] == [whole("c"), whole("c")]
+    assert {one.sample_id for one in store.undo(JOB)} == {first, second}
+    assert [project.sample(one).structured_labels for one in (first, second)] == [None, None]
+
+
+def test_what_a_moved_segment_gives_up_goes_to_its_neighbor_or_gets_the_other_label(project: LocalProject):
+    sample_id = propose(project)
+    verdict = Verdict(JOB, sample_id, 10, 20, "a", "a", ACCEPTED)
+    VerdictStore(project.store).decide([verdict], BorderMove(0, 30, "noise"))
+    assert project.store.changes(JOB, sample_id).structured_labels == (
+        StructuredLabel(0, 9, "noise"),
+        StructuredLabel(10, 19, "a"),
+        StructuredLabel(20, 59, "b"),
+        StructuredLabel(60, 99, "a"),
+    )
+    VerdictStore(project.store).undo(JOB)
+    assert project.store.changes(JOB, sample_id).structured_labels == ABA
+
+
+def test_a_proposal_decided_as_a_whole_keeps_its_verdicts_and_no_one_undoes_them(project: LocalProject):
+    sample_id = propose(project)
+    decide(project, sample_id, ABA[1], "c")
+    project.store.accept(JOB, sample_id)
+    labels = project.sample(sample_id).structured_labels
+    assert labels is not None
+    assert labels[1].label == "c"
+    assert VerdictStore(project.store).undo() == []
+    assert project.sample(sample_id).structured_labels == labels
+
+
+def test_a_verdict_is_not_undone_over_labels_that_changed_since(project: LocalProject):
+    sample_id = propose(project, whole("a"))
+    decide(project, sample_id, whole("a")[0], "c")
+    project.store.set_structured_labels(sample_id, whole("mine"))
+    with pytest.raises(StaleError):
+        VerdictStore(project.store).undo()
+    assert project.sample(sample_id).structured_labels == whole("mine")
+
+
+def test_each_label_of_a_project_keeps_a_color_of_its_own_and_other_labels_are_gray(project: LocalProject):
+    colors = LabelColors(project.store)
+    names = [f"label {number}" for number in range(COLORS)]
+    assert [colors(name) for name in names] == list(range(COLORS))
+    JobStore(project.store).create(PREVIEW, "toy", {"other-label": "noise"}, [])
+    assert (colors("other"), colors("noise")) == (GRAY, GRAY)
+    again = LabelColors(project.store)
+    assert [again(name) for name in reversed(names)] == list(reversed(range(COLORS)))
+    assert again("one more") < COLORS
+
+
+@pytest.mark.parametrize("query", ["order=best", "job=x", "state=none", "unknown=1", "label=a&label=b"])
+def test_a_review_of_something_unknown_is_refused(studio: Studio, query: str):
+    answer = studio.session.get(f"{studio.address.url}/review?{query}", timeout=10)
+    assert answer.status_code == 400
+
+
+def test_the_clip_of_a_segment_is_a_wav_and_others_are_refused(studio: Studio):
+    sample_id = studio.add(100)
+    url = f"{studio.address.url}/recordings/{sample_id}/clip"
+    clip = studio.session.get(f"{url}?start=10&end=60", timeout=10)
+    assert (clip.status_code, len(clip.content)) == (200, 44 + 2 * 50)
+    for query in ("start=60&end=10", "start=0&end=101", "start=x&end=5", ""):
+        assert studio.session.get(f"{url}?{query}", timeout=10).status_code == 400
