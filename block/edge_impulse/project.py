@@ -161,7 +161,7 @@ class Project:
         return plan.select_new(labeled)
 
     def _write_directly(self, labeled: LabeledRecording, sample: Sample | None) -> LabeledRecording:
-        """Carry out the steps of the write protocol. A dry run goes on from the `sample` that was fetched."""
+        """Carry out the steps of the write protocol. A dry run continues with the `sample` that was fetched."""
         written = labeled
 
         def compose(found: Sample) -> NewLabels:

@@ -1,18 +1,18 @@
 """Write a sample's labels so that two jobs, or a job and a person, don't end up with each other's metadata.
 
 Edge Impulse stores labels and metadata by separate calls and can't compare before it sets. So a run reads the sample
-before each of these steps, and does the next one only if nobody else has changed what it wrote:
+before each of these steps, and does the next one only if no one else has changed what it wrote:
 
     labels      announce the fingerprint of the new labels in the metadata, so that they are never taken for hand-made
                 ones, then replace the labels
     metadata    describe the labels
     done        labels and metadata are both this run's
 
-Otherwise another job is at work on the sample. The run that started last goes on or begins again; an earlier one waits
-for it first. After `TRIES` tries and `PAUSES` pauses, the sample fails: its labels are then those of one job, or
+Otherwise another job is at work on the sample. The run that started last continues or begins again; an earlier one
+waits for it first. After `TRIES` tries and `PAUSES` pauses, the sample fails: its labels are then those of one job, or
 announced, and the next run labels the sample again.
 
-This module does no I/O: `write_labels` yields one request at a time, and whoever carries it out sends the result back.
+This module does no I/O: `write_labels` yields one request at a time, and the caller sends the result back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from block.recording import RecordingError
 TRIES, PAUSES = 3, 3
 PAUSE_S = 2.0  # a run that started earlier waits this long for a later one, which needs five calls to finish
 DONE = " done"  # follows the run's id in an announcement once the labels are described
-OTHER_JOB = "another job is labeling this sample; to make sure that it's labeled, run this job again afterwards"
+OTHER_JOB = "another job is labeling this sample; to make sure that it's labeled, run this job again later"
 ANNOUNCEMENTS_KEPT = 8  # a call that is carried out late may bring back labels that have been replaced
 
 
@@ -137,11 +137,11 @@ class _Rival:
     has_finished: bool
 
 
-NOBODY, SOMEBODY = _Rival("", False), _Rival("~", False)  # ids compare as lower and higher than those of all runs
+NO_ONE, SOMEONE = _Rival("", False), _Rival("~", False)  # ids compare as lower and higher than those of all runs
 
 
 def _find_rival(sample: Sample, new: NewLabels, described_before: str) -> _Rival:
-    """Return the last run that writes the sample besides ours; SOMEBODY if the labels are neither's."""
+    """Return the last run that writes the sample besides ours; SOMEONE if the labels are neither's."""
     present, metadata = fingerprint(sample.structured_labels), sample.metadata
     described = metadata.get(SEGMENTS, "")
     others = {name: text for name, text in metadata.items() if name.startswith(ANNOUNCED) and name != new.announced_as}
@@ -149,13 +149,13 @@ def _find_rival(sample: Sample, new: NewLabels, described_before: str) -> _Rival
         writer = others.get(ANNOUNCED + present)
         if writer is None:
             # A person changed them, or another job whose announcement we removed: the next read shows it.
-            return SOMEBODY
+            return SOMEONE
         if described == present:
             return _Rival(writer.removesuffix(DONE), has_finished=True)
     at_work = [text for text in others.values() if not text.endswith(DONE)]
     if described != described_before:
         at_work.append(others.get(ANNOUNCED + described, "").removesuffix(DONE))
-    return _Rival(max(at_work), has_finished=False) if at_work else NOBODY
+    return _Rival(max(at_work), has_finished=False) if at_work else NO_ONE
 
 
 def _holds(sample: Sample, new: NewLabels) -> bool:

@@ -37,7 +37,7 @@ _same_state: dict[tuple[str, str, str], Results] = {}
 
 @dataclass(frozen=True)
 class Stored:
-    """What the server has: labels by the name of whoever made them (empty: none), and metadata."""
+    """What the server has: labels by the name of the job or person (empty: none), and metadata."""
 
     labels: str = ""
     metadata: Metadata = frozenset()
@@ -177,7 +177,7 @@ def _find_next(state: State, merges: bool, max_age: int | None, is_pause_long: b
     pausing = [at for at in running if isinstance(_next_step(state.players[at]), Pause)]
     must_wait = pausing if is_pause_long and len(pausing) < len(running) else []
     for at in running:
-        yield from _find_moves(state, at, merges, max_age, may_go_on=at not in must_wait)
+        yield from _find_moves(state, at, merges, max_age, may_continue=at not in must_wait)
     for late in set(state.late):
         left = list(state.late)
         left.remove(late)
@@ -188,13 +188,13 @@ def _find_next(state: State, merges: bool, max_age: int | None, is_pause_long: b
         yield replace(state, stored=stored, edits_left=state.edits_left - 1, is_edit_at_risk=at_risk)
 
 
-def _find_moves(state: State, at: int, merges: bool, max_age: int | None, may_go_on: bool) -> Iterator[State]:
+def _find_moves(state: State, at: int, merges: bool, max_age: int | None, may_continue: bool) -> Iterator[State]:
     player = state.players[at]
     step = _next_step(player)
     killed = Player(player.name, outcome="killed")
     if state.kills_left:
         yield replace(_put(state, at, killed), kills_left=state.kills_left - 1)
-    if not may_go_on or (max_age is not None and isinstance(step, WriteMetadata) and player.age > max_age):
+    if not may_continue or (max_age is not None and isinstance(step, WriteMetadata) and player.age > max_age):
         return
     result = state.stored if isinstance(step, Read) else None
     following, results = advance(player.name, (*player.results, result))
@@ -221,7 +221,7 @@ def _next_step(player: Player) -> Any:
 
 
 def _put(state: State, at: int, player: Player, max_age: int | None = None) -> State:
-    """Return the state after `player` went on; if it carried out a call, the others' reads are older by one."""
+    """Return the state after `player` took a step; if it carried out a call, the others' reads are older by one."""
     players = [
         replace(one, age=min(one.age + 1, max_age + 1))
         if max_age is not None and other != at and not one.outcome

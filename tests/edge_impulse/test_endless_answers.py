@@ -26,7 +26,7 @@ def make_client(url: str, timeouts: Timeouts | None = None) -> StudioClient:
 
 @pytest.mark.parametrize("drip", DRIPS)
 def test_a_try_ends_however_slowly_the_answer_drips(drip: str) -> None:
-    message = "(no complete answer within|the answer stalled: only .* bytes in) .* s; tried 2 times"
+    message = "(no complete answer|no answer|the answer stalled: ).* s; tried 2 times"
     with dripping(DRIPS[drip]) as url, pytest.raises(ConnectionFailed, match=message):
         make_client(url).get_audio("/api/1/wav", 1 << 30)
 
@@ -42,7 +42,7 @@ def test_the_body_of_a_redirect_is_never_read(status: int) -> None:
 def test_an_early_answer_is_not_taken_for_the_real_one() -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
     with dripping(Drip(early + DONE, b"x")) as url:
-        client = make_client(url)
+        client = make_client(url, Timeouts())
         for _ in range(2):
             with pytest.raises(ConnectionFailed, match="HTTP 103 instead of an answer; tried 2 times"):
                 client.get_json("/api/x")
@@ -52,7 +52,7 @@ def test_an_answer_with_two_lengths_is_retried() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nContent-Length: 5\r\n\r\n"
     with dripping(Drip(head + envelope(), b"x")) as url:
         with pytest.raises(ConnectionFailed, match="two different Content-Lengths; tried 2 times"):
-            make_client(url).get_json("/api/x")
+            make_client(url, Timeouts()).get_json("/api/x")
 
 
 def test_a_name_that_never_resolves_counts_as_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:

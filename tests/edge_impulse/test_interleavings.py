@@ -26,7 +26,7 @@ MERGED: dict[str, Any] = {"merges": True}
 
 
 def assert_allowed(end: State, interruptions: int = 0) -> None:
-    """Assert that a sample which nobody edited is whole, or that it is known to be unfinished and a job said so."""
+    """Assert that a sample which no one edited is whole, or that it is known to be unfinished and a job said so."""
     assert find_owner_of(end.stored) is not LabelOwner.PERSON, end
     outcomes = {player.outcome for player in end.players}
     if interruptions == end.kills_left + end.repeats_left:

@@ -235,7 +235,7 @@ def deletes_then(exchange: Exchange) -> None:
 
 
 def someone_writes_then(**calls: object) -> Effect:
-    """Carry out the call; then somebody else makes these calls about the same sample, with these bodies."""
+    """Carry out the call; then someone else makes these calls about the same sample, with these bodies."""
 
     def effect(exchange: Exchange) -> None:
         answer, request = exchange.forward(), exchange.request

@@ -94,7 +94,7 @@ def _check_states(
         first, last = before[sample_id], undisturbed[sample_id]
         if sample_id in row.keeps:
             if state.labels == last.labels or not state.labels:
-                found.append(f"sample {sample_id} lost the labels that somebody else gave it: {state}")
+                found.append(f"sample {sample_id} lost the labels that someone else gave it: {state}")
             continue
         labels_only = State(last.labels, first.metadata)
         if sample_id in outcome.labeled:

@@ -56,7 +56,7 @@ class Row:
 
     The recordings in `failed` must fail, and all others must get the labels of a run without faults. `leaves` is what
     Studio has for the failed ones afterward: nothing, the labels without their metadata, or all (only the answers were
-    lost). Those in `keeps` have the labels that somebody else gave them, and are skipped unless they fail. If the run
+    lost). Those in `keeps` have the labels that someone else gave them, and are skipped unless they fail. If the run
     `ends` early, timing decides which recordings fail and which the run never reaches.
 
     `job` is a preview job. `read_s` is the read timeout in tests. `patient` rows use a longer first retry wait in
@@ -78,6 +78,7 @@ class Row:
     job: int | None = None
     read_s: float = 10.0
     patient: bool = False
+    or_reports: str = ""
 
     @property
     def slug(self) -> str:
@@ -90,7 +91,8 @@ class Row:
 
     def pattern(self) -> re.Pattern[str]:
         """Return the pattern of the reported line."""
-        return re.compile(".*".join(re.escape(part) for part in self.reports.split("…")))
+        lines = [self.reports, *([self.or_reports] if self.or_reports else [])]
+        return re.compile("|".join(".*".join(map(re.escape, line.split("…"))) for line in lines))
 
     def short(self) -> Times:
         """Return the shorter times for tests."""

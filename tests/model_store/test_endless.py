@@ -54,7 +54,7 @@ def test_a_web_server_that_drips_has_no_file(tmp_path: Path) -> None:
 def test_a_hub_that_drips_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with dripping(DRIPS[kind]) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        message = f"^{REPOSITORY} at {url}: the hub cannot be reached: config.json was not done within 0 s$"
+        message = f"^{REPOSITORY} at {url}: the hub can't be reached: config.json was not done within 0 s$"
         with pytest.raises(CheckpointError, match=message):
             find_on_hub(REPOSITORY, "main")
 

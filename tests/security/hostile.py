@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,23 @@ class Hostile:
 
 @contextmanager
 def studio(answering: Answering, project: int = 1) -> Iterator[Hostile]:
-    """Serve one project on loopback. `answering` answers by method and path, or returns None to get a plain answer."""
-    found = Hostile("")
+    """Serve one project on loopback. `answering` answers by method and path, or returns None to get a plain answer.
+
+    Labels and metadata that are written are read back, whatever was answered before.
+    """
+    found, written = Hostile(""), defaultdict[str, dict[str, Any]](dict)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             found.asked.append((self.command, self.path, dict(self.headers), body))
             said = answering(self.command, self.path) or self.usual()
+            sample_path, _, call = self.path.partition("?")[0].rpartition("/")
+            if call in ("metadata", "structured-labels"):
+                written[sample_path].update(json.loads(body))
+            changes = written[f"{sample_path}/{call}"]
+            if changes and isinstance(said.body, dict) and "sample" in said.body:
+                said = replace(said, body={**said.body, "sample": {**said.body["sample"], **changes}})
             content = said.body if isinstance(said.body, bytes) else json.dumps({"success": True, **said.body}).encode()
             self.send_response(said.status, said.reason)
             for name, value in {"Content-Length": str(len(content)), "X-Echo": KEY, **said.headers}.items():

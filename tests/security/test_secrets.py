@@ -108,7 +108,7 @@ def test_metadata_that_contains_the_key_is_written_back_unchanged(tmp_path: Path
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     written = [json.loads(body) for method, path, _, body in server.asked if path.endswith("/metadata")]
-    assert [one["metadata"][KEY] for one in written] == [KEY]
+    assert [one["metadata"][KEY] for one in written] == [KEY, KEY]
     assert leaks(done.stdout + done.stderr) == []
 
 
