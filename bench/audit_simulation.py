@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from block.labeling.agreement import Tally, compute_lower_bound
-from block.labeling.audit import BLOCK_WINDOWS, OPENING_WINDOWS, Audit, Block, Bools, Windows
+from block.labeling.audit import BLOCK_WINDOWS, OPENING_WINDOWS, Audit, AuditBlock, Bools, Windows
 
 WINDOWS = 5000
 RUNS = 2000
@@ -136,7 +136,7 @@ def simulate(scenario: Scenario, random: Random) -> Outcome:
         size = first if posted == 0 else scenario.batch
         at = np.arange(posted, min(posted + size, windows))
         done = opening - posted if posted == 0 else np.zeros(0, dtype=np.intp)
-        block = Block(numbers[at], margins[at], heard[at], np.zeros(len(at), dtype=bool))
+        block = AuditBlock(numbers[at], margins[at], heard[at], np.zeros(len(at), dtype=bool))
 
         def check(drawn: Windows, at: Windows = at) -> Bools:
             return ~is_wrong[at[drawn]]

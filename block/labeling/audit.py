@@ -1,4 +1,4 @@
-"""Hold a faster path to the exact one, block by block: choose windows to compute both ways, and decide when to stop.
+"""Check a faster path against the exact one, block by block: which windows to compute both ways, and when to stop.
 
 Every block of about 500 windows has a sample of its own, and its labels are posted only after the sample is checked:
 
@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-OPENING_WINDOWS = 48
+OPENING_WINDOWS = 40
 BLOCK_WINDOWS = 500
 UNIFORM_SHARE = 0.02
-SHARE = 0.026  # with the strata
-LARGER_DRAW = 30
+SHARE = 0.027  # with the strata
+LARGER_DRAW = 28
 # As odds, relative to the odds of disagreement that `min_agreement` allows: 0.75 % and 10 % for 0.99.
 STEADY_ODDS, DRIFTED_ODDS = 0.75, 11.0
 LIMIT = 4.5  # of the CUSUM
@@ -48,12 +48,12 @@ def draw_number(recording_id: int, window: int, seed: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class AuditBlock:
     """The windows of a block that only the faster path has computed, in order. Shape of each array: `(windows,)`.
 
     `numbers` are those of `draw_number`. `margins` are the smallest score changes that would change the label. `heard`
-    is the index of the label of interest that won or almost won, -1 for none. `is_settled` is True for windows that
-    will be computed exactly in any case: these agree, whatever the path found.
+    is the index of the label of interest that won or almost won, -1 for none. `is_settled` is True for windows
+    whose label could change within the errors that are allowed for: these are computed exactly in any case.
     """
 
     numbers: Floats
@@ -97,17 +97,18 @@ class Audit:
     def has_failed(self) -> bool:
         return self.level >= LIMIT
 
-    def hold(self, block: Block, check: Check, opening: Windows = NONE) -> BlockSample:
+    def hold(self, block: AuditBlock, check: Check, opening: Windows = NONE) -> BlockSample:
         """Check a block: draw windows, and more of them if any disagree.
 
         `check` computes windows, given as indices into the block, exactly, and returns True for those that agree.
-        `opening` are those of the opening audit, which are enough without strata.
+        `opening` are those of the opening audit; they count, and strata add only what is left of the share.
         """
         uniform = np.flatnonzero(block.numbers < UNIFORM_SHARE)
         self.windows += len(block.numbers)
         quota = round(SHARE * self.windows) - self.drawn
-        more = np.setdiff1d(opening, uniform) if len(opening) else self._draw_strata(block, quota - len(uniform))
-        windows = np.concatenate([uniform, more])
+        opening = np.setdiff1d(opening, uniform)
+        regular = np.concatenate([uniform, opening])
+        windows = np.concatenate([regular, self._draw_strata(block, regular, quota - len(regular))])
         agrees = check(windows)
         self.count(agrees)
         order = np.argsort(block.numbers, kind="stable")
@@ -117,7 +118,7 @@ class Audit:
             found = check(more)
             self.count(found)
             windows, agrees = np.concatenate([windows, more]), np.concatenate([agrees, found])
-        self.drawn += quota if len(opening) else len(windows)
+        self.drawn += len(windows) - max(0, min(len(opening), len(regular) - quota))
         return BlockSample(windows, agrees, len(uniform))
 
     def count(self, agrees: Bools) -> None:
@@ -126,10 +127,11 @@ class Audit:
         for one in agrees:
             self.level = max(0.0, self.level + (right if one else wrong))
 
-    def _draw_strata(self, block: Block, quota: int) -> Windows:
+    def _draw_strata(self, block: AuditBlock, taken: Windows, quota: int) -> Windows:
         """Draw up to `quota` windows: by turns the least audited label's, and the one closest to another label."""
-        order = np.argsort(block.margins, kind="stable")
-        left = [int(at) for at in order if not (block.is_settled[at] or block.numbers[at] < UNIFORM_SHARE)]
+        is_free = ~block.is_settled
+        is_free[taken] = False
+        left = [int(at) for at in np.argsort(block.margins, kind="stable") if is_free[at]]
         chosen: list[int] = []
         while left and len(chosen) < quota:
             at = left[0]

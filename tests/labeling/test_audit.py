@@ -14,7 +14,7 @@ from block.labeling.audit import (
     SHARE,
     UNIFORM_SHARE,
     Audit,
-    Block,
+    AuditBlock,
     Bools,
     Windows,
     draw_number,
@@ -22,7 +22,7 @@ from block.labeling.audit import (
 )
 
 
-def block(windows: int = 500, seed: int = 0, **arrays: object) -> Block:
+def block(windows: int = 500, seed: int = 0, **arrays: object) -> AuditBlock:
     """Return windows in random order; about every hundredth is in the uniform share."""
     random = np.random.default_rng(seed)
     usual: dict[str, object] = {
@@ -31,7 +31,7 @@ def block(windows: int = 500, seed: int = 0, **arrays: object) -> Block:
         "heard": np.full(windows, -1),
         "is_settled": np.zeros(windows, dtype=bool),
     }
-    return Block(**{**usual, **arrays})  # type: ignore[arg-type]
+    return AuditBlock(**{**usual, **arrays})  # type: ignore[arg-type]
 
 
 def agree(windows: Windows) -> Bools:
@@ -65,7 +65,7 @@ def test_every_block_has_its_uniform_share_and_strata() -> None:
     assert not audit.has_failed
 
 
-def test_small_blocks_are_held_to_the_same_share_as_large_ones() -> None:
+def test_small_blocks_have_the_same_share_as_large_ones() -> None:
     audit = Audit(0.99)
     samples = [audit.hold(block(20, seed, numbers=np.full(20, 0.5)), agree) for seed in range(100)]
     assert sum(len(one.windows) for one in samples) == SHARE * 2000
