@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from block.evaluation.predictions import Clip
-from block.folder.decide import find_unscored
+from block.folder.decide import find_score_needs
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter, load_manifest
 from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
+from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.score_store.relabel import lay_out_recording, select_heard
-from block.settings import SettingsError
+from block.settings import SCORE_FUNCTIONS, SettingsError
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine
@@ -52,7 +55,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:
-        ids = find_unscored(entries, store, job.decisions)
+        needs = find_score_needs(entries, store, job.decisions)
+        ids = needs.unscored
         if len(ids) < len(files):
             print(f"{len(files) - len(ids)} of {len(files)} recordings have scores in {out / SCORES}", flush=True)
         summary, seconds = Summary(), None
@@ -68,8 +72,14 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
                 allow_truncated=options.allow_truncated,
             )  # fmt: skip
             started = time.perf_counter()
-            summary = Run(folder, folder, labeler, ManifestReporter(progress, entries)).label(ids)
+            reporter = ManifestReporter(progress, entries)
+            summary = Run(folder, folder, labeler, reporter).label(ids)
+            if labeler.has_fallen_back and needs.fast and not (summary.canceled or summary.end_reason):
+                progress.say_stored_fast(len(needs.fast))
+                summary.add(Run(folder, folder, labeler, reporter).label(needs.fast))
             store.flush()
+            for line in labeler.describe_audit():
+                progress.say(line)
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started
             progress.finish(summary, None)
@@ -77,7 +87,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             entries.save()
         except OSError as error:
             raise SettingsError(f"--out {out} cannot be written: {error.strerror or error}") from None
-        clips, failed = {}, {}
+        clips, failed, errors = {}, {}, [np.zeros(0, np.float32)]
         for entry in entries.entries:
             scored = None if entry.problem or not entry.content else store.find(entry.content)
             if scored is None:
@@ -85,5 +95,12 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             else:
                 layout = lay_out_recording(scored.values, scored.value_rate_hz, job.windows)
                 heard = select_heard(scored, job.decisions)
+                errors.append(scored.errors[:, SCORE_FUNCTIONS.index(job.decisions.score_function)])
                 clips[entry.path] = Clip(scored.value_rate_hz, layout, heard.chunk_counts, heard.logits)
+    if (windows := int(np.count_nonzero(largest := np.concatenate(errors)))) > 0:
+        off = f"up to {largest.max():.4f} off" if np.isfinite(largest).all() else "some of them of unknown error"
+        print(
+            f"{count(windows, 'window')} of fast mode have scores that aren't exact, {off}; this changes no label at "
+            "these thresholds as far as the audit can tell, but may change suggested thresholds by that much"
+        )
     return ComputedScores(clips, failed, summary.canceled, engine.device.dtype_name, seconds)

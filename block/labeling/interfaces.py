@@ -123,6 +123,13 @@ class Summary:
     end_reason: str = ""
     canceled: bool = False
 
+    def add(self, other: Summary) -> None:
+        """Add a run over other recordings, after this one."""
+        for mine, more in zip(vars(self).values(), vars(other).values(), strict=True):
+            if isinstance(mine, list):
+                mine += more
+        self.end_reason, self.canceled = other.end_reason or self.end_reason, other.canceled or self.canceled
+
     @property
     def unlabeled(self) -> list[int]:
         """The ids that are left for another run."""
