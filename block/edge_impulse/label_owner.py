@@ -17,7 +17,7 @@ from typing import Any
 from block.edge_impulse.sample import Sample
 from block.labeling.job import LABELED_BY
 
-JOB, SEGMENTS, REPLACING = "ast_job", "ast_segments", "ast_replacing"
+JOB, SEGMENTS, REPLACING, MODE = "ast_job", "ast_segments", "ast_replacing", "ast_mode"
 PEOPLE = ("human", "hand", "manual", "user")
 NO_LABELS = "none"
 

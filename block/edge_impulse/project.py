@@ -26,7 +26,7 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.label_owner import JOB, REPLACING, SEGMENTS, LabelOwner, find_owner, fingerprint
+from block.edge_impulse.label_owner import JOB, MODE, REPLACING, SEGMENTS, LabelOwner, find_owner, fingerprint
 from block.edge_impulse.sample import Sample
 from block.formatting import count, make_printable
 from block.recording import (
@@ -41,7 +41,7 @@ from block.recording import (
     build_structured_labels,
     name_errors,
 )
-from block.settings import SettingsError
+from block.settings import EXACT, SettingsError
 
 Answer = TypeVar("Answer")
 # A WAV has at most eight bytes per value and axis, and the WAV of a sample with several axes may contain all of them.
@@ -135,7 +135,7 @@ class Project:
         labels = build_structured_labels(labeled.segments)
         digest = fingerprint(labels)
         old = sample.metadata if sample else {}
-        new = {**old, **self.metadata, "ast_mode": labeled.mode, SEGMENTS: digest}
+        new = {**old, **self.metadata, MODE: labeled.mode, SEGMENTS: digest}
         if self.dry_run:
             self._say_dry_run(labeled.id, labeled.name, _describe_segments(labeled))
         if self.job is not None:
@@ -165,7 +165,7 @@ class Project:
         owner = find_owner(sample, self.metadata.get(JOB, ""))
         # A preview is for looking at labels, so it includes samples that are already done.
         if owner is LabelOwner.THIS_JOB and self.job is None:
-            raise RecordingDone("already labeled with the same settings")
+            raise RecordingDone("already labeled with the same settings", sample.metadata.get(MODE, EXACT))
         if self.skip_labeled and owner not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
             raise RecordingSkipped("it already has labels (--skip-labeled)")
         if owner is LabelOwner.PERSON and not self.overwrite_hand_labels:

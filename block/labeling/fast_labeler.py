@@ -59,12 +59,15 @@ class FastLabeler:
     exact scores are always kept. Once the audit fails, this batch and all later ones are computed exactly, and stored
     scores of faster paths aren't used any more. Earlier labels don't change.
 
-    `say` receives the findings of the audit as text. `fast_ids` are the recordings with scores that aren't exact.
+    `say` receives the findings of the audit as text. `fast_ids` are the recordings with scores that aren't exact. With
+    `has_fallen_back`, an earlier run of the same job fell back, and this one continues exactly.
     """
 
     mode = FAST
 
-    def __init__(self, labeler: ExactLabeler, settings: AuditSettings, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, labeler: ExactLabeler, settings: AuditSettings, say: Callable[[str], None], has_fallen_back: bool = False
+    ) -> None:
         self.labeler = labeler
         self.settings = settings
         self.fast_ids: list[int] = []
@@ -72,6 +75,8 @@ class FastLabeler:
         self._function = SCORE_FUNCTIONS.index(labeler.decisions.score_function)
         self._paths = labeler.paths[1:]
         self._state = _AuditState(None if self._paths else EXACT, Audit(settings.min_agreement))
+        if has_fallen_back:
+            say(self._fall_back(self._state, "it did so earlier in this job"))
         no_padding = "--fill repeat leaves no padding to merge"
         if self._paths and labeler.fill == REPEAT:
             say(f"fast mode: {no_padding}; trying only {', '.join(self._paths)}")

@@ -112,6 +112,7 @@ class Reporter(Protocol):
 class Summary:
     """The result of a run. Each id is in one of the lists; those in `done` were already labeled by the same job.
 
+    `fast_done` are those of `done` that have labels from fast mode.
     `end_reason` says why the run ended early, if it did. `canceled` is True if the user canceled it.
     """
 
@@ -119,6 +120,7 @@ class Summary:
     failed: list[int] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
+    fast_done: list[int] = field(default_factory=list)
     not_reached: list[int] = field(default_factory=list)
     end_reason: str = ""
     canceled: bool = False

@@ -32,7 +32,7 @@ from block.recording import (
 )
 from block.runtime import cancel
 from block.runtime.limits import THREADS
-from block.settings import SettingsError
+from block.settings import EXACT, SettingsError
 from block.windows import PreparedRecording
 
 WRITES_PENDING = 16
@@ -227,6 +227,8 @@ class Run:
         elif isinstance(outcome, RecordingSkipped) and write_error is None:
             counted = self.summary.done if isinstance(outcome, RecordingDone) else self.summary.skipped
             counted.append(recording_id)
+            if isinstance(outcome, RecordingDone) and outcome.mode != EXACT:
+                self.summary.fast_done.append(recording_id)
             self.reporter.report_skipped(recording_id, str(outcome))
         else:
             reasons = dict.fromkeys(_describe_error(error) for error in errors)
