@@ -141,7 +141,7 @@ OPTIONS = (
            "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
-           "fast mode switches to exact mode once its audits show, with 95 % confidence, that fewer than this share of "
+           "fast mode switches to exact mode once its audits show that fewer than this share of "
            "windows, 0 to 1, get the same label as in exact mode",
            _confidence, "SHARE"),
     Option("max-hours", "float", None,
@@ -158,8 +158,8 @@ OPTIONS = (
     Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
-           "if fast mode falls back to exact mode, write the ids of the samples that it had already labeled to FILE, "
-           "so that you can label them again", metavar="FILE"),
+           "if fast mode falls back to exact mode, write the ids of all samples that this job labeled in fast mode to "
+           "FILE, including earlier runs, so that you can label them again", metavar="FILE"),
     Option("score-store", "string", None,
            "store scores in this folder, and reuse the scores that it already has", metavar="DIR"),
     Option("journal", "string", None,
