@@ -23,7 +23,8 @@ from block.windows import PreparedRecording
 
 MOST = 0.5  # if a larger share is recomputed, a faster path hardly saves anything
 NO_WINDOWS: Windows = np.zeros(0, dtype=np.intp)
-NO_ERRORS: Errors = np.zeros(len(SCORE_FUNCTIONS), np.float32)
+# Of a path that made no error yet: only exact scores have none.
+LEAST_ERRORS: Errors = np.full(len(SCORE_FUNCTIONS), np.finfo(np.float32).tiny)
 
 
 @dataclass
@@ -38,7 +39,7 @@ class _AuditState:
 
     path: str | None
     audit: Audit
-    errors: Errors = field(default_factory=lambda: NO_ERRORS)
+    errors: Errors = field(default_factory=lambda: LEAST_ERRORS)
     judged_windows: int = 0
     judged_recomputed: int = 0
     has_fallen_back: bool = False
@@ -168,7 +169,7 @@ class FastLabeler:
             state.path, state.is_exact_only = EXACT, True
             return [*lines, "fast mode: no faster path passed the audit; labeling in exact mode"]
         state.path = state.findings.path = chosen.path
-        state.errors = state.trials[chosen.path].errors.max(axis=0)
+        state.errors = np.maximum(LEAST_ERRORS, state.trials[chosen.path].errors.max(axis=0))
         return [*lines, f"fast mode: using {chosen.path}"]
 
     def _compute_fast(self, state: _AuditState, windows: WindowBatch, missing: Windows, opening: Windows) -> list[str]:

@@ -46,8 +46,8 @@ class AuditFindings:
         """Return lines about the whole run with labels of interest `labels`; scores were off by `largest_error`."""
         lines = []
         if self.windows:
-            # A fair sample of the first batch says the most about it; if there are more, only the uniform share does.
-            tally = self.opening if self.batches == 1 else self.uniform
+            # The opening is a fair sample of the first batch only; the larger sample says more.
+            tally = self.opening if self.batches == 1 and self.opening.windows > self.uniform.windows else self.uniform
             bound = tally.lower_bound
             lines.append(
                 f"fast mode: {tally.agreed} of {tally.windows} windows drawn at random got the same label "

@@ -249,6 +249,14 @@ def test_after_easy_windows_the_first_bad_block_is_still_noticed_and_computed_ex
         assert "labeled by merged do" in fast.describe_audit()[0]
 
 
+def test_a_path_without_any_error_in_the_opening_is_still_audited() -> None:
+    labeler = stub(noise=lambda window: 0.0 if window < 510_000 else -60.0, slow_s=3e-3)
+    fast, _ = audited(labeler)
+    assert {one.mode for one in fast.label(block(1))} == {"fast merged"}
+    assert told(fast.label(block(51))) == told(stub().label(block(51)))
+    assert fast.has_fallen_back
+
+
 def test_the_last_lines_say_how_many_windows_they_sampled_and_each_label_or_too_few_to_tell() -> None:
     fast, _ = audited(stub(noise=lambda window: 1e-4, slow_s=3e-3))
     for first in range(1, 201, 50):
