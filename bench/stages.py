@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
-from block.labeling.agreement import BLOCK_WINDOWS
+from block.labeling.audit import BLOCK_WINDOWS
 from block.labeling.labeler import ExactLabeler
 from block.labeling.run import Run
 from block.labels import parse_labels

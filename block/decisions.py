@@ -111,6 +111,12 @@ def decide_cells(
     ]
 
 
+def decide_windows(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[str]:
+    """Return the label of each window, decided independently. None of the windows may be silent."""
+    decided = decide_cells(scores, np.ones(len(scores), dtype=bool), labels, other_label)
+    return [one.label for one in decided]
+
+
 def compute_margins(scores: Scores, given: Sequence[str], labels: Sequence[LabelOfInterest]) -> Scores:
     """Return how far each row of scores is from giving a label other than the `given` one.
 
@@ -147,6 +153,30 @@ def find_uncertain_cells(
     rivals[rows[found], winners[found]] = False
     lost = found & (low[rows, winners] < thresholds[winners])
     return np.asarray((rivals.any(axis=1) | lost) & (errors > 0) & heard)
+
+
+def find_uncertain_windows(
+    scores: Scores,
+    errors: npt.NDArray[np.floating],
+    heard: npt.NDArray[np.bool_],
+    cells: Sequence[Cell],
+    labels: Sequence[LabelOfInterest],
+) -> npt.NDArray[np.bool_]:
+    """Return the windows with errors in cells whose label could change if each window were off by up to its error.
+
+    Shape: `(windows, labels)`, `(windows,)` for `errors`, 0 or more, and `heard`; `(windows,)` out. Silent windows have
+    no error.
+    """
+    errors = np.where(heard, errors, 0).astype(np.float64)
+    found = np.zeros(len(errors), dtype=bool)
+    if not errors.any():
+        return found
+    spans = [slice(cell.windows.start, cell.windows.stop) for cell in cells]
+    cell_errors = np.array([errors[span].mean() for span in spans])
+    uncertain = find_uncertain_cells(score_cells(scores, cells), find_heard_cells(heard, cells), labels, cell_errors)
+    for at in np.flatnonzero(uncertain):
+        found[spans[at]] = True
+    return found & (errors > 0)
 
 
 @dataclass(eq=False, repr=False)

@@ -35,7 +35,11 @@ class RecordingSkipped(Exception):
 
 
 class RecordingDone(RecordingSkipped):
-    """One recording already has the labels that this run would give it."""
+    """One recording already has the labels that this run would give it, computed in `mode`."""
+
+    def __init__(self, message: str, mode: str = "exact") -> None:
+        super().__init__(message)
+        self.mode = mode
 
 
 class RunEnded(Exception):

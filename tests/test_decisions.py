@@ -13,6 +13,7 @@ from block.decisions import (
     build_segments,
     decide_cells,
     find_uncertain_cells,
+    find_uncertain_windows,
     label_recording,
     reduce_to_labels,
     score_cells,
@@ -220,6 +221,26 @@ def test_a_certain_label_survives_errors_up_to_the_given_size(data: st.DataObjec
         # Uncertain cells are really uncertain: a slightly larger error changes the label.
         wider = {decide_cells(scores + (error + 0.001) * move, heard, labels, "other")[0].label for move in moves}
         assert len(wider) > 1
+
+
+def test_the_error_of_a_rival_counts_like_that_of_the_winner() -> None:
+    labels = [label(0, "a", 0.5), label(1, "b", 0.5)]
+    scores = np.array([[0.60, 0.57], [0.60, 0.55], [0.10, 0.49], [0.10, 0.47]])
+    heard, errors = np.ones(4, dtype=bool), np.full(4, 0.02)
+    # The rival passes the winner only if both are off, and reaches its threshold only by its own error.
+    assert find_uncertain_cells(scores, heard, labels, errors).tolist() == [True, False, True, False]
+
+
+def test_windows_are_uncertain_if_their_cell_is_and_exact_ones_are_not() -> None:
+    labels = [label(0, "a", 0.5)]
+    cells = lay_out_windows(300, 100, 50).cells
+    scores = np.array([[0.9], [0.49], [0.5], [0.1], [0.1]])
+    errors = np.array([0.02, 0.02, 0.0, np.inf, 0.02])
+    heard = np.array([True, True, True, False, True])
+    # Cells: w0 · w0 w1 · w1 w2 · w2 w3 · w3 w4 · w4. The mean of w1 and w2 is 0.495, with an error of 0.01.
+    found = find_uncertain_windows(scores, errors, heard, cells, labels)
+    assert found.tolist() == [False, True, False, False, False]
+    assert not find_uncertain_windows(scores, np.zeros(5), heard, cells, labels).any()
 
 
 def test_exact_and_silent_cells_are_certain() -> None:

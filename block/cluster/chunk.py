@@ -19,7 +19,7 @@ from block.labeling.run import Run
 from block.model.checkpoint import CheckpointError
 from block.recording import LabeledRecording, Recording
 from block.score_store import Key, Scored
-from block.settings import SettingsError
+from block.settings import EXACT, FAST, SettingsError
 from block.windows import PreparedRecording
 
 
@@ -120,7 +120,8 @@ class Chunk:
         summary = Run(connection, connection, timed, reporter, stop).label(ids)
         for recording_id, reason in reporter.skips.items():
             kind = DONE if recording_id in summary.done else SKIPPED
-            self.add_result(RecordingResult(recording_id, kind, reason))
+            mode = FAST if recording_id in summary.fast_done else EXACT
+            self.add_result(RecordingResult(recording_id, kind, reason, mode=mode))
         if summary.end_reason:
             self._end(summary.end_reason)
 

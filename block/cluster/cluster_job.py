@@ -102,6 +102,7 @@ class ClusterJob:
 
     With `keeps_scores`, workers return scores, computed as `key` says. With `explain`, they return explanations with
     labels. `versions` are the driver's software versions. A chunk reports every `report_every_s` seconds.
+    With `exact_only`, fast mode computes exactly, because it fell back earlier.
     """
 
     job: Job
@@ -112,6 +113,7 @@ class ClusterJob:
     explain: bool
     versions: Mapping[str, str]
     report_every_s: float = 2.0
+    exact_only: bool = False
 
 
 class _ChunkFiles:

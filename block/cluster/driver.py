@@ -85,6 +85,7 @@ class Driver:
         """Hand out the items `left`, and remove those that come back."""
         for report in _read_reports(self._make_dataset(list(left.values()))):
             started = time.perf_counter()
+            self.has_fallen_back = self.has_fallen_back or report.has_fallen_back
             for result in report.results:
                 # A chunk that lost its worker starts again, so some of its results may come back twice.
                 if left.pop(result.id, None) is not None:
@@ -107,6 +108,8 @@ class Driver:
             self.reporter.report_failed(result.id, result.reason, result.name)
         else:
             (summary.done if result.kind == DONE else summary.skipped).append(result.id)
+            if result.mode != EXACT:
+                summary.fast_done.append(result.id)
             self.reporter.report_skipped(result.id, result.reason)
 
     def _pass_on(self, report: Report, keep_s: float) -> None:
@@ -117,7 +120,6 @@ class Driver:
             self.progress.say_limited(f"{report.worker}: {line}")
         if report.audit:
             self.audits[report.worker] = report.audit
-        self.has_fallen_back = self.has_fallen_back or report.has_fallen_back
         if self._first_work_s is None:
             self._first_work_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
         # Workers start up at the same time, so the run takes longer by their mean startup time.

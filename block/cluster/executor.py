@@ -75,6 +75,11 @@ class ClusterExecutor:
         name, reporter = f"label {run.location.name}", ManifestReporter(progress, manifest)
         driver = self._driver(connector, store, keep, reporter, progress, name)
         summary = driver.label([WorkItem(number, run.size(number), manifest.get_entry(number)) for number in ids])
+        if driver.has_fallen_back and run.fast and not (summary.canceled or summary.end_reason):
+            progress.say_stored_fast(len(run.fast))
+            exactly = self._driver(connector, store, keep, reporter, progress, name, exact_only=True)
+            left = [WorkItem(number, run.size(number), manifest.get_entry(number)) for number in run.fast]
+            summary.add(exactly.label(left))
         for line in driver.audit_lines():
             progress.say(line)
         if driver.has_fallen_back:
@@ -87,15 +92,17 @@ class ClusterExecutor:
         def keep(result: RecordingResult) -> None:
             if result.scores is not None and store is not None:
                 store.add(result.scores)
-            if result.kind == LABELED and journal is not None:
-                journal.add(result.id)
+            if result.kind == LABELED and result.labeled is not None and journal is not None:
+                journal.add(result.id, result.labeled.mode, driver.has_fallen_back)
 
         connector = ProjectConnector(
             project.client.endpoint, project.id, project.metadata, project.policy, project.job, project.dry_run,
             project.model_rate_hz, project.show_calls, project.run_id,
         )  # fmt: skip
         name, api_key, explain = f"label project {project.id}", project.client.key, run.details is not None
-        driver = self._driver(connector, store, keep, run.reporter, run.progress, name, api_key, explain)
+        driver = self._driver(
+            connector, store, keep, run.reporter, run.progress, name, api_key, explain, run.has_fallen_back
+        )
         summary = driver.label([WorkItem(recording_id) for recording_id in ids])
         return ProjectResult(summary, driver.audit_lines(), driver.fast_ids, driver.has_fallen_back)
 
@@ -112,13 +119,15 @@ class ClusterExecutor:
         name: str,
         api_key: str = "",
         explain: bool = False,
+        exact_only: bool = False,
     ) -> Driver:
         stored = store.folder.resolve() if store is not None and store.contents() else None
         checkpoint = self.job.checkpoint.folder.resolve()
         handle = start_coordinator(CoordinatorInputs(checkpoint, stored, self.key, api_key, self.settings.requests))
         cluster_job = ClusterJob(
-            self.job, self.digest, self.key, connector, store is not None, explain, find_versions()
-        )
+            self.job, self.digest, self.key, connector, store is not None, explain, find_versions(),
+            exact_only=exact_only,
+        )  # fmt: skip
         return Driver(cluster_job, self.cluster, self.settings, handle, name, keep, reporter, progress)
 
 

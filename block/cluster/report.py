@@ -13,6 +13,7 @@ from typing import Any
 from block.folder.manifest import FileEntry
 from block.recording import LabeledRecording
 from block.score_store import Scored
+from block.settings import EXACT
 
 LABELED, FAILED, SKIPPED, DONE = "labeled", "failed", "skipped", "done"
 
@@ -22,6 +23,7 @@ class RecordingResult:
     """The result of a recording. `kind` is one of the four above; `reason` says why it has no new labels.
 
     `entry` is the updated manifest entry of its file; `scores` are set if the store didn't have them yet.
+    `mode` is that of the labels of a recording that was done before.
     """
 
     id: int
@@ -31,6 +33,7 @@ class RecordingResult:
     entry: FileEntry | None = None
     scores: Scored | None = None
     name: str = ""
+    mode: str = EXACT
 
 
 @dataclass

@@ -91,7 +91,12 @@ class LabelRecordings:
             cluster_job,
             self._name,
             coordinator,
-            engine.load_labeler(self._notices, stored=cluster_job.keeps_scores, explain=cluster_job.explain),
+            engine.load_labeler(
+                self._notices,
+                stored=cluster_job.keeps_scores,
+                explain=cluster_job.explain,
+                exact_only=cluster_job.exact_only,
+            ),
             fetch_shared(coordinator.share_contents.remote()) if cluster_job.keeps_scores else set(),
             lambda content: ray.get(coordinator.find_scores.remote(content)),
         )

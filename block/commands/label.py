@@ -16,7 +16,7 @@ from pathlib import Path
 from block.cluster.settings import read_cluster
 from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.executor import Executor, start_executor
-from block.commands.label_options import collect_run_options, read_label
+from block.commands.label_options import collect_run_options, read_label, read_last_decisions
 from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.executor import FolderResult, FolderRun
@@ -83,7 +83,9 @@ class FolderJob:
         key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
         keep = not self.options.no_score_store
         options = collect_run_options(self.options)
-        run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, options, keep)
+        old = output_folder.find_old_options(out, key)
+        run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, options, keep, old)
+        trusts_unknown = old is not None and read_last_decisions(old, checkpoint.class_names) == job.decisions
         store: ScoreStore | None = None
         try:
             # Write run.json first: it tells a later run that it may write into this folder.
@@ -91,7 +93,7 @@ class FolderJob:
             manifest.save()
             if keep:
                 store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, print_warning)
-            result = self._compute(executor, store)
+            result = self._compute(executor, store, trusts_unknown)
             if store is None:
                 found = decide.collect_files(manifest, result.labeled)
             else:
@@ -114,12 +116,13 @@ class FolderJob:
             return NOTHING_STARTED
         return SOME_FAILED if found.failed else ALL_LABELED
 
-    def _compute(self, executor: Executor, store: ScoreStore | None) -> FolderResult:
+    def _compute(self, executor: Executor, store: ScoreStore | None, trusts_unknown: bool) -> FolderResult:
         """Compute the scores that `store` lacks. A recording that fails doesn't raise: the manifest says why."""
         manifest, total = self.manifest, len(self.manifest.entries)
-        ids = list(range(1, total + 1))
+        ids, fast = list(range(1, total + 1)), list[int]()
         if store is not None:
-            ids = decide.find_unscored(manifest, store, self.job.decisions)
+            needs = decide.find_score_needs(manifest, store, self.job.decisions, trusts_unknown)
+            ids, fast = needs.unscored, needs.fast
         if len(ids) < total:
             print(
                 f"reusing stored scores: {total - len(ids):,} of {count(total, 'recording')} did not change", flush=True
@@ -128,7 +131,7 @@ class FolderJob:
             return FolderResult(Summary(), {})
         progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
         progress.failures_in = "failed.csv lists all of them"
-        run = FolderRun(self.location, manifest, store, self.stamps, self.options.allow_truncated)
+        run = FolderRun(self.location, manifest, store, self.stamps, self.options.allow_truncated, fast)
         result = executor.label_folder(run, ids, progress)
         for recording_id in result.summary.not_reached:
             manifest.mark_failed(recording_id, decide.NO_SCORES)

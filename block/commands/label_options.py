@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from block.commands.options import OPTIONS, CommandParser, Option, add_options, fill_in
-from block.settings import SettingsError
+from block.commands.options import OPTIONS, CommandParser, Option, add_options, fill_in, read_decisions
+from block.settings import DecisionSettings, SettingsError
 
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")
 STUDIO = (
@@ -97,6 +97,11 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
     fill_in(options, RELABEL)
     options.formats = tuple(options.formats or FORMATS)
     return options
+
+
+def read_last_decisions(options: Mapping[str, Any], class_names: tuple[str, ...]) -> DecisionSettings:
+    """Return the decisions of a run with `options`, as in run.json."""
+    return read_decisions(read_relabel(["."], options), class_names)
 
 
 def collect_run_options(options: argparse.Namespace) -> dict[str, Any]:

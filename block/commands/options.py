@@ -139,8 +139,8 @@ OPTIONS = (
            "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
-           "share of windows, 0 to 1, that must get the same label in fast mode as in exact mode; if audits show with "
-           "95 % confidence that it is lower, the rest is labeled in exact mode",
+           "share of windows, 0 to 1, that must get the same label in fast mode as in exact mode; if audits show that it "
+           "is lower, the rest is labeled in exact mode",
            _confidence, "SHARE"),
     Option("max-hours", "float", None,
            "time budget: warn early if the run will take longer, but don't stop it (default: off)", _hours, "HOURS"),
@@ -156,8 +156,8 @@ OPTIONS = (
     Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
-           "if fast mode falls back to exact mode, write the ids of the samples labeled before that to FILE, so that "
-           "you can label them again", metavar="FILE"),
+           "if fast mode falls back to exact mode, write the ids of all samples that this job labeled in fast mode to "
+           "FILE, including earlier runs, so that you can label them again", metavar="FILE"),
     Option("score-store", "string", None,
            "store scores in this folder, and reuse the scores that it already has", metavar="DIR"),
     Option("journal", "string", None,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from block.commands import ALL_LABELED, SOME_FAILED
-from block.commands.label_options import RELABEL, read_relabel
+from block.commands.label_options import RELABEL, read_last_decisions, read_relabel
 from block.commands.options import read_decisions
 from block.folder import decide, output_folder
 from block.folder.changes import FolderLabels, collect_labels, describe_changes, read_labels
@@ -40,6 +40,9 @@ def main(argv: Sequence[str]) -> int:
         started = time.monotonic()
         store = ScoreStore.open_read_only(out / output_folder.SCORES, last_run.key)
         found = decide.decide_all(manifest, store, decisions)
+        old, names = last_run.old_options, last_run.class_names
+        trusts_unknown = old is not None and read_last_decisions(old, names) == decisions
+        needs = decide.find_score_needs(manifest, store, decisions, trusts_unknown)
         duration_s = time.monotonic() - started
         before = _find_last_labels(out, last_run, manifest, store)
         _check_lost(out, before or {}, found.failed)
@@ -52,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
             print(f"{show_path(out)} can't be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
     print(f"labels: {format_decisions(decisions)}")
-    print(f"decided labels again in {duration_s:.1f} s")
+    print("\n".join([f"decided labels again in {duration_s:.1f} s", *needs.describe()]))
     if before is None:
         print(f"can't tell which labels changed: {show_path(out)} has no readable {CSV}")
     else:
@@ -76,7 +79,7 @@ def _find_last_labels(out: Path, last_run: RunFile, manifest: Manifest, store: S
     labels = read_labels(out / CSV)
     if labels is not None:
         return labels
-    decisions = read_decisions(read_relabel([str(out.resolve())], last_run.options), last_run.class_names)
+    decisions = read_last_decisions(last_run.options, last_run.class_names)
     try:
         return collect_labels(decide.decide_all(manifest, store, decisions).labeled)
     except SettingsError:  # the last run was interrupted before it had all scores that its options need

@@ -96,8 +96,9 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
         has_written = try_write_ids("--failed-ids-file", failed_path, summary.unlabeled)
         for line in result.lines:
             run.progress.say(line)
-        if result.fell_back:
-            fast_ids, fast_path = result.final_fast_ids, action.options.fast_ids_file
+        if result.fell_back or run.has_fallen_back:
+            fast = {*result.final_fast_ids, *summary.fast_done, *(run.journal.fast_done if run.journal else ())}
+            fast_ids, fast_path = [one for one in action.ids if one in fast], action.options.fast_ids_file
             where = ""
             if try_write_ids("--fast-ids-file", fast_path, fast_ids):
                 where = f"; ids written to {fast_path}; to label them again, use --mode exact"

@@ -33,6 +33,11 @@ class ProjectRun:
     details: DetailsReporter | None
 
     @property
+    def has_fallen_back(self) -> bool:
+        """True if fast mode fell back to exact mode in an earlier run of this job, which this one continues."""
+        return self.journal is not None and self.journal.has_fallen_back
+
+    @property
     def reporter(self) -> Reporter:
         return self.details or self.progress
 
@@ -71,13 +76,15 @@ class ProjectResult:
 def label_project(engine: Engine, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
     """Label the samples `ids` with the model of `engine`, in this process. Never raise for a single sample."""
     project, store, lines = run.project, run.store, []
-    computing = engine.load_labeler(run.progress, stored=store is not None, explain=run.details is not None)
+    computing = engine.load_labeler(
+        run.progress, stored=store is not None, explain=run.details is not None, exact_only=run.has_fallen_back
+    )
     labeler: RecordingLabeler = computing
     if store is not None:
         from block.labeling.cached_labeler import CachedLabeler  # imports torch
 
         labeler = cached = CachedLabeler(computing, store)
-    sink = JournaledSink(project, run.journal) if run.journal is not None else project
+    sink = JournaledSink(project, run.journal, labeler) if run.journal is not None else project
     summary = Run(project, sink, labeler, run.reporter, project.client.stop).label(ids)
     if store is not None:
         lines.append(f"score store {store.folder}: {cached.describe_reuse()}")

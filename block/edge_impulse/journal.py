@@ -2,6 +2,8 @@
 
     {"run": {"endpoint": …, "project": 1, "job": "4f0c…", "proposed": null}}     a run starts or resumes
     {"labeled": 17}                                                              Studio accepted the labels
+    {"labeled": 18, "mode": "fast merged"}                                       the same, with labels from fast mode
+    {"fell_back": true}                                                          fast mode fell back to exact mode
     {"ended": true}                                                              the run was completed
 
 A run skips what an interrupted run with the same `run` line has labeled. After a completed run, someone may change the
@@ -25,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from block.labeling.interfaces import Sink
+from block.labeling.interfaces import RecordingLabeler, Sink
 from block.recording import LabeledRecording
-from block.settings import SettingsError
+from block.settings import EXACT, SettingsError
 
 SYNC_EVERY_S = 5.0  # a kill loses nothing that was written; a power failure may lose this much
 NAME = "journal.jsonl"  # of the file in a score store
@@ -38,8 +40,8 @@ TARGET = ("endpoint", "project", "proposed")
 class Journal:
     """The journal at `path`, opened for the run that `run` describes. Raise SettingsError if it can't be used.
 
-    `done` are the recordings that need no labels. `warn` is called once if writing fails. Several threads may call
-    `add`.
+    `done` are the recordings that need no labels; those in `fast_done` have labels from fast mode. `has_fallen_back` is
+    True if fast mode fell back to exact mode. `warn` is called once if writing fails. Several threads may call `add`.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], warn: Callable[[str], None]) -> None:
@@ -47,6 +49,7 @@ class Journal:
         self._warn = warn
         self._lock = threading.Lock()
         self._is_closed = False
+        self.has_fallen_back = False
         self._synced_at = time.monotonic()
         with contextlib.ExitStack() as on_error:
             try:
@@ -57,7 +60,8 @@ class Journal:
                 self._lock_file()
                 with open(self._file, "rb", closefd=False) as file:
                     content = file.read()
-                self.done = self._read_done(content, dict(run))
+                done = self._read_done(content, dict(run))
+                self.done, self.fast_done = set(done), {one for one, mode in done.items() if mode != EXACT}
                 # If the last line is incomplete, start a new one.
                 begin = "" if not content or content.endswith(b"\n") else "\n"
                 self._write(begin + json.dumps({"run": dict(run)}) + "\n")
@@ -65,9 +69,12 @@ class Journal:
                 raise SettingsError(f"can't write the journal {path}: {error.strerror or error}") from None
             on_error.pop_all()
 
-    def add(self, recording_id: int) -> None:
-        """Record that Studio accepted the labels of a recording."""
-        self._append({"labeled": recording_id})
+    def add(self, recording_id: int, mode: str = EXACT, has_fallen_back: bool = False) -> None:
+        """Record that Studio accepted the labels of a recording, in this mode, and whether fast mode fell back."""
+        if has_fallen_back and not self.has_fallen_back:
+            self.has_fallen_back = True
+            self._append({"fell_back": True})
+        self._append({"labeled": recording_id, **({"mode": mode} if mode != EXACT else {})})
 
     def end(self) -> None:
         """Record that the run was completed: it reached every recording."""
@@ -91,14 +98,14 @@ class Journal:
         except OSError:
             pass  # some mounted buckets have no locks; then other runs are not kept out
 
-    def _read_done(self, content: bytes, run: dict[str, Any]) -> set[int]:
-        """Return the recordings labeled by earlier runs equal to `run` that still count as done."""
+    def _read_done(self, content: bytes, run: dict[str, Any]) -> dict[int, str]:
+        """Return the recordings labeled by earlier runs equal to `run` that still count as done, with their modes."""
         lines = [_parse(line) for line in content.split(b"\n")]
         if not any("run" in line for line in lines) and content[: len(BEGIN)] != BEGIN[: len(content)]:
             raise SettingsError(
                 f"{self.path} is not a journal; expected lines of JSON, the first starting with {BEGIN.decode()!r}"
             )
-        done: set[int] = set()
+        done: dict[int, str] = {}
         is_same_run = is_same_target = False
         for line in lines:
             if isinstance(other := line.get("run"), dict):
@@ -107,11 +114,14 @@ class Journal:
             elif isinstance(labeled := line.get("labeled"), int):
                 # If another job labeled the recording since, it replaced our labels.
                 if is_same_run:
-                    done.add(labeled)
+                    done[labeled] = str(line.get("mode", EXACT))
                 elif is_same_target:
-                    done.discard(labeled)
+                    done.pop(labeled, None)
+            elif is_same_run and "fell_back" in line:
+                self.has_fallen_back = True
             elif is_same_run and "ended" in line and run.get("proposed") is None:
                 done.clear()
+                self.has_fallen_back = False
         return done
 
     def _append(self, line: Mapping[str, Any]) -> None:
@@ -141,14 +151,15 @@ class Journal:
 
 @dataclass(frozen=True)
 class JournaledSink:
-    """A sink that records in `journal` what `sink` accepted."""
+    """A sink that records in `journal` what `sink` accepted, and whether `labeler` fell back to exact mode."""
 
     sink: Sink
     journal: Journal
+    labeler: RecordingLabeler
 
     def write(self, labeled: LabeledRecording) -> LabeledRecording:
         written = self.sink.write(labeled)
-        self.journal.add(labeled.id)
+        self.journal.add(labeled.id, labeled.mode, self.labeler.has_fallen_back)
         return written
 
     def give_up(self, recording_id: int) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 from block.edge_impulse.sample import Sample
 from block.labeling.job import LABELED_BY
 
-JOB, SEGMENTS, REPLACING, ANNOUNCED = "ast_job", "ast_segments", "ast_replacing", "ast_write_"
+JOB, SEGMENTS, REPLACING, MODE = "ast_job", "ast_segments", "ast_replacing", "ast_mode"
+ANNOUNCED = "ast_write_"  # and the fingerprint of labels
 PEOPLE = ("human", "hand", "manual", "user")
 NO_LABELS = "none"
 NOT_OURS = "not ours"  # instead of a fingerprint or a run: labels that are a person's until others replace them

@@ -33,7 +33,7 @@ from block.edge_impulse.existing_labels import (
     parse_spans,
     read_labels,
 )
-from block.edge_impulse.label_owner import ANNOUNCED, NOT_OURS, SEGMENTS, LabelOwner, find_owner, fingerprint
+from block.edge_impulse.label_owner import ANNOUNCED, MODE, NOT_OURS, SEGMENTS, LabelOwner, find_owner, fingerprint
 from block.edge_impulse.sample import Sample
 from block.formatting import make_printable
 from block.labeling.job import LABELED_BY
@@ -44,7 +44,7 @@ from block.recording import (
     RecordingSkipped,
     build_structured_labels,
 )
-from block.settings import FILL_GAPS, KEEP, REPLACE, ExistingLabels
+from block.settings import EXACT, FILL_GAPS, KEEP, REPLACE, ExistingLabels
 
 KEPT = "ast_kept"
 
@@ -115,7 +115,7 @@ class LabelPolicy:
         owner = find_owner(sample, self.job)
         # A preview is for looking at labels, so it includes samples that are already done.
         if owner is LabelOwner.THIS_JOB and not self.is_preview:
-            raise RecordingDone("already labeled with the same settings")
+            raise RecordingDone("already labeled with the same settings", sample.metadata.get(MODE, EXACT))
         if self.existing == KEEP and owner not in (LabelOwner.NONE, LabelOwner.UNFINISHED):
             raise RecordingSkipped("it already has labels (--existing-labels keep)")
         if self.existing == REPLACE and owner is LabelOwner.PERSON and not self.overwrites_hand_labels:

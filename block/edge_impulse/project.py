@@ -26,7 +26,7 @@ from block.edge_impulse.errors import (
     Unauthorized,
     Unreachable,
 )
-from block.edge_impulse.label_owner import SEGMENTS
+from block.edge_impulse.label_owner import MODE, SEGMENTS
 from block.edge_impulse.label_policy import LabelPlan, LabelPolicy, plan_for_unread
 from block.edge_impulse.sample import Sample
 from block.edge_impulse.write_protocol import (
@@ -195,7 +195,7 @@ class Project:
         return written
 
     def _build(self, plan: LabelPlan, labeled: LabeledRecording) -> NewLabels:
-        metadata = {**self.metadata, **plan.build_metadata(), "ast_mode": labeled.mode}
+        metadata = {**self.metadata, **plan.build_metadata(), MODE: labeled.mode}
         return NewLabels(plan.build_labels(labeled), metadata, plan.build_announcement())
 
     def give_up(self, recording_id: int) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from block.decisions import Scores
+from block.decisions import Scores, decide_windows
 from block.evaluation.ground_truth import list_targets
-from block.evaluation.predictions import Prediction, decide_windows, reduce_to_targets
+from block.evaluation.predictions import Prediction, reduce_to_targets
 from block.formatting import count
 from block.labeling.agreement import Tally
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from block.evaluation.predictions import Clip
-from block.folder.decide import find_unscored
+from block.folder.decide import find_score_needs
 from block.folder.listing import show_path
 from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter, load_manifest
@@ -19,7 +21,7 @@ from block.folder.source import Folder, is_unchanged
 from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
 from block.score_store.relabel import lay_out_recording, select_heard
-from block.settings import SettingsError
+from block.settings import SCORE_FUNCTIONS, SettingsError
 
 if TYPE_CHECKING:
     from block.labeling.engine import Engine
@@ -54,7 +56,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     progress = engine.create_progress(len(files), options.verbose, options.max_hours)
     progress.each = options.verbose
     with engine.open_store(out / SCORES, progress) as store:
-        ids = find_unscored(entries, store, job.decisions)
+        needs = find_score_needs(entries, store, job.decisions)
+        ids = needs.unscored
         if len(ids) < len(files):
             known_count = f"{len(files) - len(ids):,} of {count(len(files), 'recording')}"
             print(f"reusing the scores of {known_count}, stored in {show_path(out / SCORES)}", flush=True)
@@ -74,7 +77,12 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             started = time.perf_counter()
             reporter = ManifestReporter(progress, entries)
             summary = Run(folder, folder, labeler, reporter, patience=STRICT).label(ids)
+            if labeler.has_fallen_back and needs.fast and not (summary.canceled or summary.end_reason):
+                progress.say_stored_fast(len(needs.fast))
+                summary.add(Run(folder, folder, labeler, reporter, patience=STRICT).label(needs.fast))
             store.flush()
+            for line in labeler.describe_audit():
+                progress.say(line)
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started
             progress.finish(summary, None)
@@ -82,7 +90,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             entries.save()
         except OSError as error:
             raise SettingsError(f"--out {out} can't be written: {error.strerror or error}") from None
-        clips, failed = {}, {}
+        clips, failed, errors = {}, {}, [np.zeros(0, np.float32)]
         for entry in entries.entries:
             scored = None if entry.problem or not entry.content else store.find(entry.content)
             if scored is None:
@@ -90,5 +98,12 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             else:
                 layout = lay_out_recording(scored.values, scored.value_rate_hz, job.windows)
                 heard = select_heard(scored, job.decisions)
+                errors.append(scored.errors[:, SCORE_FUNCTIONS.index(job.decisions.score_function)])
                 clips[entry.path] = Clip(scored.value_rate_hz, layout, heard.chunk_counts, heard.logits)
+    if (windows := int(np.count_nonzero(largest := np.concatenate(errors)))) > 0:
+        off = f"up to {largest.max():.4f} off" if np.isfinite(largest).all() else "some of them of unknown error"
+        print(
+            f"{count(windows, 'window')} of fast mode have scores that aren't exact, {off}; this changes no label at "
+            "these thresholds as far as the audit can tell, but may change suggested thresholds by that much"
+        )
     return ComputedScores(clips, failed, summary.canceled, engine.device.dtype_name, seconds)

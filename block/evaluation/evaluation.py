@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from block.decisions import decide_windows
 from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.metrics import Detections, MetricComparison, Metrics, compare, compute_metrics
 from block.evaluation.outside import OutsideEvent
-from block.evaluation.predictions import Clip, Prediction, decide_windows, find_reached, gather_detections, predict
+from block.evaluation.predictions import Clip, Prediction, find_reached, gather_detections, predict
 from block.evaluation.rates import Rates, compute_clip_rates
 from block.evaluation.thresholds import Fit, Goal, Translation, fit_threshold, translate_threshold
 from block.labels import LabelOfInterest

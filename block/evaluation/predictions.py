@@ -16,7 +16,6 @@ from block.evaluation.bootstrap import Bools
 from block.evaluation.ground_truth import TargetLabel, list_targets
 from block.evaluation.metrics import Detections
 from block.evaluation.segment_based import Event, count_segments
-from block.labels import LabelOfInterest
 from block.recording import LabeledRecording
 from block.settings import DecisionSettings
 from block.windows import Layout
@@ -59,12 +58,6 @@ def predict(clip: Clip, settings: DecisionSettings) -> Prediction:
     scores = decisions.score_labels(clip.logits, clip.chunk_counts, settings)
     labeled = decisions.label_recording(0, "", clip.value_rate_hz, clip.layout, clip.chunk_counts, scores, settings)
     return Prediction(clip, settings, scores, np.array(clip.chunk_counts) > 0, labeled)
-
-
-def decide_windows(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[str]:
-    """Return the label of each window, decided independently. None of the windows may be silent."""
-    decided = decisions.decide_cells(scores, np.ones(len(scores), dtype=bool), labels, other_label)
-    return [one.label for one in decided]
 
 
 def find_reached(scores: Scores, settings: DecisionSettings) -> Bools:

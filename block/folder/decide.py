@@ -16,7 +16,7 @@ from block.formatting import count, describe_totals, list_first, make_printable
 from block.labeling.job import build_metadata, format_labels
 from block.recording import LabeledRecording
 from block.score_store import ScoreStore
-from block.score_store.relabel import NamedRecording, missing_windows, relabel
+from block.score_store.relabel import NamedRecording, find_uncertain, missing_windows, relabel
 from block.settings import DecisionSettings, SettingsError
 
 NO_SCORES = "not labeled yet: run label again"
@@ -34,11 +34,52 @@ class FolderDecisions:
     truncated: dict[str, str]
 
 
-def find_unscored(manifest: Manifest, store: ScoreStore, decisions: DecisionSettings) -> list[int]:
-    """Return the ids of the files to read: unknown content, or `store` lacks a window that `decisions` needs."""
-    contents = {entry.content for entry in manifest.entries if entry.content}
-    scored = {one.content for one in store.find_all(contents) if not missing_windows(one, decisions)}
-    return [number for number, entry in enumerate(manifest.entries, start=1) if entry.content not in scored]
+@dataclass(frozen=True)
+class ScoreNeeds:
+    """Which recordings lack scores for their labels; the ids are those of a manifest.
+
+    `unscored` are to be read: their content is unknown, or the store lacks a window, or has a fast score whose error
+    could change a label. `fast` are the others with scores that aren't exact. `uncertain_windows` is the number of
+    windows with such an error, `uncertain_recordings` that of their recordings.
+    """
+
+    unscored: list[int]
+    fast: list[int]
+    uncertain_windows: int
+    uncertain_recordings: int
+
+    def describe(self) -> list[str]:
+        """Return, for the user, how many labels may differ from those of exact mode; nothing if none may."""
+        if not self.uncertain_windows:
+            return []
+        return [
+            f"{count(self.uncertain_windows, 'window')} of {count(self.uncertain_recordings, 'recording')} have scores "
+            "from fast mode that are so close to a threshold or another label, or of unknown error, that exact mode "
+            "may give another label; to compute these windows exactly, run label again with these options"
+        ]
+
+
+def find_score_needs(
+    manifest: Manifest, store: ScoreStore, decisions: DecisionSettings, trusts_unknown: bool = False
+) -> ScoreNeeds:
+    """Return which recordings `store` lacks scores of. `trusts_unknown` is as in `find_uncertain`."""
+    sufficient, fast, uncertain = set[str](), set[str](), dict[str, int]()
+    for one in store.find_all({entry.content for entry in manifest.entries if entry.content}):
+        windows = int(find_uncertain(one, store.key.windows, decisions, trusts_unknown).sum())
+        if windows:
+            uncertain[one.content] = windows
+        elif not missing_windows(one, decisions):
+            sufficient.add(one.content)
+            if one.errors.any():
+                fast.add(one.content)
+    numbered = list(enumerate(manifest.entries, start=1))
+    affected = [uncertain[entry.content] for _, entry in numbered if entry.content in uncertain]
+    return ScoreNeeds(
+        [number for number, entry in numbered if entry.content not in sufficient],
+        [number for number, entry in numbered if entry.content in fast],
+        sum(affected),
+        len(affected),
+    )
 
 
 def decide_all(

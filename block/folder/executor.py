@@ -33,7 +33,8 @@ class FolderResult:
 class FolderRun:
     """The work for an executor: label files of `manifest`, at `location`, and add their scores to `store`.
 
-    `stamps` are those of the files, by path, if the location lists them. `allow_truncated` is as in `Folder`.
+    `stamps` are those of the files, by path, if the location lists them. `allow_truncated` is as in `Folder`. `fast`
+    are other recordings, with scores in the store that aren't exact: they are computed exactly if fast mode falls back.
     """
 
     location: Location
@@ -41,6 +42,7 @@ class FolderRun:
     store: ScoreStore | None
     stamps: Mapping[str, FileStamp] | None = None
     allow_truncated: bool = False
+    fast: Sequence[int] = ()
 
     def size(self, recording_id: int) -> int:
         """Return the size of a recording's file in bytes; 0 if unknown."""
@@ -67,6 +69,9 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
     patience = PATIENT if run.location.folder is None else STRICT
     reporter = ManifestReporter(progress, run.manifest)
     summary = Run(folder, folder, labeler, reporter, patience=patience).label(ids)
+    if labeler.has_fallen_back and run.fast and not (summary.canceled or summary.end_reason):
+        progress.say_stored_fast(len(run.fast))
+        summary.add(Run(folder, folder, labeler, reporter, patience=patience).label(run.fast))
     for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:

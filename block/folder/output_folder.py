@@ -20,10 +20,11 @@ from block.runtime.atomic_file import temporary_path, write_atomic
 from block.runtime.links import find_link_out
 from block.runtime.regular_file import read_text
 from block.score_store import Key
-from block.settings import SettingsError
+from block.settings import FAST, SettingsError
 
 LOCK, SCORES, MANIFEST, RUN_FILE = ".lock", "scores", "manifest.json", "run.json"
 VERSION = 1  # of run.json
+OLD_OPTIONS = "options_of_scores_without_errors"
 
 
 def parse_out(given: str) -> Path:
@@ -84,7 +85,8 @@ class RunFile:
     """A run's settings. `folder` is where the recordings are; `options` are those that labels depend on, by name.
 
     `model` is the name of the checkpoint with the weights `key.checkpoint` and the classes `class_names`. `stored` is
-    True if the run stored its scores.
+    True if the run stored its scores. Fast scores of block 0.1.0 have no errors beside them; `old_options`, if there
+    are any, are the options of the run that computed them, for which it kept their labels exact.
     """
 
     folder: str
@@ -93,6 +95,7 @@ class RunFile:
     key: Key
     options: dict[str, Any]
     stored: bool
+    old_options: dict[str, Any] | None = None
 
     def save(self, out: Path) -> None:
         """Write run.json into `out`. Raise OSError."""
@@ -101,7 +104,18 @@ class RunFile:
             "key": json.loads(self.key.to_json()), "stored": self.stored, "options": self.options,
             "class_names": self.class_names,
         }  # fmt: skip
+        if self.key.mode == FAST:
+            content[OLD_OPTIONS] = self.old_options
         write_atomic(out / RUN_FILE, json.dumps(content, indent=1) + "\n")
+
+
+def find_old_options(out: Path, key: Key) -> dict[str, Any] | None:
+    """Return the options for which fast scores without errors in `out` were computed; None if there are none."""
+    try:
+        last = load_run(out)
+    except SettingsError:  # a new folder, or a damaged run.json
+        return None
+    return last.old_options if last.key == key else None
 
 
 def load_run(out: Path) -> RunFile:
@@ -111,9 +125,11 @@ def load_run(out: Path) -> RunFile:
         content = json.loads(read_text(path))
         if content["version"] != VERSION:
             raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
+        key, options = Key.from_json(json.dumps(content["key"])), dict(content["options"])
+        old_options = content.get(OLD_OPTIONS, options) if key.mode == FAST else None
         return RunFile(
-            content["folder"], content["model"], tuple(content["class_names"]),
-            Key.from_json(json.dumps(content["key"])), dict(content["options"]), content["stored"],
+            content["folder"], content["model"], tuple(content["class_names"]), key, options, content["stored"],
+            old_options,
         )  # fmt: skip
     except FileNotFoundError:
         raise SettingsError(

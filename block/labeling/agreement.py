@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-OPENING_WINDOWS = 64
-SHARE = 0.01  # of the windows after the opening audit
-BLOCK_WINDOWS = 500
 CONFIDENCE = 0.95
 BISECTIONS = 50
-
-
-def draw_number(recording_id: int, window: int, seed: int) -> float:
-    """Return a number in [0, 1) that depends only on the arguments, so that every run audits the same windows."""
-    digest = hashlib.blake2b(f"{seed}:{recording_id}:{window}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / 2**53  # as many bits as a float has
 
 
 @dataclass(frozen=True)
@@ -59,12 +49,12 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.agreed} of {self.windows} audited windows got the same label ({self.heard_agreed} of {self.heard} "
-            f"with a label of interest), so at least {self.lower_bound * 100:.1f} % of all windows do with 95 % "
-            f"confidence; largest score difference {self.largest_error:.4f}"
+            f"{self.agreed} of {self.windows} windows got the same label ({self.heard_agreed} of {self.heard} with a "
+            f"label of interest); largest score difference {self.largest_error:.4f}"
         )
 
 
+@functools.cache
 def compute_lower_bound(successes: int, trials: int) -> float:
     """Return the exact one-sided 95 % lower confidence bound on a share, in 0…1, from `successes` in `trials`.
 
@@ -90,24 +80,3 @@ def _tail_probability(successes: int, trials: int, p: float) -> float:
         return choices + k * math.log(p) + (trials - k) * math.log1p(-p)
 
     return math.fsum(math.exp(log_probability(k)) for k in range(successes, trials + 1))
-
-
-@dataclass(frozen=True)
-class Trial:
-    """How one path did in the opening audit: `seconds` per window, and the share `near` of windows to recompute."""
-
-    path: str
-    tally: Tally
-    seconds: float
-    near: float
-
-    def cost(self, exact_seconds: float) -> float:
-        """Return the seconds per window by this path, including audits and recomputed windows."""
-        return self.seconds + (SHARE + self.near) * exact_seconds
-
-
-def choose_fastest(trials: Sequence[Trial], exact_seconds: float, min_agreement: float) -> Trial | None:
-    """Return the cheapest path that may reach `min_agreement`, or None if none is cheaper than the exact one."""
-    passed = [trial for trial in trials if trial.tally.upper_bound >= min_agreement]
-    best = min(passed, key=lambda trial: trial.cost(exact_seconds), default=None)
-    return best if best is not None and best.cost(exact_seconds) < exact_seconds else None

@@ -37,9 +37,9 @@ class ScoreCache(Protocol):
 class CachedLabeler(LabelerWrapper):
     """Label recordings as `labeler` does, using a store for scores that are computed the same way.
 
-    The store never changes a label. Exact mode reuses single windows; fast mode reuses whole recordings, which keep the
-    mode they were computed in. Recordings without `content` are computed but not stored. `found_windows` and
-    `computed_windows` count windows that aren't silent.
+    The store never changes a label: stored scores of a fast path are recomputed where their error could change one.
+    Recordings without `content` are computed but not stored. `found_windows` and `computed_windows` count windows that
+    aren't silent.
     """
 
     labeler: CompletingLabeler
@@ -64,7 +64,7 @@ class CachedLabeler(LabelerWrapper):
         partials = [PartialLogits(one, len(self.store.class_names), self._find(one)) for one in batch]
         labeled = self.labeler.complete(partials)
         for partial in partials:
-            if partial.prepared.content and partial.is_incomplete:
+            if partial.prepared.content and partial.has_changed:
                 self.store.add(partial.to_scored())
             self.found_windows += partial.found_windows
             self.computed_windows += partial.windows - partial.found_windows

@@ -54,12 +54,14 @@ class Engine:
         )
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
-    def load_labeler(self, notifier: Notifier, stored: bool = False, explain: bool = False) -> CompletingLabeler:
+    def load_labeler(
+        self, notifier: Notifier, stored: bool = False, explain: bool = False, exact_only: bool = False
+    ) -> CompletingLabeler:
         """Return the labeler for the job, with its model.
 
         Set `stored` if scores are stored: exact mode then loads the model only when it has to compute a window, and on
         a CPU, the scores of a window are bit-identical whatever else is in its batch. With `explain`, labels come with
-        evidence.
+        evidence. With `exact_only`, fast mode computes exactly, because it fell back earlier.
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
@@ -74,7 +76,7 @@ class Engine:
             return exact
         for line in classifier.explain_missing_paths():
             notifier.say(line)
-        return FastLabeler(exact, job.audit, notifier.say)
+        return FastLabeler(exact, job.audit, notifier.say, exact_only)
 
 
 def start(job: Job) -> Engine:

@@ -118,6 +118,7 @@ class Reporter(Protocol):
 class Summary:
     """The result of a run. Each id is in one of the lists; those in `done` were already labeled by the same job.
 
+    `fast_done` are those of `done` that have labels from fast mode.
     `end_reason` says why the run ended early, if it did. `canceled` is True if the user canceled it.
     """
 
@@ -125,9 +126,17 @@ class Summary:
     failed: list[int] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
+    fast_done: list[int] = field(default_factory=list)
     not_reached: list[int] = field(default_factory=list)
     end_reason: str = ""
     canceled: bool = False
+
+    def add(self, other: Summary) -> None:
+        """Add a run over other recordings, after this one."""
+        for mine, more in zip(vars(self).values(), vars(other).values(), strict=True):
+            if isinstance(mine, list):
+                mine += more
+        self.end_reason, self.canceled = other.end_reason or self.end_reason, other.canceled or self.canceled
 
     @property
     def unlabeled(self) -> list[int]:

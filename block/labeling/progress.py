@@ -104,6 +104,11 @@ class Progress:
         """Say, after `before`, how many recordings were labeled in fast mode before it fell back to exact."""
         self.say(f"{before}: {count(len(fast_ids), 'recording')}; to compute all of them exactly, use --mode exact")
 
+    def say_stored_fast(self, recordings: int) -> None:
+        """Say that stored scores of `recordings` are computed again, exactly, because fast mode fell back."""
+        self.total += recordings
+        self.say(f"computing {count(recordings, 'recording')} exactly whose stored scores are from fast mode")
+
     def report_labeled(self, labeled: LabeledRecording) -> None:
         for segment in labeled.segments:
             add_segment(self._totals, segment.label, segment.length / labeled.values * labeled.seconds)

@@ -34,7 +34,7 @@ from block.recording import (
 )
 from block.runtime import cancel
 from block.runtime.limits import THREADS
-from block.settings import SettingsError
+from block.settings import EXACT, SettingsError
 from block.windows import PreparedRecording
 
 # Writing a recording takes several requests, one after the other, so this hides their latency.
@@ -255,6 +255,8 @@ class Run:
         elif isinstance(result, RecordingSkipped) and write_error is None:
             counted = self.summary.done if isinstance(result, RecordingDone) else self.summary.skipped
             counted.append(recording_id)
+            if isinstance(result, RecordingDone) and result.mode != EXACT:
+                self.summary.fast_done.append(recording_id)
             self.reporter.report_skipped(recording_id, str(result))
         else:
             reasons = dict.fromkeys(_describe_error(error) for error in errors)

@@ -1,4 +1,4 @@
-"""A batch of windows of several recordings, and which of their scores are exact."""
+"""A batch of windows of several recordings, with their scores so far and how far off these may be."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from block import decisions
 from block.decisions import Scores
-from block.labeling.agreement import SHARE, Tally, draw_number
+from block.labeling.audit import Windows, draw_number
 from block.labeling.labeler import ExactLabeler
+from block.labeling.partial_logits import PartialLogits
 from block.model.classifier import Logits
-from block.settings import EXACT, FAST
-from block.windows import PreparedRecording
+from block.score_store.records import Errors
+from block.settings import SCORE_FUNCTIONS
 
-Windows = npt.NDArray[np.intp]
+ALMOST = 0.5  # of its threshold: a window with this score sounds like the label
+MIN_THRESHOLD = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,41 +34,52 @@ class PathScores:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """How close windows are to another label, and the label that they sound like, as in `AuditBlock`."""
+
+    margins: npt.NDArray[np.float64]
+    heard: Windows
+
+
 class WindowBatch:
     """The windows of a batch of recordings, numbered consecutively, and their scores so far.
 
-    `scores`, shape `(windows, labels of interest)`, are 0 for silent windows and until they are computed. `exact` and
-    `heard` (not silent) have shape `(windows,)`. `logits`, the source of the scores, has a row per chunk.
-    `window_slices` and `chunk_slices` are the windows and the chunks of each recording.
+    `scores`, shape `(windows, labels of interest)`, are 0 for silent windows and until they are computed. `logits`, the
+    source of the scores, has a row per chunk. `errors`, shape `(windows, 2)`, say how far off scores may be, as in
+    `Scored`; infinite while they are missing. `heard`, of shape `(windows,)`, is False for silent windows.
     """
 
-    def __init__(self, labeler: ExactLabeler, batch: Sequence[PreparedRecording]) -> None:
+    def __init__(self, labeler: ExactLabeler, batch: Sequence[PartialLogits]) -> None:
         self.labeler, self.batch = labeler, batch
-        self._counts = np.array([count for prepared in batch for count in prepared.chunk_counts])
+        prepared = [one.prepared for one in batch]
+        self._counts = np.array([count for one in prepared for count in one.chunk_counts])
         self._first_chunks = np.cumsum(self._counts) - self._counts
-        self._items = [(prepared.waveform, chunk) for prepared in batch for chunk in prepared.chunks]
-        self._names = [(one.recording_id, window) for one in batch for window in range(len(one.chunk_counts))]
+        self._items = [(one.waveform, chunk) for one in prepared for chunk in one.chunks]
+        self._names = [(one.recording_id, window) for one in prepared for window in range(len(one.chunk_counts))]
         self.heard = self._counts > 0
-        self.exact = np.zeros(len(self._counts), dtype=bool)
-        self.scores = np.zeros((len(self._counts), len(labeler.decisions.labels)))
-        self.logits = np.zeros((len(self._items), len(labeler.class_names)), np.float32)
-        self.window_slices = _slice_by_lengths([len(prepared.chunk_counts) for prepared in batch])
-        self.chunk_slices = _slice_by_lengths([len(prepared.chunks) for prepared in batch])
+        self.logits = np.concatenate([one.logits for one in batch])
+        self.errors: Errors = np.concatenate([one.errors for one in batch])
+        self.scores = decisions.score_labels(self.logits, self._counts.tolist(), labeler.decisions)
+        self.scores[self.missing] = 0
+        self._function = SCORE_FUNCTIONS.index(labeler.decisions.score_function)
 
-    def get_mode(self, windows: slice, path: str) -> str:
-        """Return the mode of the recording with these windows: fast, by `path`, if any score isn't exact."""
-        return f"{FAST} {path}" if (self.heard[windows] & ~self.exact[windows]).any() else EXACT
+    @property
+    def inexact(self) -> Windows:
+        """The windows whose scores are missing or not exact."""
+        return np.flatnonzero(self.errors.any(axis=1))
 
-    def draw(self, seed: int, count: int | None = None) -> Windows:
-        """Draw windows to audit: the `count` with the lowest numbers, or all with a number below the usual share."""
-        numbers = np.array([draw_number(*name, seed) for name in self._names])
-        numbers[~self.heard] = np.inf
-        if count is None:
-            return np.flatnonzero(numbers < SHARE)
-        return np.sort(np.argsort(numbers, kind="stable")[: min(count, int(self.heard.sum()))])
+    @property
+    def missing(self) -> Windows:
+        """The windows whose scores are missing or of unknown error."""
+        return np.flatnonzero(np.isinf(self.errors).any(axis=1))
+
+    def draw_numbers(self, windows: Windows, seed: int) -> npt.NDArray[np.float64]:
+        """Return a random number for each window, as `draw_number` does."""
+        return np.array([draw_number(one, window, seed) for one, window in (self._names[at] for at in windows)])
 
     def score(self, windows: Windows, path: str) -> PathScores:
-        """Score `windows` by `path`, without storing the result."""
+        """Score `windows` by `path`, without keeping the result."""
         started = time.perf_counter()
         if not len(windows):
             return PathScores(self.scores[windows], self.logits[:0], 0.0)
@@ -74,49 +87,61 @@ class WindowBatch:
         scores = decisions.score_labels(logits, self._counts[windows].tolist(), self.labeler.decisions)
         return PathScores(scores, logits, time.perf_counter() - started)
 
-    def score_and_keep(self, windows: Windows, path: str) -> float:
-        """Score `windows` by `path`, and store scores and logits. Return the seconds it took."""
+    def score_and_keep(self, windows: Windows, path: str, error: npt.ArrayLike = 0) -> Errors:
+        """Score `windows` by `path`, which may be off by `error`; return how much their scores changed.
+
+        Both have an entry for each score function: `(2,)` in, the largest changes of any class, `(windows, 2)`, out.
+        """
         by_path = self.score(windows, path)
+        changes = self.measure_errors(windows, by_path.logits)
         self.scores[windows] = by_path.scores
-        self.exact[windows] = path == EXACT
+        self.errors[windows] = error
         self.logits[self._find_chunks(windows)] = by_path.logits
-        return by_path.seconds
+        return changes
+
+    def measure_errors(self, windows: Windows, logits: Logits) -> Errors:
+        """Return how far scores from other `logits` are from those here: the most of any class, `(windows, 2)`."""
+        counts, own = self._counts[windows].tolist(), self.logits[self._find_chunks(windows)]
+        both = [
+            np.abs(decisions.score_classes(own, counts, name) - decisions.score_classes(logits, counts, name))
+            for name in SCORE_FUNCTIONS
+        ]
+        return np.stack([one.max(axis=1, initial=0.0) for one in both], axis=-1).astype(np.float32)
 
     def _find_chunks(self, windows: Windows) -> list[int]:
         return [int(self._first_chunks[at]) + chunk for at in windows for chunk in range(self._counts[at])]
 
-    def compare(self, tally: Tally, windows: Windows, path_scores: Scores) -> Tally:
-        """Return `tally` plus `windows`, which have exact scores here and `path_scores` by a faster path."""
+    def decide(self, scores: Scores) -> npt.NDArray[np.object_]:
+        """Return the label of each row of scores of a window, decided on its own."""
         settings = self.labeler.decisions
-        heard = np.ones(len(windows), dtype=bool)
-        exact_scores = self.scores[windows]
-        exact, fast = (
-            decisions.decide_cells(scores, heard, settings.labels, settings.other_label)
-            for scores in (exact_scores, path_scores)
-        )
-        errors = np.abs(exact_scores - path_scores).max(axis=1, initial=0.0)
-        for one, other, error in zip(exact, fast, errors, strict=True):
-            tally = tally.add_window(one.label, other.label, settings.other_label, float(error))
-        return tally
+        return np.array(decisions.decide_windows(scores, settings.labels, settings.other_label), dtype=object)
 
-    def find_uncertain(self, error: float) -> Windows:
-        """Return the inexact windows of cells whose label could change if their scores were off by up to `error`."""
-        chosen = np.zeros(len(self.heard), dtype=bool)
-        for prepared, windows in zip(self.batch, self.window_slices, strict=True):
-            cells, heard = prepared.layout.cells, self.heard[windows]
-            inexact = heard & ~self.exact[windows]
-            if not inexact.any():
-                continue
-            spans = [slice(cell.windows.start, cell.windows.stop) for cell in cells]
-            errors = np.array([error * inexact[span].mean() for span in spans])
-            cells_heard = decisions.find_heard_cells(heard, cells)
-            means = decisions.score_cells(self.scores[windows], cells)
-            uncertain = decisions.find_uncertain_cells(means, cells_heard, self.labeler.decisions.labels, errors)
-            for at in np.flatnonzero(uncertain):
-                chosen[windows][spans[at]] |= inexact[spans[at]]
-        return np.flatnonzero(chosen)
+    def find_strata(self, scores: Scores) -> Strata:
+        """Return what the audit draws by, for windows with these scores."""
+        labels = self.labeler.decisions.labels
+        thresholds = np.array([max(label.threshold, MIN_THRESHOLD) for label in labels])
+        best = (scores / thresholds).argmax(axis=1)
+        almost = scores[np.arange(len(scores)), best] >= ALMOST * thresholds[best]
+        margins = decisions.compute_margins(scores, list(self.decide(scores)), labels)
+        return Strata(margins, np.where(almost, best, -1))
 
+    def find_uncertain(self) -> Windows:
+        """Return the inexact windows of cells whose label could change within the errors of their windows."""
+        found = np.zeros(len(self.heard), dtype=bool)
+        start = 0
+        for one in self.batch:
+            own = slice(start, start + len(one.prepared.chunk_counts))
+            start = own.stop
+            found[own] = decisions.find_uncertain_windows(
+                self.scores[own], self.errors[own, self._function], self.heard[own], one.prepared.layout.cells,
+                self.labeler.decisions.labels,
+            )  # fmt: skip
+        return np.flatnonzero(found)
 
-def _slice_by_lengths(lengths: Sequence[int]) -> list[slice]:
-    ends = np.cumsum(lengths)
-    return [slice(int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True)]
+    def write_back(self, path: str) -> None:
+        """Put logits and errors into the recordings; `path` computed the scores that aren't exact."""
+        windows = chunks = 0
+        for one in self.batch:
+            own, prepared = slice(windows, windows + len(one.prepared.chunk_counts)), one.prepared
+            one.replace(self.logits[chunks : chunks + len(prepared.chunks)], self.errors[own], path)
+            windows, chunks = own.stop, chunks + len(prepared.chunks)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from block.score_store.records import USUAL, Key, Scored
+from block.score_store.records import USUAL, Key, Rank, Scored
 from block.score_store.shard import PREFIX, Shard, ShardError, ShardHead, ShardRow, list_shards, need_pyarrow, read_head
 from block.settings import SettingsError
 
@@ -17,7 +17,7 @@ GROUPS_KEPT = 4  # row groups in memory, the last ones read
 class Index:
     """The rows of shards in `folder` with `key` and `class_names`. `warn` is called for files that are ignored.
 
-    If a recording is stored twice, the row with more chunks counts, or else the one that was written first. Not
+    If a recording is stored twice, the row of higher rank counts, or else the one that was written first. Not
     thread-safe.
     """
 
@@ -42,10 +42,10 @@ class Index:
                     self._read_all()  # another process has merged it into another shard
         return None
 
-    def count_chunks(self, content: str) -> int:
-        """Return the number of chunks that are stored for a recording; -1 if it is not stored."""
+    def get_rank(self, content: str) -> Rank:
+        """Return the rank of a recording's scores, lower than any other if there are none."""
         row = self.rows.get(content)
-        return -1 if row is None else row.chunks
+        return Rank() if row is None else row.rank
 
     def sort(self, contents: Collection[str]) -> list[str]:
         """Return those of `contents` that are stored, in the order that is fastest to read."""
@@ -56,7 +56,7 @@ class Index:
     def add(self, shard: Shard) -> None:
         """Add the rows of a shard that is newer than all others."""
         for row in shard.rows:
-            if self.count_chunks(row.content) < row.chunks:
+            if self.get_rank(row.content) < row.rank:
                 self.rows[row.content] = row
 
     def _read_all(self) -> None:

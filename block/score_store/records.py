@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ import numpy.typing as npt
 from block.model.arithmetic import FIRST_SCORES_VERSION, SCORES_VERSION
 from block.model.checkpoint import Checkpoint
 from block.runtime.hashing import SHA256
-from block.settings import WindowSettings
+from block.settings import EXACT, SCORE_FUNCTIONS, WindowSettings
+
+Errors = npt.NDArray[np.float32]
 
 FORMAT = 1
 GRID = "grid"
@@ -99,6 +101,19 @@ class Key:
         return self == same and self != other
 
 
+class Rank(NamedTuple):
+    """How good the scores of a recording are; the higher rank counts. Numbers of chunks, exact and known windows."""
+
+    chunks: int = -1
+    exact: int = 0
+    known: int = 0
+
+    @classmethod
+    def of(cls, chunks: int, errors: Errors) -> Rank:
+        """Return the rank of scores with these `errors`, shape `(windows, 2)`."""
+        return cls(chunks, int((~errors.any(axis=1)).sum()), int(np.isfinite(errors).all(axis=1).sum()))
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """One recording's logits.
@@ -106,8 +121,10 @@ class Scored:
     `content` is the SHA-256 of the file's bytes in hexadecimal. The recording has `values` values at `value_rate_hz`.
     `chunk_counts` is the number of chunks of each window, 0 for one that was skipped as silent. `levels_dbfs`, float32
     of shape `(windows,)`, is each window's RMS level relative to full scale. `logits` is float32 of shape `(chunks,
-    classes)`, with the chunks of a window adjacent. `mode` is as in `LabeledRecording`. Raise ValueError if these don't
-    fit together.
+    classes)`, with the chunks of a window adjacent. `mode` is as in `LabeledRecording`. `errors`, float32 of shape
+    `(windows, 2)`, is how far off the scores of any class may be, for each of `SCORE_FUNCTIONS`: 0 if a window is
+    exact, infinity if unknown. Without them, fast scores have unknown errors. Raise ValueError if these don't fit
+    together.
     """
 
     content: str
@@ -116,16 +133,23 @@ class Scored:
     chunk_counts: tuple[int, ...]
     levels_dbfs: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
-    mode: str = "exact"
+    mode: str = EXACT
+    errors: Errors = field(default_factory=lambda: np.zeros((0, len(SCORE_FUNCTIONS)), np.float32))
 
     def __post_init__(self) -> None:
+        if not len(self.errors):
+            unknown = 0 if self.mode == EXACT else np.inf
+            shape = (len(self.chunk_counts), len(SCORE_FUNCTIONS))
+            object.__setattr__(self, "errors", np.full(shape, unknown, np.float32))
         if not SHA256.fullmatch(self.content):
             raise ValueError(f"the content is {self.content!r}; expected a SHA-256 in hexadecimal")
         if self.logits.ndim != 2 or len(self.logits) != sum(self.chunk_counts):
             raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.chunk_counts)} chunks")
         if self.levels_dbfs.shape != (len(self.chunk_counts),):
             raise ValueError(f"levels of shape {self.levels_dbfs.shape} for {len(self.chunk_counts)} windows")
-        for name, array in (("logits", self.logits), ("levels", self.levels_dbfs)):
+        if self.errors.shape != (len(self.chunk_counts), len(SCORE_FUNCTIONS)):
+            raise ValueError(f"errors of shape {self.errors.shape} for {len(self.chunk_counts)} windows")
+        for name, array in (("logits", self.logits), ("levels", self.levels_dbfs), ("errors", self.errors)):
             if array.dtype != np.float32:
                 raise ValueError(f"{name} are {array.dtype}; expected float32")
 
@@ -136,3 +160,7 @@ class Scored:
     @property
     def chunks(self) -> int:
         return len(self.logits)
+
+    @property
+    def rank(self) -> Rank:
+        return Rank.of(self.chunks, self.errors)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
-from block.decisions import is_silent, label_recording, score_labels
+from block.decisions import find_uncertain_windows, is_silent, label_recording, score_labels
 from block.formatting import count
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
-from block.settings import DecisionSettings, SettingsError, WindowSettings
+from block.settings import SCORE_FUNCTIONS, DecisionSettings, SettingsError, WindowSettings
 from block.windows import Layout, lay_out_windows_ms
 
 
@@ -33,9 +34,9 @@ def relabel(
 ) -> list[LabeledRecording]:
     """Return the labels that a run with `decisions` would give to `recordings`, in their order.
 
-    From scores of exact mode, the labels equal those of a new run. In fast mode (`LabeledRecording.mode`), windows near
-    a threshold or a rival were computed exactly for the settings of that run, not for these. Raise SettingsError if a
-    recording has no scores, or if `decisions` needs a window that was skipped as silent.
+    From scores of exact mode, the labels equal those of a new run. In fast mode, `find_uncertain` names the windows
+    that a new run would compute exactly. Raise SettingsError if a recording has no scores, or if `decisions` needs a
+    window that was skipped as silent.
     """
     by_content: dict[str, list[int]] = {}
     for at, recording in enumerate(recordings):
@@ -71,6 +72,23 @@ def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings)
     heard = select_heard(scored, decisions)
     scores = score_labels(heard.logits, heard.chunk_counts, decisions)
     return label_recording(0, "", scored.value_rate_hz, layout, heard.chunk_counts, scores, decisions, scored.mode)
+
+
+def find_uncertain(
+    scored: Scored, windows: WindowSettings, decisions: DecisionSettings, trusts_unknown: bool = False
+) -> npt.NDArray[np.bool_]:
+    """Return which windows have fast scores whose error could change a label. Shape: `(windows,)`.
+
+    These include all fast scores of unknown error, unless `trusts_unknown`.
+    """
+    errors = scored.errors[:, SCORE_FUNCTIONS.index(decisions.score_function)]
+    errors = np.where(np.isinf(errors), 0, errors) if trusts_unknown else errors
+    if not errors.any():
+        return np.zeros(scored.windows, dtype=bool)
+    heard = select_heard(scored, decisions)
+    scores = score_labels(heard.logits, heard.chunk_counts, decisions)
+    cells = lay_out_recording(scored.values, scored.value_rate_hz, windows).cells
+    return find_uncertain_windows(scores, errors, np.array(heard.chunk_counts) > 0, cells, decisions.labels)
 
 
 def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:

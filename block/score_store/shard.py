@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from block.runtime.atomic_file import commit
 from block.runtime.regular_file import open_regular
-from block.score_store.records import Key, Scored
-from block.settings import SettingsError
+from block.score_store.records import Errors, Key, Rank, Scored
+from block.settings import EXACT, SCORE_FUNCTIONS, SettingsError
 
 PREFIX, SUFFIX, TEMPORARY = "scores-", ".parquet", ".tmp"
 KEY, CLASS_NAMES = b"ast_score_store", b"class_names"
+ERRORS = tuple(f"{function}_errors" for function in SCORE_FUNCTIONS)
 GROUP_CHUNKS = 512  # the size of a row group: about 1 MB of logits of 527 classes
 
 
@@ -93,7 +94,7 @@ def write_shard(folder: Path, key: Key, class_names: Sequence[str], rows: Sequen
     pa = need_pyarrow()
     stem = f"{PREFIX}{key.digest}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     temporary, path = folder / f"{stem}{TEMPORARY}", folder / f"{stem}{SUFFIX}"
-    schema = _make_schema(key, class_names)
+    schema = _make_schema(key, class_names, has_errors=key.mode != EXACT)
     # Logits rarely repeat and hardly compress: dictionaries and codecs would only cost time.
     options = {"use_dictionary": ["content", "mode"], "compression": "none", "write_statistics": False}
     try:
@@ -131,13 +132,13 @@ def _sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ShardRow:
-    """A recording's row, at `position` in a row `group` of `shard`, and its number of chunks."""
+    """A recording's row, at `position` in a row `group` of `shard`, and its rank."""
 
     shard: Shard
     group: int
     position: int
     content: str
-    chunks: int
+    rank: Rank
 
 
 class Shard:
@@ -147,14 +148,15 @@ class Shard:
         self.path = path
         with _open(path) as opened:
             self.head = _parse_head(opened.schema_arrow.metadata)
-            if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names)):
+            has_errors = ERRORS[0] in opened.schema_arrow.names
+            if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names, has_errors)):
                 raise ShardError("it doesn't have the columns of a score store")
             lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
             places = [(group, position) for group, length in enumerate(lengths) for position in range(length)]
-            rows = opened.read(columns=["content", "pieces"]).to_pylist()
+            read = opened.read(columns=["content", "pieces", "mode", "piece_counts", *(ERRORS if has_errors else ())])
             self.rows = [
-                ShardRow(self, group, position, row["content"], row["pieces"])
-                for (group, position), row in zip(places, rows, strict=True)
+                ShardRow(self, group, position, row["content"], Rank.of(row["pieces"], _parse_errors(row)))
+                for (group, position), row in zip(places, read.to_pylist(), strict=True)
             ]
 
     def read(self, group: int) -> list[Scored]:
@@ -172,12 +174,13 @@ def _parse_head(metadata: dict[bytes, bytes] | None) -> ShardHead:
     return ShardHead(Key.from_json(metadata[KEY]), tuple(names))
 
 
-def _make_schema(key: Key, class_names: Sequence[str]) -> Any:
+def _make_schema(key: Key, class_names: Sequence[str], has_errors: bool) -> Any:
     pa = need_pyarrow()
     fields = [
         ("content", pa.string()), ("values", pa.int64()), ("rate_numerator", pa.int64()),
         ("rate_denominator", pa.int64()), ("mode", pa.string()), ("pieces", pa.int32()),
         ("piece_counts", pa.list_(pa.int32())), ("levels_dbfs", pa.list_(pa.float32())),
+        *((name, pa.list_(pa.float32())) for name in (ERRORS if has_errors else ())),
         ("logits", pa.list_(pa.list_(pa.float32(), len(class_names)))),
     ]  # fmt: skip
     metadata = {KEY: key.to_json().encode(), CLASS_NAMES: json.dumps(list(class_names)).encode()}
@@ -197,9 +200,19 @@ def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
         [row.value_rate_hz.numerator for row in rows], [row.value_rate_hz.denominator for row in rows],
         [row.mode for row in rows], [row.chunks for row in rows],
         [row.chunk_counts for row in rows], [row.levels_dbfs for row in rows],
+        *([row.errors[:, at] for row in rows] for at, name in enumerate(ERRORS) if name in schema.names),
     ]  # fmt: skip
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=False)]
+    fields = [schema.field(at) for at in range(len(columns))]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
     return pa.Table.from_arrays([*arrays, logits], schema=schema)
+
+
+def _parse_errors(row: dict[str, Any]) -> Errors:
+    """Return the errors of a row. Fast scores of block 0.1.0 have none: they are unknown, except for exact rows."""
+    if ERRORS[0] in row:
+        return np.array([row[name] for name in ERRORS], np.float32).T
+    unknown = 0 if row["mode"] == EXACT else np.inf
+    return np.full((len(row["piece_counts"]), len(ERRORS)), unknown, np.float32)
 
 
 def _parse_rows(table: Any, classes: int) -> list[Scored]:
@@ -214,7 +227,7 @@ def _parse_rows(table: Any, classes: int) -> list[Scored]:
         Scored(
             row["content"], row["values"], Fraction(row["rate_numerator"], row["rate_denominator"]),
             tuple(row["piece_counts"]), np.array(row["levels_dbfs"], np.float32),
-            logits[end - row["pieces"] : end], row["mode"],
+            logits[end - row["pieces"] : end], row["mode"], _parse_errors(row),
         )
         for row, end in zip(rows, ends, strict=True)
     ]  # fmt: skip

@@ -102,16 +102,16 @@ class ScoreStore:
             return {*self._index.rows, *self._pending}
 
     def add(self, scored: Scored) -> None:
-        """Add `scored` unless at least as many chunks of its content are stored. Raise ValueError if it doesn't fit.
+        """Add `scored` unless scores of its content with the same or a higher rank are stored.
 
-        Most calls don't wait for the disk.
+        Raise ValueError if it doesn't fit. Most calls don't wait for the disk.
         """
         if scored.logits.shape[1] != len(self.class_names):
             raise ValueError(f"logits of {scored.logits.shape[1]} classes; the store has {len(self.class_names)}")
         with self._lock:
             pending = self._pending.get(scored.content)
-            stored = self._index.count_chunks(scored.content) if pending is None else pending.chunks
-            if self.write_error or stored >= scored.chunks:
+            stored = self._index.get_rank(scored.content) if pending is None else pending.rank
+            if self.write_error or stored >= scored.rank:
                 return
             self._pending[scored.content] = scored
             # Count silent windows too: otherwise, recordings of only silence would never be written.

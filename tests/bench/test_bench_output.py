@@ -92,7 +92,7 @@ def test_the_json_has_every_round_and_the_derived_values(results: Results, tmp_p
     run = content["checkpoints"][0]["runs"][0]
     assert run["outside_forward_share"] == pytest.approx(0.04)
     assert run["gemm_bound_share"] == pytest.approx(20 * 251e9 / 200e9 / 25)
-    assert content["checkpoints"][0]["long_runs"][0]["audited"] == 114
+    assert content["checkpoints"][0]["long_runs"][0]["audited"] == 162
     assert content["left_out"] == ["openvino: not installed"]
 
 

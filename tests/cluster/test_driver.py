@@ -164,6 +164,21 @@ def test_fast_recordings_are_listed_and_each_workers_audit_is_reported(reporter:
     assert run.audit_lines() == ["a: fast mode: 70 windows agree"]
 
 
+def test_recordings_that_an_earlier_run_labeled_in_fast_mode_are_listed(reporter: FakeReporter) -> None:
+    done = [RecordingResult(1, DONE, "labeled before", mode="fast"), RecordingResult(2, DONE, "labeled before")]
+    run = driver(reporter, [Report("a", done)])
+    summary = run.label(items(1, 2))
+    assert (summary.done, summary.fast_done) == ([1, 2], [1])
+
+
+def test_a_fall_back_is_known_when_the_results_of_its_report_are_kept(reporter: FakeReporter) -> None:
+    run = driver(reporter, [Report("a", [outcome(1)], has_fallen_back=True)])
+    known: list[bool] = []
+    run.keep = lambda result: known.append(run.has_fallen_back)
+    run.label(items(1))
+    assert known == [True]
+
+
 def test_only_reports_are_unpacked() -> None:
     import pickle
 

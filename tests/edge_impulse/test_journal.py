@@ -8,6 +8,7 @@ import re
 import stat
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ def test_only_recordings_that_were_written_are_recorded_as_done(tmp_path: Path) 
             pass
 
     journal = open_journal(tmp_path / "journal")
-    sink = JournaledSink(Sink(), journal)
+    sink = JournaledSink(Sink(), journal, SimpleNamespace(has_fallen_back=False))  # type: ignore[arg-type]
     for recording_id in (1, 2):
         labeled = LabeledRecording(recording_id, "a", 1, 1.0, (Segment(0, 1, "a", 1.0),), 1)
         try:
@@ -171,6 +172,32 @@ def test_only_recordings_that_were_written_are_recorded_as_done(tmp_path: Path) 
     sink.give_up(3)
     journal.close()
     assert read_done(tmp_path / "journal") == {1}
+
+
+def test_a_resumed_run_knows_which_labels_are_from_fast_mode_and_that_it_fell_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    labeler = SimpleNamespace(has_fallen_back=False)
+    journal = open_journal(path)
+    sink = JournaledSink(SimpleNamespace(write=lambda labeled: None), journal, labeler)  # type: ignore[arg-type]
+    for recording_id, mode in ((1, "fast merged"), (2, "exact"), (3, "exact")):
+        labeler.has_fallen_back = recording_id == 3
+        sink.write(LabeledRecording(recording_id, "a", 1, 1.0, (Segment(0, 1, "a", 1.0),), 1, mode))
+    journal.close()
+    again = open_journal(path)
+    again.close()
+    assert (again.done, again.fast_done, again.has_fallen_back) == ({1, 2, 3}, {1}, True)
+    other = open_journal(path, job="0123")
+    other.add(1)
+    other.close()
+    assert (other.fast_done, other.has_fallen_back) == (set(), False)
+    # Another job replaced the labels since.
+    later = open_journal(path)
+    later.end()
+    later.close()
+    assert (later.fast_done, later.has_fallen_back) == (set(), True)
+    last = open_journal(path)
+    last.close()
+    assert (last.done, last.has_fallen_back) == (set(), False)
 
 
 def test_a_journal_is_not_executable_or_writable_by_others(tmp_path: Path) -> None:

@@ -430,9 +430,10 @@ def make_labeled_sample(**metadata: str) -> dict[str, Any]:
 
 
 def test_a_sample_labeled_by_the_same_job_is_done_and_its_audio_is_not_downloaded() -> None:
-    client = FakeClient(make_labeled_sample())
-    with pytest.raises(RecordingDone):
+    client = FakeClient(make_labeled_sample(ast_mode="fast merged"))
+    with pytest.raises(RecordingDone) as done:
         make_project(client).fetch(7, print)
+    assert done.value.mode == "fast merged"
     assert [path for _, path, _ in client.calls] == ["/api/1/raw-data/7"]
 
 

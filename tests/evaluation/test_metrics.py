@@ -133,3 +133,9 @@ def test_confusion_counts_a_clip_in_the_row_of_each_of_its_labels() -> None:
     found = count_confusion(truth, np.array([0, 0, -1, 1, 2]), 3)
     assert found.tolist() == [[2, 0, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]]
     assert count_confusion(truth[:0], np.array([], int), 3).tolist() == [[0] * 4] * 3
+
+
+def test_an_interval_leaves_out_2_5_percent_of_the_draws_on_each_side() -> None:
+    draws = np.random.default_rng(0).permutation(np.arange(1001.0))
+    found = estimate(np.concatenate([[500.0], draws]))
+    assert (found.low, found.high) == (25.0, 975.0)

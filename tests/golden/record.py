@@ -145,10 +145,10 @@ def _pin(path: str) -> None:
     """Make fast mode take `path`: which path is fastest, and whether it tries int8, depends on the machine."""
     if not path:
         return
-    from block.labeling import agreement, fast_labeler
+    from block.labeling import fast_labeler, path_choice
     from block.model import classifier, int8_support
 
-    def choose(trials: Iterable[agreement.Trial], *_: float) -> agreement.Trial:
+    def choose(trials: Iterable[path_choice.Trial], *_: float) -> path_choice.Trial:
         return next(one for one in trials if one.path == path)
 
     support = int8_support.Int8Support(127) if "int8" in path else int8_support.Int8Support(0, "pinned")

@@ -17,9 +17,9 @@ from block.model.checkpoint import CheckpointError, find_checkpoint
 from block.model.classifier import Classifier, Logits
 from block.model.device import choose_device
 from block.recording import LabeledRecording, Recording, RecordingError
-from block.score_store import Key, ScoreStore, relabel
+from block.score_store import Key, Scored, ScoreStore, relabel
 from block.settings import EXACT, AuditSettings, ComputeSettings, WindowSettings
-from tests.labeling.test_fast_labeler import FAST, StubLabeler, recording, stub
+from tests.labeling.test_fast_labeler import FAST, StubLabeler, recording, stub, told
 from tests.score_store.labelers import Counting, decisions, key, make_labeler, sound
 
 SOUNDS = [sound(4.3), sound(0.4, identity=2), sound(5.0, 8000, 3), sound(3.05, 22050, 4), sound(2.2, identity=5)]
@@ -270,7 +270,8 @@ def test_a_fast_store_returns_recordings_with_their_mode_and_scores(tmp_path: Pa
     assert labeler.asked == []
     assert isinstance(again.labeler, FastLabeler)
     assert again.labeler.fast_ids == plain.fast_ids
-    assert again.labeler.describe_audit() == []
+    (line,) = again.labeler.describe_audit()
+    assert "windows kept the stored scores of a fast path, which this run didn't audit" in line
 
 
 def test_logits_stored_in_fast_mode_are_the_ones_behind_the_scores(tmp_path: Path) -> None:
@@ -289,6 +290,58 @@ def test_logits_stored_in_fast_mode_are_the_ones_behind_the_scores(tmp_path: Pat
                 prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.chunk_counts,
                 scores, labeler.decisions, one.mode,
             )  # fmt: skip
+
+
+def test_stored_fast_scores_give_exact_labels_at_another_threshold(tmp_path: Path) -> None:
+    """The error is the same everywhere, so the audit knows it."""
+
+    def at(threshold: float) -> StubLabeler:
+        labels = tuple(replace(one, threshold=threshold) for one in stub().decisions.labels)
+        settings = replace(stub().decisions, labels=labels)
+        return replace(stub(noise=lambda window: 0.3, slow_s=2e-3), decisions=settings, asked=[])
+
+    for threshold in (0.5, 0.7241, 0.31, 0.5):
+        labeler = at(threshold)
+        stored = fast(tmp_path, labeler)
+        labeled = [one for first in (1, 51, 101) for one in stored.label(block(first))]  # type: ignore[arg-type]
+        stored.store.close()
+        exact = [one for first in (1, 51, 101) for one in at(threshold).label(block(first))]  # type: ignore[arg-type]
+        assert told(labeled) == told(exact)
+        assert f"fast {FAST}" in {one.mode for one in labeled}
+    assert labeler.asked == [], "the first run computed all that this threshold needs"
+
+
+def test_after_a_fall_back_stored_scores_of_the_fast_path_are_not_used(tmp_path: Path) -> None:
+    noise, wrong = (lambda window: 1e-4), (lambda window: 9.0 * (-1) ** window)
+    before = fast(tmp_path, stub(noise=noise, slow_s=3e-3))
+    before.label(block(1))  # type: ignore[arg-type]
+    assert before.labeler.fast_ids
+    before.store.close()
+    labeler = stub(noise=lambda window: noise(window) if window < 1_010_000 else wrong(window), slow_s=3e-3)
+    stored = fast(tmp_path, labeler)
+    stored.label(block(51))  # type: ignore[arg-type]
+    stored.label(block(101))  # type: ignore[arg-type]
+    assert stored.has_fallen_back
+    labeled = stored.label(block(1))  # type: ignore[arg-type]
+    assert {one.mode for one in labeled} == {EXACT}
+    assert labeled == stub().label(block(1))  # type: ignore[arg-type]
+    stored.store.close()
+    again = fast(tmp_path, stub())
+    assert {again.store.find(f"{at:064x}").mode for at in range(1, 51)} == {EXACT}  # type: ignore[union-attr]
+
+
+def test_fast_scores_of_unknown_error_are_computed_again(tmp_path: Path) -> None:
+    (one,) = block(1, count=1)
+    unknown = Scored(
+        f"{1:064x}", 1000, one.value_rate_hz, (1,) * 10, np.zeros(10, np.float32),  # type: ignore[attr-defined]
+        np.zeros((10, 4), np.float32), "fast merged",
+    )  # fmt: skip
+    stored = fast(tmp_path, labeler := stub())
+    stored.store.add(unknown)
+    (labeled,) = stored.label([one])  # type: ignore[list-item]
+    assert len(labeler.asked) >= 10
+    assert labeled.mode == EXACT, "so few windows are all in the opening audit"
+    assert stored.store.find(unknown.content).mode == EXACT  # type: ignore[union-attr]
 
 
 def test_silent_recordings_are_stored_in_fast_mode_too(tmp_path: Path) -> None:

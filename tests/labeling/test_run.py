@@ -243,9 +243,10 @@ def test_a_successful_recording_resets_the_count_of_lost_ones() -> None:
 
 
 def test_done_and_skipped_recordings_are_counted_separately() -> None:
-    studio = FakeStudio(trouble={1: RecordingDone("labeled before"), 2: RecordingSkipped("it is disabled")})
-    summary, told = run(studio, FakeLabeler(), [1, 2, 3])
-    assert (summary.done, summary.skipped, summary.labeled) == ([1], [2], [3])
+    done = {1: RecordingDone("labeled before"), 4: RecordingDone("labeled before", "fast merged")}
+    studio = FakeStudio(trouble={**done, 2: RecordingSkipped("it is disabled")})
+    summary, told = run(studio, FakeLabeler(), [1, 2, 3, 4])
+    assert (summary.done, summary.fast_done, summary.skipped, summary.labeled) == ([1, 4], [4], [2], [3])
     assert not summary.unlabeled
     assert told.lines[0] == ("skipped", 1, "labeled before")
 

@@ -72,7 +72,9 @@ class StubEngine:
     def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
         return Progress(total, verbose, budget=TimeBudget(max_hours))
 
-    def load_labeler(self, progress: Progress, stored: bool = False, explain: bool = False) -> StubLabeler:
+    def load_labeler(
+        self, progress: Progress, stored: bool = False, explain: bool = False, exact_only: bool = False
+    ) -> StubLabeler:
         return StubLabeler(self.job)
 
 
