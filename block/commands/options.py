@@ -139,8 +139,8 @@ OPTIONS = (
            "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
-           "share of windows, 0 to 1, that must get the same label in fast mode as in exact mode; if audits show that it "
-           "is lower, the rest is labeled in exact mode",
+           "share of windows, 0 to 1, that must get the same label in fast mode as in exact mode; if audits show that "
+           "it is lower, the rest is labeled in exact mode",
            _confidence, "SHARE"),
     Option("max-hours", "float", None,
            "time budget: warn early if the run will take longer, but don't stop it (default: off)", _hours, "HOURS"),

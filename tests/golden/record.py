@@ -44,6 +44,7 @@ PRELOAD = [
 ]  # fmt: skip
 MODIFIED_NS = 1_700_000_000 * 10**9
 LOGITS = "logits.npy"
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 # Not part of the results: input, locks, and score stores, whose logits are kept separately.
 LEFT_OUT = ("audio/", "scores/", "out/scores/", "report/scores/", "report/report.html", "annotations.csv", "ids.json")
 
@@ -161,7 +162,7 @@ def _keep(found: Mapping[str, Any], folder: Path, target: Path) -> None:
     """Write results and files of a run into `target`, without anything that differs between runs."""
     target.mkdir(parents=True)
     for name, content in found.items():
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        text = RUN_ID.sub("RUN", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         # Request bodies are JSON inside JSON.
         (target / name).write_text(text.replace(f'\\"{__version__}\\"', '\\"VERSION\\"'), encoding="utf-8")
     for path in sorted(folder.rglob("*")):
