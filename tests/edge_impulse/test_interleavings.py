@@ -105,12 +105,15 @@ def test_a_server_that_replaces_metadata_leaves_a_window_for_calls_slower_than_t
     assert any(find_owner_of(end.stored) is LabelOwner.PERSON for end in ends)
 
 
-@pytest.mark.slow
-def test_three_jobs_end_like_two(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kills", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_three_jobs_end_whole_or_one_says_that_another_is_at_work(kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With the limits that ship, there are too many states.
     monkeypatch.setattr(write_protocol, "PAUSES", 1)
-    monkeypatch.setattr(write_protocol, "TRIES", 2)
+    monkeypatch.setattr(write_protocol, "TRIES", 1)
     advance.cache_clear()
-    for end in search(start(finished("0"), "A", "B", "C"), merges=True):
+    ends = list(search(start(finished("0"), "A", "B", "C", kills=kills), merges=True))
+    advance.cache_clear()
+    assert len(ends) > 50
+    for end in ends:
         assert find_owner_of(end.stored) is not LabelOwner.PERSON, end
-        assert is_whole(end.stored) or "failed" in {player.outcome for player in end.players}, end
-    advance.cache_clear()
+        assert is_whole(end.stored) or {"failed", "killed"} & {player.outcome for player in end.players}, end
