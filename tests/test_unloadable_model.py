@@ -175,8 +175,8 @@ BROKEN = {
     "requests, another file of that name": (
         "requests",
         "",
-        "the block can't be imported (AttributeError: module 'requests' has no attribute 'exceptions'; it was imported "
-        "from ",
+        "the block can't be imported (No module named 'requests.adapters'; 'requests' is not a package; it was "
+        "imported from ",
     ),
 }
 

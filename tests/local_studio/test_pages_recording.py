@@ -403,7 +403,7 @@ def test_the_page_of_an_unreadable_file_says_why(pages: Pages) -> None:
     pages.project.scan()
     (sample,) = pages.project.samples()
     text = pages.page(f"/recordings/{sample.id}")
-    assert "can't be read" in text
+    assert "can’t be read" in text
     assert "data-recording" not in text
     assert pages.get(f"/recordings/{sample.id}/spectrogram.png").status_code == 400
 
