@@ -9,8 +9,8 @@ before each of these steps, and does the next one only if no one else has change
     done        labels and metadata are both this run's
 
 Otherwise another job is at work on the sample. The run that started last continues or begins again; an earlier one
-waits for it first. After `TRIES` tries and `PAUSES` pauses, the sample fails: its labels are then those of one job, or
-announced, and the next run labels the sample again.
+waits for it first. After `WRITES` writes and `PAUSES` pauses, the sample fails: its labels are then those of one job,
+or announced, and the next run labels the sample again.
 
 This module does no I/O: `write_labels` yields one request at a time, and the caller sends the result back.
 """
@@ -27,7 +27,7 @@ from block.edge_impulse.label_owner import ANNOUNCED, JOB, SEGMENTS, fingerprint
 from block.edge_impulse.sample import Sample
 from block.recording import RecordingError
 
-TRIES, PAUSES = 3, 3
+WRITES, PAUSES = 9, 3  # without another job, two writes: labels, and the metadata that describes them
 PAUSE_S = 2.0  # a run that started earlier waits this long for a later one, which needs five calls to finish
 DONE = " done"  # follows the run's id in an announcement once the labels are described
 OTHER_JOB = "another job is labeling this sample; to make sure that it's labeled, run this job again later"
@@ -100,7 +100,7 @@ def write_labels(run_id: str, compose: Callable[[Sample], NewLabels]) -> Steps:
     ours: dict[str, str] = {}  # announcements of this run; another job may have removed them from the metadata
     new: NewLabels | None = None
     described = ""  # the fingerprint in the metadata before this run changed them
-    tries = pauses = 0
+    writes = pauses = 0
     while True:
         found = yield Read()
         assert found is not None
@@ -115,13 +115,13 @@ def write_labels(run_id: str, compose: Callable[[Sample], NewLabels]) -> Steps:
                 pauses += 1
                 yield Pause()
                 continue
-            if fingerprint(found.structured_labels) == new.digest:
-                ours[new.announced_as] = run_id + DONE
-                yield WriteMetadata({**sample.metadata, **new.metadata, SEGMENTS: new.digest, **ours})
-                continue
-            if tries == TRIES:
+            if writes == WRITES:
                 raise RecordingError(OTHER_JOB)
-        tries += 1
+        writes += 1
+        if new is not None and fingerprint(found.structured_labels) == new.digest:
+            ours[new.announced_as] = run_id + DONE
+            yield WriteMetadata({**sample.metadata, **new.metadata, SEGMENTS: new.digest, **ours})
+            continue
         new = compose(sample)
         described = {**found.metadata, **new.announcement}.get(SEGMENTS, "")
         ours[new.announced_as] = run_id

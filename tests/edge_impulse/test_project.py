@@ -194,6 +194,19 @@ def test_a_sample_that_a_later_run_has_labeled_meanwhile_fails() -> None:
     assert client.fields["structuredLabels"] == theirs
 
 
+@pytest.mark.parametrize("lost", ["metadata", "structuredLabels"])
+def test_a_sample_that_does_not_keep_what_was_written_fails_after_a_few_tries(lost: str) -> None:
+    def forget(fields: dict[str, Any], method: str, path: str) -> None:
+        fields.pop(lost, None)
+
+    client = FakeClient(interfere=forget)
+    project = make_project(client)
+    project.fetch(7, print)
+    with pytest.raises(RecordingError, match="another job is labeling this sample"):
+        project.write(LABELED)
+    assert len(find_posts(client)) < 20
+
+
 def test_a_sample_whose_labels_a_person_changes_right_after_they_were_written_is_skipped() -> None:
     theirs = [{"startIndex": 0, "endIndex": 15999, "label": "dog"}]
 
