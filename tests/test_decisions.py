@@ -113,6 +113,16 @@ def test_classes_renamed_to_one_name_compete_separately() -> None:
     assert decide_cells(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
 
+def test_the_minimum_length_of_a_segment_is_in_milliseconds_of_the_recording() -> None:
+    layout = lay_out_windows(3000, 1000, 1000)
+    scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
+    labels = (label(0, "dog"), label(1, "cat"))
+    for min_ms, names in ((499, ["dog", "cat", "dog"]), (500, ["dog", "cat", "dog"]), (501, ["cat"])):
+        settings = DecisionSettings(labels, min_segment_ms=min_ms)
+        found = label_recording(1, "r1", Fraction(2000), layout, [1, 1, 1], scores, settings)
+        assert [segment.label for segment in found.segments] == names
+
+
 def test_neighbors_of_one_label_merge_with_the_length_weighted_mean_score() -> None:
     cells = lay_out_windows(10, 4, 4).cells
     decisions = [Decision("a", 0.5), Decision("a", 0.9), Decision("b", 0.7)]

@@ -33,6 +33,15 @@ def test_fast_mode_is_suggested_only_if_it_can_be_faster(fill: Fill, mode: str, 
     assert ("--mode fast" in suggest_speedups(job(mode, fill), device)) is named
 
 
+@pytest.mark.parametrize(("mode", "larger"), [("exact", "larger windows"), ("fast", "larger windows, in exact mode")])
+def test_larger_windows_are_suggested_if_the_model_can_hear_more_at_once(mode: str, larger: str) -> None:
+    small = job(mode)
+    limit_ms = small.checkpoint.front_end.limit_values // 16  # values per millisecond
+    for size_ms, suggested in ((limit_ms - 1, True), (limit_ms + 1, False)):
+        found = suggest_speedups(replace(small, windows=WindowSettings(size_ms, size_ms)), "cpu")
+        assert (larger in found) is suggested
+
+
 def test_the_fill_option_is_used_and_written_to_the_metadata() -> None:
     arguments = ["--data-ids-file", "ids.json", "--model", EMBEDDED]
     for more, fill in (((), "pad"), (("--fill", "repeat"), "repeat"), (("--fill", ""), "pad")):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import DEFAULT, Checkpoint, CheckpointError, FrontEnd, find_checkpoint
+from block.model.checkpoint import DEFAULT, Checkpoint, CheckpointError, FrontEnd, find_checkpoint, read_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device
 from block.runtime.hashing import LARGE_BYTES, MEMORY
@@ -200,6 +200,12 @@ def test_weights_that_do_not_match_their_config_are_refused_before_they_are_load
     edit(copy / "config.json", **changes)
     with pytest.raises(CheckpointError, match=f"model.safetensors does not match its config.json: .*{message}"):
         find_checkpoint(str(copy))
+
+
+@pytest.mark.parametrize(("name", "value"), [("mean", 1e6), ("mean", -1e6), ("std", 1e6), ("std", -1e6), ("std", 1e-6)])
+def test_a_mean_or_deviation_at_its_limit_is_accepted(copy: Path, name: str, value: float) -> None:
+    edit(copy / "preprocessor_config.json", **{name: value})
+    assert getattr(read_checkpoint(copy).front_end, name) == value
 
 
 def test_weights_with_a_missing_tensor_are_refused_when_they_are_loaded(copy: Path) -> None:
