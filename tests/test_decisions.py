@@ -253,6 +253,15 @@ def test_windows_are_uncertain_if_their_cell_is_and_exact_ones_are_not() -> None
     assert not find_uncertain_windows(scores, np.zeros(5), heard, cells, labels).any()
 
 
+def test_a_silent_window_adds_nothing_to_the_error_of_the_cell_that_it_shares() -> None:
+    cells = lay_out_windows(10, 5, 3).cells
+    scores = np.array([[0.0], [0.9], [0.0]])
+    heard = np.array([False, True, False])
+    # The mean of the heard window and a silent one is 0.45, with an error of 0.1.
+    found = find_uncertain_windows(scores, np.array([0.0, 0.2, 0.0]), heard, cells, [label(0, "a", 0.5)])
+    assert found.tolist() == [False, True, False]
+
+
 def test_exact_and_silent_cells_are_certain() -> None:
     labels = [label(0, "a"), label(1, "b")]
     scores = np.array([[0.2, 0.2], [0.2, 0.2], [0.2, 0.2]])
