@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from block.commands.options import parse, read_job
-from block.labeling.job import Job, build_metadata, compute_fingerprint, suggest_speedups
+from block.labeling.job import Job, build_metadata, compute_fingerprint, print_job, suggest_speedups
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
@@ -52,6 +52,12 @@ def test_the_fill_option_is_used_and_written_to_the_metadata() -> None:
             build_metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"]
             == fill
         )
+
+
+@pytest.mark.parametrize(("fill", "named"), [("pad", False), ("repeat", True)])
+def test_a_fill_other_than_the_usual_is_printed(fill: Fill, named: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    print_job(job(fill=fill), "0" * 64)
+    assert capsys.readouterr().out.rstrip().endswith(", filled by repeat") is named
 
 
 def test_labels_that_cannot_win_cause_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
