@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from torchaudio.functional import resample as whole_resample
 
 from block import audio
 from block.audio import compute_stretch, decode
+from block.audio_readers import open_pcm
+from block.containers.inspect import inspect
 from block.containers.structure import AudioCutOff
 from block.recording import RecordingError, Waveform
 from block.resampling import compute_context, compute_resampled_length, find_resampling_ratio, resample
@@ -380,3 +383,13 @@ def test_an_hour_needs_memory_for_its_file_its_waveform_and_a_few_mb(rate: int, 
     file_bytes, waveform_bytes = 3600 * rate * channels * 2, 3600 * 16000 * 4
     more = peak_bytes(3600, rate, channels) - peak_bytes(60, rate, channels)
     assert more <= file_bytes + waveform_bytes + 50e6
+
+
+def test_compressed_audio_is_not_opened_as_uncompressed(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(1000), 16000)
+    with path.open("rb") as file:
+        structure = replace(inspect(file), pcm=None)
+        with pytest.raises(RecordingError, match=r"the audio is compressed \(.*\); expected uncompressed WAV"):
+            with open_pcm(file, structure):
+                pass

@@ -113,6 +113,16 @@ def test_classes_renamed_to_one_name_compete_separately() -> None:
     assert decide_cells(np.array([[0.3, 0.3, 0.4]]), ALL_HEARD[:1], labels, "other") == [Decision("dog", 0.4)]
 
 
+def test_the_minimum_length_of_a_segment_is_in_milliseconds_of_the_recording() -> None:
+    layout = lay_out_windows(3000, 1000, 1000)
+    scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
+    labels = (label(0, "dog"), label(1, "cat"))
+    for min_ms, names in ((499, ["dog", "cat", "dog"]), (500, ["dog", "cat", "dog"]), (501, ["cat"])):
+        settings = DecisionSettings(labels, min_segment_ms=min_ms)
+        found = label_recording(1, "r1", Fraction(2000), layout, [1, 1, 1], scores, settings)
+        assert [segment.label for segment in found.segments] == names
+
+
 def test_neighbors_of_one_label_merge_with_the_length_weighted_mean_score() -> None:
     cells = lay_out_windows(10, 4, 4).cells
     decisions = [Decision("a", 0.5), Decision("a", 0.9), Decision("b", 0.7)]
@@ -241,6 +251,15 @@ def test_windows_are_uncertain_if_their_cell_is_and_exact_ones_are_not() -> None
     found = find_uncertain_windows(scores, errors, heard, cells, labels)
     assert found.tolist() == [False, True, False, False, False]
     assert not find_uncertain_windows(scores, np.zeros(5), heard, cells, labels).any()
+
+
+def test_a_silent_window_adds_nothing_to_the_error_of_the_cell_that_it_shares() -> None:
+    cells = lay_out_windows(10, 5, 3).cells
+    scores = np.array([[0.0], [0.9], [0.0]])
+    heard = np.array([False, True, False])
+    # The mean of the heard window and a silent one is 0.45, with an error of 0.1.
+    found = find_uncertain_windows(scores, np.array([0.0, 0.2, 0.0]), heard, cells, [label(0, "a", 0.5)])
+    assert found.tolist() == [False, True, False]
 
 
 def test_exact_and_silent_cells_are_certain() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from block.labeling.job import format_labels
 from block.labels import LabelError, LabelOfInterest, describe_unreachable_labels, parse_labels
+from block.ontology import load_audioset
 from tests.conftest import NAMES, SHARED
 
 
@@ -197,6 +198,7 @@ def test_classes_that_differ_only_in_case_are_below_what_either_is_below() -> No
         ("Animal* (0.3), Dog", []),  # with a low score, a dog can still win
         ("Animal* (0.1), Dog (0.1)", ["list 'Dog' first"]),
         ("Dog*, Dog (dog)", ["'dog' will never be used"]),
+        ("Animal*, Dog*, Dog (puppy)", ["'Dog' will never", "'puppy' will never be used: 'Animal*' comes first"]),
         ("Animal* (x), Dog (x)", []),  # it gets the same name
         ("Human sounds*, Speech, Speech*, Dog", ["'Speech' will never be used", "list 'Speech*' first"]),
     ],
@@ -205,6 +207,13 @@ def test_a_label_that_can_never_win_is_reported(text: str, said: list[str]) -> N
     told = describe_unreachable_labels(parse_labels(text, NAMES, 0.2))
     assert len(told) == len(said)
     assert all(part in line for part, line in zip(said, told, strict=True))
+
+
+def test_at_most_three_names_with_a_star_are_suggested() -> None:
+    names = [node.name for node in load_audioset().nodes.values()]
+    with pytest.raises(LabelError) as caught:
+        parse_labels("Musical instrumnt*", names, 0.2)
+    assert str(caught.value).count("*'") == 1 + 3, "the one that was typed, and the suggestions"
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs AudioSet's list of classes")

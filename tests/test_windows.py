@@ -102,6 +102,11 @@ def test_a_stride_of_less_than_a_value_fails_and_names_the_rate() -> None:
         lay_out_windows_ms(1000, Fraction(100), 1000, 1)
 
 
+def test_one_window_more_than_a_million_is_refused_with_their_number() -> None:
+    with pytest.raises(RecordingError, match="gives 1000001 windows; expected at most 1000000"):
+        lay_out_windows_ms(1_000_025, Fraction(1000), 25, 1)
+
+
 @given(st.integers(1, 10**6), st.integers(1, 5000))
 def test_chunks_are_the_fewest_that_fit_and_tile_the_window_evenly(length: int, limit: int) -> None:
     parts = list(split_into_chunks(length, limit))

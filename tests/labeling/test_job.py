@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from block.commands.options import parse, read_job
-from block.labeling.job import Job, build_metadata, compute_fingerprint, suggest_speedups
+from block.labeling.job import Job, build_metadata, compute_fingerprint, print_job, suggest_speedups
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
@@ -33,6 +33,15 @@ def test_fast_mode_is_suggested_only_if_it_can_be_faster(fill: Fill, mode: str, 
     assert ("--mode fast" in suggest_speedups(job(mode, fill), device)) is named
 
 
+@pytest.mark.parametrize(("mode", "larger"), [("exact", "larger windows"), ("fast", "larger windows, in exact mode")])
+def test_larger_windows_are_suggested_if_the_model_can_hear_more_at_once(mode: str, larger: str) -> None:
+    small = job(mode)
+    limit_ms = small.checkpoint.front_end.limit_values // 16  # values per millisecond
+    for size_ms, suggested in ((limit_ms - 1, True), (limit_ms + 1, False)):
+        found = suggest_speedups(replace(small, windows=WindowSettings(size_ms, size_ms)), "cpu")
+        assert (larger in found) is suggested
+
+
 def test_the_fill_option_is_used_and_written_to_the_metadata() -> None:
     arguments = ["--data-ids-file", "ids.json", "--model", EMBEDDED]
     for more, fill in (((), "pad"), (("--fill", "repeat"), "repeat"), (("--fill", ""), "pad")):
@@ -43,6 +52,12 @@ def test_the_fill_option_is_used_and_written_to_the_metadata() -> None:
             build_metadata(read.decisions, read.windows, read.compute.fill, "m", "0" * 64, "float32")["ast_fill"]
             == fill
         )
+
+
+@pytest.mark.parametrize(("fill", "named"), [("pad", False), ("repeat", True)])
+def test_a_fill_other_than_the_usual_is_printed(fill: Fill, named: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    print_job(job(fill=fill), "0" * 64)
+    assert capsys.readouterr().out.rstrip().endswith(", filled by repeat") is named
 
 
 def test_labels_that_cannot_win_cause_a_warning(capsys: pytest.CaptureFixture[str]) -> None:

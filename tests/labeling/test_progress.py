@@ -210,3 +210,11 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_run() -> None:
             raise OSError(28, "No space left on device")
 
     Progress(1, False, Full(), Clock()).report_labeled(labeled(1))
+
+
+def test_recordings_that_are_computed_again_count_in_the_total() -> None:
+    stream = io.StringIO()
+    progress = Progress(10, False, stream, Clock())
+    progress.say_stored_fast(3)
+    progress.finish(Summary(list(range(13))), None)
+    assert "13 recordings in " in stream.getvalue()

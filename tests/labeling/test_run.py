@@ -414,3 +414,15 @@ def test_without_patience_running_out_the_order_is_that_of_the_ids() -> None:
     summary, told = run(studio, FakeLabeler(), list(range(1, 29)))  # type: ignore[arg-type]
     assert summary.labeled == list(range(1, 29))
     assert [one for _, one, _ in told.lines] == list(range(1, 29))
+
+
+def test_a_run_added_to_another_keeps_the_cancellation_and_the_last_reason_of_either() -> None:
+    for first, second in ((Summary(canceled=True), Summary()), (Summary(), Summary(canceled=True))):
+        first.add(second)
+        assert first.canceled
+    both = Summary([1], failed=[2], end_reason="first")
+    both.add(Summary([3], not_reached=[4]))
+    assert both == Summary([1, 3], failed=[2], not_reached=[4], end_reason="first")
+    assert both.unlabeled == [2, 4]
+    both.add(Summary(end_reason="second"))
+    assert both.end_reason == "second"

@@ -104,6 +104,13 @@ def test_a_long_description_is_replaced_by_its_digest() -> None:
     assert dump_changes({"a": 1}, {"a": 1.0}) == ""
 
 
+def test_a_description_of_500_characters_is_written_out_and_a_longer_one_is_not() -> None:
+    longest = dump_changes({"a": "x" * 491}, {})
+    assert longest == json.dumps({"a": "x" * 491})
+    assert len(longest) == 500
+    assert dump_changes({"a": "x" * 492}, {}).startswith("sha256 ")
+
+
 def test_settings_of_the_front_end_are_described_unless_they_have_no_effect(copy: Path) -> None:
     path = copy / "preprocessor_config.json"
     usual = json.loads(path.read_text())

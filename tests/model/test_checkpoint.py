@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from block.model.checkpoint import DEFAULT, Checkpoint, CheckpointError, FrontEnd, find_checkpoint
+from block.model.checkpoint import DEFAULT, Checkpoint, CheckpointError, FrontEnd, find_checkpoint, read_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device
+from block.model.safetensors_header import read_shapes
 from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import ComputeSettings, SettingsError
 from tests.conftest import NAMES
@@ -200,6 +201,24 @@ def test_weights_that_do_not_match_their_config_are_refused_before_they_are_load
     edit(copy / "config.json", **changes)
     with pytest.raises(CheckpointError, match=f"model.safetensors does not match its config.json: .*{message}"):
         find_checkpoint(str(copy))
+
+
+@pytest.mark.parametrize(("name", "value"), [("mean", 1e6), ("mean", -1e6), ("std", 1e6), ("std", -1e6), ("std", 1e-6)])
+def test_a_mean_or_deviation_at_its_limit_is_accepted(copy: Path, name: str, value: float) -> None:
+    edit(copy / "preprocessor_config.json", **{name: value})
+    assert getattr(read_checkpoint(copy).front_end, name) == value
+
+
+@pytest.mark.parametrize(("axes", "allowed"), [(8, True), (9, False)])
+def test_weights_have_at_most_eight_axes(tmp_path: Path, axes: int, allowed: bool) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1] * axes, "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    if allowed:
+        assert read_shapes(path) == {"a": (1,) * axes}
+    else:
+        with pytest.raises(ValueError, match="'a' 9 axes in 4 bytes: impossible"):
+            read_shapes(path)
 
 
 def test_weights_with_a_missing_tensor_are_refused_when_they_are_loaded(copy: Path) -> None:

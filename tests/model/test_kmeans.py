@@ -19,6 +19,10 @@ def test_separate_clouds_get_separate_clusters() -> None:
     assert len(set(groups[:, 0].tolist())) == 3
 
 
+def test_the_first_cluster_is_the_one_around_the_point_nearest_to_the_mean() -> None:
+    assert cluster_points(torch.tensor([[10.0], [18.0], [20.0]]), 2).tolist() == [1, 0, 0]
+
+
 @given(st.integers(26, 60), st.integers(2, 25))
 def test_equal_points_stay_together_even_if_distances_are_rounded_differently(points: int, count: int) -> None:
     # From 26 points on, torch.cdist uses a matrix product, whose rows a CPU may round differently.

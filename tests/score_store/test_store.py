@@ -17,7 +17,7 @@ from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import find_checkpoint
 from block.score_store import Key, Scored, ScoreStore, check_folder
 from block.score_store import store as store_module
-from block.score_store.shard import write_shard
+from block.score_store.shard import Shard, ShardError, write_shard
 from block.settings import SettingsError, WindowSettings
 from tests.conftest import EMBEDDED
 from tests.score_store.scores import KEY, NAMES, content, is_same, make_scores
@@ -318,3 +318,11 @@ def test_scores_of_other_windows_or_weights_need_no_explanation(tmp_path: Path) 
     ):  # fmt: skip
         assert ScoreStore(tmp_path, other, NAMES, warn=lines.append).contents() == set()
     assert lines == []
+
+
+def test_a_shard_with_another_column_is_refused(tmp_path: Path) -> None:
+    path = write_shard(tmp_path, KEY, NAMES, ROWS[:1])
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("more", table["content"]), path)
+    with pytest.raises(ShardError, match="it doesn't have the columns of a score store"):
+        Shard(path)
