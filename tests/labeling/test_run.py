@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -422,6 +424,21 @@ def test_a_run_that_ends_while_recordings_stall_does_not_wait_for_them() -> None
     assert summary.end_reason == "the key is not accepted"
     assert sorted(summary.labeled) == [1, 3, 4, 5, 6, 7, 8]
     assert 2 in summary.not_reached
+
+
+def test_a_write_under_way_when_the_run_ends_gets_time_to_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = Stalling(writes=(3,), trouble={9: RunEnded("the key is not accepted")})
+
+    def wait(futures: list[Future[LabeledRecording | None]], timeout: float) -> None:
+        if timeout > 0:
+            studio.opened.set()
+        concurrent.futures.wait(futures, timeout)
+
+    monkeypatch.setattr("block.labeling.run.wait", wait)
+    summary, _ = run(studio, FakeLabeler(), list(range(1, 21)))
+    studio.opened.set()
+    assert summary.end_reason == "the key is not accepted"
+    assert (summary.labeled, summary.failed) == (list(range(1, 9)), [])
 
 
 def test_without_patience_running_out_the_order_is_that_of_the_ids() -> None:
