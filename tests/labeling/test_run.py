@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -307,6 +309,32 @@ def test_a_write_that_hangs_does_not_hold_up_a_canceled_run(monkeypatch: pytest.
     assert summary.unlabeled == [2, 5, 6, 7, 8]
 
 
+def test_all_writes_that_are_done_are_counted_after_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With one thread, a write that begins shows that those before it are done.
+    monkeypatch.setattr("block.labeling.run.WRITES_AT_ONCE", 1)
+    tenth_begun = threading.Event()
+    told = Told()
+    counted: list[int] = []
+
+    class Beginning(FakeStudio):
+        def write(self, labeled: LabeledRecording) -> LabeledRecording:
+            if labeled.id == 10:
+                tenth_begun.set()
+            return super().write(labeled)
+
+    class Counting(FakeLabeler):
+        def label(self, batch: list[PreparedRecording]) -> list[LabeledRecording]:
+            counted.append(len(told.lines))
+            if batch[0].recording_id == 11:
+                assert tenth_begun.wait(60)
+            return super().label(batch)
+
+    studio, labeler = Beginning(), Counting(batch_windows=20)
+    Run(studio, studio, labeler, told, patience=STRICT).label(list(range(1, 31)))  # type: ignore[arg-type]
+    assert [len(group) for group in labeler.groups] == [10, 10, 10]
+    assert counted[2] >= 9
+
+
 def test_an_error_of_the_reporter_ends_the_run_with_its_name_and_keeps_count() -> None:
     class Broken(Told):
         def report_labeled(self, labeled: LabeledRecording) -> None:
@@ -396,6 +424,21 @@ def test_a_run_that_ends_while_recordings_stall_does_not_wait_for_them() -> None
     assert summary.end_reason == "the key is not accepted"
     assert sorted(summary.labeled) == [1, 3, 4, 5, 6, 7, 8]
     assert 2 in summary.not_reached
+
+
+def test_a_write_under_way_when_the_run_ends_gets_time_to_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = Stalling(writes=(3,), trouble={9: RunEnded("the key is not accepted")})
+
+    def wait(futures: list[Future[LabeledRecording | None]], timeout: float) -> None:
+        if timeout > 0:
+            studio.opened.set()
+        concurrent.futures.wait(futures, timeout)
+
+    monkeypatch.setattr("block.labeling.run.wait", wait)
+    summary, _ = run(studio, FakeLabeler(), list(range(1, 21)))
+    studio.opened.set()
+    assert summary.end_reason == "the key is not accepted"
+    assert (summary.labeled, summary.failed) == (list(range(1, 9)), [])
 
 
 def test_without_patience_running_out_the_order_is_that_of_the_ids() -> None:

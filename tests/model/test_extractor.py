@@ -157,6 +157,21 @@ def test_an_extractor_that_reads_other_settings_computes_the_input_itself(
     assert line.startswith("transformers reads FrontEnd(rate_hz=16000, mel_bins=128, max_frames=1024, mean=-3.267739")
 
 
+def test_an_extractor_that_cannot_be_loaded_is_refused_with_the_first_line_of_the_reason(
+    checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(self: Any, *arguments: Any, **options: Any) -> None:
+        raise ValueError("a setting is odd\nand more")
+
+    monkeypatch.setattr(ASTFeatureExtractor, "__init__", init)
+    features = CheckpointFeatures(find_checkpoint(str(checkpoint_folder)), CPU, lambda text: None)
+    with pytest.raises(CheckpointError) as refusal:
+        features.load()
+    assert str(refusal.value) == (
+        f"the feature extractor in {checkpoint_folder} can't be loaded: ValueError: a setting is odd"
+    )
+
+
 @pytest.mark.parametrize("values", [399, 164_081])
 def test_windows_that_are_too_short_or_too_long_are_refused_either_way(
     checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch, values: int

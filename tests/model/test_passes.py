@@ -16,7 +16,7 @@ from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model import forward as forward_module
 from block.model.checkpoint import find_checkpoint
-from block.model.classifier import CPU_PASS_WINDOWS, Classifier
+from block.model.classifier import CPU_PASS_WINDOWS, MERGED, Classifier
 from block.model.device import Device, choose_device
 from block.model.features import FilterBanks
 from block.model.forward import Forward
@@ -120,6 +120,14 @@ def test_on_cuda_memory_alone_limits_a_pass(
     small, large = find_capacity(8 * GIB), find_capacity(80 * GIB)
     assert small > 100
     assert large == pytest.approx(10 * small, rel=0.01)
+
+
+def test_a_fast_path_merges_the_padding_tokens_that_go_through_the_layers(checkpoint_folder: Path) -> None:
+    checkpoint = find_checkpoint(str(checkpoint_folder))
+    classifier = Classifier(checkpoint, choose_device(ComputeSettings("cpu")), fast=True)
+    # 64 columns of 8 patches, and two special tokens. The first 13 columns hold the 198 frames.
+    assert classifier.count_tokens(198) == 2 + 8 * 64
+    assert classifier.count_tokens(198, MERGED) == 2 + 8 * 13 + 128
 
 
 @pytest.mark.parametrize("windows", [40, 500])
