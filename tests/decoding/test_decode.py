@@ -215,3 +215,14 @@ def test_tags_before_and_after_the_audio_change_nothing(
     plain = decode(case.content, case.rate_hz)
     assert np.array_equal(tagged.waveform, plain.waveform)
     assert tagged.notes == ()
+
+
+def get_content(name: str) -> bytes:
+    return next(case.content for case in CASES if case.name == name)
+
+
+def test_one_changed_byte_of_a_flac_file_is_noticed() -> None:
+    content = bytearray(get_content("flac-16000-1.flac"))
+    content[len(content) // 2] ^= 0x55
+    with pytest.raises(AudioCutOff):
+        decode(bytes(content))
