@@ -23,7 +23,7 @@ from block.runtime.memory_file import MemoryFile
 from tests.decoding.case import STEP, Case
 from tests.decoding.collection import make_collection
 from tests.decoding.cuts import cut
-from tests.decoding.mp3_files import make_ape, make_id3v1, make_id3v2, make_lyrics3
+from tests.decoding.mp3_files import make_ape, make_id3v1, make_id3v2, make_lyrics3, split_frames
 from tests.fuzz.drawn import examples
 
 CASES = make_collection()
@@ -219,6 +219,24 @@ def test_tags_before_and_after_the_audio_change_nothing(
 
 def get_content(name: str) -> bytes:
     return next(case.content for case in CASES if case.name == name)
+
+
+def spoil_frame(frames: list[bytes], at: int) -> list[bytes]:
+    """Return the frames of an MP3 with one that can be found but not decoded."""
+    return [*frames[:at], frames[at][:4].ljust(len(frames[at]), b"\xff"), *frames[at + 1 :]]
+
+
+@pytest.mark.parametrize(("at", "notes"), [
+    (0, ()),  # the recording of a stream may begin within a frame
+    (20, ("left out 1 frame from 0.72 s on, which can't be decoded",)),
+])  # fmt: skip
+def test_a_damaged_frame_of_an_mp3_is_left_out_with_a_warning_unless_it_is_the_first(
+    at: int, notes: tuple[str, ...]
+) -> None:
+    frames = split_frames(get_content("mp3-cbr-16000-1.mp3"))
+    audio = decode(b"".join(spoil_frame(frames, at)))
+    assert audio.notes == notes
+    assert audio.positions == decode(b"".join(frames)).positions - 576
 
 
 def test_one_changed_byte_of_a_flac_file_is_noticed() -> None:
