@@ -239,6 +239,12 @@ def test_a_damaged_frame_of_an_mp3_is_left_out_with_a_warning_unless_it_is_the_f
     assert audio.positions == decode(b"".join(frames)).positions - 576
 
 
+def test_an_mp3_that_is_cut_off_gets_no_warning_about_its_damaged_frames() -> None:
+    frames = split_frames(get_content("mp3-vbr-xing-16000-1.mp3"))
+    audio = decode(b"".join(spoil_frame(frames, 10)[:30]), allow_truncated=True)
+    assert (audio.missing, audio.notes) == ("17 of 47 frames are missing", ())
+
+
 def test_one_changed_byte_of_a_flac_file_is_noticed() -> None:
     content = bytearray(get_content("flac-16000-1.flac"))
     content[len(content) // 2] ^= 0x55
