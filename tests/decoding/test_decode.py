@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("av")
 
+import av
+
 from block.audio import DecodedAudio, decode, decode_wav
 from block.containers.riff import find_layout
 from block.containers.structure import AudioCutOff, note_rest
@@ -221,6 +223,16 @@ def get_content(name: str) -> bytes:
     return next(case.content for case in CASES if case.name == name)
 
 
+def flip_in_packets(content: bytes, which: slice) -> bytes:
+    """Return the file with one byte of each of these packets changed: its checksum tells a decoder of FLAC."""
+    damaged = bytearray(content)
+    with av.open(io.BytesIO(content)) as container:
+        for packet in [packet for packet in container.demux() if packet.size][which]:
+            assert packet.pos is not None
+            damaged[packet.pos + packet.size // 2] ^= 0x55
+    return bytes(damaged)
+
+
 def spoil_frame(frames: list[bytes], at: int) -> list[bytes]:
     """Return the frames of an MP3 with one that can be found but not decoded."""
     return [*frames[:at], frames[at][:4].ljust(len(frames[at]), b"\xff"), *frames[at + 1 :]]
@@ -243,6 +255,12 @@ def test_an_mp3_that_is_cut_off_gets_no_warning_about_its_damaged_frames() -> No
     frames = split_frames(get_content("mp3-vbr-xing-16000-1.mp3"))
     audio = decode(b"".join(spoil_frame(frames, 10)[:30]), allow_truncated=True)
     assert (audio.missing, audio.notes) == ("17 of 47 frames are missing", ())
+
+
+def test_damage_in_a_format_other_than_a_row_of_frames_is_refused() -> None:
+    damaged = flip_in_packets(get_content("matroska-flac.mka"), slice(3, 5))
+    with pytest.raises(RecordingError, match=r"^the audio is damaged: 2 frames from 0\.\d\d s on can't be decoded$"):
+        decode(damaged)
 
 
 def test_one_changed_byte_of_a_flac_file_is_noticed() -> None:
