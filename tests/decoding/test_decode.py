@@ -263,6 +263,12 @@ def test_damage_in_a_format_other_than_a_row_of_frames_is_refused() -> None:
         decode(damaged)
 
 
+def test_damage_at_the_end_of_a_format_other_than_a_row_of_frames_is_refused() -> None:
+    damaged = flip_in_packets(get_content("matroska-flac.mka"), slice(-2, None))
+    with pytest.raises(RecordingError, match=r"^the audio is damaged: 2 frames from .* s on, at its end, can't be"):
+        decode(damaged)
+
+
 def test_one_changed_byte_of_a_flac_file_is_noticed() -> None:
     content = bytearray(get_content("flac-16000-1.flac"))
     content[len(content) // 2] ^= 0x55
