@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("av")
 
+import av
+
 from block.audio import DecodedAudio, decode, decode_wav
 from block.containers.riff import find_layout
 from block.containers.structure import AudioCutOff, note_rest
@@ -23,7 +25,7 @@ from block.runtime.memory_file import MemoryFile
 from tests.decoding.case import STEP, Case
 from tests.decoding.collection import make_collection
 from tests.decoding.cuts import cut
-from tests.decoding.mp3_files import make_ape, make_id3v1, make_id3v2, make_lyrics3
+from tests.decoding.mp3_files import make_ape, make_id3v1, make_id3v2, make_lyrics3, split_frames
 from tests.fuzz.drawn import examples
 
 CASES = make_collection()
@@ -215,3 +217,60 @@ def test_tags_before_and_after_the_audio_change_nothing(
     plain = decode(case.content, case.rate_hz)
     assert np.array_equal(tagged.waveform, plain.waveform)
     assert tagged.notes == ()
+
+
+def get_content(name: str) -> bytes:
+    return next(case.content for case in CASES if case.name == name)
+
+
+def flip_in_packets(content: bytes, which: slice) -> bytes:
+    """Return the file with one byte of each of these packets changed: its checksum tells a decoder of FLAC."""
+    damaged = bytearray(content)
+    with av.open(io.BytesIO(content)) as container:
+        for packet in [packet for packet in container.demux() if packet.size][which]:
+            assert packet.pos is not None
+            damaged[packet.pos + packet.size // 2] ^= 0x55
+    return bytes(damaged)
+
+
+def spoil_frame(frames: list[bytes], at: int) -> list[bytes]:
+    """Return the frames of an MP3 with one that can be found but not decoded."""
+    return [*frames[:at], frames[at][:4].ljust(len(frames[at]), b"\xff"), *frames[at + 1 :]]
+
+
+@pytest.mark.parametrize(("at", "notes"), [
+    (0, ()),  # the recording of a stream may begin within a frame
+    (20, ("left out 1 frame from 0.72 s on, which can't be decoded",)),
+])  # fmt: skip
+def test_a_damaged_frame_of_an_mp3_is_left_out_with_a_warning_unless_it_is_the_first(
+    at: int, notes: tuple[str, ...]
+) -> None:
+    frames = split_frames(get_content("mp3-cbr-16000-1.mp3"))
+    audio = decode(b"".join(spoil_frame(frames, at)))
+    assert audio.notes == notes
+    assert audio.positions == decode(b"".join(frames)).positions - 576
+
+
+def test_an_mp3_that_is_cut_off_gets_no_warning_about_its_damaged_frames() -> None:
+    frames = split_frames(get_content("mp3-vbr-xing-16000-1.mp3"))
+    audio = decode(b"".join(spoil_frame(frames, 10)[:30]), allow_truncated=True)
+    assert (audio.missing, audio.notes) == ("17 of 47 frames are missing", ())
+
+
+def test_damage_in_a_format_other_than_a_row_of_frames_is_refused() -> None:
+    damaged = flip_in_packets(get_content("matroska-flac.mka"), slice(3, 5))
+    with pytest.raises(RecordingError, match=r"^the audio is damaged: 2 frames from 0\.\d\d s on can't be decoded$"):
+        decode(damaged)
+
+
+def test_damage_at_the_end_of_a_format_other_than_a_row_of_frames_is_refused() -> None:
+    damaged = flip_in_packets(get_content("matroska-flac.mka"), slice(-2, None))
+    with pytest.raises(RecordingError, match=r"^the audio is damaged: 2 frames from .* s on, at its end, can't be"):
+        decode(damaged)
+
+
+def test_one_changed_byte_of_a_flac_file_is_noticed() -> None:
+    content = bytearray(get_content("flac-16000-1.flac"))
+    content[len(content) // 2] ^= 0x55
+    with pytest.raises(AudioCutOff):
+        decode(bytes(content))

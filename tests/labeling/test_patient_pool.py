@@ -113,6 +113,28 @@ def test_as_many_threads_as_before_work_around_stalled_calls_but_no_more(opened:
     pool.close()
 
 
+def test_the_thread_of_a_call_that_was_set_aside_no_longer_counts_once_it_is_done(opened: threading.Event) -> None:
+    pool: PatientPool[int, int] = PatientPool(2, "test", Patience(0.0, 0.0), may_set_aside=lambda key: key == 0)
+    together, workers = threading.Barrier(2), []
+
+    def stall() -> int:
+        workers.append(threading.current_thread())
+        assert opened.wait(60)
+        return 0
+
+    pool.submit(0, stall)
+    assert pool.take(wait=False) is None
+    assert len(pool) == 0  # it's set aside
+    opened.set()
+    assert take(pool).key == 0
+    workers[0].join(60)
+    # One thread has taken its place. Calls that only end together need a second one.
+    for key in (1, 2):
+        pool.submit(key, lambda: together.wait(60))
+    assert sorted(take(pool).future.result() for _ in range(2)) == [0, 1]
+    pool.close()
+
+
 def test_patience_starts_when_a_later_result_is_ready_and_the_caller_wants_the_first(opened: threading.Event) -> None:
     clock = Clock()
     pool: PatientPool[int, int] = PatientPool(2, "test", Patience(2.0, 30.0), clock=clock)

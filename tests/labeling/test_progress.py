@@ -138,6 +138,16 @@ def test_the_estimate_ignores_one_time_work_and_failed_recordings() -> None:
     assert "about 4 min left for 80 more recordings" in stream.getvalue()
 
 
+def test_the_estimate_counts_a_skipped_recording_once() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(100, False, stream, clock)
+    for recording in range(10):
+        progress.report_skipped(recording, "it is disabled")
+    clock.now = 30.0
+    progress.report_batch(10, 500, 0.0)
+    assert "about 4 min left for 80 more recordings" in stream.getvalue()
+
+
 def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(1000, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast", "a GPU"]))

@@ -282,6 +282,17 @@ def test_parts_that_block_0_1_0_did_not_record_are_kept_in_a_key(added: dict[str
     assert all(value.strip('{"}').split('"')[0] in str(other) for value in added.values())
 
 
+@pytest.mark.parametrize(("mode", "error"), [("exact", 0.0), ("fast merged", np.inf)])
+def test_rows_without_errors_have_none_if_they_are_exact_and_unknown_ones_otherwise(
+    tmp_path: Path, mode: str, error: float
+) -> None:
+    """Block 0.1.0 wrote rows like these, and a key of exact mode still has no columns for errors."""
+    write_shard(tmp_path, Key.from_json(FIRST_KEY), NAMES, [make_scores(1, windows=3, mode=mode)])
+    row = ScoreStore(tmp_path, KEY, NAMES).find(content(1))
+    assert row is not None
+    assert row.errors.tolist() == [[error, error]] * 3
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
