@@ -134,10 +134,14 @@ def command(checkpoint_folder: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def label(command: Callable[..., list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs `python -m block label` to its end."""
+    """Return a function that runs `python -m block label` to its end, with the one thread that a worker has."""
+    # On some processors, the last bits of a matrix product depend on the number of threads.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def run(folder: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command(folder, out, *options), cwd=ROOT, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command(folder, out, *options), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
 
     return run
 
