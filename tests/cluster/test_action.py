@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from block.edge_impulse.label_owner import ANNOUNCED
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.server import running
@@ -64,9 +65,15 @@ def transform(
 
 
 def read_labels(made: LocalProject, ids: list[int], job: int | None = None) -> list[Any]:
-    """Return the labels and metadata of samples, or what `job` proposes for them."""
+    """Return the labels and metadata of samples, without the ids of runs, or what `job` proposes for them."""
     samples = [made.sample(sample_id, job) for sample_id in ids]
-    return [(sample.structured_labels, sample.metadata) for sample in samples]
+    return [
+        (
+            sample.structured_labels,
+            {name: text for name, text in sample.metadata.items() if not name.startswith(ANNOUNCED)},
+        )
+        for sample in samples
+    ]
 
 
 def test_samples_get_the_same_labels_and_metadata_as_on_a_single_machine(

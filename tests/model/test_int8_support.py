@@ -158,4 +158,5 @@ def test_the_choice_agrees_with_onednn_itself(value: str) -> None:
         check=True,
     )  # fmt: skip
     has_avx2 = torch.cpu.get_capabilities().get("avx2", False)
-    assert int(done.stdout) == (INT8_NARROW_MAX if has_avx2 and value == "AVX2" else 0)
+    # Kernels for AVX2 saturate on some processors, and multiply exactly on others.
+    assert int(done.stdout) in ((INT8_NARROW_MAX, INT8_MAX) if has_avx2 and value == "AVX2" else (0,))
