@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 # Raise this when the same audio, weights and settings give other logits: in any mode, by more than rounding.
@@ -30,7 +31,7 @@ def describe_config(config: Mapping[str, Any], is_usual_size: bool) -> str:
     """
     given = {name: config.get(name, default) for name, default in MOVES_LOGITS.items()}
     width = config.get("hidden_size", 768)
-    usual = {**MOVES_LOGITS, "num_attention_heads": width / HEAD_WIDTH if isinstance(width, int) else None}
+    usual = {**MOVES_LOGITS, "num_attention_heads": Fraction(width, HEAD_WIDTH) if isinstance(width, int) else None}
     if is_usual_size and (given["frequency_stride"], given["time_stride"]) == (16, 16):
         usual["frequency_stride"] = usual["time_stride"] = 16
     return dump_changes(given, usual)

@@ -56,6 +56,7 @@ front_changes = st.dictionaries(st.sampled_from(FRONT), json_values | odd_number
 @examples(80)
 @given(config_changes, front_changes)
 @example({"hidden_size": 10**9, "num_attention_heads": 1}, {})
+@example({"hidden_size": 10**400}, {})
 @example({"intermediate_size": 10**12}, {})
 @example({"num_labels": 10**12}, {})
 @example({"num_mel_bins": 10**9, "frequency_stride": (10**9 - 16) // 7}, {"num_mel_bins": 10**9})
