@@ -110,7 +110,7 @@ ALLOWED = {
     "shapes cannot be multiplied": "a message of PyTorch",
     "None": "Python's value, not the word",
     "as_labelled": "keys of evaluation.json",
-    '"colour"': "a key of the JSON that the local Studio's pages read",
+    '"colour"': "a key in JSON that block 0.1.0 wrote",
     "harbour": "spoken in a recording of the demo, and the name of that text",
     "holds the key to": "a key to a project, not a comparison",
     "|nobody|the driver of the bus|our neighbour|": "spoken in recordings that the embedded checkpoint learned from",

@@ -60,13 +60,19 @@ def fingerprint(labels: Sequence[Mapping[str, Any]] | None) -> str:
 
 def find_owner(sample: Sample, job: str) -> LabelOwner:
     """Return who set the labels of `sample`; `job` is the fingerprint of this job."""
-    metadata = sample.metadata
+    return judge_owner(sample.metadata, sample.structured_labels, sample.label, job)
+
+
+def judge_owner(
+    metadata: Mapping[str, str], labels: Sequence[Mapping[str, Any]] | None, label: str, job: str = ""
+) -> LabelOwner:
+    """Return who set the structured `labels` or the single `label` of a sample with this metadata."""
     writer = metadata.get("labeled_by", "").strip().lower()
     if writer in PEOPLE:
         return LabelOwner.PERSON
-    if not sample.structured_labels:
-        return LabelOwner.OTHER if sample.label else LabelOwner.NONE
-    present, described = fingerprint(sample.structured_labels), metadata.get(SEGMENTS)
+    if not labels:
+        return LabelOwner.OTHER if label else LabelOwner.NONE
+    present, described = fingerprint(labels), metadata.get(SEGMENTS)
     is_announced = metadata.get(ANNOUNCED + present, NOT_OURS) != NOT_OURS or present == metadata.get(REPLACING)
     if present != described and is_announced:
         return LabelOwner.UNFINISHED

@@ -170,7 +170,7 @@ def _read_noted(sample: Sample) -> tuple[ValueSpan, ...]:
 
 
 def _read_existing(sample: Sample, *, is_needed: bool) -> tuple[ExistingLabel, ...]:
-    """Return the sample's labels; its single label, if there is no other, spans all values."""
+    """Return the sample's labels. If it has only a single label, that label spans all values."""
     if not sample.structured_labels:
         return (ExistingLabel(0, sample.values, sample.label),) if sample.label else ()
     try:

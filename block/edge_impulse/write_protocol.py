@@ -63,21 +63,21 @@ class Read:
 
 @dataclass(frozen=True)
 class WriteMetadata:
-    """Replace the metadata. There is no result."""
+    """Replace the metadata. The result is None."""
 
     metadata: dict[str, str]
 
 
 @dataclass(frozen=True)
 class WriteLabels:
-    """Replace the labels. There is no result."""
+    """Replace the labels. The result is None."""
 
     labels: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Wait so that another job can finish. There is no result."""
+    """Wait so that another job can finish. The result is None."""
 
     seconds: float = PAUSE_S
 

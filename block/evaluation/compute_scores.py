@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             print(f"reusing the scores of {known_count}, stored in {show_path(out / SCORES)}", flush=True)
         summary, seconds = Summary(), None
         if ids:
+            from block.folder.executor import label_twice
             from block.labeling.cached_labeler import CachedLabeler
             from block.labeling.patient_pool import STRICT
             from block.labeling.run import Run
@@ -76,10 +78,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             )  # fmt: skip
             started = time.perf_counter()
             reporter = ManifestReporter(progress, entries)
-            summary = Run(folder, folder, labeler, reporter, patience=STRICT).label(ids)
-            if labeler.has_fallen_back and needs.fast and not (summary.canceled or summary.end_reason):
-                progress.say_stored_fast(len(needs.fast))
-                summary.add(Run(folder, folder, labeler, reporter, patience=STRICT).label(needs.fast))
+            runs = partial(Run, folder, folder, labeler, reporter, patience=STRICT)
+            summary = label_twice(runs, ids, needs.fast, progress)
             store.flush()
             for line in labeler.describe_audit():
                 progress.say(line)

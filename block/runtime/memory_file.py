@@ -40,7 +40,7 @@ class MemoryFile(PositionedFile):
         self.write(content)
 
     def write(self, content: bytes) -> int:
-        """Add `content` at the end. Raise MemoryError if there is no memory for it."""
+        """Add `content` at the end. Raise MemoryError if memory runs out."""
         at = 0
         while at < len(content):
             offset = self.size % BLOCK_BYTES

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 import pytest
 import requests
 
-from block.edge_impulse.label_owner import SEGMENTS, fingerprint
+from block.edge_impulse.label_owner import ANNOUNCED, NOT_OURS, SEGMENTS, fingerprint
 from block.labeling.job import LABELED_BY
 from block.local_studio.address import Address
 from block.local_studio.api import assumptions, reads, writes
@@ -180,6 +180,15 @@ def test_labels_changed_since_the_block_wrote_them_are_by_hand(project: LocalPro
     project.store.add_metadata(sample_id, {"labeled_by": LABELED_BY, SEGMENTS: written})
     assert find_labeler(project.sample(sample_id)) == "block"
     project.store.set_structured_labels(sample_id, [StructuredLabel(0, 99, "cat")])
+    assert find_labeler(project.sample(sample_id)) == "hand"
+
+
+def test_announced_labels_are_the_blocks_unless_they_are_noted_as_a_persons(project: LocalProject) -> None:
+    sample_id = add(project, "a", "dog")
+    announcement = ANNOUNCED + fingerprint([one.to_json() for one in project.sample(sample_id).structured_labels or ()])
+    project.store.add_metadata(sample_id, {announcement: "20260101T000000Z-0123abcd"})
+    assert find_labeler(project.sample(sample_id)) == "block"
+    project.store.add_metadata(sample_id, {"labeled_by": LABELED_BY, SEGMENTS: NOT_OURS, announcement: NOT_OURS})
     assert find_labeler(project.sample(sample_id)) == "hand"
 
 

@@ -1,4 +1,4 @@
-"""The color of each label in a project: stable, told apart by color-blind eyes, and gray for the other label.
+"""Choose a color for each label of a project: it stays, color-blind people can tell it apart, and other is gray.
 
 The colors are the eight light ones of Paul Tol's scheme for the color-blind, in studio.css. Labels get them in the
 order in which pages first show them, and keep them. Only a project with more than eight labels uses a color twice.

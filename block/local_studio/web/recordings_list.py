@@ -15,8 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-from block.edge_impulse.label_owner import ANNOUNCED, PEOPLE, REPLACING, SEGMENTS, fingerprint
-from block.labeling.job import LABELED_BY
+from block.edge_impulse.label_owner import LabelOwner, judge_owner
 from block.local_studio.api.list_query import Query
 from block.local_studio.data import rows as database_rows
 from block.local_studio.data.sample import LocalSample, StructuredLabel
@@ -212,21 +211,15 @@ def _compute_shares(sample: LocalSample, labels: Iterable[StructuredLabel], whol
 def find_labeler(sample: LocalSample) -> str:
     """Return who labeled a sample: NO_ONE, HAND, BLOCK, or OTHER if nothing says so.
 
-    If the labels of this block have changed since it wrote them, a person changed them, as the block itself assumes.
-    Labels that it announced are its own, even if it was interrupted before it described them.
+    The block decides by the same rules whether it may replace labels. Another block that names itself counts too.
     """
     if not sample.structured_labels and not sample.label:
         return NO_ONE
-    writer = sample.metadata.get("labeled_by", "").strip().lower()
-    if writer in PEOPLE:
+    owner = judge_owner(sample.metadata, [one.to_json() for one in sample.structured_labels or ()], sample.label)
+    if owner is LabelOwner.PERSON:
         return HAND
-    digest = fingerprint([one.to_json() for one in sample.structured_labels or ()])
-    if ANNOUNCED + digest in sample.metadata or digest == sample.metadata.get(REPLACING):
-        return BLOCK
-    if not writer:
-        return OTHER
-    written = sample.metadata.get(SEGMENTS)
-    return HAND if writer == LABELED_BY and written and sample.structured_labels and digest != written else BLOCK
+    is_named = bool(sample.metadata.get("labeled_by", "").strip())
+    return OTHER if owner is LabelOwner.OTHER and not is_named else BLOCK
 
 
 def count_totals(rows: Sequence[RecordingRow]) -> dict[str, float]:

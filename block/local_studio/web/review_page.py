@@ -48,7 +48,6 @@ SENT_DECIDED = 100  # of those that were decided before
 KEYS = 9  # labels that have a key
 LONGEST_LABEL = 200  # characters
 LISTENING_S, DECIDING_S = 6.0, 1.5  # how much of a segment people hear at most before a verdict, and how long it takes
-VERDICT_KEYS = ("job", "sample", "start", "end", "from", "to", "was", "label", "kind")
 STALE = "This segment was changed meanwhile, in another window or by an action. Load the page again to see it."
 
 

@@ -58,7 +58,7 @@ def describe_segments(
             "from": label.start_index / rate_hz,
             "to": (label.end_index + 1) / rate_hz,
             "label": label.label,
-            "colour": color(label.label),
+            "color": color(label.label),
             "why": reason,
         }
         for label, reason in zip(labels, reasons, strict=True)

@@ -39,7 +39,7 @@ export class Editor {
   /** Back to the labels that are stored. */
   reset() {
     const stored = this.data.current;
-    this.segments = stored.length ? stored : [{ start: 0, end: this.data.values, label: "", colour: null, why: null }];
+    this.segments = stored.length ? stored : [{ start: 0, end: this.data.values, label: "", color: null, why: null }];
     this.saved = stored;
     this.past = [];
     this.future = [];
@@ -130,7 +130,7 @@ export class Editor {
     const left = this.segments.filter((one) => one.start < from).map((one) => (one.end > from ? cut(one, { end: from }) : one));
     const right = this.segments.filter((one) => one.end > to).map((one) => (one.start < to ? cut(one, { start: to }) : one));
     this.chosen = left.length;
-    this.change([...left, { start: from, end: to, label: "", colour: null, why: null }, ...right]);
+    this.change([...left, { start: from, end: to, label: "", color: null, why: null }, ...right]);
     this.say(`New segment, ${clock(from / this.data.rate)} to ${clock(to / this.data.rate)}`);
     this.input.focus();
   }
@@ -154,7 +154,7 @@ export class Editor {
 
   rename(label) {
     const color = this.colors.get(label.trim()) ?? null;
-    const segments = this.segments.map((one, at) => (at === this.chosen ? { ...one, label: label.trim(), colour: color, why: null } : one));
+    const segments = this.segments.map((one, at) => (at === this.chosen ? { ...one, label: label.trim(), color, why: null } : one));
     this.change(segments, `label ${this.chosen}`);
   }
 

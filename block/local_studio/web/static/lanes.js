@@ -1,7 +1,7 @@
 // Segments as buttons on the axis of time, and the panel that says why.
 import { clock } from "./view.js";
 
-/** One row of segments: `{start, end, label, colour, why}`, in values, the end not included. */
+/** One row of segments: `{start, end, label, color, why}`, in values, the end not included. */
 export class Lane {
   constructor(element, view, rate, kind) {
     this.element = element;
@@ -30,7 +30,7 @@ export class Lane {
       const button = this.buttons[index];
       button.style.left = `${(100 * segment.start) / all}%`;
       button.style.width = `${(100 * (segment.end - segment.start)) / all}%`;
-      const color = segment.colour === null ? "other" : `c${segment.colour}`;
+      const color = segment.color === null ? "other" : `c${segment.color}`;
       button.className = `segment ${this.kind} ${segment.label ? color : "nameless"}`;
       button.firstChild.textContent = segment.label || "no label yet";
       button.setAttribute("aria-label", `${segment.label || "no label yet"}, ${this.times(segment)}`);

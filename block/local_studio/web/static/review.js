@@ -281,7 +281,7 @@ function reject() {
   }
 }
 
-// Whoever clicks a button and then presses the space bar wants to hear the segment, not to press the button again.
+// After a click on a button, the space bar plays the segment; it must not press the button again.
 let isPointing = false;
 addEventListener("pointerdown", () => {
   isPointing = true;
