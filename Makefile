@@ -25,7 +25,7 @@ SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 demo: $(VENV)/.demo
 	$(PY) demo/run.py
 
-# Takes about five minutes on two cores.
+# Takes about nine minutes on two cores.
 test: $(VENV)/.dev
 	$(PY) -m pytest $(SIDE_BY_SIDE)
 
