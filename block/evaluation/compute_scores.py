@@ -21,6 +21,9 @@ from block.folder.output_folder import SCORES
 from block.folder.source import Folder, is_unchanged
 from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
+from block.labeling.job import suggest_speedups
+from block.labeling.progress import Progress, TimeBudget
+from block.score_store import ScoreStore
 from block.score_store.relabel import lay_out_recording, select_heard
 from block.settings import SCORE_FUNCTIONS, SettingsError
 
@@ -54,9 +57,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     location = LocalFolder(options.folder)
     known = load_manifest(out / FILES, warn=print_warning)
     entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry), options.allow_truncated)
-    progress = engine.create_progress(len(files), options.verbose, options.max_hours)
-    progress.each = options.verbose
-    with engine.open_store(out / SCORES, progress) as store:
+    key = job.score_key(engine.device.dtype_name)
+    with ScoreStore(out / SCORES, key, job.checkpoint.class_names, print_warning) as store:
         needs = find_score_needs(entries, store, job.decisions)
         ids = needs.unscored
         if len(ids) < len(files):
@@ -69,7 +71,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             from block.labeling.patient_pool import STRICT
             from block.labeling.run import Run
 
-            progress = engine.create_progress(len(ids), options.verbose, options.max_hours)
+            budget = TimeBudget(options.max_hours, suggest_speedups(job, engine.device.device.type))
+            progress = Progress(len(ids), options.verbose, budget=budget)
             progress.each = options.verbose
             labeler = CachedLabeler(engine.load_labeler(progress, stored=True), store)
             folder = Folder(
