@@ -30,7 +30,7 @@ class WorkItem:
 
 @dataclass
 class ConnectorContext:
-    """What a worker gives a connector. `entries` has a chunk's manifest entries by id; the connector updates them.
+    """What a worker gives a connector. `entries` has a portion's manifest entries by id; the connector updates them.
 
     `say` and `warn` reach the user. Requests use `api_key` and `rate_limit`.
     """
@@ -57,9 +57,9 @@ class FolderConnector:
         self.location.check()
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        """Return the source and the sink of one chunk."""
+        """Return the source and the sink of one portion."""
         folder = Folder(
-            self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz,
+            self.location, _PortionFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz,
             allow_truncated=self.allow_truncated,
         )  # fmt: skip
         return folder, folder
@@ -101,7 +101,7 @@ class ClusterJob:
     """The driver's job, with the checkpoint's folder on the driver's machine; `digest` is the weights' SHA-256.
 
     With `keeps_scores`, workers return scores, computed as `key` says. With `explain`, they return explanations with
-    labels. `versions` are the driver's software versions. A chunk reports every `report_every_s` seconds.
+    labels. `versions` are the driver's software versions. A portion reports every `report_every_s` seconds.
     With `exact_only`, fast mode computes exactly, because it fell back earlier.
     """
 
@@ -116,8 +116,8 @@ class ClusterJob:
     exact_only: bool = False
 
 
-class _ChunkFiles:
-    """The manifest entries of a chunk's files, by id."""
+class _PortionFiles:
+    """The manifest entries of a portion's files, by id."""
 
     def __init__(self, entries: dict[int, FileEntry]) -> None:
         self._entries = entries

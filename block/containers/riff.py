@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from block.containers.chunks import ChunkLayout, measure_rest, walk
+from block.containers.riff_chunks import ChunkLayout, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,

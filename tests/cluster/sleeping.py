@@ -108,8 +108,8 @@ def main() -> int:
 def simulated_s(recordings: int, workers: int, sleep_s: float) -> float:
     """Return the time of the same run in the simulation, from when all workers are ready."""
     costs = Costs().changed(
-        window_s=sleep_s, start_s=0.0, start_spread=0.0, worker_spread=0.0, chunk_spread=0.0, checkpoint_bytes=0.0,
-        connect_s=0.0, list_s=0.0, chunk_s=0.0, first_byte_s=0.0, source_bytes_s=1e12, worker_bytes_s=1e12,
+        window_s=sleep_s, start_s=0.0, start_spread=0.0, worker_spread=0.0, portion_spread=0.0, checkpoint_bytes=0.0,
+        connect_s=0.0, list_s=0.0, portion_s=0.0, first_byte_s=0.0, source_bytes_s=1e12, worker_bytes_s=1e12,
         prepare_s=Costs().workers.prepare_s * WINDOW_MS / 1000 / WINDOW_S,
     )  # fmt: skip
     return simulate(Recordings(np.full(recordings, WINDOWS * WINDOW_S)), workers, costs).labeling_s
