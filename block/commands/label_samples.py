@@ -10,10 +10,11 @@ from pathlib import Path
 from block.cluster.settings import ClusterSettings
 from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.executor import Executor
-from block.edge_impulse.access import Access, try_write_ids
+from block.edge_impulse.access import Access
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.details import VARIABLE, DetailsReporter
 from block.edge_impulse.executor import ProjectResult, ProjectRun
+from block.edge_impulse.ids_file import try_write_ids
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB

@@ -15,8 +15,9 @@ from block.commands import ALL_LABELED
 from block.commands.executor import start_executor
 from block.commands.label_samples import Action, label_samples
 from block.commands.options import parse, read_job
-from block.edge_impulse.access import read_access, read_ids, try_write_ids
+from block.edge_impulse.access import read_access
 from block.edge_impulse.client import StudioClient
+from block.edge_impulse.ids_file import read_ids, try_write_ids
 from block.edge_impulse.project import find_project
 from block.formatting import make_printable, print_warning
 from block.runtime import cancel

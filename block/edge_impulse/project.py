@@ -254,10 +254,10 @@ class _RefusedRecording(RecordingError):
 
 
 def _describe_labels(plan: LabelPlan, new: LabeledRecording) -> str:
-    seconds = new.seconds / new.values
+    period_s = new.seconds / new.values
     parts = [(one.start, one.end, one.label, "kept") for one in plan.kept]
     parts += [(one.start, one.end, one.label, f"{one.score:.2f}") for one in new.segments]
     return ", ".join(
-        f"{start * seconds:.2f}–{end * seconds:.2f} s {make_printable(label)} ({note})"
+        f"{start * period_s:.2f}–{end * period_s:.2f} s {make_printable(label)} ({note})"
         for start, end, label, note in sorted(parts)
     )

@@ -19,7 +19,7 @@ import soundfile
 from block.audio import LOUDEST, decode
 from block.cli import run_command
 from block.commands.options import parse, read_job
-from block.edge_impulse.access import read_ids
+from block.edge_impulse.ids_file import read_ids
 from block.edge_impulse.project import Project
 from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
