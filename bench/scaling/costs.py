@@ -95,7 +95,7 @@ class Costs:
     paths: Paths = field(default_factory=Paths)
     workers: Workers = field(default_factory=Workers)
 
-    def changed(self, **values: Any) -> Costs:
+    def replace(self, **values: Any) -> Costs:
         """Return the same costs with other values for some constants. Raise ValueError for an unknown name."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         for name, value in values.items():
@@ -131,17 +131,17 @@ def scenarios(driver: Driver | None = None) -> list[Scenario]:
     costs = Costs(driver or Driver())
     return [
         Scenario(
-            CPU_EXACT, "CPU, exact", costs.changed(window_s=2.5),
+            CPU_EXACT, "CPU, exact", costs.replace(window_s=2.5),
             "2.5 s per window and core: the padded forward pass of 260 GFLOP at about 100 GFLOP/s",
         ),
         Scenario(
             # The opening audit: 64 windows in exact mode, with merged padding, and in 8 bits.
-            CPU_FAST, "CPU, fast", costs.changed(window_s=0.25, start_s=15 + 64 * (2.5 + 0.5 + 0.21)),
+            CPU_FAST, "CPU, fast", costs.replace(window_s=0.25, start_s=15 + 64 * (2.5 + 0.5 + 0.21)),
             "0.21 s per window and core, measured on one thread in 8 bits, and 2.5 s for every hundredth window, which "
             "is also computed exactly; windows near a threshold, a few percent, cost as much and are left out",
         ),
         Scenario(
-            GPU, "GPU", costs.changed(window_s=1 / 500, portion_kind="cuda", start_s=25.0),
+            GPU, "GPU", costs.replace(window_s=1 / 500, portion_kind="cuda", start_s=25.0),
             "about 500 windows/s: transformers' documentation gives 570 for AST on an A100 in float32",
         ),
     ]  # fmt: skip

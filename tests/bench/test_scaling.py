@@ -40,7 +40,7 @@ FREE = {field.name: 0.0 for field in fields(Driver)} | {
 
 def free(**values: float) -> Costs:
     """Return costs that are zero except for the model and the given `values`."""
-    return Costs().changed(**{**FREE, **values})
+    return Costs().replace(**{**FREE, **values})
 
 
 def minutes(count: int) -> Recordings:
@@ -176,7 +176,7 @@ def test_each_portion_is_reported_at_least_once_and_at_most_once_per_recording()
 
 def test_the_calculated_limit_of_the_driver_matches_a_busy_one() -> None:
     # A few fast workers, so that few recordings are in smaller portions at the end.
-    costs = scenarios()[2].costs.changed(
+    costs = scenarios()[2].costs.replace(
         save_s=0.0, window_s=1e-4, first_byte_s=0.0, worker_bytes_s=1e12, prepare_s=0.0, start_s=0.0,
         checkpoint_bytes=0.0,
     )  # fmt: skip
@@ -242,7 +242,7 @@ def test_every_constant_in_seconds_or_bytes_has_a_unit_and_a_source() -> None:
 
 def test_an_unknown_constant_is_rejected() -> None:
     with pytest.raises(ValueError, match="tusk_s"):
-        Costs().changed(tusk_s=1.0)
+        Costs().replace(tusk_s=1.0)
 
 
 def test_the_price_of_a_thousand_hours_follows_from_their_windows() -> None:
