@@ -49,7 +49,7 @@ class Engine:
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
-        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, steady=stored and not fast)
+        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, for_store=stored and not fast)
         features = CheckpointFeatures(job.checkpoint, device.device, notifier.warn_once)
         if fast or not stored:
             features.load()
