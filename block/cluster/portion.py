@@ -71,7 +71,6 @@ class Portion:
                 reported = time.monotonic()
 
     def add_result(self, result: RecordingResult) -> None:
-        """Report the result of a recording."""
         self.buffer.add(results=[result])
         self._events.put(False)
 

@@ -53,7 +53,6 @@ class StageTimes:
     write_s: float = 0.0
 
     def add(self, other: StageTimes) -> None:
-        """Add the amounts and times of `other`."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 

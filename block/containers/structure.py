@@ -89,7 +89,6 @@ class Structure:
 
     @property
     def audio_bytes(self) -> int:
-        """The number of bytes in `spans`."""
         return sum(span.length for span in self.spans)
 
 

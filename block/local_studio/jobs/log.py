@@ -32,7 +32,6 @@ class LogWriter:
         self._lost = 0
 
     def write(self, data: bytes) -> None:
-        """Add output of the process."""
         now, later = data[: self._left], data[self._left :]
         self._left -= len(now)
         if now and not self._write(now):
