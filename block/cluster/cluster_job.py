@@ -8,8 +8,7 @@ from threading import Event
 from typing import ClassVar
 
 from block.edge_impulse.client import StudioClient
-from block.edge_impulse.label_policy import LabelPolicy
-from block.edge_impulse.project import Project
+from block.edge_impulse.project import Project, ProjectSettings
 from block.edge_impulse.retries import RateLimit
 from block.folder.location import Location
 from block.folder.manifest import FileEntry
@@ -67,17 +66,10 @@ class FolderConnector:
 
 @dataclass(frozen=True)
 class ProjectConnector:
-    """An Edge Impulse project that workers read and write. The fields are those of `Project`."""
+    """An Edge Impulse project that workers read and write."""
 
     endpoint: str
-    project_id: int
-    metadata: Mapping[str, str]
-    policy: LabelPolicy
-    job: int | None
-    dry_run: bool
-    model_rate_hz: int
-    show_calls: bool
-    run_id: str
+    settings: ProjectSettings
     needs_key: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -85,11 +77,7 @@ class ProjectConnector:
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
         client = StudioClient(self.endpoint, context.api_key, stop=context.stop, rate_limit=context.rate_limit)
-        project = Project(
-            client, self.project_id, metadata=dict(self.metadata), policy=self.policy, job=self.job,
-            dry_run=self.dry_run, say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz,
-            show_calls=self.show_calls, run_id=self.run_id,
-        )  # fmt: skip
+        project = Project(client, self.settings, context.say, context.warn)
         return project, project
 
 

@@ -89,11 +89,9 @@ class ClusterExecutor:
             if result.kind == LABELED and result.labeled is not None and journal is not None:
                 journal.add(result.id, result.labeled.mode, driver.has_fallen_back)
 
-        connector = ProjectConnector(
-            project.client.endpoint, project.id, project.metadata, project.policy, project.job, project.dry_run,
-            project.model_rate_hz, project.show_calls, project.run_id,
-        )  # fmt: skip
-        name, api_key, explain = f"label project {project.id}", project.client.key, run.details is not None
+        connector = ProjectConnector(project.client.endpoint, project.settings)
+        name, api_key = f"label project {project.settings.id}", project.client.key
+        explain = run.details is not None
         driver = self._driver(
             connector, store, keep, run.reporter, run.progress, name, api_key, explain, run.has_fallen_back
         )

@@ -19,7 +19,7 @@ from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
 from block.edge_impulse.label_owner import JOB
 from block.edge_impulse.label_policy import LabelPolicy
-from block.edge_impulse.project import Project
+from block.edge_impulse.project import Project, ProjectSettings
 from block.formatting import count
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job, build_metadata, compute_fingerprint
@@ -94,15 +94,15 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
         job_id, job.decisions.other_label, options.existing_labels, options.overwrite_hand_labels,
         is_preview=options.propose_actions is not None,
     )  # fmt: skip
-    project = Project(
-        client, project_id, metadata={**description, JOB: job_id}, job=options.propose_actions, dry_run=options.dry_run,
-        say=progress.say_limited, warn=progress.warn_once, policy=policy, model_rate_hz=checkpoint.front_end.rate_hz,
-        show_calls=options.verbose,
+    settings = ProjectSettings(
+        project_id, {**description, JOB: job_id}, policy, options.propose_actions, options.dry_run, options.verbose,
+        checkpoint.front_end.rate_hz,
     )  # fmt: skip
+    project = Project(client, settings, progress.say_limited, progress.warn_once)
     journal, details = None, None
     journal_path = options.journal or (Path(options.score_store) / JOURNAL_NAME if options.score_store else None)
     if journal_path is not None and not options.dry_run:  # a dry run labels nothing
-        run = {"endpoint": client.endpoint, "project": project_id, "job": job_id, "proposed": project.job}
+        run = {"endpoint": client.endpoint, "project": project_id, "job": job_id, "proposed": settings.job}
         journal = Journal(Path(journal_path), run, progress.warn_once)
     # The local Studio names the file in the environment.
     if details_path := options.details or os.environ.get(VARIABLE):
