@@ -73,7 +73,7 @@ class Outcome:
         return self.has_fallen_back and self.posted < start + blocks * BLOCK_WINDOWS
 
 
-def steady(share: float) -> Callable[[Random, int, int], Bools]:
+def draw_evenly(share: float) -> Callable[[Random, int, int], Bools]:
     """Return windows of which `share` are wrong, anywhere."""
     return lambda random, windows, change: random.random(windows) < share
 
@@ -83,7 +83,7 @@ def changing(share: float) -> Callable[[Random, int, int], Bools]:
     return lambda random, windows, change: (random.random(windows) < share) & (np.arange(windows) >= change)
 
 
-def clustered(share: float, length: int, within: float) -> Callable[[Random, int, int], Bools]:
+def draw_in_bursts(share: float, length: int, within: float) -> Callable[[Random, int, int], Bools]:
     """Return windows of recordings with `length` windows: in some, `within` are wrong, so that `share` of all are."""
 
     def draw(random: Random, windows: int, change: int) -> Bools:
@@ -99,19 +99,19 @@ def drifting(random: Random, windows: int, change: int) -> Bools:
 
 
 SCENARIOS = (
-    Scenario("never wrong", steady(0)),
-    Scenario("0.5 % wrong", steady(0.005)),
-    Scenario("1 % wrong", steady(0.01)),
-    Scenario("1 % wrong, batches of 60 windows", steady(0.01), batch=60),
+    Scenario("never wrong", draw_evenly(0)),
+    Scenario("0.5 % wrong", draw_evenly(0.005)),
+    Scenario("1 % wrong", draw_evenly(0.01)),
+    Scenario("1 % wrong, batches of 60 windows", draw_evenly(0.01), batch=60),
     Scenario("30 % wrong after 500 of 1,000 windows", changing(0.3), True, windows=1000),
     Scenario("30 % wrong from some block on", changing(0.3), True),
     Scenario("30 % wrong from inside a block on", changing(0.3), True, is_inside=True),
     Scenario("10 % wrong from some block on", changing(0.1), True),
     Scenario("10 % wrong, batches of 60 windows", changing(0.1), True, batch=60),
     Scenario("10 % wrong at the end, slowly rising", drifting),
-    Scenario("0.5 % wrong, all in 0.5 % of recordings", clustered(0.005, 50, 1.0)),
-    Scenario("2 % wrong, a fifth of 10 % of recordings", clustered(0.02, 50, 0.2)),
-    Scenario("a sound in 0.8 % of windows, always missed", steady(0.008)),
+    Scenario("0.5 % wrong, all in 0.5 % of recordings", draw_in_bursts(0.005, 50, 1.0)),
+    Scenario("2 % wrong, a fifth of 10 % of recordings", draw_in_bursts(0.02, 50, 0.2)),
+    Scenario("a sound in 0.8 % of windows, always missed", draw_evenly(0.008)),
 )
 
 

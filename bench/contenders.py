@@ -83,14 +83,14 @@ class Field:
     def contender(self, kind: str, batch: int) -> Contender:
         """Return the contender of that kind. Raise BenchError if it can't run here."""
         if kind == TRANSFORMERS:
-            return Contender(kind, batch, self._pipeline(batch))
+            return Contender(kind, batch, self._run_pipeline(batch))
         if kind in exported.NEEDS:
-            return Contender(kind, batch, self._exported(kind, batch))
+            return Contender(kind, batch, self._run_exported(kind, batch))
         if kind not in self.paths:
             raise BenchError(f"{kind} isn't one of this block's paths here: {', '.join(self.paths)}")
-        return Contender(kind, batch, self._own(kind, batch))
+        return Contender(kind, batch, self._run_own(kind, batch))
 
-    def _own(self, path: str, batch: int) -> Callable[[Sequence[Waveform]], None]:
+    def _run_own(self, path: str, batch: int) -> Callable[[Sequence[Waveform]], None]:
         def run(windows: Sequence[Waveform]) -> None:
             for stack in _stacks(windows, batch):
                 inputs = self.filter_banks(stack)
@@ -98,7 +98,7 @@ class Field:
 
         return run
 
-    def _exported(self, kind: str, batch: int) -> Callable[[Sequence[Waveform]], None]:
+    def _run_exported(self, kind: str, batch: int) -> Callable[[Sequence[Waveform]], None]:
         if missing := exported.find_missing(kind):
             raise BenchError(f"{kind}: {', '.join(missing)} not installed")
         if self.device.device.type != "cpu":
@@ -136,7 +136,7 @@ class Field:
             dtype=self.device.dtype,
         )  # fmt: skip
 
-    def _pipeline(self, batch: int) -> Callable[[Sequence[Waveform]], None]:
+    def _run_pipeline(self, batch: int) -> Callable[[Sequence[Waveform]], None]:
         pipe = self._pipe
 
         def run(windows: Sequence[Waveform]) -> None:

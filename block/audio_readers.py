@@ -65,16 +65,16 @@ def open_pcm(file: SeekableFile, structure: Structure) -> Iterator[soundfile.Sou
     pcm = structure.pcm
     if pcm is None:
         raise RecordingError(f"the audio is compressed ({structure.name}); expected uncompressed WAV")
-    quiet = QuietFile(FileParts(file, structure.spans))
+    raw = NonRaisingFile(FileParts(file, structure.spans))
     try:
-        with soundfile.SoundFile(quiet, "r", pcm.rate_hz, pcm.channels, pcm.subtype, pcm.endian, format="RAW") as sound:
+        with soundfile.SoundFile(raw, "r", pcm.rate_hz, pcm.channels, pcm.subtype, pcm.endian, format="RAW") as sound:
             yield sound
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"the audio can't be decoded: {reason}") from None
     finally:
-        if quiet.problem is not None:
-            raise RecordingError(f"the audio can't be read: {quiet.problem.strerror or quiet.problem}") from None
+        if raw.problem is not None:
+            raise RecordingError(f"the audio can't be read: {raw.problem.strerror or raw.problem}") from None
 
 
 def _read_pcm(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
@@ -96,7 +96,7 @@ def _open_compressed(file: SeekableFile, structure: Structure) -> Iterator[Block
         yield Blocks(first.rate_hz, first.expected, blocks, findings)
 
 
-class QuietFile:
+class NonRaisingFile:
     """A file that never raises: like in C, a failed seek returns -1, and a failed read returns no bytes.
 
     `problem` is the first OSError of a read.

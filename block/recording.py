@@ -62,8 +62,8 @@ def find_recording_name(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class Window:
-    """A half-open span `[start, end)` of a recording, in values, that gets one set of scores."""
+class Span:
+    """The values `[start, end)` of a recording, or the bytes of a file."""
 
     start: int
     end: int
@@ -71,6 +71,10 @@ class Window:
     @property
     def length(self) -> int:
         return self.end - self.start
+
+
+class Window(Span):
+    """The values of a recording that get one set of scores."""
 
 
 @dataclass(frozen=True)

@@ -352,9 +352,9 @@ from block.labeling.labeler import ExactLabeler
 from block.settings import DecisionSettings, WindowSettings
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.label_policy import LabelPolicy
-from block.edge_impulse.project import Project
+from block.edge_impulse.project import Project, ProjectSettings
 
-project = Project(StudioClient(sys.argv[1], "ei_k"), 1, {}, None, False, print, print, LabelPolicy("", "other"))
+project = Project(StudioClient(sys.argv[1], "ei_k"), ProjectSettings(1, {}, LabelPolicy("", "other")), print, print)
 banks = SimpleNamespace(front_end=FrontEnd())
 labeler = ExactLabeler(None, banks, WindowSettings(2000, 2000), DecisionSettings(()), print)
 with ThreadPoolExecutor(4) as pool:

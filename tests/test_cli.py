@@ -13,7 +13,8 @@ import pytest
 
 from block import cli
 from block.commands import transform as action
-from block.edge_impulse.access import read_access, read_ids, write_ids
+from block.edge_impulse.access import read_access
+from block.edge_impulse.ids_file import read_ids, write_ids
 from block.settings import SettingsError
 from tests.conftest import NAMES, ROOT
 from tests.edge_impulse.scripted import Answer, envelope, scripted

@@ -86,7 +86,7 @@ def _constant(text: str) -> tuple[str, float]:
 def _choose_scenarios(names: Sequence[str] | None, changed: dict[str, float]) -> list[Scenario]:
     try:
         return [
-            replace(one, costs=one.costs.changed(**changed))
+            replace(one, costs=one.costs.replace(**changed))
             for one in scenarios()
             if names is None or one.name in names
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.scaling.workload import WINDOW_S
 from block.cluster.driver import REPORT_EVERY_S, REPORTERS_A_SECOND
-from block.cluster.worker import CHUNKS_AT_ONCE
+from block.cluster.worker import PORTIONS_AT_ONCE
 from block.folder.manifest import SAVE_SHARE
 from block.runtime.limits import THREADS
 
@@ -37,8 +37,8 @@ class Driver:
     put_s: float = _of(5e-7, "s per recording, to update the manifest", MEASURED)
     save_s: float = _of(6.5e-6, "s per recording, each time the manifest is saved", MEASURED)
     save_share: float = _of(SAVE_SHARE, "share of the time for that, at most", "block/folder/manifest.py")
-    chunk_s: float = _of(3e-3, "s per chunk, before the first is handed out", RAY)
-    task_s: float = _of(5e-3, "s per chunk, to hand it out and notice its end", RAY)
+    portion_s: float = _of(3e-3, "s per portion, before the first is handed out", RAY)
+    task_s: float = _of(5e-3, "s per portion, to hand it out and notice its end", RAY)
     report_s: float = _of(2e-3, "s per report", RAY)
     report_byte_s: float = _of(5e-10, "s per byte of a report", RAY)
     outcome_s: float = _of(1e-5, "s per recording, to unpack its result", MEASURED)
@@ -69,17 +69,17 @@ class Workers:
     """A worker. `window_s` is its time per window; the spreads are standard deviations of logarithms."""
 
     window_s: float = _of(2.5, "s per window", "the scenario")
-    chunk_kind: str = "cpu"  # or cuda, as block/cluster/driver.py calls them
+    portion_kind: str = "cpu"  # or cuda, as block/cluster/driver.py calls them
     a_machine: int = 8  # workers per machine, which gets the checkpoint once
     start_s: float = _of(15.0, "s from the request for a worker to its first forward pass", START)
     start_spread: float = _of(0.3, "between workers", ASSUMED)
     worker_spread: float = _of(0.05, "between workers", ASSUMED)
-    chunk_spread: float = _of(0.10, "between chunks of a worker", ASSUMED)
+    portion_spread: float = _of(0.10, "between portions of a worker", ASSUMED)
     prepare_s: float = _of(8e-5, "s per second of audio, to read, hash and decode it", MEASURED)
-    threads: int = THREADS  # that read a chunk's recordings
-    chunks_at_once: int = CHUNKS_AT_ONCE
-    chunks_waiting: int = 0  # block/cluster/driver.py only hands out chunks that are labeled at once
-    report_every_s: float = _of(REPORT_EVERY_S, "s between reports of a chunk, at least", "block/cluster/driver.py")
+    threads: int = THREADS  # that read a portion's recordings
+    portions_at_once: int = PORTIONS_AT_ONCE
+    portions_waiting: int = 0  # block/cluster/driver.py only hands out portions that are labeled at once
+    report_every_s: float = _of(REPORT_EVERY_S, "s between reports of a portion, at least", "block/cluster/driver.py")
     reporters_a_second: float = _of(
         float(REPORTERS_A_SECOND), "workers that report per second, at most", "block/cluster/driver.py"
     )
@@ -95,7 +95,7 @@ class Costs:
     paths: Paths = field(default_factory=Paths)
     workers: Workers = field(default_factory=Workers)
 
-    def changed(self, **values: Any) -> Costs:
+    def replace(self, **values: Any) -> Costs:
         """Return the same costs with other values for some constants. Raise ValueError for an unknown name."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         for name, value in values.items():
@@ -131,17 +131,17 @@ def scenarios(driver: Driver | None = None) -> list[Scenario]:
     costs = Costs(driver or Driver())
     return [
         Scenario(
-            CPU_EXACT, "CPU, exact", costs.changed(window_s=2.5),
+            CPU_EXACT, "CPU, exact", costs.replace(window_s=2.5),
             "2.5 s per window and core: the padded forward pass of 260 GFLOP at about 100 GFLOP/s",
         ),
         Scenario(
             # The opening audit: 64 windows in exact mode, with merged padding, and in 8 bits.
-            CPU_FAST, "CPU, fast", costs.changed(window_s=0.25, start_s=15 + 64 * (2.5 + 0.5 + 0.21)),
+            CPU_FAST, "CPU, fast", costs.replace(window_s=0.25, start_s=15 + 64 * (2.5 + 0.5 + 0.21)),
             "0.21 s per window and core, measured on one thread in 8 bits, and 2.5 s for every hundredth window, which "
             "is also computed exactly; windows near a threshold, a few percent, cost as much and are left out",
         ),
         Scenario(
-            GPU, "GPU", costs.changed(window_s=1 / 500, chunk_kind="cuda", start_s=25.0),
+            GPU, "GPU", costs.replace(window_s=1 / 500, portion_kind="cuda", start_s=25.0),
             "about 500 windows/s: transformers' documentation gives 570 for AST on an A100 in float32",
         ),
     ]  # fmt: skip
@@ -185,4 +185,4 @@ def price(scenario: Scenario, hour: float, efficiency: float = 1.0, stride_s: fl
 
 def prices(scenarios: Sequence[Scenario], core_hour: float, gpu_hour: float) -> list[Price]:
     """Return the price of each scenario at efficiency 1."""
-    return [price(one, gpu_hour if one.costs.workers.chunk_kind == "cuda" else core_hour) for one in scenarios]
+    return [price(one, gpu_hour if one.costs.workers.portion_kind == "cuda" else core_hour) for one in scenarios]

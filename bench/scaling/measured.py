@@ -47,7 +47,7 @@ def measure(scratch: Path) -> dict[str, float]:
     return {**_manifest(scratch), **_outcomes(), **_store(scratch), **_preparing(scratch)}
 
 
-def _fitted(took: Callable[[int], float]) -> tuple[float, float]:
+def _fit(took: Callable[[int], float]) -> tuple[float, float]:
     """Return seconds per recording and per window, from the times for recordings of `SHORT` and `LONG` windows."""
     short, long = (min(took(windows) for _ in range(ROUNDS)) for windows in (SHORT, LONG))
     slope = max(0.0, (long - short) / (LONG - SHORT))
@@ -60,7 +60,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _scored(number: int, windows: int, logits: Logits) -> Scored:
+def _make_scored(number: int, windows: int, logits: Logits) -> Scored:
     content = hashlib.sha256(f"{number} {windows}".encode()).hexdigest()
     levels = np.full(windows, -30, np.float32)
     return Scored(content, windows * WINDOW_VALUES, Fraction(RATE_HZ), (1,) * windows, levels, logits[:windows])
@@ -80,7 +80,7 @@ def _logits(windows: int) -> Logits:
 
 
 def _manifest(scratch: Path) -> dict[str, float]:
-    entries = [_entry(number, _scored(number, 1, _logits(1))) for number in range(FILES)]
+    entries = [_entry(number, _make_scored(number, 1, _logits(1))) for number in range(FILES)]
     manifest = Manifest(scratch / "manifest.json", entries)
 
     def put() -> None:
@@ -99,14 +99,14 @@ def _outcomes() -> dict[str, float]:
     def took(windows: int) -> float:
         report = Report("a worker")
         for number in range(50):
-            one = _scored(number, windows, logits)
+            one = _make_scored(number, windows, logits)
             report.results.append(
                 RecordingResult(number, LABELED, "", decide(one, WINDOWS, settings), _entry(number, one), one)
             )
         packed = pack(report)
         return _seconds(lambda: unpack(packed)) / 50
 
-    recording, window = _fitted(took)
+    recording, window = _fit(took)
     return {"outcome_s": recording, "outcome_byte_s": window / LOGITS_BYTES}
 
 
@@ -127,7 +127,7 @@ def _store(scratch: Path) -> dict[str, float]:
         for _ in range(ROUNDS):
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 target = Path(folder)
-                rows = [_scored(number, windows, logits) for number in range(count)]
+                rows = [_make_scored(number, windows, logits) for number in range(count)]
                 with ScoreStore(target / "scores", key, checkpoint.class_names) as store:
                     store.flush_chunks = FLUSH_PIECES
 
@@ -149,9 +149,9 @@ def _store(scratch: Path) -> dict[str, float]:
                 started = time.perf_counter()
                 folder_decide.write_label_files(target, run, settings, found)
                 _least(writing, windows, (time.perf_counter() - started) / count)
-    add_s, piece_s = _fitted(adding.__getitem__)
-    decide_s, decide_window_s = _fitted(deciding.__getitem__)
-    write_s, write_window_s = _fitted(writing.__getitem__)
+    add_s, piece_s = _fit(adding.__getitem__)
+    decide_s, decide_window_s = _fit(deciding.__getitem__)
+    write_s, write_window_s = _fit(writing.__getitem__)
     return {
         "store_add_s": add_s, "store_window_s": piece_s, "decide_s": decide_s, "decide_window_s": decide_window_s,
         "write_s": write_s, "write_window_s": write_window_s,

@@ -19,7 +19,7 @@ COLORS = {
     DECIDING: "#56b4e9", WRITING: "#009e73",
 }  # fmt: skip
 IN_LEGEND = {
-    "model": "model computes", LISTING: "driver lists, makes chunks", STARTING: "worker starts",
+    "model": "model computes", LISTING: "driver lists, makes portions", STARTING: "worker starts",
     AMID: "waits during the run", TAIL: "waits for the last recordings", DECIDING: "driver decides labels",
     WRITING: "driver writes label files",
 }  # fmt: skip

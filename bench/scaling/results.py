@@ -12,7 +12,7 @@ from bench.scaling.workload import Recordings, split
 BUSY = 0.9
 LITTLE = 0.03
 LIMIT_TEXTS = {
-    LISTING: "listing, making chunks", STARTING: "workers' start", TAIL: "long recordings at the end",
+    LISTING: "listing, making portions", STARTING: "workers' start", TAIL: "long recordings at the end",
     DECIDING: "deciding at the end", WRITING: "writing label files",
 }  # fmt: skip
 
@@ -85,13 +85,13 @@ def walls(recordings: Recordings, costs: Costs) -> Walls:
     """Return how many recordings per second each shared resource could process with unlimited workers."""
     driver, paths, of = costs.driver, costs.paths, costs.workers
     windows = float(recordings.windows.mean())
-    chunks = split(recordings, 1, of.chunk_kind).count / recordings.count
+    portions = split(recordings, 1, of.portion_kind).count / recordings.count
     size = windows * LOGITS_BYTES + OUTCOME_BYTES
-    loop = chunks * (driver.task_s + driver.report_s) + size * driver.report_byte_s
+    loop = portions * (driver.task_s + driver.report_s) + size * driver.report_byte_s
     loop += driver.outcome_s + driver.put_s + windows * LOGITS_BYTES * driver.outcome_byte_s
     loop += driver.store_add_s + windows * driver.store_window_s
-    # A chunk reports at its end, and before that at intervals that get longer with more workers.
-    reporting = min(1.0, of.reporters_a_second * of.chunks_at_once * driver.report_s)
+    # A portion reports at its end, and before that at intervals that get longer with more workers.
+    reporting = min(1.0, of.reporters_a_second * of.portions_at_once * driver.report_s)
     return Walls(
         (1 - driver.save_share) * (1 - reporting) / loop,
         paths.driver_bytes_s / size,

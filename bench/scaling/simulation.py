@@ -1,8 +1,8 @@
-"""Simulate a run on a cluster, chunk by chunk.
+"""Simulate a run on a cluster, portion by portion.
 
-The driver is one server with a queue: it hands out chunks, processes reports and saves. So are the network to it and
-the source of the recordings. A worker has a few chunks, which are read in parallel, but only one at a time uses the
-model. It gets another chunk when the driver notices that one is done, so workers wait for a busy driver, as in a real
+The driver is one server with a queue: it hands out portions, processes reports and saves. So are the network to it and
+the source of the recordings. A worker has a few portions, which are read in parallel, but only one at a time uses the
+model. It gets another portion when the driver notices that one is done, so workers wait for a busy driver, as in a real
 run.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.scaling.costs import LOGITS_BYTES, Costs
-from bench.scaling.workload import Chunks, Recordings, split
+from bench.scaling.workload import Portions, Recordings, split
 
 OUTCOME_BYTES = 700  # per recording in a report, without its logits
 
@@ -54,18 +54,18 @@ class _Worker:
 class Simulated:
     """The result of a simulated run.
 
-    `total_s` is the command's time, `labeling_s` the time from the first chunk handed out to the last report processed.
+    `total_s` is the command's time, `labeling_s` that from handing out the first portion to processing the last report.
     `lost` has the worker-seconds in which the model did nothing, by reason; with `useful_s`, they add up to workers ×
-    total. LISTING: the driver lists recordings and makes chunks. STARTING: the worker starts. AMID: it waits for a
-    chunk or its recordings. TAIL: it has nothing left to do while others still work. DECIDING, WRITING: the driver does
-    this at the end.
+    total. LISTING: the driver lists recordings and makes portions. STARTING: the worker starts. AMID: it waits for a
+    portion or its recordings. TAIL: it has nothing left to do while others still work. DECIDING, WRITING: the driver
+    does this at the end.
     """
 
     workers: int
     recordings: int
     hours: float
     windows: int
-    chunks: int
+    portions: int
     total_s: float
     labeling_s: float
     useful_s: float
@@ -92,28 +92,34 @@ class Simulation:
     def __init__(self, recordings: Recordings, workers: int, costs: Costs, seed: int = 0) -> None:
         self.costs = costs
         self._recordings = recordings
-        self._chunks: Chunks = split(recordings, workers * costs.workers.chunks_at_once, costs.workers.chunk_kind)
+        self._portions: Portions = split(
+            recordings, workers * costs.workers.portions_at_once, costs.workers.portion_kind
+        )
         self._driver, self._network, self._source = Server(), Server(), Server()
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = 0
         chance = np.random.default_rng((seed, workers))
         of = costs.workers
         self._starts = (of.start_s * np.exp(chance.normal(0, of.start_spread, workers))).tolist()
-        self._noise = np.exp(chance.normal(-(of.chunk_spread**2) / 2, of.chunk_spread, self._chunks.count)).tolist()
+        self._noise = np.exp(
+            chance.normal(-(of.portion_spread**2) / 2, of.portion_spread, self._portions.count)
+        ).tolist()
         # Their total speed is that of equal workers. Otherwise, efficiency would depend on one worker's luck.
         slowness = np.exp(chance.normal(0, of.worker_spread, workers))
         self._workers = [_Worker(float(one)) for one in slowness * (1 / slowness).mean()]
         self._report_every_s = max(of.report_every_s, workers / of.reporters_a_second)
         self._chance = chance
-        self._left = deque(range(self._chunks.count))
-        self._undone = self._chunks.count
+        self._left = deque(range(self._portions.count))
+        self._undone = self._portions.count
         self._saved_at = self._done_at = 0.0
         self._losses = 0
 
     def run(self) -> Simulated:
         """Simulate the run and return its result."""
         driver, count = self.costs.driver, self._recordings.count
-        began = driver.connect_s + count * driver.list_s + count * driver.save_s + self._chunks.count * driver.chunk_s
+        began = (
+            driver.connect_s + count * driver.list_s + count * driver.save_s + self._portions.count * driver.portion_s
+        )
         self._driver.free_at = self._saved_at = began
         nodes = math.ceil(len(self._workers) / self.costs.workers.a_machine)
         all_brought = nodes * self.costs.paths.checkpoint_bytes / self.costs.paths.driver_bytes_s
@@ -135,15 +141,15 @@ class Simulation:
         worker.ended_at = max(worker.ended_at, now)
         if of.losses_an_hour:
             self._at(now + float(self._chance.exponential(3600 / of.losses_an_hour)), self._lost, at)
-        for _ in range(of.chunks_at_once + of.chunks_waiting):
+        for _ in range(of.portions_at_once + of.portions_waiting):
             self._hand_out(now, at)
 
     def _hand_out(self, now: float, at: int) -> None:
         if not self._left:
             return
-        worker, chunk = self._workers[at], self._left.popleft()
-        worker.here.append(chunk)
-        sent = self._driver.serve(now, self.costs.driver.task_s, "handing out chunks")
+        worker, portion = self._workers[at], self._left.popleft()
+        worker.here.append(portion)
+        sent = self._driver.serve(now, self.costs.driver.task_s, "handing out portions")
         self._at(sent + self.costs.paths.delay_s, self._arrives, at, worker.life)
 
     def _arrives(self, now: float, at: int, life: int) -> None:
@@ -151,40 +157,43 @@ class Simulation:
             self._begin(now, at)
 
     def _begin(self, now: float, at: int) -> None:
-        """Start the worker's next chunk, if there is one and room for it."""
+        """Start the worker's next portion, if there is one and room for it."""
         worker, of, paths = self._workers[at], self.costs.workers, self.costs.paths
-        if len(worker.running) >= of.chunks_at_once:
+        if len(worker.running) >= of.portions_at_once:
             return
-        chunk = next((one for one in worker.here if one not in worker.running), None)
-        if chunk is None:
+        portion = next((one for one in worker.here if one not in worker.running), None)
+        if portion is None:
             return
-        worker.running.add(chunk)
-        many, size = int(self._chunks.recordings[chunk]), int(self._chunks.bytes[chunk])
-        prepare = float(self._chunks.seconds[chunk]) * of.prepare_s
+        worker.running.add(portion)
+        many, size = int(self._portions.recordings[portion]), int(self._portions.bytes[portion])
+        prepare = float(self._portions.seconds[portion]) * of.prepare_s
         asked = now + 2 * paths.delay_s  # it first tells the coordinator and waits for the answer
         own = math.ceil(many / of.threads) * paths.first_byte_s + size / paths.worker_bytes_s + prepare
         read = max(asked + own, self._source.serve(asked, size / paths.source_bytes_s, "reading"))
         first = asked + (read - asked) / math.ceil(many / of.threads)
-        work = int(self._chunks.windows[chunk]) * of.window_s * worker.speed * self._noise[chunk]
+        work = int(self._portions.windows[portion]) * of.window_s * worker.speed * self._noise[portion]
         begins = max(first, worker.model.free_at)
         ends = max(worker.model.serve(first, work, "model"), read)
-        reports = max(1, min(many, math.ceil(work * of.chunks_at_once / self._report_every_s)))
+        reports = max(1, min(many, math.ceil(work * of.portions_at_once / self._report_every_s)))
         for number in range(1, reports + 1):
             when = begins + (ends - begins) * number / reports
-            self._at(when, self._reports, at, worker.life, chunk, number == reports, 1 / reports)
+            self._at(when, self._reports, at, worker.life, portion, number == reports, 1 / reports)
 
-    def _reports(self, now: float, at: int, life: int, chunk: int, is_last: bool, share: float) -> None:
+    def _reports(self, now: float, at: int, life: int, portion: int, is_last: bool, share: float) -> None:
         """Send a report from the worker."""
         worker = self._workers[at]
         if worker.life != life:
             return
         paths, driver = self.costs.paths, self.costs.driver
-        recordings, windows = share * int(self._chunks.recordings[chunk]), share * int(self._chunks.windows[chunk])
+        recordings, windows = (
+            share * int(self._portions.recordings[portion]),
+            share * int(self._portions.windows[portion]),
+        )
         size = windows * LOGITS_BYTES + recordings * OUTCOME_BYTES
         here = self._network.serve(now, size / paths.driver_bytes_s, "reports") + paths.delay_s
         if is_last:
-            worker.here.remove(chunk)
-            worker.running.remove(chunk)
+            worker.here.remove(portion)
+            worker.running.remove(portion)
             worker.ended_at = now
             self._begin(now, at)
         took = driver.report_s + size * driver.report_byte_s
@@ -212,7 +221,7 @@ class Simulation:
             self._hand_out(now, at)
 
     def _lost(self, now: float, at: int) -> None:
-        """Lose a worker and its chunks, which are the next to be handed out; another worker replaces it."""
+        """Lose a worker and its portions, which are the next to be handed out; another worker replaces it."""
         worker, of = self._workers[at], self.costs.workers
         self._losses += 1
         worker.life += 1
@@ -222,11 +231,11 @@ class Simulation:
         self._at(noticed, self._again, again)
         self._at(noticed + self._starts[at], self._ready, at)
 
-    def _again(self, now: float, chunks: list[int]) -> None:
-        self._left.extendleft(reversed(chunks))
-        # The live workers with the fewest chunks get them.
+    def _again(self, now: float, portions: list[int]) -> None:
+        self._left.extendleft(reversed(portions))
+        # The live workers with the fewest portions get them.
         alive = [at for at, worker in enumerate(self._workers) if worker.ready_at <= now]
-        for _ in chunks:
+        for _ in portions:
             self._hand_out(now, min(alive, key=lambda at: len(self._workers[at].here)))
 
     def _make_result(self, began: float) -> Simulated:
@@ -252,9 +261,9 @@ class Simulation:
             lost[STARTING] += ready - began
             lost[AMID] += max(0.0, ended - ready - worked)
             lost[TAIL] += self._done_at - max(ended, ready)
-        before = {"listing": count * driver.list_s, "making chunks": self._chunks.count * driver.chunk_s}
+        before = {"listing": count * driver.list_s, "making portions": self._portions.count * driver.portion_s}
         return Simulated(
-            len(self._workers), count, self._recordings.hours, windows, self._chunks.count, total, labeling,
+            len(self._workers), count, self._recordings.hours, windows, self._portions.count, total, labeling,
             sum(useful), lost, {**before, **self._driver.busy, **after}, busy / labeling,
             self._network.busy["reports"] / labeling, self._source.busy["reading"] / labeling, self._losses,
         )  # fmt: skip

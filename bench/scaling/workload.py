@@ -1,4 +1,4 @@
-"""A made-up million recordings: their lengths, and the chunks they are split into."""
+"""A made-up million recordings: their lengths, and the portions they are split into."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from block.cluster.driver import split_into_chunks
+from block.cluster.driver import split_into_portions
 
 WINDOW_S = 2.0
 BYTES_A_SECOND = 2 * 16000  # one channel of 16 bits at 16 kHz
@@ -59,8 +59,8 @@ def make_field_recordings(count: int, seed: int) -> Recordings:
 
 
 @dataclass(frozen=True, eq=False)
-class Chunks:
-    """Chunks in the order in which they are handed out; each array has an entry per chunk."""
+class Portions:
+    """Portions in the order in which they are handed out; each array has an entry per portion."""
 
     recordings: Counts
     windows: Counts
@@ -72,11 +72,11 @@ class Chunks:
         return len(self.recordings)
 
 
-def split(recordings: Recordings, workers: int, kind: str) -> Chunks:
-    """Return the chunks that a driver makes of `recordings` for `workers` workers of a `kind`, cpu or cuda."""
-    spans = list(split_into_chunks(recordings.sizes.tolist(), workers, kind))
+def split(recordings: Recordings, workers: int, kind: str) -> Portions:
+    """Return the portions that a driver makes of `recordings` for `workers` workers of a `kind`, cpu or cuda."""
+    spans = list(split_into_portions(recordings.sizes.tolist(), workers, kind))
     starts = np.array([span.start for span in spans])
-    return Chunks(
+    return Portions(
         np.array([len(span) for span in spans]),
         np.add.reduceat(recordings.windows, starts),
         np.add.reduceat(recordings.sizes, starts),

@@ -8,8 +8,7 @@ from threading import Event
 from typing import ClassVar
 
 from block.edge_impulse.client import StudioClient
-from block.edge_impulse.label_policy import LabelPolicy
-from block.edge_impulse.project import Project
+from block.edge_impulse.project import Project, ProjectSettings
 from block.edge_impulse.retries import RateLimit
 from block.folder.location import Location
 from block.folder.manifest import FileEntry
@@ -30,7 +29,7 @@ class WorkItem:
 
 @dataclass
 class ConnectorContext:
-    """What a worker gives a connector. `entries` has a chunk's manifest entries by id; the connector updates them.
+    """What a worker gives a connector. `entries` has a portion's manifest entries by id; the connector updates them.
 
     `say` and `warn` reach the user. Requests use `api_key` and `rate_limit`.
     """
@@ -57,9 +56,9 @@ class FolderConnector:
         self.location.check()
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
-        """Return the source and the sink of one chunk."""
+        """Return the source and the sink of one portion."""
         folder = Folder(
-            self.location, _ChunkFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz,
+            self.location, _PortionFiles(context.entries), context.warn, model_rate_hz=self.model_rate_hz,
             allow_truncated=self.allow_truncated,
         )  # fmt: skip
         return folder, folder
@@ -67,17 +66,10 @@ class FolderConnector:
 
 @dataclass(frozen=True)
 class ProjectConnector:
-    """An Edge Impulse project that workers read and write. The fields are those of `Project`."""
+    """An Edge Impulse project that workers read and write."""
 
     endpoint: str
-    project_id: int
-    metadata: Mapping[str, str]
-    policy: LabelPolicy
-    job: int | None
-    dry_run: bool
-    model_rate_hz: int
-    show_calls: bool
-    run_id: str
+    settings: ProjectSettings
     needs_key: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -85,11 +77,7 @@ class ProjectConnector:
 
     def open(self, context: ConnectorContext) -> tuple[Source, Sink]:
         client = StudioClient(self.endpoint, context.api_key, stop=context.stop, rate_limit=context.rate_limit)
-        project = Project(
-            client, self.project_id, metadata=dict(self.metadata), policy=self.policy, job=self.job,
-            dry_run=self.dry_run, say=context.say, warn=context.warn, model_rate_hz=self.model_rate_hz,
-            show_calls=self.show_calls, run_id=self.run_id,
-        )  # fmt: skip
+        project = Project(client, self.settings, context.say, context.warn)
         return project, project
 
 
@@ -101,7 +89,7 @@ class ClusterJob:
     """The driver's job, with the checkpoint's folder on the driver's machine; `digest` is the weights' SHA-256.
 
     With `keeps_scores`, workers return scores, computed as `key` says. With `explain`, they return explanations with
-    labels. `versions` are the driver's software versions. A chunk reports every `report_every_s` seconds.
+    labels. `versions` are the driver's software versions. A portion reports every `report_every_s` seconds.
     With `exact_only`, fast mode computes exactly, because it fell back earlier.
     """
 
@@ -116,8 +104,8 @@ class ClusterJob:
     exact_only: bool = False
 
 
-class _ChunkFiles:
-    """The manifest entries of a chunk's files, by id."""
+class _PortionFiles:
+    """The manifest entries of a portion's files, by id."""
 
     def __init__(self, entries: dict[int, FileEntry]) -> None:
         self._entries = entries

@@ -97,14 +97,14 @@ class Coordinator:
             store = await asyncio.to_thread(lambda: self._store)
         return None if store is None else await asyncio.to_thread(store.find, content)
 
-    async def start_chunk(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
-        return self._crash_tracker.start_chunk(chunk, ids)
+    async def start_portion(self, portion: int, ids: Sequence[int]) -> RetryPlan:
+        return self._crash_tracker.start_portion(portion, ids)
 
-    async def start_suspect(self, chunk: int, recording_id: int) -> None:
-        self._crash_tracker.start_suspect(chunk, recording_id)
+    async def start_suspect(self, portion: int, recording_id: int) -> None:
+        self._crash_tracker.start_suspect(portion, recording_id)
 
-    async def clear_suspect(self, chunk: int, recording_id: int) -> None:
-        self._crash_tracker.clear_suspect(chunk, recording_id)
+    async def clear_suspect(self, portion: int, recording_id: int) -> None:
+        self._crash_tracker.clear_suspect(portion, recording_id)
 
     async def acquire(self, worker: str, number: int) -> bool:
         """Wait until the request may be sent. Return False if the caller has to ask again."""

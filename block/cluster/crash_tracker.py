@@ -1,4 +1,4 @@
-"""Find recordings that crash their worker, by labeling chunks that keep losing workers one recording at a time."""
+"""Find recordings that crash their worker, by labeling portions that keep losing workers one recording at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_CRASHES = 2
 
 @dataclass(frozen=True)
 class RetryPlan:
-    """How to label a chunk; each id is in exactly one of the fields.
+    """How to label a portion; each id is in exactly one of the fields.
 
     Label `suspects` first, one at a time in this order, with nothing else running in the worker's process. Then label
     `rest` together, as usual. Give up on `failures`, each for the reason given.
@@ -25,8 +25,8 @@ class RetryPlan:
 
 
 @dataclass
-class _ChunkState:
-    """How often a chunk was started, the suspect being labeled now, and the `rest` of its latest plan."""
+class _PortionState:
+    """How often a portion was started, the suspect being labeled now, and the `rest` of its latest plan."""
 
     starts: int = 0
     suspect: int | None = None
@@ -34,24 +34,24 @@ class _ChunkState:
 
 
 class CrashTracker:
-    """Track how often each chunk of a run starts. Chunks have distinct numbers. Not thread-safe.
+    """Track how often each portion of a run starts. Portions have distinct numbers. Not thread-safe.
 
-    A chunk that starts again has lost its worker or its machine. It is labeled as usual `BATCH_ATTEMPTS` times, then
+    A portion that starts again has lost its worker or its machine. It is labeled as usual `BATCH_ATTEMPTS` times, then
     one recording at a time. A loss then counts only against the recording being labeled, so machines that vanish often
-    don't make good recordings fail. After `MAX_CRASHES` losses a recording fails, in any chunk.
+    don't make good recordings fail. After `MAX_CRASHES` losses a recording fails, in any portion.
 
     A suspect that finishes is cleared. Its labels are still lost if its worker crashes later, so it is labeled again,
     last, together with other cleared ones. If their worker is lost, they were too much together and become suspects.
     """
 
     def __init__(self) -> None:
-        self._chunks: defaultdict[int, _ChunkState] = defaultdict(_ChunkState)
+        self._portions: defaultdict[int, _PortionState] = defaultdict(_PortionState)
         self._crashes: Counter[int] = Counter()
         self._cleared: set[int] = set()
 
-    def start_chunk(self, chunk: int, ids: Sequence[int]) -> RetryPlan:
-        """Return the plan for the recordings `ids` of `chunk`. If it started before, count its worker as lost."""
-        state = self._chunks[chunk]
+    def start_portion(self, portion: int, ids: Sequence[int]) -> RetryPlan:
+        """Return the plan for the recordings `ids` of `portion`. If it started before, count its worker as lost."""
+        state = self._portions[portion]
         if state.suspect is not None:
             self._crashes[state.suspect] += 1
         else:
@@ -65,13 +65,13 @@ class CrashTracker:
         state.rest = tuple(id_ for id_ in left if id_ in self._cleared)
         return RetryPlan(tuple(id_ for id_ in left if id_ not in self._cleared), state.rest, failures)
 
-    def start_suspect(self, chunk: int, recording_id: int) -> None:
-        """Note that the worker of `chunk` is now labeling only this recording."""
-        self._chunks[chunk].suspect = recording_id
+    def start_suspect(self, portion: int, recording_id: int) -> None:
+        """Note that the worker of `portion` is now labeling only this recording."""
+        self._portions[portion].suspect = recording_id
 
-    def clear_suspect(self, chunk: int, recording_id: int) -> None:
+    def clear_suspect(self, portion: int, recording_id: int) -> None:
         """Note that the worker survived this recording, whether labeled or failed."""
-        state = self._chunks[chunk]
+        state = self._portions[portion]
         if state.suspect == recording_id:
             state.suspect = None
         del self._crashes[recording_id]  # earlier losses were the machine's fault

@@ -1,4 +1,4 @@
-"""The driver of a run on a cluster: hand out chunks and keep the results."""
+"""The driver of a run on a cluster: hand out portions and keep the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from block.cluster.connection import Cluster, set_dataset_name
 from block.cluster.report import DONE, FAILED, LABELED, RecordingResult, Report, unpack
 from block.cluster.settings import ClusterSettings
 from block.cluster.throughput import Throughput
-from block.cluster.worker import CHUNKS_AT_ONCE, LabelRecordings
+from block.cluster.worker import PORTIONS_AT_ONCE, LabelRecordings
 from block.formatting import count
 from block.labeling.interfaces import Reporter, Summary
 from block.labeling.progress import Progress
@@ -23,7 +23,7 @@ from block.settings import EXACT
 # Ray reassigns what a lost worker didn't report; another round reassigns what is still missing.
 ROUNDS = 3
 REPORT_EVERY_S, REPORTERS_A_SECOND = 2.0, 8
-# Chunks are large enough that handing one out (a few ms) is negligible and that a GPU's batches are full, and small
+# Portions are large enough that handing one out (a few ms) is negligible and that a GPU's batches are full, and small
 # enough that little is repeated if a worker is lost.
 MAX_RECORDINGS = {"cpu": 16, "cuda": 256}
 MAX_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
@@ -87,7 +87,7 @@ class Driver:
             started = time.perf_counter()
             self.has_fallen_back = self.has_fallen_back or report.has_fallen_back
             for result in report.results:
-                # A chunk that lost its worker starts again, so some of its results may come back twice.
+                # A portion that lost its worker starts again, so some of its results may come back twice.
                 if left.pop(result.id, None) is not None:
                     self._count(result)
             self._pass_on(report, time.perf_counter() - started)
@@ -148,18 +148,18 @@ class Driver:
         cluster_job = replace(self.cluster_job, report_every_s=max(REPORT_EVERY_S, room / REPORTERS_A_SECOND))
         sizes = [item.size for item in items]
         tables = []
-        for number, chunk in enumerate(split_into_chunks(sizes, room * CHUNKS_AT_ONCE, device)):
-            packed = pickle.dumps([items[at] for at in chunk], protocol=5)
-            tables.append(pa.table({"chunk": [number], "items": pa.array([packed], pa.large_binary())}))
+        for number, portion in enumerate(split_into_portions(sizes, room * PORTIONS_AT_ONCE, device)):
+            packed = pickle.dumps([items[at] for at in portion], protocol=5)
+            tables.append(pa.table({"portion": [number], "items": pa.array([packed], pa.large_binary())}))
         pool = ActorPoolStrategy(
             min_size=settings.min_workers,
             max_size=settings.max_workers,
             initial_size=max(settings.min_workers, min(room, settings.max_workers or room, len(tables))),
-            max_tasks_in_flight_per_actor=CHUNKS_AT_ONCE,
-            max_concurrent_calls_per_actor=CHUNKS_AT_ONCE,
+            max_tasks_in_flight_per_actor=PORTIONS_AT_ONCE,
+            max_concurrent_calls_per_actor=PORTIONS_AT_ONCE,
             enable_true_multi_threading=True,
         )
-        # By default, Ray Data replaces lost workers and reassigns their chunks, without limit.
+        # By default, Ray Data replaces lost workers and reassigns their portions, without limit.
         dataset = ray.data.from_arrow(tables).map_batches(
             LabelRecordings,
             batch_size=None,
@@ -173,10 +173,10 @@ class Driver:
         return set_dataset_name(dataset, self.name)
 
 
-def split_into_chunks(sizes: Sequence[int], workers: int, device: str) -> Iterator[range]:
-    """Split recordings of `sizes` bytes (0: unknown) into chunks, and yield each as a range of positions, in order.
+def split_into_portions(sizes: Sequence[int], workers: int, device: str) -> Iterator[range]:
+    """Split recordings of `sizes` bytes (0: unknown) into portions, and yield each as a range of positions, in order.
 
-    Toward the end, chunks get smaller, down to one recording, so that all `workers` finish at about the same time.
+    Toward the end, portions get smaller, down to one recording, so that all `workers` finish at about the same time.
     """
     start = 0
     while start < len(sizes):

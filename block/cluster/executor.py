@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from block.cluster.cluster_job import ClusterJob, Connector, FolderConnector, ProjectConnector, WorkItem
 from block.cluster.connection import Cluster, connect, disconnect
 from block.cluster.coordinator import CoordinatorInputs, start_coordinator
+from block.cluster.device import CUDA, choose_device
 from block.cluster.driver import Driver
 from block.cluster.report import LABELED, RecordingResult
 from block.cluster.settings import ClusterSettings
@@ -19,13 +19,11 @@ from block.folder.location import LocalFolder
 from block.folder.manifest import ManifestReporter
 from block.formatting import count
 from block.labeling.interfaces import Reporter
-from block.labeling.job import Job, print_job, suggest_speedups
-from block.labeling.progress import Progress, TimeBudget
+from block.labeling.job import Job, suggest_speedups
+from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
-from block.settings import SettingsError
 
-CPU, CUDA = "cpu", "cuda"
 # Many workers produce scores faster than small files can be written and merged, so about 17 MB (at 527 classes) are
 # written at once, or, as in other runs, what came within half a minute.
 FLUSH_PIECES = 8000
@@ -45,14 +43,10 @@ class ClusterExecutor:
     def dtype_name(self) -> str:
         return self.key.dtype
 
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return the progress display of a run over `total` recordings."""
-        ways = [way for way in suggest_speedups(self.job, self.job.compute.device) if not way.startswith("a machine")]
-        return Progress(total, verbose, budget=TimeBudget(max_hours, [*ways, "more workers"]))
-
-    def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        class_names = self.job.checkpoint.class_names
-        return ScoreStore(folder, self.key, class_names, lambda text: progress.say(f"warning: {text}"))
+    @property
+    def speedups(self) -> list[str]:
+        ways = suggest_speedups(self.job, self.job.compute.device)
+        return [*(way for way in ways if not way.startswith("a machine")), "more workers"]
 
     def label_folder(self, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
         """Label the recordings `ids` of a folder. Raise ValueError if the run has no store."""
@@ -95,11 +89,9 @@ class ClusterExecutor:
             if result.kind == LABELED and result.labeled is not None and journal is not None:
                 journal.add(result.id, result.labeled.mode, driver.has_fallen_back)
 
-        connector = ProjectConnector(
-            project.client.endpoint, project.id, project.metadata, project.policy, project.job, project.dry_run,
-            project.model_rate_hz, project.show_calls, project.run_id,
-        )  # fmt: skip
-        name, api_key, explain = f"label project {project.id}", project.client.key, run.details is not None
+        connector = ProjectConnector(project.client.endpoint, project.settings)
+        name, api_key = f"label project {project.settings.id}", project.client.key
+        explain = run.details is not None
         driver = self._driver(
             connector, store, keep, run.reporter, run.progress, name, api_key, explain, run.has_fallen_back
         )
@@ -132,22 +124,14 @@ class ClusterExecutor:
 
 
 def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
-    """Join the cluster, and print what is about to run there. `what` is a short name for the dashboard.
+    """Join the cluster, and print where the job is about to run. `what` is a short name for the dashboard.
 
     Raise SettingsError if there is no cluster, or if it lacks what `settings` ask for.
     """
-    checkpoint = job.checkpoint
-    digest = checkpoint.sha256()
+    digest = job.checkpoint.sha256()
     cluster = connect(settings.address, what)
+    job = replace(job, compute=choose_device(job.compute, cluster, settings))
     gpus, device, dtype = settings.gpus_on_cuda, job.compute.device, job.compute.dtype
-    if device == "auto":
-        device = CUDA if gpus and cluster.gpus >= gpus else CPU
-    if device == CUDA and not gpus:
-        raise SettingsError("--device cuda needs GPUs, but --ray-worker-gpus is 0; expected more than 0")
-    if dtype == "auto":
-        dtype = "float32" if device == CPU else _ask_dtype(settings.cpus, gpus)
-    job = replace(job, compute=replace(job.compute, device=device, dtype=dtype))
-    key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, dtype)
     where = "started here" if cluster.is_own else f"at {cluster.address}"
     most = "as many as fit" if settings.max_workers is None else str(settings.max_workers)
     each = count(settings.cpus, "CPU") + (f" and {gpus:g} GPU{'s' * (gpus > 1)}" if device == CUDA else "")
@@ -158,26 +142,4 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     if cluster.dashboard:
         print(f"dashboard: {cluster.dashboard}")
     print(f"device: {device}, {dtype}, mode {job.compute.mode}")
-    print_job(job, digest)
-    return ClusterExecutor(job, digest, cluster, settings, key)
-
-
-def _ask_dtype(cpus: int, gpus: float) -> str:
-    """Return the dtype that `auto` means on a GPU of the cluster. Raise SettingsError if no GPU can be used."""
-    import ray
-
-    try:
-        dtype_name: str = ray.get(
-            ray.remote(_choose_cuda_dtype).options(num_cpus=cpus, num_gpus=gpus, max_retries=3).remote()
-        )
-    except ray.exceptions.RayError as error:
-        reason = str(error).splitlines()[-1].rpartition("Error: ")[2]
-        raise SettingsError(f"can't use a GPU of the cluster: {reason}") from None
-    return dtype_name
-
-
-def _choose_cuda_dtype() -> str:
-    from block.model.device import choose_device
-    from block.settings import ComputeSettings
-
-    return choose_device(ComputeSettings(device=CUDA)).dtype_name
+    return ClusterExecutor(job, digest, cluster, settings, job.score_key(dtype))

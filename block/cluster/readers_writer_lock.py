@@ -18,7 +18,6 @@ class ReadersWriterLock:
 
     @contextmanager
     def lock_shared(self) -> Iterator[None]:
-        """Share the lock with other threads inside the block."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_exclusive and not self._waiting)
             self._sharing += 1
@@ -31,7 +30,6 @@ class ReadersWriterLock:
 
     @contextmanager
     def lock_exclusive(self) -> Iterator[None]:
-        """Hold the lock exclusively inside the block."""
         with self._changed:
             self._waiting += 1
             try:

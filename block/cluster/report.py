@@ -53,14 +53,13 @@ class StageTimes:
     write_s: float = 0.0
 
     def add(self, other: StageTimes) -> None:
-        """Add the amounts and times of `other`."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 @dataclass
 class Report:
-    """New results of a chunk from `worker`, whose name includes its machine.
+    """New results of a portion from `worker`, whose name includes its machine.
 
     `batches` has the number of recordings and windows of each labeled batch; `warnings` and `lines` are for the user.
     `audit` has fast mode's findings so far, and `has_fallen_back` says whether it switched to exact mode. `end_reason`

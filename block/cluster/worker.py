@@ -1,7 +1,7 @@
-"""A worker: one process of the cluster with one model, which labels chunks of recordings.
+"""A worker: one process of the cluster with one model, which labels portions of recordings.
 
-Ray Data creates a `LabelRecordings` in each process of its pool and gives it two chunks at once: while one uses the
-model, the other reads and writes. Each chunk is labeled in a `Run`, as on a single machine.
+Ray Data creates a `LabelRecordings` in each process of its pool and gives it two portions at once: while one uses the
+model, the other reads and writes. Each portion is labeled in a `Run`, as on a single machine.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from block.model.arithmetic import SCORES_VERSION
 from block.settings import SettingsError
 
 if TYPE_CHECKING:
-    from block.cluster.chunk import WorkerResources
+    from block.cluster.portion import WorkerResources
 
-CHUNKS_AT_ONCE = 2
+PORTIONS_AT_ONCE = 2
 
 
 class LabelRecordings:
-    """Label chunks of recordings with one model. Ray's dashboard shows the name of this class."""
+    """Label portions of recordings with one model. Ray's dashboard shows the name of this class."""
 
     def __init__(self, cluster_job: ClusterJob, coordinator: Any) -> None:
         """Load the model. If that fails, the next report ends the run. `coordinator` is the `Coordinator`'s handle."""
@@ -45,7 +45,7 @@ class LabelRecordings:
             self._resources = f"{type(error).__name__}: {error}"
 
     def __call__(self, batch: Any) -> Iterator[Any]:
-        """Label the chunk in `batch`, an Arrow table with one row. Yield tables with one row, each with a `Report`."""
+        """Label the portion in `batch`, an Arrow table with one row. Yield tables with one row each, a `Report`."""
         import pyarrow as pa
 
         for report in self._label(batch):
@@ -56,17 +56,17 @@ class LabelRecordings:
         if isinstance(self._resources, str):
             yield Report(self._name, end_reason=f"on {self._name}: {self._resources}")
             return
-        from block.cluster.chunk import Chunk
+        from block.cluster.portion import Portion
 
         items = pickle.loads(batch.column("items")[0].as_py())  # noqa: S301
-        yield from Chunk(self._resources, batch.column("chunk")[0].as_py(), items).label()
+        yield from Portion(self._resources, batch.column("portion")[0].as_py(), items).label()
 
     def _load(self) -> WorkerResources:
-        """Load the model and what else chunks share. Raise SettingsError for known problems; others pass through."""
+        """Load the model and what else portions share. Raise SettingsError for known problems; others pass through."""
         # Imported here because the driver, whose machine may not have torch, imports this module too.
         import ray
 
-        from block.cluster.chunk import WorkerResources
+        from block.cluster.portion import WorkerResources
         from block.cluster.throttle_client import ThrottleClient
         from block.labeling.engine import Engine
         from block.model.device import choose_device

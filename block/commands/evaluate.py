@@ -34,7 +34,7 @@ from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
 from block.folder.source import warn_without_decoder
 from block.formatting import count, make_printable, print_warning
-from block.labeling.job import Job, format_labels
+from block.labeling.job import Job, format_labels, print_job
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
 from block.runtime.cancel import CANCELED
@@ -108,7 +108,9 @@ def _compute_all(
 
     each: list[ComputedScores] = []
     for one in configurations:
-        each.append(compute_scores(start(one.job), one.options, paths, out))
+        engine = start(one.job)
+        print_job(one.job, engine.digest)
+        each.append(compute_scores(engine, one.options, paths, out))
         if each[-1].canceled:
             print("canceled; run the same command again to continue")
             return None

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from block.cluster.settings import ClusterSettings
 from block.edge_impulse.executor import ProjectResult, ProjectRun, label_project
 from block.folder.executor import FolderResult, FolderRun, label_folder
-from block.labeling.job import Job
+from block.labeling.job import Job, print_job, suggest_speedups
 from block.labeling.progress import Progress
-from block.score_store import ScoreStore
+
+if TYPE_CHECKING:
+    from block.labeling.engine import Engine
 
 
 class Executor(Protocol):
-    """Computes a job. `digest` is the SHA-256 of the model's weights, `dtype_name` the type of its numbers."""
+    """Computes a job. `digest` is the SHA-256 of the model's weights, `dtype_name` the type of its numbers.
+
+    `speedups` are settings, as text, that would make the job faster there.
+    """
 
     @property
     def digest(self) -> str: ...
     @property
     def dtype_name(self) -> str: ...
-
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return a reporter for a run over `total` recordings."""
-        ...
-
-    def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Open the score store in `folder` for this job. Raise SettingsError if it can't be written."""
-        ...
+    @property
+    def speedups(self) -> Sequence[str]: ...
 
     def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
         """Label the samples `ids` of a project. Never raise for a single sample."""
@@ -46,18 +44,13 @@ class Executor(Protocol):
 class LocalExecutor:
     """Computes in this process."""
 
-    def __init__(self, job: Job) -> None:
-        from block.labeling.engine import start
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.digest, self.dtype_name = engine.digest, engine.device.dtype_name
 
-        self._engine = start(job)
-        self.digest = self._engine.digest
-        self.dtype_name = self._engine.device.dtype_name
-
-    def progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        return self._engine.create_progress(total, verbose, max_hours)
-
-    def store(self, folder: Path, progress: Progress) -> ScoreStore:
-        return self._engine.open_store(folder, progress)
+    @property
+    def speedups(self) -> list[str]:
+        return suggest_speedups(self._engine.job, self._engine.device.device.type)
 
     def label_project(self, run: ProjectRun, ids: Sequence[int]) -> ProjectResult:
         return label_project(self._engine, run, ids)
@@ -75,8 +68,14 @@ def start_executor(job: Job, cluster: ClusterSettings | None, name: str) -> Exec
     Raise SettingsError or CheckpointError if the job can't be computed there. Without a cluster, import torch, which
     takes seconds.
     """
+    executor: Executor
     if cluster is None:
-        return LocalExecutor(job)
-    from block.cluster.executor import join
+        from block.labeling.engine import start
 
-    return join(job, cluster, name)
+        executor = LocalExecutor(start(job))
+    else:
+        from block.cluster.executor import join
+
+        executor = join(job, cluster, name)
+    print_job(job, executor.digest)
+    return executor

@@ -29,8 +29,9 @@ from block.folder.source import is_unchanged, warn_without_decoder
 from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
+from block.labeling.progress import Progress, TimeBudget
 from block.runtime.cancel import CANCELED
-from block.score_store import Key, ScoreStore
+from block.score_store import ScoreStore
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -80,7 +81,7 @@ class FolderJob:
     def run(self, executor: Executor) -> int:
         """Compute missing scores and write the label files. Return the exit code."""
         job, out, manifest, checkpoint = self.job, self.out, self.manifest, self.job.checkpoint
-        key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
+        key = job.score_key(executor.dtype_name)
         keep = not self.options.no_score_store
         options = collect_run_options(self.options)
         old = output_folder.find_old_options(out, key)
@@ -129,7 +130,8 @@ class FolderJob:
             )
         if not ids:
             return FolderResult(Summary(), {})
-        progress = executor.progress(len(ids), self.options.verbose, self.options.max_hours)
+        budget = TimeBudget(self.options.max_hours, executor.speedups)
+        progress = Progress(len(ids), self.options.verbose, budget=budget)
         progress.failures_in = "failed.csv lists all of them"
         run = FolderRun(self.location, manifest, store, self.stamps, self.options.allow_truncated, fast)
         result = executor.label_folder(run, ids, progress)

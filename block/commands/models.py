@@ -58,21 +58,20 @@ def parser() -> argparse.ArgumentParser:
                   description="List, fetch, verify, pack and record the checkpoints in models/.")  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    listing = commands.add_parser(
-        "list",
-        help="show the checkpoints, their state and their source",
-        description="Show the checkpoints in models/ and those that can be fetched, with their state and their source.",
-        allow_abbrev=False,
-    )
+    def add(name: str, summary: str, description: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
+
+    listing = add(
+        "list", "show the checkpoints, their state and their source",
+        "Show the checkpoints in models/ and those that can be fetched, with their state and their source.",
+    )  # fmt: skip
     listing.add_argument("--deep", action="store_true", help="read and hash every file, not only small ones")
 
-    fetch = commands.add_parser(
-        "fetch",
-        help="download a checkpoint; no other command goes online",
-        description="Download a checkpoint into models/ and check the digest of every file. Set HF_ENDPOINT to use a "
-        "mirror of the hub, and HF_TOKEN for private repositories.",
-        allow_abbrev=False,
-    )
+    fetch = add(
+        "fetch", "download a checkpoint; no other command goes online",
+        "Download a checkpoint into models/ and check the digest of every file. Set HF_ENDPOINT to use a mirror of the "
+        "hub, and HF_TOKEN for private repositories.",
+    )  # fmt: skip
     fetch.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME|OWNER/REPO[@REVISION]",
                        help="a known checkpoint or a repository on the hub (default: %(default)s)")  # fmt: skip
     fetch.add_argument("--name", dest="as_name", metavar="NAME", help="name of the checkpoint in models/")
@@ -81,36 +80,29 @@ def parser() -> argparse.ArgumentParser:
                        "a URL of either; a URL that ends in .tar is an archive")  # fmt: skip
     fetch.add_argument("--force", action="store_true", help="fetch even if a valid checkpoint is already there")
 
-    verify = commands.add_parser(
-        "verify",
-        help="hash, load and run a checkpoint; exit code 1 if it is invalid",
-        description="Compare the digests of a checkpoint's files with the known ones, then load and run it. The exit "
-        "code is 1 if it is invalid.",
-        allow_abbrev=False,
-    )
+    verify = add(
+        "verify", "hash, load and run a checkpoint; exit code 1 if it is invalid",
+        "Compare the digests of a checkpoint's files with the known ones, then load and run it. The exit code is 1 if "
+        "it is invalid.",
+    )  # fmt: skip
     verify.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME|DIR",
                         help="a name in models/ or a folder (default: %(default)s)")  # fmt: skip
     verify.add_argument("--clip", type=Path, metavar="WAV",
                         help="the golden clip, jfk.wav: compare its logits with known ones")  # fmt: skip
 
-    packing = commands.add_parser(
-        "pack",
-        help="make an archive for fetch --from",
-        description="Make an archive of a checkpoint, for `models fetch --from` on a machine without a network.",
-        allow_abbrev=False,
-    )
+    packing = add(
+        "pack", "make an archive for fetch --from",
+        "Make an archive of a checkpoint, for `models fetch --from` on a machine without a network.",
+    )  # fmt: skip
     packing.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME",
                          help="name in models/ (default: %(default)s)")  # fmt: skip
     packing.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.tar in the current folder")
     packing.add_argument("--force", action="store_true", help="overwrite an existing archive")
 
-    recording = commands.add_parser(
-        "record",
-        help="record the digests of a checkpoint that you copied into models/",
-        description=f"Record a checkpoint's digests, which are checked from then on. Those of {EMBEDDED} go into its "
-        "SHA256SUMS.",
-        allow_abbrev=False,
-    )
+    recording = add(
+        "record", "record the digests of a checkpoint that you copied into models/",
+        f"Record a checkpoint's digests, which are checked from then on. Those of {EMBEDDED} go into its SHA256SUMS.",
+    )  # fmt: skip
     recording.add_argument("name", metavar="NAME", help="name of its folder in models/")
     recording.add_argument("--force", action="store_true", help="overwrite the recorded digests")
     return top

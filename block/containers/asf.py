@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from block.containers.structure import SeekableFile, Span, Structure, find_size, read_at
-from block.recording import RecordingError
+from block.containers.structure import SeekableFile, Structure, find_size, read_at
+from block.recording import RecordingError, Span
 
 HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import struct
 
-from block.containers.chunks import ChunkLayout, FileChunk, measure_rest, walk
+from block.containers.riff_chunks import ChunkLayout, FileChunk, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,
     SeekableFile,
-    Span,
     Structure,
     check_format,
     find_size,
@@ -22,7 +21,7 @@ from block.containers.structure import (
     note_rest,
     read_at,
 )
-from block.recording import RecordingError
+from block.recording import RecordingError, Span
 
 INTEGERS = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}  # by bytes
 FLOATS = {4: "FLOAT", 8: "DOUBLE"}

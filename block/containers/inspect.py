@@ -13,9 +13,9 @@ from block.containers.mpeg import find_frames, inspect_mpeg
 from block.containers.ogg import inspect_ogg
 from block.containers.riff import find_layout, inspect_wav
 from block.containers.streams import inspect_flac, inspect_frames, inspect_sphere, inspect_tta, inspect_wavpack, is_adts
-from block.containers.structure import SeekableFile, Span, Structure, find_size, read_at
+from block.containers.structure import SeekableFile, Structure, find_size, read_at
 from block.containers.tags import trim_tags
-from block.recording import RecordingError
+from block.recording import RecordingError, Span
 
 HEAD_BYTES = 64 << 10  # of the file, after its tags; the first MPEG frame is searched in them
 Inspect = Callable[[SeekableFile], Structure]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Structure, find_size, note_rest, read_at
+from block.recording import Span
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
-from block.recording import RecordingError
+from block.containers.structure import SeekableFile, Structure, find_size, note_rest, read_at
+from block.recording import RecordingError, Span
 
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
 NEEDED_BOXES = (b"moov", b"mdat", b"moof")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Structure, find_size, note_rest, read_at
 from block.containers.tags import ID3V1_BYTES, measure_leading_tag, trim_tags
+from block.recording import Span
 
 # kbit/s by index, for layers I, II and III of MPEG 1, then layer I, and layers II and III, of MPEG 2 and 2.5
 BITRATES = {

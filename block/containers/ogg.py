@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
-from block.containers.structure import SeekableFile, Span, Structure, find_size, note_rest, read_at
+from block.containers.structure import SeekableFile, Structure, find_size, note_rest, read_at
 from block.containers.tags import trim_tags
-from block.recording import RecordingError
+from block.recording import RecordingError, Span
 
 PAGE_BYTES, FIRST, LAST = 27, 2, 4  # a page's head without its lacing table; flags of the first and last page
 CODECS = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}

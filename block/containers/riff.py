@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import struct
 
-from block.containers.chunks import ChunkLayout, measure_rest, walk
+from block.containers.riff_chunks import ChunkLayout, measure_rest, walk
 from block.containers.structure import (
     SAMPLE_BYTES,
     Pcm,
     SeekableFile,
-    Span,
     Structure,
     check_format,
     find_size,
@@ -21,7 +20,7 @@ from block.containers.structure import (
     note_rest,
     read_at,
 )
-from block.recording import RecordingError
+from block.recording import RecordingError, Span
 
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_WAVE = b"wave\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"

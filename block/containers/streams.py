@@ -6,8 +6,9 @@ Binary File / Block Format"; the True Audio project, "TTA1 format description".
 
 from __future__ import annotations
 
-from block.containers.structure import SeekableFile, Span, Structure, find_size, read_at
+from block.containers.structure import SeekableFile, Structure, find_size, read_at
 from block.containers.tags import trim_tags
+from block.recording import Span
 
 
 def inspect_flac(file: SeekableFile) -> Structure:

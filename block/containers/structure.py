@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from block.formatting import count
-from block.recording import RecordingError
+from block.recording import RecordingError, Span
 from block.runtime.memory_file import PositionedFile
 
 SHORT_MS = 10  # a header may claim this much more audio than there is; it doesn't shift any label
@@ -35,18 +35,6 @@ class AudioCutOff(RecordingError):
     def describe_with_advice(self) -> str:
         """Return the message, with the option that labels such recordings."""
         return f"{self}; --allow-truncated labels what is there"
-
-
-@dataclass(frozen=True)
-class Span:
-    """The bytes [start, end) of a file."""
-
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        return self.end - self.start
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,6 @@ class Structure:
 
     @property
     def audio_bytes(self) -> int:
-        """The number of bytes in `spans`."""
         return sum(span.length for span in self.spans)
 
 

@@ -5,7 +5,8 @@ Sources: id3.org (ID3v2.4 structure; Lyrics3 v2.00), wiki.hydrogenaud.io (APEv2 
 
 from __future__ import annotations
 
-from block.containers.structure import SeekableFile, Span, read_at
+from block.containers.structure import SeekableFile, read_at
+from block.recording import Span
 
 ID3V1_BYTES, ID3V1_EXTENDED_BYTES, APE_BYTES, LYRICS_BYTES = 128, 227, 32, 5100
 

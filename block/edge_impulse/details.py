@@ -64,7 +64,6 @@ class DetailsReporter:
         self._reporter.report_failed(recording_id, reason, name)
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             self._is_closed = True
             os.close(self._file)

@@ -42,7 +42,6 @@ class ProjectRun:
         return self.details or self.progress
 
     def close(self, summary: Summary) -> None:
-        """Close everything after a run with this `summary`."""
         if self.journal is not None:
             if not summary.not_reached:
                 self.journal.end()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
+from block.recording import Span
+
 NO_SPANS = "none"
 SPANS = re.compile(r"[0-9]{1,18}-[0-9]{1,18}(,[0-9]{1,18}-[0-9]{1,18})*")
 
@@ -27,14 +29,6 @@ class Spanned(Protocol):
 
 
 SpannedT = TypeVar("SpannedT", bound=Spanned)
-
-
-@dataclass(frozen=True)
-class ValueSpan:
-    """The values `[start, end)` of a sample."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -84,23 +78,23 @@ def find_labeled(labels: Iterable[ExistingLabel], other_label: str) -> tuple[Exi
     return tuple(one for one in labels if one.label.strip() and one.label != other_label)
 
 
-def find_gaps(spans: Iterable[Spanned], values: int) -> tuple[ValueSpan, ...]:
+def find_gaps(spans: Iterable[Spanned], values: int) -> tuple[Span, ...]:
     """Return the parts of `[0, values)` that `spans` leave out."""
     starts, ends = [0], list[int]()
     for span in spans:
         ends.append(span.start)
         starts.append(span.end)
     ends.append(values)
-    return tuple(ValueSpan(start, end) for start, end in zip(starts, ends, strict=True) if start < end)
+    return tuple(Span(start, end) for start, end in zip(starts, ends, strict=True) if start < end)
 
 
-def clip(items: Sequence[SpannedT], spans: Sequence[Spanned]) -> Iterator[tuple[int, ValueSpan]]:
+def clip(items: Sequence[SpannedT], spans: Sequence[Spanned]) -> Iterator[tuple[int, Span]]:
     """Yield the parts of `items` that are within `spans`, in order, each as the index of its item and its span."""
     index = number = 0
     while index < len(items) and number < len(spans):
         start, end = max(items[index].start, spans[number].start), min(items[index].end, spans[number].end)
         if start < end:
-            yield index, ValueSpan(start, end)
+            yield index, Span(start, end)
         if items[index].end <= spans[number].end:
             index += 1
         else:
@@ -118,15 +112,15 @@ def combine(kept: Iterable[ExistingLabel], new: Iterable[Mapping[str, Any]]) -> 
     return sorted([*old, *map(dict, new)], key=lambda one: int(one["startIndex"]))
 
 
-def join_spans(*lists: Iterable[Spanned]) -> tuple[ValueSpan, ...]:
+def join_spans(*lists: Iterable[Spanned]) -> tuple[Span, ...]:
     """Return the values that are in any of the spans, as few spans as possible."""
-    joined: list[ValueSpan] = []
+    joined: list[Span] = []
     for span in sorted((span for spans in lists for span in spans), key=lambda span: span.start):
         start, end = span.start, span.end
         if joined and start <= joined[-1].end:
             before = joined.pop()
             start, end = before.start, max(before.end, end)
-        joined.append(ValueSpan(start, end))
+        joined.append(Span(start, end))
     return tuple(joined)
 
 
@@ -135,7 +129,7 @@ def format_spans(spans: Iterable[Spanned]) -> str:
     return ",".join(f"{span.start}-{span.end - 1}" for span in spans) or NO_SPANS
 
 
-def parse_spans(text: str) -> tuple[ValueSpan, ...] | None:
+def parse_spans(text: str) -> tuple[Span, ...] | None:
     """Return the spans in a text that `format_spans` made, or None if the text is something else."""
     text = text.strip()
     if text == NO_SPANS:
@@ -143,7 +137,7 @@ def parse_spans(text: str) -> tuple[ValueSpan, ...] | None:
     if not SPANS.fullmatch(text):
         return None
     pairs = [part.split("-") for part in text.split(",")]
-    spans = [ValueSpan(int(first), int(last) + 1) for first, last in pairs]
+    spans = [Span(int(first), int(last) + 1) for first, last in pairs]
     return join_spans(spans) if all(span.start < span.end for span in spans) else None
 
 

@@ -81,7 +81,6 @@ class Journal:
         self._append({"ended": True})
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             if not self._is_closed:
                 with contextlib.suppress(OSError):

@@ -22,7 +22,6 @@ from block.edge_impulse.existing_labels import (
     NO_SPANS,
     ExistingLabel,
     UnreadableLabels,
-    ValueSpan,
     clip,
     clip_labels,
     combine,
@@ -42,6 +41,7 @@ from block.recording import (
     RecordingDone,
     RecordingError,
     RecordingSkipped,
+    Span,
     build_structured_labels,
 )
 from block.settings import EXACT, FILL_GAPS, KEEP, REPLACE, ExistingLabels
@@ -61,8 +61,8 @@ class LabelPlan:
 
     existing: tuple[ExistingLabel, ...]
     kept: tuple[ExistingLabel, ...]
-    gaps: tuple[ValueSpan, ...]
-    foreign: tuple[ValueSpan, ...] = ()
+    gaps: tuple[Span, ...]
+    foreign: tuple[Span, ...] = ()
     is_noted: bool = False
     hand_made: str = ""
 
@@ -150,15 +150,15 @@ class LabelPolicy:
 
 def plan_for_unread(values: int) -> LabelPlan:
     """Return the plan for a sample with this many values about which nothing else is known."""
-    return LabelPlan((), (), (ValueSpan(0, values),))
+    return LabelPlan((), (), (Span(0, values),))
 
 
-def _parse_noted(sample: Sample) -> tuple[ValueSpan, ...] | None:
+def _parse_noted(sample: Sample) -> tuple[Span, ...] | None:
     """Return the spans that the metadata notes, or None if it can't be read. Without segments, the note is stale."""
     return parse_spans(sample.metadata.get(KEPT, NO_SPANS)) if sample.structured_labels else ()
 
 
-def _read_noted(sample: Sample) -> tuple[ValueSpan, ...]:
+def _read_noted(sample: Sample) -> tuple[Span, ...]:
     """Return the spans that the metadata notes. Raise RecordingSkipped if it can't be read."""
     noted = _parse_noted(sample)
     if noted is None:

@@ -79,27 +79,36 @@ def find_project(client: StudioClient, access: Access) -> int:
     return access.project_id
 
 
+@dataclass(frozen=True)
+class ProjectSettings:
+    """How to label the project `id`. `metadata` describes the labels that this run writes.
+
+    `policy` says what to do about labels that samples already have. `job` is the preview job to propose to; with None,
+    labels are written directly. With `dry_run`, nothing that changes the project is sent; with `show_calls`, the calls
+    are shown instead. `run_id` is the same in all workers of a run.
+    """
+
+    id: int
+    metadata: Mapping[str, str]
+    policy: LabelPolicy
+    job: int | None = None
+    dry_run: bool = False
+    show_calls: bool = False
+    model_rate_hz: int = 16000
+    run_id: str = field(default_factory=create_run_id)
+
+
 @dataclass
 class Project:
-    """The project `id`. `metadata` describes the labels that this run writes.
+    """A project as a source of recordings and a sink of labels.
 
-    `job` is the preview job to propose to; with None, labels are written directly. With `dry_run`, nothing that changes
-    the project is sent: `say` gets a summary of each sample instead, and with `show_calls` the calls too. `warn` gets
-    warnings for the user. `policy` says what to do about labels that samples already have. `run_id` is the same in all
-    workers of a run.
+    `say` gets lines for the user, in a dry run a summary of each sample, and `warn` gets warnings.
     """
 
     client: StudioClient
-    id: int
-    metadata: Mapping[str, str]
-    job: int | None
-    dry_run: bool
+    settings: ProjectSettings
     say: Callable[[str], None]
     warn: Callable[[str], None]
-    policy: LabelPolicy
-    model_rate_hz: int = 16000
-    show_calls: bool = False
-    run_id: str = field(default_factory=create_run_id)
     _samples: dict[int, Sample] = field(default_factory=dict)  # fetched, not written yet
     _has_warned: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -109,30 +118,30 @@ class Project:
         sample = self._samples[recording_id] = self._read(recording_id)
         with name_errors(sample.name):
             sample.check_usable()
-            self.policy.plan(sample)
+            self.settings.policy.plan(sample)
             sample.check_memory()
             expect(sample.values)
             return self._read_audio(sample)
 
     def _read(self, recording_id: int) -> Sample:
         # In a preview, read what earlier steps of the same action proposed.
-        query = {"proposedActionsJobId": self.job} if self.job is not None else {}
-        path = f"/api/{self.id}/raw-data/{recording_id}"
+        query = {"proposedActionsJobId": self.settings.job} if self.settings.job is not None else {}
+        path = f"/api/{self.settings.id}/raw-data/{recording_id}"
         answer = self._call(lambda: self.client.get_json(path, limitPayloadValues=1, **query))
         return Sample.from_answer(answer, recording_id)
 
     def _read_audio(self, sample: Sample) -> Recording:
-        path = f"/api/{self.id}/raw-data/{sample.id}"
+        path = f"/api/{self.settings.id}/raw-data/{sample.id}"
         limit = sample.longest_wav_bytes
         try:
             wav = self._call(lambda: self.client.get_audio(f"{path}/wav", limit_bytes=limit, axisIx=sample.audio_axis))
         except _RefusedRecording as error:
             raise RecordingError(f"Studio refused to send its audio: {error}") from None
         content = wav.compute_sha256()
-        sound = audio.decode_wav(wav, self.model_rate_hz)
+        sound = audio.decode_wav(wav, self.settings.model_rate_hz)
         for note in sound.notes:
             self.warn(f"{sample.id} {make_printable(sample.name)}: {note}")
-        if sound.rate_hz < self.model_rate_hz:
+        if sound.rate_hz < self.settings.model_rate_hz:
             self._warn_of_low_rate(sound.rate_hz)
         stretch = audio.compute_stretch(sound.positions, sound.rate_hz, sample.values, sample.frequency_hz)
         return Recording(
@@ -146,10 +155,10 @@ class Project:
         Raise RecordingError, RecordingSkipped or RunEnded.
         """
         sample = self._samples.pop(labeled.id, None)
-        plan = self.policy.plan(sample) if sample else plan_for_unread(labeled.values)
-        if self.dry_run:
+        plan = self.settings.policy.plan(sample) if sample else plan_for_unread(labeled.values)
+        if self.settings.dry_run:
             self._say_dry_run(labeled.id, labeled.name, _describe_labels(plan, plan.select_new(labeled)))
-        if self.job is None:
+        if self.settings.job is None:
             return self._write_directly(labeled, sample)
         new = self._build(plan, labeled)
         metadata = {**(sample.metadata if sample else {}), **new.metadata, SEGMENTS: new.digest}
@@ -169,17 +178,17 @@ class Project:
             found.check_usable()
             if found.values != labeled.values:
                 raise RecordingError(f"its audio changed: it had {labeled.values} values, now it has {found.values}")
-            plan = self.policy.plan(found)
+            plan = self.settings.policy.plan(found)
             written = plan.select_new(labeled)
             return self._build(plan, labeled)
 
-        path = f"/api/{self.id}/raw-data/{labeled.id}"
-        steps = write_labels(self.run_id, compose)
+        path = f"/api/{self.settings.id}/raw-data/{labeled.id}"
+        steps = write_labels(self.settings.run_id, compose)
         step: Step | None = next(steps)
         while step is not None:
             match step:
                 case Read():
-                    sample = sample if self.dry_run and sample else self._read(labeled.id)
+                    sample = sample if self.settings.dry_run and sample else self._read(labeled.id)
                 case WriteMetadata(metadata):
                     self._post(f"{path}/metadata", {"metadata": metadata})
                     sample = replace(sample, metadata=metadata) if sample else None
@@ -195,14 +204,14 @@ class Project:
         return written
 
     def _build(self, plan: LabelPlan, labeled: LabeledRecording) -> NewLabels:
-        metadata = {**self.metadata, **plan.build_metadata(), MODE: labeled.mode}
+        metadata = {**self.settings.metadata, **plan.build_metadata(), MODE: labeled.mode}
         return NewLabels(plan.build_labels(labeled), metadata, plan.build_announcement())
 
     def give_up(self, recording_id: int) -> None:
         """Leave a recording without labels. In a preview, propose it unchanged, so that the preview still shows it."""
         sample = self._samples.pop(recording_id, None)
-        if self.job is not None:
-            if self.dry_run:
+        if self.settings.job is not None:
+            if self.settings.dry_run:
                 self._say_dry_run(recording_id, sample.name if sample else "", "unchanged")
             self._propose(recording_id, sample.as_proposal() if sample else {})
 
@@ -211,21 +220,22 @@ class Project:
             if self._has_warned:
                 return
             self._has_warned = True
+        model_rate_hz = self.settings.model_rate_hz
         self.warn(
-            f"some recordings have sample rates below the model's {self.model_rate_hz} Hz (the first: {rate_hz} Hz); "
-            f"the model hears no high frequencies in them and may miss sounds"
+            f"some recordings have sample rates below the model's {model_rate_hz} Hz (the first: {rate_hz} Hz); the "
+            "model hears no high frequencies in them and may miss sounds"
         )
 
     def _propose(self, recording_id: int, changes: dict[str, Any]) -> None:
-        body = {"jobId": self.job, "proposedChanges": changes}
-        self._post(f"/api/{self.id}/raw-data/{recording_id}/propose-changes", body)
+        body = {"jobId": self.settings.job, "proposedChanges": changes}
+        self._post(f"/api/{self.settings.id}/raw-data/{recording_id}/propose-changes", body)
 
     def _say_dry_run(self, recording_id: int, name: str, labels: str) -> None:
         self.say(f"dry run, nothing was sent: {recording_id} {make_printable(name)}: {labels}")
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        if self.dry_run:
-            if self.show_calls:
+        if self.settings.dry_run:
+            if self.settings.show_calls:
                 # ASCII-only JSON, so that names and labels can't send control codes to a terminal.
                 self.say(f"dry run, not sent: POST {path} {json.dumps(body)}")
             return
@@ -254,10 +264,10 @@ class _RefusedRecording(RecordingError):
 
 
 def _describe_labels(plan: LabelPlan, new: LabeledRecording) -> str:
-    seconds = new.seconds / new.values
+    period_s = new.seconds / new.values
     parts = [(one.start, one.end, one.label, "kept") for one in plan.kept]
     parts += [(one.start, one.end, one.label, f"{one.score:.2f}") for one in new.segments]
     return ", ".join(
-        f"{start * seconds:.2f}–{end * seconds:.2f} s {make_printable(label)} ({note})"
+        f"{start * period_s:.2f}–{end * period_s:.2f} s {make_printable(label)} ({note})"
         for start, end, label, note in sorted(parts)
     )

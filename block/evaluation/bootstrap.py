@@ -19,7 +19,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 COVERAGE = 0.95
-CHUNK_VALUES = 1 << 22  # weights in memory at once: 32 MB
+MOST_WEIGHTS = 1 << 22  # in memory at once: 32 MB
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Resamples:
     seed: int = 0
 
     def weights(self) -> Iterator[Floats]:
-        """Yield how often each draw took each clip, a chunk of draws at a time. Shape: `(draws, clips)`."""
+        """Yield how often each draw took each clip, several draws at a time. Shape: `(draws, clips)`."""
         # Every metric needs them: draw them only once if they fit into memory.
-        fits = self.clips * self.count <= 2 * CHUNK_VALUES
+        fits = self.clips * self.count <= 2 * MOST_WEIGHTS
         yield from _draw_all(self) if fits else _draw(self)
 
     def apply(self, statistic: Callable[[Floats], Floats]) -> Floats:
@@ -57,9 +57,9 @@ class Resamples:
 def _draw(resamples: Resamples) -> Iterator[Floats]:
     random = np.random.default_rng(resamples.seed)
     even = np.full(resamples.clips, 1 / resamples.clips)
-    portion = max(1, CHUNK_VALUES // resamples.clips)
-    for start in range(0, resamples.count, portion):
-        draws = min(portion, resamples.count - start)
+    step = max(1, MOST_WEIGHTS // resamples.clips)
+    for start in range(0, resamples.count, step):
+        draws = min(step, resamples.count - start)
         yield random.multinomial(resamples.clips, even, size=draws).astype(np.float64)
 
 

@@ -6,7 +6,6 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,17 @@ import numpy as np
 
 from block.evaluation.predictions import Clip
 from block.folder.decide import find_score_needs
+from block.folder.executor import FolderRun, label_folder
 from block.folder.listing import show_path
 from block.folder.location import LocalFolder
-from block.folder.manifest import ManifestReporter, load_manifest
+from block.folder.manifest import load_manifest
 from block.folder.output_folder import SCORES
-from block.folder.source import Folder, is_unchanged
+from block.folder.source import is_unchanged
 from block.formatting import count, print_warning
 from block.labeling.interfaces import Summary
+from block.labeling.job import suggest_speedups
+from block.labeling.progress import Progress, TimeBudget
+from block.score_store import ScoreStore
 from block.score_store.relabel import lay_out_recording, select_heard
 from block.settings import SCORE_FUNCTIONS, SettingsError
 
@@ -54,9 +57,8 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     location = LocalFolder(options.folder)
     known = load_manifest(out / FILES, warn=print_warning)
     entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry), options.allow_truncated)
-    progress = engine.create_progress(len(files), options.verbose, options.max_hours)
-    progress.each = options.verbose
-    with engine.open_store(out / SCORES, progress) as store:
+    key = job.score_key(engine.device.dtype_name)
+    with ScoreStore(out / SCORES, key, job.checkpoint.class_names, print_warning) as store:
         needs = find_score_needs(entries, store, job.decisions)
         ids = needs.unscored
         if len(ids) < len(files):
@@ -64,25 +66,13 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             print(f"reusing the scores of {known_count}, stored in {show_path(out / SCORES)}", flush=True)
         summary, seconds = Summary(), None
         if ids:
-            from block.folder.executor import label_twice
-            from block.labeling.cached_labeler import CachedLabeler
-            from block.labeling.patient_pool import STRICT
-            from block.labeling.run import Run
-
-            progress = engine.create_progress(len(ids), options.verbose, options.max_hours)
+            budget = TimeBudget(options.max_hours, suggest_speedups(job, engine.device.device.type))
+            progress = Progress(len(ids), options.verbose, budget=budget)
             progress.each = options.verbose
-            labeler = CachedLabeler(engine.load_labeler(progress, stored=True), store)
-            folder = Folder(
-                location, entries, progress.warn_once, model_rate_hz=job.checkpoint.front_end.rate_hz,
-                allow_truncated=options.allow_truncated,
-            )  # fmt: skip
+            run = FolderRun(location, entries, store, allow_truncated=options.allow_truncated, fast=needs.fast)
             started = time.perf_counter()
-            reporter = ManifestReporter(progress, entries)
-            runs = partial(Run, folder, folder, labeler, reporter, patience=STRICT)
-            summary = label_twice(runs, ids, needs.fast, progress)
+            summary = label_folder(engine, run, ids, progress).summary
             store.flush()
-            for line in labeler.describe_audit():
-                progress.say(line)
             if len(ids) == len(files):
                 seconds = time.perf_counter() - started
             progress.finish(summary, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -56,16 +56,6 @@ class FolderRun:
             return 0
 
 
-def label_twice(make_run: Callable[[], Run], ids: Sequence[int], fast: Sequence[int], progress: Progress) -> Summary:
-    """Label the recordings `ids`, and if fast mode falls back, those in `fast` too, whose stored scores are inexact."""
-    run = make_run()
-    summary = run.label(ids)
-    if run.labeler.has_fallen_back and fast and not (summary.canceled or summary.end_reason):
-        progress.say_stored_fast(len(fast))
-        summary.add(make_run().label(fast))
-    return summary
-
-
 def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: Progress) -> FolderResult:
     """Label the recordings `ids` with the model of `engine`. A recording that fails doesn't raise."""
     model_labeler = engine.load_labeler(progress, stored=run.store is not None)
@@ -79,7 +69,11 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
     # Files on a disk may be slow to read, but they don't stall, and runs in one order have the same batches and scores.
     patience = PATIENT if run.location.folder is None else STRICT
     reporter = ManifestReporter(progress, run.manifest)
-    summary = label_twice(partial(Run, folder, folder, labeler, reporter, patience=patience), ids, run.fast, progress)
+    start = partial(Run, folder, folder, labeler, reporter, patience=patience)
+    summary = start().label(ids)
+    if labeler.has_fallen_back and run.fast and not (summary.canceled or summary.end_reason):
+        progress.say_stored_fast(len(run.fast))
+        summary.add(start().label(run.fast))
     for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:

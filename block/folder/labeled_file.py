@@ -33,7 +33,6 @@ class LabeledFile:
         return name_uniquely(self.path)
 
     def to_seconds(self, position: int) -> float:
-        """Return the time of the value at `position`, in seconds."""
         return position / self.rate_hz
 
 

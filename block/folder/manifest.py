@@ -84,11 +84,9 @@ class Manifest:
         return Manifest(self.path, [known.get(path, FileEntry(path)) for path in files], unreadable, self._clock)
 
     def get_entry(self, recording_id: int) -> FileEntry:
-        """Return the entry of a recording."""
         return self.entries[recording_id - 1]
 
     def put(self, entry: FileEntry) -> None:
-        """Replace the entry of a file."""
         with self._lock:
             self.entries[self._positions[entry.path]] = entry
 

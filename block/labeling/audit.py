@@ -32,7 +32,7 @@ UNIFORM_SHARE = 0.02
 SHARE = 0.027  # with the strata
 LARGER_DRAW = 28
 # As odds, relative to the odds of disagreement that `min_agreement` allows: 0.75 % and 10 % for 0.99.
-STEADY_ODDS, DRIFTED_ODDS = 0.75, 11.0
+GOOD_ODDS, BAD_ODDS = 0.75, 11.0
 LIMIT = 4.5  # of the CUSUM
 
 Windows = npt.NDArray[np.intp]
@@ -151,5 +151,5 @@ def weigh(min_agreement: float) -> tuple[float, float]:
     if min_agreement >= 1:
         return 0.0, math.inf
     odds = (1 - min_agreement) / min_agreement
-    steady, drifted = (ratio * odds / (1 + ratio * odds) for ratio in (STEADY_ODDS, DRIFTED_ODDS))
-    return math.log((1 - drifted) / (1 - steady)), math.log(drifted / steady)
+    good, bad = (ratio * odds / (1 + ratio * odds) for ratio in (GOOD_ODDS, BAD_ODDS))
+    return math.log((1 - bad) / (1 - good)), math.log(bad / good)

@@ -6,13 +6,10 @@ Importing this module imports torch, which takes seconds, and raises SettingsErr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from block.labeling.job import Job, print_job, suggest_speedups
-from block.labeling.progress import Progress, TimeBudget
+from block.labeling.job import Job
 from block.runtime.imports import INSTALL, describe_import_error
-from block.score_store import Key, ScoreStore
 from block.settings import FAST, SettingsError
 
 try:
@@ -41,19 +38,6 @@ class Engine:
     device: Device
     digest: str
 
-    def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        """Return a reporter for a run of this job over `total` recordings."""
-        budget = TimeBudget(max_hours, suggest_speedups(self.job, self.device.device.type))
-        return Progress(total, verbose, budget=budget)
-
-    def open_store(self, folder: Path, progress: Progress) -> ScoreStore:
-        """Open the score store in `folder` for this job. Raise SettingsError if it can't be written."""
-        job = self.job
-        key = Key.from_checkpoint(
-            job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name
-        )
-        return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
-
     def load_labeler(
         self, notifier: Notifier, stored: bool = False, explain: bool = False, exact_only: bool = False
     ) -> CompletingLabeler:
@@ -65,7 +49,7 @@ class Engine:
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
-        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, steady=stored and not fast)
+        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, for_store=stored and not fast)
         features = CheckpointFeatures(job.checkpoint, device.device, notifier.warn_once)
         if fast or not stored:
             features.load()
@@ -80,12 +64,11 @@ class Engine:
 
 
 def start(job: Job) -> Engine:
-    """Choose the device, hash the weights, and print the job.
+    """Choose the device, hash the weights, and print the device.
 
     Raise SettingsError if the device isn't available, or CheckpointError if the weights can't be read.
     """
     device = choose_device(job.compute)
     digest = job.checkpoint.sha256()
     print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
-    print_job(job, digest)
     return Engine(job, device, digest)

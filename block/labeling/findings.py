@@ -38,7 +38,6 @@ class AuditFindings:
                 self.by_label[name] = self.by_label.get(name, Tally()).add_window(one, found, other, 0.0)
 
     def add_opening(self, exact: Iterable[str], fast: Iterable[str], other: str) -> None:
-        """Add windows of the opening audit."""
         for one, found in zip(exact, fast, strict=True):
             self.opening = self.opening.add_window(one, found, other, 0.0)
 

@@ -13,6 +13,7 @@ from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
+from block.score_store import Key
 from block.settings import FAST, FILL_GAPS, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
 LABELED_BY = "audio-spectrogram-transformer"
@@ -27,6 +28,10 @@ class Job:
     decisions: DecisionSettings
     compute: ComputeSettings
     audit: AuditSettings
+
+    def score_key(self, dtype: str) -> Key:
+        """Return what the scores of this job depend on. They are computed in `dtype`, which can't be auto."""
+        return Key.from_checkpoint(self.checkpoint, self.windows, self.compute.fill, self.compute.mode, dtype)
 
 
 def format_labels(labels: Sequence[LabelOfInterest]) -> str:

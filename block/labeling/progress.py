@@ -196,7 +196,8 @@ class Progress:
             self.say("canceled")
         if summary.unlabeled:
             where = f"; ids written to {failed_ids_file}" if failed_ids_file else ""
-            self.say(f"not labeled: {_format_ids(summary.unlabeled)}{where}")
+            ids = list_first([str(recording_id) for recording_id in summary.unlabeled], LINES_FOR_FAILURES)
+            self.say(f"not labeled: {ids}{where}")
         if not self.each:
             for reason, number in self._skip_reasons.most_common():
                 self.say(f"{number:,} skipped: {make_printable(reason, 300)}")
@@ -217,7 +218,3 @@ class Progress:
                 f"{self._done * 100 // self.total} %: {self._done:,} of {self.total:,} recordings, "
                 f"{self._failures:,} failed, about {format_duration(left)} left"
             )
-
-
-def _format_ids(ids: Sequence[int]) -> str:
-    return list_first([str(recording_id) for recording_id in ids], LINES_FOR_FAILURES)

@@ -35,16 +35,16 @@ class Presence:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._file.write(url)
         self._file.flush()
-        self._told = {self._path}
+        self._returned = {self._path}
 
     def find_others(self) -> list[str]:
         """Return the addresses of other servers on the folder that weren't returned before."""
         found = []
-        for path in set(self._folder.iterdir()) - self._told:
+        for path in set(self._folder.iterdir()) - self._returned:
             with contextlib.suppress(OSError), open_regular(path) as file:
                 if _is_locked(file):
                     found.append(file.read(200).decode("utf-8", "replace"))
-                    self._told.add(path)
+                    self._returned.add(path)
                 else:
                     path.unlink()  # its server was killed
         return sorted(found)

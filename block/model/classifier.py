@@ -47,15 +47,15 @@ class Classifier:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False, steady: bool = False
+        self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False, for_store: bool = False
     ) -> None:
         """Load the model. Raise CheckpointError if it can't be loaded, or SettingsError if transformers can't.
 
-        `fast` also prepares the paths other than the exact one. `steady` is for stored scores. It delays loading (and
-        its errors) until the model is needed, and on a CPU it puts one window into each pass unless `batch_size` is
-        given: rounding in a matrix product depends on its size, so the other windows of a pass affect the last bits of
-        the logits, and a resumed run would differ from an uninterrupted one. On a GPU small passes would be too slow,
-        so there the last bits may differ.
+        `fast` also prepares the paths other than the exact one. `for_store` delays loading (and its errors) until the
+        model is needed, and on a CPU it puts one window into each pass unless `batch_size` is given: rounding in a
+        matrix product depends on its size, so the other windows of a pass affect the last bits of the logits, and a
+        resumed run would differ from an uninterrupted one. On a GPU small passes would be too slow, so there the last
+        bits may differ.
         """
         if sys.flags.optimize > 1:
             raise SettingsError("transformers can't be loaded under python -OO: unset PYTHONOPTIMIZE")
@@ -63,11 +63,11 @@ class Classifier:
         self.device = device
         self.batch_windows = batch_size or FILL_WINDOWS[device.device.type]
         self.groups = dict(GROUPS)
-        self._batch_size, self._fast, self._steady = batch_size, fast, steady
+        self._batch_size, self._fast, self._for_store = batch_size, fast, for_store
         front_end = checkpoint.front_end
         self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
         self._merged_tokens: dict[tuple[int, int], Tokens] = {}
-        if not steady:
+        if not for_store:
             _ = self.capacity
 
     @property
@@ -93,12 +93,12 @@ class Classifier:
         """The most windows in one forward pass.
 
         On CUDA, as many as fit in half of the free memory: all windows of most recordings. On a CPU, at most 8, since
-        `Forward` computes a pass in slices that fit the cache anyway; only one if `steady`. `batch_size` replaces these
-        limits. Callers set it lower after running out of memory.
+        `Forward` computes a pass in slices that fit the cache anyway; only one if `for_store`. `batch_size`
+        replaces these limits. Callers set it lower after running out of memory.
         """
         forward = self._forwards[EXACT]  # load the model first: it takes memory
         kind = self.device.device.type
-        if self._batch_size or (self._steady and kind == "cpu"):
+        if self._batch_size or (self._for_store and kind == "cpu"):
             return self._batch_size or 1
         fitting = self._windows_in_memory(forward)
         return fitting if kind == "cuda" else min(fitting, CPU_PASS_WINDOWS)

@@ -16,7 +16,7 @@ def found() -> dict[str, Characteristics]:
     return {scenario.name: run(scenario, RUNS) for scenario in SCENARIOS}
 
 
-def named(start: str) -> Scenario:
+def find_scenario(start: str) -> Scenario:
     (scenario,) = [one for one in SCENARIOS if one.name.startswith(start)]
     return scenario
 
@@ -31,13 +31,13 @@ def test_what_the_run_says_at_its_end_is_true_in_95_percent_of_runs_of_any_kind(
 def test_a_change_to_30_percent_wrong_ends_fast_mode_within_a_block(
     found: dict[str, Characteristics], start: str
 ) -> None:
-    one = found[named(start).name]
+    one = found[find_scenario(start).name]
     assert one.within_one >= 0.95
     assert one.wrong_95 <= 0.02
 
 
 def test_a_change_to_10_percent_wrong_ends_fast_mode_within_two_blocks(found: dict[str, Characteristics]) -> None:
-    assert found[named("10 % wrong from").name].within_two >= 0.9 - ROOM
+    assert found[find_scenario("10 % wrong from").name].within_two >= 0.9 - ROOM
 
 
 def test_a_steady_half_percent_wrong_rarely_ends_fast_mode(found: dict[str, Characteristics]) -> None:
@@ -49,6 +49,6 @@ def test_the_audit_costs_at_most_4_percent_of_exact_mode(found: dict[str, Charac
 
 
 def test_the_same_seed_gives_the_same_row() -> None:
-    scenario = named("1 % wrong, b")
+    scenario = find_scenario("1 % wrong, b")
     assert run(scenario, 5) == run(scenario, 5)
     assert format_row(scenario, run(scenario, 5)).startswith("| 1 % wrong, batches of 60 windows | ")

@@ -34,13 +34,13 @@ FREE = {field.name: 0.0 for field in fields(Driver)} | {
     "reporters_a_second": math.inf, "save_share": 0.02, "delay_s": 0.0, "driver_bytes_s": math.inf,
     "source_bytes_s": math.inf,
     "worker_bytes_s": math.inf, "first_byte_s": 0.0, "checkpoint_bytes": 0.0, "start_s": 0.0, "start_spread": 0.0,
-    "worker_spread": 0.0, "chunk_spread": 0.0, "prepare_s": 0.0, "window_s": 0.1,
+    "worker_spread": 0.0, "portion_spread": 0.0, "prepare_s": 0.0, "window_s": 0.1,
 }  # fmt: skip
 
 
 def free(**values: float) -> Costs:
     """Return costs that are zero except for the model and the given `values`."""
-    return Costs().changed(**{**FREE, **values})
+    return Costs().replace(**{**FREE, **values})
 
 
 def minutes(count: int) -> Recordings:
@@ -68,12 +68,12 @@ def test_workers_of_different_speeds_are_together_as_fast_as_equal_workers() -> 
     assert efficiency(minutes(32 * 512), 32, free(worker_spread=0.3)) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize(("cost", "chunk_s"), [("task_s", 0.5), ("report_s", 0.5)])
-def test_a_driver_that_needs_half_a_second_per_chunk_handles_two_chunks_per_second(cost: str, chunk_s: float) -> None:
-    costs = free(window_s=1e-4, **{cost: chunk_s})
+@pytest.mark.parametrize(("cost", "portion_s"), [("task_s", 0.5), ("report_s", 0.5)])
+def test_a_driver_that_needs_half_a_second_per_portion_handles_two_per_second(cost: str, portion_s: float) -> None:
+    costs = free(window_s=1e-4, **{cost: portion_s})
     run = Simulation(minutes(2000), 50, costs)
     found = run.run()
-    assert found.labeling_s == pytest.approx(found.chunks * chunk_s, rel=0.02)
+    assert found.labeling_s == pytest.approx(found.portions * portion_s, rel=0.02)
     assert found.driver_busy == pytest.approx(1, rel=0.02)
     assert limit(found) == "the driver"
 
@@ -133,14 +133,14 @@ def test_all_workers_wait_for_what_the_driver_does_at_the_end() -> None:
     assert found.lost[WRITING] == pytest.approx(4 * 30)
 
 
-def test_chunks_of_lost_workers_are_repeated_and_the_workers_are_replaced() -> None:
+def test_portions_of_lost_workers_are_repeated_and_the_workers_are_replaced() -> None:
     recordings = minutes(4000)
     calm = simulate(recordings, 8, free())
     found = simulate(recordings, 8, free(losses_an_hour=6.0, start_s=10.0))
     assert found.losses > 3
     assert found.useful_s > calm.useful_s
     again = found.useful_s / calm.useful_s - 1
-    assert again < found.losses * 2 * 16 / recordings.count  # two chunks of 16 each time, at most
+    assert again < found.losses * 2 * 16 / recordings.count  # two portions of 16 each time, at most
 
 
 def test_a_later_start_delays_the_end_by_the_same_time() -> None:
@@ -166,7 +166,7 @@ def test_with_more_workers_each_reports_less_often() -> None:
     assert often.driver_s["taking in reports"] > 3 * seldom.driver_s["taking in reports"]
 
 
-def test_each_chunk_is_reported_at_least_once_and_at_most_once_per_recording() -> None:
+def test_each_portion_is_reported_at_least_once_and_at_most_once_per_recording() -> None:
     costs = free(window_s=1e-9, report_s=1.0)
     recordings = minutes(320)
     assert simulate(recordings, 1, costs).driver_s["taking in reports"] == split(recordings, 2, "cpu").count
@@ -175,8 +175,8 @@ def test_each_chunk_is_reported_at_least_once_and_at_most_once_per_recording() -
 
 
 def test_the_calculated_limit_of_the_driver_matches_a_busy_one() -> None:
-    # A few fast workers, so that few recordings are in smaller chunks at the end.
-    costs = scenarios()[2].costs.changed(
+    # A few fast workers, so that few recordings are in smaller portions at the end.
+    costs = scenarios()[2].costs.replace(
         save_s=0.0, window_s=1e-4, first_byte_s=0.0, worker_bytes_s=1e12, prepare_s=0.0, start_s=0.0,
         checkpoint_bytes=0.0,
     )  # fmt: skip
@@ -222,13 +222,13 @@ def test_recordings_are_mostly_a_minute_long() -> None:
     assert clips.max() <= 10
 
 
-def test_every_recording_is_in_one_chunk() -> None:
+def test_every_recording_is_in_one_portion() -> None:
     recordings = make_field_recordings(10_000, 4)
-    chunks = split(recordings, 16, "cpu")
-    assert chunks.recordings.sum() == 10_000
-    assert chunks.windows.sum() == recordings.windows.sum()
-    assert chunks.bytes.sum() == recordings.sizes.sum()
-    assert chunks.seconds.sum() == pytest.approx(recordings.seconds.sum())
+    portions = split(recordings, 16, "cpu")
+    assert portions.recordings.sum() == 10_000
+    assert portions.windows.sum() == recordings.windows.sum()
+    assert portions.bytes.sum() == recordings.sizes.sum()
+    assert portions.seconds.sum() == pytest.approx(recordings.seconds.sum())
 
 
 def test_every_constant_in_seconds_or_bytes_has_a_unit_and_a_source() -> None:
@@ -242,7 +242,7 @@ def test_every_constant_in_seconds_or_bytes_has_a_unit_and_a_source() -> None:
 
 def test_an_unknown_constant_is_rejected() -> None:
     with pytest.raises(ValueError, match="tusk_s"):
-        Costs().changed(tusk_s=1.0)
+        Costs().replace(tusk_s=1.0)
 
 
 def test_the_price_of_a_thousand_hours_follows_from_their_windows() -> None:

@@ -16,7 +16,7 @@ from bench.scaling.workload import make_field_recordings
 from block.settings import SettingsError
 
 
-def scaled() -> list[Scaled]:
+def simulate_all() -> list[Scaled]:
     recordings = make_field_recordings(2000, 0)
     return [
         Scaled(one, tuple(simulate(recordings, n, one.costs) for n in (1, 8)), walls(recordings, one.costs))
@@ -79,20 +79,20 @@ def test_if_the_output_cannot_be_written_the_error_names_the_path(tmp_path: Path
 
 def test_the_plot_is_a_png_file(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    report.draw(scaled(), tmp_path / "plot.png")
+    report.draw(simulate_all(), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_single_scenario_can_be_plotted(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    report.draw(scaled()[:1], tmp_path / "plot.png")
+    report.draw(simulate_all()[:1], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
 def test_without_matplotlib_drawing_the_plot_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BenchError, match="matplotlib not installed"):
-        report.draw(scaled(), tmp_path / "plot.png")
+        report.draw(simulate_all(), tmp_path / "plot.png")
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """`python -m tests.cluster.costs_of_ray`: measure what Ray Data costs the driver, for the simulation's constants.
 
-Chunks and reports travel as in a run, but without a model: workers immediately yield reports of a given size. Only the
-CPU time of the driver's process counts, because the workers share its cores on this machine. The costs per chunk and
-per report come from runs with different numbers of both.
+Portions and reports travel as in a run, but without a model: workers immediately yield reports of a given size. Only
+the CPU time of the driver's process counts, because the workers share its cores on this machine. The costs per portion
+and per report come from runs with different numbers of both.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 WORKERS = 2
-CHUNKS, MANY_CHUNKS, REPORTS = 100, 300, 9
+PORTIONS, MANY_PORTIONS, REPORTS = 100, 300, 9
 SMALL, LARGE = 20_000, 2_000_000
 
 
 class FakeWorker:
-    """A worker that yields `reports` reports of `size` bytes per chunk."""
+    """A worker that yields `reports` reports of `size` bytes per portion."""
 
     def __init__(self, reports: int, size: int) -> None:
         self.reports, self.size = reports, size
@@ -45,13 +45,13 @@ class Took:
     whole_s: float
 
 
-def measure(chunks: int, reports: int, size: int) -> Took:
-    """Run a dataset of `chunks` chunks through the workers."""
+def measure(portions: int, reports: int, size: int) -> Took:
+    """Run a dataset of `portions` portions through the workers."""
     import pyarrow as pa
     import ray
     from ray.data import ActorPoolStrategy
 
-    tables = [pa.table({"chunk": [number], "items": [os.urandom(3000)]}) for number in range(chunks)]
+    tables = [pa.table({"portion": [number], "items": [os.urandom(3000)]}) for number in range(portions)]
     began = time.perf_counter()
     dataset = ray.data.from_arrow(tables)
     making_s = time.perf_counter() - began
@@ -65,8 +65,8 @@ def measure(chunks: int, reports: int, size: int) -> Took:
         if first:  # the workers have started: measure from here
             first, began, processor = False, time.perf_counter(), time.process_time()
         seen += sum(len(one) for one in batch.column("report").to_pylist())
-    if seen != chunks * reports * size:
-        raise RuntimeError(f"got {seen} bytes; expected {chunks * reports * size}")
+    if seen != portions * reports * size:
+        raise RuntimeError(f"got {seen} bytes; expected {portions * reports * size}")
     return Took(making_s, time.process_time() - processor, time.perf_counter() - began)
 
 
@@ -84,19 +84,19 @@ def main() -> int:
         context = DataContext.get_current()
         context.enable_progress_bars, context.target_max_block_size = False, 1
         measure(10, 1, SMALL)
-        few, many = measure(CHUNKS, 1, SMALL), measure(MANY_CHUNKS, 1, SMALL)
-        reporting, large = measure(CHUNKS, REPORTS, SMALL), measure(CHUNKS, REPORTS, LARGE)
+        few, many = measure(PORTIONS, 1, SMALL), measure(MANY_PORTIONS, 1, SMALL)
+        reporting, large = measure(PORTIONS, REPORTS, SMALL), measure(PORTIONS, REPORTS, LARGE)
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-    a_report = (reporting.driver_s - few.driver_s) / (CHUNKS * (REPORTS - 1))
+    a_report = (reporting.driver_s - few.driver_s) / (PORTIONS * (REPORTS - 1))
     found = {
         "connect_s": connect_s,
-        "chunk_s": many.making_s / MANY_CHUNKS,
-        "task_s": (many.driver_s - few.driver_s) / (MANY_CHUNKS - CHUNKS) - a_report,
+        "portion_s": many.making_s / MANY_PORTIONS,
+        "task_s": (many.driver_s - few.driver_s) / (MANY_PORTIONS - PORTIONS) - a_report,
         "report_s": a_report,
-        "report_byte_s": (large.driver_s - reporting.driver_s) / (CHUNKS * REPORTS * (LARGE - SMALL)),
-        "whole_a_report_s": (reporting.whole_s - few.whole_s) / (CHUNKS * (REPORTS - 1)),
+        "report_byte_s": (large.driver_s - reporting.driver_s) / (PORTIONS * REPORTS * (LARGE - SMALL)),
+        "whole_a_report_s": (reporting.whole_s - few.whole_s) / (PORTIONS * (REPORTS - 1)),
     }
     print(json.dumps({name: float(f"{seconds:.3g}") for name, seconds in found.items()}, indent=1))
     return 0

@@ -128,7 +128,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cluster-") as scratch:
-        found = _measured(Path(scratch), options)
+        found = _measure(Path(scratch), options)
     (options.out / "cluster.json").write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
     tables = format_table(found)
     print(f"\n{tables}\n")
@@ -162,7 +162,7 @@ def _say(line: str) -> None:
     print(f"cluster: {line}", flush=True)
 
 
-def _measured(scratch: Path, options: argparse.Namespace) -> Found:
+def _measure(scratch: Path, options: argparse.Namespace) -> Found:
     made, short = scratch / "recordings", scratch / "short"
     audio_s = make_recordings(made, options.recordings, options.seconds)
     make_recordings(short, 1, 2)
@@ -179,7 +179,7 @@ def _measured(scratch: Path, options: argparse.Namespace) -> Found:
                 _say(f"{WAY_TEXTS[way]}: {ended.seconds:.1f} s, of which {start[way][-1]:.1f} s startup and shutdown")
                 if (way, number) != (PLAIN, 0):
                     problems += find_differences(scratch / f"{PLAIN}-0", scratch / f"{way}-{number}")
-    killed = _killed(made, scratch / "killed", scratch / f"{PLAIN}-0", options)
+    killed = _kill_driver(made, scratch / "killed", scratch / f"{PLAIN}-0", options)
     ways = {way: Way(tuple(whole[way]), tuple(start[way])) for way in WAY_TEXTS}
     return Found(options.recordings, audio_s, load, ways, tuple(problems), killed)
 
@@ -207,7 +207,7 @@ def _ran(folder: Path, out: Path, way: str, there: Nodes, model: str) -> Ended:
     return ended
 
 
-def _killed(folder: Path, out: Path, expected: Path, options: argparse.Namespace) -> Killed:
+def _kill_driver(folder: Path, out: Path, expected: Path, options: argparse.Namespace) -> Killed:
     """Run on two nodes, and kill one once half of the recordings are labeled."""
     began, killed_at, labeled = time.monotonic(), 0.0, 0
     with cluster.nodes(2) as there:

@@ -96,7 +96,7 @@ def main() -> int:
             audio = chance.normal(0, 0.1, WINDOWS * WINDOW_MS * RATE_HZ // 1000).astype(np.float32)
             soundfile.write(made / f"{number:05d}.wav", audio, RATE_HZ, subtype="PCM_16")
         for workers in map(int, options.workers.split(",")):
-            measured_s = _measured(made, Path(scratch) / f"out-{workers}", workers, options.sleep)
+            measured_s = _measure(made, Path(scratch) / f"out-{workers}", workers, options.sleep)
             found.append(Compared(workers, measured_s, simulated_s(options.recordings, workers, options.sleep)))
             print(f"{workers} workers: {measured_s:.1f} s, simulated {found[-1].simulated_s:.1f} s", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -107,15 +107,15 @@ def main() -> int:
 
 def simulated_s(recordings: int, workers: int, sleep_s: float) -> float:
     """Return the time of the same run in the simulation, from when all workers are ready."""
-    costs = Costs().changed(
-        window_s=sleep_s, start_s=0.0, start_spread=0.0, worker_spread=0.0, chunk_spread=0.0, checkpoint_bytes=0.0,
-        connect_s=0.0, list_s=0.0, chunk_s=0.0, first_byte_s=0.0, source_bytes_s=1e12, worker_bytes_s=1e12,
+    costs = Costs().replace(
+        window_s=sleep_s, start_s=0.0, start_spread=0.0, worker_spread=0.0, portion_spread=0.0, checkpoint_bytes=0.0,
+        connect_s=0.0, list_s=0.0, portion_s=0.0, first_byte_s=0.0, source_bytes_s=1e12, worker_bytes_s=1e12,
         prepare_s=Costs().workers.prepare_s * WINDOW_MS / 1000 / WINDOW_S,
     )  # fmt: skip
     return simulate(Recordings(np.full(recordings, WINDOWS * WINDOW_S)), workers, costs).labeling_s
 
 
-def _measured(folder: Path, out: Path, workers: int, sleep_s: float) -> float:
+def _measure(folder: Path, out: Path, workers: int, sleep_s: float) -> float:
     os.environ[SLEEPS] = str(sleep_s)
     os.environ["PYTHONPATH"] = str(ROOT)
     with nodes(1, cpus=workers) as there:

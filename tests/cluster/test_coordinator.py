@@ -139,15 +139,15 @@ def test_the_coordinator_counts_attempts() -> None:
     async def scene() -> None:
         one = await make_coordinator()
         for _ in range(2):
-            assert (await one.start_chunk(0, [1, 2])).rest == (1, 2)
+            assert (await one.start_portion(0, [1, 2])).rest == (1, 2)
         for _ in range(2):
-            assert 1 in (await one.start_chunk(0, [1, 2])).suspects
+            assert 1 in (await one.start_portion(0, [1, 2])).suspects
             await one.start_suspect(0, 1)
-        plan = await one.start_chunk(0, [1, 2])
+        plan = await one.start_portion(0, [1, 2])
         assert list(plan.failures) == [1]
         await one.start_suspect(0, 2)
         await one.clear_suspect(0, 2)
-        assert (await one.start_chunk(0, [1, 2])).rest == (2,)
+        assert (await one.start_portion(0, [1, 2])).rest == (2,)
 
     run(scene())
 

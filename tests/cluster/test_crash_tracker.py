@@ -10,40 +10,40 @@ from block.cluster.crash_tracker import CrashTracker, RetryPlan, describe_crashe
 
 
 def start_repeatedly(
-    tracker: CrashTracker, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), chunk: int = 0
+    tracker: CrashTracker, times: int, ids: tuple[int, ...] = (1, 2, 3, 4), portion: int = 0
 ) -> RetryPlan:
-    """Start the chunk `times` times, and return the last plan."""
-    return [tracker.start_chunk(chunk, ids) for _ in range(times)][-1]
+    """Start the portion `times` times, and return the last plan."""
+    return [tracker.start_portion(portion, ids) for _ in range(times)][-1]
 
 
-def survive(tracker: CrashTracker, *ids: int, chunk: int = 0) -> None:
+def survive(tracker: CrashTracker, *ids: int, portion: int = 0) -> None:
     for one in ids:
-        tracker.start_suspect(chunk, one)
-        tracker.clear_suspect(chunk, one)
+        tracker.start_suspect(portion, one)
+        tracker.clear_suspect(portion, one)
 
 
-def test_the_first_two_times_a_chunk_is_labeled_together() -> None:
+def test_the_first_two_times_a_portion_is_labeled_together() -> None:
     tracker = CrashTracker()
-    assert tracker.start_chunk(0, [1, 2]) == tracker.start_chunk(0, [1, 2]) == RetryPlan((), (1, 2), {})
+    assert tracker.start_portion(0, [1, 2]) == tracker.start_portion(0, [1, 2]) == RetryPlan((), (1, 2), {})
 
 
-def test_a_chunk_that_lost_its_worker_twice_is_labeled_one_recording_at_a_time() -> None:
+def test_a_portion_that_lost_its_worker_twice_is_labeled_one_recording_at_a_time() -> None:
     tracker = CrashTracker()
     assert start_repeatedly(tracker, 3) == RetryPlan((1, 2, 3, 4), (), {})
-    assert tracker.start_chunk(1, [5, 6]) == RetryPlan((), (5, 6), {}), "another chunk has lost none"
+    assert tracker.start_portion(1, [5, 6]) == RetryPlan((), (5, 6), {}), "another portion has lost none"
 
 
-def test_a_recording_that_crashes_its_worker_twice_on_its_own_fails_in_any_chunk() -> None:
+def test_a_recording_that_crashes_its_worker_twice_on_its_own_fails_in_any_portion() -> None:
     tracker = CrashTracker()
     start_repeatedly(tracker, 3)
     survive(tracker, 1)
     tracker.start_suspect(0, 2)
-    assert tracker.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((2, 3, 4), (1,), {})
+    assert tracker.start_portion(0, [1, 2, 3, 4]) == RetryPlan((2, 3, 4), (1,), {})
     tracker.start_suspect(0, 2)
-    plan = tracker.start_chunk(0, [1, 2, 3, 4])
+    plan = tracker.start_portion(0, [1, 2, 3, 4])
     assert plan == RetryPlan((3, 4), (1,), {2: describe_crashes(2)})
     assert plan.failures[2].startswith("the worker process died 2 times while labeling this recording;")
-    assert tracker.start_chunk(7, [2, 9]) == RetryPlan((), (9,), {2: describe_crashes(2)})
+    assert tracker.start_portion(7, [2, 9]) == RetryPlan((), (9,), {2: describe_crashes(2)})
 
 
 def test_recordings_that_finished_on_their_own_are_next_labeled_last_and_together() -> None:
@@ -51,9 +51,9 @@ def test_recordings_that_finished_on_their_own_are_next_labeled_last_and_togethe
     start_repeatedly(tracker, 3)
     survive(tracker, 1, 2)
     tracker.start_suspect(0, 3)
-    assert tracker.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((3, 4), (1, 2), {})
+    assert tracker.start_portion(0, [1, 2, 3, 4]) == RetryPlan((3, 4), (1, 2), {})
     survive(tracker, 3, 4)
-    assert tracker.start_chunk(1, [1, 2, 3, 4]) == RetryPlan((), (1, 2, 3, 4), {})
+    assert tracker.start_portion(1, [1, 2, 3, 4]) == RetryPlan((), (1, 2, 3, 4), {})
 
 
 def test_recordings_that_are_too_much_together_become_suspects_again() -> None:
@@ -61,16 +61,16 @@ def test_recordings_that_are_too_much_together_become_suspects_again() -> None:
     start_repeatedly(tracker, 3)
     survive(tracker, 1, 2)
     tracker.start_suspect(0, 3)
-    assert tracker.start_chunk(0, [1, 2, 3, 4]).rest == (1, 2)
+    assert tracker.start_portion(0, [1, 2, 3, 4]).rest == (1, 2)
     survive(tracker, 3, 4)
     # The worker is lost while 1 and 2 are labeled together.
-    assert tracker.start_chunk(0, [1, 2, 3, 4]) == RetryPlan((1, 2), (3, 4), {})
+    assert tracker.start_portion(0, [1, 2, 3, 4]) == RetryPlan((1, 2), (3, 4), {})
 
 
 def test_losses_while_no_suspect_is_labeled_count_against_no_recording() -> None:
     tracker = CrashTracker()
     for _ in range(20):
-        plan = tracker.start_chunk(0, [1, 2])
+        plan = tracker.start_portion(0, [1, 2])
         assert plan.failures == {}
     assert plan == RetryPlan((1, 2), (), {})
 
@@ -80,12 +80,12 @@ def test_a_recording_whose_worker_died_for_another_reason_is_cleared_once_it_fin
     start_repeatedly(tracker, 3)
     for _ in range(5):
         tracker.start_suspect(0, 1)  # its machine vanishes
-        plan = tracker.start_chunk(0, [1, 2, 3, 4])
+        plan = tracker.start_portion(0, [1, 2, 3, 4])
         assert 1 in plan.suspects
         survive(tracker, 1)
-        plan = tracker.start_chunk(0, [1, 2, 3, 4])  # later another vanishes, with no suspect
+        plan = tracker.start_portion(0, [1, 2, 3, 4])  # later another vanishes, with no suspect
         assert 1 in plan.rest
-        plan = tracker.start_chunk(0, [1, 2, 3, 4])
+        plan = tracker.start_portion(0, [1, 2, 3, 4])
         assert 1 in plan.suspects, "together, it was lost with the others"
 
 
@@ -94,9 +94,9 @@ def test_clearing_another_suspect_does_not_clear_the_current_one() -> None:
     start_repeatedly(tracker, 3)
     tracker.start_suspect(0, 2)
     tracker.clear_suspect(0, 1)
-    tracker.start_chunk(0, [1, 2, 3, 4])
+    tracker.start_portion(0, [1, 2, 3, 4])
     tracker.start_suspect(0, 2)
-    assert tracker.start_chunk(0, [1, 2, 3, 4]).failures == {2: describe_crashes(2)}
+    assert tracker.start_portion(0, [1, 2, 3, 4]).failures == {2: describe_crashes(2)}
 
 
 class Lost(Exception):
@@ -110,24 +110,24 @@ class Workers:
         self.tracker, self.poison, self.spare, self.chance = tracker, poison, spare, chance
         self.beginnings = 0
 
-    def label(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
+    def label(self, portion: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
         """Return what was labeled in the end, and what failed."""
         while True:
             try:
-                return self._begin(chunk, ids)
+                return self._begin(portion, ids)
             except Lost:
                 assert self.beginnings < 1000, "it has no end"
 
-    def _begin(self, chunk: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
+    def _begin(self, portion: int, ids: list[int]) -> tuple[set[int], dict[int, str]]:
         self.beginnings += 1
-        plan = self.tracker.start_chunk(chunk, ids)
+        plan = self.tracker.start_portion(portion, ids)
         assert sorted([*plan.suspects, *plan.rest, *plan.failures]) == sorted(ids)
         self._accident()
         for one in plan.suspects:
-            self.tracker.start_suspect(chunk, one)
+            self.tracker.start_suspect(portion, one)
             if one in self.poison:
                 raise Lost
-            self.tracker.clear_suspect(chunk, one)
+            self.tracker.clear_suspect(portion, one)
             self._accident()
         if any(one in self.poison for one in plan.rest):
             raise Lost

@@ -39,7 +39,7 @@ def scores(out: Path) -> Mapping[str, bytes]:
         return {one.content: one.logits.tobytes() for one in store.find_all(store.contents())}
 
 
-def stored(out: Path) -> Counter[str]:
+def count_stored(out: Path) -> Counter[str]:
     """Return how often each recording is in the score files."""
     import pyarrow.parquet as pq
 
@@ -57,7 +57,7 @@ def assert_equal(out: Path, alone: Path, named: tuple[str, ...] = ()) -> None:
     assert files(out).keys() == files(alone).keys()
     assert [name for name in named or files(out) if files(alone)[name] != files(out)[name]] == []
     assert scores(out) == scores(alone)
-    assert set(stored(out).values()) == {1}
+    assert set(count_stored(out).values()) == {1}
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_a_recording_that_crashes_its_worker_fails_and_the_others_are_labeled(
         (failed,) = csv.DictReader(file)
     assert failed["file"] == "deadly.wav"
     assert "the worker process died 2 times while labeling this recording" in failed["reason"]
-    assert set(stored(out).values()) == {1}
+    assert set(count_stored(out).values()) == {1}
 
 
 @pytest.mark.slow

@@ -5,13 +5,13 @@ import threading
 from block.cluster.readers_writer_lock import ReadersWriterLock
 
 
-def test_chunks_share_the_lock_and_a_suspect_has_it_exclusively() -> None:
+def test_portions_share_the_lock_and_a_suspect_has_it_exclusively() -> None:
     lock = ReadersWriterLock()
     inside: list[str] = []
     seen: list[list[str]] = []
     beside, go = threading.Event(), threading.Event()
 
-    def chunk(name: str) -> None:
+    def portion(name: str) -> None:
         with lock.lock_shared():
             inside.append(name)
             if len(inside) == 2:
@@ -23,8 +23,8 @@ def test_chunks_share_the_lock_and_a_suspect_has_it_exclusively() -> None:
         with lock.lock_exclusive():
             seen.append(list(inside))
 
-    chunks = [threading.Thread(target=chunk, args=(name,)) for name in "ab"]
-    for thread in chunks:
+    portions = [threading.Thread(target=portion, args=(name,)) for name in "ab"]
+    for thread in portions:
         thread.start()
     assert beside.wait(10)
     last = threading.Thread(target=alone)
@@ -32,7 +32,7 @@ def test_chunks_share_the_lock_and_a_suspect_has_it_exclusively() -> None:
     last.join(0.2)
     assert seen == []
     go.set()
-    for thread in (*chunks, last):
+    for thread in (*portions, last):
         thread.join(10)
     assert seen == [[]]
 

@@ -166,7 +166,7 @@ def test_nothing_that_a_decoder_prints_reaches_the_log(capfd: pytest.CaptureFixt
 
 def test_a_size_beyond_32_bits_is_read_to_the_end_without_reading_the_file() -> None:
     from block.containers.riff import RIFF, inspect_wav
-    from block.containers.structure import Span
+    from block.recording import Span
 
     header = next(case for case in WHOLE if case.name == "wav-s16-16000-1.wav").content[:44]
     size = (1 << 32) + 64_000

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from block.edge_impulse.existing_labels import (
     UnreadableLabels,
-    ValueSpan,
     clip,
     find_gaps,
     format_spans,
@@ -26,7 +25,7 @@ from block.edge_impulse.label_policy import KEPT, LabelPlan, LabelPolicy
 from block.edge_impulse.sample import Sample
 from block.edge_impulse.write_protocol import NewLabels, WriteLabels, WriteMetadata, write_labels
 from block.labeling.job import LABELED_BY
-from block.recording import Evidence, LabeledRecording, RecordingDone, RecordingError, RecordingSkipped, Segment
+from block.recording import Evidence, LabeledRecording, RecordingDone, RecordingError, RecordingSkipped, Segment, Span
 from block.settings import FILL_GAPS, KEEP, REPLACE, ExistingLabels
 
 VALUES = 30
@@ -65,7 +64,7 @@ def tilings(draw: Any, names: tuple[str, ...] = ("speech", "music", OTHER)) -> t
 
 
 spans = st.lists(
-    st.tuples(st.integers(0, VALUES - 1), st.integers(1, 9)).map(lambda one: ValueSpan(one[0], one[0] + one[1])),
+    st.tuples(st.integers(0, VALUES - 1), st.integers(1, 9)).map(lambda one: Span(one[0], one[0] + one[1])),
     max_size=5,
 )
 
@@ -94,8 +93,8 @@ def test_a_label_that_cannot_be_read_is_an_error_that_says_which(odd: dict[str, 
 
 
 @given(spans)
-def test_spans_and_their_gaps_tile_all_values(some: list[ValueSpan]) -> None:
-    joined = [ValueSpan(span.start, min(span.end, VALUES)) for span in join_spans(some)]
+def test_spans_and_their_gaps_tile_all_values(some: list[Span]) -> None:
+    joined = [Span(span.start, min(span.end, VALUES)) for span in join_spans(some)]
     gaps = find_gaps(joined, VALUES)
     covered = values_in(some) & set(range(VALUES))
     assert values_in(joined) == covered
@@ -104,7 +103,7 @@ def test_spans_and_their_gaps_tile_all_values(some: list[ValueSpan]) -> None:
 
 
 @given(tilings(), spans)
-def test_clipping_leaves_exactly_the_values_in_the_spans(segments: tuple[Segment, ...], some: list[ValueSpan]) -> None:
+def test_clipping_leaves_exactly_the_values_in_the_spans(segments: tuple[Segment, ...], some: list[Span]) -> None:
     parts = list(clip(segments, join_spans(some)))
     assert values_in(part for _, part in parts) == values_in(some) & set(range(VALUES))
     assert all(segments[index].start <= part.start and part.end <= segments[index].end for index, part in parts)
@@ -112,12 +111,12 @@ def test_clipping_leaves_exactly_the_values_in_the_spans(segments: tuple[Segment
 
 @given(spans)
 @example([])
-def test_formatted_spans_are_parsed_again(some: list[ValueSpan]) -> None:
+def test_formatted_spans_are_parsed_again(some: list[Span]) -> None:
     assert parse_spans(format_spans(join_spans(some))) == join_spans(some)
 
 
 def test_spans_are_written_with_inclusive_ends() -> None:
-    assert format_spans([ValueSpan(0, 4000), ValueSpan(8000, 10000)]) == "0-3999,8000-9999"
+    assert format_spans([Span(0, 4000), Span(8000, 10000)]) == "0-3999,8000-9999"
     assert format_spans([]) == "none"
 
 
@@ -410,7 +409,7 @@ def test_labels_that_cannot_be_read_fail_only_where_they_must_be_kept() -> None:
     studio = Studio([{"label": "cough"}])
     with pytest.raises(RecordingError, match="its label 1 can't be read; .*; correct its labels in Studio"):
         Job("a", SPEECH, FILL_GAPS).plan(studio.read())
-    assert Job("a", SPEECH).plan(studio.read()).gaps == (ValueSpan(0, VALUES),)
+    assert Job("a", SPEECH).plan(studio.read()).gaps == (Span(0, VALUES),)
 
 
 def test_kept_labels_also_stay_if_they_are_another_jobs_other_label() -> None:

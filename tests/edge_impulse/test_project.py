@@ -24,7 +24,7 @@ from block.edge_impulse.errors import (
 )
 from block.edge_impulse.label_owner import fingerprint
 from block.edge_impulse.label_policy import LabelPolicy
-from block.edge_impulse.project import Project, list_projects
+from block.edge_impulse.project import Project, ProjectSettings, list_projects
 from block.labeling.job import LABELED_BY
 from block.recording import (
     LabeledRecording,
@@ -105,10 +105,8 @@ def make_project(
 ) -> Project:
     messages: list[str] = []
     policy = LabelPolicy(METADATA["ast_job"], "other", existing, overwrites, is_preview=job is not None)
-    project = Project(
-        client, 1, METADATA, job, dry_run, messages.append, messages.append, policy,  # type: ignore[arg-type]
-        show_calls=show_calls, run_id="run 2",
-    )  # fmt: skip
+    settings = ProjectSettings(1, METADATA, policy, job, dry_run, show_calls, run_id="run 2")
+    project = Project(client, settings, messages.append, messages.append)  # type: ignore[arg-type]
     project.messages = messages  # type: ignore[attr-defined]
     return project
 

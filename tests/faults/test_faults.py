@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from block.cli import SettingsError, StudioError
-from block.commands import transform
+from block.commands import NOTHING_STARTED, transform
 from block.edge_impulse.client import StudioClient
 from block.edge_impulse.retries import RetryPolicy, Timeouts
 from tests.conftest import EMBEDDED
@@ -51,7 +51,7 @@ def run(
         try:
             code = transform.run_action(arguments)
         except (StudioError, SettingsError) as error:
-            code, ending = transform.NOTHING_STARTED, f"error: {error}\n"
+            code, ending = NOTHING_STARTED, f"error: {error}\n"
         unlabeled = tuple(json.loads(failed.read_text())["ids"]) if failed.exists() else None
         return Outcome(code, capsys.readouterr().out + ending, unlabeled)
 

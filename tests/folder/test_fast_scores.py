@@ -39,7 +39,7 @@ def decisions(threshold: float) -> DecisionSettings:
     return DecisionSettings(labels, score_function="sigmoid")
 
 
-def scored(number: int, *errors: float) -> Scored:
+def make_scored(number: int, *errors: float) -> Scored:
     """Return a recording with a window for each error, all with a score of 0.5 for the first label."""
     logits = np.tile(np.array([0, -9, -9, -9], np.float32), (len(errors), 1))
     return Scored(
@@ -51,7 +51,7 @@ def scored(number: int, *errors: float) -> Scored:
 @pytest.fixture
 def store(tmp_path: Path) -> ScoreStore:
     made = ScoreStore(tmp_path / "scores", KEY, NAMES)
-    for one in (scored(1, 0.0, 0.0), scored(2, 0.0, 0.02, 0.0), scored(3, INF, 0.0, INF)):
+    for one in (make_scored(1, 0.0, 0.0), make_scored(2, 0.0, 0.02, 0.0), make_scored(3, INF, 0.0, INF)):
         made.add(one)
     made.flush()
     return ScoreStore(tmp_path / "scores", KEY, NAMES)
@@ -81,8 +81,8 @@ def test_errors_come_back_from_the_store_and_better_scores_replace_worse_ones(
     tmp_path: Path, store: ScoreStore
 ) -> None:
     assert store.find(content(2)).errors.tolist() == [[0, 0], [np.float32(0.02)] * 2, [0, 0]]  # type: ignore[union-attr]
-    known, exact = scored(3, 0.1, 0.0, 0.1), scored(3, 0.0, 0.0, 0.0)
-    for better, worse in ((known, scored(3, INF, 0.0, 0.1)), (exact, known)):
+    known, exact = make_scored(3, 0.1, 0.0, 0.1), make_scored(3, 0.0, 0.0, 0.0)
+    for better, worse in ((known, make_scored(3, INF, 0.0, 0.1)), (exact, known)):
         store.add(better)
         store.add(worse)
         store.flush()
@@ -116,7 +116,7 @@ def test_after_a_fall_back_recordings_that_were_not_read_are_computed_exactly(
     soundfile.write(audio / "a.wav", tones(3, 16000), 16000)
     for number, name in enumerate("bc"):
         soundfile.write(audio / f"{name}.wav", tones(500, 16000, number), 16000)
-    stored = replace(scored(1, 0.01, 0.01, 0.01), content=compute_sha256((audio / "a.wav").read_bytes()))
+    stored = replace(make_scored(1, 0.01, 0.01, 0.01), content=compute_sha256((audio / "a.wav").read_bytes()))
     scores = ScoreStore(tmp_path / "scores", KEY, NAMES)
     scores.add(stored)
     files = Manifest(tmp_path / "manifest.json", [FileEntry(f"{name}.wav") for name in "abc"])

@@ -19,8 +19,8 @@ import soundfile
 from block.audio import LOUDEST, decode
 from block.cli import run_command
 from block.commands.options import parse, read_job
-from block.edge_impulse.access import read_ids
-from block.edge_impulse.project import Project
+from block.edge_impulse.ids_file import read_ids
+from block.edge_impulse.project import Project, ProjectSettings
 from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
 from block.labels import LabelError, parse_labels
@@ -125,7 +125,7 @@ def fetch_with(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
 
     def act(place: Place) -> str:
         client = Client({"sample": {**FOUND, **fields}}, audio or make_wav(np.zeros(1600), "PCM_16"))
-        Project(client, 1, {}, None, False, print, print, POLICY).fetch(7, lambda values: None)  # type: ignore[arg-type]
+        Project(client, ProjectSettings(1, {}, POLICY), print, print).fetch(7, lambda values: None)  # type: ignore[arg-type]
         return "labeled"
 
     return act
@@ -133,7 +133,7 @@ def fetch_with(audio: bytes = b"", **fields: Any) -> Callable[[Place], str]:
 
 def fetch_nothing(place: Place) -> str:
     client = Client({"success": True}, b"")
-    return Project(client, 1, {}, None, False, print, print, POLICY).fetch(7, lambda values: None).name  # type: ignore[arg-type]
+    return Project(client, ProjectSettings(1, {}, POLICY), print, print).fetch(7, lambda values: None).name  # type: ignore[arg-type]
 
 
 def read_ids_from(content: bytes) -> Callable[[Place], str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from block.edge_impulse.errors import StudioError
 from block.edge_impulse.label_policy import LabelPolicy
-from block.edge_impulse.project import Project, list_projects
+from block.edge_impulse.project import Project, ProjectSettings, list_projects
 from block.recording import LabeledRecording, Recording, RecordingError, RecordingSkipped, RunEnded, Segment
 from block.runtime.memory_file import MemoryFile
 from block.settings import EXISTING_LABELS, FILL_GAPS, REPLACE, ExistingLabels
@@ -59,7 +59,7 @@ def fetch(answer: dict[str, Any], audio: bytes, existing: ExistingLabels = REPLA
     said: list[str] = []
     policy = LabelPolicy("4f0c", "other", existing, is_preview=True)
     client = Client(answer, audio)
-    project = Project(client, 1, {"labeled_by": "x"}, 5, False, said.append, said.append, policy)  # type: ignore[arg-type]
+    project = Project(client, ProjectSettings(1, {"labeled_by": "x"}, policy, 5), said.append, said.append)  # type: ignore[arg-type]
     reserved: list[int] = []
     recording = None
     try:
@@ -151,6 +151,6 @@ def test_any_list_of_projects_gives_ids_or_is_a_bad_answer(answer: dict[str, Any
 @pytest.mark.parametrize("values", [10**15, 2**31, 15_000, 0, -1])
 def test_a_sample_whose_length_differs_from_its_audio_is_refused_naming_both(values: int) -> None:
     client = Client({"sample": {**FOUND, "valuesCount": values}}, wav())
-    project = Project(client, 1, {}, None, False, print, print, POLICY)  # type: ignore[arg-type]
+    project = Project(client, ProjectSettings(1, {}, POLICY), print, print)  # type: ignore[arg-type]
     with pytest.raises(RecordingError, match=f"{values} values|valuesCount is not"):
         project.fetch(7, lambda values: None)

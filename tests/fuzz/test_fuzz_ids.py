@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from block.edge_impulse.access import MAX_ID, MAX_IDS_BYTES, read_access, read_ids, write_ids
+from block.edge_impulse.access import read_access
+from block.edge_impulse.ids_file import MAX_ID, MAX_IDS_BYTES, read_ids, write_ids
 from block.settings import SettingsError
 from tests.fuzz.drawn import any_text, examples, flipped, json_values
 

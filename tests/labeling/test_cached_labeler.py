@@ -207,7 +207,9 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_before(
     make: Callable[..., tuple[CachedLabeler, Counting]], checkpoint_folder: Path
 ) -> None:
     run(make("one")[0])
-    classifier = Classifier(find_checkpoint(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), steady=True)
+    classifier = Classifier(
+        find_checkpoint(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), for_store=True
+    )
     stored, own = make("one")
     stored.labeler = replace(own, classifier=classifier)
     assert stored.batch_windows == 8
@@ -229,7 +231,7 @@ def test_a_model_that_turns_out_unusable_is_not_blamed_on_a_recording(
         raise CheckpointError("it can't be loaded")
 
     monkeypatch.setattr("block.model.classifier.load_model", unusable)
-    unloaded = Classifier(own.classifier.checkpoint, own.classifier.device, steady=True)
+    unloaded = Classifier(own.classifier.checkpoint, own.classifier.device, for_store=True)
     stored.labeler = replace(own, classifier=unloaded)
     with pytest.raises(CheckpointError, match="it can't be loaded"):
         stored.label([stored.prepare(SOUNDS[0])])

@@ -38,7 +38,7 @@ def make(tmp_path: Path) -> Make:
     return folder
 
 
-def typed(block: Block, **values: str) -> dict[str, str]:
+def fill_form(block: Block, **values: str) -> dict[str, str]:
     """Return the form's default input with `values` typed over it."""
     defaults = {item.param: item.default for item in block.items}
     return {
@@ -48,7 +48,7 @@ def typed(block: Block, **values: str) -> dict[str, str]:
 
 
 def called_with(block: Block, **values: str) -> list[str]:
-    form = check_form(block, typed(block, **values), {})
+    form = check_form(block, fill_form(block, **values), {})
     assert not form.problems
     return build_arguments(block, form.parameters)
 
@@ -92,11 +92,11 @@ def test_each_type_becomes_the_documented_arguments():
 
 def test_secrets_are_not_parameters_and_can_come_from_the_environment():
     block = read_block(TOY)
-    form = check_form(block, typed(block, TOY_TOKEN="secret"), {"TOY_TOKEN": "other"})
+    form = check_form(block, fill_form(block, TOY_TOKEN="secret"), {"TOY_TOKEN": "other"})
     assert form.secrets == {"TOY_TOKEN": "secret"}
     assert "secret" not in json.dumps(dict(form.parameters))
-    assert check_form(block, typed(block), {"TOY_TOKEN": "other"}).secrets == {"TOY_TOKEN": "other"}
-    assert check_form(block, typed(block), {}).secrets == {}
+    assert check_form(block, fill_form(block), {"TOY_TOKEN": "other"}).secrets == {"TOY_TOKEN": "other"}
+    assert check_form(block, fill_form(block), {}).secrets == {}
 
 
 @pytest.mark.parametrize(
@@ -118,15 +118,15 @@ def test_secrets_are_not_parameters_and_can_come_from_the_environment():
 )
 def test_an_invalid_value_is_reported_at_its_item(param: str, value: str, part: str):
     block = read_block(TOY)
-    problems = check_form(block, {**typed(block), param: value}, {}).problems
+    problems = check_form(block, {**fill_form(block), param: value}, {}).problems
     assert list(problems) == [param]
     assert part in problems[param]
 
 
 def test_hidden_items_are_not_checked():
     block = read_block(TOY)
-    assert not check_form(block, {**typed(block), "words": "many"}, {}).problems
-    assert check_form(block, {**typed(block), "words": "many", "chatty": "true"}, {}).problems
+    assert not check_form(block, {**fill_form(block), "words": "many"}, {}).problems
+    assert check_form(block, {**fill_form(block), "words": "many", "chatty": "true"}, {}).problems
 
 
 def test_a_block_that_needs_a_bucket_cannot_be_run_and_an_optional_one_can(make: Make):

@@ -25,7 +25,7 @@ MakeWav = Callable[..., bytes]
 Refused = Callable[..., None]
 
 
-def listed(studio: Any, **parameters: object) -> list[int]:
+def list_ids(studio: Any, **parameters: object) -> list[int]:
     answer = studio.get("1/raw-data", params={"category": "all", "limit": 1000, **parameters})
     assert answer.status_code == 200, answer.text
     return [sample["id"] for sample in answer.json()["samples"]]
@@ -62,7 +62,7 @@ def test_a_list_needs_a_category_and_refuses_unsupported_parameters(studio: Any,
 
 def test_pages_cover_all_samples_without_overlap(studio: Any):
     made = [studio.add(name="paged.wav") for _ in range(5)]
-    pages = [listed(studio, filename="paged", limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    pages = [list_ids(studio, filename="paged", limit=2, offset=offset) for offset in (0, 2, 4, 6)]
     assert [len(page) for page in pages] == [2, 2, 1, 0]
     assert [i for page in pages for i in page] == sorted(made, reverse=True)
     body = studio.get("1/raw-data", params={"category": "all", "filename": "paged", "limit": 1}).json()
@@ -71,15 +71,15 @@ def test_pages_cover_all_samples_without_overlap(studio: Any):
 
 def test_a_list_has_only_samples_of_its_category(studio: Any):
     trained, tested = studio.add(category="training"), studio.add(category="testing")
-    assert trained in listed(studio, category="training")
-    assert tested not in listed(studio, category="training")
-    assert listed(studio, category="anomaly") == []
+    assert trained in list_ids(studio, category="training")
+    assert tested not in list_ids(studio, category="training")
+    assert list_ids(studio, category="anomaly") == []
 
 
 def test_disabled_samples_are_listed_unless_excluded(studio: Any):
     disabled = studio.add(is_disabled=True)
-    assert disabled in listed(studio)
-    assert disabled not in listed(studio, includeDisabled="enabled")
+    assert disabled in list_ids(studio)
+    assert disabled not in list_ids(studio, includeDisabled="enabled")
 
 
 def test_sensors_can_be_left_out_of_a_list(studio: Any):
@@ -93,8 +93,8 @@ def test_a_list_with_a_job_shows_and_filters_what_the_job_proposes(studio: Any):
     sample_id = studio.add(label="old")
     body = {"jobId": 31, "proposedChanges": {"label": "proposed-31"}}
     assert studio.post(studio.raw_data(sample_id, "propose-changes"), body).ok
-    assert listed(studio, labels='["proposed-31"]', proposedActionsJobId=31) == [sample_id]
-    assert listed(studio, labels='["proposed-31"]') == []
+    assert list_ids(studio, labels='["proposed-31"]', proposedActionsJobId=31) == [sample_id]
+    assert list_ids(studio, labels='["proposed-31"]') == []
 
 
 def test_a_list_takes_one_query_and_opens_no_files_whatever_the_number_of_samples(
@@ -178,7 +178,7 @@ def test_a_file_is_served_whole_and_in_ranges(studio: Any, audio_bytes: MakeWav,
     name = f"served.{container.lower()}"
     (studio.project.root / name).write_bytes(data)
     studio.project.scan()
-    (sample_id,) = listed(studio, filename=name)
+    (sample_id,) = list_ids(studio, filename=name)
     path = f"{studio.raw_data(sample_id, 'wav')}?axisIx=0"
     whole = studio.get(path).content
     values, rate = soundfile.read(io.BytesIO(whole), dtype="int16")
@@ -254,7 +254,7 @@ def test_a_sample_whose_audio_can_no_longer_be_read_has_no_wav_and_no_payload(st
 def test_a_file_that_cannot_be_read_is_a_sample_without_a_wav(studio: Any, refused: Refused):
     (studio.project.root / "unreadable.wav").write_bytes(b"no audio")
     studio.project.scan()
-    (sample_id,) = listed(studio, filename="unreadable.wav")
+    (sample_id,) = list_ids(studio, filename="unreadable.wav")
     sample = studio.sample(sample_id)
     assert (sample["processingError"], sample["valuesCount"], sample["intervalMs"]) == (True, 0, 0)
     assert sample["processingErrorString"] == "the audio can't be decoded: the file is text, not audio"
@@ -264,7 +264,7 @@ def test_a_file_that_cannot_be_read_is_a_sample_without_a_wav(studio: Any, refus
 def test_a_wav_without_frames_is_served_unchanged(studio: Any, audio_bytes: MakeWav):
     (studio.project.root / "empty.wav").write_bytes(audio_bytes(0))
     studio.project.scan()
-    (sample_id,) = listed(studio, filename="empty.wav")
+    (sample_id,) = list_ids(studio, filename="empty.wav")
     assert studio.sample(sample_id)["valuesCount"] == 0
     assert studio.get(studio.raw_data(sample_id, "wav?axisIx=0")).content == audio_bytes(0)
 
@@ -282,12 +282,12 @@ def test_a_deleted_file_is_not_found(studio: Any, audio_bytes: MakeWav, refused:
     path = studio.project.root / "gone.wav"
     path.write_bytes(audio_bytes(10))
     studio.project.scan()
-    (sample_id,) = listed(studio, filename="gone.wav")
+    (sample_id,) = list_ids(studio, filename="gone.wav")
     path.unlink()
     refused(studio.get(studio.raw_data(sample_id)), 404)
     refused(studio.get(studio.raw_data(sample_id, "wav?axisIx=0")), 404)
     studio.project.scan()
-    assert listed(studio, filename="gone.wav") == []
+    assert list_ids(studio, filename="gone.wav") == []
     refused(studio.post(studio.raw_data(sample_id, "enable")), 404)
 
 

@@ -24,7 +24,7 @@ def propose(studio: Any, sample_id: int, job: int, changes: object) -> Any:
     return studio.post(studio.raw_data(sample_id, "propose-changes"), body)
 
 
-def proposed(studio: Any, job: int) -> list[dict[str, Any]]:
+def read_proposals(studio: Any, job: int) -> list[dict[str, Any]]:
     body = studio.get(f"1/raw-data/ai-actions-preview/{job}/proposed-changes").json()
     assert body["success"] is True
     changes: list[dict[str, Any]] = body["proposedChanges"]
@@ -130,7 +130,7 @@ def test_a_proposal_changes_only_what_a_query_with_its_job_returns(studio: Any):
     assert seen["structuredLabels"] == [entry(0, 99, "x")]
     assert studio.sample(sample_id, proposedActionsJobId=next(JOBS)) == before
     stored = {**changes, "structuredLabels": [entry(0, 99, "x")]}
-    assert proposed(studio, job) == [{"sampleId": sample_id, "step": 0, "proposedChanges": stored}]
+    assert read_proposals(studio, job) == [{"sampleId": sample_id, "step": 0, "proposedChanges": stored}]
 
 
 def test_a_later_proposal_overwrites_an_earlier_one_of_the_same_sample_and_job(studio: Any):
@@ -139,13 +139,13 @@ def test_a_later_proposal_overwrites_an_earlier_one_of_the_same_sample_and_job(s
     propose(studio, first, other, {"label": "other job"})
     propose(studio, second, job, {})
     propose(studio, first, job, {"label": "late", "boundingBoxes": []})
-    found = {item["sampleId"]: item["proposedChanges"] for item in proposed(studio, job)}
+    found = {item["sampleId"]: item["proposedChanges"] for item in read_proposals(studio, job)}
     assert found == {first: {"label": "late"}, second: {}}
-    assert [item["proposedChanges"] for item in proposed(studio, other)] == [{"label": "other job"}]
+    assert [item["proposedChanges"] for item in read_proposals(studio, other)] == [{"label": "other job"}]
 
 
 def test_a_job_that_has_proposed_nothing_has_no_proposals(studio: Any, refused: Refused):
-    assert proposed(studio, next(JOBS)) == []
+    assert read_proposals(studio, next(JOBS)) == []
     refused(studio.get("1/raw-data/ai-actions-preview/abc/proposed-changes"), 404)
 
 
@@ -162,7 +162,7 @@ def test_a_job_that_has_proposed_nothing_has_no_proposals(studio: Any, refused: 
 def test_a_proposal_obeys_the_rules_for_direct_writes(studio: Any, refused: Refused, changes: object, message: str):
     sample_id, job = studio.add(100), next(JOBS)
     refused(propose(studio, sample_id, job, changes), 400, message)
-    assert proposed(studio, job) == []
+    assert read_proposals(studio, job) == []
 
 
 @pytest.mark.parametrize("job", [0, -1, "5", 5.0, True, None, 2**53, 10**400])

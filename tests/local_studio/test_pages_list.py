@@ -200,7 +200,8 @@ def test_announced_labels_are_the_blocks_unless_they_are_noted_as_a_persons(proj
         ({"score": 0.9, "runnersUp": []}, False),
         ({"windows": 4, "agreeing": 3}, True),
         ({"windows": 4, "agreeing": 4}, False),
-        ({"score": "high", "runnersUp": "none", "windows": None}, False),
+        ({"runnersUp": [["a", 0.1]], "windows": 4}, False),
+        ({"margin": 0.05, "score": 0.9, "runnersUp": [["a", 0.1]]}, True),
         ({}, False),
     ],
 )

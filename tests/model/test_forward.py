@@ -22,7 +22,7 @@ def relative_error(logits: Tensor, expected: Tensor) -> float:
     return float((logits - expected).abs().max() / (1 + expected.abs().max()))
 
 
-def packed(weight: Tensor, bias: Tensor | None) -> Linear:
+def make_packed(weight: Tensor, bias: Tensor | None) -> Linear:
     return PackedLinear(weight, bias, 200)
 
 
@@ -57,7 +57,7 @@ def test_logits_equal_transformers_for_any_configuration(make_checkpoint: Callab
     x = inputs(5, 300, model.config.max_length)
     with torch.inference_mode():
         expected = model(x).logits
-        for make in [packed] if packing_works() else []:
+        for make in [make_packed] if packing_works() else []:
             assert relative_error(Forward(model, make)(x), expected) < 1e-5
         assert relative_error(Forward(model)(x), expected) < 1e-5
     assert expected.std(dim=0).max() > 1e-3, "inputs that all get the same logits test nothing"

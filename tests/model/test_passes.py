@@ -85,7 +85,7 @@ def test_on_a_cpu_a_batch_has_passes_of_at_most_8_windows_and_slices_within_them
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({"steady": True}, {1: 20}), ({"batch_size": 5}, {5: 4}), ({"batch_size": 20}, {20: 1})],
+    [({"for_store": True}, {1: 20}), ({"batch_size": 5}, {5: 4}), ({"batch_size": 20}, {20: 1})],
 )
 def test_on_a_cpu_stored_scores_get_one_window_per_pass_and_a_batch_size_is_kept(
     checkpoint_folder: Path, passes: list[int], options: dict[str, Any], expected: dict[int, int]
@@ -103,7 +103,7 @@ def test_off_the_cpu_all_windows_go_through_the_network_at_once(passes: list[int
     assert len(found) == 300
 
 
-@pytest.mark.parametrize("options", [{}, {"steady": True}])
+@pytest.mark.parametrize("options", [{}, {"for_store": True}])
 def test_on_cuda_memory_alone_limits_a_pass(
     checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:

@@ -24,7 +24,7 @@ class Drip:
     forever: bytes
 
 
-def encoded(encoding: bytes, start: bytes) -> bytes:
+def encode(encoding: bytes, start: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: 999999999\r\n\r\n%b" % (encoding, start)
 
 
@@ -38,8 +38,8 @@ DRIPS = {
     "chunk size": Drip(CHUNKED, b"0"),
     "chunk extension": Drip(CHUNKED + b"5;", b"x"),
     "chunk trailers": Drip(CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-More: x\r\n"),
-    "gzip that yields nothing": Drip(encoded(b"gzip", GZIP_HEAD), EMPTY_BLOCK),
-    "deflate that yields nothing": Drip(encoded(b"deflate", b"\x78\x9c"), EMPTY_BLOCK),
+    "gzip that yields nothing": Drip(encode(b"gzip", GZIP_HEAD), EMPTY_BLOCK),
+    "deflate that yields nothing": Drip(encode(b"deflate", b"\x78\x9c"), EMPTY_BLOCK),
     "two equal Content-Lengths": Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 99999, 99999\r\n\r\n", b"x"),
 }
 

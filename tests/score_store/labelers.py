@@ -52,7 +52,7 @@ def decisions(folder: Path, text: str = LABELS, threshold: float = 0.15, **setti
 @functools.cache
 def get_classifier(folder: Path) -> Classifier:
     """Return one classifier for all tests; it has no state."""
-    return Classifier(find_checkpoint(str(folder)), choose_device(ComputeSettings("cpu")), steady=True)
+    return Classifier(find_checkpoint(str(folder)), choose_device(ComputeSettings("cpu")), for_store=True)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from block.labeling.job import Job
-from block.labeling.progress import Progress, TimeBudget
+from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Recording, Segment
 from block.windows import PreparedRecording, lay_out_windows_ms
-
-DIGEST = "0" * 64
 
 
 @dataclass
@@ -66,11 +64,8 @@ class StubEngine:
     """The parts of `block.labeling.engine.Engine` that exact runs without a score store need."""
 
     job: Job
-    device: Any = None
-    digest: str = DIGEST
-
-    def create_progress(self, total: int, verbose: bool, max_hours: float | None) -> Progress:
-        return Progress(total, verbose, budget=TimeBudget(max_hours))
+    device: Any
+    digest: str
 
     def load_labeler(
         self, progress: Progress, stored: bool = False, explain: bool = False, exact_only: bool = False
@@ -80,4 +75,5 @@ class StubEngine:
 
 def start(job: Job) -> StubEngine:
     print("device: none (a stub)")
-    return StubEngine(job, SimpleNamespace(dtype_name="float32", device=SimpleNamespace(type="cpu")))
+    device = SimpleNamespace(dtype_name="float32", device=SimpleNamespace(type="cpu"))
+    return StubEngine(job, device, job.checkpoint.sha256())

@@ -126,17 +126,14 @@ class SampleStore:
         return rows.parse_sample(found[0]) if found else None
 
     def set_label(self, sample_id: int, label: str) -> None:
-        """Replace the sample's single label."""
         with self.transaction():
             self._set(sample_id, "label", label)
 
     def set_disabled(self, sample_id: int, is_disabled: bool) -> None:
-        """Disable or enable the sample."""
         with self.transaction():
             self._set(sample_id, "is_disabled", is_disabled)
 
     def set_structured_labels(self, sample_id: int, labels: Sequence[StructuredLabel]) -> None:
-        """Replace the sample's structured labels."""
         with self.transaction():
             self._set(sample_id, "structured_labels", rows.dump_labels(labels))
 

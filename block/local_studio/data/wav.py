@@ -21,9 +21,9 @@ import soundfile
 
 from block.audio import AudioReader, open_audio
 from block.audio_readers import open_blocks, open_pcm
-from block.containers.chunks import walk
 from block.containers.inspect import inspect
 from block.containers.riff import RIFF
+from block.containers.riff_chunks import walk
 from block.containers.structure import SAMPLE_BYTES, AudioCutOff, Structure, find_size, read_at
 from block.local_studio.data.file_cache import FileCache
 from block.recording import RecordingError

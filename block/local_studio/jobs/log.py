@@ -12,7 +12,7 @@ from block.runtime.regular_file import open_regular
 LARGEST_LOG = 10 << 20  # bytes
 TAIL = 64 << 10  # bytes of the end that are kept too, because the end says what went wrong
 LINES = 1000  # that a page shows, as Edge Impulse's own page does
-CHUNK = 1 << 20  # bytes that a page gets at a time
+PART_BYTES = 1 << 20  # that a page gets at a time
 
 # Terminal sequences for colors and titles. A sequence that is cut off isn't matched.
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(\x07|\x1b\\)|[@-Z\\-_])")
@@ -32,7 +32,6 @@ class LogWriter:
         self._lost = 0
 
     def write(self, data: bytes) -> None:
-        """Add output of the process."""
         now, later = data[: self._left], data[self._left :]
         self._left -= len(now)
         if now and not self._write(now):
@@ -69,8 +68,8 @@ class Log:
 def read_part(path: Path, offset: int, is_over: bool) -> Log:
     """Return the log from `offset` to the last complete line, or to the end if the job is over."""
     data = _read(path, offset)
-    end = len(data) if is_over and len(data) < CHUNK else data.rfind(b"\n") + 1
-    if not end and len(data) >= CHUNK:
+    end = len(data) if is_over and len(data) < PART_BYTES else data.rfind(b"\n") + 1
+    if not end and len(data) >= PART_BYTES:
         end = len(data)  # a single, endless line
     return Log(strip_escapes(data[:end]), offset + end)
 
@@ -81,7 +80,7 @@ def read_end(path: Path, is_over: bool) -> Log:
         size = path.stat().st_size
     except OSError:
         return Log("", 0)
-    start = max(0, size - CHUNK + 1)
+    start = max(0, size - PART_BYTES + 1)
     data = _read(path, start)
     end = len(data) if is_over else data.rfind(b"\n") + 1
     lines = strip_escapes(data[:end]).splitlines(keepends=True)
@@ -98,6 +97,6 @@ def _read(path: Path, offset: int) -> bytes:
     try:
         with open_regular(path) as file:
             file.seek(offset, os.SEEK_SET)
-            return file.read(CHUNK)
+            return file.read(PART_BYTES)
     except (OSError, OverflowError):
         return b""

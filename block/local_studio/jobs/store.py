@@ -62,12 +62,10 @@ class JobStore:
             return _job_of(db.execute("SELECT * FROM jobs WHERE id = ?", (inserted.lastrowid,)).fetchone())
 
     def set_pid(self, job_id: int, pid: int) -> None:
-        """Record the id of the job's process."""
         with self._store.transaction() as db:
             db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, job_id))
 
     def end(self, job_id: int, state: str, exit_code: int | None) -> None:
-        """Record that the job is over."""
         values = (state, exit_code, rows.now(), job_id)
         with self._store.transaction() as db:
             db.execute("UPDATE jobs SET state = ?, exit_code = ?, ended = ? WHERE id = ?", values)
@@ -104,12 +102,10 @@ class JobStore:
         return {row["sample_id"]: json.loads(row["details"])["error"] for row in found}
 
     def get(self, job_id: int) -> StudioJob | None:
-        """Return the job with this id, or None if there is none."""
         found = self._store.read("SELECT * FROM jobs WHERE id = ?", job_id)
         return _job_of(found[0]) if found else None
 
     def latest(self, limit: int = 50) -> list[StudioJob]:
-        """Return the newest jobs, newest first."""
         return [_job_of(row) for row in self._store.read("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)]
 
     def add_details(self, job_id: int, details: Mapping[int, Mapping[str, object]]) -> None:
@@ -135,7 +131,6 @@ class JobStore:
         return {row["sample_id"]: (row["job_id"], row["changes"]) for row in found}
 
     def open_counts(self) -> dict[int, int]:
-        """Return the number of open proposals, by job id."""
         found = self._store.read("SELECT job_id, COUNT(*) AS count FROM proposals GROUP BY job_id")
         return {row["job_id"]: row["count"] for row in found}
 

@@ -171,7 +171,7 @@ class Filter:
 
 def make_row(
     sample: LocalSample,
-    details: Mapping[str, object],
+    details: Mapping[str, Any],
     job_id: int | None,
     proposed: tuple[StructuredLabel, ...] = (),
 ) -> RecordingRow:

@@ -19,16 +19,14 @@ MOST_RUNNERS_UP = 5
 
 @dataclass(frozen=True)
 class BlockLabels:
-    """The labels that job `job_id` found: the block's own entries, one for each segment."""
+    """The labels that job `job_id` found: the block's entries, one for each segment, checked in `jobs.details`."""
 
     job_id: int
     entries: Sequence[Mapping[str, Any]]
 
     @staticmethod
     def from_details(job_id: int, details: Mapping[str, Any]) -> BlockLabels:
-        """Keep the entries of a block's details that can be understood; another block may write anything."""
-        entries = details.get("segments")
-        return BlockLabels(job_id, [one for one in entries if _is_entry(one)] if isinstance(entries, list) else [])
+        return BlockLabels(job_id, details.get("segments", []))
 
     def count_matches(self, labels: Sequence[StructuredLabel]) -> int:
         """Return how many of `labels` are exactly what the job found."""
@@ -113,17 +111,15 @@ def format_seconds(index: int, rate_hz: float) -> str:
     return f"{index / rate_hz:.{digits}f}"
 
 
-def is_uncertain(details: Mapping[str, object], sample: LocalSample, *, has_proposal: bool) -> bool:
+def is_uncertain(details: Mapping[str, Any], sample: LocalSample, *, has_proposal: bool) -> bool:
     """Return True if a block was uncertain of a segment that the sample has or, with `has_proposal`, may get.
 
     `details` are as the README describes them. Those of a rejected proposal, or of labels that were replaced since, no
     longer count.
     """
-    entries = details.get("segments")
-    return isinstance(entries, list) and any(
+    return any(
         is_entry_uncertain(one) and (has_proposal or _is_current(one, sample.structured_labels or ()))
-        for one in entries
-        if isinstance(one, dict)
+        for one in details.get("segments", [])
     )
 
 
@@ -132,16 +128,12 @@ def is_entry_uncertain(entry: Mapping[str, Any]) -> bool:
 
     A block reports how close as `margin`; for one that doesn't, the runner-up's score is compared.
     """
-    windows, agreeing = entry.get("windows"), entry.get("agreeing")
-    if isinstance(windows, int) and isinstance(agreeing, int) and agreeing < windows:
+    if "windows" in entry and entry.get("agreeing", entry["windows"]) < entry["windows"]:
         return True
-    if isinstance(margin := entry.get("margin"), int | float):
-        return margin < CLOSE
-    score, pairs = entry.get("score"), entry.get("runnersUp")
-    if not isinstance(score, int | float) or not isinstance(pairs, list):
-        return False
-    rivals = [one[1] for one in pairs if isinstance(one, list) and len(one) == 2 and isinstance(one[1], int | float)]
-    return bool(rivals) and score - max(rivals) < CLOSE
+    if "margin" in entry:
+        return bool(entry["margin"] < CLOSE)
+    rivals = [score for _, score in entry.get("runnersUp", ())]
+    return "score" in entry and bool(rivals) and entry["score"] - max(rivals) < CLOSE
 
 
 def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[dict[str, Any] | None]:
@@ -166,22 +158,18 @@ def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> lis
 
 def _describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
     """Return an entry for the page. `was` is the label that the job found, if it is another one."""
-    pairs = entry.get("runnersUp")
-    runners_up = [
-        {"label": str(pair[0]), "score": pair[1]}
-        for pair in (pairs if isinstance(pairs, list) else ())
-        if isinstance(pair, list) and len(pair) == 2 and _as_number(pair[1]) is not None
-    ]
     return {
         "job": job_id,
         "was": entry["label"] if entry["label"] != label.label else None,
         "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
-        "score": _as_number(entry.get("score")),
-        "margin": _as_number(entry.get("margin")),
-        "runnersUp": runners_up[:MOST_RUNNERS_UP],
-        "loudness": _as_number(entry.get("loudnessDbfs")),
-        "windows": _as_count(entry.get("windows")),
-        "agreeing": _as_count(entry.get("agreeing")),
+        "score": entry.get("score"),
+        "margin": entry.get("margin"),
+        "runnersUp": [
+            {"label": label, "score": score} for label, score in entry.get("runnersUp", ())[:MOST_RUNNERS_UP]
+        ],
+        "loudness": entry.get("loudnessDbfs"),
+        "windows": entry.get("windows"),
+        "agreeing": entry.get("agreeing"),
     }
 
 
@@ -196,25 +184,7 @@ def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> 
     return min(round(seconds * rate_hz), values_count)
 
 
-def _is_entry(value: object) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("label"), str):
-        return False
-    return _as_count(value.get("startIndex")) is not None and _as_count(value.get("endIndex")) is not None
-
-
 def _is_current(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> bool:
     """Return True if the sample has the entry's label there. Neighbors with one label may have been merged since."""
-    start, end = entry.get("startIndex"), entry.get("endIndex")
-    if not isinstance(start, int) or not isinstance(end, int):
-        return False
-    return any(one.start_index <= start and end <= one.end_index and one.label == entry.get("label") for one in labels)
-
-
-def _as_number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
-
-
-def _as_count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    start, end, label = entry["startIndex"], entry["endIndex"], entry["label"]
+    return any(one.start_index <= start and end <= one.end_index and one.label == label for one in labels)

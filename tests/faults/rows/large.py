@@ -16,11 +16,11 @@ LISTS = b'{"success": true, "sample": [%b[]]}' % MILLION_LISTS
 MANY_LISTS = gzip.compress(LISTS[:29]) + gzip.compress(MILLION_LISTS) * 20 + gzip.compress(b"[]]}")
 
 
-def packed(status: int, body: bytes, **headers: str) -> Effect:
+def send_packed(status: int, body: bytes, **headers: str) -> Effect:
     return effects.answers(status, body, Content_Encoding="gzip", **headers)
 
 
-def refused(happens: str, reports: str, effect: Effect, call: str) -> Row:
+def expect_refusal(happens: str, reports: str, effect: Effect, call: str) -> Row:
     """An answer to the first or second call about a sample that is refused."""
     return Row(
         GROUP,
@@ -34,40 +34,40 @@ def refused(happens: str, reports: str, effect: Effect, call: str) -> Row:
     )
 
 
-def redirected(body: bytes) -> Effect:
-    return packed(302, body, Location="/v1/api/1/raw-data/3/wav?axisIx=0")
+def redirect(body: bytes) -> Effect:
+    return send_packed(302, body, Location="/v1/api/1/raw-data/3/wav?axisIx=0")
 
 
 ROWS = (
-    refused(
+    expect_refusal(
         "a description of 60 kB that unpacks to 60 MB",
         "3 failed: GET /api/1/raw-data/3: the answer is longer than the limit of 4194304 bytes",
-        packed(200, MANY_LISTS),
+        send_packed(200, MANY_LISTS),
         "get-sample",
     ),
-    refused(
+    expect_refusal(
         "a description of 3 MB with a million lists",
         "3 failed: GET /api/1/raw-data/3: the answer has about … JSON values; expected at most 262144",
         effects.answers(200, LISTS),
         "get-sample",
     ),
-    refused(
+    expect_refusal(
         "a description of another sample",
         "3 failed: Studio's answer describes sample 4; expected 3; label it in a later run",
         effects.describes(id=4),
         "get-sample",
     ),
-    refused(
+    expect_refusal(
         "a description that claims 10^15 values",
         "3 recording 003.wav failed: the sample should have 1000000000000000 values, which don't fit into memory: "
         "… GB are free, shared by 4 recordings at a time; free some memory or split the recording",
         effects.describes(valuesCount=10**15),
         "get-sample",
     ),
-    refused(
+    expect_refusal(
         "a download of 4 MB that unpacks to 4 GB",
         "3 recording 003.wav failed: GET /api/1/raw-data/3/wav: the answer is longer than the limit of … bytes",
-        packed(200, FOUR_GB),
+        send_packed(200, FOUR_GB),
         "wav",
     ),
     Row(
@@ -75,7 +75,7 @@ ROWS = (
         "a redirect with a body of 4 MB that unpacks to 4 GB, once",
         "follows at once, without reading the body",
         "",
-        once(redirected(FOUR_GB), "wav"),
+        once(redirect(FOUR_GB), "wav"),
         (Asked("wav", 2, 2),),
     ),
 )

@@ -1,4 +1,4 @@
-"""A chunk of recordings in a worker: a `Run` over them that reports results as they come."""
+"""A portion of recordings in a worker: a `Run` over them that reports results as they come."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from block.windows import PreparedRecording
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What the chunks of a worker share.
+    """What the portions of a worker share.
 
-    A chunk uses the model only while it has `model_lock`, and has the process to itself while it has `isolation`
+    A portion uses the model only while it has `model_lock`, and has the process to itself while it has `isolation`
     exclusively. `stored` are the contents in the driver's score store; `fetch_scores` gets their scores.
     """
 
@@ -43,8 +43,8 @@ class WorkerResources:
     isolation: ReadersWriterLock = field(default_factory=ReadersWriterLock)
 
 
-class Chunk:
-    """Chunk `number` of a run, with the recordings `items`."""
+class Portion:
+    """Portion `number` of a run, with the recordings `items`."""
 
     def __init__(self, resources: WorkerResources, number: int, items: Sequence[WorkItem]) -> None:
         self._resources = resources
@@ -58,7 +58,7 @@ class Chunk:
 
     def label(self) -> Iterator[Report]:
         """Label the recordings in a separate thread, and yield reports until all are done."""
-        threading.Thread(target=self._label, name=f"chunk {self._number}", daemon=True).start()
+        threading.Thread(target=self._label, name=f"portion {self._number}", daemon=True).start()
         labeler, every_s = self._resources.labeler, self._resources.cluster_job.report_every_s
         reported, is_done = time.monotonic(), False
         while not is_done:
@@ -71,7 +71,6 @@ class Chunk:
                 reported = time.monotonic()
 
     def add_result(self, result: RecordingResult) -> None:
-        """Report the result of a recording."""
         self.buffer.add(results=[result])
         self._events.put(False)
 
@@ -89,7 +88,7 @@ class Chunk:
         import ray
 
         coordinator, isolation = self._resources.coordinator, self._resources.isolation
-        plan = ray.get(coordinator.start_chunk.remote(self._number, self._ids))
+        plan = ray.get(coordinator.start_portion.remote(self._number, self._ids))
         for recording_id, reason in plan.failures.items():
             self.add_result(RecordingResult(recording_id, FAILED, reason))
         for recording_id in plan.suspects:
@@ -152,7 +151,7 @@ class _TimedConnection:
 
 
 class _TimedLabeler(LabelerWrapper):
-    """A labeler that records how long it takes, and lets only one chunk at a time use the model.
+    """A labeler that records how long it takes, and lets only one portion at a time use the model.
 
     `contents` maps the ids of recordings to the SHA-256 of their files.
     """
@@ -173,28 +172,28 @@ class _TimedLabeler(LabelerWrapper):
 
 
 class _ResultReporter:
-    """A reporter that adds a run's results to its chunk. `skips` has the reasons of skipped or done recordings."""
+    """A reporter that adds a run's results to its portion. `skips` has the reasons of skipped or done recordings."""
 
-    def __init__(self, chunk: Chunk, contents: dict[int, str], scores: _WorkerScores | None) -> None:
-        self._chunk, self._contents, self._scores = chunk, contents, scores
+    def __init__(self, portion: Portion, contents: dict[int, str], scores: _WorkerScores | None) -> None:
+        self._portion, self._contents, self._scores = portion, contents, scores
         self.skips: dict[int, str] = {}
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
-        self._chunk.buffer.add(stages=StageTimes(1, labeled.windows, labeled.seconds))
-        entry = self._chunk.entries.get(labeled.id)
+        self._portion.buffer.add(stages=StageTimes(1, labeled.windows, labeled.seconds))
+        entry = self._portion.entries.get(labeled.id)
         scores = self._scores.new.get(self._contents[labeled.id]) if self._scores is not None else None
-        self._chunk.add_result(RecordingResult(labeled.id, LABELED, "", labeled, entry, scores))
+        self._portion.add_result(RecordingResult(labeled.id, LABELED, "", labeled, entry, scores))
 
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
-        self._chunk.buffer.add(stages=StageTimes(recordings=1))
-        self._chunk.add_result(RecordingResult(recording_id, FAILED, reason, name=name))
+        self._portion.buffer.add(stages=StageTimes(recordings=1))
+        self._portion.add_result(RecordingResult(recording_id, FAILED, reason, name=name))
 
     def report_skipped(self, recording_id: int, reason: str) -> None:
-        self._chunk.buffer.add(stages=StageTimes(recordings=1))
+        self._portion.buffer.add(stages=StageTimes(recordings=1))
         self.skips[recording_id] = reason
 
     def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self._chunk.buffer.add(batches=[(recordings, windows)])
+        self._portion.buffer.add(batches=[(recordings, windows)])
 
 
 class _WorkerScores:

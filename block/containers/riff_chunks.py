@@ -1,6 +1,7 @@
 """Walk the chunks of RIFF and its relatives: each has a name, a size, and that many bytes, padded.
 
-Sizes of audio are often wrong, because a writer couldn't know them, or because they don't fit into 32 bits.
+"Chunk" is the formats' own word here; elsewhere in the block, a chunk is a part of a long window. Sizes of audio are
+often wrong, because a writer couldn't know them, or because they don't fit into 32 bits.
 """
 
 from __future__ import annotations
