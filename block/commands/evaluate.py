@@ -11,7 +11,8 @@ from block import __version__
 from block.commands import ALL_LABELED, SOME_FAILED
 from block.commands.evaluate_options import Configuration, check_labels, configure, names_any_label, read
 from block.evaluation.agreement import measure_agreement
-from block.evaluation.annotations import Annotations, from_folders, read_csv
+from block.evaluation.annotation_tables import read_annotations
+from block.evaluation.annotations import Annotations, from_folders
 from block.evaluation.as_json import agreement_as_json, as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.compute_scores import ComputedScores, compute_scores
@@ -22,6 +23,7 @@ from block.evaluation.evaluation import (
     fit_thresholds,
     translate_thresholds,
 )
+from block.evaluation.event_based import Collars
 from block.evaluation.examples import Moment, find_least_certain, find_mistakes
 from block.evaluation.formatting import list_names
 from block.evaluation.ground_truth import GroundTruth, read_ground_truth
@@ -80,7 +82,7 @@ def check_installed() -> None:
 def _read_annotations(options: argparse.Namespace, root: Path, present: dict[str, str]) -> Annotations | None:
     """Return the annotations; None for a comparison in which neither a file nor a folder names labels."""
     if options.annotations:
-        return read_csv(Path(options.annotations), present)
+        return read_annotations(Path(options.annotations), present, print_warning)
     if options.compare and not names_any_label(options, {file.partition("/")[0] for file in present if "/" in file}):
         return None
     return from_folders(root, present)
@@ -180,13 +182,15 @@ def _report_metrics(
         tuple(sorted(present.keys() - set(names))),
         scores.failed,
         tuple(find_outside(annotations, lengths_s)),
+        Collars(options.collar_ms / 1000, options.collar_percent / 100),
     )
     ground_truth = ground_truth.select([row for row in rows if present[names[row]] in scores.paths])
     resamples = Resamples(len(scores.paths), options.bootstrap, options.seed)
     results = []
     for one, computed in zip(configurations, scores.each, strict=True):
         clips = [computed.clips[path] for path in scores.paths]
-        results.append(evaluate_labels(one.name, clips, one.job.decisions, ground_truth, resamples, facts.segment_s))
+        given = (one.name, clips, one.job.decisions, ground_truth, resamples, facts.segment_s, facts.collars)
+        results.append(evaluate_labels(*given))
     first, second, goal = results[0], results[1] if len(results) > 1 else None, options.fit_thresholds
     evaluation = Evaluation(
         facts,

@@ -36,6 +36,9 @@ class Collars:
     share: float = 0.2
 
 
+COLLARS = Collars()
+
+
 @dataclass(frozen=True, eq=False)
 class Spans:
     """Events of one label in order of their starts. Shape of both: `(events,)`, in seconds."""
@@ -61,7 +64,7 @@ def group_by_label(events: Iterable[Event]) -> dict[int, Spans]:
     return {label: sort_events(group) for label, group in groups.items()}
 
 
-def match_events(annotated: Spans, predicted: Spans, collars: Collars = Collars()) -> list[tuple[int, int]]:
+def match_events(annotated: Spans, predicted: Spans, collars: Collars = COLLARS) -> list[tuple[int, int]]:
     """Match as many events of one label as possible, each at most once. Return the pairs, as positions in the two."""
     return _match_most(list(_list_candidates(annotated, predicted, collars)))
 
@@ -177,7 +180,7 @@ def count_events(
     predicted: Sequence[Iterable[Event]],
     seconds: Sequence[float],
     is_judged: Bools,
-    collars: Collars = Collars(),
+    collars: Collars = COLLARS,
 ) -> EventCounts:
     """Compare the annotated and predicted events of each clip, which is so many `seconds` long.
 

@@ -72,6 +72,7 @@ def load_environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "axes": charts.draw_axes,
+        "collars": formatting.describe_collars,
         "completeness": formatting.describe_completeness,
         "coordinate": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
         "count_of": count,

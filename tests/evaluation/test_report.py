@@ -140,8 +140,8 @@ def test_the_page_has_all_sections_and_a_link_to_each(page: str) -> None:
     anchors = set(re.findall(r'<section id="(\w+)"', page))
     assert set(re.findall(r'href="#(\w+)"', page)) == anchors
     assert anchors == {
-        "summary", "labels", "segments", "comparison", "thresholds", "translation", "curves", "confusion", "mistakes",
-        "uncertain", "files",
+        "summary", "labels", "segments", "events", "comparison", "thresholds", "translation", "curves", "confusion",
+        "mistakes", "uncertain", "files",
     }  # fmt: skip
 
 
