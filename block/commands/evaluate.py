@@ -31,6 +31,7 @@ from block.evaluation.outside import find_outside
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
+from block.evaluation.timelines import find_timelines
 from block.folder.listing import check_any_recording, find_recordings, name_uniquely, show_path
 from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
@@ -208,7 +209,8 @@ def _report_metrics(
         for choose in (find_mistakes, find_least_certain)
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
-    _write(out, render_report(evaluation, mistakes, uncertain), as_json(evaluation))
+    timelines = find_timelines(results, ground_truth, facts.collars)
+    _write(out, render_report(evaluation, mistakes, uncertain, timelines), as_json(evaluation))
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 
 

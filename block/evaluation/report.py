@@ -11,6 +11,7 @@ from block.evaluation import charts, formatting
 from block.evaluation.agreement import Agreement
 from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
+from block.evaluation.timelines import Timelines
 from block.formatting import count
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ class CurvePair:
     histogram: charts.Histogram
 
 
-def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain: Sequence[Moment]) -> str:
+def render_report(
+    evaluation: Evaluation,
+    mistakes: Sequence[Moment],
+    uncertain: Sequence[Moment],
+    timelines: Sequence[Timelines] = (),
+) -> str:
     """Return the report as HTML."""
     page = load_environment().get_template("report.html")
     return page.render(
@@ -35,6 +41,7 @@ def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain:
         curve_pairs=_draw_curves(evaluation),
         most_confident_mistakes=mistakes,
         least_certain=uncertain,
+        worst_timelines=timelines,
     )
 
 

@@ -33,6 +33,7 @@ from block.evaluation.formatting import format_change, format_interval, format_n
 from block.evaluation.report import load_environment, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.evaluation.thresholds import Goal
+from block.evaluation.timelines import find_timelines
 from block.spectrogram import compute_mel_levels, encode_png
 from tests.evaluation.synthetic import make_clips, make_settings, make_truth
 
@@ -104,7 +105,7 @@ def page(found: Evaluation) -> str:
             find_least_certain(found.first, found.ground_truth),
         )
     ]
-    return render_report(found, *examples)
+    return render_report(found, *examples, find_timelines([found.first], found.ground_truth))
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
@@ -140,8 +141,8 @@ def test_the_page_has_all_sections_and_a_link_to_each(page: str) -> None:
     anchors = set(re.findall(r'<section id="(\w+)"', page))
     assert set(re.findall(r'href="#(\w+)"', page)) == anchors
     assert anchors == {
-        "summary", "labels", "segments", "events", "comparison", "thresholds", "translation", "curves", "confusion",
-        "mistakes", "uncertain", "files",
+        "summary", "labels", "segments", "events", "timelines", "comparison", "thresholds", "translation", "curves",
+        "confusion", "mistakes", "uncertain", "files",
     }  # fmt: skip
 
 
