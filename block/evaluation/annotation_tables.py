@@ -137,7 +137,7 @@ def _read_rows(
             f"{path}, line {table.header.line}: got the columns {make_printable(', '.join(table.header.cells), 200)}; "
             "expected one with labels, such as Annotation or Species"
         )
-    if not table.rows and "file" not in columns:
+    if not table.rows:  # BirdNET's results have a column for the recording even if they are about one
         yield Annotation(f"{path}, line {table.header.line}", recordings.match_table(path, name), "")
     for row in table.rows:
         place = f"{path}, line {row.line}"

@@ -112,7 +112,7 @@ def make_event(place: str, file: str, label: str, start_s: float, end_s: float) 
     """Return a row with times. Raise SettingsError if it has no label or doesn't end after it starts."""
     if not label:
         raise SettingsError(f"{place}: got times but no label; add the label, or remove the times")
-    if not start_s < end_s:
+    if not start_s < end_s < math.inf:
         raise SettingsError(f"{place}: got an event from {start_s:g} s to {end_s:g} s; it must end after it starts")
     return Annotation(place, file, label, start_s, end_s)
 

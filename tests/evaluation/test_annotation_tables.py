@@ -98,6 +98,8 @@ def test_results_of_birdnet_are_read_in_each_form(read) -> None:  # type: ignore
 
 def test_a_table_without_rows_says_that_there_is_no_label(read) -> None:  # type: ignore[no-untyped-def]
     assert rows(read({"a.txt": f"{RAVEN}\tAnnotation\n"}, "a.txt")) == [("a.wav", "", None, None)]
+    name = "a.BirdNET.results.csv"
+    assert rows(read({name: f"{BIRDNET},File\n"}, name)) == [("a.wav", "", None, None)]
 
 
 def test_files_without_tables_are_ignored_with_a_warning(read) -> None:  # type: ignore[no-untyped-def]
