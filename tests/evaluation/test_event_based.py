@@ -18,6 +18,9 @@ from block.evaluation.event_based import (
 )
 from block.evaluation.event_metrics import compute_event_metrics, find_percentile
 from block.evaluation.segment_based import Event
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
 
 
 def spans(*times: tuple[float, float]):  # type: ignore[no-untyped-def]
@@ -132,6 +135,27 @@ def test_pairs_equal_those_of_a_search_over_all_overlaps() -> None:
             if table[at].argmax() == to and table[:, to].argmax() == at
         ]
         assert pair_events(*sides) == expected
+
+
+@pytest.mark.parametrize(
+    ("labeled", "correct", "onset_s", "offset_s", "right"),
+    [
+        ([(0.1, 8.5)], 1, 0.1, -1.5, 0.84),
+        ([(0.5, 10.0)], 0, 0.5, 0.0, 0.95),
+        ([(0.0, 4.0), (4.5, 10.0)], 0, 4.5, 0.0, 0.95),
+    ],
+)
+def test_the_example_in_the_docs_is_as_they_say(labeled, correct, onset_s, offset_s, right) -> None:  # type: ignore[no-untyped-def]
+    found = count_one([Event(0, 0.0, 10.0)], [Event(0, *times) for times in labeled], 10)
+    assert found.events.correct[0, 0] == correct
+    assert (found.errors.onsets_s.tolist(), found.errors.offsets_s.tolist()) == ([onset_s], [offset_s])
+    assert found.seconds.correct[0, 0] / found.seconds.annotated[0, 0] == pytest.approx(right)
+    table = (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    (row,) = (line for line in table.splitlines() if line.startswith(f"| {labeled[0][0]:g}–{labeled[0][1]:g} s"))
+    assert [cell.split(",")[0].strip() for cell in row.split("|")[3:6]] == [
+        f"{abs(onset_s):g} s", f"{abs(offset_s):g} s", f"{right * 100:g} %",
+    ]  # fmt: skip
+    assert ("| yes" in row) == bool(correct)
 
 
 def test_time_that_several_events_share_counts_once() -> None:
