@@ -11,7 +11,8 @@ from block import __version__
 from block.commands import ALL_LABELED, SOME_FAILED
 from block.commands.evaluate_options import Configuration, check_labels, configure, names_any_label, read
 from block.evaluation.agreement import measure_agreement
-from block.evaluation.annotations import Annotations, from_folders, read_csv
+from block.evaluation.annotation_tables import read_annotations
+from block.evaluation.annotations import Annotations, from_folders
 from block.evaluation.as_json import agreement_as_json, as_json
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.compute_scores import ComputedScores, compute_scores
@@ -22,6 +23,7 @@ from block.evaluation.evaluation import (
     fit_thresholds,
     translate_thresholds,
 )
+from block.evaluation.event_based import Collars
 from block.evaluation.examples import Moment, find_least_certain, find_mistakes
 from block.evaluation.formatting import list_names
 from block.evaluation.ground_truth import GroundTruth, read_ground_truth
@@ -29,6 +31,7 @@ from block.evaluation.outside import find_outside
 from block.evaluation.predictions import predict
 from block.evaluation.report import render_agreement, render_report
 from block.evaluation.text_report import format_metrics, list_files
+from block.evaluation.timelines import find_timelines
 from block.folder.listing import check_any_recording, find_recordings, name_uniquely, show_path
 from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
@@ -80,7 +83,7 @@ def check_installed() -> None:
 def _read_annotations(options: argparse.Namespace, root: Path, present: dict[str, str]) -> Annotations | None:
     """Return the annotations; None for a comparison in which neither a file nor a folder names labels."""
     if options.annotations:
-        return read_csv(Path(options.annotations), present)
+        return read_annotations(Path(options.annotations), present, print_warning)
     if options.compare and not names_any_label(options, {file.partition("/")[0] for file in present if "/" in file}):
         return None
     return from_folders(root, present)
@@ -182,13 +185,15 @@ def _report_metrics(
         tuple(sorted(present.keys() - set(names))),
         scores.failed,
         tuple(find_outside(annotations, lengths_s)),
+        Collars(options.collar_ms / 1000, options.collar_percent / 100),
     )
     ground_truth = ground_truth.select([row for row in rows if present[names[row]] in scores.paths])
     resamples = Resamples(len(scores.paths), options.bootstrap, options.seed)
     results = []
     for one, computed in zip(configurations, scores.each, strict=True):
         clips = [computed.clips[path] for path in scores.paths]
-        results.append(evaluate_labels(one.name, clips, one.job.decisions, ground_truth, resamples, facts.segment_s))
+        given = (one.name, clips, one.job.decisions, ground_truth, resamples, facts.segment_s, facts.collars)
+        results.append(evaluate_labels(*given))
     first, second, goal = results[0], results[1] if len(results) > 1 else None, options.fit_thresholds
     evaluation = Evaluation(
         facts,
@@ -206,7 +211,8 @@ def _report_metrics(
         for choose in (find_mistakes, find_least_certain)
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
-    _write(out, render_report(evaluation, mistakes, uncertain), as_json(evaluation))
+    timelines = find_timelines(results, ground_truth, facts.collars)
+    _write(out, render_report(evaluation, mistakes, uncertain, timelines), as_json(evaluation))
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 
 

@@ -6,10 +6,12 @@ import argparse
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from block.commands.label_options import LABEL, TRUNCATED_OPTION
+from block.commands.label_options import LABEL, SURROUNDING, TRUNCATED_OPTION
 from block.commands.options import CommandParser, Option, add_options, fill_in, read_job
 from block.evaluation.annotations import Annotations
+from block.evaluation.event_based import COLLARS
 from block.evaluation.ground_truth import LabelResolver, list_annotated_classes
 from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
@@ -20,10 +22,9 @@ from block.model.checkpoint import find_checkpoint
 from block.settings import SettingsError
 
 OUT = "build/evaluation"
-# The settings that --compare accepts; with any other, more than the labels would differ.
-COMPARABLE = (
-    "model", "score-function", "fill", "mode", "dtype", "win-size-ms", "win-stride-ms", "min-confidence",
-)  # fmt: skip
+# --compare accepts all settings but these: both configurations must have the same labels, on the same machine.
+SAME = {"audioset-labels", "other-label", "audit-seed", *SURROUNDING} - {"dtype"}
+ON, OFF = "on", "off"
 WINDOW_MS = 2000  # the default of the AI Action, for strong labels and for comparisons without annotations
 
 
@@ -54,6 +55,26 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _milliseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected milliseconds, more than 0")
+    return value
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a percentage from 0 to 100")
+    return value
+
+
 def _goal(text: str) -> Goal:
     try:
         return read_goal(text)
@@ -79,10 +100,12 @@ def _adapt(option: Option) -> Option:
 
 
 SHARED = tuple(_adapt(option) for option in LABEL)
+COMPARABLE = {option.name: option for option in LABEL if option.name not in SAME}
 OWN = (
-    Option("annotations", "string", None, "CSV with the columns file,label or file,start_s,end_s,label; without it, "
-           "each top-level folder in DIR is named after the label of its recordings. For --compare, annotations are "
-           "optional: without any, the report only says how well A and B agree", metavar="FILE"),
+    Option("annotations", "string", None, "CSV with the columns file,label or file,start_s,end_s,label; or a Raven "
+           "selection table, an Audacity label track, a BirdNET result, or a folder of these; without it, each "
+           "top-level folder in DIR is named after the label of its recordings. For --compare, annotations are "
+           "optional: without any, the report only says how well A and B agree", metavar="FILE|DIR"),
     Option("exhaustive", "flag", False, "the annotations are complete: labels of interest that never occur in them "
            "count as absent everywhere"),
     TRUNCATED_OPTION,
@@ -92,6 +115,10 @@ OWN = (
     Option("translate-thresholds", "flag", False,
            "suggest thresholds for the other score function that change the labels of as few windows as possible"),
     Option("segment-s", "float", SEGMENT_S, "segment length in seconds, if the annotations have times", _seconds, "S"),
+    Option("collar-ms", "float", round(COLLARS.seconds * 1000), "how far in ms the start and end of a label may be from"
+           " those of an annotated event to count as right, if the annotations have times", _milliseconds, "MS"),
+    Option("collar-percent", "float", round(COLLARS.share * 100), "how far the end may be in percent of the annotated "
+           "event's length, if that is more than --collar-ms", _percent, "PERCENT"),
     Option("bootstrap", "int", 1000, "bootstrap draws for the intervals, at least 100", _draws, "N"),
     Option("seed", "int", 0, "seed for the bootstrap draws and the cross-validation folds", _count, "N"),
 )  # fmt: skip
@@ -156,7 +183,6 @@ def list_variants(options: argparse.Namespace) -> list[tuple[str, argparse.Names
 
 def apply_settings(options: argparse.Namespace, text: str) -> argparse.Namespace:
     """Return `options` changed by `text`, `name=value` pairs separated by commas. Raise SettingsError."""
-    by_name = {option.name: option for option in SHARED}
     found = copy.copy(options)
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -165,10 +191,19 @@ def apply_settings(options: argparse.Namespace, text: str) -> argparse.Namespace
                 f"--compare: got {make_printable(part)!r}, expected name=value with one of {', '.join(COMPARABLE)}"
             )
         try:
-            setattr(found, by_name[name].field, by_name[name].read(value))
+            setattr(found, COMPARABLE[name].field, _read_value(COMPARABLE[name], value))
         except argparse.ArgumentTypeError as error:
             raise SettingsError(f"--compare: {name}: {error}") from None
     return found
+
+
+def _read_value(option: Option, text: str) -> Any:
+    """Return the value of a setting in --compare. Flags are on or off; an option that is off by default can be off."""
+    if option.kind == "flag":
+        if text not in (ON, OFF):
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected {ON} or {OFF}")
+        return text == ON
+    return None if text == OFF and option.default is None else option.read(text)
 
 
 def set_windows(options: argparse.Namespace, strong: bool) -> argparse.Namespace:

@@ -56,7 +56,7 @@ def measure_agreement(
     """
     tally = Tally()
     for one, other in zip(a, b, strict=True):
-        if len(one.is_heard) != len(other.is_heard):
+        if one.clip.layout.windows != other.clip.layout.windows:
             return None
         heard = one.is_heard & other.is_heard
         errors = np.abs(_score_targets(one)[heard] - _score_targets(other)[heard]).max(axis=1, initial=0.0)

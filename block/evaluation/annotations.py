@@ -104,13 +104,21 @@ def _read_row(
         if given[START] or given[END]:
             raise SettingsError(f"{place}: got times but no label; add the label, or remove the times")
         return Annotation(place, file, label)
-    start_s, end_s = (_read_seconds(place, name, given[name], parse_number) for name in (START, END))
-    if not start_s < end_s:
+    start_s, end_s = (read_seconds(place, name, given[name], parse_number) for name in (START, END))
+    return make_event(place, file, label, start_s, end_s)
+
+
+def make_event(place: str, file: str, label: str, start_s: float, end_s: float) -> Annotation:
+    """Return a row with times. Raise SettingsError if it has no label or doesn't end after it starts."""
+    if not label:
+        raise SettingsError(f"{place}: got times but no label; add the label, or remove the times")
+    if not start_s < end_s < math.inf:
         raise SettingsError(f"{place}: got an event from {start_s:g} s to {end_s:g} s; it must end after it starts")
     return Annotation(place, file, label, start_s, end_s)
 
 
-def _read_seconds(place: str, column: str, text: str, parse_number: Callable[[str], float]) -> float:
+def read_seconds(place: str, column: str, text: str, parse_number: Callable[[str], float]) -> float:
+    """Return the time in a cell. Raise SettingsError if it isn't finite and 0 or more."""
     try:
         value = parse_number(text)
     except ValueError:
@@ -133,11 +141,11 @@ def find_files(given: Sequence[str], names: Collection[str], is_labels_csv: bool
     free = known.difference(given) if is_labels_csv else known
     by_form: defaultdict[str, list[str]] = defaultdict(list)
     for name in known:
-        by_form[_compose(name)].append(name)
+        by_form[compose_unicode(name)].append(name)
     found = {}
     for text in dict.fromkeys(given):
         path = as_relative(text)
-        forms = by_form[_compose(path)]
+        forms = by_form[compose_unicode(path)]
         # People write names as they are in the folder, without the escapes of labels.csv.
         others = (name_uniquely(text), escape_cell(text), path, *(forms if len(forms) == 1 else ()))
         likely = (other for other in others if other in free)
@@ -145,7 +153,8 @@ def find_files(given: Sequence[str], names: Collection[str], is_labels_csv: bool
     return found
 
 
-def _compose(text: str) -> str:
+def compose_unicode(text: str) -> str:
+    """Return a name in the Unicode form in which names are compared."""
     return unicodedata.normalize("NFC", text)
 
 

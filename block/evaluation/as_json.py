@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from block import __version__
 from block.evaluation.agreement import Agreement
 from block.evaluation.evaluation import Evaluation, LabelingResult, ReportFacts
-from block.evaluation.metrics import Difference
+from block.evaluation.event_metrics import BorderMetric, EventMetrics, PooledMetric
+from block.evaluation.metrics import Difference, MetricComparison
 
 
 def as_json(evaluation: Evaluation) -> str:
@@ -30,20 +32,22 @@ def as_json(evaluation: Evaluation) -> str:
     }
     if facts.outside:
         content["outside_of_recordings"] = facts.outside
+    if evaluation.first.metrics.events is not None:
+        content["events"] = {
+            "collar_s": facts.collars.seconds,
+            "collar_share": facts.collars.share,
+            **_list_events(evaluation.label_names, evaluation.first.metrics.events),
+        }
     if evaluation.second is not None:
         content["compared"] = {
             "a": evaluation.first.name,
             "b": evaluation.second.name,
             "agreement": evaluation.agreement.to_json() if evaluation.agreement else None,
             "figures_b": _list_metrics(evaluation, evaluation.second),
-            "differences": {
-                one.name: {
-                    "labels": dict(zip(evaluation.label_names, map(_describe, one.labels), strict=True)),
-                    "mean": _describe(one.mean),
-                }
-                for one in evaluation.comparisons
-            },
+            "differences": {one.name: _list_differences(evaluation, one) for one in evaluation.comparisons},
         }
+        if evaluation.second.metrics.events is not None:
+            content["compared"]["events_b"] = _list_events(evaluation.label_names, evaluation.second.metrics.events)
     if evaluation.fitted:
         content["fitted"] = [
             {
@@ -116,6 +120,39 @@ def _list_metrics(evaluation: Evaluation, result: LabelingResult) -> dict[str, A
             "clips": metrics.confusion.tolist(),
         },
     }
+
+
+def _list_events(names: Sequence[str], events: EventMetrics) -> dict[str, Any]:
+    rates = events.rates
+    metrics = {
+        **{f"onset_error_s_{name}": metric for name, metric in _list_percentiles(events.onset)},
+        **{f"offset_error_s_{name}": metric for name, metric in _list_percentiles(events.offset)},
+        "time_right": events.time_right,
+    }
+    labels = {
+        name: {
+            "events": events.events[at],
+            "paired": events.pairs[at],
+            "rates": rates.labels[at],
+            **{key: metric.labels[at] for key, metric in metrics.items()},
+        }
+        for at, name in enumerate(names)
+    }
+    return {
+        "macro": {"rates": rates.macro, **{key: metric.mean for key, metric in metrics.items()}},
+        "micro": {"rates": rates.micro, **{key: metric.pooled for key, metric in metrics.items()}},
+        "labels": labels,
+    }
+
+
+def _list_percentiles(metric: BorderMetric) -> tuple[tuple[str, PooledMetric], ...]:
+    return ("median", metric.median), ("90th_percentile", metric.high)
+
+
+def _list_differences(evaluation: Evaluation, one: MetricComparison) -> dict[str, Any]:
+    labels = dict(zip(evaluation.label_names, map(_describe, one.labels), strict=True))
+    found = {"labels": labels, "mean": _describe(one.mean)}
+    return found if one.pooled is None else {**found, "pooled": _describe(one.pooled)}
 
 
 def _describe(one: Difference) -> dict[str, Any]:

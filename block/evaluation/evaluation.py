@@ -11,10 +11,18 @@ import numpy as np
 from block.decisions import decide_windows
 from block.evaluation.agreement import Agreement
 from block.evaluation.bootstrap import Resamples
+from block.evaluation.event_based import COLLARS, Collars, EventCounts
 from block.evaluation.ground_truth import GroundTruth
 from block.evaluation.metrics import Detections, MetricComparison, Metrics, compare, compute_metrics
 from block.evaluation.outside import OutsideEvent
-from block.evaluation.predictions import Clip, Prediction, find_reached, gather_detections, predict
+from block.evaluation.predictions import (
+    Clip,
+    Prediction,
+    count_labeled_events,
+    find_reached,
+    gather_detections,
+    predict,
+)
 from block.evaluation.rates import Rates, compute_clip_rates
 from block.evaluation.thresholds import Fit, Goal, Translation, fit_threshold, translate_threshold
 from block.labels import LabelOfInterest
@@ -24,13 +32,17 @@ from block.settings import SCORE_FUNCTIONS, DecisionSettings
 
 @dataclass(frozen=True, eq=False)
 class LabelingResult:
-    """The labels of one configuration, and their metrics. `name` is empty unless two are compared."""
+    """The labels of one configuration, and their metrics. `name` is empty unless two are compared.
+
+    `events` compares the times of labels with those annotated; None if the annotations have no times.
+    """
 
     name: str
     settings: DecisionSettings
     predictions: tuple[Prediction, ...]
     detections: Detections
     metrics: Metrics
+    events: EventCounts | None = None
 
 
 def evaluate_labels(
@@ -40,12 +52,14 @@ def evaluate_labels(
     ground_truth: GroundTruth,
     resamples: Resamples,
     segment_s: float | None,
+    collars: Collars = COLLARS,
 ) -> LabelingResult:
-    """Label `clips`, one for each of `ground_truth.files`, and compute metrics; with `segment_s`, in segments too."""
+    """Label `clips`, one for each of `ground_truth.files`, and compute metrics; of times too with `segment_s`."""
     predictions = tuple(predict(clip, settings) for clip in clips)
     detections = gather_detections(predictions, settings, ground_truth.events, segment_s)
-    metrics = compute_metrics(ground_truth.present, ground_truth.is_judged, detections, resamples)
-    return LabelingResult(name, settings, predictions, detections, metrics)
+    events = None if segment_s is None else count_labeled_events(predictions, ground_truth, collars)
+    metrics = compute_metrics(ground_truth.present, ground_truth.is_judged, detections, resamples, events)
+    return LabelingResult(name, settings, predictions, detections, metrics, events)
 
 
 @dataclass(frozen=True)
@@ -136,7 +150,8 @@ def translate_thresholds(result: LabelingResult) -> TranslatedThresholds:
 class ReportFacts:
     """What the report says besides metrics. `settings` has names and texts in order; `failed` has files and reasons.
 
-    `missing` files are annotated but not in the folder; `not_annotated` files are in the folder but not annotated.
+    `segment_s` is None unless the annotations have times. `missing` files are annotated but not in the folder;
+    `not_annotated` files are in the folder but not annotated.
     """
 
     title: str
@@ -147,6 +162,7 @@ class ReportFacts:
     not_annotated: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     outside: tuple[OutsideEvent, ...] = ()
+    collars: Collars = COLLARS
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
+from block.evaluation.event_based import Collars
 from block.formatting import list_first, make_printable
 
 MOST_LISTED = 10
@@ -47,6 +48,12 @@ def format_change_interval(estimate: Estimate) -> str:
 def format_thresholds(thresholds: Iterable[float]) -> str:
     """Return the thresholds of a label, of which there may be several if classes share a name."""
     return ", ".join(f"{value:.4g}" for value in thresholds)
+
+
+def describe_collars(collars: Collars) -> str:
+    """Return how far a correct event may begin and end from the annotated one."""
+    seconds, percent = f"{collars.seconds:g} s", f"{collars.share * 100:g} %"
+    return f"start within {seconds}, end within {seconds} or {percent} of the length"
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from block.evaluation.bootstrap import Bools, Estimate, Floats, LabelMetric, Resamples, estimate, mean_over_labels
+from block.evaluation.event_based import EventCounts
+from block.evaluation.event_metrics import EventMetrics, PooledMetric, compute_event_metrics
 from block.evaluation.ranking import ClipRanking, d_prime
 from block.evaluation.rates import LabelCounts, RateTable, compute_clip_rates, compute_rates, count_confusion
 
@@ -37,7 +39,8 @@ class Metrics:
 
     They come from `clips` clips; `positives` says how many of these have each label. `as_detector` compares each label
     only with its own threshold, `as_labeled` is after the decision for a single label; `segments_…` are the same for
-    strong labels. `confusion` has a row per judged label and a column per target, plus one of each for no label.
+    strong labels, and `events` has metrics of their times. `confusion` has a row per judged label and a column per
+    target, plus one of each for no label.
     """
 
     columns: tuple[int, ...]
@@ -51,9 +54,16 @@ class Metrics:
     confusion: npt.NDArray[np.intp]
     segments_as_detector: RateTable | None = None
     segments_as_labeled: RateTable | None = None
+    events: EventMetrics | None = None
 
 
-def compute_metrics(present: Bools, is_judged: Bools, detections: Detections, resamples: Resamples) -> Metrics:
+def compute_metrics(
+    present: Bools,
+    is_judged: Bools,
+    detections: Detections,
+    resamples: Resamples,
+    events: EventCounts | None = None,
+) -> Metrics:
     """Compare `detections` with `present`, shape `(clips, targets)`, for the targets in `is_judged`, `(targets,)`."""
     columns = np.flatnonzero(is_judged)
     annotated = present[:, columns]
@@ -84,6 +94,7 @@ def compute_metrics(present: Bools, is_judged: Bools, detections: Detections, re
         count_confusion(annotated, detections.top, present.shape[1]),
         rate_segments(detections.detected_segments),
         rate_segments(detections.labeled_segments),
+        None if events is None else compute_event_metrics(events, columns, resamples),
     )
 
 
@@ -98,24 +109,35 @@ class Difference:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """One metric of two configurations: for each judged label, and the mean."""
+    """One metric of two configurations: for each judged label, the mean, and, for times, all labels pooled.
+
+    `is_error` is True if less is better.
+    """
 
     name: str
     labels: tuple[Difference, ...]
     mean: Difference
+    pooled: Difference | None = None
+    is_error: bool = False
 
 
 def compare(first: Metrics, second: Metrics) -> tuple[MetricComparison, ...]:
     """Compare two configurations on the same clips, metric by metric."""
     others = _list_comparable(second)
-    return tuple(
-        MetricComparison(
-            name,
-            tuple(_subtract(a, b) for a, b in zip(metric.values.T, others[name].values.T, strict=True)),
-            _subtract(metric.mean_values, others[name].mean_values),
-        )
-        for name, metric in _list_comparable(first).items()
-    )
+    compared = [_compare_metric(name, metric, others[name]) for name, metric in _list_comparable(first).items()]
+    if first.events is not None and second.events is not None:
+        errors = ("onset error", "offset error")
+        pairs = zip(_list_times(first.events).items(), _list_times(second.events).values(), strict=True)
+        for (name, metric), other in pairs:
+            pooled = _subtract(metric.pooled_values, other.pooled_values)
+            one = _compare_metric(name, metric.each, other.each)
+            compared.append(replace(one, pooled=pooled, is_error=name in errors))
+    return tuple(compared)
+
+
+def _compare_metric(name: str, first: LabelMetric, second: LabelMetric) -> MetricComparison:
+    labels = tuple(_subtract(a, b) for a, b in zip(first.values.T, second.values.T, strict=True))
+    return MetricComparison(name, labels, _subtract(first.mean_values, second.mean_values))
 
 
 def _list_comparable(metrics: Metrics) -> dict[str, LabelMetric]:
@@ -127,6 +149,15 @@ def _list_comparable(metrics: Metrics) -> dict[str, LabelMetric]:
     }
     rankings = {"AP": metrics.average_precision, "ROC AUC": metrics.roc_auc}
     return rankings | {name: table.f1 for name, table in tables.items() if table is not None}
+
+
+def _list_times(events: EventMetrics) -> dict[str, PooledMetric]:
+    return {
+        "event F1": PooledMetric(events.rates.f1, events.rates.pooled_f1),
+        "time right": events.time_right,
+        "onset error": events.onset.median,
+        "offset error": events.offset.median,
+    }
 
 
 def _subtract(first: Floats, second: Floats) -> Difference:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from block import decisions
 from block.decisions import Scores
 from block.evaluation.bootstrap import Bools
-from block.evaluation.ground_truth import TargetLabel, list_targets
+from block.evaluation.event_based import Collars, EventCounts, count_events
+from block.evaluation.ground_truth import GroundTruth, TargetLabel, list_targets
 from block.evaluation.metrics import Detections
 from block.evaluation.segment_based import Event, count_segments
 from block.recording import LabeledRecording
@@ -122,3 +123,15 @@ def find_labeled_events(prediction: Prediction, columns: dict[str, int]) -> list
         for segment in prediction.labeled.segments
         if segment.label in columns
     ]
+
+
+def count_labeled_events(predictions: Sequence[Prediction], ground_truth: GroundTruth, collars: Collars) -> EventCounts:
+    """Compare the segments that got a label of interest with the annotated events, clip by clip."""
+    columns = {target.name: column for column, target in enumerate(ground_truth.targets)}
+    return count_events(
+        ground_truth.events,
+        [find_labeled_events(one, columns) for one in predictions],
+        [one.clip.seconds for one in predictions],
+        ground_truth.is_judged,
+        collars,
+    )

@@ -26,13 +26,15 @@ class Rates:
 class RateTable:
     """The rates of each label, their mean over labels (`macro`), and the rates of all decisions pooled (`micro`).
 
-    `f1` repeats the F1 of the labels and of `macro`, with all draws.
+    `f1` repeats the F1 of the labels and of `macro`, with all draws, and `pooled_f1`, shape `(1 + draws,)`, that of
+    `micro`.
     """
 
     labels: tuple[Rates, ...]
     macro: Rates
     micro: Rates
     f1: LabelMetric
+    pooled_f1: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ def compute_rates(counts: LabelCounts, resamples: Resamples) -> RateTable:
         _estimate_rates(macro),
         _estimate_rates(micro),
         LabelMetric(labels[..., 2], macro[:, 2]),
+        micro[:, 2],
     )
 
 

@@ -11,6 +11,7 @@ from block.evaluation import charts, formatting
 from block.evaluation.agreement import Agreement
 from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
+from block.evaluation.timelines import Timelines
 from block.formatting import count
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ class CurvePair:
     histogram: charts.Histogram
 
 
-def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain: Sequence[Moment]) -> str:
+def render_report(
+    evaluation: Evaluation,
+    mistakes: Sequence[Moment],
+    uncertain: Sequence[Moment],
+    timelines: Sequence[Timelines] = (),
+) -> str:
     """Return the report as HTML."""
     page = load_environment().get_template("report.html")
     return page.render(
@@ -35,6 +41,7 @@ def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain:
         curve_pairs=_draw_curves(evaluation),
         most_confident_mistakes=mistakes,
         least_certain=uncertain,
+        worst_timelines=timelines,
     )
 
 
@@ -72,6 +79,7 @@ def load_environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "axes": charts.draw_axes,
+        "collars": formatting.describe_collars,
         "completeness": formatting.describe_completeness,
         "coordinate": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
         "count_of": count,

@@ -8,6 +8,7 @@ from block.evaluation.bootstrap import Estimate
 from block.evaluation.evaluation import Evaluation
 from block.evaluation.formatting import (
     MOST_LISTED,
+    describe_collars,
     describe_completeness,
     format_change,
     format_change_interval,
@@ -37,6 +38,7 @@ def format_metrics(evaluation: Evaluation) -> str:
     ):
         if rates is not None:
             parts.append(_format_rates(evaluation, title, rates))
+    parts += _format_events(evaluation)
     parts += [*_format_comparisons(evaluation), *_format_fitted(evaluation), *_format_translated(evaluation)]
     return "\n\n".join(parts)
 
@@ -78,6 +80,38 @@ def _format_rates(evaluation: Evaluation, title: str, rates: RateTable) -> str:
     return f"{title}\n{format_table(('label', 'threshold', *RATES), rows)}"
 
 
+def _format_events(evaluation: Evaluation) -> list[str]:
+    events = evaluation.first.metrics.events
+    if events is None:
+        return []
+    title = f"events, as labeled: {describe_collars(evaluation.facts.collars)}"
+    metrics = (
+        events.onset.median, events.onset.high, events.offset.median, events.offset.high, events.time_right,
+    )  # fmt: skip
+    rows = [
+        [
+            make_printable(name),
+            str(events.events[at]),
+            str(events.pairs[at]),
+            *_list_seconds(one.labels[at] for one in metrics),
+        ]
+        for at, name in enumerate(evaluation.label_names)
+    ]
+    rows.append(["mean", "", "", *_list_seconds(one.mean for one in metrics)])
+    rows.append(
+        ["pooled", str(sum(events.events)), str(sum(events.pairs)), *_list_seconds(one.pooled for one in metrics)]
+    )
+    head = ("label", "events", "paired", "onset error", "90 %", "offset error", "90 %", "time right")
+    return [
+        _format_rates(evaluation, title, events.rates),
+        f"times: median and 90th percentile of errors, in s, and share of time right\n{format_table(head, rows)}",
+    ]
+
+
+def _list_seconds(estimates: Iterable[Estimate]) -> list[str]:
+    return [_format_estimate(one, 2) for one in estimates]
+
+
 def _list_rates(rates: Rates) -> list[str]:
     return [_format_estimate(one, 2) for one in (rates.precision, rates.recall, rates.f1)]
 
@@ -96,6 +130,8 @@ def _format_comparisons(evaluation: Evaluation) -> list[str]:
     names = [*map(make_printable, evaluation.label_names), "mean"]
     for one in evaluation.comparisons:
         rows = [[name, *_list_difference(each)] for name, each in zip(names, (*one.labels, one.mean), strict=True)]
+        if one.pooled is not None:
+            rows.append(["pooled", *_list_difference(one.pooled)])
         parts.append(format_table((one.name, "A", "B", "B − A"), rows))
     return parts
 

@@ -75,7 +75,7 @@ def read_table(path: Path) -> CsvTable:
 
     Raise OSError, or SettingsError with file and line if it can't be read as CSV.
     """
-    lines = io.StringIO(_decode(path), newline="")
+    lines = io.StringIO(decode_text(path), newline="")
     first = lines.readline()
     declared = DECLARATION.fullmatch(first)
     before = 1 if declared else 0
@@ -102,7 +102,7 @@ def read_table(path: Path) -> CsvTable:
     return CsvTable(header, [row for row in others if any(map(str.strip, row.cells))], separator)
 
 
-def _decode(path: Path) -> str:
+def decode_text(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark. Raise OSError or SettingsError."""
     with open_regular(path) as file:
         content = file.read()

@@ -24,6 +24,12 @@ def logits(*names: str) -> np.ndarray:
     return values
 
 
+def test_windows_that_differ_only_in_place_are_not_compared() -> None:
+    one = predict(make_clip(logits("Speech", "Dog"), 4.0, WindowSettings(2000, 2000)), make_settings())
+    other = predict(make_clip(logits("Speech", "Dog"), 4.0, WindowSettings(3000, 2000)), make_settings())
+    assert measure_agreement([one], [other]) is None
+
+
 def test_agreement_counts_windows_with_the_same_label_and_windows_where_either_found_one() -> None:
     a = make_clip(logits("Speech", "Dog", "", ""), 4.0, WINDOWS)
     b = make_clip(logits("Speech", "Music", "", "Dog"), 4.0, WINDOWS)

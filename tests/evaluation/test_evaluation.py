@@ -10,6 +10,7 @@ import pytest
 from block.decisions import apply_score_function, compute_margins, decide_cells
 from block.evaluation.bootstrap import Resamples
 from block.evaluation.evaluation import evaluate_labels, fit_thresholds, format_label_entry, translate_thresholds
+from block.evaluation.event_based import Collars
 from block.evaluation.examples import find_least_certain, find_mistakes
 from block.evaluation.metrics import compare
 from block.evaluation.predictions import find_detected_events, gather_detections, predict
@@ -122,6 +123,43 @@ def test_strong_labels_are_compared_in_segments_as_detector_and_as_labeled() -> 
     assert (dog.precision.value, dog.recall.value, dog.f1.value) == (1, 1, 1)
     assert (labeled.precision.value, labeled.recall.value) == (1, 0.5)
     assert found.segments_as_labeled.labels[0].recall.value == 0
+
+
+def test_strong_labels_are_compared_in_time() -> None:
+    decisions = make_settings("Speech, Dog")
+    windows = WindowSettings(1000, 1000)
+    one = make_clip(np.stack([logits(Dog=1.0), logits(Dog=1.0), logits(), logits(Speech=2.0)]), 4.0, windows)
+    other = make_clip(np.stack([logits(), logits()]), 2.0, windows)
+    rows = [("a", 0.1, 2.0, "Dog"), ("a", 2.5, 4.0, "Speech"), ("b", None, None, "")]
+    truth = make_truth(rows, decisions)
+    found = evaluate_labels("", [one, other], decisions, truth, Resamples(2, 100), 1.0)
+    events = found.metrics.events
+    assert events is not None
+    assert [rates.f1.value for rates in events.rates.labels] == [0, 1]
+    assert (events.rates.macro.f1.value, events.rates.micro.f1.value) == (0.5, 0.5)
+    assert [one.value for one in events.onset.median.labels] == pytest.approx([0.5, 0.1])
+    assert events.time_right.labels[0].value == pytest.approx(1 / 1.5)
+    assert events.time_right.pooled.value == pytest.approx((6 - 0.1 - 0.5) / 6)
+    wide = evaluate_labels("", [one, other], decisions, truth, Resamples(2, 100), 1.0, Collars(0.6, 0.0)).metrics.events
+    assert wide is not None
+    assert wide.rates.macro.f1.value == 1
+    assert evaluate_labels("", [one, other], decisions, truth, Resamples(2, 100), None).metrics.events is None
+
+
+def test_two_configurations_are_compared_in_time_and_less_of_an_error_is_better() -> None:
+    decisions = make_settings("Speech, Dog")
+    truth = make_truth([(name, 0.0, 1.0, "Dog") for name in "abc"], decisions)
+    windows = WindowSettings(1000, 1000)
+    exact = make_clip(np.stack([logits(Dog=1.0), logits()]), 2.0, windows)
+    late = make_clip(np.stack([logits(Dog=1.0), logits(Dog=1.0)]), 2.0, windows)
+    resamples = Resamples(3, 100)
+    results = [evaluate_labels("", [one] * 3, decisions, truth, resamples, 1.0).metrics for one in (late, exact)]
+    found = {one.name: one for one in compare(*results)}
+    for name, change, is_error in [("event F1", 1, False), ("time right", 0.5, False), ("offset error", -1, True)]:
+        assert found[name].pooled is not None
+        assert found[name].pooled.change.value == pytest.approx(change)
+        assert found[name].is_error is is_error
+    assert found["AP"].pooled is None
 
 
 def test_a_label_that_is_never_annotated_is_not_judged_and_never_a_mistake() -> None:

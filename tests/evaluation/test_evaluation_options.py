@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from block.commands import evaluate
-from block.commands.evaluate_options import apply_settings, list_variants, read, set_windows
+from block.commands.evaluate_options import COMPARABLE, apply_settings, list_variants, read, set_windows
+from block.commands.label_options import LABEL, SURROUNDING
 from block.evaluation.thresholds import Goal
 from block.settings import SettingsError
 
@@ -36,6 +37,24 @@ def test_goals_and_comparisons_are_read() -> None:
     assert apply_settings(options, "win-size-ms=500,min-confidence=0.4").win_size_ms == 500
 
 
+def test_every_setting_that_decides_labels_can_be_compared() -> None:
+    """A new option can be compared as soon as `label` has it, unless it says where or how fast to run."""
+    deciding = {option.name for option in LABEL} - {"audioset-labels", "other-label", "audit-seed"}
+    assert set(COMPARABLE) == deciding - (set(SURROUNDING) - {"dtype"})
+    assert {"score-function", "min-segment-ms", "silence-dbfs", "no-merge", "dtype"} <= set(COMPARABLE)
+    options = read(["clips", "--no-merge", "--silence-dbfs", "-50"])
+    assert apply_settings(options, "no-merge=off, silence-dbfs=off, min-segment-ms=300").no_merge is False
+    found = apply_settings(options, "no-merge=on,silence-dbfs=-40")
+    assert (found.no_merge, found.silence_dbfs) == (True, -40)
+    assert apply_settings(options, "silence-dbfs=off").silence_dbfs is None
+
+
+def test_collars_are_200_ms_and_20_percent_by_default() -> None:
+    options = read(["clips"])
+    assert (options.collar_ms / 1000, options.collar_percent / 100) == (0.2, 0.2)
+    assert read(["clips", "--collar-ms", "50", "--collar-percent", "0"]).collar_percent == 0
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -43,6 +62,9 @@ def test_goals_and_comparisons_are_read() -> None:
         (["--bootstrap", "10"], "at least 100"),
         (["--seed", "-1"], "expected a whole number"),
         (["--segment-s", "0"], "expected seconds"),
+        (["--collar-ms", "0"], "got '0', expected milliseconds, more than 0"),
+        (["--collar-ms", "nan"], "expected milliseconds"),
+        (["--collar-percent", "101"], "expected a percentage from 0 to 100"),
         (["--min-confidence", "2"], "from 0 to 1"),
         (["--compare", "fill=pad"], "expected 2 arguments"),
         (["--dry-run"], "unrecognized arguments: --dry-run"),
@@ -60,10 +82,13 @@ def test_wrong_options_are_refused(argv: list[str], message: str) -> None:
     ("a", "b", "message"),
     [
         ("fill=pad", " fill=pad", "twice"),
-        ("fill=pad", "repeat", "got 'repeat', expected name=value with one of model, score-function"),
+        ("fill=pad", "repeat", "got 'repeat', expected name=value with one of win-size-ms, win-stride-ms"),
         ("fill=pad", "fill=", "got 'fill=', expected name=value"),
         ("fill=pad", "fill=zeros", "fill: got 'zeros', expected pad or repeat"),
         ("other-label=a", "fill=pad", "got 'other-label=a', expected"),
+        ("device=cpu", "fill=pad", "got 'device=cpu', expected"),
+        ("no-merge=yes", "fill=pad", "no-merge: got 'yes', expected on or off"),
+        ("min-segment-ms=off", "fill=pad", "min-segment-ms: got 'off', expected a whole number"),
     ],
 )
 def test_configurations_that_cannot_be_compared_are_refused(a: str, b: str, message: str) -> None:

@@ -103,6 +103,10 @@ def test_the_labels_of_a_run_agree_with_themselves(run, tmp_path: Path, score_fu
     assert found["figures"]["clips"] == len(ODD_NAMES) - 1
     pooled = found["figures"]["micro"]["segments_as_labelled"]
     assert pooled["precision"]["value"] == pooled["recall"]["value"] == 1
+    times = found["events"]["micro"]
+    assert times["rates"]["f1"]["value"] == 1
+    assert times["onset_error_s_90th_percentile"]["value"] == pytest.approx(0, abs=1e-6)
+    assert times["time_right"]["value"] == pytest.approx(1, abs=1e-5)
 
 
 def find(given: str, *names: str, is_labels_csv: bool = False) -> str:

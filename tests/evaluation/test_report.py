@@ -33,8 +33,10 @@ from block.evaluation.formatting import format_change, format_interval, format_n
 from block.evaluation.report import load_environment, render_report
 from block.evaluation.text_report import format_metrics, list_files
 from block.evaluation.thresholds import Goal
+from block.evaluation.timelines import find_timelines
 from block.spectrogram import compute_mel_levels, encode_png
-from tests.evaluation.synthetic import make_clips, make_settings, make_truth
+from tests.conftest import NAMES
+from tests.evaluation.synthetic import make_clip, make_clips, make_settings, make_truth
 
 pytest.importorskip("sklearn")
 
@@ -104,7 +106,7 @@ def page(found: Evaluation) -> str:
             find_least_certain(found.first, found.ground_truth),
         )
     ]
-    return render_report(found, *examples)
+    return render_report(found, *examples, find_timelines([found.first], found.ground_truth))
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
@@ -140,9 +142,26 @@ def test_the_page_has_all_sections_and_a_link_to_each(page: str) -> None:
     anchors = set(re.findall(r'<section id="(\w+)"', page))
     assert set(re.findall(r'href="#(\w+)"', page)) == anchors
     assert anchors == {
-        "summary", "labels", "segments", "comparison", "thresholds", "translation", "curves", "confusion", "mistakes",
-        "uncertain", "files",
+        "summary", "labels", "segments", "events", "timelines", "comparison", "thresholds", "translation", "curves",
+        "confusion", "mistakes", "uncertain", "files",
     }  # fmt: skip
+
+
+def test_the_times_of_the_worst_recordings_are_drawn_and_written() -> None:
+    decisions = make_settings(f"Speech, Dog (my {HOSTILE})")
+    truth = make_truth([(HOSTILE, 0.0, 1.0, "Dog"), (HOSTILE, 0.5, 2.0, "Speech")], decisions)
+    found = evaluate_labels("", [make_clip(np.full((1, len(NAMES)), -6.0))], decisions, truth, Resamples(1, 100), 1.0)
+    facts = ReportFacts("Labels", (), segment_s=1.0)
+    lines = find_timelines([found], truth)
+    page = render_report(Evaluation(facts, truth, Resamples(1, 100), found), [], [], lines)
+    reader = Reader()
+    reader.feed(page)
+    drawn = [value for tag, name, value in reader.attributes if name == "style" and "--lane:" in value]
+    assert drawn == ["left: 0%; width: 50%; --lane: 0", "left: 25%; width: 75%; --lane: 1"]
+    text = "".join(reader.text)
+    assert f"my {HOSTILE}, 0.00–1.00 s, no match" in text
+    assert "Speech, 0.50–2.00 s, no match" in text
+    assert HOSTILE not in page
 
 
 def test_the_terminal_output_says_what_was_judged_and_what_was_ignored(found: Evaluation) -> None:

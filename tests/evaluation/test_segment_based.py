@@ -42,7 +42,7 @@ def test_the_counts_equal_sed_evals() -> None:
 
     def events(count: int) -> list[Event]:
         starts = rng.uniform(0, 9, count).round(2)
-        return [Event(int(rng.integers(2)), start, min(10, start + rng.uniform(0.05, 3).round(2))) for start in starts]
+        return [Event(int(rng.integers(2)), start, min(10, start + round(rng.uniform(0.05, 3), 2))) for start in starts]
 
     def as_dicts(found: list[Event]) -> list[dict[str, object]]:
         return [{"event_label": names[e.label], "event_onset": e.start_s, "event_offset": e.end_s} for e in found]
