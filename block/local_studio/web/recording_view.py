@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from block.local_studio.data.painting import keeps
 from block.local_studio.data.sample import LocalSample, ProposedChanges, StructuredLabel
 from block.local_studio.data.verdicts import VerdictStore
 from block.local_studio.web import pictures
@@ -54,6 +55,12 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Fi
         "byHand": is_by_hand,
         **lanes,
     }
+    gaps = ("", site.find_other_label(proposing or 0))
+    overwrites = (
+        is_by_hand
+        and changes.structured_labels is not None
+        and not keeps(changes.structured_labels, sample.structured_labels or (), gaps)
+    )
     # Labeling by hand starts with the current labels, or with one that has no name yet.
     first_labels = sample.structured_labels or (StructuredLabel(0, sample.values_count - 1, sample.label),)
     before, after = _find_neighbors(site, sample_id, wanted)
@@ -62,6 +69,7 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Fi
         "file": sample.path.decode("utf-8", "replace"),
         "can_draw": can_draw(sample),
         "is_by_hand": is_by_hand,
+        "overwrites": overwrites,
         "lanes": lanes,
         "rows": MOST_ROWS,
         "further_changes": _list_further_changes(sample, changes),

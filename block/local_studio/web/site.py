@@ -70,6 +70,13 @@ class WebSite:
         item = self.jobs.block.item(OTHER_LABEL)
         return LabelColors(self.project.store, (item.default if item is not None else "") or DEFAULT_OTHER)
 
+    def find_other_label(self, job_id: int) -> str:
+        """Return the label for everything else, as the job named it; for job 0, as the newest job or the block does."""
+        jobs = [self.jobs.store.get(job_id)] if job_id else self.jobs.store.latest(1)
+        item = self.jobs.block.item(OTHER_LABEL)
+        named = next((job.parameters.get(OTHER_LABEL) for job in jobs if job is not None), None)
+        return named or (item.default if item is not None else "") or DEFAULT_OTHER
+
     @cached_property
     def form_token(self) -> str:
         """The token that every form must hold: not made from the key, which could be guessed from it."""
