@@ -223,7 +223,11 @@ class SampleStore:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all or nothing. Within another transaction of this thread, this is a part of that one."""
         with self._lock:
+            if self._db.in_transaction:
+                yield self._db
+                return
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db

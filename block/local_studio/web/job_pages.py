@@ -15,6 +15,7 @@ from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError, parse_id
+from block.local_studio.data.verdicts import DROPPED, TOOK, VerdictStore
 from block.local_studio.jobs.block import SECRET
 from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
@@ -35,6 +36,14 @@ EXITS = {
     130: "canceled",
     137: "ended by SIGKILL, as when it does not stop in time, or memory runs out",
     143: "ended by SIGTERM",
+}
+
+# What an address says was done to proposals: to what, and how it ended.
+DONE = {
+    "accept": ("segment", "accepted"),
+    "discard": ("proposal", "discarded"),
+    "take": ("proposal", "accepted"),
+    "drop": ("proposal", "rejected"),
 }
 
 
@@ -126,21 +135,25 @@ def cancel_job(site: WebSite, request: Request, fields: dict[str, str]) -> Respo
 
 def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Accept or reject one proposal: `reject` is a sample's id, `accept` one with the revision that was seen."""
-    job, store = _find_job(site, request), site.project.store
+    job, store, verdicts = _find_job(site, request), site.project.store, VerdictStore(site.project.store)
     if "accept" in fields:
         sample_id, _, text = fields["accept"].partition(":")
         revision = parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
+        sample = site.project.sample(parse_id(sample_id, "sample"))
         try:
-            was_open = store.accept(job.id, parse_id(sample_id, "sample"), revision)
+            was_open = verdicts.decide_whole(TOOK, job.id, sample, lambda: store.accept(job.id, sample.id, revision))
         except StaleError:
             was_open = False
         if not was_open:
             raise RequestError("The recording was changed meanwhile: look at it again, then decide.", 409)
+        done = "take"
     elif "reject" in fields:
-        store.reject(job.id, parse_id(fields["reject"], "sample"))
+        sample = site.project.sample(parse_id(fields["reject"], "sample"))
+        was_open = verdicts.decide_whole(DROPPED, job.id, sample, lambda: store.reject(job.id, sample.id))
+        done = "drop"
     else:
         raise RequestError("neither accepted nor rejected")
-    return redirect(f"/jobs/{job.id}#proposals")
+    return redirect(f"/jobs/{job.id}{f'?done={done}&count=1' if was_open else ''}#proposals")
 
 
 def _find_job(site: WebSite, request: Request) -> StudioJob:
@@ -152,13 +165,11 @@ def _find_job(site: WebSite, request: Request) -> StudioJob:
 
 
 def _describe_done(request: Request) -> str:
-    """Return what was done to many proposals at once, as the address says; empty if nothing was."""
+    """Return what was just done to proposals, as the address says; empty if nothing was."""
     text = request.query_params.get("count", "")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    what = {"accept": "segment", "discard": "proposal"}.get(request.query_params.get("done", ""))
-    if what is None or not number:
-        return ""
-    return f"{count(number, what)} {'accepted' if what == 'segment' else 'discarded'}."
+    what = DONE.get(request.query_params.get("done", ""))
+    return f"{count(number, what[0])} {what[1]}." if what is not None and number else ""
 
 
 def _describe_state(job: StudioJob, failed: int) -> dict[str, Any]:

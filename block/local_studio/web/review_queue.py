@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from block.local_studio.api.list_query import Query
-from block.local_studio.data.painting import cut, subtract
+from block.local_studio.data.painting import cut, merge, subtract
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
 from block.local_studio.data.verdicts import LABELED, NO_JOB, Verdict, VerdictStore
@@ -197,7 +197,7 @@ def _make_part(target: Target, decided: Sequence[tuple[int, int]], details: str,
     """Return what is left to review of a recording."""
     sample, job_id, labels = target
     report = BlockLabels.from_details(job_id, json.loads(details))
-    left = subtract(labels, decided)
+    left = subtract(labels if apart else merge(labels), decided)
     if apart:
         left = _split(left, report)
     described = describe_segments(left, sample.frequency_hz, [report] if report.entries else [], lambda label: 0)
