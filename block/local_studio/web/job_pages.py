@@ -26,7 +26,7 @@ from block.local_studio.web.template_filters import format_clock
 
 SOME_FAILED = 1  # the block's exit code
 LISTED = 200  # jobs on the page of all
-ROWS = 500  # proposals, or failures, on a job's page
+ROWS = 100  # proposals, or failures, on a job's page
 TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELED: "off", INTERRUPTED: "warn"}
 # Only 0 means the same for all blocks.
 EXITS = {
@@ -74,10 +74,11 @@ def list_jobs(site: WebSite, request: Request) -> Response:
 def show_job(site: WebSite, request: Request) -> Response:
     """Show one job."""
     job, block = _find_job(site, request), site.jobs.block
-    samples = {sample.id: sample for sample in site.project.samples()}
+    samples = {row.sample.id: row.sample for row in site.rows.load()}
+    open_proposals = site.project.store.proposals(job.id, ROWS)
     proposed = [
         _describe_proposal(samples[item.sample_id], item.changes)
-        for item in site.project.store.proposals(job.id)
+        for item in open_proposals
         if item.sample_id in samples
     ]
     errors = site.jobs.store.errors(job.id)
@@ -92,8 +93,8 @@ def show_job(site: WebSite, request: Request) -> Response:
         log=site.jobs.log(job.id),
         command=site.jobs.files.read(job.id, COMMAND),
         settings=[(names.get(param, param), value) for param, value in job.parameters.items()],
-        proposed=proposed[:ROWS],
-        proposed_count=len(proposed),
+        proposed=proposed,
+        proposed_count=site.jobs.store.open_counts().get(job.id, 0),
         failed=[(samples[one], error) for one, error in list(errors.items())[:ROWS] if one in samples],
         failed_count=len(errors),
         secrets=[item.name for item in block.items if item.type == SECRET],

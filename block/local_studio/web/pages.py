@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from block.local_studio.web import (
     recording_page,
     review_page,
 )
+from block.local_studio.web.rendering import prepare_templates
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
 from block.recording import RecordingError
 
@@ -45,6 +48,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
     `hosts` are the names the server answers to; None: any. Requests under another name get a 400, because an
     attacker's name may resolve to this machine (DNS rebinding).
     """
+    threading.Thread(target=_prepare, args=(site,), name="prepare", daemon=True).start()
     routes: list[BaseRoute] = [
         *list_page.routes(site),
         *recording_page.routes(site),
@@ -64,6 +68,13 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         Middleware(PageMiddleware, site=site),
     ]
     return WebPages(routes, middleware, lambda api_handlers: _error_handlers(site, api_handlers))
+
+
+def _prepare(site: WebSite) -> None:
+    """Do what the first pages need before someone waits for one of them."""
+    prepare_templates()
+    with contextlib.suppress(sqlite3.Error):  # the server may have stopped already
+        site.rows.load()
 
 
 class PageMiddleware:

@@ -71,6 +71,7 @@ def show_review(site: WebSite, request: Request) -> Response:
     for verdict in before:
         if verdict.sample_id not in samples and (sample := site.project.store.sample(verdict.sample_id)) is not None:
             samples[sample.id] = sample
+    seconds_each = _estimate_seconds(queue)
     data = {
         "samples": {sample.id: _describe_sample(sample) for sample in samples.values()},
         "decided": [_describe_verdict(verdict) for verdict in before if verdict.sample_id in samples],
@@ -80,7 +81,7 @@ def show_review(site: WebSite, request: Request) -> Response:
         "job": wanted.job,
         "labels": labels[:KEYS],
         "other": other,
-        "secondsEach": _estimate_seconds(queue),
+        "secondsEach": seconds_each,
         "colors": {label: site.colors(label) for label in queue.labels},
     }
     return site.render(
@@ -93,7 +94,7 @@ def show_review(site: WebSite, request: Request) -> Response:
         done=data["done"],
         total=data["total"],
         running=_find_running(site, wanted.job),
-        minutes=_estimate_seconds(queue) * len(queue.pending) / 60,
+        minutes=seconds_each * len(queue.pending) / 60,
         keys=labels[:KEYS],
         labels=queue.labels,
         other=other,

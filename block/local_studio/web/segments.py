@@ -50,7 +50,8 @@ def describe_segments(
     if not rate_hz:
         return []
     report = max(reports, key=lambda one: one.count_matches(labels), default=None)
-    reasons = _find_reasons(labels, report) if report else [None] * len(labels)
+    entries = find_entries(labels, report) if report else [None] * len(labels)
+    job_id = report.job_id if report else 0
     return [
         {
             "start": label.start_index,
@@ -59,9 +60,9 @@ def describe_segments(
             "to": (label.end_index + 1) / rate_hz,
             "label": label.label,
             "color": color(label.label),
-            "why": reason,
+            "why": None if entry is None else describe_reason(label, entry, job_id),
         }
-        for label, reason in zip(labels, reasons, strict=True)
+        for label, entry in zip(labels, entries, strict=True)
     ]
 
 
@@ -144,10 +145,11 @@ def is_entry_uncertain(entry: Mapping[str, Any]) -> bool:
     return bool(rivals) and score - max(rivals) < CLOSE
 
 
-def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[dict[str, Any] | None]:
+def find_entries(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[Mapping[str, Any] | None]:
     """Return for each label the entry that covers the most of it, None if that is less than half."""
     entries = sorted(report.entries, key=lambda one: int(one["startIndex"]))
-    first, reasons = 0, []
+    first = 0
+    found: list[Mapping[str, Any] | None] = []
     for label in labels:
         while first < len(entries) and entries[first]["endIndex"] < label.start_index:
             first += 1
@@ -160,29 +162,36 @@ def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> lis
             if common > most:
                 most, covering = common, entry
         is_enough = 2 * most >= label.end_index - label.start_index + 1
-        reasons.append(_describe_reason(label, covering, report.job_id) if covering and is_enough else None)
-    return reasons
+        found.append(covering if is_enough else None)
+    return found
 
 
-def _describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
+def describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
     """Return an entry for the page. `was` is the label that the job found, if it is another one."""
     pairs = entry.get("runnersUp")
     runners_up = [
         {"label": str(pair[0]), "score": pair[1]}
         for pair in (pairs if isinstance(pairs, list) else ())
-        if isinstance(pair, list) and len(pair) == 2 and _as_number(pair[1]) is not None
+        if isinstance(pair, list) and len(pair) == 2 and as_number(pair[1]) is not None
     ]
     return {
         "job": job_id,
         "was": entry["label"] if entry["label"] != label.label else None,
         "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
-        "score": _as_number(entry.get("score")),
-        "margin": _as_number(entry.get("margin")),
+        "score": as_number(entry.get("score")),
+        "margin": as_number(entry.get("margin")),
         "runnersUp": runners_up[:MOST_RUNNERS_UP],
-        "loudness": _as_number(entry.get("loudnessDbfs")),
+        "loudness": as_number(entry.get("loudnessDbfs")),
         "windows": _as_count(entry.get("windows")),
         "agreeing": _as_count(entry.get("agreeing")),
     }
+
+
+def as_number(value: object) -> float | None:
+    """Return a finite number that a block reported; None if it isn't one."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
 
 
 def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> int:
@@ -208,12 +217,6 @@ def _is_current(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> 
     if not isinstance(start, int) or not isinstance(end, int):
         return False
     return any(one.start_index <= start and end <= one.end_index and one.label == entry.get("label") for one in labels)
-
-
-def _as_number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
 
 
 def _as_count(value: object) -> int | None:
