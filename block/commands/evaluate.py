@@ -32,6 +32,7 @@ from block.evaluation.text_report import format_metrics, list_files
 from block.folder.listing import check_any_recording, find_recordings, name_uniquely, show_path
 from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
+from block.folder.project_colors import read_project_colors
 from block.folder.source import warn_without_decoder
 from block.formatting import count, make_printable, print_warning
 from block.labeling.job import Job, format_labels
@@ -204,7 +205,7 @@ def _report_metrics(
         for choose in (find_mistakes, find_least_certain)
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
-    _write(out, render_report(evaluation, mistakes, uncertain), as_json(evaluation))
+    _write(out, render_report(evaluation, mistakes, uncertain, read_project_colors(root)), as_json(evaluation))
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from block.evaluation import charts, formatting
@@ -12,6 +13,7 @@ from block.evaluation.agreement import Agreement
 from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
 from block.formatting import count
+from block.palette import GRAY, assign_colors, format_css
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,8 +28,14 @@ class CurvePair:
     histogram: charts.Histogram
 
 
-def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain: Sequence[Moment]) -> str:
-    """Return the report as HTML."""
+def render_report(
+    evaluation: Evaluation,
+    mistakes: Sequence[Moment],
+    uncertain: Sequence[Moment],
+    project_colors: Mapping[str, int] = MappingProxyType({}),
+) -> str:
+    """Return the report as HTML. Labels have the colors that the local Studio's project has given them, if any."""
+    names = [target.name for target in evaluation.ground_truth.targets]
     page = load_environment().get_template("report.html")
     return page.render(
         facts=evaluation.facts,
@@ -35,6 +43,7 @@ def render_report(evaluation: Evaluation, mistakes: Sequence[Moment], uncertain:
         curve_pairs=_draw_curves(evaluation),
         most_confident_mistakes=mistakes,
         least_certain=uncertain,
+        colors=assign_colors(names, evaluation.first.settings.other_label, project_colors),
     )
 
 
@@ -61,6 +70,7 @@ def _draw_curves(evaluation: Evaluation) -> list[CurvePair]:
 def load_environment() -> jinja2.Environment:
     """Return the Jinja environment of the templates. It escapes all values, so that text never becomes markup."""
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("block.evaluation"),
@@ -70,15 +80,22 @@ def load_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+
+    @jinja2.pass_context
+    def draw_swatch(context: jinja2.runtime.Context, label: str) -> Markup:
+        return Markup('<span class="swatch c{}"></span>{}').format(context["colors"].get(label, GRAY), label)
+
     environment.filters |= {
         "axes": charts.draw_axes,
         "completeness": formatting.describe_completeness,
         "coordinate": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
         "count_of": count,
+        "swatch": draw_swatch,
         "interval": formatting.format_interval,
         "number": formatting.format_number,
         "signed": formatting.format_change,
         "signed_interval": formatting.format_change_interval,
         "threshold_list": formatting.format_thresholds,
     }
+    environment.globals["label_css"] = format_css()
     return environment

@@ -21,7 +21,8 @@ from block.local_studio.data.verdicts import (
     VerdictStore,
 )
 from block.local_studio.jobs.store import PREVIEW, JobStore
-from block.local_studio.web.label_colors import COLORS, GRAY, LabelColors
+from block.local_studio.web.label_colors import LabelColors
+from block.palette import COLORS, GRAY
 from tests.local_studio.conftest import Studio, add_recording
 
 JOB = 7
@@ -195,7 +196,7 @@ def test_a_decision_on_a_whole_recording_is_not_undone_over_later_changes(projec
     whole_decision(project, sample_id, kind)
     if kind == DROPPED:
         project.store.propose(Proposal(JOB + 1, sample_id, ProposedChanges(label="x")))
-        undo_of(project, sample_id)  # another job's proposal is no obstacle
+        undo_of(project, sample_id)  # another job's proposal doesn't matter
         assert [len(project.store.proposals(job)) for job in (JOB, JOB + 1)] == [1, 1]
         return
     project.store.set_structured_labels(sample_id, whole("later"))
