@@ -17,6 +17,7 @@ from torch import Tensor
 from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
 from block.labeling.audit import BLOCK_WINDOWS
+from block.labeling.interfaces import Batch
 from block.labeling.labeler import ExactLabeler
 from block.labeling.run import Run
 from block.labels import parse_labels
@@ -137,7 +138,7 @@ class Counter:
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.failure = self.failure or reason
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
         pass
 
 

@@ -86,6 +86,7 @@ class Driver:
         for report in _read_reports(self._make_dataset(list(left.values()))):
             started = time.perf_counter()
             self.has_fallen_back = self.has_fallen_back or report.has_fallen_back
+            self._pass_on_batches(report)
             for result in report.results:
                 # A portion that lost its worker starts again, so some of its results may come back twice.
                 if left.pop(result.id, None) is not None:
@@ -113,21 +114,24 @@ class Driver:
             self.reporter.report_skipped(result.id, result.reason)
 
     def _pass_on(self, report: Report, keep_s: float) -> None:
-        """Pass on everything in a report except its results, which took `keep_s` seconds to keep."""
+        """Pass on the rest of a report after its results, which took `keep_s` seconds to keep."""
         for text in report.warnings:
             self.progress.warn_once(text)
         for line in report.lines:
             self.progress.say_limited(f"{report.worker}: {line}")
         if report.audit:
             self.audits[report.worker] = report.audit
+        self._throughput.add(report.worker, report.stages, keep_s)
+
+    def _pass_on_batches(self, report: Report) -> None:
+        """Pass on the batches of a report, and the time that workers spent on one-time work."""
         if self._first_work_s is None:
             self._first_work_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
         # Workers start up at the same time, so the run takes longer by their mean startup time.
         self._startup_s[report.worker] = report.startup_s
         startup_s = self._first_work_s + sum(self._startup_s.values()) / len(self._startup_s)
-        for recordings, windows in report.batches:
-            self.reporter.report_batch(recordings, windows, startup_s)
-        self._throughput.add(report.worker, report.stages, keep_s)
+        for batch in report.batches:
+            self.reporter.report_batch(batch, startup_s)
 
     def _make_dataset(self, items: list[WorkItem]) -> Any:
         import pyarrow as pa

@@ -14,7 +14,7 @@ from block.cluster.readers_writer_lock import ReadersWriterLock
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, ReportBuffer, StageTimes
 from block.edge_impulse.retries import RateLimit
 from block.labeling.cached_labeler import CachedLabeler, CompletingLabeler
-from block.labeling.interfaces import LabelerWrapper, RecordingLabeler, Sink, Source
+from block.labeling.interfaces import Batch, LabelerWrapper, RecordingLabeler, Sink, Source
 from block.labeling.run import Run
 from block.model.checkpoint import CheckpointError
 from block.recording import LabeledRecording, Recording
@@ -192,8 +192,8 @@ class _ResultReporter:
         self._portion.buffer.add(stages=StageTimes(recordings=1))
         self.skips[recording_id] = reason
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self._portion.buffer.add(batches=[(recordings, windows)])
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
+        self._portion.buffer.add(batches=[batch])
 
 
 class _WorkerScores:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from block.folder.manifest import FileEntry
+from block.labeling.interfaces import Batch
 from block.recording import LabeledRecording
 from block.score_store import Scored
 from block.settings import EXACT
@@ -61,7 +62,7 @@ class StageTimes:
 class Report:
     """New results of a portion from `worker`, whose name includes its machine.
 
-    `batches` has the number of recordings and windows of each labeled batch; `warnings` and `lines` are for the user.
+    `batches` are those that were labeled; `warnings` and `lines` are for the user.
     `audit` has fast mode's findings so far, and `has_fallen_back` says whether it switched to exact mode. `end_reason`
     says why no worker can label anything more.
     """
@@ -69,7 +70,7 @@ class Report:
     worker: str
     results: list[RecordingResult] = field(default_factory=list)
     stages: StageTimes = field(default_factory=StageTimes)
-    batches: list[tuple[int, int]] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     audit: list[str] = field(default_factory=list)

@@ -35,6 +35,7 @@ from block.evaluation.timelines import find_timelines
 from block.folder.listing import check_any_recording, find_recordings, name_uniquely, show_path
 from block.folder.location import LocalFolder
 from block.folder.output_folder import lock
+from block.folder.project_colors import read_project_colors
 from block.folder.source import warn_without_decoder
 from block.formatting import count, make_printable, print_warning
 from block.labeling.job import Job, format_labels, print_job
@@ -212,7 +213,8 @@ def _report_metrics(
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
     timelines = find_timelines(results, ground_truth, facts.collars)
-    _write(out, render_report(evaluation, mistakes, uncertain, timelines), as_json(evaluation))
+    page = render_report(evaluation, mistakes, uncertain, timelines, read_project_colors(root))
+    _write(out, page, as_json(evaluation))
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 
 

@@ -134,6 +134,7 @@ class FolderJob:
         progress = Progress(len(ids), self.options.verbose, budget=budget)
         progress.failures_in = "failed.csv lists all of them"
         run = FolderRun(self.location, manifest, store, self.stamps, self.options.allow_truncated, fast)
+        progress.expect_sizes({recording_id: run.size(recording_id) for recording_id in ids})
         result = executor.label_folder(run, ids, progress)
         for recording_id in result.summary.not_reached:
             manifest.mark_failed(recording_id, decide.NO_SCORES)

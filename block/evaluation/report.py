@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from block.evaluation import charts, formatting
@@ -13,6 +14,7 @@ from block.evaluation.evaluation import Evaluation, ReportFacts
 from block.evaluation.examples import Moment
 from block.evaluation.timelines import Timelines
 from block.formatting import count
+from block.palette import GRAY, assign_colors, format_css
 
 if TYPE_CHECKING:
     import jinja2
@@ -32,8 +34,10 @@ def render_report(
     mistakes: Sequence[Moment],
     uncertain: Sequence[Moment],
     timelines: Sequence[Timelines] = (),
+    project_colors: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
-    """Return the report as HTML."""
+    """Return the report as HTML. Labels have the colors that the local Studio's project has given them, if any."""
+    names = [target.name for target in evaluation.ground_truth.targets]
     page = load_environment().get_template("report.html")
     return page.render(
         facts=evaluation.facts,
@@ -42,6 +46,7 @@ def render_report(
         most_confident_mistakes=mistakes,
         least_certain=uncertain,
         worst_timelines=timelines,
+        colors=assign_colors(names, evaluation.first.settings.other_label, project_colors),
     )
 
 
@@ -68,6 +73,7 @@ def _draw_curves(evaluation: Evaluation) -> list[CurvePair]:
 def load_environment() -> jinja2.Environment:
     """Return the Jinja environment of the templates. It escapes all values, so that text never becomes markup."""
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("block.evaluation"),
@@ -77,16 +83,23 @@ def load_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+
+    @jinja2.pass_context
+    def draw_swatch(context: jinja2.runtime.Context, label: str) -> Markup:
+        return Markup('<span class="swatch c{}"></span>{}').format(context["colors"].get(label, GRAY), label)
+
     environment.filters |= {
         "axes": charts.draw_axes,
         "collars": formatting.describe_collars,
         "completeness": formatting.describe_completeness,
         "coordinate": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
         "count_of": count,
+        "swatch": draw_swatch,
         "interval": formatting.format_interval,
         "number": formatting.format_number,
         "signed": formatting.format_change,
         "signed_interval": formatting.format_change_interval,
         "threshold_list": formatting.format_thresholds,
     }
+    environment.globals["label_css"] = format_css()
     return environment

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from block.folder.listing import format_path, get_ending
-from block.labeling.interfaces import Reporter
+from block.labeling.interfaces import Batch, Reporter
 from block.recording import LabeledRecording
 from block.runtime.atomic_file import write_atomic
 from block.runtime.regular_file import read_text
@@ -171,5 +171,5 @@ class ManifestReporter:
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.reporter.report_skipped(recording_id, reason)
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.reporter.report_batch(recordings, windows, startup_s)
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
+        self.reporter.report_batch(batch, startup_s)

@@ -100,6 +100,15 @@ class LabelerWrapper:
         return self.labeler.describe_audit()
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Recordings that were labeled together: their ids, the number of their windows, and their length in seconds."""
+
+    ids: tuple[int, ...]
+    windows: int
+    seconds: float
+
+
 class Reporter(Protocol):
     """Receive the result of each recording, from one thread and in the order of the ids, except if one has stalled.
 
@@ -109,8 +118,11 @@ class Reporter(Protocol):
     def report_labeled(self, labeled: LabeledRecording) -> None: ...
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None: ...
     def report_skipped(self, recording_id: int, reason: str) -> None: ...
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        """Note a labeled batch. `startup_s` is the time in seconds that the run has spent so far on one-time work."""
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
+        """Note a labeled batch, before its results are reported.
+
+        `startup_s` is the time in seconds that the run has spent so far on one-time work.
+        """
         ...
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -24,13 +24,14 @@ from block.formatting import (
     list_first,
     make_printable,
 )
-from block.labeling.interfaces import Summary
+from block.labeling.interfaces import Batch, Summary
+from block.labeling.pace import AudioLeft, Pace
 from block.recording import LabeledRecording
 
 LINES_FOR_RECORDINGS = 200
 LINES_FOR_FAILURES = 50
 LINES_FOR_OTHERS = 50
-BATCHES_REMEMBERED = 20
+BAR = "{percentage:3.0f} %|{bar}| {n_fmt}/{total_fmt} recordings [{elapsed}{postfix}]"  # tqdm's estimate counts startup
 REASONS = 20  # for skipping that are counted separately
 REVISE_AFTER_S, REVISE_SHARE = 60.0, 0.25
 
@@ -66,13 +67,19 @@ class Progress:
         self._clock = clock
         self._started = clock()
         self._done = self._batched = self._unlabeled = self._failures = self._limited_lines = 0
-        self._batches: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=BATCHES_REMEMBERED)
+        self._startup_s = 0.0
+        self._pace = Pace(self._started)
+        self._audio = AudioLeft(total, {})
         self._estimate: tuple[float, float] | None = None  # the time of the last one, and the end it gave
         self._skip_reasons: Counter[str] = Counter()
         self._totals: LabelTotals = {}
         self._warned: set[str] = set()
         on_terminal = self.stream.isatty()
-        self._bar = tqdm(total=total, file=self.stream, unit="recording", leave=False) if on_terminal else None
+        self._bar = tqdm(total=total, file=self.stream, leave=False, bar_format=BAR) if on_terminal else None
+
+    def expect_sizes(self, sizes: Mapping[int, int]) -> None:
+        """Use the sizes of files, in bytes by id, for the time left until their lengths are known."""
+        self._audio = AudioLeft(self.total, sizes)
 
     def say(self, line: str) -> None:
         """Print a line, above the progress bar if there is one."""
@@ -107,6 +114,7 @@ class Progress:
     def say_stored_fast(self, recordings: int) -> None:
         """Say that stored scores of `recordings` are computed again, exactly, because fast mode fell back."""
         self.total += recordings
+        self._audio.add(recordings)
         self.say(f"computing {count(recordings, 'recording')} exactly whose stored scores are from fast mode")
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
@@ -116,7 +124,7 @@ class Progress:
             times = labeled.seconds_by_label().items()
             found = ", ".join(f"{make_printable(label)} {seconds:.1f} s" for label, seconds in times)
             self.say(f"{labeled.id} {make_printable(labeled.name)} ({labeled.seconds:.1f} s): {found}")
-        self._advance()
+        self._advance(labeled.id)
 
     def say_totals(self) -> None:
         """Print the segments and the seconds of each label in this run, if it labeled anything."""
@@ -131,13 +139,14 @@ class Progress:
             self.say(f"{who} failed: {make_printable(reason, 300)}")
         if not self.each and self._failures == LINES_FOR_FAILURES:
             self.say(f"further failures are counted but not listed here; {self.failures_in}")
-        self._advance()
+        self._advance(recording_id)
 
     def report_labeled_before(self, number: int, evidence: str) -> None:
         """Report that `number` recordings of the total are already labeled, as `evidence` says."""
         self.say(f"{number:,} of {count(self.total, 'recording')} already labeled, {evidence}")
         self._done += number
         self._unlabeled += number
+        self._audio.add(-number)
         if self._bar is not None:
             self._bar.update(number)
 
@@ -147,25 +156,24 @@ class Progress:
         self._skip_reasons[reason if is_counted else "other reasons"] += 1
         if self.each:
             self.say(f"{recording_id} skipped: {make_printable(reason, 300)}")
-        self._advance()
+        self._advance(recording_id)
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
         """Estimate the time left from the last batches. Print it after the first one and when it changes a lot."""
         now = self._clock()
         is_first = self._batched == 0
-        self._batched += recordings
+        self._batched += len(batch.ids)
+        self._startup_s = startup_s
+        self._audio.label(batch.ids, batch.seconds)
+        self._pace.observe(now - startup_s, self._audio.labeled_s)
         others = self.total - self._batched - self._unlabeled
-        # The rate of the last batches, without one-time work.
-        working_time = now - startup_s
-        before, done = self._batches[0]
-        left_s = max(0.0, working_time - before) / max(1, self._batched - done) * others
-        self._batches.append((working_time, self._batched))
-        if left_s <= 0:
+        left_s = self._estimate_left(now)
+        if not left_s:
             return
         end = now + left_s
         if is_first:
             self.say(
-                f"first batch: {count(windows, 'window')} in {now - self._started:.1f} s; about "
+                f"first batch: {count(batch.windows, 'window')} in {now - self._started:.1f} s; about "
                 f"{format_duration(left_s)} left for {count(others, 'more recording')}"
             )
             self._estimate = (now, end)
@@ -207,14 +215,21 @@ class Progress:
         duration = format_duration(self._clock() - self._started)
         self.say(f"{count(self.total, 'recording')} in {duration}: {', '.join(counts)}")
 
-    def _advance(self) -> None:
-        before, self._done = self._done, self._done + 1
+    def _estimate_left(self, now: float) -> float | None:
+        """Return how many seconds the rest takes, without one-time work; None if that isn't known yet."""
+        return self._pace.estimate(now - self._startup_s, self._audio.seconds)
+
+    def _advance(self, recording_id: int) -> None:
+        before = self._audio.percent
+        self._audio.settle(recording_id)
+        self._done += 1
+        left_s = self._estimate_left(self._clock())
+        left = "" if left_s is None else f", about {format_duration(left_s)} left"
         if self._bar is not None:
+            self._bar.set_postfix_str(f"{format_duration(self._audio.labeled_s)} of audio{left}", refresh=False)
             self._bar.update()
-        elif not self.each and self._done * 100 // self.total > before * 100 // self.total:
-            elapsed = self._clock() - self._started
-            left = elapsed / self._done * (self.total - self._done)
+        elif not self.each and self._audio.percent > before:
             self.say(
-                f"{self._done * 100 // self.total} %: {self._done:,} of {self.total:,} recordings, "
-                f"{self._failures:,} failed, about {format_duration(left)} left"
+                f"{self._audio.percent} %: {self._done:,} of {self.total:,} recordings, "
+                f"{format_duration(self._audio.labeled_s)} of audio, {self._failures:,} failed{left}"
             )

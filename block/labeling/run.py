@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from block.labeling.interfaces import RecordingLabeler, Reporter, Sink, Source, Summary
+from block.labeling.interfaces import Batch, RecordingLabeler, Reporter, Sink, Source, Summary
 from block.labeling.patient_pool import PATIENT, Patience, PatientPool
 from block.labeling.prefetch import MemoryBudget, prefetch
 from block.model.checkpoint import CheckpointError
@@ -221,7 +221,8 @@ class Run:
                 return {batch[0].recording_id: error}
             # One recording made the batch fail. If labeled one by one, the others succeed.
             return {id_: outcome for prepared in batch for id_, outcome in self._run_model([prepared]).items()}
-        self.reporter.report_batch(len(labeled), sum(one.windows for one in labeled), self.labeler.startup_s)
+        windows, seconds = sum(one.windows for one in labeled), sum(one.seconds for one in labeled)
+        self.reporter.report_batch(Batch(tuple(one.id for one in labeled), windows, seconds), self.labeler.startup_s)
         return {one.id: one for one in labeled}
 
     def _count_next_write(self, wait: bool = True) -> bool:

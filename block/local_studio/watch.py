@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from block.folder.project_colors import STATE
 from block.formatting import print_warning
-from block.local_studio.data.project import STATE, LocalProject
+from block.local_studio.data.project import LocalProject
 from block.runtime.regular_file import open_regular
 
 EVERY_S = 5.0  # between two looks at the folder

@@ -14,6 +14,7 @@ from block.cluster.connection import Cluster
 from block.cluster.driver import ROUNDS, Driver
 from block.cluster.report import DONE, FAILED, LABELED, SKIPPED, RecordingResult, Report, StageTimes, pack
 from block.cluster.settings import ClusterSettings
+from block.labeling.interfaces import Batch
 from block.labeling.progress import Progress
 from block.recording import LabeledRecording, Segment
 
@@ -45,8 +46,8 @@ class FakeReporter:
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.reported.append((f"skipped: {reason}", recording_id))
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.batches.append((recordings, windows))
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
+        self.batches.append((len(batch.ids), batch.windows))
 
 
 class Rounds(Driver):
@@ -90,7 +91,7 @@ def test_each_kind_of_result_is_kept_reported_and_counted_in_the_order_of_the_id
     run = driver(
         reporter,
         [
-            Report("b", [outcome(7), outcome(5, FAILED)], StageTimes(recordings=2), [(1, 3)]),
+            Report("b", [outcome(7), outcome(5, FAILED)], StageTimes(recordings=2), [Batch((7,), 3, 1.0)]),
             Report("a", [outcome(4), outcome(9, SKIPPED), outcome(2, DONE)]),
         ],
     )

@@ -115,3 +115,53 @@ def test_a_new_segment_is_drawn_and_saving_closes_the_proposal(windows: Windows)
     assert last == StructuredLabel(VALUES - 1600, VALUES - 1, "click")
     assert windows.project.store.proposals(1) == []
     expect(page.get_by_role("button", name="Accept")).to_have_count(0)
+
+
+def test_decisions_on_a_recordings_page_are_undone_there_and_listed(windows: Windows):
+    propose(windows.project, {1: ["speech", "music"]})
+    page = windows.open("/recordings/1?sort=longest")
+    page.get_by_role("button", name="Accept").click()
+    expect(page.get_by_text("The proposal is accepted")).to_be_visible()
+    assert labels_of(windows.project)[1] == ["speech", "music"]
+    page.get_by_role("button", name="Edit the labels").click()
+    page.locator("#current .segment").first.click()
+    page.get_by_label("Label of the selected segment").fill("whistle")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("The labels are saved")).to_be_visible()
+    windows.inspect(page, "recording-saved")
+    page.reload()
+    page.get_by_text("History (3)").click()
+    history = page.locator("details[open]").get_by_role("listitem")
+    expect(history.first).to_contain_text("a person edited the labels")
+    expect(history.nth(1)).to_contain_text("a person accepted the proposal of job 1")
+    expect(history.nth(2)).to_contain_text("job 1 proposed labels")
+    page.get_by_role("button", name="Undo").last.click()
+    expect(page.get_by_text("Undone: the recording is as it was before.")).to_be_visible()
+    assert labels_of(windows.project)[1] == ["speech", "music"]
+    page.get_by_text("History (2)").click()
+    page.get_by_role("button", name="Undo").last.click()
+    expect(page.get_by_role("button", name="Accept")).to_be_visible()
+    expect(page.get_by_text("History (1)")).to_be_visible()
+    assert labels_of(windows.project)[1] == []
+    assert len(windows.project.store.proposals(1)) == 1
+    assert "sort=longest" in page.url
+
+
+def test_a_decision_in_a_jobs_table_keeps_its_place_and_is_undone_from_there(windows: Windows):
+    propose(windows.project, {one: ["speech"] for one in (1, 2, 3, 4, 5)})
+    before = windows.project.store.proposals(1)
+    page = windows.open("/jobs/1", viewport={"width": 1200, "height": 400})
+    page.get_by_role("button", name="Reject 04.wav").click()
+    expect(page.locator("#proposals tbody tr")).to_have_count(4)
+    page.get_by_role("button", name="Accept 03.wav").click()
+    expect(page.get_by_text("1 proposal accepted.")).to_be_visible()
+    assert page.evaluate("scrollY") > 100
+    undo = page.get_by_role("button", name="Undo")
+    assert undo.evaluate(IN_SIGHT)
+    undo.click()
+    expect(page.locator("#proposals tbody tr")).to_have_count(4)
+    assert labels_of(windows.project)[4] == []
+    page.goto(f"{windows.url}/review?job=1")
+    page.keyboard.press("z")
+    expect(page.locator("#place")).to_have_text("1 of 5")
+    assert windows.project.store.proposals(1) == before

@@ -301,6 +301,54 @@ def test_many_are_accepted_above_a_score_with_the_count_first_and_undo_after(win
     assert labels_of(windows.project) == {1: [], 2: [], 3: [], 4: []}
 
 
+def test_neighbors_with_one_label_are_reviewed_together_or_apart(windows: Windows):
+    propose(windows.project, {1: ["speech", "speech", "music", "speech"]})
+    page = windows.open("/review?order=time")
+    expect(page.locator("#place")).to_have_text("1 of 3")
+    expect(page.locator("#span")).to_have_text("0:00.00–0:00.25")
+    page.get_by_text("Recordings: with proposals").click()
+    page.get_by_label("Neighbors with one label").select_option("apart, as they were scored")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator("#place")).to_have_text("1 of 4")
+    expect(page.locator("#span")).to_have_text("0:00.00–0:00.13")
+    page.keyboard.press("a")
+    expect(page.locator("#span")).to_have_text("0:00.13–0:00.25")
+    page.keyboard.press("3")
+    wait_until_stored(page, windows.project, 2)
+    page.goto(f"{windows.url}/review?order=time")
+    expect(page.locator("#place")).to_have_text("3 of 4")
+    for _ in range(2):
+        page.keyboard.press("a")
+    wait_until_stored(page, windows.project, 4)
+    assert windows.project.sample(1).structured_labels == (
+        StructuredLabel(0, 1999, "speech"),
+        StructuredLabel(2000, 3999, "horn"),
+        StructuredLabel(4000, 5999, "music"),
+        StructuredLabel(6000, 7999, "speech"),
+    )
+
+
+def test_a_review_without_segments_offers_the_next_step_and_no_buttons_for_segments(windows: Windows):
+    page = windows.open("/review")
+    expect(page.get_by_role("heading", name="Nothing to review")).to_be_visible()
+    for name in ("Accept", "Undo", "Play", "Borders", "Skip →"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+    expect(page.locator("#speed")).to_be_hidden()
+    windows.inspect(page, "review-empty")
+    page.get_by_role("link", name="Preview an AI action").click()
+    expect(page.get_by_role("button", name="Preview")).to_be_visible()
+    propose(windows.project, {1: ["speech"]})
+    page.goto(f"{windows.url}/review?search=none")
+    expect(page.get_by_text("No segments match these filters.")).to_be_visible()
+    page.get_by_role("link", name="Review all that is proposed").click()
+    expect(page.locator("#review")).to_have_attribute("data-playing", "true")
+    page.keyboard.press("a")
+    expect(page.get_by_text("The segment has a verdict.")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
 def test_a_recordings_history_says_what_was_decided_and_when(windows: Windows):
     propose(windows.project, {1: ["speech", "music"]})
     page = windows.open("/review?order=time")
@@ -308,7 +356,7 @@ def test_a_recordings_history_says_what_was_decided_and_when(windows: Windows):
     page.keyboard.press("r")
     wait_until_stored(page, windows.project, 2)
     page.goto(f"{windows.url}/recordings/1")
-    page.get_by_text("History (2)").click()
+    page.get_by_text("History (3)").click()
     expect(page.get_by_role("listitem").filter(has_text="a person rejected")).to_contain_text("music → noise")
     expect(page.get_by_role("listitem").filter(has_text="a person accepted")).to_contain_text("proposed by job 1")
     windows.inspect(page, "recording-history")

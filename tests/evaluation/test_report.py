@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import math
@@ -228,6 +229,20 @@ def test_bars_show_shares_of_each_group_with_the_threshold_between_them() -> Non
     threshold = float(re.search(r'<line x1="([\d.]+)"[^>]+class="threshold"', drawn)[1])
     assert float(bars[1][0]) < threshold < float(bars[0][0])
     assert svg("histogram", draw_histogram(truth, np.zeros(16), [0.0, 1.0])).count('class="threshold"') == 2
+
+
+def swatches(page: str) -> dict[str, str]:
+    found = re.findall(r'<span class="swatch (c\d)"></span>([^<]*)', page)
+    assert len({label: color for color, label in found}) == len(set(found))  # one color a label
+    return {html.unescape(label): color for color, label in found}
+
+
+def test_labels_have_the_colors_of_the_project_and_the_other_label_is_gray(found: Evaluation) -> None:
+    colors = swatches(render_report(found, [], []))
+    assert (colors["Speech"], colors["Music"], colors["other"]) == ("c0", "c1", "c8")
+    colors = swatches(render_report(found, [], [], {"Music": 5, "bark": 0}))
+    assert (colors["Music"], colors["Speech"], colors["other"]) == ("c5", "c1", "c8")
+    assert ".c8 { --label: #dddddd;" in render_report(found, [], [])
 
 
 def test_templates_escape_values_but_not_markup() -> None:

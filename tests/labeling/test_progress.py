@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from block.formatting import format_duration
-from block.labeling.interfaces import Summary
+from block.labeling.interfaces import Batch, Summary
 from block.labeling.progress import Progress, TimeBudget
 from block.recording import LabeledRecording, Segment
 
@@ -18,6 +18,11 @@ class Clock:
 def labeled(identity: int, name: str = "dog.wav") -> LabeledRecording:
     segments = (Segment(0, 8000, "speech", 0.9), Segment(8000, 24000, "other", 0.1), Segment(24000, 32000, "speech", 1))
     return LabeledRecording(identity, name, 32000, 2.0, segments, 4)
+
+
+def batch(recordings: int, windows: int, seconds: float = 20.0) -> Batch:
+    """Return a batch of recordings that are never reported one by one; `seconds` is the length of each."""
+    return Batch(tuple(range(-recordings, 0)), windows, recordings * seconds)
 
 
 def job_log(total: int, failures: int = 0, verbose: bool = False) -> list[str]:
@@ -106,9 +111,9 @@ def test_after_the_first_batch_the_time_left_is_estimated() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
     clock.now = 30.0
-    progress.report_batch(5, 20, 0.0)
+    progress.report_batch(batch(5, 20), 0.0)
     clock.now = 60.0
-    progress.report_batch(5, 20, 0.0)
+    progress.report_batch(batch(5, 20), 0.0)
     assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min left for 95 more recordings\n"
 
 
@@ -117,11 +122,11 @@ def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -
     progress = Progress(1000, False, stream, clock)
     for _ in range(60):
         clock.now += 2.0
-        progress.report_batch(5, 20, 0.0)
+        progress.report_batch(batch(5, 20), 0.0)
     assert stream.getvalue().count("\n") == 1
     for _ in range(60):
         clock.now += 20.0
-        progress.report_batch(5, 20, 0.0)
+        progress.report_batch(batch(5, 20), 0.0)
     lines = stream.getvalue().splitlines()
     assert 2 <= len(lines) <= 8
     assert all(line.startswith("new estimate: about ") for line in lines[1:])
@@ -134,8 +139,35 @@ def test_the_estimate_ignores_one_time_work_and_failed_recordings() -> None:
     for recording in range(10):
         progress.report_failed(recording, "it is empty")
     clock.now = 130.0
-    progress.report_batch(10, 500, 100.0)  # 3 s per recording after the audit
+    progress.report_batch(batch(10, 500), 100.0)  # 3 s per recording after the audit
     assert "about 4 min left for 80 more recordings" in stream.getvalue()
+
+
+def test_the_estimate_and_the_percentage_are_by_audio_and_not_by_recordings() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(300, False, stream, clock)
+    progress.expect_sizes({0: 701_000, **dict.fromkeys(range(1, 300), 1000)})
+    clock.now = 110.0
+    progress.report_batch(Batch((1, 2, 3, 4, 5), 5, 10.0), 100.0)  # the model took 100 s to load
+    for identity in range(1, 6):
+        progress.report_labeled(labeled(identity))
+    assert "first batch: 5 windows in 110.0 s; about 33 min left for 295 more recordings" in stream.getvalue()
+    assert "%:" not in stream.getvalue()  # half a percent
+    clock.now = 820.0
+    progress.report_batch(Batch((0,), 351, 1402.0), 100.0)
+    progress.report_labeled(labeled(0))
+    last = stream.getvalue().splitlines()[-1]
+    assert last == "70 %: 6 of 300 recordings, 24 min of audio, 0 failed, about 5 min left"
+
+
+def test_a_failure_after_labeling_is_left_out_of_the_time_left_once() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(300, False, stream, clock)
+    clock.now = 10.0
+    progress.report_batch(Batch((1, 2, 3), 6, 30.0), 0.0)
+    for identity in (1, 2, 3):
+        progress.report_failed(identity, "its labels can't be written")
+    assert stream.getvalue().splitlines()[-1] == "1 %: 3 of 300 recordings, 30 s of audio, 3 failed, about 16 min left"
 
 
 def test_the_estimate_counts_a_skipped_recording_once() -> None:
@@ -144,7 +176,7 @@ def test_the_estimate_counts_a_skipped_recording_once() -> None:
     for recording in range(10):
         progress.report_skipped(recording, "it is disabled")
     clock.now = 30.0
-    progress.report_batch(10, 500, 0.0)
+    progress.report_batch(batch(10, 500), 0.0)
     assert "about 4 min left for 80 more recordings" in stream.getvalue()
 
 
@@ -153,7 +185,7 @@ def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> 
     progress = Progress(1000, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast", "a GPU"]))
     for _ in range(3):
         clock.now += 10.0
-        progress.report_batch(1, 5, 0.0)
+        progress.report_batch(batch(1, 5), 0.0)
     warnings = [line for line in stream.getvalue().splitlines() if line.startswith("warning")]
     assert warnings == [
         "warning: at this rate, the run will take longer than --max-hours 1; to make it faster, use "
@@ -162,7 +194,7 @@ def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> 
     stream = io.StringIO()
     progress = Progress(100, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast"]))
     clock.now += 10.0
-    progress.report_batch(1, 5, 0.0)
+    progress.report_batch(batch(1, 5), 0.0)
     assert "max-hours" not in stream.getvalue()
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from block.labeling.interfaces import Summary
+from block.labeling.interfaces import Batch, Summary
 from block.labeling.patient_pool import STRICT, Patience
 from block.labeling.run import GROUP_RECORDINGS, Run
 from block.model.checkpoint import CheckpointError
@@ -103,8 +103,8 @@ class Told:
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.lines.append(("skipped", recording_id, reason))
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.batches.append((recordings, windows))
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
+        self.batches.append((len(batch.ids), batch.windows))
 
 
 def run(studio: FakeStudio, labeler: FakeLabeler, ids: list[int]) -> tuple[Summary, Told]:

@@ -26,7 +26,7 @@ from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile, parse_line
 from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.form import check_form
-from block.local_studio.jobs.jobs import BusyError, Jobs, Pace, StartError
+from block.local_studio.jobs.jobs import BusyError, Jobs, StartError
 from block.local_studio.jobs.log import LogWriter, read_end, read_part, strip_escapes
 from block.local_studio.jobs.process import end_orphan
 from block.local_studio.jobs.store import CANCELED, FAILED, FINISHED, INTERRUPTED, PREVIEW, RUN, StudioJob
@@ -380,15 +380,3 @@ def test_the_end_of_a_log_is_its_last_thousand_lines(tmp_path: Path):
 
 def test_terminal_sequences_are_removed_from_the_log():
     assert strip_escapes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07\r10 %\r\n\x00\xff") == "red \n10 %\n��"
-
-
-def test_the_time_left_is_measured_from_the_first_recording_on():
-    pace = Pace()
-    assert pace.estimate(60.0, 100.0) is None
-    pace.observe(60.0, 10.0)  # a minute to start, and one recording of ten seconds
-    assert pace.estimate(60.0, 100.0) is None
-    pace.observe(61.0, 10.0)
-    pace.observe(64.0, 30.0)
-    assert pace.estimate(64.0, 100.0) == pytest.approx(14.0)
-    assert pace.estimate(66.0, 100.0) == pytest.approx(12.0)
-    assert pace.estimate(99.0, 100.0) == 0

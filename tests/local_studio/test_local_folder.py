@@ -11,8 +11,9 @@ import pytest
 
 from block.audio import ENDINGS
 from block.folder import listing
+from block.folder.project_colors import DATABASE
 from block.local_studio.data import folder
-from block.local_studio.data.project import DATABASE, LocalProject
+from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel, fit_labels
 from block.local_studio.data.store import ProjectError
 from tests.local_studio.conftest import add_recording, audio_file_of

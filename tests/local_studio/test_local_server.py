@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from block.commands import studio as studio_command
+from block.folder.project_colors import DATABASE
 from block.local_studio import server
-from block.local_studio.data.project import DATABASE
 
 MakeWav = Callable[..., bytes]
 COMMAND = [

@@ -13,19 +13,22 @@ import pytest
 import requests
 
 from block.edge_impulse.label_owner import ANNOUNCED, NOT_OURS, SEGMENTS, fingerprint
+from block.folder.project_colors import DATABASE
 from block.labeling.job import LABELED_BY
 from block.local_studio.address import Address
 from block.local_studio.api import assumptions, reads, writes
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
+from block.local_studio.data.store import SampleStore
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.store import PREVIEW, JobStore
 from block.local_studio.server import running
-from block.local_studio.web import label_colors, template_filters
+from block.local_studio.web import template_filters
 from block.local_studio.web.list_page import LONGEST_IDS, list_values
 from block.local_studio.web.recordings_list import Filter, RecordingRow, RowCache, find_labeler, natural_key
 from block.local_studio.web.segments import is_entry_uncertain
 from block.local_studio.web.selection import format_ids
+from block.palette import COLORS, PALETTE
 from tests.local_studio.conftest import add_recording, add_recordings, make_audio_bytes
 
 TEXTS = (
@@ -38,6 +41,9 @@ TEXTS = (
     "&lt;b&gt;",
 )
 DISGUISES = "\u202e\u2028\x00\x1b"
+
+INKS = ("ink", "dim", "accent", "good", "warn", "bad")
+SPECIAL_INKS = [("ink", "wash"), ("on-accent", "accent"), ("bad", "bad-wash")]
 
 
 @dataclass(frozen=True)
@@ -302,19 +308,24 @@ def test_the_pages_have_no_inline_style_or_script(pages: Pages) -> None:
             pages.get(f"/static/{name}")
 
 
-def test_a_thousand_recordings_take_three_queries(project: LocalProject) -> None:
+def test_a_thousand_recordings_take_three_queries_and_none_until_something_changes(project: LocalProject) -> None:
     store = project.store
     labels = [StructuredLabel(100 * i, 100 * i + 99, label) for i, label in enumerate(("dog", "rain", "dog"))]
     add_recordings(project, 1000, make_audio_bytes(300, 100), structured_labels=labels)
     with running(project) as address:
-        requests.get(f"{address.url}/", timeout=10)  # chooses the colors of the labels, once
+        for _ in range(2):
+            requests.get(f"{address.url}/", timeout=10)  # the first one chooses the colors of the labels
         queries: list[str] = []
         store._db.set_trace_callback(queries.append)
         page = requests.get(f"{address.url}/", timeout=10).text
+        assert [query for query in queries if "SELECT" in query] == []
+        store.set_label(1, "bark")
+        queries.clear()
+        requests.get(f"{address.url}/", timeout=10)
         store._db.set_trace_callback(None)
     assert "<b>1000</b> recordings" in page
     assert page.count('name="id"') == 200
-    assert len(queries) == 3, queries
+    assert len([query for query in queries if "SELECT" in query]) == 3, queries
 
 
 def test_cached_rows_follow_every_change(project: LocalProject) -> None:
@@ -336,6 +347,11 @@ def test_cached_rows_follow_every_change(project: LocalProject) -> None:
     assert cache.load()[0].job_id == job.id
     project.store.reject(job.id, first)
     assert cache.load()[0].job_id is None
+    other = SampleStore(project.root / DATABASE)
+    other.set_label(second, "of another server")
+    other.close()
+    assert cache.load()[1].sample.label == "of another server"
+    assert cache.load() is cache.load()
     project.store._db.execute("UPDATE samples SET is_missing = 1 WHERE id = ?", (first,))
     assert [row.sample.id for row in cache.load()] == [second]
 
@@ -372,28 +388,35 @@ def test_code_in_docstrings_is_escaped_and_formatted() -> None:
     assert str(template_filters.mark_code("a `<b>` & ``c``")) == "a <code>&lt;b&gt;</code> &amp; <code>c</code>"
 
 
-def test_both_dark_themes_are_the_same_and_every_label_has_a_color() -> None:
-    css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
-    blocks = re.findall(r"\{([^{}]*color-scheme: dark[^{}]*)\}", css)
+def read_style_sheet() -> str:
+    return (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
+
+
+def test_both_dark_themes_are_the_same_and_every_label_has_a_color(pages: Pages) -> None:
+    blocks = re.findall(r"\{([^{}]*color-scheme: dark[^{}]*)\}", read_style_sheet())
     assert len(blocks) == 2
     assert len({" ".join(block.split()) for block in blocks}) == 1
-    for i in range(label_colors.COLORS + 1):
-        assert f".c{i} {{ --label: var(--c{i}); --edge: var(--e{i}); --swatch: " in css
-    assert not re.search(r"url\(|@import|https?:", css)
+    css = pages.get("/static/labels.css")
+    for i in range(COLORS + 1):
+        assert len(re.findall(rf"\.c{i} {{ --label: #\w+; --edge: #\w+;", css)) == 3
+    assert not re.search(r"url\(|@import|https?:", css + read_style_sheet())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_and_edges_have_enough_contrast(theme: str) -> None:
-    css = (Path(template_filters.__file__).parent / "static" / "studio.css").read_text(encoding="utf-8")
-    block = next(one for one in re.findall(r"\{([^{}]*)\}", css) if f"color-scheme: {theme};" in one)
+    block = next(one for one in re.findall(r"\{([^{}]*)\}", read_style_sheet()) if f"color-scheme: {theme};" in one)
     colors = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6});", block))
     grounds = ("paper", "sheet", "well", "wash")
-    pairs = [(text, ground) for text in ("ink", "dim", "accent", "good", "warn", "bad") for ground in grounds[:3]]
-    pairs += [("ink", f"c{i}") for i in range(9)] + [("ink", "wash"), ("on-accent", "accent"), ("bad", "bad-wash")]
+    fills = [one.fill if theme == "light" else one.dark_fill for one in PALETTE]
+    edges = [one.edge if theme == "light" else one.dark_edge for one in PALETTE]
+    pairs = [(colors[text], colors[ground]) for text in INKS for ground in grounds[:3]]
+    pairs += [(colors["ink"], fill) for fill in fills]
+    pairs += [(colors[text], colors[ground]) for text, ground in SPECIAL_INKS]
     for text, ground in pairs:
-        assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
-    for line, ground in [(f"e{i}", ground) for i in range(9) for ground in grounds] + [("rule", "sheet")]:
-        assert contrast(colors[line], colors[ground]) >= 3, (line, ground)
+        assert contrast(text, ground) >= 4.5, (text, ground)
+    for line, ground in [(edge, colors[ground]) for edge in edges for ground in grounds]:
+        assert contrast(line, ground) >= 3, (line, ground)
+    assert contrast(colors["rule"], colors["sheet"]) >= 3
 
 
 def contrast(one: str, other: str) -> float:

@@ -8,9 +8,21 @@ from block.local_studio.data.painting import paint, subtract
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.data.store import StaleError
-from block.local_studio.data.verdicts import ACCEPTED, LABELED, NO_JOB, REJECTED, BorderMove, Verdict, VerdictStore
+from block.local_studio.data.verdicts import (
+    ACCEPTED,
+    DROPPED,
+    EDITED,
+    LABELED,
+    NO_JOB,
+    REJECTED,
+    TOOK,
+    BorderMove,
+    Verdict,
+    VerdictStore,
+)
 from block.local_studio.jobs.store import PREVIEW, JobStore
-from block.local_studio.web.label_colors import COLORS, GRAY, LabelColors
+from block.local_studio.web.label_colors import LabelColors
+from block.palette import COLORS, GRAY
 from tests.local_studio.conftest import Studio, add_recording
 
 JOB = 7
@@ -127,6 +139,100 @@ def test_a_verdict_is_not_undone_over_labels_that_changed_since(project: LocalPr
     with pytest.raises(StaleError):
         VerdictStore(project.store).undo()
     assert project.sample(sample_id).structured_labels == whole("mine")
+
+
+def whole_decision(project: LocalProject, sample_id: int, kind: str, job: int = JOB) -> None:
+    sample, store = project.sample(sample_id), project.store
+    acts = {
+        TOOK: lambda: store.accept(job, sample_id, sample.revision),
+        DROPPED: lambda: store.reject(job, sample_id),
+        EDITED: lambda: store.set_by_hand(sample_id, whole("mine"), sample.revision),
+    }
+    VerdictStore(store).decide_whole(kind, NO_JOB if kind == EDITED else job, sample, acts[kind])
+
+
+def undo_of(project: LocalProject, sample_id: int) -> None:
+    verdicts = VerdictStore(project.store)
+    verdicts.undo_sample(sample_id, verdicts.find_newest(sample_id)[0])
+
+
+@pytest.mark.parametrize("kind", [TOOK, DROPPED, EDITED])
+def test_a_decision_on_a_whole_recording_is_undone_and_then_the_verdicts_before_it(project: LocalProject, kind: str):
+    sample_id = propose(project)
+    sample, proposals = project.sample(sample_id), project.store.proposals(JOB)
+    decide(project, sample_id, ABA[1], "c")
+    partly = project.store.proposals(JOB)
+    whole_decision(project, sample_id, kind)
+    assert project.store.proposals(JOB) == []
+    undo_of(project, sample_id)
+    found = project.sample(sample_id)
+    assert (found.structured_labels, found.metadata) == (sample.structured_labels, sample.metadata)
+    assert project.store.proposals(JOB) == partly
+    undo_of(project, sample_id)
+    assert project.store.proposals(JOB) == proposals
+    assert VerdictStore(project.store).find_newest(sample_id) == (0, 0)
+
+
+def test_edits_are_undone_one_after_the_other_and_listed_in_the_history(project: LocalProject):
+    sample_id = add_recording(project, structured_labels=ABA, metadata={"labeled_by": "toy"})
+    whole_decision(project, sample_id, EDITED)
+    project.store.set_label(sample_id, "other column")
+    revision = project.sample(sample_id).revision
+    VerdictStore(project.store).decide_whole(
+        EDITED, NO_JOB, project.sample(sample_id), lambda: project.store.set_by_hand(sample_id, whole("b"), revision)
+    )
+    history = VerdictStore(project.store).list_history(sample_id, 10)
+    assert [verdict.kind for _, verdict in history] == [EDITED, EDITED]
+    undo_of(project, sample_id)
+    assert project.sample(sample_id).structured_labels == whole("mine")
+    undo_of(project, sample_id)
+    found = project.sample(sample_id)
+    assert (found.structured_labels, found.metadata, found.label) == (ABA, {"labeled_by": "toy"}, "other column")
+
+
+@pytest.mark.parametrize("kind", [TOOK, DROPPED, EDITED])
+def test_a_decision_on_a_whole_recording_is_not_undone_over_later_changes(project: LocalProject, kind: str):
+    sample_id = propose(project)
+    whole_decision(project, sample_id, kind)
+    if kind == DROPPED:
+        project.store.propose(Proposal(JOB + 1, sample_id, ProposedChanges(label="x")))
+        undo_of(project, sample_id)  # another job's proposal doesn't matter
+        assert [len(project.store.proposals(job)) for job in (JOB, JOB + 1)] == [1, 1]
+        return
+    project.store.set_structured_labels(sample_id, whole("later"))
+    with pytest.raises(StaleError):
+        undo_of(project, sample_id)
+    assert project.sample(sample_id).structured_labels == whole("later")
+
+
+def test_only_the_newest_verdict_on_a_recording_is_undone_there(project: LocalProject):
+    first, second = propose(project), propose(project)
+    whole_decision(project, first, TOOK)
+    (batch, _) = VerdictStore(project.store).find_newest(first)
+    whole_decision(project, second, TOOK)
+    whole_decision(project, first, EDITED)
+    with pytest.raises(StaleError):
+        VerdictStore(project.store).undo_sample(first, batch)
+    undo_of(project, first)
+    undo_of(project, first)
+    assert project.sample(first).structured_labels is None
+    assert project.sample(second).structured_labels == ABA
+    assert [one.sample_id for one in VerdictStore(project.store).undo(JOB)] == [second]
+
+
+def test_a_decision_that_changes_nothing_is_nothing_to_undo(project: LocalProject):
+    sample_id = add_recording(project)
+    whole_decision(project, sample_id, DROPPED)
+    assert VerdictStore(project.store).find_newest(sample_id) == (0, 0)
+
+
+def test_a_refused_decision_stores_nothing(project: LocalProject):
+    sample_id = propose(project)
+    store = project.store
+    with pytest.raises(StaleError):
+        VerdictStore(store).decide_whole(TOOK, JOB, project.sample(sample_id), lambda: store.accept(JOB, sample_id, 99))
+    assert len(store.proposals(JOB)) == 1
+    assert VerdictStore(store).list_history(sample_id, 10) == []
 
 
 def test_each_label_of_a_project_keeps_a_color_of_its_own_and_other_labels_are_gray(project: LocalProject):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from block.local_studio.data.sample import StructuredLabel
 
@@ -34,6 +34,15 @@ def paint(labels: Sequence[StructuredLabel], new: Iterable[StructuredLabel]) -> 
         end = painted[-1].end_index
         painted = [*cut(painted, 0, one.start_index - 1), one, *cut(painted, one.end_index + 1, end)]
     return merge(painted)
+
+
+def keeps(new: Sequence[StructuredLabel], labels: Iterable[StructuredLabel], gaps: Collection[str]) -> bool:
+    """Return True if `new` leaves each of `labels` as it is, except those named in `gaps`."""
+    return all(
+        {found.label for found in cut(new, one.start_index, one.end_index)} == {one.label}
+        for one in labels
+        if one.label not in gaps
+    )
 
 
 def subtract(labels: Iterable[StructuredLabel], covered: Iterable[tuple[int, int]]) -> list[StructuredLabel]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from block.folder.listing import FileStamp, show_path
+from block.folder.project_colors import DATABASE, STATE
 from block.local_studio.data import folder
 from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
@@ -23,8 +24,6 @@ from block.recording import RecordingError
 from block.runtime.limits import THREADS
 from block.runtime.links import find_link_out
 
-STATE = ".local-studio"  # how the names of all begin that a local Studio writes into a folder
-DATABASE = f"{STATE}.sqlite3"
 PROJECT_ID = 1
 Result = TypeVar("Result")
 

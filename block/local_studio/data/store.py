@@ -204,12 +204,13 @@ class SampleStore:
             db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", values)
             self._settle_verdicts(proposal.job_id, proposal.sample_id)
 
-    def proposals(self, job_id: int) -> list[Proposal]:
-        """Return what a job proposes for samples whose file exists, sorted by sample id."""
+    def proposals(self, job_id: int, limit: int = -1) -> list[Proposal]:
+        """Return what a job proposes for samples whose file exists, sorted by sample id; at most `limit` if not -1."""
         found = self.read(
             "SELECT sample_id, changes FROM proposals JOIN samples ON samples.id = sample_id "
-            "WHERE job_id = ? AND NOT is_missing ORDER BY sample_id",
+            "WHERE job_id = ? AND NOT is_missing ORDER BY sample_id LIMIT ?",
             job_id,
+            limit,
         )
         return [Proposal(job_id, row["sample_id"], rows.parse_changes(row["changes"])) for row in found]
 
@@ -220,7 +221,11 @@ class SampleStore:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all or nothing. Within another transaction of this thread, this is a part of that one."""
         with self._lock:
+            if self._db.in_transaction:
+                yield self._db
+                return
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -229,6 +234,12 @@ class SampleStore:
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    def version(self) -> tuple[int, int]:
+        """Return what differs whenever this connection or another one has changed the database."""
+        with self._lock:
+            ((others,),) = self._db.execute("PRAGMA data_version").fetchall()
+            return int(others), self._db.total_changes
 
     def read(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from block.local_studio.data import rows
 from block.local_studio.data.painting import cut, merge, paint, subtract
-from block.local_studio.data.sample import StructuredLabel
+from block.local_studio.data.sample import LocalSample, StructuredLabel
+from block.local_studio.data.sample_state import COLUMNS, SampleState, can_go_back, go_back, write_columns
 from block.local_studio.data.store import BY_HAND, SampleStore, StaleError
 
 NO_JOB = 0  # the job of verdicts on labels that a recording already has
@@ -23,19 +24,20 @@ ACCEPTED, REJECTED, LABELED, MOVED = KINDS = ("accepted", "rejected", "labeled",
 # What a person did with many segments at once, without hearing each: labels that are accepted so stay the block's, and
 # of a discarded proposal nothing is left. Both have empty labels.
 IN_BULK, DISCARDED = "accepted in bulk", "discarded"
-COLUMNS = ("label", "is_disabled", "metadata", "structured_labels")  # of a sample, that verdicts change
-NEWEST = """
-    SELECT * FROM verdicts WHERE batch = (
-        SELECT MAX(batch) FROM verdicts WHERE batch > 0 AND ?1 IN (job_id, 0)
-    ) ORDER BY id DESC
-"""
+# What a person did with a whole recording, outside of a review. Both labels are empty.
+TOOK, DROPPED, EDITED = WHOLE = ("accepted the proposal", "rejected the proposal", "edited the labels")
+NEWEST = "SELECT MAX(batch) FROM verdicts WHERE batch > 0 AND ?1 IN (job_id, 0)"
+NEWEST_OF_SAMPLE = "SELECT MAX(batch) FROM verdicts WHERE batch > 0 AND sample_id = ?"
+OF_BATCH = "SELECT * FROM verdicts WHERE batch = ? ORDER BY id DESC"
+NEXT_BATCH = "SELECT 1 + COALESCE(MAX(batch), 0) FROM verdicts"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A person's label for the values `start` … `end` - 1 of a sample, which had the label `was`.
 
-    `job_id` is the job that proposed `was`, or NO_JOB. `kind` is one of KINDS, IN_BULK or DISCARDED.
+    `job_id` is the job that proposed `was`, or NO_JOB. `kind` is one of KINDS or WHOLE, IN_BULK or DISCARDED.
     """
 
     job_id: int
@@ -75,16 +77,24 @@ class VerdictStore:
         `move` is for a single verdict. Raise StaleError, and store nothing, if a segment no longer has the label `was`.
         """
         with self._store.transaction() as db:
-            (batch,) = db.execute("SELECT 1 + COALESCE(MAX(batch), 0) FROM verdicts").fetchone()
+            (batch,) = db.execute(NEXT_BATCH).fetchone()
             for verdict in verdicts:
                 before = self._apply(db, verdict, move or BorderMove(verdict.start, verdict.end, ""))
-                values = (*vars(verdict).values(), batch, rows.now(), rows.dump(before))
-                db.execute(
-                    'INSERT INTO verdicts (job_id, sample_id, "start", "end", label, was, kind, batch, decided, before)'
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    values,
-                )
+                _insert(db, verdict, batch, before)
         return int(batch)
+
+    def decide_whole(self, kind: str, job_id: int, sample: LocalSample, act: Callable[[], Result]) -> Result:
+        """Do `act`, which changes the labels of a whole sample or its proposals, so that it can be undone.
+
+        `kind` is one of WHOLE. Return what `act` returns, and store nothing if it raises.
+        """
+        with self._store.transaction() as db:
+            (batch,) = db.execute(NEXT_BATCH).fetchone()
+            before = SampleState.read(db, sample.id)
+            result = act()
+            if change := before.describe_change(SampleState.read(db, sample.id)):
+                _insert(db, Verdict(job_id, sample.id, 0, sample.values_count, "", "", kind), batch, change)
+        return result
 
     def undo(self, job_id: int = NO_JOB) -> list[Verdict]:
         """Undo the newest verdict, of a job if one is given, with those that were stored together with it.
@@ -92,8 +102,27 @@ class VerdictStore:
         Return what was undone; nothing if there was nothing. Raise StaleError, and undo nothing, if a recording has
         been changed since.
         """
+        return self._undo(NEWEST, job_id)
+
+    def undo_sample(self, sample_id: int, batch: int) -> list[Verdict]:
+        """Undo the newest verdict on a sample, as `undo` does. Raise StaleError if it isn't of this batch."""
+        with self._store.transaction():
+            if self.find_newest(sample_id)[0] != batch:
+                raise StaleError
+            return self._undo(NEWEST_OF_SAMPLE, sample_id)
+
+    def find_newest(self, sample_id: int) -> tuple[int, int]:
+        """Return the batch of the newest verdict on a sample that can be undone, and how many samples it is about.
+
+        Both are 0 if there is none.
+        """
+        ((batch,),) = self._store.read(NEWEST_OF_SAMPLE, sample_id)
+        return batch or 0, len({row["sample_id"] for row in self._store.read(OF_BATCH, batch)})
+
+    def _undo(self, newest: str, key: int) -> list[Verdict]:
         with self._store.transaction() as db:
-            found = db.execute(NEWEST, (job_id,)).fetchall()
+            (batch,) = db.execute(newest, (key,)).fetchone()
+            found = db.execute(OF_BATCH, (batch,)).fetchall()
             for row in found:
                 self._revert(db, _verdict_of(row), json.loads(row["before"]))
                 db.execute("DELETE FROM verdicts WHERE id = ?", (row["id"],))
@@ -132,13 +161,13 @@ class VerdictStore:
         painted = paint(labels, new)
         if proposal is None:
             before["metadata"] = sample["metadata"]
-            _write_sample(db, sample, structured_labels=rows.dump_labels(painted), metadata=_mark_as_hand(sample))
+            write_columns(db, sample["id"], structured_labels=rows.dump_labels(painted), metadata=_mark_as_hand(sample))
         elif self._is_complete(verdict, labels):
             before |= {"sample": {column: sample[column] for column in COLUMNS}, "proposal": proposal}
             changes = rows.parse_changes(rows.dump(proposal))
-            _write_sample(
+            write_columns(
                 db,
-                sample,
+                sample["id"],
                 label=sample["label"] if changes.label is None else changes.label,
                 is_disabled=sample["is_disabled"] if changes.is_disabled is None else changes.is_disabled,
                 metadata=self._describe_writer(sample, changes.metadata, verdict),
@@ -167,6 +196,11 @@ class VerdictStore:
 
     def _revert(self, db: sqlite3.Connection, verdict: Verdict, before: Mapping[str, Any]) -> None:
         sample = _read_sample(db, verdict.sample_id)
+        if verdict.kind in WHOLE:
+            if not can_go_back(db, verdict.sample_id, before):
+                raise StaleError
+            go_back(db, verdict.sample_id, before)
+            return
         proposal = _read_proposal(db, verdict)
         labels = _labels_of(sample, proposal)
         if verdict.kind == DISCARDED:
@@ -185,15 +219,23 @@ class VerdictStore:
             expected = labels if verdict.kind == IN_BULK else paint(labels, old)
             if proposal is not None or expected != merge(earlier):
                 raise StaleError
-            _write_sample(db, sample, **before["sample"])
+            write_columns(db, sample["id"], **before["sample"])
             _write_proposal(db, verdict, before["proposal"], earlier)
         elif proposal is None:
             if verdict.job_id != NO_JOB and "metadata" not in before:
                 raise StaleError  # the proposal was accepted or rejected as a whole since
             dumped = rows.dump_labels(paint(labels, old))
-            _write_sample(db, sample, structured_labels=dumped, metadata=before["metadata"])
+            write_columns(db, sample["id"], structured_labels=dumped, metadata=before["metadata"])
         else:
             _write_proposal(db, verdict, proposal, paint(labels, old))
+
+
+def _insert(db: sqlite3.Connection, verdict: Verdict, batch: int, before: Mapping[str, Any]) -> None:
+    db.execute(
+        'INSERT INTO verdicts (job_id, sample_id, "start", "end", label, was, kind, batch, decided, before)'
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*vars(verdict).values(), batch, rows.now(), rows.dump(before)),
+    )
 
 
 def _fill_leftovers(labels: Sequence[StructuredLabel], verdict: Verdict, move: BorderMove) -> list[StructuredLabel]:
@@ -224,12 +266,6 @@ def _read_sample(db: sqlite3.Connection, sample_id: int) -> sqlite3.Row:
     if row is None:
         raise StaleError
     return row
-
-
-def _write_sample(db: sqlite3.Connection, sample: sqlite3.Row, **columns: object) -> None:
-    names = ", ".join(f"{name} = ?" for name in columns)
-    query = f"UPDATE samples SET {names}, modified = ?, revision = revision + 1 WHERE id = ?"  # noqa: S608
-    db.execute(query, (*columns.values(), rows.now(), sample["id"]))
 
 
 def _read_proposal(db: sqlite3.Connection, verdict: Verdict) -> dict[str, Any] | None:

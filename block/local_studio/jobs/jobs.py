@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from block.labeling.pace import Pace
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
@@ -48,27 +49,6 @@ class StartError(RequestError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The block could not be started, and nothing was changed: {why}", 507)
-
-
-@dataclass
-class Pace:
-    """How fast a job gets through audio: measured from the first recording on, because starting takes long, too."""
-
-    first: tuple[float, float] | None = None  # a time, and the seconds of audio that were done then
-    latest: tuple[float, float] | None = None
-
-    def observe(self, now: float, done_s: float) -> None:
-        """Note how many seconds of audio are done at the time `now`."""
-        if done_s > 0 and (self.latest is None or done_s > self.latest[1]):
-            self.latest = (now, done_s)
-            self.first = self.first or self.latest
-
-    def estimate(self, now: float, total_s: float) -> float | None:
-        """Return how many seconds are left, None before two observations."""
-        if self.first is None or self.latest is None or self.latest[1] <= self.first[1]:
-            return None
-        per_second = (self.latest[0] - self.first[0]) / (self.latest[1] - self.first[1])
-        return max(0.0, (total_s - self.latest[1]) * per_second - (now - self.latest[0]))
 
 
 @dataclass
@@ -180,7 +160,7 @@ class Jobs:
         left_s = None
         if run is not None and run.job.id == job.id:
             run.pace.observe(now, done_s)
-            left_s = run.pace.estimate(now, total_s)
+            left_s = run.pace.estimate(now, total_s - done_s)
         share = done_s / total_s if total_s else len(ids) / max(1, len(job.sample_ids))
         return JobProgress(len(ids), len(job.sample_ids), failed, share, left_s)
 

@@ -37,6 +37,7 @@ PURPOSES = {
 }
 OPTION = re.compile(r"--[a-z-]+ is (?=[^ ;]+;)")
 SENTENCE = re.compile(r"^(?=this|line|the )[a-z]")
+Stamps = frozenset[tuple[str, int, int]]  # of files: path, size, and time of change in ns
 CLOSE_S = 6.0  # that fetching has to end when the server stops
 
 
@@ -72,13 +73,22 @@ class BlockModels:
         self._files = files
         self._process: BlockProcess | None = None
         self._name = ""
+        self._checked: tuple[Stamps, list[ModelChoice]] = (frozenset([("", 0, 0)]), [])  # with the files as they were
         self.has_any = block.item(MODEL) is not None and (block.folder / "block" / "model_store").is_dir()
         self._store = ModelStore(block.folder / "models", CATALOG)
 
     def choices(self) -> list[ModelChoice]:
-        """Return the checkpoints in `models/`, and those that can be fetched."""
+        """Return the checkpoints in `models/`, and those that can be fetched. They are checked when a file changes."""
         if not self.has_any:
             return []
+        stamps = _read_stamps(self._store.folder)
+        known, choices = self._checked
+        if known != stamps:
+            choices = self._check()
+            self._checked = stamps, choices  # in one step: other threads see both, or neither
+        return choices
+
+    def _check(self) -> list[ModelChoice]:
         return [
             ModelChoice(
                 one.name,
@@ -197,6 +207,16 @@ def _check_share(value: float) -> None:
 def _check_hours(text: str, value: float) -> None:
     if text and value <= 0:
         raise SettingsError(f"this is {value:g}; expected a number of hours greater than 0")
+
+
+def _read_stamps(folder: Path) -> Stamps:
+    found = set()
+    for directory, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            with contextlib.suppress(OSError):  # moved at this moment
+                stat = Path(directory, name).stat()
+                found.add((os.path.join(directory, name), stat.st_size, stat.st_mtime_ns))
+    return frozenset(found)
 
 
 def _count_bytes(folder: Path) -> int:

@@ -131,7 +131,11 @@ class JobStore:
         return {row["sample_id"]: (row["job_id"], row["changes"]) for row in found}
 
     def open_counts(self) -> dict[int, int]:
-        found = self._store.read("SELECT job_id, COUNT(*) AS count FROM proposals GROUP BY job_id")
+        """Return the number of open proposals for samples whose file exists, by job id."""
+        found = self._store.read(
+            "SELECT job_id, COUNT(*) AS count FROM proposals JOIN samples ON samples.id = sample_id "
+            "WHERE NOT is_missing GROUP BY job_id"
+        )
         return {row["job_id"]: row["count"] for row in found}
 
 

@@ -15,6 +15,7 @@ from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError, parse_id
+from block.local_studio.data.verdicts import DROPPED, TOOK, VerdictStore
 from block.local_studio.jobs.block import SECRET
 from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
@@ -25,7 +26,7 @@ from block.local_studio.web.template_filters import format_clock
 
 SOME_FAILED = 1  # the block's exit code
 LISTED = 200  # jobs on the page of all
-ROWS = 500  # proposals, or failures, on a job's page
+ROWS = 100  # proposals, or failures, on a job's page
 TONES = {RUNNING: "busy", FINISHED: "good", FAILED: "bad", CANCELED: "off", INTERRUPTED: "warn"}
 # Only 0 means the same for all blocks.
 EXITS = {
@@ -35,6 +36,14 @@ EXITS = {
     130: "canceled",
     137: "ended by SIGKILL, as when it does not stop in time, or memory runs out",
     143: "ended by SIGTERM",
+}
+
+# What an address says was done to proposals: to what, and how it ended.
+DONE = {
+    "accept": ("segment", "accepted"),
+    "discard": ("proposal", "discarded"),
+    "take": ("proposal", "accepted"),
+    "drop": ("proposal", "rejected"),
 }
 
 
@@ -65,10 +74,11 @@ def list_jobs(site: WebSite, request: Request) -> Response:
 def show_job(site: WebSite, request: Request) -> Response:
     """Show one job."""
     job, block = _find_job(site, request), site.jobs.block
-    samples = {sample.id: sample for sample in site.project.samples()}
+    samples = {row.sample.id: row.sample for row in site.rows.load()}
+    open_proposals = site.project.store.proposals(job.id, ROWS)
     proposed = [
         _describe_proposal(samples[item.sample_id], item.changes)
-        for item in site.project.store.proposals(job.id)
+        for item in open_proposals
         if item.sample_id in samples
     ]
     errors = site.jobs.store.errors(job.id)
@@ -83,8 +93,8 @@ def show_job(site: WebSite, request: Request) -> Response:
         log=site.jobs.log(job.id),
         command=site.jobs.files.read(job.id, COMMAND),
         settings=[(names.get(param, param), value) for param, value in job.parameters.items()],
-        proposed=proposed[:ROWS],
-        proposed_count=len(proposed),
+        proposed=proposed,
+        proposed_count=site.jobs.store.open_counts().get(job.id, 0),
         failed=[(samples[one], error) for one, error in list(errors.items())[:ROWS] if one in samples],
         failed_count=len(errors),
         secrets=[item.name for item in block.items if item.type == SECRET],
@@ -126,21 +136,25 @@ def cancel_job(site: WebSite, request: Request, fields: dict[str, str]) -> Respo
 
 def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Accept or reject one proposal: `reject` is a sample's id, `accept` one with the revision that was seen."""
-    job, store = _find_job(site, request), site.project.store
+    job, store, verdicts = _find_job(site, request), site.project.store, VerdictStore(site.project.store)
     if "accept" in fields:
         sample_id, _, text = fields["accept"].partition(":")
         revision = parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
+        sample = site.project.sample(parse_id(sample_id, "sample"))
         try:
-            was_open = store.accept(job.id, parse_id(sample_id, "sample"), revision)
+            was_open = verdicts.decide_whole(TOOK, job.id, sample, lambda: store.accept(job.id, sample.id, revision))
         except StaleError:
             was_open = False
         if not was_open:
             raise RequestError("The recording was changed meanwhile: look at it again, then decide.", 409)
+        done = "take"
     elif "reject" in fields:
-        store.reject(job.id, parse_id(fields["reject"], "sample"))
+        sample = site.project.sample(parse_id(fields["reject"], "sample"))
+        was_open = verdicts.decide_whole(DROPPED, job.id, sample, lambda: store.reject(job.id, sample.id))
+        done = "drop"
     else:
         raise RequestError("neither accepted nor rejected")
-    return redirect(f"/jobs/{job.id}#proposals")
+    return redirect(f"/jobs/{job.id}{f'?done={done}&count=1' if was_open else ''}#proposals")
 
 
 def _find_job(site: WebSite, request: Request) -> StudioJob:
@@ -152,13 +166,11 @@ def _find_job(site: WebSite, request: Request) -> StudioJob:
 
 
 def _describe_done(request: Request) -> str:
-    """Return what was done to many proposals at once, as the address says; empty if nothing was."""
+    """Return what was just done to proposals, as the address says; empty if nothing was."""
     text = request.query_params.get("count", "")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    what = {"accept": "segment", "discard": "proposal"}.get(request.query_params.get("done", ""))
-    if what is None or not number:
-        return ""
-    return f"{count(number, what)} {'accepted' if what == 'segment' else 'discarded'}."
+    what = DONE.get(request.query_params.get("done", ""))
+    return f"{count(number, what[0])} {what[1]}." if what is not None and number else ""
 
 
 def _describe_state(job: StudioJob, failed: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Choose a color for each label of a project: it stays, color-blind people can tell it apart, and other is gray.
 
-The colors are the eight light ones of Paul Tol's scheme for the color-blind, in studio.css. Labels get them in the
-order in which pages first show them, and keep them. Only a project with more than eight labels uses a color twice.
+Labels get the colors of `block.palette` in the order in which pages first show them, and keep them. Only a project with
+more than eight labels uses a color twice.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import sqlite3
 import threading
 
 from block.local_studio.data.store import SampleStore
+from block.palette import GRAY, choose_color
 
-COLORS = 8  # in studio.css
-GRAY = COLORS  # the number of the other label's color
 DEFAULT_OTHER = "other"
 OTHER_QUERY = "SELECT 1 FROM jobs WHERE json_extract(parameters, '$.\"other-label\"') = ? LIMIT 1"
 
@@ -41,5 +40,4 @@ class LabelColors:
     def _choose(self, label: str) -> int:
         if label == self._other or self._store.read(OTHER_QUERY, label):
             return GRAY
-        used = list(self._colors.values())
-        return min(range(COLORS), key=used.count)
+        return choose_color(self._colors.values())

@@ -53,6 +53,7 @@ def list_values(rows: Sequence[RecordingRow], wanted: Filter) -> dict[str, Any]:
     enabled_ids = [row.sample.id for row in found if not row.sample.is_disabled]  # blocks leave the others alone
     return {
         "wanted": wanted,
+        "list_query": wanted.query,
         "rows": found[(number - 1) * PAGE : number * PAGE],
         "first": (number - 1) * PAGE + 1,
         "number": number,

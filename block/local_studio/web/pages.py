@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from block.local_studio.web import (
     recording_page,
     review_page,
 )
+from block.local_studio.web.rendering import prepare_templates
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
+from block.palette import format_css
 from block.recording import RecordingError
 
 FOREIGN = "This was sent by a page of another site. To open this page, type its address."
@@ -45,6 +48,8 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
     `hosts` are the names the server answers to; None: any. Requests under another name get a 400, because an
     attacker's name may resolve to this machine (DNS rebinding).
     """
+    # Compiled before someone waits for a page.
+    threading.Thread(target=prepare_templates, name="templates", daemon=True).start()
     routes: list[BaseRoute] = [
         *list_page.routes(site),
         *recording_page.routes(site),
@@ -56,6 +61,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *exchange_page.routes(site),
         site.get("/about", show_about),
         *login.routes(site),
+        Route("/static/labels.css", send_label_colors, methods=["GET"]),
         # Not a Mount: that would accept slashes in and after the name. The name follows "static/" in the directory.
         Route("/static/{name}", StaticFiles(directory=Path(__file__).parent), methods=["GET"]),
     ]
@@ -112,6 +118,11 @@ def _is_from_another_site(headers: Headers) -> bool:
     """
     is_click = headers.get("sec-fetch-dest") == "document" and headers.get("sec-fetch-user") == "?1"
     return not is_click and headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+
+
+def send_label_colors(request: Request) -> Response:
+    """Send the style sheet with the colors of labels, which reports hold, too."""
+    return Response(format_css(), media_type="text/css")
 
 
 def show_about(site: WebSite, request: Request) -> Response:

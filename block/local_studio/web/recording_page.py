@@ -16,6 +16,7 @@ from block.local_studio.api.app import make_audio_response
 from block.local_studio.data import validation
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
+from block.local_studio.data.verdicts import DROPPED, EDITED, NO_JOB, TOOK, VerdictStore
 from block.local_studio.web import pictures
 from block.local_studio.web.pictures import TimeSpan
 from block.local_studio.web.recording_view import OVERVIEW, can_draw, version, view_recording
@@ -27,6 +28,7 @@ NOTICES = {
     "saved": "The labels are saved and marked as hand-made.",
     "accepted": "The proposal is accepted. These are the labels now.",
     "rejected": "The proposal is rejected. The labels stay as they are.",
+    "undone": "Undone: the recording is as it was before.",
 }
 STALE = "this recording was changed meanwhile, in another window or by an action; load it again"
 
@@ -42,6 +44,7 @@ def routes(site: WebSite) -> list[Route]:
         site.get(f"{at}/clip", send_clip),
         Route(f"{at}/labels", partial(save_labels, site), methods=["POST"]),
         site.post(f"{at}/proposal", decide),
+        site.post(f"{at}/undo", undo),
     ]
 
 
@@ -52,7 +55,8 @@ def show_recording(site: WebSite, request: Request) -> Response:
     job = request.query_params.get("job")
     job_id = None if job is None else validation.parse_id(job, "job")
     values = view_recording(site, _sample_id(request), job_id, wanted)
-    values["notice"] = NOTICES.get(request.query_params.get("done", ""), "")
+    done = request.query_params.get("done", "")
+    values |= {"notice": NOTICES.get(done, ""), "is_undone": done == "undone"}
     return site.render(request, "recording.html", **values)
 
 
@@ -140,7 +144,9 @@ def _save(site: WebSite, sample_id: int, revision: int, labels: object = None, l
     assert isinstance(labels, list)
     check_partition(labels, sample.frequency_hz, sample.values_count)
     try:
-        return site.project.store.set_by_hand(sample_id, structured, revision)
+        return VerdictStore(site.project.store).decide_whole(
+            EDITED, NO_JOB, sample, lambda: site.project.store.set_by_hand(sample_id, structured, revision)
+        )
     except StaleError:
         raise RequestError(STALE, 409) from None
 
@@ -148,22 +154,34 @@ def _save(site: WebSite, sample_id: int, revision: int, labels: object = None, l
 def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Accept or reject what a job proposes for the recording."""
     sample_id, job_id = _sample_id(request), validation.parse_id(fields.get("job", ""), "job")
-    site.project.sample(sample_id)  # raises RequestError if there is none
+    sample = site.project.sample(sample_id)
     decision, store = fields.get("decision"), site.project.store
+    verdicts = VerdictStore(store)
     if decision not in ("accept", "reject"):
         raise RequestError("the decision must be accept or reject")
     # Accepting replaces labels, so the person must have seen them. Rejecting replaces none.
     revision = _parse_revision(fields["revision"]) if "revision" in fields else None
     try:
         if decision == "accept":
-            was_open = store.accept(job_id, sample_id, revision)
+            was_open = verdicts.decide_whole(TOOK, job_id, sample, lambda: store.accept(job_id, sample_id, revision))
         else:
-            was_open = store.reject(job_id, sample_id)
+            was_open = verdicts.decide_whole(DROPPED, job_id, sample, lambda: store.reject(job_id, sample_id))
     except StaleError:
         raise RequestError(STALE, 409) from None
     if not was_open:
         raise RequestError(f"job {job_id} proposes nothing for this recording (any more)", 409)
     return _come_back(sample_id, fields, f"{decision}ed")
+
+
+def undo(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
+    """Undo the newest verdict on the recording, which the form names by its batch."""
+    sample_id = _sample_id(request)
+    batch = parse_whole_number(fields.get("batch", ""), "the form lacks what to undo: load the page again")
+    try:
+        VerdictStore(site.project.store).undo_sample(sample_id, batch)
+    except StaleError:
+        raise RequestError("This can't be undone: the recording was changed since.", 409) from None
+    return _come_back(sample_id, fields, "undone")
 
 
 def _come_back(sample_id: int, fields: Mapping[str, str], done: str) -> Response:

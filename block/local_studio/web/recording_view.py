@@ -6,8 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from block.local_studio.data import rows
+from block.local_studio.data.painting import keeps
 from block.local_studio.data.sample import LocalSample, ProposedChanges, StructuredLabel
 from block.local_studio.data.verdicts import VerdictStore
+from block.local_studio.jobs.store import PREVIEW
 from block.local_studio.web import pictures
 from block.local_studio.web.recordings_list import HAND, Filter, find_labeler
 from block.local_studio.web.segments import BlockLabels, describe_segments, format_lines
@@ -54,14 +57,23 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Fi
         "byHand": is_by_hand,
         **lanes,
     }
+    gaps = ("", site.find_other_label(proposing or 0))
+    overwrites = (
+        is_by_hand
+        and changes.structured_labels is not None
+        and not keeps(changes.structured_labels, sample.structured_labels or (), gaps)
+    )
     # Labeling by hand starts with the current labels, or with one that has no name yet.
     first_labels = sample.structured_labels or (StructuredLabel(0, sample.values_count - 1, sample.label),)
     before, after = _find_neighbors(site, sample_id, wanted)
+    verdicts = VerdictStore(store)
+    batch, undone_count = verdicts.find_newest(sample_id)
     return {
         "sample": sample,
         "file": sample.path.decode("utf-8", "replace"),
         "can_draw": can_draw(sample),
         "is_by_hand": is_by_hand,
+        "overwrites": overwrites,
         "lanes": lanes,
         "rows": MOST_ROWS,
         "further_changes": _list_further_changes(sample, changes),
@@ -74,11 +86,14 @@ def view_recording(site: WebSite, sample_id: int, job_id: int | None, wanted: Fi
         "overview": OVERVIEW,
         "names": _list_names(site, (*current, *proposed)),
         "wanted": wanted,
-        "history": VerdictStore(store).list_history(sample_id, MOST_HISTORY),
+        "history": _list_history(site, sample_id, dict(details)),
+        "batch": batch,
+        "undone_count": undone_count,
         "before": before,
         "after": after,
         "lines": format_lines(first_labels, rate_hz) if can_draw(sample) else "",
         "notice": "",
+        "is_undone": False,
         "wrong": "",
     }
 
@@ -121,6 +136,22 @@ def _list_names(site: WebSite, segments: Iterable[Mapping[str, Any]]) -> list[st
     )
     stored = {str(row["label"]) for row in site.project.store.read(query, MOST_NAMES)}
     return sorted(({one["label"] for one in segments} | stored) - {""})
+
+
+def _list_history(site: WebSite, sample_id: int, details: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what people decided and what jobs did, newest first. `details` are what the jobs reported."""
+    store = site.project.store
+    history: list[dict[str, Any]] = [
+        {"time": time, "verdict": verdict}
+        for time, verdict in VerdictStore(store).list_history(sample_id, MOST_HISTORY)
+    ]
+    for row in store.read(
+        "SELECT id, kind, started FROM jobs WHERE id IN (SELECT value FROM json_each(?))", rows.dump(list(details))
+    ):
+        did = "proposed labels" if row["kind"] == PREVIEW else "labeled it"
+        what = "couldn’t label it" if "error" in details[row["id"]] else did
+        history.append({"time": row["started"], "verdict": None, "job": row["id"], "what": what})
+    return sorted(history, key=lambda one: str(one["time"]), reverse=True)
 
 
 def _find_neighbors(site: WebSite, sample_id: int, wanted: Filter) -> tuple[LocalSample | None, LocalSample | None]:

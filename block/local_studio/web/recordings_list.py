@@ -10,9 +10,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 from urllib.parse import urlencode
 
 from block.edge_impulse.label_owner import LabelOwner, judge_owner
@@ -43,6 +43,16 @@ NEWEST_DETAILS = """
 
 
 @dataclass(frozen=True)
+class LabelShare:
+    """How much of a recording has a label: `seconds`, None if the rate is unknown, and its place in a bar of 0…100."""
+
+    label: str
+    seconds: float | None
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
 class RecordingRow:
     """A row. `job_id` and `proposed` are of an open proposal; `error` says why a block failed, empty if none did."""
 
@@ -66,19 +76,19 @@ class RecordingRow:
         return bool(self.error) or self.sample.processing_error is not None
 
     @cached_property
-    def shares(self) -> list[dict[str, Any]]:
+    def shares(self) -> tuple[LabelShare, ...]:
         """How much of the recording has each label, the largest share first; see `_compute_shares`."""
         return _compute_shares(self.sample, self.sample.structured_labels or (), self.sample.label)
 
     @cached_property
-    def proposed_shares(self) -> list[dict[str, Any]]:
+    def proposed_shares(self) -> tuple[LabelShare, ...]:
         """How much of the recording would have each label if the proposal were accepted."""
         return _compute_shares(self.sample, self.proposed, "")
 
     @cached_property
     def labels(self) -> frozenset[str]:
         """The labels that the recording has or may get."""
-        return frozenset(share["label"] for share in (*self.shares, *self.proposed_shares))
+        return frozenset(share.label for share in (*self.shares, *self.proposed_shares))
 
 
 class RowCache:
@@ -88,9 +98,18 @@ class RowCache:
         self._store = store
         self._jobs = jobs
         self._rows: dict[int, tuple[tuple[int, int, int], RecordingRow]] = {}  # each with what it was made of
+        self._loaded: tuple[tuple[int, int], Sequence[RecordingRow]] = ((-1, -1), ())  # with the database's version
 
-    def load(self) -> list[RecordingRow]:
-        """Return a row for every recording, by id. Takes three queries, however many there are."""
+    def load(self) -> Sequence[RecordingRow]:
+        """Return a row for every recording, by id. Takes three queries, or none while the database stays as it is."""
+        version = self._store.version()
+        known, loaded = self._loaded
+        if known != version:
+            loaded = self._read()
+            self._loaded = version, loaded  # in one step: other threads see both, or neither
+        return loaded
+
+    def _read(self) -> Sequence[RecordingRow]:
         details = {row["sample_id"]: row["details"] for row in self._store.read(NEWEST_DETAILS)}
         proposals = self._jobs.open_proposals()
         before, now = self._rows, {}
@@ -105,7 +124,7 @@ class RowCache:
                 entry = state, make_row(database_rows.parse_sample(row), json.loads(text), job_id, proposed)
             now[sample_id] = entry
         self._rows = now  # in one step: other threads see all rows before or after it
-        return [row for _, row in now.values()]
+        return tuple(row for _, row in now.values())
 
 
 @dataclass(frozen=True)
@@ -189,23 +208,20 @@ def make_row(
     )
 
 
-def _compute_shares(sample: LocalSample, labels: Iterable[StructuredLabel], whole: str) -> list[dict[str, Any]]:
-    """Return how much of a recording has each label, the largest share first. `whole` is the label if there are none.
-
-    `seconds` is None if the rate is unknown; `left` and `width` place the share in a bar of 0…100.
-    """
+def _compute_shares(sample: LocalSample, labels: Iterable[StructuredLabel], whole: str) -> tuple[LabelShare, ...]:
+    """Return the shares of the labels in a recording, the largest first. `whole` is its label if there are none."""
     counts: Counter[str] = Counter()
     for one in labels:
         counts[one.label] += one.end_index - one.start_index + 1
     if not counts and whole:
         counts[whole] = max(1, sample.values_count)
-    left, shares = 0.0, []
+    left, shares, total = 0.0, [], counts.total()
     for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         seconds = count / sample.frequency_hz if sample.frequency_hz else None
-        width = 100 * count / counts.total()
-        shares.append({"label": label, "seconds": seconds, "left": left, "width": width})
+        width = 100 * count / total
+        shares.append(LabelShare(label, seconds, left, width))
         left += width
-    return shares
+    return tuple(shares)
 
 
 def find_labeler(sample: LocalSample) -> str:

@@ -30,7 +30,7 @@ from block.local_studio.data.verdicts import (
     Verdict,
     VerdictStore,
 )
-from block.local_studio.web.label_colors import DEFAULT_OTHER
+from block.local_studio.jobs.store import StudioJob
 from block.local_studio.web.recording_view import version
 from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.review_queue import (
@@ -41,7 +41,7 @@ from block.local_studio.web.review_queue import (
     ReviewSegment,
     load_queue,
 )
-from block.local_studio.web.site import OTHER_LABEL, WebSite, has_json, parse_whole_number, redirect
+from block.local_studio.web.site import WebSite, has_json, parse_whole_number, redirect
 
 SENT = 500  # segments that the page gets at once
 SENT_DECIDED = 100  # of those that were decided before
@@ -64,13 +64,14 @@ def show_review(site: WebSite, request: Request) -> Response:
     """Show the first segment that waits for a verdict, and hand the next ones to the script."""
     wanted = ReviewFilter.from_query(request.query_params.multi_items())
     queue = load_queue(site, wanted)
-    other = _find_other_label(site, wanted.job)
+    other = site.find_other_label(wanted.job)
     labels = [label for label in queue.labels if label != other]
     sent, before = queue.pending[:SENT], queue.decided[-SENT_DECIDED:]
     samples = {one.sample.id: one.sample for one in sent}
     for verdict in before:
         if verdict.sample_id not in samples and (sample := site.project.store.sample(verdict.sample_id)) is not None:
             samples[sample.id] = sample
+    seconds_each = _estimate_seconds(queue)
     data = {
         "samples": {sample.id: _describe_sample(sample) for sample in samples.values()},
         "decided": [_describe_verdict(verdict) for verdict in before if verdict.sample_id in samples],
@@ -80,7 +81,7 @@ def show_review(site: WebSite, request: Request) -> Response:
         "job": wanted.job,
         "labels": labels[:KEYS],
         "other": other,
-        "secondsEach": _estimate_seconds(queue),
+        "secondsEach": seconds_each,
         "colors": {label: site.colors(label) for label in queue.labels},
     }
     return site.render(
@@ -92,7 +93,8 @@ def show_review(site: WebSite, request: Request) -> Response:
         data=json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
         done=data["done"],
         total=data["total"],
-        minutes=_estimate_seconds(queue) * len(queue.pending) / 60,
+        running=_find_running(site, wanted.job),
+        minutes=seconds_each * len(queue.pending) / 60,
         keys=labels[:KEYS],
         labels=queue.labels,
         other=other,
@@ -128,7 +130,7 @@ def decide(site: WebSite, values: Mapping[str, object]) -> dict[str, object]:
         raise RequestError(f"kind must be one of {', '.join(KINDS)}, got {kind[:40]!r}")
     job_id = numbers["job"]
     verdict = Verdict(job_id, sample.id, start, end, label.strip(), was, kind)
-    move = BorderMove(old_start, old_end, _find_other_label(site, job_id))
+    move = BorderMove(old_start, old_end, site.find_other_label(job_id))
     try:
         return {"batch": VerdictStore(site.project.store).decide([verdict], move)}
     except StaleError:
@@ -176,12 +178,10 @@ def _read_fields(fields: Mapping[str, str]) -> dict[str, object]:
     return {**values, "kind": LABELED, "label": pressed.removeprefix("label:")}
 
 
-def _find_other_label(site: WebSite, job_id: int) -> str:
-    """Return the label for everything else, as the job named it; otherwise, as the newest job or the block does."""
-    jobs = [site.jobs.store.get(job_id)] if job_id != NO_JOB else site.jobs.store.latest(1)
-    item = site.jobs.block.item(OTHER_LABEL)
-    named = next((job.parameters.get(OTHER_LABEL) for job in jobs if job is not None), None)
-    return named or (item.default if item is not None else "") or DEFAULT_OTHER
+def _find_running(site: WebSite, job_id: int) -> StudioJob | None:
+    """Return the running job if it may propose more for this review; job 0 stands for all jobs."""
+    job = site.jobs.running()
+    return job if job is not None and job.is_preview and job_id in (NO_JOB, job.id) else None
 
 
 def _estimate_seconds(queue: ReviewQueue) -> float:

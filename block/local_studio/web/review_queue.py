@@ -10,17 +10,18 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
 from block.local_studio.api.list_query import Query
-from block.local_studio.data.painting import cut, subtract
+from block.local_studio.data.painting import cut, merge, subtract
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
 from block.local_studio.data.verdicts import LABELED, NO_JOB, Verdict, VerdictStore
 from block.local_studio.web.recording_view import can_draw
 from block.local_studio.web.recordings_list import HAND, NEWEST_DETAILS, STATES, Filter, natural_key
-from block.local_studio.web.segments import BlockLabels, describe_segments
+from block.local_studio.web.segments import BlockLabels, describe_reason, find_entries
 from block.local_studio.web.site import WebSite
 
 ORDERS = {
@@ -30,6 +31,7 @@ ORDERS = {
     "time": "by recording and time",
 }
 REVIEWED_STATES = {"": "with proposals", "uncertain": "uncertain", "all": "all that a block labeled"}
+MOST_QUEUES = 8  # that stay as they were loaded
 DECIDED_QUERY = 'SELECT sample_id, job_id, "start", "end" FROM verdicts WHERE batch > 0'
 NEWEST_JOB_QUERY = "SELECT job_id FROM verdicts WHERE batch > 0 ORDER BY batch DESC LIMIT 1"
 
@@ -69,31 +71,40 @@ class ReviewFilter:
 
 @dataclass(frozen=True)
 class ReviewSegment:
-    """A segment that waits for a verdict: the values `start` … `end` - 1 of `sample`, and what a block said of them."""
+    """A segment that waits for a verdict: the values `start` … `end` - 1 of `sample`.
+
+    `entry` is what the block reported of it, None if it reported nothing.
+    """
 
     sample: LocalSample
     job_id: int
     start: int
     end: int
     label: str
-    why: Mapping[str, Any]
+    entry: Mapping[str, Any] | None
+
+    @cached_property
+    def why(self) -> Mapping[str, Any]:
+        """What the page says of the label."""
+        whole = StructuredLabel(self.start, self.end - 1, self.label)
+        return {} if self.entry is None else describe_reason(whole, self.entry, self.job_id)
 
     @property
     def score(self) -> float:
         """The score, or -1 if it isn't known."""
-        score = self.why.get("score")
-        return -1.0 if score is None else float(score)
+        return float((self.entry or {}).get("score", -1))
 
     @property
     def certainty(self) -> float:
         """How far the label is from another one; less if windows disagreed. Infinite if it isn't known."""
-        margin, score = self.why.get("margin"), self.why.get("score")
-        if margin is None and score is not None and self.why.get("runnersUp"):
+        entry = self.entry or {}
+        margin, score = entry.get("margin"), entry.get("score")
+        if margin is None and score is not None and self.why["runnersUp"]:
             margin = score - max(one["score"] for one in self.why["runnersUp"])
         if margin is None:
             return math.inf
-        windows, agreeing = self.why.get("windows"), self.why.get("agreeing")
-        return float(margin) * (agreeing / windows if windows and agreeing is not None else 1)
+        windows, agreeing = entry.get("windows"), entry.get("agreeing")
+        return margin * (agreeing / windows if windows and agreeing is not None else 1)
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,18 @@ class ReviewQueue:
 
 
 def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
-    """Return what is left to review. Takes a few queries, however many recordings there are."""
+    """Return what is left to review. Takes a few queries, or none while the database stays as it is."""
+    version, queues = site.project.store.version(), site.review_queues
+    known = queues.get(wanted)
+    if known is None or known[0] != version:
+        if len(queues) >= MOST_QUEUES:
+            queues.clear()
+        queues[wanted] = known = version, _make_queue(site, wanted)
+    queue: ReviewQueue = known[1]
+    return queue
+
+
+def _make_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
     decided: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for row in site.project.store.read(DECIDED_QUERY):
         decided[row["job_id"], row["sample_id"]].append((row["start"], row["end"]))
@@ -119,11 +141,12 @@ def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
     for target in targets:
         sample, job_id, labels = target
         text = details.get((job_id, sample.id), "{}")
-        state = (sample.revision, labels, tuple(decided[job_id, sample.id]), text, wanted.apart)
-        cached = site.review_cache.get((job_id, sample.id))
+        state = (sample.revision, labels, tuple(decided[job_id, sample.id]), text)
+        key = job_id, sample.id, wanted.apart
+        cached = site.review_cache.get(key)
         if cached is None or cached[0] != state:
             cached = state, _make_part(target, decided[job_id, sample.id], text, bool(wanted.apart))
-            site.review_cache[job_id, sample.id] = cached
+            site.review_cache[key] = cached
         parts.append(cached[1])
     shown = [one for part in parts for one in part.segments if wanted.label in ("", one.label)]
     names = {sample.id: natural_key(sample.name) for sample, _, _ in targets}
@@ -197,16 +220,18 @@ def _make_part(target: Target, decided: Sequence[tuple[int, int]], details: str,
     """Return what is left to review of a recording."""
     sample, job_id, labels = target
     report = BlockLabels.from_details(job_id, json.loads(details))
-    left = subtract(labels, decided)
+    left = subtract(labels if apart else merge(labels), decided)
     if apart:
         left = _split(left, report)
-    described = describe_segments(left, sample.frequency_hz, [report] if report.entries else [], lambda label: 0)
     close: set[str] = set()
     for entry in report.entries:
         pairs = entry.get("runnersUp")
         close.update(str(one[0]) for one in (pairs if isinstance(pairs, list) else ()) if isinstance(one, list))
     return _ReviewPart(
-        [ReviewSegment(sample, job_id, one["start"], one["end"], one["label"], one["why"] or {}) for one in described],
+        [
+            ReviewSegment(sample, job_id, one.start_index, one.end_index + 1, one.label, entry)
+            for one, entry in zip(left, find_entries(left, report), strict=True)
+        ],
         frozenset(one.label for one in labels),
         frozenset(str(entry["label"]) for entry in report.entries),
         frozenset(close),

@@ -48,7 +48,8 @@ def describe_segments(
     if not rate_hz:
         return []
     report = max(reports, key=lambda one: one.count_matches(labels), default=None)
-    reasons = _find_reasons(labels, report) if report else [None] * len(labels)
+    entries = find_entries(labels, report) if report else [None] * len(labels)
+    job_id = report.job_id if report else 0
     return [
         {
             "start": label.start_index,
@@ -57,9 +58,9 @@ def describe_segments(
             "to": (label.end_index + 1) / rate_hz,
             "label": label.label,
             "color": color(label.label),
-            "why": reason,
+            "why": None if entry is None else describe_reason(label, entry, job_id),
         }
-        for label, reason in zip(labels, reasons, strict=True)
+        for label, entry in zip(labels, entries, strict=True)
     ]
 
 
@@ -136,10 +137,11 @@ def is_entry_uncertain(entry: Mapping[str, Any]) -> bool:
     return "score" in entry and bool(rivals) and entry["score"] - max(rivals) < CLOSE
 
 
-def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[dict[str, Any] | None]:
+def find_entries(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[Mapping[str, Any] | None]:
     """Return for each label the entry that covers the most of it, None if that is less than half."""
     entries = sorted(report.entries, key=lambda one: int(one["startIndex"]))
-    first, reasons = 0, []
+    first = 0
+    found: list[Mapping[str, Any] | None] = []
     for label in labels:
         while first < len(entries) and entries[first]["endIndex"] < label.start_index:
             first += 1
@@ -152,11 +154,11 @@ def _find_reasons(labels: Sequence[StructuredLabel], report: BlockLabels) -> lis
             if common > most:
                 most, covering = common, entry
         is_enough = 2 * most >= label.end_index - label.start_index + 1
-        reasons.append(_describe_reason(label, covering, report.job_id) if covering and is_enough else None)
-    return reasons
+        found.append(covering if is_enough else None)
+    return found
 
 
-def _describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
+def describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
     """Return an entry for the page. `was` is the label that the job found, if it is another one."""
     return {
         "job": job_id,

@@ -11,11 +11,11 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-import jinja2
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -26,8 +26,8 @@ from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import LARGEST_ID, RequestError
 from block.local_studio.web.label_colors import DEFAULT_OTHER, LabelColors
-from block.local_studio.web.recordings_list import RowCache
-from block.local_studio.web.template_filters import FILTERS
+from block.local_studio.web.recordings_list import LabelShare, RowCache
+from block.local_studio.web.rendering import load_template
 
 if TYPE_CHECKING:
     from block.local_studio.jobs.jobs import Jobs
@@ -45,6 +45,7 @@ HEADERS = {
 OTHER_LABEL = "other-label"  # the block's parameter that names the label for everything else
 LARGEST_FORM = 1 << 20  # bytes; labels of a long recording come as JSON, with a limit of its own
 LARGEST_JSON = 16 << 20  # bytes
+DRAWN = 4096  # recordings whose bar of labels is kept as it was drawn
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,42 @@ class WebSite:
         return RowCache(self.project.store, self.jobs.store)
 
     @cached_property
-    def review_cache(self) -> dict[tuple[int, int], tuple[Any, Any]]:
-        """What `review_queue` made of a job's labels for a sample, by both, with what it was made of."""
+    def review_cache(self) -> dict[tuple[int, int, str], tuple[Any, Any]]:
+        """What `review_queue` made of a job's labels for a sample, with what it was made of."""
+        return {}
+
+    @cached_property
+    def review_queues(self) -> dict[Any, tuple[tuple[int, int], Any]]:
+        """The queues that were loaded last, by filter, each with the version of the database."""
         return {}
 
     @cached_property
     def colors(self) -> LabelColors:
         item = self.jobs.block.item(OTHER_LABEL)
         return LabelColors(self.project.store, (item.default if item is not None else "") or DEFAULT_OTHER)
+
+    def find_other_label(self, job_id: int) -> str:
+        """Return the label for everything else, as the job named it; for job 0, as the newest job or the block does."""
+        jobs = [self.jobs.store.get(job_id)] if job_id else self.jobs.store.latest(1)
+        item = self.jobs.block.item(OTHER_LABEL)
+        named = next((job.parameters.get(OTHER_LABEL) for job in jobs if job is not None), None)
+        return named or (item.default if item is not None else "") or DEFAULT_OTHER
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        """The values that all templates get."""
+
+        @lru_cache(maxsize=DRAWN)
+        def draw_shares(shares: tuple[LabelShare, ...]) -> Markup:
+            return Markup(load_template("shares.html").render(all=shares, color=self.colors))  # noqa: S704
+
+        return {
+            "project": self.project,
+            "token": self.form_token,
+            "is_open": self.is_open,
+            "color": self.colors,
+            "draw_shares": draw_shares,
+        }
 
     @cached_property
     def form_token(self) -> str:
@@ -96,7 +125,7 @@ class WebSite:
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         """Render `template` with `values`."""
-        return HTMLResponse(self._templates.get_template(template).render(path=request.url.path, **values), status)
+        return HTMLResponse(load_template(template).render(**self._shared, path=request.url.path, **values), status)
 
     async def read_form(self, request: Request, limit: int = LARGEST_FORM) -> dict[str, str]:
         """Read a posted form, in which each field may occur once. Raise RequestError if it isn't from a page here."""
@@ -117,20 +146,6 @@ class WebSite:
         _check_request(request, "application/json", "JSON")
         self._check_token(request.headers.get("x-csrf-token", ""))
         return validation.parse_object(await read_body(request, LARGEST_JSON))
-
-    @cached_property
-    def _templates(self) -> jinja2.Environment:
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader(__package__),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        environment.filters.update(FILTERS, color=self.colors)
-        environment.globals.update(project=self.project, token=self.form_token, is_open=self.is_open)
-        return environment
 
     def _check_token(self, token: str) -> None:
         if not hmac.compare_digest(token.encode(), self.form_token.encode()):

@@ -6,6 +6,7 @@ const PACE = 20; // verdicts that the time left is measured from
 const SLOWEST_S = 60; // a longer pause is not a verdict's time
 const by = (id) => document.getElementById(id);
 const section = by("review");
+const ofSegment = document.querySelectorAll("[data-of=segment]");
 const TOKEN = 'meta[name="csrf-token"]';
 let token = document.querySelector(TOKEN).content;
 const player = new ClipPlayer({ picture: by("picture"), before: by("before"), after: by("after"), cursor: by("cursor") });
@@ -68,6 +69,9 @@ function show({ isSilent = false } = {}) {
   const isOver = segment === undefined;
   section.hidden = isOver;
   by("finished").hidden = !isOver;
+  for (const element of ofSegment) {
+    element.hidden = isOver; // nothing is left that they could act on
+  }
   showProgress();
   closeBorders();
   if (isOver) {
