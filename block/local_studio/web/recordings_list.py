@@ -10,9 +10,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 from urllib.parse import urlencode
 
 from block.edge_impulse.label_owner import LabelOwner, judge_owner
