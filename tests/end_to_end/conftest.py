@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,7 +33,8 @@ ARGUMENTS = [
     "--mute-audio",
 ]
 WIDE = {"width": 1200, "height": 850}
-NARROW = {"width": 360, "height": 740}
+NARROW = {"width": 390, "height": 844}
+SIZES = ({"width": 1440, "height": 900}, {"width": 900, "height": 700}, NARROW, {"width": 360, "height": 740})
 PATIENCE_MS = 20_000
 AXE = Axe()
 BAD = ("serious", "critical")
@@ -82,18 +84,24 @@ class Windows:
             context.close()
 
     def inspect(self, page: Any, name: str) -> None:
-        """Check that the page isn't too wide and has no serious axe-core violation. Take screenshots in both themes."""
+        """Check that the page isn't too wide and has no serious axe-core violation. Take screenshots in both themes.
+
+        With ALL_PICTURES in the environment, take them at all widths.
+        """
+        before = page.viewport_size
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
             faults = [one for one in scan(page) if one["impact"] in BAD]
             assert not faults, f"{name}, {theme}:\n" + "\n".join(map(format_violation, faults))
             self._picture(page, f"{name}-{theme}")
-        page.set_viewport_size(NARROW)
-        too_wide = page.evaluate(TOO_WIDE)
-        self._picture(page, f"{name}-narrow")
-        page.set_viewport_size(WIDE)
         page.emulate_media(color_scheme="light")
-        assert not too_wide, f"{name}: wider than {NARROW['width']} pixels: {too_wide}"
+        for size in SIZES:
+            page.set_viewport_size(size)
+            too_wide = page.evaluate(TOO_WIDE)
+            assert not too_wide, f"{name}: wider than {size['width']} pixels: {too_wide}"
+            if size == NARROW or "ALL_PICTURES" in os.environ:
+                self._picture(page, f"{name}-{size['width']}")
+        page.set_viewport_size(before)
 
     def _picture(self, page: Any, name: str) -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)

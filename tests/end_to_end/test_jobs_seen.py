@@ -60,6 +60,7 @@ def test_a_running_job_is_followed_and_canceled(windows: Windows):
     expect(page.locator("#job")).to_have_attribute("data-running", "no")
     expect(page.locator("#state")).to_have_text("canceled")
     expect(page.locator("#exit")).to_have_text("143: ended by SIGTERM")
+    windows.inspect(page, "job-canceled")
     expect(page.locator("#log")).not_to_contain_text("done")
     assert not windows.project.samples()[-1].structured_labels
 

@@ -123,6 +123,7 @@ def test_decisions_on_a_recordings_page_are_undone_there_and_listed(windows: Win
     page.get_by_role("button", name="Accept").click()
     expect(page.get_by_text("The proposal is accepted")).to_be_visible()
     assert labels_of(windows.project)[1] == ["speech", "music"]
+    windows.inspect(page, "recording-accepted")
     page.get_by_role("button", name="Edit the labels").click()
     page.locator("#current .segment").first.click()
     page.get_by_label("Label of the selected segment").fill("whistle")
@@ -161,7 +162,25 @@ def test_a_decision_in_a_jobs_table_keeps_its_place_and_is_undone_from_there(win
     undo.click()
     expect(page.locator("#proposals tbody tr")).to_have_count(4)
     assert labels_of(windows.project)[4] == []
+    accept = page.get_by_role("button", name="Accept 02.wav")
+    windows.project.store.set_label(3, "changed meanwhile")
+    windows.expected.add(409)
+    accept.click()
+    expect(page.get_by_role("alert")).to_contain_text("The recording was changed meanwhile")
+    windows.inspect(page, "error-409")
     page.goto(f"{windows.url}/review?job=1")
     page.keyboard.press("z")
     expect(page.locator("#place")).to_have_text("1 of 5")
     assert windows.project.store.proposals(1) == before
+
+
+@pytest.mark.parametrize("width", [1440, 900, 390])
+def test_accept_and_reject_are_beside_each_recording_in_a_jobs_table(windows: Windows, width: int):
+    propose(windows.project, {one: [f"a long label {number}" for number in range(6)] for one in (1, 2, 3)})
+    page = windows.open("/jobs/1", viewport={"width": width, "height": 700})
+    for name in ("Accept 00.wav", "Reject 00.wav", "Reject 02.wav"):
+        button = page.get_by_role("button", name=name)
+        button.scroll_into_view_if_needed()
+        assert button.evaluate(IN_SIGHT)
+    table = page.get_by_role("region", name="Table of proposals")
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")

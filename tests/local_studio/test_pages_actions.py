@@ -13,10 +13,10 @@ import pytest
 import requests
 
 from block.local_studio.data.project import LocalProject
-from block.local_studio.data.sample import StructuredLabel
+from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import jobs as jobs_module
-from block.local_studio.jobs.store import JobStore
+from block.local_studio.jobs.store import PREVIEW, JobStore
 from block.local_studio.server import running
 from block.local_studio.web import selection
 from block.local_studio.web.selection import parse_ids
@@ -141,6 +141,29 @@ def test_a_preview_is_shown_and_its_proposals_are_accepted_and_rejected(browser:
     browser.post("/jobs/1/bulk", decision="accept")
     assert labels(project) == {1: "toy", 3: "toy"}
     assert "No proposals are open." in browser.text
+
+
+def test_what_a_preview_leaves_unchanged_is_done_but_not_offered_for_acceptance(
+    browser: Browser, project: LocalProject
+):
+    jobs = JobStore(project.store)
+    job = jobs.create(PREVIEW, "toy", {}, [1, 2, 3])
+    by_hand(project, 2)
+    for sample_id in (1, 2):  # the first failed, the second is a person's: the block proposes them as they are
+        sample = project.sample(sample_id)
+        changes = ProposedChanges(metadata=dict(sample.metadata), structured_labels=sample.structured_labels)
+        project.store.propose(Proposal(job.id, sample_id, changes))
+    labels_of_third = (StructuredLabel(0, 999, "dog"),)
+    project.store.propose(Proposal(job.id, 3, ProposedChanges(structured_labels=labels_of_third)))
+    jobs.add_details(job.id, {1: {"error": "it is empty"}})
+    assert jobs.done(job) == {1, 2, 3}
+    page = browser.get(f"/jobs/{job.id}")
+    assert page.count(">Accept</button>") == 1
+    assert "it is empty" in page
+    assert browser.get("/").count("proposed by job") == 1
+    assert "1 recording has labels that wait" in browser.get("/")
+    assert "This accepts 1 segment in 1 recording" in browser.get(f"/jobs/{job.id}/bulk")
+    assert "proposal open" not in browser.get("/recordings/1")
 
 
 def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):

@@ -150,7 +150,7 @@ def test_each_filter_selects_its_recordings(project: LocalProject) -> None:
     failed = add(project, "failed")
     job = jobs.create(PREVIEW, "block", {}, [block, failed])
     jobs.add_details(job.id, {failed: {"error": "no"}, **uncertain_details(block, "dog")})
-    project.store.propose(Proposal(job.id, failed, ProposedChanges()))
+    project.store.propose(Proposal(job.id, failed, ProposedChanges(label="new")))
     assert names(project) == ["block", "failed", "hand", "none"]
     assert names(project, state="unlabeled") == ["failed", "none"]
     assert names(project, state="labeled") == ["block", "hand"]
@@ -223,7 +223,7 @@ def test_details_of_replaced_labels_do_not_make_a_recording_uncertain(project: L
     job = jobs.create(PREVIEW, "block", {}, [sample_id])
     jobs.add_details(job.id, uncertain_details(sample_id, "cat"))
     assert names(project, state="uncertain") == []
-    project.store.propose(Proposal(job.id, sample_id, ProposedChanges()))
+    project.store.propose(Proposal(job.id, sample_id, ProposedChanges(label="new")))
     assert names(project, state="uncertain") == ["a"]
     project.store.reject(job.id, sample_id)
     jobs.add_details(job.id, uncertain_details(sample_id, "dog"))
@@ -343,7 +343,7 @@ def test_cached_rows_follow_every_change(project: LocalProject) -> None:
     assert not cache.load()[0].is_uncertain
     jobs.add_details(job.id, uncertain_details(first, "dog"))
     assert cache.load()[0].is_uncertain
-    project.store.propose(Proposal(job.id, first, ProposedChanges()))
+    project.store.propose(Proposal(job.id, first, ProposedChanges(label="new")))
     assert cache.load()[0].job_id == job.id
     project.store.reject(job.id, first)
     assert cache.load()[0].job_id is None

@@ -69,6 +69,10 @@ SCHEMA_4 = (
     "CREATE TABLE label_colors (label TEXT PRIMARY KEY, color INTEGER NOT NULL) WITHOUT ROWID",
 )
 
+# What version 5 adds to version 4. A proposal that changes nothing, as for a recording that failed, isn't offered.
+SCHEMA_5 = ("ALTER TABLE proposals ADD COLUMN is_unchanged INTEGER NOT NULL DEFAULT 0",)
+SCHEMAS = (SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5)
+
 # Columns that have the same value for every recording.
 CONSTANTS = {"sensors": '[{"name":"audio","units":"wav"}]', "chart_type": "chart", "is_processing": False}
 

@@ -28,7 +28,9 @@ class SampleState:
         """Return the state of a sample, which must exist."""
         query = f"SELECT {', '.join(COLUMNS)} FROM samples WHERE id = ?"  # noqa: S608 - names from this file
         columns = dict(db.execute(query, (sample_id,)).fetchone())
-        proposals = db.execute("SELECT job_id, changes FROM proposals WHERE sample_id = ?", (sample_id,))
+        proposals = db.execute(
+            "SELECT job_id, changes FROM proposals WHERE sample_id = ? AND NOT is_unchanged", (sample_id,)
+        )
         batches = db.execute("SELECT id, batch FROM verdicts WHERE sample_id = ? AND batch > 0", (sample_id,))
         return SampleState(
             columns, {str(row["job_id"]): row["changes"] for row in proposals}, [list(row) for row in batches]
@@ -57,7 +59,10 @@ def go_back(db: sqlite3.Connection, sample_id: int, change: Mapping[str, Any]) -
         write_columns(db, sample_id, **columns)
     for job_id in set(state["proposals"]) - set(after["proposals"]):
         changes = state["proposals"][job_id]
-        db.execute("INSERT INTO proposals VALUES (?, ?, ?)", (int(job_id), sample_id, changes))
+        db.execute(
+            "INSERT OR REPLACE INTO proposals (job_id, sample_id, changes) VALUES (?, ?, ?)",
+            (int(job_id), sample_id, changes),
+        )
     settled = [(batch, one) for one, batch in state["batches"] if [one, batch] not in after["batches"]]
     db.executemany("UPDATE verdicts SET batch = ? WHERE id = ?", settled)
 

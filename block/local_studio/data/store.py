@@ -19,7 +19,7 @@ from block.local_studio.data import rows
 from block.local_studio.data.folder import InspectedFile
 from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel, fit_labels
 
-VERSION = 4  # of the schema, stored in the database's user_version
+VERSION = 5  # of the schema, stored in the database's user_version
 BY_HAND = {"labeled_by": "human"}
 
 
@@ -199,20 +199,21 @@ class SampleStore:
 
     def propose(self, proposal: Proposal) -> None:
         """Store a proposal. It replaces an earlier one of the same job for the same sample."""
-        values = (proposal.job_id, proposal.sample_id, rows.dump(proposal.changes.to_json()))
+        changes = proposal.changes
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", values)
+            sample = self.sample(proposal.sample_id)
+            is_unchanged = sample is not None and changes.apply_to(sample) == sample
+            values = (proposal.job_id, proposal.sample_id, rows.dump(changes.to_json()), is_unchanged)
+            db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?, ?)", values)
             self._settle_verdicts(proposal.job_id, proposal.sample_id)
 
-    def proposals(self, job_id: int, limit: int = -1) -> list[Proposal]:
-        """Return what a job proposes for samples whose file exists, sorted by sample id; at most `limit` if not -1."""
-        found = self.read(
-            "SELECT sample_id, changes FROM proposals JOIN samples ON samples.id = sample_id "
-            "WHERE job_id = ? AND NOT is_missing ORDER BY sample_id LIMIT ?",
-            job_id,
-            limit,
-        )
-        return [Proposal(job_id, row["sample_id"], rows.parse_changes(row["changes"])) for row in found]
+    def proposals(self, job_id: int) -> list[Proposal]:
+        """Return what a job proposes for samples whose file exists, sorted by sample id."""
+        return self._read_proposals("", job_id)
+
+    def open_proposals(self, job_id: int, limit: int = -1) -> list[Proposal]:
+        """Return those of them that change anything; at most `limit` if it isn't -1."""
+        return self._read_proposals("AND NOT is_unchanged", job_id, limit)
 
     def changes(self, job_id: int, sample_id: int) -> ProposedChanges:
         """Return what a job proposes for a sample, or empty changes if it proposes nothing."""
@@ -254,10 +255,18 @@ class SampleStore:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise ProjectError(f"{path} has schema version {version}, expected at most {VERSION}")
-            for statements in (rows.SCHEMA, rows.SCHEMA_2, rows.SCHEMA_3, rows.SCHEMA_4)[version:]:
+            for statements in rows.SCHEMAS[version:]:
                 for statement in statements:
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _read_proposals(self, condition: str, job_id: int, limit: int = -1) -> list[Proposal]:
+        query = (
+            "SELECT sample_id, changes FROM proposals JOIN samples ON samples.id = sample_id "  # noqa: S608
+            f"WHERE job_id = ? AND NOT is_missing {condition} ORDER BY sample_id LIMIT ?"
+        )
+        found = self.read(query, job_id, limit)
+        return [Proposal(job_id, row["sample_id"], rows.parse_changes(row["changes"])) for row in found]
 
     def _set(self, sample_id: int, column: str, value: object) -> None:
         query = f"UPDATE samples SET {column} = ?, modified = ?, revision = revision + 1 WHERE id = ?"  # noqa: S608 - names from this file and rows.py only

@@ -278,7 +278,10 @@ def _write_proposal(
     db: sqlite3.Connection, verdict: Verdict, proposal: Mapping[str, Any], labels: Sequence[StructuredLabel]
 ) -> None:
     changes = rows.dump({**proposal, "structuredLabels": [one.to_json() for one in labels]})
-    db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", (verdict.job_id, verdict.sample_id, changes))
+    db.execute(
+        "INSERT OR REPLACE INTO proposals (job_id, sample_id, changes) VALUES (?, ?, ?)",
+        (verdict.job_id, verdict.sample_id, changes),
+    )
 
 
 def _delete_proposal(db: sqlite3.Connection, verdict: Verdict) -> None:

@@ -127,14 +127,17 @@ class JobStore:
     def open_proposals(self) -> dict[int, tuple[int, str]]:
         """Return the newest job that has an open proposal for a sample, and the changes as JSON text, by sample id."""
         # SQLite takes the other columns from the row that has the maximum.
-        found = self._store.read("SELECT sample_id, MAX(job_id) AS job_id, changes FROM proposals GROUP BY sample_id")
+        query = (
+            "SELECT sample_id, MAX(job_id) AS job_id, changes FROM proposals WHERE NOT is_unchanged GROUP BY sample_id"
+        )
+        found = self._store.read(query)
         return {row["sample_id"]: (row["job_id"], row["changes"]) for row in found}
 
     def open_counts(self) -> dict[int, int]:
         """Return the number of open proposals for samples whose file exists, by job id."""
         found = self._store.read(
             "SELECT job_id, COUNT(*) AS count FROM proposals JOIN samples ON samples.id = sample_id "
-            "WHERE NOT is_missing GROUP BY job_id"
+            "WHERE NOT is_missing AND NOT is_unchanged GROUP BY job_id"
         )
         return {row["job_id"]: row["count"] for row in found}
 

@@ -39,7 +39,7 @@ def show_bulk(site: WebSite, request: Request) -> Response:
         "segments": len(chosen),
         "recordings": len({one.sample.id for one in chosen}),
         "by_hand": len({one.sample.id for one in queue.pending if find_labeler(one.sample) == HAND}),
-        "open": len(site.project.store.proposals(job_id)),
+        "open": len(site.project.store.open_proposals(job_id)),
     }
     return site.render(request, "bulk.html", **values)
 
@@ -48,7 +48,7 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Accept the segments that the form names, or discard all proposals of the job."""
     job_id = parse_id(request.path_params["job"], "job")
     if fields.get("decision") == "discard":
-        open_proposals = site.project.store.proposals(job_id)
+        open_proposals = site.project.store.open_proposals(job_id)
         counts = {sample.id: sample.values_count for sample in site.project.samples()}
         verdicts = [
             Verdict(job_id, one.sample_id, 0, counts[one.sample_id], "", "", DISCARDED) for one in open_proposals

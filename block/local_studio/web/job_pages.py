@@ -75,7 +75,7 @@ def show_job(site: WebSite, request: Request) -> Response:
     """Show one job."""
     job, block = _find_job(site, request), site.jobs.block
     samples = {row.sample.id: row.sample for row in site.rows.load()}
-    open_proposals = site.project.store.proposals(job.id, ROWS)
+    open_proposals = site.project.store.open_proposals(job.id, ROWS)
     proposed = [
         _describe_proposal(samples[item.sample_id], item.changes)
         for item in open_proposals

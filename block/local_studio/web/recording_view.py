@@ -110,7 +110,8 @@ def can_draw(sample: LocalSample) -> bool:
 
 def _find_proposing_job(site: WebSite, sample_id: int, job_id: int | None) -> int | None:
     """Return `job_id` if that job proposes anything; if it is None, the newest job that does."""
-    found = site.project.store.read("SELECT job_id FROM proposals WHERE sample_id = ? ORDER BY job_id DESC", sample_id)
+    query = "SELECT job_id FROM proposals WHERE sample_id = ? AND NOT is_unchanged ORDER BY job_id DESC"
+    found = site.project.store.read(query, sample_id)
     return next((int(row["job_id"]) for row in found if job_id in (None, row["job_id"])), None)
 
 

@@ -191,7 +191,7 @@ def _find_targets(site: WebSite, wanted: ReviewFilter, started: set[int]) -> lis
     if wanted.job:
         targets: list[Target] = [(row.sample, wanted.job, row.proposed) for row in rows if row.job_id == wanted.job]
         newer = {row.sample.id: row.sample for row in rows if row.job_id is not None and row.job_id > wanted.job}
-        for item in site.project.store.proposals(wanted.job) if newer else ():
+        for item in site.project.store.open_proposals(wanted.job) if newer else ():
             if item.sample_id in newer:
                 targets.append((newer[item.sample_id], wanted.job, item.changes.structured_labels or ()))
         return [target for target in targets if can_draw(target[0])]
