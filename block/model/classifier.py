@@ -179,11 +179,9 @@ class Classifier:
         return min(find_available_bytes() // 4, CPU_BUDGET_BYTES)
 
     def _windows_in_memory(self, forward: Forward) -> int:
-        front_end = self.checkpoint.front_end
-        inputs = (
-            4 * front_end.limit_values + (4 + self.device.dtype.itemsize) * front_end.max_frames * front_end.mel_bins
-        )
-        per_window = (forward.count_values() * self.device.dtype.itemsize + inputs) * MEMORY_MARGIN
+        front_end, item = self.checkpoint.front_end, self.device.dtype.itemsize
+        inputs = 4 * front_end.limit_values + (4 + item) * front_end.max_frames * front_end.mel_bins
+        per_window = (forward.count_values() * item + inputs) * MEMORY_MARGIN
         return max(1, int(self.budget_bytes // per_window))
 
 

@@ -128,7 +128,7 @@ class Forward:
         values, attention's result and its projection.
         """
         hidden = self.positions.shape[1]
-        return self.all_tokens.count * max(2 * hidden + 2 * self.intermediate_size, 7 * hidden)
+        return int(self.all_tokens.count * max(2 * hidden + 2 * self.intermediate_size, 7 * hidden))
 
     def _prepend_special(self, patches: Tensor) -> Tensor:
         return torch.cat((self.positions[:SPECIAL] + self._special, patches))
