@@ -1,5 +1,5 @@
-# make demo · make test · make test-all · make check · make bench · make soak · make images · make push-cpu ·
-# make push-gpu · make audit
+# make demo · make test · make test-all · make check · make bench · make gpu-proof · make soak · make images ·
+# make push-cpu · make push-gpu · make audit
 #
 # Each command first installs what it needs into .venv and checks every file against its SHA-256 in locked/.
 #
@@ -19,7 +19,7 @@ AUDIT := build/audit
 # Keep the tests of a file in one process, so that they share their fixtures.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all check fix bench soak images push-cpu push-gpu lock audit clean
+.PHONY: demo test test-all check fix bench gpu-proof gpu-proof-dry soak images push-cpu push-gpu lock audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -50,6 +50,16 @@ bench: $(VENV)/.bench
 	$(PY) -m bench --out build/bench $(BENCH)
 	$(PY) -m bench.decoding
 	$(PY) -m bench.write_cost
+
+# Prove on one GPU what the block does there; writes a table, JSON and a plot to build/gpu. Takes at most eight minutes,
+# installs nothing, and uses PYTHON as it is. AUDIO is a folder of WAV recordings; MODEL and CLIP are the published
+# checkpoint and the clip of its published logits. See docs/gpu.md.
+gpu-proof:
+	$(PYTHON) -m bench gpu $(if $(AUDIO),--audio "$(AUDIO)") $(if $(MODEL),--model "$(MODEL)") $(if $(CLIP),--clip "$(CLIP)")
+
+# Run every step of the proof on a CPU, at a small size.
+gpu-proof-dry: $(VENV)/.demo
+	$(PY) -m bench gpu --dry --out build/gpu-dry
 
 # Run what takes too long for tests: ten thousand recordings, two hundred killed runs, and every fault with its real time
 # limits. Takes about twenty minutes on two cores; SOAK=--docs writes the figures into docs/faults.md.

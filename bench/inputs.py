@@ -5,11 +5,11 @@ Speed depends neither on the weights nor on the sounds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import wave
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from bench.plan import BenchError
 from block import audio
@@ -22,10 +22,10 @@ SECONDS = (5, 8, 13, 21, 34, 60)  # of the generated recordings, each at both ra
 BLOCK_S = 10
 
 
-def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
+def full_size_checkpoint(folder: Path, like: Checkpoint, sizes: Mapping[str, int] | None = None) -> Checkpoint:
     """Return a checkpoint of the big model's size, with seeded random weights and the classes of `like`.
 
-    Make it in `folder` unless a valid one is already there.
+    Make it in `folder` unless a valid one is already there. `sizes` are settings of `ASTConfig` for another size.
     """
     place = folder / FULL_SIZE
     try:
@@ -38,7 +38,7 @@ def full_size_checkpoint(folder: Path, like: Checkpoint) -> Checkpoint:
 
     logging.disable_progress_bar()
     names = dict(enumerate(like.class_names))
-    config = ASTConfig(id2label=names, label2id={name: index for index, name in names.items()})
+    config = ASTConfig(id2label=names, label2id={name: index for index, name in names.items()}, **(sizes or {}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = ASTForAudioClassification(config)
@@ -62,9 +62,12 @@ def make_recordings(folder: Path, seconds: Sequence[int] = SECONDS) -> list[Path
 
 def write_recording(path: Path, seconds: int, rate_hz: int, seed: int) -> None:
     """Write a 16-bit WAV file, block by block, with a sound that changes every second."""
-    with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16") as file:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
         for block in _sound(seconds, rate_hz, seed):
-            file.write(block)
+            file.writeframes((block.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
 
 
 def _sound(seconds: int, rate_hz: int, seed: int) -> Iterator[Waveform]:

@@ -27,6 +27,8 @@ CPU_BUDGET_BYTES = 4 << 30
 # Windows per batch, if the user gives no size. A longer recording is a larger batch.
 FILL_WINDOWS = {"cpu": 8, "cuda": 512}
 CPU_PASS_WINDOWS = 8
+# What kernels use within themselves, and what PyTorch rounds up.
+MEMORY_MARGIN = 1.15
 
 MERGED, MERGED_INT8 = "merged", "merged-int8"
 # Number of groups that padding tokens are merged into, chosen from the tables in docs/fast-mode.md.
@@ -169,18 +171,18 @@ class Classifier:
         if self.device.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _windows_in_memory(self, forward: Forward) -> int:
-        # A layer's peak: residual, normed, query, key, value, attention output and its copies, plus both sides of the
-        # MLP's activation. The front end's frames are on the same device.
-        per_token = 12 * forward.positions.shape[1] + 2 * forward.intermediate_size
-        item = torch.empty((), dtype=self.device.dtype).element_size()
-        frames = self.checkpoint.front_end.max_frames
-        per_window = forward.all_tokens.count * per_token * item + frames * 512 * 4 * 6
+    @property
+    def budget_bytes(self) -> int:
+        """The memory for one pass: half of what is free on a GPU, a quarter of it on a CPU, now."""
         if self.device.device.type == "cuda":
-            budget = torch.cuda.mem_get_info(self.device.device)[0] // 2
-        else:
-            budget = min(find_available_bytes() // 4, CPU_BUDGET_BYTES)
-        return max(1, int(budget // per_window))
+            return int(torch.cuda.mem_get_info(self.device.device)[0] // 2)
+        return min(find_available_bytes() // 4, CPU_BUDGET_BYTES)
+
+    def _windows_in_memory(self, forward: Forward) -> int:
+        front_end, item = self.checkpoint.front_end, self.device.dtype.itemsize
+        inputs = 4 * front_end.limit_values + (4 + item) * front_end.max_frames * front_end.mel_bins
+        per_window = (forward.count_values() * item + inputs) * MEMORY_MARGIN
+        return max(1, int(self.budget_bytes // per_window))
 
 
 def _set_threads() -> None:
@@ -195,5 +197,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
-    signs = ("not enough memory", "can't allocate memory", "out of memory", "cublas_status_alloc_failed")
+    # The last two are libraries of CUDA's: cuBLAS, cuDNN and cuFFT, and cuBLAS where its first call finds no memory.
+    signs = (
+        "not enough memory", "can't allocate memory", "out of memory", "alloc_failed", "cublas_status_not_initialized"
+    )  # fmt: skip
     return any(sign in text for sign in signs)

@@ -17,6 +17,7 @@ from torchaudio.compliance.kaldi import get_mel_banks
 
 from block.model.checkpoint import FrontEnd
 
+GPU_WINDOWS = 64
 LOW_HZ = 20.0
 PREEMPHASIS = 0.97
 # Kaldi's mel filters can be warped for vocal tract length; a factor of 1 leaves these bounds unused.
@@ -70,10 +71,15 @@ class FilterBanks:
         check_length(self.front_end, values)
         if self.device.type == "cuda":
             waveforms = waveforms.pin_memory()  # so that the copy overlaps the previous pass
-        frames = waveforms.to(self.device, non_blocking=True).unfold(
-            1, self.front_end.frame_values, self.front_end.hop_values
-        )
-        count = frames.shape[1]
+        on_device = waveforms.to(self.device, non_blocking=True)
+        # A GPU computes a few windows at a time, because frames take many times the memory of the result.
+        step = batch if self.device.type == "cpu" else GPU_WINDOWS
+        parts = [self._compute(part) for part in torch.split(on_device, step)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _compute(self, waveforms: Tensor) -> Tensor:
+        frames = waveforms.unfold(1, self.front_end.frame_values, self.front_end.hop_values)
+        batch, count = frames.shape[:2]
         # One row per frame, so that the products below have the same shapes as in the reference.
         rows = frames.reshape(batch * count, -1)
         rows = rows - rows.mean(dim=1, keepdim=True)

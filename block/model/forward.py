@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from block.model.attention import attend_with_bias, flash_takes
 from block.model.kmeans import cluster_points
 from block.model.linear import Linear, PlainLinear
 
@@ -90,6 +91,7 @@ class Forward:
             config.patch_size, config.time_stride,
         )  # fmt: skip
         self._heads = config.num_attention_heads
+        head_width = config.hidden_size // config.num_attention_heads
         self.intermediate_size = config.intermediate_size
         # For activations other than exact GELU, use the model's own function.
         self._activation = None if config.hidden_act == "gelu" else body.layers[0].mlp.activation_fn
@@ -101,6 +103,8 @@ class Forward:
         self._layers = [_build_layer(layer, make_linear) for layer in others]
         self._layers.append(_build_layer(last, make_linear, is_last=True))
         self._norm, self._head = body.layernorm, model.classifier
+        # On GPUs in 16 bits, a mask would keep attention off the flash kernels.
+        self.widens_heads = flash_takes(head_width, self.positions.device, self.positions.dtype)
         self._padding_trace: Tensor | None = None
         self.all_tokens = Tokens(self.grid.columns, self._prepend_special(self.positions[SPECIAL:]))
 
@@ -116,6 +120,15 @@ class Forward:
         on_cpu = inputs.device.type == "cpu"
         step = max(1, CPU_ACTIVATIONS // (tokens.count * self.intermediate_size)) if on_cpu else len(inputs)
         return _concatenate([self._compute_logits(part, tokens) for part in torch.split(inputs, step)])
+
+    def count_values(self) -> int:
+        """Return how many values per window are in memory at once, at most, if all windows go through at once.
+
+        These are the residual and its norm, with both sides of the activation in the MLP, or with queries, keys and
+        values, attention's result and its projection.
+        """
+        hidden = self.positions.shape[1]
+        return int(self.all_tokens.count * max(2 * hidden + 2 * self.intermediate_size, 7 * hidden))
 
     def _prepend_special(self, patches: Tensor) -> Tensor:
         return torch.cat((self.positions[:SPECIAL] + self._special, patches))
@@ -169,7 +182,7 @@ class Forward:
 
     def _compute_logits(self, inputs: Tensor, tokens: Tokens) -> Tensor:
         x = self._embed(inputs, tokens)
-        bias = None if tokens.bias is None else tokens.bias.to(x.dtype).view(1, 1, 1, -1)
+        bias = tokens.bias
         for layer in self._layers:
             x = self._attend(layer, x, bias)
             self._apply_mlp(layer, x)
@@ -188,6 +201,10 @@ class Forward:
         """Return `x` plus the layer's self-attention; in the last layer, only for the special tokens."""
         batch, count, _ = x.shape
         y = _flatten_tokens(layer.norm_before(x))
+        if layer.query is None and bias is not None and self.widens_heads:
+            attended = attend_with_bias(layer.qkv(y).view(batch, count, 3, self._heads, -1), bias)
+            x += layer.out(_flatten_tokens(attended)).view(x.shape)
+            return x
         if layer.query is None:
             q, k, v = layer.qkv(y).view(batch, count, 3, self._heads, -1).unbind(2)
         else:
@@ -195,8 +212,9 @@ class Forward:
             queried = y.view(batch, count, -1)[:, :SPECIAL]
             x, count = x[:, :SPECIAL].contiguous(), SPECIAL
             q = layer.query(_flatten_tokens(queried)).view(batch, count, self._heads, -1)
+        mask = None if bias is None else bias.to(x.dtype).view(1, 1, 1, -1)
         attended = functional.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
         )
         x += layer.out(_flatten_tokens(attended.transpose(1, 2))).view(x.shape)
         return x
