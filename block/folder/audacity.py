@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from block.folder.labeled_file import LabeledFile
 from block.runtime.atomic_file import temporary_path, write_atomic
-from block.runtime.regular_file import read_text
+from block.runtime.regular_file import MAX_FILE_BYTES, read_text
 
 FOLDER, LIST, ENDING = "audacity", ".written.json", ".txt"
 LONGEST_BYTES = 200  # of a name; file systems allow 255, and temporary names are longer
@@ -85,8 +85,8 @@ def _write_list(folder: Path, names: Iterable[str]) -> None:
 
 def _read_list(path: Path) -> set[str]:
     try:
-        names = json.loads(read_text(path))
-    except (FileNotFoundError, ValueError):
+        names = json.loads(read_text(path, MAX_FILE_BYTES))
+    except (FileNotFoundError, ValueError, RecursionError):
         return set()
     paths = [PurePosixPath(name) for name in names if isinstance(name, str)]
     return {str(path) for path in paths if not path.is_absolute() and ".." not in path.parts}

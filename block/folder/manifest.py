@@ -18,7 +18,7 @@ from typing import Any
 from block.folder.listing import format_path, get_ending
 from block.labeling.interfaces import Reporter
 from block.runtime.atomic_file import write_atomic
-from block.runtime.regular_file import read_text
+from block.runtime.regular_file import MAX_FILE_BYTES, read_text
 
 VERSION = 2
 # Version 1 was written when other formats could be read only in part, without anyone noticing.
@@ -123,7 +123,7 @@ class Manifest:
 def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
     """Return the manifest at `path`; an empty one, after a warning unless the file is missing, if it can't be read."""
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path, MAX_FILE_BYTES))
         if content["version"] not in (1, VERSION):
             raise ValueError(f"its version is {content['version']!r}; expected {VERSION}")
         unreadable = {str(folder): str(reason) for folder, reason in content["unreadable"].items()}
@@ -133,7 +133,7 @@ def load_manifest(path: Path, warn: Callable[[str], None]) -> Manifest:
         return Manifest(path, entries, unreadable)
     except FileNotFoundError:
         return Manifest(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         warn(f"{path} can't be used ({error}); reading all files again")
         return Manifest(path)
 

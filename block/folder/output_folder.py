@@ -138,5 +138,5 @@ def load_run(out: Path) -> RunFile:
         ) from None
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(f"{path} can't be used: {error}; run label again with another --out") from None

@@ -15,8 +15,14 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from block.local_studio.request_head import find_odd_head
+
 WAIT_S = 10.0  # that a client has for the head of a request, and for every further STEP bytes of its body
+READ_S = (
+    60.0  # that a client has to read what doesn't fit the buffers; browsers that play audio read late, and ask again
+)
 STEP = 64 << 10
+LARGEST_HEAD = 64 << 10  # bytes
 BACKLOG = 64  # connections that asyncio accepts before it counts them
 LOGGERS = ("uvicorn.error", "asyncio", "block.local_studio.api.app")
 
@@ -27,12 +33,31 @@ def count_connections_allowed() -> int:
     return 256 if limit == resource.RLIM_INFINITY else max(8, min(256, limit // 4))
 
 
+class StrictConnection(h11.Connection):
+    """Refuses the heads in which `find_odd_head` finds a `problem`."""
+
+    problem = ""
+
+    def next_event(self) -> Any:
+        """Return the next event, as in h11. Raise RemoteProtocolError for an odd head."""
+        if self.their_state is h11.IDLE:
+            self.problem = find_odd_head(self.trailing_data[0])
+            if self.problem:
+                raise h11.RemoteProtocolError(self.problem)
+        return super().next_event()
+
+
 class StudioProtocol(H11Protocol):
     """Closes connections whose client is too slow, and the one that is silent longest if there are too many."""
 
     _timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
     _received = 0  # bytes since the timer was set
     heard_s = 0.0  # when the client last sent something, by the clock of the loop
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.conn: StrictConnection = StrictConnection(h11.SERVER, LARGEST_HEAD)
 
     @property
     def awaits_client(self) -> bool:
@@ -49,9 +74,19 @@ class StudioProtocol(H11Protocol):
             drop.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._read_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._read_timer = self.loop.call_later(READ_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()
@@ -65,10 +100,21 @@ class StudioProtocol(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
+        headers = [
+            *self.server_state.default_headers, (b"content-type", b"text/plain; charset=utf-8"),
+            (b"x-content-type-options", b"nosniff"), (b"connection", b"close"),
+        ]  # fmt: skip
+        text = f"Bad request: {self.conn.problem}.\n" if self.conn.problem else msg
+        events = (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(data=text.encode()),
+            h11.EndOfMessage(),
+        )  # fmt: skip
         try:
-            super().send_400_response(msg)
-        except h11.LocalProtocolError:  # an answer is under way already
-            self.transport.close()
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:
+            pass  # an answer is under way already
+        self.transport.close()
 
     def _set_timer(self) -> None:
         if self._timer is not None:

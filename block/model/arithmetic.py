@@ -16,7 +16,6 @@ FIRST_SCORES_VERSION = "0.1.0"
 # The settings in config.json that move logits, with transformers' defaults. The weights' shapes determine the others.
 MOVES_LOGITS = {
     "num_attention_heads": 12, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "frequency_stride": 10, "time_stride": 10,
-    "quantization_config": None,
 }  # fmt: skip
 HEAD_WIDTH = 64
 MAX_TEXT = 500  # characters

@@ -6,23 +6,25 @@ never read. Without these checks, a bad checkpoint would only show after minutes
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from block.model.arithmetic import describe_config, dump_changes
+from block.model.model_config import ModelConfig, is_number, read_class_names, read_model_config
 from block.model.safetensors_header import find_misfit, read_shapes
 from block.runtime.hashing import find_sha256
+from block.runtime.json_text import describe_value, parse_object
+from block.runtime.regular_file import open_regular
 
 STORE = Path(__file__).resolve().parents[2] / "models"
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
-MODEL_TYPE = "audio-spectrogram-transformer"
 # In download order: problems with the small files show before the large one is transferred.
 FILES = (CONFIG, PREPROCESSOR, WEIGHTS) = ("config.json", "preprocessor_config.json", "model.safetensors")
 RATE_HZ = 16000  # AST was trained at this rate; all recordings are resampled to it
-MAX_JSON_BYTES = 16 << 20
+# The largest accepted files in bytes, whatever a server or an archive claims.
+MAX_BYTES = {CONFIG: 4 << 20, PREPROCESSOR: 1 << 20, WEIGHTS: 8 << 30}
 # The spectrum has 257 bins, and 2^19 frames are an hour and a half; larger front ends would only waste memory.
 MAX_MEL_BINS, MAX_FRAMES = 512, 1 << 19
 MAX_SCALE = 1e6  # limit for `mean` and `std`, so that normalized values fit easily into float32
@@ -86,13 +88,17 @@ class FrontEnd:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk: its class names by index, its front end, and `config`, as from `describe_config`."""
+    """A checkpoint on disk: its class names by index, its front end, and the settings of its model.
+
+    `config` describes those settings that move logits, as from `describe_config`.
+    """
 
     folder: Path
     name: str
     class_names: tuple[str, ...]
     front_end: FrontEnd
     config: str = ""
+    model_config: ModelConfig = field(default=ModelConfig(), repr=False)
 
     @property
     def weights(self) -> Path:
@@ -123,7 +129,7 @@ def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoin
     if not _is_folder(folder):
         raise CheckpointError(_explain_missing(name_or_folder, store))
     checkpoint = read_checkpoint(folder)
-    _check_weights(folder, len(checkpoint.class_names))
+    _check_weights(checkpoint)
     return checkpoint
 
 
@@ -136,12 +142,30 @@ def _is_folder(path: Path) -> bool:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Return the checkpoint that the JSON files in `folder` describe. Raise CheckpointError if they are unusable."""
-    config = _read_json(folder / CONFIG)
-    class_names = _read_class_names(config, folder)
-    front_end = _read_front_end(config, _read_json(folder / PREPROCESSOR), folder)
+    config = read_settings(folder / CONFIG)
+    try:
+        class_names, model_config = read_class_names(config), read_model_config(config)
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from None
+    front_end = _read_front_end(model_config, read_settings(folder / PREPROCESSOR), folder)
     is_usual_size = (front_end.mel_bins, front_end.max_frames) == (FrontEnd.mel_bins, FrontEnd.max_frames)
     described = describe_config(config, is_usual_size)
-    return Checkpoint(folder, folder.resolve().name, class_names, front_end, described)
+    return Checkpoint(folder, folder.resolve().name, class_names, front_end, described, model_config)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings in one of the JSON files of a checkpoint. Raise CheckpointError if it can't be read."""
+    try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} is not a file")
+        with open_regular(path) as file:
+            if (size := path.stat().st_size) > MAX_BYTES[path.name]:
+                raise CheckpointError(f"{path} has {size} bytes; expected at most {MAX_BYTES[path.name]}")
+            return parse_object(file.read(MAX_BYTES[path.name]))
+    except FileNotFoundError:
+        raise CheckpointError(f"the checkpoint is incomplete: {path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read as JSON: {error}") from None
 
 
 def _explain_missing(name: str, store: Path) -> str:
@@ -161,78 +185,46 @@ def _explain_missing(name: str, store: Path) -> str:
     return text
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        # Opening a pipe would block, and a device may never end.
-        if path.exists() and not path.is_file():
-            raise CheckpointError(f"{path} is not a file")
-        if (size := path.stat().st_size) > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path} has {size} bytes; expected at most {MAX_JSON_BYTES}")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"the checkpoint is incomplete: {path} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} can't be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} contains a JSON {type(content).__name__}; expected an object")
-    return content
-
-
-def _read_class_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
-    if config.get("model_type") != MODEL_TYPE:
-        raise CheckpointError(f"{folder} has a model of type {config.get('model_type')!r}; expected {MODEL_TYPE!r}")
-    id2label = config.get("id2label")
-    if not isinstance(id2label, dict) or not id2label:
-        raise CheckpointError(f"{folder / CONFIG} has no class names: id2label is missing or empty")
-    # transformers would ignore the names and make up `num_labels` others, even 10^9 of them.
-    if (count := config.get("num_labels", len(id2label))) is not None and count != len(id2label):
-        raise CheckpointError(f"{folder / CONFIG}: num_labels is {count!r}, but id2label has {len(id2label)}")
-    names = [id2label.get(str(index)) for index in range(len(id2label))]
-    for index, name in enumerate(names):
-        if not isinstance(name, str) or not name.strip():
-            raise CheckpointError(
-                f"{folder / CONFIG}: id2label has no name for class {index}; expected one for each of "
-                f"0…{len(names) - 1}"
-            )
-    return tuple(str(name) for name in names)
-
-
-def _read_front_end(config: dict[str, Any], preprocessor: dict[str, Any], folder: Path) -> FrontEnd:
+def _read_front_end(model_config: ModelConfig, preprocessor: dict[str, Any], folder: Path) -> FrontEnd:
+    path = folder / PREPROCESSOR
     kind = preprocessor.get("feature_extractor_type", "ASTFeatureExtractor")
     if kind != "ASTFeatureExtractor":
-        raise CheckpointError(f"{folder}: the front end is {kind!r}; expected 'ASTFeatureExtractor'")
+        raise CheckpointError(f"{folder}: the front end is {describe_value(kind)}; expected 'ASTFeatureExtractor'")
     given = {field: preprocessor[key] for field, key in SETTINGS.items() if key in preprocessor}
     for name, value in given.items():
+        found = f"{path}: {SETTINGS[name]} is {describe_value(value)}"
+        if name == "normalize":
+            if not isinstance(value, bool):
+                raise CheckpointError(f"{found}; expected true or false")
+            continue
         whole = name in ("rate_hz", "mel_bins", "max_frames")
         if whole and isinstance(value, float) and value.is_integer():
             given[name] = value = int(value)  # 16000.0 means 16000
-        if name != "normalize" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
-            raise CheckpointError(f"{folder / PREPROCESSOR}: {SETTINGS[name]} is {value!r}; expected a number")
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise CheckpointError(f"{found}; expected a number")
     known = {*SETTINGS.values(), *WITHOUT_EFFECT}
     front_end = FrontEnd(**given, others=dump_changes({k: preprocessor[k] for k in preprocessor.keys() - known}, {}))
     if front_end.rate_hz != RATE_HZ:
-        raise CheckpointError(f"{folder / PREPROCESSOR}: sampling_rate is {front_end.rate_hz}; expected {RATE_HZ}")
-    # Python's JSON reader accepts NaN and Infinity.
-    scaled = abs(front_end.mean) <= MAX_SCALE and 1 / MAX_SCALE <= abs(front_end.std) <= MAX_SCALE
+        raise CheckpointError(f"{path}: sampling_rate is {describe_value(front_end.rate_hz)}; expected {RATE_HZ}")
+    scaled = is_number(front_end.mean, -MAX_SCALE, MAX_SCALE) and (1 / MAX_SCALE <= abs(front_end.std) <= MAX_SCALE)
     if not (4 <= front_end.mel_bins <= MAX_MEL_BINS and 1 <= front_end.max_frames <= MAX_FRAMES and scaled):
         raise CheckpointError(
-            f"{folder / PREPROCESSOR} describes an unusable front end: {front_end}; expected mel_bins 4 to "
+            f"{path} describes an unusable front end: {describe_value(front_end)}; expected mel_bins 4 to "
             f"{MAX_MEL_BINS}, max_frames 1 to {MAX_FRAMES}, mean within ±{MAX_SCALE:g}, and std "
             f"{1 / MAX_SCALE:g} to {MAX_SCALE:g}"
         )
-    # transformers' defaults, for keys that config.json leaves out.
-    expected = (config.get("num_mel_bins", 128), config.get("max_length", 1024))
+    expected = (model_config.num_mel_bins, model_config.max_length)
     if (front_end.mel_bins, front_end.max_frames) != expected:
         raise CheckpointError(
-            f"{folder / PREPROCESSOR} describes {front_end.mel_bins} mel bins × {front_end.max_frames} frames; "
+            f"{path} describes {front_end.mel_bins} mel bins × {front_end.max_frames} frames; "
             f"the model expects {expected[0]} × {expected[1]}"
         )
     return front_end
 
 
-def _check_weights(folder: Path, classes: int) -> None:
+def _check_weights(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError unless the weights exist, are complete, and have the shapes that config.json implies."""
-    path = folder / WEIGHTS
+    folder, path = checkpoint.folder, checkpoint.weights
     if not path.is_file():
         try:
             pickled = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
@@ -243,8 +235,10 @@ def _check_weights(folder: Path, classes: int) -> None:
                                   "convert them to model.safetensors")  # fmt: skip
         raise CheckpointError(f"the checkpoint is incomplete: {path} is missing")
     try:
+        if (size := path.stat().st_size) > MAX_BYTES[WEIGHTS]:
+            raise CheckpointError(f"{path} has {size} bytes; expected at most {MAX_BYTES[WEIGHTS]}")
         shapes = read_shapes(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from None
-    if problem := find_misfit(shapes, _read_json(folder / CONFIG), classes):
+    if problem := find_misfit(shapes, checkpoint.model_config, len(checkpoint.class_names)):
         raise CheckpointError(f"{path} does not match its config.json: {problem}")

@@ -1,4 +1,8 @@
-"""Load a checkpoint's model and its feature extractor with transformers, which never opens a connection here."""
+"""Load a checkpoint's model and its feature extractor with transformers, which never opens a connection here.
+
+transformers gets settings and tensors, not the folder: it would also read other files there, such as the settings in
+processor_config.json, and any file with weights that config.json names, pickles among them.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,15 @@ import getpass
 import math
 import os
 import tempfile
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from block.model.checkpoint import Checkpoint, CheckpointError
+from block.model.checkpoint import PREPROCESSOR, Checkpoint, CheckpointError, read_settings
 from block.model.device import Device
 from block.runtime.imports import INSTALL, describe_import_error
+from block.runtime.limits import find_available_bytes
 from block.settings import SettingsError
 
 
@@ -25,7 +31,7 @@ def _import_transformers() -> Any:
     _set_compile_cache()
     try:
         import transformers
-        from transformers import ASTFeatureExtractor, ASTForAudioClassification  # noqa: F401
+        from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification  # noqa: F401
         from transformers.utils import logging
     except Exception as error:  # a broken package, or a local file with its name, can raise anything
         raise SettingsError(f"transformers can't be imported ({describe_import_error(error)}); {INSTALL}") from None
@@ -53,17 +59,25 @@ def load_model(checkpoint: Checkpoint, device: Device) -> Any:
     be imported.
     """
     transformers = _import_transformers()
+    from safetensors.torch import load_file
+
     try:
+        size, available = checkpoint.weights.stat().st_size, find_available_bytes()
+        if size > available:
+            raise CheckpointError(f"{checkpoint.weights} needs {size} bytes of memory; {available} are available")
+        names = dict(enumerate(checkpoint.class_names))
         model, info = transformers.ASTForAudioClassification.from_pretrained(
-            checkpoint.folder,
-            local_files_only=True,
-            use_safetensors=True,
+            None,
+            config=transformers.ASTConfig(**asdict(checkpoint.model_config), id2label=names),
+            state_dict=load_file(checkpoint.weights),
             dtype=device.dtype,
             attn_implementation="sdpa",
             output_loading_info=True,
         )
         model = model.eval().to(device.device)
-    except Exception as error:  # a strange config.json can make transformers raise anything
+    except CheckpointError:
+        raise
+    except Exception as error:  # weights that don't fit the model can make transformers raise anything
         raise CheckpointError(
             f"{checkpoint.folder} can't be loaded on {device.device}: {_format_reason(error)}"
         ) from error
@@ -82,9 +96,14 @@ def load_model(checkpoint: Checkpoint, device: Device) -> Any:
 
 def load_extractor(checkpoint: Checkpoint) -> Any:
     """Return the `ASTFeatureExtractor` that preprocessor_config.json describes. Errors are those of `load_model`."""
-    transformers = _import_transformers()
+    extractor = _import_transformers().ASTFeatureExtractor
+    settings = {name: one for name, one in read_settings(checkpoint.folder / PREPROCESSOR).items() if name[:1] != "_"}
+    if found := [name for name in settings if callable(getattr(extractor, name, None))]:
+        raise CheckpointError(
+            f"{checkpoint.folder / PREPROCESSOR} has the key {found[0]}, a function of the extractor; expected settings"
+        )
     try:
-        return transformers.ASTFeatureExtractor.from_pretrained(checkpoint.folder, local_files_only=True)
+        return extractor.from_dict(settings)
     except Exception as error:  # a strange preprocessor_config.json can make transformers raise anything
         raise CheckpointError(
             f"the feature extractor in {checkpoint.folder} can't be loaded: {_format_reason(error)}"

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from block.model.checkpoint import FILES, PICKLES, WEIGHTS, CheckpointError
+from block.model.checkpoint import FILES, MAX_BYTES, PICKLES, WEIGHTS, CheckpointError
 from block.model_store.bounded_tar import BoundedTar, UnboundedHeader
-from block.model_store.catalog import MAX_BYTES, ExpectedFile
+from block.model_store.catalog import ExpectedFile
 from block.model_store.records import MAX_SUMS_BYTES, SUMS, format_sums, parse_sums
 from block.model_store.staging import check_size
 

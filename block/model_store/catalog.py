@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.model.checkpoint import CONFIG, DEFAULT, EMBEDDED, PREPROCESSOR, WEIGHTS
-
-# The largest accepted files in bytes, whatever a server or an archive claims.
-MAX_BYTES = {CONFIG: 16 << 20, PREPROCESSOR: 1 << 20, WEIGHTS: 8 << 30}
+from block.model.checkpoint import DEFAULT, EMBEDDED, WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from block.runtime.regular_file import read_text
 
 SUMS = "SHA256SUMS"
 MAX_SUMS_BYTES = 1 << 16
+MAX_RECORD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read_record(path: Path) -> Record | None:
     Raise CheckpointError if it can't be read: treating it as missing would accept any file.
     """
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path, MAX_RECORD_BYTES))
         files = tuple(
             ExpectedFile(name, entry["sha256"], int(entry["size"])) for name, entry in content["files"].items()
         )
@@ -51,7 +52,7 @@ def read_record(path: Path) -> Record | None:
         return None
     except OSError as error:
         raise CheckpointError(f"the record {path} can't be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"the record {path} is damaged ({error}); delete it to record the checkpoint's digests again"
         ) from None
@@ -78,7 +79,7 @@ def read_sums(folder: Path) -> Mapping[str, ExpectedFile]:
     """Return the digests of a checkpoint's files from SHA256SUMS in `folder`; empty if there is no such file."""
     path = folder / SUMS
     try:
-        sums = parse_sums(read_text(path), path)
+        sums = parse_sums(read_text(path, MAX_SUMS_BYTES), path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

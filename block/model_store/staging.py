@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from block.model.checkpoint import CheckpointError
-from block.model_store.catalog import MAX_BYTES, ExpectedFile
+from block.model.checkpoint import MAX_BYTES, CheckpointError
+from block.model_store.catalog import ExpectedFile
 from block.model_store.store import OWN_FILES, ModelStore, find_mismatch
 from block.runtime.hashing import compute_sha256
 

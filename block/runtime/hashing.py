@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from block.runtime.regular_file import open_regular, read_text
 
 MEMORY = ".sha256.json"
+MAX_MEMORY_BYTES = 1 << 20
 # Smaller files take less than 0.1 s to hash; and so the embedded checkpoint's folder stays as it is in git.
 LARGE_BYTES = 32 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -87,7 +88,7 @@ def remember(path: Path, digest: str, hashed: os.stat_result) -> None:
 
 def _read(cache: Path) -> dict[str, Any]:
     try:
-        content = json.loads(read_text(cache))
-    except (OSError, ValueError):
+        content = json.loads(read_text(cache, MAX_MEMORY_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+MAX_FILE_BYTES = 1 << 30  # for the largest: lists of millions of recordings
+
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to read bytes. Raise OSError if it can't be opened, or is a pipe or a device."""
@@ -18,7 +20,10 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     return open(handle, "rb")
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file. Raise OSError as `open_regular` does, or UnicodeDecodeError."""
+def read_text(path: Path, most: int = 64 << 20) -> str:
+    """Return the text of a UTF-8 file of at most `most` bytes. Raise OSError as `open_regular` does, or ValueError."""
     with open_regular(path) as file:
-        return file.read().decode("utf-8")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has over {most} bytes; expected at most {most}")
+    return content.decode("utf-8")

@@ -313,7 +313,7 @@ CHECKPOINTS = {
     "`config.json` is a pipe": replace_file("config.json", os.mkfifo),
     "`config.json` is a device": replace_file("config.json", lambda path: path.symlink_to("/dev/zero")),
     "`config.json` is a folder": replace_file("config.json", lambda path: path.mkdir()),
-    "`config.json` of more than 16 MiB": load_checkpoint(lambda folder: os.truncate(folder / "config.json", 1 << 40)),
+    "`config.json` of more than 4 MiB": load_checkpoint(lambda folder: os.truncate(folder / "config.json", 1 << 40)),
     "`hidden_size` of 3·10^9": edit_json("config.json", hidden_size=3 * 10**9),
     "`intermediate_size` of 10^12": edit_json("config.json", intermediate_size=10**12),
     "`num_labels` of 10^12": edit_json("config.json", num_labels=10**12),

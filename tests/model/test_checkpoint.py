@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from block.model.checkpoint import DEFAULT, Checkpoint, CheckpointError, FrontEnd, find_checkpoint, read_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device
+from block.model.model_config import ACTIVATIONS, ModelConfig
 from block.model.safetensors_header import read_shapes
 from block.runtime.hashing import LARGE_BYTES, MEMORY
 from block.settings import ComputeSettings, SettingsError
-from tests.conftest import NAMES
+from tests.conftest import EMBEDDED, NAMES
 
 
 @pytest.fixture
@@ -140,7 +143,7 @@ def pickle_weights(folder: Path) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json can't be read as JSON"),
-    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "contains a JSON list"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "it is a JSON list; expected an object"),
     "another architecture": (lambda f: edit(f / "config.json", model_type="vit"), "a model of type 'vit'"),
     "no labels": (lambda f: edit(f / "config.json", id2label=None), "has no class names"),
     "a gap in the labels": (lambda f: edit(f / "config.json", id2label={"0": "a", "2": "b"}), "no name for class 1"),
@@ -190,9 +193,6 @@ def test_an_unusable_checkpoint_is_refused_and_the_file_named(copy: Path, damage
         ({"num_hidden_layers": 3}, "the number of layers is 2; expected 3"),
         ({"time_stride": 8}, "position_embeddings is 1 × 514 × 32; expected 1 × 1018 × 32"),
         ({"hidden_size": None}, "classifier.dense.weight is 7 × 32; expected 7 × 768"),
-        ({"hidden_size": "abc"}, "hidden_size is 'abc'; expected a whole number above 0"),
-        ({"num_attention_heads": 0}, "num_attention_heads is 0; expected a whole number above 0"),
-        ({"num_attention_heads": 5}, "the sizes there are inconsistent"),
     ],
 )
 def test_weights_that_do_not_match_their_config_are_refused_before_they_are_loaded(
@@ -217,7 +217,7 @@ def test_weights_have_at_most_eight_axes(tmp_path: Path, axes: int, allowed: boo
     if allowed:
         assert read_shapes(path) == {"a": (1,) * axes}
     else:
-        with pytest.raises(ValueError, match="'a' 9 axes in 4 bytes: impossible"):
+        with pytest.raises(ValueError, match="'a' 9 axes in 4 bytes of F32: impossible"):
             read_shapes(path)
 
 
@@ -231,10 +231,65 @@ def test_weights_with_a_missing_tensor_are_refused_when_they_are_loaded(copy: Pa
         Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
 
 
-def test_a_config_that_transformers_rejects_is_refused_with_its_message(copy: Path) -> None:
-    edit(copy / "config.json", quantization_config={"quant_method": "awq"})
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": "abc"}, "hidden_size is 'abc'; expected a whole number from 1 to 1048576"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0; expected a whole number from 1 to 1048576"),
+        ({"num_hidden_layers": True}, "num_hidden_layers is True; expected a whole number from 1 to 1048576"),
+        ({"num_attention_heads": 5}, "the sizes there are inconsistent"),
+        ({"frequency_stride": 1, "time_stride": 1}, "its sizes give 114019 tokens; expected at most 32768"),
+        ({"hidden_act": "__import__('os')"}, "hidden_act is .*; expected one of gelu, "),
+        ({"hidden_act": ["gelu"]}, "hidden_act is .*; expected one of gelu, "),
+        ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf; expected a number from 0 to 1"),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps is nan; expected a number from 0 to 1"),
+        ({"layer_norm_eps": 10**400}, "layer_norm_eps is 1000.*000; expected a number from 0 to 1"),
+        ({"qkv_bias": "no"}, "qkv_bias is 'no'; expected true or false"),
+        ({"quantization_config": {"quant_method": "awq"}}, "quantization_config is .*; expected weights that aren't"),
+    ],
+)
+def test_a_model_that_no_weights_can_fit_is_refused(copy: Path, changes: dict[str, object], message: str) -> None:
+    edit(copy / "config.json", **changes)
+    with pytest.raises(CheckpointError, match=f"config.json: {message}"):
+        read_checkpoint(copy)
+
+
+def test_weights_of_another_model_are_refused_with_its_message(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    tensors["classifier.dense.bias"] = tensors["classifier.dense.bias"][:1].clone()
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="can't be loaded on cpu: "):
         Classifier(find_checkpoint(str(copy)), choose_device(ComputeSettings("cpu")))
+
+
+def test_transformers_knows_the_activations_that_a_config_may_name() -> None:
+    from transformers.activations import ACT2FN
+
+    assert set(ACTIVATIONS) < set(ACT2FN)
+
+
+def test_the_number_of_values_in_the_weights_follows_from_their_config(copy: Path) -> None:
+    for folder in (copy, EMBEDDED):
+        checkpoint = find_checkpoint(str(folder))
+        values = sum(math.prod(shape) for shape in read_shapes(checkpoint.weights).values())
+        assert checkpoint.model_config.count_values(len(checkpoint.class_names)) == values
+    assert ModelConfig().count_values(527) == 86_594_063  # the published model
+
+
+def test_layers_that_are_large_only_in_the_config_are_refused(copy: Path) -> None:
+    """transformers would make up 500 layers of 512 MB each before it says that their weights are missing."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    tensors["large"] = torch.zeros(1 << 20, 32)
+    for layer in range(2, 500):
+        tensors[f"audio_spectrogram_transformer.encoder.layer.{layer}.x"] = torch.zeros(1)
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    edit(copy / "config.json", intermediate_size=1 << 20, num_hidden_layers=500)
+    with pytest.raises(CheckpointError, match="it has 33597113 values; expected 34080937095"):
+        find_checkpoint(str(copy))
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/" + "y" * 5000])
@@ -244,8 +299,6 @@ def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
 
 
 def test_a_missing_device_is_refused_with_the_reason() -> None:
-    import torch
-
     if torch.cuda.is_available():
         with pytest.raises(SettingsError, match="expected at most cuda:"):
             choose_device(ComputeSettings("cuda:99"))

@@ -61,7 +61,7 @@ def with_ballast(weights: bytes, ballast: bytes) -> bytes:
     (length,) = struct.unpack("<Q", weights[:8])
     tensors, values = json.loads(weights[8 : 8 + length]), weights[8 + length :]
     span = [len(values), len(values) + len(ballast)]
-    tensors["ballast"] = {"dtype": "U8", "shape": [len(ballast)], "data_offsets": span}
+    tensors["ballast"] = {"dtype": "F32", "shape": [len(ballast) // 4], "data_offsets": span}
     header = json.dumps(tensors).encode()
     return struct.pack("<Q", len(header)) + header + values + ballast
 

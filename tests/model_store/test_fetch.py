@@ -204,7 +204,7 @@ def test_a_repository_with_only_pickled_weights_is_refused_with_the_reason(store
     ("file", "change", "message"),
     [
         (CONFIG, {"model_type": "vit"}, "a model of type 'vit'"),
-        (CONFIG, {"id2label": {}}, "config.json has no class names"),
+        (CONFIG, {"id2label": {}}, "config.json: it has no class names"),
         (CONFIG, {"max_length": 512}, "128 mel bins × 1024 frames; the model expects 128 × 512"),
         (PREPROCESSOR, {"num_mel_bins": 64}, "64 mel bins × 1024 frames; the model expects 128 × 1024"),
         (

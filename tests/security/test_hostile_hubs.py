@@ -80,7 +80,7 @@ def serving(kind: str) -> Iterator[str]:
     [
         ("redirect", "config.json: the server answered 403, access refused"),
         ("error", "config.json: the server answered 403, access refused"),
-        ("compressed", "config.json has more than 16777216 bytes"),
+        ("compressed", "config.json has more than 4194304 bytes"),
     ],
 )
 def test_a_hostile_web_server_costs_an_error_and_no_memory(kind: str, message: str, tmp_path: Path) -> None:

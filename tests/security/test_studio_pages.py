@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ from block.commands import studio as studio_command
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
+from block.local_studio.key_waits import LoginWaits
 from block.local_studio.server import running
-from block.local_studio.web.login import LoginWaits
 
 
 @pytest.fixture
@@ -146,6 +148,31 @@ def test_the_wait_doubles_with_each_wrong_key_and_holds_up_no_other_client() -> 
     waits.check("b")
 
 
+def test_keys_that_are_tried_at_the_same_time_are_looked_at_one_after_the_other() -> None:
+    waits = LoginWaits(clock=lambda: 0.0)
+    seen: list[bool] = []
+
+    def guess(number: int) -> None:
+        with suppress(RequestError):
+            seen.append(waits.is_right("a", "the key" if number == 40 else f"guess {number}", "the key"))
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(guess, range(200)))
+    assert len([one for one in seen if not one]) == 3
+
+
+def test_wrong_keys_slow_down_the_api_too(closed: Address) -> None:
+    def ask(key: str | None) -> requests.Response:
+        return requests.get(f"{closed.endpoint}/api/projects", headers={"x-api-key": key} if key else {}, timeout=10)
+
+    assert [ask(None).status_code for _ in range(5)] == [401] * 5  # no guess
+    assert [ask("ei_wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
+    right = ask(closed.key)  # nothing is learned while waiting
+    assert (right.status_code, right.headers["Retry-After"], right.json()["success"]) == (429, "1", False)
+    fields = {"token": token(closed), "key": closed.key}
+    assert requests.post(f"{closed.url}/login", data=fields, timeout=10).status_code == 429
+
+
 def test_a_key_that_other_machines_may_guess_is_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert studio_command.main([str(tmp_path), "--host", "0.0.0.0", "--port", "0", "--key", "hunter2"]) == 2
     assert "--key must have at least 32 characters" in capsys.readouterr().err
@@ -166,40 +193,90 @@ def test_no_folder_brings_or_keeps_a_key(tmp_path: Path) -> None:
 
 
 ODD = {
-    "origin": [b"Origin: " + one for one in (b"http://[", b"http://[::1", b"http://a]b", b"x://[v1.]/")],
+    "origin": [
+        b"Origin: " + one
+        for one in (
+            b"http://[", b"http://[::1", b"http://a]b", b"x://[v1.]/", b"", b"x", b"http://", b"http://a:99999",
+            b"\xff", b"http://a/b", b"http://me@a", b"http://a b", b"http://a http://b", b"null\r\nOrigin: null",
+        )
+    ],
     "length": [
         b"Content-Length: " + one
-        for one in (b"-1", b"+1", b"1_0", b"9" * 21, b"9" * 5000, b"1, 2", b"\xd9\xa1", b"0x1", b"")
+        for one in (
+            b"-1", b"+1", b"1_0", b"9" * 21, b"9" * 5000, b"1, 2", b"\xd9\xa1", b"0x1", b"", b"1,1", b"0, 0", b"1 1",
+            b"0\r\nContent-Length: 0", b"1\r\nContent-Length: 2", b"0\r\nTransfer-Encoding: chunked", b"0\r\n ,0",
+            b"0\r\nTransfer-Encoding: identity", b"0\r\nHost: x", b"0\r\nHost: y", b"0\r\nContent-Type: text/plain",
+        )
     ],
-}
+    "cookie": [
+        b"Cookie: " + one
+        for one in (
+            b"local-studio=\xff", b"a=\xff", b"a=\x01", b"a=\x7f", b"a=\x00", b"=", b"", b";;;;=;", b"a", b"a=b;;c=d",
+            b"\xe9=a", b'local-studio="\\777"', b'local-studio="' + b"\\" * 9000 + b'"', b";" * 60_000,
+            b"a=" + b"b" * 20_000,
+            b"local-studio=" + b"a" * 63, b"local-studio=", b"local-studio=" + b"A" * 64, b"a=b\r\nCookie: c=d",
+            b"local-studio=" + b"a" * 64 + b"; local-studio=" + b"b" * 64, b"a b=c", b"a=b\r\n c=d",
+        )
+    ],
+}  # fmt: skip
 
 
 def send_raw(address: Address, data: bytes) -> bytes:
+    """Send a request; return the start of the answer."""
     with socket.create_connection((address.host, address.port), timeout=60) as client:
         client.sendall(data)
-        return client.recv(100)
+        return client.recv(4096)
 
 
-def test_odd_headers_get_a_400(closed: Address, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("header", ODD)
+def test_odd_headers_get_a_400(closed: Address, capfd: pytest.CaptureFixture[str], header: str) -> None:
     form = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-    for line in ODD["origin"]:
-        assert send_raw(closed, form + line + b"\r\nContent-Length: 0\r\n\r\n").startswith(b"HTTP/1.1 400"), line
-    for line in ODD["length"]:
-        for head in (form, b"GET /about HTTP/1.1\r\nHost: x\r\n"):
-            assert send_raw(closed, head + line + b"\r\n\r\n").startswith(b"HTTP/1.1 400"), line
+    end = b"\r\n\r\n" if header == "length" else b"\r\nContent-Length: 0\r\n\r\n"
+    for line in ODD[header]:
+        for head in (
+            form,
+            b"GET /about HTTP/1.1\r\nHost: x\r\nContent-Type: x\r\n",
+            b"GET /ids.json HTTP/1.0\r\nHost: x\r\nContent-Type: x\r\n",
+        ):
+            answer = send_raw(closed, head + line + end)
+            assert answer.startswith(b"HTTP/1.1 400"), line
+            assert b"cross-origin-resource-policy: same-origin" in answer.lower(), line
     assert send_raw(closed, form + b"Content-Length: 99999999999999999999\r\n\r\n").startswith(b"HTTP/1.1 413")
-    assert "Traceback" not in capfd.readouterr().err
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.err + printed.out
 
 
-def test_odd_cookies_are_ignored_and_cost_nothing(
-    closed: Address, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delattr("http.cookies._unquote")  # takes many seconds for `quoted` in some versions of Python
-    quoted = b'local-studio="' + b"\\" * 60_000 + b'"'
-    for cookie in (b"local-studio=\xff", b"=", b";;;;=;", b'local-studio="\\777"', b";" * 60_000, quoted):
-        answer = send_raw(closed, b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + cookie + b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 303"), cookie[:40]
-    assert "Traceback" not in capfd.readouterr().err
+def test_an_odd_head_gets_a_400_even_if_it_comes_in_bits_or_behind_another_request(closed: Address) -> None:
+    odd = b"GET /about HTTP/1.1\r\nHost: x\r\nContent-Length: 1,1\r\n\r\n"
+    with socket.create_connection((closed.host, closed.port), timeout=60) as client:
+        for at in range(len(odd)):
+            client.sendall(odd[at : at + 1])
+        assert client.recv(4096).startswith(b"HTTP/1.1 400")
+    refused = b"POST /v1/api/1/raw-data/1/enable HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"  # answered early
+    with socket.create_connection((closed.host, closed.port), timeout=60) as client:
+        client.sendall(refused)
+        assert client.recv(4096).startswith(b"HTTP/1.1 401")
+        client.sendall(b"12345" + odd)
+        received = b""
+        while block := client.recv(4096):
+            received += block
+        assert b"HTTP/1.1 400" in received
+
+
+def test_a_login_is_found_beside_the_cookies_of_other_servers_on_this_host(closed: Address) -> None:
+    fields = {"token": token(closed), "key": closed.key}
+    answer = requests.post(f"{closed.url}/login", data=fields, timeout=10, allow_redirects=False)
+    cookie = f"local-studio={answer.cookies['local-studio']}"
+    for text in (
+        cookie,
+        f'_xsrf=2|a; theme="dark, blue"; {cookie}',
+        f"{cookie}; a={{%22b%22:1}}; c=",
+        f"a=\\;{cookie}",
+    ):
+        answer = requests.get(f"{closed.url}/about", headers={"Cookie": text}, timeout=10, allow_redirects=False)
+        assert answer.status_code == 200, text
+    stale = requests.get(f"{closed.url}/about", headers={"Cookie": f"local-studio={'0' * 64}"}, timeout=10)
+    assert stale.url == f"{closed.url}/login"
 
 
 def test_only_static_files_are_served(address: Address) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from starlette.staticfiles import StaticFiles
 
 from block.local_studio import connections
 from block.local_studio.address import Address
@@ -111,6 +113,39 @@ def test_a_request_that_drips_is_dropped_too(address: Address, monkeypatch: pyte
         for _ in range(6000):
             client.sendall(b"x")
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("length", [b"", b"Connection: close\r\n"])
+def test_clients_that_do_not_read_are_dropped(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: bytes
+) -> None:
+    monkeypatch.setattr(connections, "READ_S", 0.2)
+    monkeypatch.setattr(connections, "WAIT_S", 0.2)
+    large = 64 << 20  # bytes; sockets hold a few MiB
+    page = tmp_path / "large.css"
+    page.touch()
+    os.truncate(page, large)
+    monkeypatch.setattr(StaticFiles, "lookup_path", lambda self, path: (str(page), page.stat()))
+    with half_sent(address, 1, b"GET /static/large.css HTTP/1.1\r\nHost: 127.0.0.1\r\n" + length + b"\r\n") as (
+        client,
+    ):
+        wait_for_end(address)
+        received = 0
+        with suppress(ConnectionResetError):
+            while block := client.recv(1 << 20):
+                received += len(block)
+        assert received < large
+
+
+def wait_for_end(address: Address) -> None:
+    """Wait until the server has no connection."""
+    port, deadline = f"{address.port:04X}", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        if not [one for one in lines if one[1].endswith(f":{port}") and one[3] == "01"]:  # established
+            return
+        time.sleep(0.01)
+    raise AssertionError("the connection is still open")
 
 
 def test_half_sent_requests_never_starve_others(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:

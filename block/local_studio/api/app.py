@@ -6,7 +6,6 @@ contains a traceback. Paths below `KEY_PATHS` need the key in the header; all ot
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +26,20 @@ from block.local_studio.api import reads, writes
 from block.local_studio.api.endpoint import Call, Handler, read_body
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
+from block.local_studio.key_waits import LoginWaits
 
 KEY_PATHS = ("/v1", "/ids.json")
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit isn't documented
 log = logging.getLogger(__name__)
 
 
-def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -> Starlette:
-    """Create the application that serves `pages`, and `project` to requests with `key` as ``x-api-key``."""
+def create_app(
+    project: LocalProject, key: str, pages: WebPages | None = None, waits: LoginWaits | None = None
+) -> Starlette:
+    """Create the application that serves `pages`, and `project` to requests with `key` as ``x-api-key``.
+
+    `waits` are shared with the login, so that a client that tries keys waits for both.
+    """
     routes: list[BaseRoute] = [
         Route(f"/v1{endpoint.path}", _make_endpoint(project, endpoint.handler), methods=[endpoint.method])
         for endpoint in (*reads.ENDPOINTS, *writes.ENDPOINTS)
@@ -43,7 +48,7 @@ def create_app(project: LocalProject, key: str, pages: WebPages | None = None) -
     handlers[Exception] = _answer_unexpected
     app = Starlette(
         routes=[*routes, Route("/ids.json", _make_ids_endpoint(project)), *(pages.routes if pages else ())],
-        middleware=[Middleware(KeyCheck, key=key), *(pages.middleware if pages else ())],
+        middleware=[Middleware(KeyCheck, key=key, waits=waits or LoginWaits()), *(pages.middleware if pages else ())],
         exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
     app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect would hide the mistake
@@ -63,22 +68,31 @@ class WebPages:
 
 
 class KeyCheck:
-    """Answers 401 to requests below `KEY_PATHS` unless they have the key exactly once."""
+    """Answers 401 to requests below `KEY_PATHS` unless they have the key exactly once, and 429 after wrong keys."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: str, waits: LoginWaits) -> None:
         self._app = app
-        self._key = key.encode()
+        self._key = key
+        self._waits = waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(KEY_PATHS) and not self._has_key(Headers(scope=scope)):
-            response = _make_failure(401, "the header x-api-key is missing, or isn't the key of this project")
-            await response(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        app = self._app
+        if scope["type"] == "http" and scope["path"].startswith(KEY_PATHS):
+            try:
+                if not self._has_key(scope):
+                    app = _make_failure(401, "the header x-api-key is missing, or isn't the key of this project")
+            except RequestError as error:
+                left_s = self._waits.seconds_left(_find_client(scope))
+                app = _make_failure(error.status, error.message, {"Retry-After": str(max(1, left_s))})
+        await app(scope, receive, send)
 
-    def _has_key(self, headers: Headers) -> bool:
-        given = headers.getlist("x-api-key")
-        return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._key)
+    def _has_key(self, scope: Scope) -> bool:
+        given = Headers(scope=scope).getlist("x-api-key")
+        return len(given) == 1 and self._waits.is_right(_find_client(scope), given[0], self._key)
+
+
+def _find_client(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

@@ -69,5 +69,5 @@ class JobFiles:
         """Return the text of a job's file `name`, or an empty string if it can't be read."""
         try:
             return read_text(self.path_of(job_id, name))
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             return ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +25,7 @@ from block.local_studio.api.endpoint import read_body
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import LARGEST_ID, RequestError
+from block.local_studio.key_waits import LoginWaits
 from block.local_studio.web.label_colors import DEFAULT_OTHER, LabelColors
 from block.local_studio.web.recordings_list import LabelShare, RowCache
 from block.local_studio.web.rendering import load_template
@@ -56,6 +57,7 @@ class WebSite:
     jobs: Jobs
     key: str
     is_open: bool
+    waits: LoginWaits = field(default_factory=LoginWaits)
 
     @cached_property
     def rows(self) -> RowCache:
