@@ -40,7 +40,7 @@ def explain(
         others = [at for at in np.argsort(-means, kind="stable") if at not in own_classes.get(segment.label, ())]
         mean_power = float(power[windows].mean())
         label_means = label_scores[windows].mean(axis=0)
-        margin = decisions.compute_margins(label_means[None], [segment.label], settings.labels)
+        margin = decisions.compute_margins(label_means[None], [segment.label], settings.labels, settings.hysteresis)
         found.append(
             Evidence(
                 runners_up=tuple(RunnerUp(class_names[at], float(means[at])) for at in others[:RUNNERS_UP]),

@@ -25,6 +25,7 @@ FILL_GAPS: ExistingLabels = "fill-gaps"
 KEEP: ExistingLabels = "keep"
 EXISTING_LABELS: tuple[ExistingLabels, ...] = (REPLACE, FILL_GAPS, KEEP)
 DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
+MAX_MEDIAN_MS = 60_000  # the time to filter a recording grows with it
 MAX_BATCH_SIZE = 4096  # about 2 GB for the input alone
 
 
@@ -62,6 +63,10 @@ class DecisionSettings:
     `labels` are the labels of interest in the user's order. A score that equals its threshold, in 0…1, reaches it.
     Segments shorter than `min_segment_ms` join their longer neighbor; 0 keeps all. Windows with an RMS level below
     `silence_dbfs`, in dB relative to full scale, are silent and not scored.
+
+    A label begins and ends at `hysteresis`, 0…1, times its threshold if it reaches the threshold in between; 1 turns
+    this off. Scores are medians over `median_ms`. Segments of a label of interest shorter than `min_event_ms` get
+    `other_label`; segments of `other_label` shorter than `min_gap_ms` between two with one label get that label.
     """
 
     labels: tuple[LabelOfInterest, ...]
@@ -70,12 +75,22 @@ class DecisionSettings:
     merge: bool = True
     min_segment_ms: int = 0
     silence_dbfs: float | None = None
+    hysteresis: float = 1.0
+    median_ms: int = 0
+    min_event_ms: int = 0
+    min_gap_ms: int = 0
 
     def __post_init__(self) -> None:
-        if self.min_segment_ms < 0:
-            raise SettingsError(f"--min-segment-ms is {self.min_segment_ms}; expected 0 or more")
-        if self.min_segment_ms and not self.merge:
-            raise SettingsError("--min-segment-ms merges short segments, but --no-merge forbids merging; use only one")
+        for name in ("min_segment_ms", "min_event_ms", "min_gap_ms"):
+            option, ms = f"--{name.replace('_', '-')}", getattr(self, name)
+            if ms < 0:
+                raise SettingsError(f"{option} is {ms}; expected 0 or more")
+            if ms and not self.merge:
+                raise SettingsError(f"{option} merges short segments, but --no-merge forbids merging; use only one")
+        if not 0 < self.hysteresis <= 1:
+            raise SettingsError(f"--hysteresis is {self.hysteresis:g}; expected more than 0, and at most 1 (off)")
+        if not 0 <= self.median_ms <= MAX_MEDIAN_MS:
+            raise SettingsError(f"--median-ms is {self.median_ms}; expected 0 (off) to {MAX_MEDIAN_MS}")
         if self.silence_dbfs is not None and not (math.isfinite(self.silence_dbfs) and self.silence_dbfs <= 0):
             raise SettingsError(f"--silence-dbfs is {self.silence_dbfs:g}; expected at most 0 (full scale); try -60")
 

@@ -8,19 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.decisions import (
-    Decision,
     apply_score_function,
-    build_segments,
     decide_cells,
-    find_uncertain_cells,
-    find_uncertain_windows,
     label_recording,
     reduce_to_labels,
     score_cells,
     score_classes,
 )
 from block.labels import LabelOfInterest
+from block.segments import Decision, build_segments
 from block.settings import DecisionSettings
+from block.uncertainty import find_uncertain_cells, find_uncertain_windows
 from block.windows import lay_out_windows
 
 ALL_HEARD = np.ones(4, dtype=bool)

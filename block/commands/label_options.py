@@ -15,7 +15,8 @@ STUDIO = (
     "details", "existing-labels", "skip-labeled", "overwrite-hand-labels", "ray-requests",
 )  # fmt: skip
 DECIDING = (
-    "audioset-labels", "other-label", "min-confidence", "score-function", "no-merge", "min-segment-ms", "silence-dbfs",
+    "audioset-labels", "other-label", "min-confidence", "score-function", "no-merge", "min-segment-ms", "min-event-ms",
+    "min-gap-ms", "hysteresis", "median-ms", "silence-dbfs",
 )  # fmt: skip
 # Labels don't depend on these as long as the score store's key is the same.
 SURROUNDING = (
@@ -91,7 +92,8 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
     for option in RELABEL:
         given = getattr(options, option.field)
         if given is None or (option.kind == "flag" and not given):
-            setattr(options, option.field, before[option.name])
+            # An earlier version of the block didn't have all options.
+            setattr(options, option.field, before.get(option.name, option.default))
     if options.merge:
         options.no_merge = False
     fill_in(options, RELABEL)

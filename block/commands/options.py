@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from block.cluster.settings import ANY_CLUSTER
 from block.commands.unknown_options import drop_unknown
+from block.commands.writable_file import check_writable
 from block.formatting import print_warning
 from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
@@ -130,6 +130,15 @@ OPTIONS = (
     Option("no-merge", "flag", False, "don't merge neighboring segments with the same label"),
     Option("min-segment-ms", "int", 0, "add segments shorter than this to their longer neighbor", _whole_number,
            "MS"),
+    Option("min-event-ms", "int", 0,
+           "give the other label to segments of a sound that are shorter than this", _whole_number, "MS"),
+    Option("min-gap-ms", "int", 0,
+           "close gaps shorter than this: segments of the other label between two with the same label", _whole_number,
+           "MS"),
+    Option("hysteresis", "float", 1.0,
+           "let a label begin and end where its score falls below this share of its threshold, if it reaches the "
+           "threshold in between; above 0 to 1, which is off", _number, "SHARE"),
+    Option("median-ms", "int", 0, "smooth scores with a median filter over this time; 0: off", _whole_number, "MS"),
     Option("silence-dbfs", "float", None, "give windows quieter than this RMS level the other label (default: off)",
            _number, "DBFS"),
     Option("fill", "select", PAD,
@@ -217,7 +226,7 @@ def parse(argv: Sequence[str], warn: Callable[[str], None]) -> argparse.Namespac
     if options.overwrite_hand_labels and options.existing_labels != REPLACE:
         warn(f"--overwrite-hand-labels has no effect with --existing-labels {options.existing_labels}")
     if options.failed_ids_file is not None:
-        _check_writable(options.failed_ids_file)
+        check_writable("--failed-ids-file", options.failed_ids_file)
     return options
 
 
@@ -269,7 +278,8 @@ def read_decisions(options: argparse.Namespace, class_names: Sequence[str]) -> D
         print_warning(line)
     return DecisionSettings(
         labels, options.other_label, options.score_function, not options.no_merge,
-        options.min_segment_ms, options.silence_dbfs,
+        options.min_segment_ms, options.silence_dbfs, options.hysteresis, options.median_ms, options.min_event_ms,
+        options.min_gap_ms,
     )  # fmt: skip
 
 
@@ -282,15 +292,3 @@ def _join_skip_labeled(options: argparse.Namespace) -> None:
     if options.skip_labeled and other == FILL_GAPS:
         raise SettingsError(f"--skip-labeled means --existing-labels {KEEP}, but that is {other}; use only one of them")
     options.existing_labels = KEEP if options.skip_labeled else other
-
-
-def _check_writable(path: str) -> None:
-    """Raise SettingsError if a file can't be written at `path`. Better now than after hours."""
-    is_new = not os.path.lexists(path)
-    try:
-        # O_NONBLOCK: don't wait for the reader of a pipe.
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
-        if is_new:
-            os.unlink(path)  # if nothing can start, don't leave an empty file, which is not a valid ids file
-    except OSError as error:
-        raise SettingsError(f"can't write --failed-ids-file {path}: {error.strerror or error}") from None

@@ -70,14 +70,16 @@ def _list_annotated(ground_truth: GroundTruth, clip: int) -> list[str]:
 
 
 def _list_moments(result: LabelingResult, ground_truth: GroundTruth) -> Iterator[list[Moment]]:
-    """Yield a list for each clip: its cells that aren't silent, each decided independently."""
+    """Yield a list for each clip: its cells that aren't silent, as decided before segments are built."""
     settings = result.settings
     for clip, prediction in enumerate(result.predictions):
         cells, to_seconds = prediction.clip.layout.cells, prediction.clip.seconds_at
         heard = decisions.find_heard_cells(prediction.is_heard, cells)
-        means = decisions.score_cells(prediction.scores, cells)
-        decided = decisions.decide_cells(means, heard, settings.labels, settings.other_label)
-        margins = decisions.compute_margins(means, [one.label for one in decided], settings.labels)
+        median = decisions.count_values(settings.median_ms, prediction.clip.value_rate_hz)
+        scores = decisions.smooth_cells(prediction.scores, heard, cells, median)
+        decided = decisions.decide_cells(scores, heard, settings.labels, settings.other_label, settings.hysteresis)
+        names = [one.label for one in decided]
+        margins = decisions.compute_margins(scores, names, settings.labels, settings.hysteresis)
         moments = []
         for cell, decision, margin, is_heard in zip(cells, decided, margins, heard, strict=True):
             if not is_heard:

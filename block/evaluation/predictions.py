@@ -104,11 +104,13 @@ def gather_detections(
 
 
 def find_detected_events(prediction: Prediction) -> list[Event]:
-    """Return one event for each cell in which a target reaches its own threshold, regardless of the others."""
+    """Return one event for each cell in which a target sounds by its own threshold, regardless of the others."""
     clip, settings = prediction.clip, prediction.settings
     cells = clip.layout.cells
-    reached = find_reached(decisions.score_cells(prediction.scores, cells), settings)
-    reached &= decisions.find_heard_cells(prediction.is_heard, cells)[:, None]
+    heard = decisions.find_heard_cells(prediction.is_heard, cells)
+    median = decisions.count_values(settings.median_ms, clip.value_rate_hz)
+    scores = decisions.smooth_cells(prediction.scores, heard, cells, median)
+    reached = decisions.find_sounding(scores, heard, settings.labels, settings.hysteresis) > 0
     return [
         Event(int(target), clip.seconds_at(cells[cell].start), clip.seconds_at(cells[cell].end))
         for cell, target in zip(*np.nonzero(reduce_to_targets(reached, list_targets(settings.labels))), strict=True)

@@ -16,6 +16,8 @@ from block.model_store.store import ModelStore
 from block.score_store import Key
 from block.settings import FAST, FILL_GAPS, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
 
+# Settings that block 0.1.0 didn't have. In fingerprints, they are included only if they change anything.
+ADDED = {"hysteresis": 1.0, "median_ms": 0, "min_event_ms": 0, "min_gap_ms": 0}
 LABELED_BY = "audio-spectrogram-transformer"
 
 
@@ -84,7 +86,11 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool =
     decisions, compute = job.decisions, job.compute
     content = {
         "labels": [[label.class_name, label.name, label.threshold] for label in decisions.labels],
-        "decisions": {name: value for name, value in vars(decisions).items() if name != "labels"},
+        "decisions": {
+            name: value
+            for name, value in vars(decisions).items()
+            if name != "labels" and (name not in ADDED or value != ADDED[name])
+        },
         "windows": str(job.windows),
         "fill": compute.fill,
         "mode": [compute.mode, *([vars(job.audit)] if compute.mode == FAST else [])],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from block import decisions
+from block import decisions, uncertainty
 from block.decisions import Scores
 from block.labeling.agreement import Tally
 from block.labeling.audit import SHARE, Bools
@@ -42,7 +42,7 @@ def find_settled(scores: Scores, labels: Sequence[LabelOfInterest], errors: Scor
 
     Margins take care of these: the label of their cell is exact, whatever a faster path found.
     """
-    return decisions.find_uncertain_cells(scores, np.ones(len(scores), dtype=bool), labels, errors)
+    return uncertainty.find_uncertain_cells(scores, np.ones(len(scores), dtype=bool), labels, errors)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from block import decisions
+from block import decisions, uncertainty
 from block.decisions import Scores
 from block.labeling.audit import Windows, draw_number
 from block.labeling.labeler import ExactLabeler
@@ -127,14 +127,16 @@ class WindowBatch:
 
     def find_uncertain(self) -> Windows:
         """Return the inexact windows of cells whose label could change within the errors of their windows."""
+        settings = self.labeler.decisions
         found = np.zeros(len(self.heard), dtype=bool)
         start = 0
         for one in self.batch:
             own = slice(start, start + len(one.prepared.chunk_counts))
             start = own.stop
-            found[own] = decisions.find_uncertain_windows(
+            found[own] = uncertainty.find_uncertain_windows(
                 self.scores[own], self.errors[own, self._function], self.heard[own], one.prepared.layout.cells,
-                self.labeler.decisions.labels,
+                settings.labels, settings.hysteresis,
+                decisions.count_values(settings.median_ms, one.prepared.value_rate_hz),
             )  # fmt: skip
         return np.flatnonzero(found)
 

@@ -12,11 +12,12 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from block.decisions import find_uncertain_windows, is_silent, label_recording, score_labels
+from block.decisions import count_values, is_silent, label_recording, score_labels
 from block.formatting import count
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.settings import SCORE_FUNCTIONS, DecisionSettings, SettingsError, WindowSettings
+from block.uncertainty import find_uncertain_windows
 from block.windows import Layout, lay_out_windows_ms
 
 
@@ -88,7 +89,10 @@ def find_uncertain(
     heard = select_heard(scored, decisions)
     scores = score_labels(heard.logits, heard.chunk_counts, decisions)
     cells = lay_out_recording(scored.values, scored.value_rate_hz, windows).cells
-    return find_uncertain_windows(scores, errors, np.array(heard.chunk_counts) > 0, cells, decisions.labels)
+    median = count_values(decisions.median_ms, scored.value_rate_hz)
+    return find_uncertain_windows(
+        scores, errors, np.array(heard.chunk_counts) > 0, cells, decisions.labels, decisions.hysteresis, median
+    )
 
 
 def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:

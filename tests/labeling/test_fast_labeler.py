@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block.decisions import apply_score_function, find_uncertain_cells
+from block.decisions import apply_score_function
 from block.labeling.audit import OPENING_WINDOWS, SHARE, UNIFORM_SHARE, draw_number
 from block.labeling.fast_labeler import FastLabeler
 from block.labeling.labeler import ExactLabeler, Logits
@@ -22,6 +22,7 @@ from block.model.checkpoint import FrontEnd
 from block.recording import RecordingError, Waveform, Window
 from block.score_store import Scored
 from block.settings import EXACT, REPEAT, AuditSettings, DecisionSettings, WindowSettings
+from block.uncertainty import find_uncertain_cells
 from block.windows import PreparedRecording, lay_out_windows
 
 CLASSES = 4

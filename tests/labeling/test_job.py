@@ -89,6 +89,16 @@ def test_the_fingerprint_depends_on_the_arithmetic_and_not_on_the_blocks_version
     assert len(found | {before}) == 4
 
 
+def test_settings_that_are_new_are_part_of_the_fingerprint_only_if_they_change_anything() -> None:
+    found = {
+        compute_fingerprint(replace(usual, decisions=replace(usual.decisions, **changed)), "0" * 64, "float32")
+        for usual in [job()]
+        for changed in ({}, {"hysteresis": 0.5}, {"median_ms": 500}, {"min_event_ms": 500}, {"min_gap_ms": 500})
+    }
+    assert len(found) == 5
+    assert "f9113bca5f09" in found
+
+
 def test_filling_gaps_is_part_of_the_fingerprint() -> None:
     replacing, filling = (compute_fingerprint(job(), "0" * 64, "float32", fills_gaps=fills) for fills in (False, True))
     assert replacing == "f9113bca5f09" != filling

@@ -29,6 +29,9 @@ SETTINGS: tuple[dict[str, object], ...] = (
     {"threshold": 0.0, "merge": False},
     {"threshold": 1.0, "other_label": "nothing"},
     {"min_segment_ms": 1700},
+    {"min_event_ms": 1500, "min_gap_ms": 1500, "threshold": 0.3},
+    {"hysteresis": 0.4, "threshold": 0.3, "text": "Music, Dog"},
+    {"median_ms": 3000, "hysteresis": 0.8},
     {"silence_dbfs": -50.0},
     {"silence_dbfs": -10.0, "merge": False, "score_function": "sigmoid"},
 )

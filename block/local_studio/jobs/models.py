@@ -165,9 +165,13 @@ class BlockModels:
         check("min-confidence", lambda: _check_share(number("min-confidence")))
         check("min-agreement", lambda: AuditSettings(number("min-agreement")))
         merges = parameters.get("no-merge") != "true"
-        check(
-            "min-segment-ms", lambda: DecisionSettings((), merge=merges, min_segment_ms=int(number("min-segment-ms")))
-        )
+        segment, event, gap = (int(number(f"min-{kind}-ms")) for kind in ("segment", "event", "gap"))
+        check("min-segment-ms", lambda: DecisionSettings((), merge=merges, min_segment_ms=segment))
+        check("min-event-ms", lambda: DecisionSettings((), merge=merges, min_event_ms=event))
+        check("min-gap-ms", lambda: DecisionSettings((), merge=merges, min_gap_ms=gap))
+        if parameters.get("hysteresis"):
+            check("hysteresis", lambda: DecisionSettings((), hysteresis=number("hysteresis")))
+        check("median-ms", lambda: DecisionSettings((), median_ms=int(number("median-ms"))))
         check("max-hours", lambda: _check_hours(parameters.get("max-hours", ""), number("max-hours")))
         check("silence-dbfs", lambda: DecisionSettings((), silence_dbfs=number("silence-dbfs")))
         name = parameters.get(MODEL) or DEFAULT
