@@ -21,8 +21,10 @@ from block.model.device import choose_device
 from block.recording import Recording, RecordingError
 from block.settings import (
     DTYPES,
+    GRID,
     SCORE_FUNCTIONS,
     AuditSettings,
+    Boundaries,
     ComputeSettings,
     DecisionSettings,
     ScoreFunction,
@@ -57,6 +59,7 @@ class Labeler:
         model: str | os.PathLike[str] = DEFAULT,
         win_size_ms: int = 2000,
         win_stride_ms: int = 2000,
+        boundaries: Boundaries = GRID,
         min_confidence: float = 0.2,
         score_function: ScoreFunction = "softmax",
         other_label: str = "other",
@@ -75,7 +78,9 @@ class Labeler:
             warnings.warn(line, stacklevel=2)
         compute = ComputeSettings(device, dtype)
         decisions = DecisionSettings(chosen, other_label, score_function)
-        job = Job(checkpoint, WindowSettings(win_size_ms, win_stride_ms), decisions, compute, AuditSettings())
+        job = Job(
+            checkpoint, WindowSettings(win_size_ms, win_stride_ms, boundaries), decisions, compute, AuditSettings()
+        )
         engine = Engine(job, choose_device(compute), checkpoint.sha256())
         self._rate_hz = checkpoint.front_end.rate_hz
         # `stored` makes the scores of a window independent of the rest of its batch.

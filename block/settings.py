@@ -12,6 +12,7 @@ from block.windows import MIN_WINDOW_MS
 
 ScoreFunction = Literal["softmax", "sigmoid"]
 Fill = Literal["pad", "repeat"]
+Boundaries = Literal["grid", "sound"]
 ExistingLabels = Literal["replace", "fill-gaps", "keep"]
 SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -20,6 +21,9 @@ MODES = (EXACT, FAST)
 PAD: Fill = "pad"
 REPEAT: Fill = "repeat"
 FILLS: tuple[Fill, ...] = (PAD, REPEAT)
+GRID: Boundaries = "grid"
+SOUND: Boundaries = "sound"
+BOUNDARIES: tuple[Boundaries, ...] = (GRID, SOUND)
 REPLACE: ExistingLabels = "replace"
 FILL_GAPS: ExistingLabels = "fill-gaps"
 KEEP: ExistingLabels = "keep"
@@ -35,12 +39,21 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Windows of `size_ms` every `stride_ms`, in milliseconds. Size 0 means one window over the whole recording."""
+    """Windows of `size_ms` every `stride_ms`, in milliseconds. Size 0 means one window over the whole recording.
+
+    With `boundaries` "sound", windows lie between changes of the sound instead; size and stride are ignored, and 0.
+    """
 
     size_ms: int = 2000
     stride_ms: int = 2000
+    boundaries: Boundaries = GRID
 
     def __post_init__(self) -> None:
+        if self.boundaries not in BOUNDARIES:
+            raise SettingsError(f"--boundaries is {self.boundaries!r}; expected {' or '.join(BOUNDARIES)}")
+        if self.boundaries == SOUND:
+            object.__setattr__(self, "size_ms", 0)
+            object.__setattr__(self, "stride_ms", 0)
         if self.size_ms == 0:
             return
         if self.size_ms < MIN_WINDOW_MS:
@@ -53,6 +66,8 @@ class WindowSettings:
             )
 
     def __str__(self) -> str:
+        if self.boundaries == SOUND:
+            return "between changes of the sound"
         return "whole recording" if self.size_ms == 0 else f"{self.size_ms} ms every {self.stride_ms} ms"
 
 

@@ -6,7 +6,7 @@ Integer arithmetic only: no torch and no I/O. Positions count values of the reco
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -35,11 +35,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layout:
-    """The windows of a recording of `values` values, and the cells that tile it."""
+    """The windows of a recording of `values` values, and the cells that tile it.
+
+    `cuts` are the values where windows that don't lie on a grid meet; None on a grid.
+    """
 
     values: int
     windows: tuple[Window, ...]
     cells: tuple[Cell, ...]
+    cuts: tuple[int, ...] | None = None
 
 
 def round_half_up(x: Fraction | int) -> int:
@@ -103,6 +107,32 @@ def lay_out_windows_ms(values: int, value_rate_hz: Fraction, size_ms: int, strid
             f"--win-stride-ms {stride_ms} gives {count} windows; expected at most {MAX_WINDOWS}; use a larger stride"
         )
     return lay_out_windows(values, size, stride)
+
+
+def lay_out_stretches(values: int, cuts: Sequence[int]) -> Layout:
+    """Lay out one window, which is also a cell, from each of `cuts` to the next, and at both ends of the recording.
+
+    Raise ValueError unless cuts are in order and divide `[0, values)` into spans of at least one value.
+    """
+    spans = list(itertools.pairwise((0, *cuts, values)))
+    if any(start >= end for start, end in spans):
+        raise ValueError(f"got cuts {list(cuts)}; expected them in order, and between 0 and {values}")
+    windows = tuple(Window(start, end) for start, end in spans)
+    cells = tuple(Cell(start, end, range(at, at + 1)) for at, (start, end) in enumerate(spans))
+    return Layout(values, windows, cells, tuple(cuts))
+
+
+def divide_stretches(values: int, cuts: Sequence[int], longest: Fraction) -> list[int]:
+    """Return `cuts` with others, as few as possible, that evenly divide stretches of more than `longest` values.
+
+    Cuts outside `[1, values)`, and all but the first of equal ones, are left out.
+    """
+    kept = [0, *sorted({cut for cut in cuts if 0 < cut < values}), values]
+    return [
+        start + part.start
+        for start, end in itertools.pairwise(kept)
+        for part in split_into_chunks(end - start, max(1, floor(longest)))
+    ][1:]
 
 
 def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: int = 1) -> Window:

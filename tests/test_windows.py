@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from block.recording import RecordingError, Window
 from block.windows import (
     Layout,
+    divide_stretches,
+    lay_out_stretches,
     lay_out_windows,
     lay_out_windows_ms,
     round_half_up,
@@ -130,3 +133,30 @@ def test_slices_at_the_model_rate_keep_one_length_and_end_in_the_waveform() -> N
 
 def test_a_window_beyond_the_end_of_a_slightly_short_waveform_is_moved_back_into_it() -> None:
     assert slice_at_model_rate(Window(84, 100), Fraction(1), 95) == Window(79, 95)
+
+
+@given(st.integers(1, 500), st.lists(st.integers(-5, 505), max_size=12), st.fractions(1, 90))
+def test_stretches_tile_the_recording_keep_every_cut_and_are_no_longer_than_the_longest(
+    values: int, cuts: list[int], longest: Fraction
+) -> None:
+    divided = divide_stretches(values, cuts, longest)
+    layout = lay_out_stretches(values, divided)
+    assert layout.cuts == tuple(divided)
+    assert set(divided) >= {cut for cut in cuts if 0 < cut < values}
+    edges = [0, *divided, values]
+    assert [(window.start, window.end) for window in layout.windows] == list(itertools.pairwise(edges))
+    assert told(layout) == [(start, end, [at]) for at, (start, end) in enumerate(itertools.pairwise(edges))]
+    assert all(0 < window.length <= longest for window in layout.windows)
+    assert divide_stretches(values, divided, longest) == divided
+
+
+def test_a_long_stretch_is_divided_evenly_and_a_short_one_stays() -> None:
+    assert divide_stretches(100, [40], Fraction(39)) == [20, 40, 70]
+    assert divide_stretches(100, [40], Fraction(60)) == [40]
+    assert divide_stretches(100, [], Fraction(1000)) == []
+
+
+@pytest.mark.parametrize("cuts", [[0], [10], [5, 5], [7, 3], [-1], [11]])
+def test_cuts_that_do_not_divide_the_recording_are_refused(cuts: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"got cuts .*; expected them in order, and between 0 and 10"):
+        lay_out_stretches(10, cuts)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from block import audio
+from block.labeling.interfaces import Batch
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
 
 DEMO = Path(__file__).resolve().parents[2] / "demo" / "recordings"
@@ -101,5 +102,5 @@ class Tally:
     def report_skipped(self, recording_id: int, reason: str) -> None:
         self.failure = self.failure or reason
 
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
+    def report_batch(self, batch: Batch, startup_s: float) -> None:
         pass

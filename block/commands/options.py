@@ -20,11 +20,13 @@ from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import DEFAULT, EMBEDDED, find_checkpoint
 from block.settings import (
+    BOUNDARIES,
     DTYPES,
     EXACT,
     EXISTING_LABELS,
     FILL_GAPS,
     FILLS,
+    GRID,
     KEEP,
     MODES,
     PAD,
@@ -121,6 +123,9 @@ OPTIONS = (
            _whole_number, "MS"),
     Option("win-stride-ms", "int", 2000, "time between the starts of two windows in ms, at most the window size",
            _whole_number, "MS"),
+    Option("boundaries", "select", GRID,
+           "where labels begin and end; grid: where windows do; sound: where the sound changes, whatever the window "
+           "size", _one_of(BOUNDARIES), "|".join(BOUNDARIES)),
     Option("min-confidence", "float", 0.2, "score that a sound needs to get its label, 0 to 1", _confidence, "SCORE"),
     Option("model", "string", DEFAULT, f"checkpoint: a name in models/ ({EMBEDDED} is always available) or a folder",
            metavar="NAME|DIR"),
@@ -261,7 +266,7 @@ def fill_in(parsed: argparse.Namespace, options: Sequence[Option]) -> None:
 
 def read_job(options: argparse.Namespace) -> Job:
     """Return the job that parsed options describe. Raise SettingsError, LabelError or CheckpointError."""
-    windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
+    windows = WindowSettings(options.win_size_ms, options.win_stride_ms, options.boundaries)
     compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
     audit = AuditSettings(options.min_agreement, options.audit_seed)
     checkpoint = find_checkpoint(options.model)

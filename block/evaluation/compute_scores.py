@@ -24,7 +24,7 @@ from block.labeling.interfaces import Summary
 from block.labeling.job import suggest_speedups
 from block.labeling.progress import Progress, TimeBudget
 from block.score_store import ScoreStore
-from block.score_store.relabel import lay_out_recording, select_heard
+from block.score_store.relabel import lay_out_scored, select_heard
 from block.settings import SCORE_FUNCTIONS, SettingsError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
             if scored is None:
                 failed[entry.path] = entry.problem or summary.end_reason or NOT_REACHED
             else:
-                layout = lay_out_recording(scored.values, scored.value_rate_hz, job.windows)
+                layout = lay_out_scored(scored, job.windows)
                 heard = select_heard(scored, job.decisions)
                 errors.append(scored.errors[:, SCORE_FUNCTIONS.index(job.decisions.score_function)])
                 clips[entry.path] = Clip(scored.value_rate_hz, layout, heard.chunk_counts, heard.logits)

@@ -73,8 +73,8 @@ class CachedLabeler(LabelerWrapper):
     def _find(self, prepared: PreparedRecording) -> Scored | None:
         """Return the stored scores of a recording if its windows and chunks were the same."""
         scored = self.store.find(prepared.content) if prepared.content else None
-        if scored is None or (scored.values, scored.value_rate_hz, scored.windows) != (
-            prepared.layout.values, prepared.value_rate_hz, len(prepared.chunk_counts)
+        if scored is None or (scored.values, scored.value_rate_hz, scored.windows, scored.cuts) != (
+            prepared.layout.values, prepared.value_rate_hz, len(prepared.chunk_counts), prepared.layout.cuts
         ):  # fmt: skip
             return None
         # A window may be silent, without chunks, in only one of them. It is still the same window.

@@ -7,14 +7,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from block import __version__
+from block import __version__, boundaries
 from block.formatting import make_printable, print_warning
 from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
 from block.score_store import Key
-from block.settings import FAST, FILL_GAPS, PAD, AuditSettings, ComputeSettings, DecisionSettings, WindowSettings
+from block.settings import (
+    FAST,
+    FILL_GAPS,
+    PAD,
+    SOUND,
+    AuditSettings,
+    ComputeSettings,
+    DecisionSettings,
+    WindowSettings,
+)
 
 # Settings that block 0.1.0 didn't have. In fingerprints, they are included only if they change anything.
 ADDED = {"hysteresis": 1.0, "median_ms": 0, "min_event_ms": 0, "min_gap_ms": 0}
@@ -100,6 +109,8 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool =
     }
     added = {"config": job.checkpoint.config, "front_end": job.checkpoint.front_end.changes}
     content |= {name: text for name, text in added.items() if text}
+    if job.windows.boundaries == SOUND:
+        content["boundaries"] = str(boundaries.VERSION)
     if fills_gaps:
         content["existing"] = FILL_GAPS
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

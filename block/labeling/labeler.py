@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from block.boundaries import find_boundaries
 from block.decisions import is_silent, label_recording, score_labels
 from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
@@ -18,10 +19,20 @@ from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
 from block.model.features import Features, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
-from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
-from block.windows import PreparedRecording, lay_out_windows_ms, slice_at_model_rate, split_into_chunks
+from block.settings import EXACT, PAD, REPEAT, SOUND, DecisionSettings, Fill, WindowSettings
+from block.windows import (
+    Layout,
+    PreparedRecording,
+    divide_stretches,
+    lay_out_stretches,
+    lay_out_windows_ms,
+    round_half_up,
+    slice_at_model_rate,
+    split_into_chunks,
+)
 
 SQUARED_VALUES = 1 << 20
+PASS_FRAMES = 80  # on a fast path, windows that lie between changes of the sound share a pass if they round up to it
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,11 @@ class ExactLabeler:
     def prepare(self, recording: Recording) -> PreparedRecording:
         """Lay out windows over `recording`, and split them into chunks. Raise RecordingError if that's not possible."""
         front_end = self.filter_banks.front_end
-        size_ms, stride_ms = self.windows.size_ms, self.windows.stride_ms
-        layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, size_ms, stride_ms)
         rate_hz = recording.rate_hz * recording.ratio
         if abs(rate_hz / front_end.rate_hz - 1) > RATIO_TOLERANCE:
             raise ValueError(f"the waveform is at {float(rate_hz):g} Hz; the model expects {front_end.rate_hz} Hz")
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
+        layout = self._lay_out(recording)
         chunks: list[Window] = []
         counts: list[int] = []
         levels: list[float] = []
@@ -95,6 +105,17 @@ class ExactLabeler:
             recording.id, recording.name, recording.seconds, recording.value_rate_hz,
             layout, waveform, tuple(chunks), tuple(counts), np.array(levels, np.float32), recording.content,
         )  # fmt: skip
+
+    def _lay_out(self, recording: Recording) -> Layout:
+        windows, front_end = self.windows, self.filter_banks.front_end
+        layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, windows.size_ms, windows.stride_ms)
+        if windows.boundaries != SOUND:
+            return layout
+        ratio = recording.ratio * recording.stretch
+        cuts = [round_half_up(at / ratio) for at in find_boundaries(recording.waveform, front_end.rate_hz)]
+        # One frame less than the model's input, because positions are rounded.
+        longest = (front_end.limit_values - front_end.hop_values) / ratio
+        return lay_out_stretches(recording.values, divide_stretches(recording.values, cuts, longest))
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label recordings whose chunks share forward passes. Raise RecordingError if one can't be labeled."""
@@ -159,9 +180,13 @@ class ExactLabeler:
         return self.classifier.begin(inputs, self._count_frames(items[0][1]), path)
 
     def _count_frames(self, chunk: Window) -> int:
-        """Return how many frames of the model's input aren't padding."""
+        """Return how many frames of the model's input aren't padding, or count as recorded."""
         front_end = self.filter_banks.front_end
-        return front_end.max_frames if self.fill == REPEAT else front_end.count_frames(chunk.length)
+        frames = front_end.count_frames(chunk.length)
+        if self.windows.boundaries == SOUND:
+            # Counting some padding as recorded is exact. Otherwise, each window would need a pass of its own.
+            frames = -(-frames // PASS_FRAMES) * PASS_FRAMES
+        return front_end.max_frames if self.fill == REPEAT else min(frames, front_end.max_frames)
 
     def decide(self, known: PartialLogits) -> LabeledRecording:
         """Return the labels of a recording. None of its logits may be missing."""

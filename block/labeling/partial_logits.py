@@ -81,5 +81,5 @@ class PartialLogits:
         one, counts = self.prepared, tuple(self.chunk_counts.tolist())
         return Scored(
             one.content, one.layout.values, one.value_rate_hz, counts, one.levels_dbfs, self.rows,
-            self._name_mode(self.all_errors), self.all_errors,
+            self._name_mode(self.all_errors), self.all_errors, one.layout.cuts,
         )  # fmt: skip

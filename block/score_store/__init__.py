@@ -11,6 +11,7 @@ A folder of Parquet files, `scores-….parquet`, for any Parquet reader. Each ro
 | `pieces` | int32 | the number of chunks: the length of `logits` |
 | `piece_counts` | list of int32 | the number of chunks of each window, in order; 0: skipped as silent |
 | `levels_dbfs` | list of float32 | each window's RMS level in dB below full scale; −infinity for digital silence |
+| `cuts` | list of int64 | with `--boundaries sound`: the values where windows meet |
 | `softmax_errors`, `sigmoid_errors` | lists of float32 | fast mode: how far off each window's scores may be; 0: exact |
 | `logits` | list of lists of float32 | for each chunk, one logit per class; the chunks of a window are adjacent |
 

@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from block import boundaries
 from block.model.arithmetic import FIRST_SCORES_VERSION, SCORES_VERSION
 from block.model.checkpoint import Checkpoint
 from block.runtime.hashing import SHA256
-from block.settings import EXACT, SCORE_FUNCTIONS, WindowSettings
+from block.settings import EXACT, GRID, SCORE_FUNCTIONS, SOUND, WindowSettings
 
 Errors = npt.NDArray[np.float32]
 
 FORMAT = 1
-GRID = "grid"
+SOUND_PLACEMENT = f"{SOUND} {boundaries.VERSION}"
 USUAL = "the usual settings"
 # Written only if they differ from what block 0.1.0 had, so that its files and new ones have the same key.
 ADDED = {"config": "", "scores": FIRST_SCORES_VERSION, "placement": GRID}
@@ -32,8 +33,8 @@ class Key:
     `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` is exact or fast, `dtype`
     is that of the weights on the device, such as float32. `front_end` and `config` are JSON of what differs from the
     default front end and from the usual config.json; empty if nothing does. `scores` is the scores version, which
-    stands for the block's own arithmetic. `placement` is where windows lie: grid means every stride. Windows that don't
-    lie on a grid get another name, so their scores don't mix with those of a grid.
+    stands for the block's own arithmetic. `placement` is where windows lie: grid means every stride. Windows between
+    changes of the sound get the name and version of what finds these, so scores of other cuts don't mix with theirs.
 
     Block 0.1.0 recorded neither `config` nor `scores`. Its scores count as computed with the usual config.json, because
     all published checkpoints have that; with any other config.json, they aren't used.
@@ -50,7 +51,10 @@ class Key:
     placement: str = GRID
 
     def __post_init__(self) -> None:
-        if self.windows.size_ms == 0:  # one window over everything, whatever the stride
+        if self.windows.boundaries == SOUND:
+            if self.placement == GRID:
+                object.__setattr__(self, "placement", SOUND_PLACEMENT)
+        elif self.windows.size_ms == 0:  # one window over everything, whatever the stride
             object.__setattr__(self, "windows", WindowSettings(0, 0))
 
     @classmethod
@@ -62,6 +66,7 @@ class Key:
     def to_json(self) -> str:
         """Return the key as it is written into files. Equal keys give equal text."""
         content = {name: value for name, value in asdict(self).items() if value != ADDED.get(name)}
+        del content["windows"]["boundaries"]  # `placement` says it
         return json.dumps({"format": FORMAT, **content}, sort_keys=True)
 
     @classmethod
@@ -72,7 +77,9 @@ class Key:
             version = content.pop("format")
             if version != FORMAT:
                 raise ValueError(f"the score store's format is {version!r}; expected {FORMAT}")
-            return cls(**{**ADDED, **content, "windows": WindowSettings(**content["windows"])})
+            placed = SOUND if str(content.get("placement", GRID)).startswith(f"{SOUND} ") else GRID
+            windows = WindowSettings(**content["windows"], boundaries=placed)
+            return cls(**{**ADDED, **content, "windows": windows})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the key of a score store: {error}") from None
 
@@ -123,8 +130,8 @@ class Scored:
     of shape `(windows,)`, is each window's RMS level relative to full scale. `logits` is float32 of shape `(chunks,
     classes)`, with the chunks of a window adjacent. `mode` is as in `LabeledRecording`. `errors`, float32 of shape
     `(windows, 2)`, is how far off the scores of any class may be, for each of `SCORE_FUNCTIONS`: 0 if a window is
-    exact, infinity if unknown. Without them, fast scores have unknown errors. Raise ValueError if these don't fit
-    together.
+    exact, infinity if unknown. Without them, fast scores have unknown errors. `cuts` are as in `Layout`. Raise
+    ValueError if these don't fit together.
     """
 
     content: str
@@ -135,6 +142,7 @@ class Scored:
     logits: npt.NDArray[np.float32]
     mode: str = EXACT
     errors: Errors = field(default_factory=lambda: np.zeros((0, len(SCORE_FUNCTIONS)), np.float32))
+    cuts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.errors):
@@ -147,6 +155,8 @@ class Scored:
             raise ValueError(f"logits of shape {self.logits.shape} for {sum(self.chunk_counts)} chunks")
         if self.levels_dbfs.shape != (len(self.chunk_counts),):
             raise ValueError(f"levels of shape {self.levels_dbfs.shape} for {len(self.chunk_counts)} windows")
+        if self.cuts is not None and len(self.cuts) + 1 != len(self.chunk_counts):
+            raise ValueError(f"{len(self.cuts)} cuts for {len(self.chunk_counts)} windows")
         if self.errors.shape != (len(self.chunk_counts), len(SCORE_FUNCTIONS)):
             raise ValueError(f"errors of shape {self.errors.shape} for {len(self.chunk_counts)} windows")
         for name, array in (("logits", self.logits), ("levels", self.levels_dbfs), ("errors", self.errors)):

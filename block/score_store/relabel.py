@@ -18,7 +18,7 @@ from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
 from block.settings import SCORE_FUNCTIONS, DecisionSettings, SettingsError, WindowSettings
 from block.uncertainty import find_uncertain_windows
-from block.windows import Layout, lay_out_windows_ms
+from block.windows import Layout, lay_out_stretches, lay_out_windows_ms
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings)
 
     `windows` are those of the store's key. Raise SettingsError if a window is needed that was skipped as silent.
     """
-    layout = lay_out_recording(scored.values, scored.value_rate_hz, windows)
+    layout = lay_out_scored(scored, windows)
     if len(layout.windows) != scored.windows:
         raise ValueError(f"got scores of {scored.windows} windows; expected {len(layout.windows)} for {windows}")
     _check_missing([missing_windows(scored, decisions)], decisions)
@@ -88,7 +88,7 @@ def find_uncertain(
         return np.zeros(scored.windows, dtype=bool)
     heard = select_heard(scored, decisions)
     scores = score_labels(heard.logits, heard.chunk_counts, decisions)
-    cells = lay_out_recording(scored.values, scored.value_rate_hz, windows).cells
+    cells = lay_out_scored(scored, windows).cells
     median = count_values(decisions.median_ms, scored.value_rate_hz)
     return find_uncertain_windows(
         scores, errors, np.array(heard.chunk_counts) > 0, cells, decisions.labels, decisions.hysteresis, median
@@ -104,9 +104,16 @@ def select_heard(scored: Scored, decisions: DecisionSettings) -> Scored:
     return replace(scored, chunk_counts=counts, logits=scored.logits[np.repeat(heard, scored.chunk_counts)])
 
 
+def lay_out_scored(scored: Scored, windows: WindowSettings) -> Layout:
+    """Return the layout of a recording with stored scores; `windows` are those of the store's key."""
+    if scored.cuts is not None:
+        return lay_out_stretches(scored.values, scored.cuts)
+    return lay_out_recording(scored.values, scored.value_rate_hz, windows)
+
+
 @functools.lru_cache(maxsize=256)
 def lay_out_recording(values: int, value_rate_hz: Fraction, windows: WindowSettings) -> Layout:
-    """Return the layout of a recording. Layouts are cached, because many recordings have the same length."""
+    """Return the layout of a recording on a grid. Layouts are cached, because many recordings have the same length."""
     return lay_out_windows_ms(values, value_rate_hz, windows.size_ms, windows.stride_ms)
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from block.runtime.atomic_file import commit
 from block.runtime.regular_file import open_regular
 from block.score_store.records import Errors, Key, Rank, Scored
-from block.settings import EXACT, SCORE_FUNCTIONS, SettingsError
+from block.settings import EXACT, SCORE_FUNCTIONS, SOUND, SettingsError
 
 PREFIX, SUFFIX, TEMPORARY = "scores-", ".parquet", ".tmp"
 KEY, CLASS_NAMES = b"ast_score_store", b"class_names"
@@ -180,6 +180,7 @@ def _make_schema(key: Key, class_names: Sequence[str], has_errors: bool) -> Any:
         ("content", pa.string()), ("values", pa.int64()), ("rate_numerator", pa.int64()),
         ("rate_denominator", pa.int64()), ("mode", pa.string()), ("pieces", pa.int32()),
         ("piece_counts", pa.list_(pa.int32())), ("levels_dbfs", pa.list_(pa.float32())),
+        *([("cuts", pa.list_(pa.int64()))] if key.windows.boundaries == SOUND else ()),
         *((name, pa.list_(pa.float32())) for name in (ERRORS if has_errors else ())),
         ("logits", pa.list_(pa.list_(pa.float32(), len(class_names)))),
     ]  # fmt: skip
@@ -200,6 +201,7 @@ def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
         [row.value_rate_hz.numerator for row in rows], [row.value_rate_hz.denominator for row in rows],
         [row.mode for row in rows], [row.chunks for row in rows],
         [row.chunk_counts for row in rows], [row.levels_dbfs for row in rows],
+        *([[row.cuts for row in rows]] if "cuts" in schema.names else ()),
         *([row.errors[:, at] for row in rows] for at, name in enumerate(ERRORS) if name in schema.names),
     ]  # fmt: skip
     fields = [schema.field(at) for at in range(len(columns))]
@@ -228,6 +230,7 @@ def _parse_rows(table: Any, classes: int) -> list[Scored]:
             row["content"], row["values"], Fraction(row["rate_numerator"], row["rate_denominator"]),
             tuple(row["piece_counts"]), np.array(row["levels_dbfs"], np.float32),
             logits[end - row["pieces"] : end], row["mode"], _parse_errors(row),
+            tuple(row["cuts"]) if "cuts" in row else None,
         )
         for row, end in zip(rows, ends, strict=True)
     ]  # fmt: skip

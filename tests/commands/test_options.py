@@ -91,6 +91,7 @@ def test_an_empty_value_means_unset_except_for_the_preview_job(option: object) -
             "--skip-labeled means --existing-labels keep, but that is fill-gaps; use only one of them",
         ),
         (["--mode", "quick"], "got 'quick', expected exact or fast"),
+        (["--boundaries", "sounds"], "got 'sounds', expected grid or sound"),
         (["--fill", "loop"], "got 'loop', expected pad or repeat"),
         (["--max-hours", "0"], "got '0', expected a number of hours greater than 0"),
         (["--min-agreement", "99"], "got '99', expected a number from 0 to 1"),
@@ -186,6 +187,7 @@ def test_a_negative_level_is_read_as_a_value_not_an_option() -> None:
         (lambda: WindowSettings(-1, 1), "--win-size-ms is -1"),
         (lambda: WindowSettings(1000, 0), "--win-stride-ms is 0; expected 1 to the window size, which is 1000"),
         (lambda: WindowSettings(1000, 1001), "--win-stride-ms is 1001"),
+        (lambda: WindowSettings(1000, 1000, "beat"), "--boundaries is 'beat'; expected grid or sound"),
         (lambda: DecisionSettings((), min_segment_ms=-1), "--min-segment-ms is -1"),
         (lambda: DecisionSettings((), min_segment_ms=5, merge=False), "use only one"),
         (lambda: DecisionSettings((), min_gap_ms=-5), "--min-gap-ms is -5"),
@@ -207,6 +209,11 @@ def test_invalid_settings_are_rejected(make: object, message: str) -> None:
 
 def test_window_size_0_ignores_the_stride() -> None:
     assert str(WindowSettings(0, 0)) == "whole recording"
+
+
+def test_where_the_sound_changes_window_sizes_are_ignored() -> None:
+    assert WindowSettings(7, 9, "sound") == WindowSettings(boundaries="sound")
+    assert str(WindowSettings(boundaries="sound")) == "between changes of the sound"
 
 
 def test_checking_that_failed_ids_can_be_written_changes_no_files(tmp_path: Path) -> None:

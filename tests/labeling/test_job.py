@@ -99,6 +99,18 @@ def test_settings_that_are_new_are_part_of_the_fingerprint_only_if_they_change_a
     assert "f9113bca5f09" in found
 
 
+def test_where_the_sound_changes_is_part_of_the_fingerprint_and_window_sizes_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut = [replace(job(), windows=WindowSettings(size, size, "sound")) for size in (2000, 500)]
+    first, second = (compute_fingerprint(one, "0" * 64, "float32") for one in cut)
+    whole = replace(job(), windows=WindowSettings(0, 0))
+    assert first == second != compute_fingerprint(whole, "0" * 64, "float32")
+    monkeypatch.setattr("block.boundaries.VERSION", 99)
+    assert compute_fingerprint(cut[0], "0" * 64, "float32") != first
+    assert not any("win" in one for one in suggest_speedups(cut[0], "cpu"))
+
+
 def test_filling_gaps_is_part_of_the_fingerprint() -> None:
     replacing, filling = (compute_fingerprint(job(), "0" * 64, "float32", fills_gaps=fills) for fills in (False, True))
     assert replacing == "f9113bca5f09" != filling

@@ -23,7 +23,7 @@ from block.model.checkpoint import find_checkpoint
 from block.model.classifier import Classifier, Logits, is_out_of_memory
 from block.model.device import choose_device
 from block.model.features import FilterBanks
-from block.recording import LabeledRecording, Recording, RecordingError, Waveform
+from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
 from block.windows import PreparedRecording, lay_out_windows_ms, slice_at_model_rate, split_into_chunks
 from tests.conftest import EMBEDDED, ROOT
@@ -61,13 +61,14 @@ def make_labeler(checkpoint_folder: Path) -> MakeLabeler:
         windows: WindowSettings = WindowSettings(1000, 700),
         batch_size: int = 0,
         folder: Path = checkpoint_folder,
+        fast: bool = False,
         **decisions: object,
     ) -> ExactLabeler:
         checkpoint = find_checkpoint(str(folder))
         device = choose_device(ComputeSettings("cpu"))
         labels = parse_labels(text, checkpoint.class_names, 0.15)
         return ExactLabeler(
-            Classifier(checkpoint, device, batch_size),
+            Classifier(checkpoint, device, batch_size, fast),
             FilterBanks(checkpoint.front_end, device.device),
             windows,
             DecisionSettings(labels, **decisions),  # type: ignore[arg-type]
@@ -500,3 +501,52 @@ def test_bfloat16_changes_the_scores_of_the_demo_by_at_most_a_hundredth() -> Non
     )
     for function in ("softmax", "sigmoid"):
         assert np.abs(apply_score_function(exact, function) - apply_score_function(rounded, function)).max() < 0.01
+
+
+def test_boundaries_by_sound_cut_a_recording_where_it_changes_at_any_rate(make_labeler: MakeLabeler) -> None:
+    """Seconds 1 and 3 have noise, so levels change there; each tone of a second differs from the next."""
+    for rate in (8000, 16000, 44100):
+        layout = make_labeler(windows=WindowSettings(boundaries="sound")).prepare(recording(6.0, rate)).layout
+        assert [cut / rate for cut in layout.cuts or ()] == pytest.approx([1, 2, 3, 4, 5], abs=0.02)
+
+
+def test_stretches_longer_than_the_models_input_are_divided_evenly(make_labeler: MakeLabeler) -> None:
+    labeler = make_labeler(windows=WindowSettings(boundaries="sound"))
+    for rate in (16000, 22050):
+        file = io.BytesIO()
+        soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, 25 * rate), rate, format="WAV", subtype="FLOAT")
+        prepared = labeler.prepare(of(audio.decode(file.getvalue())))
+        lengths = [window.length for window in prepared.layout.windows]
+        assert len(lengths) == 3
+        assert max(lengths) - min(lengths) <= 1
+        assert prepared.chunk_counts == (1, 1, 1)
+
+
+def test_boundaries_by_sound_do_not_change_what_is_refused(make_labeler: MakeLabeler) -> None:
+    labeler = make_labeler(windows=WindowSettings(boundaries="sound"))
+    with pytest.raises(RecordingError, match=r"the recording is 20.0 ms long; expected at least 25 ms"):
+        labeler.prepare(recording(0.02))
+
+
+@pytest.mark.parametrize(("path", "groups"), [("exact", 1), ("merged", 2)])
+def test_stretches_of_unlike_length_share_passes_by_their_token_columns(
+    make_labeler: MakeLabeler, path: str, groups: int
+) -> None:
+    labeler = make_labeler(windows=WindowSettings(boundaries="sound"), batch_size=50, fast=True)
+    waveform = recording(10.0).waveform
+    lengths = [9_000, 9_160, 11_000, 12_960, 13_200, 25_000]  # up to 80 frames, 0.8 s; and up to 160
+    items = [(waveform, Window(0, length)) for length in lengths]
+    passes: list[int] = []
+    begin = labeler.classifier.begin
+
+    def count(inputs: Tensor, recorded: int | None = None, path: str = "exact") -> Tensor:
+        passes.append(len(inputs))
+        return begin(inputs, recorded, path)
+
+    labeler.classifier.begin = count  # type: ignore[method-assign]
+    together = labeler.compute_logits(items, path)
+    assert sorted(passes) == sorted([6] if groups == 1 else [4, 2])
+    apart = np.concatenate([labeler.compute_logits([item], path) for item in items])
+    assert np.abs(together - apart).max() < 1e-4
+    exact = labeler.compute_logits(items)
+    assert np.abs(together - exact).max() < 0.2

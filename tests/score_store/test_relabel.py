@@ -21,7 +21,10 @@ from tests.conftest import ROOT
 from tests.score_store.labelers import decisions, key, make_labeler, sound
 
 SOUNDS = (sound(7.3), sound(0.4, identity=2), sound(13.0, 8000, 3), sound(5.05, 22050, 4))
-WINDOWS = (WindowSettings(1000, 1000), WindowSettings(2000, 700), WindowSettings(0, 0), WindowSettings(11000, 6000))
+WINDOWS = (
+    WindowSettings(1000, 1000), WindowSettings(2000, 700), WindowSettings(0, 0), WindowSettings(11000, 6000),
+    WindowSettings(boundaries="sound"),
+)  # fmt: skip
 SETTINGS: tuple[dict[str, object], ...] = (
     {},
     {"score_function": "sigmoid"},

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from block import boundaries
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import find_checkpoint
 from block.score_store import Key, Scored, ScoreStore, check_folder
@@ -96,6 +97,29 @@ def test_keys_in_one_folder_do_not_mix(tmp_path: Path, other: Key) -> None:
     assert mine.class_names == NAMES
     assert mine.contents() == {content(1)}
     assert not is_same(mine.find(content(1)), make_scores(1))
+
+
+def test_where_the_sound_was_cut_is_stored_and_has_a_key_of_its_own(tmp_path: Path) -> None:
+    key = replace(KEY, windows=WindowSettings(2000, 1000, "sound"))
+    assert key.placement == f"sound {boundaries.VERSION}"
+    assert Key.from_json(key.to_json()) == key == replace(KEY, windows=WindowSettings(500, 500, "sound"))
+    assert not key.differs_in_arithmetic(replace(KEY, windows=WindowSettings(0, 0)))
+    rows = [replace(make_scores(1), cuts=(3, 700, 4000, 60000)), replace(make_scores(2, windows=1), cuts=())]
+    fill(tmp_path, rows, key)
+    fill(tmp_path)
+    store = ScoreStore(tmp_path, key, NAMES)
+    for row in rows:
+        found = store.find(row.content)
+        assert is_same(found, row)
+        assert found is not None
+        assert found.cuts == row.cuts
+    grid = ScoreStore(tmp_path, KEY, NAMES).find(content(1))
+    assert grid is not None
+    assert grid.cuts is None
+    later = Key.from_json(key.to_json().replace(key.placement, "sound 99"))
+    assert later != key
+    assert later.windows.boundaries == "sound"
+    assert ScoreStore(tmp_path, later, NAMES).contents() == set()
 
 
 def test_the_stride_is_ignored_for_one_window_over_the_whole_recording() -> None:
@@ -218,6 +242,7 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, monkeypat
         ({"logits": np.zeros((4, 5), np.float32)}, r"logits of shape \(4, 5\) for 5 chunks"),
         ({"logits": np.zeros((5, 5))}, "logits are float64; expected float32"),
         ({"levels_dbfs": np.zeros(4, np.float32)}, r"levels of shape \(4,\) for 5 windows"),
+        ({"cuts": (1, 2, 3)}, "3 cuts for 5 windows"),
     ],
 )
 def test_scores_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:

@@ -23,7 +23,7 @@ from block.model.checkpoint import DEFAULT, EMBEDDED, WEIGHTS, Checkpoint, Check
 from block.model_store.catalog import CATALOG
 from block.model_store.listing import format_bytes, list_checkpoints
 from block.model_store.store import ModelStore
-from block.settings import AuditSettings, DecisionSettings, SettingsError, WindowSettings
+from block.settings import SOUND, AuditSettings, DecisionSettings, SettingsError, WindowSettings
 
 MODEL = "model"  # the parameter that names a checkpoint
 # What `models fetch` needs of the server's environment: the hub, its token, and how to reach it.
@@ -159,8 +159,10 @@ class BlockModels:
                 return 0.0  # the form's own check says what is wrong
 
         size, stride = int(number("win-size-ms")), int(number("win-stride-ms"))
-        check("win-size-ms", lambda: WindowSettings(size, 1))
-        if "win-size-ms" not in problems:
+        is_grid = parameters.get("boundaries") != SOUND
+        if is_grid:
+            check("win-size-ms", lambda: WindowSettings(size, 1))
+        if is_grid and "win-size-ms" not in problems:
             check("win-stride-ms", lambda: WindowSettings(size, stride))
         check("min-confidence", lambda: _check_share(number("min-confidence")))
         check("min-agreement", lambda: AuditSettings(number("min-agreement")))

@@ -104,7 +104,7 @@ class ReviewSegment:
         if margin is None:
             return math.inf
         windows, agreeing = entry.get("windows"), entry.get("agreeing")
-        return margin * (agreeing / windows if windows and agreeing is not None else 1)
+        return float(margin) * (agreeing / windows if windows and agreeing is not None else 1)
 
 
 @dataclass(frozen=True)

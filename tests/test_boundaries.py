@@ -1,0 +1,141 @@
+"""Where the sound changes: what is cut, what isn't, and that the cuts depend on nothing but the sound."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from block import boundaries
+from block.boundaries import APART_FRAMES, find_boundaries
+from block.recording import Waveform
+
+RATE_HZ = 16_000
+HOP = 160
+
+
+def noise(seconds: float, level: float = 0.1, seed: int = 0) -> Waveform:
+    return np.random.default_rng(seed).normal(0, level, round(seconds * RATE_HZ)).astype(np.float32)
+
+
+def tone(seconds: float, hz: float, level: float = 0.2) -> Waveform:
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    return (level * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+
+
+def silence(seconds: float) -> Waveform:
+    return np.zeros(round(seconds * RATE_HZ), np.float32)
+
+
+def barks(seconds: float, on_s: float = 0.25, off_s: float = 0.15) -> Waveform:
+    """Return noise that stops for `off_s` after each `on_s`, and ends with the last full burst."""
+    count = round((seconds + off_s) / (on_s + off_s))
+    parts = [part for at in range(count) for part in (noise(on_s, 0.2, at), silence(off_s))]
+    return np.concatenate(parts[:-1])
+
+
+def find_s(*parts: Waveform) -> list[float]:
+    return [at / RATE_HZ for at in find_boundaries(np.concatenate(parts), RATE_HZ)]
+
+
+@pytest.mark.parametrize(
+    "steady",
+    [silence(20), noise(20), noise(20, 1e-3), noise(20).cumsum().astype(np.float32) * 0.01, tone(20, 440),
+     tone(20, 440) + noise(20, 0.01)],
+    ids=["silence", "white noise", "quiet noise", "brown noise", "tone", "tone over noise"],
+)  # fmt: skip
+def test_steady_sound_is_not_cut(steady: Waveform) -> None:
+    assert find_boundaries(steady, RATE_HZ) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "after"),
+    [
+        (silence(2.5), noise(1.5), silence(2)),
+        (silence(2.5), tone(1.5, 900), silence(2)),
+        (noise(2.5, 0.02, 1), noise(1.5), noise(2, 0.02, 2)),  # 14 dB above the background
+        (tone(2.5, 300), tone(1.5, 3000), tone(2, 300)),  # as loud as what surrounds it
+        (noise(2.5, 0.02, 1), noise(1.5, 0.02, 3) + tone(1.5, 1000, 0.3), noise(2, 0.02, 2)),
+    ],
+    ids=["noise in silence", "tone in silence", "noise in noise", "tone between tones", "tone over noise"],
+)
+def test_a_sound_is_cut_where_it_begins_and_ends(before: Waveform, event: Waveform, after: Waveform) -> None:
+    found = find_s(before, event, after)
+    assert found == pytest.approx([2.5, 4.0], abs=0.03)
+
+
+def test_short_pauses_within_a_sound_are_not_cut() -> None:
+    found = find_s(silence(2), barks(2.65), silence(2))
+    assert found == pytest.approx([2.0, 4.65], abs=0.02)
+
+
+def test_a_long_pause_between_two_sounds_is_cut() -> None:
+    found = find_s(silence(1), noise(2), silence(1.5), noise(2, seed=1), silence(1))
+    assert found == pytest.approx([1, 3, 4.5, 6.5], abs=0.02)
+
+
+def test_a_louder_recording_has_the_same_boundaries() -> None:
+    sound = np.concatenate([noise(2, 0.01), barks(2), noise(1.5, 0.01, 5), tone(2, 500), noise(1, 0.01, 6)])
+    found = find_boundaries(sound, RATE_HZ)
+    assert len(found) == 4
+    assert find_boundaries(sound / 7, RATE_HZ) == found
+
+
+@pytest.mark.parametrize("values", [0, 1, 399, 400, 1599])
+def test_a_recording_of_less_than_100_ms_is_not_cut(values: int) -> None:
+    loud = noise(1)[:values]
+    loud[: values // 2] = 0
+    assert find_boundaries(loud, RATE_HZ) == []
+
+
+@st.composite
+def waveforms(draw: st.DrawFn) -> Waveform:
+    """Return a few stretches of silence, noise and tones, down to single values."""
+    parts = draw(st.lists(st.tuples(st.sampled_from("snt"), st.integers(1, 30_000), st.integers(0, 9)), max_size=7))
+    made = [
+        np.zeros(length, np.float32) if kind == "s"
+        else noise(2, 10.0 ** -(seed % 4), seed)[:length] if kind == "n"
+        else tone(2, 100 * (seed + 1))[:length]
+        for kind, length, seed in parts
+    ]  # fmt: skip
+    return np.concatenate([np.zeros(0, np.float32), *made])
+
+
+@given(waveforms())
+@settings(max_examples=40)
+def test_boundaries_are_in_order_on_frames_and_at_least_50_ms_apart(waveform: Waveform) -> None:
+    found = find_boundaries(waveform, RATE_HZ)
+    assert all(at % HOP == 0 for at in found)
+    edges = [0, *found, len(waveform)]
+    if found:
+        assert np.diff(edges).min() >= APART_FRAMES * HOP
+
+
+@pytest.mark.parametrize("block_frames", [1, 7, 61, 500])
+def test_boundaries_do_not_depend_on_where_blocks_begin(monkeypatch: pytest.MonkeyPatch, block_frames: int) -> None:
+    sound = np.concatenate([noise(1, 0.01), barks(1.5), tone(1.1, 800), noise(0.7), silence(0.6), barks(0.8)])
+    found = find_boundaries(sound, RATE_HZ)
+    assert len(found) >= 3
+    monkeypatch.setattr(boundaries, "BLOCK_FRAMES", block_frames)
+    assert find_boundaries(sound, RATE_HZ) == found
+
+
+def test_what_comes_much_later_does_not_move_a_boundary() -> None:
+    first = np.concatenate([silence(2), noise(2), silence(3)])
+    found = find_boundaries(first, RATE_HZ)
+    assert find_boundaries(np.concatenate([first, barks(20), silence(70)]), RATE_HZ)[: len(found)] == found
+
+
+def test_memory_does_not_grow_with_the_recording() -> None:
+    peaks = []
+    for minutes in (1, 3):
+        sound = np.tile(noise(10), 6 * minutes)
+        sound[:: 8 * RATE_HZ] = 1  # clicks: candidates
+        tracemalloc.start()
+        find_boundaries(sound, RATE_HZ)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
