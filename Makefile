@@ -1,5 +1,5 @@
-# make demo · make test · make test-all · make check · make bench · make soak · make images · make push-cpu ·
-# make push-gpu · make audit
+# make demo · make test · make test-all · make check · make bench · make soak · make docs · make pictures · make wheel ·
+# make images · make push-cpu · make push-gpu · make audit
 #
 # Each command first installs what it needs into .venv and checks every file against its SHA-256 in locked/.
 #
@@ -19,7 +19,7 @@ AUDIT := build/audit
 # Keep the tests of a file in one process, so that they share their fixtures.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all check fix bench soak images push-cpu push-gpu lock audit clean
+.PHONY: demo test test-all check fix bench soak docs pictures wheel images push-cpu push-gpu lock audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -55,6 +55,19 @@ bench: $(VENV)/.bench
 # limits. Takes about twenty minutes on two cores; SOAK=--docs writes the figures into docs/faults.md.
 soak: $(VENV)/.dev
 	$(PY) -m tests.soak $(SOAK)
+
+# Write docs/options.md again, from the parsers.
+docs: $(VENV)/.dev
+	$(PY) -m tests.docs.options
+
+# Take the README's picture again, from the demo. Needs Chromium.
+pictures: $(VENV)/.dev
+	$(PY) -m tests.docs.pictures
+
+# Build the sdist and the wheel into dist/.
+wheel: $(VENV)/.torch
+	rm -rf build/lib
+	$(PY) -c "from setuptools import build_meta as build; build.build_sdist('dist'); build.build_wheel('dist')"
 
 # Build both images with buildah (no daemon), then run the block inside each without a network and compare its labels with
 # those of a run outside. Needs root and, on Debian, apt-get install buildah debootstrap. See images/build.sh for options.
