@@ -1,4 +1,4 @@
-# make demo · make test · make test-all · make check · make bench · make soak · make docs · make pictures · make wheel ·
+# make demo · make install · make test · make test-all · make check · make bench · make soak · make docs · make pictures · make wheel ·
 # make images · make push-cpu · make push-gpu · make audit
 #
 # Each command first installs what it needs into .venv and checks every file against its SHA-256 in locked/.
@@ -19,11 +19,15 @@ AUDIT := build/audit
 # Keep the tests of a file in one process, so that they share their fixtures.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all check fix bench soak docs pictures wheel images push-cpu push-gpu lock audit clean
+.PHONY: demo install test test-all check fix bench soak docs pictures wheel images push-cpu push-gpu lock audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(PY) demo/run.py
+
+# Put the command ast-label into .venv/bin, for folders, the local Studio, relabel and evaluate.
+install: $(VENV)/.installed
+	@echo "Ready: $(VENV)/bin/ast-label --help"
 
 # Takes about nine minutes on two cores.
 test: $(VENV)/.dev
@@ -116,6 +120,12 @@ endif
 $(VENV)/.demo: locked/studio.txt $(VENV)/.torch
 	@echo "Installing the dependencies of the local Studio."
 	$(PIP) install --quiet -r locked/studio.txt
+	touch $@
+
+$(VENV)/.installed: pyproject.toml setup.py locked/folder.txt $(VENV)/.demo
+	@echo "Installing the dependencies of label and evaluate, and the command ast-label."
+	$(PIP) install --quiet -r locked/folder.txt
+	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.dev: locked/dev.txt locked/folder.txt locked/ray.txt $(VENV)/.demo

@@ -121,7 +121,6 @@ ALLOWED = {
 UNCHECKED = {
     "LICENSE": "a legal text",
     "LICENSES/*": "legal texts",
-    "README.md": "to be rewritten",
     "block/audioset_ontology.csv": "AudioSet's names",
     "block/local_studio/web/static/*": "to be rewritten",
     "block/local_studio/web/templates/*": "to be rewritten",
