@@ -1,5 +1,5 @@
-# make demo · make test · make test-all · make check · make bench · make gpu-proof · make soak · make images ·
-# make push-cpu · make push-gpu · make audit
+# make demo · make install · make test · make test-all · make check · make bench · make gpu-proof · make soak · make docs ·
+# make pictures · make wheel · make images · make push-cpu · make push-gpu · make audit
 #
 # Each command first installs what it needs into .venv and checks every file against its SHA-256 in locked/.
 #
@@ -19,11 +19,16 @@ AUDIT := build/audit
 # Keep the tests of a file in one process, so that they share their fixtures.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all check fix bench gpu-proof gpu-proof-dry soak images push-cpu push-gpu lock audit clean
+.PHONY: demo install test test-all check fix bench gpu-proof gpu-proof-dry soak docs pictures wheel images push-cpu \
+  push-gpu lock audit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(PY) demo/run.py
+
+# Put the command ast-label into .venv/bin, for folders, the local Studio, relabel and evaluate.
+install: $(VENV)/.installed
+	@echo "Ready: $(VENV)/bin/ast-label --help"
 
 # Takes about nine minutes on two cores.
 test: $(VENV)/.dev
@@ -65,6 +70,19 @@ gpu-proof-dry: $(VENV)/.demo
 # limits. Takes about twenty minutes on two cores; SOAK=--docs writes the figures into docs/faults.md.
 soak: $(VENV)/.dev
 	$(PY) -m tests.soak $(SOAK)
+
+# Write docs/options.md again, from the parsers.
+docs: $(VENV)/.dev
+	$(PY) -m tests.docs.options
+
+# Take the README's picture again, from the demo. Needs Chromium.
+pictures: $(VENV)/.dev
+	$(PY) -m tests.docs.pictures
+
+# Build the sdist and the wheel into dist/.
+wheel: $(VENV)/.torch
+	rm -rf build/lib
+	$(PY) -c "from setuptools import build_meta as build; build.build_sdist('dist'); build.build_wheel('dist')"
 
 # Build both images with buildah (no daemon), then run the block inside each without a network and compare its labels with
 # those of a run outside. Needs root and, on Debian, apt-get install buildah debootstrap. See images/build.sh for options.
@@ -113,6 +131,12 @@ endif
 $(VENV)/.demo: locked/studio.txt $(VENV)/.torch
 	@echo "Installing the dependencies of the local Studio."
 	$(PIP) install --quiet -r locked/studio.txt
+	touch $@
+
+$(VENV)/.installed: pyproject.toml setup.py locked/folder.txt $(VENV)/.demo
+	@echo "Installing the dependencies of label and evaluate, and the command ast-label."
+	$(PIP) install --quiet -r locked/folder.txt
+	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.dev: locked/dev.txt locked/folder.txt locked/ray.txt $(VENV)/.demo

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from block.api import Labeler, TimeSegment, label
 
 __all__ = ["Labeler", "TimeSegment", "__version__", "label"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

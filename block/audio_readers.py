@@ -20,7 +20,7 @@ from block.containers.structure import FileParts, SeekableFile, Structure
 from block.ffmpeg_decoder import Block, Findings, decode_compressed
 from block.pcm_values import read_values
 from block.recording import RecordingError
-from block.runtime.imports import describe_import_error
+from block.runtime.imports import describe_import_error, describe_install
 
 if TYPE_CHECKING:
     import soundfile
@@ -47,7 +47,7 @@ def describe_missing_decoder() -> str:
     try:
         import av  # noqa: F401
     except Exception as error:  # a broken package, or a local file with its name, can raise anything
-        return f"PyAV can't be imported ({describe_import_error(error)}); run: pip install -r locked/folder.txt"
+        return f"PyAV can't be imported ({describe_import_error(error)}); {describe_install('folder')}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Run the commands. Each ends with an exit code, and with one line if nothing could start."""
+"""Run the commands. Each ends with an exit code, and with one line if nothing could start, or lines to copy."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
+from block.runtime.places import name_program
 from block.runtime.redact import disable_core_dumps, redact_output
 from block.runtime.streams import keep_output_from_failing, open_closed_streams
 from block.settings import SettingsError
@@ -42,8 +43,8 @@ def main() -> NoReturn:
 
 
 def main_command() -> NoReturn:
-    """Run `python -m block COMMAND …` and exit."""
-    exit_with(run_command, sys.argv[1:], "python -m block")
+    """Run `python -m block COMMAND …` or `ast-label COMMAND …` and exit."""
+    exit_with(run_command, sys.argv[1:], name_program())
 
 
 def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], program: str) -> NoReturn:
@@ -59,7 +60,7 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
     try:
         code = action(argv)
     except (SettingsError, LabelError, CheckpointError, StudioError) as error:
-        code = _refuse(program, str(error))
+        code = _refuse(program, str(error), getattr(error, "__notes__", ()))
     except SystemExit as error:  # from argparse, which has printed what there is to say
         code = error.code if isinstance(error.code, int) else NOTHING_STARTED
     except KeyboardInterrupt:
@@ -105,10 +106,10 @@ def run_command(argv: Sequence[str]) -> int:
     """
     purposes = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m block", usage="%(prog)s [-h] [--version] COMMAND ...", allow_abbrev=False,
+        prog=name_program(), usage="%(prog)s [-h] [--version] COMMAND ...", allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"Label audio with an Audio Spectrogram Transformer.\n\ncommands:\n{purposes}",
-        epilog="For the options of a command: python -m block COMMAND --help",
+        epilog=f"For the options of a command: {name_program()} COMMAND --help",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__, help="print the version and exit")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
@@ -117,6 +118,8 @@ def run_command(argv: Sequence[str]) -> int:
     return code
 
 
-def _refuse(program: str, reason: str) -> int:
+def _refuse(program: str, reason: str, remedies: Sequence[str] = ()) -> int:
     print(f"{program}: error: {make_printable(reason, 1000)}", file=sys.stderr)
+    for line in remedies:
+        print(f"  {make_printable(line, 1000)}", file=sys.stderr)
     return NOTHING_STARTED

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from block.ontology import load_audioset, normalize_name
+from block.runtime.places import name_program
 
 NEWLINE = re.compile(r"\\n|\r\n|\n|\r")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -39,7 +40,6 @@ THRESHOLD = re.compile(
     r"\s*+(?P<percent>(?:[%％٪]|percent|pct)\s*+)*+)$",
     re.IGNORECASE,
 )
-SEARCH_HINT = "to search the classes, run: python -m block labels WORD"
 
 
 class LabelError(ValueError):
@@ -270,5 +270,9 @@ def _describe_unknown(rest: str, classes: ClassNames) -> str:
     if "*" in rest or not near:
         starred = rest.partition("*")[0] if "*" in rest else typed
         near = dict.fromkeys([*classes.suggest_starred(starred), *near])
-    hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else SEARCH_HINT
+    hint = (
+        f"did you mean {' or '.join(repr(name) for name in near)}?"
+        if near
+        else f"to search the classes, run: {name_program()} labels WORD"
+    )
     return f"{typed or rest.strip()!r} is not a class of this checkpoint; {hint}"

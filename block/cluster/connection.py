@@ -26,9 +26,9 @@ from block.cluster.ray_environment import (
     show_only_warnings,
 )
 from block.runtime import cancel
+from block.runtime.imports import describe_install
 from block.settings import SettingsError
 
-INSTALL = "pip install -r locked/ray.txt"
 EXPECTED = "expected HOST:PORT, auto or local"
 HOST_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):([1-9]\d{0,4})")
 MAX_CHARACTERS = 300  # longer messages of Ray are cut
@@ -65,7 +65,7 @@ def import_ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise SettingsError(f"--ray needs Ray, which can't be imported ({error}); run: {INSTALL}") from None
+        raise SettingsError(f"--ray needs Ray, which can't be imported ({error}); {describe_install('ray')}") from None
     return ray
 
 

@@ -42,6 +42,7 @@ from block.labeling.job import Job, format_labels, print_job
 from block.recording import RecordingError
 from block.runtime.atomic_file import write_atomic
 from block.runtime.cancel import CANCELED
+from block.runtime.imports import describe_install
 from block.score_store.shard import need_pyarrow
 from block.settings import SettingsError
 
@@ -76,9 +77,7 @@ def check_installed() -> None:
         import sklearn.metrics
         import sklearn.model_selection  # noqa: F401
     except (ImportError, OSError) as error:
-        raise SettingsError(
-            f"evaluate needs scikit-learn and Jinja ({error}); run: pip install -r locked/folder.txt"
-        ) from None
+        raise SettingsError(f"evaluate needs scikit-learn and Jinja ({error}); {describe_install('folder')}") from None
 
 
 def _read_annotations(options: argparse.Namespace, root: Path, present: dict[str, str]) -> Annotations | None:

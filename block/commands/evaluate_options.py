@@ -19,6 +19,7 @@ from block.formatting import make_printable
 from block.labeling.job import Job
 from block.labels import ClassNames, parse_labels
 from block.model.checkpoint import find_checkpoint
+from block.runtime.places import name_program
 from block.settings import SettingsError
 
 OUT = "build/evaluation"
@@ -127,7 +128,7 @@ OWN = (
 def read(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of `evaluate`, with defaults. Raise SettingsError; `--help` prints and exits."""
     parser = CommandParser(
-        prog="python -m block evaluate", allow_abbrev=False,
+        prog=f"{name_program()} evaluate", allow_abbrev=False,
         description="Compare the labels of a folder of recordings with your annotations. Write a report to open in a "
         "browser: metrics with intervals, suggested thresholds, comparisons, and examples to listen to.",
     )  # fmt: skip

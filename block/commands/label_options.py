@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from block.commands.options import OPTIONS, CommandParser, Option, add_options, fill_in, read_decisions
+from block.runtime.places import name_program
 from block.settings import DecisionSettings, SettingsError
 
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")
@@ -46,7 +47,7 @@ FORMATS_OPTION = Option(
     "NAMES",
 )
 FOLDER_OPTIONS = (
-    Option("out", "string", None, "folder for the label files and the scores", metavar="OUT", required=True),
+    Option("out", "string", "labels", "folder for the label files and the scores", metavar="OUT"),
     Option("no-score-store", "flag", False,
            "don't store scores: an interrupted run starts over, and relabel can't be used"),
     TRUNCATED_OPTION,
@@ -59,7 +60,7 @@ MERGE = Option("merge", "flag", False, "undo --no-merge: merge neighboring segme
 def read_label(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of `label`, with defaults. Raise SettingsError if one is wrong."""
     parser = CommandParser(
-        prog="python -m block label", allow_abbrev=False,
+        prog=f"{name_program()} label", allow_abbrev=False,
         description="Label a folder of audio (WAV, FLAC, MP3, M4A, OGG, Opus, WebM, WMA, AIFF and more) without Edge "
         "Impulse. Run the same command again to continue an interrupted run.",
     )  # fmt: skip
@@ -79,7 +80,7 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
     prints and exits.
     """
     parser = CommandParser(
-        prog="python -m block relabel", allow_abbrev=False,
+        prog=f"{name_program()} relabel", allow_abbrev=False,
         description="Decide labels again from the scores in OUT, without the audio or the model. Options that you "
         "leave out keep their values from the last run; the defaults below apply only if you give an empty value.",
     )  # fmt: skip
@@ -118,5 +119,5 @@ def _refuse_others(argv: Sequence[str]) -> None:
         name = argument.partition("=")[0]
         if name in fixed:
             raise SettingsError(
-                f"{name} can't change in relabel, which computes no scores; give it to `python -m block label` instead"
+                f"{name} can't change in relabel, which computes no scores; give it to `{name_program()} label` instead"
             )

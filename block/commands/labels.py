@@ -11,12 +11,13 @@ from block.formatting import make_printable
 from block.label_search import search_classes, suggest_classes
 from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.ontology import format_tree, load_audioset
+from block.runtime.places import name_program
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the names. Return the exit code, 1 if a search finds nothing. Raise CheckpointError."""
     parser = argparse.ArgumentParser(
-        prog="python -m block labels", allow_abbrev=False,
+        prog=f"{name_program()} labels", allow_abbrev=False,
         description="Print the class names of a checkpoint, one per line, or search them.",
     )  # fmt: skip
     parser.add_argument("words", nargs="*", metavar="WORD", help="print only the classes that all words find, each "
@@ -38,7 +39,7 @@ def _search(text: str, names: Sequence[str]) -> int:
     lines = search_classes(text, names, load_audioset())
     if not lines:
         near = "; ".join(suggest_classes(text, names))
-        hint = f"The nearest are: {near}" if near else "To see all classes, run: python -m block labels --tree"
+        hint = f"The nearest are: {near}" if near else f"To see all classes, run: {name_program()} labels --tree"
         print(make_printable(f"No class matches {text!r}. {hint}", 1000), file=sys.stderr)
         return SOME_FAILED
     for line in lines:

@@ -15,6 +15,7 @@ from block.model.checkpoint import DEFAULT, EMBEDDED, CheckpointError
 from block.model_store.listing import format_table, list_checkpoints
 from block.model_store.pack import pack, record
 from block.model_store.store import ModelStore
+from block.runtime.places import name_program
 from block.settings import SettingsError
 
 DONE, INVALID = 0, 1
@@ -54,7 +55,7 @@ def _run(store: ModelStore, options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `models`. It raises SettingsError for invalid arguments."""
-    top = CommandParser(prog="python -m block models", allow_abbrev=False,
+    top = CommandParser(prog=f"{name_program()} models", allow_abbrev=False,
                   description="List, fetch, verify, pack and record the checkpoints in models/.")  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from block.commands import ALL_LABELED, NOTHING_STARTED
 from block.formatting import make_printable
 from block.local_studio.address import LOOPBACK
-from block.local_studio.server import DEFAULT_PORT, HERE, ServeError, serve
+from block.local_studio.server import DEFAULT_PORT, ServeError, serve
+from block.runtime.places import find_action, name_program
 
 
 def main(argv: list[str]) -> int:
     """Serve until Ctrl-C. Return the exit code. If nothing can start, print one line with the reason to stderr."""
     parser = argparse.ArgumentParser(
-        prog="python -m block studio",
+        prog=f"{name_program()} studio",
         description="Serve a folder of audio as a local Studio: an Edge Impulse project on this machine.",
         allow_abbrev=False,
     )
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
         "--block",
         metavar="DIR",
         type=Path,
-        default=HERE,
+        default=find_action(),
         help="AI Action to run: a folder with parameters.json and a Dockerfile or transform.py (default: this one)",
     )
     parser.add_argument(

@@ -18,6 +18,7 @@ from block.folder.location import Location
 from block.folder.object_store_uri import is_uri
 from block.runtime.atomic_file import temporary_path, write_atomic
 from block.runtime.links import find_link_out
+from block.runtime.places import name_program
 from block.runtime.regular_file import read_text
 from block.score_store import Key
 from block.settings import FAST, SettingsError
@@ -133,7 +134,7 @@ def load_run(out: Path) -> RunFile:
         )  # fmt: skip
     except FileNotFoundError:
         raise SettingsError(
-            f"{out} was not written by `python -m block label`: it has no {RUN_FILE}; give the "
+            f"{out} was not written by `{name_program()} label`: it has no {RUN_FILE}; give the "
             "folder that was its --out"
         ) from None
     except OSError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from block.labeling.job import Job
-from block.runtime.imports import INSTALL, describe_import_error
+from block.runtime.imports import describe_import_error, describe_install
 from block.settings import FAST, SettingsError
 
 try:
@@ -20,7 +20,7 @@ try:
     from block.model.device import Device, choose_device
     from block.model.extractor import CheckpointFeatures
 except Exception as error:  # a broken package, or a local file with its name, can raise anything
-    raise SettingsError(f"PyTorch can't be imported ({describe_import_error(error)}); {INSTALL}") from None
+    raise SettingsError(f"PyTorch can't be imported ({describe_import_error(error)}); {describe_install()}") from None
 
 
 class Notifier(Protocol):

@@ -13,6 +13,7 @@ from block.labels import LabelOfInterest
 from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
+from block.runtime.places import name_program
 from block.score_store import Key
 from block.settings import (
     FAST,
@@ -141,5 +142,5 @@ def _warn_of_other_weights(checkpoint: Checkpoint, digest: str) -> None:
     if expected is not None and expected.sha256 != digest:
         print_warning(
             f"{checkpoint.name} has unexpected weights: sha256 {digest[:12]}, expected "
-            f"{expected.sha256[:12]}; to check them, run: python -m block models verify {checkpoint.name}"
+            f"{expected.sha256[:12]}; to check them, run: {name_program()} models verify {checkpoint.name}"
         )

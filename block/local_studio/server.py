@@ -18,6 +18,8 @@ from block.edge_impulse.endpoint import is_loopback
 from block.folder.listing import describe_no_recordings, find_recordings, show_path
 from block.formatting import count, print_warning
 from block.local_studio.address import LOOPBACK, Address
+from block.runtime.imports import describe_install
+from block.runtime.places import find_action
 
 if TYPE_CHECKING:
     import uvicorn
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from block.local_studio.jobs.jobs import Jobs
 
 DEFAULT_PORT = 4810
-INSTALL = "pip install -r locked/studio.txt"
-HERE = Path(__file__).resolve().parents[2]
 SHORTEST_KEY = 32  # characters, if other machines can reach the server: 128 bits in hexadecimal
 KEY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # HTTP headers carry this unchanged
 MANY_FILES = 50  # to read before the server starts
@@ -49,7 +49,7 @@ def running(
     """
     with _listen(host, port) as listener:
         address = Address(host, listener.getsockname()[1], project.key if key is None else key)
-        server, jobs = _make_server(project, address, block or HERE)
+        server, jobs = _make_server(project, address, block or find_action())
         thread = threading.Thread(target=server.run, args=([listener],), name="local-studio", daemon=True)
         thread.start()
         try:
@@ -173,7 +173,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
 
 
 def _not_installed(error: ImportError) -> ServeError:
-    return ServeError(f"the local Studio needs {error.name}, which isn't installed; run: {INSTALL}")
+    return ServeError(f"the local Studio needs {error.name}, which isn't installed; {describe_install('studio')}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

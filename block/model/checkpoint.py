@@ -15,9 +15,10 @@ from block.model.model_config import ModelConfig, is_number, read_class_names, r
 from block.model.safetensors_header import find_misfit, read_shapes
 from block.runtime.hashing import find_sha256
 from block.runtime.json_text import describe_value, parse_object
+from block.runtime.places import BUNDLED_MODELS, find_model_store, is_wheel, spell_command
 from block.runtime.regular_file import open_regular
 
-STORE = Path(__file__).resolve().parents[2] / "models"
+STORE = find_model_store()
 DEFAULT = "ast-finetuned-audioset-10-10-0.4593"
 EMBEDDED = "ast-tiny-audioset"
 # In download order: problems with the small files show before the large one is transferred.
@@ -38,11 +39,13 @@ WITHOUT_EFFECT = (
     "feature_extractor_type", "feature_size", "padding_side", "padding_value", "return_attention_mask",
     "processor_class", "transformers_version",
 )  # fmt: skip
-SOURCES = {DEFAULT: "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593"}
 
 
 class CheckpointError(Exception):
-    """A checkpoint is missing or unusable; the message names the file and the reason."""
+    """A checkpoint is missing or unusable; the message names the file and the reason.
+
+    Its notes, if there are any, are lines to copy that solve the problem.
+    """
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Checkpoint:
 
     @property
     def is_in_store(self) -> bool:
-        return self.folder.parent == STORE
+        return self.folder.parent in (STORE, BUNDLED_MODELS)
 
     def sha256(self) -> str:
         """Return the SHA-256 of the weights in hexadecimal. For an unchanged large file it comes from a cache.
@@ -123,14 +126,20 @@ def find_checkpoint(name_or_folder: str, store: Path | None = None) -> Checkpoin
     """Return the checkpoint with that name in `store` (`models/`), or in that folder. Raise CheckpointError."""
     store = store or STORE
     is_name = Path(name_or_folder).name == name_or_folder and name_or_folder not in (".", "..")
-    folder = store / name_or_folder if is_name else Path(name_or_folder)
+    folder = find_folder(name_or_folder, store) if is_name else Path(name_or_folder)
     if is_name and not _is_folder(folder) and _is_folder(Path(name_or_folder)):
         folder = Path(name_or_folder)
     if not _is_folder(folder):
-        raise CheckpointError(_explain_missing(name_or_folder, store))
+        raise _describe_missing(name_or_folder, store)
     checkpoint = read_checkpoint(folder)
     _check_weights(checkpoint)
     return checkpoint
+
+
+def find_folder(name: str, store: Path) -> Path:
+    """Return the folder of the checkpoint `name`, there or not: in `store`, or in the installed package if embedded."""
+    folder = store / name
+    return BUNDLED_MODELS / name if name == EMBEDDED and is_wheel() and not _is_folder(folder) else folder
 
 
 def _is_folder(path: Path) -> bool:
@@ -168,21 +177,19 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} can't be read as JSON: {error}") from None
 
 
-def _explain_missing(name: str, store: Path) -> str:
+def _describe_missing(name: str, store: Path) -> CheckpointError:
     text = f"no checkpoint {name!r}: {store / name if Path(name).name == name else name} is not a folder"
-    if name in SOURCES:
-        text += (
-            f"; run `python -m block models fetch`, copy config.json, preprocessor_config.json and model.safetensors "
-            f"from {SOURCES[name]} there, or use the embedded checkpoint: --model {EMBEDDED}"
-        )
-    else:
-        try:
-            folders = [path.name for path in store.iterdir() if path.is_dir()]
-        except OSError:
-            folders = []
-        present = sorted(name for name in folders if not name.startswith("."))
-        text += f"; available in {store}: {', '.join(present) or 'none'}"
-    return text
+    if name == DEFAULT:
+        error = CheckpointError(f"{text}; fetch it, or use the small embedded one to try things out:")
+        error.add_note(f"{spell_command('models fetch')}  # 346 MB; then run the same command again")
+        error.add_note(f"--model {EMBEDDED}  # or add this to the command")
+        return error
+    try:
+        folders = [path.name for path in store.iterdir() if path.is_dir()]
+    except OSError:
+        folders = []
+    present = sorted({name for name in folders if not name.startswith(".")} | ({EMBEDDED} if is_wheel() else set()))
+    return CheckpointError(f"{text}; available in {store}: {', '.join(present) or 'none'}")
 
 
 def _read_front_end(model_config: ModelConfig, preprocessor: dict[str, Any], folder: Path) -> FrontEnd:

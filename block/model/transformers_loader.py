@@ -17,7 +17,7 @@ import torch
 
 from block.model.checkpoint import PREPROCESSOR, Checkpoint, CheckpointError, read_settings
 from block.model.device import Device
-from block.runtime.imports import INSTALL, describe_import_error
+from block.runtime.imports import describe_import_error, describe_install
 from block.runtime.limits import find_available_bytes
 from block.settings import SettingsError
 
@@ -34,7 +34,9 @@ def _import_transformers() -> Any:
         from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification  # noqa: F401
         from transformers.utils import logging
     except Exception as error:  # a broken package, or a local file with its name, can raise anything
-        raise SettingsError(f"transformers can't be imported ({describe_import_error(error)}); {INSTALL}") from None
+        raise SettingsError(
+            f"transformers can't be imported ({describe_import_error(error)}); {describe_install()}"
+        ) from None
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return transformers

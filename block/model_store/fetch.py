@@ -17,6 +17,7 @@ from block.model_store.staging import Staging, check_replaceable, open_staging, 
 from block.model_store.store import ModelStore, drop_folder, find_problem
 from block.model_store.web import hide_secrets
 from block.runtime.hashing import remember
+from block.runtime.places import is_wheel
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -85,7 +86,9 @@ def fetch(
         if problem is not None:
             say(f"{target.name} is already there but invalid: {problem}")
     if known is not None and known.is_embedded:
-        raise CheckpointError(f"{target.name} is kept in git, not fetched; restore it with `git checkout -- {folder}`")
+        advice = "install this package again" if is_wheel() else f"restore it with `git checkout -- {folder}`"
+        where = "part of this package" if is_wheel() else "kept in git"
+        raise CheckpointError(f"{target.name} is {where}, not fetched; {advice}")
     check_replaceable(folder)
     opening: AbstractContextManager[CheckpointSource]
     if place is None:

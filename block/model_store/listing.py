@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from block.model.checkpoint import DEFAULT, FILES, WEIGHTS, CheckpointError
+from block.model.checkpoint import DEFAULT, FILES, WEIGHTS, CheckpointError, find_folder
 from block.model_store.store import ModelStore, find_problem
 from block.runtime.hashing import LARGE_BYTES, recall
+from block.runtime.places import is_wheel
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ def _list_checkpoint(store: ModelStore, name: str, deep: bool) -> ListedCheckpoi
     known = store.find_known(name)
     is_embedded = known is not None and known.is_embedded
     marks = ("default",) * (name == DEFAULT) + ("embedded",) * is_embedded
-    folder = store.folder / name
+    folder = find_folder(name, store.folder)
     try:
         expected = store.expected_files(name)
         record = store.read_record(name)
     except CheckpointError as error:
         return ListedCheckpoint(name, "unknown", None, marks, str(error))
     if is_embedded:
-        note = "in git"
+        note = "in this package" if is_wheel() else "in git"
     elif known is not None:
         note = f"{known.repository}@{(known.revision or '')[:12]}"
     else:

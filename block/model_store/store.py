@@ -32,7 +32,7 @@ class ModelStore:
                 f"{name!r} is not a valid checkpoint name; expected at most 100 letters, digits, '.', '_' and '-', "
                 "starting with a letter or digit"
             )
-        return self.folder / name
+        return checkpoint.find_folder(name, self.folder)
 
     def hidden_path(self, name: str, suffix: str) -> Path:
         """Return the path of a file or folder about the checkpoint `name` in the hidden folder."""

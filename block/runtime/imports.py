@@ -1,4 +1,4 @@
-"""Say in one line why a package can't be imported. This module uses nothing but the standard library."""
+"""Say in one line why a package can't be imported, and what to do. Uses nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import importlib
 import sys
 from typing import Any
 
+from block.runtime.places import is_wheel
+
 CANNOT_START = 2  # the exit code
-INSTALL = "run: pip install -r locked/run.txt -r locked/torch.txt"
 
 
 def import_or_exit(module: str) -> Any:
@@ -15,8 +16,22 @@ def import_or_exit(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except Exception as error:  # a broken package, or a local file with its name, can raise anything
-        print(f"error: the block can't be imported ({describe_import_error(error)}); {INSTALL}", file=sys.stderr)
+        print(
+            f"error: the block can't be imported ({describe_import_error(error)}); {describe_install()}",
+            file=sys.stderr,
+        )
         raise SystemExit(CANNOT_START) from None
+
+
+def describe_install(extra: str = "") -> str:
+    """Return how to install the packages of an extra (folder, studio or ray); of the block itself without one."""
+    if is_wheel():
+        return f"install this package again {f'with its extra {extra}' if extra else 'with its dependencies'}, " + (
+            f"for example: pip install '.[{extra}]'" if extra else "for example: pip install ."
+        )
+    return (
+        f"run: pip install -r locked/{extra}.txt" if extra else "run: pip install -r locked/run.txt -r locked/torch.txt"
+    )
 
 
 def describe_import_error(error: Exception) -> str:

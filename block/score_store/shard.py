@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from block.runtime.atomic_file import commit
+from block.runtime.imports import describe_install
 from block.runtime.regular_file import open_regular
 from block.score_store.records import Errors, Key, Rank, Scored
 from block.settings import EXACT, SCORE_FUNCTIONS, SOUND, SettingsError
@@ -38,7 +39,7 @@ def need_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise SettingsError(
-            f"the score store needs pyarrow, which can't be imported ({error}); run: pip install -r locked/folder.txt"
+            f"the score store needs pyarrow, which can't be imported ({error}); {describe_install('folder')}"
         ) from None
     return pyarrow
 

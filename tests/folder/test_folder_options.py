@@ -18,6 +18,10 @@ def test_label_has_every_option_of_the_ai_action_except_those_about_studio() -> 
     assert set(DECIDING) <= names
 
 
+def test_labels_go_to_a_folder_named_labels_by_default() -> None:
+    assert read_label(["DIR"]).out == read_label(["DIR", "--out", ""]).out == "labels"
+
+
 def test_defaults_are_those_of_the_ai_action() -> None:
     options = read_label(["DIR", "--out", "OUT"])
     for option in LABEL:
@@ -28,8 +32,6 @@ def test_defaults_are_those_of_the_ai_action() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["DIR"], "--out is required"),
-        (["DIR", "--out", ""], "--out is required"),
         (["--out", "OUT"], "SOURCE"),
         (["DIR", "--out", "OUT", "--win-size", "3"], "--win-size"),
         (["DIR", "--out", "OUT", "--formats", "csv,raven"], "got 'raven', expected one or more of csv,info.labels"),

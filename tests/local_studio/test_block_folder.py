@@ -13,7 +13,7 @@ import pytest
 from block.local_studio.jobs.block import Block, read_block
 from block.local_studio.jobs.form import build_arguments, check_form
 from block.local_studio.jobs.parsing import BlockError
-from block.local_studio.server import HERE
+from block.runtime.places import find_action
 
 TOY = Path(__file__).parent / "toy_block"
 Make = Callable[..., Path]
@@ -54,7 +54,7 @@ def called_with(block: Block, **values: str) -> list[str]:
 
 
 def test_this_repository_is_a_block_that_can_be_run():
-    block = read_block(HERE)
+    block = read_block(find_action())
     assert block.entry == ("transform.py",)
     assert block.notes == ()
     given = called_with(block)
@@ -65,7 +65,7 @@ def test_this_repository_is_a_block_that_can_be_run():
 
 
 def test_overwriting_hand_labels_is_only_passed_on_to_a_job_that_replaces_labels():
-    block = read_block(HERE)
+    block = read_block(find_action())
     flag = "--overwrite-hand-labels"
     assert flag in called_with(block, overwrite_hand_labels="true")
     for existing in ("fill-gaps", "keep"):

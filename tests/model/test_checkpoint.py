@@ -115,14 +115,12 @@ def test_the_digest_of_missing_weights_is_an_error(copy: Path) -> None:
         checkpoint.sha256()
 
 
-def test_the_error_for_a_missing_default_checkpoint_says_how_to_get_it_and_names_the_embedded_one(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(
-        CheckpointError,
-        match=r"models fetch`.*huggingface\.co/MIT/ast.*or use the embedded checkpoint: --model ast-tiny",
-    ):
+def test_the_error_for_a_missing_default_checkpoint_comes_with_two_lines_to_copy(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"is not a folder; fetch it, or use the small embedded one") as caught:
         find_checkpoint(DEFAULT, store=tmp_path)
+    fetch, other = (line.partition("  #")[0] for line in caught.value.__notes__)
+    assert fetch.endswith("-m block models fetch")
+    assert other == "--model ast-tiny-audioset"
 
 
 def test_an_unknown_name_is_refused_with_the_available_names(copy: Path) -> None:

@@ -23,6 +23,7 @@ from block.model.checkpoint import DEFAULT, EMBEDDED, WEIGHTS, Checkpoint, Check
 from block.model_store.catalog import CATALOG
 from block.model_store.listing import format_bytes, list_checkpoints
 from block.model_store.store import ModelStore
+from block.runtime.places import find_action, find_model_store
 from block.settings import SOUND, AuditSettings, DecisionSettings, SettingsError, WindowSettings
 
 MODEL = "model"  # the parameter that names a checkpoint
@@ -74,8 +75,10 @@ class BlockModels:
         self._process: BlockProcess | None = None
         self._name = ""
         self._checked: tuple[Stamps, list[ModelChoice]] = (frozenset([("", 0, 0)]), [])  # with the files as they were
-        self.has_any = block.item(MODEL) is not None and (block.folder / "block" / "model_store").is_dir()
-        self._store = ModelStore(block.folder / "models", CATALOG)
+        is_own = block.folder == find_action().resolve()
+        is_copy = (block.folder / "block" / "model_store").is_dir()
+        self.has_any = block.item(MODEL) is not None and (is_own or is_copy)
+        self._store = ModelStore(find_model_store() if is_own else block.folder / "models", CATALOG)
 
     def choices(self) -> list[ModelChoice]:
         """Return the checkpoints in `models/`, and those that can be fetched. They are checked when a file changes."""
