@@ -17,7 +17,6 @@ from typing import Any
 
 from block.folder.listing import format_path, get_ending
 from block.labeling.interfaces import Reporter
-from block.recording import LabeledRecording
 from block.runtime.atomic_file import write_atomic
 from block.runtime.regular_file import read_text
 
@@ -154,22 +153,15 @@ def _from_json(fields: dict[str, Any]) -> FileEntry:
     return FileEntry(**fields)
 
 
-@dataclass(frozen=True)
 class ManifestReporter:
     """Pass every report on to `reporter`, and note in `manifest` why a recording failed."""
 
-    reporter: Reporter
-    manifest: Manifest
-
-    def report_labeled(self, labeled: LabeledRecording) -> None:
-        self.reporter.report_labeled(labeled)
+    def __init__(self, reporter: Reporter, manifest: Manifest) -> None:
+        self._reporter, self._manifest = reporter, manifest
+        self.report_labeled = reporter.report_labeled
+        self.report_skipped = reporter.report_skipped
+        self.report_batch = reporter.report_batch
 
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
-        self.manifest.mark_failed(recording_id, reason)
-        self.reporter.report_failed(recording_id, reason, format_path(self.manifest.get_entry(recording_id).path))
-
-    def report_skipped(self, recording_id: int, reason: str) -> None:
-        self.reporter.report_skipped(recording_id, reason)
-
-    def report_batch(self, recordings: int, windows: int, startup_s: float) -> None:
-        self.reporter.report_batch(recordings, windows, startup_s)
+        self._manifest.mark_failed(recording_id, reason)
+        self._reporter.report_failed(recording_id, reason, format_path(self._manifest.get_entry(recording_id).path))
