@@ -1,8 +1,7 @@
 """Labels of a project ↔ `info.labels`, the file that `edge-impulse-uploader --info-file` reads.
 
-A recording's `path` starts at the project's folder, where the file belongs. A recording that a program added has no
-file, and gets a path with its id. The uploader sends metadata in an HTTP header, so non-ASCII characters are escaped.
-The file has no category `anomaly`; it becomes `testing`.
+A recording's `path` starts at the project's folder, where the file belongs. The uploader sends metadata in an HTTP
+header, so non-ASCII characters are escaped. The file has no category `anomaly`; it becomes `testing`.
 
 An imported file may come from anywhere. Labels that break the API's rules are refused one recording at a time. All
 others are written in one transaction: all that the report names is stored or, on a full disk, nothing. An entry without
