@@ -210,7 +210,7 @@ def _report_metrics(
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
     timelines = find_timelines(results, ground_truth, facts.collars)
-    _write(out, render_report(evaluation, mistakes, uncertain, timelines), as_json(evaluation))
+    _write(out, render_report(evaluation, mistakes, uncertain, timelines=timelines), as_json(evaluation))
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 
 

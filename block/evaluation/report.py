@@ -31,6 +31,7 @@ def render_report(
     evaluation: Evaluation,
     mistakes: Sequence[Moment],
     uncertain: Sequence[Moment],
+    *,
     timelines: Sequence[Timelines] = (),
 ) -> str:
     """Return the report as HTML."""

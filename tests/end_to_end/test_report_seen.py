@@ -55,7 +55,8 @@ def report(tmp_path: Path) -> Path:
     )  # fmt: skip
     moments = find_mistakes(first, truth), find_least_certain(first, truth)
     path = tmp_path / "report.html"
-    path.write_text(render_report(evaluation, *moments, find_timelines([first, second], truth)), encoding="utf-8")
+    page = render_report(evaluation, *moments, timelines=find_timelines([first, second], truth))
+    path.write_text(page, encoding="utf-8")
     return path
 
 
