@@ -212,7 +212,7 @@ def _report_metrics(
     )
     print("", format_metrics(evaluation), "", *list_files(evaluation), sep="\n")
     timelines = find_timelines(results, ground_truth, facts.collars)
-    page = render_report(evaluation, mistakes, uncertain, timelines, read_project_colors(root))
+    page = render_report(evaluation, mistakes, uncertain, read_project_colors(root), timelines)
     _write(out, page, as_json(evaluation))
     return SOME_FAILED if facts.missing or facts.failed else ALL_LABELED
 

@@ -48,6 +48,8 @@ def as_json(evaluation: Evaluation) -> str:
         }
         if evaluation.second.metrics.events is not None:
             content["compared"]["events_b"] = _list_events(evaluation.label_names, evaluation.second.metrics.events)
+    if evaluation.fitted and evaluation.first.events is not None:
+        content["fitted_rates"] = "of time"
     if evaluation.fitted:
         content["fitted"] = [
             {

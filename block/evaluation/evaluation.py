@@ -23,8 +23,9 @@ from block.evaluation.predictions import (
     gather_detections,
     predict,
 )
-from block.evaluation.rates import Rates, compute_clip_rates
+from block.evaluation.rates import Rates, compute_clip_rates, compute_rates
 from block.evaluation.thresholds import Fit, Goal, Translation, fit_threshold, translate_threshold
+from block.evaluation.time_thresholds import CellTimes, count_times, fit_time_threshold, gather_cell_times
 from block.labels import LabelOfInterest
 from block.ontology import normalize_name
 from block.settings import SCORE_FUNCTIONS, DecisionSettings
@@ -67,7 +68,8 @@ class FittedThreshold:
     """A target's suggested threshold. `lines` are its entries for --audioset-labels, unchanged if there is none.
 
     `before` has the rates of the label as detector at its current threshold, on all clips. `labeled` has the expected
-    rates if each clip gets one label under all new thresholds, on held-out clips.
+    rates if each clip gets one label under all new thresholds, on held-out clips. With strong labels, these are rates
+    of time, and each moment gets one label.
     """
 
     name: str
@@ -81,29 +83,48 @@ class FittedThreshold:
 def fit_thresholds(
     result: LabelingResult, ground_truth: GroundTruth, goal: Goal, resamples: Resamples
 ) -> tuple[FittedThreshold, ...]:
-    """Choose a threshold for each target; keep that of a target that can't be judged."""
-    present, scores = ground_truth.present, result.detections.scores
+    """Choose a threshold for each target; keep that of a target that can't be judged.
+
+    If the annotations have times, every second counts; otherwise, every clip.
+    """
+    times = None if result.events is None else gather_cell_times(result.predictions, ground_truth)
     fits = [
-        fit_threshold(present[:, at], scores[:, at], goal, resamples) if judged else Fit(None, "it is never annotated")
+        _fit(result, ground_truth, times, at, goal, resamples) if judged else Fit(None, "it is never annotated")
         for at, judged in enumerate(ground_truth.is_judged)
     ]
-    detected = result.detections.is_detected.copy()
+    scores = result.detections.scores if times is None else times.scores
+    now = result.detections.is_detected if times is None else times.is_reached
+    detected = now.copy()
     for at, fit in enumerate(fits):
         if fit.held_out is not None:
             detected[:, at] = fit.held_out
     winners = np.where(detected, scores, -1.0).argmax(axis=1)
     given = detected & (winners[:, None] == np.arange(len(fits)))
-    labeled = compute_clip_rates(given, present, resamples).labels
-    before = dict(enumerate(labeled))
-    before.update(zip(result.metrics.columns, result.metrics.as_detector.labels, strict=True))
+    if times is None:
+        labeled = compute_clip_rates(given, ground_truth.present, resamples).labels
+        before = compute_clip_rates(now, ground_truth.present, resamples).labels
+    else:
+        counts = [count_times(times, one, len(ground_truth.files)) for one in (given, now)]
+        labeled, before = (compute_rates(one, resamples).labels for one in counts)
     fitted = []
     for at, (target, fit) in enumerate(zip(ground_truth.targets, fits, strict=True)):
         labels = [result.settings.labels[member] for member in target.members]
         lines = tuple(
             label.entry if fit.threshold is None else format_label_entry(label, fit.threshold) for label in labels
         )
-        fitted.append(FittedThreshold(target.name, int(present[:, at].sum()), fit, lines, before[at], labeled[at]))
+        positives = int(ground_truth.present[:, at].sum())
+        fitted.append(FittedThreshold(target.name, positives, fit, lines, before[at], labeled[at]))
     return tuple(fitted)
+
+
+def _fit(
+    result: LabelingResult, ground_truth: GroundTruth, times: CellTimes | None, target: int, goal: Goal,
+    resamples: Resamples,
+) -> Fit:  # fmt: skip
+    present = ground_truth.present[:, target]
+    if times is None:
+        return fit_threshold(present, result.detections.scores[:, target], goal, resamples)
+    return fit_time_threshold(times, target, present, goal, resamples)
 
 
 def format_label_entry(label: LabelOfInterest, threshold: float) -> str:

@@ -146,6 +146,18 @@ def measure_union(spans: Spans, seconds: float) -> float:
     return float(np.clip(ends - np.maximum(starts, covered), 0, None).sum())
 
 
+def measure_covered(spans: Spans, times_s: Floats) -> Floats:
+    """Return for how many seconds any of the events is active before each of the times."""
+    reach = np.maximum.accumulate(spans.ends)
+    starts = np.maximum(spans.starts, np.concatenate(([-np.inf], reach[:-1])))
+    lengths = np.clip(spans.ends - starts, 0, None)
+    is_new = lengths > 0  # an event within earlier ones adds nothing
+    borders = np.stack((starts[is_new], spans.ends[is_new]), axis=1).ravel()
+    before = np.concatenate(([0.0], np.cumsum(lengths[is_new])))
+    covered = np.stack((before[:-1], before[1:]), axis=1).ravel()
+    return np.asarray(np.interp(times_s, borders, covered)) if len(borders) else np.zeros(len(times_s))
+
+
 @dataclass(frozen=True, eq=False)
 class BorderErrors:
     """How far the borders of events are off, predicted minus annotated: one entry for each pair of `pair_events`.

@@ -33,8 +33,8 @@ def render_report(
     evaluation: Evaluation,
     mistakes: Sequence[Moment],
     uncertain: Sequence[Moment],
-    timelines: Sequence[Timelines] = (),
     project_colors: Mapping[str, int] = MappingProxyType({}),
+    timelines: Sequence[Timelines] = (),
 ) -> str:
     """Return the report as HTML. Labels have the colors that the local Studio's project has given them, if any."""
     names = [target.name for target in evaluation.ground_truth.targets]

@@ -154,9 +154,10 @@ def _format_fitted(evaluation: Evaluation) -> list[str]:
     parts = []
     if detector:
         head = ("label", "clips", "threshold", *RATES)
-        title = f"suggested thresholds for {evaluation.goal}; what to expect on other clips, as detector"
+        unit, of_time = ("clip", "") if evaluation.facts.segment_s is None else ("moment", " of time")
+        title = f"suggested thresholds for {evaluation.goal}{of_time}; what to expect on other clips, as detector"
         parts.append(f"{title}\n{format_table(head, detector)}")
-        parts.append(f"the same, as labeled: each clip gets one label\n{format_table(head, labeled)}")
+        parts.append(f"the same, as labeled: each {unit} gets one label\n{format_table(head, labeled)}")
     if left:
         parts.append("\n".join(left))
     if detector:

@@ -51,7 +51,7 @@ class Fit:
     """A threshold chosen for a label; None, with a `reason`, if the current one stays.
 
     `expected` has the rates on held-out clips: each fold's clips with the threshold that was chosen without them.
-    `held_out`, shape `(clips,)`, is True for those in which the label was detected that way.
+    `held_out`, shape `(clips,)` or `(cells,)`, is True for those in which the label was detected that way.
     """
 
     threshold: float | None
@@ -86,19 +86,24 @@ def fit_threshold(present: Bools, scores: Floats, goal: Goal, resamples: Resampl
     return Fit(shorten_threshold(float(np.median(chosen)), scores), "", expected, detected)
 
 
-def choose_threshold(present: Bools, scores: Floats, goal: Goal) -> float | None:
+def choose_threshold(
+    present: Bools, scores: Floats, goal: Goal, weights: Floats | None = None, positives: float | None = None
+) -> float | None:
     """Return the best threshold for `goal` on these clips; None if none reaches the goal's precision.
 
-    It lies halfway between the lowest score that reaches it and the next lower one. Of equally good thresholds, return
-    the highest.
+    `weights`, shape `(clips,)`, says how much each clip counts, if not 1. `positives` is what all with the label count,
+    if some have no score. The threshold lies halfway between the lowest score that reaches it and the next lower one.
+    Of equally good thresholds, return the highest.
     """
     ranking = ClipRanking(present, scores)
-    correct, detected = (counts[0] for counts in ranking.count(np.ones((1, len(scores)))))
+    counts = ranking.count(np.ones((1, len(scores))) if weights is None else weights[None])
+    correct, detected = (one[0] for one in counts)
+    total = present.sum() if positives is None else positives
     if goal.kind == "f1":
-        values = 2 * correct / (detected + present.sum())
+        values = 2 * correct / (detected + total)
     else:
         # Cuts with the same recall are sorted by falling precision, and argmax takes the first.
-        values = np.where((correct / detected >= goal.precision) & (correct > 0), correct / present.sum(), -1.0)
+        values = np.where((correct / detected >= goal.precision) & (correct > 0), correct / total, -1.0)
     cut = int(values.argmax())
     if values[cut] < 0:
         return None

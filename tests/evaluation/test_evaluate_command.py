@@ -138,6 +138,38 @@ def test_strong_labels_get_windows_and_segments(evaluate, tmp_path) -> None:  # 
     assert found["figures"]["micro"]["segments_as_labelled"]["recall"]["value"] is not None
 
 
+def test_tables_of_other_programs_are_annotations_and_any_setting_is_compared_in_time(
+    evaluate, tmp_path, capsys
+) -> None:  # type: ignore[no-untyped-def]
+    tables = tmp_path / "tables"
+    head = "Selection\tView\tBegin Time (s)\tEnd Time (s)\tSpecies\n"
+    for label in LABELS:
+        (tables / label).mkdir(parents=True)
+        (tables / label / "0.Table.1.selections.txt").write_text(f"{head}1\tSpectrogram 1\t0.5\t2.0\t{label}\n")
+        (tables / label / "1.wav.txt").write_text(f"0.5\t2.0\t{label}\n")
+    (tables / "alone.BirdNET.results.csv").write_text("Start (s),End (s),Scientific name,Common name,Confidence\n")
+    given = ("--annotations", str(tables), "--bootstrap", "100", "--collar-ms", "600", "--collar-percent", "0")
+    code, found = evaluate(*given, "--compare", "min-confidence=0", "min-confidence=1,no-merge=on")
+    assert code == 0
+    assert found["figures"]["clips"] == 7
+    assert (found["events"]["collar_s"], found["events"]["collar_share"]) == (0.6, 0)
+    assert [one["events"] for one in found["events"]["labels"].values()] == [2, 2, 2]
+    assert found["events"]["micro"]["time_right"]["high"] is not None
+    nothing = found["compared"]["events_b"]
+    assert nothing["micro"]["rates"]["f1"]["value"] == 0
+    assert nothing["micro"]["time_right"]["value"] == pytest.approx((6 * 1.5 + 1) / (6 * 3 + 1))
+    assert "pooled" in found["compared"]["differences"]["event F1"]
+    output = capsys.readouterr().out
+    assert "events, as labeled: start within 0.6 s, end within 0.6 s or 0 % of the length" in output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert '<section id="timelines">' in page
+    (tables / "Dog" / "2.txt").write_text("0.5\t2.0\tDog\n2\t3\tHund\n")
+    with pytest.raises(
+        LabelError, match=r"2\.txt, line 2: 'Hund' is neither a class of this checkpoint nor a new name"
+    ):
+        evaluate(*given)
+
+
 def test_two_configurations_are_compared_and_thresholds_are_fitted(evaluate, capsys) -> None:  # type: ignore[no-untyped-def]
     _, found = evaluate("--bootstrap", "100", "--compare", "fill=pad", "fill=repeat", "--fit-thresholds", "f1")
     assert (found["compared"]["a"], found["compared"]["b"]) == ("fill=pad", "fill=repeat")

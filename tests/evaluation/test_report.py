@@ -107,7 +107,7 @@ def page(found: Evaluation) -> str:
             find_least_certain(found.first, found.ground_truth),
         )
     ]
-    return render_report(found, *examples, find_timelines([found.first], found.ground_truth))
+    return render_report(found, *examples, timelines=find_timelines([found.first], found.ground_truth))
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_anywhere(page: str) -> None:
@@ -154,7 +154,7 @@ def test_the_times_of_the_worst_recordings_are_drawn_and_written() -> None:
     found = evaluate_labels("", [make_clip(np.full((1, len(NAMES)), -6.0))], decisions, truth, Resamples(1, 100), 1.0)
     facts = ReportFacts("Labels", (), segment_s=1.0)
     lines = find_timelines([found], truth)
-    page = render_report(Evaluation(facts, truth, Resamples(1, 100), found), [], [], lines)
+    page = render_report(Evaluation(facts, truth, Resamples(1, 100), found), [], [], timelines=lines)
     reader = Reader()
     reader.feed(page)
     drawn = [value for tag, name, value in reader.attributes if name == "style" and "--lane:" in value]
