@@ -166,6 +166,23 @@ def test_what_a_preview_leaves_unchanged_is_done_but_not_offered_for_acceptance(
     assert "proposal open" not in browser.get("/recordings/1")
 
 
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("{url}/jobs/1?done=take", 'href="/jobs/1?done=take">Back'),
+        ("{url}//evil.example/x", 'href="/evil.example/x">Back'),
+        ("http://evil.example/jobs", None),
+        ("http://[", None),
+    ],
+)
+def test_an_error_leads_back_to_the_page_before_it_and_nowhere_else(browser: Browser, page: str, back: str | None):
+    browser.session.headers["Referer"] = page.format(url=browser.url)
+    text = browser.get("/jobs/77")
+    assert browser.status == 404
+    assert "Not found" in text
+    assert (back in text) if back else (">Back</a>" not in text)
+
+
 def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.wait_for_end()
