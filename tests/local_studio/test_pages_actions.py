@@ -426,10 +426,11 @@ def test_a_full_disk_shows_the_error_on_the_form_and_starts_nothing(
 
 def test_a_job_with_a_few_failures_is_done_and_says_how_many(browser: Browser, project: LocalProject):
     jobs = JobStore(project.store)
-    job = jobs.create("preview", "toy", {}, [1, 2, 3])
+    job = jobs.create("preview", "Toy action", {}, [1, 2, 3])
     jobs.add_details(job.id, {2: {"error": "cut off"}})
     jobs.end(job.id, "failed", 1)
     assert ">done, 1 failed</span>" in browser.get(f"/jobs/{job.id}")
+    assert "Run on all with these settings" in browser.text
     assert ">done, 1 failed</span>" in browser.get("/jobs")
 
 
