@@ -1,7 +1,6 @@
 """How fast a run gets through audio, how much audio it has left, and so how long the rest takes.
 
-The terminal and the pages of the local Studio both estimate with `Pace`. What happens before labeling begins, such as
-loading the model, must not count: it doesn't happen again.
+The terminal and the pages of the local Studio both estimate with `Pace`.
 """
 
 from __future__ import annotations
@@ -15,13 +14,11 @@ OBSERVATIONS = 20  # that the pace is measured over, so that it follows changes
 class Pace:
     """The pace of a run over its last observations, each a time and the seconds of audio that were done by then.
 
-    `start` is the time at which labeling began. If it isn't known, the first observation stands for it.
+    It is measured from the first observation on. What came before, such as loading the model, doesn't happen again.
     """
 
-    def __init__(self, start: float | None = None) -> None:
+    def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque(maxlen=OBSERVATIONS)
-        if start is not None:
-            self._seen.append((start, 0.0))
 
     def observe(self, now: float, done_s: float) -> None:
         """Note that `done_s` seconds of audio are done at the time `now`."""

@@ -68,7 +68,7 @@ class Progress:
         self._started = clock()
         self._done = self._batched = self._unlabeled = self._failures = self._limited_lines = 0
         self._startup_s = 0.0
-        self._pace = Pace(self._started)
+        self._pace = Pace()
         self._audio = AudioLeft(total, {})
         self._estimate: tuple[float, float] | None = None  # the time of the last one, and the end it gave
         self._skip_reasons: Counter[str] = Counter()
@@ -159,7 +159,7 @@ class Progress:
         self._advance(recording_id)
 
     def report_batch(self, batch: Batch, startup_s: float) -> None:
-        """Estimate the time left from the last batches. Print it after the first one and when it changes a lot."""
+        """Estimate the time left from the last batches, from the second one on. Print it when it changes a lot."""
         now = self._clock()
         is_first = self._batched == 0
         self._batched += len(batch.ids)
@@ -167,18 +167,15 @@ class Progress:
         self._audio.label(batch.ids, batch.seconds)
         self._pace.observe(now - startup_s, self._audio.labeled_s)
         others = self.total - self._batched - self._unlabeled
+        if is_first and others > 0:
+            self.say(f"first batch: {count(batch.windows, 'window')} in {now - self._started:.1f} s, with startup")
         left_s = self._estimate_left(now)
         if not left_s:
             return
         end = now + left_s
-        if is_first:
-            self.say(
-                f"first batch: {count(batch.windows, 'window')} in {now - self._started:.1f} s; about "
-                f"{format_duration(left_s)} left for {count(others, 'more recording')}"
-            )
-            self._estimate = (now, end)
-        elif self._is_estimate_off(now, end):
-            self.say(f"new estimate: about {format_duration(left_s)} left for {count(others, 'more recording')}")
+        if self._is_estimate_off(now, end):
+            new = "" if self._estimate is None else "new estimate: "
+            self.say(f"{new}about {format_duration(left_s)} left for {count(others, 'more recording')}")
             self._estimate = (now, end)
         max_hours = self._budget.max_hours
         if max_hours is not None and end - self._started > max_hours * 3600:
@@ -188,9 +185,9 @@ class Progress:
             )
 
     def _is_estimate_off(self, now: float, end: float) -> bool:
-        """Return True if the last estimate is a minute old and differs from `end` by over a quarter of the run."""
+        """Return True if there is no estimate, or the last is a minute old and off by over a quarter of the run."""
         if self._estimate is None:
-            return False
+            return True
         at, estimated_end = self._estimate
         return now - at >= REVISE_AFTER_S and abs(end - estimated_end) > REVISE_SHARE * (estimated_end - self._started)
 

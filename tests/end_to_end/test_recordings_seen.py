@@ -184,3 +184,16 @@ def test_accept_and_reject_are_beside_each_recording_in_a_jobs_table(windows: Wi
         assert button.evaluate(IN_SIGHT)
     table = page.get_by_role("region", name="Table of proposals")
     assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+
+
+@pytest.mark.parametrize("width", [1440, 900, 390])
+def test_the_verdicts_of_a_review_are_in_sight_while_borders_are_moved(windows: Windows, width: int):
+    propose(windows.project, {1: [f"label {number}" for number in range(9)]})
+    page = windows.open("/review?order=time", viewport={"width": width, "height": 640})
+    expect(page.locator("#play")).to_be_visible()
+    for name in ("Accept", "Reject"):
+        assert page.get_by_role("button", name=name).evaluate(IN_SIGHT)
+    page.keyboard.press("e")
+    expect(page.get_by_role("button", name="Save the borders")).to_be_visible()
+    assert page.get_by_role("button", name="Save the borders").evaluate(IN_SIGHT)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

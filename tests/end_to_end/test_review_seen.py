@@ -229,7 +229,8 @@ def test_a_killed_server_loses_no_verdict(chromium: Any, tmp_path: Path):
     with served_by_a_process(tmp_path) as (process, url):
         page.goto(f"{url}/review?order=time")
         for key in ("a", "r", "a"):
-            page.keyboard.press(key)
+            with page.expect_response("**/review/verdict"):  # the page must know of them before the server is gone
+                page.keyboard.press(key)
         wait_until_stored(page, project, 3)
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -22,7 +22,12 @@ MOST_GROWTH = 64 << 20  # bytes, after the first FEW requests, which fill caches
 CALLS = (
     "GET / search label state sort page", "GET /about", "GET /login", "POST /login key", "GET /chosen id", "GET /jobs",
     "GET /actions ids filter job", "GET /jobs/1", "GET /jobs/1/state.json offset", "POST /jobs/1/cancel",
-    "POST /jobs/1/proposals decision accept reject", "GET /recordings/1 job done", "GET /recordings/2", "GET /ids.json",
+    "POST /jobs/1/proposals decision accept reject", "GET /jobs/1/bulk label at-least",
+    "POST /jobs/1/bulk decision label",
+    "GET /review job search state label order apart", "POST /review/verdict verdict typed",
+    "POST /review/undo job back",
+    "POST /recordings/1/undo batch list", "GET /static/labels.css", "GET /models",
+    "GET /recordings/1 job done", "GET /recordings/2", "GET /ids.json",
     "GET /recordings/1/spectrogram.png start end width height v", "GET /recordings/1/waveform.json start end width v",
     "GET /recordings/1/audio", "POST /recordings/1/labels revision lines", "POST /recordings/1/proposal decision job",
     "GET /labels/export", "POST /labels/import labels replace_hand", "GET /static/studio.css", "GET /v1/api/projects",

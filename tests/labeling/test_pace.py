@@ -7,7 +7,7 @@ import pytest
 from block.labeling.pace import OBSERVATIONS, AudioLeft, Pace
 
 
-def test_without_a_known_start_the_pace_is_measured_from_the_first_recording_on() -> None:
+def test_the_pace_is_measured_from_the_first_recording_on() -> None:
     pace = Pace()
     assert pace.estimate(60.0, 100.0) is None
     pace.observe(60.0, 10.0)  # a minute to start, and one recording of ten seconds
@@ -19,15 +19,8 @@ def test_without_a_known_start_the_pace_is_measured_from_the_first_recording_on(
     assert pace.estimate(99.0, 70.0) == 0
 
 
-def test_with_a_known_start_the_first_observation_is_enough() -> None:
-    pace = Pace(10.0)
-    assert pace.estimate(10.0, 5.0) is None
-    pace.observe(12.0, 4.0)
-    assert pace.estimate(12.0, 100.0) == 50.0
-
-
 def test_the_pace_follows_the_last_observations() -> None:
-    pace = Pace(0.0)
+    pace = Pace()
     for second in range(1, 100):
         pace.observe(second, second)
     for turn in range(1, OBSERVATIONS + 1):

@@ -107,14 +107,22 @@ def test_a_name_cannot_add_lines_to_the_log() -> None:
     assert len(stream.getvalue()) < 150
 
 
-def test_after_the_first_batch_the_time_left_is_estimated() -> None:
+def test_the_time_left_is_estimated_from_the_second_batch_on_without_startup() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(100, False, stream, clock)
-    clock.now = 30.0
-    progress.report_batch(batch(5, 20), 0.0)
-    clock.now = 60.0
-    progress.report_batch(batch(5, 20), 0.0)
-    assert stream.getvalue() == "first batch: 20 windows in 30.0 s; about 10 min left for 95 more recordings\n"
+    for now in (30.0, 36.0, 42.0):
+        clock.now = now
+        progress.report_batch(batch(5, 20), 0.0)
+    assert stream.getvalue().splitlines() == [
+        "first batch: 20 windows in 30.0 s, with startup",
+        "about 2 min left for 90 more recordings",
+    ]
+
+
+def test_a_run_of_one_batch_says_nothing_about_the_time_left() -> None:
+    stream = io.StringIO()
+    Progress(5, False, stream, Clock()).report_batch(batch(5, 20), 0.0)
+    assert stream.getvalue() == ""
 
 
 def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -> None:
@@ -123,13 +131,13 @@ def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -
     for _ in range(60):
         clock.now += 2.0
         progress.report_batch(batch(5, 20), 0.0)
-    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().count("\n") == 2
     for _ in range(60):
         clock.now += 20.0
         progress.report_batch(batch(5, 20), 0.0)
     lines = stream.getvalue().splitlines()
-    assert 2 <= len(lines) <= 8
-    assert all(line.startswith("new estimate: about ") for line in lines[1:])
+    assert 3 <= len(lines) <= 9
+    assert all(line.startswith("new estimate: about ") for line in lines[2:])
     assert lines[-1].endswith("recordings")
 
 
@@ -139,8 +147,10 @@ def test_the_estimate_ignores_one_time_work_and_failed_recordings() -> None:
     for recording in range(10):
         progress.report_failed(recording, "it is empty")
     clock.now = 130.0
-    progress.report_batch(batch(10, 500), 100.0)  # 3 s per recording after the audit
-    assert "about 4 min left for 80 more recordings" in stream.getvalue()
+    progress.report_batch(batch(10, 500), 100.0)
+    clock.now = 210.0
+    progress.report_batch(batch(10, 500), 150.0)  # 3 s per recording besides the audit
+    assert "about 4 min left for 70 more recordings" in stream.getvalue()
 
 
 def test_the_estimate_and_the_percentage_are_by_audio_and_not_by_recordings() -> None:
@@ -148,26 +158,28 @@ def test_the_estimate_and_the_percentage_are_by_audio_and_not_by_recordings() ->
     progress = Progress(300, False, stream, clock)
     progress.expect_sizes({0: 701_000, **dict.fromkeys(range(1, 300), 1000)})
     clock.now = 110.0
-    progress.report_batch(Batch((1, 2, 3, 4, 5), 5, 10.0), 100.0)  # the model took 100 s to load
-    for identity in range(1, 6):
+    progress.report_batch(Batch((1, 2, 3, 4, 5), 5, 10.0), 0.0)  # the model took 100 s to load
+    clock.now = 120.0
+    progress.report_batch(Batch((6, 7, 8, 9, 10), 5, 10.0), 0.0)
+    for identity in range(1, 11):
         progress.report_labeled(labeled(identity))
-    assert "first batch: 5 windows in 110.0 s; about 33 min left for 295 more recordings" in stream.getvalue()
-    assert "%:" not in stream.getvalue()  # half a percent
+    assert "about 33 min left for 290 more recordings" in stream.getvalue()
     clock.now = 820.0
-    progress.report_batch(Batch((0,), 351, 1402.0), 100.0)
+    progress.report_batch(Batch((0,), 351, 1402.0), 0.0)
     progress.report_labeled(labeled(0))
     last = stream.getvalue().splitlines()[-1]
-    assert last == "70 %: 6 of 300 recordings, 24 min of audio, 0 failed, about 5 min left"
+    assert last == "71 %: 11 of 300 recordings, 24 min of audio, 0 failed, about 5 min left"
 
 
 def test_a_failure_after_labeling_is_left_out_of_the_time_left_once() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(300, False, stream, clock)
-    clock.now = 10.0
-    progress.report_batch(Batch((1, 2, 3), 6, 30.0), 0.0)
+    for number in range(2):
+        clock.now += 10.0
+        progress.report_batch(Batch((3 * number + 1, 3 * number + 2, 3 * number + 3), 6, 30.0), 0.0)
     for identity in (1, 2, 3):
         progress.report_failed(identity, "its labels can't be written")
-    assert stream.getvalue().splitlines()[-1] == "1 %: 3 of 300 recordings, 30 s of audio, 3 failed, about 16 min left"
+    assert stream.getvalue().splitlines()[-1] == "1 %: 3 of 300 recordings, 60 s of audio, 3 failed, about 16 min left"
 
 
 def test_the_estimate_counts_a_skipped_recording_once() -> None:
@@ -175,9 +187,10 @@ def test_the_estimate_counts_a_skipped_recording_once() -> None:
     progress = Progress(100, False, stream, clock)
     for recording in range(10):
         progress.report_skipped(recording, "it is disabled")
-    clock.now = 30.0
-    progress.report_batch(batch(10, 500), 0.0)
-    assert "about 4 min left for 80 more recordings" in stream.getvalue()
+    for _ in range(2):
+        clock.now += 30.0
+        progress.report_batch(batch(10, 500), 0.0)
+    assert "about 4 min left for 70 more recordings" in stream.getvalue()
 
 
 def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> None:
@@ -193,8 +206,9 @@ def test_a_run_that_takes_too_long_warns_once_and_suggests_faster_settings() -> 
     ]
     stream = io.StringIO()
     progress = Progress(100, False, stream, clock, budget=TimeBudget(1.0, ["--mode fast"]))
-    clock.now += 10.0
-    progress.report_batch(batch(1, 5), 0.0)
+    for _ in range(2):
+        clock.now += 10.0
+        progress.report_batch(batch(1, 5), 0.0)
     assert "max-hours" not in stream.getvalue()
 
 

@@ -166,6 +166,23 @@ def test_what_a_preview_leaves_unchanged_is_done_but_not_offered_for_acceptance(
     assert "proposal open" not in browser.get("/recordings/1")
 
 
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("{url}/jobs/1?done=take", 'href="/jobs/1?done=take">Back'),
+        ("{url}//evil.example/x", 'href="/evil.example/x">Back'),
+        ("http://evil.example/jobs", None),
+        ("http://[", None),
+    ],
+)
+def test_an_error_leads_back_to_the_page_before_it_and_nowhere_else(browser: Browser, page: str, back: str | None):
+    browser.session.headers["Referer"] = page.format(url=browser.url)
+    text = browser.get("/jobs/77")
+    assert browser.status == 404
+    assert "Not found" in text
+    assert (back in text) if back else (">Back</a>" not in text)
+
+
 def test_all_proposals_are_rejected_at_once(browser: Browser, project: LocalProject):
     browser.start("preview")
     browser.wait_for_end()
@@ -409,10 +426,11 @@ def test_a_full_disk_shows_the_error_on_the_form_and_starts_nothing(
 
 def test_a_job_with_a_few_failures_is_done_and_says_how_many(browser: Browser, project: LocalProject):
     jobs = JobStore(project.store)
-    job = jobs.create("preview", "toy", {}, [1, 2, 3])
+    job = jobs.create("preview", "Toy action", {}, [1, 2, 3])
     jobs.add_details(job.id, {2: {"error": "cut off"}})
     jobs.end(job.id, "failed", 1)
     assert ">done, 1 failed</span>" in browser.get(f"/jobs/{job.id}")
+    assert "Run on all with these settings" in browser.text
     assert ">done, 1 failed</span>" in browser.get("/jobs")
 
 

@@ -220,6 +220,20 @@ def test_only_the_newest_verdict_on_a_recording_is_undone_there(project: LocalPr
     assert [one.sample_id for one in VerdictStore(project.store).undo(JOB)] == [second]
 
 
+def test_labels_that_a_block_writes_over_edited_ones_can_be_reviewed(studio: Studio):
+    sample_id = studio.add(100)
+    store, sample = studio.project.store, studio.project.sample(sample_id)
+    VerdictStore(store).decide_whole(
+        EDITED, NO_JOB, sample, lambda: store.set_by_hand(sample_id, whole("mine"), sample.revision)
+    )
+    store.set_structured_labels(sample_id, whole("of a block"))
+    with store.transaction() as db:
+        db.execute("UPDATE samples SET metadata = '{}' WHERE id = ?", (sample_id,))
+    page = studio.session.get(f"{studio.address.url}/review?state=all", timeout=10).text
+    assert "of a block" in page
+    assert "1 of 1" in page
+
+
 def test_a_decision_that_changes_nothing_is_nothing_to_undo(project: LocalProject):
     sample_id = add_recording(project)
     whole_decision(project, sample_id, DROPPED)

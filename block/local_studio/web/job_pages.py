@@ -182,9 +182,11 @@ def _describe_state(job: StudioJob, failed: int) -> dict[str, Any]:
         duration = "–"
     meaning = "" if job.exit_code is None else EXITS.get(job.exit_code, "failure: the log may say why")
     word, tone = "canceled" if job.state == CANCELED else job.state, TONES[job.state]
-    if job.exit_code == SOME_FAILED and 0 < failed < len(job.sample_ids):
+    has_some = job.exit_code == SOME_FAILED and 0 < failed < len(job.sample_ids)
+    if has_some:
         word, tone = f"done, {failed} failed", "warn"
-    return {"job": job, "word": word, "tone": tone, "duration": duration, "meaning": meaning}
+    is_done = has_some or job.exit_code == 0
+    return {"job": job, "word": word, "tone": tone, "duration": duration, "meaning": meaning, "is_done": is_done}
 
 
 def _describe_proposal(sample: LocalSample, changes: ProposedChanges) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -97,7 +98,7 @@ class PageMiddleware:
 
         app: ASGIApp = self._app
         if _is_from_another_site(Headers(scope=scope)):
-            app = self._site.render(Request(scope), "error.html", 403, message=FOREIGN)
+            app = render_error(self._site, Request(scope), 403, FOREIGN)
         elif not self._is_admitted(scope, is_static):
             app = redirect("/login")
         await app(scope, receive, send_with_headers)
@@ -139,6 +140,23 @@ def show_about(site: WebSite, request: Request) -> Response:
     )
 
 
+def render_error(site: WebSite, request: Request, status: int, message: str) -> Response:
+    """Show an error, with the way back to the page that led to it if that is one of these."""
+    heading = "Not found" if status == 404 else "That was not done"
+    return site.render(request, "error.html", status, heading=heading, message=message, back=_find_referrer(request))
+
+
+def _find_referrer(request: Request) -> str:
+    """Return the path and query of the page that sent the request; empty if that is unknown, or of another site."""
+    try:
+        page = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    if page.netloc != request.headers.get("host"):
+        return ""
+    return urlunsplit(("", "", f"/{page.path.lstrip('/')}", page.query, ""))
+
+
 def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return handlers that show errors as pages, and leave the JSON for programs to `api_handlers`."""
 
@@ -159,6 +177,6 @@ def _error_handlers(site: WebSite, api_handlers: Mapping[Any, Any]) -> Mapping[A
         else:
             assert isinstance(error, RequestError)
             status, message = error.status, error.message
-        return site.render(request, "error.html", status, message=message)
+        return render_error(site, request, status, message)
 
     return dict.fromkeys((RequestError, HTTPException, sqlite3.Error, RecordingError), handle)

@@ -18,7 +18,7 @@ from block.local_studio.api.list_query import Query
 from block.local_studio.data.painting import cut, merge, subtract
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.verdicts import LABELED, NO_JOB, Verdict, VerdictStore
+from block.local_studio.data.verdicts import EDITED, LABELED, NO_JOB, Verdict, VerdictStore
 from block.local_studio.web.recording_view import can_draw
 from block.local_studio.web.recordings_list import HAND, NEWEST_DETAILS, STATES, Filter, natural_key
 from block.local_studio.web.segments import BlockLabels, describe_reason, find_entries
@@ -32,7 +32,7 @@ ORDERS = {
 }
 REVIEWED_STATES = {"": "with proposals", "uncertain": "uncertain", "all": "all that a block labeled"}
 MOST_QUEUES = 8  # that stay as they were loaded
-DECIDED_QUERY = 'SELECT sample_id, job_id, "start", "end" FROM verdicts WHERE batch > 0'
+DECIDED_QUERY = 'SELECT sample_id, job_id, "start", "end" FROM verdicts WHERE batch > 0 AND kind != ?'
 NEWEST_JOB_QUERY = "SELECT job_id FROM verdicts WHERE batch > 0 ORDER BY batch DESC LIMIT 1"
 
 
@@ -133,7 +133,7 @@ def load_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
 
 def _make_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
     decided: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    for row in site.project.store.read(DECIDED_QUERY):
+    for row in site.project.store.read(DECIDED_QUERY, EDITED):
         decided[row["job_id"], row["sample_id"]].append((row["start"], row["end"]))
     targets = _find_targets(site, wanted, {sample_id for job_id, sample_id in decided if job_id == NO_JOB})
     details = _load_details(site, {job_id for _, job_id, _ in targets})
