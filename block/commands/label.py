@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,24 @@ from block.commands.executor import Executor, start_executor
 from block.commands.label_options import collect_run_options, read_label, read_last_decisions
 from block.commands.options import read_job
 from block.folder import decide, output_folder
+from block.folder.changes import read_labels
+from block.folder.decide import FolderDecisions
 from block.folder.executor import FolderResult, FolderRun
-from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, show_path
+from block.folder.label_files import CSV, FAILED
+from block.folder.listing import (
+    FileStamp,
+    FolderListing,
+    check_any_recording,
+    describe_left_out,
+    name_uniquely,
+    show_path,
+)
 from block.folder.location import Location
 from block.folder.manifest import Manifest, load_manifest
 from block.folder.object_store import parse_location
 from block.folder.output_folder import RunFile
 from block.folder.source import is_unchanged, warn_without_decoder
-from block.formatting import count, print_warning
+from block.formatting import count, list_first, make_printable, print_warning
 from block.labeling.interfaces import Summary
 from block.labeling.job import Job
 from block.labeling.progress import Progress, TimeBudget
@@ -86,6 +96,7 @@ class FolderJob:
         options = collect_run_options(self.options)
         old = output_folder.find_old_options(out, key)
         run = RunFile(self.location.name, checkpoint.name, checkpoint.class_names, key, options, keep, old)
+        known = {entry.path for entry in manifest.entries if entry.content}
         trusts_unknown = old is not None and read_last_decisions(old, checkpoint.class_names) == job.decisions
         store: ScoreStore | None = None
         try:
@@ -94,13 +105,15 @@ class FolderJob:
             manifest.save()
             if keep:
                 store = ScoreStore(out / output_folder.SCORES, key, checkpoint.class_names, print_warning)
-            result = self._compute(executor, store, trusts_unknown)
+            result = self._compute(executor, store, trusts_unknown, known)
             if store is None:
                 found = decide.collect_files(manifest, result.labeled)
             else:
                 found = decide.decide_all(manifest, store, job.decisions, store.write_error, result.labeled)
             manifest.save()
-            decide.write_label_files(out, run, job.decisions, found)
+            lost = self._find_lost(found, known)
+            if not lost:
+                decide.write_label_files(out, run, job.decisions, found)
         except OSError as error:
             reason = error.strerror or error
             text = f"{show_path(out)} can't be written: {reason}; run the same command again to continue"
@@ -109,15 +122,37 @@ class FolderJob:
         finally:
             if store is not None:
                 store.close()
-        decide.print_summary(out, run, found)
+        if lost:
+            print(
+                f"the label files in {show_path(out)} stay as they are: {count(len(lost), 'recording')} that had labels"
+                f" before can't be labeled now, because scores are missing: {list_first(lost)}"
+            )
+        else:
+            decide.print_summary(out, run, found)
         if result.summary.canceled:
             print("run the same command again to continue")
             return CANCELED
         if result.summary.end_reason and not found.labeled:
             return NOTHING_STARTED
+        if lost:
+            print("run the same command again to continue")
         return SOME_FAILED if found.failed else ALL_LABELED
 
-    def _compute(self, executor: Executor, store: ScoreStore | None, trusts_unknown: bool) -> FolderResult:
+    def _find_lost(self, found: FolderDecisions, known: Collection[str]) -> list[str]:
+        """Return the recordings that would lose their labels only because they have no scores.
+
+        `known` are the paths of those whose content was known before this run. An interrupted run, or one that can't
+        store scores, must not replace the label files of a complete one.
+        """
+        unscored = decide.find_unscored(found)
+        if not unscored or not (self.out / FAILED).exists():  # no label files yet
+            return []
+        labeled = {*map(name_uniquely, known), *(read_labels(self.out / CSV) or ())}
+        return [make_printable(name) for name in unscored if name in labeled]
+
+    def _compute(
+        self, executor: Executor, store: ScoreStore | None, trusts_unknown: bool, known: Collection[str]
+    ) -> FolderResult:
         """Compute the scores that `store` lacks. A recording that fails doesn't raise: the manifest says why."""
         manifest, total = self.manifest, len(self.manifest.entries)
         ids, fast = list(range(1, total + 1)), list[int]()
@@ -137,7 +172,8 @@ class FolderJob:
         progress.expect_sizes({recording_id: run.size(recording_id) for recording_id in ids})
         result = executor.label_folder(run, ids, progress)
         for recording_id in result.summary.not_reached:
-            manifest.mark_failed(recording_id, decide.NO_SCORES)
+            if manifest.get_entry(recording_id).path not in known:
+                manifest.mark_failed(recording_id, decide.NO_SCORES)
         if store is not None:
             store.flush()
         progress.finish(result.summary, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         needs = decide.find_score_needs(manifest, store, decisions, trusts_unknown)
         duration_s = time.monotonic() - started
         before = _find_last_labels(out, last_run, manifest, store)
-        _check_lost(out, before or {}, found.failed)
+        _check_lost(out, before or {}, found)
         changed = {option.name: getattr(options, option.field) for option in RELABEL}
         run = replace(last_run, options={**last_run.options, **changed})
         try:
@@ -64,9 +64,9 @@ def main(argv: Sequence[str]) -> int:
     return SOME_FAILED if found.failed else ALL_LABELED
 
 
-def _check_lost(out: Path, before: FolderLabels, failed: Mapping[str, str]) -> None:
+def _check_lost(out: Path, before: FolderLabels, found: decide.FolderDecisions) -> None:
     """Raise SettingsError if recordings that have labels would lose them because the store has lost their scores."""
-    lost = [make_printable(name) for name in before if failed.get(name) == decide.NO_SCORES]
+    lost = [make_printable(name) for name in decide.find_unscored(found) if name in before]
     if lost:
         raise SettingsError(
             f"the score store in {out} no longer has the scores of {count(len(lost), 'recording')}: "

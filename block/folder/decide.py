@@ -20,6 +20,7 @@ from block.score_store.relabel import NamedRecording, find_uncertain, missing_wi
 from block.settings import DecisionSettings, SettingsError
 
 NO_SCORES = "not labeled yet: run label again"
+NOT_STORED = "its scores could not be stored"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def collect_files(
 
     `write_error` says why the score store could not be written; empty if it could.
     """
-    no_scores = f"its scores could not be stored: {write_error}" if write_error else NO_SCORES
+    no_scores = f"{NOT_STORED}: {write_error}" if write_error else NO_SCORES
     files: list[LabeledFile] = []
     truncated: dict[str, str] = {}
     failed = {name_uniquely(folder): f"the folder can't be read: {why}" for folder, why in manifest.unreadable.items()}
@@ -130,6 +131,11 @@ def collect_files(
             truncated[name_uniquely(entry.path)] = entry.missing
         files.append(LabeledFile(entry.path, entry.size, one.values, entry.rate_hz, one.segments, one.mode))
     return FolderDecisions(files, failed, truncated)
+
+
+def find_unscored(found: FolderDecisions) -> list[str]:
+    """Return the names of recordings that have no labels only because they have no scores."""
+    return [name for name, reason in found.failed.items() if reason.startswith((NO_SCORES, NOT_STORED))]
 
 
 def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:

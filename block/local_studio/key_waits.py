@@ -38,14 +38,9 @@ class LoginWaits:
 
     def check(self, client: str) -> None:
         """Raise RequestError (429) while the client must wait."""
-        if left_s := self.seconds_left(client):
-            raise RequestError(f"Too many wrong keys: try again in {count(left_s, 'second')}.", 429)
-
-    def seconds_left(self, client: str) -> int:
-        """Return how long the client must still wait, in whole seconds."""
         _, until_s = self._clients.get(client, (0, 0.0))
-        left_s = until_s - self._clock()
-        return int(left_s) + 1 if left_s > 0 else 0
+        if (left_s := until_s - self._clock()) > 0:
+            raise RequestError(f"Too many wrong keys: try again in {count(int(left_s) + 1, 'second')}.", 429)
 
     def note_wrong(self, client: str) -> None:
         """Make the client wait, longer than last time."""

@@ -158,7 +158,7 @@ def _make_server(project: LocalProject, address: Address, block: Path) -> tuple[
     site = WebSite(project, jobs, address.key, is_open)
     hosts = (LOOPBACK, "localhost", "[::1]", address.host) if is_open else None
     config = uvicorn.Config(
-        create_app(project, address.key, create_pages(site, hosts), site.waits),
+        create_app(project, address.key, create_pages(site, hosts), None if is_open else site.waits),
         lifespan="off",
         ws="none",
         access_log=False,

@@ -31,7 +31,7 @@ def _import_transformers() -> Any:
     _set_compile_cache()
     try:
         import transformers
-        from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification  # noqa: F401
+        from transformers import ASTFeatureExtractor, ASTForAudioClassification  # noqa: F401
         from transformers.utils import logging
     except Exception as error:  # a broken package, or a local file with its name, can raise anything
         raise SettingsError(

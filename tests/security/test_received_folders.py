@@ -135,6 +135,54 @@ def test_a_damaged_store_never_replaces_good_label_files(labeled: Path, checkpoi
     assert (labeled / "labels.csv").read_bytes() == before[labeled / "labels.csv"]
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def fail_to_write(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+STOPS = {
+    "interrupted": ("block.folder.source.Folder.fetch", interrupt, 130),
+    "a full disk": ("block.score_store.store.write_shard", fail_to_write, 1),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("damage", ["a damaged store", "no store", "other windows"])
+@pytest.mark.parametrize("formats", ["csv", "info.labels,audacity"])
+def test_a_run_that_stops_early_never_replaces_good_label_files(
+    labeled: Path,
+    checkpoint_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stop: str,
+    damage: str,
+    formats: str,
+) -> None:
+    audio, options = labeled.parent / "audio", ["--formats", formats]
+    assert label(audio, labeled, checkpoint_folder, *options) == 0
+    unchanging = [path for path in labeled.rglob("*") if path.is_file() and path.suffix not in (".json", ".parquet")]
+    before = {path: path.read_bytes() for path in unchanging}
+    for shard in (labeled / "scores").glob("*.parquet") if damage != "other windows" else ():
+        if damage == "no store":
+            shard.unlink()
+        else:
+            shard.write_bytes(damage_page(bytearray(shard.read_bytes())))
+    others = ["--win-size-ms", "1000", "--win-stride-ms", "1000"] if damage == "other windows" else []
+    place, fail, code = STOPS[stop]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, fail)
+        for _ in range(2):
+            assert label(audio, labeled, checkpoint_folder, *options, *others) == code
+            assert "stay as they are: 2 recordings that had labels before" in capsys.readouterr().out
+            assert {path: path.read_bytes() for path in unchanging} == before
+    assert label(audio, labeled, checkpoint_folder, *options, *others) == 0
+    if not others:
+        assert {path: path.read_bytes() for path in unchanging} == before
+
+
 def run_briefly(*words: str | Path) -> str:
     """Run a command that must neither wait for a pipe nor read a device to its end; return what it printed."""
     done = subprocess.run([sys.executable, "-m", "block", *map(str, words)], cwd=ROOT, capture_output=True, text=True,

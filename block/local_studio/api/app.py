@@ -6,6 +6,7 @@ contains a traceback. Paths below `KEY_PATHS` need the key in the header; all ot
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from block.local_studio.api import reads, writes
 from block.local_studio.api.endpoint import Call, Handler, read_body
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
-from block.local_studio.key_waits import LoginWaits
+from block.local_studio.key_waits import LONGEST_WAIT_S, LoginWaits
 
 KEY_PATHS = ("/v1", "/ids.json")
 LARGEST_BODY = 64 * 2**20  # bytes; the service's own limit isn't documented
@@ -38,7 +39,8 @@ def create_app(
 ) -> Starlette:
     """Create the application that serves `pages`, and `project` to requests with `key` as ``x-api-key``.
 
-    `waits` are shared with the login, so that a client that tries keys waits for both.
+    `waits` are shared with the login, so that a client that tries keys waits for both. Without, no client waits: on a
+    loopback address, all programs of this machine would wait for one of them.
     """
     routes: list[BaseRoute] = [
         Route(f"/v1{endpoint.path}", _make_endpoint(project, endpoint.handler), methods=[endpoint.method])
@@ -48,7 +50,7 @@ def create_app(
     handlers[Exception] = _answer_unexpected
     app = Starlette(
         routes=[*routes, Route("/ids.json", _make_ids_endpoint(project)), *(pages.routes if pages else ())],
-        middleware=[Middleware(KeyCheck, key=key, waits=waits or LoginWaits()), *(pages.middleware if pages else ())],
+        middleware=[Middleware(KeyCheck, key=key, waits=waits), *(pages.middleware if pages else ())],
         exception_handlers={**handlers, **(pages.handlers(handlers) if pages else {})},
     )
     app.router.redirect_slashes = False  # the service's paths have no trailing slash; a redirect would hide the mistake
@@ -70,7 +72,7 @@ class WebPages:
 class KeyCheck:
     """Answers 401 to requests below `KEY_PATHS` unless they have the key exactly once, and 429 after wrong keys."""
 
-    def __init__(self, app: ASGIApp, key: str, waits: LoginWaits) -> None:
+    def __init__(self, app: ASGIApp, key: str, waits: LoginWaits | None) -> None:
         self._app = app
         self._key = key
         self._waits = waits
@@ -82,17 +84,16 @@ class KeyCheck:
                 if not self._has_key(scope):
                     app = _make_failure(401, "the header x-api-key is missing, or isn't the key of this project")
             except RequestError as error:
-                left_s = self._waits.seconds_left(_find_client(scope))
-                app = _make_failure(error.status, error.message, {"Retry-After": str(max(1, left_s))})
+                app = _make_failure(error.status, error.message, {"Retry-After": str(LONGEST_WAIT_S)})
         await app(scope, receive, send)
 
     def _has_key(self, scope: Scope) -> bool:
         given = Headers(scope=scope).getlist("x-api-key")
-        return len(given) == 1 and self._waits.is_right(_find_client(scope), given[0], self._key)
-
-
-def _find_client(scope: Scope) -> str:
-    return scope["client"][0] if scope.get("client") else ""
+        if len(given) != 1:
+            return False
+        if self._waits is None:
+            return hmac.compare_digest(given[0].encode(), self._key.encode())
+        return self._waits.is_right(scope["client"][0], given[0], self._key)
 
 
 def _make_endpoint(project: LocalProject, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

@@ -67,9 +67,11 @@ def parse_text(value: object, where: str) -> str:
 
 
 def parse_integer(value: object, where: str) -> int:
-    """Return `value`, which must be an integer: neither a boolean nor a float, not even 1.0."""
+    """Return `value`, which must be an integer within ±LARGEST_ID: neither a boolean nor a float, not even 1.0."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"{where} must be an integer, got {_kind(value)}")
+    if abs(value) > LARGEST_ID:  # SQLite raises an exception for much larger ones
+        raise RequestError(f"{where} must be an integer within ±{LARGEST_ID}, got one of {value.bit_length()} bits")
     return value
 
 
