@@ -99,7 +99,7 @@ class FolderJob:
             else:
                 found = decide.decide_all(manifest, store, job.decisions, store.write_error, result.labeled)
             manifest.save()
-            decide.write_label_files(out, run, job.decisions, found)
+            clips = decide.write_label_files(out, run, job.decisions, found, self.location)
         except OSError as error:
             reason = error.strerror or error
             text = f"{show_path(out)} can't be written: {reason}; run the same command again to continue"
@@ -108,13 +108,13 @@ class FolderJob:
         finally:
             if store is not None:
                 store.close()
-        decide.print_summary(out, run, found)
+        decide.print_summary(out, run, found, clips)
         if result.summary.canceled:
             print("run the same command again to continue")
             return CANCELED
         if result.summary.end_reason and not found.labeled:
             return NOTHING_STARTED
-        return SOME_FAILED if found.failed else ALL_LABELED
+        return SOME_FAILED if found.failed or clips.problems else ALL_LABELED
 
     def _compute(self, executor: Executor, store: ScoreStore | None, trusts_unknown: bool) -> FolderResult:
         """Compute the scores that `store` lacks. A recording that fails doesn't raise: the manifest says why."""
