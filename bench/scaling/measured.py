@@ -147,7 +147,7 @@ def _store(scratch: Path) -> dict[str, float]:
                     _least(deciding, windows, (time.perf_counter() - started) / count)
                 run = RunFile(str(target), checkpoint.name, checkpoint.class_names, key, {"formats": FORMATS}, True)
                 started = time.perf_counter()
-                folder_decide.write_label_files(target, run, settings, found, None)
+                folder_decide.write_label_files(target, run, settings, found)
                 _least(writing, windows, (time.perf_counter() - started) / count)
     add_s, piece_s = _fitted(adding.__getitem__)
     decide_s, decide_window_s = _fitted(deciding.__getitem__)

@@ -19,6 +19,7 @@ from block.commands.executor import Executor, start_executor
 from block.commands.label_options import collect_run_options, read_label, read_last_decisions
 from block.commands.options import read_job
 from block.folder import decide, output_folder
+from block.folder.clips import ClipsReport
 from block.folder.executor import FolderResult, FolderRun
 from block.folder.listing import FileStamp, FolderListing, check_any_recording, describe_left_out, show_path
 from block.folder.location import Location
@@ -99,7 +100,10 @@ class FolderJob:
             else:
                 found = decide.decide_all(manifest, store, job.decisions, store.write_error, result.labeled)
             manifest.save()
-            clips = decide.write_label_files(out, run, job.decisions, found, self.location)
+            decide.write_label_files(out, run, job.decisions, found)
+            # Clips may take long, and a canceled run must end soon: the next one writes them.
+            is_over = result.summary.canceled
+            clips = ClipsReport() if is_over else decide.write_chosen_clips(out, run, found, self.location)
         except OSError as error:
             reason = error.strerror or error
             text = f"{show_path(out)} can't be written: {reason}; run the same command again to continue"
@@ -108,7 +112,8 @@ class FolderJob:
         finally:
             if store is not None:
                 store.close()
-        decide.print_summary(out, run, found, clips)
+        decide.print_summary(out, run, found)
+        clips.print()
         if result.summary.canceled:
             print("run the same command again to continue")
             return CANCELED

@@ -53,8 +53,9 @@ def main(argv: Sequence[str]) -> int:
         # A folder that was received from someone else must not make this command open a connection.
         location = None if is_uri(run.folder) else LocalFolder(run.folder)
         try:
-            clips = decide.write_label_files(out, run, decisions, found, location)
+            decide.write_label_files(out, run, decisions, found)
             run.save(out)
+            clips = decide.write_chosen_clips(out, run, found, location)
         except OSError as error:
             print(f"{show_path(out)} can't be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
@@ -64,7 +65,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"can't tell which labels changed: {show_path(out)} has no readable {CSV}")
     else:
         print("\n".join(describe_changes(before, collect_labels(found.labeled))))
-    decide.print_summary(out, run, found, clips)
+    decide.print_summary(out, run, found)
+    clips.print()
     return SOME_FAILED if found.failed or clips.problems else ALL_LABELED
 
 

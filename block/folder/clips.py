@@ -57,6 +57,11 @@ class ClipsReport:
     kept: int = 0
     problems: dict[str, str] = field(default_factory=dict)
 
+    def print(self) -> None:
+        """Print this for the user."""
+        for line in self.describe():
+            print(line, flush=True)
+
     def describe(self) -> list[str]:
         """Return this as text for the user; nothing without clips."""
         lines = []
@@ -246,5 +251,5 @@ def _read_list(path: Path) -> dict[str, ClipEntry]:
             for name, (origin, size) in dict(json.loads(read_text(path))).items()
             if is_inside(name)
         }
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return {}

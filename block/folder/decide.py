@@ -136,28 +136,30 @@ def collect_files(
     return FolderDecisions(files, failed, truncated)
 
 
-def write_label_files(
-    out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions, location: Location | None
-) -> ClipsReport:
-    """Write the label files of `found` into `out`, and clips as `write_clips` does. Raise OSError."""
+def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, found: FolderDecisions) -> None:
+    """Write the label files of `found` into `out`. Raise OSError."""
     names = dict.fromkeys([label.name for label in decisions.labels] + [decisions.other_label])
     key = run.key
     described = build_metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
     context = OutputContext(run.folder, str(out.resolve()), described, tuple(names))
     write_outputs(out, run.options["formats"], found.labeled, found.failed, context)
-    return write_clips(
-        out, found.labeled if CLIPS in run.options["formats"] else (), location, run.options.get("clip-pad-ms", 0)
-    )
 
 
-def print_summary(out: Path, run: RunFile, found: FolderDecisions, clips: ClipsReport) -> None:
+def write_chosen_clips(out: Path, run: RunFile, found: FolderDecisions, location: Location | None) -> ClipsReport:
+    """Write the clips of `found` into `out` if the run's formats include them, and remove them otherwise.
+
+    See `write_clips`. Raise OSError.
+    """
+    files = found.labeled if CLIPS in run.options["formats"] else ()
+    return write_clips(out, files, location, run.options.get("clip-pad-ms", 0))
+
+
+def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:
     """Print what is in `out`, where failures are listed, and the totals per label."""
     print(f"{count(len(found.labeled), 'recording')} with labels in {show_path(out)}")
     refused = sum(not is_uploadable(file) for file in found.labeled)
     if refused and "info.labels" in run.options["formats"]:
         print(f"{refused:,} can't be uploaded: edge-impulse-uploader needs WAV files under 100 MiB")
-    for line in clips.describe():
-        print(line)
     if found.truncated:
         names = [f"{make_printable(name)} ({missing})" for name, missing in found.truncated.items()]
         print(f"cut off, so only what there is was labeled: {list_first(names)}")
