@@ -20,6 +20,7 @@ from block.commands.label_options import collect_run_options, read_label, read_l
 from block.commands.options import read_job
 from block.folder import decide, output_folder
 from block.folder.changes import read_labels
+from block.folder.clips import ClipsReport
 from block.folder.decide import FolderDecisions
 from block.folder.executor import FolderResult, FolderRun
 from block.folder.label_files import CSV, FAILED
@@ -114,6 +115,9 @@ class FolderJob:
             lost = self._find_lost(found, known)
             if not lost:
                 decide.write_label_files(out, run, job.decisions, found)
+            # Clips may take long, and a canceled run must end soon: the next one writes them.
+            is_over = result.summary.canceled or bool(lost)
+            clips = ClipsReport() if is_over else decide.write_chosen_clips(out, run, found, self.location)
         except OSError as error:
             reason = error.strerror or error
             text = f"{show_path(out)} can't be written: {reason}; run the same command again to continue"
@@ -129,6 +133,7 @@ class FolderJob:
             )
         else:
             decide.print_summary(out, run, found)
+            clips.print()
         if result.summary.canceled:
             print("run the same command again to continue")
             return CANCELED
@@ -136,7 +141,7 @@ class FolderJob:
             return NOTHING_STARTED
         if lost:
             print("run the same command again to continue")
-        return SOME_FAILED if found.failed else ALL_LABELED
+        return SOME_FAILED if found.failed or clips.problems else ALL_LABELED
 
     def _find_lost(self, found: FolderDecisions, known: Collection[str]) -> list[str]:
         """Return the recordings that would lose their labels only because they have no scores.

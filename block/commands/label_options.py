@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from block.commands.options import OPTIONS, CommandParser, Option, add_options, fill_in, read_decisions
+from block.folder.label_files import CLIPS
 from block.runtime.places import name_program
 from block.settings import DecisionSettings, SettingsError
 
 FORMATS = ("csv", "info.labels", "audacity", "label-studio")
+ALL_FORMATS = (*FORMATS, CLIPS)
+MAX_CLIP_PAD_MS = 60_000
 STUDIO = (
     "data-ids-file", "propose-actions", "failed-ids-file", "fast-ids-file", "dry-run", "score-store", "journal",
     "details", "existing-labels", "skip-labeled", "overwrite-hand-labels", "ray-requests",
@@ -28,9 +31,15 @@ SURROUNDING = (
 def _formats(text: str) -> tuple[str, ...]:
     chosen = [name.strip() for name in text.split(",")]
     for name in chosen:
-        if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"got {name!r}, expected one or more of {','.join(FORMATS)}")
-    return tuple(name for name in FORMATS if name in chosen)
+        if name not in ALL_FORMATS:
+            raise argparse.ArgumentTypeError(f"got {name!r}, expected one or more of {','.join(ALL_FORMATS)}")
+    return tuple(name for name in ALL_FORMATS if name in chosen)
+
+
+def _clip_pad(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_CLIP_PAD_MS:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 0 to {MAX_CLIP_PAD_MS}")
+    return int(text)
 
 
 LABEL = tuple(option for option in OPTIONS if option.name not in STUDIO)
@@ -42,18 +51,28 @@ FORMATS_OPTION = Option(
     "formats",
     "string",
     None,
-    f"label files to write, separated by commas: {', '.join(FORMATS)} (default: all)",
+    f"label files to write, separated by commas: {', '.join(ALL_FORMATS)}; clips: each segment as a WAV of its own, in "
+    f"a folder for each label (default: all but {CLIPS})",
     _formats,
     "NAMES",
 )
+CLIP_PAD_OPTION = Option(
+    "clip-pad-ms",
+    "int",
+    0,
+    "begin clips so much earlier and end them so much later than their segments",
+    _clip_pad,
+    "MS",
+)
+OUTPUT_OPTIONS = (FORMATS_OPTION, CLIP_PAD_OPTION)
 FOLDER_OPTIONS = (
     Option("out", "string", "labels", "folder for the label files and the scores", metavar="OUT"),
     Option("no-score-store", "flag", False,
            "don't store scores: an interrupted run starts over, and relabel can't be used"),
     TRUNCATED_OPTION,
-    FORMATS_OPTION,
+    *OUTPUT_OPTIONS,
 )  # fmt: skip
-RELABEL = (*DECISION_OPTIONS, FORMATS_OPTION)
+RELABEL = (*DECISION_OPTIONS, *OUTPUT_OPTIONS)
 MERGE = Option("merge", "flag", False, "undo --no-merge: merge neighboring segments with the same label again")
 
 
@@ -85,7 +104,7 @@ def read_relabel(argv: Sequence[str], before: Mapping[str, Any] | None = None) -
         "leave out keep their values from the last run; the defaults below apply only if you give an empty value.",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT", help="the folder that label --out wrote")
-    add_options(parser, (*DECISION_OPTIONS, MERGE, FORMATS_OPTION))
+    add_options(parser, (*DECISION_OPTIONS, MERGE, *OUTPUT_OPTIONS))
     _refuse_others(argv)
     options = parser.parse_args(list(argv))
     if before is None:
@@ -109,7 +128,7 @@ def read_last_decisions(options: Mapping[str, Any], class_names: tuple[str, ...]
 
 def collect_run_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the values of the options that label files depend on, by name."""
-    chosen = [option for option in (*LABEL, FORMATS_OPTION) if option.name not in SURROUNDING]
+    chosen = [option for option in (*LABEL, *OUTPUT_OPTIONS) if option.name not in SURROUNDING]
     return {option.name: getattr(options, option.field) for option in chosen}
 
 

@@ -15,7 +15,9 @@ from block.folder import decide, output_folder
 from block.folder.changes import FolderLabels, collect_labels, describe_changes, read_labels
 from block.folder.label_files import CSV
 from block.folder.listing import show_path
+from block.folder.location import LocalFolder
 from block.folder.manifest import Manifest, load_manifest
+from block.folder.object_store_uri import is_uri
 from block.folder.output_folder import RunFile
 from block.formatting import count, list_first, make_printable, print_warning
 from block.labeling.job import format_decisions
@@ -48,9 +50,12 @@ def main(argv: Sequence[str]) -> int:
         _check_lost(out, before or {}, found)
         changed = {option.name: getattr(options, option.field) for option in RELABEL}
         run = replace(last_run, options={**last_run.options, **changed})
+        # A folder that was received from someone else must not make this command open a connection.
+        location = None if is_uri(run.folder) else LocalFolder(run.folder)
         try:
             decide.write_label_files(out, run, decisions, found)
             run.save(out)
+            clips = decide.write_chosen_clips(out, run, found, location)
         except OSError as error:
             print(f"{show_path(out)} can't be written: {error.strerror or error}", file=sys.stderr)
             return SOME_FAILED
@@ -61,7 +66,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         print("\n".join(describe_changes(before, collect_labels(found.labeled))))
     decide.print_summary(out, run, found)
-    return SOME_FAILED if found.failed else ALL_LABELED
+    clips.print()
+    return SOME_FAILED if found.failed or clips.problems else ALL_LABELED
 
 
 def _check_lost(out: Path, before: FolderLabels, found: decide.FolderDecisions) -> None:

@@ -6,21 +6,17 @@ Each line is the start in seconds, a tab, the end, a tab, and the label.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
-import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from block.folder.labeled_file import LabeledFile
-from block.runtime.atomic_file import temporary_path, write_atomic
+from block.folder.safe_names import make_safe
+from block.folder.written_files import is_inside, remove_file
+from block.runtime.atomic_file import write_atomic
 from block.runtime.regular_file import MAX_FILE_BYTES, read_text
 
 FOLDER, LIST, ENDING = "audacity", ".written.json", ".txt"
-LONGEST_BYTES = 200  # of a name; file systems allow 255, and temporary names are longer
-REPLACED = "\ufffd"
-FORBIDDEN = '<>:"|?*\\'  # not allowed in names on systems that OUT may be copied to
 
 
 def format_track(file: LabeledFile) -> str:
@@ -39,20 +35,8 @@ def track_path(path: str) -> str:
     long, begins with a dot or could be mistaken for a track is changed and ends in part of its hash, to stay unique.
     """
     *folders, name = path.split("/")
-    parts = [_make_safe(folder, folder.lower().endswith(ENDING)) for folder in folders]
-    return "/".join([*parts, _make_safe(name, is_ambiguous=False) + ENDING])
-
-
-def _make_safe(name: str, is_ambiguous: bool) -> str:
-    encoded = os.fsencode(name)
-    text = encoded.decode("utf-8", "replace")
-    plain = "".join("_" if one in FORBIDDEN + REPLACED or not one.isprintable() else one for one in text)
-    is_safe = plain == text and text.encode() == encoded and len(encoded) <= LONGEST_BYTES and text[:1] != "."
-    # A changed name must never equal another one: a name that already looks changed gets a "~" in front.
-    if is_safe and not is_ambiguous:
-        return f"~{text}" if text.startswith("~") or re.search(r"~[0-9a-f]{16}$", text) else text
-    cut = plain.lstrip(".").encode()[: LONGEST_BYTES // 2].decode("utf-8", "ignore")
-    return f"{cut}~{hashlib.sha256(encoded).hexdigest()[:16]}"
+    parts = [make_safe(folder, folder.lower().endswith(ENDING)) for folder in folders]
+    return "/".join([*parts, make_safe(name) + ENDING])
 
 
 def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
@@ -71,7 +55,7 @@ def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
         # Not durable, because there may be very many: the next run rewrites what a power failure damaged.
         write_atomic(path, format_track(file), durable=False)
     for name in before - now.keys():
-        _remove(folder, name)
+        remove_file(folder, name)
     _write_list(folder, now.keys())
     if not now:
         (folder / LIST).unlink()
@@ -88,16 +72,4 @@ def _read_list(path: Path) -> set[str]:
         names = json.loads(read_text(path, MAX_FILE_BYTES))
     except (FileNotFoundError, ValueError, RecursionError):
         return set()
-    paths = [PurePosixPath(name) for name in names if isinstance(name, str)]
-    return {str(path) for path in paths if not path.is_absolute() and ".." not in path.parts}
-
-
-def _remove(folder: Path, name: str) -> None:
-    path = folder / name
-    path.unlink(missing_ok=True)
-    temporary_path(path).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # a folder is not empty
-        for parent in path.parents:
-            if parent == folder:
-                return
-            parent.rmdir()
+    return {name for name in names if isinstance(name, str) and is_inside(name)}

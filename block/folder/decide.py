@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from block.folder.clips import ClipsReport, write_clips
 from block.folder.info_labels import is_uploadable
-from block.folder.label_files import FAILED, write_outputs
+from block.folder.label_files import CLIPS, FAILED, write_outputs
 from block.folder.labeled_file import LabeledFile, OutputContext
 from block.folder.listing import name_uniquely, show_path
+from block.folder.location import Location
 from block.folder.manifest import Manifest
 from block.folder.output_folder import RunFile
 from block.formatting import count, describe_totals, list_first, make_printable
@@ -129,7 +131,9 @@ def collect_files(
         one = labeled[entry.path]
         if entry.missing:
             truncated[name_uniquely(entry.path)] = entry.missing
-        files.append(LabeledFile(entry.path, entry.size, one.values, entry.rate_hz, one.segments, one.mode))
+        files.append(
+            LabeledFile(entry.path, entry.size, one.values, entry.rate_hz, one.segments, one.mode, entry.content)
+        )
     return FolderDecisions(files, failed, truncated)
 
 
@@ -145,6 +149,15 @@ def write_label_files(out: Path, run: RunFile, decisions: DecisionSettings, foun
     described = build_metadata(decisions, key.windows, key.fill, run.model, key.checkpoint, key.dtype)
     context = OutputContext(run.folder, str(out.resolve()), described, tuple(names))
     write_outputs(out, run.options["formats"], found.labeled, found.failed, context)
+
+
+def write_chosen_clips(out: Path, run: RunFile, found: FolderDecisions, location: Location | None) -> ClipsReport:
+    """Write the clips of `found` into `out` if the run's formats include them, and remove them otherwise.
+
+    See `write_clips`. Raise OSError.
+    """
+    files = found.labeled if CLIPS in run.options["formats"] else ()
+    return write_clips(out, files, location, run.options.get("clip-pad-ms", 0))
 
 
 def print_summary(out: Path, run: RunFile, found: FolderDecisions) -> None:

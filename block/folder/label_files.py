@@ -15,6 +15,7 @@ from block.folder.labeled_file import LabeledFile, OutputContext
 from block.runtime.atomic_file import open_atomic, write_atomic
 
 FAILED, CSV, INFO, TASKS = "failed.csv", "labels.csv", "info.labels", "label-studio.json"
+CLIPS = "clips"  # the format that `block.folder.clips` writes
 INTERFACE = "label-studio.xml"
 OF_FORMAT = {"csv": (CSV,), "info.labels": (INFO,), "label-studio": (TASKS, INTERFACE)}
 COLUMNS = ("file", "start_s", "end_s", "start_index", "end_index", "label", "score")

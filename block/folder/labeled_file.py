@@ -17,7 +17,7 @@ class LabeledFile:
     """An audio file of `size` bytes and its labels: `segments` tile its `values` values at `rate_hz`.
 
     `mode` is as in `LabeledRecording`. `path` is relative to the folder of recordings, with "/" between parts; bytes
-    that are not UTF-8 are lone surrogates.
+    that are not UTF-8 are lone surrogates. `content` is the SHA-256 of the file, empty if it isn't known.
     """
 
     path: str
@@ -26,6 +26,7 @@ class LabeledFile:
     rate_hz: int
     segments: tuple[Segment, ...]
     mode: str
+    content: str = ""
 
     @property
     def name(self) -> str:
