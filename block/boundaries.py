@@ -32,7 +32,7 @@ APART_FRAMES = 5  # candidates are farther apart; so no stretch is shorter than 
 BLOCK_FRAMES = 3000
 
 SPREAD_DB = 2.0
-PENALTY_S, SHORT_S = 0.8, 0.4
+PENALTY_S, SHORT_S = 0.6, 0.8
 LONGEST_S = 60.0  # a stretch ends here at the latest, if there is a candidate; the model's input is shorter anyway
 
 Levels = npt.NDArray[np.int64]

@@ -21,7 +21,9 @@ ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
 import requests  # noqa: E402
+import soundfile  # noqa: E402
 
+from block.api import Labeler  # noqa: E402
 from block.formatting import count  # noqa: E402
 from block.local_studio.address import Address  # noqa: E402
 from block.local_studio.data.project import LocalProject  # noqa: E402
@@ -30,8 +32,10 @@ from block.local_studio.jobs.jobs import Jobs  # noqa: E402
 from block.local_studio.jobs.store import RUN  # noqa: E402
 from block.local_studio.server import DEFAULT_PORT, ServeError, running  # noqa: E402
 from block.model.checkpoint import EMBEDDED  # noqa: E402
+from block.settings import BOUNDARIES  # noqa: E402
 
 FOLDER = ROOT / "build" / "demo"
+OFF_GRID, OFF_GRID_S = "radio_play.wav", 0.7
 
 
 def label(project: LocalProject, address: Address, ids: list[int], model: str) -> int:
@@ -66,6 +70,18 @@ def read_back(address: Address, project_id: int, sample_id: int) -> dict[str, An
     return sample
 
 
+def show_boundaries(model: str) -> None:
+    """Print the labels of one recording, without its beginning, on a grid and where the sound changes."""
+    waveform, rate_hz = soundfile.read(HERE / "recordings" / OFF_GRID, dtype="float32")
+    waveform = waveform[round(OFF_GRID_S * rate_hz) :]
+    print(f"{OFF_GRID} from {OFF_GRID_S} s on: its sound changes between windows")
+    for boundaries in BOUNDARIES:
+        found = Labeler("speech\nmusic", model=model, boundaries=boundaries).label(waveform, rate_hz)
+        spans = ", ".join(f"{one.label} {one.start:.2f} – {one.end:.2f} s" for one in found)
+        print(f"  --boundaries {boundaries}: {spans}")
+    print()
+
+
 def read_expected() -> dict[str, list[tuple[float, float, str]]]:
     """Return the true labels by file name, as (start, end, label) with times in seconds."""
     spans: dict[str, list[tuple[float, float, str]]] = {}
@@ -94,7 +110,9 @@ def show(project: LocalProject, address: Address, model: str) -> int:
         if found != truth[sample["filename"]]:
             is_right = False
             print(f"  differs from demo/expected.csv: expected {truth[sample['filename']]}")
-    print("\nall labels match demo/expected.csv" if is_right else "\nsome labels differ from demo/expected.csv")
+    print()
+    show_boundaries(model)
+    print("all labels match demo/expected.csv" if is_right else "some labels differ from demo/expected.csv")
     return code or (0 if is_right else 1)
 
 

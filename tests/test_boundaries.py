@@ -21,6 +21,13 @@ def noise(seconds: float, level: float = 0.1, seed: int = 0) -> Waveform:
     return np.random.default_rng(seed).normal(0, level, round(seconds * RATE_HZ)).astype(np.float32)
 
 
+def brown_noise(seconds: float) -> Waveform:
+    """Return noise whose amplitude falls with frequency, above 20 Hz."""
+    spectrum = np.fft.rfft(noise(seconds))
+    hz = np.fft.rfftfreq(round(seconds * RATE_HZ), 1 / RATE_HZ)
+    return np.fft.irfft(np.where(hz > 20, spectrum * 20 / np.maximum(hz, 1), 0)).astype(np.float32)
+
+
 def tone(seconds: float, hz: float, level: float = 0.2) -> Waveform:
     time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     return (level * np.sin(2 * np.pi * hz * time)).astype(np.float32)
@@ -43,7 +50,7 @@ def find_s(*parts: Waveform) -> list[float]:
 
 @pytest.mark.parametrize(
     "steady",
-    [silence(20), noise(20), noise(20, 1e-3), noise(20).cumsum().astype(np.float32) * 0.01, tone(20, 440),
+    [silence(20), noise(20), noise(20, 1e-3), brown_noise(20), tone(20, 440),
      tone(20, 440) + noise(20, 0.01)],
     ids=["silence", "white noise", "quiet noise", "brown noise", "tone", "tone over noise"],
 )  # fmt: skip

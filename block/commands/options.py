@@ -123,9 +123,8 @@ OPTIONS = (
            _whole_number, "MS"),
     Option("win-stride-ms", "int", 2000, "time between the starts of two windows in ms, at most the window size",
            _whole_number, "MS"),
-    Option("boundaries", "select", GRID,
-           "where labels begin and end; grid: where windows do; sound: where the sound changes, whatever the window "
-           "size", _one_of(BOUNDARIES), "|".join(BOUNDARIES)),
+    Option("boundaries", "select", GRID, "where labels begin and end: where windows do, or where the sound changes",
+           _one_of(BOUNDARIES), "|".join(BOUNDARIES)),
     Option("min-confidence", "float", 0.2, "score that a sound needs to get its label, 0 to 1", _confidence, "SCORE"),
     Option("model", "string", DEFAULT, f"checkpoint: a name in models/ ({EMBEDDED} is always available) or a folder",
            metavar="NAME|DIR"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from block.decisions import label_recording, score_labels
+from block.labeling import labeler as labeler_module
 from block.labeling.cached_labeler import CachedLabeler
 from block.labeling.fast_labeler import FastLabeler
 from block.labeling.partial_logits import PartialLogits
@@ -358,3 +359,40 @@ def test_a_store_of_another_mode_is_refused(tmp_path: Path, checkpoint_folder: P
     stored = fast(tmp_path, stub())
     with pytest.raises(ValueError, match="the store has mode fast; expected the labeler's mode, exact"):
         CachedLabeler(stub(), stored.store)
+
+
+def test_scores_between_changes_of_the_sound_are_reused_and_those_of_other_cuts_are_not(
+    make: Callable[..., tuple[CachedLabeler, Counting]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = WindowSettings(boundaries="sound")
+    stored, own = make("sound", windows)
+    expected = run(stored)
+    computed = stored.computed_windows
+    assert computed > len(SOUNDS)
+    stored, own = make("sound", windows)
+    assert run(stored) == expected
+    assert own.asked == []
+    assert stored.found_windows == computed
+    # As many windows, but elsewhere.
+    monkeypatch.setattr(labeler_module, "find_boundaries", lambda waveform, rate_hz: [len(waveform) // 3])
+    stored, own = make("cuts", windows)
+    run(stored)
+    monkeypatch.setattr(labeler_module, "find_boundaries", lambda waveform, rate_hz: [len(waveform) // 2])
+    stored, own = make("cuts", windows)
+    run(stored)
+    assert (stored.found_windows, stored.computed_windows) == (0, 2 * len(SOUNDS))
+
+
+def test_a_fast_run_between_changes_of_the_sound_is_decided_again_from_its_scores(
+    tmp_path: Path, checkpoint_folder: Path
+) -> None:
+    classifier = Classifier(find_checkpoint(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), fast=True)
+    own = make_labeler(checkpoint_folder, WindowSettings(boundaries="sound"), decisions(checkpoint_folder), classifier)
+    store = ScoreStore(tmp_path / "scores", key(own, mode="fast"), classifier.checkpoint.class_names)
+    with store:
+        fast = CachedLabeler(FastLabeler(own, AuditSettings(0.5), lambda text: None), store)
+        labeled = fast.label([fast.prepare(sound(7.3, identity=identity)) for identity in range(12)])
+    names = [relabel.NamedRecording(one.id, one.name, sound(7.3, identity=one.id).content) for one in labeled]
+    again = relabel.relabel(store, names, own.decisions)
+    assert [one.segments for one in again] == [one.segments for one in labeled]
+    assert sum(one.windows for one in again) > 12
