@@ -98,7 +98,9 @@ def test_the_installed_command_labels_the_demos_recordings_and_finds_its_action(
     assert missing.returncode == 2
     first, *lines = missing.stderr.splitlines()
     assert first.startswith(f"ast-label: error: no checkpoint 'ast-finetuned-audioset-10-10-0.4593': {tmp_path}/home/")
-    assert [line.partition("#")[0].strip() for line in lines] == ["ast-label models fetch", f"--model {EMBEDDED}"]
+    assert [line.partition("#")[0].strip() for line in lines] == [
+        "venv/bin/ast-label models fetch", f"--model {EMBEDDED}"
+    ]  # fmt: skip
 
     done = run(command, "label", "recordings", "--model", EMBEDDED)
     assert done.returncode == 0, done.stderr

@@ -46,12 +46,15 @@ def name_program() -> str:
 
 
 def spell_command(arguments: str) -> str:
-    """Return a command of this block so that it can be copied into the user's shell, with the Python that runs it."""
-    python = Path(sys.executable)
+    """Return a command of this block so that it can be copied into the user's shell."""
     if name_program() == SCRIPT:
-        return f"{SCRIPT} {arguments}"
-    if shutil.which("python") == str(python):
-        return f"python -m block {arguments}"
-    here = Path.cwd()
-    shown = python.relative_to(here) if python.is_relative_to(here) else python
-    return f"{shlex.quote(str(shown))} -m block {arguments}"
+        return f"{_spell_program(sys.argv[0])} {arguments}"
+    return f"{_spell_program(sys.executable)} -m block {arguments}"
+
+
+def _spell_program(path: str) -> str:
+    """Return the shortest text that starts the program at `path` from here: its name, or a path."""
+    if shutil.which(Path(path).name) == path:
+        return Path(path).name
+    here, absolute = Path.cwd(), Path(path).absolute()
+    return shlex.quote(str(absolute.relative_to(here) if absolute.is_relative_to(here) else path))

@@ -64,15 +64,21 @@ def test_the_advice_for_a_wheel_names_its_extra_and_not_a_file_of_the_checkout()
 
 
 def test_commands_are_named_as_the_user_started_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/ast-label", "label"])
-    assert (name_program(), spell_command("models fetch")) == ("ast-label", "ast-label models fetch")
-    monkeypatch.setattr(sys, "argv", ["block/__main__.py", "label"])
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "my venv" / "python"))
+    programs = tmp_path / "my venv"
+    programs.mkdir()
+    for name in ("ast-label", "python"):
+        (programs / name).touch(mode=0o755)
     monkeypatch.chdir(tmp_path)
-    assert name_program() == "python -m block"
-    assert spell_command("models fetch") == "'my venv/python' -m block models fetch"
-    monkeypatch.setenv("PATH", str(tmp_path / "my venv"))
-    python = tmp_path / "my venv" / "python"
-    python.parent.mkdir()
-    python.touch(mode=0o755)
-    assert spell_command("models fetch") == "python -m block models fetch"
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+
+    monkeypatch.setattr(sys, "argv", [str(programs / "ast-label"), "label"])
+    assert (name_program(), spell_command("models fetch")) == ("ast-label", "'my venv/ast-label' models fetch")
+    monkeypatch.setattr(sys, "argv", ["block/__main__.py", "label"])
+    assert (name_program(), spell_command("models list")) == (
+        "python -m block", "'my venv/python' -m block models list"
+    )  # fmt: skip
+
+    monkeypatch.setenv("PATH", str(programs))
+    assert spell_command("models list") == "python -m block models list"
+    monkeypatch.setattr(sys, "argv", [str(programs / "ast-label"), "label"])
+    assert spell_command("models fetch") == "ast-label models fetch"

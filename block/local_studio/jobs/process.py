@@ -23,7 +23,7 @@ from block.local_studio.address import LOOPBACK, Address
 from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.log import LogWriter
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+INHERITED = ("PATH", "HOME", "XDG_DATA_HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 GRACE_S = 10.0  # from SIGTERM to SIGKILL
 OUTPUT_GRACE_S = 2.0  # to read the last output after the process has ended
 ORGANIZATION_ID = 1
