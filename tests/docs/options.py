@@ -46,13 +46,15 @@ def render() -> str:
         is_long = len(shared) > 10
         parts += _section(title, parser, [one for one in options if not (is_long and describe(one) in action)])
         if is_long:
-            left = [one.option_strings[0] for key, one in action.items() if key not in shared]
             own = {text for one in options for text in one.option_strings}
-            left = [text for text in left if text not in own]
-            parts.append(
-                f"The options of [`transform.py`](#transformpy-the-ai-action) work here, too, except "
-                f"{', '.join(f'`{text}`' for text in left)}.\n"
-            )
+            names = {key: one.option_strings[0] for key, one in action.items()}
+            kept = [name for key, name in names.items() if key in shared]
+            left = [name for key, name in names.items() if key not in shared and name not in own]
+            link = "[`transform.py`](#transformpy-the-ai-action)"
+            if len(kept) < len(left):
+                parts.append(f"These options of {link} work here, too: {_list(kept)}.\n")
+            else:
+                parts.append(f"The options of {link} work here, too, except {_list(left)}.\n")
     return "\n".join(parts)
 
 
@@ -77,6 +79,10 @@ def describe(action: argparse.Action) -> tuple[str, str, str]:
     elif not action.option_strings:
         default = "–" if action.nargs in ("?", "*") else "required"
     return name, default or "–", help_text
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _section(title: str, parser: argparse.ArgumentParser, options: Iterable[argparse.Action]) -> list[str]:
