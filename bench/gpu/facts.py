@@ -52,7 +52,7 @@ def _judge(
 
 @dataclass
 class StepReport:
-    """What became of one step: its facts so far, how it ended, and why it failed or was left out."""
+    """The result of one step: its facts so far, how it ended, and why it failed or was left out."""
 
     name: str
     facts: list[Fact] = field(default_factory=list)

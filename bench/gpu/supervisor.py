@@ -1,4 +1,4 @@
-"""Start the worker, follow what it finds, stop a step that takes too long, and go on with the rest in a new worker."""
+"""Start the worker, follow what it finds, stop a step that takes too long, and continue with the rest in a new worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Process(Protocol):
 class Supervisor:
     """Fill `report`, whose steps are those to run. `launch` starts a worker for some of them.
 
-    `lines` is the file that workers append to. No step starts, or goes on, after `limit_s` seconds; none takes more
+    `lines` is the file that workers append to. No step starts, or continues, after `limit_s` seconds; none takes more
     than `patience` times its budget. `say` prints progress; `keep` is called after each step, so that nothing is lost
     if this process is ended, too.
     """

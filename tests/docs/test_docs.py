@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import bench.gpu.command
 from block.commands.options import CommandParser, parse
 from block.settings import SettingsError
 from tests.conftest import ROOT
@@ -143,7 +144,7 @@ def test_every_command_in_a_page_is_valid(page: Path, parsers: dict[str, argpars
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_option_named_in_a_page_exists(page: Path, parsers: dict[str, argparse.ArgumentParser]) -> None:
     known = {"--help", "--version", *OTHER_OPTIONS}
-    for parser in parsers.values():
+    for parser in (*parsers.values(), bench.gpu.command.parser()):
         for one in (parser, *list_subparsers(parser).values()):
             known |= set(one._option_string_actions)
     text = re.sub(r"^```.*?^```", "", read_page(page), flags=re.DOTALL | re.MULTILINE)
@@ -154,7 +155,7 @@ def test_every_option_named_in_a_page_exists(page: Path, parsers: dict[str, argp
 # Options of other programs, or of modules that aren't commands of the block.
 OTHER_OPTIONS = {
     "--info-file", "--no-deps", "--num-cpus", "--runtime-env-json", "--core-hour", "--gpu-hour", "--measure", "--set",
-    "--gpus", "--network", "--user", "--quick", "--docs", "--only",
+    "--gpus", "--env", "--network", "--user", "--quick", "--docs", "--only",
 }  # fmt: skip
 
 
