@@ -21,7 +21,7 @@ from bench.gpu.sizes import BUDGETS_S, FULL, STEPS
 from bench.gpu.supervisor import Supervisor
 from bench.gpu.table import format_report
 from bench.gpu.worker import is_device_lost
-from block.model.safetensors_header import DEFAULTS
+from block.model.model_config import ModelConfig
 from tests.conftest import ROOT
 
 # What the proof can't count on. transformers looks for some of these itself.
@@ -201,7 +201,7 @@ def test_goals_follow_from_the_facts_of_several_steps() -> None:
 
 
 def test_the_arithmetic_of_the_bound_is_that_of_the_full_size_model() -> None:
-    assert read_shape({**DEFAULTS, "id2label": dict.fromkeys(range(527))}) == FULL_SIZE
+    assert read_shape({**vars(ModelConfig()), "id2label": dict.fromkeys(range(527))}) == FULL_SIZE
 
 
 def test_a_dry_form_is_marked_everywhere_and_judges_nothing() -> None:

@@ -290,7 +290,7 @@ def test_the_progress_bar_is_still_drawn_on_a_terminal(tmp_path: Path) -> None:
     os.close(here)
     assert running.wait(60) == 0, out
     text = out.decode()
-    assert "0%|" in text
+    assert "0 %|" in text
     assert "1 skipped: <key>" in text
     assert "True utf-8 1" in text
     assert leaks(text) == []
