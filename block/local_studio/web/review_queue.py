@@ -21,7 +21,7 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.data.verdicts import EDITED, LABELED, NO_JOB, Verdict, VerdictStore
 from block.local_studio.web.recording_view import can_draw
 from block.local_studio.web.recordings_list import HAND, NEWEST_DETAILS, STATES, Filter, natural_key
-from block.local_studio.web.segments import BlockLabels, describe_reason, find_entries
+from block.local_studio.web.segments import BlockLabels, as_number, describe_reason, find_entries
 from block.local_studio.web.site import WebSite
 
 ORDERS = {
@@ -92,19 +92,20 @@ class ReviewSegment:
     @property
     def score(self) -> float:
         """The score, or -1 if it isn't known."""
-        return float((self.entry or {}).get("score", -1))
+        score = as_number((self.entry or {}).get("score"))
+        return -1.0 if score is None else score
 
     @property
     def certainty(self) -> float:
         """How far the label is from another one; less if windows disagreed. Infinite if it isn't known."""
         entry = self.entry or {}
-        margin, score = entry.get("margin"), entry.get("score")
+        margin, score = as_number(entry.get("margin")), as_number(entry.get("score"))
         if margin is None and score is not None and self.why["runnersUp"]:
             margin = score - max(one["score"] for one in self.why["runnersUp"])
         if margin is None:
             return math.inf
         windows, agreeing = entry.get("windows"), entry.get("agreeing")
-        return float(margin) * (agreeing / windows if windows and agreeing is not None else 1)
+        return margin * (agreeing / windows if windows and agreeing is not None else 1)
 
 
 @dataclass(frozen=True)

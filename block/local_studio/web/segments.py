@@ -19,14 +19,16 @@ MOST_RUNNERS_UP = 5
 
 @dataclass(frozen=True)
 class BlockLabels:
-    """The labels that job `job_id` found: the block's entries, one for each segment, checked in `jobs.details`."""
+    """The labels that job `job_id` found: the block's own entries, one for each segment."""
 
     job_id: int
     entries: Sequence[Mapping[str, Any]]
 
     @staticmethod
     def from_details(job_id: int, details: Mapping[str, Any]) -> BlockLabels:
-        return BlockLabels(job_id, details.get("segments", []))
+        """Keep the entries of a block's details that can be understood; another block may write anything."""
+        entries = details.get("segments")
+        return BlockLabels(job_id, [one for one in entries if _is_entry(one)] if isinstance(entries, list) else [])
 
     def count_matches(self, labels: Sequence[StructuredLabel]) -> int:
         """Return how many of `labels` are exactly what the job found."""
@@ -112,15 +114,17 @@ def format_seconds(index: int, rate_hz: float) -> str:
     return f"{index / rate_hz:.{digits}f}"
 
 
-def is_uncertain(details: Mapping[str, Any], sample: LocalSample, *, has_proposal: bool) -> bool:
+def is_uncertain(details: Mapping[str, object], sample: LocalSample, *, has_proposal: bool) -> bool:
     """Return True if a block was uncertain of a segment that the sample has or, with `has_proposal`, may get.
 
     `details` are as the README describes them. Those of a rejected proposal, or of labels that were replaced since, no
     longer count.
     """
-    return any(
+    entries = details.get("segments")
+    return isinstance(entries, list) and any(
         is_entry_uncertain(one) and (has_proposal or _is_current(one, sample.structured_labels or ()))
-        for one in details.get("segments", [])
+        for one in entries
+        if isinstance(one, dict)
     )
 
 
@@ -129,12 +133,16 @@ def is_entry_uncertain(entry: Mapping[str, Any]) -> bool:
 
     A block reports how close as `margin`; for one that doesn't, the runner-up's score is compared.
     """
-    if "windows" in entry and entry.get("agreeing", entry["windows"]) < entry["windows"]:
+    windows, agreeing = entry.get("windows"), entry.get("agreeing")
+    if isinstance(windows, int) and isinstance(agreeing, int) and agreeing < windows:
         return True
-    if "margin" in entry:
-        return bool(entry["margin"] < CLOSE)
-    rivals = [score for _, score in entry.get("runnersUp", ())]
-    return "score" in entry and bool(rivals) and entry["score"] - max(rivals) < CLOSE
+    if isinstance(margin := entry.get("margin"), int | float):
+        return margin < CLOSE
+    score, pairs = entry.get("score"), entry.get("runnersUp")
+    if not isinstance(score, int | float) or not isinstance(pairs, list):
+        return False
+    rivals = [one[1] for one in pairs if isinstance(one, list) and len(one) == 2 and isinstance(one[1], int | float)]
+    return bool(rivals) and score - max(rivals) < CLOSE
 
 
 def find_entries(labels: Sequence[StructuredLabel], report: BlockLabels) -> list[Mapping[str, Any] | None]:
@@ -160,19 +168,30 @@ def find_entries(labels: Sequence[StructuredLabel], report: BlockLabels) -> list
 
 def describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: int) -> dict[str, Any]:
     """Return an entry for the page. `was` is the label that the job found, if it is another one."""
+    pairs = entry.get("runnersUp")
+    runners_up = [
+        {"label": str(pair[0]), "score": pair[1]}
+        for pair in (pairs if isinstance(pairs, list) else ())
+        if isinstance(pair, list) and len(pair) == 2 and as_number(pair[1]) is not None
+    ]
     return {
         "job": job_id,
         "was": entry["label"] if entry["label"] != label.label else None,
         "same": (entry["startIndex"], entry["endIndex"]) == (label.start_index, label.end_index),
-        "score": entry.get("score"),
-        "margin": entry.get("margin"),
-        "runnersUp": [
-            {"label": label, "score": score} for label, score in entry.get("runnersUp", ())[:MOST_RUNNERS_UP]
-        ],
-        "loudness": entry.get("loudnessDbfs"),
-        "windows": entry.get("windows"),
-        "agreeing": entry.get("agreeing"),
+        "score": as_number(entry.get("score")),
+        "margin": as_number(entry.get("margin")),
+        "runnersUp": runners_up[:MOST_RUNNERS_UP],
+        "loudness": as_number(entry.get("loudnessDbfs")),
+        "windows": _as_count(entry.get("windows")),
+        "agreeing": _as_count(entry.get("agreeing")),
     }
+
+
+def as_number(value: object) -> float | None:
+    """Return a finite number that a block reported; None if it isn't one."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
 
 
 def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> int:
@@ -186,7 +205,19 @@ def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> 
     return min(round(seconds * rate_hz), values_count)
 
 
+def _is_entry(value: object) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("label"), str):
+        return False
+    return _as_count(value.get("startIndex")) is not None and _as_count(value.get("endIndex")) is not None
+
+
 def _is_current(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> bool:
     """Return True if the sample has the entry's label there. Neighbors with one label may have been merged since."""
-    start, end, label = entry["startIndex"], entry["endIndex"], entry["label"]
-    return any(one.start_index <= start and end <= one.end_index and one.label == label for one in labels)
+    start, end = entry.get("startIndex"), entry.get("endIndex")
+    if not isinstance(start, int) or not isinstance(end, int):
+        return False
+    return any(one.start_index <= start and end <= one.end_index and one.label == entry.get("label") for one in labels)
+
+
+def _as_count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
