@@ -50,6 +50,7 @@ bench: $(VENV)/.bench
 	$(PY) -m bench --out build/bench $(BENCH)
 	$(PY) -m bench.decoding
 	$(PY) -m bench.write_cost
+	$(PY) -m bench.pages
 
 # Run what takes too long for tests: ten thousand recordings, two hundred killed runs, and every fault with its real time
 # limits. Takes about twenty minutes on two cores; SOAK=--docs writes the figures into docs/faults.md.
