@@ -55,6 +55,7 @@ bench: $(VENV)/.bench
 	$(PY) -m bench --out build/bench $(BENCH)
 	$(PY) -m bench.decoding
 	$(PY) -m bench.write_cost
+	$(PY) -m bench.pages
 
 # Prove on one GPU what the block does there; writes a table, JSON and a plot to build/gpu. Takes at most eight minutes,
 # installs nothing, and uses PYTHON as it is. AUDIO is a folder of WAV recordings; MODEL and CLIP are the published

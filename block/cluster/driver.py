@@ -15,7 +15,7 @@ from block.cluster.settings import ClusterSettings
 from block.cluster.throughput import Throughput
 from block.cluster.worker import PORTIONS_AT_ONCE, LabelRecordings
 from block.formatting import count
-from block.labeling.interfaces import Reporter, Summary
+from block.labeling.interfaces import Batch, Reporter, Summary
 from block.labeling.progress import Progress
 from block.runtime.cancel import start_thread, wait_for
 from block.settings import EXACT
@@ -124,14 +124,16 @@ class Driver:
         self._throughput.add(report.worker, report.stages, keep_s)
 
     def _pass_on_batches(self, report: Report) -> None:
-        """Pass on the batches of a report, and the time that workers spent on one-time work."""
+        """Pass on the batches of a report as one, because they came at one time, and the time for one-time work."""
         if self._first_work_s is None:
             self._first_work_s = max(0.0, time.monotonic() - self._started - report.stages.model_s)
         # Workers start up at the same time, so the run takes longer by their mean startup time.
         self._startup_s[report.worker] = report.startup_s
         startup_s = self._first_work_s + sum(self._startup_s.values()) / len(self._startup_s)
-        for batch in report.batches:
-            self.reporter.report_batch(batch, startup_s)
+        if report.batches:
+            ids = tuple(recording_id for batch in report.batches for recording_id in batch.ids)
+            windows, seconds = sum(one.windows for one in report.batches), sum(one.seconds for one in report.batches)
+            self.reporter.report_batch(Batch(ids, windows, seconds), startup_s)
 
     def _make_dataset(self, items: list[WorkItem]) -> Any:
         import pyarrow as pa

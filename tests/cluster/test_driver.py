@@ -91,7 +91,12 @@ def test_each_kind_of_result_is_kept_reported_and_counted_in_the_order_of_the_id
     run = driver(
         reporter,
         [
-            Report("b", [outcome(7), outcome(5, FAILED)], StageTimes(recordings=2), [Batch((7,), 3, 1.0)]),
+            Report(
+                "b",
+                [outcome(7), outcome(5, FAILED)],
+                StageTimes(recordings=2),
+                [Batch((7,), 3, 1.0), Batch((5,), 2, 1.0)],
+            ),
             Report("a", [outcome(4), outcome(9, SKIPPED), outcome(2, DONE)]),
         ],
     )
@@ -101,7 +106,7 @@ def test_each_kind_of_result_is_kept_reported_and_counted_in_the_order_of_the_id
     assert not summary.end_reason
     assert reporter.kept == [7, 5, 4, 9, 2]
     assert reporter.reported[1] == ("failed: a reason", 5)
-    assert reporter.batches == [(1, 3)]
+    assert reporter.batches == [(2, 5)]  # those of a report come at one time, so they count as one
 
 
 def test_a_recording_that_comes_back_twice_counts_once(reporter: FakeReporter) -> None:

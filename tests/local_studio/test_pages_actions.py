@@ -169,7 +169,7 @@ def test_what_a_preview_leaves_unchanged_is_done_but_not_offered_for_acceptance(
 @pytest.mark.parametrize(
     ("page", "back"),
     [
-        ("{url}/jobs/1?done=take", 'href="/jobs/1?done=take">Back'),
+        ("{url}/jobs/1?done=accept-one", 'href="/jobs/1?done=accept-one">Back'),
         ("{url}//evil.example/x", 'href="/evil.example/x">Back'),
         ("http://evil.example/jobs", None),
         ("http://[", None),

@@ -10,12 +10,12 @@ from block.local_studio.data.sample import Proposal, ProposedChanges, Structured
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.verdicts import (
     ACCEPTED,
-    DROPPED,
+    ACCEPTED_WHOLE,
     EDITED,
     LABELED,
     NO_JOB,
     REJECTED,
-    TOOK,
+    REJECTED_WHOLE,
     BorderMove,
     Verdict,
     VerdictStore,
@@ -144,8 +144,8 @@ def test_a_verdict_is_not_undone_over_labels_that_changed_since(project: LocalPr
 def whole_decision(project: LocalProject, sample_id: int, kind: str, job: int = JOB) -> None:
     sample, store = project.sample(sample_id), project.store
     acts = {
-        TOOK: lambda: store.accept(job, sample_id, sample.revision),
-        DROPPED: lambda: store.reject(job, sample_id),
+        ACCEPTED_WHOLE: lambda: store.accept(job, sample_id, sample.revision),
+        REJECTED_WHOLE: lambda: store.reject(job, sample_id),
         EDITED: lambda: store.set_by_hand(sample_id, whole("mine"), sample.revision),
     }
     VerdictStore(store).decide_whole(kind, NO_JOB if kind == EDITED else job, sample, acts[kind])
@@ -156,7 +156,7 @@ def undo_of(project: LocalProject, sample_id: int) -> None:
     verdicts.undo_sample(sample_id, verdicts.find_newest(sample_id)[0])
 
 
-@pytest.mark.parametrize("kind", [TOOK, DROPPED, EDITED])
+@pytest.mark.parametrize("kind", [ACCEPTED_WHOLE, REJECTED_WHOLE, EDITED])
 def test_a_decision_on_a_whole_recording_is_undone_and_then_the_verdicts_before_it(project: LocalProject, kind: str):
     sample_id = propose(project)
     sample, proposals = project.sample(sample_id), project.store.proposals(JOB)
@@ -190,11 +190,11 @@ def test_edits_are_undone_one_after_the_other_and_listed_in_the_history(project:
     assert (found.structured_labels, found.metadata, found.label) == (ABA, {"labeled_by": "toy"}, "other column")
 
 
-@pytest.mark.parametrize("kind", [TOOK, DROPPED, EDITED])
+@pytest.mark.parametrize("kind", [ACCEPTED_WHOLE, REJECTED_WHOLE, EDITED])
 def test_a_decision_on_a_whole_recording_is_not_undone_over_later_changes(project: LocalProject, kind: str):
     sample_id = propose(project)
     whole_decision(project, sample_id, kind)
-    if kind == DROPPED:
+    if kind == REJECTED_WHOLE:
         project.store.propose(Proposal(JOB + 1, sample_id, ProposedChanges(label="x")))
         undo_of(project, sample_id)  # another job's proposal doesn't matter
         assert [len(project.store.proposals(job)) for job in (JOB, JOB + 1)] == [1, 1]
@@ -207,9 +207,9 @@ def test_a_decision_on_a_whole_recording_is_not_undone_over_later_changes(projec
 
 def test_only_the_newest_verdict_on_a_recording_is_undone_there(project: LocalProject):
     first, second = propose(project), propose(project)
-    whole_decision(project, first, TOOK)
+    whole_decision(project, first, ACCEPTED_WHOLE)
     (batch, _) = VerdictStore(project.store).find_newest(first)
-    whole_decision(project, second, TOOK)
+    whole_decision(project, second, ACCEPTED_WHOLE)
     whole_decision(project, first, EDITED)
     with pytest.raises(StaleError):
         VerdictStore(project.store).undo_sample(first, batch)
@@ -236,7 +236,7 @@ def test_labels_that_a_block_writes_over_edited_ones_can_be_reviewed(studio: Stu
 
 def test_a_decision_that_changes_nothing_is_nothing_to_undo(project: LocalProject):
     sample_id = add_recording(project)
-    whole_decision(project, sample_id, DROPPED)
+    whole_decision(project, sample_id, REJECTED_WHOLE)
     assert VerdictStore(project.store).find_newest(sample_id) == (0, 0)
 
 
@@ -244,7 +244,9 @@ def test_a_refused_decision_stores_nothing(project: LocalProject):
     sample_id = propose(project)
     store = project.store
     with pytest.raises(StaleError):
-        VerdictStore(store).decide_whole(TOOK, JOB, project.sample(sample_id), lambda: store.accept(JOB, sample_id, 99))
+        VerdictStore(store).decide_whole(
+            ACCEPTED_WHOLE, JOB, project.sample(sample_id), lambda: store.accept(JOB, sample_id, 99)
+        )
     assert len(store.proposals(JOB)) == 1
     assert VerdictStore(store).list_history(sample_id, 10) == []
 

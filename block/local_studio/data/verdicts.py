@@ -25,7 +25,7 @@ ACCEPTED, REJECTED, LABELED, MOVED = KINDS = ("accepted", "rejected", "labeled",
 # of a discarded proposal nothing is left. Both have empty labels.
 IN_BULK, DISCARDED = "accepted in bulk", "discarded"
 # What a person did with a whole recording, outside of a review. Both labels are empty.
-TOOK, DROPPED, EDITED = WHOLE = ("accepted the proposal", "rejected the proposal", "edited the labels")
+ACCEPTED_WHOLE, REJECTED_WHOLE, EDITED = WHOLE = ("accepted the proposal", "rejected the proposal", "edited the labels")
 NEWEST = "SELECT MAX(batch) FROM verdicts WHERE batch > 0 AND ?1 IN (job_id, 0)"
 NEWEST_OF_SAMPLE = "SELECT MAX(batch) FROM verdicts WHERE batch > 0 AND sample_id = ?"
 OF_BATCH = "SELECT * FROM verdicts WHERE batch = ? ORDER BY id DESC"

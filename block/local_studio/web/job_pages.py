@@ -15,7 +15,7 @@ from block.local_studio.data.rows import now
 from block.local_studio.data.sample import LocalSample, ProposedChanges
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError, parse_id
-from block.local_studio.data.verdicts import DROPPED, TOOK, VerdictStore
+from block.local_studio.data.verdicts import ACCEPTED_WHOLE, REJECTED_WHOLE, VerdictStore
 from block.local_studio.jobs.block import SECRET
 from block.local_studio.jobs.files import COMMAND
 from block.local_studio.jobs.jobs import JobProgress
@@ -42,8 +42,8 @@ EXITS = {
 DONE = {
     "accept": ("segment", "accepted"),
     "discard": ("proposal", "discarded"),
-    "take": ("proposal", "accepted"),
-    "drop": ("proposal", "rejected"),
+    "accept-one": ("proposal", "accepted"),
+    "reject-one": ("proposal", "rejected"),
 }
 
 
@@ -142,16 +142,18 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
         revision = parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
         sample = site.project.sample(parse_id(sample_id, "sample"))
         try:
-            was_open = verdicts.decide_whole(TOOK, job.id, sample, lambda: store.accept(job.id, sample.id, revision))
+            was_open = verdicts.decide_whole(
+                ACCEPTED_WHOLE, job.id, sample, lambda: store.accept(job.id, sample.id, revision)
+            )
         except StaleError:
             was_open = False
         if not was_open:
             raise RequestError("The recording was changed meanwhile: look at it again, then decide.", 409)
-        done = "take"
+        done = "accept-one"
     elif "reject" in fields:
         sample = site.project.sample(parse_id(fields["reject"], "sample"))
-        was_open = verdicts.decide_whole(DROPPED, job.id, sample, lambda: store.reject(job.id, sample.id))
-        done = "drop"
+        was_open = verdicts.decide_whole(REJECTED_WHOLE, job.id, sample, lambda: store.reject(job.id, sample.id))
+        done = "reject-one"
     else:
         raise RequestError("neither accepted nor rejected")
     return redirect(f"/jobs/{job.id}{f'?done={done}&count=1' if was_open else ''}#proposals")

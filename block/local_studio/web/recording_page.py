@@ -16,7 +16,7 @@ from block.local_studio.api.app import make_audio_response
 from block.local_studio.data import validation
 from block.local_studio.data.store import StaleError
 from block.local_studio.data.validation import RequestError
-from block.local_studio.data.verdicts import DROPPED, EDITED, NO_JOB, TOOK, VerdictStore
+from block.local_studio.data.verdicts import ACCEPTED_WHOLE, EDITED, NO_JOB, REJECTED_WHOLE, VerdictStore
 from block.local_studio.web import pictures
 from block.local_studio.web.pictures import TimeSpan
 from block.local_studio.web.recording_view import OVERVIEW, can_draw, version, view_recording
@@ -163,9 +163,11 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     revision = _parse_revision(fields["revision"]) if "revision" in fields else None
     try:
         if decision == "accept":
-            was_open = verdicts.decide_whole(TOOK, job_id, sample, lambda: store.accept(job_id, sample_id, revision))
+            was_open = verdicts.decide_whole(
+                ACCEPTED_WHOLE, job_id, sample, lambda: store.accept(job_id, sample_id, revision)
+            )
         else:
-            was_open = verdicts.decide_whole(DROPPED, job_id, sample, lambda: store.reject(job_id, sample_id))
+            was_open = verdicts.decide_whole(REJECTED_WHOLE, job_id, sample, lambda: store.reject(job_id, sample_id))
     except StaleError:
         raise RequestError(STALE, 409) from None
     if not was_open:
