@@ -73,9 +73,8 @@ BODIES = (
     b"0\r\n\r\n",
 )  # fmt: skip
 JSON_VALUES = (
-    0, 1, 2, -1, 8000, 15999, 16000, 2**53, 2**63, -(2**63) - 1, 10**30, 0.5, float("nan"), float("inf"), True, None, "",
-    "1", "toy", "accepted",
-    "rejected", "labeled", "x" * 3000, "\ud800", "\0", [], [1], {}, [{"label": "x"}], [[[]]],
+    0, 1, 2, -1, 8000, 15999, 16000, 2**53, 2**63, -(2**63) - 1, 10**30, 0.5, float("nan"), float("inf"), True, None,
+    "", "1", "toy", "accepted", "labeled", "x" * 3000, "\ud800", "\0", [], [1], {}, [{"label": "x"}], [[[]]],
     [{"startIndex": 0, "endIndex": 15999, "label": "x"}], [{"start": 0, "end": 16000, "label": "x"}],
 )  # fmt: skip
 
