@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +45,27 @@ def track_path(path: str) -> str:
     return "/".join([*parts, _make_safe(name, is_ambiguous=False) + ENDING])
 
 
+def track_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Return the path of the track of each recording, by the recording's path.
+
+    Some systems ignore case, or how accents are composed. Tracks that would be one file there end in part of a hash.
+    """
+    tracks = {path: track_path(path) for path in paths}
+    spellings = Counter(map(_fold, tracks.values()))
+    return {
+        path: track if spellings[_fold(track)] == 1 else f"{track.removesuffix(ENDING)}~{_hash(path)}{ENDING}"
+        for path, track in tracks.items()
+    }
+
+
+def _fold(track: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", track).casefold())
+
+
+def _hash(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
 def _make_safe(name: str, is_ambiguous: bool) -> str:
     encoded = os.fsencode(name)
     text = encoded.decode("utf-8", "replace")
@@ -59,7 +82,8 @@ def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
     """Write a track for each of `files` below `out`, and remove tracks of other recordings. Raise OSError."""
     folder = out / FOLDER
     before = _read_list(folder / LIST)
-    now = {track_path(file.path): file for file in files}
+    tracks = track_paths(file.path for file in files)
+    now = {tracks[file.path]: file for file in files}
     if not before and not now:
         return
     folder.mkdir(exist_ok=True)
