@@ -26,7 +26,7 @@ from block.evaluation.annotations import (
     read_csv,
     read_seconds,
 )
-from block.folder.audacity import track_path
+from block.folder.audacity import track_paths
 from block.folder.csv_table import CsvTable, decode_text, read_table
 from block.folder.listing import format_path
 from block.formatting import list_first, make_printable
@@ -162,7 +162,7 @@ class RecordingNames:
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = {compose_unicode(name): name for name in names}
-        self._tracks = {track_path(name): name for name in names}
+        self._tracks = {track: name for name, track in track_paths(names).items()}
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
         self._by_last: defaultdict[str, list[str]] = defaultdict(list)
         for name in sorted(names):

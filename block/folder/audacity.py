@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from block.folder.labeled_file import LabeledFile
-from block.folder.safe_names import make_safe
+from block.folder.safe_names import distinguish, make_safe
 from block.folder.written_files import is_inside, remove_file
 from block.runtime.atomic_file import write_atomic
 from block.runtime.regular_file import MAX_FILE_BYTES, read_text
@@ -39,11 +39,20 @@ def track_path(path: str) -> str:
     return "/".join([*parts, make_safe(name) + ENDING])
 
 
+def track_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Return the path of the track of each recording, by the recording's path.
+
+    Some systems ignore case, or how accents are composed. Tracks that would be one file there end in part of a hash.
+    """
+    return distinguish({path: track_path(path) for path in paths}, ENDING)
+
+
 def write_tracks(out: Path, files: Sequence[LabeledFile]) -> None:
     """Write a track for each of `files` below `out`, and remove tracks of other recordings. Raise OSError."""
     folder = out / FOLDER
     before = _read_list(folder / LIST)
-    now = {track_path(file.path): file for file in files}
+    tracks = track_paths(file.path for file in files)
+    now = {tracks[file.path]: file for file in files}
     if not before and not now:
         return
     folder.mkdir(exist_ok=True)

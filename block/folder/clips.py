@@ -16,7 +16,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from block.audio import open_audio
@@ -24,7 +24,7 @@ from block.containers.inspect import inspect
 from block.ffmpeg_decoder import Block
 from block.folder.labeled_file import LabeledFile
 from block.folder.location import Location
-from block.folder.safe_names import flatten_path, name_label_folder
+from block.folder.safe_names import distinguish, flatten_path, name_label_folder
 from block.folder.wav_writer import MAX_BYTES, SampleFormat, WavFormat, append
 from block.folder.written_files import is_inside, remove_file
 from block.formatting import count, list_first, make_printable
@@ -95,6 +95,8 @@ def write_clips(out: Path, files: Sequence[LabeledFile], location: Location | No
     """
     folder, report = out / FOLDER, ClipsReport()
     plans = [(file, plan_clips(file, pad_ms)) for file in files]
+    paths = distinguish({clip.path: clip.path for _, clips in plans for clip in clips}, ".wav")
+    plans = [(file, [replace(clip, path=paths[clip.path]) for clip in clips]) for file, clips in plans]
     now = {clip.path: clip for _, clips in plans for clip in clips}
     before = _read_list(folder / LIST)
     if not before and not now:

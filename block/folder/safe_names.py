@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 
 LONGEST_BYTES = 200  # of a name; file systems allow 255, and temporary names are longer
 REPLACED = "\ufffd"
@@ -26,7 +29,27 @@ def make_safe(name: str, is_ambiguous: bool = False) -> str:
     if is_safe and not is_ambiguous:
         return f"~{text}" if text.startswith("~") or re.search(r"~[0-9a-f]{16}$", text) else text
     cut = plain.lstrip(".").encode()[: LONGEST_BYTES // 2].decode("utf-8", "ignore")
-    return f"{cut}~{hashlib.sha256(encoded).hexdigest()[:16]}"
+    return f"{cut}~{_hash(name)}"
+
+
+def distinguish(names: Mapping[str, str], ending: str = "") -> dict[str, str]:
+    """Return the name of each key, none of which are one file on systems that ignore case, or how accents are composed.
+
+    Names that would be one get part of the key's hash, before their `ending`.
+    """
+    spellings = Counter(map(_fold, names.values()))
+    return {
+        key: name if spellings[_fold(name)] == 1 else f"{name.removesuffix(ending)}~{_hash(key)}{ending}"
+        for key, name in names.items()
+    }
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
 def name_label_folder(label: str) -> str:

@@ -19,6 +19,7 @@ from block.folder.listing import describe_no_recordings, find_recordings, show_p
 from block.formatting import count, print_warning
 from block.local_studio.address import LOOPBACK, Address
 from block.runtime.imports import describe_install
+from block.runtime.links import find_link_out
 from block.runtime.places import find_action
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def serve(arguments: argparse.Namespace) -> None:
             report = project.scan(print_warning, _announce_reading)
             ids = [sample.id for sample in project.samples()]
             if arguments.ids_file is not None:
-                _write_ids(arguments.ids_file, ids)
+                _write_ids(project.root, arguments.ids_file, ids)
             key = project.key if arguments.key is None else arguments.key
             address = Address(arguments.host, listener.getsockname()[1], key)
             server, jobs = _make_server(project, address, arguments.block)
@@ -189,7 +190,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _write_ids(path: Path, ids: Sequence[int]) -> None:
+def _write_ids(root: Path, path: Path, ids: Sequence[int]) -> None:
+    inside = path.parent.resolve().is_relative_to(root.resolve())
+    if inside and find_link_out(root, [path]):
+        raise ServeError(
+            f"{show_path(path)} is a link that leads out of {show_path(root)}; expected a file, or no file"
+        )
     try:
         path.write_text(json.dumps({"ids": ids}) + "\n", encoding="utf-8")
     except OSError as error:

@@ -31,11 +31,15 @@ class Presence:
     def __init__(self, root: Path, url: str) -> None:
         self._folder = root / STATE / "servers"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f"{os.getpid()}-{time.time_ns()}"
-        self._file = self._path.open("x", encoding="utf-8")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._file.write(url)
-        self._file.flush()
+        while True:
+            self._path = self._folder / f"{os.getpid()}-{time.time_ns()}"
+            self._file = self._path.open("x", encoding="utf-8")
+            self._file.write(url)
+            self._file.flush()
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            if self._path.exists():
+                break
+            self._file.close()  # before it was locked, another server took it for that of a killed one, and removed it
         self._returned = {self._path}
 
     def find_others(self) -> list[str]:

@@ -9,6 +9,7 @@ from block.model_store.archive import write_archive
 from block.model_store.catalog import ExpectedFile
 from block.model_store.records import SUMS, Record, format_sums, write_record
 from block.model_store.store import ModelStore, find_problem
+from block.runtime.atomic_file import write_atomic
 from block.runtime.hashing import compute_sha256
 from block.runtime.links import find_link_out
 
@@ -34,7 +35,7 @@ def record(store: ModelStore, name: str, force: bool = False) -> Path:
     try:
         if known is not None and known.is_embedded:
             path = folder / SUMS
-            path.write_text(format_sums({file.name: file.sha256 for file in files}), encoding="utf-8")
+            write_atomic(path, format_sums({file.name: file.sha256 for file in files}))
         else:
             path = store.hidden_path(name, "json")
             is_same = before is not None and before.files == files

@@ -64,6 +64,8 @@ class Staging:
         """Delete the folder. If `install` was interrupted between its two renames, restore the old checkpoint first."""
         if self.replaced.is_dir() and not self.target.exists():
             self.replaced.rename(self.target)
+        if self.folder.is_symlink():
+            self.folder.unlink()  # it would be followed
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from block.folder.clips import FOLDER, LIST, ClipsReport, plan_clips, write_clip
 from block.folder.labeled_file import LabeledFile
 from block.folder.location import LocalFolder
 from block.folder.output_folder import RUN_FILE
-from block.folder.safe_names import flatten_path, make_safe, name_label_folder
+from block.folder.safe_names import distinguish, flatten_path, make_safe, name_label_folder
 from block.recording import Segment
 from block.runtime.atomic_file import temporary_path
 from block.runtime.hashing import compute_sha256
@@ -351,3 +351,9 @@ def test_label_and_relabel_write_clips_only_if_asked(
     (out / RUN_FILE).write_text(json.dumps({**run, "folder": "s3://bucket/recordings"}))
     assert relabel(out, "--min-confidence", "1") == 1
     assert "one.wav (it isn't in a folder on this machine" in capsys.readouterr().out
+
+
+def test_names_that_differ_only_in_case_stay_apart_on_systems_that_ignore_it() -> None:
+    made = distinguish({"a": "Dog/A_0.000-1.000.wav", "b": "Dog/a_0.000-1.000.wav", "c": "Dog/b.wav"}, ".wav")
+    assert len({name.casefold() for name in made.values()}) == 3
+    assert made["c"] == "Dog/b.wav" and all(name.endswith(".wav") for name in made.values())

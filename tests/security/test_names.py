@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block import cli
-from block.folder.audacity import track_path
+from block.folder.audacity import track_path, track_paths
 from block.folder.csv_table import read_table
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.folder_commands import ALL, ESCAPES, MARKUP, CommandOutput
@@ -201,7 +202,10 @@ def test_names_in_the_greeting_of_the_local_studio_never_control_the_terminal(tm
 
 
 AMBIGUOUS = (b"a\xff.wav", b"a\\xff.wav", b"a\\x5cxff.wav", b"a\\x5c.wav", b"a\\.wav", b"=a.wav", b"'=a.wav",
-             b" =a.wav", b"a\n.wav", b"a\r\n.wav", b"a .wav", "é.wav".encode(), "e\u0301.wav".encode())  # fmt: skip
+             b" =a.wav", b"a\n.wav", b"a\r\n.wav", b"a .wav", "é.wav".encode(), "e\u0301.wav".encode(), b"B.wav",
+             b"b.wav", b"b.WAV", "\ufb01.wav".encode(), b"fi.wav", "\u212a.wav".encode(), b"k.wav", b"a\xfe.wav",
+             b"a\x01.wav", "a\u202e.wav".encode(), "a\u200b.wav".encode(), "a\U000e0041.wav".encode(),
+             b"a\xed\xa0\x80.wav", b"b.wav~" + b"0" * 16 + b".wav")  # fmt: skip
 
 
 def test_no_two_names_share_one_spelling_in_label_files(tmp_path: Path, checkpoint_folder: Path) -> None:
@@ -232,3 +236,14 @@ def test_no_two_names_share_one_spelling_in_label_files(tmp_path: Path, checkpoi
         [path.name for path in (out / "audacity").glob("*.txt")],
     ):
         assert len(set(names)) == len(names) == len(AMBIGUOUS)
+    # Tracks are files, and some systems ignore case and how accents are composed.
+    tracks = {unicodedata.normalize("NFC", path.name).casefold() for path in (out / "audacity").glob("*.txt")}
+    assert len(tracks) == len(AMBIGUOUS)
+
+
+def test_a_track_keeps_its_name_unless_another_differs_only_in_case_or_accents() -> None:
+    tracks = track_paths(["a.wav", "sub/A.wav", "B.wav", "b.wav", "Sub/c.wav", "sub/c.wav", "é", "e\u0301"])
+    assert [tracks[name] for name in ("a.wav", "sub/A.wav")] == ["a.wav.txt", "sub/A.wav.txt"]
+    assert tracks["b.wav"].startswith("b.wav~")
+    assert len({unicodedata.normalize("NFC", track).casefold() for track in tracks.values()}) == len(tracks)
+    assert track_paths(["b.wav"]) == {"b.wav": "b.wav.txt"}

@@ -15,7 +15,8 @@ from block import cli
 from block.commands import studio as studio_command
 from block.local_studio.data.project import DATABASE, LocalProject
 from block.local_studio.data.store import ProjectError
-from block.model.checkpoint import FILES, CheckpointError
+from block.model.checkpoint import FILES, CheckpointError, find_checkpoint
+from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.pack import pack, record
 from block.model_store.store import ModelStore
 from block.model_store.verify import read_subject, verify
@@ -108,6 +109,31 @@ def test_the_local_studio_reads_no_log_of_a_job_through_a_link(tmp_path: Path, p
     (folder / "log.txt").unlink()
     (folder / "log.txt").symlink_to("command.txt")  # inside the folder, it does no harm
     LocalProject(project).close()
+
+
+def test_the_local_studio_writes_no_ids_through_a_link(
+    tmp_path: Path, precious: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "ids.json").symlink_to(precious)
+    assert studio_command.main([str(project), "--port", "0", "--ids-file", str(project / "ids.json")]) == 2
+    assert "ids.json is a link that leads out of" in capfd.readouterr().err
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["mine.partial", "mine.json", ".mine.json.tmp"])
+def test_a_fetch_follows_no_link_out_of_the_store(
+    tmp_path: Path, checkpoint_folder: Path, precious: Path, name: str
+) -> None:
+    (tmp_path / "models" / ".store").mkdir(parents=True)
+    target = precious if "json" in name else precious.parent
+    if name == "mine.json":
+        target = precious.parent / "not-there"
+    (tmp_path / "models" / ".store" / name).symlink_to(target)
+    fetch(ModelStore(tmp_path / "models", ()), FetchTarget("mine"), str(checkpoint_folder), say=lambda text: None)
+    assert find_checkpoint(str(tmp_path / "models" / "mine")).name == "mine"
+    assert (os.listdir(precious.parent), precious.read_text()) == (["precious"], "precious")
 
 
 def damage_page(content: bytearray) -> bytearray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +82,25 @@ def test_each_of_two_servers_on_one_folder_names_the_other(
         assert printed.count("another local Studio") == 2
     other.close()
     assert list((project.root / STATE / "servers").iterdir()) == []
+
+
+def test_a_server_that_is_starting_is_not_taken_for_a_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, original, looked = Presence(tmp_path, "http://other"), fcntl.flock, []
+
+    def look_first(file: Any, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not looked:
+            looked.append(other.find_others())
+        original(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", look_first)
+    first = Presence(tmp_path, "http://first")
+    assert looked == [[]]
+    assert (other.find_others(), first.find_others()) == (["http://first"], ["http://other"])
+    first.close()
+    other.close()
+    assert list((tmp_path / STATE / "servers").iterdir()) == []
 
 
 def test_a_server_that_was_killed_leaves_no_mark(tmp_path: Path) -> None:

@@ -72,8 +72,9 @@ def _make_table(files: Sequence[LabeledFile], context: OutputContext) -> bytes:
 def _make_tracks(files: Sequence[LabeledFile], context: OutputContext) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        tracks = audacity.track_paths(file.path for file in files)
         for file in files:
-            archive.writestr(audacity.track_path(file.path), audacity.format_track(file))
+            archive.writestr(tracks[file.path], audacity.format_track(file))
     return target.getvalue()
 
 
