@@ -356,4 +356,5 @@ def test_label_and_relabel_write_clips_only_if_asked(
 def test_names_that_differ_only_in_case_stay_apart_on_systems_that_ignore_it() -> None:
     made = distinguish({"a": "Dog/A_0.000-1.000.wav", "b": "Dog/a_0.000-1.000.wav", "c": "Dog/b.wav"}, ".wav")
     assert len({name.casefold() for name in made.values()}) == 3
-    assert made["c"] == "Dog/b.wav" and all(name.endswith(".wav") for name in made.values())
+    assert made["c"] == "Dog/b.wav"
+    assert all(name.endswith(".wav") for name in made.values())
