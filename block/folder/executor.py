@@ -79,7 +79,10 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
     # Files on a disk may be slow to read, but they don't stall, and runs in one order have the same batches and scores.
     patience = PATIENT if run.location.folder is None else STRICT
     reporter = ManifestReporter(progress, run.manifest)
-    summary = label_twice(partial(Run, folder, folder, labeler, reporter, patience=patience), ids, run.fast, progress)
+    make_run = partial(
+        Run, folder, folder, labeler, reporter, patience=patience, batches_at_once=model_labeler.batches_at_once
+    )
+    summary = label_twice(make_run, ids, run.fast, progress)
     for line in labeler.describe_audit():
         progress.say(line)
     if labeler.has_fallen_back:

@@ -1,4 +1,4 @@
-"""The GPU proof: what it calls wrong, how it goes on after a step that fails, and its dry form from start to end."""
+"""The GPU proof: what it calls wrong, how it continues after a step that fails, and its dry form from start to end."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_step_that_kills_the_worker_costs_only_itself(tmp_path: Path) -> None:
     assert report.problems == ["exact: failed: the process ended with code -11 in the middle of this step"]
 
 
-def test_a_step_that_hangs_is_stopped_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_step_that_hangs_is_stopped_and_the_rest_continues(tmp_path: Path) -> None:
     workers: list[FakeWorker] = []
 
     def work(lines: Path, steps: Sequence[str]) -> FakeWorker:
@@ -114,7 +114,7 @@ def test_a_step_that_hangs_is_stopped_and_the_rest_goes_on(tmp_path: Path) -> No
     assert [fact.key for fact in report.steps[0].facts] == ["a"]
 
 
-def test_a_step_that_raises_is_reported_and_the_worker_goes_on(tmp_path: Path) -> None:
+def test_a_step_that_raises_is_reported_and_the_worker_continues(tmp_path: Path) -> None:
     def work(lines: Path, steps: Sequence[str]) -> FakeWorker:
         failed = [{"step": "device"}, {"end": "device", "failed": "ValueError: no"}]
         return FakeWorker(lines, [*failed, {"step": "exact"}, {"end": "exact", "failed": ""}], 0)
@@ -133,7 +133,7 @@ def test_a_machine_where_nothing_starts_is_asked_once(tmp_path: Path) -> None:
     assert len(report.problems) == 2
 
 
-def test_steps_without_time_are_wrong_and_a_golden_step_nobody_asked_for_is_not(tmp_path: Path) -> None:
+def test_steps_without_time_are_wrong_and_a_golden_step_no_one_asked_for_is_not(tmp_path: Path) -> None:
     def work(lines: Path, steps: Sequence[str]) -> FakeWorker:
         left_out = {"step": "golden", "left_out": f"{facts.NOT_ASKED}: MODEL"}
         return FakeWorker(lines, [left_out, {"step": "device"}], None)
@@ -142,6 +142,11 @@ def test_steps_without_time_are_wrong_and_a_golden_step_nobody_asked_for_is_not(
     assert report.problems == [
         "device: failed: stopped: the proof may take 3 s", "exact: left out: no time left",
     ]  # fmt: skip
+
+
+def test_a_step_without_checks_may_fail() -> None:
+    report = ProofReport("1.0", False, steps=[StepReport("compile", [], FAILED, "no compiler")])
+    assert report.problems == []
 
 
 @pytest.mark.parametrize(
