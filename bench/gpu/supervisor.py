@@ -1,4 +1,4 @@
-"""Start the worker, follow what it finds, stop a step that takes too long, and continue with the rest in a new worker."""
+"""Start the worker, follow what it finds, stop a step that takes too long, and run the rest in a new worker."""
 
 from __future__ import annotations
 
