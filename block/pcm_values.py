@@ -52,7 +52,8 @@ def _convert(data: bytes, pcm: Pcm) -> Values:
     else:
         values = np.frombuffer(data, order + kind)
     if kind not in FULL_SCALE:
-        with np.errstate(over="ignore"):  # doubles beyond float32's range become infinite, as with libsndfile
+        # Doubles beyond float32's range become infinite, as with libsndfile; a reader refuses them, and NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
             return values.astype(np.float32)
     offset = 128 if kind == "u1" else 0
     return (values.astype(np.float32) - np.float32(offset)) / np.float32(FULL_SCALE[kind])

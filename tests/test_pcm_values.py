@@ -48,3 +48,10 @@ def test_a_reader_that_gives_little_at_a_time_gives_the_same_values() -> None:
     )
     np.testing.assert_array_equal(dripped, at_once)
     assert len(dripped) == 500
+
+
+def test_doubles_that_float32_cannot_hold_become_infinite_or_nan_without_a_warning() -> None:
+    signaling_nan = b"\x00\x00\x00\x00\x00\x00\xf1\x7f"
+    content = np.array([1e300, -1e300, 0.5], "<f8").tobytes() + signaling_nan
+    (block,) = read_values(io.BytesIO(content), Pcm(16000, 1, "DOUBLE", "LITTLE"), 100)
+    np.testing.assert_array_equal(block[:, 0], np.array([np.inf, -np.inf, 0.5, np.nan], np.float32))

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.gpu import svg
 from bench.gpu.facts import ProofReport, StepReport, write_json
 from bench.gpu.goals import add_goals
-from bench.gpu.sizes import DRY, FULL, LIMIT_S, STEPS
+from bench.gpu.sizes import DRY, FULL, STEPS
 from bench.gpu.supervisor import Supervisor, launch_worker
 from bench.gpu.table import format_report
 from block import __version__
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--audio", type=Path, metavar="DIR", help="folder of real WAV recordings; default: the demo's")
     parser.add_argument("--model", metavar="NAME|DIR", help="published checkpoint, to compare its logits")
     parser.add_argument("--clip", type=Path, metavar="WAV", help="the clip of the published logits, jfk.wav")
-    parser.add_argument("--limit-s", type=float, default=LIMIT_S, metavar="S", help="stop after this many seconds")
+    parser.add_argument("--limit-s", type=float, metavar="S", help="stop after this many seconds; default: 450")
     parser.add_argument("--step", action="append", choices=STEPS, help="run only this step; repeat for more")
     return parser
 
@@ -56,7 +56,15 @@ def main(argv: Sequence[str]) -> int:
             work = Path(folder)
             launch = launch_worker(work / "lines.jsonl", work, options.out.resolve() / LOG, more)
             keep = lambda: write_json(report, options.out / JSON)  # noqa: E731
-            Supervisor(report, work / "lines.jsonl", launch, options.limit_s, sizes.patience, _say, keep).run()
+            Supervisor(
+                report,
+                work / "lines.jsonl",
+                launch,
+                sizes.limit_s if options.limit_s is None else options.limit_s,
+                sizes.patience,
+                _say,
+                keep,
+            ).run()
         add_goals(report, sizes)
         write_json(report, options.out / JSON)
         table = format_report(report)

@@ -1,4 +1,4 @@
-"""Start the worker, follow what it finds, stop a step that takes too long, and continue in a new worker."""
+"""Start the worker, follow what it finds, stop a step that takes too long, and run the rest in a new worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Process(Protocol):
 class Supervisor:
     """Fill `report`, whose steps are those to run. `launch` starts a worker for some of them.
 
-    `lines` is the file that workers append to. No step starts, or continues, after `limit_s` seconds; none takes more
+    `lines` is the file that workers append to. No step starts or continues after `limit_s` seconds; none takes more
     than `patience` times its budget. `say` prints progress; `keep` is called after each step, so that nothing is lost
     if this process is ended, too.
     """
@@ -91,7 +91,8 @@ class Supervisor:
         if now - started >= self.limit_s:
             return f"stopped: the proof may take {self.limit_s:.0f} s"
         if self._current is None:
-            return "" if now - self._since < START_S else f"the worker didn't start a step within {START_S:.0f} s"
+            most = START_S * self.patience
+            return "" if now - self._since < most else f"the worker didn't start a step within {most:.0f} s"
         most = BUDGETS_S.get(self._current.name, 60) * self.patience
         return "" if now - self._since < most else f"stopped after {most:.0f} s"
 

@@ -115,7 +115,8 @@ def run_files(
     rate_hz = subject.embedded.front_end.rate_hz
     with (subject.work / "labels.jsonl").open("w", encoding="utf-8") as file:
         started = time.perf_counter()
-        summary = Run(WavFiles(paths, rate_hz), LabelLines(file), labeler, tally).label(range(recordings))
+        source, sink = WavFiles(paths, rate_hz), LabelLines(file)
+        summary = Run(source, sink, labeler, tally, batches_at_once=labeler.batches_at_once).label(range(recordings))
         subject.accelerator.synchronize()
         wall_s = time.perf_counter() - started
     if summary.unlabeled or summary.end_reason or not tally.windows:

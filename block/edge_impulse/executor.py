@@ -84,7 +84,10 @@ def label_project(engine: Engine, run: ProjectRun, ids: Sequence[int]) -> Projec
 
         labeler = cached = CachedLabeler(computing, store)
     sink = JournaledSink(project, run.journal, labeler) if run.journal is not None else project
-    summary = Run(project, sink, labeler, run.reporter, project.client.stop).label(ids)
+    running = Run(
+        project, sink, labeler, run.reporter, project.client.stop, batches_at_once=computing.batches_at_once
+    )  # fmt: skip
+    summary = running.label(ids)
     if store is not None:
         lines.append(f"score store {store.folder}: {cached.describe_reuse()}")
     return ProjectResult(summary, [*lines, *labeler.describe_audit()], list(labeler.fast_ids), labeler.has_fallen_back)

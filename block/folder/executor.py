@@ -69,7 +69,8 @@ def label_folder(engine: Engine, run: FolderRun, ids: Sequence[int], progress: P
     # Files on a disk may be slow to read, but they don't stall, and runs in one order have the same batches and scores.
     patience = PATIENT if run.location.folder is None else STRICT
     reporter = ManifestReporter(progress, run.manifest)
-    start = partial(Run, folder, folder, labeler, reporter, patience=patience)
+    at_once = model_labeler.batches_at_once
+    start = partial(Run, folder, folder, labeler, reporter, patience=patience, batches_at_once=at_once)
     summary = start().label(ids)
     if labeler.has_fallen_back and run.fast and not (summary.canceled or summary.end_reason):
         progress.say_stored_fast(len(run.fast))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +19,8 @@ class CompletingLabeler(RecordingLabeler, Protocol):
 
     @property
     def mode(self) -> str: ...
+    @property
+    def batches_at_once(self) -> int: ...
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
         """Compute missing logits, and label. Raise RecordingError if any recording of the batch can't be labeled."""
         ...
@@ -50,6 +53,7 @@ class CachedLabeler(LabelerWrapper):
         super().__init__(labeler)
         self.store = store
         self.found_windows = self.computed_windows = 0
+        self._lock = threading.Lock()  # batches may overlap
 
     def describe_reuse(self) -> str:
         """Return how many windows were reused and computed, as text."""
@@ -61,13 +65,15 @@ class CachedLabeler(LabelerWrapper):
         The model is loaded when the first window has to be computed. Raise CheckpointError or SettingsError if it can't
         be used.
         """
-        partials = [PartialLogits(one, len(self.store.class_names), self._find(one)) for one in batch]
+        with self._lock:
+            partials = [PartialLogits(one, len(self.store.class_names), self._find(one)) for one in batch]
         labeled = self.labeler.complete(partials)
-        for partial in partials:
-            if partial.prepared.content and partial.has_changed:
-                self.store.add(partial.to_scored())
-            self.found_windows += partial.found_windows
-            self.computed_windows += partial.windows - partial.found_windows
+        with self._lock:
+            for partial in partials:
+                if partial.prepared.content and partial.has_changed:
+                    self.store.add(partial.to_scored())
+                self.found_windows += partial.found_windows
+                self.computed_windows += partial.windows - partial.found_windows
         return labeled
 
     def _find(self, prepared: PreparedRecording) -> Scored | None:

@@ -85,6 +85,8 @@ class FastLabeler:
             why = no_padding if labeler.fill == REPEAT else "this device has no faster path"
             say(f"fast mode: {why}; labeling in exact mode")
 
+    batches_at_once = 1  # the audit of a batch has to be over before the next one
+
     @property
     def batch_windows(self) -> int:
         """The target number of chunks in a batch. Its labels are written after its audit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -39,9 +40,9 @@ PASS_FRAMES = 80  # on a fast path, windows that lie between changes of the soun
 class ExactLabeler:
     """Label recordings with one classifier and one set of settings.
 
-    `prepare` may run in several threads; `label` may not. `warn` receives warnings for the user. `fill` says how to
-    fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. With `explain`, labels come
-    with evidence.
+    `prepare` may run in several threads, and `label` in `batches_at_once`. `warn` receives warnings for the user.
+    `fill` says how to fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. With
+    `explain`, labels come with evidence.
     """
 
     classifier: Classifier
@@ -52,6 +53,7 @@ class ExactLabeler:
     fill: Fill = field(default=PAD, kw_only=True)
     explain: bool = field(default=False, kw_only=True)
 
+    _starting: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
     mode: ClassVar[str] = EXACT
     startup_s: ClassVar[float] = 0.0
     fast_ids: ClassVar[tuple[int, ...]] = ()
@@ -61,6 +63,11 @@ class ExactLabeler:
     def batch_windows(self) -> int:
         """The target number of chunks in a batch of several recordings."""
         return self.classifier.batch_windows
+
+    @property
+    def batches_at_once(self) -> int:
+        """How many batches may be labeled at once: with two, a GPU computes one while the CPU decides another."""
+        return 1 if self.classifier.device.device.type == "cpu" else 2
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -168,16 +175,22 @@ class ExactLabeler:
             problem = f"out of memory on {self.classifier.device.device}"
             if size == 1:
                 raise RecordingError(f"{problem}, and the batch size is already 1")
-            self.classifier.capacity = size // 2
+            # Another batch may have lowered it further.
+            self.classifier.capacity = min(self.classifier.capacity, size // 2)
             self.warn(f"{problem} with a batch of {size} windows; continuing with {size // 2}")
         return self.classifier.collect(passes)
 
     def _start_pass(self, items: Sequence[tuple[Waveform, Window]], path: str) -> torch.Tensor:
-        stacks = _stack_equal_lengths(items)
+        # Pinned memory, so that the copy to a GPU overlaps the pass before.
+        stacks = list(_stack_equal_lengths(items, pin=self.classifier.device.device.type == "cuda"))
         if self.fill == REPEAT:
-            stacks = (repeat(stack, self.filter_banks.front_end.limit_values) for stack in stacks)
-        inputs = torch.cat([self.filter_banks(stack) for stack in stacks])
-        return self.classifier.begin(inputs, self._count_frames(items[0][1]), path)
+            stacks = [repeat(stack, self.filter_banks.front_end.limit_values) for stack in stacks]
+        # One pass at a time: two would need twice the memory.
+        with self._starting:
+            parts = [self.filter_banks(stack) for stack in stacks]
+            inputs = parts[0] if len(parts) == 1 else torch.cat(parts)
+            del parts
+            return self.classifier.begin(inputs, self._count_frames(items[0][1]), path)
 
     def _count_frames(self, chunk: Window) -> int:
         """Return how many frames of the model's input aren't padding, or count as recorded."""
@@ -209,7 +222,13 @@ def measure_level_dbfs(waveform: Waveform) -> float:
     return float(np.float32(10 * math.log10(mean))) if mean > 0 else -math.inf
 
 
-def _stack_equal_lengths(items: Sequence[tuple[Waveform, Window]]) -> Iterator[torch.Tensor]:
-    """Yield stacks of the spans of consecutive items of equal length. Shape of each: `(count, values)`."""
-    for _, group in itertools.groupby(items, key=lambda item: item[1].length):
-        yield torch.from_numpy(np.stack([waveform[span.start : span.end] for waveform, span in group]))
+def _stack_equal_lengths(items: Sequence[tuple[Waveform, Window]], pin: bool) -> Iterator[torch.Tensor]:
+    """Yield stacks of the spans of consecutive items of equal length. Shape of each: `(count, values)`.
+
+    With `pin`, they are in pinned memory, which a GPU copies from by itself.
+    """
+    for length, group in itertools.groupby(items, key=lambda item: item[1].length):
+        spans = [waveform[span.start : span.end] for waveform, span in group]
+        stack = torch.empty((len(spans), length), dtype=torch.float32, pin_memory=pin)
+        np.stack(spans, out=stack.numpy())
+        yield stack

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
 from block.labeling.patient_pool import PatientPool
+from block.recording import RunEnded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,6 +81,23 @@ class MemoryBudget:
 
     def _has_room_beside(self, size_bytes: int) -> bool:
         return not self._beside or sum(self._beside.values()) + size_bytes <= self.limit_bytes
+
+
+def start_ahead(start: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with what `start` returned for it, in order. `at_once` items are started before the first comes.
+
+    If getting another item raises RunEnded, those that were started come first.
+    """
+    started: deque[tuple[Item, Result]] = deque()
+    try:
+        for item in items:
+            started.append((item, start(item)))
+            if len(started) == at_once:
+                yield started.popleft()
+    except RunEnded:
+        yield from started
+        raise
+    yield from started
 
 
 def prefetch(

@@ -1,10 +1,10 @@
 """Label many recordings: prefetch, batch, label, write and count. This module knows neither Edge Impulse nor folders.
 
-Three stages overlap: several threads fetch and prepare recordings, one thread runs the model on groups of them, and
-several threads write labels. The calling thread only waits for these, so that it can be interrupted at any time. If
-anything goes wrong with a recording, it is caught here, counted and reported, and the others continue. If fetching or
-writing one stalls, the others pass it. Results are counted and reported in the order of the ids, except that recordings
-that stalled come later.
+Three stages overlap: several threads fetch and prepare recordings, one thread (two with a GPU) runs the model on groups
+of them, and several threads write labels. The calling thread only waits for these, so that it can be interrupted at any
+time. If anything goes wrong with a recording, it is caught here, counted and reported, and the others continue. If
+fetching or writing one stalls, the others pass it. Results are counted and reported in the order of the ids, except
+that recordings that stalled come later.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from block.labeling.interfaces import Batch, RecordingLabeler, Reporter, Sink, Source, Summary
 from block.labeling.patient_pool import PATIENT, Patience, PatientPool
-from block.labeling.prefetch import MemoryBudget, prefetch
+from block.labeling.prefetch import MemoryBudget, prefetch, start_ahead
 from block.model.checkpoint import CheckpointError
 from block.recording import (
     LabeledRecording,
@@ -49,6 +49,7 @@ GROUP_RECORDINGS, GROUP_BYTES = 64, 64 << 20
 FINISH_CANCELED_S, FINISH_ENDED_S = 3.5, 60.0
 
 Group = dict[int, PreparedRecording | Exception]  # recordings by id, or why one could not be fetched
+Labels = Future[list[LabeledRecording]] | None  # to come; None for a group without recordings
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _Outcome:
 class Run:
     """One pass over recordings. `stop` is set when the run ends, so that sources and sinks don't wait and retry.
 
-    `patience` says when a recording that is being fetched or written has stalled.
+    `patience` says when a recording that is fetched or written has stalled. Up to `batches_at_once` batches overlap.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Run:
         reporter: Reporter,
         stop: threading.Event | None = None,
         patience: Patience = PATIENT,
+        batches_at_once: int = 1,
     ) -> None:
         self.source = source
         self.sink = sink
@@ -83,7 +85,8 @@ class Run:
         self.summary = Summary()
         self._budget = MemoryBudget()
         self._forbidden = self._lost = 0  # in a row
-        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._batches_at_once = batches_at_once
+        self._model = ThreadPoolExecutor(batches_at_once, thread_name_prefix="model")
         self._fetchers: PatientPool[int, PreparedRecording] = PatientPool(
             THREADS, "fetch", patience, self._budget.set_aside
         )
@@ -97,8 +100,8 @@ class Run:
         summary = self.summary
         model_error: Exception | None = None
         try:
-            for group in self._fetch_groups(ids):
-                self._label_group(group)
+            for group, coming in start_ahead(self._start_group, self._fetch_groups(ids), self._batches_at_once):
+                self._label_group(group, coming)
             while not self._writers.is_empty:
                 self._count_next_write()
         except RunEnded as error:
@@ -193,8 +196,12 @@ class Run:
             and len(group) < max(GROUP_RECORDINGS, self.labeler.batch_windows)
         )
 
-    def _label_group(self, group: Group) -> None:
-        labeled = self._run_model(_prepared_in(group))
+    def _start_group(self, group: Group) -> Labels:
+        # In another thread: a forward pass takes seconds, and this thread has to notice signals.
+        return self._model.submit(self.labeler.label, batch) if (batch := _prepared_in(group)) else None
+
+    def _label_group(self, group: Group, coming: Labels) -> None:
+        labeled = self._run_model(_prepared_in(group), coming)
         # Several of these in a row end the run, so find out about the writes before them.
         may_end = bool(group) and all(isinstance(one, (RecordingForbidden, RecordingLost)) for one in group.values())
         most_pending = 0 if may_end else WRITES_PENDING
@@ -207,20 +214,20 @@ class Run:
         while self._count_next_write(wait=False):
             pass  # count what is done already
 
-    def _run_model(self, batch: list[PreparedRecording]) -> dict[int, LabeledRecording | Exception]:
+    def _run_model(self, batch: list[PreparedRecording], coming: Labels) -> dict[int, LabeledRecording | Exception]:
         """Return the labels of each recording by its id, or why it has none."""
-        if not batch:
+        if coming is None:
             return {}
         try:
-            # In another thread: a forward pass takes seconds, and this thread has to notice signals.
-            labeled = cancel.wait_for(self._model.submit(self.labeler.label, batch)).result()
+            labeled = cancel.wait_for(coming).result()
         except (RunEnded, CheckpointError, SettingsError):
             raise  # no recording's fault
         except Exception as error:
             if len(batch) == 1:
                 return {batch[0].recording_id: error}
             # One recording made the batch fail. If labeled one by one, the others succeed.
-            return {id_: outcome for prepared in batch for id_, outcome in self._run_model([prepared]).items()}
+            alone = (self._run_model([one], self._start_group({one.recording_id: one})) for one in batch)
+            return {id_: outcome for outcomes in alone for id_, outcome in outcomes.items()}
         windows, seconds = sum(one.windows for one in labeled), sum(one.seconds for one in labeled)
         self.reporter.report_batch(Batch(tuple(one.id for one in labeled), windows, seconds), self.labeler.startup_s)
         return {one.id: one for one in labeled}

@@ -18,7 +18,7 @@ from block.model.forward import Forward, Tokens
 from block.model.int8_support import Int8Support, find_int8_support
 from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, packing_works
 from block.model.transformers_loader import load_model
-from block.runtime.limits import count_processors, find_available_bytes
+from block.runtime.limits import THREADS, count_processors, find_available_bytes
 from block.settings import EXACT, SettingsError
 
 Logits = npt.NDArray[np.float32]
@@ -114,6 +114,9 @@ class Classifier:
         torch.set_float32_matmul_precision("highest")
         if device.device.type == "cpu":
             _set_threads()
+        else:
+            # Only resampling uses them: several recordings at a time, and together they should fill the cores.
+            torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // THREADS)))
         model = load_model(self.checkpoint, device)
         with torch.inference_mode():
             exact = Forward(model, self._make_linear)

@@ -144,6 +144,11 @@ def test_steps_without_time_are_wrong_and_a_golden_step_no_one_asked_for_is_not(
     ]  # fmt: skip
 
 
+def test_a_step_without_checks_may_fail() -> None:
+    report = ProofReport("1.0", False, steps=[StepReport("compile", [], FAILED, "no compiler")])
+    assert report.problems == []
+
+
 @pytest.mark.parametrize(
     ("text", "is_lost"),
     [

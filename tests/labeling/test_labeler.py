@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +19,12 @@ from torch import Tensor
 
 from block import audio
 from block.decisions import apply_score_function, score_classes
+from block.labeling import labeler as labeler_module
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
 from block.model.classifier import Classifier, Logits, is_out_of_memory
-from block.model.device import choose_device
+from block.model.device import Device, choose_device
 from block.model.features import FilterBanks
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.settings import FILLS, REPEAT, ComputeSettings, DecisionSettings, WindowSettings
@@ -550,3 +553,48 @@ def test_stretches_of_unlike_length_share_passes_by_their_token_columns(
     assert np.abs(together - apart).max() < 1e-4
     exact = labeler.compute_logits(items)
     assert np.abs(together - exact).max() < 0.2
+
+
+def test_batches_that_overlap_give_the_same_labels_one_pass_at_a_time(make_labeler: MakeLabeler) -> None:
+    labeler = make_labeler(batch_size=3)
+    batches = [[labeler.prepare(recording(3 + number, identity=number))] for number in range(6)]
+    expected = [labeler.label(batch) for batch in batches]
+    begin, under_way, most = labeler.classifier.begin, [0], [0]
+
+    def count(*arguments: Any) -> Tensor:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        try:
+            return begin(*arguments)
+        finally:
+            under_way[0] -= 1
+
+    labeler.classifier.begin = count  # type: ignore[method-assign]
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(labeler.label, batches)) == expected
+    assert most == [1]
+
+
+def test_batches_overlap_on_a_gpu_only(make_labeler: MakeLabeler) -> None:
+    labeler = make_labeler()
+    assert labeler.batches_at_once == 1
+    labeler.classifier.device = Device(torch.device("cuda"), torch.float32, "pretended")
+    assert labeler.batches_at_once == 2
+
+
+def test_windows_for_a_gpu_are_stacked_in_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    waveform = RNG.normal(0, 0.1, 1000).astype(np.float32)
+    items = [(waveform, Window(start, start + 300)) for start in (0, 100, 700)] + [(waveform, Window(0, 200))]
+    (equal, short) = labeler_module._stack_equal_lengths(items, pin=False)
+    np.testing.assert_array_equal(equal.numpy(), np.stack([waveform[0:300], waveform[100:400], waveform[700:1000]]))
+    np.testing.assert_array_equal(short.numpy(), waveform[None, :200])
+    pinned: list[bool] = []
+    empty = torch.empty
+
+    def note(*shape: Any, pin_memory: bool, **options: Any) -> Tensor:
+        pinned.append(pin_memory)  # without a GPU there is none
+        return empty(*shape, **options)
+
+    monkeypatch.setattr(torch, "empty", note)
+    assert len(list(labeler_module._stack_equal_lengths(items, pin=True))) == 2
+    assert pinned == [True, True]

@@ -121,6 +121,40 @@ def test_recordings_share_batches_in_order_and_all_are_written() -> None:
     assert told.batches == [(2, 4), (2, 4), (1, 2)]
 
 
+@dataclass
+class OverlappingLabeler(FakeLabeler):
+    """A labeler whose first batch isn't done before the second one has begun."""
+
+    second: threading.Event = field(default_factory=threading.Event)
+
+    def label(self, batch: list[PreparedRecording]) -> list[LabeledRecording]:
+        if batch[0].recording_id == 1:
+            assert self.second.wait(30)
+        else:
+            self.second.set()
+        return super().label(batch)
+
+
+def test_two_batches_are_labeled_at_once_and_counted_in_order() -> None:
+    studio, told = FakeStudio(), Told()
+    labeler = OverlappingLabeler()
+    ids = list(range(1, 10))
+    summary = Run(studio, studio, labeler, told, batches_at_once=2).label(ids)
+    assert summary.labeled == ids
+    assert sorted(studio.written) == ids
+    assert sorted(labeler.groups) == [[1, 2], [3, 4], [5, 6], [7, 8], [9]]
+
+
+def test_with_two_batches_at_once_a_failing_recording_is_still_alone_and_what_was_fetched_is_labeled() -> None:
+    studio, told = FakeStudio({7: RunEnded("the key has expired")}), Told()
+    labeler = FakeLabeler({2: ValueError("poison")})
+    summary = Run(studio, studio, labeler, told, batches_at_once=2).label(list(range(1, 10)))
+    assert summary.labeled == [1, 3, 4, 5, 6]
+    assert summary.failed == [2]
+    assert summary.not_reached == [7, 8, 9]
+    assert summary.end_reason == "the key has expired"
+
+
 def test_a_failing_recording_is_reported_and_the_others_continue() -> None:
     studio = FakeStudio(trouble={2: RecordingError("it is empty"), 4: RecordingSkipped("it is disabled")})
     summary, told = run(studio, FakeLabeler(), [1, 2, 3, 4, 5])

@@ -27,6 +27,7 @@ class StubLabeler:
     job: Job
     hear: Callable[[Sequence[PreparedRecording]], None] = lambda batch: None
     batch_windows: int = 8
+    batches_at_once: int = 1
     startup_s: float = 0.0
     fast_ids: tuple[int, ...] = ()
     has_fallen_back: bool = False
