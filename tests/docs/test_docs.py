@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from block.commands.options import CommandParser, parse
 from block.settings import SettingsError
@@ -183,6 +184,17 @@ def test_blocks_and_anchors_are_found() -> None:
 
 def test_the_page_of_options_is_what_the_parsers_say() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "run make docs"
+
+
+def test_the_workflow_calls_what_exists_and_releases_only_after_all_other_jobs(
+    parsers: dict[str, argparse.ArgumentParser],
+) -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8"))["jobs"]
+    for step in (step for job in jobs.values() for step in job["steps"]):
+        for line in step.get("run", "").splitlines():
+            if line.startswith("make "):
+                check_command(shlex.split(line), parsers)
+    assert set(jobs["release"]["needs"]) == jobs.keys() - {"release"}
 
 
 @pytest.mark.parametrize(
