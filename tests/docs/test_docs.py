@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 import bench.gpu.command
 from block.commands.options import CommandParser, parse
@@ -184,6 +185,35 @@ def test_blocks_and_anchors_are_found() -> None:
 
 def test_the_page_of_options_is_what_the_parsers_say() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "run make docs"
+
+
+def test_the_workflow_calls_what_exists_and_releases_only_after_all_other_jobs(
+    parsers: dict[str, argparse.ArgumentParser],
+) -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8"))["jobs"]
+    for step in (step for job in jobs.values() for step in job["steps"]):
+        for line in step.get("run", "").splitlines():
+            if line.startswith("make "):
+                check_command(shlex.split(line), parsers)
+    assert set(jobs["release"]["needs"]) == jobs.keys() - {"release"}
+
+
+@pytest.mark.parametrize(
+    ("figure", "page", "measured"),
+    [
+        ("12.7", "docs/fast-mode.md", "| merged-int8 | 18.9 | 12.7 |"),
+        ("18.9", "docs/fast-mode.md", "| merged-int8 | 18.9 | 12.7 |"),
+        ("about 9 fast", "docs/fast-mode.md", "9.6, 8.9, 8.4"),
+        ("1.3 exact", "docs/fast-mode.md", "| exact | as 2 s | 1.33 |"),
+        ("83 to 100 %", "models/ast-tiny-audioset/README.md", "**83.3 %**"),
+        ("94 to 100 %", "models/ast-tiny-audioset/README.md", "**93.8 %**"),
+        ("1 to 2 % false alarms", "models/ast-tiny-audioset/README.md", "| 1.9 % |"),
+        ("0.397 with 2 s", "docs/models.md", "0.397 at 2 s"),
+    ],
+)
+def test_a_figure_in_the_readme_stands_where_it_was_measured(figure: str, page: str, measured: str) -> None:
+    assert figure in read_page(ROOT / "README.md")
+    assert measured in read_page(ROOT / page)
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
