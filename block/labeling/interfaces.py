@@ -108,6 +108,12 @@ class Batch:
     windows: int
     seconds: float
 
+    @staticmethod
+    def of(labeled: Sequence[LabeledRecording]) -> Batch:
+        """Return the batch of these recordings."""
+        ids = tuple(one.id for one in labeled)
+        return Batch(ids, sum(one.windows for one in labeled), sum(one.seconds for one in labeled))
+
 
 class Reporter(Protocol):
     """Receive the result of each recording, from one thread and in the order of the ids, except if one has stalled.

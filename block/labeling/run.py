@@ -228,8 +228,7 @@ class Run:
             # One recording made the batch fail. If labeled one by one, the others succeed.
             alone = (self._run_model([one], self._start_group({one.recording_id: one})) for one in batch)
             return {id_: outcome for outcomes in alone for id_, outcome in outcomes.items()}
-        windows, seconds = sum(one.windows for one in labeled), sum(one.seconds for one in labeled)
-        self.reporter.report_batch(Batch(tuple(one.id for one in labeled), windows, seconds), self.labeler.startup_s)
+        self.reporter.report_batch(Batch.of(labeled), self.labeler.startup_s)
         return {one.id: one for one in labeled}
 
     def _count_next_write(self, wait: bool = True) -> bool:

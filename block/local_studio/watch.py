@@ -39,7 +39,7 @@ class Presence:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             if self._path.exists():
                 break
-            self._file.close()  # before it was locked, another server took it for that of a killed one, and removed it
+            self._file.close()  # another server found it before it was locked, and removed it as that of a killed one
         self._returned = {self._path}
 
     def find_others(self) -> list[str]:
