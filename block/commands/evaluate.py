@@ -149,7 +149,11 @@ def _report_agreement(configurations: Sequence[Configuration], paths: Sequence[s
         raise SettingsError("--compare: A and B get different windows of the same recordings; give --annotations")
     settings = _describe_settings(root, None, a.job, scores.each[0])
     facts = ReportFacts(f"Agreement of A and B on {show_path(root.resolve().name)}", settings, failed=scores.failed)
-    print("\n".join(("", f"A: {a.name}", f"B: {b.name}", *agreement.lines(), "")))
+    print(
+        "\n".join(
+            ("", f"A: {make_printable(a.name, 400)}", f"B: {make_printable(b.name, 400)}", *agreement.lines(), "")
+        )
+    )
     for file, reason in scores.failed:
         print(f"could not be read: {make_printable(file)}: {make_printable(reason, 400)}")
     content = (facts, a.name, b.name, agreement)

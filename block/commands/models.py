@@ -115,7 +115,8 @@ def _fetch(store: ModelStore, options: argparse.Namespace) -> int:
 
     if options.place == "":
         raise SettingsError("--from is empty; expected a folder, an archive or a URL")
-    fetch(store, read_target(store, options.name, options.as_name), options.place, options.force)
+    target = read_target(store, options.name, options.as_name)
+    fetch(store, target, options.place, options.force, lambda text: print(make_printable(text, 1000)))
     return DONE
 
 

@@ -61,7 +61,8 @@ def print_job(job: Job, sha256: str) -> None:
     """Print a job's model, whose weights have this SHA-256, its labels and its windows."""
     checkpoint = job.checkpoint
     _warn_of_other_weights(checkpoint, sha256)
-    print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
+    name = make_printable(checkpoint.name)
+    print(f"checkpoint: {name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
     fill = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
     print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{fill}", flush=True)
 

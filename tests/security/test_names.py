@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -20,8 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block import cli
+from block.commands import models
 from block.folder.audacity import track_path, track_paths
 from block.folder.csv_table import read_table
+from block.model_store.store import ModelStore
 from tests.conftest import EMBEDDED, ROOT
 from tests.security.folder_commands import ALL, ESCAPES, MARKUP, CommandOutput
 from tests.security.hostile import SECRETS, Reply, run_python, sample, snapshot, studio
@@ -160,7 +163,9 @@ def test_names_of_folders_never_control_the_terminal(
     recordings.mkdir(parents=True)
     soundfile.write(recordings / "a.wav", np.random.default_rng(1).normal(0, 0.1, 16000), 16000, subtype="PCM_16")
     (top / "notes.csv").write_text("file,label\na.wav,speech\n")
-    model = ["--model", str(checkpoint_folder), "--device", "cpu", "--audioset-labels", "speech"]
+    folder = str(shutil.copytree(checkpoint_folder, top / "\x1b[2J\u202emodel\u200b\n"))
+    model = ["--model", folder, "--device", "cpu", "--audioset-labels", "speech"]
+    models.main(["fetch", "mine", "--from", folder], ModelStore(tmp_path / "store", ()))
     for words in (
         ["label", str(recordings), "--out", str(out), *model],
         ["label", str(recordings), "--out", str(recordings), *model],
@@ -168,6 +173,9 @@ def test_names_of_folders_never_control_the_terminal(
         ["relabel", str(out)],
         ["evaluate", str(recordings), "--annotations", str(top / "notes.csv"), "--out", str(top / "report"), *model],
         ["studio", str(top / "missing")],
+        ["models", "verify", folder],
+        ["models", "pack", folder],
+        ["labels", "--model", folder],
     ):
         monkeypatch.setattr("sys.argv", ["x", *words])
         with pytest.raises(SystemExit):
