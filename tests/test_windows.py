@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from block.recording import RecordingError, Window
 from block.windows import (
     Layout,
+    add_context,
     divide_stretches,
     lay_out_stretches,
     lay_out_windows,
@@ -160,3 +161,20 @@ def test_a_long_stretch_is_divided_evenly_and_a_short_one_stays() -> None:
 def test_cuts_that_do_not_divide_the_recording_are_refused(cuts: list[int]) -> None:
     with pytest.raises(ValueError, match=r"got cuts .*; expected them in order, and between 0 and 10"):
         lay_out_stretches(10, cuts)
+
+
+def test_context_is_the_same_on_both_sides_within_the_recording_and_the_limit() -> None:
+    assert add_context(Window(100, 200), 0, 1000, 500) == Window(100, 200)
+    assert add_context(Window(100, 200), 50, 1000, 500) == Window(50, 250)
+    assert add_context(Window(10, 110), 50, 130, 500) == Window(0, 130)  # the recording ends on both sides
+    assert add_context(Window(300, 400), 250, 1000, 301) == Window(200, 500)  # 100 on each side fit
+    assert add_context(Window(0, 500), 50, 1000, 500) == Window(0, 500)
+
+
+@given(st.integers(0, 100), st.integers(1, 50), st.integers(0, 200), st.integers(0, 60))
+def test_context_never_exceeds_the_limit_or_the_recording(start: int, length: int, context: int, more: int) -> None:
+    values, limit, window = start + length + more, length + more, Window(start, start + length)
+    found = add_context(window, context, values, limit)
+    assert 0 <= found.start <= window.start <= window.end <= found.end <= values
+    assert found.length <= limit
+    assert max(window.start - found.start, found.end - window.end) <= context

@@ -54,7 +54,14 @@ class Engine:
         if fast or not stored:
             features.load()
         exact = ExactLabeler(
-            classifier, features, job.windows, job.decisions, notifier.warn_once, fill=job.compute.fill, explain=explain
+            classifier,
+            features,
+            job.windows,
+            job.decisions,
+            notifier.warn_once,
+            fill=job.compute.fill,
+            context_ms=job.compute.context_ms,
+            explain=explain,
         )
         if not fast:
             return exact

@@ -24,6 +24,7 @@ from block.settings import EXACT, PAD, REPEAT, SOUND, DecisionSettings, Fill, Wi
 from block.windows import (
     Layout,
     PreparedRecording,
+    add_context,
     divide_stretches,
     lay_out_stretches,
     lay_out_windows_ms,
@@ -41,8 +42,9 @@ class ExactLabeler:
     """Label recordings with one classifier and one set of settings.
 
     `prepare` may run in several threads, and `label` in `batches_at_once`. `warn` receives warnings for the user.
-    `fill` says how to fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. With
-    `explain`, labels come with evidence.
+    `fill` says how to fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. The model
+    hears up to `context_ms` on both sides of a window that is shorter than its input. With `explain`, labels come with
+    evidence.
     """
 
     classifier: Classifier
@@ -51,6 +53,7 @@ class ExactLabeler:
     decisions: DecisionSettings
     warn: Callable[[str], None]
     fill: Fill = field(default=PAD, kw_only=True)
+    context_ms: int = field(default=0, kw_only=True)
     explain: bool = field(default=False, kw_only=True)
 
     _starting: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
@@ -91,6 +94,7 @@ class ExactLabeler:
             raise ValueError(f"the waveform is at {float(rate_hz):g} Hz; the model expects {front_end.rate_hz} Hz")
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
         layout = self._lay_out(recording)
+        context = self.context_ms * front_end.rate_hz // 1000
         chunks: list[Window] = []
         counts: list[int] = []
         levels: list[float] = []
@@ -106,7 +110,10 @@ class ExactLabeler:
                 counts.append(0)
                 continue
             parts = list(split_into_chunks(span.length, front_end.limit_values))
-            chunks += [Window(span.start + part.start, span.start + part.end) for part in parts]
+            if len(parts) == 1:
+                chunks.append(add_context(span, context, len(waveform), front_end.limit_values))
+            else:
+                chunks += [Window(span.start + part.start, span.start + part.end) for part in parts]
             counts.append(len(parts))
         return PreparedRecording(
             recording.id, recording.name, recording.seconds, recording.value_rate_hz,
