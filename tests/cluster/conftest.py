@@ -73,6 +73,13 @@ class Machines:
             self.add()
 
 
+@pytest.fixture(autouse=True)
+def collect() -> Iterator[None]:
+    """Collect what Ray leaves behind after each test, so that none is blamed for what another left."""
+    with ignore_unclosed():
+        yield
+
+
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     pytest.importorskip("ray")
