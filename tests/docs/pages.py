@@ -13,8 +13,6 @@ PAGES = (
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 )
-# Pages that are written elsewhere and may not be here yet.
-PENDING = {"boundaries.md", "evaluation.md", "gpu.md"}
 FENCE = re.compile(r"^( *)```(.*)$")
 LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$")

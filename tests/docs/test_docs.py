@@ -17,7 +17,7 @@ from block.commands.options import CommandParser, parse
 from block.settings import SettingsError
 from tests.conftest import ROOT
 from tests.docs.options import PAGE, render
-from tests.docs.pages import PAGES, PENDING, list_anchors, list_blocks, list_links, read_page
+from tests.docs.pages import PAGES, list_anchors, list_blocks, list_links, read_page
 from tests.docs.parsers import TRANSFORM, list_subparsers, read_parsers
 
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -122,9 +122,7 @@ def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page: Path) ->
             assert parts.netloc, link
             continue
         target = (page.parent / parts.path).resolve() if parts.path else page
-        if (not target.exists() and target.name not in PENDING) or (
-            target.exists() and parts.fragment and parts.fragment not in list_anchors(read_page(target))
-        ):
+        if not target.exists() or (parts.fragment and parts.fragment not in list_anchors(read_page(target))):
             broken.append(link)
     assert broken == []
 
