@@ -334,11 +334,12 @@ def test_accepting_over_hand_made_labels_is_announced_and_removes_their_mark(pag
     assert "labeled_by" not in pages.project.sample(sample_id).metadata
 
 
-def test_accepting_what_only_fills_gaps_is_not_announced_as_overwriting(pages: Pages) -> None:
+@pytest.mark.parametrize("middle", ["dog", "speech"])
+def test_accepting_what_only_fills_gaps_is_not_announced_as_overwriting(pages: Pages, middle: str) -> None:
     sample_id = pages.add()
     mine = (*labels((0, 9999, "speech"), (10000, 19999, "other")), *labels((20000, COUNT - 1, "music")))
     assert pages.save(sample_id, 0, as_json(mine)).ok
-    filled = labels((0, 9999, "speech"), (10000, 19999, "dog"), (20000, COUNT - 1, "music"))
+    filled = labels((0, 9999, "speech"), (10000, 19999, middle), (20000, COUNT - 1, "music"))
     propose(pages, sample_id, 1, ProposedChanges(structured_labels=filled))
     text = pages.page(f"/recordings/{sample_id}")
     assert "Accepting keeps your hand-made labels and fills the gaps" in text
