@@ -70,7 +70,8 @@ def cut(name: str, waveform: Waveform) -> Stretches:
 def make_steady() -> dict[str, Waveform]:
     """Return silence and noise, 30 s each, by name."""
     noise = np.random.default_rng(0).normal(0, 0.1, STEADY_S * RATE_HZ).astype(np.float32)
-    return {"silence": np.zeros_like(noise), "white noise, -20 dBFS": noise, "white noise, -60 dBFS": noise * np.float32(0.01)}
+    quiet = noise * np.float32(0.01)
+    return {"silence": np.zeros_like(noise), "white noise, -20 dBFS": noise, "white noise, -60 dBFS": quiet}
 
 
 def make_changing() -> Waveform:
