@@ -25,6 +25,7 @@ FILL_GAPS: ExistingLabels = "fill-gaps"
 KEEP: ExistingLabels = "keep"
 EXISTING_LABELS: tuple[ExistingLabels, ...] = (REPLACE, FILL_GAPS, KEEP)
 DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
+MAX_CONTEXT_MS = 10_000  # about what the model can hear
 MAX_MEDIAN_MS = 60_000  # the time to filter a recording grows with it
 MAX_BATCH_SIZE = 4096  # about 2 GB for the input alone
 
@@ -100,7 +101,8 @@ class ComputeSettings:
     """Where and how the model runs. `device` is auto, cpu, cuda or cuda:N.
 
     `batch_size` is the most windows in one forward pass; 0 leaves that to the device, as `Classifier.capacity` says.
-    `fill` says how to fill the model's input after a shorter window: with zeros, or by repeating the window.
+    `fill` says how to fill the model's input after a shorter window: with zeros, or by repeating the window. The model
+    hears up to `context_ms` of what surrounds a window, on both sides, as part of it.
     """
 
     device: str = "auto"
@@ -108,6 +110,7 @@ class ComputeSettings:
     batch_size: int = 0
     mode: str = "exact"
     fill: Fill = PAD
+    context_ms: int = 0
 
     def __post_init__(self) -> None:
         if not DEVICE.fullmatch(self.device):
@@ -116,6 +119,13 @@ class ComputeSettings:
             raise SettingsError(f"--batch-size is {self.batch_size}; expected 0 (automatic) to {MAX_BATCH_SIZE}")
         if self.fill not in FILLS:
             raise SettingsError(f"--fill is {self.fill!r}; expected {' or '.join(FILLS)}")
+        if not 0 <= self.context_ms <= MAX_CONTEXT_MS:
+            raise SettingsError(f"--context-ms is {self.context_ms}; expected 0 (off) to {MAX_CONTEXT_MS}")
+
+    @property
+    def filling(self) -> str:
+        """What the model's input has besides the window, as text: `fill`, and the context if there is any."""
+        return f"{self.fill}, {self.context_ms} ms of context" if self.context_ms else self.fill
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,15 @@ def slice_at_model_rate(window: Window, ratio: Fraction, positions: int, least: 
     return Window(start, start + length)
 
 
+def add_context(window: Window, context: int, values: int, limit: int) -> Window:
+    """Return `window`, of at most `limit` values, with up to `context` of the values before it, and as many after it.
+
+    The result has at most `limit` values, and ends where the recording, of `values` values, does.
+    """
+    context = min(context, (limit - window.length) // 2)
+    return Window(max(0, window.start - context), min(values, window.end + context))
+
+
 def split_into_chunks(length: int, limit: int) -> Iterator[Window]:
     """Yield the fewest spans of at most `limit` values that tile `[0, length)`; their lengths differ by at most one."""
     count = -(-length // limit)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from block.recording import RecordingError, Window
 from block.windows import (
     Layout,
+    add_context,
     lay_out_windows,
     lay_out_windows_ms,
     round_half_up,
@@ -130,3 +131,20 @@ def test_slices_at_the_model_rate_keep_one_length_and_end_in_the_waveform() -> N
 
 def test_a_window_beyond_the_end_of_a_slightly_short_waveform_is_moved_back_into_it() -> None:
     assert slice_at_model_rate(Window(84, 100), Fraction(1), 95) == Window(79, 95)
+
+
+def test_context_is_the_same_on_both_sides_within_the_recording_and_the_limit() -> None:
+    assert add_context(Window(100, 200), 0, 1000, 500) == Window(100, 200)
+    assert add_context(Window(100, 200), 50, 1000, 500) == Window(50, 250)
+    assert add_context(Window(10, 110), 50, 130, 500) == Window(0, 130)  # the recording ends on both sides
+    assert add_context(Window(300, 400), 250, 1000, 301) == Window(200, 500)  # 100 on each side fit
+    assert add_context(Window(0, 500), 50, 1000, 500) == Window(0, 500)
+
+
+@given(st.integers(0, 100), st.integers(1, 50), st.integers(0, 200), st.integers(0, 60))
+def test_context_never_exceeds_the_limit_or_the_recording(start: int, length: int, context: int, more: int) -> None:
+    values, limit, window = start + length + more, length + more, Window(start, start + length)
+    found = add_context(window, context, values, limit)
+    assert 0 <= found.start <= window.start <= window.end <= found.end <= values
+    assert found.length <= limit
+    assert max(window.start - found.start, found.end - window.end) <= context

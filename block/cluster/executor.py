@@ -147,7 +147,7 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     if dtype == "auto":
         dtype = "float32" if device == CPU else _ask_dtype(settings.cpus, gpus)
     job = replace(job, compute=replace(job.compute, device=device, dtype=dtype))
-    key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, dtype)
+    key = Key.from_checkpoint(checkpoint, job.windows, job.compute.filling, job.compute.mode, dtype)
     where = "started here" if cluster.is_own else f"at {cluster.address}"
     most = "as many as fit" if settings.max_workers is None else str(settings.max_workers)
     each = count(settings.cpus, "CPU") + (f" and {gpus:g} GPU{'s' * (gpus > 1)}" if device == CUDA else "")

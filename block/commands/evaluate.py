@@ -235,7 +235,7 @@ def _describe_settings(
         *annotated,
         ("model", f"{job.checkpoint.name}, sha256 {job.checkpoint.sha256()[:12]}"),
         ("labels of interest", f"{format_labels(decisions.labels)}; all else: {decisions.other_label}"),
-        ("scores", f"{decisions.score_function}, {compute.mode} mode, {scores.dtype}, fill: {compute.fill}"),
+        ("scores", f"{decisions.score_function}, {compute.mode} mode, {scores.dtype}, fill: {compute.filling}"),
         ("windows", windows),
         ("block", __version__),
     )

@@ -22,8 +22,8 @@ from block.settings import SettingsError
 OUT = "build/evaluation"
 # The settings that --compare accepts; with any other, more than the labels would differ.
 COMPARABLE = (
-    "model", "score-function", "fill", "mode", "dtype", "win-size-ms", "win-stride-ms", "min-confidence", "hysteresis",
-    "median-ms", "min-segment-ms", "min-event-ms", "min-gap-ms",
+    "model", "score-function", "fill", "context-ms", "mode", "dtype", "win-size-ms", "win-stride-ms", "min-confidence",
+    "hysteresis", "median-ms", "min-segment-ms", "min-event-ms", "min-gap-ms",
 )  # fmt: skip
 WINDOW_MS = 2000  # the default of the AI Action, for strong labels and for comparisons without annotations
 

@@ -81,7 +81,7 @@ class FolderJob:
     def run(self, executor: Executor) -> int:
         """Compute missing scores and write the label files. Return the exit code."""
         job, out, manifest, checkpoint = self.job, self.out, self.manifest, self.job.checkpoint
-        key = Key.from_checkpoint(checkpoint, job.windows, job.compute.fill, job.compute.mode, executor.dtype_name)
+        key = Key.from_checkpoint(checkpoint, job.windows, job.compute.filling, job.compute.mode, executor.dtype_name)
         keep = not self.options.no_score_store
         options = collect_run_options(self.options)
         old = output_folder.find_old_options(out, key)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from block.cluster.settings import ANY_CLUSTER
+from block.commands.preview_job import read_preview_job
 from block.commands.unknown_options import drop_unknown
 from block.commands.writable_file import check_writable
 from block.formatting import print_warning
@@ -78,15 +79,6 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
-def _preview_job(text: str) -> int:
-    # If an empty value were ignored, as for other options, a preview would write real labels.
-    if not text.strip().isdecimal():
-        raise argparse.ArgumentTypeError(
-            f"got {text!r}, expected the number of a preview job; for no preview, omit the option"
-        )
-    return int(text)
-
-
 class _Unset:
     """Marks an option that was given an empty value."""
 
@@ -144,6 +136,9 @@ OPTIONS = (
     Option("fill", "select", PAD,
            "how to fill the model's 10.24 s if a window is shorter; pad: silence; repeat: copies of the window",
            _one_of(FILLS), "|".join(FILLS)),
+    Option("context-ms", "int", 0,
+           "let the model hear this much before and after each window, too; can help with windows of about 1 s where "
+           "sounds last for seconds, but hurts where short ones alternate; 0: off", _whole_number, "MS"),
     Option("mode", "select", EXACT,
            "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
            _one_of(MODES), "|".join(MODES)),
@@ -155,8 +150,8 @@ OPTIONS = (
            "time budget: warn early if the run will take longer, but don't stop it (default: off)", _hours, "HOURS"),
     Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
            required=True),
-    Option("propose-actions", "int", None, "propose labels in this preview job instead of writing them", _preview_job,
-           "JOB"),
+    Option("propose-actions", "int", None, "propose labels in this preview job instead of writing them",
+           read_preview_job, "JOB"),
     Option("device", "string", "auto", "where to run the model: auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA", _one_of(DTYPES), "|".join(DTYPES)),
     Option("batch-size", "int", 0,
@@ -262,7 +257,9 @@ def fill_in(parsed: argparse.Namespace, options: Sequence[Option]) -> None:
 def read_job(options: argparse.Namespace) -> Job:
     """Return the job that parsed options describe. Raise SettingsError, LabelError or CheckpointError."""
     windows = WindowSettings(options.win_size_ms, options.win_stride_ms)
-    compute = ComputeSettings(options.device, options.dtype, options.batch_size, options.mode, options.fill)
+    compute = ComputeSettings(
+        options.device, options.dtype, options.batch_size, options.mode, options.fill, options.context_ms
+    )
     audit = AuditSettings(options.min_agreement, options.audit_seed)
     checkpoint = find_checkpoint(options.model)
     return Job(checkpoint, windows, read_decisions(options, checkpoint.class_names), compute, audit)

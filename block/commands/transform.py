@@ -121,7 +121,7 @@ def open_run(action: Action, client: StudioClient, project_id: int, executor: Ex
     fills_gaps = options.existing_labels == FILL_GAPS
     job_id = compute_fingerprint(job, executor.digest, executor.dtype_name, fills_gaps=fills_gaps)
     description = build_metadata(
-        job.decisions, job.windows, job.compute.fill, checkpoint.name, executor.digest, executor.dtype_name
+        job.decisions, job.windows, job.compute.filling, checkpoint.name, executor.digest, executor.dtype_name
     )
     policy = LabelPolicy(
         job_id, job.decisions.other_label, options.existing_labels, options.overwrite_hand_labels,

@@ -50,7 +50,7 @@ class Engine:
         """Open the score store in `folder` for this job. Raise SettingsError if it can't be written."""
         job = self.job
         key = Key.from_checkpoint(
-            job.checkpoint, job.windows, job.compute.fill, job.compute.mode, self.device.dtype_name
+            job.checkpoint, job.windows, job.compute.filling, job.compute.mode, self.device.dtype_name
         )
         return ScoreStore(folder, key, job.checkpoint.class_names, lambda text: progress.say(f"warning: {text}"))
 
@@ -70,7 +70,14 @@ class Engine:
         if fast or not stored:
             features.load()
         exact = ExactLabeler(
-            classifier, features, job.windows, job.decisions, notifier.warn_once, fill=job.compute.fill, explain=explain
+            classifier,
+            features,
+            job.windows,
+            job.decisions,
+            notifier.warn_once,
+            fill=job.compute.fill,
+            context_ms=job.compute.context_ms,
+            explain=explain,
         )
         if not fast:
             return exact

@@ -48,7 +48,8 @@ def print_job(job: Job, sha256: str) -> None:
     _warn_of_other_weights(checkpoint, sha256)
     print(f"checkpoint: {checkpoint.name}, {len(checkpoint.class_names)} classes, sha256 {sha256[:12]}")
     fill = "" if job.compute.fill == PAD else f", filled by {job.compute.fill}"
-    print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{fill}", flush=True)
+    context = f", with {job.compute.context_ms} ms of context" if job.compute.context_ms else ""
+    print(f"labels: {format_decisions(job.decisions)}; windows: {job.windows}{context}{fill}", flush=True)
 
 
 def suggest_speedups(job: Job, device: str) -> list[str]:
@@ -87,7 +88,7 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool =
             if name != "labels" and (name not in ADDED or value != ADDED[name])
         },
         "windows": str(job.windows),
-        "fill": compute.fill,
+        "fill": compute.filling,
         "mode": [compute.mode, *([vars(job.audit)] if compute.mode == FAST else [])],
         "weights": sha256,
         "dtype": dtype,

@@ -19,7 +19,7 @@ from block.model.features import Features, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
 from block.settings import EXACT, PAD, REPEAT, DecisionSettings, Fill, WindowSettings
-from block.windows import PreparedRecording, lay_out_windows_ms, slice_at_model_rate, split_into_chunks
+from block.windows import PreparedRecording, add_context, lay_out_windows_ms, slice_at_model_rate, split_into_chunks
 
 SQUARED_VALUES = 1 << 20
 
@@ -29,8 +29,9 @@ class ExactLabeler:
     """Label recordings with one classifier and one set of settings.
 
     `prepare` may run in several threads; `label` may not. `warn` receives warnings for the user. `fill` says how to
-    fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. With `explain`, labels come
-    with evidence.
+    fill the model's input after a shorter chunk: with zeros, or by repeating the chunk. The model
+    hears up to `context_ms` on both sides of a window that is shorter than its input. With `explain`, labels come with
+    evidence.
     """
 
     classifier: Classifier
@@ -39,6 +40,7 @@ class ExactLabeler:
     decisions: DecisionSettings
     warn: Callable[[str], None]
     fill: Fill = field(default=PAD, kw_only=True)
+    context_ms: int = field(default=0, kw_only=True)
     explain: bool = field(default=False, kw_only=True)
 
     mode: ClassVar[str] = EXACT
@@ -74,6 +76,7 @@ class ExactLabeler:
         if abs(rate_hz / front_end.rate_hz - 1) > RATIO_TOLERANCE:
             raise ValueError(f"the waveform is at {float(rate_hz):g} Hz; the model expects {front_end.rate_hz} Hz")
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
+        context = self.context_ms * front_end.rate_hz // 1000
         chunks: list[Window] = []
         counts: list[int] = []
         levels: list[float] = []
@@ -89,7 +92,10 @@ class ExactLabeler:
                 counts.append(0)
                 continue
             parts = list(split_into_chunks(span.length, front_end.limit_values))
-            chunks += [Window(span.start + part.start, span.start + part.end) for part in parts]
+            if len(parts) == 1:
+                chunks.append(add_context(span, context, len(waveform), front_end.limit_values))
+            else:
+                chunks += [Window(span.start + part.start, span.start + part.end) for part in parts]
             counts.append(len(parts))
         return PreparedRecording(
             recording.id, recording.name, recording.seconds, recording.value_rate_hz,

@@ -29,11 +29,12 @@ ADDED = {"config": "", "scores": FIRST_SCORES_VERSION, "placement": GRID}
 class Key:
     """What a recording's logits depend on.
 
-    `checkpoint` is the SHA-256 of the weights in hexadecimal, `fill` is pad or repeat, `mode` is exact or fast, `dtype`
-    is that of the weights on the device, such as float32. `front_end` and `config` are JSON of what differs from the
-    default front end and from the usual config.json; empty if nothing does. `scores` is the scores version, which
-    stands for the block's own arithmetic. `placement` is where windows lie: grid means every stride. Windows that don't
-    lie on a grid get another name, so their scores don't mix with those of a grid.
+    `checkpoint` is the SHA-256 of the weights in hexadecimal, `mode` is exact or fast, `dtype` is that of the weights
+    on the device, such as float32. `fill` is pad or repeat, and the context if windows have any. `front_end` and
+    `config` are JSON of what differs from the default front end and from the usual config.json; empty if nothing does.
+    `scores` is the scores version, which stands for the block's own arithmetic. `placement` is where windows lie: grid
+    means every stride. Windows that don't lie on a grid get another name, so their scores don't mix with those of a
+    grid.
 
     Block 0.1.0 recorded neither `config` nor `scores`. Its scores count as computed with the usual config.json, because
     all published checkpoints have that; with any other config.json, they aren't used.

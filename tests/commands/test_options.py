@@ -193,6 +193,8 @@ def test_a_negative_level_is_read_as_a_value_not_an_option() -> None:
         (lambda: DecisionSettings((), hysteresis=0.0), "--hysteresis is 0; expected more than 0, and at most 1"),
         (lambda: DecisionSettings((), hysteresis=1.1), "--hysteresis is 1.1"),
         (lambda: DecisionSettings((), median_ms=60_001), "--median-ms is 60001"),
+        (lambda: ComputeSettings(context_ms=-1), "--context-ms is -1; expected 0"),
+        (lambda: ComputeSettings(context_ms=10_001), "--context-ms is 10001"),
         (lambda: DecisionSettings((), silence_dbfs=3.0), "--silence-dbfs is 3"),
         (lambda: ComputeSettings("gpu"), "--device is 'gpu'; expected auto, cpu, cuda or cuda:N"),
         (lambda: ComputeSettings("cuda:x"), "--device is 'cuda:x'"),

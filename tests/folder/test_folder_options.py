@@ -42,7 +42,8 @@ def test_wrong_options_are_refused(arguments: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--win-size-ms", "--win-stride-ms", "--model", "--fill", "--mode", "--dtype", "--device", "--out"]
+    "option",
+    ["--win-size-ms", "--win-stride-ms", "--model", "--fill", "--context-ms", "--mode", "--dtype", "--device", "--out"],
 )
 def test_relabel_names_and_refuses_options_that_scores_depend_on(option: str) -> None:
     for arguments in (["OUT", option, "1"], ["OUT", f"{option}=1"]):

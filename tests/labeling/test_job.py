@@ -10,6 +10,7 @@ from block.commands.options import parse, read_job
 from block.labeling.job import Job, build_metadata, compute_fingerprint, print_job, suggest_speedups
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint
+from block.score_store import Key
 from block.settings import AuditSettings, ComputeSettings, DecisionSettings, Fill, WindowSettings
 
 
@@ -97,6 +98,20 @@ def test_settings_that_are_new_are_part_of_the_fingerprint_only_if_they_change_a
     }
     assert len(found) == 5
     assert "f9113bca5f09" in found
+
+
+def test_context_is_part_of_the_fingerprint_the_metadata_and_the_key_of_scores_only_if_there_is_any() -> None:
+    usual = job()
+    with_context = replace(usual, compute=replace(usual.compute, context_ms=500))
+    assert compute_fingerprint(usual, "0" * 64, "float32") != compute_fingerprint(with_context, "0" * 64, "float32")
+    found = []
+    for one in (usual, with_context):
+        filling = one.compute.filling
+        described = build_metadata(one.decisions, one.windows, filling, "m", "0" * 64, "float32")
+        key = Key.from_checkpoint(one.checkpoint, one.windows, filling, "exact", "float32")
+        assert Key.from_json(key.to_json()) == key
+        found.append((described["ast_fill"], key.fill))
+    assert found == [("pad", "pad"), ("pad, 500 ms of context",) * 2]
 
 
 def test_filling_gaps_is_part_of_the_fingerprint() -> None:

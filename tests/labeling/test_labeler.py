@@ -160,6 +160,31 @@ def test_repeated_windows_are_labeled_as_the_pipeline_labels_tiled_slices(
     assert told(label(labeler, sound)[0]) == expected
 
 
+def test_a_window_with_context_is_scored_as_all_that_the_model_hears_and_labels_itself(
+    make_labeler: MakeLabeler,
+) -> None:
+    sound = recording(6.3)
+    plain = make_labeler(windows=WindowSettings(1000, 1000), silence_dbfs=-60)
+    labeler = replace(plain, context_ms=500)
+    prepared, usual = labeler.prepare(sound), plain.prepare(sound)
+    assert prepared.layout == usual.layout
+    assert (prepared.levels_dbfs == usual.levels_dbfs).all()  # those of windows alone
+    assert [(chunk.start, chunk.end) for chunk in prepared.chunks] == [
+        (0, 24_000), *((16_000 * at - 8000, 16_000 * at + 24_000) for at in range(1, 5)), (72_000, 100_800),
+        (76_800, 100_800),
+    ]  # fmt: skip
+    # The windows from 1 s to 4 s are scored as those of 2 s that begin half a second earlier.
+    wide = make_labeler(windows=WindowSettings(2000, 500)).prepare(sound)
+    found, expected = compute_logits(plain, [prepared])[1:4], compute_logits(plain, [wide])[[1, 3, 5]]
+    assert apply_score_function(found, "softmax") == pytest.approx(apply_score_function(expected, "softmax"), abs=1e-5)
+
+
+def test_context_has_no_part_in_windows_that_fill_the_model(make_labeler: MakeLabeler) -> None:
+    labeler = replace(make_labeler(windows=WindowSettings(0, 0)), context_ms=10_000)
+    for seconds in (12.0, 10.5):
+        assert [chunk.length for chunk in labeler.prepare(recording(seconds)).chunks] == [seconds * 8000] * 2
+
+
 def test_repeating_changes_only_the_scores_of_short_windows(
     make_labeler: MakeLabeler,
 ) -> None:

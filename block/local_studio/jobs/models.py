@@ -23,7 +23,7 @@ from block.model.checkpoint import DEFAULT, EMBEDDED, WEIGHTS, Checkpoint, Check
 from block.model_store.catalog import CATALOG
 from block.model_store.listing import format_bytes, list_checkpoints
 from block.model_store.store import ModelStore
-from block.settings import AuditSettings, DecisionSettings, SettingsError, WindowSettings
+from block.settings import AuditSettings, ComputeSettings, DecisionSettings, SettingsError, WindowSettings
 
 MODEL = "model"  # the parameter that names a checkpoint
 # What `models fetch` needs of the server's environment: the hub, its token, and how to reach it.
@@ -161,6 +161,7 @@ class BlockModels:
         check("min-gap-ms", lambda: DecisionSettings((), merge=merges, min_gap_ms=gap))
         if parameters.get("hysteresis"):
             check("hysteresis", lambda: DecisionSettings((), hysteresis=number("hysteresis")))
+        check("context-ms", lambda: ComputeSettings(context_ms=int(number("context-ms"))))
         check("median-ms", lambda: DecisionSettings((), median_ms=int(number("median-ms"))))
         check("max-hours", lambda: _check_hours(parameters.get("max-hours", ""), number("max-hours")))
         check("silence-dbfs", lambda: DecisionSettings((), silence_dbfs=number("silence-dbfs")))
