@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     decide.check_labels(job.decisions)
     output_folder.check_folders(location, out)
     if not options.no_score_store:
-        need_pyarrow()
+        options.no_score_store = not _can_store(out, is_needed=cluster is not None)
     listing = location.find_recordings(exclude=out)
     check_any_recording(listing, location)
     with output_folder.lock(out):
@@ -183,6 +183,18 @@ class FolderJob:
             store.flush()
         progress.finish(result.summary, None)
         return result
+
+
+def _can_store(out: Path, is_needed: bool) -> bool:
+    """Return False, with a warning, if pyarrow is missing. Raise SettingsError if a store is needed or in `out`."""
+    try:
+        need_pyarrow()
+    except SettingsError as error:
+        if is_needed or (out / output_folder.SCORES).exists():
+            raise
+        print_warning(f"scores aren't stored, so relabel can't be used and an interrupted run starts over: {error}")
+        return False
+    return True
 
 
 def _print_listing(listing: FolderListing, location: Location) -> None:

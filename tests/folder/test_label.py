@@ -252,8 +252,20 @@ def test_without_a_score_store_labels_are_the_same_but_relabel_is_refused(
     assert not (bare / "scores").exists()
     with pytest.raises(SettingsError, match="written with --no-score-store"):
         relabel(bare)
+
+
+def test_without_pyarrow_scores_are_not_stored_but_an_existing_store_is_not_ignored(
+    audio: Path, label: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, bare = audio.parent / "out", audio.parent / "bare"
+    assert label(audio, out, "--batch-size", "1") == 0
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert label(audio, bare, "--batch-size", "1") == 0
+    assert read_label_files(bare) == read_label_files(out)
+    assert not (bare / "scores").exists()
+    assert "scores aren't stored, so relabel can't be used" in (captured := capsys.readouterr()).out + captured.err
     with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt"):
-        label(audio, audio.parent / "third")
+        label(audio, out)
 
 
 def test_wrong_folders_are_refused_and_nothing_is_written(audio: Path, label: Command) -> None:
