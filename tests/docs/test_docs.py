@@ -154,7 +154,7 @@ def test_every_option_named_in_a_page_exists(page: Path, parsers: dict[str, argp
 # Options of other programs, or of modules that aren't commands of the block.
 OTHER_OPTIONS = {
     "--info-file", "--no-deps", "--num-cpus", "--runtime-env-json", "--core-hour", "--gpu-hour", "--measure", "--set",
-    "--gpus", "--env", "--network", "--user", "--quick", "--docs", "--only",
+    "--gpus", "--env", "--ambience", "--network", "--user", "--quick", "--docs", "--only",
 }  # fmt: skip
 
 
