@@ -1,8 +1,8 @@
 """Make scenes with known events, to measure where labels begin and end.
 
-    python -m bench.scenes CLIPS OUT [--folds 1,2,3] [--ambience FILE …]
+    python -m bench.scenes TABLE OUT [--folds 1,2,3] [--ambience FILE …]
 
-CLIPS has the clips of ESC-10 and `esc10.csv` (file, fold, label) beside or above it. A scene is 30 s long. Events are
+TABLE is a CSV file with the columns file, fold and label; files are relative to it. A scene is 30 s long. Events are
 stretches of clips, 1 to 5 s long, with gaps of 0.3 to 3 s. Every other scene lies over real ambience, 15 dB below its
 events. The same seed makes the same scenes. OUT gets WAV files at 16 kHz and `annotations.csv` with the events.
 """

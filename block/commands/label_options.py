@@ -51,8 +51,8 @@ FORMATS_OPTION = Option(
     "formats",
     "string",
     None,
-    f"label files to write, separated by commas: {', '.join(ALL_FORMATS)}; clips: each segment as a WAV of its own, in "
-    f"a folder for each label (default: all but {CLIPS})",
+    f"label files to write, separated by commas: {', '.join(ALL_FORMATS)}; clips: a WAV for each "
+    f"segment, in a folder for each label (default: all but {CLIPS})",
     _formats,
     "NAMES",
 )
@@ -60,7 +60,7 @@ CLIP_PAD_OPTION = Option(
     "clip-pad-ms",
     "int",
     0,
-    "begin clips so much earlier and end them so much later than their segments",
+    "add this much of the recording before and after each clip",
     _clip_pad,
     "MS",
 )

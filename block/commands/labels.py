@@ -20,8 +20,8 @@ def main(argv: Sequence[str]) -> int:
         prog=f"{name_program()} labels", allow_abbrev=False,
         description="Print the class names of a checkpoint, one per line, or search them.",
     )  # fmt: skip
-    parser.add_argument("words", nargs="*", metavar="WORD", help="print only the classes that all words find, each "
-                        "below its groups, for example: dog, or car horn")  # fmt: skip
+    parser.add_argument("words", nargs="*", metavar="WORD", help="print only the classes that match all words, with "
+                        "the groups above them, for example: dog, or car horn")  # fmt: skip
     parser.add_argument("--model", default=DEFAULT, metavar="NAME|DIR",
                         help="checkpoint: a name in models/ or a folder (default: %(default)s)")  # fmt: skip
     parser.add_argument("--tree", action="store_true", help="print AudioSet's hierarchy, two spaces per level; "

@@ -1,4 +1,4 @@
-"""Clips for training: each segment as a WAV of its own, in a folder for each label.
+"""Clips for training: a WAV for each segment, in a folder for each label.
 
 `clips/Dog/yard__noon.wav_12.400-14.000.wav` is the segment from 12.4 s to 14 s of the recording `yard/noon.wav`, with
 the label Dog. Clips have the rate and the channels of their recording, and its values if it is uncompressed. The other

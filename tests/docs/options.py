@@ -16,7 +16,7 @@ REQUIRED = " (required)"
 INTRODUCTION = """# Options
 
 `make docs` writes this page from the parsers of the commands; `--help` prints the same. The AI Action's form in Edge
-Impulse, `parameters.json`, has the same names and defaults.
+Impulse, `parameters.json`, has the options that are about labels, with the same names and defaults.
 
 The AI Action ignores options that it doesn't know, with a warning, because Edge Impulse may add some, but it refuses
 those that look like a typo. All other commands refuse unknown options. Options can't be abbreviated, and an empty value
