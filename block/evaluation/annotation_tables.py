@@ -57,7 +57,11 @@ def read_annotations(path: Path, names: Collection[str], warn: Callable[[str], N
         rows = _read_table(path, path.name, recordings)
         return read_csv(path, names) if rows is None else Annotations(format_path(str(path)), True, _drop_equal(rows))
     found: list[Annotation] = []
-    paths = [one for one in sorted(path.rglob("*")) if one.suffix.lower() in ENDINGS and one.name[:1] != "."]
+    paths = [
+        one
+        for one in sorted(path.rglob("*"))
+        if one.suffix.lower() in ENDINGS and one.name[:1] != "." and one.is_file()
+    ]
     for one in paths:
         name = one.relative_to(path).as_posix()
         rows = _read_table(one, name, recordings)

@@ -31,7 +31,7 @@ from block.formatting import count, list_first, make_printable
 from block.recording import RecordingError
 from block.runtime.atomic_file import temporary_path, write_atomic
 from block.runtime.hashing import compute_sha256
-from block.runtime.regular_file import read_text
+from block.runtime.regular_file import MAX_FILE_BYTES, read_text
 
 FOLDER, LIST = "clips", ".written.json"
 
@@ -250,7 +250,7 @@ def _read_list(path: Path) -> dict[str, ClipEntry]:
     try:
         return {
             name: ClipEntry(str(origin), int(size))
-            for name, (origin, size) in dict(json.loads(read_text(path))).items()
+            for name, (origin, size) in dict(json.loads(read_text(path, MAX_FILE_BYTES))).items()
             if is_inside(name)
         }
     except (FileNotFoundError, ValueError, TypeError, RecursionError):

@@ -170,7 +170,7 @@ class Progress:
         if is_first and others > 0:
             self.say(f"first batch: {count(batch.windows, 'window')} in {now - self._started:.1f} s, with startup")
         left_s = self._estimate_left(now)
-        if not left_s:
+        if not left_s or others <= 0:
             return
         end = now + left_s
         if self._is_estimate_off(now, end):

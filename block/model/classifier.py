@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -69,6 +70,8 @@ class Classifier:
         front_end = checkpoint.front_end
         self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
         self._merged_tokens: dict[tuple[int, int], Tokens] = {}
+        self._loading = threading.Lock()
+        self._loaded: dict[str, Forward] | None = None
         if not for_store:
             _ = self.capacity
 
@@ -105,8 +108,15 @@ class Classifier:
         fitting = self._windows_in_memory(forward)
         return fitting if kind == "cuda" else min(fitting, CPU_PASS_WINDOWS)
 
-    @cached_property
+    @property
     def _forwards(self) -> dict[str, Forward]:
+        # Batches may overlap, and the first two must not load the model twice.
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    def _load(self) -> dict[str, Forward]:
         device = self.device
         # No reduced-precision products inside float32.
         torch.backends.cuda.matmul.allow_tf32 = False

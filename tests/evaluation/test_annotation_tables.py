@@ -118,6 +118,10 @@ def test_files_without_tables_are_ignored_with_a_warning(read) -> None:  # type:
         read({"empty/x.md": ""}, "empty")
 
 
+def test_a_folder_named_like_a_table_is_searched_and_not_read(read) -> None:  # type: ignore[no-untyped-def]
+    assert rows(read({"night.txt/a.txt": "1\t2\tDog\n"})) == [("a.wav", "Dog", 1.0, 2.0)]
+
+
 def test_the_blocks_own_csv_is_read_as_before_whatever_its_other_columns(read) -> None:  # type: ignore[no-untyped-def]
     clips = read({"own.csv": "file,label,start,end\na.wav,Dog,1,2\n"}, "own.csv")
     assert not clips.is_strong

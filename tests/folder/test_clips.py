@@ -87,6 +87,15 @@ def test_clips_are_the_recording_in_pieces(out: Path, subtype: str, channels: in
     assert (np.concatenate(pieces) == whole).all()
 
 
+def test_the_list_of_very_many_clips_is_read(out: Path) -> None:
+    file = write_sound(out.parent / "audio")
+    cut(out, [file])
+    path = out / FOLDER / LIST
+    path.write_text(path.read_text() + " " * (64 << 20))  # as long as that of 300,000 clips
+    report = cut(out, [file])
+    assert (report.written, report.kept, report.problems) == (0, 4, {})
+
+
 def test_a_clip_of_16_bits_can_be_read_without_any_library(out: Path) -> None:
     cut(out, [write_sound(out.parent / "audio")])
     with wave.open(str(out / FOLDER / "other" / "yard__one.wav_0.087-0.125.wav")) as read:

@@ -125,6 +125,17 @@ def test_a_run_of_one_batch_says_nothing_about_the_time_left() -> None:
     assert stream.getvalue() == ""
 
 
+def test_a_run_whose_last_batch_is_its_second_says_nothing_about_the_time_left() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(6, stream=stream, clock=clock)
+    # The sizes of three files aren't known, and a mean of thirds leaves a rest when it is subtracted.
+    progress.expect_sizes({1: 1, 2: 1, 3: 2})
+    for ids in ((1, 2, 4), (3, 5, 6)):
+        clock.now += 10
+        progress.report_batch(Batch(ids, 3, 30.0), 0.0)
+    assert "left" not in stream.getvalue()
+
+
 def test_an_estimate_is_revised_when_the_pace_changes_and_not_at_every_batch() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(1000, False, stream, clock)

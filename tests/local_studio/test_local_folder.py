@@ -16,6 +16,7 @@ from block.local_studio.data import folder
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel, fit_labels
 from block.local_studio.data.store import ProjectError
+from block.local_studio.data.verdicts import REJECTED_WHOLE, VerdictStore
 from tests.local_studio.conftest import add_recording, audio_file_of
 
 MakeWav = Callable[..., bytes]
@@ -202,6 +203,22 @@ def test_labels_that_no_longer_fit_a_changed_file_are_dropped_and_counted(projec
     assert project.sample(sample_id).values_count == 20
     assert project.sample(sample_id).structured_labels is None
     assert project.scan().changed == 0
+
+
+def test_what_was_decided_about_a_file_is_not_undone_once_it_has_another_length(
+    project: LocalProject, audio_bytes: MakeWav
+):
+    path = put(project.root, "a.wav", audio_bytes(10))
+    (sample_id,) = ids(project).values()
+    store, verdicts = project.store, VerdictStore(project.store)
+    store.propose(Proposal(7, sample_id, ProposedChanges(structured_labels=(StructuredLabel(0, 9, "x"),))))
+    verdicts.decide_whole(REJECTED_WHOLE, 7, project.sample(sample_id), lambda: store.reject(7, sample_id))
+    path.write_bytes(audio_bytes(20))
+    project.scan()
+    assert verdicts.find_newest(sample_id) == (0, 0)
+    assert verdicts.undo() == []
+    assert store.proposals(7) == []
+    assert len(verdicts.list_history(sample_id, 10)) == 1
 
 
 def test_a_file_that_cannot_be_read_any_more_keeps_its_labels_until_it_can(project: LocalProject, audio_bytes: MakeWav):

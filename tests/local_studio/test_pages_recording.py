@@ -182,12 +182,19 @@ def test_a_detail_that_covers_less_than_half_of_a_segment_is_not_its_reason(page
         {"segments": [1, {}, {"startIndex": "0", "endIndex": 5, "label": "x"}]},
         {"segments": [{"startIndex": 0, "endIndex": COUNT, "label": "x", "score": "high", "runnersUp": 7}]},
         {"segments": [{"startIndex": 0, "endIndex": COUNT, "label": "x", "runnersUp": [["a"], ["b", None]]}]},
+        {
+            "segments": [
+                {"startIndex": 0, "endIndex": COUNT, "label": "x", "margin": 0.1, "windows": "5", "agreeing": 4}
+            ]
+        },
     ],
 )
-def test_malformed_details_do_not_break_the_page(pages: Pages, details: dict[str, object]) -> None:
+def test_malformed_details_do_not_break_the_pages(pages: Pages, details: dict[str, object]) -> None:
     sample_id = pages.add(structured_labels=HALVES)
-    add_details(pages, sample_id, RUN, details)
+    job_id = add_details(pages, sample_id, PREVIEW, details)
+    propose(pages, sample_id, job_id, ProposedChanges(structured_labels=labels((0, COUNT - 1, "x"))))
     assert len(pages.data(sample_id)["current"]) == 2
+    assert pages.get("/review").status_code == 200
 
 
 def test_the_reason_why_the_newest_job_failed_is_shown(pages: Pages) -> None:

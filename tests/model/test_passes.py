@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch.nn import functional
 
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
+from block.model import classifier as classifier_module
 from block.model import forward as forward_module
 from block.model.checkpoint import find_checkpoint
 from block.model.classifier import CPU_PASS_WINDOWS, MERGED, Classifier
@@ -148,3 +151,21 @@ def test_a_recordings_windows_that_fit_share_one_pass(
 def test_on_a_gpu_a_recordings_windows_share_one_pass(checkpoint_folder: Path, passes: list[int], windows: int) -> None:
     label(checkpoint_folder, windows, device="cuda")
     assert per_pass(passes) == [windows]
+
+
+def test_batches_that_overlap_load_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With scores stored, the first batch loads the model, and on a GPU a second one begins meanwhile."""
+    checkpoint, device = find_checkpoint(EMBEDDED), choose_device(ComputeSettings("cpu"))
+    load_model, loaded = classifier_module.load_model, []
+
+    def load_slowly(*given: Any) -> Any:
+        loaded.append(given)
+        time.sleep(0.2)
+        return load_model(*given)
+
+    monkeypatch.setattr(classifier_module, "load_model", load_slowly)
+    classifier = Classifier(checkpoint, device, for_store=True)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: classifier.capacity, range(2)))
+    assert found == [1, 1]
+    assert len(loaded) == 1

@@ -285,6 +285,8 @@ class SampleStore:
         if new["values_count"] == old["values_count"]:
             return False
         self._db.execute("DELETE FROM proposals WHERE sample_id = ?", (old["id"],))
+        # Undoing verdicts would bring back proposals that don't cover exactly its values.
+        self._db.execute("UPDATE verdicts SET batch = 0 WHERE sample_id = ?", (old["id"],))
         if old["structured_labels"] is None:
             return False
         labels: list[StructuredLabel] = []

@@ -21,7 +21,7 @@ from block.local_studio.data.validation import RequestError
 from block.local_studio.data.verdicts import EDITED, LABELED, NO_JOB, Verdict, VerdictStore
 from block.local_studio.web.recording_view import can_draw
 from block.local_studio.web.recordings_list import HAND, NEWEST_DETAILS, STATES, Filter, natural_key
-from block.local_studio.web.segments import BlockLabels, as_number, describe_reason, find_entries
+from block.local_studio.web.segments import BlockLabels, as_count, as_number, describe_reason, find_entries
 from block.local_studio.web.site import WebSite
 
 ORDERS = {
@@ -104,7 +104,7 @@ class ReviewSegment:
             margin = score - max(one["score"] for one in self.why["runnersUp"])
         if margin is None:
             return math.inf
-        windows, agreeing = entry.get("windows"), entry.get("agreeing")
+        windows, agreeing = as_count(entry.get("windows")), as_count(entry.get("agreeing"))
         return margin * (agreeing / windows if windows and agreeing is not None else 1)
 
 

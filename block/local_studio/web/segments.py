@@ -182,8 +182,8 @@ def describe_reason(label: StructuredLabel, entry: Mapping[str, Any], job_id: in
         "margin": as_number(entry.get("margin")),
         "runnersUp": runners_up[:MOST_RUNNERS_UP],
         "loudness": as_number(entry.get("loudnessDbfs")),
-        "windows": _as_count(entry.get("windows")),
-        "agreeing": _as_count(entry.get("agreeing")),
+        "windows": as_count(entry.get("windows")),
+        "agreeing": as_count(entry.get("agreeing")),
     }
 
 
@@ -192,6 +192,11 @@ def as_number(value: object) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None
+
+
+def as_count(value: object) -> int | None:
+    """Return a whole number of 0 or more that a block reported; None if it isn't one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> int:
@@ -208,7 +213,7 @@ def _parse_seconds(text: str, rate_hz: float, values_count: int, where: str) -> 
 def _is_entry(value: object) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("label"), str):
         return False
-    return _as_count(value.get("startIndex")) is not None and _as_count(value.get("endIndex")) is not None
+    return as_count(value.get("startIndex")) is not None and as_count(value.get("endIndex")) is not None
 
 
 def _is_current(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> bool:
@@ -217,7 +222,3 @@ def _is_current(entry: Mapping[str, Any], labels: Sequence[StructuredLabel]) -> 
     if not isinstance(start, int) or not isinstance(end, int):
         return False
     return any(one.start_index <= start and end <= one.end_index and one.label == entry.get("label") for one in labels)
-
-
-def _as_count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
