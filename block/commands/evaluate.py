@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from block import __version__
@@ -44,9 +44,10 @@ from block.runtime.atomic_file import write_atomic
 from block.runtime.cancel import CANCELED
 from block.runtime.imports import describe_install
 from block.score_store.shard import need_pyarrow
-from block.settings import SettingsError
+from block.settings import DecisionSettings, SettingsError
 
 REPORT, JSON = "report.html", "evaluation.json"
+SMOOTHING = ("hysteresis", "median_ms", "min_segment_ms", "min_event_ms", "min_gap_ms")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -250,8 +251,19 @@ def _describe_settings(
         ("labels of interest", f"{format_labels(decisions.labels)}; all else: {decisions.other_label}"),
         ("scores", f"{decisions.score_function}, {compute.mode} mode, {scores.dtype}, fill: {compute.filling}"),
         ("windows", windows),
+        *_describe_smoothing(decisions),
         ("block", __version__),
     )
+
+
+def _describe_smoothing(decisions: DecisionSettings) -> list[tuple[str, str]]:
+    """Return the options that change labels in time, as one row; none if they are all off."""
+    changed = [
+        f"--{one.name.replace('_', '-')} {getattr(decisions, one.name):g}"
+        for one in fields(decisions)
+        if one.name in SMOOTHING and getattr(decisions, one.name) != one.default
+    ]
+    return [("in time", ", ".join(changed))] if changed else []
 
 
 def _add_excerpt(moment: Moment, path: Path) -> Moment:

@@ -190,8 +190,10 @@ def _can_store(out: Path, is_needed: bool) -> bool:
     try:
         need_pyarrow()
     except SettingsError as error:
-        if is_needed or (out / output_folder.SCORES).exists():
+        if is_needed:
             raise
+        if (out / output_folder.SCORES).exists():
+            raise SettingsError(f"{error}; or add --no-score-store") from None
         print_warning(f"scores aren't stored, so relabel can't be used and an interrupted run starts over: {error}")
         return False
     return True

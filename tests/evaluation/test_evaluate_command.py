@@ -131,8 +131,10 @@ def test_files_that_fail_are_listed_and_the_rest_is_evaluated(evaluate, recordin
 def test_strong_labels_get_windows_and_segments(evaluate, tmp_path) -> None:  # type: ignore[no-untyped-def]
     rows = [(f"{label}/{at}.wav", 0.5, 2.0, label) for label in LABELS for at in range(5)]
     path = write_annotations(tmp_path / "a.csv", rows, strong=True)
-    code, found = evaluate("--annotations", path, "--bootstrap", "100", "--segment-s", "0.5")
+    smoothing = ("--hysteresis", "0.5", "--min-gap-ms", "100")
+    code, found = evaluate("--annotations", path, "--bootstrap", "100", "--segment-s", "0.5", *smoothing)
     assert code == 0
+    assert found["settings"]["in time"] == "--hysteresis 0.5, --min-gap-ms 100"
     assert found["settings"]["windows"].startswith("2000 ms every 2000 ms")
     assert found["segment_s"] == 0.5
     assert found["figures"]["micro"]["segments_as_labelled"]["recall"]["value"] is not None

@@ -264,7 +264,7 @@ def test_without_pyarrow_scores_are_not_stored_but_an_existing_store_is_not_igno
     assert read_label_files(bare) == read_label_files(out)
     assert not (bare / "scores").exists()
     assert "scores aren't stored, so relabel can't be used" in (captured := capsys.readouterr()).out + captured.err
-    with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt"):
+    with pytest.raises(SettingsError, match=r"pip install -r locked/folder\.txt; or add --no-score-store$"):
         label(audio, out)
 
 
