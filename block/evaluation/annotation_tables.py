@@ -60,7 +60,7 @@ def read_annotations(path: Path, names: Collection[str], warn: Callable[[str], N
     paths = [
         one
         for one in sorted(path.rglob("*"))
-        if one.suffix.lower() in ENDINGS and one.name[:1] != "." and one.is_file()
+        if one.suffix.lower() in ENDINGS and one.name[:1] != "." and not one.is_dir()
     ]
     for one in paths:
         name = one.relative_to(path).as_posix()
