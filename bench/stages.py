@@ -14,10 +14,10 @@ from typing import Any, TextIO
 import soundfile
 from torch import Tensor
 
+from bench.counter import Counter
 from bench.plan import MODEL_WINDOW_MS, BenchError
 from block import audio
 from block.labeling.audit import BLOCK_WINDOWS
-from block.labeling.interfaces import Batch
 from block.labeling.labeler import ExactLabeler
 from block.labeling.run import Run
 from block.labels import parse_labels
@@ -117,28 +117,6 @@ class JsonLines:
         return labeled
 
     def give_up(self, recording_id: int) -> None:
-        pass
-
-
-class Counter:
-    """A reporter that counts windows and seconds of audio, and keeps the first failure."""
-
-    def __init__(self) -> None:
-        self.windows = 0
-        self.audio_s = 0.0
-        self.failure = ""
-
-    def report_labeled(self, labeled: LabeledRecording) -> None:
-        self.windows += labeled.windows
-        self.audio_s += labeled.seconds
-
-    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
-        self.failure = self.failure or reason
-
-    def report_skipped(self, recording_id: int, reason: str) -> None:
-        self.failure = self.failure or reason
-
-    def report_batch(self, batch: Batch, startup_s: float) -> None:
         pass
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from block import audio
-from block.labeling.interfaces import Batch
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform
 
 DEMO = Path(__file__).resolve().parents[2] / "demo" / "recordings"
@@ -83,24 +82,4 @@ class LabelLines:
         return labeled
 
     def give_up(self, recording_id: int) -> None:
-        pass
-
-
-class Tally:
-    """A run's reporter: counts windows, and keeps the first failure."""
-
-    def __init__(self) -> None:
-        self.windows = 0
-        self.failure = ""
-
-    def report_labeled(self, labeled: LabeledRecording) -> None:
-        self.windows += labeled.windows
-
-    def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
-        self.failure = self.failure or reason
-
-    def report_skipped(self, recording_id: int, reason: str) -> None:
-        self.failure = self.failure or reason
-
-    def report_batch(self, batch: Batch, startup_s: float) -> None:
         pass

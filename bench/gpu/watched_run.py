@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.gpu.recordings import LabelLines, Tally, WavFiles
+from bench.counter import Counter
+from bench.gpu.recordings import LabelLines, WavFiles
 from bench.gpu.subject import Subject
 from block.labeling.labeler import ExactLabeler
 from block.labeling.run import Run
@@ -111,7 +112,7 @@ def run_files(
     subject: Subject, labeler: Any, watched: WatchedClassifier | None, paths: Sequence[Path], recordings: int
 ) -> WatchedRun:
     """Label `recordings` recordings from files, with the block's own run. Raise RuntimeError if one fails."""
-    tally = Tally()
+    tally = Counter()
     rate_hz = subject.embedded.front_end.rate_hz
     with (subject.work / "labels.jsonl").open("w", encoding="utf-8") as file:
         started = time.perf_counter()

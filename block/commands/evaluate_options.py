@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,34 +47,26 @@ def _draws(text: str) -> int:
     return value
 
 
-def _seconds(text: str) -> float:
+def _number(text: str, is_valid: Callable[[float], bool], expected: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0.001 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds, 0.001 or more")
+        value = math.nan
+    if not is_valid(value):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {expected}")
     return value
+
+
+def _seconds(text: str) -> float:
+    return _number(text, lambda value: 0.001 <= value < 1e6, "seconds, 0.001 or more")
 
 
 def _milliseconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected milliseconds, more than 0")
-    return value
+    return _number(text, lambda value: 0 < value < 1e6, "milliseconds, more than 0")
 
 
 def _percent(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a percentage from 0 to 100")
-    return value
+    return _number(text, lambda value: 0 <= value <= 100, "a percentage from 0 to 100")
 
 
 def _goal(text: str) -> Goal:

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from block.folder.project_colors import STATE
 from block.runtime.regular_file import read_text
 
-STATE_FOLDER = ".local-studio"
 FETCH_LOG = "models-fetch.txt"
 IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "details.jsonl", "done.txt"
 
@@ -25,7 +25,7 @@ class JobFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._state = root / STATE_FOLDER
+        self._state = root / STATE
 
     def lock(self) -> int:
         """Take the lock, and return its file descriptor. Raise BlockingIOError if it's taken, or another OSError."""
@@ -40,7 +40,7 @@ class JobFiles:
     def state_path(self, name: str) -> Path:
         """Return the path of a file that isn't of one job, after making its folder. Raise OSError."""
         if not self._state.resolve().is_relative_to(self._root):
-            raise OSError(f"{STATE_FOLDER} is a link out of the project's folder")
+            raise OSError(f"{STATE} is a link out of the project's folder")
         self._state.mkdir(exist_ok=True)
         return self._state / name
 
@@ -49,7 +49,7 @@ class JobFiles:
         self.remove(job_id)  # left by a job with this id in a deleted database
         folder = self.path_of(job_id)
         if not folder.parent.resolve().is_relative_to(self._root):
-            raise OSError(f"{STATE_FOLDER}/jobs is a link out of the project's folder")
+            raise OSError(f"{STATE}/jobs is a link out of the project's folder")
         folder.mkdir(parents=True)
         self.write(job_id, IDS, json.dumps({"ids": list(sample_ids)}))
 
