@@ -16,6 +16,7 @@ WORD = re.compile(r"\w+")
 ENDINGS = ("s", "es", "ing", "ed", "er", "e")
 SHORTEST = 3  # letters of a word without its ending, or with a typo
 SHORTEST_START = 5  # letters of a word without its ending that may begin another word: "crackl" begins crackle
+MOST_TERMS = 10  # words of a text that are compared with all words known
 SYNONYMS = Path(__file__).with_name("audioset_synonyms.csv")
 
 
@@ -59,7 +60,7 @@ def suggest_classes(text: str, guide: Sequence[GuideEntry], count: int = 5) -> l
     vocabulary |= dict.fromkeys(word for word, found in load_synonyms().items() if not names.keys().isdisjoint(found))
     vocabulary |= dict.fromkeys(map(normalize_name, names))
     near: dict[GuideEntry, None] = {}
-    for term in dict.fromkeys([normalize_name(text), *WORD.findall(text.lower())]):
+    for term in dict.fromkeys([normalize_name(text), *WORD.findall(text.lower())[:MOST_TERMS]]):
         cut, letters = _cut_letter(term), sorted(term)
         typos = [
             word for word in vocabulary if abs(len(word) - len(term)) < 2 and not cut.isdisjoint(_cut_letter(word))

@@ -10,8 +10,9 @@ from itertools import pairwise
 import pytest
 
 from block import cli
+from block.class_names import LabelError
 from block.labeling.job import format_labels
-from block.labels import LabelError, parse_labels
+from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
 from block.ontology import Node, Ontology, format_tree, load_audioset
 from tests.conftest import EMBEDDED, NAMES, SHARED
