@@ -141,6 +141,7 @@ def test_the_command_prints_what_it_found_and_how_to_use_it(capsys: pytest.Captu
     assert run("dog") == 0
     out = capsys.readouterr().out
     assert out.startswith("Animal > Domestic animals, pets > Dog\nAnimal > Domestic animals, pets > Dog > Bark\n")
+    assert "\nDog: Dog* adds 6 narrower sounds: Bark; " in out
     assert '--audioset-labels "Dog"' in out
 
 

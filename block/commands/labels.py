@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from block.class_guide import build_guide
+from block.class_guide import build_guide, explain
 from block.commands import ALL_LABELED, SOME_FAILED
 from block.formatting import make_printable
 from block.label_search import search_classes, suggest_classes
@@ -46,6 +46,8 @@ def _search(text: str, names: Sequence[str]) -> int:
         return SOME_FAILED
     for line in (line for entry in found for line in entry.lines):
         print(make_printable(line, 1000))
+    if holds := explain(found[0]):
+        print(f"\n{make_printable(found[0].name, 1000)}: {make_printable(holds, 1000)}")
     first = make_printable(found[0].name, 1000)
     print(f'\nTo use a class, copy its name (after the last ">"): --audioset-labels "{first}"')
     print("To include all classes below it, add a *. Separate several names with commas.")

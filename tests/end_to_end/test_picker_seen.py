@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ from playwright.sync_api import expect
 
 from block.local_studio.jobs.store import JobStore
 from block.model.checkpoint import EMBEDDED
-from tests.end_to_end.conftest import ROOT, Serve, Windows
-from tests.end_to_end.test_first_minute import JOB_MS
+from tests.end_to_end.conftest import JOB_MS, ROOT, Serve, Windows
 from tests.local_studio.conftest import make_audio_bytes
 
 FORM = f"/actions?model={EMBEDDED}"
@@ -138,6 +138,22 @@ def test_names_typed_in_a_row_run_nothing(windows: Windows):
     expect(page.locator("#picker-rows > li.odd code")).to_have_text("<script>alert(2)</script>")
     search(page, "<img src=x>")
     assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.slow
+def test_another_model_brings_its_own_classes(
+    serve: Serve, block: Path, tmp_path: Path, make_checkpoint: Callable[..., Path]
+):
+    (tmp_path / "one.wav").write_bytes(make_audio_bytes(16000))
+    shutil.copytree(make_checkpoint(("Dog", "Bark", "My machine")), block / "models" / "mine")
+    page = serve(block=block).open(FORM)
+    expect(page.locator("#picker-state")).to_have_text("2 chosen.")
+    page.get_by_label("Model", exact=True).select_option("mine")
+    expect(page.locator("#picker-state")).to_have_text("2 of 2 can’t be used as written.")
+    page.get_by_text("Browse all sounds").click()
+    page.get_by_role("button", name="Add: My machine").click()
+    expect(text(page)).to_have_value("speech\nmusic\nMy machine")
+    expect(row(page, "My machine")).to_be_visible()
 
 
 @pytest.mark.slow

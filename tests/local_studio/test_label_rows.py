@@ -95,21 +95,25 @@ def test_a_wrong_threshold_gets_no_other_class() -> None:
     assert row.suggestions == ()
 
 
+NEVER = "'Dog' will never be used: 'Animal*' comes first, always scores at least as high, and has no higher threshold; "
+WIDER = "Animal is a wider class above this one. Where both are heard, the higher score wins."
+SHARED = "Animal* counts this sound, too. Where both score the same, the first one wins."
+SAME = "The label for everything else has this name, too."
+
+
 @pytest.mark.parametrize(
     ("text", "notes"),
     [
         ("Dog, Speech", ["", ""]),
-        ("Dog (pet), Cat (pet)", [
-            "One label with Cat: the highest score counts.", "One label with Dog: the highest score counts.",
-        ]),
-        ("Animal*, Dog", ["", "'Dog' will never be used: 'Animal*' comes first, always scores at least as high, and "
-                              "has no higher threshold; list 'Dog' first."]),
-        ("Dog, Animal*", ["Animal* counts this sound, too. Where both score the same, the first one wins.", ""]),
-        ("Dog, Animal", ["Animal is a wider class above this one. Where both are heard, the higher score wins.", ""]),
-        ("Dog (other)", ["The label for everything else has this name, too."]),
-        ("Doog, Dog (other)", ["", "The label for everything else has this name, too."]),
+        ("Dog (pet), Cat (pet)", [f"One label with {name}: the highest score counts." for name in ("Cat", "Dog")]),
+        ("Animal*, Dog", ["Stands for 65 classes.", f"{NEVER}list 'Dog' first."]),
+        ("Dog, Animal*", [SHARED, "Stands for 65 classes."]),
+        ("Dog*, Animal", [f"Stands for 7 classes. {WIDER}", ""]),
+        ("Dog, Animal", [WIDER, ""]),
+        ("Dog (other)", [SAME]),
+        ("Doog, Dog (other)", ["", SAME]),
     ],
-)  # fmt: skip
+)
 def test_a_row_says_how_it_shares_sounds_with_others(text: str, notes: list[str]) -> None:
     assert [row.note for row in read(text)] == notes
 

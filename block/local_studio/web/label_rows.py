@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from block.class_guide import GuideEntry, build_guide
+from block.class_guide import build_guide
 from block.class_names import ClassNames
 from block.labels import LabelEntry, LabelOfInterest, describe_unreachable, read_entries, write_entry
 
@@ -37,7 +37,7 @@ def read_rows(text: str, names: tuple[str, ...], threshold: float, other_label: 
 
     `threshold`, in 0…1, and `other_label` are the form's.
     """
-    guide, classes = build_guide(names), ClassNames(names)
+    classes = ClassNames(names)
     entries = list(islice(read_entries(text, names, math.nan), MOST_ROWS + 1))
     rows = [_read_row(entry, classes) for entry in entries]
     lines = "\n".join(write_entry(row.class_name, row.name, row.threshold) for row in rows)
@@ -47,7 +47,10 @@ def read_rows(text: str, names: tuple[str, ...], threshold: float, other_label: 
             rows[place] = replace(rows[place], class_name="", name="", threshold="")
     labels = [entry.label for entry in entries if entry.label is not None and not entry.problem]
     labels = [replace(one, threshold=threshold) if math.isnan(one.threshold) else one for one in labels]
-    notes = iter([_describe(place, labels, guide, other_label) for place in range(len(labels))])
+    above = {
+        entry.name.removesuffix("*"): {one for path in entry.groups for one in path} for entry in build_guide(names)
+    }
+    notes = iter([_describe(place, labels, above, other_label) for place in range(len(labels))])
     return [
         replace(row, note=next(notes)) if entry.label is not None and not entry.problem else row
         for row, entry in zip(rows, entries, strict=True)
@@ -80,24 +83,29 @@ def _suggest(text: str, classes: ClassNames) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for name in classes.suggest(typed, MOST_SUGGESTED))
 
 
-def _describe(place: int, labels: Sequence[LabelOfInterest], guide: Sequence[GuideEntry], other_label: str) -> str:
-    """Return what to know of the label at `place`: that it never wins, or how it shares sounds with others."""
+def _describe(place: int, labels: Sequence[LabelOfInterest], above: Mapping[str, set[str]], other_label: str) -> str:
+    """Return what to know of the label at `place`: that it never wins, or how it shares sounds with others.
+
+    `above` are the names above each class.
+    """
     label = labels[place]
     others = [one for one in labels if one is not label]
     notes = []
+    if len(label.indices) > 1:
+        notes.append(f"Stands for {len(label.indices)} classes.")
     if never := describe_unreachable(label, labels[:place]):
         notes.append(f"{never[:1].upper()}{never[1:]}.")
     if label.name == other_label:
         notes.append("The label for everything else has this name, too.")
     if same := [one.class_name for one in others if one.name == label.name]:
         notes.append(f"One label with {'; '.join(same)}: the highest score counts.")
-    above = {name for entry in guide if entry.name == label.class_name for path in entry.groups for name in path}
+    wider = above.get(label.class_name.removesuffix("*"), set())
     for one in others:
         if one.name == label.name or never:
             continue
         if set(label.indices) < set(one.indices):
             notes.append(f"{one.class_name} counts this sound, too. Where both score the same, the first one wins.")
-        elif one.class_name in above:
+        elif one.class_name in wider:
             notes.append(
                 f"{one.class_name} is a wider class above this one. Where both are heard, the higher score wins."
             )

@@ -209,7 +209,7 @@
   }
 
   function makeButtons({ name, isClass, total }) {
-    const all = isClass ? [`${name}*`, `Add with the ${total} below`] : [name, `Add all ${total}`];
+    const all = isClass ? [`${name}*`, `Add with the ${total === 1 ? "one" : total} below`] : [name, `Add all ${total}`];
     const entries = [...(isClass ? [[name, "Add"]] : []), ...(total ? [all] : [])];
     return make("span", { className: "adds" }, ...entries.map(([entry, words]) => makeAdd(entry, words)));
   }
