@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from block.class_guide import build_guide
 from block.label_search import search_classes, suggest_classes
@@ -62,9 +62,7 @@ class ClassNames:
 
     def suggest(self, text: str, count: int = 3) -> list[str]:
         """Return up to `count` class names that `text` finds, or else with a spelling close to it."""
-        guide = build_guide(self.names)
-        found = search_classes(text, guide) or suggest_classes(text, guide, count)
-        return [entry.name for entry in found if entry.is_class][:count]
+        return list(_suggest(text, self.names)[:count])
 
     def suggest_starred(self, text: str, count: int = 3) -> list[str]:
         """Return up to `count` names with a spelling close to `text` that can have a `*`, with the `*`."""
@@ -73,6 +71,13 @@ class ClassNames:
         by_key = {normalize_name(name): name for name in names}
         near = difflib.get_close_matches(normalize_name(text), by_key, n=len(names), cutoff=0.6)
         return [f"{by_key[one]}*" for one in near if self.find_descendants(one)][:count]
+
+
+@lru_cache(maxsize=128)  # a list with mistakes is read again at every key that is typed
+def _suggest(text: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    guide = build_guide(names)
+    found = search_classes(text, guide) or suggest_classes(text, guide)
+    return tuple(entry.name for entry in found if entry.is_class)
 
 
 def describe_unknown(rest: str, classes: ClassNames) -> str:

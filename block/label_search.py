@@ -6,7 +6,7 @@ import csv
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from block.class_guide import GuideEntry
@@ -117,8 +117,9 @@ def _list_starts(term: str) -> list[str]:
     return [term, *(stem for stem in _strip_endings(term) if len(stem) >= SHORTEST_START)]
 
 
-def _cut_letter(word: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def _cut_letter(word: str) -> frozenset[str]:
     """Return `word`, and `word` without each of its letters. Words with one of these in common are a typo apart."""
     if not SHORTEST <= len(word) <= 30:
-        return {word}
-    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
+        return frozenset([word])
+    return frozenset([word, *(word[:place] + word[place + 1 :] for place in range(len(word)))])
