@@ -13,7 +13,7 @@ IN_CLUSTERS = {0xE7, 0xA7, 0xAB, 0xA3, 0xA0, 0xEC, 0xBF, 0x5854, 0xAF}
 
 
 def inspect_matroska(file: SeekableFile) -> Structure:
-    """Walk the elements, those of clusters, too: FFmpeg silently skips what is no element.
+    """Walk the elements, those of clusters, too: FFmpeg silently skips anything else.
 
     Live recordings don't know the size of their segment and clusters, so these end where another begins.
     """
@@ -48,7 +48,7 @@ def inspect_matroska(file: SeekableFile) -> Structure:
 def _parse_element(head: bytes) -> tuple[int, int, int | None] | None:
     """Return the identifier of an element, the bytes of its head, and its size, None if unknown.
 
-    Return None if this is no element: all but those in clusters have identifiers of four bytes.
+    Return None for anything else. Only elements within clusters have identifiers of fewer than four bytes.
     """
     id_bytes = _count_bytes(head[:1], most=4)
     size_bytes = _count_bytes(head[id_bytes : id_bytes + 1], most=8) if id_bytes else 0
