@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,6 +84,16 @@ def explain(entry: GuideEntry) -> str:
     if entry.unknown:
         parts.append(f"This model doesn't know {_list_few(entry.unknown, FEW_NEIGHBORS)}.")
     return " ".join(parts)
+
+
+def format_tree(guide: Sequence[GuideEntry]) -> Iterator[str]:
+    """Yield a line for each entry under each entry above it, two spaces per level."""
+    by_name = {entry.name: entry for entry in guide}
+    stack = [(0, entry) for entry in guide if () in entry.groups][::-1]
+    while stack:
+        depth, entry = stack.pop()
+        yield f"{'  ' * depth}{entry.name}"
+        stack += [(depth + 1, by_name[kind]) for kind in reversed(entry.kinds)]
 
 
 def _write_name(node: Node, by_key: dict[str, str], ontology: Ontology) -> str:

@@ -6,12 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from block.class_guide import build_guide, explain
+from block.class_guide import build_guide, explain, format_tree
 from block.commands import ALL_LABELED, SOME_FAILED
 from block.formatting import make_printable
 from block.label_search import search_classes, suggest_classes
 from block.model.checkpoint import DEFAULT, find_checkpoint
-from block.ontology import format_tree, load_audioset
 from block.runtime.places import name_program
 
 
@@ -31,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     names = find_checkpoint(options.model).class_names
     if options.words:
         return _search(" ".join(options.words), names)
-    for line in format_tree(names, load_audioset()) if options.tree else names:
+    for line in format_tree(build_guide(tuple(names))) if options.tree else names:
         print(make_printable(line, 1000))
     return ALL_LABELED
 
