@@ -77,9 +77,17 @@ def test_rows_follow_the_text_and_the_text_follows_the_rows(windows: Windows):
     row(page, "Dog").get_by_label("Threshold").fill("1.4")
     expect(row(page, "Dog")).to_contain_text("The threshold of 'Dog' is 1.4; expected a number from 0 to 1.")
     expect(text(page)).to_have_value("Dog (my dog, 1.4)\nSpeech")
+    text(page).fill("xyz\nSpeech")
+    expect(page.locator("#picker-rows > li.odd code")).to_have_text("xyz")
+    text(page).fill("Dog (my dog, 1.4)\nSpeech")
+    expect(page.locator("#picker-rows > li.odd")).to_contain_text("The threshold of 'Dog' is 1.4")
+    text(page).fill("Dog (my dog, 0.5)\nSpeech")
     row(page, "Dog").get_by_label("Threshold").fill("")
     expect(text(page)).to_have_value("Dog (my dog)\nSpeech")
     expect(page.locator("#picker-state")).to_have_text("2 chosen.")
+    page.get_by_label("Minimum confidence").fill("0.7")
+    page.keyboard.press("Tab")
+    expect(row(page, "Dog").get_by_label("Threshold")).to_have_attribute("placeholder", "0.7")
 
 
 @pytest.mark.slow

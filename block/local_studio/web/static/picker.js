@@ -108,8 +108,8 @@
     const row = { said, fields: {}, box: make("input", { type: "checkbox", aria: { label: `Merge ${said.className}` } }) };
     row.box.addEventListener("change", showMerge);
     const labels = [
-      ["name", "Call it", { placeholder: said.className.replace(/\*$/, "") }],
-      ["threshold", "Threshold", { placeholder: confidence?.value ?? "", inputMode: "decimal" }],
+      ["name", "Call it", {}],
+      ["threshold", "Threshold", { inputMode: "decimal" }],
     ].map(([key, label, properties]) => {
       const input = make("input", { type: "text", autocomplete: "off", spellcheck: false, ...properties });
       input.addEventListener("input", () => soon(writeRows));
@@ -153,12 +153,14 @@
 
   function update(row, said, isWrong = false) {
     const { name, threshold } = row.fields ?? {};
+    row.isWritten = false;
     row.said = isWrong ? { ...said, className: row.said.className, name: name.value, threshold: threshold.value } : said;
     for (const [key, input] of Object.entries(row.fields ?? {})) {
       if (input !== document.activeElement) {
         input.value = row.said[key];
       }
       input.setAttribute("aria-invalid", Boolean(said.problem));
+      input.placeholder = input === name ? row.said.className.replace(/\*$/, "") : (confidence?.value ?? "");
     }
     const words = [["wrong", said.problem], ["hint", said.note]].filter(([, one]) => one);
     row.words.replaceChildren(...words.map(([className, one]) => make("p", { className }, one)));
@@ -180,7 +182,6 @@
     }
     mergeName.value = "";
     writeRows();
-    showMerge();
     search.focus();
   });
 
@@ -248,11 +249,10 @@
     found.replaceChildren(...answer.names.map((name) => makeFound(classes.get(name))));
     showAdded(found);
     found.hidden = !answer.names.length;
-    const nothing = `Nothing is called “${typed}”`;
     told.textContent = answer.error ? `The search failed: ${answer.error.message}.`
       : !typed ? ""
       : !answer.isGuess ? `${answer.names.length} found, the likeliest first`
-      : `${nothing}. ${answer.names.length ? "Similar:" : "Try another word, or browse all sounds below."}`;
+      : `Nothing is called “${typed}”. ${answer.names.length ? "Similar:" : "Try another word, or browse all sounds below."}`;
   }
 
   async function load() {
