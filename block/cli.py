@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from block import __version__
+from block.class_names import LabelError
 from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.transform import run_action
 from block.edge_impulse.errors import StudioError
 from block.formatting import make_printable
-from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED

@@ -21,15 +21,13 @@ always scores at least as high, and the first entry wins a tie, so the narrower 
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-from block.ontology import load_audioset, normalize_name
-from block.runtime.places import name_program
+from block.class_names import ClassNames, LabelError, describe_unknown
+from block.ontology import load_audioset
 
 NEWLINE = re.compile(r"\\n|\r\n|\n|\r")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -40,10 +38,6 @@ THRESHOLD = re.compile(
     r"\s*+(?P<percent>(?:[%％٪]|percent|pct)\s*+)*+)$",
     re.IGNORECASE,
 )
-
-
-class LabelError(ValueError):
-    """The list of labels can't be read. The message says where."""
 
 
 @dataclass(frozen=True)
@@ -67,61 +61,17 @@ class LabelOfInterest:
             object.__setattr__(self, "indices", (self.index,))
 
 
-class ClassNames:
-    """Find the classes of a checkpoint by name, ignoring case and repeated spaces."""
+@dataclass(frozen=True)
+class LabelEntry:
+    """An entry of a list of labels: its `text`, and its `place`, such as "line 2, column 1".
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        self._by_key: dict[str, list[int]] = {}
-        for index, name in enumerate(self.names):
-            self._by_key.setdefault(normalize_name(name), []).append(index)
-        self._plain = _compile_pattern(self._by_key, "")
+    `problem` says what is wrong with it; empty if nothing is. `label` is None if the entry can't be read.
+    """
 
-    def __contains__(self, typed: str) -> bool:
-        return normalize_name(typed) in self._by_key
-
-    def match(self, line: str, start: int) -> re.Match[str] | None:
-        """Match the longest class name at `start` that can begin an entry."""
-        found = self._plain.match(line, start)
-        # Case-insensitive patterns match some pairs that lower() doesn't, such as s and the long s.
-        return found if found and found.group(1) in self else None
-
-    def match_starred(self, line: str, start: int) -> re.Match[str] | None:
-        """Match the longest name at `start`, of a class or in AudioSet's hierarchy, that is followed by a `*`."""
-        found = self._starred.match(line, start) if "*" in line else None
-        return found if found and (found.group(1) in self or load_audioset().find(found.group(1))) else None
-
-    @cached_property
-    def _starred(self) -> re.Pattern[str]:
-        names = {normalize_name(node.name) for node in load_audioset().nodes.values()}
-        return _compile_pattern(names | self._by_key.keys(), r"\s*\*")
-
-    def index(self, typed: str) -> int:
-        """Return the index of the class `typed`. If names differ only in case, the exact spelling decides."""
-        candidates = self._by_key[normalize_name(typed)]
-        exact = [index for index in candidates if self.names[index] == typed]
-        if len(exact or candidates) > 1:
-            raise LabelError(f"the checkpoint has {len(candidates)} classes named {typed!r}, so the name is ambiguous")
-        return (exact or candidates)[0]
-
-    def find_descendants(self, typed: str) -> tuple[int, ...]:
-        """Return the indices of the classes below `typed` in AudioSet's hierarchy, without `typed` itself."""
-        node = load_audioset().find(typed)
-        names = (normalize_name(one.name) for one in (load_audioset().find_descendants(node) if node else ()))
-        return tuple(index for name in names for index in self._by_key.get(name, ()))
-
-    def suggest(self, text: str, count: int = 3) -> list[str]:
-        """Return up to `count` class names with a spelling close to `text`."""
-        keys = difflib.get_close_matches(normalize_name(text), list(self._by_key), n=count, cutoff=0.6)
-        return [self.names[self._by_key[one][0]] for one in keys]
-
-    def suggest_starred(self, text: str, count: int = 3) -> list[str]:
-        """Return up to `count` names with a spelling close to `text` that can have a `*`, with the `*`."""
-        # A comma in the text ends the entry, unless the name contains one too.
-        names = [node.name for node in load_audioset().nodes.values() if "," in node.name or "," not in text]
-        by_key = {normalize_name(name): name for name in names}
-        near = difflib.get_close_matches(normalize_name(text), by_key, n=len(names), cutoff=0.6)
-        return [f"{by_key[one]}*" for one in near if self.find_descendants(one)][:count]
+    text: str
+    place: str
+    label: LabelOfInterest | None
+    problem: str
 
 
 def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[LabelOfInterest, ...]:
@@ -130,8 +80,19 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
     `threshold`, in 0…1, applies to entries without one. Raise LabelError for unknown names, thresholds outside 0…1,
     empty new names, duplicate entries, and an empty list.
     """
+    labels = []
+    for entry in read_entries(text, names, threshold):
+        if entry.label is None or entry.problem:
+            raise LabelError(f"{entry.place}: {entry.problem}")
+        labels.append(entry.label)
+    if not labels:
+        raise LabelError("the list of labels is empty; name at least one class, for example: speech, music")
+    return tuple(labels)
+
+
+def read_entries(text: str, names: Sequence[str], threshold: float) -> Iterator[LabelEntry]:
+    """Yield the entries of a list of labels as `parse_labels` reads them, and those that it refuses, too."""
     classes = ClassNames(names)
-    labels: list[LabelOfInterest] = []
     places: dict[tuple[str, tuple[int, ...]], str] = {}
     for number, line in enumerate(NEWLINE.split(text), start=1):
         position = 0
@@ -141,42 +102,43 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
                 continue
             place = f"line {number}, column {position + 1}"
             try:
-                label, position = _read_entry(line, position, classes, threshold)
+                label, end = _read_entry(line, position, classes, threshold)
             except LabelError as error:
-                raise LabelError(f"{place}: {error}") from None
-            first = places.setdefault((label.class_name, label.indices), place)
-            if first != place:
-                raise LabelError(f"{place}: the class {label.class_name!r} is listed twice, first at {first}")
-            labels.append(label)
-    if not labels:
-        raise LabelError("the list of labels is empty; name at least one class, for example: speech, music")
-    return tuple(labels)
+                end = _find_next(line, position, classes)
+                yield LabelEntry(line[position:end].strip(), place, None, str(error))
+            else:
+                first = places.setdefault((label.class_name, label.indices), place)
+                problem = f"the class {label.class_name!r} is listed twice, first at {first}" if first != place else ""
+                yield LabelEntry(label.entry, place, label, problem)
+            position = end
+
+
+def write_entry(class_name: str, name: str, threshold: str) -> str:
+    """Return the entry for a class with a new name and a threshold; empty ones are left out."""
+    inner = ", ".join(part for part in (name.strip(), threshold.strip()) if part)
+    return f"{class_name} ({inner})" if inner else class_name
 
 
 def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:
-    """Return a line for each label that can never win.
+    """Return a line for each label that can never win."""
+    lines = (describe_unreachable(label, labels[:place]) for place, label in enumerate(labels))
+    return [line for line in lines if line]
 
-    That is the case if all its classes belong to an earlier label with the same or a lower threshold.
+
+def describe_unreachable(label: LabelOfInterest, before: Sequence[LabelOfInterest]) -> str:
+    """Return why `label` can never win behind the labels `before`; empty if it can.
+
+    It can't if all its classes belong to an earlier label with the same or a lower threshold.
     """
-    lines = []
-    for place, label in enumerate(labels):
-        for first in labels[:place]:
-            if set(label.indices) <= set(first.indices) and first.threshold <= label.threshold:
-                if label.name != first.name:
-                    lines.append(
-                        f"{label.name!r} will never be used: {first.class_name!r} comes first, always scores at least "
-                        f"as high, and has no higher threshold; list {label.class_name!r} first"
-                    )
-                break
-    return lines
-
-
-def _compile_pattern(keys: Iterable[str], suffix: str) -> re.Pattern[str]:
-    """Return a pattern for the longest name (group 1) and `suffix`, before the end, a comma or a parenthesis."""
-    # Longest first: a pattern tries its alternatives in order.
-    ordered = sorted(keys, key=len, reverse=True)
-    names = ("\\s+".join(re.escape(word) for word in one.split(" ")) for one in ordered)
-    return re.compile(f"({'|'.join(names)}){suffix}\\s*(?=$|,|\\()", re.IGNORECASE)
+    for first in before:
+        if set(label.indices) <= set(first.indices) and first.threshold <= label.threshold:
+            if label.name == first.name:
+                return ""
+            return (
+                f"{label.name!r} will never be used: {first.class_name!r} comes first, always scores at least "
+                f"as high, and has no higher threshold; list {label.class_name!r} first"
+            )
+    return ""
 
 
 def _read_entry(line: str, start: int, classes: ClassNames, threshold: float) -> tuple[LabelOfInterest, int]:
@@ -189,7 +151,7 @@ def _read_entry(line: str, start: int, classes: ClassNames, threshold: float) ->
         index = classes.index(match.group(1))
         class_name, indices = classes.names[index], (index,)
     else:
-        raise LabelError(_describe_unknown(line[start:], classes))
+        raise LabelError(describe_unknown(line[start:], classes))
     name = typed = match.group(1)
     end = match.end()
     if line.startswith("(", end):
@@ -200,6 +162,15 @@ def _read_entry(line: str, start: int, classes: ClassNames, threshold: float) ->
         raise LabelError(f"got {rest[:30]!r} after {line[start:end]!r}; expected a comma or a new line")
     entry = line[start:end].strip()
     return LabelOfInterest(indices[0], class_name, name, threshold, entry, indices), end
+
+
+def _find_next(line: str, start: int, classes: ClassNames) -> int:
+    """Return where the next entry after the one at `start`, which can't be read, may begin: behind a comma."""
+    for comma in re.finditer(r",\s*+", line[start:]):
+        position = start + comma.end()
+        if classes.match(line, position) or classes.match_starred(line, position):
+            return start + comma.start()
+    return len(line)
 
 
 def _resolve_starred(typed: str, classes: ClassNames) -> tuple[str, tuple[int, ...]]:
@@ -256,23 +227,3 @@ def _suggest_threshold(found: re.Match[str]) -> str:
         meant.append(value / 100)
     hints = [f"{one:.6g}" for one in meant if 0 <= one <= 1]
     return f"; did you mean {' or '.join(hints)}?" if hints else ""
-
-
-def _describe_unknown(rest: str, classes: ClassNames) -> str:
-    """Return why `rest` doesn't start with a class name, with suggestions."""
-    typed = rest.split(",")[0].split("(")[0].strip()
-    for name in (typed, rest.strip()):
-        node, descendants = load_audioset().find(name), classes.find_descendants(name)
-        if node and descendants:
-            return f"{name!r} isn't a class itself; for the {len(descendants)} below it, use '{node.name}*'"
-    # A class name may contain commas or parentheses, so also try the whole line.
-    near = dict.fromkeys([*classes.suggest(typed), *classes.suggest(rest)])
-    if "*" in rest or not near:
-        starred = rest.partition("*")[0] if "*" in rest else typed
-        near = dict.fromkeys([*classes.suggest_starred(starred), *near])
-    hint = (
-        f"did you mean {' or '.join(repr(name) for name in near)}?"
-        if near
-        else f"to search the classes, run: {name_program()} labels WORD"
-    )
-    return f"{typed or rest.strip()!r} is not a class of this checkpoint; {hint}"

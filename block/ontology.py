@@ -8,7 +8,7 @@ and wild animals.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True)
 class TreeLine:
-    """A node to print, `depth` levels below the top."""
+    """A node, `depth` levels below the top."""
 
     depth: int
     node: Node
@@ -71,23 +71,6 @@ class Ontology:
             line = stack.pop()
             yield line
             stack += [TreeLine(line.depth + 1, self.nodes[child]) for child in reversed(line.node.children)]
-
-
-def format_tree(class_names: Sequence[str], ontology: Ontology) -> Iterator[str]:
-    """Yield the hierarchy of a checkpoint's classes: a line per class under each of its parents, two spaces per level.
-
-    A name that isn't a class but has classes below it ends in `*`, as users have to write it. Classes that aren't in
-    the hierarchy come last.
-    """
-    by_key: dict[str, list[str]] = {}
-    for name in class_names:
-        by_key.setdefault(normalize_name(name), []).append(name)
-    for line in ontology.walk():
-        own: Sequence[str] = by_key.get(normalize_name(line.node.name), ())
-        if not own and any(normalize_name(node.name) in by_key for node in ontology.find_descendants(line.node)):
-            own = (f"{line.node.name}*",)
-        yield from (f"{'  ' * line.depth}{name}" for name in own)
-    yield from (name for name in class_names if ontology.find(name) is None)
 
 
 def read_ontology(path: Path) -> Ontology:

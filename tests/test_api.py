@@ -14,8 +14,8 @@ import soundfile
 
 import block
 from block import Labeler, label
+from block.class_names import LabelError
 from block.commands.label import main
-from block.labels import LabelError
 from block.model.checkpoint import CheckpointError
 from block.recording import RecordingError
 from block.settings import SettingsError

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from block.class_names import LabelError
 from block.labeling.job import format_labels
-from block.labels import LabelError, LabelOfInterest, describe_unreachable_labels, parse_labels
+from block.labels import LabelOfInterest, describe_unreachable_labels, parse_labels
 from block.ontology import load_audioset
 from tests.conftest import NAMES, SHARED
 

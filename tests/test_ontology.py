@@ -10,10 +10,12 @@ from itertools import pairwise
 import pytest
 
 from block import cli
+from block.class_guide import build_guide, format_tree
+from block.class_names import LabelError
 from block.labeling.job import format_labels
-from block.labels import LabelError, parse_labels
+from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
-from block.ontology import Node, Ontology, format_tree, load_audioset
+from block.ontology import Node, Ontology, load_audioset
 from tests.conftest import EMBEDDED, NAMES, SHARED
 
 PUBLISHED = pytest.mark.skipif(not SHARED.is_dir(), reason="needs AudioSet's published files")
@@ -81,7 +83,7 @@ def test_every_name_with_a_star_means_the_class_and_its_descendants_or_is_refuse
 @pytest.mark.parametrize("separator", ["\n", "\\n", ", ", ","])
 def test_all_names_with_and_without_a_star_can_be_listed_at_once(separator: str) -> None:
     names = class_names()
-    with_star = [line.strip() for line in format_tree(names, load_audioset()) if line.endswith("*")]
+    with_star = [line.strip() for line in format_tree(build_guide(names)) if line.endswith("*")]
     for node in load_audioset().nodes.values():
         if node.name in names and set(names) & {one.name for one in load_audioset().find_descendants(node)}:
             with_star.append(node.name + "*")
@@ -110,7 +112,7 @@ def test_an_inconsistent_hierarchy_is_refused() -> None:
 
 
 def test_the_tree_shows_classes_below_their_parents_and_unknown_classes_last() -> None:
-    assert list(format_tree((*NAMES, "Engine ok"), load_audioset())) == [
+    assert list(format_tree(build_guide((*NAMES, "Engine ok")))) == [
         "Human sounds*",
         "  Human voice*",
         "    Speech",
@@ -130,7 +132,7 @@ def test_the_tree_shows_classes_below_their_parents_and_unknown_classes_last() -
 
 @PUBLISHED
 def test_the_tree_has_all_of_audiosets_classes_and_only_names_that_labels_accept() -> None:
-    lines = list(format_tree(class_names(), load_audioset()))
+    lines = list(format_tree(build_guide(class_names())))
     assert {line.strip() for line in lines if not line.endswith("*")} == set(class_names())
     parse_labels("\n".join(dict.fromkeys(line.strip() for line in lines)), class_names(), 0.2)
     depths = [(len(line) - len(line.lstrip())) / 2 for line in lines]
@@ -141,5 +143,5 @@ def test_the_tree_has_all_of_audiosets_classes_and_only_names_that_labels_accept
 def test_the_labels_command_prints_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_command(["labels", "--tree", "--model", str(EMBEDDED)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == list(format_tree(find_checkpoint(str(EMBEDDED)).class_names, load_audioset()))
+    assert lines == list(format_tree(build_guide(find_checkpoint(str(EMBEDDED)).class_names)))
     assert lines[:3] == ["Human sounds*", "  Human voice*", "    Speech"]

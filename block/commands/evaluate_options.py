@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from block.class_names import ClassNames
 from block.commands.label_options import LABEL, SURROUNDING, TRUNCATED_OPTION
 from block.commands.options import CommandParser, Option, add_options, fill_in, read_job
 from block.evaluation.annotations import Annotations
@@ -18,7 +19,7 @@ from block.evaluation.segment_based import SEGMENT_S
 from block.evaluation.thresholds import Goal, read_goal
 from block.formatting import make_printable
 from block.labeling.job import Job
-from block.labels import ClassNames, parse_labels
+from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
 from block.runtime.places import name_program
 from block.settings import SettingsError

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from block.class_names import ClassNames, LabelError
 from block.evaluation.annotations import Annotation, Annotations
 from block.evaluation.bootstrap import Bools
 from block.evaluation.segment_based import Event
-from block.labels import ClassNames, LabelError, LabelOfInterest, parse_labels
+from block.labels import LabelOfInterest, parse_labels
 from block.ontology import normalize_name
 
 

@@ -18,6 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 from block.local_studio.data.project import LocalProject
 from block.local_studio.jobs import jobs as jobs_module
 from block.local_studio.server import running
+from block.model.checkpoint import EMBEDDED
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "local_studio" / "toy_block"
@@ -36,6 +37,7 @@ WIDE = {"width": 1200, "height": 850}
 NARROW = {"width": 390, "height": 844}
 SIZES = ({"width": 1440, "height": 900}, {"width": 900, "height": 700}, NARROW, {"width": 360, "height": 740})
 PATIENCE_MS = 20_000
+JOB_MS = 120_000  # a slow machine needs this long to import torch
 AXE = Axe()
 BAD = ("serious", "critical")
 
@@ -147,6 +149,17 @@ def format_violation(violation: dict[str, Any]) -> str:
 
 
 Serve = Callable[..., Windows]
+
+
+@pytest.fixture
+def block(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of this block, whose models/ tests may change."""
+    copy = tmp_path_factory.mktemp("block")
+    for name in ("transform.py", "parameters.json", "Dockerfile.cpu"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / "block", copy / "block", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "models" / EMBEDDED, copy / "models" / EMBEDDED)
+    return copy
 
 
 @pytest.fixture

@@ -14,23 +14,9 @@ from playwright.sync_api import expect
 from block.local_studio.jobs import models
 from block.model.checkpoint import DEFAULT, EMBEDDED, FILES, WEIGHTS
 from block.model_store.catalog import CATALOG
-from tests.end_to_end.conftest import ROOT, Serve
+from tests.end_to_end.conftest import JOB_MS, ROOT, Serve
 from tests.local_studio.conftest import make_audio_bytes
 from tests.model_store.standin import StandIn, served
-
-JOB_MS = 120_000  # a slow machine needs this long to import torch
-
-
-@pytest.fixture
-def block(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of this block, whose models/ tests may change."""
-    copy = tmp_path_factory.mktemp("block")
-    for name in ("transform.py", "parameters.json", "Dockerfile.cpu"):
-        shutil.copy(ROOT / name, copy)
-    shutil.copytree(ROOT / "block", copy / "block", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "models" / EMBEDDED, copy / "models" / EMBEDDED)
-    return copy
-
 
 CONTENTS = {name: (ROOT / "models" / EMBEDDED / name).read_bytes() for name in FILES}
 COMMIT = "f826b80d28226b62986cc218e5cec390b1096902"

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from block.class_names import LabelError
 from block.commands import evaluate as command
 from block.decisions import apply_score_function
-from block.labels import LabelError
 from block.score_store import ScoreStore
 from block.settings import SettingsError
 from tests.conftest import EMBEDDED, NAMES, SHARED

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from block.class_names import LabelError
 from block.evaluation.annotations import Annotation, Annotations
 from block.evaluation.ground_truth import LabelResolver, list_annotated_classes, list_targets
 from block.evaluation.segment_based import Event
-from block.labels import LabelError, parse_labels
+from block.labels import parse_labels
 from tests.conftest import NAMES
 from tests.evaluation.synthetic import make_settings, make_truth
 

@@ -17,13 +17,14 @@ import numpy as np
 import soundfile
 
 from block.audio import LOUDEST, decode
+from block.class_names import LabelError
 from block.cli import run_command
 from block.commands.options import parse, read_job
 from block.edge_impulse.ids_file import read_ids
 from block.edge_impulse.project import Project, ProjectSettings
 from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
-from block.labels import LabelError, parse_labels
+from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, CheckpointError, find_checkpoint
 from block.model.classifier import Classifier
 from block.model.device import choose_device

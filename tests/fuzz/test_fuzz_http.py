@@ -25,7 +25,8 @@ TOY = ROOT / "tests" / "local_studio" / "toy_block"  # jobs start and end fast
 # Routes that are missing here get random parameters of all others.
 CALLS = (
     "GET / search label state sort page", "GET /about", "GET /login", "POST /login key", "GET /chosen id", "GET /jobs",
-    "GET /actions ids filter job model",
+    "GET /actions ids filter job model", "GET /actions/classes.json model", "GET /actions/search.json model text",
+    "JSON /actions/labels.json model entries confidence other",
     "POST /actions which ids do at-most with-hand p.label p.comment p.pause-ms p.level",
     "POST /actions which do p.do p.words p.TOY_TOKEN p.overwrite-hand-labels p.fixed p.details p.bucket p.nothing",
     "GET /review job label order state search apart", "POST /recordings/1/undo batch list",
@@ -50,7 +51,7 @@ VALUES = (
     "1e308", "nan", "inf", "-inf", "1e-320", "all", "given", "accept", "%00", "%ff", "%f0%9f%8e%b5", "%0d%0aX:%20y",
     "..%2f..",
     "preview", "run", "label", "fail", "discard", "reject", "unlabeled", "on", "toy", "0.5", "%D9%A1", "2%5E63",
-    "9223372036854775807", "9223372036854775808", "%22%3E%3Cscript%3E",
+    "ast-tiny-audioset", "9223372036854775807", "9223372036854775808", "%22%3E%3Cscript%3E",
     "[]", "%5B%22a%22%5D", "%7B%7D", "a" * 3000, "true", "1:2", "%ED%A0%80", "+", "&", "=", ";",
 )  # fmt: skip
 HEADERS = (
@@ -76,7 +77,7 @@ JSON_VALUES = (
     0, 1, 2, -1, 8000, 15999, 16000, 2**53, 2**63, -(2**63) - 1, 10**30, 0.5, float("nan"), float("inf"), True, None,
     "", "1", "toy", "accepted", "rejected", "labeled", "x" * 3000, "\ud800", "\0", [], [1], {},
     [{"label": "x"}], [[[]]], [{"startIndex": 0, "endIndex": 15999, "label": "x"}],
-    [{"start": 0, "end": 16000, "label": "x"}],
+    [{"start": 0, "end": 16000, "label": "x"}], "ast-tiny-audioset", ["Dog, (", {"className": "Dog", "name": "\ud800"}],
 )  # fmt: skip
 
 
@@ -195,6 +196,15 @@ def find_token(address: Address) -> bytes:
 
 def test_a_few_odd_requests_get_no_500(address: Address, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fuzz(address, range(FEW), find_token(address), list_calls(tmp_path / "empty"))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_odd_questions_of_the_class_picker_get_no_500(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    project = LocalProject(tmp_path)
+    calls = [call for call in CALLS if re.search(r"/actions/\w+\.json", call)]
+    with running(project) as address:  # this block, because another has no picker
+        fuzz(address, range(FEW), find_token(address), calls)
+    project.close()
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from block.class_names import LabelError
 from block.labeling.job import format_labels
-from block.labels import LabelError, describe_unreachable_labels, parse_labels
+from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import read_checkpoint
 from block.ontology import load_audioset
 from tests.conftest import EMBEDDED
@@ -64,6 +65,7 @@ LONG = {
     "a class again and again": "Speech " * (N // 7),
     "an unknown word": "a" * N,
     "unknown words": "Speach, " * (N // 8),
+    "different unknown words": ", ".join(f"Speach{number}" for number in range(N // 10)),
     "digits": "Speech (" + "1" * N + "x)",
     "spaces in parentheses": "Speech (" + " " * N + "x)",
     "numbers": "Speech (" + "1,1 ," * N + "x)",

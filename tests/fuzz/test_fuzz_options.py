@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from block.class_names import LabelError
 from block.commands.options import OPTIONS, parse, read_job
 from block.labeling.job import Job
-from block.labels import LabelError
 from block.model.checkpoint import EMBEDDED, CheckpointError
 from block.recording import RecordingError
 from block.settings import MAX_BATCH_SIZE, SettingsError

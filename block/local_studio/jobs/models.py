@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.labels import LabelError, parse_labels
+from block.class_names import LabelError
+from block.labels import parse_labels
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.files import FETCH_LOG, JobFiles
@@ -197,6 +198,13 @@ class BlockModels:
         except (LabelError, CheckpointError):
             return []
         return list(dict.fromkeys(one.name for one in labels))
+
+    def find_class_names(self, name: str) -> tuple[str, ...]:
+        """Return the classes of one of `choices`, also of one that can be fetched. Raise RequestError (404)."""
+        choice = next((one for one in self.choices() if one.name == name), None)
+        if choice is None or not (choice.is_here or choice.can_fetch):
+            raise RequestError(f"there is no model {name[:80]!r} here whose classes are known", 404)
+        return tuple(self._find(name if choice.is_here else EMBEDDED).class_names)
 
     def _find(self, name: str) -> Checkpoint:
         choice = next((one for one in self.choices() if one.name == name), None)

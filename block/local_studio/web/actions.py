@@ -17,10 +17,10 @@ from block.local_studio.jobs.form import check_form
 from block.local_studio.jobs.jobs import BusyError
 from block.local_studio.jobs.models import MODEL
 from block.local_studio.jobs.store import PREVIEW, RUN, StudioJob
-from block.local_studio.web import selection
+from block.local_studio.web import picker, selection
 from block.local_studio.web.recordings_list import HAND
 from block.local_studio.web.selection import ALL, FAILED, GIVEN, UNLABELED
-from block.local_studio.web.site import WebSite, redirect
+from block.local_studio.web.site import OTHER_LABEL, WebSite, redirect
 from block.model.checkpoint import EMBEDDED
 
 PREFIX = "p."  # of the names of the block's own fields
@@ -135,6 +135,9 @@ def _render_form(
         "by_hand": sum(row.labeled_by == HAND for row in rows),
         "hand": hand,
         "model_param": MODEL,
+        "picked_param": picker.LABELS if picker.has_picker(site) else "",
+        "confidence_param": picker.CONFIDENCE,
+        "other_param": OTHER_LABEL,
         "problems": problems,
         "names": {field["id"]: field["item"].name for field in fields},
         "missing": _missing_variables(block),

@@ -31,6 +31,7 @@ from block.local_studio.web import (
     list_page,
     login,
     models_page,
+    picker,
     recording_page,
     review_page,
 )
@@ -56,6 +57,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *recording_page.routes(site),
         *review_page.routes(site),
         *actions.routes(site),
+        *picker.routes(site),
         *job_pages.routes(site),
         *bulk_page.routes(site),
         *models_page.routes(site),
