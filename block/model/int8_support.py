@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from block.model import onednn
+
 INT8_MAX = 127
 # 7-bit weights: without VNNI, a CPU adds two products of 8-bit values in 16 bits, which would saturate.
 INT8_NARROW_MAX = 63
-# The environment variables that limit oneDNN's kernels; the first one that is set counts. Values below AVX2:
-ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-NARROW_ISAS = ("sse41", "avx")
 # Added to inputs: oneDNN's fast kernels take unsigned ones. With signed ones, it takes a thousand times as long.
 SHIFT = 128
 
@@ -75,15 +73,12 @@ def find_int8_support() -> Int8Support:
 
 def _find_missing_kernels() -> str:
     """Return why oneDNN has no fast kernels for 8-bit products here, or "" if it has."""
-    mkldnn = torch.backends.mkldnn
-    if not (mkldnn.is_available() and mkldnn.enabled):  # type: ignore[no-untyped-call]
+    if not onednn.is_available():
         return "this PyTorch has no oneDNN, or it is turned off"
     cpu = torch.cpu.get_capabilities()
     if not str(cpu["architecture"]).startswith("x86"):
         return f"fast 8-bit kernels need an x86 CPU, but this one is {cpu['architecture']}"
     if not cpu["avx2"]:
         return "fast 8-bit kernels need AVX2, which this CPU lacks"
-    for name in ISA_VARIABLES:
-        if value := os.environ.get(name):
-            return f"fast 8-bit kernels need AVX2, but {name} is {value}" if value.lower() in NARROW_ISAS else ""
-    return ""
+    limit = onednn.find_limit()
+    return f"fast 8-bit kernels need AVX2, but {limit}" if onednn.is_below(limit, onednn.BELOW_AVX2) else ""

@@ -19,11 +19,11 @@ from block.model.device import choose_device
 from block.model.int8_support import (
     INT8_MAX,
     INT8_NARROW_MAX,
-    ISA_VARIABLES,
     Int8Product,
     Int8Support,
     find_int8_support,
 )
+from block.model.onednn import ISA_VARIABLES
 from block.settings import EXACT, ComputeSettings
 
 
