@@ -136,14 +136,12 @@ def _long_runs(on: OnCheckpoint) -> Iterator[str]:
 
 
 def _goals(on: OnCheckpoint) -> Iterator[str]:
-    goals = list(list_goals(on))
-    if any(goal.reached is not None for goal in goals):
-        yield f"{on.name}, goals at {MODEL_WINDOW_MS / 1000:g} s, relative to transformers unless the row names another"
-        rows = [["", "reached", "goal", ""]]
-        for goal in goals:
-            reached = "–" if goal.reached is None else f"{goal.reached:.2f}×"
-            rows.append([goal.what, reached, f"{goal.least:g}×", goal.verdict])
-        yield from align_columns(rows)
+    yield f"{on.name}, goals at {MODEL_WINDOW_MS / 1000:g} s, relative to transformers unless the row names another"
+    rows = [["", "reached", "goal", ""]]
+    for goal in list_goals(on):
+        reached = "–" if goal.reached is None else f"{goal.reached:.2f}×"
+        rows.append([goal.what, reached, f"{goal.least:g}×", goal.verdict])
+    yield from align_columns(rows)
 
 
 def _starts(results: Results) -> Iterator[str]:
