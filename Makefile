@@ -50,7 +50,7 @@ fix: $(VENV)/.dev
 	$(PY) -m ruff format .
 
 # Compare this block with transformers, ONNX Runtime and OpenVINO on this machine; writes a table, JSON and a plot to
-# build/bench. Takes about twenty minutes on two cores, or three with BENCH=--quick.
+# build/bench. Takes about twenty minutes on two cores, or four with BENCH=--quick.
 bench: $(VENV)/.bench
 	$(PY) -m bench --out build/bench $(BENCH)
 	$(PY) -m bench.decoding

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m bench", allow_abbrev=False,
         description="Compare this block with transformers, ONNX Runtime and OpenVINO, in one run on this machine.",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="fewer contenders and rounds; takes under three minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer contenders and rounds; takes under four minutes")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="output folder; default: %(default)s")
     parser.add_argument("--audio", type=Path, metavar="DIR", help="your own recordings; default: generate some")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for generated models, to reuse in later runs")

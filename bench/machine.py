@@ -10,6 +10,8 @@ from pathlib import Path
 PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "onnxruntime", "openvino", "onnx", "matplotlib")
 INSTALL = "pip install -r locked/bench.txt"
 CPU_INFO, CPU_TIMES = Path("/proc/cpuinfo"), Path("/proc/stat")
+# Of CPUs, as torch.cpu.get_capabilities names them: those that fast paths use.
+FEATURES = ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 MUCH = 0.1  # share of the cores' time taken by other processes, from which results are unreliable
 
 
@@ -52,13 +54,14 @@ def _busy_s() -> tuple[float, float, float] | None:
 
 
 def describe() -> dict[str, object]:
-    """Return the processor, the cores that this process may use, instruction set, threads, GPU and versions."""
+    """Return the processor, the cores that this process may use, its features, threads, GPU and versions."""
     import torch
 
     machine: dict[str, object] = {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "features": [name for name in FEATURES if torch.cpu.get_capabilities().get(name)],
         "torch_threads": torch.get_num_threads(),
         "system": platform.system(),
         "python": platform.python_version(),

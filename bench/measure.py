@@ -14,7 +14,7 @@ from bench.audit import RECOMPUTED_SHARES, compute_long_run
 from bench.contenders import TRANSFORMERS, Contender, Field, computes_padding
 from bench.flops import Shape, count_flops, read_shape
 from bench.machine import INSTALL
-from bench.plan import MODEL_WINDOW_MS, BenchError, Clock, Effort, Plan
+from bench.plan import MODEL_WINDOW_MS, SMALL_FLOPS, BenchError, Clock, Effort, Plan
 from bench.results import OnCheckpoint, Rate, Results
 from bench.timing import Turn, take_turns
 from block.model.checkpoint import Checkpoint
@@ -24,10 +24,8 @@ from block.model.safetensors_header import read_shapes
 from block.settings import EXACT
 
 EXPORTED = ("onnxruntime", "openvino")
-EXPORTED_BATCHES = (1, 4)
 MEMORY_S = 25  # the least time to allow for a process that imports torch and computes a few windows
 MOST_WINDOWS, MOST_TURN_WINDOWS = 20000, 256
-SMALL_FLOPS = 26e9  # a tenth of the full-size model's
 LONG_S = {"one minute": 60, "one hour": 3600}
 LONG_RATES_HZ = (16000, 44100)
 Way = tuple[str, int]  # a contender: its kind and its batch
@@ -102,7 +100,7 @@ class Measure:
             elif missing := exported.find_missing(kind):
                 self._leave_out(f"{kind}: {', '.join(missing)} not installed; {INSTALL}")
             else:
-                ways += [(kind, batch) for batch in EXPORTED_BATCHES]
+                ways += [(kind, batch) for batch in self.plan.exported]
         self._measure_window(on, field, effort, ways, MODEL_WINDOW_MS, keep_s, effort.later_s)
         best = {(rate.kind, rate.batch) for kind, _ in ways if (rate := on.rate(kind)) is not None}
         again = [way for way in ways if way in best or way == (TRANSFORMERS, 1)]

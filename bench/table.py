@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from bench.audit import FORMULA, WINDOWS
 from bench.contenders import TRANSFORMERS
+from bench.goals import PEERS, list_goals
 from bench.machine import MUCH
 from bench.plan import MODEL_WINDOW_MS
 from bench.results import OnCheckpoint, Rate, Results
@@ -20,6 +21,7 @@ def format_results(results: Results) -> str:
     parts = [list(_head(results))]
     for on in results.checkpoints:
         parts += [list(_rates(on, results)), list(_runs(on, results)), list(_memory(on)), list(_long_runs(on))]
+        parts += [list(_goals(on))] if "gpu" not in results.machine else []
     parts += [list(_starts(results)), list(_long_recording(results)), list(_tail(results))]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -44,6 +46,9 @@ def _head(results: Results) -> Iterator[str]:
         f"machine: {machine['cpu']}, {machine['cores']} cores, {machine['instruction_set']}, {machine['torch_threads']}"
         f" threads; {machine.get('gpu', 'no GPU')}"
     )
+    features = machine.get("features")
+    if isinstance(features, list) and features:
+        yield f"the CPU's features: {', '.join(features)}"
     yield f"software: block {results.version}, Python {machine['python']}, {packages}"
     yield f"audio: {results.audio}"
     peaks = "; ".join(
@@ -78,9 +83,7 @@ def _rates(on: OnCheckpoint, results: Results) -> Iterator[str]:
 
 def name_of(kind: str) -> str:
     """Return a contender's name for readers."""
-    return {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}.get(
-        kind, kind if kind == TRANSFORMERS else f"block {kind}"
-    )
+    return PEERS.get(kind, kind if kind == TRANSFORMERS else f"block {kind}")
 
 
 def _cell(on: OnCheckpoint, rate: Rate | None) -> str:
@@ -130,6 +133,15 @@ def _long_runs(on: OnCheckpoint) -> Iterator[str]:
         ])  # fmt: skip
     yield from align_columns(rows)
     yield from wrap(FORMULA, 118, initial_indent="  ", subsequent_indent="  ")
+
+
+def _goals(on: OnCheckpoint) -> Iterator[str]:
+    yield f"{on.name}, goals at {MODEL_WINDOW_MS / 1000:g} s, relative to transformers unless the row names another"
+    rows = [["", "reached", "goal", ""]]
+    for goal in list_goals(on):
+        reached = "–" if goal.reached is None else f"{goal.reached:.2f}×"
+        rows.append([goal.what, reached, f"{goal.least:g}×", goal.verdict])
+    yield from align_columns(rows)
 
 
 def _starts(results: Results) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Attention with a bias for each key, in the kernels that take no bias: flash attention, on GPUs in 16 bits.
+"""Attention with a bias for each key, in 16 bits: on GPUs by flash attention, on CPUs by products in bfloat16.
 
 Attention adds `bias[k]` to `scale · q·k` before the softmax. A mask would say so, but PyTorch then uses slower kernels.
 Instead, heads get a few more values: 1 in the queries, and `bias[k] / scale` in the keys, so that the product of both
@@ -7,12 +7,18 @@ contains the bias. See https://arxiv.org/abs/2205.14135 for the kernels.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from block.model import onednn
+
 MORE = 8  # values per head; the kernels want a multiple of 8
 PARTS = 3  # of these hold the bias, rounded to 16 bits, and what the rounding left twice over
+BFLOAT16_ERROR = 0.05  # of attention over values of a normal distribution; rounding gives at most 0.02
+CACHED_SCORES = 400_000  # products of queries and keys at once on a CPU: what fits in the cache of a core
 
 
 def attend_with_bias(qkv: Tensor, bias: Tensor) -> Tensor:
@@ -28,6 +34,23 @@ def attend_with_bias(qkv: Tensor, bias: Tensor) -> Tensor:
     q, k, v = wide.transpose(1, 3).unbind(2)
     attended = functional.scaled_dot_product_attention(q, k, v, scale=width**-0.5)
     return attended[..., :width].transpose(1, 2)
+
+
+def attend_in_bfloat16(qkv: Tensor, bias: Tensor | None) -> Tensor:
+    """Return attention's result as `attend_with_bias` does, in float32, with products and softmax in bfloat16.
+
+    This is for CPUs: a few heads at a time, so that what lies between the two products stays in the cache.
+    """
+    batch, count, _, heads, width = qkv.shape
+    halves = qkv.permute(2, 0, 3, 1, 4).to(torch.bfloat16, memory_format=torch.contiguous_format)
+    q, k, v = halves.view(3, batch * heads, count, width)
+    mask = (torch.zeros(1) if bias is None else bias).to(torch.bfloat16)
+    attended = torch.empty_like(v)
+    step = max(1, CACHED_SCORES // count**2)
+    for some, keys, values, out in zip(*(torch.split(part, step) for part in (q, k, v, attended)), strict=True):
+        scores = torch.baddbmm(mask, some, keys.transpose(1, 2), alpha=width**-0.5)
+        torch.bmm(torch.softmax(scores, dim=-1), values, out=out)
+    return attended.view(batch, heads, count, width).transpose(1, 2).float()
 
 
 def split_bias(bias: Tensor, dtype: torch.dtype) -> Tensor:
@@ -50,3 +73,22 @@ def flash_takes(width: int, device: torch.device, dtype: torch.dtype) -> bool:
         return bool(torch.backends.cuda.can_use_flash_attention(params))
     except (AttributeError, RuntimeError, TypeError):  # another PyTorch may have none, or ask differently
         return False
+
+
+@functools.cache
+def bfloat16_works() -> bool:
+    """Return True if this CPU's features suit `attend_in_bfloat16`, and its result is right."""
+    if not onednn.has_bfloat16_kernels():
+        return False
+    qkv, bias = _make_sample(tokens=50, heads=2, width=64)
+    q, k, v = qkv.transpose(1, 3).unbind(2)
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.view(1, 1, 1, -1)).transpose(1, 2)
+    try:
+        return bool((attend_in_bfloat16(qkv, bias) - expected).abs().max() < BFLOAT16_ERROR)
+    except (RuntimeError, NotImplementedError):
+        return False
+
+
+def _make_sample(tokens: int, heads: int, width: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn((2, tokens, 3, heads, width), generator=generator), torch.arange(1, tokens + 1).log()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from block.model.attention import bfloat16_works
 from block.model.checkpoint import Checkpoint
 from block.model.device import Device
 from block.model.forward import Forward, Tokens
@@ -44,7 +45,8 @@ class Classifier:
 
     - `exact`: as transformers computes them, up to rounding.
     - `merged`: with padding tokens merged into groups (`Forward.merge_padding`), in the device's dtype.
-    - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast.
+    - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast, and with attention in
+      bfloat16, where they multiply that fast, too.
 
     `batch_windows` is the target size of a batch, which may mix windows of several recordings.
     """
@@ -134,7 +136,9 @@ class Classifier:
             if self._fast:
                 forwards[MERGED] = exact
                 if limit := self._int8.limit:
-                    forwards[MERGED_INT8] = Forward(model, lambda weight, bias: Int8Linear(weight, bias, limit))
+                    forwards[MERGED_INT8] = Forward(
+                        model, lambda weight, bias: Int8Linear(weight, bias, limit), in_bfloat16=bfloat16_works()
+                    )
         return forwards
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:

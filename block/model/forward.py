@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from block.model.attention import attend_with_bias, flash_takes
+from block.model.attention import attend_in_bfloat16, attend_with_bias, flash_takes
 from block.model.kmeans import cluster_points
 from block.model.linear import Linear, PlainLinear
 
@@ -80,10 +80,11 @@ class _Layer:
 class Forward:
     """The forward pass of `model`, an `ASTForAudioClassification`, with linear layers made by `make_linear`.
 
-    It shares the model's weights unless `make_linear` copies them.
+    With `in_bfloat16`, attention is computed in bfloat16, on a CPU, except in the last layer, where it's cheap. This
+    shares the model's weights unless `make_linear` copies them.
     """
 
-    def __init__(self, model: Any, make_linear: MakeLinear = PlainLinear) -> None:
+    def __init__(self, model: Any, make_linear: MakeLinear = PlainLinear, in_bfloat16: bool = False) -> None:
         config, body = model.config, model.audio_spectrogram_transformer
         self.grid = Grid(
             (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1,
@@ -103,6 +104,7 @@ class Forward:
         self._layers = [_build_layer(layer, make_linear) for layer in others]
         self._layers.append(_build_layer(last, make_linear, is_last=True))
         self._norm, self._head = body.layernorm, model.classifier
+        self._in_bfloat16 = in_bfloat16
         # On GPUs in 16 bits, a mask would keep attention off the flash kernels.
         self.widens_heads = flash_takes(head_width, self.positions.device, self.positions.dtype)
         self._padding_trace: Tensor | None = None
@@ -201,23 +203,24 @@ class Forward:
         """Return `x` plus the layer's self-attention; in the last layer, only for the special tokens."""
         batch, count, _ = x.shape
         y = _flatten_tokens(layer.norm_before(x))
-        if layer.query is None and bias is not None and self.widens_heads:
-            attended = attend_with_bias(layer.qkv(y).view(batch, count, 3, self._heads, -1), bias)
-            x += layer.out(_flatten_tokens(attended)).view(x.shape)
-            return x
         if layer.query is None:
-            q, k, v = layer.qkv(y).view(batch, count, 3, self._heads, -1).unbind(2)
+            attended = self._attend_to_all(layer.qkv(y).view(batch, count, 3, self._heads, -1), bias)
         else:
             k, v = layer.qkv(y).view(batch, count, 2, self._heads, -1).unbind(2)
             queried = y.view(batch, count, -1)[:, :SPECIAL]
-            x, count = x[:, :SPECIAL].contiguous(), SPECIAL
-            q = layer.query(_flatten_tokens(queried)).view(batch, count, self._heads, -1)
-        mask = None if bias is None else bias.to(x.dtype).view(1, 1, 1, -1)
-        attended = functional.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
-        )
-        x += layer.out(_flatten_tokens(attended.transpose(1, 2))).view(x.shape)
+            x = x[:, :SPECIAL].contiguous()
+            q = layer.query(_flatten_tokens(queried)).view(batch, SPECIAL, self._heads, -1)
+            attended = _attend_with_mask(q, k, v, bias)
+        x += layer.out(_flatten_tokens(attended)).view(x.shape)
         return x
+
+    def _attend_to_all(self, qkv: Tensor, bias: Tensor | None) -> Tensor:
+        if self._in_bfloat16:
+            return attend_in_bfloat16(qkv, bias)
+        if bias is not None and self.widens_heads:
+            return attend_with_bias(qkv, bias)
+        q, k, v = qkv.unbind(2)
+        return _attend_with_mask(q, k, v, bias)
 
     def _apply_mlp(self, layer: _Layer, x: Tensor) -> None:
         """Add the layer's MLP to `x`, in place."""
@@ -226,6 +229,14 @@ class Forward:
             y = layer.norm_after(part)
             wide = layer.up(y, gelu=True) if self._activation is None else self._activation(layer.up(y))
             part += layer.down(wide)
+
+
+def _attend_with_mask(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Return attention's result. Shape of each, and of the result: `(batch, tokens, heads, width)`."""
+    mask = None if bias is None else bias.to(q.dtype).view(1, 1, 1, -1)
+    return functional.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
+    ).transpose(1, 2)
 
 
 def _flatten_tokens(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from block.model.int8_support import INT8_MAX
+from block.model.int8_support import INT8_MAX, Int8Product
 
 SMALLEST_ROW = 1e-30  # used for the largest magnitude in a row of zeros, to avoid division by 0
 
@@ -63,16 +63,14 @@ class Int8Linear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, limit: int) -> None:
         scale = weight.abs().amax(dim=1).clamp_min(SMALLEST_ROW) / limit
-        self._weight = (weight / scale[:, None]).round_().to(torch.int8).t()
-        self._scale = scale
+        self._product = Int8Product((weight / scale[:, None]).round_().to(torch.int8), scale)
         self._bias = torch.zeros_like(scale) if bias is None else bias
 
     def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
         row_scale = x.abs().amax(dim=1, keepdim=True).clamp_min_(SMALLEST_ROW).div_(INT8_MAX)
-        rounded = (x / row_scale).round_().to(torch.int8)
-        y = torch._int_mm(rounded, self._weight).float().mul_(self._scale)
-        y = torch.addcmul(self._bias, y, row_scale)
-        return functional.gelu(y) if gelu else y
+        y = self._product((x / row_scale).round_().to(torch.int8))
+        torch.addcmul(self._bias, y, row_scale, out=y)
+        return torch.ops.aten.gelu_(y) if gelu else y  # in place, since memory that isn't in the cache is slow
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from bench import plot
 from bench.audit import compute_long_run
 from bench.flops import Flops
 from bench.gemm import Peak
+from bench.goals import list_goals
 from bench.machine import OtherProcesses
 from bench.memory import Memory, peak_mib
 from bench.plan import BenchError
@@ -59,6 +60,22 @@ def test_rates_are_medians_and_ratios_are_relative_to_transformers_at_its_best_b
     assert on.ratio(exact) == pytest.approx(2.5 / 1.5)
     assert on.ratio(merged) == pytest.approx(10)
     assert results.peak_share(exact) == pytest.approx(200 / 1.5 / 200)
+
+
+def test_goals_are_met_or_not_or_not_measured(results: Results) -> None:
+    on = results.checkpoints[0]
+    on.rates += [rate("merged-int8", 2, 2000, 0.2), rate("openvino", 1, 2000, 1.2)]
+    on.long_runs = [compute_long_run("merged-int8", 0.1, 1.5, 2.5, recomputed_share=share) for share in (0.0, 0.01)]
+    found = {goal.what: (goal.least, goal.reached and round(goal.reached, 2), goal.verdict) for goal in list_goals(on)}
+    assert found == {
+        "exact": (1.2, 1.67, "met"), "merged": (5.0, 10.0, "met"),
+        "merged-int8": (15.0, 12.5, "not met"), "exact beside ONNX Runtime": (1.0, None, "not measured"),
+        "exact beside OpenVINO": (1.0, 0.8, "not met"),
+        "run of merged-int8, 1% recomputed": (10.0, round(on.long_runs[1].ratio, 2), "met"),
+    }  # fmt: skip
+    assert "not met" in format_results(results)
+    results.machine["gpu"] = "a GPU"
+    assert "not met" not in format_results(results)
 
 
 def test_the_table_lists_what_was_measured_and_what_was_not(results: Results) -> None:

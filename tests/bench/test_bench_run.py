@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 
 LITTLE = Effort(turn_s=0.01, rounds=1, own_batch=2, every_length=True, later_s=0, end_to_end_s=0.05)
 # Too little time to start a process and measure its memory; the clock stands still, so slow machines don't matter.
-TINY = Plan("tiny", 20, 0, LITTLE, LITTLE, (1, 2), exported=False, hour=False, window_ms=(1000, 2000))
+TINY = Plan("tiny", 20, 0, LITTLE, LITTLE, (1, 2), exported=(), hour=False, window_ms=(1000, 2000))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_runtimes_that_are_not_installed_are_listed_with_how_to_install_them(
     checkpoint_folder: Path, device: Device, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exported, "find_missing", lambda kind: ("onnx", kind))
-    plan = Plan("tiny", 20, 0, LITTLE, LITTLE, (1,), exported=True, hour=False, window_ms=(2000,))
+    plan = Plan("tiny", 20, 0, LITTLE, LITTLE, (1,), exported=(1,), hour=False, window_ms=(2000,))
     bench = measure(plan, device, paths, tmp_path)
     bench.checkpoint(find_checkpoint(str(checkpoint_folder)), 0)
     assert "openvino: onnx, openvino not installed; pip install -r locked/bench.txt" in bench.results.left_out

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from block.model import forward as forward_module
-from block.model.attention import PARTS, attend_with_bias, flash_takes, split_bias
+from block.model.attention import BFLOAT16_ERROR, PARTS, attend_in_bfloat16, attend_with_bias, flash_takes, split_bias
 from block.model.forward import Forward
 from tests.conftest import EMBEDDED
 from tests.model.test_forward import load
@@ -32,6 +32,25 @@ def test_a_bias_in_the_keys_gives_what_a_mask_gives(width: int) -> None:
     assert found.shape == (2, 50, 4, width)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert (expected - functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("scores_at_once", [1, 50 * 50 * 3, 1 << 30])
+def test_attention_in_bfloat16_differs_by_rounding_alone(
+    monkeypatch: pytest.MonkeyPatch, scores_at_once: int, has_bias: bool
+) -> None:
+    monkeypatch.setattr("block.model.attention.CACHED_SCORES", scores_at_once)
+    qkv = draw(2, 50, 3, 4, 64)
+    bias = torch.tensor([0.0] * 30 + [math.log(size) for size in range(1, 21)]) if has_bias else None
+    q, k, v = qkv.transpose(1, 3).unbind(2)
+    mask = None if bias is None else bias.view(1, 1, 1, -1)
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    found = attend_in_bfloat16(qkv, bias)
+    assert found.dtype == torch.float32
+    assert found.shape == (2, 50, 4, 64)
+    assert 0 < (found - expected).abs().max() < BFLOAT16_ERROR
+    # A window alone gives what it gives beside another.
+    assert torch.equal(attend_in_bfloat16(qkv[1:], bias), found[1:])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +16,14 @@ import torch
 from block.model.checkpoint import find_checkpoint
 from block.model.classifier import MERGED, MERGED_INT8, Classifier
 from block.model.device import choose_device
-from block.model.int8_support import INT8_MAX, INT8_NARROW_MAX, ISA_VARIABLES, Int8Support, find_int8_support
+from block.model.int8_support import (
+    INT8_MAX,
+    INT8_NARROW_MAX,
+    Int8Product,
+    Int8Support,
+    find_int8_support,
+)
+from block.model.onednn import ISA_VARIABLES
 from block.settings import EXACT, ComputeSettings
 
 
@@ -35,13 +42,21 @@ def pretend(monkeypatch: pytest.MonkeyPatch, **features: object) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
 
 
+def multiply_by(
+    monkeypatch: pytest.MonkeyPatch, multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> None:
+    """Pretend that oneDNN computes the sums of 8-bit products with `multiply`."""
+    monkeypatch.setattr(Int8Product, "__init__", lambda self, weight, scale: setattr(self, "given", (weight, scale)))
+    monkeypatch.setattr(Int8Product, "__call__", lambda self, x: multiply(x, self.given[0].t()) * self.given[1])
+
+
 def multiply_exactly(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return (a.double() @ b.double()).to(torch.int32)
+    return (a.double() @ b.double()).float()
 
 
 def test_a_slow_clock_and_slow_products_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
-    monkeypatch.setattr(torch, "_int_mm", multiply_exactly)
+    multiply_by(monkeypatch, multiply_exactly)
     assert find_int8_support() == Int8Support(INT8_MAX)
     find_int8_support.cache_clear()
     now = 0.0
@@ -57,7 +72,7 @@ def test_a_slow_clock_and_slow_products_change_nothing(monkeypatch: pytest.Monke
 
     for clock in ("perf_counter", "monotonic", "time", "process_time"):
         monkeypatch.setattr(time, clock, jump)
-    monkeypatch.setattr(torch, "_int_mm", multiply_slowly)
+    multiply_by(monkeypatch, multiply_slowly)
     assert find_int8_support() == Int8Support(INT8_MAX)
 
 
@@ -73,7 +88,7 @@ def test_with_kernels_limited_below_avx2_int8_is_not_used(
 
 def test_the_first_variable_that_limits_kernels_counts_as_in_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
-    monkeypatch.setattr(torch, "_int_mm", multiply_exactly)
+    multiply_by(monkeypatch, multiply_exactly)
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "SSE41")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     assert find_int8_support().limit == INT8_MAX
@@ -113,7 +128,7 @@ def test_int8_is_not_used_on_a_cpu_that_saturates_miscalculates_or_lacks_it(monk
     expected = ((saturates, INT8_NARROW_MAX, ""), (is_missing, 0, "can't multiply"), (is_wrong, 0, "incorrectly"))
     for product, limit, reason in expected:
         find_int8_support.cache_clear()
-        monkeypatch.setattr(torch, "_int_mm", product)
+        multiply_by(monkeypatch, product)
         support = find_int8_support()
         assert support.limit == limit, product.__name__
         assert reason in support.reason
@@ -128,7 +143,7 @@ def test_a_classifier_says_why_it_has_no_int8_path(
     monkeypatch: pytest.MonkeyPatch, checkpoint_folder: Path, dtype: str, value: str, reason: str
 ) -> None:
     pretend(monkeypatch)
-    monkeypatch.setattr(torch, "_int_mm", multiply_exactly)
+    multiply_by(monkeypatch, multiply_exactly)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", value)
     device = choose_device(ComputeSettings("cpu", dtype))
     classifier = Classifier(find_checkpoint(str(checkpoint_folder)), device, fast=True)
@@ -142,7 +157,7 @@ def test_a_classifier_with_all_paths_has_nothing_to_explain(
     monkeypatch: pytest.MonkeyPatch, checkpoint_folder: Path
 ) -> None:
     pretend(monkeypatch)
-    monkeypatch.setattr(torch, "_int_mm", multiply_exactly)
+    multiply_by(monkeypatch, multiply_exactly)
     classifier = Classifier(find_checkpoint(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), fast=True)
     assert classifier.paths == (EXACT, MERGED, MERGED_INT8)
     assert classifier.explain_missing_paths() == []
