@@ -131,11 +131,16 @@ class ExactLabeler:
         layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, windows.size_ms, windows.stride_ms)
         if windows.boundaries != SOUND:
             return layout
-        ratio = recording.ratio * recording.stretch
-        cuts = [round_half_up(at / ratio) for at in find_boundaries(recording.waveform, front_end.rate_hz)]
         # One frame less than the model's input, because positions are rounded.
-        longest = (front_end.limit_values - front_end.hop_values) / ratio
-        return lay_out_stretches(recording.values, divide_stretches(recording.values, cuts, longest))
+        longest = (front_end.limit_values - front_end.hop_values) / (recording.ratio * recording.stretch)
+        cuts = divide_stretches(recording.values, self.find_cuts(recording), longest)
+        return lay_out_stretches(recording.values, cuts)
+
+    def find_cuts(self, recording: Recording) -> list[int]:
+        """Return where the sound of `recording` changes, in its values."""
+        ratio = recording.ratio * recording.stretch
+        rate_hz = self.filter_banks.front_end.rate_hz
+        return [round_half_up(at / ratio) for at in find_boundaries(recording.waveform, rate_hz)]
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label recordings whose chunks share forward passes. Raise RecordingError if one can't be labeled."""
