@@ -29,6 +29,8 @@ FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 BUFFER_BYTES = 1 << 18
 # Rows of frames: decoders find the next good frame by themselves, so a damaged one costs only itself.
 SELF_SYNCHRONIZING = ("mp3", "aac", "ac3", "amr")
+# Formats that say of each packet when it plays, and how much later than its turn that may be, in seconds.
+TIMED, LARGEST_JUMP_S = ("ogg", "matroska", "mov", "asf"), 0.1
 CODEC_OPTIONS = {"err_detect": "crccheck+explode"}  # FLAC: notice damaged blocks
 # No file may make FFmpeg open another, or connect to a server.
 OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0"}
@@ -58,7 +60,7 @@ def decode_compressed(
 
     links = [(span,) for span in structure.spans] if structure.is_chained else [structure.spans]
     name, damage = structure.name, _Damage(structure, findings)
-    rate = _OneRate()
+    rate, pauses = _OneRate(), _Pauses()
     for spans in links:
         parts = FileParts(file, spans, structure.header)
         try:
@@ -72,7 +74,8 @@ def decode_compressed(
                     raise RecordingError(f"the audio can't be decoded: FFmpeg doesn't know the codec of this {name}")
                 stream.codec_context.options = CODEC_OPTIONS
                 expected = _estimate(stream, sum(span.length for span in spans)) * len(links)
-                for frames in _gather(_decode_packets(container, stream, damage)):
+                timed = pauses.watch(_decode_packets(container, stream, damage))
+                for frames in _gather(timed):
                     for block in rate.convert(frames):
                         yield DecodedBlock(block, rate.rate_hz, expected)
         except (av.FFmpegError, ValueError, UnicodeError) as error:
@@ -80,6 +83,8 @@ def decode_compressed(
     for block in rate.finish():
         yield DecodedBlock(block, rate.rate_hz, 0)
     damage.judge()
+    if structure.demuxer in TIMED:
+        findings.notes += pauses.describe()
 
 
 def _decode_packets(
@@ -165,6 +170,38 @@ class _Damage:
     def _describe(self, packets: int) -> str:
         start = "" if self._first_s is None else f" from {self._first_s:.2f} s on"
         return f"{count(packets, 'frame')}{start}"
+
+
+class _Pauses:
+    """Find where frames play later than the audio before them ends: what would be between them isn't in the file."""
+
+    def __init__(self) -> None:
+        self._paused_s = 0.0
+        self._first_s = 0.0
+
+    def watch(self, frames: Iterator[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+        """Yield the frames of one stream."""
+        end_s: float | None = None
+        for frame in frames:
+            if frame.time is not None:
+                if end_s is not None and frame.time - end_s > LARGEST_JUMP_S:
+                    self._first_s = self._first_s or end_s
+                    self._paused_s += frame.time - end_s
+                    end_s = frame.time
+                elif end_s is None:
+                    end_s = frame.time
+            if end_s is not None:
+                end_s += frame.samples / frame.sample_rate
+            yield frame
+
+    def describe(self) -> list[str]:
+        """Return a warning if there were any."""
+        if not self._paused_s:
+            return []
+        return [
+            f"its time jumps forward by {self._paused_s:.2f} s in all, first at {self._first_s:.2f} s: nothing was "
+            "recorded there, or it was lost; labels count only the audio that is there"
+        ]
 
 
 def _find_kind(frame: av.AudioFrame) -> tuple[int, str, str]:

@@ -37,8 +37,9 @@ class FrameHeader:
 
 @dataclass
 class _Frames:
-    """The number of `whole` frames found so far, and of `other_bytes` between them. `layer` is that of the last frame.
+    """The number of `whole` frames found so far, of `other_bytes` since the last one, and of `lost_bytes` between them.
 
+    `layer` is that of the last frame, tags don't count as other bytes, and less than a frame between two isn't lost.
     The last Xing, Info or VBRI frame stated that `stated` frames follow; `since` were found after it. `stated_in_all`
     adds up the counts of all earlier ones, `lost` the frames that were missing then.
     """
@@ -49,6 +50,7 @@ class _Frames:
     stated_in_all: int = 0
     lost: int = 0
     other_bytes: int = 0
+    lost_bytes: int = 0
     layer: int = 3
 
     def settle(self) -> None:
@@ -107,8 +109,9 @@ def inspect_mpeg(file: SeekableFile) -> Structure:
         here = at - begin
         header = parse_frame_header(buffer[here : here + 4])
         if header is None or not (is_synced or _is_followed(buffer, here + header.size)):
-            step, is_synced = _measure_other(buffer, here), False
-            frames.other_bytes += step if frames.whole else 0
+            tag, is_synced = _measure_tag(buffer, here), False
+            step = tag or _measure_other(buffer, here)
+            frames.other_bytes += step if frames.whole and not tag else 0
             at += step
             continue
         if not is_synced or header.kind != kind:
@@ -120,7 +123,7 @@ def inspect_mpeg(file: SeekableFile) -> Structure:
         _count(frames, header, buffer[here : here + header.size])
     frames.settle()
     missing = f"{frames.lost} of {frames.stated_in_all} frames are missing" if frames.lost else ""
-    notes = note_rest(frames.other_bytes) if frames.other_bytes > LONGEST_FRAME else ()
+    notes = note_rest(frames.lost_bytes + (frames.other_bytes if frames.other_bytes > LONGEST_FRAME else 0))
     name = f"MP{frames.layer}"
     # Joined files of different kinds, for example with other rates, are decoded one by one.
     return Structure(name, tuple(spans), "mp3", is_chained=has_changed, missing=missing, notes=notes)
@@ -133,6 +136,8 @@ def _is_followed(buffer: bytes, end: int) -> bool:
 
 def _count(frames: _Frames, header: FrameHeader, frame: bytes) -> None:
     frames.layer = header.layer
+    frames.lost_bytes += frames.other_bytes if frames.other_bytes >= header.size else 0
+    frames.other_bytes = 0
     if (count := _parse_count(header, frame)) is not None:
         frames.settle()
         frames.stated = count
@@ -151,11 +156,13 @@ def _parse_count(header: FrameHeader, frame: bytes) -> int | None:
     return None
 
 
+def _measure_tag(buffer: bytes, here: int) -> int:
+    """Return the number of bytes of a tag at `here`; 0 if there is none."""
+    size = measure_leading_tag(buffer[here : here + 32])
+    return ID3V1_BYTES if not size and buffer[here : here + 3] == b"TAG" else size
+
+
 def _measure_other(buffer: bytes, here: int) -> int:
-    """Return the number of bytes from `here` to where a frame may begin: a tag's, or those up to the next 0xFF."""
-    if (size := measure_leading_tag(buffer[here : here + 32])) > 0:
-        return size
-    if buffer[here : here + 3] == b"TAG":
-        return ID3V1_BYTES
+    """Return the number of bytes from `here` to where a frame may begin: those up to the next 0xFF."""
     following = buffer.find(b"\xff", here + 1)
     return (following if following >= 0 else len(buffer)) - here

@@ -121,6 +121,17 @@ def find_size(file: SeekableFile) -> int:
     return file.seek(0, os.SEEK_END)
 
 
+def find_next(file: SeekableFile, mark: bytes, at: int, end: int) -> int | None:
+    """Return where `mark` comes next in a file, from `at` to `end`; None if it doesn't."""
+    file.seek(at)
+    before = b""
+    while at < end and (block := file.read(min(1 << 16, end - at))):
+        if (found := (before + block).find(mark)) >= 0:
+            return at - len(before) + found
+        before, at = (before + block)[1 - len(mark) :], at + len(block)
+    return None
+
+
 class FileParts(PositionedFile):
     """Read `header` and then the `spans` of a file, as one file that can only be read."""
 

@@ -1,4 +1,4 @@
-"""Places at which to cut a file, as a copy or a recording that broke off does."""
+"""Places at which to cut a file, as a copy or a recording that broke off does, and holes in its middle."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def choose_cuts(content: bytes, count: int, seed: int = 0) -> list[int]:
 def cut(content: bytes, count: int, seed: int = 0) -> list[bytes]:
     """Return up to `count` different beginnings of a file, shortest first."""
     return [content[:size] for size in choose_cuts(content, count, seed)]
+
+
+def make_holes(content: bytes, count: int, seed: int = 0) -> list[bytes]:
+    """Return `count` versions of a file of which up to a quarter is missing, zero or noise, as on a failing disk."""
+    source = random.Random(seed)
+    found = []
+    for number in range(count):
+        size = source.randrange(1, len(content) // 4)
+        at = source.randrange(len(content) - size)
+        hole = (b"", bytes(size), source.randbytes(size))[number % 3]
+        found.append(content[:at] + hole + content[at + size :])
+    return found

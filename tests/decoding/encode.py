@@ -35,11 +35,13 @@ class Pipe(io.RawIOBase):
 def encode(
     file_format: str, codec: str | None, rate_hz: int, channels: int = 1, *, options: dict[str, str] | None = None,
     codec_options: dict[str, str] | None = None, bit_rate: int | None = None, piped: bool = False, video: bool = False,
+    pause: int = 0,
 ) -> bytes:  # fmt: skip
     """Return the sound of the collection as a file of `file_format`, encoded by `codec`; None leaves it out.
 
     `piped`: write without going back to earlier places, as a browser or a recorder does. `video`: put a moving picture
-    before the audio. Raise av.FFmpegError if the libraries lack the format or the codec.
+    before the audio. `pause`: what comes after the first second plays that many values later. Raise av.FFmpegError if
+    the libraries lack the format or the codec.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
@@ -55,18 +57,20 @@ def encode(
                     audio.bit_rate = bit_rate
             for image in (*make_pictures(), None) if video else ():
                 container.mux(picture.encode(image))
-            for frame in (*make_frames(rate_hz, channels), None) if codec else ():
+            for frame in (*make_frames(rate_hz, channels, pause), None) if codec else ():
                 container.mux(audio.encode(frame))
         return bytes(pipe.content) if piped else path.read_bytes()
 
 
-def make_frames(rate_hz: int, channels: int) -> Iterator[av.AudioFrame]:
-    """Yield the sound of the collection."""
+def make_frames(rate_hz: int, channels: int, pause: int = 0) -> Iterator[av.AudioFrame]:
+    """Yield the sound of the collection; what comes after its first second plays `pause` values later."""
     sound = make_sound(rate_hz, channels).astype("f4")
     for start in range(0, len(sound), 4096):
         part = np.ascontiguousarray(sound[start : start + 4096].T)
         frame = av.AudioFrame.from_ndarray(part, "fltp", LAYOUTS[channels])
         frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
+        if start > rate_hz:
+            frame.pts += pause
         yield frame
 
 

@@ -24,8 +24,12 @@ from block.recording import RecordingError
 from block.runtime.memory_file import MemoryFile
 from tests.decoding.case import STEP, Case
 from tests.decoding.collection import make_collection
-from tests.decoding.cuts import cut
+from tests.decoding.cuts import cut, make_holes
+from tests.decoding.encode import encode
 from tests.decoding.mp3_files import make_ape, make_id3v1, make_id3v2, make_lyrics3, split_frames
+from tests.decoding.ogg_cases import vorbis
+from tests.decoding.ogg_files import split_pages
+from tests.decoding.sound import make_sound
 from tests.fuzz.drawn import examples
 
 CASES = make_collection()
@@ -41,6 +45,14 @@ STATING = (
     "mp4-opus.mp4", "matroska-flac.mka", "matroska-aac.mka", "webm-opus.webm", "webm-vorbis.webm", "wma-2.wma",
     "wavpack.wv", "tta.tta",
 )  # fmt: skip
+
+# Containers that show a hole: by numbered pages, checksums, sizes or times.
+SHOWING_HOLES = (
+    "vorbis-44100.ogg", "opus-2.ogg", "flac.oga", "speex.spx", "vorbis-chained.ogg", "flac-16000-1.flac",
+    "flac-48000-6.flac", "m4a-16000.m4a", "m4a-index-first.m4a", "m4a-alac.m4a", "matroska-flac.mka",
+    "matroska-aac.mka", "webm-opus.webm", "webm-vorbis.webm", "webm-opus-live.webm", "wavpack.wv", "tta.tta",
+)  # fmt: skip
+LARGEST_HOLE_S = 0.1
 
 
 def name(case: Case) -> str:
@@ -115,8 +127,45 @@ def test_a_file_cut_anywhere_is_not_labeled_as_whole(case: Case) -> None:
         assert short <= case.tolerance or (audio.notes and short <= case.rate_hz / 100), f"{len(beginning)} bytes"
 
 
-def test_the_cuts_cover_every_container() -> None:
-    assert {case.name for case in WHOLE} >= set(STATING)
+@pytest.mark.parametrize("case", [case for case in WHOLE if case.name in SHOWING_HOLES], ids=name)
+def test_a_file_with_a_hole_is_refused_or_gets_a_warning(case: Case) -> None:
+    few = 20 if os.environ.get("FUZZ") is None else 200
+    for number, damaged in enumerate(make_holes(case.content, few)):
+        try:
+            audio = decode(damaged, case.rate_hz)
+        except RecordingError:
+            continue
+        lost = case.values - audio.positions
+        assert lost <= max(case.tolerance, LARGEST_HOLE_S * case.rate_hz) or audio.notes, f"hole {number}"
+
+
+def test_the_cuts_and_holes_cover_every_container() -> None:
+    assert {case.name for case in WHOLE} >= {*STATING, *SHOWING_HOLES}
+
+
+def test_an_ogg_without_a_page_in_its_middle_is_refused_and_says_how_many() -> None:
+    pages = split_pages(vorbis())
+    with pytest.raises(AudioCutOff, match="the audio is cut off: 2 of 10 pages are missing or damaged"):
+        decode(b"".join(pages[:5] + pages[7:]))
+    damaged = bytearray(pages[5])
+    damaged[-1] ^= 1  # FFmpeg skips a page with a wrong checksum
+    with pytest.raises(AudioCutOff, match="the audio is cut off: 1 of 10 pages are missing or damaged"):
+        decode(b"".join([*pages[:5], bytes(damaged), *pages[6:]]))
+
+
+def test_a_recording_of_a_broadcast_is_heard_with_a_warning() -> None:
+    pages = split_pages(vorbis())
+    audio = decode(b"".join(pages[:2] + pages[4:]))
+    assert audio.notes[0].startswith("2 pages before its first audio are missing: it's part of a broadcast")
+
+
+def test_a_pause_in_the_times_of_a_recording_is_named() -> None:
+    audio = decode(encode("matroska", "pcm_s16le", 16000, pause=8000), 16000)
+    assert (audio.missing, audio.positions) == ("", len(make_sound(16000, 1)))
+    assert audio.notes == (
+        "its time jumps forward by 0.50 s in all, first at 1.02 s: nothing was recorded there, or it was lost; labels "
+        "count only the audio that is there",
+    )
 
 
 @pytest.mark.parametrize("kind", ["m3u8", "sdp", "concat", "mov reference"])
