@@ -1,4 +1,6 @@
-"""Find where the sound of a recording changes. Pure NumPy, with fixed memory per block of frames.
+"""Find where the sound of a recording changes, and what to hear around a stretch between two changes.
+
+Pure NumPy, with fixed memory per block of frames.
 
 The level of the sound is measured in mel bands every 10 ms. Frames at which it changes most are candidates. Of all ways
 to cut a recording at candidates, `find_boundaries` returns the one with the lowest cost, where a stretch costs
@@ -14,13 +16,16 @@ Jackson et al. 2005, https://doi.org/10.1109/LSP.2001.838216).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from block.recording import Waveform
+from block.recording import Waveform, Window
 from block.spectrogram import build_mel_bands
 
-VERSION = 1  # of the boundaries: change it with anything that moves one, because stored scores depend on it
+# Of the boundaries, and of what is heard around a stretch: change it with either, because stored scores depend on it.
+VERSION = 2
 
 FRAME_S, HOP_S = 0.025, 0.01
 BANDS, LOW_HZ = 24, 50.0
@@ -35,6 +40,8 @@ SPREAD_DB = 2.0
 PENALTY_S, SHORT_S = 0.6, 0.8
 LONGEST_S = 60.0  # a stretch ends here at the latest, if there is a candidate; the model's input is shorter anyway
 
+AROUND_S, QUIETER_DB = 2.0, 3.0  # a shorter stretch is also heard with what is quieter around it
+
 Levels = npt.NDArray[np.int64]
 
 
@@ -48,6 +55,26 @@ def find_boundaries(waveform: Waveform, rate_hz: int) -> list[int]:
     frames = len(waveform) // hop + 1
     places, sums = _collect_candidates(waveform, rate_hz, frames)
     return [int(place) * hop for place in _choose_cuts(places, sums)]
+
+
+def add_quieter(stretches: Sequence[Window], levels_dbfs: Sequence[float], at: int, length: int) -> Window:
+    """Return stretch number `at`, and if it is shorter than `length`, what is quieter around it.
+
+    The result has up to `length` values, half of the added ones on each side if there are enough. It ends where the
+    first stretch begins that is less than `QUIETER_DB` quieter than this one, so it adds no sound that could be taken
+    for this one. `stretches` tile the recording, in order, and `levels_dbfs` are their RMS levels.
+    """
+    own, limit = stretches[at], levels_dbfs[at] - QUIETER_DB
+    missing = max(0, length - own.length)
+    first = last = at
+    while first > 0 and levels_dbfs[first - 1] <= limit and own.start - stretches[first].start < missing:
+        first -= 1
+    while last + 1 < len(stretches) and levels_dbfs[last + 1] <= limit and stretches[last].end - own.end < missing:
+        last += 1
+    before = min(own.start - stretches[first].start, missing // 2)
+    after = min(stretches[last].end - own.end, missing - before)
+    before = min(own.start - stretches[first].start, missing - after)
+    return Window(own.start - before, own.end + after)
 
 
 def _collect_candidates(waveform: Waveform, rate_hz: int, frames: int) -> tuple[npt.NDArray[np.int64], Levels]:

@@ -112,8 +112,14 @@ def lay_out_windows_ms(values: int, value_rate_hz: Fraction, size_ms: int, strid
 def lay_out_stretches(values: int, cuts: Sequence[int]) -> Layout:
     """Lay out one window, which is also a cell, from each of `cuts` to the next, and at both ends of the recording.
 
-    Raise ValueError unless cuts are in order and divide `[0, values)` into spans of at least one value.
+    Raise ValueError unless cuts are in order and divide `[0, values)` into spans of at least one value, RecordingError
+    if there are more than a million.
     """
+    if (count := len(cuts) + 1) > MAX_WINDOWS:
+        raise RecordingError(
+            f"--boundaries sound gives {count} windows; expected at most {MAX_WINDOWS}; divide the recording, or use "
+            "--boundaries grid"
+        )
     spans = list(itertools.pairwise((0, *cuts, values)))
     if any(start >= end for start, end in spans):
         raise ValueError(f"got cuts {list(cuts)}; expected them in order, and between 0 and {values}")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from block import boundaries
-from block.boundaries import APART_FRAMES, find_boundaries
-from block.recording import Waveform
+from block.boundaries import APART_FRAMES, QUIETER_DB, add_quieter, find_boundaries
+from block.recording import Waveform, Window
 
 RATE_HZ = 16_000
 HOP = 160
@@ -146,3 +146,52 @@ def test_memory_does_not_grow_with_the_recording() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def tile(*lengths: int) -> list[Window]:
+    ends = np.cumsum(lengths).tolist()
+    return [Window(end - length, end) for length, end in zip(lengths, ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "levels_dbfs", "at", "heard"),
+    [
+        ((50, 10, 50), (-60, -20, -60), 1, (45, 65)),  # five values on both sides
+        ((3, 10, 50), (-60, -20, -60), 1, (0, 20)),  # all of the left, the rest from the right
+        ((50, 10, 3), (-60, -20, -60), 1, (43, 63)),
+        ((4, 10, 3), (-60, -20, -60), 1, (0, 17)),  # there is no more
+        ((50, 20, 50), (-60, -20, -60), 1, (50, 70)),  # long enough
+        ((50, 10, 50), (-60, -60, -20), 1, (50, 60)),  # neither is 3 dB quieter
+        ((50, 10, 50), (-60, -20, -22), 1, (40, 60)),  # only the left one is
+        ((2, 2, 10, 50), (-10, -40, -20, -22), 2, (2, 14)),  # a louder one ends what is heard
+        ((2, 2, 10, 50), (-60, -40, -20, -22), 2, (0, 14)),
+        ((50, 10, 50), (-np.inf, -20, -20), 1, (40, 60)),
+        ((10,), (-20,), 0, (0, 10)),
+    ],
+)
+def test_a_short_stretch_is_heard_with_what_is_quieter_around_it(
+    lengths: tuple[int, ...], levels_dbfs: tuple[float, ...], at: int, heard: tuple[int, int]
+) -> None:
+    assert add_quieter(tile(*lengths), levels_dbfs, at, 20) == Window(*heard)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.floats(-90, 0)), min_size=1, max_size=12), st.integers(1, 60), st.data()
+)
+def test_what_is_heard_has_the_stretch_and_nothing_as_loud(
+    stretches: list[tuple[int, float]], length: int, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(stretches) - 1))
+    lengths, levels_dbfs = zip(*stretches, strict=True)
+    tiles = tile(*lengths)
+    heard = add_quieter(tiles, levels_dbfs, at, length)
+    assert heard.start <= tiles[at].start
+    assert heard.end >= tiles[at].end
+    assert tiles[at].length <= heard.length <= max(length, tiles[at].length)
+    touched = [one for one in range(len(tiles)) if tiles[one].start < heard.end and tiles[one].end > heard.start]
+    assert all(levels_dbfs[one] <= levels_dbfs[at] - QUIETER_DB for one in touched if one != at)
+    # If it's shorter than it could be, it ends at a stretch that isn't quiet enough, or at an end of the recording.
+    if heard.length < length:
+        beside = [one for one in (touched[0] - 1, touched[-1] + 1) if 0 <= one < len(tiles)]
+        assert (heard.start, heard.end) == (tiles[touched[0]].start, tiles[touched[-1]].end)
+        assert all(levels_dbfs[one] > levels_dbfs[at] - QUIETER_DB for one in beside)

@@ -163,6 +163,11 @@ def test_cuts_that_do_not_divide_the_recording_are_refused(cuts: list[int]) -> N
         lay_out_stretches(10, cuts)
 
 
+def test_more_than_a_million_stretches_are_refused() -> None:
+    with pytest.raises(RecordingError, match="--boundaries sound gives 1000001 windows; expected at most 1000000"):
+        lay_out_stretches(2_000_000, range(1, 1_000_001))
+
+
 def test_context_is_the_same_on_both_sides_within_the_recording_and_the_limit() -> None:
     assert add_context(Window(100, 200), 0, 1000, 500) == Window(100, 200)
     assert add_context(Window(100, 200), 50, 1000, 500) == Window(50, 250)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from block.boundaries import find_boundaries
+from block.boundaries import AROUND_S, add_quieter, find_boundaries
 from block.decisions import is_silent, label_recording, score_labels
 from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
@@ -94,42 +94,53 @@ class ExactLabeler:
             raise ValueError(f"the waveform is at {float(rate_hz):g} Hz; the model expects {front_end.rate_hz} Hz")
         waveform, ratio = recording.waveform, recording.ratio * recording.stretch
         layout = self._lay_out(recording)
-        context = self.context_ms * front_end.rate_hz // 1000
-        chunks: list[Window] = []
-        counts: list[int] = []
-        levels: list[float] = []
-        for window in layout.windows:
-            span = slice_at_model_rate(window, ratio, len(waveform), front_end.frame_values)
-            if span.length < front_end.frame_values:
-                raise RecordingError(
-                    f"a window has {span.length} values at {front_end.rate_hz} Hz; expected at least "
-                    f"{front_end.frame_values}"
-                )
-            levels.append(measure_level_dbfs(waveform[span.start : span.end]))
-            if is_silent(levels[-1], self.decisions):
-                counts.append(0)
-                continue
-            parts = list(split_into_chunks(span.length, front_end.limit_values))
-            if len(parts) == 1:
-                chunks.append(add_context(span, context, len(waveform), front_end.limit_values))
-            else:
-                chunks += [Window(span.start + part.start, span.start + part.end) for part in parts]
-            counts.append(len(parts))
+        spans = [slice_at_model_rate(one, ratio, len(waveform), front_end.frame_values) for one in layout.windows]
+        if (shortest := min(span.length for span in spans)) < front_end.frame_values:
+            raise RecordingError(
+                f"a window has {shortest} values at {front_end.rate_hz} Hz; expected at least {front_end.frame_values}"
+            )
+        levels = [measure_level_dbfs(waveform[span.start : span.end]) for span in spans]
+        heard = [
+            () if is_silent(level, self.decisions) else self._choose_chunks(spans, levels, at, len(waveform))
+            for at, level in enumerate(levels)
+        ]
         return PreparedRecording(
             recording.id, recording.name, recording.seconds, recording.value_rate_hz,
-            layout, waveform, tuple(chunks), tuple(counts), np.array(levels, np.float32), recording.content,
+            layout, waveform, tuple(itertools.chain.from_iterable(heard)), tuple(len(chunks) for chunks in heard),
+            np.array(levels, np.float32), recording.content,
         )  # fmt: skip
+
+    def _choose_chunks(
+        self, spans: Sequence[Window], levels_dbfs: Sequence[float], at: int, positions: int
+    ) -> tuple[Window, ...]:
+        """Return the chunks of a window, span number `at` of those in a waveform of so many `positions`."""
+        front_end, span = self.filter_banks.front_end, spans[at]
+        parts = tuple(split_into_chunks(span.length, front_end.limit_values))
+        if len(parts) > 1:
+            return tuple(Window(span.start + part.start, span.start + part.end) for part in parts)
+        context = self.context_ms * front_end.rate_hz // 1000
+        chunk = add_context(span, context, positions, front_end.limit_values)
+        if self.windows.boundaries != SOUND:
+            return (chunk,)
+        around = min(round(AROUND_S * front_end.rate_hz), front_end.limit_values)
+        wider = add_quieter(spans, levels_dbfs, at, around)
+        return (chunk, wider) if wider.length > chunk.length else (chunk,)
 
     def _lay_out(self, recording: Recording) -> Layout:
         windows, front_end = self.windows, self.filter_banks.front_end
         layout = lay_out_windows_ms(recording.values, recording.value_rate_hz, windows.size_ms, windows.stride_ms)
         if windows.boundaries != SOUND:
             return layout
-        ratio = recording.ratio * recording.stretch
-        cuts = [round_half_up(at / ratio) for at in find_boundaries(recording.waveform, front_end.rate_hz)]
         # One frame less than the model's input, because positions are rounded.
-        longest = (front_end.limit_values - front_end.hop_values) / ratio
-        return lay_out_stretches(recording.values, divide_stretches(recording.values, cuts, longest))
+        longest = (front_end.limit_values - front_end.hop_values) / (recording.ratio * recording.stretch)
+        cuts = divide_stretches(recording.values, self.find_cuts(recording), longest)
+        return lay_out_stretches(recording.values, cuts)
+
+    def find_cuts(self, recording: Recording) -> list[int]:
+        """Return where the sound of `recording` changes, in its values."""
+        ratio = recording.ratio * recording.stretch
+        rate_hz = self.filter_banks.front_end.rate_hz
+        return [round_half_up(at / ratio) for at in find_boundaries(recording.waveform, rate_hz)]
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label recordings whose chunks share forward passes. Raise RecordingError if one can't be labeled."""

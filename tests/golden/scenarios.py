@@ -19,6 +19,9 @@ ALL = (
     "silence", "too_short", "empty",
 )  # fmt: skip
 FEW = ("radio", "odd_22k", "short")
+LABEL = ("label", "audio", "--out", "out", *LABELS)
+BY_SOUND = (*LABEL, "--boundaries", "sound")
+SOUNDING = (*FEW, "moment", "phone_8k", "long")
 
 
 @dataclass(frozen=True)
@@ -82,29 +85,35 @@ def actions() -> list[Scenario]:
 
 def folders() -> list[Scenario]:
     """Return the scenarios of folders."""
-    label = ("label", "audio", "--out", "out", *LABELS)
     evaluate = ("evaluate", "audio", "--annotations", "annotations.csv", "--out", "report", "--audioset-labels",
                 "Speech (speech), Music (music)", "--win-size-ms", "500", "--win-stride-ms", "500",
                 "--segment-s", "0.5", "--bootstrap", "100", "--fit-thresholds", "f1")  # fmt: skip
     return [
         # The second run computes nothing and changes nothing.
-        Scenario("folder", (label, label), (*ALL, "long"), is_folder=True),
-        Scenario("folder_relabeled", (label, ("relabel", "out", "--min-confidence", "0.6", "--other-label", "rest")),
+        Scenario("folder", (LABEL, LABEL), (*ALL, "long"), is_folder=True),
+        Scenario("folder_relabeled", (LABEL, ("relabel", "out", "--min-confidence", "0.6", "--other-label", "rest")),
                  is_folder=True),
-        Scenario("folder_formats", ((*label, "--formats", "csv,audacity", "--no-score-store", *WINDOWS_1_S),),
+        Scenario("folder_formats", ((*LABEL, "--formats", "csv,audacity", "--no-score-store", *WINDOWS_1_S),),
                  is_folder=True),
-        Scenario("folder_fast", ((*label, *WINDOWS_1_S, "--mode", "fast"),), ("long", "odd"), is_folder=True,
+        Scenario("folder_fast", ((*LABEL, *WINDOWS_1_S, "--mode", "fast"),), ("long", "odd"), is_folder=True,
                  pinned="merged"),
+        # The second run computes nothing and changes nothing.
+        Scenario("folder_by_sound", (BY_SOUND, BY_SOUND), SOUNDING, is_folder=True),
         Scenario("folder_evaluated", (evaluate,), ("radio", "phone_8k", "platform_44k", "waltz_22k"), is_folder=True),
     ]  # fmt: skip
 
 
 def cluster() -> list[Scenario]:
     """Return the scenarios of a Ray cluster with two workers."""
-    label = ("label", "audio", "--out", "out", *LABELS)
-    # The second run, in one process, finds all recordings already labeled by the cluster.
-    runs = ((*label, "--ray", "--ray-workers", "2"), label)
-    return [Scenario("ray", runs, (*ALL, "long"), is_folder=True, expected="folder")]
+
+    def run(label: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        # The second run, in one process, finds all recordings already labeled by the cluster.
+        return ((*label, "--ray", "--ray-workers", "2"), label)
+
+    return [
+        Scenario("ray", run(LABEL), (*ALL, "long"), is_folder=True, expected="folder"),
+        Scenario("ray_by_sound", run(BY_SOUND), SOUNDING, is_folder=True, expected="folder_by_sound"),
+    ]
 
 
 def project(scenario: Scenario) -> list[Sample]:

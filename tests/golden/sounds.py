@@ -50,6 +50,8 @@ def sounds() -> dict[str, tuple[Values, int]]:
         "odd_22k": (waltz[:61991], 22050),
         "short": (radio[40000:48000], 16000),  # half a second: shorter than a window
         "quiet_then_loud": (np.concatenate([silence, radio[32000:80000]]), 16000),
+        # Half a second of speech, which gets a second chunk between changes of the sound.
+        "moment": (np.concatenate([silence, radio[40000:48000], silence]), 16000),
         "silence": (silence, 16000),
         "long": (np.concatenate([radio, radio]), 16000),  # 24 s: three chunks of the model's input
         "too_short": (radio[:399], 16000),  # less than the 25 ms of one frame

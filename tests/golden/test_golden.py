@@ -33,7 +33,10 @@ def record(out: Path, *options: str) -> Path:
 
 
 # One or two of each kind run in `make test` too; the others only in `make test-all`.
-FAST = ("exact", "preview_then_apply", "overlap_sigmoid", "renames_and_roll_ups", "fast_merged", "refused", "folder")
+FAST = (
+    "exact", "preview_then_apply", "overlap_sigmoid", "renames_and_roll_ups", "fast_merged", "refused", "folder",
+    "folder_by_sound",
+)  # fmt: skip
 ALL = [*actions(), *folders()]
 
 
@@ -102,5 +105,5 @@ def test_every_recorded_result_has_a_scenario() -> None:
 @pytest.mark.parametrize("scenario", as_params(cluster()))
 def test_two_workers_on_ray_give_the_results_of_one_process(scenario: Scenario, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    found = record(tmp_path, "--ray")
+    found = record(tmp_path, "--ray", "--only", scenario.name)
     assert_as_recorded(found / scenario.name, EXPECTED / scenario.expected, RAY_TOLERANCE)

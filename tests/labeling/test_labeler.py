@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from block import audio
-from block.decisions import apply_score_function, score_classes
+from block.decisions import apply_score_function, score_classes, score_labels
 from block.labeling import labeler as labeler_module
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
@@ -548,6 +548,32 @@ def test_stretches_longer_than_the_models_input_are_divided_evenly(make_labeler:
         assert len(lengths) == 3
         assert max(lengths) - min(lengths) <= 1
         assert prepared.chunk_counts == (1, 1, 1)
+
+
+def test_a_short_stretch_is_heard_twice_and_gets_the_higher_score(make_labeler: MakeLabeler) -> None:
+    """Noise of 0.5 s in 4.5 s of silence: the second chunk has 1.5 s of silence around it."""
+    labeler = make_labeler(windows=WindowSettings(boundaries="sound"))
+    waveform = np.zeros(5 * 16000, np.float32)
+    waveform[32000:40000] = np.random.default_rng(0).normal(0, 0.1, 8000)
+    prepared = labeler.prepare(Recording(1, "one", 16000, len(waveform), waveform))
+    assert prepared.chunk_counts == (1, 2, 1)
+    start, end = prepared.layout.cuts or ()
+    own, wider = prepared.chunks[1:3]
+    assert (own.start, own.end) == (start, end)
+    assert wider.length == 32000
+    assert wider.start + wider.end == pytest.approx(start + end, abs=1)
+    labeler = replace(labeler, decisions=replace(labeler.decisions, merge=False))
+    [labeled] = labeler.label([prepared])
+    scores = score_labels(labeler.compute_logits([(waveform, one) for one in (own, wider)]), (1, 1), labeler.decisions)
+    assert scores.max() != scores[0].max(), "the second chunk decides"
+    assert labeled.segments[1].score == pytest.approx(scores.max(), abs=1e-5)
+
+
+def test_context_that_reaches_farther_than_a_second_chunk_replaces_it(make_labeler: MakeLabeler) -> None:
+    labeler = replace(make_labeler(windows=WindowSettings(boundaries="sound")), context_ms=1000)
+    waveform = np.zeros(5 * 16000, np.float32)
+    waveform[32000:40000] = np.random.default_rng(0).normal(0, 0.1, 8000)
+    assert labeler.prepare(Recording(1, "one", 16000, len(waveform), waveform)).chunk_counts == (1, 1, 1)
 
 
 def test_boundaries_by_sound_do_not_change_what_is_refused(make_labeler: MakeLabeler) -> None:
