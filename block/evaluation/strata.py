@@ -23,10 +23,10 @@ WIDTH = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # of the interval, in standard
 
 @dataclass(frozen=True)
 class JudgedPrecision:
-    """The precision of the segments that reach a threshold, from verdicts on some of them.
+    """The precision of `segments` segments, from `judged` verdicts on some of them, of which `confirmed` confirm them.
 
-    `segments` reach it, of which `judged` have a verdict, and `confirmed` were confirmed. `unjudged`, 0…1, is the share
-    of segments in strata without a verdict. Without verdicts, the estimate is not defined.
+    `unjudged`, 0…1, is the share of segments in strata without a verdict. Without any verdict, the estimate is not
+    defined.
     """
 
     estimate: Estimate
@@ -65,16 +65,14 @@ def weigh_verdicts(scores: Floats, judged: Floats) -> Floats:
     return np.asarray(segments[strata] / verdicts[strata] / len(scores))
 
 
-def estimate_precision(scores: Floats, judged: Floats, is_confirmed: Bools, threshold: float) -> JudgedPrecision:
-    """Estimate the precision of the segments whose score reaches `threshold`.
+def estimate_precision(scores: Floats, judged: Floats, is_confirmed: Bools) -> JudgedPrecision:
+    """Estimate the precision of segments from verdicts on some of them.
 
     Arrays are as in `weigh_verdicts`; `is_confirmed`, shape `(verdicts,)`, says which verdicts confirmed the label. The
     value is the weighted share of confirmed ones, its interval that of Wilson for the effective number of verdicts
     (Kish 1965, Survey Sampling: (Σw)² / Σw²). Segments in strata without a verdict widen it, as if all of them were
     wrong at its low end and right at its high end.
     """
-    scores, reaches = scores[scores >= threshold], judged >= threshold
-    judged, is_confirmed = judged[reaches], is_confirmed[reaches]
     weights = weigh_verdicts(scores, judged)
     total = float(weights.sum())
     estimate = Estimate(math.nan)

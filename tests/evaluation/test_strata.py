@@ -65,28 +65,26 @@ def test_weights_are_those_of_the_strata_and_add_up_to_the_share_of_segments_tha
 def test_precision_counts_segments_and_not_verdicts() -> None:
     # Ten verdicts on the ten certain segments, two on the ninety doubtful ones: one of these is wrong.
     scores = np.array([0.2] * 90 + [1.0] * 10)
-    found = estimate_precision(scores, np.array([1.0] * 10 + [0.2] * 2), np.arange(12) < 11, 0.2)
+    found = estimate_precision(scores, np.array([1.0] * 10 + [0.2] * 2), np.arange(12) < 11)
     assert found.estimate.value == pytest.approx(0.1 + 0.9 / 2)
     assert (found.segments, found.judged, found.confirmed, found.unjudged) == (100, 12, 11, 0)
-    above = estimate_precision(scores, np.array([1.0] * 10 + [0.2] * 2), np.arange(12) < 11, 0.5)
-    assert (above.segments, above.judged, above.confirmed, above.estimate.value) == (10, 10, 10, 1)
 
 
 def test_segments_in_strata_without_a_verdict_may_be_right_or_wrong() -> None:
     scores = np.array([0.2] * 60 + [1.0] * 40)
-    found = estimate_precision(scores, np.full(40, 1.0), np.ones(40, bool), 0.2)
+    found = estimate_precision(scores, np.full(40, 1.0), np.ones(40, bool))
     assert found.unjudged == pytest.approx(0.6)
     assert found.estimate.low < 0.4
     assert found.estimate.high == pytest.approx(1)
     assert not found.is_enough
-    assert estimate_precision(scores, np.full(5, 0.2), np.ones(5, bool), 0.2).is_enough
+    assert estimate_precision(scores, np.full(5, 0.2), np.ones(5, bool)).is_enough
 
 
 def test_without_verdicts_nothing_is_estimated() -> None:
-    found = estimate_precision(np.array([0.4]), np.zeros(0), np.zeros(0, bool), 0.2)
+    found = estimate_precision(np.array([0.4]), np.zeros(0), np.zeros(0, bool))
     assert not found.estimate.is_defined
     assert (found.is_enough, found.unjudged) == (False, 1)
-    assert not estimate_precision(np.zeros(0), np.zeros(0), np.zeros(0, bool), 0.2).estimate.is_defined
+    assert not estimate_precision(np.zeros(0), np.zeros(0), np.zeros(0, bool)).estimate.is_defined
 
 
 def test_the_interval_narrows_with_verdicts_and_contains_its_value() -> None:
@@ -96,7 +94,7 @@ def test_the_interval_narrows_with_verdicts_and_contains_its_value() -> None:
     widths = []
     for k in (5, 20, 80, 320):
         judged = sample_range(scores)[:k]
-        found = estimate_precision(scores, scores[judged], right[judged], 0.2).estimate
+        found = estimate_precision(scores, scores[judged], right[judged]).estimate
         assert found.low <= found.value <= found.high
         widths.append(found.high - found.low)
     assert widths == sorted(widths, reverse=True)
@@ -126,7 +124,7 @@ def test_intervals_contain_the_precision_of_all_segments_at_the_stated_rate(verd
                 scores = draw(random)
                 right = random.random(len(scores)) < believe(scores)
                 judged = sample_range(scores)[:verdicts]
-                found = estimate_precision(scores, scores[judged], right[judged], 0.0).estimate
+                found = estimate_precision(scores, scores[judged], right[judged]).estimate
                 hits += found.low <= right.mean() <= found.high
             rates.append(hits / 300)
     assert np.mean(rates) >= 0.95
@@ -140,7 +138,7 @@ def test_intervals_also_contain_it_if_people_judge_the_most_certain_segments_fir
         scores = SHAPES["flat"](random)
         right = random.random(len(scores)) < TRUTHS["steep"](scores)
         judged = np.argsort(-scores)[:60]
-        found = estimate_precision(scores, scores[judged], right[judged], 0.0).estimate
+        found = estimate_precision(scores, scores[judged], right[judged]).estimate
         low, high = compute_interval(right[judged].mean(), len(judged))
         hits += found.low <= right.mean() <= found.high
         naive += low <= right.mean() <= high

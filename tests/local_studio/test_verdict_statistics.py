@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.evaluation.bootstrap import Floats
-from block.evaluation.thresholds import Goal
+from block.evaluation.thresholds import Fit, Goal
+from block.formatting import count
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.data.verdict_statistics import (
+    CellScores,
     Judgment,
-    average_over,
     describe_labels,
     drop_replaced,
     fit_thresholds,
@@ -37,6 +39,7 @@ from block.recording import Segment
 from tests.local_studio.conftest import add_recording
 
 JOB = 7
+F1 = Goal("f1")
 SEGMENTS = [Segment(0, 40, "dog", 0.9), Segment(40, 80, "cat", 0.6), Segment(80, 100, "other", 0.1)]
 
 
@@ -96,13 +99,11 @@ def test_statistics_say_what_rejected_segments_are_instead():
     segments = {at: [Segment(0, 40, "dog", 0.5 + at / 100)] for at in range(30)}
     verdicts = [verdict(0, 40, "dog", sample=at) for at in range(20)]
     verdicts += [verdict(0, 40, "cat" if at % 2 else "noise", sample=at) for at in range(20, 24)]
-    found = describe_labels(segments, verdicts, {"dog": 0.0, "cat": 0.0})
+    found = describe_labels(["dog", "cat"], segments, verdicts)
     assert (found["dog"].confirmed, found["dog"].rejected) == (20, Counter({"cat": 2, "noise": 2}))
     assert found["dog"].precision.segments == 30
     assert found["dog"].precision.unjudged == pytest.approx(0.2)
     assert (found["cat"].confirmed, found["cat"].precision.is_enough) == (0, False)
-    above = describe_labels(segments, verdicts, {"dog": 0.65})["dog"]
-    assert (above.precision.segments, above.precision.judged, above.precision.confirmed) == (15, 9, 5)
 
 
 def test_only_verdicts_on_what_was_heard_count_and_only_while_they_stand(project: LocalProject):
@@ -133,33 +134,44 @@ def test_only_verdicts_on_what_was_heard_count_and_only_while_they_stand(project
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(0, 79), st.integers(1, 80))
 def test_scores_over_a_span_are_weighted_by_time(scores: list[float], start: int, length: int):
-    ends = [10 * (at + 1) for at in range(len(scores))]
-    end = min(start + length, ends[-1])
-    (found,) = average_over([(start, end)], [end - 10 for end in ends], ends, np.array(scores)[:, None])
-    values = np.repeat(scores, 10)[start:end]
-    assert found[0] == pytest.approx(values.mean() if len(values) else 0)
+    ends = 10 * np.arange(1, len(scores) + 1)
+    (found,) = CellScores(ends - 10, ends, np.array(scores)[:, None]).average(start, start + length)
+    values = np.repeat(scores, 10)[start : start + length]
+    assert found == pytest.approx(values.mean() if len(values) else 0)
 
 
-def draw(count: int, seed: int = 1) -> tuple[Floats, list[str]]:
-    """Return scores of two labels on `count` segments, and what is heard there: a dog from 0.6 on, never a cat."""
-    scores = np.random.default_rng(seed).uniform(0, 1, (count, 2))
+def fit(scores: Floats, truth: list[str], labels: Sequence[str], heard: int, goal: Goal = F1) -> list[Fit]:
+    """Fit thresholds to verdicts on the first `heard` of recordings with one segment each; they hold what `truth` says.
+
+    Shape of `scores`: `(recordings, labels)`.
+    """
+    cells = {at: CellScores(np.array([0]), np.array([40]), one[None]) for at, one in enumerate(scores)}
+    segments = {at: [Segment(0, 40, "dog", one[0])] for at, one in enumerate(scores)}
+    verdicts = [verdict(0, 40, truth[at], sample=at) for at in range(heard)]
+    return fit_thresholds(labels, segments, verdicts, cells, goal)
+
+
+def draw(number: int) -> tuple[Floats, list[str]]:
+    """Return scores of two labels on `number` segments, and what is heard there: a dog from 0.6 on, never a cat."""
+    scores = np.random.default_rng(1).uniform(0, 1, (number, 2))
     return scores, ["dog" if one > 0.6 else "noise" for one in scores[:, 0]]
 
 
-def test_thresholds_are_fitted_to_verdicts_on_segments_of_any_label():
+def test_thresholds_are_fitted_to_verdicts():
     scores, truth = draw(400)
-    fits = fit_thresholds(["dog", "cat"], truth[:80], scores[:80], scores, Goal("f1"))
-    assert fits["dog"].threshold == pytest.approx(0.6, abs=0.05)
-    assert fits["dog"].expected is not None
-    assert fits["dog"].expected.f1.value > 0.9
-    assert (fits["cat"].threshold, fits["cat"].reason) == (None, "0 verdicts with it; at least 10 are needed")
+    dog, cat = fit(scores, truth, ["dog", "cat"], 80)
+    assert dog.threshold == pytest.approx(0.6, abs=0.05)
+    assert dog.expected is not None
+    assert dog.expected.f1.value > 0.9
+    assert (cat.threshold, cat.reason) == (None, "0 verdicts with it; at least 10 are needed")
 
 
 def test_too_few_verdicts_fit_nothing_and_the_reason_has_the_numbers():
     scores, truth = draw(40)
-    assert fit_thresholds(["dog"], truth[:12], scores[:12, :1], scores[:, :1], Goal("f1"))["dog"].threshold is None
-    nothing = fit_thresholds(["dog"], [], np.zeros((0, 1)), scores[:, :1], Goal("precision", 0.9))
-    assert nothing["dog"].reason == "0 verdicts with it; at least 10 are needed"
+    few, nothing = fit(scores, truth, ["dog"], 12)[0], fit(scores, truth, ["dog"], 0)[0]
+    assert few.threshold is None
+    assert few.reason == f"{count(truth[:12].count('dog'), 'verdict')} with it; at least 10 are needed"
+    assert (nothing.threshold, nothing.reason) == (None, "no verdicts yet")
 
 
 def test_a_wanted_precision_gives_a_higher_threshold_than_the_best_f1():
@@ -167,8 +179,7 @@ def test_a_wanted_precision_gives_a_higher_threshold_than_the_best_f1():
     scores = random.uniform(0, 1, (600, 1))
     truth = ["dog" if random.random() < score else "noise" for score in scores[:, 0]]
     by_f1, by_precision = (
-        fit_thresholds(["dog"], truth, scores, scores, goal)["dog"].threshold
-        for goal in (Goal("f1"), Goal("precision", 0.85))
+        fit(scores, truth, ["dog"], 600, goal)[0].threshold for goal in (F1, Goal("precision", 0.85))
     )
     assert by_f1 is not None
     assert by_precision is not None

@@ -5,11 +5,14 @@ Only verdicts on single segments count: what was accepted in bulk or as a whole,
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from block.evaluation.bootstrap import Floats, Resamples
 from block.evaluation.strata import JudgedPrecision, estimate_precision, weigh_verdicts
@@ -17,6 +20,7 @@ from block.evaluation.thresholds import Fit, Goal, fit_threshold
 from block.local_studio.data.verdicts import Verdict
 from block.recording import Segment
 
+NO_VERDICTS = "no verdicts yet"
 Segments = Mapping[int, Sequence[Segment]]  # by sample id, in order of time
 
 
@@ -34,11 +38,19 @@ class Judgment:
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """A label's `segments`, the judgments on some of them, and the precision of those that reach its threshold."""
+    """A label's `segments`, and the `judgments` on some of them."""
 
     segments: Sequence[Segment]
     judgments: Sequence[Judgment]
-    precision: JudgedPrecision
+
+    @cached_property
+    def precision(self) -> JudgedPrecision:
+        """The precision of the label, estimated from the judgments."""
+        return estimate_precision(
+            np.array([one.score for one in self.segments]),
+            np.array([one.segment.score for one in self.judgments]),
+            np.array([one.is_confirmed for one in self.judgments], dtype=bool),
+        )
 
     @property
     def confirmed(self) -> int:
@@ -83,66 +95,63 @@ def judge_segments(segments: Segments, verdicts: Iterable[Verdict]) -> list[Judg
 
 
 def describe_labels(
-    segments: Segments, verdicts: Iterable[Verdict], thresholds: Mapping[str, float]
+    labels: Iterable[str], segments: Segments, verdicts: Iterable[Verdict]
 ) -> dict[str, LabelStatistics]:
-    """Return the statistics of each label in `thresholds`; `verdicts` are those that still hold."""
-    of_label: dict[str, list[Segment]] = {label: [] for label in thresholds}
-    for one in segments.values():
-        for segment in one:
-            if segment.label in of_label:
-                of_label[segment.label].append(segment)
-    judged: dict[str, list[Judgment]] = {label: [] for label in thresholds}
+    """Return the statistics of each of `labels`; `verdicts` are those that still hold."""
+    of_label: dict[str, list[Segment]] = {label: [] for label in labels}
+    judged: dict[str, list[Judgment]] = {label: [] for label in of_label}
+    for segment in itertools.chain.from_iterable(segments.values()):
+        if segment.label in of_label:
+            of_label[segment.label].append(segment)
     for judgment in judge_segments(segments, verdicts):
         if judgment.segment.label in judged:
             judged[judgment.segment.label].append(judgment)
-    return {
-        label: LabelStatistics(
-            of_label[label],
-            judged[label],
-            estimate_precision(
-                np.array([one.score for one in of_label[label]]),
-                np.array([one.segment.score for one in judged[label]]),
-                np.array([one.is_confirmed for one in judged[label]], dtype=bool),
-                threshold,
-            ),
-        )
-        for label, threshold in thresholds.items()
-    }
+    return {label: LabelStatistics(of_label[label], judged[label]) for label in of_label}
+
+
+@dataclass(frozen=True, eq=False)
+class CellScores:
+    """How labels of interest score in the cells of a recording, which tile it from `starts` to `ends`.
+
+    Shape: `(cells,)` for the first two, `(cells, labels)` for `scores`.
+    """
+
+    starts: npt.NDArray[np.intp]
+    ends: npt.NDArray[np.intp]
+    scores: Floats
+
+    def average(self, start: int, end: int) -> Floats:
+        """Return the mean scores of the values `start` … `end` - 1. Shape: `(labels,)`; 0 outside of the recording."""
+        common = np.clip(np.minimum(self.ends, end) - np.maximum(self.starts, start), 0, None)
+        return np.asarray(common @ self.scores / max(1, int(common.sum())))
 
 
 def fit_thresholds(
-    labels: Sequence[str], given: Sequence[str], judged: Floats, scores: Floats, goal: Goal
-) -> dict[str, Fit]:
+    labels: Sequence[str], segments: Segments, verdicts: Sequence[Verdict], cells: Mapping[int, CellScores], goal: Goal
+) -> list[Fit]:
     """Fit the threshold of each label to verdicts, as `evaluate` does to clips, each label regardless of the others.
 
-    `given` are the labels that verdicts gave. `judged`, shape `(verdicts, labels)`, is how each label scored there, and
-    `scores`, shape `(segments, labels)`, on all segments: each verdict stands for those of its stratum.
+    `verdicts` are those that still hold. Each stands for the segments, of any label, with about the same score of this
+    one. `cells` are by sample id; verdicts on other samples don't count.
     """
-    fits = {}
-    for column, label in enumerate(labels):
-        weights = weigh_verdicts(scores[:, column], judged[:, column])
-        counts = weights > 0
-        present = np.array([one == label for one in given], dtype=bool)[counts]
-        resamples = Resamples(int(counts.sum()))
-        fits[label] = fit_threshold(present, judged[counts, column], goal, resamples, weights[counts], "verdict")
-    return fits
+    heard = [one for one in verdicts if one.sample_id in cells]
+    judged = np.array([cells[one.sample_id].average(one.start, one.end) for one in heard])
+    scores = np.array(
+        [cells[sample_id].average(one.start, one.end) for sample_id in cells for one in segments.get(sample_id, ())]
+    )
+    return [
+        _fit([one.label == label for one in heard], judged[:, column], scores[:, column], goal)
+        if heard and len(scores)
+        else Fit(None, NO_VERDICTS)
+        for column, label in enumerate(labels)
+    ]
 
 
-def average_over(
-    spans: Sequence[tuple[int, int]], starts: Sequence[int], ends: Sequence[int], scores: Floats
-) -> Floats:
-    """Return the mean score of each label over `spans`, weighted by how much of each cell is in the span.
-
-    The cells from `starts` to `ends` tile a recording; `scores` has the shape `(cells, labels)`. Shape of the result:
-    `(spans, labels)`; 0 for a span outside.
-    """
-    low, high = np.asarray(starts), np.asarray(ends)
-    found = np.zeros((len(spans), scores.shape[1]))
-    for at, (start, end) in enumerate(spans):
-        common = np.clip(np.minimum(high, end) - np.maximum(low, start), 0, None)
-        if total := common.sum():
-            found[at] = common @ scores / total
-    return found
+def _fit(present: Sequence[bool], judged: Floats, scores: Floats, goal: Goal) -> Fit:
+    weights = weigh_verdicts(scores, judged)
+    counts = weights > 0
+    resamples = Resamples(int(counts.sum()))
+    return fit_threshold(np.array(present)[counts], judged[counts], goal, resamples, weights[counts], "verdict")
 
 
 def _measure_common(start: int, end: int, other_start: int, other_end: int) -> int:
