@@ -74,13 +74,13 @@ def fit_threshold(
     them and test it on the fifth. Return the median of the five thresholds. `weights`, shape `(clips,)`, says how much
     each clip counts, if not 1; `item` is what the reason calls a clip.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     positives, negatives = int(present.sum()), int((~present).sum())
     if positives < MIN_POSITIVES:
         return Fit(None, f"{count(positives, item)} with it; at least {MIN_POSITIVES} are needed")
     if negatives < MIN_POSITIVES:
         return Fit(None, f"{count(negatives, item)} without it; at least {MIN_POSITIVES} are needed")
+    from sklearn.model_selection import StratifiedKFold
+
     weights = np.ones(len(present)) if weights is None else weights
     annotated = weights * present
     detected = np.zeros(len(present), dtype=bool)

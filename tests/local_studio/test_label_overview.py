@@ -1,0 +1,100 @@
+"""What the page of thresholds says of each label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from block.evaluation.bootstrap import Estimate
+from block.evaluation.strata import JudgedPrecision
+from block.evaluation.thresholds import Goal
+from block.local_studio.data.verdict_statistics import CellScores
+from block.local_studio.data.verdicts import LABELED, Verdict
+from block.local_studio.web import label_overview
+from block.local_studio.web.label_overview import LabelOverview, count_scores, describe_precision, make_overviews
+from block.recording import Segment
+
+F1 = Goal("f1")
+
+
+def make(heard: int, threshold: float = 0.5, goal: Goal = F1) -> tuple[LabelOverview, LabelOverview]:
+    """Return the overviews of dogs and cats in 200 recordings with a cell each: a dog is heard from 0.6 on."""
+    scores = np.random.default_rng(2).uniform(0, 1, 200)
+    cells = {
+        at: CellScores(np.array([0]), np.array([100]), np.array([[one, 1 - one]])) for at, one in enumerate(scores)
+    }
+    segments = {
+        at: [Segment(0, 100, "dog" if one >= threshold else "noise", float(one))] for at, one in enumerate(scores)
+    }
+    verdicts = [
+        Verdict(1, at, 0, 100, "dog" if scores[at] >= 0.6 else "noise", segments[at][0].label, LABELED)
+        for at in range(heard)
+    ]
+    dog, cat = make_overviews(1, [("dog", threshold), ("cat", 0.5)], segments, verdicts, cells, goal)
+    return dog, cat
+
+
+def test_an_overview_has_the_scores_the_verdicts_the_precision_and_the_fitted_threshold():
+    dog, cat = make(100)
+    assert sum(bar.cells for bar in dog.bars) == 200
+    assert dog.statistics.confirmed + dog.statistics.rejected.total() == len(dog.marks) > 40
+    assert dog.rejected == f"{dog.statistics.rejected.total()} ({dog.statistics.rejected.total()} now noise)"
+    assert all(is_confirmed == (score >= 0.6) for score, is_confirmed in dog.marks)
+    precision = dog.statistics.precision.estimate
+    truth = (np.random.default_rng(2).uniform(0, 1, 200) >= 0.6).sum() / dog.statistics.precision.segments
+    assert precision.low <= truth <= precision.high
+    assert dog.precision.endswith("verdicts")
+    assert dog.fit.threshold == pytest.approx(0.6, abs=0.03)
+    assert dog.fitted.startswith("for the best F1: expect precision 1.00 [1.00…1.00], recall")
+    assert (cat.precision, cat.rejected, cat.fitted) == (
+        "no verdicts yet",
+        "0",
+        "0 verdicts with it; at least 10 are needed",
+    )
+
+
+def test_precision_rises_with_the_threshold_that_the_verdicts_are_compared_with():
+    low, high = make(200, 0.3)[0], make(200, 0.6)[0]
+    assert low.statistics.precision.estimate.value < 0.7 < high.statistics.precision.estimate.value == 1
+
+
+def test_the_text_of_the_chart_says_what_it_shows():
+    dog, _ = make(0)
+    tenths = [sum(bar.cells for bar in dog.bars if at / 10 <= bar.low < (at + 1) / 10) for at in range(10)]
+    assert dog.chart_text.startswith(f"Scores of 200 cells: {tenths[0]} from 0 to 0.1, {tenths[1]} from 0.1 to 0.2, ")
+    assert dog.chart_text.endswith(f"{tenths[9]} from 0.9 to 1. Segments with a verdict: 0 confirmed, 0 rejected.")
+
+
+def test_bars_count_every_score_once_also_at_the_ends():
+    bars = count_scores(np.array([0.0, 0.0, 0.024, 0.5, 1.0]))
+    assert [(bar.low, bar.cells) for bar in bars if bar.cells] == [(0.0, 3), (0.5, 1), (0.975, 1)]
+    assert max(bar.height for bar in bars) == 1
+    assert {bar.height for bar in count_scores(np.zeros(0))} == {0}
+
+
+@pytest.mark.parametrize(
+    ("judged", "unjudged", "text"),
+    [
+        (0, 1.0, "no verdicts yet"),
+        (1, 0.0, "too few to tell: 1 verdict, at least 5 are needed"),
+        (9, 0.7, "too few to tell: 70 % of the segments have scores far from any with a verdict"),
+        (9, 0.1, "0.90 [0.70…0.95], from 9 verdicts"),
+    ],
+)
+def test_too_little_evidence_is_said_to_be_too_little(judged: int, unjudged: float, text: str):
+    assert describe_precision(JudgedPrecision(Estimate(0.9, 0.7, 0.95), 20, judged, judged, unjudged)) == text
+
+
+def test_without_scikit_learn_everything_else_is_shown(monkeypatch: pytest.MonkeyPatch):
+    def fail(*arguments: object) -> object:
+        raise ImportError("No module named 'sklearn'")
+
+    monkeypatch.setattr(label_overview, "fit_thresholds", fail)
+    dog, _ = make(60)
+    assert dog.fit.threshold is None
+    assert dog.fitted.startswith("fitting needs scikit-learn; ")
+    assert dog.statistics.confirmed
+
+
+def test_the_range_of_a_label_is_sampled_in_the_review():
+    assert make(0)[0].review_link == "/review?job=1&label=dog&order=range"
