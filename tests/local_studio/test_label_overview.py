@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,23 @@ from block.evaluation.bootstrap import Estimate
 from block.evaluation.strata import JudgedPrecision
 from block.evaluation.thresholds import Goal
 from block.local_studio.data.verdict_statistics import CellScores
-from block.local_studio.data.verdicts import LABELED, Verdict
+from block.local_studio.data.verdicts import LABELED, Verdict, VerdictStore
+from block.local_studio.jobs.files import JobFiles
+from block.local_studio.jobs.kept_scores import KeptScores
+from block.local_studio.jobs.store import JobStore
 from block.local_studio.web import label_overview
-from block.local_studio.web.label_overview import LabelOverview, count_scores, describe_precision, make_overviews
+from block.local_studio.web.label_overview import (
+    LabelOverview,
+    count_scores,
+    describe_precision,
+    load_overviews,
+    make_overviews,
+)
 from block.recording import Segment
+from block.score_store.collection import ScoredCollection
+from block.score_store.relabel import WindowScores
+from tests.local_studio.conftest import Studio, add_recordings, make_audio_bytes
+from tests.local_studio.scored_job import VALUES, keep_scores
 
 F1 = Goal("f1")
 
@@ -94,6 +109,42 @@ def test_without_scikit_learn_everything_else_is_shown(monkeypatch: pytest.Monke
     assert dog.fit.threshold is None
     assert dog.fitted.startswith("fitting needs scikit-learn; ")
     assert dog.statistics.confirmed
+
+
+def test_the_overview_of_a_job_comes_from_its_kept_scores_and_its_verdicts(studio: Studio):
+    project = studio.project
+    ids = add_recordings(project, 30, make_audio_bytes(3 * VALUES))
+    certain = np.linspace(0.1, 0.95, 30)
+    scores = {one: [[high, 0.05], [high, 0.05], [0.05, 0.5]] for one, high in zip(ids, certain, strict=True)}
+    job_id = keep_scores(project, scores, {"dog": 0.3, "cat": 0.2})
+    verdicts = VerdictStore(project.store)
+    for sample_id, high in zip(ids, certain, strict=True):
+        was = "dog" if high >= 0.3 else "noise"
+        given = "dog" if high >= 0.5 else "noise"
+        verdicts.decide([Verdict(job_id, sample_id, 0, 2 * VALUES, given, was, LABELED)])
+    jobs = JobStore(project.store)
+    job = jobs.get(job_id)
+    assert job is not None
+    kept = KeptScores(JobFiles(project.root), jobs).find(job)
+    settings = kept.record.decisions
+    recordings = {one: WindowScores.of(scored, kept.record.key.windows, settings) for one, scored in kept.load()}
+    collection = ScoredCollection(list(recordings.values()))
+
+    def load(threshold: float) -> LabelOverview:
+        labels = (replace(settings.labels[0], threshold=threshold), settings.labels[1])
+        segments = collection.decide(replace(settings, labels=labels))
+        found = load_overviews(
+            project.store, job_id, recordings, dict(zip(recordings, segments, strict=True)), labels, F1
+        )
+        return found[0]
+
+    dog = load(0.3)
+    assert dog.statistics.confirmed == (certain >= 0.5).sum()
+    assert dog.statistics.rejected.total() == ((certain >= 0.3) & (certain < 0.5)).sum()
+    assert sum(bar.cells for bar in dog.bars) == 90
+    assert dog.fit.threshold == pytest.approx(0.5, abs=0.03)
+    assert load(dog.fit.threshold).statistics.precision.estimate.value == 1
+    assert load(0.01).statistics.rejected.total() == (certain < 0.5).sum()
 
 
 def test_the_range_of_a_label_is_sampled_in_the_review():

@@ -9,11 +9,14 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from block.decisions import score_cells
 from block.evaluation.bootstrap import Estimate, Floats
 from block.evaluation.formatting import format_interval, format_number
 from block.evaluation.strata import MIN_VERDICTS, JudgedPrecision
 from block.evaluation.thresholds import Fit, Goal
 from block.formatting import count
+from block.labels import LabelOfInterest
+from block.local_studio.data.store import SampleStore
 from block.local_studio.data.verdict_statistics import (
     CellScores,
     LabelStatistics,
@@ -22,8 +25,9 @@ from block.local_studio.data.verdict_statistics import (
     drop_replaced,
     fit_thresholds,
 )
-from block.local_studio.data.verdicts import Verdict
+from block.local_studio.data.verdicts import Verdict, VerdictStore
 from block.runtime.imports import describe_install
+from block.score_store.relabel import WindowScores
 
 BINS, TENTHS = 40, 10  # of a chart of scores, and of its text
 PLACES = 2  # decimals
@@ -91,6 +95,22 @@ class LabelOverview:
             f"Scores of {count(sum(tenths), 'cell')}: {', '.join(texts)}. Segments with a verdict: "
             f"{self.statistics.confirmed} confirmed, {self.rejected} rejected."
         )
+
+
+def load_overviews(
+    store: SampleStore, job_id: int, recordings: Mapping[int, WindowScores], segments: Segments,
+    labels: Sequence[LabelOfInterest], goal: Goal,
+) -> list[LabelOverview]:  # fmt: skip
+    """Return the overview of each of `labels`, from the job's kept scores and all verdicts on its recordings.
+
+    `segments` are what the job proposes with these labels. Both are by sample id.
+    """
+    cells = {}
+    for sample_id, one in recordings.items():
+        borders = np.array([(cell.start, cell.end) for cell in one.layout.cells])
+        cells[sample_id] = CellScores(borders[:, 0], borders[:, 1], score_cells(one.scores, one.layout.cells))
+    named = [(label.name, label.threshold) for label in labels]
+    return make_overviews(job_id, named, segments, VerdictStore(store).list_heard(job_id), cells, goal)
 
 
 def make_overviews(
