@@ -79,6 +79,7 @@ def list_paths(job_id: int, count: int) -> list[str]:
     one = f"/recordings/{1 + count // 2}"
     return [
         *("/", "/?state=proposed", "/?label=dog", "/review", "/review?apart=1", f"/review?job={job_id}"),
+        f"/review?job={job_id}&label=dog&order=range",
         *(f"/jobs/{job_id}", f"/jobs/{job_id}/bulk", "/jobs", "/actions", one, f"{one}?job={job_id}"),
         *("/models", "/about", "/labels/export", "/labels/export?format=csv"),
     ]
