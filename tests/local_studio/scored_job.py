@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -37,7 +38,8 @@ def keep_scores(
         for at, (name, threshold) in enumerate(thresholds.items())
     )
     decisions = DecisionSettings(labels, OTHER, "sigmoid")
-    key = Key("0" * 64, WINDOWS, "pad", "exact", "float32")
+    checkpoint = hashlib.sha256("\n".join(thresholds).encode()).hexdigest()  # another one for other classes
+    key = Key(checkpoint, WINDOWS, "pad", "exact", "float32")
     jobs = JobStore(project.store)
     job = jobs.create(PREVIEW, "block", {"other-label": OTHER}, list(scores))
     jobs.set_record(job.id, RunRecord(key, decisions, AuditSettings(), "none", REPLACE, overwrites_hand_labels=False))

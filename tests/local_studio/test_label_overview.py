@@ -10,8 +10,10 @@ import pytest
 from block.evaluation.bootstrap import Estimate
 from block.evaluation.strata import JudgedPrecision
 from block.evaluation.thresholds import Goal
+from block.formatting import count
 from block.local_studio.data.verdict_statistics import CellScores
 from block.local_studio.data.verdicts import LABELED, Verdict, VerdictStore
+from block.local_studio.jobs.comparison import JobDecider
 from block.local_studio.jobs.files import JobFiles
 from block.local_studio.jobs.kept_scores import KeptScores
 from block.local_studio.jobs.store import JobStore
@@ -24,8 +26,6 @@ from block.local_studio.web.label_overview import (
     make_overviews,
 )
 from block.recording import Segment
-from block.score_store.collection import ScoredCollection
-from block.score_store.relabel import WindowScores
 from tests.local_studio.conftest import Studio, add_recordings, make_audio_bytes
 from tests.local_studio.scored_job import VALUES, keep_scores
 
@@ -52,15 +52,17 @@ def make(heard: int, threshold: float = 0.5, goal: Goal = F1) -> tuple[LabelOver
 def test_an_overview_has_the_scores_the_verdicts_the_precision_and_the_fitted_threshold():
     dog, cat = make(100)
     assert sum(bar.cells for bar in dog.bars) == 200
-    assert dog.statistics.confirmed + dog.statistics.rejected.total() == len(dog.marks) > 40
+    assert dog.statistics.confirmed + dog.statistics.rejected.total() > 40
     assert dog.rejected == f"{dog.statistics.rejected.total()} ({dog.statistics.rejected.total()} now noise)"
-    assert all(is_confirmed == (score >= 0.6) for score, is_confirmed in dog.marks)
+    assert len(dog.marks) == len(cat.marks) == 100  # also where the label isn't given, or no dog was found
+    assert all(is_label == (score >= 0.6) for score, is_label in dog.marks)
+    assert not any(is_label for _, is_label in cat.marks)
     precision = dog.statistics.precision.estimate
     truth = (np.random.default_rng(2).uniform(0, 1, 200) >= 0.6).sum() / dog.statistics.precision.segments
     assert precision.low <= truth <= precision.high
     assert dog.precision.endswith("verdicts")
     assert dog.fit.threshold == pytest.approx(0.6, abs=0.03)
-    assert dog.fitted.startswith("for the best F1: expect precision 1.00 [1.00…1.00], recall")
+    assert dog.fitted.startswith("for the best F1: expect precision 1.00, recall")
     assert (cat.precision, cat.rejected, cat.fitted) == (
         "no verdicts yet",
         "0",
@@ -74,10 +76,13 @@ def test_precision_rises_with_the_threshold_that_the_verdicts_are_compared_with(
 
 
 def test_the_text_of_the_chart_says_what_it_shows():
-    dog, _ = make(0)
+    dog, _ = make(9)
+    given = sum(is_label for _, is_label in dog.marks)
     tenths = [sum(bar.cells for bar in dog.bars if at / 10 <= bar.low < (at + 1) / 10) for at in range(10)]
     assert dog.chart_text.startswith(f"Scores of 200 cells: {tenths[0]} from 0 to 0.1, {tenths[1]} from 0.1 to 0.2, ")
-    assert dog.chart_text.endswith(f"{tenths[9]} from 0.9 to 1. Segments with a verdict: 0 confirmed, 0 rejected.")
+    assert dog.chart_text.endswith(
+        f"{tenths[9]} from 0.9 to 1. {count(given, 'verdict')} with this label, {9 - given} with another."
+    )
 
 
 def test_bars_count_every_score_once_also_at_the_ends():
@@ -115,8 +120,8 @@ def test_the_overview_of_a_job_comes_from_its_kept_scores_and_its_verdicts(studi
     project = studio.project
     ids = add_recordings(project, 30, make_audio_bytes(3 * VALUES))
     certain = np.linspace(0.1, 0.95, 30)
-    scores = {one: [[high, 0.05], [high, 0.05], [0.05, 0.5]] for one, high in zip(ids, certain, strict=True)}
-    job_id = keep_scores(project, scores, {"dog": 0.3, "cat": 0.2})
+    given = {one: [[high, 0.05], [high, 0.05], [0.05, 0.5]] for one, high in zip(ids, certain, strict=True)}
+    job_id = keep_scores(project, given, {"dog": 0.3, "cat": 0.2})
     verdicts = VerdictStore(project.store)
     for sample_id, high in zip(ids, certain, strict=True):
         was = "dog" if high >= 0.3 else "noise"
@@ -125,18 +130,12 @@ def test_the_overview_of_a_job_comes_from_its_kept_scores_and_its_verdicts(studi
     jobs = JobStore(project.store)
     job = jobs.get(job_id)
     assert job is not None
-    kept = KeptScores(JobFiles(project.root), jobs).find(job)
-    settings = kept.record.decisions
-    recordings = {one: WindowScores.of(scored, kept.record.key.windows, settings) for one, scored in kept.load()}
-    collection = ScoredCollection(list(recordings.values()))
+    scores = KeptScores(JobFiles(project.root), jobs).find(job)
+    settings, decider = scores.record.decisions, JobDecider(scores, scores)
 
     def load(threshold: float) -> LabelOverview:
         labels = (replace(settings.labels[0], threshold=threshold), settings.labels[1])
-        segments = collection.decide(replace(settings, labels=labels))
-        found = load_overviews(
-            project.store, job_id, recordings, dict(zip(recordings, segments, strict=True)), labels, F1
-        )
-        return found[0]
+        return load_overviews(project.store, job_id, decider, replace(settings, labels=labels), F1)[0]
 
     dog = load(0.3)
     assert dog.statistics.confirmed == (certain >= 0.5).sum()
@@ -149,3 +148,28 @@ def test_the_overview_of_a_job_comes_from_its_kept_scores_and_its_verdicts(studi
 
 def test_the_range_of_a_label_is_sampled_in_the_review():
     assert make(0)[0].review_link == "/review?job=1&label=dog&order=range"
+
+
+def test_the_page_and_its_script_get_the_same_overviews_for_the_settings_in_the_query(studio: Studio):
+    ids = add_recordings(studio.project, 3, make_audio_bytes(2 * VALUES))
+    job_id = keep_scores(studio.project, {one: [[0.6, 0.1], [0.6, 0.1]] for one in ids}, {"dog": 0.5, "cat": 0.5})
+    VerdictStore(studio.project.store).decide([Verdict(job_id, ids[0], 0, 2 * VALUES, "<b>", "dog", LABELED)])
+    url = f"{studio.address.url}/jobs/{job_id}"
+    for threshold, rejected in (("0.5", "1 (1 now &lt;b&gt;)"), ("0.7", "0")):
+        query = {"t0": threshold, "t1": "0.5", "merge": "on", "goal": "precision=0.9"}
+        page = studio.session.get(f"{url}/thresholds", params=query, timeout=10).text
+        found = studio.session.get(f"{url}/overviews.json", params=query, timeout=10).json()["overviews"]
+        assert len(found) == 2
+        assert all(one in page for one in found)
+        assert f"<dd>{rejected}</dd>" in found[0]
+        assert f'class="threshold" x1="{float(threshold) * 400:.1f}"' in found[0]
+        assert '<option value="precision=0.9" selected>' in page
+
+
+def test_an_unknown_goal_is_refused(studio: Studio):
+    ids = add_recordings(studio.project, 1, make_audio_bytes(VALUES))
+    job_id = keep_scores(studio.project, {ids[0]: [[0.6]]}, {"dog": 0.5})
+    for path in ("thresholds", "overviews.json"):
+        answer = studio.session.get(f"{studio.address.url}/jobs/{job_id}/{path}?goal=best", timeout=10)
+        assert answer.status_code == 400
+        assert "the goal must be one of f1, precision=0.8" in answer.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.evaluation.bootstrap import Floats
-from block.evaluation.thresholds import Fit, Goal
+from block.evaluation.thresholds import Goal
 from block.formatting import count
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
 from block.local_studio.data.verdict_statistics import (
     CellScores,
     Judgment,
+    average_spans,
     describe_labels,
     drop_replaced,
     fit_thresholds,
@@ -135,20 +135,10 @@ def test_only_verdicts_on_what_was_heard_count_and_only_while_they_stand(project
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(0, 79), st.integers(1, 80))
 def test_scores_over_a_span_are_weighted_by_time(scores: list[float], start: int, length: int):
     ends = 10 * np.arange(1, len(scores) + 1)
-    (found,) = CellScores(ends - 10, ends, np.array(scores)[:, None]).average(start, start + length)
+    cells = {7: CellScores(ends - 10, ends, np.array(scores)[:, None])}
+    ((found,),) = average_spans(cells, [(7, start, start + length)], 1)
     values = np.repeat(scores, 10)[start : start + length]
     assert found == pytest.approx(values.mean() if len(values) else 0)
-
-
-def fit(scores: Floats, truth: list[str], labels: Sequence[str], heard: int, goal: Goal = F1) -> list[Fit]:
-    """Fit thresholds to verdicts on the first `heard` of recordings with one segment each; they hold what `truth` says.
-
-    Shape of `scores`: `(recordings, labels)`.
-    """
-    cells = {at: CellScores(np.array([0]), np.array([40]), one[None]) for at, one in enumerate(scores)}
-    segments = {at: [Segment(0, 40, "dog", one[0])] for at, one in enumerate(scores)}
-    verdicts = [verdict(0, 40, truth[at], sample=at) for at in range(heard)]
-    return fit_thresholds(labels, segments, verdicts, cells, goal)
 
 
 def draw(number: int) -> tuple[Floats, list[str]]:
@@ -159,7 +149,7 @@ def draw(number: int) -> tuple[Floats, list[str]]:
 
 def test_thresholds_are_fitted_to_verdicts():
     scores, truth = draw(400)
-    dog, cat = fit(scores, truth, ["dog", "cat"], 80)
+    dog, cat = fit_thresholds(["dog", "cat"], truth[:80], scores[:80], scores, F1)
     assert dog.threshold == pytest.approx(0.6, abs=0.05)
     assert dog.expected is not None
     assert dog.expected.f1.value > 0.9
@@ -168,10 +158,10 @@ def test_thresholds_are_fitted_to_verdicts():
 
 def test_too_few_verdicts_fit_nothing_and_the_reason_has_the_numbers():
     scores, truth = draw(40)
-    few, nothing = fit(scores, truth, ["dog"], 12)[0], fit(scores, truth, ["dog"], 0)[0]
+    few, nothing = (fit_thresholds(["dog"], truth[:n], scores[:n, :1], scores[:, :1], F1)[0] for n in (12, 0))
     assert few.threshold is None
     assert few.reason == f"{count(truth[:12].count('dog'), 'verdict')} with it; at least 10 are needed"
-    assert (nothing.threshold, nothing.reason) == (None, "no verdicts yet")
+    assert nothing.reason == "0 verdicts with it; at least 10 are needed"
 
 
 def test_a_wanted_precision_gives_a_higher_threshold_than_the_best_f1():
@@ -179,7 +169,7 @@ def test_a_wanted_precision_gives_a_higher_threshold_than_the_best_f1():
     scores = random.uniform(0, 1, (600, 1))
     truth = ["dog" if random.random() < score else "noise" for score in scores[:, 0]]
     by_f1, by_precision = (
-        fit(scores, truth, ["dog"], 600, goal)[0].threshold for goal in (F1, Goal("precision", 0.85))
+        fit_thresholds(["dog"], truth, scores, scores, goal)[0].threshold for goal in (F1, Goal("precision", 0.85))
     )
     assert by_f1 is not None
     assert by_precision is not None

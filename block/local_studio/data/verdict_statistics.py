@@ -20,7 +20,6 @@ from block.evaluation.thresholds import Fit, Goal, fit_threshold
 from block.local_studio.data.verdicts import Verdict
 from block.recording import Segment
 
-NO_VERDICTS = "no verdicts yet"
 Segments = Mapping[int, Sequence[Segment]]  # by sample id, in order of time
 
 
@@ -126,32 +125,31 @@ class CellScores:
         return np.asarray(common @ self.scores / max(1, int(common.sum())))
 
 
+def average_spans(cells: Mapping[int, CellScores], spans: Sequence[tuple[int, int, int]], labels: int) -> Floats:
+    """Return the mean scores of spans: each a sample's id, which `cells` has, a start, and an end.
+
+    Shape: `(spans, labels)`.
+    """
+    return np.array([cells[sample_id].average(start, end) for sample_id, start, end in spans]).reshape(-1, labels)
+
+
 def fit_thresholds(
-    labels: Sequence[str], segments: Segments, verdicts: Sequence[Verdict], cells: Mapping[int, CellScores], goal: Goal
+    labels: Sequence[str], given: Sequence[str], judged: Floats, scores: Floats, goal: Goal
 ) -> list[Fit]:
     """Fit the threshold of each label to verdicts, as `evaluate` does to clips, each label regardless of the others.
 
-    `verdicts` are those that still hold. Each stands for the segments, of any label, with about the same score of this
-    one. `cells` are by sample id; verdicts on other samples don't count.
+    `given` are the labels that verdicts gave, and `judged`, shape `(verdicts, labels)`, how labels score there. Each
+    verdict stands for the segments, of any label, with about its score; `scores`, shape `(segments, labels)`, are those
+    of all segments.
     """
-    heard = [one for one in verdicts if one.sample_id in cells]
-    judged = np.array([cells[one.sample_id].average(one.start, one.end) for one in heard])
-    scores = np.array(
-        [cells[sample_id].average(one.start, one.end) for sample_id in cells for one in segments.get(sample_id, ())]
-    )
-    return [
-        _fit([one.label == label for one in heard], judged[:, column], scores[:, column], goal)
-        if heard and len(scores)
-        else Fit(None, NO_VERDICTS)
-        for column, label in enumerate(labels)
-    ]
-
-
-def _fit(present: Sequence[bool], judged: Floats, scores: Floats, goal: Goal) -> Fit:
-    weights = weigh_verdicts(scores, judged)
-    counts = weights > 0
-    resamples = Resamples(int(counts.sum()))
-    return fit_threshold(np.array(present)[counts], judged[counts], goal, resamples, weights[counts], "verdict")
+    fits = []
+    for column, label in enumerate(labels):
+        weights = weigh_verdicts(scores[:, column], judged[:, column])
+        counts = weights > 0
+        present = np.array([one == label for one in given], dtype=bool)[counts]
+        resamples = Resamples(int(counts.sum()))
+        fits.append(fit_threshold(present, judged[counts, column], goal, resamples, weights[counts], "verdict"))
+    return fits
 
 
 def _measure_common(start: int, end: int, other_start: int, other_end: int) -> int:

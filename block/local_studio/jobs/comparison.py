@@ -99,6 +99,15 @@ class JobDecider:
         for segments, rate_hz in zip(self._before, self._rates, strict=True):
             self._totals.add(segments, rate_hz)
 
+    @property
+    def recordings(self) -> Mapping[int, WindowScores]:
+        """The scores of each sample, by id."""
+        return dict(zip(self._samples, self._collection.recordings, strict=True))
+
+    def decide(self, settings: DecisionSettings) -> Mapping[int, Segments]:
+        """Return the segments that `settings` give to each sample, by id."""
+        return dict(zip(self._samples, self._collection.decide(settings), strict=True))
+
     def compare(self, settings: DecisionSettings) -> Comparison:
         """Return what `settings` would change; see `ScoredCollection.decide` for what they may differ in."""
         totals, changed, flips = self._totals.copy(), dict[int, Segments](), list[Flip]()

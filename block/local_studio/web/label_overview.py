@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from urllib.parse import urlencode
 
 import numpy as np
@@ -15,19 +14,20 @@ from block.evaluation.formatting import format_interval, format_number
 from block.evaluation.strata import MIN_VERDICTS, JudgedPrecision
 from block.evaluation.thresholds import Fit, Goal
 from block.formatting import count
-from block.labels import LabelOfInterest
 from block.local_studio.data.store import SampleStore
 from block.local_studio.data.verdict_statistics import (
     CellScores,
     LabelStatistics,
     Segments,
+    average_spans,
     describe_labels,
     drop_replaced,
     fit_thresholds,
 )
 from block.local_studio.data.verdicts import Verdict, VerdictStore
+from block.local_studio.jobs.comparison import JobDecider
 from block.runtime.imports import describe_install
-from block.score_store.relabel import WindowScores
+from block.settings import DecisionSettings
 
 BINS, TENTHS = 40, 10  # of a chart of scores, and of its text
 PLACES = 2  # decimals
@@ -44,12 +44,17 @@ class ScoreBar:
 
 @dataclass(frozen=True)
 class LabelOverview:
-    """A label of interest of a job, in the order of its settings. `fit` is for `goal`."""
+    """A label of interest of a job: `bars` and `marks` are for its chart, `statistics` for its segments.
+
+    A mark is how the label scores where a person heard something, and whether the person gave this label. `fit` is for
+    `goal`.
+    """
 
     job_id: int
     name: str
     threshold: float
     bars: Sequence[ScoreBar]
+    marks: Sequence[tuple[float, bool]]
     statistics: LabelStatistics
     fit: Fit
     goal: Goal
@@ -62,11 +67,6 @@ class LabelOverview:
     def review_link(self) -> str:
         """The address of the review that samples the range of the label's scores."""
         return f"/review?{urlencode({'job': self.job_id, 'label': self.name, 'order': 'range'})}"
-
-    @cached_property
-    def marks(self) -> Sequence[tuple[float, bool]]:
-        """The score of each judged segment, and whether it was confirmed."""
-        return sorted((one.segment.score, one.is_confirmed) for one in self.statistics.judgments)
 
     @property
     def rejected(self) -> str:
@@ -91,26 +91,27 @@ class LabelOverview:
         texts = [
             f"{number:,} from {at / TENTHS:g} to {(at + 1) / TENTHS:g}" for at, number in enumerate(tenths) if number
         ]
+        with_label = sum(is_label for _, is_label in self.marks)
         return (
-            f"Scores of {count(sum(tenths), 'cell')}: {', '.join(texts)}. Segments with a verdict: "
-            f"{self.statistics.confirmed} confirmed, {self.rejected} rejected."
+            f"Scores of {count(sum(tenths), 'cell')}: {', '.join(texts)}. "
+            f"{count(with_label, 'verdict')} with this label, {len(self.marks) - with_label} with another."
         )
 
 
 def load_overviews(
-    store: SampleStore, job_id: int, recordings: Mapping[int, WindowScores], segments: Segments,
-    labels: Sequence[LabelOfInterest], goal: Goal,
-) -> list[LabelOverview]:  # fmt: skip
-    """Return the overview of each of `labels`, from the job's kept scores and all verdicts on its recordings.
+    store: SampleStore, job_id: int, decider: JobDecider, settings: DecisionSettings, goal: Goal
+) -> list[LabelOverview]:
+    """Return the overview of each label of interest of a job, from its kept scores and the verdicts on its recordings.
 
-    `segments` are what the job proposes with these labels. Both are by sample id.
+    `settings` are those on the page, not those that the job had.
     """
     cells = {}
-    for sample_id, one in recordings.items():
+    for sample_id, one in decider.recordings.items():
         borders = np.array([(cell.start, cell.end) for cell in one.layout.cells])
         cells[sample_id] = CellScores(borders[:, 0], borders[:, 1], score_cells(one.scores, one.layout.cells))
-    named = [(label.name, label.threshold) for label in labels]
-    return make_overviews(job_id, named, segments, VerdictStore(store).list_heard(job_id), cells, goal)
+    labels = [(label.name, label.threshold) for label in settings.labels]
+    verdicts = VerdictStore(store).list_heard(job_id)
+    return make_overviews(job_id, labels, decider.decide(settings), verdicts, cells, goal)
 
 
 def make_overviews(
@@ -126,17 +127,24 @@ def make_overviews(
     `segments` are what the job proposes at these thresholds. `verdicts` are those on its recordings, oldest first.
     """
     names = [name for name, _ in labels]
-    holding = drop_replaced(verdicts)
+    holding = [one for one in drop_replaced(verdicts) if one.sample_id in cells]
     statistics = describe_labels(names, segments, holding)
+    given = [one.label for one in holding]
+    judged = average_spans(cells, [(one.sample_id, one.start, one.end) for one in holding], len(labels))
+    spans = [(sample_id, one.start, one.end) for sample_id in cells for one in segments.get(sample_id, ())]
     try:
-        fits = fit_thresholds(names, segments, holding, cells, goal)
+        fits = fit_thresholds(names, given, judged, average_spans(cells, spans, len(labels)), goal)
     except ImportError:
         fits = [Fit(None, f"fitting needs scikit-learn; {describe_install('folder')}")] * len(labels)
     scores = np.concatenate([np.zeros((0, len(labels))), *(one.scores for one in cells.values())])
     return [
-        LabelOverview(job_id, name, threshold, count_scores(scores[:, at]), statistics[name], fits[at], goal)
+        LabelOverview(
+            job_id, name, threshold, count_scores(scores[:, at]),
+            sorted((score, one == name) for score, one in zip(judged[:, at].tolist(), given, strict=True)),
+            statistics[name], fits[at], goal,
+        )
         for at, (name, threshold) in enumerate(labels)
-    ]
+    ]  # fmt: skip
 
 
 def count_scores(scores: Floats) -> list[ScoreBar]:
@@ -159,5 +167,5 @@ def describe_precision(precision: JudgedPrecision) -> str:
 
 
 def _format(estimate: Estimate) -> str:
-    interval = format_interval(estimate, PLACES)
+    interval = format_interval(estimate, PLACES) if estimate.low < estimate.high else ""
     return f"{format_number(estimate.value, PLACES)}{f' [{interval}]' if interval else ''}"

@@ -7,7 +7,7 @@ numbers as JSON.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,12 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from block.evaluation.thresholds import read_goal
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.comparison import Comparison, Flip, LabelTotal
 from block.local_studio.jobs.decided_job import propose_again, set_thresholds
 from block.local_studio.jobs.kept_scores import ScoresGone, read_record
 from block.local_studio.jobs.store import StudioJob
 from block.local_studio.web.job_pages import find_job
+from block.local_studio.web.label_overview import LabelOverview, load_overviews
 from block.local_studio.web.recording_view import version
 from block.local_studio.web.rendering import load_template
 from block.local_studio.web.site import WebSite, parse_whole_number, redirect
@@ -36,6 +38,7 @@ TIMES = {
     "min-gap-ms": "Shortest gap (ms)",
 }
 MOST_MS = 60_000
+GOALS = {"f1": "the best F1", **{f"precision={one}": f"a precision of {one}" for one in ("0.8", "0.9", "0.95", "0.99")}}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def routes(site: WebSite) -> list[Route]:
     return [
         site.get("/jobs/{job}/thresholds", show_thresholds),
         site.get("/jobs/{job}/thresholds.json", send_comparison),
+        site.get("/jobs/{job}/overviews.json", send_overviews),
         site.post("/jobs/{job}/thresholds", propose),
     ]
 
@@ -78,6 +82,9 @@ def show_thresholds(site: WebSite, request: Request) -> Response:
         is_fast=record.key.mode == FAST,
         missing=_name_missing(site, comparison),
         query=request.url.query,
+        goals=GOALS,
+        goal=read_goal_name(request.query_params),
+        overviews=_load_overviews(site, job, wanted, request.query_params),
         **_describe_comparison(site, wanted.settings, comparison),
     )
 
@@ -90,6 +97,15 @@ def send_comparison(site: WebSite, request: Request) -> Response:
     described = _describe_comparison(site, wanted.settings, comparison)
     changes = load_template("flips.html").render(job=job, **described)
     return JSONResponse({"success": True, "rows": described["rows"], "changes": changes})
+
+
+def send_overviews(site: WebSite, request: Request) -> Response:
+    """Send what verdicts say of each label with the settings in the query, as HTML."""
+    job = find_job(site, request)
+    wanted = read_wanted(job, request.query_params)
+    overviews = _load_overviews(site, job, wanted, request.query_params)
+    template = load_template("label_overview.html")
+    return JSONResponse({"overviews": [template.render(overview=one, at=at) for at, one in enumerate(overviews)]})
 
 
 def propose(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
@@ -131,6 +147,14 @@ def read_wanted(job: StudioJob, query: Mapping[str, str]) -> Wanted:
         return Wanted(settings, _parse_windows(query.get("windows", ""), record.key.windows))
     except SettingsError as error:
         raise RequestError(f"These settings can't be used: {error}") from None
+
+
+def read_goal_name(query: Mapping[str, str]) -> str:
+    """Return what thresholds are fitted for, one of GOALS. Raise RequestError for anything else."""
+    goal = query.get("goal") or "f1"
+    if goal not in GOALS:
+        raise RequestError(f"the goal must be one of {', '.join(GOALS)}, got {goal[:40]!r}")
+    return goal
 
 
 def format_windows(windows: WindowSettings) -> str:
@@ -175,6 +199,12 @@ def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: 
         "changed": len(comparison.segments),
         "compared": len(comparison.samples),
     }
+
+
+def _load_overviews(site: WebSite, job: StudioJob, wanted: Wanted, query: Mapping[str, str]) -> Sequence[LabelOverview]:
+    decider = site.jobs.deciders.get(job, wanted.windows)
+    goal = read_goal(read_goal_name(query))
+    return load_overviews(site.project.store, job.id, decider, wanted.settings, goal)
 
 
 def _describe_total(total: LabelTotal | None) -> dict[str, float]:
