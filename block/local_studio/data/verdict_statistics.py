@@ -20,6 +20,7 @@ from block.evaluation.thresholds import Fit, Goal, fit_threshold
 from block.local_studio.data.verdicts import Verdict
 from block.recording import Segment
 
+DRAWS = 200  # of the bootstrap, fewer than those of `evaluate`: a person waits
 Segments = Mapping[int, Sequence[Segment]]  # by sample id, in order of time
 
 
@@ -147,7 +148,7 @@ def fit_thresholds(
         weights = weigh_verdicts(scores[:, column], judged[:, column])
         counts = weights > 0
         present = np.array([one == label for one in given], dtype=bool)[counts]
-        resamples = Resamples(int(counts.sum()))
+        resamples = Resamples(int(counts.sum()), DRAWS)
         fits.append(fit_threshold(present, judged[counts, column], goal, resamples, weights[counts], "verdict"))
     return fits
 
