@@ -68,7 +68,7 @@ def test_sampling_the_range_gives_a_precision_and_a_threshold_that_a_click_uses(
     expect(dog.get_by_role("definition").nth(1)).to_have_text(f"{40 - confirmed} ({40 - confirmed} now noise)")
     precision = sum(score >= HEARD for score in scores.values()) / RECORDINGS
     expect(dog.get_by_role("definition").nth(2)).to_contain_text(f"{precision:.2f} [")
-    expect(page.locator('[data-overview="1"]')).to_contain_text("0 verdicts with it; at least 10 are needed")
+    expect(page.locator('[data-overview="1"]')).to_contain_text("none: 0 verdicts with it; at least 10 are needed")
     windows.inspect(page, "thresholds-overview")
 
     line = dog.locator("line.threshold")

@@ -66,7 +66,7 @@ def test_an_overview_has_the_scores_the_verdicts_the_precision_and_the_fitted_th
     assert (cat.precision, cat.rejected, cat.fitted) == (
         "no verdicts yet",
         "0",
-        "0 verdicts with it; at least 10 are needed",
+        "none: 0 verdicts with it; at least 10 are needed",
     )
 
 
@@ -101,7 +101,7 @@ def test_bars_count_every_score_once_also_at_the_ends():
         (9, 0.1, "0.90 [0.70…0.95], from 9 verdicts"),
     ],
 )
-def test_too_little_evidence_is_said_to_be_too_little(judged: int, unjudged: float, text: str):
+def test_the_page_says_that_verdicts_are_too_few(judged: int, unjudged: float, text: str):
     assert describe_precision(JudgedPrecision(Estimate(0.9, 0.7, 0.95), 20, judged, judged, unjudged)) == text
 
 
@@ -112,7 +112,7 @@ def test_without_scikit_learn_everything_else_is_shown(monkeypatch: pytest.Monke
     monkeypatch.setattr(label_overview, "fit_thresholds", fail)
     dog, _ = make(60)
     assert dog.fit.threshold is None
-    assert dog.fitted.startswith("fitting needs scikit-learn; ")
+    assert dog.fitted.startswith("none: fitting needs scikit-learn; ")
     assert dog.statistics.confirmed
 
 

@@ -79,7 +79,7 @@ class LabelOverview:
     def fitted(self) -> str:
         """What to expect of the fitted threshold, or why there is none."""
         if self.fit.threshold is None or self.fit.expected is None:
-            return self.fit.reason
+            return f"none: {self.fit.reason}"
         expected = self.fit.expected
         return f"for {self.goal}: expect precision {_format(expected.precision)}, recall {_format(expected.recall)}"
 
