@@ -68,7 +68,7 @@ def decide(windows: Windows, folder: Path, thresholds: list[float], **changed: A
 
 def expect_numbers(page: Any, expected: dict[str, tuple[float, int]]) -> None:
     expect(page.locator("#thresholds")).to_have_attribute("aria-busy", "false")
-    for row in page.locator("#thresholds tbody tr").all():
+    for row in page.locator("#thresholds tr[data-row]").all():
         seconds, number = expected.get(row.locator("bdi").inner_text(), (0.0, 0))
         expect(row.locator("[data-cell=seconds]")).to_have_text(f"{seconds:.1f}")
         expect(row.locator("[data-cell=segments]")).to_have_text(str(number))
@@ -113,6 +113,7 @@ def test_a_slider_moves_numbers_follow_and_what_they_show_is_proposed_and_review
     assert jobs.open_counts()[2] > 0
     page.get_by_role("link", name="Review one by one").click()
     expect(page.locator("#why")).to_contain_text("score 0.")
+    page.wait_for_load_state()
     page.keyboard.press("a")
     wait_until_stored(page, windows.project, 1)
     (verdict,) = windows.project.store.read("SELECT job_id, kind FROM verdicts")
@@ -126,7 +127,7 @@ def test_without_a_script_the_page_is_a_form_with_a_button(windows: Windows, tmp
     page.locator("#t0").fill("0.9")
     page.get_by_role("button", name="Show what changes").click()
     for label, (seconds, number) in decide(windows, tmp_path, [0.9, 0.2, 0.1]).items():
-        row = page.locator("#thresholds tbody tr").filter(has_text=label).first
+        row = page.locator("#thresholds tr[data-row]").filter(has_text=label).first
         expect(row.locator("[data-cell=seconds]")).to_have_text(f"{seconds:.1f}")
         expect(row.locator("[data-cell=segments]")).to_have_text(str(number))
     page.get_by_role("button", name="Propose these labels").click()
