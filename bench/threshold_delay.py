@@ -13,28 +13,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import requests
 
-from bench.pages import LABELS, RATE_HZ, RECORDINGS, SECONDS, add_recordings
+from bench.pages import LABELS, RATE_HZ, RECORDINGS, SECONDS, add_recordings, format_content, keep_scores
 from bench.plan import BenchError
 from bench.review_delay import open_browser
 from block.cli import exit_with
-from block.edge_impulse.run_record import RunRecord
-from block.labels import parse_labels
 from block.local_studio.data.project import LocalProject
-from block.local_studio.jobs.files import JobFiles
 from block.local_studio.jobs.store import FINISHED, PREVIEW, JobStore
 from block.local_studio.server import running
-from block.score_store import Key, Scored, ScoreStore
-from block.settings import AuditSettings, DecisionSettings, SettingsError, WindowSettings
+from block.settings import SettingsError
 
 WINDOWS = 5  # of each recording
-CLASSES = 527
 MOVES = 30
 NEAR, FAR = 0.02, 0.5  # how far a slider moves: as in a drag, and in one click
 GOAL_MS = 100
@@ -75,7 +68,7 @@ def measure(folder: Path, count: int, windows: int) -> None:
     project = LocalProject(folder)
     try:
         add_recordings(project, count)
-        job_id = keep_scores(project, windows)
+        job_id = add_job(project, windows)
         with running(project) as address:
             path, rng = f"{address.url}/jobs/{job_id}/thresholds", random.Random(0)
             with requests.Session() as session:
@@ -113,27 +106,13 @@ def move_often(rng: random.Random, step: float, move: Callable[[int, float], flo
     return found
 
 
-def keep_scores(project: LocalProject, windows: int) -> int:
+def add_job(project: LocalProject, windows: int) -> int:
     """Add a job that has kept random scores for each recording, `windows` of them. Return the job's id."""
-    samples = project.samples()
-    jobs = JobStore(project.store)
-    job = jobs.create(PREVIEW, "block", {"other-label": "other"}, [sample.id for sample in samples])
-    class_names = [*LABELS[:-1], *(f"class {at}" for at in range(len(LABELS) - 1, CLASSES))]
-    decisions = DecisionSettings(parse_labels("\n".join(LABELS[:-1]), class_names, 0.5), score_function="sigmoid")
-    size_ms = 1000 * SECONDS // windows
-    key = Key("0" * 64, WindowSettings(size_ms, size_ms), "pad", "exact", "float32")
-    jobs.set_record(job.id, RunRecord(key, decisions, AuditSettings(), "random", "replace", False))
-    rng = np.random.default_rng(0)
-    values, details = RATE_HZ * SECONDS, {}
-    with ScoreStore(JobFiles(project.root).find_scores(), key, class_names) as store:
-        for sample in samples:
-            content, chunks = f"{sample.id:064x}", (1,) * -(-SECONDS * 1000 // size_ms)
-            logits = rng.normal(0, 2, (len(chunks), CLASSES)).astype(np.float32)
-            levels = np.full(len(chunks), -20, np.float32)
-            store.add(Scored(content, values, Fraction(RATE_HZ), chunks, levels, logits))
-            segment = {"startIndex": 0, "endIndex": values - 1, "label": "other"}
-            details[sample.id] = {"content": content, "segments": [segment]}
-    jobs.add_details(job.id, details)
+    ids, jobs = [sample.id for sample in project.samples()], JobStore(project.store)
+    job = jobs.create(PREVIEW, "block", {"other-label": "other"}, ids)
+    keep_scores(project, job, windows)
+    segment = {"startIndex": 0, "endIndex": RATE_HZ * SECONDS - 1, "label": "other"}
+    jobs.add_details(job.id, {one: {"content": format_content(one), "segments": [segment]} for one in ids})
     jobs.end(job.id, FINISHED, 0)
     return job.id
 
