@@ -40,7 +40,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LabelComparison:
     """The labels of a job, and those that other settings give.
 
     `before` and `after` have the total of each label. `segments` are the new ones of the samples that change, by id;
@@ -99,7 +99,7 @@ class JobDecider:
         for segments, rate_hz in zip(self._before, self._rates, strict=True):
             self._totals.add(segments, rate_hz)
 
-    def compare(self, settings: DecisionSettings) -> Comparison:
+    def compare(self, settings: DecisionSettings) -> LabelComparison:
         """Return what `settings` would change; see `ScoredCollection.decide` for what they may differ in."""
         totals, changed, flips = self._totals.copy(), dict[int, Segments](), list[Flip]()
         new = self._collection.decide(settings)
@@ -110,7 +110,7 @@ class JobDecider:
             totals.add(before, rate_hz, -1)
             totals.add(after, rate_hz)
             flips += find_flips(sample_id, before, after)
-        return Comparison(self._totals.sum_up(), totals.sum_up(), changed, flips, self._samples, self._missing)
+        return LabelComparison(self._totals.sum_up(), totals.sum_up(), changed, flips, self._samples, self._missing)
 
 
 class JobDeciders:

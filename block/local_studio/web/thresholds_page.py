@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from block.local_studio.data.validation import RequestError
-from block.local_studio.jobs.comparison import Comparison, Flip, LabelTotal
+from block.local_studio.jobs.comparison import Flip, LabelComparison, LabelTotal
 from block.local_studio.jobs.decided_job import propose_again, set_thresholds
 from block.local_studio.jobs.kept_scores import ScoresGone, read_record
 from block.local_studio.jobs.store import StudioJob
@@ -158,7 +158,7 @@ def _parse_share(text: str, what: str, default: float) -> float:
     return value
 
 
-def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: Comparison) -> dict[str, Any]:
+def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: LabelComparison) -> dict[str, Any]:
     """Return the rows of the table, one for each label of interest and the other label, and the segments that flip."""
     names = [*(label.name for label in settings.labels), settings.other_label]
     rows: list[dict[str, Any]] = [
@@ -194,7 +194,7 @@ def _describe_flip(site: WebSite, flip: Flip) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _name_missing(site: WebSite, comparison: Comparison) -> dict[str, Any]:
+def _name_missing(site: WebSite, comparison: LabelComparison) -> dict[str, Any]:
     """Return how many recordings have no scores, and the names of some."""
     samples = {sample.id: sample.name for sample in site.project.samples()} if comparison.missing else {}
     return {"count": len(comparison.missing), "names": [samples.get(one, "") for one in comparison.missing[:NAMED]]}
