@@ -80,17 +80,17 @@ class _Totals:
 
 
 class JobDecider:
-    """Decides the labels of a job with other settings, or from scores of other windows, if `scores` are such.
+    """Decides the labels of a job on `sample_ids` with other settings, or from scores of other windows.
 
-    `own` are the scores that the job decided from. Thread-safe.
+    `own` are the scores that the job decided from, `scores` those to decide from now. Thread-safe.
     """
 
-    def __init__(self, own: JobScores, scores: JobScores) -> None:
+    def __init__(self, sample_ids: Sequence[int], own: JobScores, scores: JobScores) -> None:
         self.own, self.scores = own, scores
         before = _load(own)
         after = before if scores is own else _load(scores)
-        self._samples = [sample_id for sample_id in own.contents if sample_id in before and sample_id in after]
-        self._missing = [sample_id for sample_id in own.contents if sample_id not in before or sample_id not in after]
+        self._samples = [sample_id for sample_id in sample_ids if sample_id in before and sample_id in after]
+        self._missing = [sample_id for sample_id in sample_ids if sample_id not in before or sample_id not in after]
         self._rates = [before[one].value_rate_hz for one in self._samples]
         decided = ScoredCollection([before[one] for one in self._samples])
         self._before = decided.decide(own.record.decisions)
@@ -128,7 +128,7 @@ class JobDeciders:
         with self._lock:
             known = self._known.pop((job.id, windows), None)
             if known is None or (known.own, known.scores) != (own, scores):
-                known = JobDecider(own, scores)
+                known = JobDecider(job.sample_ids, own, scores)
             self._known[job.id, windows] = known  # the last one used
             while len(self._known) > MOST_DECIDERS:
                 self._known.pop(next(iter(self._known)))

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from block.formatting import count
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.comparison import Flip, LabelComparison, LabelTotal
 from block.local_studio.jobs.decided_job import propose_again, set_thresholds
@@ -89,7 +90,8 @@ def send_comparison(site: WebSite, request: Request) -> Response:
     comparison = site.jobs.deciders.get(job, wanted.windows).compare(wanted.settings)
     described = _describe_comparison(site, wanted.settings, comparison)
     changes = load_template("flips.html").render(job=job, **described)
-    return JSONResponse({"success": True, "rows": described["rows"], "changes": changes})
+    answer = {"rows": described["rows"], "summary": described["summary"], "changes": changes}
+    return JSONResponse({"success": True, **answer})
 
 
 def propose(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
@@ -171,10 +173,20 @@ def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: 
     return {
         "rows": rows,
         "flips": [one for flip in comparison.flips[:FLIPS] if (one := _describe_flip(site, flip)) is not None],
+        "summary": _summarize(comparison),
         "flipped": len(comparison.flips),
         "changed": len(comparison.segments),
         "compared": len(comparison.samples),
     }
+
+
+def _summarize(comparison: LabelComparison) -> str:
+    """Return how much changes, as a sentence."""
+    flipped, compared = len(comparison.flips), count(len(comparison.samples), "recording")
+    if not flipped:
+        return f"No segment in {compared} gets another label."
+    verb = "gets" if flipped == 1 else "get"
+    return f"{count(flipped, 'segment')} in {len(comparison.segments):,} of {compared} {verb} another label."
 
 
 def _describe_total(total: LabelTotal | None) -> dict[str, float]:
