@@ -87,7 +87,7 @@ def test_a_slider_moves_numbers_follow_and_what_they_show_is_proposed_and_review
     windows.inspect(page, "job-with-scores")
     page.get_by_role("link", name="Adjust thresholds…").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Thresholds and labels of Preview 1")
-    expect(page.locator("#changes")).to_contain_text("No segment in 5 recordings gets another label.")
+    expect(page.locator("#summary")).to_contain_text("No segment in 5 recordings gets another label.")
     move(page, "input[data-of=t0]", "0.75")
     expect_numbers(page, decide(windows, tmp_path, [0.75, 0.2, 0.1]))
     move(page, "#all", "0.06")

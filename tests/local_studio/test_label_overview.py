@@ -13,9 +13,9 @@ from block.evaluation.thresholds import Goal
 from block.formatting import count
 from block.local_studio.data.verdict_statistics import CellScores
 from block.local_studio.data.verdicts import LABELED, Verdict, VerdictStore
-from block.local_studio.jobs.comparison import JobDecider
+from block.local_studio.jobs.comparison import JobDeciders
 from block.local_studio.jobs.files import JobFiles
-from block.local_studio.jobs.kept_scores import KeptScores
+from block.local_studio.jobs.kept_scores import KeptScores, read_record
 from block.local_studio.jobs.store import JobStore
 from block.local_studio.web import label_overview
 from block.local_studio.web.label_overview import (
@@ -27,7 +27,7 @@ from block.local_studio.web.label_overview import (
 )
 from block.recording import Segment
 from tests.local_studio.conftest import Studio, add_recordings, make_audio_bytes
-from tests.local_studio.scored_job import VALUES, keep_scores
+from tests.local_studio.scored_job import VALUES, WINDOWS, keep_scores
 
 F1 = Goal("f1")
 
@@ -130,8 +130,8 @@ def test_the_overview_of_a_job_comes_from_its_kept_scores_and_its_verdicts(studi
     jobs = JobStore(project.store)
     job = jobs.get(job_id)
     assert job is not None
-    scores = KeptScores(JobFiles(project.root), jobs).find(job)
-    settings, decider = scores.record.decisions, JobDecider(scores, scores)
+    settings = read_record(job).decisions
+    decider = JobDeciders(KeptScores(JobFiles(project.root), jobs)).get(job, WINDOWS)
 
     def load(threshold: float) -> LabelOverview:
         labels = (replace(settings.labels[0], threshold=threshold), settings.labels[1])

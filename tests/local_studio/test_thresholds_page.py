@@ -133,8 +133,8 @@ def test_numbers_are_those_of_relabel_to_the_segment(served: Served, query: dict
     changed = [one for one in before if before[one] != after[one]]
     flips = [flip for one in before for flip in find_flips(one, before[one], after[one])]
     assert changed
-    assert f"{len(flips)} segment" in answer["changes"]
-    assert f" {len(changed)} of {len(before)} recordings" in answer["changes"]
+    assert answer["summary"].startswith(f"{len(flips)} segment")
+    assert f" in {len(changed)} of {len(before)} recordings " in answer["summary"]
 
 
 def test_what_the_page_proposes_is_what_a_preview_with_these_settings_proposes(served: Served):
@@ -161,7 +161,7 @@ def test_what_the_page_proposes_is_what_a_preview_with_these_settings_proposes(s
 def test_only_recordings_that_change_are_proposed_and_the_new_job_has_a_page_like_any(served: Served):
     answer = served.get(f"/jobs/{served.preview.id}/thresholds.json", t0="0.5", t1="0.2", t2="0.12", merge="on").json()
     decided = served.propose(served.preview, {"t0": "0.5", "t1": "0.2", "t2": "0.12", "merge": "on"})
-    number = re.search(r" in (\d+) of (\d+) recordings", answer["changes"])
+    number = re.search(r" in (\d+) of (\d+) recordings", answer["summary"])
     assert number is not None
     assert decided is not None
     assert len(decided.sample_ids) == int(number[1]) < int(number[2])
@@ -201,6 +201,7 @@ def test_the_page_works_without_a_script_and_names_recordings_without_scores(ser
     assert 'value="0.05"' in page.text
     assert "Show what changes" in page.text
     assert f'value="{urlencode(MOVED).replace("&", "&amp;")}"' in page.text
+    assert '1 recording has no scores and is left out: <bdi class="mono">waltz.wav</bdi>' in page.text  # by hand
     job = served.get(f"/jobs/{served.preview.id}")
     assert "Adjust thresholds…" in job.text
 
@@ -252,3 +253,17 @@ def test_spans_that_flip_are_joined_if_they_flip_alike():
         Flip(7, 20, 40, "a", "c", 0.6),
     ]
     assert list(find_flips(7, before, before)) == []
+
+
+def test_fast_scores_are_decided_again_and_the_page_says_what_that_means(served: Served):
+    fast = served.start(mode="fast")
+    assert fast.exit_code == 0, served.jobs.log(fast.id).text
+    record = RunRecord.from_json(json.loads(fast.record))
+    before = decide_as_relabel(served, fast, record)
+    for sample_id, segments in before.items():
+        entries = served.jobs.store.details(sample_id, fast.id)["segments"]
+        assert isinstance(entries, list)
+        assert [(one["startIndex"], one["label"]) for one in entries] == [(one.start, one.label) for one in segments]
+    page = served.get(f"/jobs/{fast.id}/thresholds")
+    assert "These scores are from fast mode." in page.text
+    assert "No segment in 5 recordings gets another label." in page.text

@@ -40,7 +40,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LabelComparison:
     """The labels of a job, and those that other settings give.
 
     `before` and `after` have the total of each label. `segments` are the new ones of the samples that change, by id;
@@ -80,17 +80,17 @@ class _Totals:
 
 
 class JobDecider:
-    """Decides the labels of a job with other settings, or from scores of other windows, if `scores` are such.
+    """Decides the labels of a job on `sample_ids` with other settings, or from scores of other windows.
 
-    `own` are the scores that the job decided from. Thread-safe.
+    `own` are the scores that the job decided from, `scores` those to decide from now. Thread-safe.
     """
 
-    def __init__(self, own: JobScores, scores: JobScores) -> None:
+    def __init__(self, sample_ids: Sequence[int], own: JobScores, scores: JobScores) -> None:
         self.own, self.scores = own, scores
         before = _load(own)
         after = before if scores is own else _load(scores)
-        self._samples = [sample_id for sample_id in own.contents if sample_id in before and sample_id in after]
-        self._missing = [sample_id for sample_id in own.contents if sample_id not in before or sample_id not in after]
+        self._samples = [sample_id for sample_id in sample_ids if sample_id in before and sample_id in after]
+        self._missing = [sample_id for sample_id in sample_ids if sample_id not in before or sample_id not in after]
         self._rates = [before[one].value_rate_hz for one in self._samples]
         decided = ScoredCollection([before[one] for one in self._samples])
         self._before = decided.decide(own.record.decisions)
@@ -108,7 +108,7 @@ class JobDecider:
         """Return the segments that `settings` give to each sample, by id."""
         return dict(zip(self._samples, self._collection.decide(settings), strict=True))
 
-    def compare(self, settings: DecisionSettings) -> Comparison:
+    def compare(self, settings: DecisionSettings) -> LabelComparison:
         """Return what `settings` would change; see `ScoredCollection.decide` for what they may differ in."""
         totals, changed, flips = self._totals.copy(), dict[int, Segments](), list[Flip]()
         new = self._collection.decide(settings)
@@ -119,7 +119,7 @@ class JobDecider:
             totals.add(before, rate_hz, -1)
             totals.add(after, rate_hz)
             flips += find_flips(sample_id, before, after)
-        return Comparison(self._totals.sum_up(), totals.sum_up(), changed, flips, self._samples, self._missing)
+        return LabelComparison(self._totals.sum_up(), totals.sum_up(), changed, flips, self._samples, self._missing)
 
 
 class JobDeciders:
@@ -137,7 +137,7 @@ class JobDeciders:
         with self._lock:
             known = self._known.pop((job.id, windows), None)
             if known is None or (known.own, known.scores) != (own, scores):
-                known = JobDecider(own, scores)
+                known = JobDecider(job.sample_ids, own, scores)
             self._known[job.id, windows] = known  # the last one used
             while len(self._known) > MOST_DECIDERS:
                 self._known.pop(next(iter(self._known)))

@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from block.evaluation.thresholds import read_goal
+from block.formatting import count
 from block.local_studio.data.validation import RequestError
-from block.local_studio.jobs.comparison import Comparison, Flip, LabelTotal
+from block.local_studio.jobs.comparison import Flip, LabelComparison, LabelTotal
 from block.local_studio.jobs.decided_job import propose_again, set_thresholds
 from block.local_studio.jobs.kept_scores import ScoresGone, read_record
 from block.local_studio.jobs.store import StudioJob
@@ -96,7 +97,8 @@ def send_comparison(site: WebSite, request: Request) -> Response:
     comparison = site.jobs.deciders.get(job, wanted.windows).compare(wanted.settings)
     described = _describe_comparison(site, wanted.settings, comparison)
     changes = load_template("flips.html").render(job=job, **described)
-    return JSONResponse({"success": True, "rows": described["rows"], "changes": changes})
+    answer = {"rows": described["rows"], "summary": described["summary"], "changes": changes}
+    return JSONResponse({"success": True, **answer})
 
 
 def send_overviews(site: WebSite, request: Request) -> Response:
@@ -182,7 +184,7 @@ def _parse_share(text: str, what: str, default: float) -> float:
     return value
 
 
-def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: Comparison) -> dict[str, Any]:
+def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: LabelComparison) -> dict[str, Any]:
     """Return the rows of the table, one for each label of interest and the other label, and the segments that flip."""
     names = [*(label.name for label in settings.labels), settings.other_label]
     rows: list[dict[str, Any]] = [
@@ -195,6 +197,7 @@ def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: 
     return {
         "rows": rows,
         "flips": [one for flip in comparison.flips[:FLIPS] if (one := _describe_flip(site, flip)) is not None],
+        "summary": _summarize(comparison),
         "flipped": len(comparison.flips),
         "changed": len(comparison.segments),
         "compared": len(comparison.samples),
@@ -205,6 +208,15 @@ def _load_overviews(site: WebSite, job: StudioJob, wanted: Wanted, query: Mappin
     decider = site.jobs.deciders.get(job, wanted.windows)
     goal = read_goal(read_goal_name(query))
     return load_overviews(site.project.store, job.id, decider, wanted.settings, goal)
+
+
+def _summarize(comparison: LabelComparison) -> str:
+    """Return how much changes, as a sentence."""
+    flipped, compared = len(comparison.flips), count(len(comparison.samples), "recording")
+    if not flipped:
+        return f"No segment in {compared} gets another label."
+    verb = "gets" if flipped == 1 else "get"
+    return f"{count(flipped, 'segment')} in {len(comparison.segments):,} of {compared} {verb} another label."
 
 
 def _describe_total(total: LabelTotal | None) -> dict[str, float]:
@@ -224,7 +236,7 @@ def _describe_flip(site: WebSite, flip: Flip) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _name_missing(site: WebSite, comparison: Comparison) -> dict[str, Any]:
+def _name_missing(site: WebSite, comparison: LabelComparison) -> dict[str, Any]:
     """Return how many recordings have no scores, and the names of some."""
     samples = {sample.id: sample.name for sample in site.project.samples()} if comparison.missing else {}
     return {"count": len(comparison.missing), "names": [samples.get(one, "") for one in comparison.missing[:NAMED]]}

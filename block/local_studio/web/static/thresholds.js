@@ -6,6 +6,7 @@
     return;
   }
   const changes = document.getElementById("changes");
+  const summary = document.getElementById("summary");
   const problem = document.getElementById("problem");
   const asked = document.querySelector('#proposing input[name="query"]');
   const all = document.getElementById("all");
@@ -29,6 +30,7 @@
         cell.classList.toggle("changed", row.after[name] !== row.before[name]);
       }
     }
+    summary.textContent = answer.summary;
     changes.innerHTML = answer.changes;
     showScripted(changes);
   }
