@@ -17,22 +17,20 @@ import numpy.typing as npt
 from block.evaluation.bootstrap import COVERAGE, Bools, Estimate, Floats
 
 STRATA = 5
-MIN_VERDICTS = 5  # with fewer, the interval is wider than half of 0…1
+MIN_VERDICTS = STRATA  # one for each
 WIDTH = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # of the interval, in standard deviations to each side
 
 
 @dataclass(frozen=True)
 class JudgedPrecision:
-    """The precision of `segments` segments, from `judged` verdicts on some of them, of which `confirmed` confirm them.
+    """The precision of segments, from `judged` verdicts on some of them.
 
     `unjudged`, 0…1, is the share of segments in strata without a verdict. Without any verdict, the estimate is not
     defined.
     """
 
     estimate: Estimate
-    segments: int
     judged: int
-    confirmed: int
     unjudged: float
 
     @property
@@ -80,7 +78,7 @@ def estimate_precision(scores: Floats, judged: Floats, is_confirmed: Bools) -> J
         value = float(weights[is_confirmed].sum()) / total
         low, high = compute_interval(value, total**2 / float((weights**2).sum()))
         estimate = Estimate(value, low * total, high * total + max(0.0, 1 - total))
-    return JudgedPrecision(estimate, len(scores), len(judged), int(is_confirmed.sum()), max(0.0, 1 - total))
+    return JudgedPrecision(estimate, len(judged), max(0.0, 1 - total))
 
 
 def compute_interval(share: float, trials: float) -> tuple[float, float]:

@@ -67,7 +67,7 @@ def test_precision_counts_segments_and_not_verdicts() -> None:
     scores = np.array([0.2] * 90 + [1.0] * 10)
     found = estimate_precision(scores, np.array([1.0] * 10 + [0.2] * 2), np.arange(12) < 11)
     assert found.estimate.value == pytest.approx(0.1 + 0.9 / 2)
-    assert (found.segments, found.judged, found.confirmed, found.unjudged) == (100, 12, 11, 0)
+    assert (found.judged, found.unjudged) == (12, 0)
 
 
 def test_segments_in_strata_without_a_verdict_may_be_right_or_wrong() -> None:

@@ -58,7 +58,7 @@ def test_an_overview_has_the_scores_the_verdicts_the_precision_and_the_fitted_th
     assert all(is_label == (score >= 0.6) for score, is_label in dog.marks)
     assert not any(is_label for _, is_label in cat.marks)
     precision = dog.statistics.precision.estimate
-    truth = (np.random.default_rng(2).uniform(0, 1, 200) >= 0.6).sum() / dog.statistics.precision.segments
+    truth = (np.random.default_rng(2).uniform(0, 1, 200) >= 0.6).sum() / len(dog.statistics.segments)
     assert precision.low <= truth <= precision.high
     assert dog.precision.endswith("verdicts")
     assert dog.fit.threshold == pytest.approx(0.6, abs=0.03)
@@ -102,7 +102,7 @@ def test_bars_count_every_score_once_also_at_the_ends():
     ],
 )
 def test_the_page_says_that_verdicts_are_too_few(judged: int, unjudged: float, text: str):
-    assert describe_precision(JudgedPrecision(Estimate(0.9, 0.7, 0.95), 20, judged, judged, unjudged)) == text
+    assert describe_precision(JudgedPrecision(Estimate(0.9, 0.7, 0.95), judged, unjudged)) == text
 
 
 def test_without_scikit_learn_everything_else_is_shown(monkeypatch: pytest.MonkeyPatch):
