@@ -77,7 +77,6 @@ def show_thresholds(site: WebSite, request: Request) -> Response:
         settings=wanted.settings,
         windows=format_windows(wanted.windows),
         all_windows=[(format_windows(one), str(one)) for one in site.jobs.scores.list_windows(job)],
-        has_sound=any(one.boundaries == SOUND for one in site.jobs.scores.list_windows(job)),
         times=[(name, title, getattr(wanted.settings, name.replace("-", "_"))) for name, title in TIMES.items()],
         most_ms=MOST_MS,
         is_fast=record.key.mode == FAST,

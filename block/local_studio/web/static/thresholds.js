@@ -76,6 +76,10 @@
 
   form.addEventListener("input", (event) => {
     const moved = event.target;
+    if (moved.id === "windows") {
+      form.submit(); // other recordings may have these scores
+      return;
+    }
     if (moved === all) {
       for (const slider of sliders) {
         slider.value = all.value;
