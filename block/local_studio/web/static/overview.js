@@ -29,9 +29,9 @@
   async function update() {
     const number = ++asked;
     const query = new URLSearchParams(new FormData(form)).toString();
-    const response = await fetch(`${form.dataset.overviews}?${query}`);
-    if (!response.ok || number !== asked) {
-      return; // the page says what is wrong with these settings, or has newer ones
+    const response = await fetch(`${form.dataset.overviews}?${query}`).catch(() => null);
+    if (!response?.ok || number !== asked) {
+      return; // the page says what is wrong, has newer settings, or is being left
     }
     const { overviews } = await response.json();
     for (const part of form.querySelectorAll("[data-overview]")) {
