@@ -1,8 +1,9 @@
 """`python -m bench.pages`: how long the local Studio takes to answer with each page of a project of 1,000 recordings.
 
-A job has just proposed five segments for every recording, with what a block reports about each. The first answer comes
-after a change: for the first pages of the table, that is the job. The others find nothing changed. CPU time is that of
-the server and of this client together: on a busy machine, it says more than the time on the clock.
+A job has just proposed five segments for every recording, with what a block reports about each, and kept its scores.
+The first answer comes after a change: for the first pages of the table, that is the job. The others find nothing
+changed. CPU time is that of the server and of this client together: on a busy machine, it says more than the time on
+the clock.
 """
 
 from __future__ import annotations
@@ -16,19 +17,27 @@ import time
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import requests
 
 from block.cli import exit_with
+from block.edge_impulse.run_record import RunRecord
+from block.labels import parse_labels
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import Proposal, ProposedChanges, StructuredLabel
-from block.local_studio.jobs.store import FINISHED, PREVIEW, JobStore
+from block.local_studio.jobs.files import JobFiles
+from block.local_studio.jobs.store import FINISHED, PREVIEW, JobStore, StudioJob
 from block.local_studio.server import running
+from block.score_store import Key, Scored, ScoreStore
+from block.settings import REPLACE, AuditSettings, DecisionSettings, WindowSettings
 
 RECORDINGS, SEGMENTS, TIMES = 1000, 5, 5
 RATE_HZ, SECONDS = 8000, 2
 LABELS = ("speech", "music", "dog", "siren", "other")
+CLASSES = 527  # of the checkpoint
 RUNNERS_UP = [["Speech", 0.3], ["Whistle", 0.2], ["Hum", 0.1]]
 GOAL_MS = 200
 
@@ -79,7 +88,9 @@ def list_paths(job_id: int, count: int) -> list[str]:
     one = f"/recordings/{1 + count // 2}"
     return [
         *("/", "/?state=proposed", "/?label=dog", "/review", "/review?apart=1", f"/review?job={job_id}"),
-        *(f"/jobs/{job_id}", f"/jobs/{job_id}/bulk", "/jobs", "/actions", one, f"{one}?job={job_id}"),
+        f"/review?job={job_id}&label=dog&order=range",
+        *(f"/jobs/{job_id}/thresholds", f"/jobs/{job_id}/overviews.json", f"/jobs/{job_id}", f"/jobs/{job_id}/bulk"),
+        *("/jobs", "/actions", one, f"{one}?job={job_id}"),
         *("/models", "/about", "/labels/export", "/labels/export?format=csv"),
     ]
 
@@ -111,10 +122,34 @@ def propose(project: LocalProject) -> int:
         )
         project.store.propose(Proposal(job.id, sample_id, ProposedChanges(structured_labels=segments)))
         why = {"score": 0.5 + sample_id % 50 / 100, "margin": 0.2, "runnersUp": RUNNERS_UP, "windows": 2, "agreeing": 2}
-        details[sample_id] = {"segments": [{**one.to_json(), **why, "loudnessDbfs": -30.0} for one in segments]}
+        entries = [{**one.to_json(), **why, "loudnessDbfs": -30.0} for one in segments]
+        details[sample_id] = {"content": format_content(sample_id), "segments": entries}
     jobs.add_details(job.id, details)
+    keep_scores(project, job, SEGMENTS)
     jobs.end(job.id, FINISHED, 0)
     return job.id
+
+
+def keep_scores(project: LocalProject, job: StudioJob, windows: int) -> None:
+    """Keep random scores of a job: `windows` of each recording."""
+    class_names = [*LABELS[:-1], *(f"class {at}" for at in range(len(LABELS) - 1, CLASSES))]
+    decisions = DecisionSettings(parse_labels("\n".join(LABELS[:-1]), class_names, 0.5), score_function="sigmoid")
+    size_ms = 1000 * SECONDS // windows
+    key = Key("0" * 64, WindowSettings(size_ms, size_ms), "pad", "exact", "float32")
+    record = RunRecord(key, decisions, AuditSettings(), "random", REPLACE, overwrites_hand_labels=False)
+    JobStore(project.store).set_record(job.id, record)
+    rng, chunks = np.random.default_rng(0), (1,) * -(-SECONDS * 1000 // size_ms)
+    levels = np.full(len(chunks), -20, np.float32)
+    with ScoreStore(JobFiles(project.root).find_scores(), key, class_names) as store:
+        for sample_id in job.sample_ids:
+            logits = rng.normal(0, 2, (len(chunks), CLASSES)).astype(np.float32)
+            content = format_content(sample_id)
+            store.add(Scored(content, RATE_HZ * SECONDS, Fraction(RATE_HZ), chunks, levels, logits))
+
+
+def format_content(sample_id: int) -> str:
+    """Return what stands for the SHA-256 of a recording."""
+    return f"{sample_id:064x}"
 
 
 def format_times(times: Sequence[PageTime], count: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from block.evaluation.bootstrap import Bools, Floats, Resamples
 from block.evaluation.ranking import ClipRanking
-from block.evaluation.rates import Rates, compute_clip_rates
+from block.evaluation.rates import LabelCounts, Rates, compute_rates
 from block.formatting import count
 from block.settings import SettingsError
 
@@ -60,29 +60,40 @@ class Fit:
     held_out: Bools | None = None
 
 
-def fit_threshold(present: Bools, scores: Floats, goal: Goal, resamples: Resamples) -> Fit:
+def fit_threshold(
+    present: Bools,
+    scores: Floats,
+    goal: Goal,
+    resamples: Resamples,
+    weights: Floats | None = None,
+    item: str = "clip",
+) -> Fit:
     """Choose a threshold by stratified cross-validation with the seed of `resamples`.
 
     Split the clips into five folds with the same share of the label in each. Five times, choose a threshold on four of
-    them and test it on the fifth. Return the median of the five thresholds.
+    them and test it on the fifth. Return the median of the five thresholds. `weights`, shape `(clips,)`, says how much
+    each clip counts, if not 1; `item` is what the reason calls a clip.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     positives, negatives = int(present.sum()), int((~present).sum())
     if positives < MIN_POSITIVES:
-        return Fit(None, f"{count(positives, 'clip')} with it; at least {MIN_POSITIVES} are needed")
+        return Fit(None, f"{count(positives, item)} with it; at least {MIN_POSITIVES} are needed")
     if negatives < MIN_POSITIVES:
-        return Fit(None, f"{count(negatives, 'clip')} without it; at least {MIN_POSITIVES} are needed")
+        return Fit(None, f"{count(negatives, item)} without it; at least {MIN_POSITIVES} are needed")
+    from sklearn.model_selection import StratifiedKFold
+
+    weights = np.ones(len(present)) if weights is None else weights
+    annotated = weights * present
     detected = np.zeros(len(present), dtype=bool)
     chosen: list[float] = []
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=resamples.seed)
     for others, held_out in folds.split(scores[:, None], present):
-        threshold = choose_threshold(present[others], scores[others], goal)
+        threshold = choose_threshold(present[others], scores[others], goal, weights[others], annotated[others].sum())
         if threshold is None:
             return Fit(None, f"no threshold reaches a precision of {goal.precision:g} in every fold")
         chosen.append(threshold)
         detected[held_out] = scores[held_out] >= threshold
-    expected = compute_clip_rates(detected[:, None], present[:, None], resamples).labels[0]
+    counts = LabelCounts(*(one[:, None] for one in (annotated * detected, weights * detected, annotated)))
+    expected = compute_rates(counts, resamples).labels[0]
     return Fit(shorten_threshold(float(np.median(chosen)), scores), "", expected, detected)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from block.evaluation.bootstrap import Resamples
+from block.evaluation.strata import sample_range, weigh_verdicts
 from block.evaluation.thresholds import (
     Goal,
     choose_threshold,
@@ -99,6 +100,30 @@ def test_labels_with_too_few_clips_or_an_unreachable_goal_keep_their_threshold_w
     assert "no threshold reaches a precision of 0.9" in fit_threshold(
         np.arange(60) < 20, worst, Goal("precision", 0.9), Resamples(60, 10)
     ).reason  # fmt: skip
+
+
+def test_weights_make_a_threshold_from_judged_segments_and_its_expected_f1_fit_all_segments() -> None:
+    # Most scores are low; those that were judged are spread evenly, so few of them stand for most segments.
+    errors, reached = [], []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        scores = random.beta(1, 6, 4000)
+        truth = random.random(4000) < 1 / (1 + np.exp(-15 * (scores - 0.45)))
+        judged = sample_range(scores)[:400]
+        for weights in (weigh_verdicts(scores, scores[judged]), None):
+            found = fit_threshold(truth[judged], scores[judged], F1, Resamples(400, 20), weights, "segment")
+            assert found.threshold is not None
+            assert found.expected is not None
+            detected = scores >= found.threshold
+            reached.append(2 * (detected & truth).sum() / (detected.sum() + truth.sum()))
+            errors.append(abs(found.expected.f1.value - reached[-1]))
+    assert np.mean(errors[::2]) < 0.07 < 0.1 < np.mean(errors[1::2])
+    assert np.mean(reached[::2]) > np.mean(reached[1::2])
+
+
+def test_the_reason_says_what_was_counted() -> None:
+    few = fit_threshold(np.arange(60) < 9, RNG.random(60), F1, Resamples(60, 10), item="segment")
+    assert few.reason == "9 segments with it; at least 10 are needed"
 
 
 def test_a_translated_threshold_agrees_on_as_many_windows_as_possible() -> None:

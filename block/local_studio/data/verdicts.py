@@ -134,6 +134,11 @@ class VerdictStore:
         found = [_verdict_of(row) for row in self._store.read(query, rows.dump(list(job_ids)))]
         return [verdict for verdict in found if verdict.kind in KINDS]
 
+    def list_heard(self, job_id: int) -> list[Verdict]:
+        """Return the verdicts on single segments of a job, and those of other jobs that can be undone, oldest first."""
+        query = "SELECT * FROM verdicts WHERE batch > 0 OR job_id = ? ORDER BY id"
+        return [one for one in map(_verdict_of, self._store.read(query, job_id)) if one.kind in KINDS]
+
     def list_history(self, sample_id: int, limit: int) -> list[tuple[str, Verdict]]:
         """Return the newest verdicts on a sample, newest first, each with its time in ISO 8601."""
         query = "SELECT * FROM verdicts WHERE sample_id = ? ORDER BY id DESC LIMIT ?"

@@ -19,6 +19,7 @@ from block.local_studio.data.painting import cut, merge, subtract
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
 from block.local_studio.data.verdicts import EDITED, LABELED, NO_JOB, Verdict, VerdictStore
+from block.local_studio.web.range_order import RangeOrder
 from block.local_studio.web.recording_view import can_draw
 from block.local_studio.web.recordings_list import HAND, NEWEST_DETAILS, STATES, Filter, natural_key
 from block.local_studio.web.segments import BlockLabels, as_count, as_number, describe_reason, find_entries
@@ -27,6 +28,7 @@ from block.local_studio.web.site import WebSite
 ORDERS = {
     "": "most uncertain first",
     "score": "highest score first",
+    "range": "spread over the scores",
     "label": "by label",
     "time": "by recording and time",
 }
@@ -152,7 +154,7 @@ def _make_queue(site: WebSite, wanted: ReviewFilter) -> ReviewQueue:
     shown = [one for part in parts for one in part.segments if wanted.label in ("", one.label)]
     names = {sample.id: natural_key(sample.name) for sample, _, _ in targets}
     shown.sort(key=lambda one: (names[one.sample.id], one.sample.id, one.start))
-    shown.sort(key=_ORDER_KEYS[wanted.order])
+    shown.sort(key=_make_range_key(details) if wanted.order == "range" else _ORDER_KEYS[wanted.order])
     newest_job = [row["job_id"] for row in site.project.store.read(NEWEST_JOB_QUERY)]
     job_ids = [wanted.job] if wanted.job else {job_id for _, job_id, _ in targets} or newest_job
     verdicts = VerdictStore(site.project.store).list_decided(job_ids)
@@ -182,6 +184,13 @@ _ORDER_KEYS: Mapping[str, Callable[[ReviewSegment], Any]] = {
     "label": lambda one: natural_key(one.label),
     "time": lambda one: 0,
 }
+
+
+def _make_range_key(details: Mapping[tuple[int, int], str]) -> Callable[[ReviewSegment], Any]:
+    order = RangeOrder(details)
+    return lambda one: order.find_place(one.job_id, one.sample.id, one.label, (one.start + one.end) / 2)
+
+
 Target = tuple[LocalSample, int, Sequence[StructuredLabel]]  # a sample, the job, and the labels that it proposed
 
 
