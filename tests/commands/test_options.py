@@ -15,7 +15,8 @@ ITEMS = {item["param"]: item for item in FORM["parameters"]}
 HOST_ONLY = {
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
-    "details", "skip-labeled", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
+    "keep-embeddings", "details", "skip-labeled", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus",
+    "ray-requests",
 }  # fmt: skip
 
 
