@@ -156,7 +156,7 @@ class LabeledRecording:
     In what a sink stored, segments are in order, but may leave out parts.
 
     `mode` is `exact`, or `fast` with the path that computed some of the windows. `evidence` has an entry per segment if
-    requested.
+    requested. `content` is as in `Recording`.
     """
 
     id: int
@@ -167,6 +167,7 @@ class LabeledRecording:
     windows: int
     mode: str = "exact"
     evidence: tuple[Evidence, ...] = ()
+    content: str = ""
 
     def seconds_by_label(self) -> dict[str, float]:
         """Return the seconds of each label, in order of first appearance."""

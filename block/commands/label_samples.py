@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +13,21 @@ from block.commands import ALL_LABELED, NOTHING_STARTED, SOME_FAILED
 from block.commands.executor import Executor
 from block.edge_impulse.access import Access
 from block.edge_impulse.client import StudioClient
-from block.edge_impulse.details import VARIABLE, DetailsReporter
+from block.edge_impulse.details import SCORES_VARIABLE, VARIABLE, DetailsReporter
 from block.edge_impulse.executor import ProjectResult, ProjectRun
 from block.edge_impulse.ids_file import try_write_ids
 from block.edge_impulse.journal import NAME as JOURNAL_NAME
 from block.edge_impulse.journal import Journal
-from block.edge_impulse.label_owner import JOB
-from block.edge_impulse.label_policy import LabelPolicy
 from block.edge_impulse.project import Project, ProjectSettings
+from block.edge_impulse.run_record import RunRecord
 from block.formatting import count
 from block.labeling.interfaces import Summary
-from block.labeling.job import Job, build_metadata, compute_fingerprint
+from block.labeling.job import Job
 from block.labeling.progress import Progress, TimeBudget
 from block.runtime import cancel
 from block.runtime.cancel import CANCELED
-from block.score_store import ScoreStore
-from block.settings import FILL_GAPS
+from block.score_store import Key, ScoreStore
+from block.settings import SettingsError
 
 
 @dataclass(frozen=True)
@@ -79,32 +79,43 @@ def label_samples(action: Action, client: StudioClient, project_id: int, executo
 
 def open_run(action: Action, client: StudioClient, project_id: int, executor: Executor) -> ProjectRun:
     """Open everything a run writes to. Raise SettingsError if something can't be written."""
-    options, job, checkpoint = action.options, action.job, action.job.checkpoint
+    options, job = action.options, action.job
     progress = Progress(len(action.ids), options.verbose, budget=TimeBudget(options.max_hours, executor.speedups))
-    store = None
-    if options.score_store:
-        key = job.score_key(executor.dtype_name)
-        store = ScoreStore(Path(options.score_store), key, checkpoint.class_names, progress.warn_once)
-    fills_gaps = options.existing_labels == FILL_GAPS
-    job_id = compute_fingerprint(job, executor.digest, executor.dtype_name, fills_gaps=fills_gaps)
-    description = build_metadata(
-        job.decisions, job.windows, job.compute.filling, checkpoint.name, executor.digest, executor.dtype_name
-    )
-    policy = LabelPolicy(
-        job_id, job.decisions.other_label, options.existing_labels, options.overwrite_hand_labels,
-        is_preview=options.propose_actions is not None,
+    record = RunRecord(
+        job.score_key(executor.dtype_name), job.decisions, job.audit, job.checkpoint.name, options.existing_labels,
+        options.overwrite_hand_labels,
     )  # fmt: skip
+    store = open_store(options.score_store, record.key, job.checkpoint.class_names, progress)
     settings = ProjectSettings(
-        project_id, {**description, JOB: job_id}, policy, options.propose_actions, options.dry_run, options.verbose,
-        checkpoint.front_end.rate_hz,
+        project_id, record.metadata, record.make_policy(is_preview=options.propose_actions is not None),
+        options.propose_actions, options.dry_run, options.verbose, job.checkpoint.front_end.rate_hz,
     )  # fmt: skip
     project = Project(client, settings, progress.say_limited, progress.warn_once)
     journal, details = None, None
     journal_path = options.journal or (Path(options.score_store) / JOURNAL_NAME if options.score_store else None)
     if journal_path is not None and not options.dry_run:  # a dry run labels nothing
-        run = {"endpoint": client.endpoint, "project": project_id, "job": job_id, "proposed": settings.job}
+        run = {
+            "endpoint": client.endpoint, "project": project_id, "job": record.fingerprint, "proposed": settings.job
+        }  # fmt: skip
         journal = Journal(Path(journal_path), run, progress.warn_once)
-    # The local Studio names the file in the environment.
-    if details_path := options.details or os.environ.get(VARIABLE):
-        details = DetailsReporter(Path(details_path), progress, progress.warn_once)
+    if options.details:
+        details = DetailsReporter(Path(options.details), progress, progress.warn_once)
+    elif details_path := os.environ.get(VARIABLE):
+        details = DetailsReporter(Path(details_path), progress, progress.warn_once, record)
     return ProjectRun(project, progress, store, journal, details)
+
+
+def open_store(folder: str | None, key: Key, class_names: Sequence[str], progress: Progress) -> ScoreStore | None:
+    """Open the score store in `folder`, or the one that the local Studio names in the environment.
+
+    Raise SettingsError if `folder` can't be written, or without pyarrow. The local Studio's is only a help: without it,
+    warn.
+    """
+    if folder:
+        return ScoreStore(Path(folder), key, class_names, progress.warn_once)
+    if named := os.environ.get(SCORES_VARIABLE):
+        try:
+            return ScoreStore(Path(named), key, class_names, progress.warn_once)
+        except SettingsError as error:
+            progress.warn_once(f"scores aren't kept, so labels can't be decided again without the model: {error}")
+    return None

@@ -5,6 +5,9 @@
         "margin": 0.31}, …]}
     {"sample": 18, "error": "the recording is empty: it has 0 values"}
 
+For the local Studio, the first line is `{"run": …}`, a `RunRecord`, and each line with segments also has the `content`
+of the recording, so that its scores can be found.
+
 Indices are inclusive, as in Edge Impulse; `loudnessDbfs` is null for digital silence. The local Studio shows these
 details next to the labels. No run depends on the file: if writing to it fails, the user is warned once.
 """
@@ -18,23 +21,30 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from block.edge_impulse.run_record import RunRecord
 from block.labeling.interfaces import Reporter
 from block.recording import Evidence, LabeledRecording
 from block.settings import SettingsError
 
-VARIABLE = "LOCAL_STUDIO_DETAILS"  # environment variable with the path, used if --details is not given
+# Environment variables with the path, and with the folder for scores, used if --details or --score-store isn't given.
+VARIABLE, SCORES_VARIABLE = "LOCAL_STUDIO_DETAILS", "LOCAL_STUDIO_SCORES"
 
 
 class DetailsReporter:
     """Writes each recording's result and the reasons for it to the file at `path`, and passes it on to `reporter`.
 
+    With `record`, also write what it takes to decide the labels again.
+
     Raise SettingsError if the file can't be opened. If writing fails later, call `warn` once and stop writing.
     """
 
-    def __init__(self, path: Path, reporter: Reporter, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, reporter: Reporter, warn: Callable[[str], None], record: RunRecord | None = None
+    ) -> None:
         self._path = path
         self._reporter = reporter
         self._warn = warn
+        self._record = record
         self._lock = threading.Lock()
         self._is_closed = False
         self.report_skipped = reporter.report_skipped
@@ -43,6 +53,8 @@ class DetailsReporter:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
         except OSError as error:
             raise SettingsError(f"can't write --details {path}: {error.strerror or error}") from None
+        if record is not None:
+            self._write({"run": record.to_json()})
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
         evidence: Sequence[Evidence | None] = labeled.evidence or [None] * len(labeled.segments)
@@ -56,7 +68,8 @@ class DetailsReporter:
             }
             for segment, one in zip(labeled.segments, evidence, strict=True)
         ]
-        self._write({"sample": labeled.id, "segments": segments})
+        content = {} if self._record is None else {"content": labeled.content}
+        self._write({"sample": labeled.id, **content, "segments": segments})
         self._reporter.report_labeled(labeled)
 
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:

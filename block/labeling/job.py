@@ -7,10 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from block import __version__, boundaries
+from block import __version__
 from block.formatting import make_printable, print_warning
 from block.labels import LabelOfInterest
-from block.model.arithmetic import SCORES_VERSION
 from block.model.checkpoint import EMBEDDED, WEIGHTS, Checkpoint
 from block.model_store.store import ModelStore
 from block.runtime.places import name_program
@@ -85,8 +84,10 @@ def suggest_speedups(job: Job, device: str) -> list[str]:
     return speedups
 
 
-def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool = False) -> str:
-    """Return 12 hexadecimal digits that identify everything that affects the labels. `sha256` is of the weights.
+def compute_fingerprint(
+    key: Key, decisions: DecisionSettings, audit: AuditSettings, *, fills_gaps: bool = False
+) -> str:
+    """Return 12 hexadecimal digits that identify everything that affects the labels. `key` is that of the scores.
 
     A job that `fills_gaps` between existing labels has another fingerprint than one that replaces them.
 
@@ -95,7 +96,6 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool =
     still recognized. For the same reason, settings of config.json and of the front end are included only if they
     differ from the usual ones. If the rules that turn scores into labels change, add a part for them here.
     """
-    decisions, compute = job.decisions, job.compute
     content = {
         "labels": [[label.class_name, label.name, label.threshold] for label in decisions.labels],
         "decisions": {
@@ -103,17 +103,17 @@ def compute_fingerprint(job: Job, sha256: str, dtype: str, *, fills_gaps: bool =
             for name, value in vars(decisions).items()
             if name != "labels" and (name not in ADDED or value != ADDED[name])
         },
-        "windows": str(job.windows),
-        "fill": compute.filling,
-        "mode": [compute.mode, *([vars(job.audit)] if compute.mode == FAST else [])],
-        "weights": sha256,
-        "dtype": dtype,
-        "version": SCORES_VERSION,
+        "windows": str(key.windows),
+        "fill": key.fill,
+        "mode": [key.mode, *([vars(audit)] if key.mode == FAST else [])],
+        "weights": key.checkpoint,
+        "dtype": key.dtype,
+        "version": key.scores,
     }
-    added = {"config": job.checkpoint.config, "front_end": job.checkpoint.front_end.changes}
+    added = {"config": key.config, "front_end": key.front_end}
     content |= {name: text for name, text in added.items() if text}
-    if job.windows.boundaries == SOUND:
-        content["boundaries"] = str(boundaries.VERSION)
+    if key.windows.boundaries == SOUND:
+        content["boundaries"] = key.placement.removeprefix(f"{SOUND} ")
     if fills_gaps:
         content["existing"] = FILL_GAPS
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -223,6 +223,7 @@ class ExactLabeler:
             prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.chunk_counts,
             scores, self.decisions, known.mode,
         )  # fmt: skip
+        labeled = replace(labeled, content=prepared.content)
         if not self.explain:
             return labeled
         return replace(labeled, evidence=explain(labeled.segments, prepared, logits, self.decisions, self.class_names))

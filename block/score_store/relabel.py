@@ -72,7 +72,8 @@ def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings)
     _check_missing([missing_windows(scored, decisions)], decisions)
     heard = select_heard(scored, decisions)
     scores = score_labels(heard.logits, heard.chunk_counts, decisions)
-    return label_recording(0, "", scored.value_rate_hz, layout, heard.chunk_counts, scores, decisions, scored.mode)
+    labeled = label_recording(0, "", scored.value_rate_hz, layout, heard.chunk_counts, scores, decisions, scored.mode)
+    return replace(labeled, content=scored.content)
 
 
 def find_uncertain(

@@ -289,7 +289,7 @@ def test_logits_stored_in_fast_mode_are_the_ones_behind_the_scores(tmp_path: Pat
                 assert {segment.label for segment in labeled.segments} == {"other"}
                 continue
             scores = score_labels(one.logits, prepared.chunk_counts, labeler.decisions)
-            assert labeled == label_recording(
+            assert replace(labeled, content="") == label_recording(
                 prepared.recording_id, prepared.name, prepared.value_rate_hz, prepared.layout, prepared.chunk_counts,
                 scores, labeler.decisions, one.mode,
             )  # fmt: skip

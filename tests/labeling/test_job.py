@@ -20,6 +20,15 @@ def job(mode: str = "exact", fill: Fill = "pad") -> Job:
     return Job(checkpoint, WindowSettings(), decisions, ComputeSettings(mode=mode, fill=fill), AuditSettings())
 
 
+def key_of(one: Job) -> Key:
+    """Return the key of a job's scores, as if its weights had a SHA-256 of zeros."""
+    return replace(one.score_key("float32"), checkpoint="0" * 64)
+
+
+def fingerprint(one: Job, *, fills_gaps: bool = False) -> str:
+    return compute_fingerprint(key_of(one), one.decisions, one.audit, fills_gaps=fills_gaps)
+
+
 @pytest.mark.parametrize(
     ("fill", "mode", "device", "named"),
     [
@@ -73,26 +82,25 @@ def test_the_fingerprint_depends_on_the_arithmetic_and_not_on_the_blocks_version
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     usual = job()
-    before = compute_fingerprint(usual, "0" * 64, "float32")
+    before = fingerprint(usual)
     # Samples that block 0.1.0 labeled have this fingerprint: it included its version, which is now the scores version.
     assert before == "f9113bca5f09"
     monkeypatch.setattr("block.__version__", "0.2.0")
     monkeypatch.setattr("block.labeling.job.__version__", "0.2.0")
-    assert compute_fingerprint(usual, "0" * 64, "float32") == before
+    assert fingerprint(usual) == before
     checkpoint = usual.checkpoint
     others = [
         replace(usual, checkpoint=replace(checkpoint, config='{"num_attention_heads": 4}')),
         replace(usual, checkpoint=replace(checkpoint, front_end=replace(checkpoint.front_end, mean=-4.0))),
     ]
-    found = {compute_fingerprint(one, "0" * 64, "float32") for one in others}
-    monkeypatch.setattr("block.labeling.job.SCORES_VERSION", "0.2.0")
-    found.add(compute_fingerprint(usual, "0" * 64, "float32"))
+    found = {fingerprint(one) for one in others}
+    found.add(compute_fingerprint(replace(key_of(usual), scores="0.2.0"), usual.decisions, usual.audit))
     assert len(found | {before}) == 4
 
 
 def test_settings_that_are_new_are_part_of_the_fingerprint_only_if_they_change_anything() -> None:
     found = {
-        compute_fingerprint(replace(usual, decisions=replace(usual.decisions, **changed)), "0" * 64, "float32")
+        fingerprint(replace(usual, decisions=replace(usual.decisions, **changed)))
         for usual in [job()]
         for changed in ({}, {"hysteresis": 0.5}, {"median_ms": 500}, {"min_event_ms": 500}, {"min_gap_ms": 500})
     }
@@ -100,22 +108,20 @@ def test_settings_that_are_new_are_part_of_the_fingerprint_only_if_they_change_a
     assert "f9113bca5f09" in found
 
 
-def test_where_the_sound_changes_is_part_of_the_fingerprint_and_window_sizes_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_the_sound_changes_is_part_of_the_fingerprint_and_window_sizes_are_not() -> None:
     cut = [replace(job(), windows=WindowSettings(size, size, "sound")) for size in (2000, 500)]
-    first, second = (compute_fingerprint(one, "0" * 64, "float32") for one in cut)
+    first, second = (fingerprint(one) for one in cut)
     whole = replace(job(), windows=WindowSettings(0, 0))
-    assert first == second != compute_fingerprint(whole, "0" * 64, "float32")
-    monkeypatch.setattr("block.boundaries.VERSION", 99)
-    assert compute_fingerprint(cut[0], "0" * 64, "float32") != first
+    assert first == second != fingerprint(whole)
+    moved = replace(key_of(cut[0]), placement="sound 99")
+    assert compute_fingerprint(moved, cut[0].decisions, cut[0].audit) != first
     assert not any("win" in one for one in suggest_speedups(cut[0], "cpu"))
 
 
 def test_context_is_part_of_the_fingerprint_the_metadata_and_the_key_of_scores_only_if_there_is_any() -> None:
     usual = job()
     with_context = replace(usual, compute=replace(usual.compute, context_ms=500))
-    assert compute_fingerprint(usual, "0" * 64, "float32") != compute_fingerprint(with_context, "0" * 64, "float32")
+    assert fingerprint(usual) != fingerprint(with_context)
     found = []
     for one in (usual, with_context):
         filling = one.compute.filling
@@ -127,5 +133,5 @@ def test_context_is_part_of_the_fingerprint_the_metadata_and_the_key_of_scores_o
 
 
 def test_filling_gaps_is_part_of_the_fingerprint() -> None:
-    replacing, filling = (compute_fingerprint(job(), "0" * 64, "float32", fills_gaps=fills) for fills in (False, True))
+    replacing, filling = (fingerprint(job(), fills_gaps=fills) for fills in (False, True))
     assert replacing == "f9113bca5f09" != filling

@@ -130,7 +130,7 @@ def test_a_block_is_started_as_edge_impulse_starts_it(
     names = set(json.loads(line.removeprefix("variables:")))
     expected = {
         "EI_API_ENDPOINT", "EI_PROJECT_API_KEY", "EI_PROJECT_ID", "EI_API_KEY", "EI_ORGANIZATION_ID",
-        "EI_INGESTION_HOST", "LOCAL_STUDIO_DETAILS", "TOY_TOKEN",
+        "EI_INGESTION_HOST", "LOCAL_STUDIO_DETAILS", "LOCAL_STUDIO_SCORES", "TOY_TOKEN",
     }  # fmt: skip
     assert expected <= names <= {*expected, *process.INHERITED, "LC_CTYPE"}  # Python sets LC_CTYPE
     (line,) = [one for one in log.splitlines() if one.startswith("arguments:")]

@@ -245,6 +245,7 @@ def make_old(project: LocalProject, values: int, **columns: object) -> None:
             database.execute(f"UPDATE samples SET {column} = ?", (value,))
         database.execute("ALTER TABLE samples DROP COLUMN missing")
         database.execute("ALTER TABLE proposals DROP COLUMN is_unchanged")
+        database.execute("ALTER TABLE jobs DROP COLUMN record")
         database.execute("DROP TABLE verdicts")
         database.execute("DROP TABLE label_colors")
         database.execute("PRAGMA user_version = 2")
@@ -321,7 +322,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
     database = sqlite3.connect(tmp_path / DATABASE)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(ProjectError, match="schema version 99, expected at most 5"):
+    with pytest.raises(ProjectError, match="schema version 99, expected at most 6"):
         LocalProject(tmp_path)
 
 

@@ -171,6 +171,13 @@ def test_a_damaged_file_is_served_neither_whole_nor_in_slices(maker: WavMaker, t
             read_bytes(maker, tmp_path / "a.wav", part)
 
 
+def test_a_decoded_recording_has_the_same_bytes_in_each_server(maker: WavMaker, tmp_path: Path, audio_bytes: MakeWav):
+    (tmp_path / "loud.au").write_bytes(audio_bytes(1000, container="AU", subtype="FLOAT"))
+    written = read_bytes(maker, tmp_path / "loud.au")
+    at = written.index(b"PEAK") + 12
+    assert written[at : at + 4] == bytes(4)  # libsndfile writes the time
+
+
 def test_payload_values_are_16_bit_integers_averaged_over_channels(tmp_path: Path):
     values = np.array([[0.5, 0.0], [-1.0, -1.0], [0.0, 0.0]])
     soundfile.write(tmp_path / "a.wav", values, 8000, "FLOAT")

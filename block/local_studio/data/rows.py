@@ -71,7 +71,10 @@ SCHEMA_4 = (
 
 # What version 5 adds to version 4. A proposal that changes nothing, as for a recording that failed, isn't offered.
 SCHEMA_5 = ("ALTER TABLE proposals ADD COLUMN is_unchanged INTEGER NOT NULL DEFAULT 0",)
-SCHEMAS = (SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5)
+
+# What version 6 adds to version 5: how a job decides labels, the JSON of a `RunRecord`; empty if it isn't known.
+SCHEMA_6 = ("ALTER TABLE jobs ADD COLUMN record TEXT NOT NULL DEFAULT ''",)
+SCHEMAS = (SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6)
 
 # Columns that have the same value for every recording.
 CONSTANTS = {"sensors": '[{"name":"audio","units":"wav"}]', "chart_type": "chart", "is_processing": False}

@@ -196,7 +196,7 @@ class _Writer:
     """Write a WAV of about `values` values per channel. Raise RecordingError if that fails."""
 
     def __init__(self, target: Path, rate_hz: int, channels: int, subtype: str, values: int) -> None:
-        self._folder = target.parent
+        self._target, self._folder = target, target.parent
         is_large = values * channels * SAMPLE_BYTES[subtype] > LARGEST_WAV
         with self._name_errors():
             self._sound = soundfile.SoundFile(
@@ -209,6 +209,7 @@ class _Writer:
     def __exit__(self, *_: object) -> None:
         with self._name_errors():
             self._sound.close()
+            _clear_time(self._target)
 
     def write(self, values: npt.NDArray[Any]) -> None:
         """Add values, shape `(values, channels)`."""
@@ -225,6 +226,16 @@ class _Writer:
                 f"the local Studio can't write a WAV of it to {self._folder}: {reason}; make room there, or set TMPDIR "
                 f"to another folder"
             ) from None
+
+
+def _clear_time(path: Path) -> None:
+    """Set the time that libsndfile writes into a WAV of floats to 0, so that the same audio has the same bytes."""
+    with path.open("r+b") as file:
+        for chunk in walk(file, RIFF, 12, b"data"):
+            if chunk.name == b"PEAK":
+                file.seek(chunk.start + 4)
+                file.write(bytes(4))
+                return
 
 
 @contextmanager

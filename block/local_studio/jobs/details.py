@@ -11,20 +11,27 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from block.edge_impulse.run_record import RunRecord
+from block.runtime.hashing import SHA256
 from block.runtime.regular_file import open_regular
 
+RUN = b'{"run":'
 LARGEST_LINE = 16 << 20  # bytes; enough for an hour in 25 ms segments
 LARGEST_READ = 32 << 20  # bytes at a time
 LONGEST_TEXT = 2000  # characters of an error or a label
 
 
 class DetailsFile:
-    """The details file at `path`, which may not exist yet, of a job on the samples `sample_ids`."""
+    """The details file at `path`, which may not exist yet, of a job on the samples `sample_ids`.
+
+    `run` says how the job decides labels, once the block has reported it.
+    """
 
     def __init__(self, path: Path, sample_ids: Collection[int]) -> None:
         self._path = path
         self._sample_ids = frozenset(sample_ids)
         self._at = 0
+        self.run: RunRecord | None = None
 
     def read_new(self) -> dict[int, dict[str, object]]:
         """Return the details added since the last call, by sample id. An incomplete last line is read next time."""
@@ -40,10 +47,21 @@ class DetailsFile:
         self._at += end
         found = {}
         for line in read[:end].splitlines():
+            self.run = parse_run(line) or self.run
             parsed = parse_line(line)
             if parsed is not None and parsed[0] in self._sample_ids:
                 found[parsed[0]] = parsed[1]
         return found
+
+
+def parse_run(line: bytes) -> RunRecord | None:
+    """Return how a job decides labels, or None if the line says something else."""
+    if not line.startswith(RUN) or len(line) > LARGEST_LINE:
+        return None
+    try:
+        return RunRecord.from_json(json.loads(line)["run"])
+    except (ValueError, KeyError, RecursionError, OverflowError):
+        return None
 
 
 def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
@@ -57,7 +75,9 @@ def parse_line(line: bytes) -> tuple[int, dict[str, object]] | None:
             return None
         if "error" in entry:
             return sample, {"error": _parse_text(entry["error"])}
-        return sample, {"segments": [_parse_segment(one) for one in entry["segments"]]}
+        content = entry.get("content", "")
+        known = {"content": content} if isinstance(content, str) and SHA256.fullmatch(content) else {}
+        return sample, {**known, "segments": [_parse_segment(one) for one in entry["segments"]]}
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
 

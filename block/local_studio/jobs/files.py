@@ -1,7 +1,8 @@
 """The files of jobs, in ``.local-studio/jobs/ID/`` in a project's folder, and the lock that only one job can hold.
 
-The files of a job are the ids for the block, its command line, its log, its details, and the number of recordings that
-were done at the end. The folder's name begins with a dot, so scans for recordings skip it.
+``.local-studio/scores`` has the scores of all jobs. The files of a job are the ids for the block, its command line, its
+log, its details, and the number of recordings that were done at the end. The folder's name begins with a dot, so scans
+for recordings skip it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from block.runtime.regular_file import read_text
 
 FETCH_LOG = "models-fetch.txt"
 IDS, COMMAND, LOG, DETAILS, DONE = "ids.json", "command.txt", "log.txt", "details.jsonl", "done.txt"
+SCORES = "scores"
 
 
 class JobFiles:
@@ -43,6 +45,13 @@ class JobFiles:
             raise OSError(f"{STATE} is a link out of the project's folder")
         self._state.mkdir(exist_ok=True)
         return self._state / name
+
+    def find_scores(self) -> Path:
+        """Return the folder for the scores of all jobs, which may not exist yet. Raise OSError."""
+        folder = self.state_path(SCORES)
+        if not folder.resolve().is_relative_to(self._root):
+            raise OSError(f"{STATE}/{SCORES} is a link out of the project's folder")
+        return folder
 
     def make(self, job_id: int, sample_ids: Sequence[int]) -> None:
         """Create the folder of a new job, with the ids file. Raise OSError."""

@@ -26,6 +26,7 @@ from block.local_studio.jobs.block import read_block
 from block.local_studio.jobs.details import DetailsFile
 from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobFiles
 from block.local_studio.jobs.form import build_arguments
+from block.local_studio.jobs.kept_scores import KeptScores
 from block.local_studio.jobs.log import Log, read_end, read_part
 from block.local_studio.jobs.models import BlockModels
 from block.local_studio.jobs.process import BlockProcess
@@ -87,6 +88,7 @@ class Jobs:
         self.block = read_block(block)
         self.store = JobStore(project.store)
         self.files = JobFiles(project.root)
+        self.scores = KeptScores(self.files, self.store)
         self.models = BlockModels(self.block, self.files)
         self._project = project
         self._address = address
@@ -184,7 +186,8 @@ class Jobs:
         self.files.write(job.id, COMMAND, shlex.join(block_process.make_command(self.block, words, "python3")))
         own = {**{name: os.environ[name] for name in self.block.variables if name in os.environ}, **secrets}
         details = self.files.path_of(job.id, DETAILS)
-        variables = block_process.make_environment(self._address, self._project.id, details, own)
+        scores = self.files.find_scores()
+        variables = block_process.make_environment(self._address, self._project.id, details, scores, own)
         command = block_process.make_command(self.block, words)
         return BlockProcess(command, self.block.folder, variables, self.files.path_of(job.id, LOG))
 
@@ -242,6 +245,8 @@ class Jobs:
             run.pending.update(details)
         if run.pending:
             try:
+                if run.details.run is not None:
+                    self.store.set_record(run.job.id, run.details.run)
                 self.store.add_details(run.job.id, run.pending)
             except sqlite3.Error:
                 return False

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from block.edge_impulse.details import VARIABLE
+from block.edge_impulse.details import SCORES_VARIABLE, VARIABLE
 from block.local_studio.address import LOOPBACK, Address
 from block.local_studio.jobs.block import Block
 from block.local_studio.jobs.log import LogWriter
@@ -29,8 +29,12 @@ OUTPUT_GRACE_S = 2.0  # to read the last output after the process has ended
 ORGANIZATION_ID = 1
 
 
-def make_environment(address: Address, project_id: int, details: Path, own: Mapping[str, str]) -> dict[str, str]:
+def make_environment(
+    address: Address, project_id: int, details: Path, scores: Path, own: Mapping[str, str]
+) -> dict[str, str]:
     """Return the environment variables of a block. `own` are its secrets and the variables that it requires.
+
+    It may write reasons for its labels to `details`, and keep scores in the folder `scores` for later jobs.
 
     There is no ingestion service here, and audio must not leave the machine, so its host is this machine instead of
     Edge Impulse's. There is no organization either, so the project's key is used as its key.
@@ -47,6 +51,7 @@ def make_environment(address: Address, project_id: int, details: Path, own: Mapp
         "EI_ORGANIZATION_ID": str(ORGANIZATION_ID),
         "EI_INGESTION_HOST": "localhost",
         VARIABLE: str(details),
+        SCORES_VARIABLE: str(scores),
     }
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from block.edge_impulse.run_record import RunRecord
 from block.local_studio.data import rows
 from block.local_studio.data.store import SampleStore
 
@@ -20,7 +21,8 @@ class StudioJob:
     """A run or a preview of a block on `sample_ids`. `parameters` come from its form, without secrets.
 
     `state` is `RUNNING`, `FINISHED` (exit code 0), `FAILED` (any other exit code), `CANCELED`, or `INTERRUPTED` (the
-    server stopped first). Times are ISO 8601 in UTC; `ended` is empty while the job runs.
+    server stopped first). Times are ISO 8601 in UTC; `ended` is empty while the job runs. `record` is the JSON of how
+    it decides labels, a `RunRecord`; empty if the block hasn't said it.
     """
 
     id: int
@@ -33,6 +35,7 @@ class StudioJob:
     started: str
     ended: str
     pid: int | None
+    record: str = ""
 
     @property
     def is_preview(self) -> bool:
@@ -64,6 +67,11 @@ class JobStore:
     def set_pid(self, job_id: int, pid: int) -> None:
         with self._store.transaction() as db:
             db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, job_id))
+
+    def set_record(self, job_id: int, record: RunRecord) -> None:
+        """Store how a job decides labels."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE jobs SET record = ? WHERE id = ?", (rows.dump(record.to_json()), job_id))
 
     def end(self, job_id: int, state: str, exit_code: int | None) -> None:
         values = (state, exit_code, rows.now(), job_id)
@@ -123,6 +131,14 @@ class JobStore:
         found = self._store.read("SELECT details FROM details WHERE sample_id = ? AND job_id = ?", sample_id, job_id)
         details: dict[str, object] = json.loads(found[0]["details"]) if found else {}
         return details
+
+    def contents(self, job_id: int) -> dict[int, str]:
+        """Return the content of each sample that a job labeled, the SHA-256 of its audio as the block got it."""
+        query = (
+            "SELECT sample_id, json_extract(details, '$.content') AS content FROM details "
+            "WHERE job_id = ? AND content IS NOT NULL ORDER BY sample_id"
+        )
+        return {row["sample_id"]: row["content"] for row in self._store.read(query, job_id)}
 
     def open_proposals(self) -> dict[int, tuple[int, str]]:
         """Return the newest job that has an open proposal for a sample, and the changes as JSON text, by sample id."""
