@@ -33,6 +33,7 @@ from block.local_studio.web import (
     models_page,
     recording_page,
     review_page,
+    similar_page,
 )
 from block.local_studio.web.rendering import prepare_templates
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
@@ -55,6 +56,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *list_page.routes(site),
         *recording_page.routes(site),
         *review_page.routes(site),
+        *similar_page.routes(site),
         *actions.routes(site),
         *job_pages.routes(site),
         *bulk_page.routes(site),
