@@ -58,6 +58,7 @@ def test_a_sound_is_searched_decided_on_by_keys_and_becomes_a_proposed_label(ser
     page = windows.open()
     page.get_by_role("link", name="AI action on all 12").click()
     page.get_by_role("link", name="Continue with ast-tiny-audioset").click()
+    page.get_by_label("Preview at most").fill("")
     page.get_by_role("button", name="Preview").click()
     wait_for_end(page)
 

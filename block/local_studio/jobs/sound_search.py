@@ -86,10 +86,18 @@ class SoundSearch:
 
         With verdicts of both kinds, some are those that the verdicts say least about.
         """
-        ranked = choose_best(self.index.sample_ids, self._scores, ~self._find_known([self.sound, *self._stretches()]))
+        ranked = self._rank()
         chosen = mix_uncertain(ranked, self._scores, count, DOUBTFUL_EVERY) if len(self._unlike) else ranked[:count]
         closest = (self.index.vectors[chosen] @ self._like.T).max(axis=1) if chosen else ()
         return [Candidate(self.index.stretch(at), float(one)) for at, one in zip(chosen, closest, strict=True)]
+
+    def rank_recordings(self) -> list[int]:
+        """Return the samples with windows that the person hasn't heard, the most similar first."""
+        return [int(self.index.sample_ids[at]) for at in self._rank()]
+
+    def _rank(self) -> list[int]:
+        is_known = self._find_known([self.sound, *self._stretches()])
+        return choose_best(self.index.sample_ids, self._scores, ~is_known)
 
     def find_like(self) -> list[Stretch]:
         """Return the windows that are more likely like the sound than not, and those that a person says are.
