@@ -11,7 +11,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,11 @@ def main(argv: Sequence[str]) -> int:
 
 def measure(folder: Path, count: int) -> list[float]:
     """Return the delays of some verdicts, in ms. Raise BenchError if there is no browser, or nothing plays."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise BenchError("Playwright isn't installed; run: pip install -r locked/dev.txt") from None
-    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if path is None:
-        raise BenchError(f"there is no Chromium; install one of {', '.join(CHROMIUMS)}")
     project = LocalProject(folder)
     try:
         add_recordings(project, count)
         propose(project)
-        with running(project) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        with running(project) as address, open_browser() as browser:
             page = browser.new_page()
             page.add_init_script(WATCH)
             page.goto(f"{address.url}/review")
@@ -80,10 +73,25 @@ def measure(folder: Path, count: int) -> list[float]:
                 _wait_for_delays(page, number + 1)
                 page.wait_for_timeout(300)  # as a person listens
             delays: list[float] = page.evaluate("window.delays")
-            browser.close()
             return delays
     finally:
         project.close()
+
+
+@contextmanager
+def open_browser() -> Iterator[Any]:
+    """Yield a headless Chromium. Raise BenchError if there is none."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise BenchError("Playwright isn't installed; run: pip install -r locked/dev.txt") from None
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if path is None:
+        raise BenchError(f"there is no Chromium; install one of {', '.join(CHROMIUMS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield browser
+        browser.close()
 
 
 def format_delays(delays: Sequence[float]) -> str:

@@ -188,7 +188,7 @@ def print_times(size: int) -> None:
         times.append(time.perf_counter() - started)
     print(
         f"{len(index):,} windows, embeddings of {size}: the first search loads {stored / 1e6:.0f} MB in "
-        f"{loaded_s:.2f} s; each search takes {median(times) * 1000:.0f} ms, {max(times) * 1000:.0f} ms at most of {TURNS}",
+        f"{loaded_s:.2f} s; each search takes {median(times) * 1000:.0f} ms, at most {max(times) * 1000:.0f} ms",
         flush=True,
     )
 

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from block.labels import LabelOfInterest
-from block.recording import LabeledRecording
+from block.recording import LabeledRecording, Segment
 from block.segments import Decision, build_segments
 from block.settings import EXACT, DecisionSettings, ScoreFunction
-from block.smoothing import Bools, filter_median, find_active
+from block.smoothing import Bools, Integers, filter_median, find_active
 from block.windows import Cell, Layout, round_half_up
 
 Scores = npt.NDArray[np.float64]
+OTHER = -1  # instead of the index of a label of interest
 
 
 def apply_score_function(logits: npt.ArrayLike, function: ScoreFunction) -> Scores:
@@ -99,27 +100,38 @@ def find_sounding(
     return active.astype(np.int8) + reached
 
 
-def decide_cells(
-    scores: Scores, heard: Bools, labels: Sequence[LabelOfInterest], other_label: str, hysteresis: float = 1.0
-) -> list[Decision]:
-    """Choose one label per cell: the highest score at or above its threshold wins; ties go to the first in `labels`.
+def choose_labels(scores: Scores, heard: Bools, labels: Sequence[LabelOfInterest], hysteresis: float = 1.0) -> Integers:
+    """Return the index of the label that each cell gets, or OTHER: the highest score at or above its threshold wins.
 
-    Shape: `(cells, labels)`, and `(cells,)` for `heard`, which is False for silent cells: these get `other_label` even
-    if a threshold is 0. Without any label at its threshold, the highest score that `hysteresis` keeps wins, as in
-    `find_sounding`: so hysteresis only labels cells that would get `other_label`. A cell without any of these gets
-    `other_label` and the best score below. Without hysteresis, cells are decided independently.
+    Ties go to the first in `labels`. Shape: `(cells, labels)`, and `(cells,)` for `heard`, in; `(cells,)` out. Silent
+    cells, for which `heard` is False, get OTHER even if a threshold is 0. Without any label at its threshold, the
+    highest score that `hysteresis` keeps wins, as in `find_sounding`: so hysteresis only labels cells that would get
+    OTHER. Without hysteresis, cells are decided independently; with it, those between two silent ones are.
     """
     sounding = find_sounding(scores, heard, labels, hysteresis)
     best = sounding.max(axis=1, initial=0)
     # argmax returns the first of equal scores, and the columns are in the user's order.
     winners = np.where(sounding == np.maximum(best, 1)[:, None], scores, -1.0).argmax(axis=1)
-    highest = scores.max(axis=1)
-    return [
-        Decision(labels[winner].name, float(scores[cell, winner]))
-        if best[cell]
-        else Decision(other_label, float(highest[cell]))
-        for cell, winner in enumerate(winners)
-    ]
+    return np.where(best > 0, winners, OTHER)
+
+
+def describe_choices(
+    scores: Scores, chosen: Integers, labels: Sequence[LabelOfInterest], other_label: str
+) -> list[Decision]:
+    """Return the name of each cell's label, and the score behind it: for OTHER, the highest one of any label.
+
+    Shape: `(cells, labels)`, and `(cells,)` for what `choose_labels` returned.
+    """
+    behind = np.where(chosen == OTHER, scores.max(axis=1), scores[np.arange(len(chosen)), chosen])
+    names = [*(label.name for label in labels), other_label]  # OTHER is the last
+    return [Decision(names[at], score) for at, score in zip(chosen.tolist(), behind.tolist(), strict=True)]
+
+
+def decide_cells(
+    scores: Scores, heard: Bools, labels: Sequence[LabelOfInterest], other_label: str, hysteresis: float = 1.0
+) -> list[Decision]:
+    """Choose one label per cell; see `choose_labels` for what wins, and `describe_choices` for the score."""
+    return describe_choices(scores, choose_labels(scores, heard, labels, hysteresis), labels, other_label)
 
 
 def decide_windows(scores: Scores, labels: Sequence[LabelOfInterest], other_label: str) -> list[str]:
@@ -154,14 +166,22 @@ def smooth_cells(scores: Scores, heard: Bools, cells: Sequence[Cell], median: in
 
     Shape: `(windows, labels)`, and `(cells,)` for `heard`, in; `(cells, labels)` out.
     """
-    means = score_cells(scores, cells)
+    return smooth_means(score_cells(scores, cells), heard[:, None], cells, median)
+
+
+def smooth_means(means: Scores, heard: Bools, cells: Sequence[Cell], median: int) -> Scores:
+    """Return the scores of cells after the median filter, as `smooth_cells` does, from what `score_cells` returned.
+
+    Each column is filtered by itself. Shape: `(cells, n)`, and `(cells, n)` or `(cells, 1)` for `heard`, in;
+    `(cells, n)` out.
+    """
     filtered = filter_median(means, cells, median)
-    return means if filtered is means else np.where(heard[:, None], filtered, means)
+    return means if filtered is means else np.where(heard, filtered, means)
 
 
 def count_values(ms: int, value_rate_hz: Fraction) -> int:
     """Return the number of values in a time in milliseconds."""
-    return round_half_up(ms * value_rate_hz / 1000)
+    return round_half_up(ms * value_rate_hz / 1000) if ms else 0
 
 
 def label_recording(
@@ -177,8 +197,17 @@ def label_recording(
     cells_heard = find_heard_cells(heard, layout.cells)
     smooth = smooth_cells(scores, cells_heard, layout.cells, count_values(settings.median_ms, value_rate_hz))
     decisions = decide_cells(smooth, cells_heard, settings.labels, settings.other_label, settings.hysteresis)
-    segments = build_segments(
-        layout.cells,
+    segments = join_cells(layout.cells, decisions, value_rate_hz, settings)
+    seconds = float(layout.values / value_rate_hz)
+    return LabeledRecording(recording_id, name, layout.values, seconds, segments, len(heard), mode)
+
+
+def join_cells(
+    cells: Sequence[Cell], decisions: Sequence[Decision], value_rate_hz: Fraction, settings: DecisionSettings
+) -> tuple[Segment, ...]:
+    """Return the segments of cells with these `decisions`, as `settings` merges them; see `build_segments`."""
+    return build_segments(
+        cells,
         decisions,
         settings.merge,
         count_values(settings.min_segment_ms, value_rate_hz),
@@ -186,8 +215,6 @@ def label_recording(
         min_event=count_values(settings.min_event_ms, value_rate_hz),
         min_gap=count_values(settings.min_gap_ms, value_rate_hz),
     )
-    seconds = float(layout.values / value_rate_hz)
-    return LabeledRecording(recording_id, name, layout.values, seconds, segments, len(heard), mode)
 
 
 def is_silent(levels_dbfs: npt.ArrayLike, settings: DecisionSettings) -> Bools:

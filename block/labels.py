@@ -153,6 +153,15 @@ def parse_labels(text: str, names: Sequence[str], threshold: float) -> tuple[Lab
     return tuple(labels)
 
 
+def format_label_entry(label: LabelOfInterest, threshold: float) -> str:
+    """Return an entry for --audioset-labels with the classes and name of `label` but another threshold."""
+    star = "*" if len(label.indices) > 1 else ""
+    number = f"{threshold:.6g}" if float(f"{threshold:.6g}") == threshold else repr(threshold)
+    if normalize_name(label.name) == normalize_name(label.class_name.removesuffix(star)):
+        return f"{label.name}{star} ({number})"
+    return f"{label.class_name} ({label.name}, {number})"
+
+
 def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:
     """Return a line for each label that can never win.
 

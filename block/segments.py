@@ -22,7 +22,7 @@ class Decision:
     score: float
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, slots=True)
 class _CellRun:
     """A run of neighboring cells that becomes a segment, in a linked list of runs.
 

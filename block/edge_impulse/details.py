@@ -57,19 +57,8 @@ class DetailsReporter:
             self._write({"run": record.to_json()})
 
     def report_labeled(self, labeled: LabeledRecording) -> None:
-        evidence: Sequence[Evidence | None] = labeled.evidence or [None] * len(labeled.segments)
-        segments = [
-            {
-                "startIndex": segment.start,
-                "endIndex": segment.end - 1,
-                "label": segment.label,
-                "score": round(segment.score, 4),
-                **({} if one is None else _describe(one)),
-            }
-            for segment, one in zip(labeled.segments, evidence, strict=True)
-        ]
         content = {} if self._record is None else {"content": labeled.content}
-        self._write({"sample": labeled.id, **content, "segments": segments})
+        self._write({"sample": labeled.id, **content, "segments": describe_segments(labeled)})
         self._reporter.report_labeled(labeled)
 
     def report_failed(self, recording_id: int, reason: str, name: str = "") -> None:
@@ -94,6 +83,21 @@ class DetailsReporter:
                 reason = error.strerror or str(error)
             self._is_closed = True
         self._warn(f"can't write {self._path} any longer: {reason}; continuing without details")
+
+
+def describe_segments(labeled: LabeledRecording) -> list[dict[str, object]]:
+    """Return the segments of a recording with their evidence, as the file has them."""
+    evidence: Sequence[Evidence | None] = labeled.evidence or [None] * len(labeled.segments)
+    return [
+        {
+            "startIndex": segment.start,
+            "endIndex": segment.end - 1,
+            "label": segment.label,
+            "score": round(segment.score, 4),
+            **({} if one is None else _describe(one)),
+        }
+        for segment, one in zip(labeled.segments, evidence, strict=True)
+    ]
 
 
 def _describe(evidence: Evidence) -> dict[str, object]:

@@ -160,10 +160,8 @@ class Project:
             self._say_dry_run(labeled.id, labeled.name, _describe_labels(plan, plan.select_new(labeled)))
         if self.settings.job is None:
             return self._write_directly(labeled, sample)
-        new = self._build(plan, labeled)
-        metadata = {**(sample.metadata if sample else {}), **new.metadata, SEGMENTS: new.digest}
         try:
-            self._propose(labeled.id, {"structuredLabels": new.labels, "metadata": metadata})
+            self._propose(labeled.id, build_proposal(plan, labeled, sample, self.settings.metadata))
         except RecordingError:
             self._propose(labeled.id, sample.as_proposal() if sample else {})
             raise
@@ -180,7 +178,7 @@ class Project:
                 raise RecordingError(f"its audio changed: it had {labeled.values} values, now it has {found.values}")
             plan = self.settings.policy.plan(found)
             written = plan.select_new(labeled)
-            return self._build(plan, labeled)
+            return build_labels(plan, labeled, self.settings.metadata)
 
         path = f"/api/{self.settings.id}/raw-data/{labeled.id}"
         steps = write_labels(self.settings.run_id, compose)
@@ -202,10 +200,6 @@ class Project:
             except StopIteration:
                 step = None
         return written
-
-    def _build(self, plan: LabelPlan, labeled: LabeledRecording) -> NewLabels:
-        metadata = {**self.settings.metadata, **plan.build_metadata(), MODE: labeled.mode}
-        return NewLabels(plan.build_labels(labeled), metadata, plan.build_announcement())
 
     def give_up(self, recording_id: int) -> None:
         """Leave a recording without labels. In a preview, propose it unchanged, so that the preview still shows it."""
@@ -257,6 +251,21 @@ class Project:
             raise RecordingLost(str(error)) from None
         except StudioError as error:
             raise RecordingError(str(error)) from None
+
+
+def build_labels(plan: LabelPlan, labeled: LabeledRecording, description: Mapping[str, str]) -> NewLabels:
+    """Return the labels of a sample after a run, with metadata, of which `description` is the same for all samples."""
+    metadata = {**description, **plan.build_metadata(), MODE: labeled.mode}
+    return NewLabels(plan.build_labels(labeled), metadata, plan.build_announcement())
+
+
+def build_proposal(
+    plan: LabelPlan, labeled: LabeledRecording, sample: Sample | None, description: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a preview proposes for `sample`, in the API's format; see `build_labels`."""
+    new = build_labels(plan, labeled, description)
+    metadata = {**(sample.metadata if sample else {}), **new.metadata, SEGMENTS: new.digest}
+    return {"structuredLabels": new.labels, "metadata": metadata}
 
 
 class _RefusedRecording(RecordingError):

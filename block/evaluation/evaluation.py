@@ -26,8 +26,7 @@ from block.evaluation.predictions import (
 from block.evaluation.rates import Rates, compute_clip_rates, compute_rates
 from block.evaluation.thresholds import Fit, Goal, Translation, fit_threshold, translate_threshold
 from block.evaluation.time_thresholds import CellTimes, count_times, fit_time_threshold, gather_cell_times
-from block.labels import LabelOfInterest
-from block.ontology import normalize_name
+from block.labels import format_label_entry
 from block.settings import SCORE_FUNCTIONS, DecisionSettings
 
 
@@ -125,15 +124,6 @@ def _fit(
     if times is None:
         return fit_threshold(present, result.detections.scores[:, target], goal, resamples)
     return fit_time_threshold(times, target, present, goal, resamples)
-
-
-def format_label_entry(label: LabelOfInterest, threshold: float) -> str:
-    """Return an entry for --audioset-labels with the classes and name of `label` but another threshold."""
-    star = "*" if len(label.indices) > 1 else ""
-    number = f"{threshold:.6g}" if float(f"{threshold:.6g}") == threshold else repr(threshold)
-    if normalize_name(label.name) == normalize_name(label.class_name.removesuffix(star)):
-        return f"{label.name}{star} ({number})"
-    return f"{label.class_name} ({label.name}, {number})"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from block.decisions import count_values, is_silent, label_recording, score_labels
+from block.decisions import Scores, count_values, is_silent, label_recording, score_labels
+from block.explanation import explain
 from block.formatting import count
 from block.recording import LabeledRecording
 from block.score_store import Scored, ScoreStore
@@ -28,6 +29,39 @@ class NamedRecording:
     id: int
     name: str
     content: str
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """The scores of a recording's windows for labels of interest, whatever their thresholds.
+
+    `scores` has shape `(windows, labels)`. Windows that are silent have no chunks in `chunk_counts`. `content`, `mode`
+    and `levels_dbfs` are as in `Scored`.
+    """
+
+    content: str
+    mode: str
+    value_rate_hz: Fraction
+    layout: Layout
+    chunk_counts: tuple[int, ...]
+    levels_dbfs: npt.NDArray[np.float32]
+    scores: Scores
+
+    @classmethod
+    def of(cls, scored: Scored, windows: WindowSettings, decisions: DecisionSettings) -> WindowScores:
+        """Return the scores of a recording; `windows` are those of the store's key.
+
+        Raise SettingsError if a window is needed that was skipped as silent.
+        """
+        layout = lay_out_scored(scored, windows)
+        if len(layout.windows) != scored.windows:
+            raise ValueError(f"got scores of {scored.windows} windows; expected {len(layout.windows)} for {windows}")
+        _check_missing([missing_windows(scored, decisions)], decisions)
+        heard = select_heard(scored, decisions)
+        scores = score_labels(heard.logits, heard.chunk_counts, decisions)
+        return cls(
+            scored.content, scored.mode, scored.value_rate_hz, layout, heard.chunk_counts, scored.levels_dbfs, scores
+        )  # fmt: skip
 
 
 def relabel(
@@ -66,14 +100,18 @@ def decide(scored: Scored, windows: WindowSettings, decisions: DecisionSettings)
 
     `windows` are those of the store's key. Raise SettingsError if a window is needed that was skipped as silent.
     """
-    layout = lay_out_scored(scored, windows)
-    if len(layout.windows) != scored.windows:
-        raise ValueError(f"got scores of {scored.windows} windows; expected {len(layout.windows)} for {windows}")
-    _check_missing([missing_windows(scored, decisions)], decisions)
-    heard = select_heard(scored, decisions)
-    scores = score_labels(heard.logits, heard.chunk_counts, decisions)
-    labeled = label_recording(0, "", scored.value_rate_hz, layout, heard.chunk_counts, scores, decisions, scored.mode)
-    return replace(labeled, content=scored.content)
+    one = WindowScores.of(scored, windows, decisions)
+    labeled = label_recording(0, "", one.value_rate_hz, one.layout, one.chunk_counts, one.scores, decisions, one.mode)
+    return replace(labeled, content=one.content)
+
+
+def decide_and_explain(
+    scored: Scored, windows: WindowSettings, decisions: DecisionSettings, class_names: Sequence[str]
+) -> LabeledRecording:
+    """Return what `decide` does, with the evidence for each label."""
+    labeled, one = decide(scored, windows, decisions), WindowScores.of(scored, windows, decisions)
+    logits = select_heard(scored, decisions).logits
+    return replace(labeled, evidence=explain(labeled.segments, one, logits, decisions, class_names))
 
 
 def find_uncertain(

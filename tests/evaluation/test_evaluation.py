@@ -9,7 +9,7 @@ import pytest
 
 from block.decisions import apply_score_function, compute_margins, decide_cells
 from block.evaluation.bootstrap import Resamples
-from block.evaluation.evaluation import evaluate_labels, fit_thresholds, format_label_entry, translate_thresholds
+from block.evaluation.evaluation import evaluate_labels, fit_thresholds, translate_thresholds
 from block.evaluation.event_based import Collars
 from block.evaluation.examples import find_least_certain, find_mistakes
 from block.evaluation.metrics import compare
@@ -17,7 +17,7 @@ from block.evaluation.predictions import find_detected_events, gather_detections
 from block.evaluation.segment_based import Event
 from block.evaluation.thresholds import Goal
 from block.explanation import explain
-from block.labels import parse_labels
+from block.labels import format_label_entry, parse_labels
 from block.settings import WindowSettings
 from block.windows import PreparedRecording
 from tests.conftest import NAMES

@@ -13,7 +13,7 @@ import pytest
 from block.edge_impulse.run_record import RunRecord
 from block.local_studio.address import Address
 from block.local_studio.data.project import LocalProject
-from block.local_studio.jobs.files import SCORES
+from block.local_studio.jobs.files import SCORES, JobFiles
 from block.local_studio.jobs.jobs import Jobs
 from block.local_studio.jobs.kept_scores import ScoresGone
 from block.local_studio.jobs.store import PREVIEW, RUN, StudioJob
@@ -135,3 +135,13 @@ def test_a_record_that_a_faulty_block_wrote_is_refused(labeled: Labeled, path: t
     place[name] = value
     with pytest.raises(ValueError, match=r".+"):
         RunRecord.from_json(content)
+
+
+def test_scores_are_not_written_through_a_link_out_of_the_folder(tmp_path: Path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    files = JobFiles(tmp_path / "project")
+    assert files.find_scores() == tmp_path / "project" / ".local-studio" / SCORES
+    files.find_scores().symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="scores is a link out of the project's folder"):
+        files.find_scores()

@@ -23,6 +23,7 @@ from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs import process as block_process
 from block.local_studio.jobs.block import read_block
+from block.local_studio.jobs.comparison import JobDeciders
 from block.local_studio.jobs.details import DetailsFile
 from block.local_studio.jobs.files import COMMAND, DETAILS, DONE, IDS, LOG, JobFiles
 from block.local_studio.jobs.form import build_arguments
@@ -89,6 +90,7 @@ class Jobs:
         self.store = JobStore(project.store)
         self.files = JobFiles(project.root)
         self.scores = KeptScores(self.files, self.store)
+        self.deciders = JobDeciders(self.scores)
         self.models = BlockModels(self.block, self.files)
         self._project = project
         self._address = address

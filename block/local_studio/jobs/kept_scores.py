@@ -7,6 +7,7 @@ the details of each sample say which content they belong to.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +65,7 @@ class KeptScores:
     def __init__(self, files: JobFiles, jobs: JobStore) -> None:
         self._files, self._jobs = files, jobs
         self._open: dict[Key, tuple[Sequence[Path], ScoreStore]] = {}
+        self._lock = threading.Lock()
 
     def find(self, job: StudioJob, windows: WindowSettings | None = None) -> JobScores:
         """Return the scores of a job, or those of its samples with other `windows`. Raise ScoresGone."""
@@ -99,11 +101,12 @@ class KeptScores:
             need_pyarrow()
             folder = self._files.find_scores()
             shards = list_shards(folder)
-            known = self._open.get(key)
-            if known is None or known[0] != shards:
-                if len(self._open) >= MOST_STORES:
-                    self._open.clear()
-                self._open[key] = known = shards, ScoreStore.open_read_only(folder, key, lambda text: None)
+            with self._lock:
+                known = self._open.get(key)
+                if known is None or known[0] != shards:
+                    if len(self._open) >= MOST_STORES:
+                        self._open.clear()
+                    self._open[key] = known = shards, ScoreStore.open_read_only(folder, key, lambda text: None)
         except SettingsError as error:
             raise ScoresGone(f"The scores of this job can't be read: {error}") from None
         except OSError as error:

@@ -13,12 +13,15 @@ from block.local_studio.data.store import SampleStore
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 CANCELED = "cancelled"  # spelled so in existing databases
-PREVIEW, RUN = "preview", "run"
+PREVIEW, RUN, DECIDED = "preview", "run", "decided"
+TITLES = {PREVIEW: "Preview", RUN: "Run", DECIDED: "New thresholds"}
 
 
 @dataclass(frozen=True)
 class StudioJob:
-    """A run or a preview of a block on `sample_ids`. `parameters` come from its form, without secrets.
+    """A run or a preview of a block on `sample_ids`, or labels that were decided again from the scores of such a job.
+
+    `parameters` come from the block's form, without secrets.
 
     `state` is `RUNNING`, `FINISHED` (exit code 0), `FAILED` (any other exit code), `CANCELED`, or `INTERRUPTED` (the
     server stopped first). Times are ISO 8601 in UTC; `ended` is empty while the job runs. `record` is the JSON of how
@@ -39,7 +42,12 @@ class StudioJob:
 
     @property
     def is_preview(self) -> bool:
-        return self.kind == PREVIEW
+        """True if it proposes labels instead of writing them."""
+        return self.kind != RUN
+
+    @property
+    def title(self) -> str:
+        return f"{TITLES.get(self.kind, self.kind)} {self.id}"
 
     @property
     def is_running(self) -> bool:

@@ -73,7 +73,7 @@ def list_jobs(site: WebSite, request: Request) -> Response:
 
 def show_job(site: WebSite, request: Request) -> Response:
     """Show one job."""
-    job, block = _find_job(site, request), site.jobs.block
+    job, block = find_job(site, request), site.jobs.block
     samples = {row.sample.id: row.sample for row in site.rows.load()}
     open_proposals = site.project.store.open_proposals(job.id, ROWS)
     proposed = [
@@ -105,7 +105,7 @@ def show_job(site: WebSite, request: Request) -> Response:
 
 def send_state(site: WebSite, request: Request) -> Response:
     """Send a job's state to the script, with what its log holds after the offset in the address."""
-    job = _find_job(site, request)
+    job = find_job(site, request)
     offset = parse_whole_number(request.query_params.get("offset", "0"), "offset must be a whole number")
     log = site.jobs.log(job.id, offset)
     progress = site.jobs.progress(job)
@@ -129,14 +129,14 @@ def send_state(site: WebSite, request: Request) -> Response:
 
 def cancel_job(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Ask a job to end."""
-    job = _find_job(site, request)
+    job = find_job(site, request)
     site.jobs.cancel(job.id)
     return redirect(f"/jobs/{job.id}")
 
 
 def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     """Accept or reject one proposal: `reject` is a sample's id, `accept` one with the revision that was seen."""
-    job, store, verdicts = _find_job(site, request), site.project.store, VerdictStore(site.project.store)
+    job, store, verdicts = find_job(site, request), site.project.store, VerdictStore(site.project.store)
     if "accept" in fields:
         sample_id, _, text = fields["accept"].partition(":")
         revision = parse_whole_number(text, "the form lacks the revision of the recording: load the page again")
@@ -159,7 +159,8 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
     return redirect(f"/jobs/{job.id}{f'?done={done}&count=1' if was_open else ''}#proposals")
 
 
-def _find_job(site: WebSite, request: Request) -> StudioJob:
+def find_job(site: WebSite, request: Request) -> StudioJob:
+    """Return the job that the address names. Raise RequestError (404)."""
     job_id = parse_id(request.path_params["job"], "job")
     job = site.jobs.store.get(job_id)
     if job is None:

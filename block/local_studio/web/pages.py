@@ -34,6 +34,7 @@ from block.local_studio.web import (
     recording_page,
     review_page,
     similar_page,
+    thresholds_page,
 )
 from block.local_studio.web.rendering import prepare_templates
 from block.local_studio.web.site import HEADERS, WebSite, has_json, redirect
@@ -60,6 +61,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *actions.routes(site),
         *job_pages.routes(site),
         *bulk_page.routes(site),
+        *thresholds_page.routes(site),
         *models_page.routes(site),
         *exchange_page.routes(site),
         site.get("/about", show_about),

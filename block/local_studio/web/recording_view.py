@@ -10,7 +10,7 @@ from block.local_studio.data import rows
 from block.local_studio.data.painting import keeps
 from block.local_studio.data.sample import LocalSample, ProposedChanges, StructuredLabel
 from block.local_studio.data.verdicts import VerdictStore
-from block.local_studio.jobs.store import PREVIEW
+from block.local_studio.jobs.store import RUN
 from block.local_studio.web import pictures
 from block.local_studio.web.recordings_list import HAND, Filter, find_labeler
 from block.local_studio.web.segments import BlockLabels, describe_segments, format_lines
@@ -149,7 +149,7 @@ def _list_history(site: WebSite, sample_id: int, details: Mapping[int, Mapping[s
     for row in store.read(
         "SELECT id, kind, started FROM jobs WHERE id IN (SELECT value FROM json_each(?))", rows.dump(list(details))
     ):
-        did = "proposed labels" if row["kind"] == PREVIEW else "labeled it"
+        did = "labeled it" if row["kind"] == RUN else "proposed labels"
         what = "couldn’t label it" if "error" in details[row["id"]] else did
         history.append({"time": row["started"], "verdict": None, "job": row["id"], "what": what})
     return sorted(history, key=lambda one: str(one["time"]), reverse=True)
