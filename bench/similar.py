@@ -36,7 +36,7 @@ from block.cli import exit_with
 from block.edge_impulse.run_record import RunRecord
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
-from block.local_studio.data.examples import Example, Stretch
+from block.local_studio.data.examples import Example, SoundSpan
 from block.local_studio.jobs.kept_scores import JobScores
 from block.local_studio.jobs.sound_index import SoundIndex, build_index
 from block.local_studio.jobs.sound_search import SoundSearch
@@ -71,14 +71,14 @@ class Clips:
         known[[start, *(at for at, _ in verdicts)]] = True
         at = np.flatnonzero(known)
         index = SoundIndex(at, np.zeros_like(at), np.ones_like(at), self.vectors[at])
-        examples = [Example(Stretch(clip, 0, CLIP), is_like) for clip, is_like in verdicts]
-        return SoundSearch(index, Stretch(start, 0, CLIP), examples)
+        examples = [Example(SoundSpan(clip, 0, CLIP), is_like) for clip, is_like in verdicts]
+        return SoundSearch(index, SoundSpan(start, 0, CLIP), examples)
 
     def ask(self, start: int, chosen: npt.NDArray[np.bool_]) -> list[tuple[int, bool]]:
         """Return ten verdicts on chosen clips, always on what the page shows first, and whether they are yes."""
         verdicts: list[tuple[int, bool]] = []
         while len(verdicts) < VERDICTS:
-            shown = [one.stretch.sample_id for one in self.search(verdicts, start, chosen).find_candidates(1)]
+            shown = [one.span.sample_id for one in self.search(verdicts, start, chosen).find_candidates(1)]
             if not shown:
                 break
             verdicts.append((shown[0], bool(self.labels[shown[0]] == self.labels[start])))
@@ -179,11 +179,11 @@ def print_times(size: int) -> None:
         started = time.perf_counter()
         index = build_index(JobScores(record, contents, ScoreStore.open_read_only(Path(folder), key)))
         loaded_s = time.perf_counter() - started
-    examples = [Example(index.stretch(at * 100), at % 2 == 0) for at in range(1, VERDICTS + 1)]
+    examples = [Example(index.span(at * 100), at % 2 == 0) for at in range(1, VERDICTS + 1)]
     times = []
     for _ in range(TURNS):
         started = time.perf_counter()
-        search = SoundSearch(index, index.stretch(0), examples)
+        search = SoundSearch(index, index.span(0), examples)
         search.find_candidates(12), search.precision, search.find_like()
         times.append(time.perf_counter() - started)
     print(

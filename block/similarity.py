@@ -72,7 +72,7 @@ def _make_probe() -> Any:
 def estimate_precision(sound: Vectors, like: Vectors, unlike: Vectors) -> Interval | None:
     """Return the share of windows with a score above 0 that are right, from verdicts that are each held out once.
 
-    `sound` is the example that nobody gave a verdict on. Each other one is scored by all but itself. Return None if
+    `sound` is the example without a verdict. Each other one is scored by all but itself. Return None if
     none of them gets a score above 0, or if there are fewer than two of a kind.
     """
     if min(len(like), len(unlike)) < 2:

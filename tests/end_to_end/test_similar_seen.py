@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from block.local_studio.data.examples import ExampleStore, Stretch
+from block.local_studio.data.examples import ExampleStore, SoundSpan
 from block.local_studio.data.project import LocalProject
 from tests.end_to_end.conftest import Serve, Windows
 from tests.end_to_end.test_story import wait_for_end
@@ -103,7 +103,7 @@ def test_a_sound_is_searched_decided_on_by_keys_and_becomes_a_proposed_label(ser
 
 def heard(project: LocalProject, sample_id: int) -> list[bool]:
     """Return the verdicts on what sounds like a recording of one segment."""
-    sound = Stretch(sample_id, 0, 2 * RATE_HZ)
+    sound = SoundSpan(sample_id, 0, 2 * RATE_HZ)
     return [one.is_like for one in ExampleStore(project.store).list(sound)]
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from block.local_studio.address import Address
-from block.local_studio.data.examples import Example, ExampleStore, Stretch
+from block.local_studio.data.examples import Example, ExampleStore, SoundSpan
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import StructuredLabel
 from block.local_studio.server import running
@@ -25,7 +25,7 @@ VECTORS = {
     1: [BIRD, WIND], 2: [[1, 0.2, 0], WIND], 3: [[1, 0, 0.1], RAIN], 4: [[0.9, 0.2, 0], RAIN], 5: [BIRD, [1, 0.1, 0.1]],
     6: [WIND, WIND], 7: [RAIN, RAIN], 8: [[0.3, 1, 0], WIND], 9: [RAIN, WIND],
 }  # fmt: skip
-SOUND = Stretch(1, 0, 16000)
+SOUND = SoundSpan(1, 0, 16000)
 
 
 @dataclass
@@ -104,7 +104,7 @@ def test_verdicts_are_about_one_sound_only(site: Site) -> None:
     keep_embeddings(site.project, VECTORS)
     site.mark("yes", 5)
     assert "0 yes, 0 no." in site.get("/similar?sample=7&start=0&end=16000").text
-    assert ExampleStore(site.project.store).list(SOUND) == [Example(Stretch(5, 0, 16000), True)]
+    assert ExampleStore(site.project.store).list(SOUND) == [Example(SoundSpan(5, 0, 16000), True)]
 
 
 def test_a_label_is_proposed_where_the_sound_is_and_all_other_labels_stay(site: Site) -> None:
@@ -198,14 +198,14 @@ def test_addresses_that_make_no_sense_are_refused(site: Site, query: str) -> Non
 
 
 @pytest.mark.parametrize("label", ["", "  ", "x" * 201])
-def test_labels_that_are_none_are_refused(site: Site, label: str) -> None:
+def test_empty_and_overlong_labels_are_refused(site: Site, label: str) -> None:
     keep_embeddings(site.project, VECTORS)
     site.mark("no", 6)
     assert site.post("/similar/propose", **FIELDS, label=label).status_code == 400
     assert site.project.store.open_proposals(2) == []
 
 
-def test_verdicts_that_are_none_are_refused(site: Site) -> None:
+def test_unknown_verdicts_are_refused(site: Site) -> None:
     keep_embeddings(site.project, VECTORS)
     assert site.mark("maybe", 5).status_code == 400
     assert ExampleStore(site.project.store).list(SOUND) == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from block.local_studio.data.examples import Stretch
+from block.local_studio.data.examples import SoundSpan
 from block.local_studio.jobs.kept_scores import JobScores, KeptScores, ScoresGone, read_record
 from block.local_studio.jobs.store import JobStore, StudioJob
 from block.score_store import Key
@@ -38,18 +38,18 @@ class SoundIndex:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
-    def stretch(self, at: int) -> Stretch:
+    def span(self, at: int) -> SoundSpan:
         """Return where window `at` is."""
-        return Stretch(int(self.sample_ids[at]), int(self.starts[at]), int(self.ends[at]))
+        return SoundSpan(int(self.sample_ids[at]), int(self.starts[at]), int(self.ends[at]))
 
-    def find_overlaps(self, stretch: Stretch) -> npt.NDArray[np.int64]:
-        """Return for each window how many values it has in common with `stretch`. Shape: `(windows,)`."""
-        common = np.minimum(self.ends, stretch.end) - np.maximum(self.starts, stretch.start)
-        return np.where(self.sample_ids == stretch.sample_id, np.maximum(common, 0), 0)
+    def find_overlaps(self, span: SoundSpan) -> npt.NDArray[np.int64]:
+        """Return for each window how many values it has in common with `span`. Shape: `(windows,)`."""
+        common = np.minimum(self.ends, span.end) - np.maximum(self.starts, span.start)
+        return np.where(self.sample_ids == span.sample_id, np.maximum(common, 0), 0)
 
-    def embed(self, stretch: Stretch) -> Vectors | None:
-        """Return the vector of a stretch, the mean of its windows weighted by overlap; None if none is known."""
-        overlaps = self.find_overlaps(stretch)
+    def embed(self, span: SoundSpan) -> Vectors | None:
+        """Return the vector of a span, the mean of its windows weighted by overlap; None if none is known."""
+        overlaps = self.find_overlaps(span)
         if not overlaps.any():
             return None
         chosen = np.flatnonzero(overlaps)

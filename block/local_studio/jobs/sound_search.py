@@ -1,4 +1,4 @@
-"""Find windows that sound like a stretch of a recording, ask a person about some, and make a label of what they say."""
+"""Find windows that sound like a span of a recording, ask a person about some, and make a label of what they say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from block.local_studio.data.examples import Example, Stretch
+from block.local_studio.data.examples import Example, SoundSpan
 from block.local_studio.data.painting import paint
 from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
@@ -39,7 +39,7 @@ NO_COUNTEREXAMPLE = (
 class Candidate:
     """A window to ask about. `similarity`, -1…1, is that to the closest window that is like the sound."""
 
-    stretch: Stretch
+    span: SoundSpan
     similarity: float
 
 
@@ -51,7 +51,7 @@ class SoundSearch:
     """
 
     index: SoundIndex
-    sound: Stretch
+    sound: SoundSpan
     examples: Sequence[Example]
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class SoundSearch:
 
     def _embed(self, is_like: bool) -> Vectors:
         known = [Example(self.sound, True), *self.examples]
-        vectors = [self.index.embed(one.stretch) for one in known if one.is_like == is_like]
+        vectors = [self.index.embed(one.span) for one in known if one.is_like == is_like]
         found = [vector for vector in vectors if vector is not None]
         return np.array(found, np.float32).reshape(len(found), self.index.vectors.shape[1])
 
@@ -89,51 +89,51 @@ class SoundSearch:
         ranked = self._rank()
         chosen = mix_uncertain(ranked, self._scores, count, DOUBTFUL_EVERY) if len(self._unlike) else ranked[:count]
         closest = (self.index.vectors[chosen] @ self._like.T).max(axis=1) if chosen else ()
-        return [Candidate(self.index.stretch(at), float(one)) for at, one in zip(chosen, closest, strict=True)]
+        return [Candidate(self.index.span(at), float(one)) for at, one in zip(chosen, closest, strict=True)]
 
     def rank_recordings(self) -> list[int]:
         """Return the samples with windows that the person hasn't heard, the most similar first."""
         return [int(self.index.sample_ids[at]) for at in self._rank()]
 
     def _rank(self) -> list[int]:
-        is_known = self._find_known([self.sound, *self._stretches()])
+        is_known = self._find_known([self.sound, *self._spans()])
         return choose_best(self.index.sample_ids, self._scores, ~is_known)
 
-    def find_like(self) -> list[Stretch]:
+    def find_like(self) -> list[SoundSpan]:
         """Return the windows that are more likely like the sound than not, and those that a person says are.
 
         They are sorted by sample and start. Raise RequestError without a verdict of each kind.
         """
         if not len(self._unlike):
             raise RequestError(NO_COUNTEREXAMPLE)
-        is_like = (self._scores > 0) & ~self._find_known(self._stretches(is_like=False))
-        is_like |= self._find_known([self.sound, *self._stretches(is_like=True)])
-        return [self.index.stretch(int(at)) for at in np.flatnonzero(is_like)]
+        is_like = (self._scores > 0) & ~self._find_known(self._spans(is_like=False))
+        is_like |= self._find_known([self.sound, *self._spans(is_like=True)])
+        return [self.index.span(int(at)) for at in np.flatnonzero(is_like)]
 
-    def _stretches(self, is_like: bool | None = None) -> Iterator[Stretch]:
-        return (one.stretch for one in self.examples if is_like in (None, one.is_like))
+    def _spans(self, is_like: bool | None = None) -> Iterator[SoundSpan]:
+        return (one.span for one in self.examples if is_like in (None, one.is_like))
 
-    def _find_known(self, stretches: Iterator[Stretch] | Sequence[Stretch]) -> Bools:
+    def _find_known(self, spans: Iterator[SoundSpan] | Sequence[SoundSpan]) -> Bools:
         known = np.zeros(len(self.index), bool)
-        for stretch in stretches:
-            known |= self.index.find_overlaps(stretch) > 0
+        for span in spans:
+            known |= self.index.find_overlaps(span) > 0
         return known
 
 
 def paint_label(
-    found: Sequence[Stretch], label: str, other: str, samples: Mapping[int, LocalSample]
+    found: Sequence[SoundSpan], label: str, other: str, samples: Mapping[int, LocalSample]
 ) -> dict[int, tuple[StructuredLabel, ...]]:
     """Return the labels of each sample with `label` where it was found, and as they are everywhere else.
 
     A sample without labels gets `other` there. `found` is sorted by sample; those not in `samples` are left out.
     """
     painted = {}
-    for sample_id, stretches in groupby(found, key=lambda one: one.sample_id):
+    for sample_id, spans in groupby(found, key=lambda one: one.sample_id):
         sample = samples.get(sample_id)
         if sample is None:
             continue
         last = sample.values_count - 1
         before = sample.structured_labels or (StructuredLabel(0, last, other),)
-        new = [StructuredLabel(one.start, min(one.end - 1, last), label) for one in stretches if one.start <= last]
+        new = [StructuredLabel(one.start, min(one.end - 1, last), label) for one in spans if one.start <= last]
         painted[sample_id] = paint(before, new)
     return painted

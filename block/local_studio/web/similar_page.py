@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from block.local_studio.data.examples import Example, ExampleStore, Stretch
+from block.local_studio.data.examples import Example, ExampleStore, SoundSpan
 from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.sound_search import SoundSearch, paint_label
@@ -36,17 +36,17 @@ def routes(site: WebSite) -> list[Route]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SimilarQuery:
     """What a person looks for: sounds like `sound`, among windows that were scored as in job `job_id`, or any if 0."""
 
-    sound: Stretch
+    sound: SoundSpan
     job_id: int
 
     @classmethod
-    def from_fields(cls, site: WebSite, fields: Mapping[str, str]) -> tuple[Wanted, LocalSample]:
+    def from_fields(cls, site: WebSite, fields: Mapping[str, str]) -> tuple[SimilarQuery, LocalSample]:
         """Return what a query or a form asks for, and the sample it is about. Raise RequestError."""
         sample = site.project.sample(_parse(fields, "sample"))
-        return cls(_parse_stretch(fields, sample, "start", "end"), _parse(fields, "job")), sample
+        return cls(_parse_span(fields, sample, "start", "end"), _parse(fields, "job")), sample
 
     @property
     def fields(self) -> dict[str, int]:
@@ -68,8 +68,8 @@ class Wanted:
 
 
 def show_similar(site: WebSite, request: Request) -> Response:
-    """Show the windows that sound most alike, one of each recording, and what was said about others."""
-    wanted, sample = Wanted.from_fields(site, request.query_params)
+    """Show the windows that sound most alike, one of each recording, and the verdicts on others."""
+    wanted, sample = SimilarQuery.from_fields(site, request.query_params)
     search = wanted.search(site)
     samples = {one.id: one for one in site.project.samples()}
     found = search.find_candidates(SHOWN)
@@ -80,12 +80,12 @@ def show_similar(site: WebSite, request: Request) -> Response:
         wanted=wanted,
         sound=_describe(wanted.sound, sample),
         found=[
-            {**_describe(one.stretch, samples[one.stretch.sample_id]), "similarity": one.similarity}
+            {**_describe(one.span, samples[one.span.sample_id]), "similarity": one.similarity}
             for one in found
-            if one.stretch.sample_id in samples
+            if one.span.sample_id in samples
         ],
         heard=[
-            {**_describe(one.stretch, samples[one.stretch.sample_id]), "is_like": one.is_like}
+            {**_describe(one.span, samples[one.span.sample_id]), "is_like": one.is_like}
             for one in reversed(search.examples)
         ],
         windows=len(search.index),
@@ -102,14 +102,14 @@ def show_similar(site: WebSite, request: Request) -> Response:
 
 def mark(site: WebSite, _: Request, fields: dict[str, str]) -> Response:
     """Store a verdict on a window, or forget it."""
-    wanted, _sample = Wanted.from_fields(site, fields)
+    wanted, _sample = SimilarQuery.from_fields(site, fields)
     other = site.project.sample(_parse(fields, "other-sample"))
-    stretch = _parse_stretch(fields, other, "other-start", "other-end")
+    span = _parse_span(fields, other, "other-start", "other-end")
     examples, verdict = ExampleStore(site.project.store), fields.get("verdict")
     if verdict == FORGET:
-        examples.unmark(wanted.sound, stretch)
+        examples.unmark(wanted.sound, span)
     elif verdict in (YES, NO):
-        examples.mark(wanted.sound, Example(stretch, verdict == YES))
+        examples.mark(wanted.sound, Example(span, verdict == YES))
     else:
         raise RequestError(f"the verdict must be {YES}, {NO} or {FORGET}")
     return redirect(wanted.link)
@@ -117,7 +117,7 @@ def mark(site: WebSite, _: Request, fields: dict[str, str]) -> Response:
 
 def propose(site: WebSite, _: Request, fields: dict[str, str]) -> Response:
     """Propose a label for all windows that are more likely like the sound than not, and go to their review."""
-    wanted, _sample = Wanted.from_fields(site, fields)
+    wanted, _sample = SimilarQuery.from_fields(site, fields)
     label = fields.get("label", "").strip()
     if not 0 < len(label) <= LONGEST_LABEL:
         raise RequestError(f"expected a label of 1 to {LONGEST_LABEL} characters")
@@ -136,20 +136,20 @@ def propose(site: WebSite, _: Request, fields: dict[str, str]) -> Response:
     return redirect(f"/review?{urlencode({'job': job.id, 'label': label})}")
 
 
-def _describe(stretch: Stretch, sample: LocalSample) -> dict[str, Any]:
-    """Return what the template shows of a stretch. The rate is at least 1, because the block has labeled it."""
+def _describe(span: SoundSpan, sample: LocalSample) -> dict[str, Any]:
+    """Return what the template shows of a span. The rate is at least 1, because the block has labeled it."""
     rate = sample.frequency_hz or 1.0
     return {
-        "sample": sample, "start": stretch.start, "end": stretch.end, "start_s": stretch.start / rate,
-        "end_s": stretch.end / rate, "version": version(sample),
+        "sample": sample, "start": span.start, "end": span.end, "start_s": span.start / rate,
+        "end_s": span.end / rate, "version": version(sample),
     }  # fmt: skip
 
 
-def _parse_stretch(fields: Mapping[str, str], sample: LocalSample, start: str, end: str) -> Stretch:
-    stretch = Stretch(sample.id, _parse(fields, start), _parse(fields, end))
-    if not stretch.start < stretch.end <= sample.values_count:
-        raise RequestError(f"expected a part of 0…{sample.values_count}, got {stretch.start}…{stretch.end}")
-    return stretch
+def _parse_span(fields: Mapping[str, str], sample: LocalSample, start: str, end: str) -> SoundSpan:
+    span = SoundSpan(sample.id, _parse(fields, start), _parse(fields, end))
+    if not span.start < span.end <= sample.values_count:
+        raise RequestError(f"expected a part of 0…{sample.values_count}, got {span.start}…{span.end}")
+    return span
 
 
 def _parse(fields: Mapping[str, str], name: str) -> int:
