@@ -248,6 +248,7 @@ def make_old(project: LocalProject, values: int, **columns: object) -> None:
         database.execute("ALTER TABLE jobs DROP COLUMN record")
         database.execute("DROP TABLE verdicts")
         database.execute("DROP TABLE label_colors")
+        database.execute("DROP TABLE examples")
         database.execute("PRAGMA user_version = 2")
 
 
