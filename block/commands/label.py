@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     decide.check_labels(job.decisions)
     output_folder.check_folders(location, out)
     if not options.no_score_store:
-        options.no_score_store = not _can_store(out, is_needed=cluster is not None)
+        options.no_score_store = not _can_store(out, is_needed=cluster is not None or options.keep_embeddings)
     listing = location.find_recordings(exclude=out)
     check_any_recording(listing, location)
     with output_folder.lock(out):

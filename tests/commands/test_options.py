@@ -226,3 +226,17 @@ def test_checking_that_failed_ids_can_be_written_changes_no_files(tmp_path: Path
         parse(["--data-ids-file", "ids.json", "--failed-ids-file", str(path)], print)
     assert not new.exists()
     assert old.read_text() == "[1]"
+
+
+def test_embeddings_are_refused_without_a_place_to_store_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ids.json").write_text("[]")
+    monkeypatch.setenv("EI_PROJECT_API_KEY", "ei_key")
+    argv = ["--data-ids-file", str(tmp_path / "ids.json"), "--model", EMBEDDED]
+    with pytest.raises(SettingsError, match="--keep-embeddings needs --score-store"):
+        read_action([*argv, "--keep-embeddings"])
+    assert not read_action(argv).job.compute.keep_embeddings
+    assert read_action([*argv, "--keep-embeddings", "--score-store", str(tmp_path)]).job.compute.keep_embeddings
+    monkeypatch.setenv(SCORES_VARIABLE, str(tmp_path))
+    assert read_action(argv).job.compute.keep_embeddings
+    with pytest.raises(SettingsError, match="--keep-embeddings can't be combined with --no-score-store"):
+        label.main([str(tmp_path), "--model", EMBEDDED, "--keep-embeddings", "--no-score-store"])
