@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from block.commands import label
 from block.commands.options import OPTIONS, parse
+from block.commands.transform import read_action
+from block.edge_impulse.details import SCORES_VARIABLE
+from block.model.checkpoint import EMBEDDED
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
 from tests.conftest import ROOT
 
