@@ -109,7 +109,7 @@ def score_clips(labeler: ExactLabeler, clips: Iterable[Clip]) -> ClipQuality:
     total = right = windows = 0
     for clip in clips:
         prepared = labeler.prepare(as_recording(clip.path.name, read_mono(clip.path)))
-        logits = labeler.compute_logits([(prepared.waveform, chunk) for chunk in prepared.chunks])
+        logits = labeler.compute_outputs([(prepared.waveform, chunk) for chunk in prepared.chunks])
         scores = score_labels(logits, prepared.chunk_counts, labeler.decisions).max(axis=0)
         total, windows = total + 1, windows + len(prepared.chunks)
         right += names[int(scores.argmax())] == clip.label

@@ -172,8 +172,8 @@ class TimedLabeler(ExactLabeler):
         self.watch.add(DECIDE, time.perf_counter() - start - (self._model_s() - before))
         return labeled
 
-    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
-        return super().compute_logits(items, self.path)
+    def compute_outputs(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+        return super().compute_outputs(items, self.path)
 
     def _model_s(self) -> float:
         return self.watch.seconds[FEATURES] + self.watch.seconds[FORWARD]

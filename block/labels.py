@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from block.class_names import ClassNames, LabelError, describe_unknown
-from block.ontology import load_audioset
+from block.ontology import load_audioset, normalize_name
 
 NEWLINE = re.compile(r"\\n|\r\n|\n|\r")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -124,8 +124,8 @@ def format_label_entry(label: LabelOfInterest, threshold: float) -> str:
     star = "*" if len(label.indices) > 1 else ""
     number = f"{threshold:.6g}" if float(f"{threshold:.6g}") == threshold else repr(threshold)
     if normalize_name(label.name) == normalize_name(label.class_name.removesuffix(star)):
-        return f"{label.name}{star} ({number})"
-    return f"{label.class_name} ({label.name}, {number})"
+        return write_entry(label.name + star, "", number)
+    return write_entry(label.class_name, label.name, number)
 
 
 def describe_unreachable_labels(labels: Sequence[LabelOfInterest]) -> list[str]:

@@ -117,7 +117,8 @@ class ComputeSettings:
 
     `batch_size` is the most windows in one forward pass; 0 leaves that to the device, as `Classifier.capacity` says.
     `fill` says how to fill the model's input after a shorter window: with zeros, or by repeating the window. The model
-    hears up to `context_ms` of what surrounds a window, on both sides, as part of it.
+    hears up to `context_ms` of what surrounds a window, on both sides, as part of it. With `keep_embeddings`, stored
+    scores come with the model's embeddings.
     """
 
     device: str = "auto"
@@ -126,6 +127,7 @@ class ComputeSettings:
     mode: str = "exact"
     fill: Fill = PAD
     context_ms: int = 0
+    keep_embeddings: bool = False
 
     def __post_init__(self) -> None:
         if not DEVICE.fullmatch(self.device):

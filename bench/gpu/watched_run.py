@@ -93,8 +93,8 @@ class OnePathLabeler(ExactLabeler):
 
     path: str = field(default=EXACT, kw_only=True)
 
-    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
-        return super().compute_logits(items, self.path)
+    def compute_outputs(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+        return super().compute_outputs(items, self.path)
 
 
 def make_labeler(

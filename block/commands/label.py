@@ -56,10 +56,12 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(
             "--no-score-store can't be combined with --ray: a cluster's scores are stored as they arrive"
         )
+    if options.keep_embeddings and options.no_score_store:
+        raise SettingsError("--keep-embeddings can't be combined with --no-score-store, which stores nothing")
     decide.check_labels(job.decisions)
     output_folder.check_folders(location, out)
     if not options.no_score_store:
-        options.no_score_store = not _can_store(out, is_needed=cluster is not None)
+        options.no_score_store = not _can_store(out, is_needed=cluster is not None or options.keep_embeddings)
     listing = location.find_recordings(exclude=out)
     check_any_recording(listing, location)
     with output_folder.lock(out):
@@ -162,7 +164,9 @@ class FolderJob:
         manifest, total = self.manifest, len(self.manifest.entries)
         ids, fast = list(range(1, total + 1)), list[int]()
         if store is not None:
-            needs = decide.find_score_needs(manifest, store, self.job.decisions, trusts_unknown)
+            needs = decide.find_score_needs(
+                manifest, store, self.job.decisions, trusts_unknown, self.job.compute.keep_embeddings
+            )
             ids, fast = needs.unscored, needs.fast
         if len(ids) < total:
             print(

@@ -169,6 +169,9 @@ OPTIONS = (
            "FILE, including earlier runs, so that you can label them again", metavar="FILE"),
     Option("score-store", "string", None,
            "store scores in this folder, and reuse the scores that it already has", metavar="DIR"),
+    Option("keep-embeddings", "flag", False,
+           "store the model's embedding of each window with its scores, to find similar sounds; scores that were "
+           "stored without it are computed again"),
     Option("journal", "string", None,
            "record labeled samples in this file, so that an interrupted run can be resumed (default: a file in "
            "--score-store, if given)", metavar="FILE"),
@@ -263,8 +266,9 @@ def read_job(options: argparse.Namespace) -> Job:
     """Return the job that parsed options describe. Raise SettingsError, LabelError or CheckpointError."""
     windows = WindowSettings(options.win_size_ms, options.win_stride_ms, options.boundaries)
     compute = ComputeSettings(
-        options.device, options.dtype, options.batch_size, options.mode, options.fill, options.context_ms
-    )
+        options.device, options.dtype, options.batch_size, options.mode, options.fill, options.context_ms,
+        options.keep_embeddings,
+    )  # fmt: skip
     audit = AuditSettings(options.min_agreement, options.audit_seed)
     checkpoint = find_checkpoint(options.model)
     return Job(checkpoint, windows, read_decisions(options, checkpoint.class_names), compute, audit)

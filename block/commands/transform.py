@@ -17,11 +17,13 @@ from block.commands.label_samples import Action, label_samples
 from block.commands.options import parse, read_job
 from block.edge_impulse.access import read_access
 from block.edge_impulse.client import StudioClient
+from block.edge_impulse.details import SCORES_VARIABLE
 from block.edge_impulse.ids_file import read_ids, try_write_ids
 from block.edge_impulse.project import find_project
 from block.formatting import make_printable, print_warning
 from block.runtime import cancel
 from block.score_store import check_folder
+from block.settings import SettingsError
 
 
 def run_action(argv: Sequence[str]) -> int:
@@ -50,7 +52,11 @@ def read_action(argv: Sequence[str]) -> Action:
     access = read_access(os.environ)
     if access.is_exposed:
         print_warning("EI_API_ENDPOINT isn't https://, so others can read the key and the audio in transit")
+    # The local Studio keeps scores to work with them, so it gets embeddings, too: they take little room.
+    options.keep_embeddings |= not options.score_store and SCORES_VARIABLE in os.environ
     job, cluster = read_job(options), read_cluster(options)
+    if options.keep_embeddings and not (options.score_store or SCORES_VARIABLE in os.environ):
+        raise SettingsError("--keep-embeddings needs --score-store, the folder to store them in")
     if options.score_store:
         check_folder(Path(options.score_store))
     return Action(options, access, read_ids(options.data_ids_file), job, cluster)

@@ -59,7 +59,7 @@ def compute_scores(engine: Engine, options: argparse.Namespace, files: Sequence[
     entries = known.with_files(files, {}, lambda entry: is_unchanged(location, entry), options.allow_truncated)
     key = job.score_key(engine.device.dtype_name)
     with ScoreStore(out / SCORES, key, job.checkpoint.class_names, print_warning) as store:
-        needs = find_score_needs(entries, store, job.decisions)
+        needs = find_score_needs(entries, store, job.decisions, needs_embeddings=job.compute.keep_embeddings)
         ids = needs.unscored
         if len(ids) < len(files):
             known_count = f"{len(files) - len(ids):,} of {count(len(files), 'recording')}"

@@ -63,15 +63,22 @@ class ScoreNeeds:
 
 
 def find_score_needs(
-    manifest: Manifest, store: ScoreStore, decisions: DecisionSettings, trusts_unknown: bool = False
+    manifest: Manifest,
+    store: ScoreStore,
+    decisions: DecisionSettings,
+    trusts_unknown: bool = False,
+    needs_embeddings: bool = False,
 ) -> ScoreNeeds:
-    """Return which recordings `store` lacks scores of. `trusts_unknown` is as in `find_uncertain`."""
+    """Return which recordings `store` lacks scores of, or embeddings if it `needs_embeddings`.
+
+    `trusts_unknown` is as in `find_uncertain`.
+    """
     sufficient, fast, uncertain = set[str](), set[str](), dict[str, int]()
     for one in store.find_all({entry.content for entry in manifest.entries if entry.content}):
         windows = int(find_uncertain(one, store.key.windows, decisions, trusts_unknown).sum())
         if windows:
             uncertain[one.content] = windows
-        elif not missing_windows(one, decisions):
+        elif not missing_windows(one, decisions) and (one.embedded == one.chunks or not needs_embeddings):
             sufficient.add(one.content)
             if one.errors.any():
                 fast.add(one.content)

@@ -21,6 +21,8 @@ class CompletingLabeler(RecordingLabeler, Protocol):
     def mode(self) -> str: ...
     @property
     def batches_at_once(self) -> int: ...
+    @property
+    def embedding_size(self) -> int: ...
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
         """Compute missing logits, and label. Raise RecordingError if any recording of the batch can't be labeled."""
         ...
@@ -66,7 +68,8 @@ class CachedLabeler(LabelerWrapper):
         be used.
         """
         with self._lock:
-            partials = [PartialLogits(one, len(self.store.class_names), self._find(one)) for one in batch]
+            classes, size = len(self.store.class_names), self.labeler.embedding_size
+            partials = [PartialLogits(one, classes, self._find(one), size) for one in batch]
         labeled = self.labeler.complete(partials)
         with self._lock:
             for partial in partials:

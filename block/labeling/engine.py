@@ -49,7 +49,14 @@ class Engine:
         """
         job, device = self.job, self.device
         fast = job.compute.mode == FAST
-        classifier = Classifier(job.checkpoint, device, job.compute.batch_size, fast, for_store=stored and not fast)
+        classifier = Classifier(
+            job.checkpoint,
+            device,
+            job.compute.batch_size,
+            fast,
+            for_store=stored and not fast,
+            keep_embeddings=stored and job.compute.keep_embeddings,
+        )
         features = CheckpointFeatures(job.checkpoint, device.device, notifier.warn_once)
         if fast or not stored:
             features.load()

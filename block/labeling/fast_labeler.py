@@ -93,6 +93,11 @@ class FastLabeler:
         return self.labeler.batch_windows if self._state.path == EXACT else BLOCK_WINDOWS
 
     @property
+    def embedding_size(self) -> int:
+        """The number of values in a chunk's embedding; 0 if embeddings aren't kept."""
+        return self.labeler.embedding_size
+
+    @property
     def has_fallen_back(self) -> bool:
         """True once the fast path has failed an audit, so that the rest is computed exactly."""
         return self._state.has_fallen_back
@@ -108,7 +113,8 @@ class FastLabeler:
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label recordings. Raise RecordingError if one can't be labeled; then the audit doesn't count the batch."""
-        return self.complete([PartialLogits(prepared, len(self.labeler.class_names)) for prepared in batch])
+        classes, size = len(self.labeler.class_names), self.embedding_size
+        return self.complete([PartialLogits(one, classes, None, size) for one in batch])
 
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
         """Compute what is missing, and stored scores that aren't exact enough, and label all recordings."""
@@ -151,7 +157,7 @@ class FastLabeler:
         state.exact_s += time.perf_counter() - before
         for path in self._paths:
             by_path = windows.score(drawn, path)
-            errors = windows.measure_errors(drawn, by_path.logits)
+            errors = windows.measure_errors(drawn, by_path.outputs)
             trial = PathTrial(windows.scores[drawn], by_path.scores, errors, by_path.seconds)
             state.trials[path] = state.trials[path] + trial if path in state.trials else trial
         state.opening_windows += len(drawn)

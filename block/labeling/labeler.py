@@ -16,7 +16,7 @@ from block.boundaries import AROUND_S, add_quieter, find_boundaries
 from block.decisions import is_silent, label_recording, score_labels
 from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
-from block.model.classifier import MERGED, Classifier, Logits, is_out_of_memory
+from block.model.classifier import MERGED, Classifier, Outputs, is_out_of_memory
 from block.model.features import Features, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
@@ -75,6 +75,11 @@ class ExactLabeler:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.classifier.checkpoint.class_names
+
+    @property
+    def embedding_size(self) -> int:
+        """The number of values in a chunk's embedding; 0 if embeddings aren't kept."""
+        return self.classifier.embedding_size
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -144,37 +149,39 @@ class ExactLabeler:
 
     def label(self, batch: Sequence[PreparedRecording]) -> list[LabeledRecording]:
         """Label recordings whose chunks share forward passes. Raise RecordingError if one can't be labeled."""
-        return self.complete([PartialLogits(prepared, len(self.class_names)) for prepared in batch])
+        return self.complete([PartialLogits(one, len(self.class_names), None, self.embedding_size) for one in batch])
 
     def complete(self, batch: Sequence[PartialLogits]) -> list[LabeledRecording]:
         """Compute the missing logits of all recordings together, and label the recordings."""
         items = [(one.prepared.waveform, one.prepared.chunks[at]) for one in batch for at in one.missing]
         if items:
-            logits = self.compute_logits(items)
+            outputs = self.compute_outputs(items)
             ends = np.cumsum([len(one.missing) for one in batch])
-            for one, part in zip(batch, np.split(logits, ends[:-1]), strict=True):
+            for one, part in zip(batch, np.split(outputs, ends[:-1]), strict=True):
                 one.fill(part)
         return [self.decide(one) for one in batch]
 
-    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
-        """Return the logits of spans of waveforms. Shape: `(len(items), classes)`, float32.
+    def compute_outputs(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Outputs:
+        """Return the logits of spans of waveforms, and their embeddings if these are kept.
+
+        Shape: `(len(items), classes + embedding_size)`, float32.
 
         Use one forward pass if `Classifier.capacity` allows, otherwise passes of equal size. Paths other than the exact
         one need spans of equal length in a pass. If memory runs out, halve the size for the rest of the run. Raise
         RecordingError if a single span doesn't fit, or the logits aren't finite.
         """
         order = range(len(items)) if path == EXACT else sorted(range(len(items)), key=lambda at: items[at][1].length)
-        logits = np.empty((len(items), len(self.class_names)), np.float32)
+        outputs = np.empty((len(items), len(self.class_names) + self.embedding_size), np.float32)
         for _, group in itertools.groupby(
             order, key=lambda at: None if path == EXACT else self._count_frames(items[at][1])
         ):
             places = list(group)
-            logits[places] = self._compute_in_passes([items[at] for at in places], path)
-        if not np.isfinite(logits).all():
+            outputs[places] = self._compute_in_passes([items[at] for at in places], path)
+        if not np.isfinite(outputs).all():
             raise RecordingError("the model returned scores that aren't finite numbers")
-        return logits
+        return outputs
 
-    def _compute_in_passes(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Logits:
+    def _compute_in_passes(self, items: Sequence[tuple[Waveform, Window]], path: str) -> Outputs:
         passes: list[torch.Tensor] = []
         position = 0
         while position < len(items):

@@ -1,10 +1,11 @@
-"""The logits of a recording, some from a store and some computed, of which some may still be missing."""
+"""The logits and embeddings of a recording: some from a store, some computed, and some may still be missing."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from block.model.classifier import Logits
+from block.model.classifier import Logits, Outputs
 from block.score_store import Scored
 from block.score_store.records import Errors
 from block.settings import EXACT, FAST, SCORE_FUNCTIONS
@@ -17,13 +18,19 @@ class PartialLogits:
     A window may be silent with the current settings but not with those of the store, or the other way around.
     `chunk_counts` has an entry per window, and `rows` a row per chunk, for every window that isn't silent in both. Rows
     of missing chunks are zeros until `fill` or `replace`; `missing` are the indices of these chunks in
-    `prepared.chunks`. Stored scores of unknown error count as missing. `all_errors` are as in `Scored`, infinite for
+    `prepared.chunks`. Stored scores of unknown error count as missing, and so do those without an embedding if
+    `embedding_size` is more than 0. `all_errors` are as in `Scored`, infinite for
     missing windows. `windows` is the number of windows that aren't silent now; `found_windows` of them keep their
     stored scores. `has_changed` is True if the store lacks anything.
+
+    A row has the logits of a chunk, then its embedding, NaN if unknown, if the store has embeddings or they are kept.
+    Without `embedding_size`, a window that is computed again keeps the embedding that the store has.
     """
 
-    def __init__(self, prepared: PreparedRecording, classes: int, stored: Scored | None = None) -> None:
-        self.prepared = prepared
+    def __init__(
+        self, prepared: PreparedRecording, classes: int, stored: Scored | None = None, embedding_size: int = 0
+    ) -> None:
+        self.prepared, self._classes, self._output_size = prepared, classes, classes + embedding_size
         self.is_heard = np.array(prepared.chunk_counts) > 0
         now = np.array(prepared.chunk_counts)
         then = np.zeros_like(now) if stored is None else np.array(stored.chunk_counts)
@@ -32,6 +39,10 @@ class PartialLogits:
         self.all_errors[self.chunk_counts == 0] = 0
         if stored is not None:
             self.all_errors[then > 0] = stored.errors[then > 0]
+        self.rows = self._lay_out_rows(np.repeat(then > 0, self.chunk_counts), stored, embedding_size)
+        if embedding_size:
+            lacking = np.repeat(np.arange(len(now)), self.chunk_counts)[np.isnan(self.rows).any(axis=1)]
+            self.all_errors[lacking[self.is_heard[lacking]]] = np.inf
         self._is_found = self.is_heard & np.isfinite(self.all_errors).all(axis=1)
         self._heard = np.repeat(self.is_heard, self.chunk_counts)
         self._missing = np.repeat(self.is_heard & ~self._is_found, self.chunk_counts)
@@ -39,14 +50,27 @@ class PartialLogits:
         self.windows, self.found_windows = int(self.is_heard.sum()), int(self._is_found.sum())
         self.has_changed = stored is None or len(self.missing) > 0
         self._paths = set() if stored is None or stored.mode == EXACT else {stored.mode.removeprefix(f"{FAST} ")}
-        self.rows: Logits = np.zeros((len(self._heard), classes), np.float32)
+
+    def _lay_out_rows(self, found: npt.NDArray[np.bool_], stored: Scored | None, embedding_size: int) -> Outputs:
+        """Return the rows of all chunks, with what is `stored` in those that were `found`."""
+        size = embedding_size or (0 if stored is None else stored.embeddings.shape[1])
+        rows: Outputs = np.zeros((len(found), self._classes + size), np.float32)
+        rows[:, self._classes :] = np.nan
         if stored is not None:
-            self.rows[np.repeat(then > 0, self.chunk_counts)] = stored.logits
+            rows[found, : self._classes] = stored.logits
+            if stored.embeddings.shape[1] == size:
+                rows[found, self._classes :] = stored.embeddings
+        return rows
 
     @property
     def logits(self) -> Logits:
         """The logits of `prepared.chunks`, shape `(chunks, classes)`."""
-        return self.rows[self._heard]
+        return self.rows[self._heard, : self._classes]
+
+    @property
+    def outputs(self) -> Outputs:
+        """The logits of `prepared.chunks`, followed by their embeddings if these are kept."""
+        return self.rows[self._heard, : self._output_size]
 
     @property
     def errors(self) -> Errors:
@@ -61,14 +85,14 @@ class PartialLogits:
     def _name_mode(self, errors: Errors) -> str:
         return f"{FAST} {' and '.join(sorted(self._paths))}" if errors.any() else EXACT
 
-    def fill(self, logits: Logits) -> None:
-        """Add the exact logits of the missing chunks."""
-        self.rows[self._missing] = logits
+    def fill(self, outputs: Outputs) -> None:
+        """Add the exact outputs of the missing chunks."""
+        self.rows[self._missing, : self._output_size] = outputs
         self.all_errors[self.is_heard & ~self._is_found] = 0
 
-    def replace(self, logits: Logits, errors: Errors, path: str) -> None:
-        """Replace the logits and errors of all of `prepared.chunks`. `path` computed those that were missing."""
-        self.rows[self._heard] = logits
+    def replace(self, outputs: Outputs, errors: Errors, path: str) -> None:
+        """Replace the outputs and errors of all of `prepared.chunks`. `path` computed those that were missing."""
+        self.rows[self._heard, : self._output_size] = outputs
         is_kept = self._is_found & (errors == self.all_errors).all(axis=1)
         self.has_changed = self.has_changed or int(is_kept.sum()) < self.found_windows
         self.found_windows = int(is_kept.sum())
@@ -79,7 +103,8 @@ class PartialLogits:
     def to_scored(self) -> Scored:
         """Return the scores to store."""
         one, counts = self.prepared, tuple(self.chunk_counts.tolist())
+        logits, embeddings = self.rows[:, : self._classes], self.rows[:, self._classes :].astype(np.float16)
         return Scored(
-            one.content, one.layout.values, one.value_rate_hz, counts, one.levels_dbfs, self.rows,
-            self._name_mode(self.all_errors), self.all_errors, one.layout.cuts,
+            one.content, one.layout.values, one.value_rate_hz, counts, one.levels_dbfs, logits,
+            self._name_mode(self.all_errors), self.all_errors, one.layout.cuts, embeddings,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from block.decisions import Scores
 from block.labeling.audit import Windows, draw_number
 from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
-from block.model.classifier import Logits
+from block.model.classifier import Logits, Outputs
 from block.score_store.records import Errors
 from block.settings import SCORE_FUNCTIONS
 
@@ -24,13 +24,13 @@ MIN_THRESHOLD = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class PathScores:
-    """The results of one path: `scores`, shape `(windows, labels)`, and `logits`, shape `(chunks, classes)`.
+    """The results of one path: `scores`, shape `(windows, labels)`, and `outputs`, as in `Classifier`.
 
     `seconds` is how long they took.
     """
 
     scores: Scores
-    logits: Logits
+    outputs: Outputs
     seconds: float
 
 
@@ -45,9 +45,10 @@ class Strata:
 class WindowBatch:
     """The windows of a batch of recordings, numbered consecutively, and their scores so far.
 
-    `scores`, shape `(windows, labels of interest)`, are 0 for silent windows and until they are computed. `logits`, the
-    source of the scores, has a row per chunk. `errors`, shape `(windows, 2)`, say how far off scores may be, as in
-    `Scored`; infinite while they are missing. `heard`, of shape `(windows,)`, is False for silent windows.
+    `scores`, shape `(windows, labels of interest)`, are 0 for silent windows and until they are computed. `outputs`,
+    the source of the scores, has a row per chunk: its logits, then its embedding if embeddings are kept. `errors`,
+    shape `(windows, 2)`, say how far off scores may be, as in `Scored`; infinite while they are missing. `heard`, of
+    shape `(windows,)`, is False for silent windows.
     """
 
     def __init__(self, labeler: ExactLabeler, batch: Sequence[PartialLogits]) -> None:
@@ -58,9 +59,9 @@ class WindowBatch:
         self._items = [(one.waveform, chunk) for one in prepared for chunk in one.chunks]
         self._names = [(one.recording_id, window) for one in prepared for window in range(len(one.chunk_counts))]
         self.heard = self._counts > 0
-        self.logits = np.concatenate([one.logits for one in batch])
+        self.outputs: Outputs = np.concatenate([one.outputs for one in batch])
         self.errors: Errors = np.concatenate([one.errors for one in batch])
-        self.scores = decisions.score_labels(self.logits, self._counts.tolist(), labeler.decisions)
+        self.scores = decisions.score_labels(self._take_logits(self.outputs), self._counts.tolist(), labeler.decisions)
         self.scores[self.missing] = 0
         self._function = SCORE_FUNCTIONS.index(labeler.decisions.score_function)
 
@@ -82,10 +83,11 @@ class WindowBatch:
         """Score `windows` by `path`, without keeping the result."""
         started = time.perf_counter()
         if not len(windows):
-            return PathScores(self.scores[windows], self.logits[:0], 0.0)
-        logits = self.labeler.compute_logits([self._items[at] for at in self._find_chunks(windows)], path)
-        scores = decisions.score_labels(logits, self._counts[windows].tolist(), self.labeler.decisions)
-        return PathScores(scores, logits, time.perf_counter() - started)
+            return PathScores(self.scores[windows], self.outputs[:0], 0.0)
+        outputs = self.labeler.compute_outputs([self._items[at] for at in self._find_chunks(windows)], path)
+        counts = self._counts[windows].tolist()
+        scores = decisions.score_labels(self._take_logits(outputs), counts, self.labeler.decisions)
+        return PathScores(scores, outputs, time.perf_counter() - started)
 
     def score_and_keep(self, windows: Windows, path: str, error: npt.ArrayLike = 0) -> Errors:
         """Score `windows` by `path`, which may be off by `error`; return how much their scores changed.
@@ -93,20 +95,24 @@ class WindowBatch:
         Both have an entry for each score function: `(2,)` in, the largest changes of any class, `(windows, 2)`, out.
         """
         by_path = self.score(windows, path)
-        changes = self.measure_errors(windows, by_path.logits)
+        changes = self.measure_errors(windows, by_path.outputs)
         self.scores[windows] = by_path.scores
         self.errors[windows] = error
-        self.logits[self._find_chunks(windows)] = by_path.logits
+        self.outputs[self._find_chunks(windows)] = by_path.outputs
         return changes
 
-    def measure_errors(self, windows: Windows, logits: Logits) -> Errors:
-        """Return how far scores from other `logits` are from those here: the most of any class, `(windows, 2)`."""
-        counts, own = self._counts[windows].tolist(), self.logits[self._find_chunks(windows)]
+    def measure_errors(self, windows: Windows, outputs: Outputs) -> Errors:
+        """Return how far scores from other `outputs` are from those here: the most of any class, `(windows, 2)`."""
+        counts = self._counts[windows].tolist()
+        own, logits = self._take_logits(self.outputs[self._find_chunks(windows)]), self._take_logits(outputs)
         both = [
             np.abs(decisions.score_classes(own, counts, name) - decisions.score_classes(logits, counts, name))
             for name in SCORE_FUNCTIONS
         ]
         return np.stack([one.max(axis=1, initial=0.0) for one in both], axis=-1).astype(np.float32)
+
+    def _take_logits(self, outputs: Outputs) -> Logits:
+        return outputs[:, : len(self.labeler.class_names)]
 
     def _find_chunks(self, windows: Windows) -> list[int]:
         return [int(self._first_chunks[at]) + chunk for at in windows for chunk in range(self._counts[at])]
@@ -141,9 +147,9 @@ class WindowBatch:
         return np.flatnonzero(found)
 
     def write_back(self, path: str) -> None:
-        """Put logits and errors into the recordings; `path` computed the scores that aren't exact."""
+        """Put outputs and errors into the recordings; `path` computed the scores that aren't exact."""
         windows = chunks = 0
         for one in self.batch:
             own, prepared = slice(windows, windows + len(one.prepared.chunk_counts)), one.prepared
-            one.replace(self.logits[chunks : chunks + len(prepared.chunks)], self.errors[own], path)
+            one.replace(self.outputs[chunks : chunks + len(prepared.chunks)], self.errors[own], path)
             windows, chunks = own.stop, chunks + len(prepared.chunks)

@@ -1,4 +1,4 @@
-"""Run a checkpoint on a device: from input tensors to logits."""
+"""Run a checkpoint on a device: from input tensors to logits, and to embeddings if they are kept."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from block.runtime.limits import THREADS, count_processors, find_available_bytes
 from block.settings import EXACT, SettingsError
 
 Logits = npt.NDArray[np.float32]
+Outputs = npt.NDArray[np.float32]  # each row has the logits of a chunk, then its embedding if embeddings are kept
 
 CPU_BUDGET_BYTES = 4 << 30
 # Windows per batch, if the user gives no size. A longer recording is a larger batch.
@@ -48,11 +49,18 @@ class Classifier:
     - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast, and with attention in
       bfloat16, where they multiply that fast, too.
 
-    `batch_windows` is the target size of a batch, which may mix windows of several recordings.
+    `batch_windows` is the target size of a batch, which may mix windows of several recordings. `embedding_size` is the
+    number of values in an embedding; 0 if embeddings aren't kept.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: Device, batch_size: int = 0, fast: bool = False, for_store: bool = False
+        self,
+        checkpoint: Checkpoint,
+        device: Device,
+        batch_size: int = 0,
+        fast: bool = False,
+        for_store: bool = False,
+        keep_embeddings: bool = False,
     ) -> None:
         """Load the model. Raise CheckpointError if it can't be loaded, or SettingsError if transformers can't.
 
@@ -60,7 +68,7 @@ class Classifier:
         model is needed, and on a CPU it puts one window into each pass unless `batch_size` is given: rounding in a
         matrix product depends on its size, so the other windows of a pass affect the last bits of the logits, and a
         resumed run would differ from an uninterrupted one. On a GPU small passes would be too slow, so there the last
-        bits may differ.
+        bits may differ. With `keep_embeddings`, embeddings follow the logits, which stay the same.
         """
         if sys.flags.optimize > 1:
             raise SettingsError("transformers can't be loaded under python -OO: unset PYTHONOPTIMIZE")
@@ -69,6 +77,7 @@ class Classifier:
         self.batch_windows = batch_size or FILL_WINDOWS[device.device.type]
         self.groups = dict(GROUPS)
         self._batch_size, self._fast, self._for_store = batch_size, fast, for_store
+        self.embedding_size = checkpoint.model_config.hidden_size if keep_embeddings else 0
         front_end = checkpoint.front_end
         self._padding = -front_end.mean / (2 * front_end.std) if front_end.normalize else 0.0
         self._merged_tokens: dict[tuple[int, int], Tokens] = {}
@@ -131,34 +140,38 @@ class Classifier:
             torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // THREADS)))
         model = load_model(self.checkpoint, device)
         with torch.inference_mode():
-            exact = Forward(model, self._make_linear)
+            keeps = self.embedding_size > 0
+            exact = Forward(model, self._make_linear, keep_embeddings=keeps)
             forwards = {EXACT: exact}
             if self._fast:
                 forwards[MERGED] = exact
                 if limit := self._int8.limit:
                     forwards[MERGED_INT8] = Forward(
-                        model, lambda weight, bias: Int8Linear(weight, bias, limit), in_bfloat16=bfloat16_works()
+                        model,
+                        lambda weight, bias: Int8Linear(weight, bias, limit),
+                        in_bfloat16=bfloat16_works(),
+                        keep_embeddings=keeps,
                     )
         return forwards
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
         """Run one forward pass and return its logits. Shapes and errors as for `begin`; the result is float32."""
-        return self.collect([self.begin(inputs, recorded, path)])
+        return self.collect([self.begin(inputs, recorded, path)])[:, : len(self.checkpoint.class_names)]
 
     def begin(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Tensor:
         """Start one forward pass; on CUDA it runs while the caller prepares the next.
 
-        Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes)` out, on the device. `recorded` is the number of
-        frames per window that aren't padding; all paths but the exact one need it. Raise PyTorch's errors; use
-        `is_out_of_memory` to see whether the batch was too large.
+        Shape: `(batch, max_frames, mel_bins)` in, `(batch, classes + embedding_size)` out, on the device. `recorded` is
+        the number of frames per window that aren't padding; all paths but the exact one need it. Raise PyTorch's
+        errors; use `is_out_of_memory` to see whether the batch was too large.
         """
         with torch.inference_mode():
             tokens = None if recorded is None or path == EXACT else self._choose_tokens(path, recorded)
             return self._forwards[path](inputs.to(self.device.device, self.device.dtype), tokens)
 
     @staticmethod
-    def collect(passes: Sequence[Tensor]) -> Logits:
-        """Wait for the passes and return their logits, concatenated."""
+    def collect(passes: Sequence[Tensor]) -> Outputs:
+        """Wait for the passes and return their outputs, concatenated."""
         with torch.inference_mode():
             return np.asarray(torch.cat(list(passes)).float().cpu().numpy(), dtype=np.float32)
 

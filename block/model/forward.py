@@ -80,11 +80,20 @@ class _Layer:
 class Forward:
     """The forward pass of `model`, an `ASTForAudioClassification`, with linear layers made by `make_linear`.
 
-    With `in_bfloat16`, attention is computed in bfloat16, on a CPU, except in the last layer, where it's cheap. This
-    shares the model's weights unless `make_linear` copies them.
+    It shares the model's weights unless `make_linear` copies them. With `in_bfloat16`, attention is computed in
+    bfloat16, on a CPU, except in the last layer, where it's cheap. With `keep_embeddings`, each row of logits is
+    followed by the embedding that the classifier turns into these logits: the mean of the special tokens after the last
+    norm, transformers' `pooler_output`.
     """
 
-    def __init__(self, model: Any, make_linear: MakeLinear = PlainLinear, in_bfloat16: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        make_linear: MakeLinear = PlainLinear,
+        *,
+        in_bfloat16: bool = False,
+        keep_embeddings: bool = False,
+    ) -> None:
         config, body = model.config, model.audio_spectrogram_transformer
         self.grid = Grid(
             (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1,
@@ -105,23 +114,25 @@ class Forward:
         self._layers.append(_build_layer(last, make_linear, is_last=True))
         self._norm, self._head = body.layernorm, model.classifier
         self._in_bfloat16 = in_bfloat16
+        self.embedding_size = int(config.hidden_size) if keep_embeddings else 0
         # On GPUs in 16 bits, a mask would keep attention off the flash kernels.
         self.widens_heads = flash_takes(head_width, self.positions.device, self.positions.dtype)
         self._padding_trace: Tensor | None = None
         self.all_tokens = Tokens(self.grid.columns, self._prepend_special(self.positions[SPECIAL:]))
 
     def __call__(self, inputs: Tensor, tokens: Tokens | None = None) -> Tensor:
-        """Return logits. `tokens` default to all tokens, unmerged.
+        """Return logits, and embeddings if they are kept. `tokens` default to all tokens, unmerged.
 
         On a GPU, all inputs go through the network at once. On a CPU, they go in slices whose activations fit the
         cache: one window of the full-size model at a time, two of the embedded one.
 
-        Shape: `(batch, frames, mel bins)` in, with at least the frames of the tokens' columns; `(batch, classes)` out.
+        Shape: `(batch, frames, mel bins)` in, with at least the frames of the tokens' columns; `(batch, classes +
+        embedding_size)` out.
         """
         tokens = tokens or self.all_tokens
         on_cpu = inputs.device.type == "cpu"
         step = max(1, CPU_ACTIVATIONS // (tokens.count * self.intermediate_size)) if on_cpu else len(inputs)
-        return _concatenate([self._compute_logits(part, tokens) for part in torch.split(inputs, step)])
+        return _concatenate([self._compute_outputs(part, tokens) for part in torch.split(inputs, step)])
 
     def count_values(self) -> int:
         """Return how many values per window are in memory at once, at most, if all windows go through at once.
@@ -182,15 +193,16 @@ class Forward:
                 self._apply_mlp(layer, x)
         return torch.cat(trace, dim=1)
 
-    def _compute_logits(self, inputs: Tensor, tokens: Tokens) -> Tensor:
+    def _compute_outputs(self, inputs: Tensor, tokens: Tokens) -> Tensor:
         x = self._embed(inputs, tokens)
         bias = tokens.bias
         for layer in self._layers:
             x = self._attend(layer, x, bias)
             self._apply_mlp(layer, x)
         x = self._norm(x)
-        logits: Tensor = self._head((x[:, 0] + x[:, 1]) / 2)
-        return logits
+        embeddings = (x[:, 0] + x[:, 1]) / 2
+        logits: Tensor = self._head(embeddings)
+        return torch.cat((logits, embeddings), dim=1) if self.embedding_size else logits
 
     def _embed(self, inputs: Tensor, tokens: Tokens) -> Tensor:
         frames = inputs[:, : self.grid.count_frames(tokens.columns)]

@@ -13,7 +13,9 @@ A folder of Parquet files, `scores-….parquet`, for any Parquet reader. Each ro
 | `levels_dbfs` | list of float32 | each window's RMS level in dB below full scale; −infinity for digital silence |
 | `cuts` | list of int64 | with `--boundaries sound`: the values where windows meet |
 | `softmax_errors`, `sigmoid_errors` | lists of float32 | fast mode: how far off each window's scores may be; 0: exact |
+| `embedded` | int32 | with `--keep-embeddings`: the number of chunks with embeddings |
 | `logits` | list of lists of float32 | for each chunk, one logit per class; the chunks of a window are adjacent |
+| `embeddings` | list of lists of float16 | what the classifier turned into the logits; NaN: unknown |
 
 The schema's metadata is JSON: `ast_score_store` has the format's version and what the logits depend on (the fields of
 `Key`), `class_names` the names of the classes in the order of the logits. A folder may contain several keys, a file
@@ -22,8 +24,8 @@ scores of the same windows and weights with other settings or of another scores 
 
 A file appears whole or not at all: it is written under a name that ends in `.tmp`, then renamed. Damaged and foreign
 files are ignored with a warning. Several processes may write at once. If a recording is stored twice, the row with more
-chunks counts, then the one with more exact windows, then the one with more known errors, or else the one that was
-written first. Block 0.1.0 stored no errors: those of its fast scores are unknown.
+chunks counts, then the one with more embeddings, then the one with more exact windows, then the one with more known
+errors, or else the one that was written first. Block 0.1.0 stored no errors: those of its fast scores are unknown.
 
     import pyarrow.parquet as pq
     row = pq.read_table("scores-….parquet").slice(0, 1).to_pylist()[0]   # row["logits"][chunk][class]

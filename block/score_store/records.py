@@ -18,6 +18,8 @@ from block.runtime.hashing import SHA256
 from block.settings import EXACT, GRID, SCORE_FUNCTIONS, SOUND, WindowSettings
 
 Errors = npt.NDArray[np.float32]
+Embeddings = npt.NDArray[np.float16]
+NO_EMBEDDINGS: Embeddings = np.zeros((0, 0), np.float16)
 
 FORMAT = 1
 SOUND_PLACEMENT = f"{SOUND} {boundaries.VERSION}"
@@ -110,16 +112,20 @@ class Key:
 
 
 class Rank(NamedTuple):
-    """How good the scores of a recording are; the higher rank counts. Numbers of chunks, exact and known windows."""
+    """How good the scores of a recording are; the higher rank counts.
+
+    It has the numbers of chunks, of chunks with embeddings, of exact windows, and of windows with known errors.
+    """
 
     chunks: int = -1
+    embedded: int = 0
     exact: int = 0
     known: int = 0
 
     @classmethod
-    def of(cls, chunks: int, errors: Errors) -> Rank:
+    def of(cls, chunks: int, errors: Errors, embedded: int = 0) -> Rank:
         """Return the rank of scores with these `errors`, shape `(windows, 2)`."""
-        return cls(chunks, int((~errors.any(axis=1)).sum()), int(np.isfinite(errors).all(axis=1).sum()))
+        return cls(chunks, embedded, int((~errors.any(axis=1)).sum()), int(np.isfinite(errors).all(axis=1).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +137,9 @@ class Scored:
     of shape `(windows,)`, is each window's RMS level relative to full scale. `logits` is float32 of shape `(chunks,
     classes)`, with the chunks of a window adjacent. `mode` is as in `LabeledRecording`. `errors`, float32 of shape
     `(windows, 2)`, is how far off the scores of any class may be, for each of `SCORE_FUNCTIONS`: 0 if a window is
-    exact, infinity if unknown. Without them, fast scores have unknown errors. `cuts` are as in `Layout`. Raise
-    ValueError if these don't fit together.
+    exact, infinity if unknown. Without them, fast scores have unknown errors. `cuts` are as in `Layout`. `embeddings`,
+    float16 of shape `(chunks, values)`, are what the classifier turned into the logits, NaN where unknown, with no
+    values if none are kept. Raise ValueError if these don't fit together.
     """
 
     content: str
@@ -144,12 +151,15 @@ class Scored:
     mode: str = EXACT
     errors: Errors = field(default_factory=lambda: np.zeros((0, len(SCORE_FUNCTIONS)), np.float32))
     cuts: tuple[int, ...] | None = None
+    embeddings: Embeddings = field(default_factory=lambda: NO_EMBEDDINGS)
 
     def __post_init__(self) -> None:
         if not len(self.errors):
             unknown = 0 if self.mode == EXACT else np.inf
             shape = (len(self.chunk_counts), len(SCORE_FUNCTIONS))
             object.__setattr__(self, "errors", np.full(shape, unknown, np.float32))
+        if not self.embeddings.size:
+            object.__setattr__(self, "embeddings", np.zeros((len(self.logits), 0), np.float16))
         if not SHA256.fullmatch(self.content):
             raise ValueError(f"the content is {self.content!r}; expected a SHA-256 in hexadecimal")
         if self.logits.ndim != 2 or len(self.logits) != sum(self.chunk_counts):
@@ -160,6 +170,10 @@ class Scored:
             raise ValueError(f"{len(self.cuts)} cuts for {len(self.chunk_counts)} windows")
         if self.errors.shape != (len(self.chunk_counts), len(SCORE_FUNCTIONS)):
             raise ValueError(f"errors of shape {self.errors.shape} for {len(self.chunk_counts)} windows")
+        if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.logits):
+            raise ValueError(f"embeddings of shape {self.embeddings.shape} for {len(self.logits)} chunks")
+        if self.embeddings.dtype != np.float16:
+            raise ValueError(f"embeddings are {self.embeddings.dtype}; expected float16")
         for name, array in (("logits", self.logits), ("levels", self.levels_dbfs), ("errors", self.errors)):
             if array.dtype != np.float32:
                 raise ValueError(f"{name} are {array.dtype}; expected float32")
@@ -173,5 +187,11 @@ class Scored:
         return len(self.logits)
 
     @property
+    def embedded(self) -> int:
+        """The number of chunks with embeddings."""
+        has_values = self.embeddings.shape[1] > 0
+        return int((~np.isnan(self.embeddings).any(axis=1)).sum()) if has_values else 0
+
+    @property
     def rank(self) -> Rank:
-        return Rank.of(self.chunks, self.errors)
+        return Rank.of(self.chunks, self.errors, self.embedded)

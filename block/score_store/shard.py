@@ -19,12 +19,13 @@ import numpy.typing as npt
 from block.runtime.atomic_file import commit
 from block.runtime.imports import describe_install
 from block.runtime.regular_file import open_regular
-from block.score_store.records import Errors, Key, Rank, Scored
+from block.score_store.records import NO_EMBEDDINGS, Embeddings, Errors, Key, Rank, Scored
 from block.settings import EXACT, SCORE_FUNCTIONS, SOUND, SettingsError
 
 PREFIX, SUFFIX, TEMPORARY = "scores-", ".parquet", ".tmp"
 KEY, CLASS_NAMES = b"ast_score_store", b"class_names"
 ERRORS = tuple(f"{function}_errors" for function in SCORE_FUNCTIONS)
+EMBEDDED, EMBEDDINGS = "embedded", "embeddings"
 GROUP_CHUNKS = 512  # the size of a row group: about 1 MB of logits of 527 classes
 
 
@@ -95,7 +96,8 @@ def write_shard(folder: Path, key: Key, class_names: Sequence[str], rows: Sequen
     pa = need_pyarrow()
     stem = f"{PREFIX}{key.digest}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     temporary, path = folder / f"{stem}{TEMPORARY}", folder / f"{stem}{SUFFIX}"
-    schema = _make_schema(key, class_names, has_errors=key.mode != EXACT)
+    size = max(row.embeddings.shape[1] for row in rows)
+    schema = _make_schema(key, class_names, has_errors=key.mode != EXACT, embedding_size=size)
     # Logits rarely repeat and hardly compress: dictionaries and codecs would only cost time.
     options = {"use_dictionary": ["content", "mode"], "compression": "none", "write_statistics": False}
     try:
@@ -150,20 +152,28 @@ class Shard:
         with _open(path) as opened:
             self.head = _parse_head(opened.schema_arrow.metadata)
             has_errors = ERRORS[0] in opened.schema_arrow.names
-            if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names, has_errors)):
+            size = _read_embedding_size(opened.schema_arrow)
+            optional = [*(ERRORS if has_errors else ()), *([EMBEDDED] if size else ())]
+            if not opened.schema_arrow.equals(_make_schema(self.head.key, self.head.class_names, has_errors, size)):
                 raise ShardError("it doesn't have the columns of a score store")
             lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
             places = [(group, position) for group, length in enumerate(lengths) for position in range(length)]
-            read = opened.read(columns=["content", "pieces", "mode", "piece_counts", *(ERRORS if has_errors else ())])
+            read = opened.read(columns=["content", "pieces", "mode", "piece_counts", *optional])
             self.rows = [
-                ShardRow(self, group, position, row["content"], Rank.of(row["pieces"], _parse_errors(row)))
+                ShardRow(
+                    self,
+                    group,
+                    position,
+                    row["content"],
+                    Rank.of(row["pieces"], _parse_errors(row), row.get(EMBEDDED, 0)),
+                )
                 for (group, position), row in zip(places, read.to_pylist(), strict=True)
             ]
 
     def read(self, group: int) -> list[Scored]:
         """Return the recordings of a row group; their logits share memory."""
         with _open(self.path) as opened:
-            return _parse_rows(opened.read_row_group(group), len(self.head.class_names))
+            return _parse_rows(opened.read_row_group(group))
 
 
 def _parse_head(metadata: dict[bytes, bytes] | None) -> ShardHead:
@@ -175,7 +185,13 @@ def _parse_head(metadata: dict[bytes, bytes] | None) -> ShardHead:
     return ShardHead(Key.from_json(metadata[KEY]), tuple(names))
 
 
-def _make_schema(key: Key, class_names: Sequence[str], has_errors: bool) -> Any:
+def _read_embedding_size(schema: Any) -> int:
+    """Return the number of values in the embeddings of a shard; 0 if it has none."""
+    lists = schema.field(EMBEDDINGS).type if EMBEDDINGS in schema.names else None
+    return getattr(getattr(lists, "value_type", None), "list_size", 0)
+
+
+def _make_schema(key: Key, class_names: Sequence[str], has_errors: bool, embedding_size: int) -> Any:
     pa = need_pyarrow()
     fields = [
         ("content", pa.string()), ("values", pa.int64()), ("rate_numerator", pa.int64()),
@@ -183,7 +199,9 @@ def _make_schema(key: Key, class_names: Sequence[str], has_errors: bool) -> Any:
         ("piece_counts", pa.list_(pa.int32())), ("levels_dbfs", pa.list_(pa.float32())),
         *([("cuts", pa.list_(pa.int64()))] if key.windows.boundaries == SOUND else ()),
         *((name, pa.list_(pa.float32())) for name in (ERRORS if has_errors else ())),
+        *([(EMBEDDED, pa.int32())] if embedding_size else ()),
         ("logits", pa.list_(pa.list_(pa.float32(), len(class_names)))),
+        *([(EMBEDDINGS, pa.list_(pa.list_(pa.float16(), embedding_size)))] if embedding_size else ()),
     ]  # fmt: skip
     metadata = {KEY: key.to_json().encode(), CLASS_NAMES: json.dumps(list(class_names)).encode()}
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields], metadata)
@@ -191,12 +209,10 @@ def _make_schema(key: Key, class_names: Sequence[str], has_errors: bool) -> Any:
 
 def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
     pa = need_pyarrow()
-    classes = schema.field("logits").type.value_type.list_size
-    flat = np.concatenate([row.logits for row in rows]).ravel()
-    offsets = np.cumsum([0, *(row.chunks for row in rows)]).astype(np.int32)
-    logits = pa.ListArray.from_arrays(
-        pa.array(offsets), pa.FixedSizeListArray.from_arrays(pa.array(flat), classes), schema.field("logits").type
-    )
+    lists = [_make_lists([row.logits for row in rows], schema.field("logits").type)]
+    if EMBEDDINGS in schema.names:
+        kind = schema.field(EMBEDDINGS).type
+        lists.append(_make_lists([_widen(row, kind.value_type.list_size) for row in rows], kind))
     columns = [
         [row.content for row in rows], [row.values for row in rows],
         [row.value_rate_hz.numerator for row in rows], [row.value_rate_hz.denominator for row in rows],
@@ -204,10 +220,26 @@ def _make_table(rows: Sequence[Scored], schema: Any) -> Any:
         [row.chunk_counts for row in rows], [row.levels_dbfs for row in rows],
         *([[row.cuts for row in rows]] if "cuts" in schema.names else ()),
         *([row.errors[:, at] for row in rows] for at, name in enumerate(ERRORS) if name in schema.names),
+        *([[row.embedded for row in rows]] if EMBEDDED in schema.names else ()),
     ]  # fmt: skip
     fields = [schema.field(at) for at in range(len(columns))]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
-    return pa.Table.from_arrays([*arrays, logits], schema=schema)
+    return pa.Table.from_arrays([*arrays, *lists], schema=schema)
+
+
+def _make_lists(arrays: Sequence[npt.NDArray[Any]], kind: Any) -> Any:
+    """Return a column of type `kind`: for each recording, the list of the rows of its array."""
+    pa = need_pyarrow()
+    offsets = np.cumsum([0, *(len(array) for array in arrays)]).astype(np.int32)
+    values = pa.array(np.concatenate(arrays).ravel())
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.FixedSizeListArray.from_arrays(values, kind.value_type.list_size), kind
+    )
+
+
+def _widen(row: Scored, size: int) -> Embeddings:
+    """Return the embeddings of a recording, unknown ones if it has none or those of another size."""
+    return row.embeddings if row.embeddings.shape[1] == size else np.full((row.chunks, size), np.nan, np.float16)
 
 
 def _parse_errors(row: dict[str, Any]) -> Errors:
@@ -218,23 +250,32 @@ def _parse_errors(row: dict[str, Any]) -> Errors:
     return np.full((len(row["piece_counts"]), len(ERRORS)), unknown, np.float32)
 
 
-def _parse_rows(table: Any, classes: int) -> list[Scored]:
-    rows = table.drop_columns(["logits"]).to_pylist()
-    lists = table.column("logits").combine_chunks()
-    flat: npt.NDArray[np.float32] = lists.flatten().flatten().to_numpy(zero_copy_only=False)
-    logits = flat.reshape(-1, classes)
+def _parse_rows(table: Any) -> list[Scored]:
+    lists = [name for name in ("logits", EMBEDDINGS) if name in table.column_names]
+    rows = table.drop_columns(lists).to_pylist()
     ends = np.cumsum([row["pieces"] for row in rows])
-    if len(ends) and ends[-1] != len(logits):
-        raise ShardError(f"it has logits of {len(logits)} chunks; expected {ends[-1]}")
+    logits, *others = (_parse_lists(table.column(name), ends) for name in lists)
+    embeddings = others[0] if others else np.zeros((len(logits), 0), np.float16)
     return [
         Scored(
             row["content"], row["values"], Fraction(row["rate_numerator"], row["rate_denominator"]),
             tuple(row["piece_counts"]), np.array(row["levels_dbfs"], np.float32),
             logits[end - row["pieces"] : end], row["mode"], _parse_errors(row),
             tuple(row["cuts"]) if "cuts" in row else None,
+            embeddings[end - row["pieces"] : end] if row.get(EMBEDDED) else NO_EMBEDDINGS,
         )
         for row, end in zip(rows, ends, strict=True)
     ]  # fmt: skip
+
+
+def _parse_lists(column: Any, ends: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Return the rows of all recordings in a column that `_make_lists` wrote. Raise ShardError if some are missing."""
+    lists = column.combine_chunks()
+    rows: npt.NDArray[Any] = lists.flatten().flatten().to_numpy(zero_copy_only=False)
+    rows = rows.reshape(-1, lists.type.value_type.list_size)
+    if len(ends) and ends[-1] != len(rows):
+        raise ShardError(f"it has values of {len(rows)} chunks; expected {ends[-1]}")
+    return rows
 
 
 def _format_reason(error: BaseException) -> str:

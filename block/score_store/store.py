@@ -101,6 +101,12 @@ class ScoreStore:
         with self._lock:
             return {*self._index.rows, *self._pending}
 
+    def contents_with_embeddings(self) -> set[str]:
+        """Return the SHA-256 of every file with an embedding of any chunk."""
+        with self._lock:
+            stored = {content for content, row in self._index.rows.items() if row.rank.embedded}
+            return stored | {content for content, scored in self._pending.items() if scored.embedded}
+
     def add(self, scored: Scored) -> None:
         """Add `scored` unless scores of its content with the same or a higher rank are stored.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from block.labeling.labeler import ExactLabeler
-from block.model.classifier import Logits
+from block.model.classifier import Outputs
 from block.recording import Waveform, Window
 from block.settings import EXACT
 
@@ -19,6 +19,6 @@ from block.settings import EXACT
 class SleepingLabeler(ExactLabeler):
     """An `ExactLabeler` whose model sleeps `SLEEP_S_A_WINDOW` seconds per window and recognizes nothing."""
 
-    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+    def compute_outputs(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Outputs:
         time.sleep(float(os.environ["SLEEP_S_A_WINDOW"]) * len(items))
         return np.full((len(items), len(self.classifier.checkpoint.class_names)), -4, np.float32)

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from block.commands import label
 from block.commands.options import OPTIONS, parse
+from block.commands.transform import read_action
+from block.edge_impulse.details import SCORES_VARIABLE
+from block.model.checkpoint import EMBEDDED
 from block.settings import ComputeSettings, DecisionSettings, SettingsError, WindowSettings
 from tests.conftest import ROOT
 
@@ -15,7 +19,8 @@ ITEMS = {item["param"]: item for item in FORM["parameters"]}
 HOST_ONLY = {
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
     "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
-    "details", "skip-labeled", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus", "ray-requests",
+    "keep-embeddings", "details", "skip-labeled", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus",
+    "ray-requests",
 }  # fmt: skip
 
 
@@ -225,3 +230,17 @@ def test_checking_that_failed_ids_can_be_written_changes_no_files(tmp_path: Path
         parse(["--data-ids-file", "ids.json", "--failed-ids-file", str(path)], print)
     assert not new.exists()
     assert old.read_text() == "[1]"
+
+
+def test_embeddings_are_refused_without_a_place_to_store_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ids.json").write_text("[]")
+    monkeypatch.setenv("EI_PROJECT_API_KEY", "ei_key")
+    argv = ["--data-ids-file", str(tmp_path / "ids.json"), "--model", EMBEDDED]
+    with pytest.raises(SettingsError, match="--keep-embeddings needs --score-store"):
+        read_action([*argv, "--keep-embeddings"])
+    assert not read_action(argv).job.compute.keep_embeddings
+    assert read_action([*argv, "--keep-embeddings", "--score-store", str(tmp_path)]).job.compute.keep_embeddings
+    monkeypatch.setenv(SCORES_VARIABLE, str(tmp_path))
+    assert read_action(argv).job.compute.keep_embeddings
+    with pytest.raises(SettingsError, match="--keep-embeddings can't be combined with --no-score-store"):
+        label.main([str(tmp_path), "--model", EMBEDDED, "--keep-embeddings", "--no-score-store"])

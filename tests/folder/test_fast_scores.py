@@ -26,7 +26,7 @@ from block.score_store import Key, Scored, ScoreStore
 from block.settings import AuditSettings, DecisionSettings, WindowSettings
 from tests.folder.conftest import tones
 from tests.labeling.test_fast_labeler import stub
-from tests.score_store.scores import content
+from tests.score_store.scores import add_embeddings, content
 
 NAMES = ("dog", "rain", "c", "d")
 WINDOWS = WindowSettings(1000, 1000)
@@ -75,6 +75,15 @@ def test_recordings_with_scores_too_close_to_the_threshold_or_of_unknown_error_a
     same = find_score_needs(manifest(tmp_path), store, decisions(0.6), trusts_unknown=True)
     assert (same.unscored, same.fast) == ([4], [2, 3])
     assert same.describe() == []
+
+
+def test_recordings_without_embeddings_are_read_again_only_if_embeddings_are_kept(
+    tmp_path: Path, store: ScoreStore
+) -> None:
+    store.add(add_embeddings(make_scored(1, 0.0, 0.0)))
+    without = find_score_needs(manifest(tmp_path), store, decisions(0.6), trusts_unknown=True)
+    kept = find_score_needs(manifest(tmp_path), store, decisions(0.6), trusts_unknown=True, needs_embeddings=True)
+    assert (without.unscored, kept.unscored) == ([4], [2, 3, 4])
 
 
 def test_errors_come_back_from_the_store_and_better_scores_replace_worse_ones(

@@ -15,10 +15,11 @@ import pytest
 from block.decisions import apply_score_function
 from block.labeling.audit import OPENING_WINDOWS, SHARE, UNIFORM_SHARE, draw_number
 from block.labeling.fast_labeler import FastLabeler
-from block.labeling.labeler import ExactLabeler, Logits
+from block.labeling.labeler import ExactLabeler
 from block.labeling.partial_logits import PartialLogits
 from block.labels import LabelOfInterest
 from block.model.checkpoint import FrontEnd
+from block.model.classifier import Outputs
 from block.recording import RecordingError, Waveform, Window
 from block.score_store import Scored
 from block.settings import EXACT, REPEAT, AuditSettings, DecisionSettings, WindowSettings
@@ -39,7 +40,7 @@ class StubLabeler(ExactLabeler):
     asked: list[tuple[str, int]] = field(default_factory=list)
     broken: set[int] = field(default_factory=set)
 
-    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+    def compute_outputs(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Outputs:
         logits = np.full((len(items), CLASSES), -9.0, np.float32)
         for row, (waveform, span) in zip(logits, items, strict=True):
             window = int(waveform[0]) * 10_000 + span.start // 100
@@ -62,8 +63,9 @@ def true_logits(window: int) -> tuple[float, float]:
 
 def stub(noise: Callable[[int], float] = lambda window: 0.0, **more: Any) -> StubLabeler:
     classifier = SimpleNamespace(
-        paths=(EXACT, FAST), batch_windows=8, checkpoint=SimpleNamespace(class_names=("dog", "rain", "c", "d"))
-    )
+        paths=(EXACT, FAST), batch_windows=8, embedding_size=0,
+        checkpoint=SimpleNamespace(class_names=("dog", "rain", "c", "d")),
+    )  # fmt: skip
     return StubLabeler(
         classifier,  # type: ignore[arg-type]
         SimpleNamespace(front_end=FrontEnd()),  # type: ignore[arg-type]

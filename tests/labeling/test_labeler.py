@@ -45,7 +45,7 @@ def recording(seconds: float, rate: int = 16000, identity: int = 1) -> Recording
 
 
 def compute_logits(labeler: ExactLabeler, batch: Sequence[PreparedRecording], path: str = "exact") -> Logits:
-    return labeler.compute_logits([(one.waveform, chunk) for one in batch for chunk in one.chunks], path)
+    return labeler.compute_outputs([(one.waveform, chunk) for one in batch for chunk in one.chunks], path)
 
 
 def of(sound: audio.DecodedAudio, identity: int = 1) -> Recording:
@@ -598,11 +598,11 @@ def test_stretches_of_unlike_length_share_passes_by_their_token_columns(
         return begin(inputs, recorded, path)
 
     labeler.classifier.begin = count  # type: ignore[method-assign]
-    together = labeler.compute_logits(items, path)
+    together = labeler.compute_outputs(items, path)
     assert sorted(passes) == sorted([6] if groups == 1 else [4, 2])
-    apart = np.concatenate([labeler.compute_logits([item], path) for item in items])
+    apart = np.concatenate([labeler.compute_outputs([item], path) for item in items])
     assert np.abs(together - apart).max() < 1e-4
-    exact = labeler.compute_logits(items)
+    exact = labeler.compute_outputs(items)
     assert np.abs(together - exact).max() < 0.2
 
 

@@ -248,6 +248,7 @@ def make_old(project: LocalProject, values: int, **columns: object) -> None:
         database.execute("ALTER TABLE jobs DROP COLUMN record")
         database.execute("DROP TABLE verdicts")
         database.execute("DROP TABLE label_colors")
+        database.execute("DROP TABLE examples")
         database.execute("PRAGMA user_version = 2")
 
 
@@ -322,7 +323,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
     database = sqlite3.connect(tmp_path / DATABASE)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(ProjectError, match="schema version 99, expected at most 6"):
+    with pytest.raises(ProjectError, match="schema version 99, expected at most 7"):
         LocalProject(tmp_path)
 
 

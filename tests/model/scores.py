@@ -50,7 +50,7 @@ def compute_logits() -> dict[str, Logits]:
             )
             items = [(prepared.waveform, chunk) for chunk in prepared.chunks]
             for path in labeler.paths:
-                found[f"{path}, {fill}, {rate_hz} Hz"] = labeler.compute_logits(items, path)[:, CLASSES]
+                found[f"{path}, {fill}, {rate_hz} Hz"] = labeler.compute_outputs(items, path)[:, CLASSES]
     return found
 
 

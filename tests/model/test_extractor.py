@@ -206,7 +206,7 @@ def logits(engine: Engine, notices: Notices) -> np.ndarray:
 
     labeler = engine.load_labeler(notices)
     assert isinstance(labeler, ExactLabeler)
-    return labeler.compute_logits([(waveform.numpy(), Window(0, 32000)) for waveform in waveforms()])
+    return labeler.compute_outputs([(waveform.numpy(), Window(0, 32000)) for waveform in waveforms()])
 
 
 def test_the_labels_are_those_of_the_pipeline_whatever_its_extractor_does(

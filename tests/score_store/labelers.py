@@ -15,7 +15,7 @@ from block import audio
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model.checkpoint import find_checkpoint
-from block.model.classifier import Classifier, Logits
+from block.model.classifier import Classifier, Outputs
 from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import Recording, Waveform, Window
@@ -60,22 +60,22 @@ class Counting(ExactLabeler):
     """Count the windows that the model scores; with `memory`, score each distinct span only once."""
 
     asked: list[int] = field(default_factory=list)
-    memory: dict[bytes, Logits] | None = None
+    memory: dict[bytes, Outputs] | None = None
 
-    def compute_logits(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Logits:
+    def compute_outputs(self, items: Sequence[tuple[Waveform, Window]], path: str = EXACT) -> Outputs:
         self.asked.append(len(items))
         if self.memory is None or not items:
-            return super().compute_logits(items, path)
+            return super().compute_outputs(items, path)
         names = [waveform[span.start : span.end].tobytes() for waveform, span in items]
         for name, item in zip(names, items, strict=True):
             if name not in self.memory:
-                self.memory[name] = super().compute_logits([item], path)
+                self.memory[name] = super().compute_outputs([item], path)
         return np.concatenate([self.memory[name] for name in names])
 
 
 def make_labeler(
     folder: Path, windows: WindowSettings, settings: DecisionSettings, classifier: Classifier | None = None,
-    memory: dict[bytes, Logits] | None = None,
+    memory: dict[bytes, Outputs] | None = None,
 ) -> Counting:  # fmt: skip
     classifier = classifier or get_classifier(folder)
     banks = FilterBanks(classifier.checkpoint.front_end, classifier.device.device)

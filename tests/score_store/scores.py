@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +31,12 @@ def make_scores(
     return Scored(content(number), 16000 * windows + number, Fraction(44100, 7), counts, levels, logits[heard], mode)
 
 
+def add_embeddings(scored: Scored, size: int = 6) -> Scored:
+    """Return `scored` with random embeddings, the same every time."""
+    embeddings = np.random.default_rng(scored.values).normal(0, 2, (scored.chunks, size))
+    return replace(scored, embeddings=embeddings.astype(np.float16))
+
+
 def is_same(one: Scored | None, other: Scored | None) -> bool:
     """Return True if both are equal to the last bit, or both None."""
     if one is None or other is None:
@@ -40,4 +47,6 @@ def is_same(one: Scored | None, other: Scored | None) -> bool:
         and one.levels_dbfs.tobytes() == other.levels_dbfs.tobytes()
         and one.logits.tobytes() == other.logits.tobytes()
         and one.logits.shape == other.logits.shape
+        and one.embeddings.tobytes() == other.embeddings.tobytes()
+        and one.embeddings.shape == other.embeddings.shape
     )

@@ -74,7 +74,20 @@ SCHEMA_5 = ("ALTER TABLE proposals ADD COLUMN is_unchanged INTEGER NOT NULL DEFA
 
 # What version 6 adds to version 5: how a job decides labels, the JSON of a `RunRecord`; empty if it isn't known.
 SCHEMA_6 = ("ALTER TABLE jobs ADD COLUMN record TEXT NOT NULL DEFAULT ''",)
-SCHEMAS = (SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6)
+
+# What version 7 adds to version 6: a person's verdicts on what sounds like the values `sound_start` … `sound_end` - 1
+# of the sample `sound_sample`.
+SCHEMA_7 = (
+    """
+    CREATE TABLE examples (
+        sound_sample INTEGER NOT NULL REFERENCES samples (id), sound_start INTEGER NOT NULL, sound_end INTEGER NOT NULL,
+        sample_id INTEGER NOT NULL REFERENCES samples (id), "start" INTEGER NOT NULL, "end" INTEGER NOT NULL,
+        is_like INTEGER NOT NULL,
+        PRIMARY KEY (sound_sample, sound_start, sound_end, sample_id, "start", "end")
+    )
+    """,
+)
+SCHEMAS = (SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SCHEMA_7)
 
 # Columns that have the same value for every recording.
 CONSTANTS = {"sensors": '[{"name":"audio","units":"wav"}]', "chart_type": "chart", "is_processing": False}

@@ -19,7 +19,7 @@ from block.local_studio.data import rows
 from block.local_studio.data.folder import InspectedFile
 from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges, StructuredLabel, fit_labels
 
-VERSION = 6  # of the schema, stored in the database's user_version
+VERSION = 7  # of the schema, stored in the database's user_version
 BY_HAND = {"labeled_by": "human"}
 
 

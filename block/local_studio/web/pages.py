@@ -34,6 +34,7 @@ from block.local_studio.web import (
     picker,
     recording_page,
     review_page,
+    similar_page,
     thresholds_page,
 )
 from block.local_studio.web.rendering import prepare_templates
@@ -57,6 +58,7 @@ def create_pages(site: WebSite, hosts: Sequence[str] | None) -> WebPages:
         *list_page.routes(site),
         *recording_page.routes(site),
         *review_page.routes(site),
+        *similar_page.routes(site),
         *actions.routes(site),
         *picker.routes(site),
         *job_pages.routes(site),

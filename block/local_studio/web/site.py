@@ -25,6 +25,7 @@ from block.local_studio.api.endpoint import read_body
 from block.local_studio.data import validation
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.validation import LARGEST_ID, RequestError
+from block.local_studio.jobs.sound_index import SoundIndexes
 from block.local_studio.key_waits import LoginWaits
 from block.local_studio.web.label_colors import DEFAULT_OTHER, LabelColors
 from block.local_studio.web.recordings_list import LabelShare, RowCache
@@ -72,6 +73,10 @@ class WebSite:
     def review_queues(self) -> dict[Any, tuple[tuple[int, int], Any]]:
         """The queues that were loaded last, by filter, each with the version of the database."""
         return {}
+
+    @cached_property
+    def sounds(self) -> SoundIndexes:
+        return SoundIndexes(self.jobs.store, self.jobs.scores)
 
     @cached_property
     def colors(self) -> LabelColors:

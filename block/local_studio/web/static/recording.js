@@ -16,6 +16,7 @@ const view = new View(stage, data.values / data.rate);
 const player = new Player(view, audio, document.getElementById("cursor"));
 const editButton = document.getElementById("edit");
 const playSegment = document.getElementById("play-segment");
+const similar = document.getElementById("similar");
 const note = document.getElementById("note");
 
 for (const element of section.querySelectorAll(".only-script:not(#note)")) {
@@ -51,7 +52,9 @@ function tell(which) {
   const segment = which && lanes[which.kind].segments[which.index];
   told = segment || null;
   playSegment.hidden = !told;
+  similar.hidden = !told;
   if (segment) {
+    similar.href = `/similar?sample=${data.id}&start=${segment.start}&end=${segment.end}`;
     const isProposed = which.kind === "proposed";
     explain(panel, segment, data.rate, isProposed ? data.proposing : null, !isProposed && (data.byHand || editor.isOn));
   }

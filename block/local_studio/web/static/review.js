@@ -90,6 +90,7 @@ function show({ isSilent = false } = {}) {
   verdict.textContent = segment.verdict === segment.label ? "accepted" : `now ${segment.verdict}`;
   by("span").textContent = span;
   by("recording").firstElementChild.textContent = name;
+  by("similar").href = `/similar?sample=${segment.sample}&start=${segment.start}&end=${segment.end}`;
   by("recording").href = `/recordings/${segment.sample}${segment.job ? `?job=${segment.job}` : ""}`;
   by("why").textContent = describeWhy(segment.why) + (byHand ? " · this recording has labels by hand" : "");
   say(`${segment.label}, ${span} of ${name}`);
