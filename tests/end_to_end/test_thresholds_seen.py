@@ -113,7 +113,7 @@ def test_a_slider_moves_numbers_follow_and_what_they_show_is_proposed_and_review
     assert jobs.open_counts()[2] > 0
     page.get_by_role("link", name="Review one by one").click()
     expect(page.locator("#why")).to_contain_text("score 0.")
-    page.wait_for_load_state()
+    expect(page.locator("#next")).to_be_visible()  # the script is at work
     page.keyboard.press("a")
     wait_until_stored(page, windows.project, 1)
     (verdict,) = windows.project.store.read("SELECT job_id, kind FROM verdicts")
