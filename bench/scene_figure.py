@@ -22,7 +22,7 @@ from block.spectrogram import compute_mel_levels
 
 OTHER = "other"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#444444")
-PALETTE_COLORS = 128  # of the PNG, which is then half as large as one in full color
+PALETTE_COLORS = 128  # of the PNG, which then has less than half the size of one in full color
 
 Row = tuple[str, list[tuple[float, float, str]]]  # its name, and its spans: start and end in seconds, label
 
