@@ -73,6 +73,11 @@ class KeptScores:
         if windows is not None and windows != record.key.windows:
             record = replace(record, key=_move(record.key, windows))
         found = JobScores(record, self._jobs.contents(job.id), self._open_store(record.key))
+        classes = len(found.class_names)
+        if any(index >= classes for label in record.decisions.labels for index in label.indices):
+            raise ScoresGone(
+                f"This job has labels of classes that its scores of {classes} classes lack. Preview again."
+            )
         if found.contents and not found.store.contents().intersection(found.contents.values()):
             raise ScoresGone(
                 f"None of the {count(len(found.contents), 'recording')} of this job have kept scores any more: preview "
