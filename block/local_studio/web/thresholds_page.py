@@ -215,7 +215,9 @@ def _summarize(comparison: LabelComparison) -> str:
     """Return how much changes, as a sentence."""
     flipped, compared = len(comparison.flips), count(len(comparison.samples), "recording")
     if not flipped:
-        return f"No segment in {compared} gets another label."
+        recut = len(comparison.segments)
+        others = f"; {count(recut, 'recording')} {'is' if recut == 1 else 'are'} cut differently" if recut else ""
+        return f"No segment in {compared} gets another label{others}."
     verb = "gets" if flipped == 1 else "get"
     return f"{count(flipped, 'segment')} in {len(comparison.segments):,} of {compared} {verb} another label."
 
