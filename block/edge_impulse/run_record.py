@@ -67,15 +67,24 @@ class RunRecord:
         try:
             given = dict(value)  # type: ignore[call-overload]
             decisions = dict(given["decisions"])
-            labels = tuple(
-                _read(LabelOfInterest, one, indices=tuple(map(int, one["indices"]))) for one in decisions["labels"]
-            )
+            labels = tuple(_read_label(dict(one)) for one in decisions["labels"])
+            if not labels:
+                raise ValueError("not the record of a run: it has no labels")
             return _read(
                 cls, given, key=Key.from_json(json.dumps(given["key"])),
                 decisions=_read(DecisionSettings, decisions, labels=labels), audit=_read(AuditSettings, given["audit"]),
             )  # fmt: skip
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the record of a run: {error}") from None
+
+
+def _read_label(given: Mapping[str, Any]) -> LabelOfInterest:
+    """Return a label of interest. Raise TypeError or ValueError, also for classes and thresholds that can't be."""
+    indices = tuple(map(int, given["indices"]))
+    label = _read(LabelOfInterest, given, indices=indices)
+    if not indices or min(indices) < 0 or not 0 <= label.threshold <= 1:
+        raise ValueError(f"not the record of a run: its label {label.name[:40]!r} has impossible classes or thresholds")
+    return label
 
 
 def _read(kind: type[Record], given: Mapping[str, Any], **known: object) -> Record:

@@ -81,7 +81,9 @@ class Key:
             if version != FORMAT:
                 raise ValueError(f"the score store's format is {version!r}; expected {FORMAT}")
             placed = SOUND if str(content.get("placement", GRID)).startswith(f"{SOUND} ") else GRID
-            windows = WindowSettings(**content["windows"], boundaries=placed)
+            windows = WindowSettings(**content.pop("windows"), boundaries=placed)
+            if not all(isinstance(value, str) for value in content.values()):
+                raise TypeError("its values must be text")
             return cls(**{**ADDED, **content, "windows": windows})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the key of a score store: {error}") from None

@@ -104,6 +104,13 @@ def test_a_slider_moves_numbers_follow_and_what_they_show_is_proposed_and_review
     (played,) = page.evaluate("window.played")
     assert "/clip?start=" in played
 
+    windows.expected = {503}
+    page.route("**/thresholds.json*", lambda route: route.fulfill(status=503, body="<html>"))
+    move(page, "input[data-of=t0]", "0.5")
+    expect(page.locator("#problem")).to_have_text("The local Studio answered 503.")
+    page.unroute("**/thresholds.json*")
+    move(page, "input[data-of=t0]", "0.06")
+    expect(page.locator("#problem")).to_be_hidden()
     page.reload()  # the address has the settings
     expect(page.locator("#t1")).to_have_value("0.95")
     page.get_by_role("button", name="Propose these labels").click()

@@ -124,9 +124,12 @@ def test_scores_of_other_windows_are_listed_and_scores_that_are_gone_are_explain
 @pytest.mark.parametrize(
     ("path", "value"),
     [(("decisions", "hysteresis"), 2), (("decisions", "merge"), "yes"), (("decisions", "labels"), [{"index": 1}]),
-     (("key", "format"), 99), (("audit",), None), (("existing",), 1), (("decisions", "median_ms"), True)],
+     (("key", "format"), 99), (("audit",), None), (("existing",), 1), (("decisions", "median_ms"), True),
+     (("decisions", "labels"), []), (("decisions", "labels", 0, "indices"), []),
+     (("decisions", "labels", 0, "indices"), [-1]), (("decisions", "labels", 0, "threshold"), float("nan")),
+     (("decisions", "labels", 0, "threshold"), 5.0), (("key", "checkpoint"), {}), (("key", "mode"), [])],
 )  # fmt: skip
-def test_a_record_that_a_faulty_block_wrote_is_refused(labeled: Labeled, path: tuple[str, ...], value: object):
+def test_a_record_that_a_faulty_block_wrote_is_refused(labeled: Labeled, path: tuple[str | int, ...], value: object):
     content = json.loads(json.dumps(labeled.jobs.scores.find(labeled.run).record.to_json()))
     *parents, name = path
     place = content
@@ -135,6 +138,13 @@ def test_a_record_that_a_faulty_block_wrote_is_refused(labeled: Labeled, path: t
     place[name] = value
     with pytest.raises(ValueError, match=r".+"):
         RunRecord.from_json(content)
+
+
+def test_a_record_with_classes_that_the_scores_lack_is_refused(labeled: Labeled):
+    record = json.loads(labeled.preview.record)
+    record["decisions"]["labels"][0]["indices"] = [527]
+    with pytest.raises(ScoresGone, match="classes that its scores of 527 classes lack"):
+        labeled.jobs.scores.find(replace(labeled.preview, record=json.dumps(record)))
 
 
 def test_scores_are_not_written_through_a_link_out_of_the_folder(tmp_path: Path):

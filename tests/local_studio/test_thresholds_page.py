@@ -173,6 +173,15 @@ def test_only_recordings_that_change_are_proposed_and_the_new_job_has_a_page_lik
     assert 'value="0.12"' in again.text
 
 
+def test_the_page_counts_recordings_that_are_only_cut_differently(served: Served):
+    query = {f"t{at}": value for at, value in enumerate(("0.2", "0.2", "0.1"))} | {"hysteresis": "1"}
+    answer = served.get(f"/jobs/{served.preview.id}/thresholds.json", **query).json()
+    assert re.fullmatch(
+        r"No segment in \d+ recordings gets another label; \d+ recordings are cut differently\.", answer["summary"]
+    )
+    assert "Propose these labels" in answer["changes"]
+
+
 def test_someone_who_labels_by_hand_meanwhile_keeps_the_labels(served: Served):
     sample_id = served.preview.sample_ids[0]
     metadata = served.project.sample(sample_id).metadata

@@ -122,8 +122,11 @@ class CellScores:
 
     def average(self, start: int, end: int) -> Floats:
         """Return the mean scores of the values `start` … `end` - 1. Shape: `(labels,)`; 0 outside of the recording."""
-        common = np.clip(np.minimum(self.ends, end) - np.maximum(self.starts, start), 0, None)
-        return np.asarray(common @ self.scores / max(1, int(common.sum())))
+        first, last = int(self.ends.searchsorted(start, "right")), int(self.starts.searchsorted(end))
+        if last - first == 1:  # the mean of one
+            return np.asarray(self.scores[first])
+        common = np.minimum(self.ends[first:last], end) - np.maximum(self.starts[first:last], start)
+        return np.asarray(common @ self.scores[first:last] / max(1, int(common.sum())))
 
 
 def average_spans(cells: Mapping[int, CellScores], spans: Sequence[tuple[int, int, int]], labels: int) -> Floats:

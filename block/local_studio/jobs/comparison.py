@@ -59,23 +59,26 @@ class _Totals:
     """Values and segments of labels, which can be added and taken away; values count per rate, so sums are exact."""
 
     def __init__(self) -> None:
-        self._values: Counter[tuple[str, Fraction]] = Counter()
+        self._values: dict[Fraction, Counter[str]] = {}
         self._segments: Counter[str] = Counter()
 
     def copy(self) -> _Totals:
         copied = _Totals()
-        copied._values, copied._segments = self._values.copy(), self._segments.copy()
+        copied._values = {rate_hz: values.copy() for rate_hz, values in self._values.items()}
+        copied._segments = self._segments.copy()
         return copied
 
     def add(self, segments: Segments, rate_hz: Fraction, sign: int = 1) -> None:
+        values = self._values.setdefault(rate_hz, Counter())
         for one in segments:
-            self._values[one.label, rate_hz] += sign * one.length
+            values[one.label] += sign * one.length
             self._segments[one.label] += sign
 
     def sum_up(self) -> dict[str, LabelTotal]:
         seconds: dict[str, Fraction] = {}
-        for (label, rate_hz), values in self._values.items():
-            seconds[label] = seconds.get(label, Fraction(0)) + values / rate_hz
+        for rate_hz, values in self._values.items():
+            for label, number in values.items():
+                seconds[label] = seconds.get(label, Fraction(0)) + number / rate_hz
         return {label: LabelTotal(float(one), self._segments[label]) for label, one in seconds.items()}
 
 

@@ -77,6 +77,10 @@ def _propose(
     project: LocalProject, jobs: Jobs, job_id: int, record: RunRecord, item: LocalSample, labeled: LabeledRecording
 ) -> None:
     """Propose labels as a preview does, and store the reasons for them. Raise RecordingSkipped or RecordingError."""
+    if item.values_count != labeled.values:
+        raise RecordingError(
+            f"it has {item.values_count:,} values now, and its scores are of {labeled.values:,}: preview it again"
+        )
     sample = Sample.from_answer({"sample": serialize_sample(project, item)}, item.id)
     sample.check_usable()
     plan = record.make_policy(is_preview=True).plan(sample)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from block.evaluation.thresholds import read_goal
 from block.formatting import count
 from block.local_studio.data.validation import RequestError
-from block.local_studio.jobs.comparison import Flip, LabelComparison, LabelTotal
+from block.local_studio.jobs.comparison import Flip, JobDecider, LabelComparison, LabelTotal
 from block.local_studio.jobs.decided_job import propose_again, set_thresholds
 from block.local_studio.jobs.kept_scores import ScoresGone, read_record
 from block.local_studio.jobs.store import StudioJob
@@ -65,10 +65,10 @@ def show_thresholds(site: WebSite, request: Request) -> Response:
     job = find_job(site, request)
     try:
         wanted = read_wanted(job, request.query_params)
-        comparison = site.jobs.deciders.get(job, wanted.windows).compare(wanted.settings)
+        decider = site.jobs.deciders.get(job, wanted.windows)
     except ScoresGone as gone:
         return site.render(request, "thresholds.html", gone.status, job=job, gone=gone.message)
-    record = read_record(job)
+    comparison, record = decider.compare(wanted.settings), decider.own.record
     return site.render(
         request,
         "thresholds.html",
@@ -84,7 +84,7 @@ def show_thresholds(site: WebSite, request: Request) -> Response:
         query=request.url.query,
         goals=GOALS,
         goal=read_goal_name(request.query_params),
-        overviews=_load_overviews(site, job, wanted, request.query_params),
+        overviews=_load_overviews(site, job, decider, wanted, request.query_params),
         **_describe_comparison(site, wanted.settings, comparison),
     )
 
@@ -104,7 +104,8 @@ def send_overviews(site: WebSite, request: Request) -> Response:
     """Send what verdicts say of each label with the settings in the query, as HTML."""
     job = find_job(site, request)
     wanted = read_wanted(job, request.query_params)
-    overviews = _load_overviews(site, job, wanted, request.query_params)
+    decider = site.jobs.deciders.get(job, wanted.windows)
+    overviews = _load_overviews(site, job, decider, wanted, request.query_params)
     template = load_template("label_overview.html")
     return JSONResponse({"overviews": [template.render(overview=one, at=at) for at, one in enumerate(overviews)]})
 
@@ -203,8 +204,9 @@ def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: 
     }
 
 
-def _load_overviews(site: WebSite, job: StudioJob, wanted: Wanted, query: Mapping[str, str]) -> Sequence[LabelOverview]:
-    decider = site.jobs.deciders.get(job, wanted.windows)
+def _load_overviews(
+    site: WebSite, job: StudioJob, decider: JobDecider, wanted: Wanted, query: Mapping[str, str]
+) -> Sequence[LabelOverview]:
     goal = read_goal(read_goal_name(query))
     return load_overviews(site.project.store, job.id, decider, wanted.settings, goal)
 
@@ -213,7 +215,9 @@ def _summarize(comparison: LabelComparison) -> str:
     """Return how much changes, as a sentence."""
     flipped, compared = len(comparison.flips), count(len(comparison.samples), "recording")
     if not flipped:
-        return f"No segment in {compared} gets another label."
+        recut = len(comparison.segments)
+        others = f"; {count(recut, 'recording')} {'is' if recut == 1 else 'are'} cut differently" if recut else ""
+        return f"No segment in {compared} gets another label{others}."
     verb = "gets" if flipped == 1 else "get"
     return f"{count(flipped, 'segment')} in {len(comparison.segments):,} of {compared} {verb} another label."
 

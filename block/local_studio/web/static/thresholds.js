@@ -36,10 +36,12 @@
   }
 
   async function ask(query) {
-    const response = await fetch(`${form.dataset.numbers}?${query}`);
-    const answer = await response.json();
+    const response = await fetch(`${form.dataset.numbers}?${query}`).catch(() => {
+      throw new Error("The local Studio does not answer.");
+    });
+    const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
-      throw new Error(answer.error);
+      throw new Error(answer.error || `The local Studio answered ${response.status}.`);
     }
     return answer;
   }
