@@ -185,6 +185,19 @@ def test_only_what_changes_waits_for_verdicts_and_a_rejection_brings_back_what_w
     assert labels == (StructuredLabel(0, 15999, "hum"), StructuredLabel(16000, 31999, "speech"))
 
 
+def test_an_undo_gives_what_stays_back_to_the_review(site: Site) -> None:
+    keep_embeddings(site.project, VECTORS)
+    own = (StructuredLabel(0, 15999, "hum"), StructuredLabel(16000, 31999, "speech"))
+    site.project.store.set_by_hand(2, own, site.project.sample(2).revision)
+    site.mark("no", 6)
+    site.mark("no", 7)
+    site.post("/similar/propose", **FIELDS, label="bird")
+    assert '"label":"speech"' not in html.unescape(site.get("/review?job=2").text)
+    assert site.post("/review/undo", job=2).status_code == 200
+    assert '"label":"speech"' in html.unescape(site.get("/review?job=2").text)
+    assert site.project.sample(2).structured_labels == own
+
+
 def test_windows_in_a_row_are_one_segment_with_the_mean_of_their_scores(site: Site) -> None:
     windows = [LikeWindow(SoundSpan(3, start, start + 8000), score) for start, score in ((0, 1), (4000, 0.6))]
     painted = paint_label(site.project.sample(3), windows, "bird", "noise")
