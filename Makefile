@@ -76,7 +76,7 @@ soak: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(PY) -m tests.docs.options
 
-# Take the README's picture again, from the demo. Needs Chromium.
+# Take the pictures of the local Studio in docs/ again, from the demo. Needs Chromium.
 pictures: $(VENV)/.dev
 	$(PY) -m tests.docs.pictures
 

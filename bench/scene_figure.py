@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.scenes import RATE_HZ, SCENE_S, SCENES, Scene, make_scenes, read_clips, read_mono
 from block.api import Labeler
 from block.model.checkpoint import EMBEDDED
@@ -20,6 +22,7 @@ from block.spectrogram import compute_mel_levels
 
 OTHER = "other"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#444444")
+PALETTE_COLORS = 128  # of the PNG, which then has less than half the size of one in full color
 
 Row = tuple[str, list[tuple[float, float, str]]]  # its name, and its spans: start and end in seconds, label
 
@@ -38,9 +41,10 @@ def draw(scene: Scene, rows: Sequence[Row], path: Path) -> None:
     """Draw the spectrogram above the rows. Raise ImportError without matplotlib, OSError if `path` can't be written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(11, 4.6), dpi=110, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     levels = compute_mel_levels(scene.waveform, RATE_HZ)
     above.imshow(levels, origin="lower", aspect="auto", extent=(0, SCENE_S, 0, len(levels)), cmap="magma")
@@ -58,7 +62,9 @@ def draw(scene: Scene, rows: Sequence[Row], path: Path) -> None:
     below.set_ylim(-0.6, len(rows) - 0.4)
     below.set_xlim(0, SCENE_S)
     below.set_xlabel("seconds")
-    figure.savefig(path, dpi=110)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.quantize(PALETTE_COLORS).save(path, optimize=True)
 
 
 def _draw_span(axes: Any, row: int, start: float, end: float, label: str, color: str) -> None:

@@ -77,12 +77,11 @@ def exit_with(action: Callable[[Sequence[str]], int], argv: Sequence[str], progr
     has_lost = getattr(sys.stdout, "has_lost", False)
     if has_lost and prints_result(argv) and code == ALL_LABELED:
         code = SOME_FAILED
-    # Threads may still wait for an answer, and output for a reader. Don't wait for either.
+    # Threads may still wait for an answer, and output for a reader. Don't wait for either. Arrow's threads run on while
+    # Python takes itself apart: finished jobs have ended with SIGABRT.
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if has_lost or getattr(sys.stderr, "has_lost", False) or any(not thread.daemon for thread in others):
-        os._exit(code)
-    # Arrow's threads run on while Python takes itself apart: finished jobs have ended with SIGABRT.
-    if others and "pyarrow" in sys.modules:
+    is_waiting = any(not thread.daemon for thread in others) or (others and "pyarrow" in sys.modules)
+    if has_lost or getattr(sys.stderr, "has_lost", False) or is_waiting:
         os._exit(code)
     raise SystemExit(code)
 

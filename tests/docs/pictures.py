@@ -1,7 +1,7 @@
-"""Take docs/review.png, the README's picture: python -m tests.docs.pictures, or make pictures.
+"""Take the pictures of the local Studio's pages in docs/: python -m tests.docs.pictures, or make pictures.
 
-Chromium shows the review of the demo's recordings, with what the embedded model proposes for them. Three segments have
-verdicts already, so that the page shows how far along a review is.
+Chromium shows the demo's recordings with what the embedded model proposes for them: the review, with a few verdicts
+already given, so that the page shows how far along it is, and the thresholds of the same job, with one moved.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, ViewportSize, sync_playwright
@@ -23,10 +24,10 @@ from block.model.checkpoint import EMBEDDED
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import ARGUMENTS, CHROMIUMS
 
-PICTURE = ROOT / "docs" / "review.png"
 MAX_BYTES = 300_000
-SIZE: ViewportSize = {"width": 1100, "height": 600}
+WIDTH = 1100
 VERDICTS = 3
+MOVED_TO = "0.6"  # the threshold of Speech
 PATIENCE_MS = 120_000  # to label the demo's recordings
 
 
@@ -41,19 +42,42 @@ def propose(project: LocalProject, address: Address) -> int:
     return job.id
 
 
-def open_review(page: Page, address: Address, job_id: int) -> None:
+def show_review(page: Page, url: str, job_id: int) -> None:
     """Open the review of a job, accept a few segments, and wait until the next one is drawn."""
-    page.goto(f"http://{address.host}:{address.port}/review?job={job_id}")
-    for place in range(VERDICTS):
-        page.locator("#place", has_text=f"{place + 1} of").wait_for()
-        page.keyboard.press("a")
+    page.goto(f"{url}/review?job={job_id}")
+    for place in range(1, VERDICTS + 1):
+        accept(page, place)
     page.locator("#place", has_text=f"{VERDICTS + 1} of").wait_for()
     page.keyboard.press("Space")  # stop the sound, so that the cursor stands still
-    page.wait_for_load_state("networkidle")
+
+
+def show_thresholds(page: Page, url: str, job_id: int) -> None:
+    """Accept the rest of a job's segments, open its thresholds, move one, and wait for what that changes."""
+    page.goto(f"{url}/review?job={job_id}")
+    total = int(page.locator("#place").inner_text().split()[-1])
+    for place in range(VERDICTS + 1, total + 1):
+        accept(page, place)
+    page.locator("#finished").wait_for()
+    page.goto(f"{url}/jobs/{job_id}/thresholds")
+    page.locator("#t0").fill(MOVED_TO)
+    page.locator("td.changed").first.wait_for()
+
+
+def accept(page: Page, place: int) -> None:
+    """Accept the segment at a place of the review, counted from 1, once it is shown."""
+    page.locator("#place", has_text=f"{place} of").wait_for()
+    page.keyboard.press("a")
+
+
+# What each picture in docs/ shows, with its height in pixels.
+PICTURES: dict[str, tuple[Callable[[Page, str, int], None], int]] = {
+    "review.png": (show_review, 600),
+    "thresholds.png": (show_thresholds, 645),
+}
 
 
 def main() -> int:
-    """Write the picture. Return the exit code: 1 if there is no Chromium, or the picture is too large."""
+    """Write the pictures. Return the exit code: 1 if there is no Chromium, or a picture is too large."""
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if path is None:
         print(f"no Chromium on this machine; install one of {', '.join(CHROMIUMS)}", file=sys.stderr)
@@ -66,15 +90,19 @@ def main() -> int:
         with running(project) as address, sync_playwright() as playwright:
             job_id = propose(project, address)
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-            page = browser.new_page(viewport=SIZE, color_scheme="light", locale="en")
-            page.set_default_timeout(PATIENCE_MS)
-            open_review(page, address, job_id)
-            page.screenshot(path=PICTURE, animations="disabled")
+            for name, (show, height) in PICTURES.items():
+                size: ViewportSize = {"width": WIDTH, "height": height}
+                page = browser.new_page(viewport=size, color_scheme="light", locale="en")
+                page.set_default_timeout(PATIENCE_MS)
+                show(page, f"http://{address.host}:{address.port}", job_id)
+                page.wait_for_load_state("networkidle")
+                page.screenshot(path=ROOT / "docs" / name, animations="disabled")
             browser.close()
         project.close()
-    size = PICTURE.stat().st_size
-    print(f"{PICTURE.relative_to(ROOT)}: {size / 1000:.0f} kB")
-    return 0 if size <= MAX_BYTES else 1
+    sizes = {name: (ROOT / "docs" / name).stat().st_size for name in PICTURES}
+    for name, written in sizes.items():
+        print(f"docs/{name}: {written / 1000:.0f} kB")
+    return 0 if max(sizes.values()) <= MAX_BYTES else 1
 
 
 if __name__ == "__main__":

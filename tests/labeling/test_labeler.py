@@ -564,7 +564,7 @@ def test_a_short_stretch_is_heard_twice_and_gets_the_higher_score(make_labeler: 
     assert wider.start + wider.end == pytest.approx(start + end, abs=1)
     labeler = replace(labeler, decisions=replace(labeler.decisions, merge=False))
     [labeled] = labeler.label([prepared])
-    scores = score_labels(labeler.compute_logits([(waveform, one) for one in (own, wider)]), (1, 1), labeler.decisions)
+    scores = score_labels(labeler.compute_outputs([(waveform, one) for one in (own, wider)]), (1, 1), labeler.decisions)
     assert scores.max() != scores[0].max(), "the second chunk decides"
     assert labeled.segments[1].score == pytest.approx(scores.max(), abs=1e-5)
 

@@ -158,6 +158,7 @@ def test_the_local_studio_serves_no_file_by_its_path(tmp_path: Path) -> None:
 def test_names_of_folders_never_control_the_terminal(
     tmp_path: Path, checkpoint_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("os._exit", sys.exit)  # a command may leave so, and this process has to stay
     top = tmp_path / "\x1b[2Ja\rb\nforged line\x9b31m"
     recordings, out = top / "recordings", top / "out"
     recordings.mkdir(parents=True)

@@ -15,6 +15,7 @@ from block import cli
 from block.commands import studio as studio_command
 from block.local_studio.data.project import DATABASE, LocalProject
 from block.local_studio.data.store import ProjectError
+from block.local_studio.jobs.files import JobFiles
 from block.model.checkpoint import FILES, CheckpointError, find_checkpoint
 from block.model_store.fetch import FetchTarget, fetch
 from block.model_store.pack import pack, record
@@ -109,6 +110,22 @@ def test_the_local_studio_reads_no_log_of_a_job_through_a_link(tmp_path: Path, p
     (folder / "log.txt").unlink()
     (folder / "log.txt").symlink_to("command.txt")  # inside the folder, it does no harm
     LocalProject(project).close()
+
+
+def test_the_local_studio_neither_reads_nor_writes_scores_through_a_link(tmp_path: Path, precious: Path) -> None:
+    project = tmp_path / "project"
+    scores = project / ".local-studio" / "scores"
+    scores.parent.mkdir(parents=True)
+    scores.symlink_to(precious.parent)
+    with pytest.raises(ProjectError, match="scores is a link that leads out of the folder"):
+        LocalProject(project)
+    with pytest.raises(OSError, match="scores is a link out of the project's folder"):  # made while it is served
+        JobFiles(project).find_scores()
+    scores.unlink()
+    scores.mkdir()
+    (scores / "scores-1.parquet").symlink_to(precious)
+    with pytest.raises(ProjectError, match="parquet is a link that leads out of the folder"):
+        LocalProject(project)
 
 
 def test_the_local_studio_writes_no_ids_through_a_link(

@@ -52,11 +52,13 @@ COSTLY = ("/", "/actions?ids=1", "/actions/classes.json?model=ast-tiny-audioset"
           "/actions/search.json?model=ast-tiny-audioset&text=gun", "/recordings/1",
           "/recordings/1/spectrogram.png", "/recordings/1/waveform.json", "/recordings/1/audio", "/labels/export",
           "/jobs", "/about", "/static/studio.css")  # fmt: skip
+OF_A_JOB = ("/jobs/1/thresholds", "/jobs/1/thresholds.json", "/jobs/1/overviews.json",
+            "/similar?sample=1&start=0&end=160")  # fmt: skip
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "something-new"])
 def test_no_page_of_another_site_can_make_the_studio_work(address: Address, site: str) -> None:
-    for path in COSTLY:
+    for path in (*COSTLY, *OF_A_JOB):
         for dest in ("image", "audio", "iframe", "document", ""):
             headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": dest}
             answer = requests.get(address.url + path, headers=headers, timeout=10)
@@ -73,7 +75,7 @@ def test_own_pages_typed_addresses_and_clicked_links_are_answered(address: Addre
 
 
 def test_no_page_of_another_site_can_embed_an_answer(address: Address) -> None:
-    for path in (*COSTLY, "/nothing", "/v1/api/projects", "/ids.json"):
+    for path in (*COSTLY, *OF_A_JOB, "/nothing", "/v1/api/projects", "/ids.json"):
         for headers in ({}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"x-api-key": address.key}):
             answer = requests.get(address.url + path, headers=headers, timeout=10)
             assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin", path
