@@ -1,9 +1,8 @@
 """Which windows sound alike: compare the embeddings that the model gave them, and learn from a person's verdicts.
 
-Two windows are as similar as the cosine of the angle between their embeddings. With verdicts, a window is scored by how
-much closer it is to a window that is like the sound than to one that isn't. With five verdicts of each kind, scores are
-the log odds of a logistic regression, if scikit-learn is installed. In both, a score above 0 means that the window is
-more likely like the sound than not.
+Two windows are as similar as the cosine of the angle between their embeddings. With verdicts of both kinds, a window's
+score is the log odds of a logistic regression or, without scikit-learn, how much closer it is to a window that is like
+the sound than to one that isn't. Then a score above 0 means that it is more likely like the sound than not.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-PROBE_EXAMPLES = 5  # of each kind, from which on a logistic regression is fitted
 REGULARIZATION = 10.0  # scikit-learn's C
+SHARPNESS = 10.0  # log odds for a difference of 1 between similarities, where no regression gives them
 Z = 1.959964  # of the normal distribution: 95 % lie within
 
 
@@ -46,19 +46,24 @@ def normalize(vectors: npt.NDArray[Any]) -> Vectors:
 def score_windows(vectors: Vectors, like: Vectors, unlike: Vectors) -> Scores:
     """Return how much windows sound like the examples `like`, at least one, and not like the examples `unlike`.
 
-    Shapes: `(windows, size)`, `(examples, size)` twice, `(windows,)`; all of length 1. Without `unlike`, the score is
-    the similarity to the closest example, -1…1.
+    Shapes: `(windows, size)`, `(examples, size)` twice, `(windows,)`; all of length 1. Scores are log odds. Without
+    `unlike`, they are the similarity to the closest example, -1…1.
     """
-    if min(len(like), len(unlike)) >= PROBE_EXAMPLES and (model := _make_probe()) is not None:
+    if len(unlike) and (model := _make_probe()) is not None:
         model.fit(np.concatenate([like, unlike]), np.repeat([1, 0], [len(like), len(unlike)]))
         return np.asarray(model.decision_function(vectors), np.float32)
     closest: Scores = (vectors @ like.T).max(axis=1)
-    return closest - (vectors @ unlike.T).max(axis=1) if len(unlike) else closest
+    return SHARPNESS * (closest - (vectors @ unlike.T).max(axis=1)) if len(unlike) else closest
+
+
+def estimate_likeness(scores: Scores) -> Scores:
+    """Return how likely windows are like the sound, 0…1, by their log odds: above 0.5 for those above 0."""
+    return np.asarray((1 + np.tanh(scores / 2)) / 2, np.float32)
 
 
 def has_probe() -> bool:
-    """Return True if scikit-learn is installed."""
-    return _make_probe() is not None
+    """Return True if scikit-learn is installed. Don't import it: that takes most of a second."""
+    return find_spec("sklearn") is not None
 
 
 def _make_probe() -> Any:
@@ -111,11 +116,14 @@ def choose_best(groups: npt.NDArray[np.int64], scores: Scores, usable: Bools) ->
     return [int(at) for at in found[np.sort(firsts)]]
 
 
-def mix_uncertain(ranked: Sequence[int], scores: Scores, count: int, every: int) -> list[int]:
-    """Return `count` of the windows `ranked`: the highest scores, and as every `every`th one the score closest to 0."""
+def mix_uncertain(ranked: Sequence[int], scores: Scores, count: int, every: int, before: int = 0) -> list[int]:
+    """Return `count` of the windows `ranked`: the highest scores, and as every `every`th one the score closest to 0.
+
+    `before` windows were asked about already, and count.
+    """
     best, doubtful = list(ranked), sorted(ranked, key=lambda at: abs(float(scores[at])))
     chosen: dict[int, None] = {}
     while len(chosen) < min(count, len(ranked)):
-        queue: Iterable[int] = doubtful if len(chosen) % every == every - 1 else best
+        queue: Iterable[int] = doubtful if (before + len(chosen)) % every == every - 1 else best
         chosen[next(at for at in queue if at not in chosen)] = None
     return list(chosen)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.similarity import (
-    PROBE_EXAMPLES,
+    SHARPNESS,
     Vectors,
     choose_best,
+    estimate_likeness,
     estimate_precision,
     estimate_share,
     has_probe,
@@ -30,14 +31,17 @@ def make_cloud(count: int, at: int, size: int = 8, seed: int = 0) -> Vectors:
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 4), st.integers(0, 2**32 - 1))
-def test_scores_are_those_of_brute_force(windows: int, like: int, unlike: int, seed: int) -> None:
+def test_without_a_regression_scores_are_those_of_brute_force(windows: int, like: int, unlike: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors, yes, no = (normalize(rng.normal(0, 1, (count, 6))) for count in (windows, like, unlike))
     expected = []
     for vector in vectors:
         closest = max(float(vector @ one) for one in yes)
-        expected.append(closest - max((float(vector @ one) for one in no), default=0.0))
-    assert score_windows(vectors, yes, no) == pytest.approx(np.array(expected), abs=1e-5)
+        expected.append(SHARPNESS * (closest - max(float(vector @ one) for one in no)) if unlike else closest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn.linear_model", None)
+        scores = score_windows(vectors, yes, no)
+    assert scores == pytest.approx(np.array(expected), abs=1e-5)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=40))
@@ -68,13 +72,26 @@ def test_every_third_candidate_is_the_most_doubtful_one() -> None:
     assert mix_uncertain([0, 1, 2, 3, 4, 5], scores, 6, 3) == [0, 1, 4, 2, 3, 5]
 
 
+def test_windows_that_were_asked_about_before_count_for_whose_turn_it_is() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.1, -0.05, -0.9], np.float32)
+    assert mix_uncertain(range(6), scores, 1, 3, before=2) == [4]
+    assert mix_uncertain(range(6), scores, 3, 3, before=4) == [0, 4, 1]
+
+
+@given(st.floats(-1e6, 1e6, width=32))
+def test_likeness_is_the_probability_that_log_odds_mean(score: float) -> None:
+    (likeness,) = estimate_likeness(np.array([score], np.float32))
+    assert likeness == pytest.approx(1 / (1 + np.exp(-np.float64(np.clip(score, -700, 700)))), abs=1e-6)
+    assert (likeness > 0.5) <= (score > 0)
+
+
 def test_vectors_without_a_direction_are_similar_to_nothing() -> None:
     odd = normalize(np.array([[0, 0], [np.inf, 1], [np.nan, 1], [3, 4]], np.float16))
     assert odd.tolist() == [[0, 0], [0, 0], [0, 0], [pytest.approx(0.6), pytest.approx(0.8)]]
     assert score_windows(odd, odd[3:], odd[:0]) == pytest.approx([0, 0, 0, 1])
 
 
-@pytest.mark.parametrize("examples", [PROBE_EXAMPLES - 1, PROBE_EXAMPLES])
+@pytest.mark.parametrize("examples", [1, 2, 5])
 def test_windows_of_the_same_kind_as_the_examples_score_above_zero(examples: int) -> None:
     like, unlike = make_cloud(20, 0), make_cloud(20, 1)
     scores = score_windows(np.concatenate([like, unlike]), like[:examples], unlike[:examples])
@@ -82,15 +99,17 @@ def test_windows_of_the_same_kind_as_the_examples_score_above_zero(examples: int
     assert (scores[20:] < 0).all()
 
 
-def test_a_probe_is_fitted_from_enough_examples_on_and_only_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    like, unlike = make_cloud(PROBE_EXAMPLES, 0), make_cloud(PROBE_EXAMPLES, 1)
+@pytest.mark.parametrize("examples", [1, 5])
+def test_a_regression_is_fitted_from_the_first_pair_on_if_there_is_scikit_learn(
+    examples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    like, unlike = make_cloud(examples, 0), make_cloud(examples, 1)
     fitted = score_windows(like, like, unlike)
     assert has_probe()
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    for name in ("sklearn", "sklearn.linear_model"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert not has_probe()
-    closest = score_windows(like, like, unlike)
-    assert not np.allclose(fitted, closest)
-    assert closest == pytest.approx(1 - (like @ unlike.T).max(axis=1), abs=1e-5)
+    assert not np.allclose(fitted, score_windows(like, like, unlike))
 
 
 def test_precision_comes_from_verdicts_that_the_score_did_not_know() -> None:

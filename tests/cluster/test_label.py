@@ -39,6 +39,13 @@ def scores(out: Path) -> Mapping[str, bytes]:
         return {one.content: one.logits.tobytes() for one in store.find_all(store.contents())}
 
 
+def embeddings(out: Path) -> Mapping[str, bytes]:
+    """Return the embeddings of each recording, empty if none were kept."""
+    (key,) = ScoreStore.list_keys(out / "scores")
+    with ScoreStore.open_read_only(out / "scores", key) as store:
+        return {one.content: one.embeddings.tobytes() for one in store.find_all(store.contents())}
+
+
 def count_stored(out: Path) -> Counter[str]:
     """Return how often each recording is in the score files."""
     import pyarrow.parquet as pq
@@ -75,6 +82,20 @@ def test_a_cluster_writes_the_same_files_as_a_single_machine(
     again = label(recordings, tmp_path / "out", "--ray", two.address)
     assert "26 of 28 recordings did not change" in again.stdout
     assert_equal(tmp_path / "out", alone)
+
+
+@pytest.mark.slow
+def test_a_cluster_keeps_the_same_embeddings_as_a_single_machine(
+    two: Machines, recordings: Path, label: Label, tmp_path: Path
+) -> None:
+    kept = []
+    for out, options in (("one", ()), ("cluster", ("--ray", two.address, "--ray-workers", "2"))):
+        done = label(recordings, tmp_path / out, "--keep-embeddings", *options)
+        assert done.returncode == 1, done.stdout + done.stderr
+        kept.append(embeddings(tmp_path / out))
+    assert len(kept[0]) == 25  # one of 26 recordings exists twice
+    assert all(kept[0].values())
+    assert kept[0] == kept[1]
 
 
 @pytest.mark.slow

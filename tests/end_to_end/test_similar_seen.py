@@ -10,8 +10,9 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from block.local_studio.data.examples import ExampleStore, SoundSpan
+from block.local_studio.data.examples import Example, ExampleStore, SoundSpan
 from block.local_studio.data.project import LocalProject
+from block.local_studio.data.sample import StructuredLabel
 from tests.end_to_end.conftest import Serve, Windows
 from tests.end_to_end.test_story import wait_for_end
 from tests.local_studio.conftest import make_audio_bytes
@@ -136,4 +137,25 @@ def test_verdicts_work_without_a_script(windows: Windows):
     page.locator(".found li").first.get_by_role("button", name="Yes").click()
     expect(page.locator("#verdicts")).to_have_text("1 yes, 0 no.")
     page.locator(".found li").first.get_by_role("button", name="No", exact=True).click()
-    expect(page.get_by_role("button", name="Propose for 2 windows")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile(r"Propose for \d windows"))).to_be_visible()
+
+
+def test_rejecting_a_proposed_window_in_the_review_brings_back_its_label(windows: Windows):
+    store = windows.project.store
+    store.set_by_hand(2, (StructuredLabel(0, RATE_HZ - 1, "hum"),), windows.project.sample(2).revision)
+    for other in (3, 4):
+        ExampleStore(store).mark(SoundSpan(1, 0, RATE_HZ), Example(SoundSpan(other, 0, RATE_HZ), False))
+    page = windows.open(f"/similar?sample=1&start=0&end={RATE_HZ}")
+    page.get_by_label("Label", exact=True).fill(LABEL)
+    page.get_by_role("button", name="Propose for 2 windows").click()
+    expect(page.locator("#place")).to_have_text("1 of 2")
+    page.goto(f"{page.url}&order=time")
+    expect(page.locator("#rejected")).to_have_text("noise")
+    with page.expect_response(re.compile("/review/verdict")):
+        page.keyboard.press("a")
+    expect(page.locator("#place")).to_have_text("2 of 2")
+    expect(page.locator("#rejected")).to_have_text("hum")
+    with page.expect_response(re.compile("/review/verdict")):
+        page.keyboard.press("r")
+    expect(page.get_by_role("heading", name="Nothing is left to review here")).to_be_visible()
+    assert windows.project.sample(2).structured_labels == (StructuredLabel(0, RATE_HZ - 1, "hum"),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from block.local_studio.address import Address
 from block.local_studio.data.examples import Example, ExampleStore, SoundSpan
 from block.local_studio.data.project import LocalProject
 from block.local_studio.data.sample import StructuredLabel
+from block.local_studio.jobs.sound_label import paint_label
+from block.local_studio.jobs.sound_search import LikeWindow
 from block.local_studio.server import running
 from tests.local_studio.conftest import make_audio_bytes
 from tests.local_studio.embeddings import keep_embeddings
@@ -134,9 +138,75 @@ def test_a_label_is_proposed_where_the_sound_is_and_all_other_labels_stay(site: 
     }
     assert proposals[2].metadata == {"labeled_by": "human"}
     assert all(sample.structured_labels is None for sample in site.project.samples() if sample.id != 2)
-    job = site.get("/jobs/2")
-    assert job.status_code == 200
-    assert "similar sounds" in job.text
+    job = site.get("/jobs/2").text
+    assert "similar sounds" in job
+    assert "proposed my bird for 5 recordings, from 2 yes and 4 no" in job
+
+
+def test_proposed_windows_have_scores_by_which_the_review_sorts_them(site: Site) -> None:
+    keep_embeddings(site.project, VECTORS)
+    site.mark("yes", 5)
+    site.mark("no", 6)
+    site.mark("no", 7)
+    site.post("/similar/propose", **FIELDS, label="bird")
+    found = {}
+    for order in ("", "score", "range"):
+        page = site.get(f"/review?job=2&label=bird&order={order}")
+        data = json.loads(html.unescape(re.findall(r'data-review="([^"]*)"', page.text)[0]))
+        found[order] = [(one["sample"], one["why"]["score"]) for one in data["pending"]]
+    scores = dict(found["score"])
+    assert scores.keys() == {1, 2, 3, 4, 5}
+    assert scores[1] == 1  # the sound itself
+    assert all(0.5 < scores[one] < 1 for one in (2, 3, 4, 5))  # no one heard the second window of 5
+    assert [score for _, score in found["score"]] == sorted(scores.values(), reverse=True)
+    assert [score for _, score in found[""]] == sorted(scores.values())
+    assert dict(found["range"]) == scores
+
+
+def test_only_what_changes_waits_for_verdicts_and_a_rejection_brings_back_what_was_there(site: Site) -> None:
+    keep_embeddings(site.project, VECTORS)
+    own = (StructuredLabel(0, 11999, "hum"), StructuredLabel(12000, 31999, "speech"))
+    site.project.store.set_by_hand(2, own, site.project.sample(2).revision)
+    site.mark("no", 6)
+    site.mark("no", 7)
+    site.post("/similar/propose", **FIELDS, label="bird")
+    page = site.get("/review?job=2&order=time").text
+    data = json.loads(html.unescape(re.findall(r'data-review="([^"]*)"', page)[0]))
+    pending = [(one["sample"], one["start"], one["end"], one["label"], one["before"]) for one in data["pending"]]
+    assert pending[:4] == [
+        (1, 0, 16000, "bird", "noise"),
+        (1, 16000, 32000, "noise", ""),
+        (2, 0, 16000, "bird", "hum"),
+        (3, 0, 16000, "bird", "noise"),
+    ]
+    fields = {"job": 2, "sample": 2, "start": 0, "end": 16000, "was": "bird", "other": "hum", "verdict": "rejected"}
+    assert site.post("/review/verdict", **fields).status_code == 200
+    labels = site.project.sample(2).structured_labels
+    assert labels == (StructuredLabel(0, 15999, "hum"), StructuredLabel(16000, 31999, "speech"))
+
+
+def test_an_undo_gives_what_stays_back_to_the_review(site: Site) -> None:
+    keep_embeddings(site.project, VECTORS)
+    own = (StructuredLabel(0, 15999, "hum"), StructuredLabel(16000, 31999, "speech"))
+    site.project.store.set_by_hand(2, own, site.project.sample(2).revision)
+    site.mark("no", 6)
+    site.mark("no", 7)
+    site.post("/similar/propose", **FIELDS, label="bird")
+    assert '"label":"speech"' not in html.unescape(site.get("/review?job=2").text)
+    assert site.post("/review/undo", job=2).status_code == 200
+    assert '"label":"speech"' in html.unescape(site.get("/review?job=2").text)
+    assert site.project.sample(2).structured_labels == own
+
+
+def test_windows_in_a_row_are_one_segment_with_the_mean_of_their_scores(site: Site) -> None:
+    windows = [LikeWindow(SoundSpan(3, start, start + 8000), score) for start, score in ((0, 1), (4000, 0.6))]
+    painted = paint_label(site.project.sample(3), windows, "bird", "noise")
+    assert painted.labels == (StructuredLabel(0, 11999, "bird"), StructuredLabel(12000, 31999, "noise"))
+    assert painted.unchanged == []
+    assert painted.segments == [
+        {"startIndex": 0, "endIndex": 11999, "label": "bird", "score": 0.8, "margin": 0.6, "windows": 2, "agreeing": 2,
+         "before": "noise"}
+    ]  # fmt: skip
 
 
 def test_without_a_counterexample_nothing_is_proposed(site: Site) -> None:

@@ -18,13 +18,13 @@ from block.labels import LabelOfInterest, format_label_entry
 from block.local_studio.api.serializers import serialize_sample
 from block.local_studio.data import rows
 from block.local_studio.data.project import LocalProject
-from block.local_studio.data.sample import LocalSample, Proposal
+from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.details import parse_line
-from block.local_studio.jobs.files import DONE, LOG
+from block.local_studio.jobs.finished_job import ExplainedChanges, FinishedJob, store_finished
 from block.local_studio.jobs.jobs import Jobs
 from block.local_studio.jobs.kept_scores import JobScores
-from block.local_studio.jobs.store import DECIDED, FINISHED, StudioJob
+from block.local_studio.jobs.store import DECIDED, StudioJob
 from block.recording import LabeledRecording, RecordingError, RecordingSkipped
 from block.score_store.relabel import decide_and_explain
 from block.settings import SOUND, DecisionSettings
@@ -59,24 +59,20 @@ def propose_again(
     if not samples:
         raise RequestError("No recording changes, so there is nothing to propose.", 409)
     log = [f"decided again from the scores of job {source.id}: {count(len(samples), 'recording')}"]
-    with project.store.transaction():
-        parameters = describe_parameters(source.parameters, record)
-        job = jobs.store.create(DECIDED, source.block, parameters, [sample.id for sample in samples])
-        jobs.store.set_record(job.id, record)
-        for sample in samples:
-            try:
-                _propose(project, jobs, job.id, record, sample, labeled[sample.id])
-            except (RecordingSkipped, RecordingError) as reason:
-                log.append(f"skipped: {sample.id} {make_printable(sample.name)}: {reason}")
-        jobs.store.end(job.id, FINISHED, 0)
-    _write_log(jobs, job, log)
-    return job
+    proposals = {}
+    for sample in samples:
+        try:
+            proposals[sample.id] = _explain(project, record, sample, labeled[sample.id])
+        except (RecordingSkipped, RecordingError) as reason:
+            log.append(f"skipped: {sample.id} {make_printable(sample.name)}: {reason}")
+    parameters, ids = describe_parameters(source.parameters, record), [sample.id for sample in samples]
+    return store_finished(project, jobs, FinishedJob(DECIDED, source.block, parameters, ids, proposals, log, record))
 
 
-def _propose(
-    project: LocalProject, jobs: Jobs, job_id: int, record: RunRecord, item: LocalSample, labeled: LabeledRecording
-) -> None:
-    """Propose labels as a preview does, and store the reasons for them. Raise RecordingSkipped or RecordingError."""
+def _explain(
+    project: LocalProject, record: RunRecord, item: LocalSample, labeled: LabeledRecording
+) -> ExplainedChanges:
+    """Return what a preview proposes, and the reasons for it. Raise RecordingSkipped or RecordingError."""
     if item.values_count != labeled.values:
         raise RecordingError(
             f"it has {item.values_count:,} values now, and its scores are of {labeled.values:,}: preview it again"
@@ -85,12 +81,11 @@ def _propose(
     sample.check_usable()
     plan = record.make_policy(is_preview=True).plan(sample)
     changes = build_proposal(plan, labeled, sample, record.metadata)
-    project.store.propose(Proposal(job_id, labeled.id, rows.parse_changes(rows.dump(changes))))
     new = plan.select_new(labeled)
     line = rows.dump({"sample": new.id, "content": new.content, "segments": describe_segments(new)})
     details = parse_line(line.encode())
     assert details is not None
-    jobs.store.add_details(job_id, dict([details]))
+    return ExplainedChanges(rows.parse_changes(rows.dump(changes)), details[1])
 
 
 def describe_parameters(before: Mapping[str, str], record: RunRecord) -> dict[str, str]:
@@ -110,13 +105,3 @@ def describe_parameters(before: Mapping[str, str], record: RunRecord) -> dict[st
         changed |= {"win-size-ms": str(windows.size_ms)}
         changed |= {"win-stride-ms": str(windows.stride_ms)} if windows.size_ms else {}
     return {**before, **changed}
-
-
-def _write_log(jobs: Jobs, job: StudioJob, lines: Sequence[str]) -> None:
-    """Write what the page of the job shows. Without it, the job is as good."""
-    try:
-        jobs.files.make(job.id, job.sample_ids)
-        jobs.files.write(job.id, LOG, "".join(f"{line}\n" for line in lines))
-        jobs.files.write(job.id, DONE, str(len(job.sample_ids)))
-    except OSError:
-        return

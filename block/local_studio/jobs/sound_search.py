@@ -1,17 +1,14 @@
-"""Find windows that sound like a span of a recording, ask a person about some, and make a label of what they say."""
+"""Find windows that sound like a span of a recording, and ask a person about some."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 
 import numpy as np
 
 from block.local_studio.data.examples import Example, SoundSpan
-from block.local_studio.data.painting import paint
-from block.local_studio.data.sample import LocalSample, StructuredLabel
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.sound_index import SoundIndex
 from block.similarity import (
@@ -20,12 +17,13 @@ from block.similarity import (
     Scores,
     Vectors,
     choose_best,
+    estimate_likeness,
     estimate_precision,
     mix_uncertain,
     score_windows,
 )
 
-DOUBTFUL_EVERY = 3  # once there are verdicts of both kinds, every third candidate is one that they say little about
+DOUBTFUL_EVERY = 3  # once there are verdicts of both kinds, every third one is on a window that they say little about
 NOT_SEARCHABLE = (
     "This part has no embedding, which is what sounds are compared by. Preview an AI action of this block on the "
     "recording: it keeps them."
@@ -41,6 +39,14 @@ class Candidate:
 
     span: SoundSpan
     similarity: float
+
+
+@dataclass(frozen=True)
+class LikeWindow:
+    """A window that is like the sound. `likeness`, 0…1, is 1 if a person said so, and above 0.5 otherwise."""
+
+    span: SoundSpan
+    likeness: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +93,9 @@ class SoundSearch:
         With verdicts of both kinds, some are those that the verdicts say least about.
         """
         ranked = self._rank()
-        chosen = mix_uncertain(ranked, self._scores, count, DOUBTFUL_EVERY) if len(self._unlike) else ranked[:count]
+        chosen = ranked[:count]
+        if len(self._unlike):
+            chosen = mix_uncertain(ranked, self._scores, count, DOUBTFUL_EVERY, len(self.examples))
         closest = (self.index.vectors[chosen] @ self._like.T).max(axis=1) if chosen else ()
         return [Candidate(self.index.span(at), float(one)) for at, one in zip(chosen, closest, strict=True)]
 
@@ -99,16 +107,17 @@ class SoundSearch:
         is_known = self._find_known([self.sound, *self._spans()])
         return choose_best(self.index.sample_ids, self._scores, ~is_known)
 
-    def find_like(self) -> list[SoundSpan]:
+    def find_like(self) -> list[LikeWindow]:
         """Return the windows that are more likely like the sound than not, and those that a person says are.
 
         They are sorted by sample and start. Raise RequestError without a verdict of each kind.
         """
         if not len(self._unlike):
             raise RequestError(NO_COUNTEREXAMPLE)
-        is_like = (self._scores > 0) & ~self._find_known(self._spans(is_like=False))
-        is_like |= self._find_known([self.sound, *self._spans(is_like=True)])
-        return [self.index.span(int(at)) for at in np.flatnonzero(is_like)]
+        likeness = estimate_likeness(self._scores)
+        likeness[self._find_known(self._spans(is_like=False))] = 0
+        likeness[self._find_known([self.sound, *self._spans(is_like=True)])] = 1
+        return [LikeWindow(self.index.span(int(at)), float(likeness[at])) for at in np.flatnonzero(likeness > 0.5)]
 
     def _spans(self, is_like: bool | None = None) -> Iterator[SoundSpan]:
         return (one.span for one in self.examples if is_like in (None, one.is_like))
@@ -118,22 +127,3 @@ class SoundSearch:
         for span in spans:
             known |= self.index.find_overlaps(span) > 0
         return known
-
-
-def paint_label(
-    found: Sequence[SoundSpan], label: str, other: str, samples: Mapping[int, LocalSample]
-) -> dict[int, tuple[StructuredLabel, ...]]:
-    """Return the labels of each sample with `label` where it was found, and as they are everywhere else.
-
-    A sample without labels gets `other` there. `found` is sorted by sample; those not in `samples` are left out.
-    """
-    painted = {}
-    for sample_id, spans in groupby(found, key=lambda one: one.sample_id):
-        sample = samples.get(sample_id)
-        if sample is None:
-            continue
-        last = sample.values_count - 1
-        before = sample.structured_labels or (StructuredLabel(0, last, other),)
-        new = [StructuredLabel(one.start, min(one.end - 1, last), label) for one in spans if one.start <= last]
-        painted[sample_id] = paint(before, new)
-    return painted

@@ -209,6 +209,7 @@ def _describe_segment(segment: ReviewSegment) -> dict[str, Any]:
         "start": segment.start,
         "end": segment.end,
         "label": segment.label,
+        "before": segment.before,
         "why": {name: segment.why.get(name) for name in ("score", "runnersUp", "windows", "agreeing", "loudness")},
     }
 

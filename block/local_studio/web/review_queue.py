@@ -92,6 +92,12 @@ class ReviewSegment:
         return {} if self.entry is None else describe_reason(whole, self.entry, self.job_id)
 
     @property
+    def before(self) -> str:
+        """The label that a rejection brings back, as the job reported it; empty for the job's other label."""
+        before = (self.entry or {}).get("before")
+        return before if isinstance(before, str) else ""
+
+    @property
     def score(self) -> float:
         """The score, or -1 if it isn't known."""
         score = as_number((self.entry or {}).get("score"))

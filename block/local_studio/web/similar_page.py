@@ -12,17 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from block.local_studio.data.examples import Example, ExampleStore, SoundSpan
-from block.local_studio.data.sample import LocalSample, Proposal, ProposedChanges
+from block.local_studio.data.sample import LocalSample
 from block.local_studio.data.validation import RequestError
-from block.local_studio.jobs.sound_search import SoundSearch, paint_label
-from block.local_studio.jobs.store import FINISHED, PREVIEW
+from block.local_studio.jobs.sound_label import propose_label
+from block.local_studio.jobs.sound_search import SoundSearch
 from block.local_studio.web.recording_view import version
 from block.local_studio.web.review_page import LONGEST_LABEL
 from block.local_studio.web.site import OTHER_LABEL, WebSite, parse_whole_number, redirect
-from block.similarity import PROBE_EXAMPLES, has_probe
+from block.similarity import has_probe
 
 SHOWN = 12  # candidates
-BLOCK = "similar sounds"  # the name of jobs from here
 YES, NO, FORGET = "yes", "no", "forget"
 
 
@@ -94,7 +93,6 @@ def show_similar(site: WebSite, request: Request) -> Response:
         no=counts[False],
         precision=search.precision,
         proposed=len(search.find_like()) if counts[False] else 0,
-        needed=PROBE_EXAMPLES,
         has_probe=has_probe(),
         longest=LONGEST_LABEL,
     )
@@ -121,18 +119,9 @@ def propose(site: WebSite, _: Request, fields: dict[str, str]) -> Response:
     label = fields.get("label", "").strip()
     if not 0 < len(label) <= LONGEST_LABEL:
         raise RequestError(f"expected a label of 1 to {LONGEST_LABEL} characters")
-    search = wanted.search(site)
-    samples, other = {one.id: one for one in site.project.samples()}, site.find_other_label(wanted.job_id)
-    painted = paint_label(search.find_like(), label, other, samples)
-    changed = {one: labels for one, labels in painted.items() if labels != samples[one].structured_labels}
-    if not changed:
-        raise RequestError(f"All windows that sound like this have the label {label} already.")
-    with site.project.store.transaction():
-        job = site.jobs.store.create(PREVIEW, BLOCK, {OTHER_LABEL: other, "label": label}, list(changed))
-        for sample_id, labels in changed.items():
-            changes = ProposedChanges(metadata=samples[sample_id].metadata, structured_labels=labels)
-            site.project.store.propose(Proposal(job.id, sample_id, changes))
-        site.jobs.store.end(job.id, FINISHED, 0)
+    other = site.find_other_label(wanted.job_id)
+    parameters = {OTHER_LABEL: other, "label": label}
+    job = propose_label(site.project, site.jobs, wanted.search(site), label, parameters, other)
     return redirect(f"/review?{urlencode({'job': job.id, 'label': label})}")
 
 

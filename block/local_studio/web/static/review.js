@@ -64,6 +64,11 @@ function showProgress() {
   by("bar").value = done;
 }
 
+// The label of a segment that is rejected: the one that the job found there, or the job's label for everything else.
+function otherOf(segment) {
+  return segment?.before || data.other;
+}
+
 function show({ isSilent = false } = {}) {
   const segment = list[at];
   const isOver = segment === undefined;
@@ -92,6 +97,7 @@ function show({ isSilent = false } = {}) {
   by("recording").firstElementChild.textContent = name;
   by("similar").href = `/similar?sample=${segment.sample}&start=${segment.start}&end=${segment.end}`;
   by("recording").href = `/recordings/${segment.sample}${segment.job ? `?job=${segment.job}` : ""}`;
+  by("rejected").textContent = otherOf(segment);
   by("why").textContent = describeWhy(segment.why) + (byHand ? " · this recording has labels by hand" : "");
   say(`${segment.label}, ${span} of ${name}`);
   player.show(segment, sampleOf(segment), isSilent);
@@ -279,10 +285,11 @@ function accept() {
 }
 
 function reject() {
-  if ((list[at]?.verdict ?? list[at]?.label) === data.other) {
-    fail(`This segment is ${data.other} already. Press A to keep that, or 1–9 for another label.`);
+  const other = otherOf(list[at]);
+  if ((list[at]?.verdict ?? list[at]?.label) === other) {
+    fail(`This segment is ${other} already. Press A to keep that, or 1–9 for another label.`);
   } else {
-    decide("rejected", data.other);
+    decide("rejected", other);
   }
 }
 
