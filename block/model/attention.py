@@ -1,4 +1,4 @@
-"""Attention with a bias for each key, in 16 bits: on GPUs by flash attention, on CPUs by products in bfloat16.
+"""Attention with a bias for each key: on GPUs by flash attention, on CPUs by oneDNN's products in float32 or bfloat16.
 
 Attention adds `bias[k]` to `scale · q·k` before the softmax. A mask would say so, but PyTorch then uses slower kernels.
 Instead, heads get a few more values: 1 in the queries, and `bias[k] / scale` in the keys, so that the product of both
@@ -8,6 +8,7 @@ contains the bias. See https://arxiv.org/abs/2205.14135 for the kernels.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from block.model import onednn
 MORE = 8  # values per head; the kernels want a multiple of 8
 PARTS = 3  # of these hold the bias, rounded to 16 bits, and what the rounding left twice over
 BFLOAT16_ERROR = 0.05  # of attention over values of a normal distribution; rounding gives at most 0.02
+FLOAT32_ERROR = 1e-5  # the same, in float32
+MANY_TOKENS = 300  # with fewer, and with two threads, `attend_by_head` isn't faster than PyTorch's attention
 CACHED_SCORES = 400_000  # products of queries and keys at once on a CPU: what fits in the cache of a core
 
 
@@ -34,6 +37,25 @@ def attend_with_bias(qkv: Tensor, bias: Tensor) -> Tensor:
     q, k, v = wide.transpose(1, 3).unbind(2)
     attended = functional.scaled_dot_product_attention(q, k, v, scale=width**-0.5)
     return attended[..., :width].transpose(1, 2)
+
+
+def attend_by_head(qkv: Tensor, bias: Tensor | None) -> Tensor:
+    """Return attention's result as `attend_with_bias` does, in float32 on CPUs, with oneDNN's products.
+
+    PyTorch's attention multiplies small blocks by MKL, which has no AVX-512 kernels for AMD's CPUs. Here, each head's
+    products are computed whole, so a window's result doesn't depend on its neighbors in the batch.
+    """
+    batch, count, _, heads, width = qkv.shape
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous().view(3, batch * heads, count, width)
+    q *= width**-0.5
+    # Weights of other strides would get oneDNN's reference kernels, which are a thousand times slower.
+    v = v.transpose(1, 2).contiguous()
+    attended = torch.empty_like(q)
+    for queries, keys, values, out in zip(q, k, v, attended, strict=True):
+        scores = onednn.multiply(queries, keys, bias)
+        torch.softmax(scores, dim=-1, out=scores)
+        out.copy_(onednn.multiply(scores, values))
+    return attended.view(batch, heads, count, width).transpose(1, 2)
 
 
 def attend_in_bfloat16(qkv: Tensor, bias: Tensor | None) -> Tensor:
@@ -76,16 +98,24 @@ def flash_takes(width: int, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 @functools.cache
+def heads_work() -> bool:
+    """Return True if this CPU's features suit `attend_by_head`, and its result is right."""
+    return onednn.has_avx512_kernels() and _is_right(attend_by_head, FLOAT32_ERROR)
+
+
+@functools.cache
 def bfloat16_works() -> bool:
     """Return True if this CPU's features suit `attend_in_bfloat16`, and its result is right."""
-    if not onednn.has_bfloat16_kernels():
-        return False
+    return onednn.has_bfloat16_kernels() and _is_right(attend_in_bfloat16, BFLOAT16_ERROR)
+
+
+def _is_right(attend: Callable[[Tensor, Tensor | None], Tensor], error: float) -> bool:
     qkv, bias = _make_sample(tokens=50, heads=2, width=64)
     q, k, v = qkv.transpose(1, 3).unbind(2)
     expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.view(1, 1, 1, -1)).transpose(1, 2)
     try:
-        return bool((attend_in_bfloat16(qkv, bias) - expected).abs().max() < BFLOAT16_ERROR)
-    except (RuntimeError, NotImplementedError):
+        return bool((attend(qkv, bias) - expected).abs().max() < error)
+    except (AttributeError, RuntimeError, NotImplementedError):
         return False
 
 

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from block.model.attention import attend_in_bfloat16, attend_with_bias, flash_takes
+from block.model.attention import (
+    MANY_TOKENS,
+    attend_by_head,
+    attend_in_bfloat16,
+    attend_with_bias,
+    flash_takes,
+    heads_work,
+)
 from block.model.kmeans import cluster_points
 from block.model.linear import Linear, PlainLinear
 
@@ -117,6 +124,8 @@ class Forward:
         self.embedding_size = int(config.hidden_size) if keep_embeddings else 0
         # On GPUs in 16 bits, a mask would keep attention off the flash kernels.
         self.widens_heads = flash_takes(head_width, self.positions.device, self.positions.dtype)
+        in_float32 = self.positions.device.type == "cpu" and self.positions.dtype is torch.float32
+        self.splits_heads = in_float32 and heads_work()
         self._padding_trace: Tensor | None = None
         self.all_tokens = Tokens(self.grid.columns, self._prepend_special(self.positions[SPECIAL:]))
 
@@ -231,6 +240,8 @@ class Forward:
             return attend_in_bfloat16(qkv, bias)
         if bias is not None and self.widens_heads:
             return attend_with_bias(qkv, bias)
+        if self.splits_heads and qkv.shape[1] >= MANY_TOKENS:
+            return attend_by_head(qkv, bias)
         q, k, v = qkv.unbind(2)
         return _attend_with_mask(q, k, v, bias)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from block.model import onednn
 from block.model.int8_support import INT8_MAX, Int8Product
 
 SMALLEST_ROW = 1e-30  # used for the largest magnitude in a row of zeros, to avoid division by 0
@@ -47,10 +48,7 @@ class PackedLinear:
         self._bias = bias
 
     def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self._weight, self._bias, "gelu" if gelu else "none", [], "none"
-        )
-        return y
+        return onednn.multiply(x, self._weight, self._bias, gelu)
 
 
 class Int8Linear:

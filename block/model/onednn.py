@@ -1,15 +1,27 @@
-"""What limits oneDNN's kernels on this CPU: its features, and environment variables. Nothing here measures time."""
+"""oneDNN's product, and what limits its kernels: the CPU's features, and environment variables, never a measurement."""
 
 from __future__ import annotations
 
 import os
 
 import torch
+from torch import Tensor
 
 # The environment variables that limit oneDNN's kernels; the first one that is set counts.
 ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 BELOW_AVX2 = ("sse41", "avx")
-BELOW_BFLOAT16 = (*BELOW_AVX2, "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni")
+BELOW_AVX512 = (*BELOW_AVX2, "avx2", "avx2_vnni", "avx2_vnni_2")
+BELOW_BFLOAT16 = (*BELOW_AVX512, "avx512_core", "avx512_core_vnni")
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
+    """Return `x·weightᵀ + bias`, followed by exact GELU if `gelu`, in float32 on a CPU, without gradients.
+
+    Shape: `(rows, inputs)` in, `(rows, outputs)` out. `weight` is contiguous, `(outputs, inputs)`, or reordered by
+    oneDNN. PyTorch's compiler uses this operator; one that lacks it raises AttributeError.
+    """
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu" if gelu else "none", [], "none")
+    return y
 
 
 def is_available() -> bool:
@@ -28,7 +40,15 @@ def is_below(limit: str, values: tuple[str, ...]) -> bool:
     return limit.lower().rpartition(" ")[2] in values
 
 
+def has_avx512_kernels() -> bool:
+    """Return True if this CPU has AVX-512 and oneDNN may use it."""
+    return _has_kernels("avx512_f", BELOW_AVX512)
+
+
 def has_bfloat16_kernels() -> bool:
     """Return True if this CPU multiplies bfloat16 in hardware and oneDNN may use that."""
-    cpu = torch.cpu.get_capabilities()
-    return bool(is_available() and cpu.get("avx512_bf16") and not is_below(find_limit(), BELOW_BFLOAT16))
+    return _has_kernels("avx512_bf16", BELOW_BFLOAT16)
+
+
+def _has_kernels(feature: str, below: tuple[str, ...]) -> bool:
+    return bool(is_available() and torch.cpu.get_capabilities().get(feature) and not is_below(find_limit(), below))

@@ -9,8 +9,18 @@ import torch
 from torch.nn import functional
 
 from block.model import forward as forward_module
-from block.model.attention import BFLOAT16_ERROR, PARTS, attend_in_bfloat16, attend_with_bias, flash_takes, split_bias
+from block.model.attention import (
+    BFLOAT16_ERROR,
+    FLOAT32_ERROR,
+    PARTS,
+    attend_by_head,
+    attend_in_bfloat16,
+    attend_with_bias,
+    flash_takes,
+    split_bias,
+)
 from block.model.forward import Forward
+from block.model.linear import packing_works
 from tests.conftest import EMBEDDED
 from tests.model.test_forward import load
 
@@ -51,6 +61,46 @@ def test_attention_in_bfloat16_differs_by_rounding_alone(
     assert 0 < (found - expected).abs().max() < BFLOAT16_ERROR
     # A window alone gives what it gives beside another.
     assert torch.equal(attend_in_bfloat16(qkv[1:], bias), found[1:])
+
+
+@pytest.mark.skipif(not packing_works(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("width", [64, 24])
+def test_attention_by_head_gives_what_pytorchs_gives(width: int, has_bias: bool) -> None:
+    qkv = draw(2, 50, 3, 4, width)
+    bias = torch.tensor([0.0] * 30 + [math.log(size) for size in range(1, 21)]) if has_bias else None
+    q, k, v = qkv.transpose(1, 3).unbind(2)
+    mask = None if bias is None else bias.view(1, 1, 1, -1)
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    before = qkv.clone()
+    found = attend_by_head(qkv, bias)
+    assert found.shape == (2, 50, 4, width)
+    assert (found - expected).abs().max() < FLOAT32_ERROR
+    assert torch.equal(qkv, before)
+    # A window alone gives what it gives beside another.
+    assert torch.equal(attend_by_head(qkv[1:], bias), found[1:])
+
+
+@pytest.mark.skipif(not packing_works(), reason="this PyTorch has no oneDNN")
+def test_heads_are_computed_one_by_one_only_if_there_are_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+
+    def note(qkv: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        counts.append(qkv.shape[1])
+        return attend_by_head(qkv, bias)
+
+    monkeypatch.setattr(forward_module, "attend_by_head", note)
+    forward = Forward(load(EMBEDDED))
+    inputs = draw(1, 1024, 128)
+    with torch.inference_mode():
+        forward.splits_heads = False
+        expected = forward(inputs)
+        assert not counts
+        forward.splits_heads = True
+        found = forward(inputs)
+        forward(inputs, forward.merge_padding(RECORDED_COLUMNS, GROUPS, PADDING))
+    assert set(counts) == {514}
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
