@@ -157,8 +157,8 @@ def test_the_page_and_its_script_get_the_same_overviews_for_the_settings_in_the_
     url = f"{studio.address.url}/jobs/{job_id}"
     for threshold, rejected in (("0.5", "1 (1 now &lt;b&gt;)"), ("0.7", "0")):
         query = {"t0": threshold, "t1": "0.5", "merge": "on", "goal": "precision=0.9"}
-        page = studio.session.get(f"{url}/thresholds", params=query, timeout=10).text
-        found = studio.session.get(f"{url}/overviews.json", params=query, timeout=10).json()["overviews"]
+        page = studio.session.get(f"{url}/thresholds", params=query, timeout=30).text
+        found = studio.session.get(f"{url}/overviews.json", params=query, timeout=30).json()["overviews"]
         assert len(found) == 2
         assert all(one in page for one in found)
         assert f"<dd>{rejected}</dd>" in found[0]
@@ -170,6 +170,6 @@ def test_an_unknown_goal_is_refused(studio: Studio):
     ids = add_recordings(studio.project, 1, make_audio_bytes(VALUES))
     job_id = keep_scores(studio.project, {ids[0]: [[0.6]]}, {"dog": 0.5})
     for path in ("thresholds", "overviews.json"):
-        answer = studio.session.get(f"{studio.address.url}/jobs/{job_id}/{path}?goal=best", timeout=10)
+        answer = studio.session.get(f"{studio.address.url}/jobs/{job_id}/{path}?goal=best", timeout=30)
         assert answer.status_code == 400
         assert "the goal must be one of f1, precision=0.8" in answer.text

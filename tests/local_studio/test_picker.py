@@ -30,17 +30,17 @@ class PickerClient:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        page = requests.get(f"{url}/actions", timeout=10).text
+        page = requests.get(f"{url}/actions", timeout=30).text
         found = re.search('<meta name="csrf-token" content="(.+?)">', page)
         assert found is not None
         self.page, self.token = page, found[1]
 
     def get(self, path: str, **query: str) -> requests.Response:
-        return requests.get(f"{self.url}/actions/{path}.json", params=query, timeout=10)
+        return requests.get(f"{self.url}/actions/{path}.json", params=query, timeout=30)
 
     def post(self, **body: object) -> requests.Response:
         headers = {"x-csrf-token": self.token}
-        return requests.post(f"{self.url}/actions/labels.json", json=body, headers=headers, timeout=10)
+        return requests.post(f"{self.url}/actions/labels.json", json=body, headers=headers, timeout=30)
 
     def check(self, *entries: object, model: str = EMBEDDED, **more: str) -> Any:
         answer = self.post(model=model, entries=list(entries), **more)
@@ -151,10 +151,10 @@ def test_long_lists_are_left_to_the_text(client: PickerClient, monkeypatch: pyte
 
 def test_only_the_page_itself_can_ask_about_a_list(client: PickerClient) -> None:
     url, body = f"{client.url}/actions/labels.json", {"model": EMBEDDED, "entries": ["Dog"]}
-    assert requests.post(url, json=body, timeout=10).status_code == 403
+    assert requests.post(url, json=body, timeout=30).status_code == 403
     headers = {"x-csrf-token": client.token, "Sec-Fetch-Site": "cross-site"}
-    assert requests.post(url, json=body, headers=headers, timeout=10).status_code == 403
-    assert requests.get(url, timeout=10).status_code == 405
+    assert requests.post(url, json=body, headers=headers, timeout=30).status_code == 403
+    assert requests.get(url, timeout=30).status_code == 405
 
 
 def test_a_model_with_other_classes_has_those(

@@ -40,7 +40,7 @@ def propose(studio: Studio, recordings: list[Segments]) -> tuple[int, list[int]]
 
 def read_queue(studio: Studio, query: str) -> list[dict[str, Any]]:
     """Return the segments that wait, as the page hands them to its script."""
-    answer = studio.session.get(f"{studio.address.url}/review?{query}", timeout=10)
+    answer = studio.session.get(f"{studio.address.url}/review?{query}", timeout=30)
     assert answer.status_code == 200, answer.text
     found = re.search(r'data-review="([^"]*)"', answer.text)
     assert found is not None
@@ -82,7 +82,7 @@ def test_segments_without_a_score_come_last(studio: Studio):
 
 
 def test_the_form_of_the_review_offers_the_order(studio: Studio):
-    page = studio.session.get(f"{studio.address.url}/review?order=range", timeout=10).text
+    page = studio.session.get(f"{studio.address.url}/review?order=range", timeout=30).text
     assert '<option value="range" selected>spread over the scores</option>' in page
 
 
