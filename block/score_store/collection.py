@@ -74,7 +74,7 @@ class ScoredCollection:
         if not self.recordings:
             return []
         with self._lock:
-            scores, last = self._smooth(settings.median_ms), self._last
+            scores, last = self._smooth(settings.median_ms) if settings.median_ms else self._means, self._last
             chosen = choose_labels(scores, self._heard, settings.labels, settings.hysteresis)
             if last is not None and _cut_alike(last.settings, settings):
                 segments = list(last.segments)
