@@ -109,6 +109,7 @@ def test_the_hierarchy_is_browsed_with_only_the_keyboard(windows: Windows):
     page = windows.open(FORM)
     for name in ("Browse all sounds", "Animal", "Domestic animals, pets", "Dog"):
         branch = page.locator("summary").filter(has_text=name).first
+        expect(branch).to_be_visible()  # until the picker has the classes, nothing in it takes the focus
         branch.focus()
         page.keyboard.press("Enter")
         expect(branch.locator("..")).to_have_attribute("open", "")
