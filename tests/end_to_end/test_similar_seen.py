@@ -78,6 +78,7 @@ def test_a_sound_is_searched_decided_on_by_keys_and_becomes_a_proposed_label(ser
         first = cards.first
         expect(first).to_have_class(re.compile("now"))
         name = first.get_by_role("link").inner_text()
+        page.wait_for_load_state()  # keys wait for the script
         page.locator("body").press("a" if name.startswith("bell") else "r")
         expect(page.locator("#verdicts")).to_have_text(
             re.compile(rf"^{len([1 for one in heard(project, bell) if one])} yes, ")
@@ -96,6 +97,7 @@ def test_a_sound_is_searched_decided_on_by_keys_and_becomes_a_proposed_label(ser
     expect(page.locator("#place")).to_have_text("1 of 5")
     assert find_proposed(project, 2, LABEL) == {name for name in names.values() if name.startswith("bell")}
     assert not any(sample.structured_labels for sample in project.samples())
+    page.wait_for_load_state()
     for place in range(5):
         expect(page.locator("#place")).to_have_text(f"{place + 1} of 5")
         page.keyboard.press("a")
