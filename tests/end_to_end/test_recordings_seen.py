@@ -156,7 +156,7 @@ def test_a_decision_in_a_jobs_table_keeps_its_place_and_is_undone_from_there(win
     expect(page.locator("#proposals tbody tr")).to_have_count(4)
     page.get_by_role("button", name="Accept 03.wav").click()
     expect(page.get_by_text("1 proposal accepted.")).to_be_visible()
-    assert page.evaluate("scrollY") > 100
+    page.wait_for_function("scrollY > 100")
     undo = page.get_by_role("button", name="Undo")
     assert undo.evaluate(IN_SIGHT)
     undo.click()
