@@ -39,6 +39,7 @@ from block.edge_impulse.run_record import RunRecord
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.local_studio.data.examples import Example, SoundSpan
+from block.local_studio.data.similarity import Vectors, normalize
 from block.local_studio.jobs.kept_scores import JobScores
 from block.local_studio.jobs.sound_index import SoundIndex, build_index
 from block.local_studio.jobs.sound_search import SoundSearch
@@ -49,7 +50,6 @@ from block.model.extractor import CheckpointFeatures
 from block.recording import Recording
 from block.score_store import Key, Scored, ScoreStore
 from block.settings import REPLACE, AuditSettings, ComputeSettings, DecisionSettings, SettingsError, WindowSettings
-from block.similarity import Vectors, normalize
 
 VERDICTS = 10
 GOAL = 0.8  # of the eight most similar clips

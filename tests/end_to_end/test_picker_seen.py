@@ -35,7 +35,7 @@ def row(page: Any, name: str) -> Any:
 def search(page: Any, words: str) -> Any:
     """Search for `words`, and return what is found."""
     page.get_by_label("Search the sounds").fill(words)
-    expect(page.locator("#picker-told")).not_to_be_empty()
+    expect(page.locator("#picker-summary")).not_to_be_empty()
     return page.locator("#picker-found > li")
 
 
@@ -129,13 +129,13 @@ def test_the_hierarchy_is_browsed_with_only_the_keyboard(windows: Windows):
 def test_a_typo_finds_what_is_meant_and_enter_starts_nothing(windows: Windows):
     page = windows.open(FORM)
     found = search(page, "dgo")
-    expect(page.locator("#picker-told")).to_contain_text("Nothing is called “dgo”. Similar:")
+    expect(page.locator("#picker-summary")).to_contain_text("Nothing is called “dgo”. Similar:")
     expect(found.first).to_contain_text("Dog")
     page.keyboard.press("Enter")
     row(page, "Speech").get_by_label("Call it").press("Enter")
     expect(page.get_by_role("heading", name="Audio labeling")).to_be_visible()
     search(page, "car horn")
-    expect(page.locator("#picker-told")).to_contain_text("found, the likeliest first")
+    expect(page.locator("#picker-summary")).to_contain_text("found, the likeliest first")
     windows.inspect(page, "picker-search")
 
 

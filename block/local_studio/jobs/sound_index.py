@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from block.local_studio.data.examples import SoundSpan
+from block.local_studio.data.similarity import Vectors, normalize
 from block.local_studio.jobs.kept_scores import JobScores, KeptScores, ScoresGone, read_record
 from block.local_studio.jobs.store import JobStore, StudioJob
 from block.score_store import Key
 from block.score_store.relabel import lay_out_scored
-from block.similarity import Vectors, normalize
 
 MOST_JOBS = 500  # the newest, whose recordings are searched
 NO_EMBEDDINGS = (

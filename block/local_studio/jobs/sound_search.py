@@ -9,9 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from block.local_studio.data.examples import Example, SoundSpan
-from block.local_studio.data.validation import RequestError
-from block.local_studio.jobs.sound_index import SoundIndex
-from block.similarity import (
+from block.local_studio.data.similarity import (
     Bools,
     Interval,
     Scores,
@@ -22,6 +20,8 @@ from block.similarity import (
     mix_uncertain,
     score_windows,
 )
+from block.local_studio.data.validation import RequestError
+from block.local_studio.jobs.sound_index import SoundIndex
 
 DOUBTFUL_EVERY = 3  # once there are verdicts of both kinds, every third one is on a window that they say little about
 NOT_SEARCHABLE = (

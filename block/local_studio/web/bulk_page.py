@@ -14,7 +14,7 @@ from block.local_studio.data.validation import RequestError, parse_id
 from block.local_studio.data.verdicts import DISCARDED, IN_BULK, Verdict, VerdictStore
 from block.local_studio.web.recordings_list import HAND, find_labeler
 from block.local_studio.web.review_queue import ReviewFilter, ReviewSegment, load_queue
-from block.local_studio.web.site import WebSite, redirect
+from block.local_studio.web.site import WebSite, parse_share, redirect
 
 STALE = "Nothing was changed: these proposals changed meanwhile. Load the page again to see them."
 
@@ -28,7 +28,7 @@ def show_bulk(site: WebSite, request: Request) -> Response:
     """Show how many segments and recordings would be accepted, and how many discarded."""
     job_id = parse_id(request.path_params["job"], "job")
     query = request.query_params
-    label, at_least = query.get("label", ""), _parse_score(query.get("at-least", ""))
+    label, at_least = query.get("label", ""), parse_share(query.get("at-least", ""), "the score", 0.0)
     queue = load_queue(site, ReviewFilter(job=job_id))
     chosen = _choose(queue.pending, label, at_least)
     values: dict[str, Any] = {
@@ -56,7 +56,7 @@ def decide(site: WebSite, request: Request, fields: dict[str, str]) -> Response:
         done = len(verdicts)
     elif fields.get("decision") == "accept":
         pending = load_queue(site, ReviewFilter(job=job_id, order="time")).pending
-        chosen = _choose(pending, fields.get("label", ""), _parse_score(fields.get("at-least", "")))
+        chosen = _choose(pending, fields.get("label", ""), parse_share(fields.get("at-least", ""), "the score", 0.0))
         if fields.get("count", str(len(chosen))) != str(len(chosen)):
             raise RequestError(STALE, 409)
         verdicts, done = _join(chosen), len(chosen)
@@ -87,13 +87,3 @@ def _join(segments: Sequence[ReviewSegment]) -> list[Verdict]:
             start = verdicts.pop().start
         verdicts.append(Verdict(one.job_id, one.sample.id, start, one.end, "", "", IN_BULK))
     return verdicts
-
-
-def _parse_score(text: str) -> float:
-    try:
-        score = float(text or 0)
-    except ValueError:
-        score = -1.0
-    if not 0 <= score <= 1:
-        raise RequestError(f"the score must be a number from 0 to 1, got {text[:40]!r}")
-    return score

@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 from block.local_studio.data.examples import Example, ExampleStore, SoundSpan
 from block.local_studio.data.sample import LocalSample
+from block.local_studio.data.similarity import has_probe
 from block.local_studio.data.validation import RequestError
 from block.local_studio.jobs.sound_label import propose_label
 from block.local_studio.jobs.sound_search import SoundSearch
 from block.local_studio.web.recording_view import version
 from block.local_studio.web.review_page import LONGEST_LABEL
 from block.local_studio.web.site import OTHER_LABEL, WebSite, parse_whole_number, redirect
-from block.similarity import has_probe
 
 SHOWN = 12  # candidates
 YES, NO, FORGET = "yes", "no", "forget"

@@ -8,6 +8,7 @@ name the origin of a request. Both are checked.
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -176,6 +177,17 @@ def parse_whole_number(text: str, refusal: str, least: int = 0, most: int = LARG
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
         raise RequestError(refusal)
     return int(text)
+
+
+def parse_share(text: str, what: str, default: float) -> float:
+    """Return the number `text`, or `default` if it's empty. Raise RequestError, naming `what`, if it isn't 0…1."""
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise RequestError(f"{what} must be a number from 0 to 1, got {text[:40]!r}")
+    return value
 
 
 def _check_request(request: Request, media_type: str, what: str) -> None:

@@ -6,7 +6,6 @@ numbers as JSON.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +26,7 @@ from block.local_studio.web.job_pages import find_job
 from block.local_studio.web.label_overview import LabelOverview, load_overviews
 from block.local_studio.web.recording_view import version
 from block.local_studio.web.rendering import load_template
-from block.local_studio.web.site import WebSite, parse_whole_number, redirect
+from block.local_studio.web.site import WebSite, parse_share, parse_whole_number, redirect
 from block.settings import FAST, SOUND, DecisionSettings, SettingsError, WindowSettings
 
 FLIPS = 50  # on the page
@@ -129,7 +128,7 @@ def read_wanted(job: StudioJob, query: Mapping[str, str]) -> Wanted:
     if not query:
         return Wanted(before, record.key.windows)
     thresholds = [
-        _parse_share(query.get(f"t{at}", ""), f"The threshold of {label.name!r}", label.threshold)
+        parse_share(query.get(f"t{at}", ""), f"The threshold of {label.name!r}", label.threshold)
         for at, label in enumerate(before.labels)
     ]
     times: dict[str, Any] = {
@@ -141,7 +140,7 @@ def read_wanted(job: StudioJob, query: Mapping[str, str]) -> Wanted:
     merge = query.get("merge", "") == "on"
     if not merge:
         times |= dict.fromkeys(("min_segment_ms", "min_event_ms", "min_gap_ms"), 0)
-    hysteresis = _parse_share(query.get("hysteresis", ""), "Hysteresis", before.hysteresis)
+    hysteresis = parse_share(query.get("hysteresis", ""), "Hysteresis", before.hysteresis)
     try:
         settings = replace(
             before, labels=set_thresholds(before.labels, thresholds), hysteresis=hysteresis, merge=merge, **times
@@ -172,16 +171,6 @@ def _parse_windows(text: str, default: WindowSettings) -> WindowSettings:
     refusal = f"the windows must be {SOUND} or size-stride in ms, got {text[:40]!r}"
     size, _, stride = text.partition("-")
     return WindowSettings(parse_whole_number(size, refusal), parse_whole_number(stride, refusal))
-
-
-def _parse_share(text: str, what: str, default: float) -> float:
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise RequestError(f"{what} must be a number from 0 to 1, got {text[:40]!r}")
-    return value
 
 
 def _describe_comparison(site: WebSite, settings: DecisionSettings, comparison: LabelComparison) -> dict[str, Any]:

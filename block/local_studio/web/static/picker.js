@@ -11,8 +11,8 @@
   const form = picker.closest("form");
   const fields = ["field", "model", "confidence", "other"];
   const [text, model, confidence, other] = fields.map((key) => find(picker.dataset[key]));
-  const parts = ["rows", "state", "merge", "name", "search", "told", "found", "tree"];
-  const [list, state, merge, mergeName, search, told, found, tree] = parts.map((key) => find(`picker-${key}`));
+  const parts = ["rows", "state", "merge", "name", "search", "summary", "found", "tree"];
+  const [list, state, merge, mergeName, search, summary, found, tree] = parts.map((key) => find(`picker-${key}`));
   let classes = new Map(); // by name
   let rows = []; // for each entry of the list: what the server said of it, its element, and its fields if it has some
   let turn = 0; // number of questions about the list: only the answer to the last one counts
@@ -249,7 +249,7 @@
     found.replaceChildren(...answer.names.map((name) => makeFound(classes.get(name))));
     showAdded(found);
     found.hidden = !answer.names.length;
-    told.textContent = answer.error ? `The search failed: ${answer.error.message}.`
+    summary.textContent = answer.error ? `The search failed: ${answer.error.message}.`
       : !typed ? ""
       : !answer.isGuess ? `${answer.names.length} found, the likeliest first`
       : `Nothing is called “${typed}”. ${answer.names.length ? "Similar:" : "Try another word, or browse all sounds below."}`;

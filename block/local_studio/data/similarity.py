@@ -7,7 +7,6 @@ the sound than to one that isn't. Then a score above 0 means that it is more lik
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,13 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from block.evaluation.strata import compute_interval
+
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 REGULARIZATION = 10.0  # scikit-learn's C
 SHARPNESS = 10.0  # log odds for a difference of 1 between similarities, where no regression gives them
-Z = 1.959964  # of the normal distribution: 95 % lie within
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,9 @@ def estimate_precision(sound: Vectors, like: Vectors, unlike: Vectors) -> Interv
 
 
 def estimate_share(successes: int, trials: int) -> Interval:
-    """Return the share of `successes` in `trials`, at least 1, with Wilson's 95 % interval.
-
-    https://doi.org/10.1080/01621459.1927.10502953
-    """
-    share, weight = successes / trials, Z * Z / trials
-    center = (share + weight / 2) / (1 + weight)
-    reach = Z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
-    return Interval(share, max(0.0, center - reach), min(1.0, center + reach), trials)
+    """Return the share of `successes` in `trials`, at least 1, with Wilson's 95 % interval."""
+    share = successes / trials
+    return Interval(share, *compute_interval(share, trials), trials)
 
 
 def choose_best(groups: npt.NDArray[np.int64], scores: Scores, usable: Bools) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.similarity import (
+from block.local_studio.data.similarity import (
     SHARPNESS,
     Vectors,
     choose_best,
