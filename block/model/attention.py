@@ -1,4 +1,4 @@
-"""Attention with a bias for each key: on GPUs by flash attention, on CPUs by oneDNN's products in float32 or bfloat16.
+"""Attention with a bias for each key: on GPUs by flash attention, on CPUs by oneDNN's products where these are faster.
 
 Attention adds `bias[k]` to `scale · q·k` before the softmax. A mask would say so, but PyTorch then uses slower kernels.
 Instead, heads get a few more values: 1 in the queries, and `bias[k] / scale` in the keys, so that the product of both
@@ -42,8 +42,8 @@ def attend_with_bias(qkv: Tensor, bias: Tensor) -> Tensor:
 def attend_by_head(qkv: Tensor, bias: Tensor | None) -> Tensor:
     """Return attention's result as `attend_with_bias` does, in float32 on CPUs, with oneDNN's products.
 
-    PyTorch's attention multiplies small blocks by MKL, which has no AVX-512 kernels for AMD's CPUs. Here, each head's
-    products are computed whole, so a window's result doesn't depend on its neighbors in the batch.
+    PyTorch's attention multiplies small blocks by MKL, which has AVX-512 kernels only for Intel's CPUs. Here, each
+    head's products are computed whole, so a window's result doesn't depend on its neighbors in the batch.
     """
     batch, count, _, heads, width = qkv.shape
     q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous().view(3, batch * heads, count, width)
@@ -99,14 +99,17 @@ def flash_takes(width: int, device: torch.device, dtype: torch.dtype) -> bool:
 
 @functools.cache
 def heads_work() -> bool:
-    """Return True if this CPU's features suit `attend_by_head`, and its result is right."""
-    return onednn.has_avx512_kernels() and _is_right(attend_by_head, FLOAT32_ERROR)
+    """Return True if `attend_by_head` suits this CPU, and its result is right.
+
+    On Intel's CPUs, where MKL has AVX-512 kernels, PyTorch's attention is faster.
+    """
+    return onednn.has_avx512_kernels() and not onednn.is_intel() and _is_right(attend_by_head, FLOAT32_ERROR)
 
 
 @functools.cache
 def bfloat16_works() -> bool:
-    """Return True if this CPU's features suit `attend_in_bfloat16`, and its result is right."""
-    return onednn.has_bfloat16_kernels() and _is_right(attend_in_bfloat16, BFLOAT16_ERROR)
+    """Return True if `attend_in_bfloat16` suits this CPU, and its result is right."""
+    return onednn.has_fast_bfloat16_kernels() and _is_right(attend_in_bfloat16, BFLOAT16_ERROR)
 
 
 def _is_right(attend: Callable[[Tensor, Tensor | None], Tensor], error: float) -> bool:

@@ -12,6 +12,7 @@ ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 BELOW_AVX2 = ("sse41", "avx")
 BELOW_AVX512 = (*BELOW_AVX2, "avx2", "avx2_vnni", "avx2_vnni_2")
 BELOW_BFLOAT16 = (*BELOW_AVX512, "avx512_core", "avx512_core_vnni")
+BELOW_AMX = (*BELOW_BFLOAT16, "avx512_core_bf16", "avx512_core_fp16", "avx10_1_512", "avx10_2_512")
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
@@ -45,9 +46,23 @@ def has_avx512_kernels() -> bool:
     return _has_kernels("avx512_f", BELOW_AVX512)
 
 
-def has_bfloat16_kernels() -> bool:
-    """Return True if this CPU multiplies bfloat16 in hardware and oneDNN may use that."""
-    return _has_kernels("avx512_bf16", BELOW_BFLOAT16)
+def has_fast_bfloat16_kernels() -> bool:
+    """Return True if this CPU multiplies bfloat16 faster than float32 and oneDNN may use that.
+
+    CPUs with AMX do. So do CPUs with AVX-512 BF16 that aren't Intel's: a Xeon without AMX multiplied bfloat16 at half
+    the rate of float32.
+    """
+    if _has_kernels("amx_bf16", BELOW_AMX):
+        return True
+    return _has_kernels("avx512_bf16", BELOW_BFLOAT16) and not is_intel()
+
+
+def is_intel() -> bool:
+    """Return True if this CPU is known to be Intel's.
+
+    PyTorch starts the name of an x86 CPU with its vendor, as in `Intel Xeon` or `AMD EPYC`, unless it knows no vendor.
+    """
+    return str(torch.cpu.get_capabilities().get("cpu_name", "")).startswith("Intel ")
 
 
 def _has_kernels(feature: str, below: tuple[str, ...]) -> bool:
