@@ -22,7 +22,7 @@ from block import decisions
 from block.labeling.path_choice import PathTrial, Trial
 from block.labels import parse_labels
 from block.model.checkpoint import EMBEDDED, find_checkpoint
-from block.model.classifier import Classifier, Logits
+from block.model.classifier import FEWER_GROUPS, Classifier, Logits
 from block.model.device import choose_device
 from block.model.features import FilterBanks
 from block.recording import Waveform
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("| window | path, groups | tokens | same label | largest error | near |\n|---|---|---|---|---|---|")
     for seconds in map(float, options.seconds.split(",")):
         closeness = Closeness(classifier, draw_windows(options.audio, seconds, options.windows, options.seed))
-        for path in classifier.paths[1:]:
+        for path in (one for one in classifier.paths[1:] if one not in FEWER_GROUPS):
             for groups in map(int, options.groups.split(",")):
                 trial = closeness.try_path(path, groups)
                 tally = trial.tally

@@ -18,7 +18,7 @@ from bench.plan import MODEL_WINDOW_MS, SMALL_FLOPS, BenchError, Clock, Effort, 
 from bench.results import OnCheckpoint, Rate, Results
 from bench.timing import Turn, take_turns
 from block.model.checkpoint import Checkpoint
-from block.model.classifier import MERGED_INT8
+from block.model.classifier import FEWER_GROUPS, MERGED_INT8
 from block.model.device import Device
 from block.model.safetensors_header import read_shapes
 from block.settings import EXACT
@@ -122,12 +122,18 @@ class Measure:
     ) -> None:  # fmt: skip
         named = f"windows of {window_ms / 1000:g} s on {on.name}"
         self.say(named)
-        contenders: list[Contender] = []
-        for kind, batch in ways:
-            with self._part(f"{kind}, batch {batch}, on {on.name}"):
-                contenders.append(field.contender(kind, batch))
         front_end = field.checkpoint.front_end
         values = min(window_ms * front_end.rate_hz // 1000, front_end.limit_values)
+        recorded = front_end.count_frames(values)
+        twins = {path: twin for path, twin in field.classifier.find_twins([recorded]).items() if path != twin}
+        for path, twin in twins.items():
+            self._leave_out(f"{named}: {path} computes the same as {twin}")
+        contenders: list[Contender] = []
+        for kind, batch in ways:
+            if kind in twins:
+                continue
+            with self._part(f"{kind}, batch {batch}, on {on.name}"):
+                contenders.append(field.contender(kind, batch))
         windows = inputs.cut_windows(self.recordings, values, MOST_TURN_WINDOWS, front_end.rate_hz)
         turns = [
             Turn(lambda count, run=one.run: run(windows[:count]), one.batch, len(windows))  # type: ignore[misc]
@@ -136,7 +142,6 @@ class Measure:
         self.peaks()
         spreads = take_turns(turns, effort.rounds, effort.turn_s, lambda: self.clock.left() - keep_s, later_s)
         self.peaks()
-        recorded = front_end.count_frames(values)
         sizes = _sizes(field.checkpoint)
         without = [one for one, spread in zip(contenders, spreads, strict=True) if spread is None]
         if without:
@@ -149,7 +154,8 @@ class Measure:
             tokens = field.classifier.count_tokens(recorded, contender.kind) if own else sizes.tokens
             on.rates.append(Rate(
                 contender.kind, contender.batch, contender.includes, window_ms, window_ms, spread,
-                count_flops(sizes, tokens, prunes=own).total, "int8" if contender.kind == MERGED_INT8 else on.dtype,
+                count_flops(sizes, tokens, prunes=own).total,
+                "int8" if FEWER_GROUPS.get(contender.kind, contender.kind) == MERGED_INT8 else on.dtype,
             ))  # fmt: skip
 
     def _long_runs(self, on: OnCheckpoint, field: Field) -> None:
@@ -169,7 +175,7 @@ class Measure:
     def _end_to_end(self, on: OnCheckpoint, field: Field, effort: Effort, keep_s: float) -> None:
         name = f"end to end from files on {on.name}"
         without = []
-        for path in field.paths:
+        for path in (one for one in field.paths if one not in FEWER_GROUPS):
             rate = on.rate(path)
             time_s = min(effort.end_to_end_s, self.clock.left() - keep_s)
             windows = 0 if rate is None else min(MOST_WINDOWS, int(time_s * rate.windows_s))
@@ -187,7 +193,7 @@ class Measure:
         name = f"peak memory on {on.name}"
         best = on.rate(TRANSFORMERS)
         kinds = [(TRANSFORMERS, best.batch)] if best is not None else []
-        kinds += [(path, field.classifier.batch_windows) for path in field.paths]
+        kinds += [(path, field.classifier.batch_windows) for path in field.paths if path not in FEWER_GROUPS]
         kinds += [(kind, rate.batch) for kind in EXPORTED if (rate := on.rate(kind)) is not None]
         without = []
         for kind, batch in kinds:

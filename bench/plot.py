@@ -12,8 +12,8 @@ from bench.plan import BenchError
 from bench.results import OnCheckpoint, Rate
 from bench.table import name_of
 
-COLORS = ("#444444", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73")
-MARKERS = "osv^Dp"
+COLORS = ("#444444", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#8b5a2b")
+MARKERS = "osv^Dp*X"
 
 
 def draw(checkpoints: Sequence[OnCheckpoint], title: str, path: Path) -> None:

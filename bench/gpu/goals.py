@@ -13,6 +13,7 @@ MAIN_MS = 2000
 FULL_SIZE = Shape(hidden=768, intermediate=3072, layers=12, patch=16, patches=1212, classes=527)
 BOUND_GOAL, PIPELINE_GOAL, FAST_GOAL, FEED_GOAL = 0.7, 5.0, 2.0, 1.0
 NAME = "goals"
+FAST_PATHS = ("merged", "merged-32")
 
 
 def add_goals(report: ProofReport, sizes: Sizes) -> None:
@@ -51,9 +52,13 @@ def _derive(report: ProofReport, sizes: Sizes) -> list[Fact]:
             facts.append(
                 _set(f"ratio.{length_ms}", f"{text}: times the pipeline's speed", rate / peer, PIPELINE_GOAL, length_ms)
             )
-    exact, fast = (report.find(f"end_to_end.{path}.{MAIN_MS}") for path in ("exact", "merged"))
+    exact = report.find(f"end_to_end.exact.{MAIN_MS}")
+    # The opening audit tries them all, and the run takes the fastest.
+    fast = {path: rate for path in FAST_PATHS if (rate := report.find(f"end_to_end.{path}.{MAIN_MS}"))}
     if exact and fast:
-        run = compute_long_run("merged", 1 / fast, 1 / exact, 1 / exact)
+        path, *others = sorted(fast, key=lambda path: -fast[path])
+        others_s = sum(1 / fast[other] for other in others)
+        run = compute_long_run(path, 1 / fast[path], 1 / exact, 1 / exact, others_s)
         text = f"fast mode with its audit, {MAIN_MS / 1000:g} s, {run.windows} windows (calculated): times exact mode"
         facts.append(goal("fast.ratio", text, run.ratio, FAST_GOAL))
     feed, forward = report.find(f"feed.{MAIN_MS}"), report.find("forward.exact")

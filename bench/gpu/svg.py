@@ -32,6 +32,7 @@ def collect_bars(report: ProofReport, sizes: Sizes) -> list[Bar]:
             (f"pipeline.{length_ms}", f"{named}: transformers' pipeline", "pipeline"),
             (f"end_to_end.exact.{length_ms}", f"{named}: exact, from files", "exact"),
             (f"end_to_end.merged.{length_ms}", f"{named}: merged, from files", "merged"),
+            (f"end_to_end.merged-32.{length_ms}", f"{named}: merged-32, from files", "merged"),
             (f"feed.{length_ms}", f"{named}: without the forward pass", "feed"),
         ):
             if (value := report.find(key)) is not None:

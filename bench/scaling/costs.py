@@ -135,7 +135,7 @@ def scenarios(driver: Driver | None = None) -> list[Scenario]:
             "2.5 s per window and core: the padded forward pass of 260 GFLOP at about 100 GFLOP/s",
         ),
         Scenario(
-            # The opening audit: 64 windows in exact mode, with merged padding, and in 8 bits.
+            # More than an opening audit takes: it computes 40 windows, in exact mode and on four fast paths.
             CPU_FAST, "CPU, fast", costs.replace(window_s=0.25, start_s=15 + 64 * (2.5 + 0.5 + 0.21)),
             "0.21 s per window and core, measured on one thread in 8 bits, and 2.5 s for every hundredth window, which "
             "is also computed exactly; windows near a threshold, a few percent, cost as much and are left out",

@@ -34,7 +34,7 @@ class _AuditState:
     `path` is None until the opening audit is over. Then it's the path in use: EXACT if no other is good enough.
     `errors` are the largest ones so far, for each score function. If `is_exact_only`, no stored scores of a faster path
     are used either. Of the first `judged_windows` windows, `judged_recomputed` were recomputed when that was last
-    judged.
+    judged. `trials` are the results of the opening audit so far; those of paths that aren't `tried` are another path's.
     """
 
     path: str | None
@@ -48,17 +48,19 @@ class _AuditState:
     opening_s: float = 0.0
     exact_s: float = 0.0
     trials: dict[str, PathTrial] = field(default_factory=dict)
+    tried: set[str] = field(default_factory=set)
     findings: AuditFindings = field(default_factory=AuditFindings)
 
 
 class FastLabeler:
     """Label recordings like an `ExactLabeler`, but by the cheapest path that gives the same labels.
 
-    Every path computes the first 40 windows, which are drawn from the first batch. The cheapest path that passes
-    computes the rest, and each block of windows is held by a sample that is computed exactly, too, before its labels
-    are written. Windows whose label could change within the largest score error so far are recomputed exactly, and
-    exact scores are always kept. Once the audit fails, this batch and all later ones are computed exactly, and stored
-    scores of faster paths aren't used any more. Earlier labels don't change.
+    Every path computes the first 40 windows, which are drawn from the first batch, except those that would compute the
+    same as an earlier path. The cheapest path that passes computes the rest, and each block of windows is held by a
+    sample that is computed exactly, too, before its labels are written. Windows whose label could change within the
+    largest score error so far are recomputed exactly, and exact scores are always kept. Once the audit fails, this
+    batch and all later ones are computed exactly, and stored scores of faster paths aren't used any more. Earlier
+    labels don't change.
 
     `say` receives the findings of the audit as text. `fast_ids` are the recordings with scores that aren't exact. With
     `has_fallen_back`, an earlier run of the same job fell back, and this one continues exactly.
@@ -152,13 +154,19 @@ class FastLabeler:
         started = time.perf_counter()
         numbers = windows.draw_numbers(missing, self.settings.seed)
         drawn = missing[np.sort(np.argsort(numbers, kind="stable")[: OPENING_WINDOWS - state.opening_windows])]
+        twins = windows.find_twins(drawn)  # finds each path's groups, too, so that no path's time includes that
         before = time.perf_counter()
-        windows.score_and_keep(drawn, EXACT)
-        state.exact_s += time.perf_counter() - before
+        changes = windows.score_and_keep(drawn, EXACT)
+        exact, exact_s = windows.scores[drawn], time.perf_counter() - before
+        state.exact_s += exact_s
+        found = {EXACT: PathTrial(exact, exact, np.zeros_like(changes), exact_s)}
         for path in self._paths:
-            by_path = windows.score(drawn, path)
-            errors = windows.measure_errors(drawn, by_path.outputs)
-            trial = PathTrial(windows.scores[drawn], by_path.scores, errors, by_path.seconds)
+            if twins[path] == path:
+                by_path = windows.score(drawn, path)
+                errors = windows.measure_errors(drawn, by_path.outputs)
+                found[path] = PathTrial(exact, by_path.scores, errors, by_path.seconds)
+                state.tried.add(path)
+            trial = found[twins[path]]
             state.trials[path] = state.trials[path] + trial if path in state.trials else trial
         state.opening_windows += len(drawn)
         state.opening_s += time.perf_counter() - started
@@ -166,7 +174,11 @@ class FastLabeler:
 
     def _choose_path(self, state: _AuditState) -> list[str]:
         exact_s = state.exact_s / state.opening_windows
-        trials = [trial.summarize(path, self.labeler.decisions, self._function) for path, trial in state.trials.items()]
+        trials = [
+            trial.summarize(path, self.labeler.decisions, self._function)
+            for path, trial in state.trials.items()
+            if path in state.tried
+        ]
         lines = [
             f"opening audit of {trial.path}: {exact_s / trial.cost(exact_s):.1f} times as fast as exact mode with "
             f"audits and {trial.near * 100:.0f} % recomputed; {trial.tally}"
@@ -175,7 +187,8 @@ class FastLabeler:
         chosen = choose_fastest(trials, exact_s, self.settings.min_agreement)
         if chosen is None:
             state.path, state.is_exact_only = EXACT, True
-            return [*lines, "fast mode: no faster path passed the audit; labeling in exact mode"]
+            why = "no faster path passed the audit" if trials else "there is no padding to merge"
+            return [*lines, f"fast mode: {why}; labeling in exact mode"]
         state.path = state.findings.path = chosen.path
         state.errors = np.maximum(LEAST_ERRORS, state.trials[chosen.path].errors.max(axis=0))
         return [*lines, f"fast mode: using {chosen.path}"]

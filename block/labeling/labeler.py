@@ -16,7 +16,7 @@ from block.boundaries import AROUND_S, add_quieter, find_boundaries
 from block.decisions import is_silent, label_recording, score_labels
 from block.explanation import explain
 from block.labeling.partial_logits import PartialLogits
-from block.model.classifier import MERGED, Classifier, Outputs, is_out_of_memory
+from block.model.classifier import Classifier, Outputs, is_out_of_memory
 from block.model.features import Features, repeat
 from block.recording import LabeledRecording, Recording, RecordingError, Waveform, Window
 from block.resampling import RATIO_TOLERANCE
@@ -84,8 +84,15 @@ class ExactLabeler:
     @property
     def paths(self) -> tuple[str, ...]:
         """The classifier's ways to compute logits, the exact one first, except those that save nothing here."""
-        # Without padding, merging padding is the same as the exact path.
-        return tuple(path for path in self.classifier.paths if not (path == MERGED and self.fill == REPEAT))
+        if self.fill != REPEAT:
+            return self.classifier.paths
+        # Without padding, merging padding changes nothing.
+        twins = self.classifier.find_twins([self.filter_banks.front_end.max_frames])
+        return tuple(path for path, twin in twins.items() if path == twin)
+
+    def find_twins(self, chunks: Sequence[Window]) -> dict[str, str]:
+        """Map each of the classifier's paths to the first one that computes the same for all `chunks`."""
+        return self.classifier.find_twins(self._count_frames(chunk) for chunk in chunks)
 
     def describe_audit(self) -> list[str]:
         """Return nothing: exact labels need no audit."""

@@ -11,6 +11,8 @@ from block.score_store.records import Errors
 from block.settings import EXACT, FAST, SCORE_FUNCTIONS
 from block.windows import PreparedRecording
 
+AND = " and "  # between paths, in a mode
+
 
 class PartialLogits:
     """The logits of the chunks of `prepared`, some of which may be missing.
@@ -49,7 +51,8 @@ class PartialLogits:
         self.missing = np.flatnonzero(self._missing[self._heard])
         self.windows, self.found_windows = int(self.is_heard.sum()), int(self._is_found.sum())
         self.has_changed = stored is None or len(self.missing) > 0
-        self._paths = set() if stored is None or stored.mode == EXACT else {stored.mode.removeprefix(f"{FAST} ")}
+        mode = EXACT if stored is None else stored.mode
+        self._paths = set() if mode == EXACT else set(mode.removeprefix(f"{FAST} ").split(AND))
 
     def _lay_out_rows(self, found: npt.NDArray[np.bool_], stored: Scored | None, embedding_size: int) -> Outputs:
         """Return the rows of all chunks, with what is `stored` in those that were `found`."""
@@ -83,7 +86,7 @@ class PartialLogits:
         return self._name_mode(self.errors)
 
     def _name_mode(self, errors: Errors) -> str:
-        return f"{FAST} {' and '.join(sorted(self._paths))}" if errors.any() else EXACT
+        return f"{FAST} {AND.join(sorted(self._paths))}" if errors.any() else EXACT
 
     def fill(self, outputs: Outputs) -> None:
         """Add the exact outputs of the missing chunks."""

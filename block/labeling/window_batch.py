@@ -79,6 +79,10 @@ class WindowBatch:
         """Return a random number for each window, as `draw_number` does."""
         return np.array([draw_number(one, window, seed) for one, window in (self._names[at] for at in windows)])
 
+    def find_twins(self, windows: Windows) -> dict[str, str]:
+        """Map each path to the first one that computes the same for `windows`."""
+        return self.labeler.find_twins([self._items[at][1] for at in self._find_chunks(windows)])
+
     def score(self, windows: Windows, path: str) -> PathScores:
         """Score `windows` by `path`, without keeping the result."""
         started = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -33,21 +33,24 @@ CPU_PASS_WINDOWS = 8
 # What kernels use within themselves, and what PyTorch rounds up.
 MEMORY_MARGIN = 1.15
 
-MERGED, MERGED_INT8 = "merged", "merged-int8"
+MERGED, MERGED_32, MERGED_INT8, MERGED_INT8_16 = "merged", "merged-32", "merged-int8", "merged-int8-16"
 # Number of groups that padding tokens are merged into, chosen from the tables in docs/fast-mode.md.
-GROUPS = {MERGED: 128, MERGED_INT8: 64}
+GROUPS = {MERGED: 128, MERGED_32: 32, MERGED_INT8: 64, MERGED_INT8_16: 16}
+# Paths with a quarter of the groups, and the path that they equal otherwise.
+FEWER_GROUPS = {MERGED_32: MERGED, MERGED_INT8_16: MERGED_INT8}
 PACKED_ROWS = 1214  # tokens of the full-size model
 
 
 class Classifier:
     """An `ASTForAudioClassification` from a local folder, in evaluation mode on one device.
 
-    `paths` are the ways to compute logits on this device, from the exact one to the fastest:
+    `paths` are the ways to compute logits on this device, the exact one first, then roughly from slow to fast:
 
     - `exact`: as transformers computes them, up to rounding.
     - `merged`: with padding tokens merged into groups (`Forward.merge_padding`), in the device's dtype.
     - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast, and with attention in
       bfloat16, where they multiply that fast, too.
+    - `merged-32` and `merged-int8-16`, each after the path that it equals otherwise: with a quarter of the groups.
 
     `batch_windows` is the target size of a batch, which may mix windows of several recordings. `embedding_size` is the
     number of values in an embedding; 0 if embeddings aren't kept.
@@ -100,9 +103,9 @@ class Classifier:
         return find_int8_support()
 
     def explain_missing_paths(self) -> list[str]:
-        """Return, as text, which fast path isn't tried on this device and why."""
+        """Return, as text, which fast paths aren't tried on this device and why."""
         reason = self._int8.reason
-        return [f"fast mode doesn't try {MERGED_INT8}: {reason}"] if reason else []
+        return [f"fast mode doesn't try {MERGED_INT8} and {MERGED_INT8_16}: {reason}"] if reason else []
 
     @cached_property
     def capacity(self) -> int:
@@ -144,9 +147,9 @@ class Classifier:
             exact = Forward(model, self._make_linear, keep_embeddings=keeps)
             forwards = {EXACT: exact}
             if self._fast:
-                forwards[MERGED] = exact
+                forwards[MERGED] = forwards[MERGED_32] = exact
                 if limit := self._int8.limit:
-                    forwards[MERGED_INT8] = Forward(
+                    forwards[MERGED_INT8] = forwards[MERGED_INT8_16] = Forward(
                         model,
                         lambda weight, bias: Int8Linear(weight, bias, limit),
                         in_bfloat16=bfloat16_works(),
@@ -181,6 +184,18 @@ class Classifier:
             return self._forwards[EXACT].all_tokens.count
         with torch.inference_mode():
             return self._choose_tokens(path, recorded).count
+
+    def find_twins(self, recorded: Iterable[int]) -> dict[str, str]:
+        """Map each path to the first one that computes the same for windows with these numbers of `recorded` frames.
+
+        Paths with other numbers of groups are the same if there is less padding than groups.
+        """
+        frames = sorted(set(recorded))
+        first: dict[tuple[Forward, tuple[int, ...]], str] = {}
+        return {
+            path: first.setdefault((forward, tuple(self.count_tokens(one, path) for one in frames)), path)
+            for path, forward in self._forwards.items()
+        }
 
     def _choose_tokens(self, path: str, recorded: int) -> Tokens:
         # On every path the weights of the exact one decide which tokens are merged.

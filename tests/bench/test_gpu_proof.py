@@ -177,12 +177,12 @@ def test_a_fact_is_judged_by_its_limit(fact: Fact, verdict: str) -> None:
     assert bool(report.problems) == (verdict == "wrong")
 
 
-def proof(is_dry: bool = False) -> ProofReport:
+def proof(is_dry: bool = False, **more: float) -> ProofReport:
     """Return a proof of a GPU with a peak of 780 TFLOP/s."""
     found = {
         "peak.bfloat16": 780.0, "end_to_end.exact.2000": 2100.0, "end_to_end.merged.2000": 6000.0,
         "end_to_end.exact.1000": 2000.0, "pipeline.2000": 300.0, "forward.exact": 2300.0, "feed.2000": 9000.0,
-        "exact.logits.large": float("nan"),
+        "exact.logits.large": float("nan"), **more,
     }  # fmt: skip
     given = [Fact("device.name", "device", "Some GPU"), *(Fact(key, key, value) for key, value in found.items())]
     report = ProofReport("1.0", is_dry, {"cpu": "a CPU", "cores": 2}, [StepReport("device", given, DONE)])
@@ -199,7 +199,9 @@ def test_goals_follow_from_the_facts_of_several_steps() -> None:
     assert report.find("ratio.1000") is None  # the pipeline wasn't measured there
     assert report.find("feed.ratio") == pytest.approx(9000 / 2300)
     # 2.7 % of the windows are computed exactly, too.
-    assert 2.5 < (report.find("fast.ratio") or 0) < 6000 / 2100
+    ratio = report.find("fast.ratio") or 0
+    assert 2.5 < ratio < 6000 / 2100
+    assert (proof(**{"end_to_end.merged-32.2000": 8000.0}).find("fast.ratio") or 0) > ratio
     verdicts = {fact.key: fact.verdict for fact in report.facts}
     assert verdicts["share.2000"] == verdicts["ratio.2000"] == verdicts["fast.ratio"] == "met"
     assert verdicts["share.1000"] == "info"

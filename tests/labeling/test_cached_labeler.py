@@ -347,6 +347,23 @@ def test_fast_scores_of_unknown_error_are_computed_again(tmp_path: Path) -> None
     assert stored.store.find(unknown.content).mode == EXACT  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [("merged", "fast merged and merged-int8"), ("merged-32", "fast merged and merged-32 and merged-int8")],
+)
+def test_the_mode_names_each_path_once(path: str, mode: str) -> None:
+    (one,) = block(1, count=1)
+    errors = np.full((10, 2), 0.01, np.float32)
+    errors[:5] = np.inf
+    stored = Scored(
+        f"{1:064x}", 1000, one.value_rate_hz, (1,) * 10, np.zeros(10, np.float32),  # type: ignore[attr-defined]
+        np.zeros((10, 4), np.float32), "fast merged and merged-int8", errors,
+    )  # fmt: skip
+    partial = PartialLogits(one, 4, stored)  # type: ignore[arg-type]
+    partial.replace(partial.outputs, np.full((10, 2), 0.01, np.float32), path)
+    assert partial.mode == mode
+
+
 def test_silent_recordings_are_stored_in_fast_mode_too(tmp_path: Path) -> None:
     stored = fast(tmp_path, stub())
     silent = block(1, count=3, silent=tuple(range(10)))

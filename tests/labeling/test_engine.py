@@ -49,5 +49,5 @@ def test_fast_mode_says_in_the_log_why_it_does_not_try_int8(
     finally:
         find_int8_support.cache_clear()
     assert isinstance(labeler, FastLabeler)
-    assert fast.lines[0].startswith("fast mode doesn't try merged-int8: fast 8-bit kernels need ")
+    assert fast.lines[0].startswith("fast mode doesn't try merged-int8 and merged-int8-16: fast 8-bit kernels need ")
     assert exact.lines == []

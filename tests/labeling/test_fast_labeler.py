@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import SimpleNamespace
@@ -28,15 +28,38 @@ from block.windows import PreparedRecording, lay_out_windows
 
 CLASSES = 4
 LABELS = tuple(LabelOfInterest(i, name, name, 0.5, name) for i, name in enumerate(("dog", "rain")))
-FAST = "merged"
+FAST, FEWER = "merged", "merged-32"
+WITHOUT_INT8 = (EXACT, FAST, FEWER)
+ALL = (*WITHOUT_INT8, "merged-int8", "merged-int8-16")
+
+
+@dataclass
+class StubClassifier:
+    """A classifier that only knows its paths, and which of them compute the same from `no_padding` frames on."""
+
+    paths: tuple[str, ...]
+    no_padding: int
+    checkpoint: Any = field(default_factory=lambda: SimpleNamespace(class_names=("dog", "rain", "c", "d")))
+    batch_windows: int = 8
+    embedding_size: int = 0
+
+    def find_twins(self, recorded: Iterable[int]) -> dict[str, str]:
+        first = {"int8": "merged-int8", "": EXACT} if min(recorded) >= self.no_padding else {}
+        return {path: first.get("int8" if "int8" in path else "", path) for path in self.paths}
 
 
 @dataclass(frozen=True)
 class StubLabeler(ExactLabeler):
-    """A labeler that derives logits from the windows; the fast path adds `noise(window)` to them."""
+    """A labeler that derives logits from the windows; fast paths add `noise(window)` to them, or their `path_noise`.
+
+    A window takes `slow_s` seconds on the exact path, and `path_s` on the others; `spend` passes this time.
+    """
 
     noise: Callable[[int], float] = lambda window: 0.0
     slow_s: float = 1e-3
+    path_noise: dict[str, Callable[[int], float]] = field(default_factory=dict)
+    path_s: dict[str, float] = field(default_factory=dict)
+    spend: Callable[[float], None] = time.sleep
     asked: list[tuple[str, int]] = field(default_factory=list)
     broken: set[int] = field(default_factory=set)
 
@@ -49,9 +72,8 @@ class StubLabeler(ExactLabeler):
             self.asked.append((path, window))
             row[:2] = true_logits(window)
             if path != EXACT:
-                row[:2] += self.noise(window)
-        if path == EXACT:
-            time.sleep(self.slow_s * len(items))
+                row[:2] += self.path_noise.get(path, self.noise)(window)
+        self.spend(len(items) * (self.slow_s if path == EXACT else self.path_s.get(path, 0.0)))
         return logits
 
 
@@ -61,13 +83,12 @@ def true_logits(window: int) -> tuple[float, float]:
     return float(dog), float(rain)
 
 
-def stub(noise: Callable[[int], float] = lambda window: 0.0, **more: Any) -> StubLabeler:
-    classifier = SimpleNamespace(
-        paths=(EXACT, FAST), batch_windows=8, embedding_size=0,
-        checkpoint=SimpleNamespace(class_names=("dog", "rain", "c", "d")),
-    )  # fmt: skip
+def stub(
+    noise: Callable[[int], float] = lambda window: 0.0, paths: tuple[str, ...] = (EXACT, FAST),
+    no_padding: int = FrontEnd().max_frames, **more: Any,
+) -> StubLabeler:  # fmt: skip
     return StubLabeler(
-        classifier,  # type: ignore[arg-type]
+        StubClassifier(paths, no_padding),  # type: ignore[arg-type]
         SimpleNamespace(front_end=FrontEnd()),  # type: ignore[arg-type]
         WindowSettings(1000, 1000),
         DecisionSettings(LABELS, score_function="sigmoid", merge=False),
@@ -316,8 +337,7 @@ def test_cells_of_which_some_windows_are_exact_are_recomputed_if_the_others_coul
 
 
 def test_without_a_faster_path_fast_mode_says_so_and_is_exact() -> None:
-    labeler = stub()
-    labeler.classifier.paths = (EXACT,)
+    labeler = stub(paths=(EXACT,))
     fast, said = audited(labeler)
     assert said == ["fast mode: this device has no faster path; labeling in exact mode"]
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
@@ -330,13 +350,90 @@ def test_repeated_windows_leave_no_padding_to_merge_and_the_log_says_so() -> Non
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert (fast.describe_audit(), fast.fast_ids, fast.batch_windows) == ([], [], 8)
 
-    labeler = stub(fill=REPEAT, slow_s=3e-3)
-    labeler.classifier.paths = (EXACT, FAST, "merged-int8")
+    labeler = stub(fill=REPEAT, slow_s=3e-3, paths=ALL)
     fast, said = audited(labeler)
     fast.label(block(1))
     assert said[0] == "fast mode: --fill repeat leaves no padding to merge; trying only merged-int8"
     assert said[-1] == "fast mode: using merged-int8"
     assert {path for path, _ in labeler.asked} == {EXACT, "merged-int8"}
+
+
+@pytest.fixture
+def spend(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return a function that passes time on the only clock that the audit sees, in seconds."""
+    now = [0.0]
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("block.labeling.fast_labeler.time", clock)
+    monkeypatch.setattr("block.labeling.window_batch.time", clock)
+    return pass_time
+
+
+@pytest.mark.parametrize(("fewer_noise", "chosen"), [(1e-4, FEWER), (8.0, FAST)])
+def test_the_path_with_fewer_groups_is_used_if_it_agrees_and_otherwise_the_one_with_more(
+    spend: Callable[[float], None], fewer_noise: float, chosen: str
+) -> None:
+    noise = {FEWER: lambda window: fewer_noise * (-1) ** window}
+    labeler = stub(
+        noise=lambda window: 1e-4, path_noise=noise, path_s={FAST: 3e-4, FEWER: 2e-4}, spend=spend, paths=WITHOUT_INT8
+    )
+    fast, said = audited(labeler)
+    labeled = fast.label(block(1))
+    assert [line.split(":")[0] for line in said[:2]] == [f"opening audit of {FAST}", f"opening audit of {FEWER}"]
+    assert said[-1] == f"fast mode: using {chosen}"
+    assert told(labeled) == told(stub().label(block(1)))
+    assert {one.mode for one in labeled} == {f"fast {chosen}"}
+
+
+def test_more_groups_are_used_if_fewer_would_need_too_many_windows_computed_again(
+    spend: Callable[[float], None],
+) -> None:
+    """Both agree, but an error of 0.1 puts many windows close to another label."""
+    noise = {FEWER: lambda window: 0.4}
+    labeler = stub(
+        noise=lambda window: 1e-4, path_noise=noise, path_s={FAST: 3e-4, FEWER: 2.9e-4}, spend=spend, paths=WITHOUT_INT8
+    )
+    fast, said = audited(labeler, min_agreement=0.0)
+    fast.label(block(1))
+    assert said[-1] == f"fast mode: using {FAST}"
+
+
+def test_paths_that_compute_the_same_are_not_tried_twice(spend: Callable[[float], None]) -> None:
+    """Without padding, only 8-bit integers differ from the exact path."""
+    labeler = stub(noise=lambda window: 1e-4, spend=spend, paths=ALL, no_padding=0)
+    fast, said = audited(labeler)
+    fast.label(block(1))
+    assert {path for path, _ in labeler.asked} == {EXACT, "merged-int8"}
+    assert len(said) == 2
+    assert said[-1] == "fast mode: using merged-int8"
+
+    labeler = stub(spend=spend, paths=WITHOUT_INT8, no_padding=0)
+    fast, said = audited(labeler)
+    assert {one.mode for one in fast.label(block(1))} == {EXACT}
+    assert {path for path, _ in labeler.asked} == {EXACT}
+    assert said == ["fast mode: there is no padding to merge; labeling in exact mode"]
+
+
+def test_a_path_that_computes_the_same_in_a_part_of_the_opening_is_judged_by_all_of_it(
+    spend: Callable[[float], None],
+) -> None:
+    """The windows of the first batch have no padding. Those of the second have some."""
+    noise = {FEWER: lambda window: 1e-3}
+    labeler = stub(
+        noise=lambda window: 1e-4, path_noise=noise, path_s={FAST: 3e-4, FEWER: 2e-4}, spend=spend, paths=WITHOUT_INT8,
+        no_padding=0,
+    )  # fmt: skip
+    fast, said = audited(labeler)
+    fast.label([recording(1)])
+    assert {path for path, _ in labeler.asked} == {EXACT}
+    labeler.classifier.no_padding = FrontEnd().max_frames  # type: ignore[attr-defined]
+    fast.label(block(2))
+    assert len([path for path, _ in labeler.asked if path == FAST]) == OPENING_WINDOWS - 10
+    assert [line for line in said if "40 of 40 windows" in line] == said[:2]
+    assert said[-1] == f"fast mode: using {FEWER}"
 
 
 def test_a_label_of_several_classes_is_audited_by_its_own_score() -> None:

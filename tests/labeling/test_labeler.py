@@ -481,11 +481,11 @@ def test_a_gpu_gets_the_16_bit_type_that_it_multiplies_in_hardware(
     assert choose_device(ComputeSettings("auto", "float32")).dtype_name == "float32"
 
 
-def test_slower_fast_paths_are_more_accurate_and_accept_windows_of_any_length() -> None:
+def test_fewer_groups_and_8_bits_are_less_accurate_and_every_path_accepts_windows_of_any_length() -> None:
     checkpoint = find_checkpoint(str(EMBEDDED))
     device = choose_device(ComputeSettings("cpu"))
     classifier = Classifier(checkpoint, device, fast=True)
-    assert classifier.paths[:2] == ("exact", "merged")
+    assert classifier.paths[:3] == ("exact", "merged", "merged-32")
     assert Classifier(checkpoint, device).paths == ("exact",)
     labels = parse_labels("Speech, Music, Dog", checkpoint.class_names, 0.2)
     labeler = ExactLabeler(
@@ -494,25 +494,41 @@ def test_slower_fast_paths_are_more_accurate_and_accept_windows_of_any_length() 
     )  # fmt: skip
     prepared = [labeler.prepare(recording(seconds, identity=i)) for i, seconds in enumerate((3.2, 0.4, 0.07, 1.0))]
     exact = apply_score_function(compute_logits(labeler, prepared), "softmax")
-    errors = [
-        np.abs(apply_score_function(compute_logits(labeler, prepared, path), "softmax") - exact).max()
+    errors = {
+        path: np.abs(apply_score_function(compute_logits(labeler, prepared, path), "softmax") - exact).max()
         for path in classifier.paths[1:]
-    ]
-    assert all(0 < error < 0.03 for error in errors)
-    assert errors == sorted(errors)
+    }
+    assert all(0 < error < 0.03 for error in errors.values())
+    assert min(errors, key=lambda path: errors[path]) == "merged"
     assert compute_logits(labeler, prepared, "merged")[0] == pytest.approx(
         compute_logits(labeler, prepared[:1], "merged")[0], abs=1e-4
     )
 
     # A repeated window has no padding to merge, but 8-bit integers are still a separate path.
     repeating = replace(labeler, fill=REPEAT)
-    assert repeating.paths == tuple(path for path in classifier.paths if path != "merged")
+    assert repeating.paths == tuple(path for path in classifier.paths if path in ("exact", "merged-int8"))
     short = prepared[1:3]
-    exact, merged, *others = (
+    exact, *others = (
         apply_score_function(compute_logits(repeating, short, path), "softmax") for path in classifier.paths
     )
-    assert merged == pytest.approx(exact, abs=1e-5)
-    assert all(1e-5 < np.abs(other - exact).max() < 0.05 for other in others)
+    for path, other in zip(classifier.paths[1:], others, strict=True):
+        difference = np.abs(other - exact).max()
+        assert 1e-5 < difference < 0.05 if "int8" in path else difference < 1e-5
+
+
+def test_paths_are_twins_if_there_is_less_padding_than_groups() -> None:
+    checkpoint = find_checkpoint(str(EMBEDDED))
+    classifier = Classifier(checkpoint, choose_device(ComputeSettings("cpu")), fast=True)
+    frames = {4: 960, 20: 704, 60: 64}  # by the number of padded columns, of 64; a column has 8 patches
+    twins = {columns: classifier.find_twins([recorded]) for columns, recorded in frames.items()}
+    assert [twins[columns]["merged"] for columns in frames] == ["exact", "merged", "merged"]
+    assert [twins[columns]["merged-32"] for columns in frames] == ["exact", "merged-32", "merged-32"]
+    assert classifier.find_twins(frames.values()) == {path: path for path in classifier.paths}
+    no_padding = classifier.find_twins([checkpoint.front_end.max_frames])
+    assert {no_padding[path] for path in classifier.paths} == {"exact", "merged-int8"} & set(classifier.paths)
+    if "merged-int8" in classifier.paths:
+        assert twins[4]["merged-int8-16"] == "merged-int8-16"
+        assert no_padding["merged-int8-16"] == "merged-int8"
 
 
 def test_bfloat16_changes_the_scores_of_the_demo_by_at_most_a_hundredth() -> None:

@@ -1,4 +1,4 @@
-"""Logits of one scores version: python -m tests.model.scores records those of `SCORES_VERSION`, once.
+"""Logits of one scores version: python -m tests.model.scores records those of `SCORES_VERSION`, each path's once.
 
 The recordings are made here, so that nothing but the block's own arithmetic affects the logits: resampling, where
 windows start at the model's rate, the front end, and the forward pass on each path.
@@ -63,14 +63,15 @@ def _make_sound(rate_hz: int) -> npt.NDArray[np.int16]:
 
 
 def main() -> None:
-    """Record the logits of the current scores version. Those of a version are never recorded again."""
+    """Record the logits of the current scores version, of all paths that it lacks. The others never change."""
     path = FOLDER / f"{SCORES_VERSION}.npz"
-    if path.exists():
-        sys.exit(f"{path} already exists: if logits changed, raise SCORES_VERSION first")
+    recorded = dict(np.load(path)) if path.exists() else {}
+    found = {name: logits for name, logits in compute_logits().items() if name not in recorded}
+    if not found:
+        sys.exit(f"{path} already has all paths: if logits changed, raise SCORES_VERSION first")
     FOLDER.mkdir(exist_ok=True)
-    found = compute_logits()
-    np.savez_compressed(path, allow_pickle=False, **found)
-    print(f"wrote {path}: {', '.join(found)}")
+    np.savez_compressed(path, allow_pickle=False, **recorded, **found)
+    print(f"wrote {path}, with new logits of {', '.join(found)}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from block.model.checkpoint import find_checkpoint
-from block.model.classifier import MERGED, MERGED_INT8, Classifier
+from block.model.classifier import MERGED, MERGED_32, MERGED_INT8, MERGED_INT8_16, Classifier
 from block.model.device import choose_device
 from block.model.int8_support import (
     INT8_MAX,
@@ -147,9 +147,9 @@ def test_a_classifier_says_why_it_has_no_int8_path(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", value)
     device = choose_device(ComputeSettings("cpu", dtype))
     classifier = Classifier(find_checkpoint(str(checkpoint_folder)), device, fast=True)
-    assert classifier.paths == (EXACT, MERGED)
+    assert classifier.paths == (EXACT, MERGED, MERGED_32)
     (line,) = classifier.explain_missing_paths()
-    assert line.startswith(f"fast mode doesn't try {MERGED_INT8}: ")
+    assert line.startswith(f"fast mode doesn't try {MERGED_INT8} and {MERGED_INT8_16}: ")
     assert reason in line
 
 
@@ -159,7 +159,7 @@ def test_a_classifier_with_all_paths_has_nothing_to_explain(
     pretend(monkeypatch)
     multiply_by(monkeypatch, multiply_exactly)
     classifier = Classifier(find_checkpoint(str(checkpoint_folder)), choose_device(ComputeSettings("cpu")), fast=True)
-    assert classifier.paths == (EXACT, MERGED, MERGED_INT8)
+    assert classifier.paths == (EXACT, MERGED, MERGED_32, MERGED_INT8, MERGED_INT8_16)
     assert classifier.explain_missing_paths() == []
 
 

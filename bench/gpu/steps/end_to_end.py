@@ -9,21 +9,22 @@ from bench.gpu.facts import Fact
 from bench.gpu.subject import Subject
 from bench.gpu.watched_run import WatchedClassifier, WatchedRun, count_recordings, make_labeler, run_files
 from bench.inputs import RATES_HZ
-from block.model.classifier import MERGED
+from block.model.classifier import MERGED, MERGED_32
 from block.settings import EXACT
 
 MAIN_MS = 2000
 
 
 def run(subject: Subject) -> Iterator[Fact]:
-    """Label generated recordings exactly at each window length, then by the merged path, then without a forward."""
+    """Label generated recordings exactly at each window length, then by merged paths, then without a forward."""
     lengths = sorted(subject.sizes.lengths_ms, key=lambda length: length != MAIN_MS)
     for length_ms in lengths:
         yield from _measure(subject, length_ms, EXACT)
     yield from _measure(subject, MAIN_MS, MERGED)
     yield from _measure(subject, MAIN_MS, EXACT, is_empty=True)
-    if subject.left_s() > subject.sizes.end_to_end_s:
-        yield from _measure(subject, min(lengths), MERGED)
+    for length_ms, path in ((MAIN_MS, MERGED_32), (min(lengths), MERGED)):
+        if subject.left_s() > subject.sizes.end_to_end_s:
+            yield from _measure(subject, length_ms, path)
 
 
 def _measure(subject: Subject, length_ms: int, path: str, is_empty: bool = False) -> Iterator[Fact]:
