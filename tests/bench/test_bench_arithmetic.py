@@ -40,7 +40,7 @@ def test_operations_match_pytorchs_count(checkpoint_folder: Path) -> None:
 def test_operations_of_the_block_match_pytorchs_count(checkpoint_folder: Path) -> None:
     model, config = load(checkpoint_folder)
     forward, inputs = Forward(model), torch.zeros(1, 1024, 128)
-    forward.splits_heads = False  # PyTorch doesn't count oneDNN's products
+    forward.encoder.splits_heads = False  # PyTorch doesn't count oneDNN's products
     sizes = read_shape(config)
     assert count_flops(sizes, prunes=True).total == count_with_pytorch(lambda: forward(inputs))
     with torch.inference_mode():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from block.model import forward as forward_module
+from block.model import encoder as encoder_module
 from block.model.attention import (
     BFLOAT16_ERROR,
     FLOAT32_ERROR,
@@ -89,14 +89,14 @@ def test_heads_are_computed_one_by_one_only_if_there_are_many_tokens(monkeypatch
         counts.append(qkv.shape[1])
         return attend_by_head(qkv, bias)
 
-    monkeypatch.setattr(forward_module, "attend_by_head", note)
+    monkeypatch.setattr(encoder_module, "attend_by_head", note)
     forward = Forward(load(EMBEDDED))
     inputs = draw(1, 1024, 128)
     with torch.inference_mode():
-        forward.splits_heads = False
+        forward.encoder.splits_heads = False
         expected = forward(inputs)
         assert not counts
-        forward.splits_heads = True
+        forward.encoder.splits_heads = True
         found = forward(inputs)
         forward(inputs, forward.merge_padding(RECORDED_COLUMNS, GROUPS, PADDING))
     assert set(counts) == {514}
@@ -120,7 +120,7 @@ def test_the_merged_path_gives_the_same_logits_both_ways(monkeypatch: pytest.Mon
         calls.append(len(arguments))
         return attend_with_bias(*arguments)
 
-    monkeypatch.setattr(forward_module, "attend_with_bias", note)
+    monkeypatch.setattr(encoder_module, "attend_with_bias", note)
     forward = Forward(load(EMBEDDED))
     inputs = torch.full((2, 1024, 128), PADDING)
     inputs[:, :200] = draw(2, 200, 128)
@@ -130,7 +130,7 @@ def test_the_merged_path_gives_the_same_logits_both_ways(monkeypatch: pytest.Mon
         assert tokens.bias.max() > 1
         masked = forward(inputs, tokens)
         assert not calls
-        forward.widens_heads = True
+        forward.encoder.widens_heads = True
         widened = forward(inputs, tokens)
         assert calls  # in all layers but the last, which has only two queries
         exact = forward(inputs)
@@ -141,7 +141,7 @@ def test_the_merged_path_gives_the_same_logits_both_ways(monkeypatch: pytest.Mon
 def test_heads_are_not_widened_on_a_cpu_or_in_float32() -> None:
     assert not flash_takes(64, torch.device("cpu"), torch.bfloat16)
     assert not flash_takes(64, torch.device("cuda"), torch.float32)
-    assert not Forward(load(EMBEDDED)).widens_heads
+    assert not Forward(load(EMBEDDED)).encoder.widens_heads
 
 
 def test_a_pytorch_that_asks_differently_keeps_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from block.labeling.labeler import ExactLabeler
 from block.labels import parse_labels
 from block.model import classifier as classifier_module
+from block.model import encoder as encoder_module
 from block.model import forward as forward_module
 from block.model.checkpoint import find_checkpoint
 from block.model.classifier import CPU_PASS_WINDOWS, MERGED, Classifier
@@ -43,7 +44,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return attend(queries, *rest, **options)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", count)
-    monkeypatch.setattr(forward_module, "heads_work", lambda: False)
+    monkeypatch.setattr(encoder_module, "heads_work", lambda: False)
     return calls
 
 
