@@ -140,14 +140,14 @@ $(VENV)/.installed: pyproject.toml setup.py locked/folder.txt $(VENV)/.demo
 	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.dev: locked/dev.txt locked/folder.txt locked/ray.txt $(VENV)/.demo
+$(VENV)/.dev: locked/dev.txt locked/folder.txt locked/ray.txt locked/openvino.txt $(VENV)/.demo
 	@echo "Installing the dependencies of the tests and checks."
-	$(PIP) install --quiet -r locked/folder.txt -r locked/ray.txt -r locked/dev.txt
+	$(PIP) install --quiet -r locked/folder.txt -r locked/ray.txt -r locked/openvino.txt -r locked/dev.txt
 	touch $@
 
-$(VENV)/.bench: locked/bench.txt $(VENV)/.demo
+$(VENV)/.bench: locked/bench.txt locked/openvino.txt $(VENV)/.demo
 	@echo "Installing the other runtimes and matplotlib for the benchmark."
-	$(PIP) install --quiet -r locked/bench.txt
+	$(PIP) install --quiet -r locked/openvino.txt -r locked/bench.txt
 	touch $@
 
 $(AUDIT)/.installed: locked/audit.txt

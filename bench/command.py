@@ -12,7 +12,7 @@ from bench.plan import FULL, QUICK, BenchError, Clock, Plan
 from block import __version__
 from block.formatting import count
 from block.model.checkpoint import EMBEDDED, find_checkpoint
-from block.settings import ComputeSettings, SettingsError
+from block.settings import BACKEND_NAMES, BACKENDS, TORCH, ComputeSettings, SettingsError
 
 OUT = Path("build/bench")
 TABLE, JSON, PLOT = "bench.txt", "bench.json", "bench.png"
@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="as for transform.py; default: %(default)s")
     parser.add_argument("--dtype", default="auto", help="as for transform.py; default: %(default)s")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default=TORCH, help="what computes the block's layers; default: %(default)s"
+    )
     parser.add_argument("--limit-s", type=float, metavar="S", help="start nothing new after this many seconds")
     return parser
 
@@ -41,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark and return the exit code. Raise SettingsError or CheckpointError if nothing can start."""
     options = parser().parse_args(argv)
-    compute = ComputeSettings(options.device, options.dtype)
+    compute = ComputeSettings(options.device, options.dtype, backend=options.backend)
     plan = QUICK if options.quick else FULL
     if options.limit_s is not None:
         plan = replace(plan, limit_s=options.limit_s)
@@ -75,10 +78,10 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
     else:
         recordings = inputs.make_recordings(scratch)
         source = f"{count(len(recordings), 'generated recording')}, {min(inputs.SECONDS)} to {max(inputs.SECONDS)} s"
-    results = Results(__version__, plan.name, machine.describe(), source)
+    results = Results(__version__, plan.name, machine.describe() | {"backend": device.backend}, source)
     work = scratch if options.cache is None else options.cache
     work.mkdir(parents=True, exist_ok=True)
-    measure = Measure(plan, clock, device, options.device, recordings, scratch, work, results, _say)
+    measure = Measure(plan, clock, device, compute, recordings, scratch, work, results, _say)
     measure.starts()
     chosen = [find_checkpoint(name) for name in options.model or ()]
     if not chosen:
@@ -86,7 +89,8 @@ def _run(options: argparse.Namespace, plan: Plan, compute: ComputeSettings, scra
     for number, checkpoint in enumerate(chosen):
         measure.checkpoint(checkpoint, plan.keep_s if number + 1 < len(chosen) else 0)
     measure.long_recording(embedded)
-    title = f"{results.machine.get('gpu') or results.machine['cpu']}, block {__version__}"
+    chip = results.machine.get("gpu") or results.machine["cpu"]
+    title = f"{chip}, block {__version__}{BACKEND_NAMES[device.backend]}"
     try:
         draw(results.checkpoints, title, options.out / PLOT)
     except BenchError as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from block.model.classifier import Logits
+from block.model.openvino_encoder import get_core
 
 NEEDS = {"onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 INPUT, OUTPUT = "inputs", "logits"
@@ -56,12 +56,7 @@ def onnxruntime_forward(path: Path, threads: int) -> Forward:
 
 def openvino_forward(path: Path, threads: int) -> Forward:
     """Return the exported model as a function, in OpenVINO on the CPU."""
-    if "openvino" not in sys.modules:
-        # Importing OpenVINO reports usage to its makers, unless this package can't be imported.
-        sys.modules["openvino_telemetry"] = cast(Any, None)
-    import openvino
-
-    core = openvino.Core()
+    core = get_core()
     # Ask for float32: on some CPUs, the default is bfloat16.
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(core.read_model(str(path)), "CPU", options)

@@ -21,7 +21,7 @@ from block.model.checkpoint import Checkpoint
 from block.model.classifier import FEWER_GROUPS, MERGED_INT8
 from block.model.device import Device
 from block.model.safetensors_header import read_shapes
-from block.settings import EXACT
+from block.settings import EXACT, ComputeSettings
 
 EXPORTED = ("onnxruntime", "openvino")
 MEMORY_S = 25  # the least time to allow for a process that imports torch and computes a few windows
@@ -35,14 +35,14 @@ Way = tuple[str, int]  # a contender: its kind and its batch
 class Measure:
     """What the parts of one run share.
 
-    `device_asked` is the device as the user named it. Generated files go to the folder `scratch`, or to `work` if the
+    `compute` is what the user asked for. Generated files go to the folder `scratch`, or to `work` if the
     next run can reuse them; `say` prints progress.
     """
 
     plan: Plan
     clock: Clock
     device: Device
-    device_asked: str
+    compute: ComputeSettings
     recordings: Sequence[Path]
     scratch: Path
     work: Path
@@ -84,7 +84,7 @@ class Measure:
                     title = f"{length} at {rate_hz / 1000:g} kHz"
                     self.say(f"peak memory: {title}")
                     self.results.long_recording.append(memory.measure_recording(
-                        title, checkpoint.folder, recording, self.device_asked, self.device.dtype_name,
+                        title, checkpoint.folder, recording, self._resolved,
                         self._patience(),
                     ))  # fmt: skip
                     recording.unlink()
@@ -203,11 +203,15 @@ class Measure:
             self.say(f"{name}: {kind}")
             with self._part(f"{name}: {kind}"):
                 on.memory.append(memory.measure_contender(
-                    kind, field.checkpoint.folder, batch, self.recordings[-1], self.device_asked, on.dtype,
+                    kind, field.checkpoint.folder, batch, self.recordings[-1], self._resolved,
                     field.export_to, self._patience(),
                 ))  # fmt: skip
         if without:
             self._leave_out(f"{name}: no time left for {', '.join(without)}")
+
+    @property
+    def _resolved(self) -> ComputeSettings:
+        return replace(self.compute, dtype=self.device.dtype_name)
 
     def _patience(self) -> float:
         return max(MEMORY_S, self.clock.left())

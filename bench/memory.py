@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.plan import BenchError
+from block.settings import EXACT, TORCH, ComputeSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 STATUS = Path("/proc/self/status")
@@ -30,29 +31,30 @@ class Memory:
 
 
 def measure_contender(
-    kind: str, checkpoint: Path, batch: int, audio: Path, device: str, dtype: str, export_to: Path, patience_s: float
+    kind: str, checkpoint: Path, batch: int, audio: Path, compute: ComputeSettings, export_to: Path, patience_s: float
 ) -> Memory:
     """Measure the peak memory of one contender with one batch of 2 s windows. Raise BenchError if that fails."""
     return _measure(
         kind,
         ["--contender", kind, "--batch", str(batch), "--export-to", str(export_to)],
-        checkpoint, audio, device, dtype, patience_s,
+        checkpoint, audio, compute, patience_s,
     )  # fmt: skip
 
 
 def measure_recording(
-    what: str, checkpoint: Path, recording: Path, device: str, dtype: str, patience_s: float
+    what: str, checkpoint: Path, recording: Path, compute: ComputeSettings, patience_s: float
 ) -> Memory:
     """Measure the peak memory of labeling one recording in 10 s windows. Raise BenchError if that fails."""
-    return _measure(what, [], checkpoint, recording, device, dtype, patience_s)
+    return _measure(what, [], checkpoint, recording, compute, patience_s)
 
 
 def _measure(
-    what: str, arguments: Sequence[str], checkpoint: Path, audio: Path, device: str, dtype: str, patience_s: float
+    what: str, arguments: Sequence[str], checkpoint: Path, audio: Path, compute: ComputeSettings, patience_s: float
 ) -> Memory:
     command = [
         sys.executable, "-m", "bench.memory", *arguments, "--checkpoint", str(checkpoint.resolve()),
-        "--audio", str(audio.resolve()), "--device", device, "--dtype", dtype,
+        "--audio", str(audio.resolve()), "--device", compute.device, "--dtype", compute.dtype,
+        "--backend", compute.backend,
     ]  # fmt: skip
     try:
         done = subprocess.run(  # noqa: S603
@@ -90,6 +92,7 @@ def main(argv: Sequence[str]) -> None:
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--backend", default=TORCH)
     options = parser.parse_args(argv)
 
     import torch
@@ -98,9 +101,8 @@ def main(argv: Sequence[str]) -> None:
     from bench.contenders import Field
     from block.model.checkpoint import find_checkpoint
     from block.model.device import choose_device
-    from block.settings import EXACT, ComputeSettings
 
-    device = choose_device(ComputeSettings(options.device, options.dtype))
+    device = choose_device(ComputeSettings(options.device, options.dtype, backend=options.backend))
     field = Field(find_checkpoint(str(options.checkpoint)), device, options.export_to, options.contender != EXACT)
     if options.contender:
         rate_hz = field.checkpoint.front_end.rate_hz

@@ -67,8 +67,8 @@ FULL = Plan(
 )  # fmt: skip
 QUICK = Plan(
     "quick", 210, 150,
-    small=Effort(turn_s=0.5, rounds=2, own_batch=4, every_length=True, later_s=10, end_to_end_s=3),
-    large=Effort(turn_s=2, rounds=2, own_batch=2, every_length=False, later_s=70, end_to_end_s=8),
+    small=Effort(turn_s=0.5, rounds=2, own_batch=8, every_length=True, later_s=10, end_to_end_s=3),
+    large=Effort(turn_s=2, rounds=2, own_batch=4, every_length=False, later_s=70, end_to_end_s=8),
     batches=CPU_BATCHES[:3], exported=(1,), hour=False,
 )  # fmt: skip
 

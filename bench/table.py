@@ -49,6 +49,8 @@ def _head(results: Results) -> Iterator[str]:
     features = machine.get("features")
     if isinstance(features, list) and features:
         yield f"the CPU's features: {', '.join(features)}"
+    if backend := machine.get("backend"):
+        yield f"the block's layers: --backend {backend}"
     yield f"software: block {results.version}, Python {machine['python']}, {packages}"
     yield f"audio: {results.audio}"
     peaks = "; ".join(

@@ -20,9 +20,11 @@ from block.model.checkpoint import DEFAULT, find_checkpoint
 from block.model.device import choose_device
 from block.recording import Recording, RecordingError
 from block.settings import (
+    BACKENDS,
     DTYPES,
     GRID,
     SCORE_FUNCTIONS,
+    TORCH,
     AuditSettings,
     Boundaries,
     ComputeSettings,
@@ -65,10 +67,15 @@ class Labeler:
         other_label: str = "other",
         device: str = "auto",
         dtype: str = "auto",
+        backend: str = TORCH,
     ) -> None:
         if not 0 <= min_confidence <= 1:
             raise SettingsError(f"min_confidence is {min_confidence!r}; expected a number from 0 to 1")
-        for name, value, choices in (("score_function", score_function, SCORE_FUNCTIONS), ("dtype", dtype, DTYPES)):
+        for name, value, choices in (
+            ("score_function", score_function, SCORE_FUNCTIONS),
+            ("dtype", dtype, DTYPES),
+            ("backend", backend, BACKENDS),
+        ):
             if value not in choices:
                 raise SettingsError(f"{name} is {value!r}; expected {' or '.join(choices)}")
         checkpoint = find_checkpoint(os.fspath(model))
@@ -76,7 +83,7 @@ class Labeler:
         chosen = parse_labels(text, checkpoint.class_names, min_confidence)
         for line in describe_unreachable_labels(chosen):
             warnings.warn(line, stacklevel=2)
-        compute = ComputeSettings(device, dtype)
+        compute = ComputeSettings(device, dtype, backend=backend)
         decisions = DecisionSettings(chosen, other_label, score_function)
         job = Job(
             checkpoint, WindowSettings(win_size_ms, win_stride_ms, boundaries), decisions, compute, AuditSettings()

@@ -16,6 +16,9 @@ Boundaries = Literal["grid", "sound"]
 ExistingLabels = Literal["replace", "fill-gaps", "keep"]
 SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+TORCH, OPENVINO = "torch", "openvino"
+BACKENDS = (TORCH, OPENVINO)
+BACKEND_NAMES = {TORCH: "", OPENVINO: ", OpenVINO"}  # after the dtype, in texts; the usual one isn't named
 EXACT, FAST = "exact", "fast"
 MODES = (EXACT, FAST)
 PAD: Fill = "pad"
@@ -118,7 +121,7 @@ class ComputeSettings:
     `batch_size` is the most windows in one forward pass; 0 leaves that to the device, as `Classifier.capacity` says.
     `fill` says how to fill the model's input after a shorter window: with zeros, or by repeating the window. The model
     hears up to `context_ms` of what surrounds a window, on both sides, as part of it. With `keep_embeddings`, stored
-    scores come with the model's embeddings.
+    scores come with the model's embeddings. `backend` computes the model's layers.
     """
 
     device: str = "auto"
@@ -128,6 +131,7 @@ class ComputeSettings:
     fill: Fill = PAD
     context_ms: int = 0
     keep_embeddings: bool = False
+    backend: str = TORCH
 
     def __post_init__(self) -> None:
         if not DEVICE.fullmatch(self.device):

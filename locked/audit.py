@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("run", "torch", "studio", "folder", "ray", "dev", "bench", "audit")
+PARTS = ("run", "torch", "studio", "folder", "ray", "openvino", "dev", "bench", "audit")
 VULNERABLE = "jinja2==2.10"  # CVE-2019-10906
 
 

@@ -26,8 +26,9 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "folder": (),
     "studio": (),
     "ray": (),
-    "bench": (),
-    "dev": ("folder", "studio", "ray"),
+    "openvino": (),
+    "bench": ("openvino",),
+    "dev": ("folder", "studio", "ray", "openvino"),
 }
 
 

@@ -23,6 +23,7 @@ from block.labeling.job import Job, suggest_speedups
 from block.labeling.progress import Progress
 from block.recording import LabeledRecording
 from block.score_store import Key, ScoreStore
+from block.settings import BACKEND_NAMES
 
 # Many workers produce scores faster than small files can be written and merged, so about 17 MB (at 527 classes) are
 # written at once, or, as in other runs, what came within half a minute.
@@ -141,5 +142,5 @@ def join(job: Job, settings: ClusterSettings, what: str) -> ClusterExecutor:
     )
     if cluster.dashboard:
         print(f"dashboard: {cluster.dashboard}")
-    print(f"device: {device}, {dtype}, mode {job.compute.mode}")
+    print(f"device: {device}, {dtype}{BACKEND_NAMES[job.compute.backend]}, mode {job.compute.mode}")
     return ClusterExecutor(job, digest, cluster, settings, job.score_key(dtype))

@@ -9,7 +9,7 @@ from importlib import metadata
 
 from block import __version__
 
-PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "soundfile", "av")
+PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "openvino", "soundfile", "av")
 
 
 def find_versions() -> dict[str, str]:

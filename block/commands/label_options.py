@@ -24,8 +24,8 @@ DECIDING = (
 )  # fmt: skip
 # Labels don't depend on these as long as the score store's key is the same.
 SURROUNDING = (
-    "device", "dtype", "batch-size", "keep-embeddings", "max-hours", "verbose", "ray", "ray-workers", "ray-worker-cpus",
-    "ray-worker-gpus",
+    "device", "dtype", "backend", "batch-size", "keep-embeddings", "max-hours", "verbose", "ray", "ray-workers",
+    "ray-worker-cpus", "ray-worker-gpus",
 )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ form may pass an option without a value, so an empty value means that the option
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from block.cluster.settings import ANY_CLUSTER
+from block.commands.option_values import read_choice, read_confidence, read_hours, read_number, read_whole_number
 from block.commands.preview_job import read_preview_job
 from block.commands.unknown_options import drop_unknown
 from block.commands.writable_file import check_writable
@@ -21,6 +21,7 @@ from block.labeling.job import Job
 from block.labels import describe_unreachable_labels, parse_labels
 from block.model.checkpoint import DEFAULT, EMBEDDED, find_checkpoint
 from block.settings import (
+    BACKENDS,
     BOUNDARIES,
     DTYPES,
     EXACT,
@@ -33,52 +34,13 @@ from block.settings import (
     PAD,
     REPLACE,
     SCORE_FUNCTIONS,
+    TORCH,
     AuditSettings,
     ComputeSettings,
     DecisionSettings,
     SettingsError,
     WindowSettings,
 )
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number")
-    return value
-
-
-def _confidence(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1")
-    return value
-
-
-def _hours(text: str) -> float:
-    value = _number(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of hours greater than 0")
-    return value
-
-
-def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"got {text!r}, expected {' or '.join(choices)}")
-        return text
-
-    return read
 
 
 class _Unset:
@@ -112,57 +74,62 @@ OPTIONS = (
            "(my dog, 0.4) to set a label and a minimum confidence; Animal* includes all below it", metavar="LABELS"),
     Option("other-label", "string", "other", "label for everything else", metavar="LABEL"),
     Option("win-size-ms", "int", 2000, "window size in ms, at least 25; 0: score each recording as a whole",
-           _whole_number, "MS"),
+           read_whole_number, "MS"),
     Option("win-stride-ms", "int", 2000, "time between the starts of two windows in ms, at most the window size",
-           _whole_number, "MS"),
+           read_whole_number, "MS"),
     Option("boundaries", "select", GRID, "where labels begin and end: where windows do, or where the sound changes",
-           _one_of(BOUNDARIES), "|".join(BOUNDARIES)),
-    Option("min-confidence", "float", 0.2, "score that a sound needs to get its label, 0 to 1", _confidence, "SCORE"),
+           read_choice(BOUNDARIES), "|".join(BOUNDARIES)),
+    Option("min-confidence", "float", 0.2, "score that a sound needs to get its label, 0 to 1", read_confidence,
+           "SCORE"),
     Option("model", "string", DEFAULT, f"checkpoint: a name in models/ ({EMBEDDED} is always available) or a folder",
            metavar="NAME|DIR"),
     Option("score-function", "select", "softmax",
            "softmax: classes compete, as in the hosted block; sigmoid: classes are independent",
-           _one_of(SCORE_FUNCTIONS), "|".join(SCORE_FUNCTIONS)),
+           read_choice(SCORE_FUNCTIONS), "|".join(SCORE_FUNCTIONS)),
     Option("no-merge", "flag", False, "don't merge neighboring segments with the same label"),
-    Option("min-segment-ms", "int", 0, "add segments shorter than this to their longer neighbor", _whole_number,
+    Option("min-segment-ms", "int", 0, "add segments shorter than this to their longer neighbor", read_whole_number,
            "MS"),
     Option("min-event-ms", "int", 0,
-           "give the other label to segments of a sound that are shorter than this", _whole_number, "MS"),
+           "give the other label to segments of a sound that are shorter than this", read_whole_number, "MS"),
     Option("min-gap-ms", "int", 0,
-           "close gaps shorter than this: segments of the other label between two with the same label", _whole_number,
-           "MS"),
+           "close gaps shorter than this: segments of the other label between two with the same label",
+           read_whole_number, "MS"),
     Option("hysteresis", "float", 1.0,
            "let a label begin and end where its score falls below this share of its threshold, if it reaches the "
-           "threshold in between; above 0 to 1, which is off", _number, "SHARE"),
-    Option("median-ms", "int", 0, "smooth scores with a median filter over this time; 0: off", _whole_number, "MS"),
+           "threshold in between; above 0 to 1, which is off", read_number, "SHARE"),
+    Option("median-ms", "int", 0, "smooth scores with a median filter over this time; 0: off", read_whole_number, "MS"),
     Option("silence-dbfs", "float", None, "give windows quieter than this RMS level the other label (default: off)",
-           _number, "DBFS"),
+           read_number, "DBFS"),
     Option("fill", "select", PAD,
            "how to fill the model's 10.24 s if a window is shorter; pad: silence; repeat: copies of the window",
-           _one_of(FILLS), "|".join(FILLS)),
+           read_choice(FILLS), "|".join(FILLS)),
     Option("context-ms", "int", 0,
            "let the model hear this much before and after each window, too; can help with windows of about 1 s where "
-           "sounds last for seconds, but hurts where short ones alternate; 0: off", _whole_number, "MS"),
+           "sounds last for seconds, but hurts where short ones alternate; 0: off", read_whole_number, "MS"),
     Option("mode", "select", EXACT,
            "exact: compute every window in full; fast: skip work on padding, and audit some windows against exact mode",
-           _one_of(MODES), "|".join(MODES)),
+           read_choice(MODES), "|".join(MODES)),
     Option("min-agreement", "float", 0.99,
            "share of windows, 0 to 1, that must get the same label in fast mode as in exact mode; if audits show that "
            "it is lower, the rest is labeled in exact mode",
-           _confidence, "SHARE"),
+           read_confidence, "SHARE"),
     Option("max-hours", "float", None,
-           "time budget: warn early if the run will take longer, but don't stop it (default: off)", _hours, "HOURS"),
+           "time budget: warn early if the run will take longer, but don't stop it (default: off)", read_hours,
+           "HOURS"),
     Option("data-ids-file", "string", None, "JSON file with the ids of the samples to label", metavar="FILE",
            required=True),
     Option("propose-actions", "int", None, "propose labels in this preview job instead of writing them",
            read_preview_job, "JOB"),
     Option("device", "string", "auto", "where to run the model: auto, cpu, cuda or cuda:N", metavar="DEVICE"),
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA (float16 on GPUs without it)",
-           _one_of(DTYPES), "|".join(DTYPES)),
+           read_choice(DTYPES), "|".join(DTYPES)),
+    Option("backend", "select", TORCH,
+           "what computes the model's layers: torch, or openvino, on a CPU, if that package is installed",
+           read_choice(BACKENDS), "|".join(BACKENDS)),
     Option("batch-size", "int", 0,
            "most windows per forward pass; 0: as many as fit in a GPU's memory; on a CPU 8, or 1 if scores are stored",
-           _whole_number, "N"),
-    Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", _whole_number,
+           read_whole_number, "N"),
+    Option("audit-seed", "int", 0, "random seed for choosing the windows that fast mode audits", read_whole_number,
            "N"),
     Option("fast-ids-file", "string", "fast-ids.json",
            "if fast mode falls back to exact mode, write the ids of all samples that this job labeled in fast mode to "
@@ -181,7 +148,7 @@ OPTIONS = (
     Option("existing-labels", "select", REPLACE,
            "replace: set new labels everywhere; fill-gaps: only where there is the other label or none, keep the rest, "
            "no matter who set it; keep: only in samples that have no labels",
-           _one_of(EXISTING_LABELS), "|".join(EXISTING_LABELS)),
+           read_choice(EXISTING_LABELS), "|".join(EXISTING_LABELS)),
     Option("skip-labeled", "flag", False, "the same as --existing-labels keep"),
     Option("overwrite-hand-labels", "flag", False,
            "replace labels that were set by hand, changed by hand after this block wrote them, or kept by fill-gaps"),
@@ -195,11 +162,11 @@ OPTIONS = (
     Option("ray-workers", "string", None,
            "number of workers, each with its own model: N, or MIN-MAX to let Ray choose (default: 1 to as many as "
            "fit)", metavar="N|MIN-MAX"),
-    Option("ray-worker-cpus", "int", 1, "CPU cores per worker", _whole_number, "N"),
+    Option("ray-worker-cpus", "int", 1, "CPU cores per worker", read_whole_number, "N"),
     Option("ray-worker-gpus", "float", None,
-           "GPUs per worker; less than 1 to share a GPU (default: 1 if there are GPUs)", _number, "X"),
+           "GPUs per worker; less than 1 to share a GPU (default: 1 if there are GPUs)", read_number, "X"),
     Option("ray-requests", "int", 16, "maximum number of simultaneous requests to Edge Impulse, across all workers",
-           _whole_number, "N"),
+           read_whole_number, "N"),
     Option("verbose", "flag", False, "print a line for every recording, even in long runs"),
 )  # fmt: skip
 
@@ -267,7 +234,7 @@ def read_job(options: argparse.Namespace) -> Job:
     windows = WindowSettings(options.win_size_ms, options.win_stride_ms, options.boundaries)
     compute = ComputeSettings(
         options.device, options.dtype, options.batch_size, options.mode, options.fill, options.context_ms,
-        options.keep_embeddings,
+        options.keep_embeddings, options.backend,
     )  # fmt: skip
     audit = AuditSettings(options.min_agreement, options.audit_seed)
     checkpoint = find_checkpoint(options.model)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from block.labeling.job import Job
 from block.runtime.imports import describe_import_error, describe_install
-from block.settings import FAST, SettingsError
+from block.settings import BACKEND_NAMES, FAST, SettingsError
 
 try:
     from block.labeling.cached_labeler import CompletingLabeler
@@ -84,5 +84,6 @@ def start(job: Job) -> Engine:
     """
     device = choose_device(job.compute)
     digest = job.checkpoint.sha256()
-    print(f"device: {device.device} ({device.reason}), {device.dtype_name}, mode {job.compute.mode}")
+    numbers = device.dtype_name + BACKEND_NAMES[device.backend]
+    print(f"device: {device.device} ({device.reason}), {numbers}, mode {job.compute.mode}")
     return Engine(job, device, digest)

@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from block.model.device import Device
 from block.model.forward import Forward, Tokens
 from block.model.int8_support import Int8Support, find_int8_support
 from block.model.linear import Int8Linear, Linear, PackedLinear, PlainLinear, packing_works
+from block.model.openvino_encoder import OpenVinoEncoder
 from block.model.transformers_loader import load_model
 from block.runtime.limits import THREADS, count_processors, find_available_bytes
-from block.settings import EXACT, SettingsError
+from block.settings import EXACT, OPENVINO, SettingsError
 
 Logits = npt.NDArray[np.float32]
 Outputs = npt.NDArray[np.float32]  # each row has the logits of a chunk, then its embedding if embeddings are kept
@@ -143,19 +145,25 @@ class Classifier:
             torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // THREADS)))
         model = load_model(self.checkpoint, device)
         with torch.inference_mode():
-            keeps = self.embedding_size > 0
-            exact = Forward(model, self._make_linear, keep_embeddings=keeps)
-            forwards = {EXACT: exact}
+            forwards = {EXACT: self._make_exact(model)}
             if self._fast:
-                forwards[MERGED] = forwards[MERGED_32] = exact
+                forwards[MERGED] = forwards[MERGED_32] = forwards[EXACT]
                 if limit := self._int8.limit:
-                    forwards[MERGED_INT8] = forwards[MERGED_INT8_16] = Forward(
-                        model,
-                        lambda weight, bias: Int8Linear(weight, bias, limit),
-                        in_bfloat16=bfloat16_works(),
-                        keep_embeddings=keeps,
-                    )
+                    forwards[MERGED_INT8] = forwards[MERGED_INT8_16] = self._make_int8(model, limit)
         return forwards
+
+    def _make_exact(self, model: Any) -> Forward:
+        keeps = self.embedding_size > 0
+        if self.device.backend == OPENVINO:
+            return Forward(model, encode=OpenVinoEncoder(model), keep_embeddings=keeps)
+        return Forward(model, self._make_linear, keep_embeddings=keeps)
+
+    def _make_int8(self, model: Any, limit: int) -> Forward:
+        keeps = self.embedding_size > 0
+        if self.device.backend == OPENVINO:
+            return Forward(model, encode=OpenVinoEncoder(model, int8=True), keep_embeddings=keeps)
+        make_linear = partial(Int8Linear, limit=limit)
+        return Forward(model, make_linear, in_bfloat16=bfloat16_works(), keep_embeddings=keeps)
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
         """Run one forward pass and return its logits. Shapes and errors as for `begin`; the result is float32."""

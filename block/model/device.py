@@ -1,4 +1,4 @@
-"""Choose the device that the model runs on, and the dtype of its weights there."""
+"""Choose the device that the model runs on, the dtype of its weights there, and what computes its layers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import torch
 
-from block.settings import ComputeSettings, SettingsError
+from block.model.openvino_encoder import import_openvino
+from block.runtime.imports import describe_import_error, describe_install
+from block.settings import OPENVINO, TORCH, ComputeSettings, SettingsError
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device, the dtype of the weights on it, and a text with the reason for the choice."""
+    """A device, the dtype of the weights on it, a text with the reason for the choice, and what computes the layers."""
 
     device: torch.device
     dtype: torch.dtype
     reason: str
+    backend: str = TORCH
 
     @property
     def dtype_name(self) -> str:
@@ -24,9 +27,10 @@ class Device:
 
 
 def choose_device(settings: ComputeSettings) -> Device:
-    """Return the device and dtype that `settings` ask for. Raise SettingsError if that CUDA device is missing.
+    """Return the device, dtype and backend that `settings` ask for.
 
-    dtype `auto` means float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old for bfloat16.
+    dtype `auto` means float32 on a CPU and bfloat16 on CUDA, or float16 on a GPU too old for bfloat16. Raise
+    SettingsError if that CUDA device is missing, or if the backend can't compute there.
     """
     cuda_problem = _find_cuda_problem()
     if settings.device == "auto":
@@ -44,7 +48,22 @@ def choose_device(settings: ComputeSettings) -> Device:
     dtype_name = settings.dtype
     if dtype_name == "auto":
         dtype_name = "float32" if device.type == "cpu" else _choose_half(device)
-    return Device(device, getattr(torch, dtype_name), reason)
+    chosen = Device(device, getattr(torch, dtype_name), reason, settings.backend)
+    if chosen.backend == OPENVINO:
+        _check_openvino(chosen)
+    return chosen
+
+
+def _check_openvino(device: Device) -> None:
+    if (place := (device.device.type, device.dtype_name)) != ("cpu", "float32"):
+        raise SettingsError(f"--backend openvino needs --device cpu and --dtype float32; got {' and '.join(place)}")
+    try:
+        import_openvino()
+    except Exception as error:  # a broken package can raise anything
+        raise SettingsError(
+            f"--backend openvino needs OpenVINO, which can't be imported ({describe_import_error(error)}); "
+            f"{describe_install('openvino')}"
+        ) from None
 
 
 def _choose_half(device: torch.device) -> str:

@@ -19,7 +19,7 @@ from block.model.linear import PlainLinear
 
 CPU_ACTIVATIONS = 1 << 20  # values in one layer's activations that still fit in a CPU's cache
 
-# The layers, in PyTorch or another engine; arguments and result are those of `Encoder.__call__`.
+# The layers, in PyTorch or another backend; arguments and result are those of `Encoder.__call__`.
 Encode = Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -66,7 +66,7 @@ class Forward:
     """The forward pass of `model`, an `ASTForAudioClassification`, with linear layers made by `make_linear`.
 
     It shares the model's weights unless `make_linear` copies them. `encode` replaces the layers by those of another
-    engine; the other arguments are those of `Encoder`. With `keep_embeddings`, each row of logits is followed by the
+    backend; the other arguments are those of `Encoder`. With `keep_embeddings`, each row of logits is followed by the
     embedding that the classifier turns into these logits: the mean of the special tokens after the last norm,
     transformers' `pooler_output`.
     """
@@ -92,7 +92,7 @@ class Forward:
         self._special = torch.cat((embeddings.cls_token[0], embeddings.distillation_token[0])).detach()
         self.positions = embeddings.position_embeddings[0].detach()
         self._make_encoder = partial(Encoder, model, make_linear, in_bfloat16=in_bfloat16)
-        self._encode = encode or self.encoder
+        self._encode, self._takes_slices = encode or self.encoder, encode is None
         self._norm, self._head = body.layernorm, model.classifier
         self.embedding_size = int(config.hidden_size) if keep_embeddings else 0
         self._padding_trace: Tensor | None = None
@@ -106,15 +106,16 @@ class Forward:
     def __call__(self, inputs: Tensor, tokens: Tokens | None = None) -> Tensor:
         """Return logits, and embeddings if they are kept. `tokens` default to all tokens, unmerged.
 
-        On a GPU, all inputs go through the network at once. On a CPU, they go in slices whose activations fit the
-        cache: one window of the full-size model at a time, two of the embedded one.
+        On a GPU, and with another `encode`, all inputs go through the network at once. On a CPU, PyTorch gets slices
+        whose activations fit the cache: one window of the full-size model at a time, two of the embedded one.
 
         Shape: `(batch, frames, mel bins)` in, with at least the frames of the tokens' columns; `(batch, classes +
         embedding_size)` out.
         """
         tokens = tokens or self.all_tokens
-        on_cpu = inputs.device.type == "cpu"
-        step = max(1, CPU_ACTIVATIONS // (tokens.count * self.intermediate_size)) if on_cpu else len(inputs)
+        step = len(inputs)
+        if inputs.device.type == "cpu" and self._takes_slices:
+            step = max(1, CPU_ACTIVATIONS // (tokens.count * self.intermediate_size))
         return concatenate([self._compute_outputs(part, tokens) for part in torch.split(inputs, step)])
 
     def count_values(self) -> int:

@@ -24,7 +24,7 @@ def import_or_exit(module: str) -> Any:
 
 
 def describe_install(extra: str = "") -> str:
-    """Return how to install the packages of an extra (folder, studio or ray); of the block itself without one."""
+    """Return how to install the packages of `extra` (folder, studio, ray, openvino), or of the block itself."""
     if is_wheel():
         return f"install this package again {f'with its extra {extra}' if extra else 'with its dependencies'}, " + (
             f"for example: pip install '.[{extra}]'" if extra else "for example: pip install ."

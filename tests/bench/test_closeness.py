@@ -32,6 +32,16 @@ def test_more_groups_come_closer_and_as_many_as_padding_tokens_are_exact() -> No
     windows = [generator.normal(0, 0.1, 16000).astype(np.float32) for _ in range(3)]
     classifier = Classifier(find_checkpoint(str(EMBEDDED)), choose_device(ComputeSettings("cpu")), fast=True)
     closeness = Closeness(classifier, windows)
-    few, many = (closeness.try_path(MERGED, groups).tally.largest_error for groups in (2, 456))
+    few, many = (closeness.try_path(MERGED, groups)[0].tally.largest_error for groups in (2, 456))
     assert closeness.count_tokens(MERGED) == 514
     assert many < 1e-5 < few
+
+
+def test_labels_that_a_run_would_recompute_count_as_different(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = [np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)] * 2
+    classifier = Classifier(find_checkpoint(str(EMBEDDED)), choose_device(ComputeSettings("cpu")), fast=True)
+    closeness = Closeness(classifier, windows)
+    given = iter((["Dog", "Rain"], ["Dog", "other"], *[["Dog", "Dog"]] * 2))
+    monkeypatch.setattr("block.decisions.decide_windows", lambda *arguments: next(given))
+    trial, same = closeness.try_path(MERGED, 128)
+    assert (same, trial.tally.agreed) == (0.5, 2)

@@ -99,6 +99,17 @@ def test_a_cluster_keeps_the_same_embeddings_as_a_single_machine(
 
 
 @pytest.mark.slow
+def test_a_cluster_computes_with_openvino_what_a_single_machine_does(
+    two: Machines, recordings: Path, label: Label, tmp_path: Path
+) -> None:
+    for out, options in (("one", ()), ("cluster", ("--ray", two.address, "--ray-workers", "2"))):
+        done = label(recordings, tmp_path / out, "--backend", "openvino", *options)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "float32, OpenVINO, mode exact" in done.stdout
+    assert_equal(tmp_path / "cluster", tmp_path / "one")
+
+
+@pytest.mark.slow
 def test_stored_scores_are_reused_if_the_manifest_is_lost(
     two: Machines, recordings: Path, alone: Path, label: Label, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ ITEMS = {item["param"]: item for item in FORM["parameters"]}
 # Options that Edge Impulse passes itself, or that only make sense when a person runs the block.
 HOST_ONLY = {
     "data-ids-file", "propose-actions", "failed-ids-file", "dry-run", "verbose",
-    "device", "dtype", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
+    "device", "dtype", "backend", "batch-size", "audit-seed", "fast-ids-file", "score-store", "journal",
     "keep-embeddings", "details", "skip-labeled", "ray", "ray-workers", "ray-worker-cpus", "ray-worker-gpus",
     "ray-requests",
 }  # fmt: skip

@@ -65,7 +65,7 @@ def test_libsndfile_never_sees_a_header(
     assert set(opened) == {"RAW"}
 
 
-LOCKS = ("run", "torch", "folder", "studio", "ray")  # the other locks are for developers
+LOCKS = ("run", "torch", "folder", "studio", "ray", "openvino")  # the other locks are for developers
 # The text that tells a library's version in a shared object, by package, file and name on the page. The first group is
 # the version.
 VERSIONS = (
@@ -94,6 +94,7 @@ VERSIONS = (
     ("hf-xet", "*.so", "rustls", rb"/rustls-(\d+\.\d+\.\d+)/"),
     ("hf-xet", "*.so", "aws-lc-rs", rb"/aws-lc-rs-(\d+\.\d+\.\d+)/"),
     ("pyyaml", "_yaml*.so", "libyaml", rb"\x00(0\.2\.\d+)\x00"),
+    ("openvino", "libtbb.so.*", "oneTBB", rb"oneTBB: VERSION\s+(\d+\.\d+\.\d+)"),
     ("ray", "libjemalloc.so", "jemalloc", rb"\x00(\d+\.\d+\.\d+)-\d+-g[0-9a-f]{40}"),
     ("grpcio", "cygrpc*.so", "zlib", rb"(?:de|in)flate (\d+\.\d+(?:\.\d+)*) Copyright"),
     ("cryptography", "_rust*.so", "OpenSSL", rb"OpenSSL (\d+\.\d+\.\d+) "),
