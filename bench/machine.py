@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 
 PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "onnxruntime", "openvino", "onnx", "matplotlib")
-INSTALL = "pip install -r locked/bench.txt"
+INSTALL = "pip install -r locked/openvino.txt -r locked/bench.txt"
 CPU_INFO, CPU_TIMES = Path("/proc/cpuinfo"), Path("/proc/stat")
 # Of CPUs, as torch.cpu.get_capabilities names them: those that fast paths use.
 FEATURES = ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")

@@ -35,8 +35,8 @@ Way = tuple[str, int]  # a contender: its kind and its batch
 class Measure:
     """What the parts of one run share.
 
-    `compute` is what the user asked for. Generated files go to the folder `scratch`, or to `work` if the
-    next run can reuse them; `say` prints progress.
+    `compute` is what the user asked for. Generated files go to the folder `scratch`, or to `work` if the next run can
+    reuse them; `say` prints progress.
     """
 
     plan: Plan

@@ -18,7 +18,7 @@ SCORE_FUNCTIONS: tuple[ScoreFunction, ...] = ("softmax", "sigmoid")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 TORCH, OPENVINO = "torch", "openvino"
 BACKENDS = (TORCH, OPENVINO)
-BACKEND_NAMES = {TORCH: "", OPENVINO: ", OpenVINO"}  # after the dtype, in texts; the usual one isn't named
+BACKEND_NAMES = {TORCH: "", OPENVINO: ", OpenVINO"}  # added to the dtype in messages; empty for the default
 EXACT, FAST = "exact", "fast"
 MODES = (EXACT, FAST)
 PAD: Fill = "pad"
@@ -147,6 +147,12 @@ class ComputeSettings:
     def filling(self) -> str:
         """What the model's input has besides the window, as text: `fill`, and the context if there is any."""
         return f"{self.fill}, {self.context_ms} ms of context" if self.context_ms else self.fill
+
+
+def check_backend(backend: str, device: str, dtype: str) -> None:
+    """Raise SettingsError if `backend` doesn't compute on that type of device, or not in that dtype."""
+    if backend == OPENVINO and (device != "cpu" or dtype not in ("auto", "float32")):
+        raise SettingsError(f"--backend openvino needs --device cpu and --dtype float32; got {device} and {dtype}")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ ROWS = (
     ("outside.exact.2000", "the same at 2 s: share of time not in the forward pass", ""),
     ("pipeline.2000", "transformers' pipeline at its best batch size, windows of 2 s", ""),
     ("ratio.2000", "exact, from files, over the pipeline, at 2 s", "≥ 5"),
-    ("fast.chosen", "fast mode: its audit chooses the merged path, embedded model", ""),
+    ("fast.chosen", "fast mode: its audit chooses a faster path, embedded model", ""),
     ("fast.ratio", "fast mode with audits over exact, full-size model, at 2 s (calculated)", "≥ 2"),
     ("feed.ratio", "decoding, features and decisions by themselves, over the forward pass", "≥ 1"),
 )  # fmt: skip

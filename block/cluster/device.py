@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from block.cluster.connection import Cluster
 from block.cluster.settings import ClusterSettings
-from block.settings import ComputeSettings, SettingsError
+from block.settings import ComputeSettings, SettingsError, check_backend
 
 CPU, CUDA = "cpu", "cuda"
 
@@ -21,6 +21,7 @@ def choose_device(compute: ComputeSettings, cluster: Cluster, settings: ClusterS
         device = CUDA if gpus and cluster.gpus >= gpus else CPU
     if device == CUDA and not gpus:
         raise SettingsError("--device cuda needs GPUs, but --ray-worker-gpus is 0; expected more than 0")
+    check_backend(compute.backend, device.partition(":")[0], dtype)
     if dtype == "auto":
         dtype = "float32" if device == CPU else _ask_dtype(settings.cpus, gpus)
     return replace(compute, device=device, dtype=dtype)

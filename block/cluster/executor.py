@@ -118,7 +118,8 @@ class ClusterExecutor:
         checkpoint = self.job.checkpoint.folder.resolve()
         handle = start_coordinator(CoordinatorInputs(checkpoint, stored, self.key, api_key, self.settings.requests))
         cluster_job = ClusterJob(
-            self.job, self.digest, self.key, connector, store is not None, explain, find_versions(),
+            self.job, self.digest, self.key, connector, store is not None, explain,
+            find_versions(self.job.compute.backend),
             exact_only=exact_only,
         )  # fmt: skip
         return Driver(cluster_job, self.cluster, self.settings, handle, name, keep, reporter, progress)

@@ -9,13 +9,13 @@ from importlib import metadata
 
 from block import __version__
 
-PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "openvino", "soundfile", "av")
+PACKAGES = ("torch", "torchaudio", "transformers", "numpy", "soundfile", "av")
 
 
-def find_versions() -> dict[str, str]:
-    """Return the versions of Python, this block and the installed packages, by name."""
+def find_versions(backend: str = "torch") -> dict[str, str]:
+    """Return the versions of Python, this block and the installed packages, by name: `PACKAGES` and `backend`."""
     versions = {"python": platform.python_version(), "block": __version__}
-    for name in PACKAGES:
+    for name in dict.fromkeys((*PACKAGES, backend)):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

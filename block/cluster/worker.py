@@ -73,7 +73,7 @@ class LabelRecordings:
 
         cluster_job, coordinator = self._cluster_job, self._coordinator
         cluster_job.connector.check()
-        if different := describe_differences(cluster_job.versions, find_versions()):
+        if different := describe_differences(cluster_job.versions, find_versions(cluster_job.job.compute.backend)):
             self._notices.warn_once(
                 f"a worker's software differs from this machine's, so scores may differ: {different}"
             )

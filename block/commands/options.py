@@ -124,7 +124,7 @@ OPTIONS = (
     Option("dtype", "select", "auto", "auto: float32 on a CPU, bfloat16 on CUDA (float16 on GPUs without it)",
            read_choice(DTYPES), "|".join(DTYPES)),
     Option("backend", "select", TORCH,
-           "what computes the model's layers: torch, or openvino, on a CPU, if that package is installed",
+           "what computes the model's layers: torch, or openvino, which needs a CPU and the package openvino",
            read_choice(BACKENDS), "|".join(BACKENDS)),
     Option("batch-size", "int", 0,
            "most windows per forward pass; 0: as many as fit in a GPU's memory; on a CPU 8, or 1 if scores are stored",

@@ -84,6 +84,6 @@ def start(job: Job) -> Engine:
     """
     device = choose_device(job.compute)
     digest = job.checkpoint.sha256()
-    numbers = device.dtype_name + BACKEND_NAMES[device.backend]
-    print(f"device: {device.device} ({device.reason}), {numbers}, mode {job.compute.mode}")
+    arithmetic = device.dtype_name + BACKEND_NAMES[device.backend]
+    print(f"device: {device.device} ({device.reason}), {arithmetic}, mode {job.compute.mode}")
     return Engine(job, device, digest)

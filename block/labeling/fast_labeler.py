@@ -34,7 +34,8 @@ class _AuditState:
     `path` is None until the opening audit is over. Then it's the path in use: EXACT if no other is good enough.
     `errors` are the largest ones so far, for each score function. If `is_exact_only`, no stored scores of a faster path
     are used either. Of the first `judged_windows` windows, `judged_recomputed` were recomputed when that was last
-    judged. `trials` are the results of the opening audit so far; those of paths that aren't `tried` are another path's.
+    judged. `trials` are the results of the opening audit so far; a path that isn't in `tried` computes the same as
+    another one, whose results it gets.
     """
 
     path: str | None
@@ -55,8 +56,8 @@ class _AuditState:
 class FastLabeler:
     """Label recordings like an `ExactLabeler`, but by the cheapest path that gives the same labels.
 
-    Every path computes the first 40 windows, which are drawn from the first batch, except those that would compute the
-    same as an earlier path. The cheapest path that passes computes the rest, and each block of windows is held by a
+    The first 40 windows are drawn from the first batch, and computed on every path that doesn't compute the same as an
+    earlier one. The cheapest path that passes computes the rest, and each block of windows is held by a
     sample that is computed exactly, too, before its labels are written. Windows whose label could change within the
     largest score error so far are recomputed exactly, and exact scores are always kept. Once the audit fails, this
     batch and all later ones are computed exactly, and stored scores of faster paths aren't used any more. Earlier
@@ -187,7 +188,7 @@ class FastLabeler:
         chosen = choose_fastest(trials, exact_s, self.settings.min_agreement)
         if chosen is None:
             state.path, state.is_exact_only = EXACT, True
-            why = "no faster path passed the audit" if trials else "there is no padding to merge"
+            why = "no faster path passed the audit" if trials else "there is too little padding to merge"
             return [*lines, f"fast mode: {why}; labeling in exact mode"]
         state.path = state.findings.path = chosen.path
         state.errors = np.maximum(LEAST_ERRORS, state.trials[chosen.path].errors.max(axis=0))

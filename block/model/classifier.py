@@ -51,7 +51,7 @@ class Classifier:
     - `exact`: as transformers computes them, up to rounding.
     - `merged`: with padding tokens merged into groups (`Forward.merge_padding`), in the device's dtype.
     - `merged-int8`: the same with 8-bit integer linear layers, on CPUs that multiply these fast, and with attention in
-      bfloat16, where they multiply that fast, too.
+      bfloat16, where they multiply that fast, too; in OpenVINO, attention stays in float32.
     - `merged-32` and `merged-int8-16`, each after the path that it equals otherwise: with a quarter of the groups.
 
     `batch_windows` is the target size of a batch, which may mix windows of several recordings. `embedding_size` is the
@@ -99,9 +99,9 @@ class Classifier:
     @property
     def _int8(self) -> Int8Support:
         if self.device.device.type != "cpu":
-            return Int8Support(0, "it's only for CPUs")
+            return Int8Support(0, "they're only for CPUs")
         if self.device.dtype is not torch.float32:
-            return Int8Support(0, f"it needs --dtype float32, but the dtype is {self.device.dtype_name}")
+            return Int8Support(0, f"they need --dtype float32, but the dtype is {self.device.dtype_name}")
         return find_int8_support()
 
     def explain_missing_paths(self) -> list[str]:
@@ -246,12 +246,13 @@ def _set_threads() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if `error` is an out-of-memory error of PyTorch or NumPy."""
+    """Return True if `error` is an out-of-memory error of PyTorch, NumPy or OpenVINO."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
     # The last two are libraries of CUDA's: cuBLAS, cuDNN and cuFFT, and cuBLAS where its first call finds no memory.
     signs = (
-        "not enough memory", "can't allocate memory", "out of memory", "alloc_failed", "cublas_status_not_initialized"
+        "failed to allocate", "bad_alloc", "not enough memory", "can't allocate memory", "out of memory",
+        "alloc_failed", "cublas_status_not_initialized",
     )  # fmt: skip
     return any(sign in text for sign in signs)

@@ -9,7 +9,7 @@ import torch
 
 from block.model.openvino_encoder import import_openvino
 from block.runtime.imports import describe_import_error, describe_install
-from block.settings import OPENVINO, TORCH, ComputeSettings, SettingsError
+from block.settings import OPENVINO, TORCH, ComputeSettings, SettingsError, check_backend
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,13 @@ def choose_device(settings: ComputeSettings) -> Device:
     dtype_name = settings.dtype
     if dtype_name == "auto":
         dtype_name = "float32" if device.type == "cpu" else _choose_half(device)
-    chosen = Device(device, getattr(torch, dtype_name), reason, settings.backend)
-    if chosen.backend == OPENVINO:
-        _check_openvino(chosen)
-    return chosen
+    check_backend(settings.backend, device.type, dtype_name)
+    if settings.backend == OPENVINO:
+        _check_openvino()
+    return Device(device, getattr(torch, dtype_name), reason, settings.backend)
 
 
-def _check_openvino(device: Device) -> None:
-    if (place := (device.device.type, device.dtype_name)) != ("cpu", "float32"):
-        raise SettingsError(f"--backend openvino needs --device cpu and --dtype float32; got {' and '.join(place)}")
+def _check_openvino() -> None:
     try:
         import_openvino()
     except Exception as error:  # a broken package can raise anything

@@ -27,23 +27,29 @@ INT8_MAX = 127
 SHARED_SCALE = 192
 SHARED_STEP = 32
 Node = Any
+_creating = threading.Lock()  # a cache alone would let two threads create one each
 
 
 def import_openvino() -> ModuleType:
-    """Return the package, without what reports its use to its makers. Raise ImportError if it isn't installed."""
+    """Import OpenVINO without its telemetry, and return it. Raise ImportError if it isn't installed."""
     sys.modules.setdefault("openvino_telemetry", cast(Any, None))  # OpenVINO works without it
     import openvino
 
     return cast(ModuleType, openvino)
 
 
-@functools.cache
 def get_core() -> Any:
     """Return the process's only Core, which compiles graphs.
 
-    Each Core gives its thread another stack for signal handlers, and puts the one before it back at its end, even if
-    that belonged to a Core that has ended since: then, the next signal ends the process.
+    A Core replaces the signal stack of the thread that creates it, and restores the previous one when it is deleted.
+    With two Cores, that may restore the stack of a deleted one, and the next signal then kills the process.
     """
+    with _creating:
+        return _create_core()
+
+
+@functools.cache
+def _create_core() -> Any:
     return import_openvino().Core()
 
 
@@ -52,15 +58,14 @@ class OpenVinoEncoder:
 
     With `int8`, the linear layers compute in 8-bit integers, as in `Encoder` with `Int8Linear`: one scale for each
     output of a layer, and for each token one scale for every `SHARED_SCALE` inputs, or fewer. Where the CPU lacks
-    instructions for that, OpenVINO computes in float32. Raise SettingsError for an activation other than GELU.
+    instructions for that, OpenVINO computes in float32, as it does if `find_group_size` finds no size. Raise
+    SettingsError for an activation other than GELU, or if OpenVINO can't compile the layers.
     """
 
     def __init__(self, model: Any, int8: bool = False) -> None:
-        openvino = import_openvino()
-        config, body = model.config, model.audio_spectrogram_transformer
+        config, layers = model.config, model.audio_spectrogram_transformer.layers
         if config.hidden_act != "gelu":
             raise SettingsError(f"--backend openvino needs hidden_act gelu, but config.json has {config.hidden_act}")
-        graph = _Graph(openvino.opset13, config.num_attention_heads, config.hidden_size)
         options = {
             # Float32, also on CPUs where OpenVINO's default is bfloat16.
             "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
@@ -69,8 +74,14 @@ class OpenVinoEncoder:
             "ENABLE_CPU_PINNING": False,
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": find_group_size(config.hidden_size) if int8 else 0,
         }  # fmt: skip
-        model = openvino.Model([graph.encode(body.layers, int8)], graph.parameters, "encoder")
-        self._request = get_core().compile_model(model, "CPU", options).create_infer_request()
+        try:
+            openvino = import_openvino()
+            graph = _Graph(openvino.opset13, config.num_attention_heads, config.hidden_size)
+            network = openvino.Model([graph.encode(layers, int8)], graph.parameters, "encoder")
+            self._request = get_core().compile_model(network, "CPU", options).create_infer_request()
+        except Exception as error:  # OpenVINO can raise anything, for example without memory
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise SettingsError(f"OpenVINO can't compile the model: {reason}; try --backend torch") from error
         self._computing = threading.Lock()
 
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:

@@ -73,7 +73,10 @@ def test_runtimes_that_are_not_installed_are_listed_with_how_to_install_them(
     plan = Plan("tiny", 20, 0, LITTLE, LITTLE, (1,), exported=(1,), hour=False, window_ms=(2000,))
     bench = measure(plan, device, paths, tmp_path)
     bench.checkpoint(find_checkpoint(str(checkpoint_folder)), 0)
-    assert "openvino: onnx, openvino not installed; pip install -r locked/bench.txt" in bench.results.left_out
+    assert (
+        "openvino: onnx, openvino not installed; pip install -r locked/openvino.txt -r locked/bench.txt"
+        in bench.results.left_out
+    )
     assert {rate.kind for rate in bench.results.checkpoints[0].rates} >= {"transformers", "exact"}
 
 

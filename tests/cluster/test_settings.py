@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from block.cluster.connection import Cluster
+from block.cluster.device import choose_device
 from block.cluster.settings import ClusterSettings, read_cluster
 from block.commands.label_options import read_label
 from block.commands.options import parse
-from block.settings import SettingsError
+from block.settings import OPENVINO, ComputeSettings, SettingsError
 
 
 def read(*arguments: str) -> ClusterSettings | None:
@@ -64,3 +68,20 @@ def test_cluster_options_are_not_among_the_options_that_labels_depend_on() -> No
         collect_run_options(read_label(["recordings", "--out", "out", "--ray", "host:1", "--ray-workers", "4"]))
         == plain
     )
+
+
+@pytest.mark.parametrize(
+    ("compute", "gpus", "got"),
+    [
+        (ComputeSettings(backend=OPENVINO), 2.0, "cuda and auto"),
+        (ComputeSettings("cpu", "bfloat16", backend=OPENVINO), 0.0, "cpu and bfloat16"),
+    ],
+)
+def test_a_backend_that_no_worker_can_use_is_refused_before_any_starts(
+    compute: ComputeSettings, gpus: float, got: str
+) -> None:
+    cluster = Cluster("", "", 1, 4.0, gpus, is_own=False)
+    with pytest.raises(SettingsError, match=f"--backend openvino needs --device cpu and --dtype float32; got {got}"):
+        choose_device(compute, cluster, ClusterSettings())
+    on_cpus = replace(compute, device="cpu", dtype="auto")
+    assert choose_device(on_cpus, cluster, ClusterSettings()) == replace(on_cpus, dtype="float32")

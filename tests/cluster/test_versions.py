@@ -7,6 +7,7 @@ import sys
 
 from block import __version__
 from block.cluster.versions import describe_differences, find_versions
+from block.settings import OPENVINO
 from tests.conftest import ROOT
 
 
@@ -15,6 +16,7 @@ def test_versions_include_python_the_block_and_installed_packages() -> None:
     assert found["block"] == __version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"torch", "torchaudio", "transformers", "numpy", "soundfile"} <= set(found)
+    assert find_versions(OPENVINO).keys() - found.keys() == {"openvino"}
 
 
 def test_finding_versions_imports_no_package() -> None:

@@ -414,7 +414,7 @@ def test_paths_that_compute_the_same_are_not_tried_twice(spend: Callable[[float]
     fast, said = audited(labeler)
     assert {one.mode for one in fast.label(block(1))} == {EXACT}
     assert {path for path, _ in labeler.asked} == {EXACT}
-    assert said == ["fast mode: there is no padding to merge; labeling in exact mode"]
+    assert said == ["fast mode: there is too little padding to merge; labeling in exact mode"]
 
 
 def test_a_path_that_computes_the_same_in_a_part_of_the_opening_is_judged_by_all_of_it(

@@ -137,7 +137,7 @@ def test_int8_is_not_used_on_a_cpu_that_saturates_miscalculates_or_lacks_it(monk
 
 @pytest.mark.parametrize(
     ("dtype", "value", "reason"),
-    [("float32", "SSE41", "but ONEDNN_MAX_CPU_ISA is SSE41"), ("bfloat16", "", "needs --dtype float32")],
+    [("float32", "SSE41", "but ONEDNN_MAX_CPU_ISA is SSE41"), ("bfloat16", "", "need --dtype float32")],
 )
 def test_a_classifier_says_why_it_has_no_int8_path(
     monkeypatch: pytest.MonkeyPatch, checkpoint_folder: Path, dtype: str, value: str, reason: str

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from block.model.checkpoint import find_checkpoint
-from block.model.classifier import MERGED, MERGED_INT8, Classifier
+from block.model.classifier import MERGED, MERGED_INT8, Classifier, is_out_of_memory
 from block.model.device import choose_device
 from block.model.forward import Forward
 from block.model.openvino_encoder import OpenVinoEncoder, find_group_size
@@ -126,6 +126,33 @@ def test_another_activation_is_refused(make_checkpoint: Callable[..., Path]) -> 
 def test_other_dtypes_are_refused() -> None:
     with pytest.raises(SettingsError, match="needs --device cpu and --dtype float32; got cpu and bfloat16"):
         choose_device(replace(ON_OPENVINO, dtype="bfloat16"))
+
+
+def test_a_model_that_openvino_cannot_compile_is_refused(
+    make_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("Exception from core.cpp:117:\nResource temporarily unavailable\n")
+
+    monkeypatch.setattr("block.model.openvino_encoder.get_core", fail)
+    with pytest.raises(SettingsError, match="can't compile the model: Resource temporarily unavailable; try --backend"):
+        OpenVinoEncoder(load(make_checkpoint()))
+
+
+def test_threads_share_one_core() -> None:
+    code = (
+        "import sys, threading; from block.model.openvino_encoder import get_core; "
+        "sys.setswitchinterval(1e-6); start, cores = threading.Barrier(4), []; "
+        "threads = [threading.Thread(target=lambda: (start.wait(), cores.append(get_core()))) for _ in range(4)]; "
+        "[one.start() for one in threads]; [one.join() for one in threads]; print(len(cores), len(set(map(id, cores))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "4 1\n"
+
+
+def test_openvino_without_memory_is_recognized() -> None:
+    text = "Exception from src/inference/src/cpp/infer_request.cpp:223:\nFailed to allocate 101056512 bytes of memory"
+    assert is_out_of_memory(RuntimeError(text))
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
