@@ -68,7 +68,9 @@ class OpenVinoEncoder:
             raise SettingsError(f"--backend openvino needs hidden_act gelu, but config.json has {config.hidden_act}")
         options = {
             # Float32, also on CPUs where OpenVINO's default is bfloat16.
-            "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            # All threads compute one batch, on machines with two sockets, too.
+            "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # Other processes, such as more workers on this machine, would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
