@@ -66,7 +66,7 @@ def window_counter(monkeypatch: pytest.MonkeyPatch) -> WindowCounter:
         return real(queries, *rest, **options)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", attend)
-    monkeypatch.setattr("block.model.forward.heads_work", lambda: False)
+    monkeypatch.setattr("block.model.encoder.heads_work", lambda: False)
     return window_counter
 
 
