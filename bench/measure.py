@@ -84,8 +84,7 @@ class Measure:
                     title = f"{length} at {rate_hz / 1000:g} kHz"
                     self.say(f"peak memory: {title}")
                     self.results.long_recording.append(memory.measure_recording(
-                        title, checkpoint.folder, recording, self._resolved,
-                        self._patience(),
+                        title, checkpoint.folder, recording, self._resolved, self._patience()
                     ))  # fmt: skip
                     recording.unlink()
         return None
@@ -203,8 +202,8 @@ class Measure:
             self.say(f"{name}: {kind}")
             with self._part(f"{name}: {kind}"):
                 on.memory.append(memory.measure_contender(
-                    kind, field.checkpoint.folder, batch, self.recordings[-1], self._resolved,
-                    field.export_to, self._patience(),
+                    kind, field.checkpoint.folder, batch, self.recordings[-1], self._resolved, field.export_to,
+                    self._patience(),
                 ))  # fmt: skip
         if without:
             self._leave_out(f"{name}: no time left for {', '.join(without)}")

@@ -145,25 +145,20 @@ class Classifier:
             torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // THREADS)))
         model = load_model(self.checkpoint, device)
         with torch.inference_mode():
-            forwards = {EXACT: self._make_exact(model)}
+            forwards = {EXACT: self._make_forward(model)}
             if self._fast:
                 forwards[MERGED] = forwards[MERGED_32] = forwards[EXACT]
                 if limit := self._int8.limit:
-                    forwards[MERGED_INT8] = forwards[MERGED_INT8_16] = self._make_int8(model, limit)
+                    forwards[MERGED_INT8] = forwards[MERGED_INT8_16] = self._make_forward(model, limit)
         return forwards
 
-    def _make_exact(self, model: Any) -> Forward:
-        keeps = self.embedding_size > 0
+    def _make_forward(self, model: Any, int8_limit: int = 0) -> Forward:
+        make = partial(Forward, model, keep_embeddings=self.embedding_size > 0)
         if self.device.backend == OPENVINO:
-            return Forward(model, encode=OpenVinoEncoder(model), keep_embeddings=keeps)
-        return Forward(model, self._make_linear, keep_embeddings=keeps)
-
-    def _make_int8(self, model: Any, limit: int) -> Forward:
-        keeps = self.embedding_size > 0
-        if self.device.backend == OPENVINO:
-            return Forward(model, encode=OpenVinoEncoder(model, int8=True), keep_embeddings=keeps)
-        make_linear = partial(Int8Linear, limit=limit)
-        return Forward(model, make_linear, in_bfloat16=bfloat16_works(), keep_embeddings=keeps)
+            return make(encode=OpenVinoEncoder(model, int8=int8_limit > 0))
+        if int8_limit:
+            return make(partial(Int8Linear, limit=int8_limit), in_bfloat16=bfloat16_works())
+        return make(self._make_linear)
 
     def logits(self, inputs: Tensor, recorded: int | None = None, path: str = EXACT) -> Logits:
         """Run one forward pass and return its logits. Shapes and errors as for `begin`; the result is float32."""

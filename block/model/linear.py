@@ -60,8 +60,8 @@ class Int8Linear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, limit: int) -> None:
-        scale = weight.abs().amax(dim=1).clamp_min(SMALLEST_ROW) / limit
-        self._product = Int8Product((weight / scale[:, None]).round_().to(torch.int8), scale)
+        whole, scale = round_weight(weight, limit)
+        self._product = Int8Product(whole, scale)
         self._bias = torch.zeros_like(scale) if bias is None else bias
 
     def __call__(self, x: Tensor, gelu: bool = False) -> Tensor:
@@ -69,6 +69,15 @@ class Int8Linear:
         y = self._product((x / row_scale).round_().to(torch.int8))
         torch.addcmul(self._bias, y, row_scale, out=y)
         return torch.ops.aten.gelu_(y) if gelu else y  # in place, since memory that isn't in the cache is slow
+
+
+def round_weight(weight: Tensor, limit: int = INT8_MAX) -> tuple[Tensor, Tensor]:
+    """Return a weight in 8-bit integers of at most `limit`, and the scale of each output.
+
+    Shape: `(outputs, inputs)` in, `(outputs, inputs)` and `(outputs,)` out.
+    """
+    scale = weight.abs().amax(dim=1).clamp_min(SMALLEST_ROW) / limit
+    return (weight / scale[:, None]).round_().to(torch.int8), scale
 
 
 @functools.cache

@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 
 from block.model.encoder import SPECIAL
-from block.model.linear import SMALLEST_ROW
+from block.model.linear import round_weight
 from block.settings import SettingsError
 
-PACKAGE = "openvino"
-INT8_MAX = 127
 # Inputs of a product that share a scale, at most: the fastest size of those that were measured, 32 to 768.
 SHARED_SCALE = 192
 SHARED_STEP = 32
@@ -111,7 +109,7 @@ class _Graph:
         self.parameters = [self._tokens, self._bias]
 
     def encode(self, layers: Sequence[Any], int8: bool) -> Node:
-        """Return the special tokens after the last layer, where only keys and values are computed in 8 bits."""
+        """Return the special tokens after the last layer. With `int8`, it computes only keys and values in 8 bits."""
         x = self._tokens
         for layer in layers:
             is_last = layer is layers[-1]
@@ -132,9 +130,8 @@ class _Graph:
     def _multiply(self, x: Node, linear: torch.nn.Linear, int8: bool) -> Node:
         weight: Any = _to_array(linear.weight)
         if int8:
-            scale = np.abs(weight).max(axis=1, keepdims=True).clip(SMALLEST_ROW) / np.float32(INT8_MAX)
-            whole = self._of.constant(np.round(weight / scale).astype(np.int8))
-            weight = self._of.multiply(self._of.convert(whole, np.float32), scale)
+            whole, scale = (_to_array(part) for part in round_weight(linear.weight.detach()))
+            weight = self._of.multiply(self._of.convert(self._of.constant(whole), np.float32), scale[:, None])
         y = self._of.matmul(x, weight, False, True)
         return y if linear.bias is None else self._of.add(y, _to_array(linear.bias))
 
